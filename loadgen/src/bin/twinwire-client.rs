@@ -1,0 +1,2 @@
+//! The client's binary.
+fn main() {}

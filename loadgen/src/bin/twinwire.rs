@@ -1,0 +1,2 @@
+//! The harness's binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The reference server. Placeholder until its rooms are built.

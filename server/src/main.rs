@@ -1,0 +1,2 @@
+//! Binary of the reference server.
+fn main() {}
