@@ -1,1 +1,4 @@
 //! The harness.
+
+pub mod record;
+pub mod scenario;

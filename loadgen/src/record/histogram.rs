@@ -1,0 +1,249 @@
+//! A latency histogram that can be stored in the record, merged and asked for quantiles.
+//!
+//! It wraps HdrHistogram: fixed size, nanoseconds, three significant digits. Quantiles are given only where
+//! enough samples lie beyond them to mean something.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
+use serde::{Deserialize, Serialize};
+
+/// Largest latency kept exactly, 1 h in ns: longer than any time-out plus load that a person waits for. Beyond
+/// it a sample counts as this and as saturated.
+pub const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
+
+/// Three significant digits: a value is known within 0.1 %.
+const SIGNIFICANT_DIGITS: u8 = 3;
+
+/// Samples that must lie beyond a quantile before it is given: with fewer the next run gives another one.
+const SAMPLES_BEYOND_MIN: f64 = 10.0;
+
+/// Latencies in nanoseconds; empty costs nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Latencies {
+    histogram: Option<Box<Histogram<u64>>>,
+    saturated: u64,
+    unfinished: u64,
+}
+
+/// A latency that may be a lower bound, because requests that never ended lie in or beyond it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Latency {
+    /// Nanoseconds.
+    pub ns: u64,
+    /// Show it with "≥".
+    pub at_least: bool,
+}
+
+impl Latencies {
+    /// Ready to record without allocating.
+    #[must_use]
+    pub fn recorder() -> Self {
+        Self { histogram: Some(Box::new(new_histogram())), saturated: 0, unfinished: 0 }
+    }
+
+    /// Records one latency.
+    pub fn record(&mut self, ns: u64) {
+        let histogram = self.histogram.get_or_insert_with(|| Box::new(new_histogram()));
+        self.saturated += u64::from(ns > LATENCY_NS_MAX);
+        histogram.saturating_record(ns);
+    }
+
+    /// Records how long an unanswered request had waited when the run ended: a lower bound of its latency.
+    pub fn record_unfinished(&mut self, ns: u64) {
+        self.record(ns);
+        self.unfinished += 1;
+    }
+
+    /// Adds the other's samples to these.
+    pub fn merge(&mut self, other: &Self) {
+        self.saturated += other.saturated;
+        self.unfinished += other.unfinished;
+        if let Some(theirs) = &other.histogram {
+            let mine = self.histogram.get_or_insert_with(|| Box::new(new_histogram()));
+            mine.add(theirs.as_ref()).expect("both have the same bounds");
+        }
+    }
+
+    /// Forgets every sample and keeps the memory.
+    pub fn reset(&mut self) {
+        if let Some(histogram) = &mut self.histogram {
+            histogram.reset();
+        }
+        self.saturated = 0;
+        self.unfinished = 0;
+    }
+
+    /// Number of samples.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.histogram.as_ref().map_or(0, |histogram| histogram.len())
+    }
+
+    /// Whether there is no sample.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Samples over [`LATENCY_NS_MAX`].
+    #[must_use]
+    pub fn saturated(&self) -> u64 {
+        self.saturated
+    }
+
+    /// The histogram itself, where there is a sample.
+    #[must_use]
+    pub fn histogram(&self) -> Option<&Histogram<u64>> {
+        self.histogram.as_deref().filter(|histogram| !histogram.is_empty())
+    }
+
+    /// Mean in ns; `None` without samples.
+    #[must_use]
+    pub fn mean_ns(&self) -> Option<f64> {
+        self.histogram().map(Histogram::mean)
+    }
+
+    /// Largest sample; `None` without samples.
+    #[must_use]
+    pub fn max(&self) -> Option<Latency> {
+        let ns = self.histogram()?.max();
+        Some(Latency { ns, at_least: self.unfinished > 0 })
+    }
+
+    /// The quantile `q` (0 to 1), where at least ten samples lie beyond it.
+    #[must_use]
+    pub fn quantile(&self, q: f64) -> Option<Latency> {
+        let histogram = self.histogram()?;
+        // The tiny allowance keeps 10,000 × (1 − 0.999) from falling short of 10 by rounding.
+        let enough = histogram.len() as f64 * (1.0 - q) + 1e-6 >= SAMPLES_BEYOND_MIN;
+        enough.then(|| self.raw_quantile(histogram, q))
+    }
+
+    /// The quantile `q`, however few the samples: for drawing curves, never for a printed figure.
+    #[must_use]
+    pub fn quantile_for_curve(&self, q: f64) -> Option<u64> {
+        Some(self.histogram()?.value_at_quantile(q))
+    }
+
+    fn raw_quantile(&self, histogram: &Histogram<u64>, q: f64) -> Latency {
+        // An unfinished request ends somewhere beyond what was recorded for it. In the worst case all of them
+        // lie at the top, so every quantile within their share of the top is only a lower bound.
+        let share = self.unfinished as f64 / histogram.len() as f64;
+        Latency { ns: histogram.value_at_quantile(q), at_least: self.unfinished > 0 && q >= 1.0 - share }
+    }
+}
+
+fn new_histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_NS_MAX, SIGNIFICANT_DIGITS).expect("the bounds are valid constants")
+}
+
+/// How it stands in `run.json`: HdrHistogram's own V2 compressed form in base64, as in its logs.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    count: u64,
+    #[serde(skip_serializing_if = "is_zero", default)]
+    saturated: u64,
+    #[serde(skip_serializing_if = "is_zero", default)]
+    unfinished: u64,
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    hdr: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+impl Serialize for Latencies {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::Error;
+        let mut bytes = Vec::new();
+        if let Some(histogram) = self.histogram() {
+            V2DeflateSerializer::new().serialize(histogram, &mut bytes).map_err(S::Error::custom)?;
+        }
+        Stored {
+            count: self.len(),
+            saturated: self.saturated,
+            unfinished: self.unfinished,
+            hdr: BASE64.encode(bytes),
+        }
+        .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Latencies {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let stored = Stored::deserialize(deserializer)?;
+        if stored.hdr.is_empty() {
+            return Ok(Self::default());
+        }
+        let bytes = BASE64.decode(&stored.hdr).map_err(D::Error::custom)?;
+        let read: Histogram<u64> =
+            Deserializer::new().deserialize(&mut bytes.as_slice()).map_err(D::Error::custom)?;
+        // Into our own bounds, so that any two histograms can be added.
+        let mut histogram = new_histogram();
+        histogram.add(read).map_err(D::Error::custom)?;
+        Ok(Self {
+            histogram: Some(Box::new(histogram)),
+            saturated: stored.saturated,
+            unfinished: stored.unfinished,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(samples: impl IntoIterator<Item = u64>) -> Latencies {
+        let mut latencies = Latencies::default();
+        samples.into_iter().for_each(|ns| latencies.record(ns));
+        latencies
+    }
+
+    #[test]
+    fn a_merge_holds_the_samples_of_both() {
+        let mut sum = with(1..=1000);
+        sum.merge(&with(1001..=2000));
+        assert_eq!(sum.len(), 2000);
+        assert_eq!(sum.max().unwrap().ns, with([2000]).max().unwrap().ns);
+    }
+
+    #[test]
+    fn a_quantile_needs_ten_samples_beyond_it() {
+        assert_eq!(with(1..=999).quantile(0.99), None);
+        assert!(with(1..=1000).quantile(0.99).is_some());
+        assert!(with(1..=10_000).quantile(0.999).is_some());
+        assert_eq!(with(1..=9_999).quantile(0.999), None);
+    }
+
+    #[test]
+    fn quantiles_that_unfinished_requests_reach_are_lower_bounds() {
+        let mut latencies = with(std::iter::repeat_n(100, 900));
+        for _ in 0..100 {
+            latencies.record_unfinished(1_000_000);
+        }
+        assert!(!latencies.quantile(0.5).unwrap().at_least);
+        assert!(latencies.quantile(0.95).unwrap().at_least);
+        assert!(latencies.max().unwrap().at_least);
+    }
+
+    #[test]
+    fn storing_and_reading_keeps_every_count() {
+        let mut before = with((1..=5000).map(|i| i * 977));
+        before.record(LATENCY_NS_MAX * 2);
+        before.record_unfinished(5);
+        let text = serde_json::to_string(&before).unwrap();
+        let after: Latencies = serde_json::from_str(&text).unwrap();
+        assert_eq!(after.len(), before.len());
+        assert_eq!(after.saturated(), 1);
+        assert_eq!(after.quantile(0.9), before.quantile(0.9));
+        assert_eq!(after.max(), before.max());
+        let empty: Latencies =
+            serde_json::from_str(&serde_json::to_string(&Latencies::default()).unwrap()).unwrap();
+        assert!(empty.is_empty());
+    }
+}

@@ -1,0 +1,523 @@
+//! The versioned record of a run: everything that a report shows is derived from it, and from nothing else.
+//!
+//! The engine fills it; `report` and `chart` read it. It holds raw counts and whole histograms, never
+//! percentiles: those can be merged, percentiles cannot. Times since the run's start are in nanoseconds unless
+//! a name says otherwise.
+
+mod histogram;
+pub mod rows;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+pub use histogram::{LATENCY_NS_MAX, Latencies, Latency};
+
+/// Version of the format of `run.json`. It grows when a reader of the older one would misread the newer one.
+pub const SCHEMA: u32 = 1;
+
+/// A whole run of one scenario.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// [`SCHEMA`] of the writer.
+    pub schema: u32,
+    /// Version of the program that wrote it.
+    pub twinwire: String,
+    /// What was asked for.
+    pub scenario: ScenarioInfo,
+    /// UTC instant of the start, RFC 3339.
+    pub started: String,
+    /// Wall time of the whole run in seconds, set-up included.
+    pub elapsed_s: f64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Where it ran, and against what.
+    pub environment: Environment,
+    /// Transports and loads that could not run, with the reason.
+    pub skipped: Vec<Skipped>,
+    /// The loads, in the order in which they ran.
+    pub loads: Vec<LoadInfo>,
+    /// One for each load × variant × trial × transport (mixed loads: all transports in one).
+    pub passes: Vec<Pass>,
+    /// The first violations seen, at most [`VIOLATIONS_KEPT`].
+    pub violations: Vec<Violation>,
+    /// All violations, warm-up and set-up included.
+    pub violations_total: u64,
+    /// Thresholds with their judgement.
+    pub thresholds: Vec<ThresholdResult>,
+}
+
+/// Violations kept with their details; the rest is counted.
+pub const VIOLATIONS_KEPT: usize = 20;
+
+/// The scenario as run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ScenarioInfo {
+    /// Its name.
+    pub name: String,
+    /// Its one-line description.
+    pub about: String,
+    /// Its seed.
+    pub seed: u64,
+    /// Its text with every `--set` applied; what `scenario.toml` holds.
+    pub text: String,
+    /// Names of the transports it compares, in its order.
+    pub transports: Vec<String>,
+}
+
+/// How a run ended; each has one exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Every reply right, every threshold met.
+    Passed,
+    /// A reply was wrong.
+    Violated,
+    /// The target was not there, or was lost.
+    TargetLost,
+    /// The measurement is not valid.
+    Invalid,
+    /// A threshold was missed.
+    ThresholdMissed,
+    /// Stopped by the user.
+    Interrupted,
+}
+
+impl Status {
+    /// The process's exit code for it.
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Passed => 0,
+            Self::Violated | Self::ThresholdMissed => 1,
+            Self::TargetLost => 3,
+            Self::Invalid => 4,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The first that applies, in the order of the exit codes' precedence.
+    pub status: Status,
+    /// What happened, for people, where the status alone does not say it.
+    pub message: Option<String>,
+    /// Whether Ctrl-C cut the run short (also where a worse status stands above).
+    pub interrupted: bool,
+}
+
+/// Where a run ran.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Environment {
+    /// Operating system and kernel release.
+    pub os: String,
+    /// Processor model.
+    pub cpu: String,
+    /// CPUs that this process may use.
+    pub cpus: usize,
+    /// Memory in KiB.
+    pub memory_kib: u64,
+    /// CPUs the server was confined to; empty: not confined, or not ours to confine.
+    pub server_cpus: Vec<usize>,
+    /// CPUs the generator was confined to; empty: not confined.
+    pub generator_cpus: Vec<usize>,
+    /// How instants were paced: `timerfd` or `tokio timers`.
+    pub pacing: String,
+    /// The target for people: `embedded server`, or its addresses.
+    pub target: String,
+    /// Whether the target was the embedded server.
+    pub embedded: bool,
+}
+
+/// Something left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// Transport or load.
+    pub what: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A load's settings, as far as reports show them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LoadInfo {
+    /// Its name.
+    pub name: String,
+    /// `open` or `closed`.
+    pub model: String,
+    /// For people: rate and arrivals, or think time.
+    pub pace: String,
+    /// Most outstanding requests of one connection.
+    pub in_flight: u32,
+    /// Warm-up in seconds.
+    pub warmup_s: f64,
+    /// Measured time of one trial on one transport in seconds.
+    pub duration_s: f64,
+    /// Trials asked for.
+    pub trials: u32,
+    /// Whether its figures head the report.
+    pub headline: bool,
+    /// Variants (labels) in order; one empty label where nothing is swept.
+    pub variants: Vec<String>,
+    /// Clients in all, in the first variant.
+    pub clients: u32,
+    /// Judgement of the measurement.
+    pub verdict: Verdict,
+}
+
+impl LoadInfo {
+    /// The latency that speaks for this load: response of an open one, service of a closed one.
+    #[must_use]
+    pub fn headline_kind(&self) -> crate::scenario::model::LatencyKind {
+        use crate::scenario::model::LatencyKind;
+        if self.model == "open" { LatencyKind::Response } else { LatencyKind::Service }
+    }
+}
+
+/// Whether a load's figures may be trusted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The judgement.
+    pub level: VerdictLevel,
+    /// Why, with the numbers; empty where valid.
+    pub reasons: Vec<String>,
+    /// Closed loads: the side whose CPU was full (`server`, `generator`), where one was.
+    pub saturated: Option<String>,
+}
+
+/// Grade of a [`Verdict`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VerdictLevel {
+    /// Nothing speaks against the figures.
+    #[default]
+    Valid,
+    /// Something does; read the reasons.
+    Suspect,
+    /// The generator did not do what the load asked for.
+    Invalid,
+}
+
+/// What one pass over one transport (or, mixed, over all) measured.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Pass {
+    /// The load's name.
+    pub load: String,
+    /// The variant's label; empty where nothing is swept.
+    pub variant: String,
+    /// Counts from 1.
+    pub trial: u32,
+    /// The transports that took part: one, or all of a mixed load.
+    pub transports: Vec<String>,
+    /// Start since the run's start, in seconds.
+    pub started_s: f64,
+    /// Measured time in seconds (shorter than asked for where the run was cut).
+    pub measured_s: f64,
+    /// Whether it ran to its end.
+    pub complete: bool,
+    /// Clients that took part.
+    pub clients: u32,
+    /// Clients that ended before their time, by a time-out, a reset or a close.
+    pub clients_lost: u32,
+    /// Figures by transport, group, role and operation.
+    pub cells: Vec<Cell>,
+    /// Setting the clients up, by transport.
+    pub setup: Vec<Setup>,
+    /// A row a second and transport.
+    pub intervals: Vec<Interval>,
+    /// The ledger of the measured part, set-up left out, warm-up included.
+    pub ledger: Ledger,
+    /// Processes over the measured part.
+    pub cost: Cost,
+    /// Intended to dispatched: the generator's own lateness, over all requests.
+    pub dispatch_lag: Latencies,
+}
+
+/// Figures of one transport × group × role × operation in one pass.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Cell {
+    /// Transport's name.
+    pub transport: String,
+    /// Group's name.
+    pub group: String,
+    /// Role's name, at the time of the request.
+    pub role: String,
+    /// Operation's name.
+    pub op: String,
+    /// Counters.
+    pub counts: Counts,
+    /// Intended to sent.
+    pub lag: Latencies,
+    /// Sent to replied.
+    pub service: Latencies,
+    /// Intended to replied.
+    pub response: Latencies,
+}
+
+/// Counters that add up over cells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Requests whose intended instant lies in the measured part.
+    pub requests: u64,
+    /// Of them, ended by a time-out, a reset or a close.
+    pub errors: u64,
+    /// Of them, answered wrongly.
+    pub violations: u64,
+    /// Of them, neither answered nor failed when the run ended.
+    pub unfinished: u64,
+    /// Of them, reads that returned a value: proof that something was read.
+    pub values: u64,
+    /// Of them, legally refused (`store full`, `upgrade refused`).
+    pub refused: u64,
+}
+
+impl Counts {
+    /// Adds the other's counters to these.
+    pub fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.errors += other.errors;
+        self.violations += other.violations;
+        self.unfinished += other.unfinished;
+        self.values += other.values;
+        self.refused += other.refused;
+    }
+}
+
+/// Setting up one transport's clients in one pass.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Setup {
+    /// Transport's name.
+    pub transport: String,
+    /// Clients set up.
+    pub clients: u32,
+    /// Wall time for all of them, in seconds.
+    pub elapsed_s: f64,
+    /// Connect, with the WebSocket handshake.
+    pub connect: Latencies,
+    /// Login's service time.
+    pub login: Latencies,
+    /// Upgrade's service time.
+    pub upgrade: Latencies,
+    /// Preloading one client's keys, from the first put to the last reply.
+    pub preload: Latencies,
+}
+
+/// One second (or the rest of one) of one transport in one pass.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Interval {
+    /// Transport's name.
+    pub transport: String,
+    /// Seconds since the measured part began; the first row is 0.
+    pub second: u32,
+    /// Length in seconds; 1 but for the last row.
+    pub length_s: f64,
+    /// Requests whose intended instant lies in it.
+    pub offered: u64,
+    /// Requests answered in it.
+    pub achieved: u64,
+    /// Errors in it.
+    pub errors: u64,
+    /// Violations in it.
+    pub violations: u64,
+    /// Quantiles of response by intended instant, ns.
+    pub response_p50_ns: Option<u64>,
+    /// See above.
+    pub response_p99_ns: Option<u64>,
+    /// Quantiles of service by intended instant, ns.
+    pub service_p50_ns: Option<u64>,
+    /// See above.
+    pub service_p99_ns: Option<u64>,
+    /// Quantile of the generator's own lateness, ns.
+    pub dispatch_lag_p99_ns: Option<u64>,
+    /// The server's CPU in cores; `None` where its process is not ours to read.
+    pub server_cpu: Option<f64>,
+    /// This process's CPU in cores.
+    pub generator_cpu: Option<f64>,
+    /// CPU time stolen by the host, as a share of the used CPUs' time (0 to 1).
+    pub steal: Option<f64>,
+    /// The server's resident memory in KiB.
+    pub server_rss_kib: Option<u64>,
+    /// This process's resident memory in KiB.
+    pub generator_rss_kib: Option<u64>,
+    /// Bytes written to this transport's sockets, framing included.
+    pub bytes_sent: u64,
+    /// Bytes read from them.
+    pub bytes_received: u64,
+}
+
+/// Sums that must balance: requests = replies + errors + unfinished.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// Requests written.
+    pub requests: u64,
+    /// Replies matched to a request.
+    pub replies: u64,
+    /// Requests that ended in an error.
+    pub errors: u64,
+    /// Requests open when the run ended.
+    pub unfinished: u64,
+    /// Replies that no request asked for.
+    pub unasked: u64,
+    /// Replies checked by the oracle; equals `replies`.
+    pub checked: u64,
+    /// Reads that returned a value.
+    pub values_read: u64,
+    /// Reads of another user's key that returned a value.
+    pub foreign_values_read: u64,
+    /// Denials that were due and came.
+    pub denials: u64,
+}
+
+impl Ledger {
+    /// Adds the other's sums to these.
+    pub fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.replies += other.replies;
+        self.errors += other.errors;
+        self.unfinished += other.unfinished;
+        self.unasked += other.unasked;
+        self.checked += other.checked;
+        self.values_read += other.values_read;
+        self.foreign_values_read += other.foreign_values_read;
+        self.denials += other.denials;
+    }
+}
+
+/// What the measured part of a pass cost.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Cost {
+    /// Replies during the time over which CPU and bytes were taken.
+    pub replies: u64,
+    /// That time in seconds.
+    pub seconds: f64,
+    /// The server's CPU time in ns, where its process is ours to read.
+    pub server_cpu_ns: Option<u64>,
+    /// This process's CPU time in ns.
+    pub generator_cpu_ns: Option<u64>,
+    /// CPU time stolen by the host on the used CPUs, as a share of their time (0 to 1).
+    pub steal: Option<f64>,
+    /// Bytes written, framing included.
+    pub bytes_sent: u64,
+    /// Bytes read.
+    pub bytes_received: u64,
+}
+
+/// A reply that the protocol does not allow, with all that is needed to see why.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Violation {
+    /// The load's name, or empty before the first one.
+    pub load: String,
+    /// The variant's label.
+    pub variant: String,
+    /// The trial.
+    pub trial: u32,
+    /// The transport.
+    pub transport: String,
+    /// The client's user name.
+    pub client: String,
+    /// Its group.
+    pub group: String,
+    /// Its role at that time.
+    pub role: String,
+    /// What went wrong, in a word or two: `stale value`, `foreign value`, …
+    pub kind: String,
+    /// The requirement that it breaks.
+    pub rule: String,
+    /// The request as sent, long values cut.
+    pub request: String,
+    /// What was allowed.
+    pub expected: String,
+    /// What came, long values cut.
+    pub seen: String,
+    /// Seconds since the pass's measured part began (negative: before it).
+    pub at_s: f64,
+}
+
+/// A threshold and what became of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ThresholdResult {
+    /// For people: `response.p99 ≤ 20 ms where load=paced`.
+    pub text: String,
+    /// What was measured, in ns for latencies; `None`: nothing matched, or too few samples.
+    pub measured: Option<f64>,
+    /// What was measured, for people, with its unit.
+    pub measured_text: String,
+    /// `None`: not judged.
+    pub met: Option<bool>,
+}
+
+/// Why a record could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file could not be read.
+    #[error("cannot read {path}: {source}")]
+    Io {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not a record.
+    #[error("{path} is not a run record: {source}")]
+    Json {
+        /// The file.
+        path: String,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// A newer version wrote it.
+    #[error("{path} has schema {found}; this version reads up to {SCHEMA}: use a newer twinwire")]
+    Schema {
+        /// The file.
+        path: String,
+        /// Its schema.
+        found: u32,
+    },
+}
+
+impl RunRecord {
+    /// Reads `run.json`.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, is not a record, or is of a newer schema.
+    pub fn read(path: &Path) -> Result<Self, ReadError> {
+        #[derive(Deserialize)]
+        struct Head {
+            schema: u32,
+        }
+        let shown = path.display().to_string();
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ReadError::Io { path: shown.clone(), source })?;
+        let json = |source| ReadError::Json { path: shown.clone(), source };
+        let head: Head = serde_json::from_str(&text).map_err(json)?;
+        if head.schema > SCHEMA {
+            return Err(ReadError::Schema { path: shown, found: head.schema });
+        }
+        serde_json::from_str(&text).map_err(json)
+    }
+
+    /// The load of this name.
+    #[must_use]
+    pub fn load(&self, name: &str) -> Option<&LoadInfo> {
+        self.loads.iter().find(|load| load.name == name)
+    }
+
+    /// The load that heads the report.
+    #[must_use]
+    pub fn headline(&self) -> Option<&LoadInfo> {
+        self.loads.iter().find(|load| load.headline).or_else(|| self.loads.first())
+    }
+
+    /// The transports that ran, in the scenario's order.
+    #[must_use]
+    pub fn transports_run(&self) -> Vec<&str> {
+        self.scenario
+            .transports
+            .iter()
+            .map(String::as_str)
+            .filter(|name| self.passes.iter().any(|pass| pass.transports.iter().any(|t| t == name)))
+            .collect()
+    }
+}

@@ -1,0 +1,421 @@
+//! A validated load scenario: every value here has been checked, so the planner and the engine need not look again.
+//!
+//! Reading the text, its defaults and its errors is the business of the sibling modules; nothing here knows TOML.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// A whole scenario: what load to put on which transports, by whom, and what must hold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario {
+    /// Short name; it also names the default report folder. Only ASCII letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// One line for people.
+    pub about: String,
+    /// Every random choice of a run derives from it.
+    pub seed: u64,
+    /// Transports to compare, in the order given, without repeats; never empty.
+    pub transports: Vec<Transport>,
+    /// A request unanswered for longer is an error and ends its client.
+    pub timeout: Duration,
+    /// Loads, run in this order; never empty, names unique.
+    pub loads: Vec<Load>,
+    /// Client groups; never empty, names unique, at least one client in all.
+    pub groups: Vec<Group>,
+    /// At most two axes; every combination of their values is a variant.
+    pub sweep: Vec<SweepAxis>,
+    /// Judged on merged data after the run.
+    pub thresholds: Vec<Threshold>,
+}
+
+impl Scenario {
+    /// The load whose figures head the report: the one marked so, else the first.
+    #[must_use]
+    pub fn headline(&self) -> &Load {
+        self.loads.iter().find(|load| load.headline).unwrap_or(&self.loads[0])
+    }
+
+    /// Clients over all groups.
+    #[must_use]
+    pub fn clients(&self) -> u32 {
+        self.groups.iter().map(|group| group.count).sum()
+    }
+
+    /// Whether some group is pinned to a transport: the load then runs once, with all transports together.
+    #[must_use]
+    pub fn is_mixed(&self) -> bool {
+        self.groups.iter().any(|group| group.transport.is_some())
+    }
+}
+
+/// A way to reach the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Transport {
+    /// TCP, one line a message.
+    Tcp,
+    /// TCP, one chunk a message (the original clients' framing).
+    TcpRaw,
+    /// WebSocket, one text message a message.
+    WebSocket,
+    /// The TCP framing over TLS.
+    Tls,
+    /// WebSocket over TLS.
+    Wss,
+}
+
+impl Transport {
+    /// All of them, in the order in which reports show them.
+    pub const ALL: [Self; 5] = [Self::Tcp, Self::TcpRaw, Self::WebSocket, Self::Tls, Self::Wss];
+
+    /// The name used in scenarios, flags and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::TcpRaw => "tcp-raw",
+            Self::WebSocket => "websocket",
+            Self::Tls => "tls",
+            Self::Wss => "wss",
+        }
+    }
+
+    /// The transport of this name, if there is one.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|transport| transport.name() == name)
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What a client may do on the server (ROLE-1 to ROLE-4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Sees its own store only.
+    Guest,
+    /// May read every store.
+    Manager,
+}
+
+impl Role {
+    /// The name used in scenarios and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Guest => "guest",
+            Self::Manager => "manager",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// One kind of request that a client can make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Op {
+    /// `put KEY VALUE` of a tagged value.
+    Put,
+    /// `get KEY` of a key of its own.
+    Get,
+    /// `get KEY` of a key that nobody ever puts.
+    GetMissing,
+    /// `get USER KEY`: a manager reads, a guest is denied.
+    GetOther,
+    /// A malformed command.
+    Bad,
+    /// `upgrade`, again for a manager.
+    Upgrade,
+}
+
+impl Op {
+    /// All of them, in the order in which reports show them.
+    pub const ALL: [Self; 6] =
+        [Self::Put, Self::Get, Self::GetMissing, Self::GetOther, Self::Bad, Self::Upgrade];
+
+    /// The name used in scenarios and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Put => "put",
+            Self::Get => "get",
+            Self::GetMissing => "get-missing",
+            Self::GetOther => "get-other",
+            Self::Bad => "bad",
+            Self::Upgrade => "upgrade",
+        }
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// One `[[load]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Load {
+    /// Unique among the scenario's loads.
+    pub name: String,
+    /// When requests are made.
+    pub model: Model,
+    /// Most outstanding requests of one connection.
+    pub in_flight: NonZeroU32,
+    /// Load before measuring starts; its figures are thrown away.
+    pub warmup: Duration,
+    /// The measured part, one phase after another; never empty.
+    pub phases: Vec<Phase>,
+    /// Repetitions, each on a fresh server (if it is ours to start) and fresh connections; at least 1.
+    pub trials: u32,
+    /// Length of the windows in which the load switches between transports; `None`: one after the other.
+    pub interleave: Option<Duration>,
+    /// Whether the scenario marks it as the one that heads the report.
+    pub headline: bool,
+}
+
+impl Load {
+    /// Measured time of one trial on one transport.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        self.phases.iter().map(|phase| phase.duration).sum()
+    }
+}
+
+/// Open or closed load.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Model {
+    /// Requests come at their own instants, whatever the server does.
+    Open {
+        /// Requests a second over all clients; `None` where every phase states its own.
+        rate: Option<Rate>,
+        /// How the instants are spread.
+        arrivals: Arrivals,
+    },
+    /// Each client waits for its reply, thinks, and asks again.
+    Closed {
+        /// The pause between a reply and the next request.
+        think: Think,
+    },
+}
+
+/// Offered rate of an open load.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rate {
+    /// Requests a second over all clients; finite and positive.
+    PerSecond(f64),
+    /// Share (over 0, at most 1) of what a short probe of the slower transport reached.
+    Share(f64),
+}
+
+/// Spread of an open load's instants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrivals {
+    /// A Poisson process: exponential gaps.
+    Poisson,
+    /// Equal gaps.
+    Uniform,
+}
+
+/// Pause of a closed load's client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Think {
+    /// Always the same; zero: ask again at once.
+    Constant(Duration),
+    /// Exponentially distributed with this mean.
+    Exponential(Duration),
+}
+
+/// A stretch of the measured part.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Phase {
+    /// Its length; never zero.
+    pub duration: Duration,
+    /// Open loads: requests a second over this phase, where it states its own.
+    pub rate: Option<Ramp>,
+    /// Active clients over this phase, where it states them.
+    pub clients: Option<Ramp>,
+}
+
+/// A level that goes in a straight line from one value to another; both the same for a constant.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ramp {
+    /// At the phase's beginning.
+    pub from: f64,
+    /// At its end.
+    pub to: f64,
+}
+
+/// One `[[clients]]` group: clients that behave alike.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// Unique among the scenario's groups.
+    pub name: String,
+    /// What they are once set up; managers are upgraded before the load starts.
+    pub role: Role,
+    /// How many; zero only in a sweep's variant.
+    pub count: u32,
+    /// Operations with their weights, each operation once, weights positive; never empty.
+    pub mix: Vec<(Op, u32)>,
+    /// Which keys they use.
+    pub keys: Keys,
+    /// How large their values are.
+    pub values: Values,
+    /// Keys put before the load starts, from the first one on; at most `keys.count`.
+    pub preload: u32,
+    /// Pins the group to one transport.
+    pub transport: Option<Transport>,
+    /// Log out, connect and log in again this often.
+    pub reconnect: Option<Reconnect>,
+}
+
+/// A group's keys. Each client has that many keys of its own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Keys {
+    /// At least 1.
+    pub count: u32,
+    /// Which one a request draws.
+    pub distribution: KeyDistribution,
+}
+
+/// How a request draws its key.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum KeyDistribution {
+    /// Every key alike.
+    Uniform,
+    /// Key `k` (from 1) with weight `k^-exponent`.
+    Zipf {
+        /// Positive and finite.
+        exponent: f64,
+    },
+    /// One after the other, round and round.
+    Sequential,
+}
+
+/// Sizes of values in bytes, drawn uniformly from `min` to `max`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Values {
+    /// Smallest; holds at least the tag that names user, key and version ([`crate::oracle::TAG_BYTES`]).
+    pub min: u32,
+    /// Largest; the whole `put` fits a message.
+    pub max: u32,
+}
+
+/// When a client starts a new session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reconnect {
+    /// After this many requests.
+    Requests(NonZeroU32),
+    /// After this long.
+    Interval(Duration),
+}
+
+/// One key of `[sweep]` with its values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SweepAxis {
+    /// `manager-share` (percent of the clients), or a dotted key as in `--set`.
+    pub key: String,
+    /// The values as TOML text, in the order given; never empty.
+    pub values: Vec<String>,
+}
+
+/// One `[[thresholds]]` entry.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Threshold {
+    /// What is judged.
+    pub metric: Metric,
+    /// On which part of the data.
+    pub filter: Filter,
+    /// The bound.
+    pub bound: Bound,
+    /// Stop the run as soon as it is missed for 5 s.
+    pub abort: bool,
+}
+
+/// What a threshold judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metric {
+    /// A latency's statistic.
+    Latency(LatencyKind, Statistic),
+    /// Requests a second.
+    Rate,
+    /// Number of errors.
+    Errors,
+    /// Number of violations.
+    Violations,
+}
+
+/// Which latency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LatencyKind {
+    /// Intended to sent.
+    Lag,
+    /// Sent to replied.
+    Service,
+    /// Intended to replied.
+    Response,
+}
+
+impl LatencyKind {
+    /// All of them, in the order in which reports show them.
+    pub const ALL: [Self; 3] = [Self::Lag, Self::Service, Self::Response];
+
+    /// The name used in scenarios and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lag => "lag",
+            Self::Service => "service",
+            Self::Response => "response",
+        }
+    }
+}
+
+/// Which statistic of a latency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statistic {
+    /// Arithmetic mean.
+    Mean,
+    /// Median.
+    P50,
+    /// 90th percentile.
+    P90,
+    /// 99th percentile.
+    P99,
+    /// 99.9th percentile.
+    P999,
+    /// Largest value.
+    Max,
+}
+
+/// Parts of the data; what is `None` is not filtered by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// A load's name.
+    pub load: Option<String>,
+    /// A transport.
+    pub transport: Option<Transport>,
+    /// A group's name.
+    pub group: Option<String>,
+    /// A role.
+    pub role: Option<Role>,
+    /// An operation.
+    pub op: Option<Op>,
+}
+
+/// A threshold's bound.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Bound {
+    /// At most: nanoseconds for latencies, else the plain number.
+    Max(f64),
+    /// At least: nanoseconds for latencies, else the plain number.
+    Min(f64),
+}
