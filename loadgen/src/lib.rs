@@ -1,4 +1,5 @@
 //! The harness.
 
+pub mod oracle;
 pub mod record;
 pub mod scenario;
