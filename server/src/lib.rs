@@ -1,1 +1,29 @@
-//! The reference server. Placeholder until its rooms are built.
+//! A key-value server over raw TCP and WebSocket: one store for each connected user, two roles, one process.
+//!
+//! The way of a request is the way through these modules:
+//!
+//! | module | what it holds | what it never does |
+//! |---|---|---|
+//! | [`cli`] | flags and environment → a validated [`config::Config`]; the whole program as one function | serve |
+//! | [`config`] | what a server is told to do, in types that admit no nonsense | read arguments |
+//! | [`server`] | listeners, worker threads, admission, shutdown | know a byte of the protocol |
+//! | [`transport`] | bytes ↔ messages: lines, chunks, WebSocket frames; back pressure; closing | decide on a reply |
+//! | [`session`] | one connection's state machine: a message in, a reply and what to do next out | any I/O |
+//! | [`protocol`] | words, requests and the exact reply texts | hold state |
+//! | [`registry`] | who is logged in, with which role and which entries: all that threads share | know about connections |
+//!
+//! The server is thread-per-core. Each worker owns its connections for their whole life, and the registry is the
+//! only thing that workers share, so that a request costs one read, one short lock and one write.
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod config;
+pub mod protocol;
+pub mod registry;
+pub mod server;
+pub mod session;
+pub mod transport;
+
+pub use config::Config;
+pub use server::{Server, Shutdown, StartError};

@@ -1,0 +1,176 @@
+//! The command line, and how it becomes a [`Config`].
+
+use std::{
+    env::{self, VarError},
+    fs, io,
+    net::{SocketAddr, ToSocketAddrs},
+    num::NonZeroUsize,
+    path::PathBuf,
+};
+
+use clap::{Parser, ValueEnum};
+use tracing::level_filters::LevelFilter;
+
+use crate::{
+    config::{Config, Workers},
+    registry::{Secret, UpgradePolicy},
+    server::Listening,
+    transport::Transport,
+};
+
+const DEFAULT_TCP: SocketAddr = loopback(1601);
+const DEFAULT_TCP_RAW: &str = "127.0.0.1:1602";
+const DEFAULT_WEBSOCKET: SocketAddr = loopback(1603);
+
+/// Where the secret is looked for when no file is named.
+const SECRET_VARIABLE: &str = "TWINWIRE_UPGRADE_SECRET";
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, port))
+}
+
+/// A key-value server over TCP and WebSocket, with one store for each connected user.
+///
+/// Without a listener of its own choice it serves TCP on 127.0.0.1:1601 and WebSocket on 127.0.0.1:1603. It prints
+/// one line for each listener when it is ready, and stops on SIGTERM, Ctrl-C or a second one at once.
+#[derive(Debug, Parser)]
+#[command(name = "twinwire-server", version)]
+pub(super) struct Args {
+    /// Serve lines over TCP on this address
+    #[arg(long, value_name = "ADDR", value_parser = address, help_heading = "Listeners")]
+    tcp: Vec<SocketAddr>,
+
+    /// Serve unterminated messages over TCP, one for each chunk received, as the original clients send them
+    #[arg(
+        long, value_name = "ADDR", value_parser = address, help_heading = "Listeners",
+        num_args = 0..=1, require_equals = false, default_missing_value = DEFAULT_TCP_RAW
+    )]
+    tcp_raw: Vec<SocketAddr>,
+
+    /// Serve WebSocket on this address, under any path
+    #[arg(long, value_name = "ADDR", value_parser = address, help_heading = "Listeners")]
+    ws: Vec<SocketAddr>,
+
+    /// Who becomes a manager: whoever asks, whoever knows the secret, or nobody [default: open]
+    ///
+    /// Has no default off loopback: who may read everybody's data there must be said.
+    #[arg(long, value_name = "POLICY", help_heading = "Access")]
+    upgrade: Option<Upgrade>,
+
+    /// The secret is in this file, else in the environment as TWINWIRE_UPGRADE_SECRET: one word
+    #[arg(long, value_name = "FILE", help_heading = "Access")]
+    upgrade_secret_file: Option<PathBuf>,
+
+    /// The most connections at once; further ones are told that the server is full
+    /// [default: as many as the limit on open files allows]
+    #[arg(long, value_name = "COUNT", help_heading = "Limits")]
+    max_connections: Option<NonZeroUsize>,
+
+    /// How many threads serve [default: one for each CPU]
+    #[arg(long, value_name = "COUNT", help_heading = "Threads", conflicts_with = "cpus")]
+    workers: Option<NonZeroUsize>,
+
+    /// One thread on each of these CPUs, such as 0,1
+    #[arg(long, value_name = "LIST", help_heading = "Threads", value_delimiter = ',')]
+    cpus: Vec<usize>,
+
+    /// What is logged to standard error: off, error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", help_heading = "Logging", env = "TWINWIRE_LOG", default_value = "warn")]
+    pub(super) log: LevelFilter,
+
+    /// Stop when standard input ends, for a program that starts this one
+    #[arg(long, hide = true)]
+    pub(super) until_stdin_closes: bool,
+}
+
+/// The policies by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Upgrade {
+    Open,
+    Secret,
+    Closed,
+}
+
+/// Arguments that are each well formed and together make no sense.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ArgsError {
+    #[error(
+        "{transport} on {address} can be reached from elsewhere: say with --upgrade open, secret or closed who may \
+         become a manager and read everybody's data"
+    )]
+    Exposed { transport: Transport, address: SocketAddr },
+    #[error("--upgrade secret needs a secret: name a file with --upgrade-secret-file, or set {SECRET_VARIABLE}")]
+    NoSecret,
+    #[error("--upgrade-secret-file has no effect without --upgrade secret")]
+    SecretUnused,
+    #[error("cannot read the upgrade secret from {}: {source}", path.display())]
+    SecretFile { path: PathBuf, source: io::Error },
+    #[error("the upgrade secret in {place} must be exactly one word")]
+    SecretForm { place: String },
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let mut addresses =
+        text.to_socket_addrs().map_err(|error| format!("expected HOST:PORT such as 127.0.0.1:1601 ({error})"))?;
+    addresses.next().ok_or_else(|| "this name has no address".to_owned())
+}
+
+impl Args {
+    /// What the arguments ask for, if it makes sense as a whole.
+    pub(super) fn into_config(self) -> Result<Config, ArgsError> {
+        let listeners = self.listeners();
+        let exposed = listeners.iter().find(|listening| !listening.address.ip().is_loopback());
+        if let (Some(&Listening { transport, address }), None) = (exposed, self.upgrade) {
+            return Err(ArgsError::Exposed { transport, address });
+        }
+        let workers = match (self.cpus.is_empty(), self.workers) {
+            (false, _) => Workers::Pinned(self.cpus.clone()),
+            (true, Some(count)) => Workers::Floating(count),
+            (true, None) => Workers::for_each_cpu(),
+        };
+        Ok(Config { listeners, upgrade: self.policy()?, workers, connections_max: self.max_connections })
+    }
+
+    fn listeners(&self) -> Vec<Listening> {
+        let given = [(Transport::Tcp, &self.tcp), (Transport::TcpRaw, &self.tcp_raw), (Transport::WebSocket, &self.ws)];
+        let chosen: Vec<_> = given
+            .into_iter()
+            .flat_map(|(transport, addresses)| addresses.iter().map(move |&address| Listening { transport, address }))
+            .collect();
+        if !chosen.is_empty() {
+            return chosen;
+        }
+        vec![
+            Listening { transport: Transport::Tcp, address: DEFAULT_TCP },
+            Listening { transport: Transport::WebSocket, address: DEFAULT_WEBSOCKET },
+        ]
+    }
+
+    fn policy(&self) -> Result<UpgradePolicy, ArgsError> {
+        let policy = self.upgrade.unwrap_or(Upgrade::Open);
+        if policy != Upgrade::Secret && self.upgrade_secret_file.is_some() {
+            return Err(ArgsError::SecretUnused);
+        }
+        Ok(match policy {
+            Upgrade::Open => UpgradePolicy::Open,
+            Upgrade::Closed => UpgradePolicy::Closed,
+            Upgrade::Secret => UpgradePolicy::Secret(self.secret()?),
+        })
+    }
+
+    fn secret(&self) -> Result<Secret, ArgsError> {
+        let (text, place) = if let Some(path) = &self.upgrade_secret_file {
+            let text = fs::read_to_string(path);
+            (text.map_err(|source| ArgsError::SecretFile { path: path.clone(), source })?, path.display().to_string())
+        } else {
+            match env::var(SECRET_VARIABLE) {
+                Ok(text) => (text, SECRET_VARIABLE.to_owned()),
+                Err(VarError::NotPresent) => return Err(ArgsError::NoSecret),
+                Err(VarError::NotUnicode(_)) => {
+                    return Err(ArgsError::SecretForm { place: SECRET_VARIABLE.to_owned() });
+                }
+            }
+        };
+        Secret::new(&text).ok_or(ArgsError::SecretForm { place })
+    }
+}

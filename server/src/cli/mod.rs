@@ -1,0 +1,84 @@
+//! The whole program as a function: arguments in, exit code out.
+//!
+//! The one place that prints to standard output, and the one that ends the process.
+
+mod args;
+mod signals;
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::Parser;
+
+use self::args::Args;
+use crate::server::{Server, Shutdown};
+
+/// The arguments make no sense, as is usual for command lines.
+const EXIT_USAGE: u8 = 2;
+
+/// The server could not start or go on.
+const EXIT_FAILED: u8 = 1;
+
+/// Runs the program: `args` begin with its name, as from [`std::env::args_os`].
+///
+/// 0 after an orderly stop, 1 if the server could not start, 2 if the arguments make no sense. For the length of
+/// the call the process's SIGTERM and SIGINT belong to the server.
+pub fn run<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
+    let args = match Args::try_parse_from(args) {
+        Ok(args) => args,
+        Err(error) => {
+            // Help goes to standard output and is a success, everything else is neither. A closed pipe is nobody's
+            // fault.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_USAGE));
+        }
+    };
+    log_to_stderr(args.log);
+    let until_stdin_closes = args.until_stdin_closes;
+    let config = match args.into_config() {
+        Ok(config) => config,
+        Err(error) => return fail(&error, EXIT_USAGE),
+    };
+    let shutdown = Shutdown::new();
+    // Before anything is announced: from the ready lines on a signal means an orderly stop.
+    if let Err(error) = signals::stop_on_signals(&shutdown) {
+        return fail(&error, EXIT_FAILED);
+    }
+    if until_stdin_closes {
+        signals::stop_when_stdin_closes(&shutdown);
+    }
+    let outcome = Server::bind(config).and_then(|server| {
+        announce(&server);
+        server.run(&shutdown)
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, EXIT_FAILED),
+    }
+}
+
+/// One line for each listener, for people and for programs that wait for the server.
+fn announce(server: &Server) {
+    let mut lines = String::new();
+    for listening in server.addresses() {
+        lines.push_str(&format!("listening {} {}\n", listening.transport, listening.address));
+    }
+    let mut stdout = io::stdout().lock();
+    if let Err(error) = stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush()) {
+        tracing::warn!(%error, "nobody reads standard output");
+    }
+}
+
+fn log_to_stderr(level: tracing::level_filters::LevelFilter) {
+    // Fails if the process has a subscriber, which is then the one to use.
+    let _ = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_target(false).try_init();
+}
+
+fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
+    // Should standard error be closed, the exit code still tells.
+    let _ = writeln!(io::stderr(), "twinwire-server: {error}");
+    ExitCode::from(code)
+}

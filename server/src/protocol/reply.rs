@@ -1,0 +1,74 @@
+//! The replies and their exact texts. Framing them is the transports' business.
+
+/// A reply with a fixed text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// The login was accepted (LOGIN-1).
+    Success,
+    /// A live session holds the name (LOGIN-2).
+    DuplicateUserName,
+    /// The value is stored (STORE-1).
+    Done,
+    /// Nothing was ever put under that key (STORE-2).
+    KeyNotFound,
+    /// A guest asked for somebody's key (ROLE-2).
+    Denied,
+    /// A manager asked for a user who is not logged in (ROLE-3).
+    UserNotFound,
+    /// The session is a manager's from now on (ROLE-4).
+    Upgraded,
+    /// It was one before (ROLE-4).
+    AlreadyManager,
+    /// The server's policy does not grant the upgrade (ROLE-8).
+    UpgradeRefused,
+    /// The answer to `q` (LIFE-1).
+    Exiting,
+    /// The message is no request (FORM-1, LOGIN-3).
+    WrongFormat,
+    /// The message passes [`super::MESSAGE_BYTES_MAX`] (TCP-3).
+    MessageTooLong,
+    /// No room for another connection (TCP-6).
+    ServerFull,
+}
+
+impl Status {
+    /// The text that goes over the wire, without terminator.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::DuplicateUserName => "duplicate user name",
+            Self::Done => "done",
+            Self::KeyNotFound => "key not found",
+            Self::Denied => "you are not allowed to access keys of other users",
+            Self::UserNotFound => "user not found",
+            Self::Upgraded => "upgraded to manager",
+            Self::AlreadyManager => "already a manager",
+            Self::UpgradeRefused => "upgrade refused",
+            Self::Exiting => "exiting",
+            Self::WrongFormat => "wrong message format",
+            Self::MessageTooLong => "message too long",
+            Self::ServerFull => "server full",
+        }
+    }
+}
+
+/// One reply: a fixed text, or a value that is still owned by its store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply<'a> {
+    /// A fixed text.
+    Status(Status),
+    /// A stored value, byte for byte.
+    Value(&'a str),
+}
+
+impl<'a> Reply<'a> {
+    /// The text that goes over the wire, without terminator.
+    #[must_use]
+    pub const fn text(self) -> &'a str {
+        match self {
+            Self::Status(status) => status.text(),
+            Self::Value(value) => value,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! From a message's text to a request. Knows forms only, not roles, policies or sessions.
+
+use super::NAME_BYTES_MAX;
+
+/// A message that has the form of a request; the words are borrowed from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request<'a> {
+    /// `put KEY VALUE`
+    Put {
+        /// Where to store it.
+        key: &'a str,
+        /// What to store.
+        value: &'a str,
+    },
+    /// `get KEY`
+    Get {
+        /// The key in the session's own store.
+        key: &'a str,
+    },
+    /// `get USER KEY`
+    GetOf {
+        /// Whose store, which may be one's own.
+        user: &'a str,
+        /// The key in that store.
+        key: &'a str,
+    },
+    /// `upgrade` or `upgrade SECRET`. Whether the second form is one at all depends on the policy (ROLE-8).
+    Upgrade {
+        /// The second word, if there is one.
+        secret: Option<&'a str>,
+    },
+    /// `q`
+    Quit,
+}
+
+/// The message is not a request of any form (FORM-1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a request: expected put KEY VALUE, get KEY, get USER KEY, upgrade or q")]
+pub struct Malformed;
+
+impl<'a> Request<'a> {
+    /// Reads one request. White space around and between words does not count (FORM-2).
+    pub fn parse(message: &'a str) -> Result<Self, Malformed> {
+        // ASCII white space is exactly the protocol's: space, tab, LF, FF, CR.
+        let mut words = message.split_ascii_whitespace();
+        let command = words.next().ok_or(Malformed)?;
+        // Four words are the longest form plus one: enough to tell every wrong count.
+        match (command, words.next(), words.next(), words.next()) {
+            ("get", Some(key), None, _) => Ok(Self::Get { key }),
+            ("put", Some(key), Some(value), None) => Ok(Self::Put { key, value }),
+            ("get", Some(user), Some(key), None) => Ok(Self::GetOf { user, key }),
+            ("upgrade", secret, None, _) => Ok(Self::Upgrade { secret }),
+            ("q", None, _, _) => Ok(Self::Quit),
+            _ => Err(Malformed),
+        }
+    }
+}
+
+/// Reads a login message: exactly one word of at most [`NAME_BYTES_MAX`] bytes (LOGIN-1, LOGIN-3).
+pub fn parse_name(message: &str) -> Result<&str, Malformed> {
+    let mut words = message.split_ascii_whitespace();
+    match (words.next(), words.next()) {
+        (Some(name), None) if name.len() <= NAME_BYTES_MAX => Ok(name),
+        _ => Err(Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn store_1_put_and_get_are_read() {
+        assert_eq!(Request::parse("put a b"), Ok(Request::Put { key: "a", value: "b" }));
+        assert_eq!(Request::parse("get a"), Ok(Request::Get { key: "a" }));
+        assert_eq!(Request::parse("get bob a"), Ok(Request::GetOf { user: "bob", key: "a" }));
+    }
+
+    #[test]
+    fn form_1_wrong_counts_and_unknown_commands_are_malformed() {
+        for message in ["", " ", "\t\r\n", "put", "put a", "put a b c", "get", "get a b c", "upgrade a b", "q q", "x", "quit"] {
+            assert_eq!(Request::parse(message), Err(Malformed), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn form_2_commands_are_lower_case_and_white_space_does_not_count() {
+        assert_eq!(Request::parse("PUT a b"), Err(Malformed));
+        assert_eq!(Request::parse("Q"), Err(Malformed));
+        assert_eq!(Request::parse("\t put \x0c a \r b \n"), Ok(Request::Put { key: "a", value: "b" }));
+        // Vertical tab and no-break space are no white space here: they belong to the word.
+        assert_eq!(Request::parse("get a\x0bb"), Ok(Request::Get { key: "a\x0bb" }));
+        assert_eq!(Request::parse("get a\u{a0}b"), Ok(Request::Get { key: "a\u{a0}b" }));
+    }
+
+    #[test]
+    fn role_8_an_upgrade_carries_at_most_one_word() {
+        assert_eq!(Request::parse("upgrade"), Ok(Request::Upgrade { secret: None }));
+        assert_eq!(Request::parse("upgrade s"), Ok(Request::Upgrade { secret: Some("s") }));
+    }
+
+    #[test]
+    fn login_1_a_name_is_one_word_of_up_to_64_bytes() {
+        assert_eq!(parse_name(" alice "), Ok("alice"));
+        assert_eq!(parse_name(&"n".repeat(64)), Ok("n".repeat(64).as_str()));
+        assert_eq!(parse_name(&"é".repeat(32)), Ok("é".repeat(32).as_str()));
+        for bad in ["", " ", "a b", &"n".repeat(65), &"é".repeat(33)] {
+            assert_eq!(parse_name(bad), Err(Malformed), "{bad:?}");
+        }
+    }
+}

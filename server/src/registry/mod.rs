@@ -1,0 +1,201 @@
+//! Who is logged in: the one thing that worker threads share.
+//!
+//! A user is here exactly as long as a session holds its name (LIFE-2). Knows nothing of connections, framing or
+//! reply texts.
+
+mod policy;
+mod user;
+
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+pub use policy::{Secret, UpgradePolicy};
+pub use user::User;
+use user::Ended;
+
+/// The names in use and whom they belong to, and the rule by which guests become managers.
+#[derive(Debug)]
+pub struct Registry {
+    // One atomic insert decides a race for a name (LOGIN-4); reads never wait for writers.
+    users: papaya::HashMap<Arc<str>, Arc<User>, RandomState>,
+    upgrade: UpgradePolicy,
+}
+
+/// What a manager finds in another's store (ROLE-3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found<'a> {
+    /// The value.
+    Value(&'a str),
+    /// The user is here and never put that key.
+    NoKey,
+    /// Nobody holds that name.
+    NoUser,
+}
+
+impl Registry {
+    /// An empty registry under the given policy.
+    #[must_use]
+    pub fn new(upgrade: UpgradePolicy) -> Self {
+        Self { users: papaya::HashMap::with_hasher(RandomState::default()), upgrade }
+    }
+
+    /// Takes `name` for a new session, with an empty store and the role of a guest; `None` if it is held.
+    #[must_use]
+    pub fn claim(self: &Arc<Self>, name: &str) -> Option<Login> {
+        let name: Arc<str> = name.into();
+        let user = Arc::new(User::new());
+        self.users.pin().try_insert(Arc::clone(&name), Arc::clone(&user)).ok()?;
+        Some(Login { registry: Arc::clone(self), name, user })
+    }
+
+    /// Looks `key` up in the store of `user` and passes what is there to `found`.
+    ///
+    /// `found` runs under the store's lock, so that a value need not be copied twice: it must be short.
+    pub fn read<R>(&self, user: &str, key: &str, found: impl FnOnce(Found<'_>) -> R) -> R {
+        let users = self.users.pin();
+        let Some(user) = users.get(user) else { return found(Found::NoUser) };
+        user.read(key, |entry| {
+            found(match entry {
+                Ok(Some(value)) => Found::Value(value),
+                Ok(None) => Found::NoKey,
+                Err(Ended) => Found::NoUser,
+            })
+        })
+    }
+
+    /// By which rule guests become managers.
+    #[must_use]
+    pub fn upgrade_policy(&self) -> &UpgradePolicy {
+        &self.upgrade
+    }
+
+    /// How many names are held.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.users.len()
+    }
+
+    /// Whether nobody is logged in.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty()
+    }
+}
+
+/// A held name. Dropping it frees the name and the store, even when a panic unwinds through the session.
+#[derive(Debug)]
+pub struct Login {
+    registry: Arc<Registry>,
+    name: Arc<str>,
+    user: Arc<User>,
+}
+
+impl Login {
+    /// Where the name is held.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The user whose session this is.
+    #[must_use]
+    pub fn user(&self) -> &User {
+        &self.user
+    }
+}
+
+impl Drop for Login {
+    fn drop(&mut self) {
+        // The store goes first: a manager that found the user a moment ago must not read what a later session of
+        // that name would not have. Only the very entry that this session made is removed.
+        self.user.end();
+        let _gone = self.registry.users.pin().remove_if(&*self.name, |_, user| Arc::ptr_eq(user, &self.user));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    fn registry() -> Arc<Registry> {
+        Arc::new(Registry::new(UpgradePolicy::Open))
+    }
+
+    fn value(registry: &Registry, user: &str, key: &str) -> String {
+        registry.read(user, key, |found| format!("{found:?}"))
+    }
+
+    #[test]
+    fn login_2_a_held_name_is_not_given_twice_and_is_free_afterwards() {
+        let registry = registry();
+        let first = registry.claim("alice").unwrap();
+        assert!(registry.claim("alice").is_none());
+        assert!(registry.claim("Alice").is_some(), "LOGIN-6: names are case-sensitive");
+        drop(first);
+        assert!(registry.claim("alice").is_some());
+    }
+
+    #[test]
+    fn life_2_a_later_session_starts_empty_and_as_a_guest() {
+        let registry = registry();
+        let first = registry.claim("alice").unwrap();
+        first.user().put("k", "v");
+        assert!(first.user().promote());
+        assert_eq!(value(&registry, "alice", "k"), r#"Value("v")"#);
+        drop(first);
+        assert_eq!(value(&registry, "alice", "k"), "NoUser");
+        let second = registry.claim("alice").unwrap();
+        assert_eq!(value(&registry, "alice", "k"), "NoKey");
+        assert!(!second.user().is_manager(), "ROLE-1");
+    }
+
+    #[test]
+    fn store_5_no_two_pairs_of_user_and_key_collide() {
+        let registry = registry();
+        let pairs = [("a", "bc"), ("ab", "c"), ("a:b", "c"), ("a", "b:c"), ("role", "role"), ("a", "a")];
+        let names: std::collections::HashSet<_> = pairs.iter().map(|(user, _)| *user).collect();
+        let logins: std::collections::HashMap<_, _> =
+            names.into_iter().map(|name| (name, registry.claim(name).unwrap())).collect();
+        for (user, key) in pairs {
+            logins[user].user().put(key, &format!("{user}/{key}"));
+        }
+        for (user, key) in pairs {
+            assert_eq!(value(&registry, user, key), format!("Value({:?})", format!("{user}/{key}")));
+        }
+    }
+
+    #[test]
+    fn login_4_of_many_threads_exactly_one_gets_the_name() {
+        for _round in 0..200 {
+            let registry = registry();
+            let barrier = Barrier::new(4);
+            let winners: usize = std::thread::scope(|scope| {
+                let tries: Vec<_> = (0..4)
+                    .map(|_| {
+                        scope.spawn(|| {
+                            barrier.wait();
+                            registry.claim("alice")
+                        })
+                    })
+                    .collect();
+                // All are joined before any is counted: a winner that is dropped early would free the name.
+                let logins: Vec<_> = tries.into_iter().map(|thread| thread.join().unwrap()).collect();
+                logins.iter().flatten().count()
+            });
+            assert_eq!(winners, 1);
+        }
+    }
+
+    #[test]
+    fn life_2_a_thousand_sessions_leave_nothing_behind() {
+        let registry = registry();
+        for i in 0..1000 {
+            let login = registry.claim(&format!("user{i}")).unwrap();
+            login.user().put("k", "v");
+        }
+        assert!(registry.is_empty());
+    }
+}

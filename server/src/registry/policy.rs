@@ -1,0 +1,68 @@
+//! By which rule a guest becomes a manager (ROLE-8). What to reply is the session's business.
+
+use std::{fmt, hint::black_box};
+
+/// The server's rule for `upgrade`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpgradePolicy {
+    /// Whoever asks is a manager.
+    Open,
+    /// Whoever knows the secret is.
+    Secret(Secret),
+    /// Nobody is.
+    Closed,
+}
+
+/// The word that makes a manager. Never shown, not even by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Box<str>);
+
+impl Secret {
+    /// A secret from its text, surrounding white space dropped; `None` unless it is exactly one word, since no
+    /// client could ever send another.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let mut words = text.split_ascii_whitespace();
+        let word = words.next()?;
+        words.next().is_none().then(|| Self(word.into()))
+    }
+
+    /// Whether `word` is the secret, in a time that does not depend on how much of it is right.
+    #[must_use]
+    pub fn matches(&self, word: &str) -> bool {
+        let secret = self.0.as_bytes();
+        // Runs over the tried word, whose length the client knows anyway, and never stops early.
+        let mut difference = secret.len() ^ word.len();
+        for (index, byte) in word.bytes().enumerate() {
+            difference |= usize::from(black_box(byte ^ secret[index % secret.len()]));
+        }
+        black_box(difference) == 0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn role_8_only_the_whole_secret_matches() {
+        let secret = Secret::new(" open-sesame\n").unwrap();
+        assert!(secret.matches("open-sesame"));
+        for wrong in ["", "o", "open-sesam", "open-sesameo", "Open-sesame", "open-sesameopen-sesame"] {
+            assert!(!secret.matches(wrong), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn role_8_a_secret_is_one_word_and_is_never_shown() {
+        assert_eq!(Secret::new(""), None);
+        assert_eq!(Secret::new("two words"), None);
+        assert_eq!(format!("{:?}", Secret::new("x").unwrap()), "Secret(…)");
+    }
+}

@@ -1,0 +1,84 @@
+//! One user: a role and a store. Both live and die with one session.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use foldhash::fast::RandomState;
+
+type Store = HashMap<Box<str>, Box<str>, RandomState>;
+
+/// A logged-in user, shared between its own session and the managers that read its store.
+#[derive(Debug)]
+pub struct User {
+    /// The role is kept apart from the entries: nothing that a client stores can change it (ROLE-5).
+    manager: AtomicBool,
+    /// `None` once the session has ended. The owner is nearly always alone here, and an uncontended lock costs
+    /// some ten nanoseconds; it is what makes every entry an atomic register (ATOM-1).
+    store: Mutex<Option<Store>>,
+}
+
+/// The user's session has ended, and its store is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ended;
+
+impl User {
+    /// A guest with an empty store.
+    pub(super) fn new() -> Self {
+        Self { manager: AtomicBool::new(false), store: Mutex::new(Some(Store::default())) }
+    }
+
+    /// Whether the user is a manager now.
+    #[must_use]
+    pub fn is_manager(&self) -> bool {
+        self.manager.load(Ordering::Acquire)
+    }
+
+    /// Makes the user a manager; `false` if it was one.
+    pub fn promote(&self) -> bool {
+        !self.manager.swap(true, Ordering::AcqRel)
+    }
+
+    /// Stores a copy of `value` under `key`, in place of what was there (STORE-1, STORE-3).
+    pub fn put(&self, key: &str, value: &str) {
+        // Copied before the lock is taken, and what it replaces is freed after: allocation is the slow part.
+        let mut value: Box<str> = value.into();
+        if let Some(store) = self.store().as_mut() {
+            if let Some(entry) = store.get_mut(key) {
+                std::mem::swap(entry, &mut value);
+            } else {
+                store.insert(key.into(), value);
+            }
+        }
+    }
+
+    /// Passes the value under `key`, if there is one, to `found`, which runs under the store's lock.
+    pub fn get<R>(&self, key: &str, found: impl FnOnce(Option<&str>) -> R) -> R {
+        self.read(key, |entry| found(entry.unwrap_or_default()))
+    }
+
+    /// As [`Self::get`], but tells an ended session from a missing key.
+    pub(super) fn read<R>(&self, key: &str, found: impl FnOnce(Result<Option<&str>, Ended>) -> R) -> R {
+        let store = self.store();
+        found(match store.as_ref() {
+            Some(store) => Ok(store.get(key).map(AsRef::as_ref)),
+            None => Err(Ended),
+        })
+    }
+
+    /// Ends the session: the store is gone for everybody from now on.
+    pub(super) fn end(&self) {
+        let store = self.store().take();
+        drop(store);
+    }
+
+    fn store(&self) -> MutexGuard<'_, Option<Store>> {
+        // A panic under the lock can only come from a reply's sink, which does not touch the entries: they are
+        // whole, and one session's fault must not become another's (LIFE-5).
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,38 @@
+//! How many connections the process's limit on open files allows.
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::{StartError, admission::DEPARTURES_MAX};
+use crate::config::Config;
+
+/// What a process needs that serves nobody: standard streams, libraries' files, and some to spare.
+const OWN: usize = 32;
+
+/// What a worker's runtime opens: its epoll, its waker, their duplicates.
+const FOR_EACH_WORKER: usize = 8;
+
+/// The most connections to serve at once: as configured, or as many as descriptors last for.
+///
+/// Raises the process's soft limit to its hard limit first, as far as the system allows.
+pub(super) fn connections_max(config: &Config) -> Result<usize, StartError> {
+    let reserved = OWN + FOR_EACH_WORKER * config.workers.count() + config.listeners.len() + DEPARTURES_MAX;
+    let limit = raise();
+    match config.connections_max {
+        None => Ok(limit.saturating_sub(reserved).max(1)),
+        Some(connections) => {
+            let connections = connections.get();
+            let needed = connections.saturating_add(reserved);
+            if needed > limit {
+                return Err(StartError::Descriptors { connections, needed, limit });
+            }
+            Ok(connections)
+        }
+    }
+}
+
+/// The limit in force after trying to raise it. Where none can be read, none is assumed.
+fn raise() -> usize {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return usize::MAX };
+    let raised = soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
+    usize::try_from(if raised { hard } else { soft }).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,200 @@
+//! Listeners, workers, admission and shutdown: everything around connections, and nothing inside them.
+//!
+//! One thread for each worker; the first one is the thread that called [`Server::run`], which also accepts.
+
+mod accept;
+mod admission;
+mod descriptors;
+mod shutdown;
+mod worker;
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    thread,
+};
+
+use nix::{sched::sched_getaffinity, unistd::Pid};
+use socket2::{Domain, Protocol, Socket, Type};
+
+pub use shutdown::Shutdown;
+pub(crate) use {
+    admission::{Departures, Seat},
+    shutdown::{Phase, PhaseCell},
+};
+
+use self::{accept::Acceptor, admission::Admission, worker::Worker};
+use crate::{
+    config::{Config, Workers},
+    registry::Registry,
+    transport::Transport,
+};
+
+/// How many connections the kernel may have ready for us to accept: a storm of thousands of clients that connect
+/// at once must not meet refusals. The kernel lowers it to its own limit (`net.core.somaxconn`).
+const BACKLOG: i32 = 4096;
+
+/// Why a server could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} for {transport}: {source}; {}", listen_advice(source))]
+    Listen {
+        /// What it was for.
+        transport: Transport,
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The process may not open as many files as there are to be connections.
+    #[error(
+        "{connections} connections need {needed} file descriptors, and this process may have {limit}; \
+         raise the limit (ulimit -Hn) or lower --max-connections"
+    )]
+    Descriptors {
+        /// The connections asked for.
+        connections: usize,
+        /// What they need, the server's own included.
+        needed: usize,
+        /// The hard limit.
+        limit: usize,
+    },
+    /// A CPU to run on is not there for this process.
+    #[error("CPU {cpu} of --cpus is not available to this process")]
+    NoSuchCpu {
+        /// The CPU's number.
+        cpu: usize,
+    },
+    /// A worker could not be set up.
+    #[error("cannot start worker {index}: {source}")]
+    Worker {
+        /// Which one, from 0.
+        index: usize,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn listen_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another program listens there: stop it, or choose another port (0 takes a free one)",
+        io::ErrorKind::PermissionDenied => "ports below 1024 need privileges: choose a higher one",
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
+        _ => "choose another address",
+    }
+}
+
+/// A listener that is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listening {
+    /// How its connections speak.
+    pub transport: Transport,
+    /// Where it is, with the real port.
+    pub address: SocketAddr,
+}
+
+/// A server whose listeners are open; clients may connect, and wait until it runs.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    connections_max: usize,
+    listeners: Vec<(Transport, TcpListener)>,
+    addresses: Vec<Listening>,
+}
+
+impl Server {
+    /// Opens every listener of `config`. Nothing is open if one fails.
+    pub fn bind(config: Config) -> Result<Self, StartError> {
+        check_cpus(&config.workers)?;
+        let connections_max = descriptors::connections_max(&config)?;
+        let mut listeners = Vec::with_capacity(config.listeners.len());
+        let mut addresses = Vec::with_capacity(config.listeners.len());
+        for &Listening { transport, address } in &config.listeners {
+            let failed = |source| StartError::Listen { transport, address, source };
+            let listener = listen(address).map_err(failed)?;
+            addresses.push(Listening { transport, address: listener.local_addr().map_err(failed)? });
+            listeners.push((transport, listener));
+        }
+        Ok(Self { config, connections_max, listeners, addresses })
+    }
+
+    /// Where the server listens, in the order of the configuration.
+    #[must_use]
+    pub fn addresses(&self) -> &[Listening] {
+        &self.addresses
+    }
+
+    /// Serves until `shutdown` is triggered, then for as long as goodbyes take, at most a few seconds.
+    ///
+    /// Blocks. With pinned workers the calling thread stays on the first of their CPUs.
+    pub fn run(self, shutdown: &Shutdown) -> Result<(), StartError> {
+        let cpus = match &self.config.workers {
+            Workers::Floating(count) => vec![None; count.get()],
+            Workers::Pinned(cpus) => cpus.iter().copied().map(Some).collect(),
+        };
+        let registry = Arc::new(Registry::new(self.config.upgrade));
+        let departures = Departures::new();
+        let mut desks = Vec::with_capacity(cpus.len());
+        let mut workers = Vec::with_capacity(cpus.len());
+        for (index, cpu) in cpus.into_iter().enumerate() {
+            let (desk, inbox) = worker::desk();
+            desks.push(desk);
+            workers.push(Worker::new(index, cpu, inbox, registry.clone(), departures.clone(), shutdown.clone()));
+        }
+        let acceptor = Acceptor::new(self.listeners, desks, Admission::new(self.connections_max), departures);
+        tracing::info!(workers = workers.len(), connections_max = self.connections_max, "serving");
+        let outcome = run_workers(workers, acceptor, shutdown);
+        tracing::info!("stopped");
+        outcome
+    }
+}
+
+/// Runs the first worker here and the others on threads of their own.
+fn run_workers(workers: Vec<Worker>, acceptor: Acceptor, shutdown: &Shutdown) -> Result<(), StartError> {
+    let mut workers = workers.into_iter();
+    let Some(first) = workers.next() else { return Ok(()) };
+    thread::scope(|scope| {
+        let mut others = Vec::new();
+        for worker in workers {
+            let index = worker.index();
+            let failed = move |source| StartError::Worker { index, source };
+            let builder = thread::Builder::new().name(format!("worker-{index}"));
+            match builder.spawn_scoped(scope, move || worker.run(None).map_err(failed)) {
+                Ok(thread) => others.push(thread),
+                Err(source) => {
+                    shutdown.trigger();
+                    return Err(failed(source));
+                }
+            }
+        }
+        let outcome = first.run(Some(acceptor)).map_err(|source| StartError::Worker { index: 0, source });
+        // Whatever ended the first worker, the server cannot do without its acceptor.
+        shutdown.trigger();
+        others.into_iter().fold(outcome, |outcome, thread| match thread.join() {
+            Ok(ended) => outcome.and(ended),
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    })
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart need not wait until the last server's connections have left TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn check_cpus(workers: &Workers) -> Result<(), StartError> {
+    let Workers::Pinned(cpus) = workers else { return Ok(()) };
+    // Where the system cannot tell, pinning itself fails later.
+    let Ok(available) = sched_getaffinity(Pid::from_raw(0)) else { return Ok(()) };
+    match cpus.iter().find(|cpu| !available.is_set(**cpu).unwrap_or(false)) {
+        Some(&cpu) => Err(StartError::NoSuchCpu { cpu }),
+        None => Ok(()),
+    }
+}

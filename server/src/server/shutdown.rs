@@ -1,0 +1,82 @@
+//! How a server learns that it is to stop, and how its connections do.
+
+use std::{cell::Cell, sync::Arc};
+
+use tokio::sync::{Notify, futures::Notified, watch};
+
+/// Stops a server. Clones are handles on the same stop.
+#[derive(Debug, Clone)]
+pub struct Shutdown(Arc<watch::Sender<bool>>);
+
+impl Shutdown {
+    /// A handle that has not been used yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(false)))
+    }
+
+    /// Tells the server to stop: no new connections, replies to all that has been received, a goodbye to each
+    /// client. Returns at once; calling it again changes nothing.
+    pub fn trigger(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Ready once [`Self::trigger`] has been called.
+    pub(super) async fn triggered(&self) {
+        // Fails only without a sender, and this handle is one.
+        let _ = self.0.subscribe().wait_for(|stop| *stop).await;
+    }
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How far a worker is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Serving.
+    Running,
+    /// Each connection ends as soon as nothing more has been received on it.
+    Draining,
+    /// Nothing more is read.
+    Closing,
+}
+
+/// A worker's phase, for its connections to look at: a load where a channel would cost a lock each time.
+#[derive(Debug)]
+pub(crate) struct PhaseCell {
+    phase: Cell<Phase>,
+    changed: Notify,
+}
+
+impl PhaseCell {
+    pub(super) fn new() -> Self {
+        Self { phase: Cell::new(Phase::Running), changed: Notify::new() }
+    }
+
+    /// The phase now.
+    pub(crate) fn get(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// Enters `phase` and wakes every task that has polled [`Self::changed`].
+    pub(super) fn set(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.changed.notify_waiters();
+    }
+
+    /// Ready when the phase changes.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// Ready when the worker is no longer running.
+    pub(crate) async fn stopping(&self) {
+        while self.get() == Phase::Running {
+            self.changed().await;
+        }
+    }
+}

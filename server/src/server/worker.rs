@@ -1,0 +1,192 @@
+//! One thread of the server: a runtime of its own, and the connections that were dealt to it.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::pending,
+    io,
+    net::TcpStream,
+    rc::Rc,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
+
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    unistd::Pid,
+};
+use tokio::{
+    runtime::{Builder, LocalOptions},
+    sync::{Notify, mpsc},
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    accept::Acceptor,
+    admission::{Departures, Seat},
+    shutdown::{Phase, PhaseCell, Shutdown},
+};
+use crate::{
+    registry::Registry,
+    transport::{self, Buffers, Host, Transport},
+};
+
+/// How long connections may go on running what has been received when the server stops. Clients that send
+/// without end would keep it up for ever.
+const DRAINING_MAX: Duration = Duration::from_secs(1);
+
+/// When connections that have not said goodbye by then are dropped. Leaves two of the five seconds within which
+/// the server promises to be gone.
+const STOPPING_MAX: Duration = Duration::from_secs(3);
+
+/// A connection on its way from the acceptor to its worker.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) stream: TcpStream,
+    pub(super) transport: Transport,
+    pub(super) seat: Seat,
+}
+
+/// Where the acceptor hands a worker its connections.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) inbox: mpsc::UnboundedSender<Arrival>,
+    /// How many connections the worker has, those on their way included.
+    pub(super) load: Arc<AtomicUsize>,
+}
+
+/// A desk and the worker's end of it. Unbounded, since admission bounds what can be in it.
+pub(super) fn desk() -> (Desk, mpsc::UnboundedReceiver<Arrival>) {
+    let (inbox, arrivals) = mpsc::unbounded_channel();
+    (Desk { inbox, load: Arc::default() }, arrivals)
+}
+
+/// One thread's part of the server.
+#[derive(Debug)]
+pub(super) struct Worker {
+    index: usize,
+    cpu: Option<usize>,
+    arrivals: mpsc::UnboundedReceiver<Arrival>,
+    registry: Arc<Registry>,
+    departures: Departures,
+    shutdown: Shutdown,
+}
+
+impl Worker {
+    pub(super) fn new(
+        index: usize,
+        cpu: Option<usize>,
+        arrivals: mpsc::UnboundedReceiver<Arrival>,
+        registry: Arc<Registry>,
+        departures: Departures,
+        shutdown: Shutdown,
+    ) -> Self {
+        Self { index, cpu, arrivals, registry, departures, shutdown }
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Serves on this thread until the server stops; accepts as well if it is given the acceptor.
+    pub(super) fn run(self, acceptor: Option<Acceptor>) -> io::Result<()> {
+        if let Some(cpu) = self.cpu {
+            let mut cpus = CpuSet::new();
+            cpus.set(cpu)?;
+            sched_setaffinity(Pid::from_raw(0), &cpus)?;
+        }
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default())?;
+        // Leaving drops the runtime, and with it every task that has not ended by itself.
+        runtime.block_on(self.work(acceptor))
+    }
+
+    async fn work(mut self, acceptor: Option<Acceptor>) -> io::Result<()> {
+        let crowd = Rc::new(Crowd::default());
+        let host = Rc::new(Host {
+            registry: self.registry,
+            buffers: RefCell::new(Buffers::new()),
+            phase: PhaseCell::new(),
+            departures: self.departures,
+        });
+        let accepting = async {
+            match acceptor {
+                Some(acceptor) => acceptor.run().await,
+                None => pending().await,
+            }
+        };
+        let serving = async {
+            while let Some(arrival) = self.arrivals.recv().await {
+                serve(arrival, &host, &crowd);
+            }
+            // No acceptor is left to send anything.
+            pending::<()>().await;
+        };
+        let accepted = tokio::select! {
+            () = self.shutdown.triggered() => Ok(()),
+            failed = accepting => failed,
+            () = serving => Ok(()),
+        };
+        // The listeners are closed now. Whoever was accepted before is still served.
+        while let Ok(arrival) = self.arrivals.try_recv() {
+            serve(arrival, &host, &crowd);
+        }
+        let stopped_at = Instant::now();
+        host.phase.set(Phase::Draining);
+        if timeout_at(stopped_at + DRAINING_MAX, crowd.gone()).await.is_err() {
+            host.phase.set(Phase::Closing);
+            if timeout_at(stopped_at + STOPPING_MAX, crowd.gone()).await.is_err() {
+                tracing::warn!(worker = self.index, connections = crowd.size.get(), "dropped at shutdown");
+            }
+        }
+        accepted
+    }
+}
+
+/// Starts the task of one connection. A panic ends that task alone (LIFE-5).
+fn serve(arrival: Arrival, host: &Rc<Host>, crowd: &Rc<Crowd>) {
+    let Arrival { stream, transport, seat } = arrival;
+    let (host, member) = (Rc::clone(host), Member::join(crowd));
+    let stream = match tokio::net::TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::warn!(%error, "cannot watch an accepted connection: it is dropped");
+            return;
+        }
+    };
+    tokio::task::spawn_local(async move {
+        let _member = member;
+        transport::serve(stream, transport, seat, host).await;
+    });
+}
+
+/// The connections of a worker, counted so that shutdown knows when the last has gone.
+#[derive(Debug, Default)]
+struct Crowd {
+    size: Cell<usize>,
+    left: Notify,
+}
+
+impl Crowd {
+    async fn gone(&self) {
+        while self.size.get() > 0 {
+            self.left.notified().await;
+        }
+    }
+}
+
+struct Member(Rc<Crowd>);
+
+impl Member {
+    fn join(crowd: &Rc<Crowd>) -> Self {
+        crowd.size.update(|size| size + 1);
+        Self(Rc::clone(crowd))
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.0.size.update(|size| size - 1);
+        if self.0.size.get() == 0 {
+            self.0.left.notify_one();
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! One connection's state machine: a message goes in, exactly one reply and what to do next come out.
+//!
+//! No I/O and no framing: every transport drives the same code, so the transports cannot disagree about the
+//! protocol.
+
+use std::sync::Arc;
+
+use crate::{
+    protocol::{MESSAGE_BYTES_MAX, Reply, Request, Status, parse_name},
+    registry::{Found, Login, Registry, UpgradePolicy},
+};
+
+/// What the transport does after the reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "a session that says Close must not be handed another message"]
+pub enum Flow {
+    /// The session goes on.
+    Continue,
+    /// Send what is due, then close. The name is free already (LIFE-3).
+    Close,
+}
+
+/// The state of one connection, from its first message on.
+#[derive(Debug)]
+pub struct Session {
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nothing but a name is understood (LOGIN-5).
+    Anonymous(Arc<Registry>),
+    LoggedIn(Login),
+    Ended,
+}
+
+impl Session {
+    /// A session that waits for its name.
+    #[must_use]
+    pub fn new(registry: Arc<Registry>) -> Self {
+        Self { state: State::Anonymous(registry) }
+    }
+
+    /// Runs one message and hands its reply to `reply`, which is called exactly once, perhaps under a store's
+    /// lock: it must only copy.
+    ///
+    /// A message over the limit ends the session; a transport may hand over as much of it as shows that it is.
+    /// Where several replies would fit, size wins over UTF-8, UTF-8 over form, form over the role and the role
+    /// over the policy.
+    pub fn handle(&mut self, message: &[u8], reply: impl FnOnce(Reply<'_>)) -> Flow {
+        if message.len() > MESSAGE_BYTES_MAX {
+            return self.end(reply, Status::MessageTooLong);
+        }
+        let Ok(message) = std::str::from_utf8(message) else {
+            return answer(reply, Status::WrongFormat);
+        };
+        match &mut self.state {
+            State::LoggedIn(_) => self.request(message, reply),
+            State::Anonymous(registry) => {
+                let outcome = match parse_name(message).map(|name| registry.claim(name)) {
+                    Ok(Some(login)) => {
+                        self.state = State::LoggedIn(login);
+                        Status::Success
+                    }
+                    Ok(None) => Status::DuplicateUserName,
+                    Err(_) => Status::WrongFormat,
+                };
+                answer(reply, outcome)
+            }
+            State::Ended => self.end(reply, Status::WrongFormat),
+        }
+    }
+
+    /// Runs one request of a session that is logged in.
+    fn request(&mut self, message: &str, reply: impl FnOnce(Reply<'_>)) -> Flow {
+        let State::LoggedIn(login) = &self.state else { return self.end(reply, Status::WrongFormat) };
+        let user = login.user();
+        match Request::parse(message) {
+            Ok(Request::Get { key }) => user.get(key, |value| match value {
+                Some(value) => reply(Reply::Value(value)),
+                None => reply(Reply::Status(Status::KeyNotFound)),
+            }),
+            Ok(Request::Put { key, value }) => {
+                user.put(key, value);
+                reply(Reply::Status(Status::Done));
+            }
+            // Denied before anything is looked up: the refusal cannot tell more than it says (ROLE-2).
+            Ok(Request::GetOf { .. }) if !user.is_manager() => reply(Reply::Status(Status::Denied)),
+            Ok(Request::GetOf { user, key }) => login.registry().read(user, key, |found| match found {
+                Found::Value(value) => reply(Reply::Value(value)),
+                Found::NoKey => reply(Reply::Status(Status::KeyNotFound)),
+                Found::NoUser => reply(Reply::Status(Status::UserNotFound)),
+            }),
+            Ok(Request::Upgrade { secret }) => reply(Reply::Status(upgrade(login, secret))),
+            Ok(Request::Quit) => return self.end(reply, Status::Exiting),
+            Err(_) => reply(Reply::Status(Status::WrongFormat)),
+        }
+        Flow::Continue
+    }
+
+    fn end(&mut self, reply: impl FnOnce(Reply<'_>), last: Status) -> Flow {
+        // The name goes before the reply does: a client that has read the close can log in again at once (LIFE-3).
+        self.state = State::Ended;
+        reply(Reply::Status(last));
+        Flow::Close
+    }
+}
+
+fn answer(reply: impl FnOnce(Reply<'_>), status: Status) -> Flow {
+    reply(Reply::Status(status));
+    Flow::Continue
+}
+
+fn upgrade(login: &Login, secret: Option<&str>) -> Status {
+    let policy = login.registry().upgrade_policy();
+    if secret.is_some() && !matches!(policy, UpgradePolicy::Secret(_)) {
+        return Status::WrongFormat;
+    }
+    if login.user().is_manager() {
+        return Status::AlreadyManager;
+    }
+    let granted = match policy {
+        UpgradePolicy::Open => true,
+        UpgradePolicy::Secret(expected) => secret.is_some_and(|word| expected.matches(word)),
+        UpgradePolicy::Closed => false,
+    };
+    match granted {
+        false => Status::UpgradeRefused,
+        true if login.user().promote() => Status::Upgraded,
+        true => Status::AlreadyManager,
+    }
+}
+
+#[cfg(test)]
+mod tests;

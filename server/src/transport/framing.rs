@@ -1,0 +1,143 @@
+//! Where a message ends in a stream of bytes: at a line feed, or at the end of what one read brought.
+//!
+//! No I/O and no meaning: framings cut, the session judges, sizes included.
+
+use std::ops::ControlFlow;
+
+use crate::protocol::MESSAGE_BYTES_MAX;
+
+/// What the runner of messages wants after one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pause {
+    /// Keep the rest for later: there is no room for replies now, or others are waiting.
+    Hold,
+    /// The session has ended; the rest is of no interest.
+    End,
+}
+
+/// Cuts a stream of bytes into messages.
+pub(super) trait Framing: Default {
+    /// What follows each reply.
+    const TERMINATOR: &'static [u8];
+
+    /// Whether whole messages may be held from before. Nothing is read then; `feed` is called with nothing.
+    fn is_holding(&self) -> bool;
+
+    /// Hands each whole message in what is held and in `fresh` to `run`, in order, until that breaks off.
+    fn feed(&mut self, fresh: &[u8], run: impl FnMut(&[u8]) -> ControlFlow<Pause>) -> ControlFlow<Pause>;
+}
+
+/// Each chunk is a message as it comes (RAW-1).
+#[derive(Debug, Default)]
+pub(super) struct Chunks;
+
+impl Framing for Chunks {
+    const TERMINATOR: &'static [u8] = b"";
+
+    fn is_holding(&self) -> bool {
+        false
+    }
+
+    fn feed(&mut self, fresh: &[u8], mut run: impl FnMut(&[u8]) -> ControlFlow<Pause>) -> ControlFlow<Pause> {
+        run(fresh)
+    }
+}
+
+/// A message ends at a line feed, and one carriage return before it is dropped (TCP-1).
+///
+/// Each byte is looked at once, however the stream is cut; memory is held only while a line is incomplete or
+/// lines are waiting.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    held: Vec<u8>,
+    /// How much of `held` is done with. Above 0 only while holding.
+    start: usize,
+    /// Whether `held` may contain whole lines; else it is the beginning of one.
+    holding: bool,
+}
+
+impl Framing for Lines {
+    const TERMINATOR: &'static [u8] = b"\n";
+
+    fn is_holding(&self) -> bool {
+        self.holding
+    }
+
+    fn feed(&mut self, fresh: &[u8], mut run: impl FnMut(&[u8]) -> ControlFlow<Pause>) -> ControlFlow<Pause> {
+        if self.holding {
+            return self.resume(run);
+        }
+        if self.held.is_empty() {
+            return self.cut(fresh, run);
+        }
+        let Some(end) = memchr::memchr(b'\n', fresh) else {
+            self.held.extend_from_slice(fresh);
+            return self.check_length(run);
+        };
+        self.held.extend_from_slice(&fresh[..end]);
+        let line = std::mem::take(&mut self.held);
+        let rest = &fresh[end + 1..];
+        match run(without_cr(&line)) {
+            ControlFlow::Continue(()) => self.cut(rest, run),
+            pause => self.hold(rest, pause),
+        }
+    }
+}
+
+impl Lines {
+    /// Runs the lines of `bytes`, which begin at a line's start, and keeps what is left of them.
+    fn cut(&mut self, bytes: &[u8], mut run: impl FnMut(&[u8]) -> ControlFlow<Pause>) -> ControlFlow<Pause> {
+        let (done, pause) = run_lines(bytes, &mut run);
+        if pause.is_break() {
+            return self.hold(&bytes[done..], pause);
+        }
+        self.held.extend_from_slice(&bytes[done..]);
+        self.check_length(run)
+    }
+
+    /// Goes on where the last pause was.
+    fn resume(&mut self, mut run: impl FnMut(&[u8]) -> ControlFlow<Pause>) -> ControlFlow<Pause> {
+        let (done, pause) = run_lines(&self.held[self.start..], &mut run);
+        self.start += done;
+        if pause.is_break() {
+            return pause;
+        }
+        let rest = self.held.split_off(self.start);
+        *self = Self { held: rest, start: 0, holding: false };
+        self.check_length(run)
+    }
+
+    fn hold(&mut self, rest: &[u8], pause: ControlFlow<Pause>) -> ControlFlow<Pause> {
+        if pause == ControlFlow::Break(Pause::Hold) && !rest.is_empty() {
+            self.held.extend_from_slice(rest);
+            self.holding = true;
+        }
+        pause
+    }
+
+    /// A line that is over the limit before its end has come is handed over as it is: the session refuses it.
+    fn check_length(&mut self, mut run: impl FnMut(&[u8]) -> ControlFlow<Pause>) -> ControlFlow<Pause> {
+        if without_cr(&self.held).len() > MESSAGE_BYTES_MAX {
+            return run(&std::mem::take(&mut self.held));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Runs whole lines and tells how many bytes they took.
+fn run_lines(bytes: &[u8], run: &mut impl FnMut(&[u8]) -> ControlFlow<Pause>) -> (usize, ControlFlow<Pause>) {
+    let mut done = 0;
+    while let Some(length) = memchr::memchr(b'\n', &bytes[done..]) {
+        let line = &bytes[done..done + length];
+        done += length + 1;
+        let pause = run(without_cr(line));
+        if pause.is_break() {
+            return (done, pause);
+        }
+    }
+    (done, ControlFlow::Continue(()))
+}
+
+fn without_cr(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}

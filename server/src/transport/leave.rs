@@ -1,0 +1,61 @@
+//! How a connection ends so that the last reply arrives.
+//!
+//! A socket that is closed while input waits unread answers with a reset, and a reset makes the client's kernel
+//! throw away replies that its program has not read yet (TCP-8). So: finish writing, close the sending side,
+//! and read what still comes until the client has closed too, within bounds.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    task::{Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWriteExt, ReadBuf},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::unsent::Unsent;
+
+/// How long a client may take to accept its last replies.
+pub(super) const FLUSH_MAX: Duration = Duration::from_secs(5);
+
+/// How long a closed connection waits for the client to close its side. Longer than a round trip across the
+/// world, and no longer than a descriptor should be held for somebody who has gone.
+const LINGER_MAX: Duration = Duration::from_secs(2);
+
+/// How much a client may still send into a closed connection: what it can have had in flight, not a stream.
+const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+/// Writes what is unsent, then closes as [`close`] does. The session must have ended before.
+pub(super) async fn flush_and_close(mut stream: TcpStream, mut unsent: Unsent) {
+    let flushed = timeout(FLUSH_MAX, poll_fn(|cx| unsent.poll_flush(&mut stream, cx))).await;
+    if matches!(flushed, Ok(Ok(()))) {
+        close(stream).await;
+    }
+}
+
+/// Closes the sending side and discards what still comes until the client closes too.
+pub(super) async fn close(mut stream: TcpStream) {
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let mut left = LINGER_BYTES_MAX;
+    let discard = poll_fn(|cx| {
+        // On the stack, since nothing is kept: a connection that lingers owns no buffer.
+        let mut scratch = [0; 4096];
+        loop {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            let read = ready!(Pin::new(&mut stream).poll_read(cx, &mut buffer));
+            let count = buffer.filled().len();
+            if read.is_err() || count == 0 || count > left {
+                return Poll::Ready(());
+            }
+            left -= count;
+        }
+    });
+    // Out of time or patience: the socket is dropped either way.
+    let _ = timeout(LINGER_MAX, discard).await;
+}

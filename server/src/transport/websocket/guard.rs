@@ -1,0 +1,173 @@
+//! Looks at frame headers as they arrive and stops a stream at the first that breaks the rules.
+//!
+//! The WebSocket library judges a frame once all of it has come, lets some faults pass and does not say which
+//! close code fits. This knows headers alone: payloads, UTF-8 and close frames' contents stay the library's.
+//! Rules and numbers: RFC 6455 section 5.2, close codes section 7.4.1.
+
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use crate::protocol::MESSAGE_BYTES_MAX;
+
+/// The longest payload of a control frame.
+const CONTROL_BYTES_MAX: u64 = 125;
+
+/// Two bytes, and up to eight more of length. The mask is counted with the payload.
+const HEADER_BYTES_MAX: usize = 10;
+
+/// Where in a client's stream of frames we are.
+#[derive(Debug, Default)]
+pub(super) struct FrameGuard {
+    header: [u8; HEADER_BYTES_MAX],
+    /// How much of the header has come.
+    header_len: usize,
+    /// How much of the mask and the payload is still to come.
+    body_left: u64,
+    /// The bytes of a fragmented message so far, while one is unfinished.
+    message: Option<u64>,
+}
+
+/// A header that breaks the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// Where its frame's last harmless byte was: what comes from here on must not be looked at.
+    pub(super) offset: usize,
+    /// Why, for the close frame.
+    pub(super) code: CloseCode,
+}
+
+impl FrameGuard {
+    /// Follows `bytes`, which come right after those of the last call.
+    pub(super) fn inspect(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let mut offset = 0;
+        while offset < bytes.len() {
+            if self.body_left > 0 {
+                let skipped = self.body_left.min((bytes.len() - offset) as u64);
+                self.body_left -= skipped;
+                offset += skipped as usize;
+                continue;
+            }
+            self.header[self.header_len] = bytes[offset];
+            self.header_len += 1;
+            // The byte that completes a faulty header is withheld, so that the library never sees the frame.
+            self.check().map_err(|code| Fault { offset, code })?;
+            offset += 1;
+        }
+        Ok(())
+    }
+
+    /// Judges what is there of the header, as early as it can be judged.
+    fn check(&mut self) -> Result<(), CloseCode> {
+        let first = self.header[0];
+        let opcode = first & 0x0f;
+        let (is_final, is_control) = (first & 0x80 != 0, opcode >= 8);
+        if self.header_len == 1 {
+            return self.check_first(first, opcode, is_final, is_control);
+        }
+        let second = self.header[1];
+        if second & 0x80 == 0 {
+            return Err(CloseCode::Protocol);
+        }
+        let (extra, least) = match second & 0x7f {
+            126 => (2, 126),
+            127 => (8, 65_536),
+            _ => (0, 0),
+        };
+        if is_control && extra > 0 {
+            return Err(CloseCode::Protocol);
+        }
+        if self.header_len < 2 + extra {
+            return Ok(());
+        }
+        let length = match extra {
+            0 => u64::from(second & 0x7f),
+            _ => self.header[2..2 + extra].iter().fold(0, |length, byte| length << 8 | u64::from(*byte)),
+        };
+        if length < least || length >> 63 != 0 {
+            return Err(CloseCode::Protocol);
+        }
+        if is_control {
+            debug_assert!(length <= CONTROL_BYTES_MAX, "a longer one has an extended length");
+        } else {
+            let whole = self.message.unwrap_or(0).saturating_add(length);
+            if whole > MESSAGE_BYTES_MAX as u64 {
+                return Err(CloseCode::Size);
+            }
+            self.message = (!is_final).then_some(whole);
+        }
+        self.header_len = 0;
+        self.body_left = 4 + length;
+        Ok(())
+    }
+
+    fn check_first(&self, first: u8, opcode: u8, is_final: bool, is_control: bool) -> Result<(), CloseCode> {
+        let is_known = matches!(opcode, 0..=2 | 8..=10);
+        let is_out_of_place = match opcode {
+            0 => self.message.is_none(),
+            1 | 2 => self.message.is_some(),
+            _ => false,
+        };
+        if first & 0x70 != 0 || !is_known || is_out_of_place || (is_control && !is_final) {
+            return Err(CloseCode::Protocol);
+        }
+        if opcode == 2 {
+            return Err(CloseCode::Unsupported);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(bytes: &[u8]) -> Option<Fault> {
+        let whole = FrameGuard::default().inspect(bytes).err();
+        // However the bytes are cut, the verdict and its place are the same.
+        let mut guard = FrameGuard::default();
+        let single = bytes.iter().enumerate().find_map(|(at, byte)| {
+            guard.inspect(std::slice::from_ref(byte)).err().map(|fault| Fault { offset: at, ..fault })
+        });
+        assert_eq!(whole, single, "{bytes:x?}");
+        whole
+    }
+
+    #[test]
+    fn ws_3_fragments_with_control_frames_between_them_pass() {
+        let text = [0x01, 0x81, 1, 2, 3, 4, b'p', 0x89, 0x80, 1, 2, 3, 4, 0x80, 0x82, 1, 2, 3, 4, b'u', b't'];
+        assert_eq!(fault(&text), None);
+        assert_eq!(fault(&[text.as_slice(), &text].concat()), None);
+    }
+
+    #[test]
+    fn ws_4_faulty_headers_are_stopped_at_the_first_byte_that_shows_it() {
+        use CloseCode::{Protocol, Size, Unsupported};
+        let cases: [(&str, &[u8], usize, CloseCode); 14] = [
+            ("unmasked", &[0x81, 0x01], 1, Protocol),
+            ("reserved bit 1", &[0xc1], 0, Protocol),
+            ("reserved bit 3", &[0x91], 0, Protocol),
+            ("reserved data opcode", &[0x83], 0, Protocol),
+            ("reserved control opcode", &[0x8b], 0, Protocol),
+            ("continuation of nothing", &[0x80], 0, Protocol),
+            ("text inside a message", &[0x01, 0x80, 0, 0, 0, 0, 0x81], 6, Protocol),
+            ("fragmented ping", &[0x09], 0, Protocol),
+            ("long ping", &[0x89, 0xfe], 1, Protocol),
+            ("binary", &[0x82], 0, Unsupported),
+            ("two bytes for 125", &[0x81, 0xfe, 0, 125], 3, Protocol),
+            ("eight bytes for 65,535", &[0x81, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff], 9, Protocol),
+            ("top bit", &[0x81, 0xff, 0x80, 0, 0, 0, 0, 1, 0, 0], 9, Protocol),
+            ("65,537 bytes", &[0x81, 0xff, 0, 0, 0, 0, 0, 1, 0, 1], 9, Size),
+        ];
+        for (name, bytes, offset, code) in cases {
+            assert_eq!(fault(bytes), Some(Fault { offset, code }), "{name}");
+        }
+    }
+
+    #[test]
+    fn ws_4_fragments_are_counted_together() {
+        let mut bytes = vec![0x01, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 9, 9, 9, 9];
+        bytes.resize(bytes.len() + 65_536, b'a');
+        assert_eq!(fault(&[bytes.as_slice(), &[0x80, 0x80, 0, 0, 0, 0]].concat()), None);
+        let over = Some(Fault { offset: bytes.len() + 1, code: CloseCode::Size });
+        assert_eq!(fault(&[bytes.as_slice(), &[0x80, 0x81, 0, 0, 0, 0]].concat()), over);
+    }
+}
