@@ -1,4 +1,5 @@
 //! The harness.
 
+pub mod commands;
 pub mod record;
 pub mod scenario;

@@ -97,8 +97,13 @@ fn sets_reach_every_kind_of_place_and_the_text_as_run_says_the_same() {
     let scenario = document.scenario();
     assert_eq!((scenario.seed, scenario.timeout), (7, Duration::from_secs(2)));
     assert_eq!(scenario.transports, [Transport::Tcp]);
-    assert!(matches!(scenario.loads[0].model, Model::Open { rate: Some(Rate::Share(share)), .. } if share == 0.25));
-    assert_eq!(scenario.loads[1].model, Model::Closed { think: Think::Exponential(Duration::from_millis(7)) });
+    assert!(
+        matches!(scenario.loads[0].model, Model::Open { rate: Some(Rate::Share(share)), .. } if share == 0.25)
+    );
+    assert_eq!(
+        scenario.loads[1].model,
+        Model::Closed { think: Think::Exponential(Duration::from_millis(7)) }
+    );
     assert_eq!(scenario.loads[0].phases[0].rate.map(|ramp| (ramp.from, ramp.to)), Some((1.0, 2.0)));
     assert_eq!(scenario.groups[2].count, 3);
     assert!(scenario.groups[0].mix.contains(&(Op::Bad, 4)));
@@ -184,8 +189,29 @@ fn mutated() -> impl Strategy<Value = String> {
     let mut texts: Vec<_> = shipped().iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
     texts.push(EVERYTHING.to_owned());
     let snippet = prop::sample::select(vec![
-        "", "0", "-1", "99999999999999999999", "\"", "[", "]", "{", "}", "=", ".", "\n", "é", "\0", "nan", "1e400",
-        "true", "\"5s\"", "[[load]]\n", "[sweep]\n", "1979-05-27", "'''", "#",
+        "",
+        "0",
+        "-1",
+        "99999999999999999999",
+        "\"",
+        "[",
+        "]",
+        "{",
+        "}",
+        "=",
+        ".",
+        "\n",
+        "é",
+        "\0",
+        "nan",
+        "1e400",
+        "true",
+        "\"5s\"",
+        "[[load]]\n",
+        "[sweep]\n",
+        "1979-05-27",
+        "'''",
+        "#",
     ]);
     let change = (any::<prop::sample::Index>(), 0..6_usize, snippet);
     (prop::sample::select(texts), prop::collection::vec(change, 1..6)).prop_map(|(mut text, changes)| {

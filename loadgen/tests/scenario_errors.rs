@@ -3,17 +3,22 @@
 
 use twinwire::scenario::Document;
 
-/// A correct scenario; `load` and `guests` are more lines for its load and its first group, `rest` is appended.
+/// A correct scenario with more lines for its load and its first group; `rest` is appended. What the lines say
+/// replaces what would stand there.
 fn document(load: &str, guests: &str, rest: &str) -> String {
-    let model = if load.contains("model =") { "" } else { "model = \"closed\"\n" };
-    let duration = if load.contains("duration") || load.contains("phases") { "" } else { "duration = \"1s\"\n" };
-    let count = if guests.contains("count = ") && !guests.starts_with("keys") { "" } else { "count = 9\n" };
-    let mix = if guests.contains("mix") { "" } else { "mix = { put = 1, get = 1 }\n" };
+    let unless = |lines: &str, keys: &[&str], line: &'static str| {
+        let said =
+            keys.iter().any(|key| lines.lines().any(|line| line.trim_start_matches("# ").starts_with(key)));
+        if said { "" } else { line }
+    };
+    let model = unless(load, &["model"], "model = \"closed\"\n");
+    let duration = unless(load, &["duration", "phases"], "duration = \"1s\"\n");
+    let count = unless(guests, &["count"], "count = 9\n");
+    let mix = unless(guests, &["mix"], "mix = { put = 1, get = 1 }\n");
     format!(
-        "name = \"x\"\n{}[[load]]\nname = \"main\"\n{model}{duration}{load}\n\
+        "name = \"x\"\n[[load]]\nname = \"main\"\n{model}{duration}{load}\n\
          [[clients]]\nname = \"guests\"\nrole = \"guest\"\n{count}{mix}{guests}\n\
-         [[clients]]\nname = \"managers\"\nrole = \"manager\"\ncount = 1\nmix = {{ get-other = 1 }}\n{rest}\n",
-        "",
+         [[clients]]\nname = \"managers\"\nrole = \"manager\"\ncount = 1\nmix = {{ get-other = 1 }}\n{rest}\n"
     )
 }
 
@@ -57,27 +62,146 @@ fn all_errors_come_at_once_each_with_its_line_and_a_mark() {
                 [[clients]]\nrole = \"guest\"\ncount = \"many\"\nmix = { putt = 3, get = -1 }\n\n\
                 [[thresholds]]\nmetric = \"rate\"\nwhere = { load = \"b\" }\nmin = \"3ms\"\n";
     let errors = Document::parse("x.toml", text, &[]).unwrap_err();
-    insta::assert_snapshot!(errors, @"");
+    insta::assert_snapshot!(errors, @r#"
+    error: not a good name
+     --> x.toml:1:8
+      |
+    1 | name = "two words"
+      |        ^^^^^^^^^^^ a name has only letters (A-Z, a-z), digits, `-`, `_` and `.`
+
+    error: unknown key `sede`
+     --> x.toml:2:1
+      |
+    2 | sede = 4
+      | ^^^^ did you mean `seed`?
+
+    error: unknown value "opne"
+     --> x.toml:6:9
+      |
+    6 | model = "opne"
+      |         ^^^^^^ did you mean "open"?
+
+    error: "5 parsecs" is not a duration
+     --> x.toml:7:12
+      |
+    7 | duration = "5 parsecs"
+      |            ^^^^^^^^^^^ write it like "500ms", "5s" or "1m 30s"
+
+    error: missing key `name`
+     --> x.toml:9:1
+      |
+    9 | [[clients]]
+      | ^^^^^^^^^^^ `name` is required here
+      = help: Unique among the groups
+
+    error: expected a whole number, found text
+      --> x.toml:11:9
+       |
+    11 | count = "many"
+       |         ^^^^^^ expected a whole number
+
+    error: unknown key `putt`
+      --> x.toml:12:9
+       |
+    12 | mix = { putt = 3, get = -1 }
+       |         ^^^^ did you mean `put`?
+
+    error: -1 is out of bounds
+      --> x.toml:12:25
+       |
+    12 | mix = { putt = 3, get = -1 }
+       |                         ^^ allowed are 0 to 1,000,000
+
+    error: the scenario has no load `b`
+      --> x.toml:16:18
+       |
+    16 | where = { load = "b" }
+       |                  ^^^ there is `a`
+
+    error: this metric's bound is a number
+      --> x.toml:17:7
+       |
+    17 | min = "3ms"
+       |       ^^^^^ a plain number expected, without a unit
+    "#);
 }
 
 #[test]
 fn text_that_is_no_toml_is_shown_where_it_breaks() {
-    let errors = Document::parse("x.toml", "name = \"x\"\nload = [\n  { name = }\nseed == 1\n", &[]).unwrap_err();
-    insta::assert_snapshot!(errors, @"");
+    let errors =
+        Document::parse("x.toml", "name = \"x\"\nload = [\n  { name = }\nseed == 1\n", &[]).unwrap_err();
+    insta::assert_snapshot!(errors, @r#"
+    error: invalid literal string, expected `'`
+     --> x.toml:3:12
+      |
+    3 |   { name = }
+      |            ^ this is not valid TOML
+
+    error: missing comma between array elements, expected `,`
+     --> x.toml:4:1
+      |
+    4 | seed == 1
+      | ^ this is not valid TOML
+    "#);
 }
 
 #[test]
 fn an_error_in_a_set_value_shows_the_argument() {
     let sets = ["clients.guests.count=ten", "load.main.cout=5", "load.mian.trials=2", "timeout", "timeout=9"];
     let errors = Document::parse("x.toml", &document("", "", ""), &sets.map(str::to_owned)).unwrap_err();
-    insta::assert_snapshot!(errors, @"");
+    insta::assert_snapshot!(errors, @r#"
+    error: expected a whole number, found text
+     --> --set
+      |
+      | clients.guests.count=ten
+      |                      ^^^ expected a whole number
+
+    error: `load.main.cout` leads nowhere: there is no `cout`
+     --> --set
+      |
+      | load.main.cout=5
+      | ^^^^^^^^^^^^^^ there is `name`, `model`, `rate`, `arrivals`, `think`, `in-flight`, `warmup`, `duration`, `phases`, `trials`, `interleave`, `headline`
+      = help: keys go by their names, an element of a list by its name or its number (from 0)
+
+    error: `load.mian.trials` leads nowhere: there is no `mian`
+     --> --set
+      |
+      | load.mian.trials=2
+      | ^^^^^^^^^^^^^^^^ there is `main`
+      = help: keys go by their names, an element of a list by its name or its number (from 0)
+
+    error: no value to set
+     --> --set
+      |
+      | timeout
+      | ^^^^^^^ KEY=VALUE expected
+      = help: write --set load.paced.rate=500, or --set seed=7
+
+    error: expected a duration like "5s", found a whole number
+     --> --set
+      |
+      | timeout=9
+      |         ^ expected a duration like "5s"
+    "#);
 }
 
 #[test]
 fn an_error_of_a_variant_shows_the_swept_value() {
     let text = rest("[sweep]\n\"clients.guests.values.size\" = [64, 8, 70000]\n");
     let errors = Document::parse("x.toml", &text, &[]).unwrap_err();
-    insta::assert_snapshot!(errors, @"");
+    insta::assert_snapshot!(errors, @r#"
+    error: variant `clients.guests.values.size=8` is not valid: 8 is out of bounds
+      --> x.toml:19:37
+       |
+    19 | "clients.guests.values.size" = [64, 8, 70000]
+       |                                     ^ allowed are 16 to 65,515
+
+    error: variant `clients.guests.values.size=70000` is not valid: 70000 is out of bounds
+      --> x.toml:19:40
+       |
+    19 | "clients.guests.values.size" = [64, 8, 70000]
+       |                                        ^^^^^ allowed are 16 to 65,515
+    "#);
 }
 
 #[test]
@@ -88,10 +212,16 @@ fn an_empty_file_lacks_the_required_keys() {
 #[test]
 fn names_are_unique_and_fit_for_file_names() {
     for bad in ["", "a b", "a/b", "ä", "..", "-x", "all", "a\\u0000"] {
-        wrong(&rest(&format!("[[load]]\nname = \"{bad}\"\nmodel = \"closed\"\nduration = \"1s\"\n")), "not a good name");
+        wrong(
+            &rest(&format!("[[load]]\nname = \"{bad}\"\nmodel = \"closed\"\nduration = \"1s\"\n")),
+            "not a good name",
+        );
     }
     right(&rest("[[load]]\nname = \"A-z_0.9\"\nmodel = \"closed\"\nduration = \"1s\"\n"));
-    wrong(&rest("[[load]]\nname = \"main\"\nmodel = \"closed\"\nduration = \"1s\"\n"), "two loads named `main`");
+    wrong(
+        &rest("[[load]]\nname = \"main\"\nmodel = \"closed\"\nduration = \"1s\"\n"),
+        "two loads named `main`",
+    );
     wrong(
         &rest("[[clients]]\nname = \"guests\"\nrole = \"guest\"\ncount = 1\nmix = { get = 1 }\n"),
         "two groups named `guests`",
@@ -180,7 +310,10 @@ fn values_hold_the_tag_and_fit_a_message() {
 fn keys_and_preload_fit_each_other() {
     wrong(&guests("keys = { count = 0 }"), "0 is out of bounds");
     wrong(&guests("keys = { count = 5 }\npreload = 6"), "more keys to preload than there are");
-    wrong(&guests("keys = { distribution = \"uniform\", exponent = 1.0 }"), "`exponent` with distribution \"uniform\"");
+    wrong(
+        &guests("keys = { distribution = \"uniform\", exponent = 1.0 }"),
+        "`exponent` with distribution \"uniform\"",
+    );
     wrong(&guests("keys = { distribution = \"zipf\", exponent = 0 }"), "0 is out of bounds");
     right(&guests("keys = { distribution = \"sequential\" }\npreload = 0"));
 }
@@ -198,7 +331,7 @@ fn a_mix_has_a_weight() {
 fn clients_and_keys_are_bounded_in_all() {
     wrong(&guests("count = 0"), "0 is out of bounds");
     wrong(&guests("count = 250000"), "250,001 clients in all");
-    wrong(&guests("keys = { count = 1000000 }\ncount = 51"), "51,000,100 keys over all clients");
+    wrong(&guests("count = 51\nkeys = { count = 1000000 }"), "51,000,100 keys over all clients");
     right(&guests("count = 249999"));
 }
 
@@ -216,7 +349,10 @@ fn reconnecting_goes_by_requests_or_by_time() {
         right(&guests(&format!("reconnect = {good}")));
     }
     wrong(&guests("reconnect = { every = 0 }"), "0 is out of bounds");
-    wrong(&guests("reconnect = 500"), "expected { every = … } or a duration like \"5s\", found a whole number");
+    wrong(
+        &guests("reconnect = 500"),
+        "expected { every = … } or a duration like \"5s\", found a whole number",
+    );
 }
 
 #[test]
@@ -233,12 +369,18 @@ fn thresholds_have_one_bound_of_the_right_kind() {
 
 #[test]
 fn a_threshold_names_only_what_the_scenario_has() {
-    let threshold = |filter: &str| rest(&format!("[[thresholds]]\nmetric = \"errors\"\nmax = 0\nwhere = {{ {filter} }}\n"));
-    right(&threshold("load = \"main\", transport = \"tcp\", group = \"guests\", role = \"guest\", op = \"put\""));
+    let threshold = |filter: &str| {
+        rest(&format!("[[thresholds]]\nmetric = \"errors\"\nmax = 0\nwhere = {{ {filter} }}\n"))
+    };
+    right(&threshold(
+        "load = \"main\", transport = \"tcp\", group = \"guests\", role = \"guest\", op = \"put\"",
+    ));
     wrong(&threshold("load = \"paced\""), "the scenario has no load `paced`");
     wrong(&threshold("group = \"guest\""), "the scenario has no group `guest`");
     wrong(&threshold("transport = \"tls\""), "the scenario has no transport \"tls\"");
-    for nothing in ["op = \"bad\"", "role = \"guest\", op = \"get-other\"", "group = \"guests\", role = \"manager\""] {
+    for nothing in
+        ["op = \"bad\"", "role = \"guest\", op = \"get-other\"", "group = \"guests\", role = \"manager\""]
+    {
         wrong(&threshold(nothing), "a threshold on something that the scenario does not do");
     }
 }
@@ -254,9 +396,12 @@ fn a_sweep_has_at_most_two_known_keys_with_distinct_values() {
     wrong(&sweep("clients.guests.count = [5]"), "`clients` is a table, not a list of values");
     wrong(&sweep("seed = [1, 1]"), "a swept value comes twice");
     wrong(&sweep("name = [\"a\"]"), "`name` cannot be swept");
-    wrong(&sweep("manager-share = [101]"), "variant `manager-share=101` is not valid: not a share of managers");
     wrong(
-        &format!("seed = 3\n{}", guests("").replace("\"manager\"", "\"guest\"")).replace("[[clients]]\nname = \"guests\"", "[sweep]\nmanager-share = [50]\n[[clients]]\nname = \"guests\""),
+        &sweep("manager-share = [101]"),
+        "variant `manager-share=101` is not valid: not a share of managers",
+    );
+    wrong(
+        &sweep("manager-share = [50]").replace("\"manager\"", "\"guest\""),
         "variant `manager-share=50` is not valid: `manager-share` without a group of managers",
     );
 }

@@ -261,7 +261,7 @@ fn is_unsafe(c: char) -> bool {
 }
 
 /// Text of a message with everything that could steer a terminal escaped, and cut where it is endless.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::new();
     for (index, c) in text.chars().enumerate() {
         if index == 1000 {
@@ -309,7 +309,14 @@ mod tests {
 
     #[test]
     fn the_mark_stands_under_what_it_marks_despite_tabs_and_wide_bytes() {
-        insta::assert_snapshot!(shown("a = 1\n\tüö = [\"\u{7}\"] # c\r\nb = 2\n", 7..11), @"");
+        insta::assert_snapshot!(shown("a = 1\n\tüö = [\"\u{7}\"] # c\r\nb = 2\n", 7..11), @r#"
+    error: bad\u{1b}[2J thing
+     --> x.toml:2:2
+      |
+    2 |  üö = ["�"] # c
+      |  ^^ here
+      = help: do better
+    "#);
     }
 
     #[test]

@@ -42,8 +42,7 @@ impl Document {
             let (message, help) = too_large();
             return Err(Diagnostics::of_file(source_name, message, help));
         }
-        let mut sources =
-            vec![Source { name: source_name.to_owned(), text: text.to_owned(), is_file: true }];
+        let mut sources = vec![Source { name: source_name.to_owned(), text: text.to_owned(), is_file: true }];
         let argument = |set: &String| Source { name: "--set".to_owned(), text: set.clone(), is_file: false };
         sources.extend(sets.iter().map(argument));
         let mut problems = Problems::default();
@@ -138,5 +137,8 @@ fn read_text(path: &Path) -> Result<String, (String, &'static str)> {
 }
 
 fn too_large() -> (String, &'static str) {
-    ("the file is larger than 1 MiB".to_owned(), "a scenario is a few kilobytes of TOML; is this the right file?")
+    (
+        "the file is larger than 1 MiB".to_owned(),
+        "a scenario is a few kilobytes of TOML; is this the right file?",
+    )
 }

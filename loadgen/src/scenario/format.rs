@@ -199,7 +199,11 @@ pub(super) static SCENARIO: Table = Table {
             "\"5s\"",
             "A request unanswered for longer is an error and ends its client",
         ),
-        required("load", tables(&Kind::Table(&LOAD), 1), "Loads, run in this order, each on fresh connections"),
+        required(
+            "load",
+            tables(&Kind::Table(&LOAD), 1),
+            "Loads, run in this order, each on fresh connections",
+        ),
         required("clients", tables(&Kind::Table(&CLIENTS), 1), "Groups of clients that behave alike"),
         optional("sweep", Kind::Sweep, "Keys with the values they take; each combination is a variant"),
         optional("thresholds", tables(&Kind::Table(&THRESHOLD), 0), "What must hold, judged on merged data"),
@@ -240,7 +244,11 @@ static LOAD: Table = Table {
         ),
         default("warmup", duration(ZERO, HOUR), "\"1s\"", "Load before measuring starts"),
         optional("duration", duration(MILLISECOND, DAY), "Measured time of each transport in each trial"),
-        optional("phases", tables(&Kind::Table(&PHASE), 1), "Instead of duration: stretches of the measured part"),
+        optional(
+            "phases",
+            tables(&Kind::Table(&PHASE), 1),
+            "Instead of duration: stretches of the measured part",
+        ),
         default(
             "trials",
             Kind::Whole { min: 1, max: 1_000 },
@@ -252,7 +260,12 @@ static LOAD: Table = Table {
             duration(Duration::from_millis(10), HOUR),
             "Switch between the transports in windows of this length; left out: one after the other",
         ),
-        default("headline", Kind::Flag, "false", "The one load whose figures head the report (default: the first)"),
+        default(
+            "headline",
+            Kind::Flag,
+            "false",
+            "The one load whose figures head the report (default: the first)",
+        ),
     ],
 };
 

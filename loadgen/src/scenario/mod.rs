@@ -16,6 +16,7 @@ mod sweep;
 mod tree;
 
 pub use self::diagnostics::Diagnostics;
+pub(crate) use self::diagnostics::escape;
 pub use self::document::Document;
 pub use self::sweep::Variant;
 

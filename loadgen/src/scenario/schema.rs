@@ -78,8 +78,7 @@ fn kind(kind: &Kind) -> Value {
         }
         Kind::Table(inner) => table(inner),
         Kind::Map { keys, of } => {
-            let properties: Map<_, _> =
-                keys.iter().map(|key| ((*key).to_owned(), self::kind(of))).collect();
+            let properties: Map<_, _> = keys.iter().map(|key| ((*key).to_owned(), self::kind(of))).collect();
             json!({ "type": "object", "properties": properties, "additionalProperties": false, "minProperties": 1 })
         }
         Kind::Sweep => json!({

@@ -115,9 +115,8 @@ fn descend(
 
 /// The kind that has something inside: of alternatives the one in use, else the first that is a table.
 fn container(kind: &'static Kind, node: &Node) -> Option<&'static Kind> {
-    let inside = |kind: &Kind| {
-        matches!(kind, Kind::Table(_) | Kind::Map { .. } | Kind::Sweep | Kind::List { .. })
-    };
+    let inside =
+        |kind: &Kind| matches!(kind, Kind::Table(_) | Kind::Map { .. } | Kind::Sweep | Kind::List { .. });
     match kind {
         Kind::Either(kinds) => fitting(kind, node)
             .filter(|kind| inside(kind))

@@ -212,7 +212,10 @@ fn scalar_fault(kind: &Kind, value: &Value) -> Option<Fault> {
         }
         (Kind::Name, Value::Text(text)) => name_fault(text).map(|rule| fault("not a good name", rule)),
         (Kind::Whole { min, max }, Value::Whole(whole)) => (!(*min..=*max).contains(whole)).then(|| {
-            fault(format!("{whole} is out of bounds"), format!("allowed are {} to {}", grouped(*min), grouped(*max)))
+            fault(
+                format!("{whole} is out of bounds"),
+                format!("allowed are {} to {}", grouped(*min), grouped(*max)),
+            )
         }),
         (Kind::Number { zero, max }, Value::Whole(_) | Value::Real(_)) => number_fault(value, *zero, *max),
         (Kind::Duration { min, max }, Value::Text(text)) => duration_fault(text, *min, *max),
@@ -266,7 +269,8 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 fn friendly(duration: Duration) -> String {
-    SignedDuration::try_from(duration).map_or_else(|_| format!("{duration:?}"), |signed| format!("{signed:#}"))
+    SignedDuration::try_from(duration)
+        .map_or_else(|_| format!("{duration:?}"), |signed| format!("{signed:#}"))
 }
 
 /// With commas between thousands.

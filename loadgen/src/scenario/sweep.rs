@@ -24,7 +24,12 @@ pub struct Variant {
 }
 
 /// All variants of a document whose base scenario is valid; problems go to the swept values that cause them.
-pub(super) fn variants(root: &Node, base: &Scenario, sources: &[Source], problems: &mut Problems) -> Vec<Variant> {
+pub(super) fn variants(
+    root: &Node,
+    base: &Scenario,
+    sources: &[Source],
+    problems: &mut Problems,
+) -> Vec<Variant> {
     let axes = root.entry("sweep").map_or(&[][..], |entry| entry.node.entries());
     if axes.is_empty() {
         return vec![Variant { label: String::new(), scenario: base.clone() }];
@@ -171,7 +176,6 @@ fn distribute(scenario: &mut Scenario, role: Role, total: u32) {
 
 /// Whether a document sweeps this key; a value set by hand would then change nothing.
 pub(super) fn sweeps(root: &Node, key: &str) -> bool {
-    root.entry("sweep").is_some_and(|sweep| {
-        matches!(sweep.node.value, Value::Table(_)) && sweep.node.entry(key).is_some()
-    })
+    root.entry("sweep")
+        .is_some_and(|sweep| matches!(sweep.node.value, Value::Table(_)) && sweep.node.entry(key).is_some())
 }

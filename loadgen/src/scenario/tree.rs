@@ -91,9 +91,17 @@ pub(super) fn document(text: &str, source: usize, problems: &mut Problems) -> Op
         let at = Place::new(source, table.span());
         return Some(Node { at, value: Builder { source, offset: 0, problems }.table(table.get_ref()) });
     }
-    for error in errors {
-        let span = error.span().unwrap_or(0..0);
-        problems.add(error.message(), Place::new(source, span)).label("this is not valid TOML");
+    let mut errors: Vec<_> =
+        errors.iter().map(|error| (error.span().unwrap_or(0..0), error.message())).collect();
+    errors.sort_by_key(|(span, _)| span.start);
+    let mut reported = None;
+    for (span, message) in errors {
+        // The parser stumbles on over what is left of a broken line: the first error of a line is the true one.
+        let same_line = |last| !text.get(last..span.start).unwrap_or_default().contains('\n');
+        if !reported.is_some_and(same_line) {
+            reported = Some(span.start);
+            problems.add(message, Place::new(source, span)).label("this is not valid TOML");
+        }
     }
     None
 }

@@ -43,10 +43,9 @@ pub(super) fn load(reader: Reader<'_>, audience: &Audience<'_>, problems: &mut P
 
 fn open(reader: Reader<'_>, phases: Option<&[Phase]>, problems: &mut Problems) -> Option<Model> {
     if let Some(at) = reader.given("think") {
-        problems
-            .add("`think` in an open load", at)
-            .label("only a closed load thinks")
-            .help("an open load's requests come at their own instants: set `rate`, or make it model = \"closed\"");
+        problems.add("`think` in an open load", at).label("only a closed load thinks").help(
+            "an open load's requests come at their own instants: set `rate`, or make it model = \"closed\"",
+        );
     }
     let everywhere = phases.is_none_or(|phases| phases.iter().all(|phase| phase.rate.is_some()));
     if reader.given("rate").is_none() && !everywhere {
@@ -134,7 +133,9 @@ fn phase(
     let clients = reader.node("clients").and_then(ramp);
     for (key, level) in [("rate", rate), ("clients", clients)] {
         if level.is_some_and(|ramp| ramp.from <= 0.0 && ramp.to <= 0.0) {
-            problems.add(format!("a phase with `{key}` 0"), reader.at(key)).label("nothing would happen in it");
+            problems
+                .add(format!("a phase with `{key}` 0"), reader.at(key))
+                .label("nothing would happen in it");
         }
     }
     if let (Some(ramp), Some(count)) = (clients, audience.clients())

@@ -27,9 +27,8 @@ pub(super) fn scenario(mut root: Node, sources: &[Source], problems: &mut Proble
     let transports = transports(reader, problems);
     unique_names(reader, "clients", "group", problems);
     unique_names(reader, "load", "load", problems);
-    let groups: Option<Vec<Group>> = gather(reader.items("clients"), |item| {
-        clients::group(item, transports.as_deref(), problems)
-    });
+    let groups: Option<Vec<Group>> =
+        gather(reader.items("clients"), |item| clients::group(item, transports.as_deref(), problems));
     if let Some(groups) = &groups {
         totals(groups, reader.at("clients"), problems);
     }

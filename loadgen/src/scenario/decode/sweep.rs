@@ -9,11 +9,7 @@ use crate::scenario::tree::Node;
 const AXES_MAX: usize = 2;
 
 /// Decodes the axes in the order in which they were written.
-pub(super) fn axes(
-    root: Reader<'_>,
-    sources: &[Source],
-    problems: &mut Problems,
-) -> Option<Vec<SweepAxis>> {
+pub(super) fn axes(root: Reader<'_>, sources: &[Source], problems: &mut Problems) -> Option<Vec<SweepAxis>> {
     if root.given("sweep").is_none() {
         return Some(Vec::new());
     }

@@ -1,13 +1,11 @@
 //! A `[[thresholds]]` entry: a figure, a part of the data, and a bound.
 
+use super::Audience;
 use super::clients::{op, role};
 use super::load::duration_of;
 use super::reader::Reader;
-use super::Audience;
 use crate::scenario::diagnostics::Problems;
-use crate::scenario::model::{
-    Bound, Filter, Group, LatencyKind, Metric, Statistic, Threshold, Transport,
-};
+use crate::scenario::model::{Bound, Filter, Group, LatencyKind, Metric, Statistic, Threshold, Transport};
 use crate::scenario::shape::listed;
 use crate::scenario::tree::Node;
 
@@ -71,11 +69,8 @@ fn bound(reader: Reader<'_>, metric: Option<Metric>, problems: &mut Problems) ->
 /// Nanoseconds for latencies, which are written as durations, else the plain number.
 fn limit(node: &Node, metric: Metric, problems: &mut Problems) -> Option<f64> {
     let is_latency = matches!(metric, Metric::Latency(..));
-    let limit = if is_latency {
-        duration_of(node).map(|duration| duration.as_nanos() as f64)
-    } else {
-        node.number()
-    };
+    let limit =
+        if is_latency { duration_of(node).map(|duration| duration.as_nanos() as f64) } else { node.number() };
     if limit.is_none() {
         let (message, label) = if is_latency {
             ("a latency's bound is a duration", "write it like \"20ms\"")
@@ -88,12 +83,7 @@ fn limit(node: &Node, metric: Metric, problems: &mut Problems) -> Option<f64> {
 }
 
 /// Names that do not exist are errors now; whether the run has such data shows at its end.
-fn filter(
-    reader: Reader<'_>,
-    root: Reader<'_>,
-    audience: &Audience<'_>,
-    problems: &mut Problems,
-) -> Filter {
+fn filter(reader: Reader<'_>, root: Reader<'_>, audience: &Audience<'_>, problems: &mut Problems) -> Filter {
     known_name(reader, "load", root, "load", problems);
     let group_known = known_name(reader, "group", root, "clients", problems);
     let transport = reader.text("transport").and_then(Transport::from_name);
@@ -115,13 +105,7 @@ fn filter(
     }
 }
 
-fn known_name(
-    reader: Reader<'_>,
-    key: &str,
-    root: Reader<'_>,
-    list: &str,
-    problems: &mut Problems,
-) -> bool {
+fn known_name(reader: Reader<'_>, key: &str, root: Reader<'_>, list: &str, problems: &mut Problems) -> bool {
     let Some(wanted) = reader.text(key) else { return !reader.is_bad(key) };
     // A name that is itself wrong has been reported and could have been this one.
     let names: Option<Vec<_>> = root.items(list).map(|item| item.text("name")).collect();
@@ -145,7 +129,8 @@ fn matching_groups(
     let name = reader.text("group");
     let wanted_role = reader.text("role").map(role);
     let wanted_op = reader.text("op").and_then(op);
-    let mut left: Vec<&Group> = groups.iter().filter(|group| name.is_none_or(|name| group.name == name)).collect();
+    let mut left: Vec<&Group> =
+        groups.iter().filter(|group| name.is_none_or(|name| group.name == name)).collect();
     let mut narrow = |key: &str, keep: &dyn Fn(&Group) -> bool| {
         let had_some = !left.is_empty();
         left.retain(|group| keep(group));
