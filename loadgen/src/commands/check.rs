@@ -1,0 +1,65 @@
+//! `twinwire check FILE...`: parse and validate scenarios, run nothing.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use super::CommandError;
+use crate::scenario::model::Scenario;
+use crate::scenario::{Document, escape};
+
+/// Check scenario files without running them
+///
+/// Prints a line for each valid file, and all errors of all others with file, line and column. Exits with 2 if there
+/// are any.
+#[derive(Debug, Parser)]
+pub struct Check {
+    /// Scenario files (TOML)
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// Change a value before checking, in each file: --set load.paced.rate=500
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+}
+
+impl Check {
+    /// Checks all files; the text is a line for each.
+    ///
+    /// # Errors
+    /// All errors of all files that are not valid.
+    pub fn exec(self) -> Result<String, CommandError> {
+        let mut passed = String::new();
+        let mut failed = Vec::new();
+        for file in &self.files {
+            match Document::read(file, &self.sets) {
+                Ok(document) => {
+                    let name = escape(&file.display().to_string());
+                    let summary = summary(document.scenario(), document.variants().len());
+                    let _ = writeln!(passed, "ok  {name}  ({summary})");
+                }
+                Err(errors) => failed.push(errors),
+            }
+        }
+        if failed.is_empty() { Ok(passed) } else { Err(CommandError::Scenarios { passed, failed }) }
+    }
+}
+
+/// What the scenario is, in a few words.
+fn summary(scenario: &Scenario, variants: usize) -> String {
+    let names: Vec<_> = scenario.transports.iter().map(|transport| transport.name()).collect();
+    let transports = match names.split_last() {
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+        None => String::new(),
+    };
+    let loads = counted(scenario.loads.len(), "load");
+    let clients = counted(scenario.clients() as usize, "client");
+    let variants = if variants > 1 { format!(", {variants} variants") } else { String::new() };
+    format!("{loads}, {clients}, {transports}{variants}")
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,400 @@
+//! The scenario format as one description: every key with its type, bounds, default and meaning.
+//!
+//! It has three users: [`super::shape`] finds unknown keys and wrong types with it, [`super::set`] finds its way along
+//! dotted keys, and [`super::schema`] turns it into a JSON schema. What no single value shows (two keys that exclude
+//! each other, a name that does not exist) is not here but in [`super::decode`].
+
+use std::time::Duration;
+
+use super::model::{Op, Role, Transport};
+
+/// A table of the format.
+pub(super) struct Table {
+    pub(super) about: &'static str,
+    pub(super) keys: &'static [Key],
+}
+
+/// A key of a table.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) presence: Presence,
+    pub(super) about: &'static str,
+}
+
+/// Whether a key has to be there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    Required,
+    Optional,
+    /// The value, as TOML, of a key that is left out.
+    Default(&'static str),
+}
+
+/// What a value may be.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    /// One line of text.
+    Line,
+    /// The name of something, see [`name_fault`].
+    Name,
+    Whole {
+        min: i64,
+        max: i64,
+    },
+    /// A finite number in `min..=max`; `min` itself only if it is not zero or `zero` says so.
+    Number {
+        zero: bool,
+        max: f64,
+    },
+    Flag,
+    /// A length of time as text.
+    Duration {
+        min: Duration,
+        max: Duration,
+    },
+    Choice(&'static [&'static str]),
+    List {
+        of: &'static Kind,
+        min: usize,
+        max: usize,
+    },
+    Table(&'static Table),
+    /// A table whose keys come from a list and whose values are alike.
+    Map {
+        keys: &'static [&'static str],
+        of: &'static Kind,
+    },
+    /// A table with dotted keys, each with the values that it takes.
+    Sweep,
+    /// The first whose TOML type fits.
+    Either(&'static [Kind]),
+    /// Any TOML value (a sweep's).
+    Any,
+}
+
+impl Table {
+    /// The key of this name.
+    pub(super) fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+}
+
+/// Longest name of a scenario, load or group; report files are named after them.
+pub(super) const NAME_MAX: usize = 64;
+/// Clients of a scenario. Each is a connection on either side; no single machine of today carries more.
+pub(super) const CLIENTS_MAX: u32 = 250_000;
+/// Keys of a client.
+pub(super) const KEYS_MAX: u32 = 1_000_000;
+/// Keys over all clients: each has a register (some 16 bytes) in the generator's checker, 800 MB at this bound.
+pub(super) const REGISTERS_MAX: u64 = 50_000_000;
+/// Bytes of the tag that names user, key and version, and so of the smallest value.
+pub(super) const TAG_BYTES: u32 = 16;
+/// Longest key that the generator uses.
+const KEY_BYTES_MAX: u32 = 16;
+/// `put`, two spaces and the key, around a value.
+const PUT_OVERHEAD: u32 = 4 + KEY_BYTES_MAX + 1;
+/// Largest value whose `put` is a message of at most 65,536 bytes.
+pub(super) const VALUE_MAX: u32 = 65_536 - PUT_OVERHEAD;
+/// Largest value whose `put` fits the 1,024 bytes that unframed clients may send.
+pub(super) const RAW_VALUE_MAX: u32 = 1_024 - PUT_OVERHEAD;
+/// Variants of a sweep; each is a whole run.
+pub(super) const VARIANTS_MAX: usize = 256;
+/// Parts that a scenario may list (loads, groups, phases, thresholds).
+const PARTS_MAX: usize = 1_000;
+/// More outstanding requests on one connection measure nothing but the queue.
+const IN_FLIGHT_MAX: i64 = 4_096;
+/// Requests a second; a thousand times what one machine does over loopback.
+const RATE_MAX: f64 = 1e9;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+const TRANSPORTS: &[&str] = &[
+    Transport::Tcp.name(),
+    Transport::TcpRaw.name(),
+    Transport::WebSocket.name(),
+    Transport::Tls.name(),
+    Transport::Wss.name(),
+];
+const ROLES: &[&str] = &[Role::Guest.name(), Role::Manager.name()];
+const OPS: &[&str] = &[
+    Op::Put.name(),
+    Op::Get.name(),
+    Op::GetMissing.name(),
+    Op::GetOther.name(),
+    Op::Bad.name(),
+    Op::Upgrade.name(),
+];
+const METRICS: &[&str] = &[
+    "lag.mean",
+    "lag.p50",
+    "lag.p90",
+    "lag.p99",
+    "lag.p99.9",
+    "lag.max",
+    "service.mean",
+    "service.p50",
+    "service.p90",
+    "service.p99",
+    "service.p99.9",
+    "service.max",
+    "response.mean",
+    "response.p50",
+    "response.p90",
+    "response.p99",
+    "response.p99.9",
+    "response.max",
+    "rate",
+    "errors",
+    "violations",
+];
+
+const fn required(name: &'static str, kind: Kind, about: &'static str) -> Key {
+    Key { name, kind, presence: Presence::Required, about }
+}
+
+const fn optional(name: &'static str, kind: Kind, about: &'static str) -> Key {
+    Key { name, kind, presence: Presence::Optional, about }
+}
+
+const fn default(name: &'static str, kind: Kind, value: &'static str, about: &'static str) -> Key {
+    Key { name, kind, presence: Presence::Default(value), about }
+}
+
+const fn duration(min: Duration, max: Duration) -> Kind {
+    Kind::Duration { min, max }
+}
+
+const fn tables(of: &'static Kind, min: usize) -> Kind {
+    Kind::List { of, min, max: PARTS_MAX }
+}
+
+const ZERO: Duration = Duration::ZERO;
+/// A level, or the two ends of a ramp.
+const RAMP: Kind = Kind::Either(&[
+    Kind::Number { zero: true, max: RATE_MAX },
+    Kind::List { of: &Kind::Number { zero: true, max: RATE_MAX }, min: 2, max: 2 },
+]);
+const BOUND: Kind =
+    Kind::Either(&[duration(Duration::from_nanos(1), DAY), Kind::Number { zero: true, max: f64::MAX }]);
+
+/// The whole file.
+pub(super) static SCENARIO: Table = Table {
+    about: "A load scenario: what load to put on which transports, by whom, and what must hold",
+    keys: &[
+        required("name", Kind::Name, "Short name; the report folder is named after it"),
+        default("about", Kind::Line, "\"\"", "One line for people"),
+        default("seed", Kind::Whole { min: 0, max: i64::MAX }, "1", "Every random choice derives from it"),
+        default(
+            "transports",
+            Kind::List { of: &Kind::Choice(TRANSPORTS), min: 1, max: TRANSPORTS.len() },
+            "[\"tcp\", \"websocket\"]",
+            "Transports to compare",
+        ),
+        default(
+            "timeout",
+            duration(MILLISECOND, HOUR),
+            "\"5s\"",
+            "A request unanswered for longer is an error and ends its client",
+        ),
+        required(
+            "load",
+            tables(&Kind::Table(&LOAD), 1),
+            "Loads, run in this order, each on fresh connections",
+        ),
+        required("clients", tables(&Kind::Table(&CLIENTS), 1), "Groups of clients that behave alike"),
+        optional("sweep", Kind::Sweep, "Keys with the values they take; each combination is a variant"),
+        optional("thresholds", tables(&Kind::Table(&THRESHOLD), 0), "What must hold, judged on merged data"),
+    ],
+};
+
+static LOAD: Table = Table {
+    about: "One load",
+    keys: &[
+        required("name", Kind::Name, "Unique among the loads"),
+        required(
+            "model",
+            Kind::Choice(&["open", "closed"]),
+            "open: requests come at their own instants; closed: each client waits for its reply, thinks and asks again",
+        ),
+        optional(
+            "rate",
+            Kind::Either(&[Kind::Number { zero: false, max: RATE_MAX }, Kind::Table(&SHARE)]),
+            "Open loads: requests a second over all clients, or a share of what a short probe reached",
+        ),
+        default(
+            "arrivals",
+            Kind::Choice(&["poisson", "uniform"]),
+            "\"poisson\"",
+            "Open loads: how the instants are spread",
+        ),
+        default(
+            "think",
+            Kind::Either(&[duration(ZERO, HOUR), Kind::Table(&EXPONENTIAL)]),
+            "\"0ms\"",
+            "Closed loads: the pause between a reply and the next request",
+        ),
+        default(
+            "in-flight",
+            Kind::Whole { min: 1, max: IN_FLIGHT_MAX },
+            "1",
+            "Most outstanding requests of one connection",
+        ),
+        default("warmup", duration(ZERO, HOUR), "\"1s\"", "Load before measuring starts"),
+        optional("duration", duration(MILLISECOND, DAY), "Measured time of each transport in each trial"),
+        optional(
+            "phases",
+            tables(&Kind::Table(&PHASE), 1),
+            "Instead of duration: stretches of the measured part",
+        ),
+        default(
+            "trials",
+            Kind::Whole { min: 1, max: 1_000 },
+            "1",
+            "Repetitions, each on a fresh server and fresh connections",
+        ),
+        optional(
+            "interleave",
+            duration(Duration::from_millis(10), HOUR),
+            "Switch between the transports in windows of this length; left out: one after the other",
+        ),
+        default(
+            "headline",
+            Kind::Flag,
+            "false",
+            "The one load whose figures head the report (default: the first)",
+        ),
+    ],
+};
+
+static SHARE: Table = Table {
+    about: "A rate relative to what the target can do",
+    keys: &[required(
+        "share",
+        Kind::Number { zero: false, max: 1.0 },
+        "Share of what a short probe of the slower transport reached",
+    )],
+};
+
+static EXPONENTIAL: Table = Table {
+    about: "A random pause",
+    keys: &[required("exponential", duration(Duration::from_micros(1), HOUR), "Mean of the pause")],
+};
+
+static PHASE: Table = Table {
+    about: "A stretch of the measured part",
+    keys: &[
+        required("duration", duration(MILLISECOND, DAY), "Its length"),
+        optional("rate", RAMP, "Open loads: requests a second, or [from, to]"),
+        optional("clients", RAMP, "Active clients, or [from, to]"),
+    ],
+};
+
+static CLIENTS: Table = Table {
+    about: "A group of clients that behave alike",
+    keys: &[
+        required("name", Kind::Name, "Unique among the groups"),
+        required("role", Kind::Choice(ROLES), "What the clients are once set up"),
+        required("count", Kind::Whole { min: 1, max: CLIENTS_MAX as i64 }, "How many clients"),
+        required(
+            "mix",
+            Kind::Map { keys: OPS, of: &Kind::Whole { min: 0, max: 1_000_000 } },
+            "Operations with their weights",
+        ),
+        default("keys", Kind::Table(&KEYS), "{}", "Which keys a client uses"),
+        default("values", Kind::Table(&VALUES), "{ size = 64 }", "How large values are, in bytes"),
+        optional(
+            "preload",
+            Kind::Whole { min: 0, max: KEYS_MAX as i64 },
+            "Keys put before the load starts (default: all)",
+        ),
+        optional("transport", Kind::Choice(TRANSPORTS), "Pins the group to one transport"),
+        optional(
+            "reconnect",
+            Kind::Either(&[Kind::Table(&RECONNECT), duration(MILLISECOND, DAY)]),
+            "Log out, connect and log in again this often",
+        ),
+    ],
+};
+
+static KEYS: Table = Table {
+    about: "A client's own keys",
+    keys: &[
+        default("count", Kind::Whole { min: 1, max: KEYS_MAX as i64 }, "100", "How many keys"),
+        default(
+            "distribution",
+            Kind::Choice(&["uniform", "zipf", "sequential"]),
+            "\"uniform\"",
+            "How a request draws its key",
+        ),
+        default(
+            "exponent",
+            Kind::Number { zero: false, max: 10.0 },
+            "0.99",
+            "Of zipf: key k is drawn with weight k^-exponent",
+        ),
+    ],
+};
+
+/// Bounds here are the widest; unframed TCP has a narrower one.
+const VALUE_SIZE: Kind = Kind::Whole { min: TAG_BYTES as i64, max: VALUE_MAX as i64 };
+
+static VALUES: Table = Table {
+    about: "Sizes of values: either size, or min and max",
+    keys: &[
+        optional("size", VALUE_SIZE, "Bytes of every value"),
+        optional("min", VALUE_SIZE, "Bytes of the smallest value"),
+        optional("max", VALUE_SIZE, "Bytes of the largest value"),
+    ],
+};
+
+static RECONNECT: Table = Table {
+    about: "When a client starts a new session",
+    keys: &[required(
+        "every",
+        Kind::Either(&[Kind::Whole { min: 1, max: u32::MAX as i64 }, duration(MILLISECOND, DAY)]),
+        "Requests, or a duration",
+    )],
+};
+
+static THRESHOLD: Table = Table {
+    about: "A bound on a figure",
+    keys: &[
+        required("metric", Kind::Choice(METRICS), "What is judged"),
+        default("where", Kind::Table(&WHERE), "{}", "On which part of the data"),
+        optional("max", BOUND, "At most: a duration for latencies, else a number"),
+        optional("min", BOUND, "At least: a duration for latencies, else a number"),
+        default("abort", Kind::Flag, "false", "Stop the run as soon as it is missed for 5 s"),
+    ],
+};
+
+static WHERE: Table = Table {
+    about: "Parts of the data; any of them may be left out",
+    keys: &[
+        optional("load", Kind::Name, "A load's name"),
+        optional("transport", Kind::Choice(TRANSPORTS), "A transport"),
+        optional("group", Kind::Name, "A group's name"),
+        optional("role", Kind::Choice(ROLES), "A role"),
+        optional("op", Kind::Choice(OPS), "An operation"),
+    ],
+};
+
+/// What is wrong with a name, if anything: names become parts of file names and CSV fields.
+pub(super) fn name_fault(name: &str) -> Option<&'static str> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() {
+        Some("a name must not be empty")
+    } else if name.len() > NAME_MAX {
+        Some("a name has at most 64 characters")
+    } else if !name.chars().all(allowed) {
+        Some("a name has only letters (A-Z, a-z), digits, `-`, `_` and `.`")
+    } else if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        Some("a name starts with a letter or a digit")
+    } else if name == "all" {
+        Some("`all` stands for everything in reports")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,287 @@
+//! Checks a tree against [`super::format`]: unknown keys, missing keys, wrong types, values out of bounds.
+//!
+//! What it reports it also marks as `Bad`, so that later checks neither trip over it nor report it twice; what was left
+//! out and has a default it fills in.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use super::diagnostics::{Place, Problems};
+use super::format::{Kind, Presence, Table, VARIANTS_MAX, name_fault};
+use super::tree::{Node, Value, default_entry};
+
+/// Keys further than this from a known one are no typing error.
+const DISTANCE_MAX: usize = 3;
+
+/// Checks a table and all that is in it.
+pub(super) fn table(table: &'static Table, node: &mut Node, problems: &mut Problems) {
+    let at = node.at;
+    let Value::Table(entries) = &mut node.value else { return };
+    for key in table.keys {
+        if entries.iter().any(|entry| entry.key == key.name) {
+            continue;
+        }
+        match key.presence {
+            Presence::Required => {
+                problems
+                    .add(format!("missing key `{}`", key.name), at)
+                    .label(format!("`{}` is required here", key.name))
+                    .help(key.about);
+            }
+            Presence::Optional => {}
+            Presence::Default(text) => entries.push(default_entry(key.name, text, at)),
+        }
+    }
+    for entry in entries {
+        if let Some(key) = table.key(&entry.key) {
+            check(&key.kind, &mut entry.node, problems);
+        } else {
+            unknown(&entry.key, entry.key_at, table.keys.iter().map(|key| key.name), problems);
+            entry.node.value = Value::Bad;
+        }
+    }
+}
+
+/// Reports a key that is none of `known`.
+pub(super) fn unknown(
+    key: &str,
+    at: Place,
+    known: impl Iterator<Item = &'static str>,
+    problems: &mut Problems,
+) {
+    let known: Vec<_> = known.collect();
+    let diagnostic = problems.add(format!("unknown key `{key}`"), at);
+    match nearest(key, &known) {
+        Some(name) => diagnostic.label(format!("did you mean `{name}`?")),
+        None => diagnostic.label(format!("expected one of {}", listed(&known))),
+    };
+}
+
+/// The known word that was probably meant.
+fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    if word.len() > 100 {
+        return None; // the distance costs the product of the lengths
+    }
+    let distance = |name: &str| strsim::damerau_levenshtein(word, name);
+    let best = known.iter().min_by_key(|name| distance(name))?;
+    (distance(best) <= DISTANCE_MAX.min(best.len() / 2)).then_some(*best)
+}
+
+/// Words in backquotes, with commas.
+pub(super) fn listed(words: &[impl AsRef<str>]) -> String {
+    words.iter().map(|word| format!("`{}`", word.as_ref())).collect::<Vec<_>>().join(", ")
+}
+
+fn check(kind: &'static Kind, node: &mut Node, problems: &mut Problems) {
+    if matches!(node.value, Value::Bad) {
+        return;
+    }
+    let Some(kind) = fitting(kind, node) else {
+        problems
+            .add(format!("expected {}, found {}", expected(kind), node.value.kind()), node.at)
+            .label(format!("expected {}", expected(kind)));
+        node.value = Value::Bad;
+        return;
+    };
+    match kind {
+        Kind::Table(inner) => table(inner, node, problems),
+        Kind::List { of, min, max } => list(of, *min, *max, node, problems),
+        Kind::Map { keys, of } => map(keys, of, node, problems),
+        Kind::Sweep => sweep(node, problems),
+        _ => {
+            if let Some(fault) = scalar_fault(kind, &node.value) {
+                let diagnostic = problems.add(fault.message, node.at);
+                diagnostic.label(fault.label);
+                node.value = Value::Bad;
+            }
+        }
+    }
+}
+
+/// The kind, or the alternative of it, that takes a value of this TOML type.
+pub(super) fn fitting(kind: &'static Kind, node: &Node) -> Option<&'static Kind> {
+    let fits = match kind {
+        Kind::Line | Kind::Name | Kind::Duration { .. } | Kind::Choice(_) => {
+            matches!(node.value, Value::Text(_))
+        }
+        Kind::Whole { .. } => matches!(node.value, Value::Whole(_)),
+        Kind::Number { .. } => node.number().is_some(),
+        Kind::Flag => matches!(node.value, Value::Flag(_)),
+        Kind::List { .. } => matches!(node.value, Value::List(_)),
+        Kind::Table(_) | Kind::Map { .. } | Kind::Sweep => matches!(node.value, Value::Table(_)),
+        Kind::Any => true,
+        Kind::Either(kinds) => return kinds.iter().find_map(|kind| fitting(kind, node)),
+    };
+    fits.then_some(kind)
+}
+
+/// The kind in words, for "expected …".
+fn expected(kind: &Kind) -> String {
+    match kind {
+        Kind::Line => "text".to_owned(),
+        Kind::Name => "a name".to_owned(),
+        Kind::Whole { .. } => "a whole number".to_owned(),
+        Kind::Number { .. } => "a number".to_owned(),
+        Kind::Flag => "true or false".to_owned(),
+        Kind::Duration { .. } => "a duration like \"5s\"".to_owned(),
+        Kind::Choice(names) if names.len() <= 6 => format!("one of {}", quoted(names)),
+        Kind::Choice(_) => "a word".to_owned(),
+        Kind::List { min: 2, max: 2, .. } => "a pair [from, to]".to_owned(),
+        Kind::List { of: Kind::Table(_), .. } => "a list of tables ([[…]])".to_owned(),
+        Kind::List { of, .. } => format!("a list of {}", plural(of)),
+        Kind::Table(table) => match table.keys {
+            [key] => format!("{{ {} = … }}", key.name),
+            _ => "a table".to_owned(),
+        },
+        Kind::Map { .. } | Kind::Sweep => "a table".to_owned(),
+        Kind::Either(kinds) => kinds.iter().map(expected).collect::<Vec<_>>().join(" or "),
+        Kind::Any => "a value".to_owned(),
+    }
+}
+
+fn plural(kind: &Kind) -> String {
+    match kind {
+        Kind::Choice(names) => quoted(names),
+        _ => "values".to_owned(),
+    }
+}
+
+fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+}
+
+fn list(of: &'static Kind, min: usize, max: usize, node: &mut Node, problems: &mut Problems) {
+    let at = node.at;
+    let Value::List(elements) = &mut node.value else { return };
+    let count = elements.len();
+    for element in elements {
+        check(of, element, problems);
+    }
+    if count < min || count > max {
+        let wanted = if count < min { format!("at least {min}") } else { format!("at most {max}") };
+        let wanted = if min == max { format!("exactly {min}") } else { wanted };
+        problems.add(format!("{count} elements"), at).label(format!("{wanted} expected"));
+        node.value = Value::Bad;
+    }
+}
+
+fn map(keys: &'static [&'static str], of: &'static Kind, node: &mut Node, problems: &mut Problems) {
+    let Value::Table(entries) = &mut node.value else { return };
+    for entry in entries {
+        if keys.contains(&entry.key.as_str()) {
+            check(of, &mut entry.node, problems);
+        } else {
+            unknown(&entry.key, entry.key_at, keys.iter().copied(), problems);
+            entry.node.value = Value::Bad;
+        }
+    }
+}
+
+/// Each key of a sweep has a list of values; which keys there are is checked where they are applied.
+fn sweep(node: &mut Node, problems: &mut Problems) {
+    let Value::Table(entries) = &mut node.value else { return };
+    for entry in entries {
+        if matches!(entry.node.value, Value::Table(_)) {
+            problems
+                .add(format!("`{}` is a table, not a list of values", entry.key), entry.key_at)
+                .label("quote a dotted key")
+                .help("write \"clients.guests.count\" = [10, 100], with the quotes");
+            entry.node.value = Value::Bad;
+        } else {
+            check(&Kind::List { of: &Kind::Any, min: 1, max: VARIANTS_MAX }, &mut entry.node, problems);
+        }
+    }
+}
+
+/// What is wrong with a value of the right type.
+struct Fault {
+    message: String,
+    label: String,
+}
+
+fn fault(message: impl Into<String>, label: impl Into<String>) -> Fault {
+    Fault { message: message.into(), label: label.into() }
+}
+
+fn scalar_fault(kind: &Kind, value: &Value) -> Option<Fault> {
+    match (kind, value) {
+        (Kind::Line, Value::Text(text)) => {
+            text.contains(char::is_control).then(|| fault("text over several lines", "one line expected"))
+        }
+        (Kind::Name, Value::Text(text)) => name_fault(text).map(|rule| fault("not a good name", rule)),
+        (Kind::Whole { min, max }, Value::Whole(whole)) => (!(*min..=*max).contains(whole)).then(|| {
+            fault(
+                format!("{whole} is out of bounds"),
+                format!("allowed are {} to {}", grouped(*min), grouped(*max)),
+            )
+        }),
+        (Kind::Number { zero, max }, Value::Whole(_) | Value::Real(_)) => number_fault(value, *zero, *max),
+        (Kind::Duration { min, max }, Value::Text(text)) => duration_fault(text, *min, *max),
+        (Kind::Choice(names), Value::Text(text)) => (!names.contains(&text.as_str())).then(|| {
+            let label = match nearest(text, names) {
+                Some(name) => format!("did you mean \"{name}\"?"),
+                None => format!("expected one of {}", quoted(names)),
+            };
+            fault(format!("unknown value \"{text}\""), label)
+        }),
+        _ => None,
+    }
+}
+
+fn number_fault(value: &Value, zero: bool, max: f64) -> Option<Fault> {
+    let number = match value {
+        Value::Whole(whole) => *whole as f64,
+        Value::Real(real) => *real,
+        _ => return None,
+    };
+    if number.is_finite() && (number > 0.0 || (zero && number == 0.0)) && number <= max {
+        return None;
+    }
+    let low = if zero { "0 or more" } else { "over 0" };
+    let high = if max < f64::MAX { format!(" and at most {max}") } else { String::new() };
+    Some(fault(format!("{number} is out of bounds"), format!("must be {low}{high}")))
+}
+
+fn duration_fault(text: &str, min: Duration, max: Duration) -> Option<Fault> {
+    let Some(duration) = parse_duration(text) else {
+        return Some(fault(
+            format!("\"{text}\" is not a duration"),
+            "write it like \"500ms\", \"5s\" or \"1m 30s\"",
+        ));
+    };
+    if duration < min {
+        let label = if min <= Duration::from_nanos(1) {
+            "must be over 0".to_owned()
+        } else {
+            format!("must be at least {min:?}")
+        };
+        return Some(fault(format!("\"{text}\" is too short"), label));
+    }
+    (duration > max)
+        .then(|| fault(format!("\"{text}\" is too long"), format!("must be at most {}", friendly(max))))
+}
+
+/// A length of time, like `500ms`, `5s`, `1m 30s`, `2min`; `None` if it is none, or negative.
+pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+    Duration::try_from(SignedDuration::from_str(text).ok()?).ok()
+}
+
+fn friendly(duration: Duration) -> String {
+    SignedDuration::try_from(duration)
+        .map_or_else(|_| format!("{duration:?}"), |signed| format!("{signed:#}"))
+}
+
+/// With commas between thousands.
+pub(super) fn grouped(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut out = if number < 0 { "-".to_owned() } else { String::new() };
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}

@@ -1,0 +1,181 @@
+//! `[sweep]` to variants: every combination of the swept values is a scenario of its own, with a label.
+
+use super::decode;
+use super::diagnostics::{Place, Problems, Source};
+use super::format::VARIANTS_MAX;
+use super::model::{Role, Scenario};
+use super::set;
+use super::tree::{Entry, Node, Value};
+
+/// The key that is no key of the document but splits the clients anew.
+const MANAGER_SHARE: &str = "manager-share";
+
+/// Longest value in a label: labels become parts of file names.
+const LABEL_VALUE_MAX: usize = 40;
+
+/// A scenario with one combination of the swept values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Variant {
+    /// `key=value`, for two keys with a comma between; empty when nothing is swept. Only ASCII letters, digits and
+    /// `-_.=,+`.
+    pub label: String,
+    /// The scenario with the values in it.
+    pub scenario: Scenario,
+}
+
+/// All variants of a document whose base scenario is valid; problems go to the swept values that cause them.
+pub(super) fn variants(
+    root: &Node,
+    base: &Scenario,
+    sources: &[Source],
+    problems: &mut Problems,
+) -> Vec<Variant> {
+    let axes = root.entry("sweep").map_or(&[][..], |entry| entry.node.entries());
+    if axes.is_empty() {
+        return vec![Variant { label: String::new(), scenario: base.clone() }];
+    }
+    let count: usize = axes.iter().map(|axis| axis.node.elements().len()).product();
+    if count > VARIANTS_MAX {
+        problems.add(format!("{count} variants"), axes[0].key_at).label(format!("at most {VARIANTS_MAX}"));
+        return Vec::new();
+    }
+    if !axes.iter().all(|axis| can_sweep(root, axis, problems)) {
+        return Vec::new();
+    }
+    let mut variants: Vec<Variant> = Vec::new();
+    for combination in combinations(axes) {
+        let label = combination.iter().map(|(axis, value)| label(axis, value, sources)).collect::<Vec<_>>();
+        let label = label.join(",");
+        if variants.iter().any(|variant| variant.label == label) {
+            let at = combination.last().map_or(axes[0].key_at, |(_, value)| value.at);
+            problems.add("a swept value comes twice", at).label(format!("its variant is `{label}`, again"));
+        } else if let Some(scenario) = scenario(root, base, &combination, &label, sources, problems) {
+            variants.push(Variant { label, scenario });
+        }
+    }
+    variants
+}
+
+type Combination<'a> = Vec<(&'a Entry, &'a Node)>;
+
+/// Every way to take one value of each axis; the last axis changes fastest.
+fn combinations(axes: &[Entry]) -> Vec<Combination<'_>> {
+    let mut all: Vec<Combination<'_>> = vec![Vec::new()];
+    for axis in axes {
+        let mut longer = Vec::new();
+        for start in &all {
+            for value in axis.node.elements() {
+                let mut combination = start.clone();
+                combination.push((axis, value));
+                longer.push(combination);
+            }
+        }
+        all = longer;
+    }
+    all
+}
+
+/// Whether the axis names something that may change from variant to variant.
+fn can_sweep(root: &Node, axis: &Entry, problems: &mut Problems) -> bool {
+    if axis.key == MANAGER_SHARE {
+        return true;
+    }
+    let first = axis.key.split('.').next().unwrap_or_default();
+    if matches!(first, "sweep" | "name") {
+        problems.add(format!("`{first}` cannot be swept"), axis.key_at).label("the same for all variants");
+        return false;
+    }
+    let Some(value) = axis.node.elements().first() else { return false };
+    set::put(&mut root.clone(), &axis.key, axis.key_at, value.clone(), problems).is_some()
+}
+
+fn label(axis: &Entry, value: &Node, sources: &[Source]) -> String {
+    let text = value.text().map_or_else(|| decode::source_text(value, sources), str::to_owned);
+    let safe = |c: char| {
+        if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+') { c } else { '-' }
+    };
+    let key: String = axis.key.chars().map(safe).collect();
+    let value: String = text.chars().map(safe).take(LABEL_VALUE_MAX).collect();
+    format!("{key}={value}")
+}
+
+/// The scenario of one combination: keys are set in the document, the share of managers in what comes out.
+fn scenario(
+    root: &Node,
+    base: &Scenario,
+    combination: &Combination<'_>,
+    label: &str,
+    sources: &[Source],
+    problems: &mut Problems,
+) -> Option<Scenario> {
+    let mut root = root.clone();
+    let mut found = Problems::default();
+    let mut share = None;
+    for (axis, value) in combination {
+        if axis.key == MANAGER_SHARE {
+            share = Some(*value);
+        } else {
+            set::put(&mut root, &axis.key, axis.key_at, (*value).clone(), &mut found);
+        }
+    }
+    let scenario = decode::scenario(root, sources, &mut found).and_then(|mut scenario| {
+        scenario.sweep.clone_from(&base.sweep);
+        if let Some(share) = share {
+            split_clients(&mut scenario, share, &mut found)?;
+        }
+        Some(scenario)
+    });
+    if let Some(first) = found.first() {
+        let at = combination.last().map_or(Place::new(0, 0..0), |(_, value)| value.at);
+        problems
+            .add(format!("variant `{label}` is not valid: {}", first.message()), at)
+            .label(first.label_text());
+    }
+    scenario.filter(|_| found.is_empty())
+}
+
+/// Shares the clients out anew: `share` percent to the groups of managers, the rest to those of guests.
+fn split_clients(scenario: &mut Scenario, share: &Node, problems: &mut Problems) -> Option<()> {
+    let Some(percent) = share.number().filter(|percent| (0.0..=100.0).contains(percent)) else {
+        problems.add("not a share of managers", share.at).label("a percentage from 0 to 100 expected");
+        return None;
+    };
+    for role in [Role::Guest, Role::Manager] {
+        if !scenario.groups.iter().any(|group| group.role == role) {
+            problems
+                .add(format!("`{MANAGER_SHARE}` without a group of {role}s"), share.at)
+                .label("needs a group of each role to move clients between");
+            return None;
+        }
+    }
+    let total = scenario.clients();
+    let managers = (f64::from(total) * percent / 100.0).round() as u32;
+    distribute(scenario, Role::Manager, managers);
+    distribute(scenario, Role::Guest, total - managers);
+    decode::totals(&scenario.groups, share.at, problems);
+    Some(())
+}
+
+/// Gives the groups of a role `total` clients in proportion to those they had, by the largest remainders.
+fn distribute(scenario: &mut Scenario, role: Role, total: u32) {
+    let mut groups: Vec<_> = scenario.groups.iter_mut().filter(|group| group.role == role).collect();
+    let before: u64 = groups.iter().map(|group| u64::from(group.count)).sum();
+    let mut left = total;
+    let mut remainders = Vec::new();
+    for (index, group) in groups.iter_mut().enumerate() {
+        let exact = u64::from(group.count) * u64::from(total);
+        group.count = (exact / before.max(1)) as u32;
+        left -= group.count;
+        remainders.push((exact % before.max(1), index));
+    }
+    remainders.sort_by_key(|&(remainder, index)| (std::cmp::Reverse(remainder), index));
+    for (_, index) in remainders.into_iter().take(left as usize) {
+        groups[index].count += 1;
+    }
+}
+
+/// Whether a document sweeps this key; a value set by hand would then change nothing.
+pub(super) fn sweeps(root: &Node, key: &str) -> bool {
+    root.entry("sweep")
+        .is_some_and(|sweep| matches!(sweep.node.value, Value::Table(_)) && sweep.node.entry(key).is_some())
+}
