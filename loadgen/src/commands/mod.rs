@@ -1,0 +1,3 @@
+//! The subcommands of `twinwire`: each has its arguments and what it does with them.
+
+pub mod report;
