@@ -1,6 +1,27 @@
-//! The harness.
+//! The harness: load generator and conformance checker for a key-value service over TCP and WebSocket.
+//!
+//! Modules follow the way of the data:
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`scenario`] | TOML text → validated scenario and its variants |
+//! | [`target`] | the embedded server as a child, or addresses |
+//! | [`wire`] | the client's side of each transport |
+//! | [`oracle`] | what each reply may be; no I/O, no server code |
+//! | [`load`] | plan → workers → virtual users |
+//! | [`measure`] | clock, recorders, process figures |
+//! | [`record`] | everything a run measured, versioned |
+//! | [`commands`] | one file for each subcommand; [`cli`] is the command line |
 
+pub mod chart;
+pub mod cli;
 pub mod commands;
+pub mod load;
+pub mod measure;
 pub mod oracle;
 pub mod record;
+pub mod report;
 pub mod scenario;
+pub mod stats;
+pub mod target;
+pub mod wire;

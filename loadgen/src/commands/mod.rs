@@ -4,11 +4,37 @@
 
 pub mod check;
 pub mod init;
+pub mod not_yet;
+pub mod report;
+pub mod run;
 pub mod schema;
+pub mod target_args;
 
 use std::path::PathBuf;
 
+use crate::chart;
+use crate::load::engine::EngineError;
+use crate::record::{ReadError, RunRecord};
+use crate::report::{Plot, ReportError};
 use crate::scenario::Diagnostics;
+use crate::target::AddressError;
+
+/// What a command that did its work ends with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The result for stdout.
+    pub stdout: String,
+    /// The process's exit code.
+    pub exit_code: u8,
+}
+
+impl Outcome {
+    /// All well.
+    #[must_use]
+    pub fn success(stdout: String) -> Self {
+        Self { stdout, exit_code: 0 }
+    }
+}
 
 /// Why a command ended without success.
 #[derive(Debug, thiserror::Error)]
@@ -35,15 +61,37 @@ pub enum CommandError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// Flags that do not go together.
+    #[error("{0}")]
+    Usage(String),
+    /// Something whose name is taken, but which this version does not have.
+    #[error("{0} is not built yet; README.md says what is")]
+    NotYet(String),
+    /// An address that is none.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// A run that cannot begin.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A record that cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A report that cannot be written.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// A chart that cannot be drawn.
+    #[error("cannot draw a chart: {0}")]
+    Chart(#[from] chart::DrawError),
+    /// The system refused something that every run needs.
+    #[error("the system refuses what every run needs: {0}")]
+    Machine(std::io::Error),
 }
 
 impl CommandError {
-    /// The process's exit code: 2 for errors of usage, scenarios and files.
+    /// The process's exit code: 2, as for every error of usage, scenarios, files and the machine.
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
-        match self {
-            Self::Scenarios { .. } | Self::Exists { .. } | Self::Write { .. } => 2,
-        }
+        2
     }
 
     /// What goes to stdout although the command failed.
@@ -65,4 +113,12 @@ impl CommandError {
 /// The errors of several files, an empty line between.
 fn joined(failed: &[Diagnostics], colour: bool) -> String {
     failed.iter().map(|errors| errors.render(colour)).collect::<Vec<_>>().join("\n")
+}
+
+/// Draws every chart of a record.
+fn draw(record: &RunRecord) -> Result<Vec<Plot>, CommandError> {
+    let plot = |figure: chart::Figure| {
+        Ok(Plot { svg: figure.svg()?, png: figure.png()?, name: figure.name, caption: figure.caption })
+    };
+    chart::all(record).into_iter().map(plot).collect()
 }

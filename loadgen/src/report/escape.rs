@@ -1,0 +1,103 @@
+//! Makes text of others safe to show: in a terminal, in Markdown, in a file's name.
+//!
+//! A target chooses what it answers, so its text must not move a cursor, end a table's cell or run a script.
+
+use std::fmt::Write as _;
+
+/// Longest piece of a target's text in a report, in characters; the whole is in `run.json`.
+const SHOWN_CHARS_MAX: usize = 160;
+
+/// One printable line: control and direction-changing characters are written out, long text is cut.
+pub(crate) fn line(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for (i, c) in text.chars().enumerate() {
+        if i == SHOWN_CHARS_MAX {
+            safe.push('…');
+            break;
+        }
+        if c.is_control() || is_invisible(c) {
+            let _ = write!(safe, "{}", c.escape_default());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// Text inside Markdown, in a table too: nothing of it is markup.
+pub(crate) fn markdown(text: &str) -> String {
+    entities(&line(text))
+}
+
+/// A target's text as code inside Markdown. An HTML element with entities, because a code span in a table has no
+/// way to hold a backslash before a bar.
+pub(crate) fn markdown_code(text: &str) -> String {
+    if text.is_empty() { "(empty)".to_owned() } else { format!("<code>{}</code>", markdown(text)) }
+}
+
+/// A name that is safe in a file's name and in a histogram log's tag.
+pub(crate) fn name(text: &str) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.=".contains(c) { c } else { '-' };
+    let name: String = text.chars().map(safe).collect();
+    // No hidden file, no way up.
+    if name.starts_with('.') { format!("-{}", &name[1..]) } else { name }
+}
+
+fn entities(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' | '\'' | '`' | '|' | '\\' | '*' | '_' | '[' | ']' | '~' | '@' | '$' => {
+                let _ = write!(safe, "&#{};", u32::from(c));
+            }
+            c => safe.push(c),
+        }
+    }
+    safe.replace("://", "&#58;//").replace("www.", "www&#46;")
+}
+
+/// Characters that change how others are shown without showing themselves.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_gets_no_control_byte_and_no_direction_change() {
+        assert_eq!(line("\u{1b}[2J\r\na\u{202e}b\u{9b}"), "\\u{1b}[2J\\r\\na\\u{202e}b\\u{9b}");
+        assert_eq!(line("naïve ü ☃"), "naïve ü ☃");
+    }
+
+    #[test]
+    fn long_text_is_cut_with_a_sign() {
+        let cut = line(&"x".repeat(500));
+        assert_eq!(cut.chars().count(), SHOWN_CHARS_MAX + 1);
+        assert!(cut.ends_with('…'));
+    }
+
+    #[test]
+    fn markdown_gets_no_markup() {
+        assert_eq!(
+            markdown_code("a|b`c`</code><script>\\|"),
+            "<code>a&#124;b&#96;c&#96;&lt;/code&gt;&lt;script&gt;&#92;&#124;</code>"
+        );
+        assert_eq!(
+            markdown("[x](javascript:1) *b* http://e"),
+            "&#91;x&#93;(javascript:1) &#42;b&#42; http&#58;//e"
+        );
+    }
+
+    #[test]
+    fn a_name_leads_nowhere() {
+        assert_eq!(name("../a b,c/d\n"), "-.-a-b-c-d-");
+        assert_eq!(name("clients.guests=10"), "clients.guests=10");
+    }
+}

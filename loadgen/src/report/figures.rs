@@ -1,0 +1,225 @@
+//! The figures that tables show, taken from merged rows: quantiles instead of histograms, ratios, costs.
+//!
+//! How they are written for people is the business of `format`; what is merged into a row that of
+//! [`crate::record::rows`].
+
+use crate::record::rows::{self, Key, Row};
+use crate::record::{Cost, Counts, Latencies, Latency, LoadInfo, RunRecord};
+use crate::scenario::model::LatencyKind;
+
+/// The quantiles of one latency, in nanoseconds; what too few samples support is missing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Quantiles {
+    /// Number of samples.
+    pub samples: u64,
+    /// Arithmetic mean.
+    pub mean_ns: Option<f64>,
+    /// Median.
+    pub p50: Option<Latency>,
+    /// 90th percentile.
+    pub p90: Option<Latency>,
+    /// 99th percentile.
+    pub p99: Option<Latency>,
+    /// 99.9th percentile.
+    pub p99_9: Option<Latency>,
+    /// Largest sample.
+    pub max: Option<Latency>,
+}
+
+impl Quantiles {
+    /// The quantiles of these samples.
+    #[must_use]
+    pub fn of(latencies: &Latencies) -> Self {
+        Self {
+            samples: latencies.len(),
+            mean_ns: latencies.mean_ns(),
+            p50: latencies.quantile(0.5),
+            p90: latencies.quantile(0.9),
+            p99: latencies.quantile(0.99),
+            p99_9: latencies.quantile(0.999),
+            max: latencies.max(),
+        }
+    }
+
+    /// Mean, p50, p90, p99, p99.9 and maximum in nanoseconds: the order of every file's columns.
+    #[must_use]
+    pub fn columns_ns(&self) -> [Option<f64>; 6] {
+        let ns = |latency: Option<Latency>| latency.map(|latency| latency.ns as f64);
+        [self.mean_ns, ns(self.p50), ns(self.p90), ns(self.p99), ns(self.p99_9), ns(self.max)]
+    }
+}
+
+/// The figures of one row.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Figures {
+    /// Counters.
+    pub counts: Counts,
+    /// Answered requests a second.
+    pub rate: Option<f64>,
+    /// Intended to sent.
+    pub lag: Quantiles,
+    /// Sent to replied.
+    pub service: Quantiles,
+    /// Intended to replied.
+    pub response: Quantiles,
+}
+
+impl Figures {
+    /// The figures of this row.
+    #[must_use]
+    pub fn of(row: &Row) -> Self {
+        Self {
+            counts: row.counts,
+            rate: row.rate(),
+            lag: Quantiles::of(&row.lag),
+            service: Quantiles::of(&row.service),
+            response: Quantiles::of(&row.response),
+        }
+    }
+
+    /// The quantiles of this latency.
+    #[must_use]
+    pub fn latency(&self, kind: LatencyKind) -> &Quantiles {
+        match kind {
+            LatencyKind::Lag => &self.lag,
+            LatencyKind::Service => &self.service,
+            LatencyKind::Response => &self.response,
+        }
+    }
+}
+
+/// One role and operation of one load and variant, over every transport.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// The role; `None`: all of them.
+    pub role: Option<String>,
+    /// The operation; `None`: all of them.
+    pub op: Option<String>,
+    /// Figures for each of the comparison's transports; `None` where it made no such request.
+    pub cells: Vec<Option<Figures>>,
+}
+
+/// The transports side by side, for one variant of one load, trials and groups merged.
+#[derive(Debug, Clone)]
+pub struct Comparison<'a> {
+    /// The load.
+    pub load: &'a LoadInfo,
+    /// The variant's label; empty where nothing is swept.
+    pub variant: &'a str,
+    /// The transports that ran in it, in the scenario's order. Ratios are against the first.
+    pub transports: Vec<&'a str>,
+    /// Roles in order, each operation of a role, then all of the role's; everything at the end.
+    pub lines: Vec<Line>,
+    /// What each transport cost.
+    pub costs: Vec<Option<CostFigures>>,
+}
+
+impl Comparison<'_> {
+    /// All roles and operations, for each transport.
+    #[must_use]
+    pub fn total(&self) -> &[Option<Figures>] {
+        self.lines.last().map_or(&[], |line| &line.cells)
+    }
+}
+
+/// The comparisons of a load, one for each variant that ran, in order.
+#[must_use]
+pub fn comparisons<'a>(record: &'a RunRecord, load: &'a LoadInfo) -> Vec<Comparison<'a>> {
+    let keys: Vec<Key> = rows::keys(record)
+        .into_iter()
+        .filter(|key| key.load == load.name && key.trial.is_none() && key.group.is_none())
+        .collect();
+    let mut variants: Vec<&str> = Vec::new();
+    for pass in record.passes.iter().filter(|pass| pass.load == load.name) {
+        if !variants.contains(&pass.variant.as_str()) {
+            variants.push(&pass.variant);
+        }
+    }
+    variants.sort_by_key(|variant| load.variants.iter().position(|known| known == variant));
+    variants.into_iter().map(|variant| comparison(record, load, variant, &keys)).collect()
+}
+
+fn comparison<'a>(
+    record: &'a RunRecord,
+    load: &'a LoadInfo,
+    variant: &'a str,
+    keys: &[Key],
+) -> Comparison<'a> {
+    let keys: Vec<&Key> = keys.iter().filter(|key| key.variant == variant).collect();
+    let transports: Vec<&str> = record
+        .transports_run()
+        .into_iter()
+        .filter(|name| keys.iter().any(|key| key.transport == *name))
+        .collect();
+    let mut wanted: Vec<(&Option<String>, &Option<String>)> =
+        keys.iter().map(|key| (&key.role, &key.op)).collect();
+    wanted.sort_by_key(|(role, op)| {
+        (role.is_none(), *role, op.is_none(), op.as_deref().map(rows::op_position), *op)
+    });
+    wanted.dedup();
+    // With one role the lines of all roles would repeat it; operations over all roles are in the CSV files.
+    wanted.retain(|(role, op)| role.is_some() || op.is_none());
+    let figures = |role: &Option<String>, op: &Option<String>, transport: &str| {
+        let mut matching = keys.iter().filter(|key| key.transport == transport);
+        let key = matching.find(|key| key.role == *role && key.op == *op)?;
+        Some(Figures::of(&rows::of(record, key)))
+    };
+    let lines = wanted
+        .into_iter()
+        .map(|(role, op)| Line {
+            role: role.clone(),
+            op: op.clone(),
+            cells: transports.iter().map(|transport| figures(role, op, transport)).collect(),
+        })
+        .collect();
+    let costs = transports
+        .iter()
+        .map(|transport| rows::cost(record, &load.name, variant, transport).as_ref().map(CostFigures::of))
+        .collect();
+    Comparison { load, variant, transports, lines, costs }
+}
+
+/// What a request cost.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CostFigures {
+    /// CPU of both sides for each reply, in nanoseconds.
+    pub both_ns: Option<f64>,
+    /// The server's part.
+    pub server_ns: Option<f64>,
+    /// The generator's part.
+    pub generator_ns: Option<f64>,
+    /// The server's CPU in cores.
+    pub server_cores: Option<f64>,
+    /// The generator's CPU in cores.
+    pub generator_cores: Option<f64>,
+    /// Share (0 to 1) of the used CPUs' time that the host took away.
+    pub steal: Option<f64>,
+    /// Bytes on the wire for each reply, both directions, framing included.
+    pub bytes: Option<f64>,
+    /// The part of them that the clients sent.
+    pub bytes_sent: Option<f64>,
+    /// The part of them that the clients received.
+    pub bytes_received: Option<f64>,
+}
+
+impl CostFigures {
+    /// Each cost divided by the replies, or by the time.
+    #[must_use]
+    pub fn of(cost: &Cost) -> Self {
+        let each = |sum: u64| (cost.replies > 0).then(|| sum as f64 / cost.replies as f64);
+        let cores = |ns: u64| (cost.seconds > 0.0).then(|| ns as f64 / 1e9 / cost.seconds);
+        let both_ns = cost.server_cpu_ns.zip(cost.generator_cpu_ns).map(|(server, ours)| server + ours);
+        let some = cost.bytes_sent + cost.bytes_received > 0;
+        Self {
+            both_ns: both_ns.and_then(each),
+            server_ns: cost.server_cpu_ns.and_then(each),
+            generator_ns: cost.generator_cpu_ns.and_then(each),
+            server_cores: cost.server_cpu_ns.and_then(cores),
+            generator_cores: cost.generator_cpu_ns.and_then(cores),
+            steal: cost.steal,
+            bytes: each(cost.bytes_sent + cost.bytes_received).filter(|_| some),
+            bytes_sent: each(cost.bytes_sent).filter(|_| some),
+            bytes_received: each(cost.bytes_received).filter(|_| some),
+        }
+    }
+}

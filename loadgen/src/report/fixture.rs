@@ -1,0 +1,231 @@
+//! A small but realistic record for the tests of the report: two loads, two transports, two trials, two roles.
+//!
+//! Every number in it follows from the code below; nothing is measured.
+
+use crate::record::{
+    Cell, Cost, Counts, Environment, Interval, Latencies, Ledger, LoadInfo, Outcome, Pass, RunRecord, SCHEMA,
+    ScenarioInfo, Setup, Status, ThresholdResult, Verdict, Violation,
+};
+
+/// A run that passed.
+pub(crate) fn record() -> RunRecord {
+    let mut passes = Vec::new();
+    let mut started_s = 0.4;
+    for (load, open) in [("paced", true), ("saturated", false)] {
+        for trial in 1..=2 {
+            for transport in ["tcp", "websocket"] {
+                passes.push(pass(load, open, trial, transport, started_s));
+                started_s += 3.5;
+            }
+        }
+    }
+    RunRecord {
+        schema: SCHEMA,
+        twinwire: "0.1.0".into(),
+        scenario: ScenarioInfo {
+            name: "compare".into(),
+            about: "Guests and managers, the same requests over both transports".into(),
+            seed: 42,
+            text: "name = \"compare\"\nseed = 42\n".into(),
+            transports: vec!["tcp".into(), "websocket".into()],
+        },
+        started: "2026-11-24T10:00:00Z".into(),
+        elapsed_s: 28.6,
+        outcome: Outcome { status: Status::Passed, message: None, interrupted: false },
+        environment: environment(),
+        skipped: Vec::new(),
+        loads: vec![
+            load("paced", "open", "1,000 requests/s, Poisson arrivals", true),
+            load("saturated", "closed", "no think time", false),
+        ],
+        passes,
+        violations: Vec::new(),
+        violations_total: 0,
+        thresholds: vec![ThresholdResult {
+            text: "response.p99 ≤ 20 ms where load=paced".into(),
+            measured: Some(412_000.0),
+            measured_text: "0.412 ms".into(),
+            met: Some(true),
+        }],
+    }
+}
+
+/// A violation whose texts come from a hostile target.
+pub(crate) fn violation() -> Violation {
+    Violation {
+        load: "paced".into(),
+        variant: String::new(),
+        trial: 1,
+        transport: "websocket".into(),
+        client: "g17".into(),
+        group: "guests".into(),
+        role: "guest".into(),
+        kind: "foreign value".into(),
+        rule: "ROLE-2".into(),
+        request: "get g18 k3".into(),
+        expected: "you are not allowed to access keys of other users".into(),
+        seen: "\u{1b}[2Jowned|`x`</code><script>alert(1)</script>\r\nnext".into(),
+        at_s: 1.25,
+    }
+}
+
+fn environment() -> Environment {
+    Environment {
+        os: "Linux 6.12".into(),
+        cpu: "Example CPU @ 2.5 GHz".into(),
+        cpus: 2,
+        memory_kib: 4_194_304,
+        server_cpus: vec![0],
+        generator_cpus: vec![1],
+        pacing: "timerfd".into(),
+        target: "embedded server".into(),
+        embedded: true,
+    }
+}
+
+fn load(name: &str, model: &str, pace: &str, headline: bool) -> LoadInfo {
+    LoadInfo {
+        name: name.into(),
+        model: model.into(),
+        pace: pace.into(),
+        in_flight: 1,
+        warmup_s: 1.0,
+        duration_s: 2.0,
+        trials: 2,
+        headline,
+        variants: vec![String::new()],
+        clients: 100,
+        verdict: Verdict { saturated: (!headline).then(|| "generator".into()), ..Verdict::default() },
+    }
+}
+
+fn pass(load: &str, open: bool, trial: u32, transport: &str, started_s: f64) -> Pass {
+    let base = if transport == "tcp" { 90_000 } else { 104_000 };
+    let base = if open { base } else { base * 12 };
+    let scale = if open { 1 } else { 4 };
+    let kinds = [
+        ("guests", "guest", "put", 450),
+        ("guests", "guest", "get", 1260),
+        ("guests", "guest", "get-other", 90),
+        ("managers", "manager", "put", 20),
+        ("managers", "manager", "get-other", 180),
+    ];
+    let mut seed = u64::from(trial) * 977 + base;
+    let cells: Vec<Cell> = kinds
+        .iter()
+        .map(|(group, role, op, count)| {
+            cell([transport, group, role, op], count * scale, base, open, &mut seed)
+        })
+        .collect();
+    let requests: u64 = cells.iter().map(|cell| cell.counts.requests).sum();
+    Pass {
+        load: load.into(),
+        variant: String::new(),
+        trial,
+        transports: vec![transport.into()],
+        started_s,
+        measured_s: 2.0,
+        complete: true,
+        clients: 100,
+        clients_lost: 0,
+        intervals: intervals(transport, requests, base),
+        ledger: ledger(requests, &cells),
+        cost: cost(requests, transport, open),
+        dispatch_lag: if open { samples(requests, 6_000, &mut seed) } else { Latencies::default() },
+        setup: vec![setup(transport, &mut seed)],
+        cells,
+    }
+}
+
+fn cell(names: [&str; 4], count: u64, base: u64, open: bool, seed: &mut u64) -> Cell {
+    let [transport, group, role, op] = names;
+    let reads = if op == "put" || (role == "guest" && op == "get-other") { 0 } else { count };
+    Cell {
+        transport: transport.into(),
+        group: group.into(),
+        role: role.into(),
+        op: op.into(),
+        counts: Counts { requests: count, values: reads, ..Counts::default() },
+        lag: if open { samples(count, 9_000, seed) } else { Latencies::default() },
+        service: samples(count, base, seed),
+        response: samples(count, base + 9_000, seed),
+    }
+}
+
+/// Latencies with a heavy tail from `base` on, drawn by a small generator of their own.
+fn samples(count: u64, base: u64, seed: &mut u64) -> Latencies {
+    let mut latencies = Latencies::default();
+    for _ in 0..count {
+        *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let uniform = ((*seed >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+        latencies.record((base as f64 * (0.8 - 0.25 * uniform.ln())) as u64);
+    }
+    latencies
+}
+
+fn intervals(transport: &str, requests: u64, base: u64) -> Vec<Interval> {
+    (0..2)
+        .map(|second| Interval {
+            transport: transport.into(),
+            second,
+            length_s: 1.0,
+            offered: requests / 2,
+            achieved: requests / 2,
+            response_p50_ns: Some(base),
+            response_p99_ns: Some(base * 2),
+            service_p50_ns: Some(base - 9_000),
+            service_p99_ns: None,
+            dispatch_lag_p99_ns: Some(25_000),
+            server_cpu: Some(0.312_345),
+            generator_cpu: Some(0.401),
+            steal: Some(0.004_56),
+            server_rss_kib: Some(8_200),
+            generator_rss_kib: Some(31_000),
+            bytes_sent: 42_000,
+            bytes_received: 37_000,
+            ..Interval::default()
+        })
+        .collect()
+}
+
+fn ledger(requests: u64, cells: &[Cell]) -> Ledger {
+    let of = |role: &str, op: &str| -> u64 {
+        cells.iter().filter(|c| c.role == role && c.op == op).map(|c| c.counts.requests).sum()
+    };
+    Ledger {
+        requests,
+        replies: requests,
+        checked: requests,
+        values_read: cells.iter().map(|cell| cell.counts.values).sum(),
+        foreign_values_read: of("manager", "get-other"),
+        denials: of("guest", "get-other"),
+        ..Ledger::default()
+    }
+}
+
+fn cost(replies: u64, transport: &str, open: bool) -> Cost {
+    let per_request_ns = if transport == "tcp" { (6_700, 6_900) } else { (7_500, 7_800) };
+    let idle = if open { 3 } else { 1 };
+    Cost {
+        replies,
+        seconds: 2.0,
+        server_cpu_ns: Some(replies * per_request_ns.0 * idle),
+        generator_cpu_ns: Some(replies * per_request_ns.1 * idle),
+        steal: Some(0.004),
+        bytes_sent: replies * if transport == "tcp" { 42 } else { 47 },
+        bytes_received: replies * if transport == "tcp" { 37 } else { 38 },
+    }
+}
+
+fn setup(transport: &str, seed: &mut u64) -> Setup {
+    let connect_ns = if transport == "tcp" { 45_000 } else { 140_000 };
+    Setup {
+        transport: transport.into(),
+        clients: 100,
+        elapsed_s: 0.05,
+        connect: samples(100, connect_ns, seed),
+        login: samples(100, 60_000, seed),
+        upgrade: samples(10, 60_000, seed),
+        preload: samples(100, 900_000, seed),
+    }
+}

@@ -1,0 +1,76 @@
+//! Writes a report folder. Each file appears whole or not at all, so that an interrupted write leaves the older one.
+//!
+//! What the engine writes itself while it runs (`server.log`, `violations/`) is not touched.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use super::{Plot, ReportError, escape, hgrm, hlog, intervals, layout, markdown, summary};
+use crate::record::RunRecord;
+
+/// Writes every file of the report into `dir`, which is created where it is missing, and removes the plots and
+/// histograms of an earlier drawing that are no longer part of it.
+///
+/// # Errors
+/// Where a file could not be made or written; the record itself is written first.
+pub fn write_folder(record: &RunRecord, plots: &[Plot], dir: &Path) -> Result<(), ReportError> {
+    create(dir)?;
+    write(&dir.join("run.json"), layout::pretty(&serde_json::to_string(record)?).as_bytes())?;
+    write(&dir.join("scenario.toml"), record.scenario.text.as_bytes())?;
+    write(&dir.join("summary.csv"), &summary::csv(record)?)?;
+    write(&dir.join("intervals.csv"), &intervals::csv(record)?)?;
+    write(&dir.join("latencies.hlog"), &hlog::log(record)?)?;
+    let histograms = hgrm::files(record).into_iter().map(|(name, text)| (name, text.into_bytes()));
+    write_all(&dir.join("histograms"), histograms.collect(), &["hgrm"])?;
+    let drawings = plots.iter().flat_map(|plot| {
+        let stem = escape::name(&plot.name);
+        [(format!("{stem}.svg"), plot.svg.clone().into_bytes()), (format!("{stem}.png"), plot.png.clone())]
+    });
+    write_all(&dir.join("plots"), drawings.collect(), &["svg", "png"])?;
+    write(&dir.join("report.md"), markdown::report(record, plots).as_bytes())
+}
+
+/// Writes these files and removes others with these endings.
+fn write_all(dir: &Path, files: Vec<(String, Vec<u8>)>, endings: &[&str]) -> Result<(), ReportError> {
+    create(dir)?;
+    let mut written = BTreeSet::new();
+    for (name, bytes) in files {
+        write(&dir.join(&name), &bytes)?;
+        written.insert(name);
+    }
+    let failed = |source| ReportError::Write { path: dir.to_owned(), source };
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let ours = path.extension().is_some_and(|ending| endings.iter().any(|known| ending == *known));
+        if ours && !written.contains(name) {
+            fs::remove_file(&path).map_err(|source| ReportError::Write { path, source })?;
+        }
+    }
+    Ok(())
+}
+
+fn create(dir: &Path) -> Result<(), ReportError> {
+    fs::create_dir_all(dir).map_err(|source| ReportError::Write { path: dir.to_owned(), source })
+}
+
+/// Writes into a temporary file beside `path` and renames it.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
+    let failed = |source| ReportError::Write { path: path.to_owned(), source };
+    let dir = path.parent().unwrap_or_else(|| Path::new("."));
+    let mut file = temporary().tempfile_in(dir).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+fn temporary() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".twinwire-");
+    // Temporary files are private by default; a report is as readable as any other file.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+    builder
+}

@@ -1,0 +1,198 @@
+//! Numbers as people read them: units, thousands separators, ratios, bounds.
+//!
+//! Files for programs (CSV, JSON) do not come here; they hold plain numbers.
+
+use crate::record::Latency;
+
+/// What stands where there is no figure.
+pub(crate) const MISSING: &str = "–";
+
+/// A unit for all latencies of one table, so that columns can be compared at a glance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Microseconds.
+    Micros,
+    /// Milliseconds.
+    Millis,
+    /// Seconds.
+    Seconds,
+}
+
+/// From here on a table speaks of milliseconds: five digits of microseconds are hard to compare.
+const MILLIS_FROM_NS: u64 = 10_000_000;
+
+/// From here on a table speaks of seconds.
+const SECONDS_FROM_NS: u64 = 10_000_000_000;
+
+impl Unit {
+    /// The unit that suits a table whose largest latency is this.
+    pub(crate) fn for_largest(ns: u64) -> Self {
+        match ns {
+            SECONDS_FROM_NS.. => Self::Seconds,
+            MILLIS_FROM_NS.. => Self::Millis,
+            _ => Self::Micros,
+        }
+    }
+
+    /// Its symbol.
+    pub(crate) const fn symbol(self) -> &'static str {
+        match self {
+            Self::Micros => "µs",
+            Self::Millis => "ms",
+            Self::Seconds => "s",
+        }
+    }
+
+    /// The number without the symbol, as exact as three digits are, with "≥" before a lower bound.
+    pub(crate) fn latency(self, latency: Option<Latency>) -> String {
+        latency.map_or_else(
+            || MISSING.to_owned(),
+            |latency| {
+                format!("{}{}", if latency.at_least { "≥" } else { "" }, self.number(latency.ns as f64))
+            },
+        )
+    }
+
+    /// The number without the symbol.
+    pub(crate) fn number(self, ns: f64) -> String {
+        let per_unit = match self {
+            Self::Micros => 1e3,
+            Self::Millis => 1e6,
+            Self::Seconds => 1e9,
+        };
+        let value = ns / per_unit;
+        let decimals = match (self, value) {
+            (Self::Micros, 100.0..) | (_, 1000.0..) => 0,
+            (Self::Micros, _) | (_, 100.0..) => 1,
+            (_, 10.0..) => 2,
+            _ => 3,
+        };
+        grouped(value, decimals)
+    }
+}
+
+/// A length of time in seconds.
+pub(crate) fn seconds(seconds: f64) -> String {
+    let text = format!("{seconds:.1}");
+    format!("{} s", text.strip_suffix(".0").unwrap_or(&text))
+}
+
+/// A whole number with thousands separators.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A number with so many decimals and thousands separators.
+pub(crate) fn grouped(number: f64, decimals: usize) -> String {
+    let text = format!("{:.decimals$}", number.abs());
+    let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
+    let sign = if number < 0.0 { "-" } else { "" };
+    // A number too large for an integer is shown as it is.
+    let whole = whole.parse().map_or_else(|_| whole.to_owned(), count);
+    format!("{sign}{whole}{rest}")
+}
+
+/// Requests a second, without the unit.
+pub(crate) fn rate(rate: Option<f64>) -> String {
+    rate.map_or_else(|| MISSING.to_owned(), |rate| grouped(rate, if rate < 100.0 { 1 } else { 0 }))
+}
+
+/// Any other figure with so many decimals.
+pub(crate) fn optional(number: Option<f64>, decimals: usize) -> String {
+    number.map_or_else(|| MISSING.to_owned(), |number| grouped(number, decimals))
+}
+
+/// How many times the base this is.
+pub(crate) fn ratio(base: Option<f64>, other: Option<f64>) -> String {
+    match base.zip(other) {
+        Some((base, other)) if base > 0.0 => times(other / base),
+        _ => MISSING.to_owned(),
+    }
+}
+
+/// The ratio of two latencies of which either may be a lower bound.
+pub(crate) fn latency_ratio(base: Option<Latency>, other: Option<Latency>) -> String {
+    let Some((base, other)) = base.zip(other).filter(|(base, _)| base.ns > 0) else {
+        return MISSING.to_owned();
+    };
+    let bound = match (base.at_least, other.at_least) {
+        // Nothing is known of the ratio of two lower bounds.
+        (true, true) => return MISSING.to_owned(),
+        (false, true) => "≥",
+        (true, false) => "≤",
+        (false, false) => "",
+    };
+    format!("{bound}{}", times(other.ns as f64 / base.ns as f64))
+}
+
+fn times(ratio: f64) -> String {
+    format!("{}×", grouped(ratio, if ratio < 10.0 { 2 } else { 1 }))
+}
+
+/// A transport's name for people.
+pub(crate) fn transport(name: &str) -> &str {
+    match name {
+        "tcp" => "TCP",
+        "tcp-raw" => "TCP raw",
+        "websocket" => "WebSocket",
+        "tls" => "TLS",
+        "wss" => "WSS",
+        other => other,
+    }
+}
+
+/// "1 client", "2 clients".
+pub(crate) fn plural(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exactly(ns: u64) -> Option<Latency> {
+        Some(Latency { ns, at_least: false })
+    }
+
+    fn at_least(ns: u64) -> Option<Latency> {
+        Some(Latency { ns, at_least: true })
+    }
+
+    #[test]
+    fn a_table_has_one_unit_and_three_digits() {
+        assert_eq!(Unit::for_largest(9_999_999), Unit::Micros);
+        assert_eq!(Unit::Micros.latency(exactly(95_260)), "95.3");
+        assert_eq!(Unit::Micros.latency(exactly(1_234_500)), "1,234");
+        assert_eq!(Unit::for_largest(10_000_000), Unit::Millis);
+        assert_eq!(Unit::Millis.latency(exactly(95_260)), "0.095");
+        assert_eq!(Unit::Millis.latency(at_least(123_456_789)), "≥123.5");
+        assert_eq!(Unit::Seconds.latency(None), "–");
+    }
+
+    #[test]
+    fn a_ratio_of_bounds_says_which_way_it_may_be_wrong() {
+        assert_eq!(latency_ratio(exactly(100), exactly(114)), "1.14×");
+        assert_eq!(latency_ratio(exactly(100), at_least(114)), "≥1.14×");
+        assert_eq!(latency_ratio(at_least(100), exactly(114)), "≤1.14×");
+        assert_eq!(latency_ratio(at_least(100), at_least(114)), "–");
+        assert_eq!(latency_ratio(exactly(0), exactly(114)), "–");
+        assert_eq!(ratio(Some(0.0), Some(1.0)), "–");
+    }
+
+    #[test]
+    fn thousands_are_separated() {
+        assert_eq!(count(999), "999");
+        assert_eq!(count(1_000), "1,000");
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(grouped(-1_234.56, 1), "-1,234.6");
+        assert_eq!(grouped(1e30, 0), "1000000000000000019884624838656");
+    }
+}

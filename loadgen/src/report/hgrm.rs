@@ -1,0 +1,92 @@
+//! `histograms/*.hgrm`: percentile distributions as text, in microseconds, for HdrHistogram's plotter.
+//!
+//! The format is that of the Java library's `outputPercentileDistribution`.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use hdrhistogram::Histogram;
+
+use super::escape;
+use crate::record::RunRecord;
+use crate::record::rows::{self, Key};
+
+/// Steps in each half of the way to 100 %: the Java tools' default.
+const TICKS_PER_HALF_DISTANCE: u32 = 5;
+
+const NS_PER_US: f64 = 1e3;
+
+/// Name and text of each file: the headline latency of each load, variant, transport, role and operation, of each
+/// role, and of all; trials and groups merged.
+#[must_use]
+pub fn files(record: &RunRecord) -> Vec<(String, String)> {
+    let mut names = BTreeSet::new();
+    let mut files = Vec::new();
+    for key in rows::keys(record) {
+        let wanted = key.trial.is_none() && key.group.is_none() && (key.role.is_some() || key.op.is_none());
+        let Some(load) = record.load(&key.load).filter(|_| wanted) else { continue };
+        let kind = load.headline_kind();
+        let row = rows::of(record, &key);
+        let Some(histogram) = row.latencies(kind).histogram() else { continue };
+        files.push((unique(&mut names, &stem(&key, kind.name())), text(histogram)));
+    }
+    files
+}
+
+fn stem(key: &Key, kind: &str) -> String {
+    let all = "all".to_owned();
+    let (role, op) = (key.role.as_ref().unwrap_or(&all), key.op.as_ref().unwrap_or(&all));
+    let parts = [&key.load, &key.variant, &key.transport, role, op, kind];
+    let parts: Vec<String> =
+        parts.iter().filter(|part| !part.is_empty()).map(|part| escape::name(part)).collect();
+    parts.join("-")
+}
+
+/// Names that differ only in what a file name cannot hold get a number.
+fn unique(names: &mut BTreeSet<String>, stem: &str) -> String {
+    let mut name = format!("{stem}.hgrm");
+    let mut number = 2;
+    while !names.insert(name.clone()) {
+        name = format!("{stem}-{number}.hgrm");
+        number += 1;
+    }
+    name
+}
+
+fn text(histogram: &Histogram<u64>) -> String {
+    let mut text =
+        format!("{:>12} {:>14} {:>10} {:>14}\n\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)");
+    let mut total = 0;
+    for step in histogram.iter_quantiles(TICKS_PER_HALF_DISTANCE) {
+        total += step.count_since_last_iteration();
+        let value = step.value_iterated_to() as f64 / NS_PER_US;
+        let quantile = step.quantile_iterated_to();
+        let _ = write!(text, "{value:12.3} {quantile:2.12} {total:10}");
+        // The last step has no distance to 100 %.
+        let _ =
+            if quantile < 1.0 { writeln!(text, " {:14.2}", 1.0 / (1.0 - quantile)) } else { writeln!(text) };
+    }
+    let (mean, deviation) = (histogram.mean() / NS_PER_US, histogram.stdev() / NS_PER_US);
+    let (max, count) = (histogram.max() as f64 / NS_PER_US, histogram.len());
+    let _ = writeln!(text, "#[Mean    = {mean:12.3}, StdDeviation   = {deviation:12.3}]");
+    let _ = writeln!(text, "#[Max     = {max:12.3}, Total count    = {count:12}]");
+    let (buckets, sub_buckets) = shape(histogram);
+    let _ = writeln!(text, "#[Buckets = {buckets:12}, SubBuckets     = {sub_buckets:12}]");
+    text
+}
+
+/// Buckets and sub-buckets, which the Java library prints and this one keeps to itself.
+fn shape(histogram: &Histogram<u64>) -> (u32, u64) {
+    // Sub-buckets must tell apart twice as many values as the significant digits promise.
+    let sub_buckets = (2 * 10_u64.pow(u32::from(histogram.sigfig()))).next_power_of_two();
+    let mut buckets = 1;
+    let mut smallest_beyond = sub_buckets;
+    while smallest_beyond <= histogram.high() {
+        smallest_beyond = smallest_beyond.saturating_mul(2);
+        buckets += 1;
+        if smallest_beyond == u64::MAX {
+            break;
+        }
+    }
+    (buckets, sub_buckets)
+}

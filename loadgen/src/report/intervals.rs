@@ -1,0 +1,75 @@
+//! `intervals.csv`: how each pass went, a row a second and transport.
+//!
+//! Requests are counts of that second, so they add up to the totals; the last row may be shorter than a second.
+
+use super::ReportError;
+use super::summary::{decimal, micros};
+use crate::record::{Interval, Pass, RunRecord};
+
+const HEADER: [&str; 21] = [
+    "load",
+    "variant",
+    "trial",
+    "transport",
+    "second",
+    "offered",
+    "achieved",
+    "errors",
+    "violations",
+    "response_p50",
+    "response_p99",
+    "service_p50",
+    "service_p99",
+    "dispatch_lag_p99",
+    "server_cpu",
+    "generator_cpu",
+    "steal",
+    "server_rss_kib",
+    "generator_rss_kib",
+    "bytes_sent",
+    "bytes_received",
+];
+
+/// The file's bytes.
+///
+/// # Errors
+/// Where a row could not be written.
+pub fn csv(record: &RunRecord) -> Result<Vec<u8>, ReportError> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(HEADER)?;
+    for pass in &record.passes {
+        for interval in &pass.intervals {
+            writer.write_record(fields(pass, interval))?;
+        }
+    }
+    writer.into_inner().map_err(|error| ReportError::Csv(error.into_error().into()))
+}
+
+fn fields(pass: &Pass, interval: &Interval) -> [String; HEADER.len()] {
+    let latency = |ns: Option<u64>| micros(ns.map(|ns| ns as f64));
+    let whole = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+    [
+        pass.load.clone(),
+        pass.variant.clone(),
+        pass.trial.to_string(),
+        interval.transport.clone(),
+        interval.second.to_string(),
+        interval.offered.to_string(),
+        interval.achieved.to_string(),
+        interval.errors.to_string(),
+        interval.violations.to_string(),
+        latency(interval.response_p50_ns),
+        latency(interval.response_p99_ns),
+        latency(interval.service_p50_ns),
+        latency(interval.service_p99_ns),
+        latency(interval.dispatch_lag_p99_ns),
+        decimal(interval.server_cpu),
+        decimal(interval.generator_cpu),
+        // A share: 0.001 is a tenth of a percent, too coarse for steal.
+        interval.steal.map(|share| format!("{share:.5}")).unwrap_or_default(),
+        whole(interval.server_rss_kib),
+        whole(interval.generator_rss_kib),
+        interval.bytes_sent.to_string(),
+        interval.bytes_received.to_string(),
+    ]
+}

@@ -1,0 +1,241 @@
+//! What `run --json` prints for one run: the figures of the record without its histograms.
+//!
+//! Unlike `run.json` it is not meant to be read back; latencies are microseconds, what does not apply is null.
+
+use serde::{Serialize, Serializer};
+
+use super::figures::{CostFigures, Figures, Quantiles};
+use super::summary::ALL;
+use crate::record::rows::{self, Key};
+use crate::record::{Latency, LoadInfo, RunRecord, Skipped, Status, ThresholdResult, Verdict, Violation};
+
+/// One run.
+#[derive(Debug, Serialize)]
+pub struct Run<'a> {
+    /// Version of the record's format.
+    pub schema: u32,
+    /// The scenario's name.
+    pub scenario: &'a str,
+    /// Its seed.
+    pub seed: u64,
+    /// UTC instant of the start, RFC 3339.
+    pub started: &'a str,
+    /// The report folder.
+    pub folder: &'a str,
+    /// How it ended.
+    pub status: Status,
+    /// What happened, where the status alone does not say it.
+    pub message: Option<&'a str>,
+    /// Whether it was cut short.
+    pub interrupted: bool,
+    /// The exit code for it alone.
+    pub exit_code: u8,
+    /// A judgement for each load.
+    pub verdicts: Vec<LoadVerdict<'a>>,
+    /// What was left out.
+    pub skipped: &'a [Skipped],
+    /// Every row of `summary.csv`.
+    pub rows: Vec<JsonRow>,
+    /// What a request cost, for each load, variant and transport.
+    pub cost: Vec<JsonCost<'a>>,
+    /// The first violations.
+    pub violations: &'a [Violation],
+    /// All of them, counted.
+    pub violations_total: u64,
+    /// The thresholds with their judgement.
+    pub thresholds: &'a [ThresholdResult],
+}
+
+/// A load's judgement.
+#[derive(Debug, Serialize)]
+pub struct LoadVerdict<'a> {
+    /// The load's name.
+    pub load: &'a str,
+    /// The judgement.
+    #[serde(flatten)]
+    pub verdict: &'a Verdict,
+}
+
+/// A row of the summary.
+#[derive(Debug, Serialize)]
+pub struct JsonRow {
+    /// Load's name.
+    pub load: String,
+    /// Variant's label; empty where nothing is swept.
+    pub variant: String,
+    /// The trial's number, or "all".
+    #[serde(serialize_with = "number_or_all")]
+    pub trial: Option<u32>,
+    /// Transport's name.
+    pub transport: String,
+    /// Group's name, or "all".
+    pub group: String,
+    /// Role's name, or "all".
+    pub role: String,
+    /// Operation's name, or "all".
+    pub op: String,
+    /// Requests of the measured part.
+    pub requests: u64,
+    /// Of them, time-outs, resets and refused connections.
+    pub errors: u64,
+    /// Of them, answered wrongly.
+    pub violations: u64,
+    /// Of them, unanswered at the end.
+    pub unfinished: u64,
+    /// Answered requests a second.
+    pub rate: Option<f64>,
+    /// Intended to sent, µs.
+    pub lag: JsonLatency,
+    /// Sent to replied, µs.
+    pub service: JsonLatency,
+    /// Intended to replied, µs.
+    pub response: JsonLatency,
+}
+
+/// A latency in microseconds.
+#[derive(Debug, Serialize)]
+pub struct JsonLatency {
+    /// Number of samples.
+    pub samples: u64,
+    /// Arithmetic mean.
+    pub mean: Option<f64>,
+    /// Median.
+    pub p50: Option<f64>,
+    /// 90th percentile.
+    pub p90: Option<f64>,
+    /// 99th percentile.
+    pub p99: Option<f64>,
+    /// 99.9th percentile.
+    pub p99_9: Option<f64>,
+    /// Largest sample.
+    pub max: Option<f64>,
+    /// Which of the above are only lower bounds, because requests were unfinished.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub at_least: Vec<&'static str>,
+}
+
+/// What a request cost.
+#[derive(Debug, Serialize)]
+pub struct JsonCost<'a> {
+    /// Load's name.
+    pub load: &'a str,
+    /// Variant's label.
+    pub variant: &'a str,
+    /// Transport's name.
+    pub transport: &'a str,
+    /// CPU of both sides for each reply, µs.
+    pub cpu_us: Option<f64>,
+    /// The server's part, µs; on loopback the split is approximate.
+    pub server_cpu_us: Option<f64>,
+    /// The generator's part, µs.
+    pub generator_cpu_us: Option<f64>,
+    /// The server's CPU in cores.
+    pub server_cores: Option<f64>,
+    /// The generator's CPU in cores.
+    pub generator_cores: Option<f64>,
+    /// Share (0 to 1) of the used CPUs' time taken by the host.
+    pub steal: Option<f64>,
+    /// Bytes sent for each reply, framing included.
+    pub bytes_sent: Option<f64>,
+    /// Bytes received for each reply.
+    pub bytes_received: Option<f64>,
+}
+
+/// The figures of one run whose report lies in `folder`.
+#[must_use]
+pub fn run<'a>(record: &'a RunRecord, folder: &'a str) -> Run<'a> {
+    Run {
+        schema: record.schema,
+        scenario: &record.scenario.name,
+        seed: record.scenario.seed,
+        started: &record.started,
+        folder,
+        status: record.outcome.status,
+        message: record.outcome.message.as_deref(),
+        interrupted: record.outcome.interrupted,
+        exit_code: record.outcome.status.exit_code(),
+        verdicts: record.loads.iter().map(|l| LoadVerdict { load: &l.name, verdict: &l.verdict }).collect(),
+        skipped: &record.skipped,
+        rows: rows::all(record).map(|(key, row)| json_row(key, &Figures::of(&row))).collect(),
+        cost: record.loads.iter().flat_map(|load| costs(record, load)).collect(),
+        violations: &record.violations,
+        violations_total: record.violations_total,
+        thresholds: &record.thresholds,
+    }
+}
+
+fn json_row(key: Key, figures: &Figures) -> JsonRow {
+    let all = |name: Option<String>| name.unwrap_or_else(|| ALL.to_owned());
+    JsonRow {
+        load: key.load,
+        variant: key.variant,
+        trial: key.trial,
+        transport: key.transport,
+        group: all(key.group),
+        role: all(key.role),
+        op: all(key.op),
+        requests: figures.counts.requests,
+        errors: figures.counts.errors,
+        violations: figures.counts.violations,
+        unfinished: figures.counts.unfinished,
+        rate: rounded(figures.rate),
+        lag: latency(&figures.lag),
+        service: latency(&figures.service),
+        response: latency(&figures.response),
+    }
+}
+
+fn latency(quantiles: &Quantiles) -> JsonLatency {
+    let [mean, p50, p90, p99, p99_9, max] = quantiles.columns_ns().map(micros);
+    let bound = |name, latency: Option<Latency>| latency.filter(|l| l.at_least).map(|_| name);
+    let at_least = [
+        bound("p50", quantiles.p50),
+        bound("p90", quantiles.p90),
+        bound("p99", quantiles.p99),
+        bound("p99_9", quantiles.p99_9),
+        bound("max", quantiles.max),
+    ];
+    let at_least = at_least.into_iter().flatten().collect();
+    JsonLatency { samples: quantiles.samples, mean, p50, p90, p99, p99_9, max, at_least }
+}
+
+fn costs<'a>(record: &'a RunRecord, load: &'a LoadInfo) -> Vec<JsonCost<'a>> {
+    let mut costs = Vec::new();
+    for variant in &load.variants {
+        for transport in &record.scenario.transports {
+            let Some(cost) = rows::cost(record, &load.name, variant, transport) else { continue };
+            let cost = CostFigures::of(&cost);
+            costs.push(JsonCost {
+                load: &load.name,
+                variant,
+                transport,
+                cpu_us: micros(cost.both_ns),
+                server_cpu_us: micros(cost.server_ns),
+                generator_cpu_us: micros(cost.generator_ns),
+                server_cores: rounded(cost.server_cores),
+                generator_cores: rounded(cost.generator_cores),
+                steal: cost.steal,
+                bytes_sent: rounded(cost.bytes_sent),
+                bytes_received: rounded(cost.bytes_received),
+            });
+        }
+    }
+    costs
+}
+
+fn micros(ns: Option<f64>) -> Option<f64> {
+    rounded(ns.map(|ns| ns / 1e3))
+}
+
+/// Three decimals, as in the CSV files.
+fn rounded(number: Option<f64>) -> Option<f64> {
+    number.map(|number| (number * 1e3).round() / 1e3)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's serialize_with passes a reference")]
+fn number_or_all<S: Serializer>(trial: &Option<u32>, serializer: S) -> Result<S::Ok, S::Error> {
+    match trial {
+        Some(trial) => serializer.serialize_u32(*trial),
+        None => serializer.serialize_str(ALL),
+    }
+}

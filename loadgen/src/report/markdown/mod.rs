@@ -1,0 +1,198 @@
+//! `report.md`: the verdict first, then the comparison, the charts, each load, and what is needed to judge them.
+//!
+//! GitHub-flavoured Markdown that also reads well as text. Text of the target and of the scenario is escaped.
+
+mod loads;
+mod notes;
+
+use super::escape::{markdown as escape, markdown_code as code};
+use super::figures::{Comparison, comparisons};
+use super::format::{self, MISSING};
+use super::{Plot, grid, outcome};
+use crate::record::{RunRecord, Status, VerdictLevel};
+
+/// The file's text.
+#[must_use]
+pub fn report(record: &RunRecord, plots: &[Plot]) -> String {
+    let compared: Vec<Vec<Comparison<'_>>> =
+        record.loads.iter().map(|load| comparisons(record, load)).collect();
+    let mut sections = vec![head(record)];
+    sections.extend(violations(record));
+    sections.extend(skipped(record));
+    sections.extend(headline(record, &compared));
+    sections.extend(charts(plots));
+    sections.extend(compared.iter().zip(&record.loads).map(|(all, load)| loads::section(load, all)));
+    sections.extend(thresholds(record));
+    sections.push(notes::ledger(record));
+    sections.extend(notes::setup(record));
+    sections.push(notes::environment(record));
+    sections.push(notes::how_to_read(record));
+    sections.push(notes::reproduce(record));
+    sections.join("\n")
+}
+
+/// A table's cells as the grid takes them.
+fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
+    cells.map(str::to_owned).to_vec()
+}
+
+fn head(record: &RunRecord) -> String {
+    let name = escape(&record.scenario.name);
+    let label = outcome::label(record.outcome.status);
+    let mut text = format!("# {name}: {label}\n\n**{}.**", capital(&outcome::proof(record)));
+    if !record.scenario.about.is_empty() {
+        text += &format!(" {}.", escape(record.scenario.about.trim_end_matches('.')));
+    }
+    text.push('\n');
+    if let Some(message) = &record.outcome.message {
+        text += &format!("\n> {}\n", escape(message));
+    }
+    if record.outcome.interrupted {
+        text += "\n> The run was interrupted: these are the figures up to then.\n";
+    }
+    if record.outcome.status == Status::Violated {
+        text +=
+            "\n> Some replies were wrong, so no figure below may be quoted as the service's performance.\n";
+    }
+    for load in record.loads.iter().filter(|load| load.verdict.level != VerdictLevel::Valid) {
+        let reasons: Vec<String> = load.verdict.reasons.iter().map(|reason| escape(reason)).collect();
+        let level = outcome::level(load.verdict.level);
+        text += &format!("\n> Load {} is **{level}**: {}.\n", escape(&load.name), reasons.join("; "));
+    }
+    text
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+fn violations(record: &RunRecord) -> Option<String> {
+    if record.violations_total == 0 {
+        return None;
+    }
+    let kept = record.violations.len() as u64;
+    let shown = if kept < record.violations_total {
+        format!(", the first {kept} of them here")
+    } else {
+        String::new()
+    };
+    let total = if record.violations_total == 1 {
+        "One reply was wrong".to_owned()
+    } else {
+        format!("{} replies were wrong", format::count(record.violations_total))
+    };
+    let headers = row(["what", "rule", "client", "request", "expected", "seen", "when"]);
+    let rows: Vec<Vec<String>> = record
+        .violations
+        .iter()
+        .map(|v| {
+            let variant =
+                if v.variant.is_empty() { String::new() } else { format!(" \\[{}\\]", escape(&v.variant)) };
+            vec![
+                escape(&v.kind),
+                escape(&v.rule),
+                format!("{} ({}, {})", code(&v.client), escape(&v.role), escape(&v.transport)),
+                code(&v.request),
+                code(&v.expected),
+                code(&v.seen),
+                format!("{}{variant}, trial {}, {:.3} s", escape(&v.load), v.trial, v.at_s),
+            ]
+        })
+        .collect();
+    let lead = headers.len();
+    Some(format!("## Wrong replies\n\n{total}{shown}.\n\n{}", grid::markdown(&headers, &rows, lead)))
+}
+
+fn skipped(record: &RunRecord) -> Option<String> {
+    if record.skipped.is_empty() {
+        return None;
+    }
+    let item = |s: &crate::record::Skipped| format!("- **{}**: {}\n", escape(&s.what), escape(&s.reason));
+    Some(format!("## Left out\n\n{}", record.skipped.iter().map(item).collect::<String>()))
+}
+
+fn headline(record: &RunRecord, compared: &[Vec<Comparison<'_>>]) -> Option<String> {
+    let load = record.headline()?;
+    let all = compared.iter().find(|all| all.first().is_some_and(|first| first.load.name == load.name))?;
+    let transports: Vec<&str> = all.first()?.transports.iter().map(|t| format::transport(t)).collect();
+    let kind = load.headline_kind();
+    let mut text = format!(
+        "## {}\n\nLoad **{}**: {}. Latency is the {} time, {}.\n",
+        escape(&transports.join(" and ")),
+        escape(&load.name),
+        escape(&outcome::settings(load)),
+        kind.name(),
+        outcome::meaning(kind),
+    );
+    for comparison in all {
+        text.push('\n');
+        if !comparison.variant.is_empty() {
+            text += &format!("### {}\n\n", escape(comparison.variant));
+        }
+        text += &sentence(comparison);
+        text += &loads::comparison(comparison);
+    }
+    Some(text)
+}
+
+/// "Against TCP, the median over WebSocket is 1.14× for guests, 1.12× for managers."
+fn sentence(comparison: &Comparison<'_>) -> String {
+    let kind = comparison.load.headline_kind();
+    let Some((base, others)) = comparison.transports.split_first() else { return String::new() };
+    let mut text = String::new();
+    for (i, other) in others.iter().enumerate() {
+        let roles: Vec<String> = comparison
+            .lines
+            .iter()
+            .filter(|line| line.op.is_none() && line.role.is_some())
+            .filter_map(|line| {
+                let p50 = |i: usize| line.cells.get(i)?.as_ref()?.latency(kind).p50;
+                let ratio = format::latency_ratio(p50(0), p50(i + 1));
+                (ratio != MISSING)
+                    .then(|| format!("**{ratio}** for {}s", escape(line.role.as_deref()?)).into())
+                    .flatten()
+            })
+            .collect();
+        if !roles.is_empty() {
+            text += &format!(
+                "Against {}, the median over {} is {}.\n\n",
+                escape(format::transport(base)),
+                escape(format::transport(other)),
+                roles.join(" and "),
+            );
+        }
+    }
+    text
+}
+
+fn charts(plots: &[Plot]) -> Option<String> {
+    if plots.is_empty() {
+        return None;
+    }
+    let figure = |plot: &Plot| {
+        let caption = escape(&plot.caption);
+        format!("![{caption}](plots/{}.svg)\n\n*{caption}*\n\n", super::escape::name(&plot.name))
+    };
+    Some(format!("## Charts\n\n{}", plots.iter().map(figure).collect::<String>().trim_end()) + "\n")
+}
+
+fn thresholds(record: &RunRecord) -> Option<String> {
+    if record.thresholds.is_empty() {
+        return None;
+    }
+    let headers = row(["threshold", "measured", "judgement"]);
+    let rows: Vec<Vec<String>> = record
+        .thresholds
+        .iter()
+        .map(|threshold| {
+            let met = match threshold.met {
+                Some(true) => "met",
+                Some(false) => "**missed**",
+                None => "not judged",
+            };
+            vec![escape(&threshold.text), escape(&threshold.measured_text), met.to_owned()]
+        })
+        .collect();
+    Some(format!("## Thresholds\n\n{}", grid::markdown(&headers, &rows, 3)))
+}

@@ -1,0 +1,152 @@
+//! What stands behind the figures: the ledger, setting up, the environment, definitions, how to run it again.
+
+use super::super::figures::Quantiles;
+use super::super::format::{self, Unit};
+use super::super::{grid, outcome};
+use super::{escape, loads, row};
+use crate::record::{Latencies, Ledger, RunRecord, Setup};
+
+/// Sums that must balance, one column a load.
+pub(super) fn ledger(record: &RunRecord) -> String {
+    let mut headers = vec!["ledger".to_owned()];
+    let mut sums: Vec<Ledger> = Vec::new();
+    for load in &record.loads {
+        headers.push(escape(&load.name));
+        let mut sum = Ledger::default();
+        record.passes.iter().filter(|pass| pass.load == load.name).for_each(|pass| sum.add(&pass.ledger));
+        sums.push(sum);
+    }
+    headers.push("all".to_owned());
+    let total = outcome::ledger(record);
+    sums.push(total);
+    let lines: [(&str, fn(&Ledger) -> u64); 9] = [
+        ("requests sent", |l| l.requests),
+        ("replies matched to a request", |l| l.replies),
+        ("replies checked", |l| l.checked),
+        ("requests that failed", |l| l.errors),
+        ("requests open at the end", |l| l.unfinished),
+        ("replies that nobody asked for", |l| l.unasked),
+        ("reads that returned a value", |l| l.values_read),
+        ("of them, another user's value", |l| l.foreign_values_read),
+        ("denials that were due and came", |l| l.denials),
+    ];
+    let rows: Vec<Vec<String>> = lines
+        .iter()
+        .map(|(name, of)| {
+            let cells = sums.iter().map(|sum| format::count(of(sum)));
+            std::iter::once((*name).to_owned()).chain(cells).collect()
+        })
+        .collect();
+    let balances = total.requests == total.replies + total.errors + total.unfinished;
+    let verdict = if balances {
+        "It balances: every request was answered, failed, or was open at the end."
+    } else {
+        "**It does not balance**: requests are not the sum of replies, failures and open ones."
+    };
+    format!("## What was proven\n\n{}\n{verdict} Warm-up is included.\n", grid::markdown(&headers, &rows, 1))
+}
+
+/// Connecting, logging in, upgrading and preloading, by transport.
+pub(super) fn setup(record: &RunRecord) -> Option<String> {
+    type Part = fn(&Setup) -> &Latencies;
+    let parts: [(&str, Part); 4] = [
+        ("connect, with the handshake", |setup| &setup.connect),
+        ("login", |setup| &setup.login),
+        ("upgrade", |setup| &setup.upgrade),
+        ("preload of one client's keys", |setup| &setup.preload),
+    ];
+    let mut found = Vec::new();
+    for (name, part) in parts {
+        for transport in record.transports_run() {
+            let mut sum = Latencies::default();
+            let setups = record.passes.iter().flat_map(|pass| &pass.setup);
+            setups.filter(|setup| setup.transport == transport).for_each(|setup| sum.merge(part(setup)));
+            if !sum.is_empty() {
+                found.push((name, transport, Quantiles::of(&sum)));
+            }
+        }
+    }
+    let largest = found.iter().filter_map(|(_, _, quantiles)| quantiles.max).map(|max| max.ns).max()?;
+    let unit = Unit::for_largest(largest);
+    let mut headers = row(["step", "transport", "samples"]);
+    headers.extend(
+        ["mean", "p50", "p90", "p99", "p99.9", "max"].map(|name| format!("{name}, {}", unit.symbol())),
+    );
+    let rows: Vec<Vec<String>> = found
+        .iter()
+        .map(|(name, transport, quantiles)| {
+            let mut cells = vec![(*name).to_owned(), escape(format::transport(transport))];
+            cells.extend(loads::quantile_cells(quantiles, unit));
+            cells
+        })
+        .collect();
+    Some(format!("## Setting clients up\n\n{}", grid::markdown(&headers, &rows, 2)))
+}
+
+pub(super) fn environment(record: &RunRecord) -> String {
+    let environment = &record.environment;
+    let cpus = |cpus: &[usize]| match cpus {
+        [] => "not confined".to_owned(),
+        cpus => format!("CPU {}", cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")),
+    };
+    let server = match environment.embedded || !environment.server_cpus.is_empty() {
+        true => cpus(&environment.server_cpus),
+        false => "not known".to_owned(),
+    };
+    let gib = environment.memory_kib as f64 / (1024.0 * 1024.0);
+    let lines = [
+        ("target", escape(&environment.target)),
+        ("server runs on", server),
+        ("generator runs on", cpus(&environment.generator_cpus)),
+        (
+            "processor",
+            format!("{}, {}", escape(&environment.cpu), format::plural(environment.cpus as u64, "CPU")),
+        ),
+        ("memory", format!("{} GiB", format::grouped(gib, 1))),
+        ("system", escape(&environment.os)),
+        ("pacing", escape(&environment.pacing)),
+        ("started", escape(&record.started)),
+        ("took", format::seconds(record.elapsed_s)),
+        ("twinwire", escape(&record.twinwire)),
+    ];
+    let rows: Vec<Vec<String>> = lines.map(|(name, value)| vec![name.to_owned(), value]).to_vec();
+    format!("## Environment\n\n{}", grid::markdown(&row(["what", "value"]), &rows, 2))
+}
+
+pub(super) fn how_to_read(record: &RunRecord) -> String {
+    let mut text = "\
+## How to read this
+
+- A request has three latencies. **Lag** runs from the instant for which it was planned to its sending, **service** \
+from its sending to its reply, **response** from the planned instant to the reply: what a user would have waited.
+- An **open** load sends at its own instants, whatever the server does; its headline is the response. In a **closed** \
+load each client waits for its reply before it goes on, so a slow server gets less load; its headline is the service.
+- A quantile is given only where at least ten samples lie beyond it. \"≥\" marks a lower bound: requests still open \
+at the end count with the time that they had waited until then.
+- Trials are merged by adding their histograms; no percentile is averaged.
+- Errors are time-outs, resets and refused connections. A refusal that the protocol allows is a reply like any other.
+- CPU belongs to neither side alone where both run on one machine: a system call of the sender does part of the \
+receiver's work. Compare the sum of both sides; take the split as approximate.
+"
+    .to_owned();
+    if record.transports_run().len() > 1 {
+        let first = escape(format::transport(record.transports_run()[0]));
+        text += &format!("- A ratio is that transport's figure divided by the one of {first}.\n");
+    }
+    text
+}
+
+pub(super) fn reproduce(record: &RunRecord) -> String {
+    let (target, log) = if record.environment.embedded {
+        ("", ", `server.log` is the server's log")
+    } else {
+        (" with the same target", "")
+    };
+    format!(
+        "## Run it again\n\n```sh\ntwinwire run scenario.toml\n```\n\nin this folder{target}. The seed is {}: every \
+         client makes the same requests in the same order.\n\nThe figures are in `summary.csv` and \
+         `intervals.csv`, the histograms in `latencies.hlog` and `histograms/` (HdrHistogram's formats), all of it \
+         in `run.json`{log}. `twinwire report .` draws this folder again.\n",
+        record.scenario.seed
+    )
+}

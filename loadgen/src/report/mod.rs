@@ -1,0 +1,74 @@
+//! Everything that is written or shown of a run, derived from its record and from nothing else.
+//!
+//! - [`summary`], [`intervals`]: CSV files; [`hlog`], [`hgrm`]: HdrHistogram's formats; [`json`]: for programs.
+//! - [`table`]: what `run` prints at its end; [`markdown`]: `report.md`.
+//! - [`figures`]: the numbers behind the two.
+//! - [`folder`]: puts all of it into a report folder.
+//!
+//! Charts come in as finished [`Plot`]s. Nothing here knows the engine, the oracle or a transport.
+
+mod escape;
+pub mod figures;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod folder;
+mod format;
+mod grid;
+pub mod hgrm;
+pub mod hlog;
+pub mod intervals;
+pub mod json;
+mod layout;
+pub mod markdown;
+mod outcome;
+pub mod summary;
+pub mod table;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+pub use folder::write_folder;
+
+/// A finished chart.
+#[derive(Debug, Clone)]
+pub struct Plot {
+    /// Stem of its files' names.
+    pub name: String,
+    /// What it shows, in a sentence.
+    pub caption: String,
+    /// As SVG text.
+    pub svg: String,
+    /// As PNG bytes.
+    pub png: Vec<u8>,
+}
+
+/// Why a report could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// A file of the folder could not be written or removed.
+    #[error("cannot write {path}: {source}; is the folder writable, and the disk not full?", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A CSV row could not be written.
+    #[error("cannot write a CSV row: {0}")]
+    Csv(#[from] csv::Error),
+    /// The record could not be turned into JSON.
+    #[error("cannot write the record as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A histogram could not be serialized.
+    #[error("cannot write a histogram: {0}")]
+    Histogram(String),
+    /// The record's start is not an instant.
+    #[error("the record's start `{text}` is not an RFC 3339 instant: {error}; was run.json edited by hand?")]
+    Started {
+        /// What stands there.
+        text: String,
+        /// Why it is none.
+        error: String,
+    },
+}

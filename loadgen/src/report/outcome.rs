@@ -1,0 +1,96 @@
+//! How a run ended and how far its loads can be trusted, in sentences for people.
+//!
+//! Plain text that is safe to print; Markdown escapes it once more.
+
+use super::escape;
+use super::format::{count, plural, seconds};
+use crate::record::{Ledger, LoadInfo, RunRecord, Status, Verdict, VerdictLevel};
+use crate::scenario::model::LatencyKind;
+
+/// The outcome in a few words, to follow the scenario's name.
+pub(super) fn label(status: Status) -> &'static str {
+    match status {
+        Status::Passed => "passed",
+        Status::Violated => "FAILED: wrong replies",
+        Status::TargetLost => "TARGET LOST",
+        Status::Invalid => "NOT VALID: the generator fell short",
+        Status::ThresholdMissed => "FAILED: a threshold was missed",
+        Status::Interrupted => "interrupted",
+    }
+}
+
+/// How many replies were checked and how many were wrong.
+pub(super) fn proof(record: &RunRecord) -> String {
+    let ledger = ledger(record);
+    let wrong = match record.violations_total {
+        0 => "none wrong".to_owned(),
+        wrong => format!("{} wrong", count(wrong)),
+    };
+    let mut text = format!("{} checked, {wrong}", plural_reply(ledger.checked));
+    if ledger.errors > 0 {
+        text += &format!(", {} failed", plural(ledger.errors, "request"));
+    }
+    if ledger.unfinished > 0 {
+        text += &format!(", {} unfinished", count(ledger.unfinished));
+    }
+    text
+}
+
+fn plural_reply(number: u64) -> String {
+    if number == 1 { "1 reply".to_owned() } else { format!("{} replies", count(number)) }
+}
+
+/// What was left out, as "tls (the target has none)"; empty where nothing was.
+pub(super) fn skipped(record: &RunRecord) -> String {
+    let skipped =
+        record.skipped.iter().map(|s| format!("{} ({})", escape::line(&s.what), escape::line(&s.reason)));
+    skipped.collect::<Vec<_>>().join(", ")
+}
+
+/// The sums over every pass.
+pub(super) fn ledger(record: &RunRecord) -> Ledger {
+    let mut sum = Ledger::default();
+    record.passes.iter().for_each(|pass| sum.add(&pass.ledger));
+    sum
+}
+
+/// A load's settings in a line, without its name.
+pub(super) fn settings(load: &LoadInfo) -> String {
+    let in_flight =
+        if load.in_flight > 1 { format!(", {} in flight each", load.in_flight) } else { String::new() };
+    format!(
+        "{} load, {}, {}{in_flight}, {} × {}",
+        load.model,
+        escape::line(&load.pace),
+        plural(u64::from(load.clients), "client"),
+        load.trials,
+        seconds(load.duration_s),
+    )
+}
+
+/// The verdict's word.
+pub(super) fn level(level: VerdictLevel) -> &'static str {
+    match level {
+        VerdictLevel::Valid => "valid",
+        VerdictLevel::Suspect => "suspect",
+        VerdictLevel::Invalid => "INVALID",
+    }
+}
+
+/// What limited a closed load, where something did.
+pub(super) fn limit(verdict: &Verdict) -> Option<String> {
+    verdict.saturated.as_deref().map(|side| match side {
+        "generator" => "the generator's CPU was full: its throughput is not the server's limit".to_owned(),
+        "server" => "the server's CPU was full: its throughput is the server's limit".to_owned(),
+        other => format!("{} was saturated", escape::line(other)),
+    })
+}
+
+/// What a kind of latency measures.
+pub(super) fn meaning(kind: LatencyKind) -> &'static str {
+    match kind {
+        LatencyKind::Lag => "from the intended instant to the send",
+        LatencyKind::Service => "from the send to the reply",
+        LatencyKind::Response => "from the intended instant to the reply",
+    }
+}

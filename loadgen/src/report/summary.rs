@@ -1,0 +1,84 @@
+//! `summary.csv`: a row for each combination of load, variant, trial, transport, group, role and operation.
+//!
+//! For programs: latencies in microseconds, empty where a figure does not apply or has too few samples. Which of
+//! them are lower bounds is told by the column `unfinished`.
+
+use super::ReportError;
+use super::figures::Figures;
+use crate::record::RunRecord;
+use crate::record::rows::{self, Key};
+use crate::scenario::model::LatencyKind;
+
+/// What stands for "all of them" in a row.
+pub(crate) const ALL: &str = "all";
+
+const LEAD: [&str; 12] = [
+    "load",
+    "variant",
+    "trial",
+    "transport",
+    "group",
+    "role",
+    "op",
+    "requests",
+    "errors",
+    "violations",
+    "unfinished",
+    "rate",
+];
+
+/// Statistics of a latency, in the order of [`super::figures::Quantiles::columns_ns`].
+const STATISTICS: [&str; 6] = ["mean", "p50", "p90", "p99", "p99_9", "max"];
+
+/// The file's bytes.
+///
+/// # Errors
+/// Where a row could not be written.
+pub fn csv(record: &RunRecord) -> Result<Vec<u8>, ReportError> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(header())?;
+    for (key, row) in rows::all(record) {
+        writer.write_record(fields(&key, &Figures::of(&row)))?;
+    }
+    writer.into_inner().map_err(|error| ReportError::Csv(error.into_error().into()))
+}
+
+fn header() -> Vec<String> {
+    let latencies = LatencyKind::ALL
+        .into_iter()
+        .flat_map(|kind| STATISTICS.map(|statistic| format!("{}_{statistic}", kind.name())));
+    LEAD.into_iter().map(str::to_owned).chain(latencies).collect()
+}
+
+fn fields(key: &Key, figures: &Figures) -> Vec<String> {
+    let all = |name: &Option<String>| name.clone().unwrap_or_else(|| ALL.to_owned());
+    let counts = &figures.counts;
+    let mut fields = vec![
+        key.load.clone(),
+        key.variant.clone(),
+        key.trial.map_or_else(|| ALL.to_owned(), |trial| trial.to_string()),
+        key.transport.clone(),
+        all(&key.group),
+        all(&key.role),
+        all(&key.op),
+        counts.requests.to_string(),
+        counts.errors.to_string(),
+        counts.violations.to_string(),
+        counts.unfinished.to_string(),
+        decimal(figures.rate),
+    ];
+    for kind in LatencyKind::ALL {
+        fields.extend(figures.latency(kind).columns_ns().map(micros));
+    }
+    fields
+}
+
+/// Nanoseconds as microseconds: three decimals are exact, so no digit is noise.
+pub(crate) fn micros(ns: Option<f64>) -> String {
+    decimal(ns.map(|ns| ns / 1e3))
+}
+
+/// Three decimals, or nothing.
+pub(crate) fn decimal(number: Option<f64>) -> String {
+    number.map(|number| format!("{number:.3}")).unwrap_or_default()
+}

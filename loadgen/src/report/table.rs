@@ -1,0 +1,296 @@
+//! What `run` prints at its end: the outcome, the transports side by side, whether to believe it.
+//!
+//! Plain text of at most [`WIDTH`] columns where names are of ordinary length; colour only if asked for.
+
+use std::path::Path;
+
+use super::figures::{Comparison, Figures, comparisons};
+use super::format::{self, MISSING, Unit};
+use super::grid::{Grid, Group};
+use super::{escape, outcome};
+use crate::record::{Latency, LoadInfo, RunRecord, Status, VerdictLevel};
+use crate::scenario::model::LatencyKind;
+
+/// Columns of an ordinary terminal window, and of a CI log.
+pub const WIDTH: usize = 100;
+
+/// Violations shown in detail; the report has more.
+const VIOLATIONS_SHOWN: usize = 3;
+
+/// How to print.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Style {
+    /// Use ANSI colours.
+    pub color: bool,
+}
+
+impl Style {
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+
+    fn bold(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    fn good(self, text: &str) -> String {
+        self.paint("1;32", text)
+    }
+
+    fn doubtful(self, text: &str) -> String {
+        self.paint("1;33", text)
+    }
+
+    fn bad(self, text: &str) -> String {
+        self.paint("1;31", text)
+    }
+}
+
+/// The text, with a line end at its end. `folder` is where the report is.
+#[must_use]
+pub fn render(record: &RunRecord, folder: &Path, style: Style) -> String {
+    let mut lines = head(record, style);
+    lines.extend(violations(record, style));
+    if let Some(load) = record.headline() {
+        for comparison in headline_shown(record, load) {
+            lines.push(String::new());
+            lines.extend(comparison_lines(&comparison, style));
+        }
+    }
+    lines.extend(costs(record, style));
+    lines.push(String::new());
+    lines.extend(verdicts(record, style));
+    lines.extend(thresholds(record, style));
+    lines.push(format!("{:<9} {}", "report", escape::line(&folder.join("report.md").display().to_string())));
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn head(record: &RunRecord, style: Style) -> Vec<String> {
+    let status = record.outcome.status;
+    let label = outcome::label(status);
+    let label = match status {
+        Status::Passed => style.good(label),
+        Status::Interrupted => style.doubtful(label),
+        _ => style.bad(label),
+    };
+    let mut first = format!("{}: {label}", style.bold(&escape::line(&record.scenario.name)));
+    if record.outcome.interrupted && status != Status::Interrupted {
+        first += ", interrupted";
+    }
+    first += &format!("; {}", outcome::proof(record));
+    if !record.skipped.is_empty() {
+        first += &format!("; skipped: {}", outcome::skipped(record));
+    }
+    let mut lines = vec![first];
+    lines.extend(record.outcome.message.as_deref().map(escape::line));
+    lines
+}
+
+fn violations(record: &RunRecord, style: Style) -> Vec<String> {
+    let mut lines = Vec::new();
+    for violation in record.violations.iter().take(VIOLATIONS_SHOWN) {
+        lines.push(String::new());
+        lines.push(format!(
+            "{} {} · {} {} · {} {}, trial {}, {} at {:.3} s",
+            style.bad("wrong"),
+            style.bold(&escape::line(&violation.kind)),
+            escape::line(&violation.rule),
+            escape::line(&violation.transport),
+            escape::line(&violation.role),
+            escape::line(&violation.client),
+            violation.trial,
+            escape::line(&violation.load),
+            violation.at_s,
+        ));
+        for (name, text) in
+            [("request", &violation.request), ("expected", &violation.expected), ("seen", &violation.seen)]
+        {
+            lines.push(format!("  {name:<8} {}", escape::line(text)));
+        }
+    }
+    let shown = record.violations.len().min(VIOLATIONS_SHOWN) as u64;
+    if record.violations_total > shown && shown > 0 {
+        lines.push(format!("  and {} more", format::count(record.violations_total - shown)));
+    }
+    lines
+}
+
+/// With several variants one table of all of them follows; the operations are left to the report.
+fn headline_shown<'a>(record: &'a RunRecord, load: &'a LoadInfo) -> Vec<Comparison<'a>> {
+    let mut comparisons = comparisons(record, load);
+    if comparisons.len() > 1 {
+        comparisons.iter_mut().for_each(|comparison| comparison.lines.retain(|line| line.op.is_none()));
+    }
+    comparisons
+}
+
+fn comparison_lines(comparison: &Comparison<'_>, style: Style) -> Vec<String> {
+    let kind = comparison.load.headline_kind();
+    let mut title = style.bold(&escape::line(&comparison.load.name));
+    if !comparison.variant.is_empty() {
+        title += &format!(" [{}]", escape::line(comparison.variant));
+    }
+    let mut lines = vec![
+        format!("{title}: {}", outcome::settings(comparison.load)),
+        style.dim(&format!("latency is the {} time, {}", kind.name(), outcome::meaning(kind))),
+    ];
+    let grid = Grid { lead: lead(comparison), groups: groups(comparison, kind) };
+    let blocks = grid.blocks(WIDTH);
+    let several = blocks.len() > 1;
+    for (i, block) in blocks.into_iter().enumerate() {
+        if i > 0 {
+            lines.push(String::new());
+        }
+        for (row, line) in block.into_iter().enumerate() {
+            let total = row >= 2 && comparison.lines[row - 2].op.is_none();
+            lines.push(match row {
+                0 | 1 => style.dim(&line),
+                _ if total && (several || comparison.lines.len() > 1) => style.bold(&line),
+                _ => line,
+            });
+        }
+    }
+    lines
+}
+
+fn lead(comparison: &Comparison<'_>) -> Vec<(String, Vec<String>)> {
+    let name = |name: &Option<String>| name.as_deref().map_or_else(|| "all".to_owned(), escape::line);
+    let mut roles = Vec::new();
+    let mut previous = None;
+    for line in &comparison.lines {
+        let role = name(&line.role);
+        roles.push(if previous.as_ref() == Some(&role) { String::new() } else { role.clone() });
+        previous = Some(role);
+    }
+    let ops = comparison.lines.iter().map(|line| name(&line.op)).collect();
+    vec![("role".to_owned(), roles), ("operation".to_owned(), ops)]
+}
+
+fn groups(comparison: &Comparison<'_>, kind: LatencyKind) -> Vec<Group> {
+    let figures = comparison.lines.iter().flat_map(|line| line.cells.iter().flatten());
+    let largest = figures.filter_map(|figures| figures.latency(kind).p99.or(figures.latency(kind).p50));
+    let unit = Unit::for_largest(largest.map(|latency| latency.ns).max().unwrap_or(0));
+    let mut groups = Vec::new();
+    type Quantile = fn(&Figures, LatencyKind) -> Option<Latency>;
+    let quantiles: [(&str, Quantile); 2] = [
+        ("p50", |figures, kind| figures.latency(kind).p50),
+        ("p99", |figures, kind| figures.latency(kind).p99),
+    ];
+    for (name, quantile) in quantiles {
+        let of = |row: usize, i: usize| {
+            comparison.lines[row].cells[i].as_ref().and_then(|figures| quantile(figures, kind))
+        };
+        groups.push(Group {
+            title: format!("{name}, {}", unit.symbol()),
+            columns: columns(
+                comparison,
+                |row, i| unit.latency(of(row, i)),
+                Some(&|row, i| format::latency_ratio(of(row, 0), of(row, i))),
+            ),
+        });
+    }
+    let rate = |row: usize, i: usize| {
+        format::rate(comparison.lines[row].cells[i].as_ref().and_then(|figures| figures.rate))
+    };
+    groups.push(Group { title: "requests/s".to_owned(), columns: columns(comparison, rate, None) });
+    groups
+}
+
+/// A column for each transport, and a ratio after each but the first.
+fn columns(
+    comparison: &Comparison<'_>,
+    cell: impl Fn(usize, usize) -> String,
+    ratio: Option<&dyn Fn(usize, usize) -> String>,
+) -> Vec<(String, Vec<String>)> {
+    let rows = comparison.lines.len();
+    let mut columns = Vec::new();
+    for (i, transport) in comparison.transports.iter().enumerate() {
+        columns.push((format::transport(transport).to_owned(), (0..rows).map(|row| cell(row, i)).collect()));
+        if let Some(ratio) = ratio.filter(|_| i > 0) {
+            columns.push(("ratio".to_owned(), (0..rows).map(|row| ratio(row, i)).collect()));
+        }
+    }
+    columns
+}
+
+/// Throughput and CPU of every load and variant, a line each.
+fn costs(record: &RunRecord, style: Style) -> Vec<String> {
+    let all: Vec<Comparison<'_>> = record.loads.iter().flat_map(|load| comparisons(record, load)).collect();
+    let transports = record.transports_run();
+    let name = |comparison: &Comparison<'_>| {
+        let variant = escape::line(comparison.variant);
+        let load = escape::line(&comparison.load.name);
+        if variant.is_empty() { load } else { format!("{load} [{variant}]") }
+    };
+    let rate = |comparison: &Comparison<'_>, transport: &str| {
+        let i = comparison.transports.iter().position(|t| *t == transport)?;
+        comparison.total().get(i)?.as_ref()?.rate
+    };
+    let cpu_us = |comparison: &Comparison<'_>, transport: &str| {
+        let i = comparison.transports.iter().position(|t| *t == transport)?;
+        Some(comparison.costs[i].as_ref()?.both_ns? / 1e3)
+    };
+    type Figure<'a> = &'a dyn Fn(&Comparison<'_>, &str) -> Option<f64>;
+    let group = |title: &str, figure: Figure<'_>, show: &dyn Fn(Option<f64>) -> String| {
+        let mut columns = Vec::new();
+        for (i, transport) in transports.iter().enumerate() {
+            let cells = all.iter().map(|c| show(figure(c, transport))).collect();
+            columns.push((format::transport(transport).to_owned(), cells));
+            if i > 0 {
+                let cells = all.iter().map(|c| format::ratio(figure(c, transports[0]), figure(c, transport)));
+                columns.push(("ratio".to_owned(), cells.collect()));
+            }
+        }
+        Group { title: title.to_owned(), columns }
+    };
+    let mut groups = vec![group("throughput, requests/s", &rate, &format::rate)];
+    let cpu = group("CPU of both sides, µs/request", &cpu_us, &|us| format::optional(us, 1));
+    // Without the server's process there is no CPU of both sides.
+    if cpu.columns.iter().any(|(_, cells)| cells.iter().any(|cell| cell != MISSING)) {
+        groups.push(cpu);
+    }
+    let grid = Grid { lead: vec![("load".to_owned(), all.iter().map(name).collect())], groups };
+    let mut lines = Vec::new();
+    for block in grid.blocks(WIDTH) {
+        lines.push(String::new());
+        lines.extend(
+            block.into_iter().enumerate().map(|(i, line)| if i < 2 { style.dim(&line) } else { line }),
+        );
+    }
+    lines
+}
+
+fn verdicts(record: &RunRecord, style: Style) -> Vec<String> {
+    let mut lines = Vec::new();
+    for load in &record.loads {
+        let verdict = &load.verdict;
+        let word = outcome::level(verdict.level);
+        let word = match verdict.level {
+            VerdictLevel::Valid => style.good(word),
+            VerdictLevel::Suspect => style.doubtful(word),
+            VerdictLevel::Invalid => style.bad(word),
+        };
+        let limit = outcome::limit(verdict).map(|limit| format!("; {limit}")).unwrap_or_default();
+        lines.push(format!("{:<9} {}: {word}{limit}", "verdict", escape::line(&load.name)));
+        lines.extend(verdict.reasons.iter().map(|reason| format!("{:<9} - {}", "", escape::line(reason))));
+    }
+    lines
+}
+
+fn thresholds(record: &RunRecord, style: Style) -> Vec<String> {
+    let line = |threshold: &crate::record::ThresholdResult| {
+        let met = match threshold.met {
+            Some(true) => style.good("met"),
+            Some(false) => style.bad("MISSED"),
+            None => style.doubtful("not judged"),
+        };
+        let (text, measured) = (escape::line(&threshold.text), escape::line(&threshold.measured_text));
+        format!("{:<9} {text}: {met} ({measured})", "threshold")
+    };
+    record.thresholds.iter().map(line).collect()
+}

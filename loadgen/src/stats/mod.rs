@@ -1,0 +1,6 @@
+//! Judgements over a finished record: whether a load's figures may be trusted, whether thresholds hold.
+//!
+//! Pure functions; nothing here measures or draws.
+
+pub mod thresholds;
+pub mod verdict;

@@ -1,0 +1,276 @@
+//! Whether a load's figures may be trusted, with the reasons in numbers.
+//!
+//! The generator is judged by what it answers for itself: from an instant it intended to the moment it woke for
+//! it. Waiting behind a slow server is the server's doing and never counts here.
+
+use crate::record::rows::{self, Row};
+use crate::record::{Cost, Latencies, LoadInfo, Pass, RunRecord, Verdict, VerdictLevel};
+
+/// Share of the offered requests that must have been dispatched.
+const DISPATCHED_SHARE_MIN: f64 = 0.99;
+
+/// Median lateness that no load minds: a timer's wake-up takes this long on an idle machine.
+const LAG_NS_FREE: f64 = 20_000.0;
+
+/// Median lateness in terms of the median response: more shifts the headline figure itself.
+const LAG_P50_SHARE_MAX: f64 = 0.10;
+
+/// The same for the tails, which are allowed more: both are rare and seldom fall on the same request.
+const LAG_P99_SHARE_MAX: f64 = 0.25;
+
+/// Stolen CPU time that a comparison stands.
+const STEAL_SHARE_MAX: f64 = 0.02;
+
+/// Difference between the halves of a run: more is a trend, not one level.
+const HALVES_RATIO_MAX: f64 = 1.20;
+
+/// Standard deviations of chance (of two Poisson counts) that the halves may differ by anyway, so that a short
+/// run of few requests is not called unsteady.
+const HALVES_SIGMAS: f64 = 4.0;
+
+/// A side that used this share of its CPUs was full: the rest goes to the kernel's interrupts and to idling
+/// between two events.
+const FULL_SHARE: f64 = 0.90;
+
+/// Judges one load from its passes; the load's own `verdict` is not looked at.
+#[must_use]
+pub fn verdict(record: &RunRecord, load: &LoadInfo) -> Verdict {
+    let mut judge = Judge { named: false, reasons: Vec::new(), level: VerdictLevel::Valid };
+    let passes: Vec<&Pass> = record.passes.iter().filter(|pass| pass.load == load.name).collect();
+    if passes.is_empty() {
+        // Cut before it began: nothing false was measured, and nothing else either.
+        judge.suspect("", "nothing was measured");
+    }
+    let experiments = experiments(&passes);
+    judge.named = experiments.len() > 1;
+    for experiment in &experiments {
+        dispatch(&mut judge, record, load, experiment);
+        steal(&mut judge, experiment);
+        halves(&mut judge, load, experiment);
+        clients(&mut judge, experiment);
+        samples(&mut judge, experiment);
+    }
+    shared_cpu(&mut judge, record);
+    let saturated = if load.model == "closed" { saturated(record, &experiments) } else { None };
+    Verdict { level: judge.level, reasons: judge.reasons, saturated }
+}
+
+/// Passes that measure the same thing: one variant over one transport, or over all in a mixed load.
+struct Experiment<'a> {
+    name: String,
+    passes: Vec<&'a Pass>,
+}
+
+fn experiments<'a>(passes: &[&'a Pass]) -> Vec<Experiment<'a>> {
+    let mut experiments: Vec<Experiment<'a>> = Vec::new();
+    for pass in passes {
+        let transports = pass.transports.join(" with ");
+        let name =
+            if pass.variant.is_empty() { transports } else { format!("{transports} [{}]", pass.variant) };
+        match experiments.iter_mut().find(|known| known.name == name) {
+            Some(known) => known.passes.push(pass),
+            None => experiments.push(Experiment { name, passes: vec![pass] }),
+        }
+    }
+    experiments
+}
+
+struct Judge {
+    /// Whether reasons say which experiment they are about.
+    named: bool,
+    reasons: Vec<String>,
+    level: VerdictLevel,
+}
+
+impl Judge {
+    fn suspect(&mut self, name: &str, reason: &str) {
+        self.add(VerdictLevel::Suspect, name, reason);
+    }
+
+    fn invalid(&mut self, name: &str, reason: &str) {
+        self.add(VerdictLevel::Invalid, name, reason);
+    }
+
+    fn add(&mut self, level: VerdictLevel, name: &str, reason: &str) {
+        self.level = self.level.max(level);
+        let named = self.named && !name.is_empty();
+        self.reasons.push(if named { format!("{name}: {reason}") } else { reason.to_owned() });
+    }
+}
+
+/// What was offered must have been dispatched, and in time. Closed loads are paced only by their think time;
+/// without one they have no dispatch lag.
+fn dispatch(judge: &mut Judge, record: &RunRecord, load: &LoadInfo, experiment: &Experiment<'_>) {
+    let mut lag = Latencies::default();
+    experiment.passes.iter().for_each(|pass| lag.merge(&pass.dispatch_lag));
+    let open = load.model == "open";
+    let row = row(record, experiment);
+    let offered: u64 =
+        experiment.passes.iter().flat_map(|pass| &pass.intervals).map(|interval| interval.offered).sum();
+    let offered = offered.max(row.counts.requests);
+    if open && (lag.len() as f64) < DISPATCHED_SHARE_MIN * offered as f64 {
+        let share = lag.len() as f64 / offered as f64 * 100.0;
+        judge.invalid(
+            &experiment.name,
+            &format!("only {share:.1} % of the {offered} offered requests were dispatched (99 % are due)"),
+        );
+    }
+    let total = if row.response.is_empty() { &row.service } else { &row.response };
+    let quantiles = |q: f64| Some((lag.quantile(q)?.ns as f64, total.quantile(q)?.ns as f64));
+    if let Some((lag, total)) = quantiles(0.5)
+        && lag > LAG_NS_FREE.max(LAG_P50_SHARE_MAX * total)
+    {
+        judge.invalid(
+            &experiment.name,
+            &format!(
+                "the generator woke {} late in the median, {:.0} % of the median response of {} (10 %, or 20 µs, are allowed)",
+                micros(lag),
+                lag / total * 100.0,
+                micros(total)
+            ),
+        );
+    }
+    if let Some((lag, total)) = quantiles(0.99)
+        && lag > LAG_P99_SHARE_MAX * total
+    {
+        judge.suspect(
+            &experiment.name,
+            &format!(
+                "the generator's p99 lateness of {} is {:.0} % of the p99 response of {} (25 % are allowed)",
+                micros(lag),
+                lag / total * 100.0,
+                micros(total)
+            ),
+        );
+    }
+}
+
+/// All requests of an experiment.
+fn row(record: &RunRecord, experiment: &Experiment<'_>) -> Row {
+    let ours = |pass: &Pass| experiment.passes.iter().any(|known| std::ptr::eq(*known, pass));
+    rows::merged(record, |pass, _| ours(pass)).unwrap_or_default()
+}
+
+fn steal(judge: &mut Judge, experiment: &Experiment<'_>) {
+    let known = || experiment.passes.iter().filter_map(|pass| Some((pass.cost.steal?, pass.cost.seconds)));
+    let seconds: f64 = known().map(|(_, seconds)| seconds).sum();
+    let share = known().map(|(share, seconds)| share * seconds).sum::<f64>() / seconds;
+    // Without a reading the share is not a number, and no comparison with it holds.
+    if share > STEAL_SHARE_MAX {
+        let percent = share * 100.0;
+        judge.suspect(
+            &experiment.name,
+            &format!("the host took {percent:.1} % of the used CPUs' time away (2 % are allowed)"),
+        );
+    }
+}
+
+/// Compares what was achieved in the two halves of the passes, each transport for itself.
+fn halves(judge: &mut Judge, load: &LoadInfo, experiment: &Experiment<'_>) {
+    let mut transports: Vec<&str> =
+        experiment.passes.iter().flat_map(|p| &p.transports).map(String::as_str).collect();
+    transports.sort_unstable();
+    transports.dedup();
+    for transport in transports {
+        let mut achieved = [0.0, 0.0];
+        let mut offered = [0.0, 0.0];
+        for pass in &experiment.passes {
+            let middle = pass.measured_s / 2.0;
+            for interval in pass.intervals.iter().filter(|interval| interval.transport == transport) {
+                let length = interval.length_s.max(f64::MIN_POSITIVE);
+                let first = ((middle - f64::from(interval.second)) / length).clamp(0.0, 1.0);
+                for (half, part) in [(0, first), (1, 1.0 - first)] {
+                    achieved[half] += part * interval.achieved as f64;
+                    offered[half] += part * interval.offered as f64;
+                }
+            }
+        }
+        // A ramp offers more in one half than in the other: only what is made of it counts.
+        let planned = load.model == "open" && offered.iter().all(|offered| *offered > 0.0);
+        let level = |half: usize| if planned { achieved[half] / offered[half] } else { achieved[half] };
+        let (low, high) = (level(0).min(level(1)), level(0).max(level(1)));
+        let chance = HALVES_SIGMAS * (achieved[0] + achieved[1]).sqrt();
+        let beyond_chance = (achieved[0] - achieved[1]).abs() > chance || planned;
+        if high > HALVES_RATIO_MAX * low && beyond_chance {
+            let change = (level(1) / level(0) - 1.0) * 100.0;
+            let name = if experiment.passes.iter().any(|p| p.transports.len() > 1) {
+                transport
+            } else {
+                &experiment.name
+            };
+            judge.suspect(
+                name,
+                &format!("the second half differs from the first by {change:+.0} % in requests achieved (20 % are allowed)"),
+            );
+        }
+    }
+}
+
+fn clients(judge: &mut Judge, experiment: &Experiment<'_>) {
+    let sum = |of: fn(&Pass) -> u32| experiment.passes.iter().map(|pass| u64::from(of(pass))).sum::<u64>();
+    let (lost, all) = (sum(|pass| pass.clients_lost), sum(|pass| pass.clients));
+    if lost > 0 {
+        judge.suspect(&experiment.name, &format!("{lost} of {all} clients were lost before the end"));
+    }
+    let cut = experiment.passes.iter().filter(|pass| !pass.complete).count();
+    if cut > 0 {
+        judge.suspect(
+            &experiment.name,
+            &format!("{cut} of {} trials were cut short", experiment.passes.len()),
+        );
+    }
+}
+
+fn samples(judge: &mut Judge, experiment: &Experiment<'_>) {
+    let cells = experiment.passes.iter().flat_map(|pass| &pass.cells);
+    let saturated: u64 = cells.map(|cell| cell.response.saturated().max(cell.service.saturated())).sum();
+    if saturated > 0 {
+        judge.suspect(
+            &experiment.name,
+            &format!("{saturated} latencies were longer than a histogram holds (1 h)"),
+        );
+    }
+}
+
+fn shared_cpu(judge: &mut Judge, record: &RunRecord) {
+    let environment = &record.environment;
+    let shared: Vec<String> = environment
+        .server_cpus
+        .iter()
+        .filter(|cpu| environment.generator_cpus.contains(cpu))
+        .map(usize::to_string)
+        .collect();
+    if !shared.is_empty() {
+        judge.suspect("", &format!("server and generator shared CPU {}", shared.join(", ")));
+    }
+    let unconfined = environment.server_cpus.is_empty() || environment.generator_cpus.is_empty();
+    if environment.embedded && unconfined {
+        judge.suspect("", "server and generator were not confined to CPUs of their own");
+    }
+}
+
+/// The side whose CPUs were full; the generator where both were, since then the server's limit is not known.
+fn saturated(record: &RunRecord, experiments: &[Experiment<'_>]) -> Option<String> {
+    let environment = &record.environment;
+    let full = |cpus: &[usize], cpu_ns: fn(&Cost) -> Option<u64>| {
+        let cpus = if cpus.is_empty() { environment.cpus } else { cpus.len() };
+        experiments.iter().any(|experiment| {
+            let known =
+                || experiment.passes.iter().filter_map(|pass| Some((cpu_ns(&pass.cost)?, pass.cost.seconds)));
+            let used_s = known().map(|(ns, _)| ns as f64 / 1e9).sum::<f64>();
+            let had_s = known().map(|(_, seconds)| seconds).sum::<f64>() * cpus as f64;
+            had_s > 0.0 && used_s >= FULL_SHARE * had_s
+        })
+    };
+    if full(&environment.generator_cpus, |cost| cost.generator_cpu_ns) {
+        Some("generator".to_owned())
+    } else if full(&environment.server_cpus, |cost| cost.server_cpu_ns) {
+        Some("server".to_owned())
+    } else {
+        None
+    }
+}
+
+fn micros(ns: f64) -> String {
+    format!("{:.1} µs", ns / 1e3)
+}
