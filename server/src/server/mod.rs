@@ -15,7 +15,10 @@ use std::{
     thread,
 };
 
-use nix::{sched::sched_getaffinity, unistd::Pid};
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    unistd::Pid,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 
 pub use shutdown::Shutdown;
@@ -192,8 +195,15 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 fn check_cpus(workers: &Workers) -> Result<(), StartError> {
     let Workers::Pinned(cpus) = workers else { return Ok(()) };
     // Where the system cannot tell, pinning itself fails later.
-    let Ok(available) = sched_getaffinity(Pid::from_raw(0)) else { return Ok(()) };
-    match cpus.iter().find(|cpu| !available.is_set(**cpu).unwrap_or(false)) {
+    let thread = Pid::from_raw(0);
+    let Ok(before) = sched_getaffinity(thread) else { return Ok(()) };
+    // Only trying tells: a process may move to CPUs outside its present set, as far as the system lets it.
+    let refused = cpus.iter().find(|&&cpu| {
+        let mut alone = CpuSet::new();
+        alone.set(cpu).and_then(|()| sched_setaffinity(thread, &alone)).is_err()
+    });
+    let _ = sched_setaffinity(thread, &before);
+    match refused {
         Some(&cpu) => Err(StartError::NoSuchCpu { cpu }),
         None => Ok(()),
     }
