@@ -1,0 +1,121 @@
+//! The client's side of each transport: messages out, replies in, bytes counted.
+//!
+//! What a reply means is the oracle's business; when to send is the load engine's. The three framings differ in
+//! how a message ends and in nothing else that a caller sees. Replies are handed to a [`Replies`] as they come, so
+//! that none is copied, and reading never waits for writing: a peer that stops reading cannot block its replies.
+
+mod connect;
+mod line;
+mod raw;
+mod traffic;
+mod websocket;
+
+use std::task::Context;
+
+pub use connect::{ConnectError, Endpoint};
+pub use raw::SILENCE_NS;
+pub use traffic::Traffic;
+
+use crate::measure::clock::Nanos;
+
+/// One reply as it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Reply<'a> {
+    /// The message without its terminator.
+    pub text: &'a [u8],
+    /// Whether it came as a binary WebSocket message, which no reply may (WS-1).
+    pub binary: bool,
+    /// When the read that completed it returned.
+    pub at: Nanos,
+}
+
+/// Takes replies as they come.
+pub trait Replies {
+    /// Whether these bytes are a whole legal reply; asked where the framing has no terminator (RAW-1).
+    fn is_whole(&self, bytes: &[u8]) -> bool;
+    /// Takes the next reply.
+    fn reply(&mut self, reply: Reply<'_>);
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// The peer closed in order.
+    #[error("the server closed the connection")]
+    Closed,
+    /// The peer reset it.
+    #[error("the server reset the connection")]
+    Reset,
+    /// The peer broke the framing.
+    #[error("the server broke the framing: {0}")]
+    Framing(String),
+    /// The system failed.
+    #[error("the connection failed: {0}")]
+    Failed(String),
+}
+
+impl Ended {
+    fn from_io(error: &std::io::Error) -> Self {
+        use std::io::ErrorKind;
+        match error.kind() {
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => Self::Reset,
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+/// An open connection, not yet logged in.
+#[derive(Debug)]
+pub enum Connection {
+    /// One line a message.
+    Line(line::LineConnection),
+    /// One chunk a message.
+    Raw(raw::RawConnection),
+    /// One text message a message.
+    WebSocket(Box<websocket::WebSocketConnection>),
+}
+
+impl Connection {
+    /// Queues one message. It holds no line end.
+    ///
+    /// # Errors
+    /// Where the connection has ended.
+    pub fn push(&mut self, message: &[u8]) -> Result<(), Ended> {
+        match self {
+            Self::Line(line) => line.push(message),
+            Self::Raw(raw) => raw.push(message),
+            Self::WebSocket(websocket) => return websocket.push(message),
+        }
+        Ok(())
+    }
+
+    /// Writes what is queued; `true` once all of it is written. Otherwise the task is woken when there is room.
+    ///
+    /// # Errors
+    /// Where the connection has ended.
+    pub fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
+        match self {
+            Self::Line(line) => line.flush(cx),
+            Self::Raw(raw) => raw.flush(cx),
+            Self::WebSocket(websocket) => websocket.flush(cx),
+        }
+    }
+
+    /// Hands over every reply that is there; the task is woken when more comes.
+    ///
+    /// # Errors
+    /// Where the connection has ended, after the replies that came before its end.
+    pub fn drain(&mut self, cx: &mut Context<'_>, replies: &mut impl Replies) -> Result<(), Ended> {
+        match self {
+            Self::Line(line) => line.drain(cx, replies),
+            Self::Raw(raw) => raw.drain(cx, replies),
+            Self::WebSocket(websocket) => websocket.drain(cx, replies),
+        }
+    }
+
+    /// Most requests that may be outstanding on it: the raw framing cannot tell two replies apart.
+    #[must_use]
+    pub fn outstanding_max(&self) -> usize {
+        if matches!(self, Self::Raw(_)) { 1 } else { usize::MAX }
+    }
+}

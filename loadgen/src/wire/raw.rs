@@ -1,0 +1,79 @@
+//! Chunks over TCP, the original clients' framing (RAW-1): no terminator in either direction.
+//!
+//! One message is outstanding at a time and the empty message goes out as one space. A reply has ended when it is
+//! a whole legal one; bytes that are none are given 50 ms of silence to become one before they count as the reply.
+
+use std::sync::Arc;
+use std::task::Context;
+
+use tokio::net::TcpStream;
+
+use super::line::{Outgoing, read};
+use super::traffic::Traffic;
+use super::{Ended, Replies, Reply};
+use crate::measure::clock::{self, Nanos};
+
+/// Silence after which bytes that are no legal reply count as one.
+pub const SILENCE_NS: Nanos = 50_000_000;
+
+/// Longest reply that is awaited: twice a message's limit.
+const REPLY_BYTES_MAX: usize = 2 * 65_536;
+
+/// A connection with one chunk a message.
+#[derive(Debug)]
+pub struct RawConnection {
+    stream: TcpStream,
+    traffic: Arc<Traffic>,
+    outgoing: Outgoing,
+    reply: Vec<u8>,
+    last_byte_at: Nanos,
+}
+
+impl RawConnection {
+    pub(super) fn new(stream: TcpStream, traffic: Arc<Traffic>) -> Self {
+        Self { stream, traffic, outgoing: Outgoing::default(), reply: Vec::new(), last_byte_at: 0 }
+    }
+
+    pub(super) fn push(&mut self, message: &[u8]) {
+        let message = if message.is_empty() { b" " } else { message };
+        self.outgoing.bytes_mut().extend_from_slice(message);
+    }
+
+    pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
+        self.outgoing.flush(&mut self.stream, &self.traffic, cx)
+    }
+
+    /// The caller polls again at least every [`SILENCE_NS`] while a reply is due: silence wakes nobody.
+    pub(super) fn drain(&mut self, cx: &mut Context<'_>, replies: &mut impl Replies) -> Result<(), Ended> {
+        loop {
+            let Self { stream, traffic, reply, last_byte_at, .. } = self;
+            let keep = |bytes: &[u8], at| {
+                reply.extend_from_slice(bytes);
+                *last_byte_at = at;
+            };
+            let Some(came) = read(stream, traffic, cx, keep) else { break };
+            if let Err(end) = came {
+                // What came before the end is a reply, be it a legal one or not.
+                self.give(replies);
+                return Err(end);
+            }
+            if self.reply.len() > REPLY_BYTES_MAX {
+                return Err(Ended::Framing(format!("a reply of over {REPLY_BYTES_MAX} bytes")));
+            }
+            if replies.is_whole(&self.reply) {
+                self.give(replies);
+            }
+        }
+        if !self.reply.is_empty() && clock::now() >= self.last_byte_at + SILENCE_NS {
+            self.give(replies);
+        }
+        Ok(())
+    }
+
+    fn give(&mut self, replies: &mut impl Replies) {
+        if !self.reply.is_empty() {
+            replies.reply(Reply { text: &self.reply, binary: false, at: self.last_byte_at });
+            self.reply.clear();
+        }
+    }
+}
