@@ -1,0 +1,5 @@
+//! Measuring: the clock, the recorders of one worker, and the figures of processes.
+
+pub mod clock;
+pub mod process;
+pub mod recorder;

@@ -1,0 +1,137 @@
+//! Figures of processes and of the machine, read from the system where it tells them.
+//!
+//! Everything is optional: what a system does not tell is `None`, never 0.
+
+use std::fs;
+
+use nix::time::{ClockId, clock_getcpuclockid};
+use nix::unistd::Pid;
+
+use super::clock::{Nanos, SECOND};
+
+/// CPU time that this process has used, in ns, all threads together.
+#[must_use]
+pub fn own_cpu_ns() -> Option<Nanos> {
+    clock_ns(ClockId::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+/// CPU time that another process has used, in ns. A process's clock is exact; `/proc/PID/stat` counts in 10 ms.
+#[must_use]
+pub fn cpu_ns(pid: u32) -> Option<Nanos> {
+    let pid = Pid::from_raw(i32::try_from(pid).ok()?);
+    clock_ns(clock_getcpuclockid(pid).ok()?)
+}
+
+fn clock_ns(clock: ClockId) -> Option<Nanos> {
+    let time = clock.now().ok()?;
+    Some(u64::try_from(time.tv_sec()).ok()? * SECOND + u64::try_from(time.tv_nsec()).ok()?)
+}
+
+/// Resident memory of a process in KiB; `None` for `pid`: this process.
+#[must_use]
+pub fn rss_kib(pid: Option<u32>) -> Option<u64> {
+    let path = match pid {
+        Some(pid) => format!("/proc/{pid}/status"),
+        None => "/proc/self/status".to_owned(),
+    };
+    field_kib(&fs::read_to_string(path).ok()?, "VmRSS:")
+}
+
+/// The machine's memory in KiB.
+#[must_use]
+pub fn memory_kib() -> Option<u64> {
+    field_kib(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")
+}
+
+fn field_kib(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
+}
+
+/// Processor model as the system names it.
+#[must_use]
+pub fn cpu_model() -> Option<String> {
+    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+/// Operating system and kernel release.
+#[must_use]
+pub fn os() -> String {
+    match nix::sys::utsname::uname() {
+        Ok(name) => format!("{} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy()),
+        Err(_) => std::env::consts::OS.to_owned(),
+    }
+}
+
+/// Clock ticks of some CPUs: all, and those that the host took for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CpuTicks {
+    total: u64,
+    stolen: u64,
+}
+
+impl CpuTicks {
+    /// Reads the ticks of these CPUs (none named: of all).
+    #[must_use]
+    pub fn read(cpus: &[usize]) -> Option<Self> {
+        Self::parse(&fs::read_to_string("/proc/stat").ok()?, cpus)
+    }
+
+    fn parse(stat: &str, cpus: &[usize]) -> Option<Self> {
+        let mut sum = Self { total: 0, stolen: 0 };
+        let mut any = false;
+        for line in stat.lines() {
+            let mut fields = line.split_whitespace();
+            let Some(number) = fields.next().and_then(|name| name.strip_prefix("cpu")) else { continue };
+            let wanted = match number {
+                "" => cpus.is_empty(),
+                number => number.parse().is_ok_and(|number| cpus.contains(&number)),
+            };
+            if wanted {
+                // user nice system idle iowait irq softirq steal; guest time is part of user time.
+                let ticks: Vec<u64> = fields.take(8).filter_map(|field| field.parse().ok()).collect();
+                sum.total += ticks.iter().sum::<u64>();
+                sum.stolen += ticks.get(7)?;
+                any = true;
+            }
+        }
+        any.then_some(sum)
+    }
+
+    /// Share (0 to 1) of the time since `earlier` that the host took; `None` where no tick has passed.
+    #[must_use]
+    pub fn stolen_since(self, earlier: Self) -> Option<f64> {
+        let total = self.total.checked_sub(earlier.total).filter(|&ticks| ticks > 0)?;
+        Some(self.stolen.saturating_sub(earlier.stolen) as f64 / total as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAT: &str = "cpu  30 0 30 20 0 0 10 10 0 0\ncpu0 10 0 10 10 0 0 0 10 0 0\ncpu1 20 0 20 10 0 0 10 0 0 0\nintr 5\n";
+
+    #[test]
+    fn ticks_are_summed_over_the_named_cpus() {
+        assert_eq!(CpuTicks::parse(STAT, &[0]), Some(CpuTicks { total: 40, stolen: 10 }));
+        assert_eq!(CpuTicks::parse(STAT, &[0, 1]), Some(CpuTicks { total: 100, stolen: 10 }));
+        assert_eq!(CpuTicks::parse(STAT, &[]), Some(CpuTicks { total: 100, stolen: 10 }));
+        assert_eq!(CpuTicks::parse(STAT, &[7]), None);
+    }
+
+    #[test]
+    fn a_share_of_no_time_is_missing_not_zero() {
+        let ticks = CpuTicks { total: 40, stolen: 10 };
+        assert_eq!(ticks.stolen_since(ticks), None);
+        assert_eq!(CpuTicks { total: 140, stolen: 35 }.stolen_since(ticks), Some(0.25));
+    }
+
+    #[test]
+    fn this_process_has_used_some_cpu_and_memory() {
+        assert!(own_cpu_ns().is_some_and(|ns| ns > 0));
+        assert_eq!(cpu_ns(std::process::id()).is_some(), cfg!(target_os = "linux"));
+        assert_eq!(rss_kib(None).is_some_and(|kib| kib > 100), cfg!(target_os = "linux"));
+    }
+}
