@@ -1,0 +1,312 @@
+//! Runs a whole scenario: every load, trial, variant and transport, one pass after the other, into one record.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::Pid;
+use tokio::sync::watch;
+
+use super::events::{Event, PassLabel};
+use super::pass::{Coordinator, Ending, PassResult};
+use super::plan::{self, PassPlan};
+use super::requests::GroupMix;
+use super::worker::PassContext;
+use crate::measure::clock;
+use crate::measure::recorder::Live;
+use crate::oracle::{ValueSpec, World};
+use crate::record::{Pass, Skipped, VIOLATIONS_KEPT, Violation};
+use crate::scenario::model::{Scenario, Transport};
+use crate::scenario::{Document, Variant};
+use crate::target::{Target, TargetError};
+use crate::wire::Traffic;
+
+/// Descriptors that a run needs beside its clients' sockets: runtimes, timers, files, the child's pipes.
+const DESCRIPTORS_SPARE: u64 = 128;
+
+/// Who gets which CPU.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// The embedded server's; empty: not confined.
+    pub server: Vec<usize>,
+    /// The generator's, one worker on each; empty: one worker, not confined.
+    pub generator: Vec<usize>,
+}
+
+impl Placement {
+    /// Splits the CPUs that this process may use: the first half to the server, the rest to the generator.
+    /// With one CPU, or a server that is not ours to place, the generator is not confined.
+    #[must_use]
+    pub fn split(server_is_ours: bool) -> Self {
+        let Ok(allowed) = sched_getaffinity(Pid::from_raw(0)) else { return Self::default() };
+        let cpus: Vec<usize> =
+            (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false)).collect();
+        if cpus.len() < 2 || !server_is_ours {
+            return Self::default();
+        }
+        let (server, generator) = cpus.split_at(cpus.len() / 2);
+        Self { server: server.to_vec(), generator: generator.to_vec() }
+    }
+
+    /// Confines the calling thread to these CPUs, as far as the system lets it.
+    pub fn pin(cpus: &[usize]) {
+        let mut set = CpuSet::new();
+        if cpus.iter().all(|&cpu| set.set(cpu).is_ok()) && !cpus.is_empty() {
+            // Not being pinned costs precision, never correctness; the verdict looks at the shared CPU.
+            let _ = sched_setaffinity(Pid::from_raw(0), &set);
+        }
+    }
+
+    /// All CPUs in use; none named: every one.
+    #[must_use]
+    pub fn used(&self) -> Vec<usize> {
+        self.server.iter().chain(&self.generator).copied().collect()
+    }
+
+    fn workers(&self) -> usize {
+        self.generator.len().max(1)
+    }
+}
+
+/// What a run measured, before it becomes a record.
+#[derive(Debug)]
+pub struct RunResult {
+    /// The passes that began.
+    pub passes: Vec<Pass>,
+    /// First violations, with details.
+    pub violations: Vec<Violation>,
+    /// All of them.
+    pub violations_total: u64,
+    /// Transports that the target lacks.
+    pub skipped: Vec<Skipped>,
+    /// How it ended.
+    pub ending: Ending,
+    /// Wall time in seconds.
+    pub elapsed_s: f64,
+}
+
+/// Why a run did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The scenario asks for what this version does not do.
+    #[error(transparent)]
+    NotYet(#[from] plan::NotYet),
+    /// The machine does not bear so many clients.
+    #[error(
+        "the scenario needs {clients} connections at once, and this process may open only {limit} files: \
+         raise the limit (`ulimit -n`) or lower the clients' `count`"
+    )]
+    Descriptors {
+        /// Clients of the largest variant.
+        clients: u32,
+        /// The hard limit.
+        limit: u64,
+    },
+}
+
+/// The engine: a scenario against a target.
+pub struct Engine<'a> {
+    /// What to run.
+    pub document: &'a Document,
+    /// Against what.
+    pub target: &'a mut Target,
+    /// On which CPUs.
+    pub placement: Placement,
+    /// Changes to `true` when the user wants to stop.
+    pub interrupt: watch::Receiver<bool>,
+    /// Takes progress.
+    pub tell: &'a mut dyn FnMut(Event),
+}
+
+struct Progress {
+    begun: clock::Nanos,
+    nonce: u64,
+    pass: usize,
+    passes: usize,
+    result: RunResult,
+}
+
+impl Engine<'_> {
+    /// Checks that a run can begin.
+    ///
+    /// # Errors
+    /// Where the scenario or the machine forbids it.
+    pub fn check(document: &Document) -> Result<(), EngineError> {
+        for variant in document.variants() {
+            plan::supported(&variant.scenario)?;
+        }
+        let clients = document.variants().iter().map(|variant| variant.scenario.clients()).max().unwrap_or(0);
+        let needed = u64::from(clients) + DESCRIPTORS_SPARE;
+        let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(()) };
+        if needed > hard {
+            return Err(EngineError::Descriptors { clients, limit: hard });
+        }
+        if needed > soft {
+            setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+                .map_err(|_| EngineError::Descriptors { clients, limit: soft })?;
+        }
+        Ok(())
+    }
+
+    /// Runs it all, as far as it goes; how far that was is part of the result.
+    pub async fn run(mut self) -> RunResult {
+        let (transports, skipped) = self.transports();
+        let scenario = self.document.scenario();
+        let trials: Vec<Vec<Vec<PassPlan>>> = self
+            .document
+            .variants()
+            .iter()
+            .flat_map(|variant| {
+                let transports = &transports;
+                (0..scenario.loads.len()).map(move |load| plan::trials(&variant.scenario, load, transports))
+            })
+            .collect();
+        let mut progress = Progress {
+            begun: clock::now(),
+            nonce: nonce(),
+            pass: 0,
+            passes: trials.iter().flatten().flatten().count(),
+            result: RunResult {
+                passes: Vec::new(),
+                violations: Vec::new(),
+                violations_total: 0,
+                skipped,
+                ending: Ending::Complete,
+                elapsed_s: 0.0,
+            },
+        };
+        Placement::pin(&self.placement.generator);
+        'run: for load in 0..scenario.loads.len() {
+            for trial in 0..scenario.loads[load].trials as usize {
+                // Variants in turn within a trial, so that the machine's drift hits all of them alike.
+                for (number, variant) in self.document.variants().iter().enumerate() {
+                    let passes = &trials[number * scenario.loads.len() + load][trial];
+                    if !self.trial(variant, passes, &transports, &mut progress).await {
+                        break 'run;
+                    }
+                }
+            }
+        }
+        self.target.stop().await;
+        let mut result = progress.result;
+        result.elapsed_s = (clock::now() - progress.begun) as f64 / clock::SECOND as f64;
+        result
+    }
+
+    /// The scenario's transports that the target has; the others with the reason.
+    fn transports(&self) -> (Vec<Transport>, Vec<Skipped>) {
+        let (there, lacking): (Vec<_>, Vec<_>) = self
+            .document
+            .scenario()
+            .transports
+            .iter()
+            .copied()
+            .partition(|&transport| self.target.has(transport));
+        let reason = "the target does not offer it".to_owned();
+        let skipped = lacking
+            .into_iter()
+            .map(|transport| Skipped { what: transport.name().to_owned(), reason: reason.clone() });
+        (there, skipped.collect())
+    }
+
+    /// Runs one trial; `false` ends the run.
+    async fn trial(
+        &mut self,
+        variant: &Variant,
+        passes: &[PassPlan],
+        transports: &[Transport],
+        progress: &mut Progress,
+    ) -> bool {
+        if let Err(error) = self.target.fresh(transports, &self.placement.server).await {
+            progress.result.ending = match error {
+                TargetError::Machine(message) => Ending::MachineFailed(message),
+                error => Ending::TargetLost(error.to_string()),
+            };
+            return false;
+        }
+        for plan in passes {
+            progress.pass += 1;
+            let result = self.pass(variant, plan, progress).await;
+            (self.tell)(Event::PassEnded);
+            let total = &mut progress.result;
+            total.passes.extend(result.pass);
+            total.violations_total += result.violations_total;
+            let room = VIOLATIONS_KEPT.saturating_sub(total.violations.len());
+            total.violations.extend(result.violations.into_iter().take(room));
+            if !matches!(result.ending, Ending::Complete) {
+                total.ending = result.ending;
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn pass(&mut self, variant: &Variant, plan: &PassPlan, progress: &Progress) -> PassResult {
+        let load = &variant.scenario.loads[plan.load];
+        (self.tell)(Event::PassStarted(PassLabel {
+            load: load.name.clone(),
+            variant: variant.label.clone(),
+            trial: plan.trial,
+            trials: load.trials,
+            transports: plan.transports.clone(),
+            pass: progress.pass,
+            passes: progress.passes,
+            length: load.warmup + load.duration(),
+        }));
+        let context = Arc::new(self.context(variant, plan, progress.nonce));
+        let coordinator = Coordinator {
+            context,
+            target: self.target,
+            placement: &self.placement,
+            interrupt: self.interrupt.clone(),
+            violations_before: progress.result.violations_total,
+            started_s: (clock::now() - progress.begun) as f64 / clock::SECOND as f64,
+            tell: self.tell,
+        };
+        coordinator.run().await
+    }
+
+    fn context(&self, variant: &Variant, plan: &PassPlan, nonce: u64) -> PassContext {
+        let scenario = &variant.scenario;
+        let workers = self.placement.workers().min(plan.clients.len()).max(1);
+        let transports = plan.transports.len();
+        PassContext {
+            world: world(scenario, plan, nonce),
+            groups: GroupMix::all(scenario),
+            scenario: Arc::new(scenario.clone()),
+            plan: plan.clone(),
+            variant: variant.label.clone(),
+            endpoints: plan.transports.iter().filter_map(|&transport| self.target.endpoint(transport)).collect(),
+            live: std::iter::repeat_with(Live::default).take(workers).collect(),
+            traffic: std::iter::repeat_with(|| {
+                std::iter::repeat_with(|| Arc::new(Traffic::default())).take(transports).collect()
+            })
+            .take(workers)
+            .collect(),
+            measured_from: AtomicU64::new(0),
+        }
+    }
+}
+
+/// The pass's users. The same names for every transport of a trial; other ones in every other trial and run, so
+/// that sessions that an earlier run left behind are in nobody's way.
+fn world(scenario: &Scenario, plan: &PassPlan, nonce: u64) -> World {
+    let run = nonce.wrapping_mul(31).wrapping_add(u64::from(plan.trial)).wrapping_add(plan.load as u64 * 7919);
+    let clients = plan.clients.iter().enumerate().map(|(index, client)| {
+        let group = &scenario.groups[usize::from(client.group)];
+        // At most 64 bytes (LOGIN-1): the group's name cut, the run in seven characters, the number in six.
+        let short: String = group.name.chars().take(32).collect();
+        let name = format!("{short}-{:07x}-{index}", run & 0xFFF_FFFF);
+        let values = ValueSpec { min: group.values.min, max: group.values.max };
+        (name, client.group, group.keys.count, values)
+    });
+    World::new((run & 0xFFF) as u16, clients)
+}
+
+/// Tells this run from others; the schedule does not depend on it.
+fn nonce() -> u64 {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    time.as_nanos() as u64 ^ u64::from(std::process::id()) << 40
+}

@@ -1,0 +1,61 @@
+//! What the engine tells while it runs; the terminal makes a bar or lines of it.
+
+use std::time::Duration;
+
+use crate::scenario::model::Transport;
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A pass begins with setting up its clients.
+    PassStarted(PassLabel),
+    /// Some clients are connected, logged in and preloaded.
+    SettingUp {
+        /// Ready so far.
+        ready: u64,
+        /// All of them.
+        clients: u64,
+    },
+    /// The load runs.
+    Running(Tick),
+    /// The pass has ended.
+    PassEnded,
+    /// Something that the user should know now.
+    Warning(String),
+}
+
+/// Which pass, and how far the whole run is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassLabel {
+    /// The load's name.
+    pub load: String,
+    /// The variant's label; empty where nothing is swept.
+    pub variant: String,
+    /// Counts from 1.
+    pub trial: u32,
+    /// Trials of this load.
+    pub trials: u32,
+    /// One, or all of a mixed load.
+    pub transports: Vec<Transport>,
+    /// Number of the pass, from 1.
+    pub pass: usize,
+    /// Passes in all.
+    pub passes: usize,
+    /// Warm-up and measured part together.
+    pub length: Duration,
+}
+
+/// Figures of the moment.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tick {
+    /// Since the load began, warm-up included.
+    pub elapsed: Duration,
+    /// Replies a second since the last tick.
+    pub rate: f64,
+    /// 99th percentile of service over the last whole second, ns.
+    pub p99_ns: Option<u64>,
+    /// Errors so far in this pass.
+    pub errors: u64,
+    /// Violations so far in the whole run.
+    pub violations: u64,
+}

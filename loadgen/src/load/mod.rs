@@ -1,0 +1,23 @@
+//! The load engine: plan → workers → virtual users → figures.
+//!
+//! [`plan`] turns a scenario's variant into passes; [`engine`] runs them, one after the other, and fills the run
+//! record; each worker is a thread with a runtime of its own that owns its clients. Every reply goes through the
+//! oracle. Nothing here draws or writes a report.
+
+mod collect;
+pub mod engine;
+pub mod events;
+mod pacer;
+pub mod pass;
+pub mod plan;
+mod requests;
+mod schedule;
+mod setup;
+mod virtual_user;
+mod worker;
+
+/// How requests are paced on this system, for the report.
+#[must_use]
+pub fn pacer_mechanism() -> &'static str {
+    pacer::MECHANISM
+}

@@ -1,0 +1,254 @@
+//! What one client asks, in which order: drawn from its seed alone, never from the clock or the transport.
+
+use rand::{Rng, RngExt, SeedableRng};
+use rand_distr::{Distribution, Zipf};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use crate::oracle::{Expect, Session, World};
+use crate::scenario::model::{Group, KeyDistribution, Op, Role, Scenario};
+
+/// One group's distributions, shared by its clients.
+#[derive(Debug)]
+pub struct GroupMix {
+    /// Operations with the upper ends of their shares of 0..total.
+    cumulated: Vec<(Op, u64)>,
+    total: u64,
+    keys: u32,
+    distribution: KeyChoice,
+    role: Role,
+}
+
+#[derive(Debug)]
+enum KeyChoice {
+    Uniform,
+    Zipf(Zipf<f64>),
+    Sequential,
+}
+
+impl GroupMix {
+    /// The distributions of every group.
+    #[must_use]
+    pub fn all(scenario: &Scenario) -> Vec<Self> {
+        scenario.groups.iter().map(Self::new).collect()
+    }
+
+    fn new(group: &Group) -> Self {
+        let mut total = 0;
+        let cumulated = group.mix.iter().map(|&(op, weight)| {
+            total += u64::from(weight);
+            (op, total)
+        });
+        let cumulated = cumulated.collect();
+        let distribution = match group.keys.distribution {
+            KeyDistribution::Uniform => KeyChoice::Uniform,
+            KeyDistribution::Sequential => KeyChoice::Sequential,
+            KeyDistribution::Zipf { exponent } => KeyChoice::Zipf(
+                Zipf::new(f64::from(group.keys.count), exponent)
+                    .expect("a valid scenario has at least one key and a positive exponent"),
+            ),
+        };
+        Self { cumulated, total, keys: group.keys.count, distribution, role: group.role }
+    }
+}
+
+/// The stream of one client's requests.
+#[derive(Debug)]
+pub struct Requests {
+    random: Xoshiro256PlusPlus,
+    group: u16,
+    next_key: u32,
+}
+
+impl Requests {
+    /// The stream of a client of this group.
+    #[must_use]
+    pub fn new(seed: u64, group: u16) -> Self {
+        Self { random: Xoshiro256PlusPlus::seed_from_u64(seed), group, next_key: 0 }
+    }
+
+    /// Draws what the next request does.
+    pub fn draw(&mut self, groups: &[GroupMix]) -> Op {
+        let group = &groups[usize::from(self.group)];
+        let ticket = self.random.random_range(0..group.total);
+        let share = group.cumulated.iter().find(|(_, end)| ticket < *end);
+        share.expect("the last share ends at the total").0
+    }
+
+    /// Writes a request of this operation and says what it may be answered.
+    pub fn write(
+        &mut self,
+        op: Op,
+        groups: &[GroupMix],
+        world: &World,
+        session: &mut Session,
+        out: &mut Vec<u8>,
+    ) -> Expect {
+        let group = &groups[usize::from(self.group)];
+        match op {
+            Op::Put => session.put(world, self.key(group), out),
+            Op::Get => session.get(self.key(group), out),
+            Op::GetMissing => session.get_missing(self.random.random_range(0..group.keys), out),
+            Op::GetOther if group.role == Role::Manager => self.read_other(groups, world, session, out),
+            Op::GetOther => self.try_other(groups, world, session, out),
+            Op::Bad => session.bad(self.random.random_range(0..=u8::MAX), out),
+            Op::Upgrade => session.upgrade(out),
+        }
+    }
+
+    /// A manager reads a key of somebody else, drawn like that group's own keys.
+    fn read_other(
+        &mut self,
+        groups: &[GroupMix],
+        world: &World,
+        session: &Session,
+        out: &mut Vec<u8>,
+    ) -> Expect {
+        let target = self.other(world, session.client());
+        let group = &groups[usize::from(world.client(target).group)];
+        let key = self.key(group);
+        session.get_other(world, Some(target), Some(key), out)
+    }
+
+    /// A guest tries what it must not: a key that exists, one that does not, an absent user, itself.
+    fn try_other(
+        &mut self,
+        groups: &[GroupMix],
+        world: &World,
+        session: &Session,
+        out: &mut Vec<u8>,
+    ) -> Expect {
+        let other = self.other(world, session.client());
+        let key = self.random.random_range(0..groups[usize::from(world.client(other).group)].keys);
+        let own_key = self.random.random_range(0..groups[usize::from(self.group)].keys);
+        let (target, key) = match self.random.random_range(0..4) {
+            0 => (Some(other), Some(key)),
+            1 => (Some(other), None),
+            2 => (None, Some(key)),
+            _ => (Some(session.client()), Some(own_key)),
+        };
+        session.get_other(world, target, key, out)
+    }
+
+    /// Another client than this one, where there is another.
+    fn other(&mut self, world: &World, own: u32) -> u32 {
+        let clients = world.clients().len() as u32;
+        if clients < 2 {
+            return own;
+        }
+        let drawn = self.random.random_range(0..clients - 1);
+        if drawn >= own { drawn + 1 } else { drawn }
+    }
+
+    fn key(&mut self, group: &GroupMix) -> u32 {
+        match &group.distribution {
+            KeyChoice::Uniform => self.random.random_range(0..group.keys),
+            // Zipf counts from 1; the clamp guards against rounding at the far end.
+            KeyChoice::Zipf(zipf) => (zipf.sample(&mut self.random) as u32).clamp(1, group.keys) - 1,
+            KeyChoice::Sequential => {
+                let key = self.next_key % group.keys;
+                self.next_key = (key + 1) % group.keys;
+                key
+            }
+        }
+    }
+
+    /// The generator, for choices of the same client that are no requests, as think times.
+    pub fn random(&mut self) -> &mut impl Rng {
+        &mut self.random
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::plan::client_seed;
+    use crate::oracle::ValueSpec;
+    use crate::scenario::model::{Keys, Values};
+
+    fn group(role: Role, distribution: KeyDistribution) -> Group {
+        Group {
+            name: "group".to_owned(),
+            role,
+            count: 3,
+            mix: Op::ALL.into_iter().zip(1..).collect(),
+            keys: Keys { count: 10, distribution },
+            values: Values { min: 16, max: 80 },
+            preload: 0,
+            transport: None,
+            reconnect: None,
+        }
+    }
+
+    /// The first requests of one client, with what each does.
+    fn stream(group: &Group, seed: u64, length: usize) -> Vec<(Op, String)> {
+        let mixes = [GroupMix::new(group)];
+        let spec = ValueSpec { min: 16, max: 80 };
+        let world = World::new(1, (0..3).map(|i| (format!("user{i}"), 0, 10, spec)));
+        let mut session = Session::new(&world, 0);
+        let mut requests = Requests::new(client_seed(seed, 0), 0);
+        let mut next = || {
+            let mut out = Vec::new();
+            let op = requests.draw(&mixes);
+            requests.write(op, &mixes, &world, &mut session, &mut out);
+            (op, String::from_utf8(out).unwrap())
+        };
+        (0..length).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_requests_byte_for_byte() {
+        for distribution in [
+            KeyDistribution::Uniform,
+            KeyDistribution::Sequential,
+            KeyDistribution::Zipf { exponent: 0.99 },
+        ] {
+            let group = group(Role::Guest, distribution);
+            assert_eq!(stream(&group, 42, 2000), stream(&group, 42, 2000));
+            assert_ne!(stream(&group, 42, 2000), stream(&group, 43, 2000));
+        }
+    }
+
+    #[test]
+    fn operations_come_in_the_proportion_of_their_weights() {
+        let stream = stream(&group(Role::Guest, KeyDistribution::Uniform), 1, 21_000);
+        for (op, weight) in Op::ALL.into_iter().zip(1_u32..) {
+            let seen = stream.iter().filter(|(drawn, _)| *drawn == op).count() as f64;
+            let expected = 1000.0 * f64::from(weight);
+            // Five standard deviations of a binomial count.
+            assert!((seen - expected).abs() < 5.0 * expected.sqrt(), "{op}: {seen} of {expected}");
+        }
+    }
+
+    #[test]
+    fn a_guest_tries_others_missing_keys_absent_users_and_itself() {
+        let stream = stream(&group(Role::Guest, KeyDistribution::Uniform), 1, 4000);
+        let tries: Vec<&str> = stream
+            .iter()
+            .filter(|(op, _)| *op == Op::GetOther)
+            .map(|(_, text)| text.as_str())
+            .collect();
+        for beginning in ["get user1 k", "get user2 k", "get user1 m", "get nobody:0 k", "get user0 k"] {
+            assert!(tries.iter().any(|text| text.starts_with(beginning)), "{beginning}");
+        }
+    }
+
+    #[test]
+    fn a_manager_reads_keys_of_live_users_other_than_itself() {
+        let stream = stream(&group(Role::Manager, KeyDistribution::Uniform), 1, 4000);
+        for (_, text) in stream.iter().filter(|(op, _)| *op == Op::GetOther) {
+            assert!(text.starts_with("get user1 k") || text.starts_with("get user2 k"), "{text}");
+        }
+    }
+
+    #[test]
+    fn zipf_prefers_the_first_keys_and_sequential_goes_round() {
+        let zipf = stream(&group(Role::Guest, KeyDistribution::Zipf { exponent: 1.2 }), 1, 10_000);
+        let count = |key: &str| zipf.iter().filter(|(op, text)| *op == Op::Get && text == key).count();
+        assert!(count("get k0") > 2 * count("get k4"));
+        assert!(count("get k9") > 0, "the last key is drawn too");
+        let mut sequential = group(Role::Guest, KeyDistribution::Sequential);
+        sequential.mix = vec![(Op::Get, 1)];
+        let keys: Vec<String> = stream(&sequential, 1, 11).into_iter().map(|(_, text)| text).collect();
+        assert_eq!((keys[0].as_str(), keys[9].as_str(), keys[10].as_str()), ("get k0", "get k9", "get k0"));
+    }
+}

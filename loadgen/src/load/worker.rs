@@ -1,0 +1,481 @@
+//! One worker: a thread with a runtime of its own that sets its clients up, runs them, and closes them.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::{JoinSet, LocalSet};
+
+use super::pacer::Pacer;
+use super::plan::{PassPlan, client_seed};
+use super::requests::{GroupMix, Requests};
+use super::schedule::Schedule;
+use super::setup::{self, Ready, SetupError, SetupTimes};
+use super::virtual_user::{Parts, VirtualUser};
+use crate::measure::clock::{self, Nanos};
+use crate::measure::recorder::{Live, Recorder, Second, Window};
+use crate::oracle::{Finding, World, origin, texts};
+use crate::record::{VIOLATIONS_KEPT, Violation};
+use crate::scenario::model::{Load, Model, Role, Scenario, Think};
+use crate::wire::{Endpoint, Ended, SILENCE_NS, Traffic};
+
+/// Clients of one worker that are set up or closed at the same time: enough to hide the round trips, few enough
+/// for any server's listen queue.
+const SETUP_CONCURRENCY: usize = 64;
+
+/// How often the worker looks for requests over their time, for the end, and for seconds to hand over.
+const SWEEP: Duration = Duration::from_millis(50);
+
+/// Longest that closing one client may take; a server that is slower has its connection dropped.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Longest request or reply shown in a violation, in characters.
+const SHOWN_CHARS: usize = 160;
+
+/// What all workers of a pass share, none of it changing but for the world's atomics.
+#[derive(Debug)]
+pub struct PassContext {
+    /// The variant's scenario.
+    pub scenario: Arc<Scenario>,
+    /// The pass.
+    pub plan: PassPlan,
+    /// The variant's label.
+    pub variant: String,
+    /// Each group's distributions.
+    pub groups: Vec<GroupMix>,
+    /// Users and registers.
+    pub world: World,
+    /// Where each of the pass's transports is.
+    pub endpoints: Vec<Endpoint>,
+    /// One for each worker.
+    pub live: Vec<Live>,
+    /// Bytes, by worker and transport.
+    pub traffic: Vec<Vec<Arc<Traffic>>>,
+    /// Start of the measured part; 0 until it is known.
+    pub measured_from: std::sync::atomic::AtomicU64,
+}
+
+impl PassContext {
+    /// The load.
+    #[must_use]
+    pub fn load(&self) -> &Load {
+        &self.scenario.loads[self.plan.load]
+    }
+
+    /// All that a report says of a wrong reply.
+    #[must_use]
+    pub fn violation(
+        &self,
+        client: u32,
+        role: Role,
+        finding: Finding,
+        request: String,
+        reply: &[u8],
+        at: Nanos,
+    ) -> Violation {
+        let plan = self.plan.clients[client as usize];
+        let from = self.measured_from.load(Ordering::Relaxed);
+        let mut seen = shown(reply);
+        if let Some(origin) = origin(&self.world, reply) {
+            seen = format!("{seen} ({origin})");
+        }
+        Violation {
+            load: self.load().name.clone(),
+            variant: self.variant.clone(),
+            trial: self.plan.trial,
+            transport: self.endpoints[usize::from(plan.transport)].transport().name().to_owned(),
+            client: self.world.client(client).name.clone(),
+            group: self.scenario.groups[usize::from(plan.group)].name.clone(),
+            role: role.name().to_owned(),
+            kind: finding.kind.to_owned(),
+            rule: finding.rule.to_owned(),
+            request,
+            expected: finding.expected,
+            seen,
+            at_s: if from == 0 { 0.0 } else { (at as f64 - from as f64) / clock::SECOND as f64 },
+        }
+    }
+}
+
+/// Bytes of a target for people: control bytes escaped, long ones cut.
+fn shown(bytes: &[u8]) -> String {
+    let text: String = String::from_utf8_lossy(bytes).chars().flat_map(char::escape_debug).collect();
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], bytes.len()),
+        None => text,
+    }
+}
+
+/// What the coordinator wants of the workers.
+#[derive(Debug, Clone, Copy)]
+pub enum Stage {
+    /// Set your clients up.
+    SetUp,
+    /// Run them: from the first instant on, measured within the window.
+    Run(Nanos, Window),
+    /// End now, whatever is open.
+    Stop,
+    /// Every worker is done: close your clients.
+    Close,
+}
+
+/// What a worker tells the coordinator.
+#[derive(Debug)]
+pub enum Report {
+    /// Its clients are set up; times by transport.
+    Ready(Vec<SetupTimes>),
+    /// One could not be set up.
+    SetupFailed(Box<SetupError>),
+    /// Seconds that nothing changes any more: transport, second, figures.
+    Seconds(Vec<(u8, u32, Box<Second>)>),
+    /// The load is over.
+    Done(Box<Figures>),
+    /// Its clients are closed; replies to `q` that were wrong.
+    Closed(Vec<Violation>),
+    /// The machine refused something.
+    Failed(String),
+}
+
+/// What a worker measured.
+#[derive(Debug)]
+pub struct Figures {
+    /// Cells and sums.
+    pub recorder: Recorder,
+    /// First violations, with details.
+    pub violations: Vec<Violation>,
+    /// Clients that ended before their time, and how the first of them did.
+    pub lost: u32,
+    /// See above.
+    pub first_lost: Option<String>,
+}
+
+/// What the tasks of one worker share.
+#[derive(Debug)]
+pub struct Shared {
+    /// What all workers share.
+    pub context: Arc<PassContext>,
+    /// Wakes clients.
+    pub pacer: Rc<Pacer>,
+    /// The worker's figures.
+    pub recorder: RefCell<Recorder>,
+    /// A request open for longer is an error, ns.
+    pub timeout: Nanos,
+    /// End of the load.
+    pub until: Cell<Nanos>,
+    worker: usize,
+    stopped: Cell<bool>,
+    /// When each client's oldest open request was sent.
+    oldest: RefCell<Vec<Nanos>>,
+    violations: RefCell<Vec<Violation>>,
+    lost: Cell<u32>,
+    first_lost: RefCell<Option<String>>,
+    failure: RefCell<Option<String>>,
+}
+
+impl Shared {
+    /// The worker's live counters.
+    #[must_use]
+    pub fn live(&self) -> &Live {
+        &self.context.live[self.worker]
+    }
+
+    /// Whether the run stops now.
+    #[must_use]
+    pub fn stopped(&self) -> bool {
+        self.stopped.get()
+    }
+
+    /// A client's oldest open request was sent then.
+    pub fn set_oldest(&self, number: u32, sent: Nanos) {
+        self.oldest.borrow_mut()[number as usize] = sent;
+    }
+
+    /// Keeps a violation's details, unless there are enough.
+    pub fn keep_violation(&self, violation: impl FnOnce() -> Violation) {
+        let mut kept = self.violations.borrow_mut();
+        if kept.len() < VIOLATIONS_KEPT {
+            kept.push(violation());
+        }
+    }
+
+    /// A client has ended before its time.
+    pub fn lost(&self, client: u32, ended: Ended) {
+        self.lost.set(self.lost.get() + 1);
+        let name = &self.context.world.client(client).name;
+        self.first_lost.borrow_mut().get_or_insert_with(|| format!("`{name}`: {ended}"));
+    }
+
+    /// The machine refused something that the load cannot do without: stop.
+    pub fn fail(&self, error: &io::Error) {
+        self.failure.borrow_mut().get_or_insert_with(|| format!("cannot pace the load: {error}"));
+        self.stopped.set(true);
+    }
+
+    /// Wakes whoever has something to do that no event tells: a time-out, an odd raw reply, the end.
+    fn sweep(&self) {
+        let now = clock::now();
+        let over = now >= self.until.get() || self.stopped();
+        for (number, &sent) in self.oldest.borrow().iter().enumerate() {
+            let late = sent != Nanos::MAX && (sent + self.timeout <= now || sent + SILENCE_NS <= now);
+            if late || over {
+                self.pacer.wake(number as u32);
+            }
+        }
+        let p99 = self.recorder.borrow().recent_p99_ns(now);
+        self.live().p99_ns.store(p99.unwrap_or(0), Ordering::Relaxed);
+    }
+}
+
+/// Runs worker number `worker` to its end; the thread's body.
+pub fn run(
+    context: Arc<PassContext>,
+    worker: usize,
+    stage: watch::Receiver<Stage>,
+    reports: mpsc::UnboundedSender<Report>,
+) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = reports.send(Report::Failed(format!("cannot start a worker: {error}")));
+            return;
+        }
+    };
+    let local = LocalSet::new();
+    local.block_on(&runtime, Worker { context, worker, stage, reports }.run());
+}
+
+struct Worker {
+    context: Arc<PassContext>,
+    worker: usize,
+    stage: watch::Receiver<Stage>,
+    /// A send fails only once the coordinator is gone, and then nobody is left to tell.
+    reports: mpsc::UnboundedSender<Report>,
+}
+
+impl Worker {
+    async fn run(mut self) {
+        let clients = match self.set_up().await {
+            Ok((clients, times)) => {
+                let _ = self.reports.send(Report::Ready(times));
+                clients
+            }
+            Err(Some(error)) => return drop(self.reports.send(Report::SetupFailed(Box::new(error)))),
+            Err(None) => return,
+        };
+        let Some((from, window)) = self.wait_for_run().await else { return };
+        let shared = match self.shared(clients.len(), window) {
+            Ok(shared) => Rc::new(shared),
+            Err(error) => {
+                return drop(self.reports.send(Report::Failed(format!("no timer for pacing: {error}"))));
+            }
+        };
+        let users = self.users(clients, from, window);
+        let mut users = self.load(&shared, users).await;
+        let last = shared.recorder.borrow_mut().take_seconds_before(u32::MAX);
+        let _ = self.reports.send(Report::Seconds(last));
+        if let Some(failure) = shared.failure.borrow_mut().take() {
+            let _ = self.reports.send(Report::Failed(failure));
+        }
+        let _ = self.reports.send(Report::Done(Box::new(figures(&shared))));
+        self.wait_for_close().await;
+        let violations = close(&shared, &mut users).await;
+        let _ = self.reports.send(Report::Closed(violations));
+    }
+
+    /// Sets up this worker's share of the clients: every n-th. The error is `None` where the run stops.
+    async fn set_up(&mut self) -> Result<(Vec<(u32, Ready)>, Vec<SetupTimes>), Option<SetupError>> {
+        let transports = self.context.endpoints.len();
+        let times = Rc::new(RefCell::new(
+            std::iter::repeat_with(SetupTimes::default).take(transports).collect::<Vec<_>>(),
+        ));
+        let slots = Rc::new(Semaphore::new(SETUP_CONCURRENCY));
+        let mut tasks = JoinSet::new();
+        let workers = self.context.live.len();
+        for client in (self.worker..self.context.plan.clients.len()).step_by(workers) {
+            let (context, times, slots) = (self.context.clone(), times.clone(), slots.clone());
+            let worker = self.worker;
+            tasks.spawn_local(async move {
+                let _slot = slots.acquire().await.expect("the semaphore is never closed");
+                let transport = usize::from(context.plan.clients[client].transport);
+                let traffic = context.traffic[worker][transport].clone();
+                let mut own = SetupTimes::default();
+                let ready = setup::set_up(&context, client as u32, traffic, &mut own).await?;
+                times.borrow_mut()[transport].merge(&own);
+                Live::count(&context.live[worker].ready);
+                Ok::<_, SetupError>((client as u32, ready))
+            });
+        }
+        let mut clients = Vec::with_capacity(tasks.len());
+        loop {
+            tokio::select! {
+                done = tasks.join_next() => match done {
+                    Some(done) => clients.push(done.expect("set-up tasks are neither cancelled nor panic")?),
+                    None => break,
+                },
+                _ = self.stage.changed() => return Err(None),
+            }
+        }
+        clients.sort_unstable_by_key(|(client, _)| *client);
+        let times = times.take();
+        Ok((clients, times))
+    }
+
+    async fn wait_for_run(&mut self) -> Option<(Nanos, Window)> {
+        loop {
+            match *self.stage.borrow_and_update() {
+                Stage::Run(from, window) => return Some((from, window)),
+                Stage::Stop | Stage::Close => return None,
+                Stage::SetUp => {}
+            }
+            self.stage.changed().await.ok()?;
+        }
+    }
+
+    async fn wait_for_close(&mut self) {
+        while !matches!(*self.stage.borrow_and_update(), Stage::Close) {
+            if self.stage.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn shared(&self, clients: usize, window: Window) -> io::Result<Shared> {
+        let (transports, groups) = (self.context.endpoints.len(), self.context.groups.len());
+        Ok(Shared {
+            context: self.context.clone(),
+            pacer: Pacer::new(clients)?,
+            recorder: RefCell::new(Recorder::new(window, transports, groups)),
+            timeout: clock::nanos(self.context.scenario.timeout),
+            until: Cell::new(window.until),
+            worker: self.worker,
+            stopped: Cell::new(false),
+            oldest: RefCell::new(vec![Nanos::MAX; clients]),
+            violations: RefCell::default(),
+            lost: Cell::new(0),
+            first_lost: RefCell::default(),
+            failure: RefCell::default(),
+        })
+    }
+
+    fn users(&self, clients: Vec<(u32, Ready)>, from: Nanos, window: Window) -> Vec<VirtualUser> {
+        let load = self.context.load();
+        let think = match load.model {
+            Model::Closed { think } => think,
+            // The plan lets none through yet.
+            Model::Open { .. } => Think::Constant(Duration::ZERO),
+        };
+        let user = |(number, (client, Ready { connection, session })): (usize, (u32, Ready))| {
+            let plan = self.context.plan.clients[client as usize];
+            let mut requests = Requests::new(client_seed(self.context.plan.seed, client), plan.group);
+            let slots = load.in_flight.get();
+            let schedule = Schedule::new(think, slots, from, window.until, requests.random());
+            VirtualUser::new(Parts {
+                number: number as u32,
+                transport: plan.transport,
+                group: plan.group,
+                connection,
+                session,
+                requests,
+                schedule,
+                in_flight: slots as usize,
+            })
+        };
+        clients.into_iter().enumerate().map(user).collect()
+    }
+
+    /// Runs the users until the last one is done.
+    async fn load(&mut self, shared: &Rc<Shared>, users: Vec<VirtualUser>) -> Vec<VirtualUser> {
+        let mut tasks = JoinSet::new();
+        for mut user in users {
+            let shared = shared.clone();
+            tasks.spawn_local(async move {
+                poll_fn(|cx| user.poll(cx, &shared)).await;
+                user
+            });
+        }
+        let pacer = shared.pacer.clone();
+        let pacer = tokio::task::spawn_local(async move { pacer.run().await });
+        let mut sweep = tokio::time::interval(SWEEP);
+        let mut users = Vec::with_capacity(tasks.len());
+        loop {
+            tokio::select! {
+                done = tasks.join_next() => match done {
+                    Some(user) => users.push(user.expect("user tasks are neither cancelled nor panic")),
+                    None => break,
+                },
+                _ = sweep.tick() => {
+                    shared.sweep();
+                    self.hand_over_seconds(shared);
+                    if pacer.is_finished() {
+                        shared.fail(&io::Error::other("the timer failed"));
+                    }
+                }
+                changed = self.stage.changed() => {
+                    if changed.is_err() || matches!(*self.stage.borrow(), Stage::Stop) {
+                        shared.stopped.set(true);
+                        shared.sweep();
+                    }
+                }
+            }
+        }
+        pacer.abort();
+        users
+    }
+
+    /// A second is final once every request intended in it has been answered or has timed out.
+    fn hand_over_seconds(&self, shared: &Shared) {
+        let mut recorder = shared.recorder.borrow_mut();
+        let Some(final_before) = recorder.second_of(clock::now().saturating_sub(shared.timeout + clock::SECOND))
+        else {
+            return;
+        };
+        let seconds = recorder.take_seconds_before(final_before);
+        if !seconds.is_empty() {
+            let _ = self.reports.send(Report::Seconds(seconds));
+        }
+    }
+}
+
+fn figures(shared: &Shared) -> Figures {
+    Figures {
+        recorder: shared.recorder.replace(Recorder::new(Window { from: 0, until: 0 }, 0, 0)),
+        violations: shared.violations.take(),
+        lost: shared.lost.get(),
+        first_lost: shared.first_lost.take(),
+    }
+}
+
+/// Ends every session with `q`, so that its name is free and the server sees no resets. Its reply is judged too.
+async fn close(shared: &Rc<Shared>, users: &mut Vec<VirtualUser>) -> Vec<Violation> {
+    let slots = Rc::new(Semaphore::new(SETUP_CONCURRENCY));
+    let mut tasks = JoinSet::new();
+    // A stopped run has replies under way that would be taken for that of `q`: its connections are just dropped.
+    for mut user in users.drain(..).filter(|user| !user.is_lost() && !shared.stopped()) {
+        let (shared, slots) = (shared.clone(), slots.clone());
+        shared.context.world.set_ending(user.client());
+        tasks.spawn_local(async move {
+            let _slot = slots.acquire().await.expect("the semaphore is never closed");
+            let reply = setup::quit(user.connection(), CLOSE_TIMEOUT).await?;
+            if reply == texts::EXITING {
+                return None;
+            }
+            Live::count(&shared.live().violations);
+            let expected = format!("`{}`", texts::EXITING);
+            let finding = Finding { kind: "wrong reply", rule: "LIFE-1", expected };
+            let (client, role) = (user.client(), user.role());
+            let request = "q".to_owned();
+            Some(shared.context.violation(client, role, finding, request, reply.as_bytes(), clock::now()))
+        });
+    }
+    let mut violations = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        violations.extend(done.expect("closing tasks are neither cancelled nor panic"));
+    }
+    violations.truncate(VIOLATIONS_KEPT);
+    violations
+}
