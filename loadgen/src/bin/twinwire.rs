@@ -1,2 +1,5 @@
-//! The harness's binary.
-fn main() {}
+//! The harness's binary: everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    twinwire::cli::main()
+}

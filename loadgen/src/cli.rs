@@ -1,0 +1,88 @@
+//! The command line: parses, calls one command, prints its result and maps it to an exit code.
+//!
+//! This is the one place that writes to stdout and the one that decides how the process ends.
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{CommandError, Outcome, check, init, not_yet, report, run, schema};
+use crate::target::embedded;
+
+/// Load generator and conformance harness for a key-value service over TCP and WebSocket
+///
+/// Replays many concurrent guests and managers over both transports, checks every reply, and writes latency
+/// histograms, CSV files and charts that compare the transports.
+#[derive(Debug, Parser)]
+#[command(name = "twinwire", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Exit codes, the first that applies.
+const EXIT_CODES: &str = "\
+Exit codes (the first that applies):
+  2    wrong usage, scenario or file
+  1    a reply broke the protocol
+  3    no target, or it was lost
+  4    the measurement is not valid
+  1    a threshold was missed
+  130  interrupted
+  0    all passed";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Run),
+    Check(check::Check),
+    Schema(schema::Schema),
+    Init(init::Init),
+    Report(report::Report),
+    #[command(flatten)]
+    NotYet(not_yet::NotYet),
+}
+
+/// The whole program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    let _program = arguments.next();
+    // Before clap: the server's own arguments are the server's business.
+    if arguments.next().is_some_and(|first| first == embedded::SUBCOMMAND) {
+        return embedded::serve(arguments.collect::<Vec<OsString>>());
+    }
+    let result = match Cli::parse().command {
+        Command::Run(run) => run.exec(colour(&io::stdout())),
+        Command::Check(check) => check.exec().map(Outcome::success),
+        Command::Schema(schema) => schema.exec().map(Outcome::success),
+        Command::Init(init) => init.exec().map(Outcome::success),
+        Command::Report(report) => report.exec(colour(&io::stdout())),
+        Command::NotYet(command) => Err(command.error()),
+    };
+    match result {
+        Ok(outcome) => {
+            print(&outcome.stdout);
+            ExitCode::from(outcome.exit_code)
+        }
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &CommandError) -> ExitCode {
+    print(error.stdout());
+    // Nobody is left to tell where stderr is closed.
+    let _ = io::stderr().write_all(error.stderr(colour(&io::stderr())).as_bytes());
+    ExitCode::from(error.exit_code())
+}
+
+/// Writes a result to stdout. A reader that has gone away has seen what it wanted.
+fn print(text: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+fn colour(stream: &impl io::IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

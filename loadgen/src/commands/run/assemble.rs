@@ -1,0 +1,137 @@
+//! Result of the engine → run record: adds what was asked for, where it ran, and the judgements.
+
+use jiff::Timestamp;
+
+use crate::load::engine::{Placement, RunResult};
+use crate::load::pacer_mechanism;
+use crate::load::pass::Ending;
+use crate::measure::process;
+use crate::record::{
+    Environment, LoadInfo, Outcome, RunRecord, SCHEMA, ScenarioInfo, Status, Verdict, VerdictLevel,
+};
+use crate::scenario::Document;
+use crate::scenario::model::{Arrivals, Load, Model, Rate, Think};
+use crate::stats::{thresholds, verdict};
+use crate::target::Target;
+
+/// Makes the record of a run.
+#[must_use]
+pub fn record(
+    document: &Document,
+    target: &Target,
+    placement: &Placement,
+    started: Timestamp,
+    result: RunResult,
+) -> RunRecord {
+    let scenario = document.scenario();
+    let mut record = RunRecord {
+        schema: SCHEMA,
+        twinwire: env!("CARGO_PKG_VERSION").to_owned(),
+        scenario: ScenarioInfo {
+            name: scenario.name.clone(),
+            about: scenario.about.clone(),
+            seed: scenario.seed,
+            text: document.text().to_owned(),
+            transports: scenario.transports.iter().map(|transport| transport.name().to_owned()).collect(),
+        },
+        started: started.to_string(),
+        elapsed_s: result.elapsed_s,
+        outcome: Outcome { status: Status::Passed, message: None, interrupted: false },
+        environment: environment(target, placement),
+        skipped: result.skipped,
+        loads: scenario.loads.iter().map(|load| load_info(load, document)).collect(),
+        passes: result.passes,
+        violations: result.violations,
+        violations_total: result.violations_total,
+        thresholds: Vec::new(),
+    };
+    for index in 0..record.loads.len() {
+        record.loads[index].verdict = verdict::verdict(&record, &record.loads[index]);
+    }
+    record.thresholds = thresholds::judge(&record, &scenario.thresholds);
+    judge(&mut record, &result.ending);
+    record
+}
+
+/// The first status that applies, in the order of the exit codes.
+fn judge(record: &mut RunRecord, ending: &Ending) {
+    let invalid = record.loads.iter().any(|load| load.verdict.level == VerdictLevel::Invalid);
+    let (ended, message) = match ending {
+        Ending::Complete => (None, None),
+        Ending::Interrupted => (Some(Status::Interrupted), None),
+        Ending::TargetLost(message) => (Some(Status::TargetLost), Some(message.clone())),
+        Ending::SetupViolated(message, _) => (Some(Status::Violated), Some(message.clone())),
+        Ending::MachineFailed(message) => (Some(Status::Invalid), Some(message.clone())),
+    };
+    let unjudged = invalid || ended.is_some();
+    if unjudged {
+        // What was cut short, or did not do what it should, says nothing about a threshold.
+        record.thresholds.iter_mut().for_each(|threshold| threshold.met = None);
+    }
+    let missed = record.thresholds.iter().any(|threshold| threshold.met == Some(false));
+    record.outcome.interrupted = matches!(ending, Ending::Interrupted);
+    record.outcome.message = message;
+    record.outcome.status = match ended {
+        _ if record.violations_total > 0 => Status::Violated,
+        Some(Status::TargetLost) => Status::TargetLost,
+        Some(Status::Invalid) => Status::Invalid,
+        _ if invalid => Status::Invalid,
+        _ if missed => Status::ThresholdMissed,
+        Some(status) => status,
+        None => Status::Passed,
+    };
+}
+
+fn environment(target: &Target, placement: &Placement) -> Environment {
+    Environment {
+        os: process::os(),
+        cpu: process::cpu_model().unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
+        cpus: std::thread::available_parallelism().map_or(1, usize::from).max(placement.used().len()),
+        memory_kib: process::memory_kib().unwrap_or(0),
+        server_cpus: placement.server.clone(),
+        generator_cpus: placement.generator.clone(),
+        pacing: pacer_mechanism().to_owned(),
+        target: target.describe(),
+        embedded: matches!(target, Target::Embedded(_)),
+    }
+}
+
+fn load_info(load: &Load, document: &Document) -> LoadInfo {
+    let scenario = document.scenario();
+    LoadInfo {
+        name: load.name.clone(),
+        model: match load.model {
+            Model::Open { .. } => "open".to_owned(),
+            Model::Closed { .. } => "closed".to_owned(),
+        },
+        pace: pace(&load.model),
+        in_flight: load.in_flight.get(),
+        warmup_s: load.warmup.as_secs_f64(),
+        duration_s: load.duration().as_secs_f64(),
+        trials: load.trials,
+        headline: std::ptr::eq(scenario.headline(), load),
+        variants: document.variants().iter().map(|variant| variant.label.clone()).collect(),
+        clients: scenario.clients(),
+        verdict: Verdict::default(),
+    }
+}
+
+/// When requests are made, for people.
+fn pace(model: &Model) -> String {
+    match model {
+        Model::Closed { think: Think::Constant(think) } if think.is_zero() => "no think time".to_owned(),
+        Model::Closed { think: Think::Constant(think) } => format!("think time {think:?}"),
+        Model::Closed { think: Think::Exponential(mean) } => format!("exponential think time, mean {mean:?}"),
+        Model::Open { rate, arrivals } => {
+            let arrivals = match arrivals {
+                Arrivals::Poisson => "Poisson",
+                Arrivals::Uniform => "uniform",
+            };
+            match rate {
+                Some(Rate::PerSecond(rate)) => format!("{rate} requests/s, {arrivals} arrivals"),
+                Some(Rate::Share(share)) => format!("{:.0} % of the probed rate, {arrivals} arrivals", share * 100.0),
+                None => format!("rate by phase, {arrivals} arrivals"),
+            }
+        }
+    }
+}

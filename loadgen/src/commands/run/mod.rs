@@ -1,0 +1,231 @@
+//! `twinwire run SCENARIO...`: load runs, one report folder each.
+
+mod assemble;
+mod progress;
+
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::target_args::TargetArgs;
+use super::{CommandError, Outcome, draw};
+use crate::load::engine::{Engine, Placement};
+use crate::record::{RunRecord, Status};
+use crate::report::table::{self, Style};
+use crate::report::{self, json};
+use crate::scenario::Document;
+use crate::target::embedded::Embedded;
+use crate::wire::Endpoint;
+use progress::Progress;
+
+/// Where report folders go without `--out`.
+const RUNS: &str = "reports/runs";
+
+/// Put a scenario's load on a target, check every reply, and write a report folder
+///
+/// Progress goes to stderr, the result to stdout. Ctrl-C stops the run and still writes the report of what was
+/// measured; a second Ctrl-C ends at once.
+#[derive(Debug, Parser)]
+pub struct Run {
+    /// Scenario files (TOML), run one after the other
+    #[arg(required = true, value_name = "SCENARIO")]
+    pub scenarios: Vec<PathBuf>,
+
+    /// Change a value of every scenario: --set load.steady.duration=2s, --set clients.guests.count=10 (repeatable)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+
+    /// Report folder; with several scenarios each gets a subfolder [default: reports/runs/SCENARIO-TIME]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    pub json: bool,
+
+    /// No progress
+    #[arg(long)]
+    pub quiet: bool,
+
+    /// What to talk to
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// A scenario's record and the folder where its report is.
+struct Finished {
+    record: RunRecord,
+    folder: PathBuf,
+}
+
+impl Run {
+    /// Runs all scenarios. `colour`: whether stdout shows colours.
+    ///
+    /// # Errors
+    /// Where a scenario, a flag or a file is wrong; a run that began is an outcome, however it ended.
+    pub fn exec(self, colour: bool) -> Result<Outcome, CommandError> {
+        let documents = self.documents()?;
+        for document in &documents {
+            Engine::check(document)?;
+        }
+        let endpoints = self.target.endpoints()?;
+        let interrupt = interrupts()?;
+        let mut finished = Vec::with_capacity(documents.len());
+        for (document, folder) in documents.iter().zip(self.folders(&documents)) {
+            if *interrupt.borrow() {
+                break;
+            }
+            let record = self.run(document, &folder, endpoints.clone(), interrupt.clone())?;
+            finished.push(Finished { record, folder });
+        }
+        let stdout = if self.json { to_json(&finished)? } else { tables(&finished, colour) };
+        Ok(Outcome { stdout, exit_code: exit_code(&finished) })
+    }
+
+    fn documents(&self) -> Result<Vec<Document>, CommandError> {
+        let mut documents = Vec::new();
+        let mut failed = Vec::new();
+        for path in &self.scenarios {
+            match Document::read(path, &self.sets) {
+                Ok(document) => documents.push(document),
+                Err(errors) => failed.push(errors),
+            }
+        }
+        if failed.is_empty() {
+            Ok(documents)
+        } else {
+            Err(CommandError::Scenarios { passed: String::new(), failed })
+        }
+    }
+
+    /// A folder for each scenario; none of them twice.
+    fn folders(&self, documents: &[Document]) -> Vec<PathBuf> {
+        let time = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        let mut taken: Vec<PathBuf> = Vec::new();
+        for document in documents {
+            let name = &document.scenario().name;
+            let (wanted, ours) = match &self.out {
+                Some(out) if documents.len() == 1 => (out.clone(), false),
+                Some(out) => (out.join(name), false),
+                None => (Path::new(RUNS).join(format!("{name}-{time}")), true),
+            };
+            let numbered = (2..).map(|number| PathBuf::from(format!("{}-{number}", wanted.display())));
+            let mut candidates = std::iter::once(wanted.clone()).chain(numbered);
+            // A folder that the user named may be there already; one that we name must be new.
+            let free = candidates.find(|path| !taken.contains(path) && !(ours && path.exists()));
+            taken.push(free.unwrap_or(wanted));
+        }
+        taken
+    }
+
+    fn run(
+        &self,
+        document: &Document,
+        folder: &Path,
+        endpoints: Vec<Endpoint>,
+        interrupt: watch::Receiver<bool>,
+    ) -> Result<RunRecord, CommandError> {
+        let executable = std::env::current_exe().map_err(CommandError::Machine)?;
+        let log = folder.join("server.log");
+        let mut target = self.target.target(endpoints, || Embedded::new(executable, &log))?;
+        start_log(&log, &target.describe())?;
+        let embedded = matches!(target, crate::target::Target::Embedded(_));
+        let placement = Placement::split(embedded);
+        let started = Timestamp::now();
+        let mut progress = Progress::new(self.quiet);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(CommandError::Machine)?;
+        let engine = Engine {
+            document,
+            target: &mut target,
+            placement: placement.clone(),
+            interrupt,
+            tell: &mut |event| progress.tell(event),
+        };
+        let result = runtime.block_on(engine.run());
+        progress.finish();
+        let record = assemble::record(document, &target, &placement, started, result);
+        let plots = draw(&record)?;
+        report::write_folder(&record, &plots, folder)?;
+        Ok(record)
+    }
+}
+
+/// Begins the folder with the server's log, so that a folder that cannot be written is known before the load.
+fn start_log(log: &Path, target: &str) -> Result<(), CommandError> {
+    let write = |source| CommandError::Write { path: log.to_owned(), source };
+    if let Some(folder) = log.parent() {
+        std::fs::create_dir_all(folder).map_err(write)?;
+    }
+    std::fs::write(log, format!("# Log of the target ({target}): what it wrote to stderr, all trials in order.\n"))
+        .map_err(write)
+}
+
+/// Turns the first Ctrl-C or SIGTERM into a wish to stop, and the second into an end at once.
+fn interrupts() -> Result<watch::Receiver<bool>, CommandError> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let (sender, receiver) = watch::channel(false);
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::Machine)?;
+    let (mut interrupt, mut terminate) = {
+        let _inside = runtime.enter();
+        let interrupt = signal(SignalKind::interrupt()).map_err(CommandError::Machine)?;
+        (interrupt, signal(SignalKind::terminate()).map_err(CommandError::Machine)?)
+    };
+    std::thread::spawn(move || {
+        runtime.block_on(async move {
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                if sender.send_replace(true) {
+                    std::process::exit(i32::from(Status::Interrupted.exit_code()));
+                }
+            }
+        });
+    });
+    Ok(receiver)
+}
+
+fn to_json(finished: &[Finished]) -> Result<String, CommandError> {
+    let folders: Vec<String> = finished.iter().map(|run| run.folder.display().to_string()).collect();
+    let runs: Vec<json::Run<'_>> =
+        finished.iter().zip(&folders).map(|(run, folder)| json::run(&run.record, folder)).collect();
+    let text = serde_json::to_string_pretty(&serde_json::json!({ "runs": runs }));
+    Ok(text.map_err(report::ReportError::from)? + "\n")
+}
+
+fn tables(finished: &[Finished], colour: bool) -> String {
+    let style = Style { color: colour };
+    let tables: Vec<String> =
+        finished.iter().map(|run| table::render(&run.record, &run.folder, style)).collect();
+    tables.join("\n")
+}
+
+/// The code of the worst run, by the order in which the codes apply. A scenario of which nothing could run is an
+/// error of usage, unless another one ran.
+fn exit_code(finished: &[Finished]) -> u8 {
+    const WORST_FIRST: [Status; 6] = [
+        Status::Violated,
+        Status::TargetLost,
+        Status::Invalid,
+        Status::ThresholdMissed,
+        Status::Interrupted,
+        Status::Passed,
+    ];
+    let worst = WORST_FIRST
+        .into_iter()
+        .find(|status| finished.iter().any(|run| run.record.outcome.status == *status));
+    let nothing_ran = finished.iter().all(|run| run.record.passes.is_empty());
+    match worst {
+        Some(Status::Passed) | None if nothing_ran => 2,
+        Some(status) => status.exit_code(),
+        None => 0,
+    }
+}

@@ -1,0 +1,177 @@
+//! Progress on stderr: a bar on a terminal, a line now and then elsewhere. It never touches stdout.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::load::events::{Event, PassLabel, Tick};
+
+/// Without a terminal, a running load tells how it goes this often: seldom enough for a log of a long run.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Steps of the bar.
+const STEPS: u64 = 1000;
+
+/// Shows progress in the way that fits where stderr goes.
+pub enum Progress {
+    /// A bar that redraws itself.
+    Bar(ProgressBar, Option<PassLabel>),
+    /// Plain lines.
+    Lines {
+        /// The pass that runs.
+        label: Option<PassLabel>,
+        /// When the last line was written.
+        told: Instant,
+    },
+    /// Nothing.
+    Quiet,
+}
+
+impl Progress {
+    /// The way that fits: `quiet` for none.
+    #[must_use]
+    pub fn new(quiet: bool) -> Self {
+        if quiet {
+            return Self::Quiet;
+        }
+        if !std::io::stderr().is_terminal() {
+            return Self::Lines { label: None, told: Instant::now() };
+        }
+        let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
+        let style = ProgressStyle::with_template("{prefix}  {bar:24.cyan/dim}  {msg}")
+            .expect("the template is a constant that a test draws")
+            .progress_chars("━╸─");
+        bar.set_style(style);
+        Self::Bar(bar, None)
+    }
+
+    /// Takes the next event.
+    pub fn tell(&mut self, event: Event) {
+        match self {
+            Self::Quiet => {}
+            Self::Bar(bar, label) => tell_bar(bar, label, event),
+            Self::Lines { label, told } => {
+                if let Some(line) = line(label, told, event) {
+                    // Progress that nobody reads is no reason to stop.
+                    let _ = writeln!(std::io::stderr(), "{line}");
+                }
+            }
+        }
+    }
+
+    /// Takes the bar away, so that what follows starts on a clean line.
+    pub fn finish(&self) {
+        if let Self::Bar(bar, _) = self {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn tell_bar(bar: &ProgressBar, label: &mut Option<PassLabel>, event: Event) {
+    match event {
+        Event::PassStarted(started) => {
+            bar.set_position(0);
+            bar.set_prefix(headline(&started));
+            bar.set_message("setting up");
+            *label = Some(started);
+        }
+        Event::SettingUp { ready, clients } => bar.set_message(format!("setting up {ready}/{clients} clients")),
+        Event::Running(tick) => {
+            if let Some(label) = label {
+                let share = tick.elapsed.as_secs_f64() / label.length.as_secs_f64().max(f64::MIN_POSITIVE);
+                bar.set_position((share * STEPS as f64) as u64);
+            }
+            bar.set_message(figures(&tick));
+        }
+        Event::PassEnded => bar.set_position(STEPS),
+        Event::Warning(text) => bar.println(format!("warning: {text}")),
+    }
+}
+
+/// The line that an event is worth, if any.
+fn line(label: &mut Option<PassLabel>, told: &mut Instant, event: Event) -> Option<String> {
+    match event {
+        Event::PassStarted(started) => {
+            let line = headline(&started);
+            *label = Some(started);
+            *told = Instant::now();
+            Some(line)
+        }
+        Event::Running(tick) if told.elapsed() >= LINE_EVERY => {
+            *told = Instant::now();
+            Some(format!("{}: {:.0} s, {}", headline(label.as_ref()?), tick.elapsed.as_secs_f64(), figures(&tick)))
+        }
+        Event::Running(_) | Event::SettingUp { .. } | Event::PassEnded => None,
+        Event::Warning(text) => Some(format!("warning: {text}")),
+    }
+}
+
+fn headline(label: &PassLabel) -> String {
+    let PassLabel { load, variant, trial, trials, transports, pass, passes, .. } = label;
+    let transports: Vec<&str> = transports.iter().map(|transport| transport.name()).collect();
+    let variant = if variant.is_empty() { String::new() } else { format!(" {variant}") };
+    format!("[{pass}/{passes}] {load}{variant} {} trial {trial}/{trials}", transports.join("+"))
+}
+
+fn figures(tick: &Tick) -> String {
+    let p99 = match tick.p99_ns {
+        None => "–".to_owned(),
+        Some(ns) if ns < 1_000_000 => format!("{} µs", ns / 1000),
+        Some(ns) => format!("{:.1} ms", ns as f64 / 1e6),
+    };
+    let errors = if tick.errors > 0 { format!(", {} errors", tick.errors) } else { String::new() };
+    format!("{:.0} req/s, p99 {p99}, {} violations{errors}", tick.rate, tick.violations)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::model::Transport;
+
+    fn label() -> PassLabel {
+        PassLabel {
+            load: "steady".to_owned(),
+            variant: "manager-share=50".to_owned(),
+            trial: 2,
+            trials: 3,
+            transports: vec![Transport::WebSocket],
+            pass: 4,
+            passes: 6,
+            length: Duration::from_secs(5),
+        }
+    }
+
+    #[test]
+    fn a_bar_shows_load_trial_transport_rate_p99_and_violations() {
+        let terminal = indicatif::InMemoryTerm::new(4, 120);
+        let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
+        let Progress::Quiet = Progress::new(true) else { panic!("quiet is quiet") };
+        let bar = ProgressBar::with_draw_target(Some(STEPS), target);
+        bar.set_style(ProgressStyle::with_template("{prefix}  {bar:24}  {msg}").unwrap());
+        let mut current = None;
+        tell_bar(&bar, &mut current, Event::PassStarted(label()));
+        let tick = Tick {
+            elapsed: Duration::from_millis(2500),
+            rate: 38_123.4,
+            p99_ns: Some(1_234_000),
+            errors: 0,
+            violations: 1,
+        };
+        tell_bar(&bar, &mut current, Event::Running(tick));
+        bar.tick();
+        let seen = terminal.contents();
+        assert!(seen.contains("[4/6] steady manager-share=50 websocket trial 2/3"), "{seen}");
+        assert!(seen.contains("38123 req/s, p99 1.2 ms, 1 violations"), "{seen}");
+    }
+
+    #[test]
+    fn without_a_terminal_each_pass_is_a_line() {
+        let (mut current, mut told) = (None, Instant::now());
+        let started = line(&mut current, &mut told, Event::PassStarted(label()));
+        assert_eq!(started.as_deref(), Some("[4/6] steady manager-share=50 websocket trial 2/3"));
+        assert_eq!(line(&mut current, &mut told, Event::SettingUp { ready: 1, clients: 2 }), None);
+        let warning = line(&mut current, &mut told, Event::Warning("x".to_owned()));
+        assert_eq!(warning.as_deref(), Some("warning: x"));
+    }
+}
