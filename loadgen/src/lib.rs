@@ -1,4 +1,5 @@
 //! The harness.
 
+pub mod chart;
 pub mod record;
 pub mod scenario;
