@@ -1,11 +1,13 @@
 //! Documents that are right: the shipped scenarios, defaults, `--set`, sweeps, and the text "as run".
 
+#![expect(clippy::unwrap_used, reason = "a panic in a test's helper is the test's report")]
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use twinwire::scenario::Document;
-use twinwire::scenario::model::{Model, Op, Rate, Reconnect, Scenario, Think, Transport, Values};
+use twinwire::scenario::model::{Arrivals, Model, Op, Rate, Reconnect, Scenario, Think, Transport, Values};
 
 const EVERYTHING: &str = include_str!("data/everything.toml");
 
@@ -97,8 +99,9 @@ fn sets_reach_every_kind_of_place_and_the_text_as_run_says_the_same() {
     let scenario = document.scenario();
     assert_eq!((scenario.seed, scenario.timeout), (7, Duration::from_secs(2)));
     assert_eq!(scenario.transports, [Transport::Tcp]);
-    assert!(
-        matches!(scenario.loads[0].model, Model::Open { rate: Some(Rate::Share(share)), .. } if share == 0.25)
+    assert_eq!(
+        scenario.loads[0].model,
+        Model::Open { rate: Some(Rate::Share(0.25)), arrivals: Arrivals::Uniform }
     );
     assert_eq!(
         scenario.loads[1].model,

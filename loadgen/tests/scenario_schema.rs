@@ -3,6 +3,8 @@
 //! The validator here knows exactly the keywords that the schema uses and fails on any other, so none goes unchecked;
 //! a full one would bring over forty crates.
 
+#![expect(clippy::unwrap_used, reason = "a panic in a test's helper is the test's report")]
+
 use std::fs;
 use std::path::Path;
 

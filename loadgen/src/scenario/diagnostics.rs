@@ -52,6 +52,10 @@ impl Diagnostic {
         &self.message
     }
 
+    pub(super) fn place(&self) -> Option<Place> {
+        self.place
+    }
+
     pub(super) fn label_text(&self) -> &str {
         &self.label
     }
@@ -81,6 +85,11 @@ impl Problems {
 
     pub(super) fn is_empty(&self) -> bool {
         self.items.is_empty()
+    }
+
+    /// Whether something was reported at this very place.
+    pub(super) fn has(&self, place: Place) -> bool {
+        self.items.iter().any(|item| item.place == Some(place))
     }
 
     pub(super) fn first(&self) -> Option<&Diagnostic> {
@@ -182,7 +191,7 @@ impl Diagnostics {
             let _ = writeln!(out, "{margin}{arrow} {name}");
         }
         let marks = "^".repeat(excerpt.marked.max(1));
-        let marks = paint.red(&format!("{marks} {}", escape(&item.label)).trim_end().to_owned());
+        let marks = paint.red(format!("{marks} {}", escape(&item.label)).trim_end());
         let _ = writeln!(out, "{margin} {bar}");
         let _ = writeln!(out, "{} {bar} {}", paint.blue(&format!("{number:1}")), excerpt.text);
         let _ = writeln!(out, "{margin} {bar} {}{marks}", " ".repeat(excerpt.before));

@@ -6,6 +6,10 @@
 
 use std::time::Duration;
 
+use super::limits::{
+    CLIENTS_MAX, DAY, HOUR, IN_FLIGHT_MAX, KEYS_MAX, MILLISECOND, NAME_MAX, PARTS_MAX, RATE_MAX, TAG_BYTES,
+    VALUE_MAX,
+};
 use super::model::{Op, Role, Transport};
 
 /// A table of the format.
@@ -79,37 +83,6 @@ impl Table {
         self.keys.iter().find(|key| key.name == name)
     }
 }
-
-/// Longest name of a scenario, load or group; report files are named after them.
-pub(super) const NAME_MAX: usize = 64;
-/// Clients of a scenario. Each is a connection on either side; no single machine of today carries more.
-pub(super) const CLIENTS_MAX: u32 = 250_000;
-/// Keys of a client.
-pub(super) const KEYS_MAX: u32 = 1_000_000;
-/// Keys over all clients: each has a register (some 16 bytes) in the generator's checker, 800 MB at this bound.
-pub(super) const REGISTERS_MAX: u64 = 50_000_000;
-/// Bytes of the tag that names user, key and version, and so of the smallest value.
-pub(super) const TAG_BYTES: u32 = 16;
-/// Longest key that the generator uses.
-const KEY_BYTES_MAX: u32 = 16;
-/// `put`, two spaces and the key, around a value.
-const PUT_OVERHEAD: u32 = 4 + KEY_BYTES_MAX + 1;
-/// Largest value whose `put` is a message of at most 65,536 bytes.
-pub(super) const VALUE_MAX: u32 = 65_536 - PUT_OVERHEAD;
-/// Largest value whose `put` fits the 1,024 bytes that unframed clients may send.
-pub(super) const RAW_VALUE_MAX: u32 = 1_024 - PUT_OVERHEAD;
-/// Variants of a sweep; each is a whole run.
-pub(super) const VARIANTS_MAX: usize = 256;
-/// Parts that a scenario may list (loads, groups, phases, thresholds).
-const PARTS_MAX: usize = 1_000;
-/// More outstanding requests on one connection measure nothing but the queue.
-const IN_FLIGHT_MAX: i64 = 4_096;
-/// Requests a second; a thousand times what one machine does over loopback.
-const RATE_MAX: f64 = 1e9;
-
-const MILLISECOND: Duration = Duration::from_millis(1);
-const HOUR: Duration = Duration::from_secs(3_600);
-const DAY: Duration = Duration::from_secs(86_400);
 
 const TRANSPORTS: &[&str] = &[
     Transport::Tcp.name(),

@@ -8,6 +8,7 @@ mod decode;
 mod diagnostics;
 mod document;
 mod format;
+mod limits;
 pub mod model;
 pub mod schema;
 mod set;

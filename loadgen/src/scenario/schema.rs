@@ -3,7 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::format::{Key, Kind, NAME_MAX, Presence, SCENARIO, Table};
+use super::format::{Key, Kind, Presence, SCENARIO, Table};
+use super::limits::NAME_MAX;
 
 /// The schema of a load scenario.
 #[must_use]

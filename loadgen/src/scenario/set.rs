@@ -27,9 +27,9 @@ pub(super) struct Edit {
 
 /// Applies the argument `KEY=VALUE`, which is source number `source`, to the tree.
 pub(super) fn apply(root: &mut Node, argument: &str, source: usize, problems: &mut Problems) -> Option<Edit> {
-    let Some((key, value)) = argument.split_once('=') else {
+    let Some((key, value)) = argument.split_once('=').filter(|(key, _)| !key.trim().is_empty()) else {
         problems
-            .add("no value to set", Place::new(source, 0..argument.len()))
+            .add("not something to set", Place::new(source, 0..argument.len()))
             .label("KEY=VALUE expected")
             .help("write --set load.paced.rate=500, or --set seed=7");
         return None;

@@ -9,7 +9,8 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::diagnostics::{Place, Problems};
-use super::format::{Kind, Presence, Table, VARIANTS_MAX, name_fault};
+use super::format::{Kind, Presence, Table, name_fault};
+use super::limits::VARIANTS_MAX;
 use super::tree::{Node, Value, default_entry};
 
 /// Keys further than this from a known one are no typing error.
@@ -79,9 +80,11 @@ fn check(kind: &'static Kind, node: &mut Node, problems: &mut Problems) {
         return;
     }
     let Some(kind) = fitting(kind, node) else {
-        problems
-            .add(format!("expected {}, found {}", expected(kind), node.value.kind()), node.at)
-            .label(format!("expected {}", expected(kind)));
+        let message = format!("expected {}, found {}", expected(kind), node.value.kind());
+        let diagnostic = problems.add(message, node.at);
+        if matches!((kind, &node.value), (Kind::List { of: Kind::Table(_), .. }, Value::Table(_))) {
+            diagnostic.label("double brackets make it a list: [[…]]");
+        }
         node.value = Value::Bad;
         return;
     };
@@ -162,7 +165,7 @@ fn list(of: &'static Kind, min: usize, max: usize, node: &mut Node, problems: &m
     if count < min || count > max {
         let wanted = if count < min { format!("at least {min}") } else { format!("at most {max}") };
         let wanted = if min == max { format!("exactly {min}") } else { wanted };
-        problems.add(format!("{count} elements"), at).label(format!("{wanted} expected"));
+        problems.add(format!("a list of {count} elements"), at).label(format!("{wanted} expected"));
         node.value = Value::Bad;
     }
 }
@@ -240,7 +243,7 @@ fn number_fault(value: &Value, zero: bool, max: f64) -> Option<Fault> {
         return None;
     }
     let low = if zero { "0 or more" } else { "over 0" };
-    let high = if max < f64::MAX { format!(" and at most {max}") } else { String::new() };
+    let high = if max < f64::MAX { format!(" and at most {}", bound(max)) } else { String::new() };
     Some(fault(format!("{number} is out of bounds"), format!("must be {low}{high}")))
 }
 
@@ -273,8 +276,14 @@ fn friendly(duration: Duration) -> String {
         .map_or_else(|_| format!("{duration:?}"), |signed| format!("{signed:#}"))
 }
 
+/// A bound as people write it: whole numbers with commas.
+fn bound(max: f64) -> String {
+    if max.fract() == 0.0 { grouped(max as i64) } else { max.to_string() }
+}
+
 /// With commas between thousands.
-pub(super) fn grouped(number: i64) -> String {
+pub(super) fn grouped(number: impl Into<i128>) -> String {
+    let number = number.into();
     let digits = number.unsigned_abs().to_string();
     let mut out = if number < 0 { "-".to_owned() } else { String::new() };
     for (index, digit) in digits.chars().enumerate() {

@@ -1,8 +1,8 @@
 //! `[sweep]` to variants: every combination of the swept values is a scenario of its own, with a label.
 
 use super::decode;
-use super::diagnostics::{Place, Problems, Source};
-use super::format::VARIANTS_MAX;
+use super::diagnostics::{Diagnostic, Problems, Source};
+use super::limits::VARIANTS_MAX;
 use super::model::{Role, Scenario};
 use super::set;
 use super::tree::{Entry, Node, Value};
@@ -126,12 +126,21 @@ fn scenario(
         Some(scenario)
     });
     if let Some(first) = found.first() {
-        let at = combination.last().map_or(Place::new(0, 0..0), |(_, value)| value.at);
-        problems
-            .add(format!("variant `{label}` is not valid: {}", first.message()), at)
-            .label(first.label_text());
+        blame(first, combination, label, problems);
     }
     scenario.filter(|_| found.is_empty())
+}
+
+/// Reports why a variant is not valid, at the swept value that caused it: where the value itself is at fault, once for
+/// all combinations with it.
+fn blame(cause: &Diagnostic, combination: &Combination<'_>, label: &str, problems: &mut Problems) {
+    let culprit = combination.iter().find(|(_, value)| Some(value.at) == cause.place());
+    let Some((_, value)) = culprit.or(combination.last()) else { return };
+    if culprit.is_none() || !problems.has(value.at) {
+        problems
+            .add(format!("variant `{label}` is not valid: {}", cause.message()), value.at)
+            .label(cause.label_text());
+    }
 }
 
 /// Shares the clients out anew: `share` percent to the groups of managers, the rest to those of guests.

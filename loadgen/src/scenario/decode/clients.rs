@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use super::load::duration_of;
 use super::reader::{Reader, whole};
 use crate::scenario::diagnostics::Problems;
-use crate::scenario::format::RAW_VALUE_MAX;
+use crate::scenario::limits::RAW_VALUE_MAX;
 use crate::scenario::model::{Group, KeyDistribution, Keys, Op, Reconnect, Role, Transport, Values};
 use crate::scenario::shape::grouped;
 
@@ -116,8 +116,8 @@ fn values(reader: Reader<'_>, unframed: bool, problems: &mut Problems) -> Option
     if unframed && values.max > RAW_VALUE_MAX {
         let key = if reader.given("max").is_some() { "max" } else { "size" };
         problems
-            .add(format!("values of {} bytes over \"tcp-raw\"", grouped(values.max.into())), reader.at(key))
-            .label(format!("at most {} bytes there", grouped(RAW_VALUE_MAX.into())))
+            .add(format!("values of {} bytes over \"tcp-raw\"", grouped(values.max)), reader.at(key))
+            .label(format!("at most {} bytes there", grouped(RAW_VALUE_MAX)))
             .help("an unframed message has at most 1,024 bytes, the command and the key included");
         return None;
     }
@@ -133,7 +133,7 @@ fn preload(reader: Reader<'_>, keys: Option<&Keys>, problems: &mut Problems) -> 
     if preload > count {
         problems
             .add("more keys to preload than there are", reader.at("preload"))
-            .label(format!("`keys.count` is {}", grouped(count.into())));
+            .label(format!("`keys.count` is {}", grouped(count)));
         return None;
     }
     Some(preload)

@@ -143,7 +143,7 @@ fn phase(
     {
         problems
             .add("more active clients than there are", reader.at("clients"))
-            .label(format!("the groups have {} in all", grouped(i64::from(count))));
+            .label(format!("the groups have {} in all", grouped(count)));
     }
     Some(Phase { duration: reader.duration("duration")?, rate, clients })
 }

@@ -15,7 +15,8 @@ use std::collections::HashSet;
 use self::reader::Reader;
 pub(super) use self::sweep::source_text;
 use super::diagnostics::{Place, Problems, Source};
-use super::format::{CLIENTS_MAX, REGISTERS_MAX, SCENARIO};
+use super::format::SCENARIO;
+use super::limits::{CLIENTS_MAX, REGISTERS_MAX};
 use super::model::{Group, Scenario, Transport};
 use super::shape::{self, grouped};
 use super::tree::Node;
@@ -128,15 +129,15 @@ pub(super) fn totals(groups: &[Group], at: Place, problems: &mut Problems) {
     let clients: u64 = groups.iter().map(|group| u64::from(group.count)).sum();
     if clients > u64::from(CLIENTS_MAX) {
         problems
-            .add(format!("{} clients in all", grouped(clients as i64)), at)
-            .label(format!("at most {} in all groups together", grouped(i64::from(CLIENTS_MAX))));
+            .add(format!("{} clients in all", grouped(clients)), at)
+            .label(format!("at most {} in all groups together", grouped(CLIENTS_MAX)));
     }
     let registers: u64 =
         groups.iter().map(|group| u64::from(group.count) * u64::from(group.keys.count)).sum();
     if registers > REGISTERS_MAX {
         problems
-            .add(format!("{} keys over all clients", grouped(registers as i64)), at)
-            .label(format!("at most {}", grouped(REGISTERS_MAX as i64)))
+            .add(format!("{} keys over all clients", grouped(registers)), at)
+            .label(format!("at most {}", grouped(REGISTERS_MAX)))
             .help("every key of every client is tracked, so that each reply can be checked: lower `keys.count` or `count`");
     }
 }
