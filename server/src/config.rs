@@ -1,10 +1,6 @@
 //! What a server is told to do. Made by [`crate::cli`] from arguments, or by a program that embeds the server.
 
-use std::{
-    net::SocketAddr,
-    num::NonZeroUsize,
-    thread::available_parallelism,
-};
+use std::{net::SocketAddr, num::NonZeroUsize, thread::available_parallelism};
 
 use crate::{registry::UpgradePolicy, server::Listening, transport::Transport};
 

@@ -75,7 +75,13 @@ pub(super) struct Args {
     cpus: Vec<usize>,
 
     /// What is logged to standard error: off, error, warn, info, debug or trace
-    #[arg(long, value_name = "LEVEL", help_heading = "Logging", env = "TWINWIRE_LOG", default_value = "warn")]
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        help_heading = "Logging",
+        env = "TWINWIRE_LOG",
+        default_value = "warn"
+    )]
     pub(super) log: LevelFilter,
 
     /// Stop when standard input ends, for a program that starts this one
@@ -99,7 +105,9 @@ pub(super) enum ArgsError {
          become a manager and read everybody's data"
     )]
     Exposed { transport: Transport, address: SocketAddr },
-    #[error("--upgrade secret needs a secret: name a file with --upgrade-secret-file, or set {SECRET_VARIABLE}")]
+    #[error(
+        "--upgrade secret needs a secret: name a file with --upgrade-secret-file, or set {SECRET_VARIABLE}"
+    )]
     NoSecret,
     #[error("--upgrade-secret-file has no effect without --upgrade secret")]
     SecretUnused,
@@ -110,8 +118,9 @@ pub(super) enum ArgsError {
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
-    let mut addresses =
-        text.to_socket_addrs().map_err(|error| format!("expected HOST:PORT such as 127.0.0.1:1601 ({error})"))?;
+    let mut addresses = text
+        .to_socket_addrs()
+        .map_err(|error| format!("expected HOST:PORT such as 127.0.0.1:1601 ({error})"))?;
     addresses.next().ok_or_else(|| "this name has no address".to_owned())
 }
 
@@ -132,10 +141,16 @@ impl Args {
     }
 
     fn listeners(&self) -> Vec<Listening> {
-        let given = [(Transport::Tcp, &self.tcp), (Transport::TcpRaw, &self.tcp_raw), (Transport::WebSocket, &self.ws)];
+        let given = [
+            (Transport::Tcp, &self.tcp),
+            (Transport::TcpRaw, &self.tcp_raw),
+            (Transport::WebSocket, &self.ws),
+        ];
         let chosen: Vec<_> = given
             .into_iter()
-            .flat_map(|(transport, addresses)| addresses.iter().map(move |&address| Listening { transport, address }))
+            .flat_map(|(transport, addresses)| {
+                addresses.iter().map(move |&address| Listening { transport, address })
+            })
             .collect();
         if !chosen.is_empty() {
             return chosen;
@@ -161,7 +176,10 @@ impl Args {
     fn secret(&self) -> Result<Secret, ArgsError> {
         let (text, place) = if let Some(path) = &self.upgrade_secret_file {
             let text = fs::read_to_string(path);
-            (text.map_err(|source| ArgsError::SecretFile { path: path.clone(), source })?, path.display().to_string())
+            (
+                text.map_err(|source| ArgsError::SecretFile { path: path.clone(), source })?,
+                path.display().to_string(),
+            )
         } else {
             match env::var(SECRET_VARIABLE) {
                 Ok(text) => (text, SECRET_VARIABLE.to_owned()),

@@ -7,7 +7,7 @@ mod signals;
 
 use std::{
     ffi::OsString,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     process::ExitCode,
 };
 
@@ -74,7 +74,12 @@ fn announce(server: &Server) {
 
 fn log_to_stderr(level: tracing::level_filters::LevelFilter) {
     // Fails if the process has a subscriber, which is then the one to use.
-    let _ = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_target(false).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .try_init();
 }
 
 fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {

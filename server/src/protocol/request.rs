@@ -78,7 +78,20 @@ mod tests {
 
     #[test]
     fn form_1_wrong_counts_and_unknown_commands_are_malformed() {
-        for message in ["", " ", "\t\r\n", "put", "put a", "put a b c", "get", "get a b c", "upgrade a b", "q q", "x", "quit"] {
+        for message in [
+            "",
+            " ",
+            "\t\r\n",
+            "put",
+            "put a",
+            "put a b c",
+            "get",
+            "get a b c",
+            "upgrade a b",
+            "q q",
+            "x",
+            "quit",
+        ] {
             assert_eq!(Request::parse(message), Err(Malformed), "{message:?}");
         }
     }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 pub use policy::{Secret, UpgradePolicy};
-pub use user::User;
 use user::Ended;
+pub use user::User;
 
 /// The names in use and whom they belong to, and the rule by which guests become managers.
 #[derive(Debug)]

@@ -2,8 +2,7 @@
 
 use std::{
     cell::Cell,
-    io,
-    net,
+    io, net,
     rc::Rc,
     sync::atomic::Ordering,
     time::{Duration, Instant},
@@ -72,7 +71,8 @@ async fn accept(listener: TcpListener, transport: Transport, dealer: Rc<Dealer>)
         match listener.accept().await {
             Ok((stream, _peer)) => dealer.receive(stream, transport),
             // The client has gone again, or a signal came.
-            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
             Err(error) => {
                 if logged.is_none_or(|at| at.elapsed() >= ERROR_LOG_INTERVAL) {
                     tracing::warn!(%transport, %error, "cannot accept connections; trying again");

@@ -82,7 +82,9 @@ pub enum StartError {
 
 fn listen_advice(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "another program listens there: stop it, or choose another port (0 takes a free one)",
+        io::ErrorKind::AddrInUse => {
+            "another program listens there: stop it, or choose another port (0 takes a free one)"
+        }
         io::ErrorKind::PermissionDenied => "ports below 1024 need privileges: choose a higher one",
         io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
         _ => "choose another address",
@@ -144,7 +146,14 @@ impl Server {
         for (index, cpu) in cpus.into_iter().enumerate() {
             let (desk, inbox) = worker::desk();
             desks.push(desk);
-            workers.push(Worker::new(index, cpu, inbox, registry.clone(), departures.clone(), shutdown.clone()));
+            workers.push(Worker::new(
+                index,
+                cpu,
+                inbox,
+                registry.clone(),
+                departures.clone(),
+                shutdown.clone(),
+            ));
         }
         let acceptor = Acceptor::new(self.listeners, desks, Admission::new(self.connections_max), departures);
         tracing::info!(workers = workers.len(), connections_max = self.connections_max, "serving");

@@ -94,7 +94,8 @@ impl Worker {
             cpus.set(cpu)?;
             sched_setaffinity(Pid::from_raw(0), &cpus)?;
         }
-        let runtime = Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default())?;
+        let runtime =
+            Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default())?;
         // Leaving drops the runtime, and with it every task that has not ended by itself.
         runtime.block_on(self.work(acceptor))
     }

@@ -1,1 +1,198 @@
-//! Tests of the session.
+//! The session against the rules, and against a model that is too simple to be wrong.
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::registry::Secret;
+
+fn registry(policy: UpgradePolicy) -> Arc<Registry> {
+    Arc::new(Registry::new(policy))
+}
+
+fn say(session: &mut Session, message: &str) -> String {
+    let mut text = None;
+    let _ = session.handle(message.as_bytes(), |reply| text = Some(reply.text().to_owned()));
+    text.expect("each message has its reply")
+}
+
+fn login(registry: &Arc<Registry>, name: &str) -> Session {
+    let mut session = Session::new(Arc::clone(registry));
+    assert_eq!(say(&mut session, name), "success");
+    session
+}
+
+#[test]
+fn login_2_and_3_a_refused_client_may_try_again() {
+    let registry = registry(UpgradePolicy::Open);
+    let _alice = login(&registry, "alice");
+    let mut session = Session::new(Arc::clone(&registry));
+    assert_eq!(say(&mut session, "alice"), "duplicate user name");
+    assert_eq!(say(&mut session, ""), "wrong message format");
+    assert_eq!(say(&mut session, "two words"), "wrong message format");
+    assert_eq!(say(&mut session, &"n".repeat(65)), "wrong message format");
+    assert_eq!(say(&mut session, "Alice"), "success");
+}
+
+#[test]
+fn login_5_before_login_commands_are_names() {
+    let registry = registry(UpgradePolicy::Open);
+    assert_eq!(say(&mut Session::new(registry.clone()), "put a b"), "wrong message format");
+    let _q = login(&registry, "q");
+    let _upgrade = login(&registry, "upgrade");
+}
+
+#[test]
+fn role_2_a_guest_is_denied_whatever_there_is() {
+    let registry = registry(UpgradePolicy::Open);
+    let (mut alice, mut bob) = (login(&registry, "alice"), login(&registry, "bob"));
+    assert_eq!(say(&mut bob, "put k v"), "done");
+    assert_eq!(say(&mut alice, "put k v"), "done");
+    for request in ["get bob k", "get bob none", "get nobody k", "get alice k"] {
+        assert_eq!(say(&mut alice, request), "you are not allowed to access keys of other users");
+    }
+    assert_eq!(say(&mut alice, "upgrade"), "upgraded to manager");
+    assert_eq!(say(&mut alice, "get bob k"), "v");
+    assert_eq!(say(&mut alice, "get bob none"), "key not found");
+    assert_eq!(say(&mut alice, "get nobody k"), "user not found");
+    assert_eq!(say(&mut alice, "get alice k"), "v");
+    // ROLE-5, ROLE-7: nobody else has become one, and a manager's store is closed to guests.
+    assert_eq!(say(&mut bob, "get alice k"), "you are not allowed to access keys of other users");
+}
+
+#[test]
+fn role_5_and_store_6_no_key_changes_a_role() {
+    let registry = registry(UpgradePolicy::Open);
+    let mut alice = login(&registry, "alice");
+    for key in ["role", "manager", "q", "alice", "upgrade", "get"] {
+        assert_eq!(say(&mut alice, &format!("get {key}")), "key not found");
+        assert_eq!(say(&mut alice, &format!("put {key} manager")), "done");
+        assert_eq!(say(&mut alice, &format!("get {key}")), "manager");
+    }
+    assert_eq!(say(&mut alice, "get alice role"), "you are not allowed to access keys of other users");
+}
+
+#[test]
+fn role_6_nobody_writes_anothers_store() {
+    let registry = registry(UpgradePolicy::Open);
+    let (mut alice, mut bob) = (login(&registry, "alice"), login(&registry, "bob"));
+    assert_eq!(say(&mut alice, "upgrade"), "upgraded to manager");
+    assert_eq!(say(&mut alice, "put bob k v"), "wrong message format");
+    assert_eq!(say(&mut bob, "get k"), "key not found");
+}
+
+#[test]
+fn role_8_each_policy_and_the_precedence_of_its_replies() {
+    let (open, closed) = (registry(UpgradePolicy::Open), registry(UpgradePolicy::Closed));
+    let mut alice = login(&open, "alice");
+    for (request, expected) in [
+        ("upgrade word", "wrong message format"),
+        ("upgrade", "upgraded to manager"),
+        ("upgrade", "already a manager"),
+        ("upgrade word", "wrong message format"),
+        ("upgrade two words", "wrong message format"),
+    ] {
+        assert_eq!(say(&mut alice, request), expected);
+    }
+    let mut bob = login(&closed, "bob");
+    assert_eq!(say(&mut bob, "upgrade"), "upgrade refused");
+    assert_eq!(say(&mut bob, "upgrade word"), "wrong message format");
+    let secret = registry(UpgradePolicy::Secret(Secret::new("sesame").unwrap()));
+    let mut carol = login(&secret, "carol");
+    for (request, expected) in [
+        ("upgrade", "upgrade refused"),
+        ("upgrade wrong", "upgrade refused"),
+        ("upgrade sesame street", "wrong message format"),
+        ("get carol k", "you are not allowed to access keys of other users"),
+        ("upgrade sesame", "upgraded to manager"),
+        ("upgrade wrong", "already a manager"),
+        ("get carol k", "key not found"),
+    ] {
+        assert_eq!(say(&mut carol, request), expected);
+    }
+}
+
+#[test]
+fn size_wins_over_utf_8_and_utf_8_over_form() {
+    let mut alice = login(&registry(UpgradePolicy::Open), "alice");
+    let mut texts = Vec::new();
+    assert_eq!(alice.handle(b"get \xff", |reply| texts.push(reply.text().to_owned())), Flow::Continue);
+    let long = [0xff; MESSAGE_BYTES_MAX + 1];
+    assert_eq!(alice.handle(&long, |reply| texts.push(reply.text().to_owned())), Flow::Close);
+    assert_eq!(texts, ["wrong message format", "message too long"]);
+}
+
+#[test]
+fn life_3_the_name_is_free_before_the_last_reply_is_out() {
+    let registry = registry(UpgradePolicy::Open);
+    let mut alice = login(&registry, "alice");
+    let flow = alice.handle(b"q", |reply| {
+        assert_eq!(reply.text(), "exiting");
+        assert!(registry.is_empty());
+    });
+    assert_eq!(flow, Flow::Close);
+}
+
+#[test]
+fn store_4_a_value_of_the_longest_message_comes_back() {
+    let mut alice = login(&registry(UpgradePolicy::Open), "alice");
+    let value = "é".repeat((MESSAGE_BYTES_MAX - "put k ".len()) / 2);
+    assert_eq!(say(&mut alice, &format!("put k {value}")), "done");
+    assert_eq!(say(&mut alice, "get k"), value);
+}
+
+/// What is expected of a server with three users who never leave, as plainly as it can be written.
+#[derive(Default)]
+struct Model {
+    entries: HashMap<(usize, String), String>,
+    managers: [bool; 3],
+}
+
+impl Model {
+    fn reply(&mut self, user: usize, words: &[String]) -> String {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let missing = || "key not found".to_owned();
+        match words.as_slice() {
+            ["put", key, value] => {
+                self.entries.insert((user, (*key).to_owned()), (*value).to_owned());
+                "done".to_owned()
+            }
+            ["get", key] => self.entries.get(&(user, (*key).to_owned())).cloned().unwrap_or_else(missing),
+            ["get", ..] if words.len() == 3 && !self.managers[user] => {
+                "you are not allowed to access keys of other users".to_owned()
+            }
+            ["get", other, key] => match NAMES.iter().position(|name| name == other) {
+                Some(other) => self.entries.get(&(other, (*key).to_owned())).cloned().unwrap_or_else(missing),
+                None => "user not found".to_owned(),
+            },
+            ["upgrade"] if self.managers[user] => "already a manager".to_owned(),
+            ["upgrade"] => {
+                self.managers[user] = true;
+                "upgraded to manager".to_owned()
+            }
+            _ => "wrong message format".to_owned(),
+        }
+    }
+}
+
+const NAMES: [&str; 3] = ["a", "b", "ab"];
+
+fn word() -> impl Strategy<Value = String> {
+    const WORDS: &[&str] = &["put", "get", "get", "upgrade", "a", "b", "ab", "role", "é", "A"];
+    proptest::sample::select(WORDS).prop_map(str::to_owned)
+}
+
+proptest! {
+    #[test]
+    fn any_sequence_of_requests_is_answered_as_by_the_model(
+        requests in proptest::collection::vec((0usize..3, proptest::collection::vec(word(), 0..5)), 0..60)
+    ) {
+        let registry = registry(UpgradePolicy::Open);
+        let mut sessions = NAMES.map(|name| login(&registry, name));
+        let mut model = Model::default();
+        for (user, words) in requests {
+            prop_assert_eq!(say(&mut sessions[user], &words.join(" ")), model.reply(user, &words), "{:?}", words);
+        }
+    }
+}

@@ -141,3 +141,75 @@ fn run_lines(bytes: &[u8], run: &mut impl FnMut(&[u8]) -> ControlFlow<Pause>) ->
 fn without_cr(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// All messages of a stream that comes in these segments, pausing after every `pause_each` of them.
+    fn cut<'a>(segments: impl IntoIterator<Item = &'a [u8]>, pause_each: usize) -> Vec<Vec<u8>> {
+        let (mut lines, mut messages) = (Lines::default(), Vec::new());
+        let mut feed = |lines: &mut Lines, bytes: &[u8]| {
+            let _ = lines.feed(bytes, |message| {
+                messages.push(message.to_vec());
+                match messages.len() % pause_each {
+                    0 => ControlFlow::Break(Pause::Hold),
+                    _ => ControlFlow::Continue(()),
+                }
+            });
+        };
+        for segment in segments {
+            feed(&mut lines, segment);
+            while lines.is_holding() {
+                feed(&mut lines, b"");
+            }
+        }
+        messages
+    }
+
+    #[test]
+    fn tcp_1_a_line_feed_ends_a_message_and_one_carriage_return_is_dropped() {
+        let messages = cut([b"a\r\nb\n\nc\r\r\nd\re\nrest".as_slice()], usize::MAX);
+        assert_eq!(messages, [b"a".as_slice(), b"b", b"", b"c\r", b"d\re"]);
+    }
+
+    #[test]
+    fn tcp_3_a_line_is_handed_over_as_soon_as_it_is_too_long() {
+        let fits = [vec![b'a'; MESSAGE_BYTES_MAX], b"\r\n".to_vec()].concat();
+        assert_eq!(cut(fits.chunks(1000), usize::MAX)[0].len(), MESSAGE_BYTES_MAX);
+        let over = vec![b'a'; MESSAGE_BYTES_MAX + 1];
+        assert_eq!(cut(over.chunks(1000), usize::MAX)[0].len(), MESSAGE_BYTES_MAX + 1);
+    }
+
+    #[test]
+    fn tcp_5_an_unterminated_line_is_never_handed_over() {
+        assert!(cut([b"put a b".as_slice()], usize::MAX).is_empty());
+    }
+
+    #[test]
+    fn nothing_is_held_between_whole_lines() {
+        let mut lines = Lines::default();
+        let _ = lines.feed(b"hal", |_| ControlFlow::Continue(()));
+        let _ = lines.feed(b"f\nwhole\n", |_| ControlFlow::Continue(()));
+        assert_eq!(lines.held.capacity(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn tcp_2_how_a_stream_is_cut_changes_nothing(
+            bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), any::<u8>()], 0..200),
+            cuts in proptest::collection::vec(0usize..200, 0..20),
+            pause_each in 1usize..5,
+        ) {
+            let mut at: Vec<_> = cuts.into_iter().map(|cut| cut.min(bytes.len())).chain([0, bytes.len()]).collect();
+            at.sort_unstable();
+            let segments = at.windows(2).map(|pair| &bytes[pair[0]..pair[1]]);
+            // The rule written down plainly: split at line feeds, drop what is behind the last, one CR each.
+            let mut expected: Vec<_> = bytes.split(|byte| *byte == b'\n').map(|line| without_cr(line).to_vec()).collect();
+            expected.pop();
+            prop_assert_eq!(cut(segments, pause_each), expected);
+        }
+    }
+}

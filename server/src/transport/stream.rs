@@ -115,7 +115,9 @@ impl<F: Framing> Connection<F> {
                 budget = budget.saturating_sub(spent);
                 match flow {
                     Flow::Close => ControlFlow::Break(Pause::End),
-                    Flow::Continue if budget == 0 || output.len() >= BATCH_BYTES => ControlFlow::Break(Pause::Hold),
+                    Flow::Continue if budget == 0 || output.len() >= BATCH_BYTES => {
+                        ControlFlow::Break(Pause::Hold)
+                    }
                     Flow::Continue => ControlFlow::Continue(()),
                 }
             });

@@ -25,7 +25,12 @@ impl Unsent {
     }
 
     /// Writes `bytes` after what waits already, and keeps what the kernel does not take.
-    pub(super) fn send(&mut self, stream: &mut TcpStream, cx: &mut Context<'_>, mut bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn send(
+        &mut self,
+        stream: &mut TcpStream,
+        cx: &mut Context<'_>,
+        mut bytes: &[u8],
+    ) -> io::Result<()> {
         while self.is_empty() && !bytes.is_empty() {
             match Pin::new(&mut *stream).poll_write(cx, bytes) {
                 Poll::Ready(written) => bytes = &bytes[nonzero(written?)?..],
@@ -37,7 +42,11 @@ impl Unsent {
     }
 
     /// Ready when everything is written.
-    pub(super) fn poll_flush(&mut self, stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_flush(
+        &mut self,
+        stream: &mut TcpStream,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         while !self.is_empty() {
             let written = ready!(Pin::new(&mut *stream).poll_write(cx, &self.0))?;
             self.0.advance(nonzero(written)?);

@@ -97,7 +97,10 @@ struct Fields<'a>(&'a [httparse::Header<'a>]);
 
 impl<'a> Fields<'a> {
     fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.0.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value.trim_ascii())
+        self.0
+            .iter()
+            .filter(move |field| field.name.eq_ignore_ascii_case(name))
+            .map(|field| field.value.trim_ascii())
     }
 
     /// The value of a field that is there exactly once.
@@ -142,7 +145,10 @@ mod tests {
     fn ws_2_names_and_tokens_are_compared_without_case_and_in_lists() {
         assert_eq!(status(&GOOD.replace("Upgrade: websocket", "uPGRADE:WebSocket")), "101");
         assert_eq!(status(&GOOD.replace("Connection: Upgrade", "Connection: keep-alive, Upgrade")), "101");
-        assert_eq!(status(&GOOD.replace("Host:", "Origin: http://a\r\nSec-WebSocket-Protocol: b\r\nhost:")), "101");
+        assert_eq!(
+            status(&GOOD.replace("Host:", "Origin: http://a\r\nSec-WebSocket-Protocol: b\r\nhost:")),
+            "101"
+        );
     }
 
     #[test]

@@ -79,7 +79,8 @@ pub(super) async fn serve(stream: TcpStream, mut seat: Seat, host: Rc<Host>) {
         .max_message_size(Some(MESSAGE_BYTES_MAX))
         .max_frame_size(Some(MESSAGE_BYTES_MAX));
     let socket = WebSocketStream::from_raw_socket(Link::new(stream, early), Role::Server, Some(config)).await;
-    let mut connection = Connection { socket, session: Session::new(host.registry.clone()), host: host.clone() };
+    let mut connection =
+        Connection { socket, session: Session::new(host.registry.clone()), host: host.clone() };
     let ending = connection.run().await;
     let Connection { socket, session, .. } = connection;
     // The name first, then the seat, and only then anything that the client can take for a close (LIFE-3).
@@ -92,7 +93,9 @@ pub(super) async fn serve(stream: TcpStream, mut seat: Seat, host: Rc<Host>) {
 async fn end(mut socket: WebSocketStream<Link>, ending: Ending) {
     let goodbye = async {
         match ending {
-            Ending::Close(code) => socket.close(Some(CloseFrame { code, reason: Utf8Bytes::default() })).await.is_ok(),
+            Ending::Close(code) => {
+                socket.close(Some(CloseFrame { code, reason: Utf8Bytes::default() })).await.is_ok()
+            }
             Ending::Closed => socket.flush().await.is_ok(),
             Ending::Broken => false,
         }

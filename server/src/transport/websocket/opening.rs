@@ -25,7 +25,9 @@ pub(super) async fn open(mut stream: TcpStream) -> Option<(TcpStream, Vec<u8>)> 
     let mut received = Vec::new();
     let head = timeout(HEAD_TIME_MAX, read_head(&mut stream, &mut received)).await;
     let answer = match head.unwrap_or(Err(Some(Refusal::TooSlow))) {
-        Ok(length) => handshake::answer(&received[..length]).map(|upgrade| (upgrade, received.split_off(length))),
+        Ok(length) => {
+            handshake::answer(&received[..length]).map(|upgrade| (upgrade, received.split_off(length)))
+        }
         Err(Some(refusal)) => Err(refusal),
         Err(None) => return None,
     };
@@ -55,11 +57,12 @@ async fn read_head(stream: &mut TcpStream, received: &mut Vec<u8>) -> Result<usi
         if stream.read_buf(received).await.map_err(|_| None)? == 0 {
             return Err(None);
         }
-        if let Some(end) = memchr::memmem::find(&received[searched..], END) {
-            return Ok(searched + end + END.len());
-        }
-        if received.len() > HEAD_BYTES_MAX {
+        let length = memchr::memmem::find(&received[searched..], END).map(|end| searched + end + END.len());
+        if length.unwrap_or(received.len()) > HEAD_BYTES_MAX {
             return Err(Some(Refusal::TooLarge));
+        }
+        if let Some(length) = length {
+            return Ok(length);
         }
     }
 }

@@ -1,0 +1,216 @@
+//! The program itself: ready lines, exit codes, what it says when it cannot start, signals.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, ChildStdout, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use twinwire_server::transport::Transport;
+
+use crate::support::Client;
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_twinwire-server"));
+    command.args(args).env_remove("TWINWIRE_UPGRADE_SECRET").env_remove("TWINWIRE_LOG");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A started server; killed if a test fails before it has ended.
+struct Program {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Program {
+    fn start(args: &[&str]) -> Self {
+        let mut child = command(args).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Self { child, stdout }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line
+    }
+
+    fn client(&mut self, transport: Transport) -> Client {
+        let line = self.line();
+        let (name, address) = line.trim_end().strip_prefix("listening ").unwrap().split_once(' ').unwrap();
+        assert_eq!(name, transport.name());
+        let mut client = Client::connect(transport, address.parse().unwrap());
+        assert_eq!(client.ask(transport.name()), "success");
+        client
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+    }
+
+    /// The exit code and what was logged.
+    fn end(mut self) -> (Option<i32>, String) {
+        let status = self.child.wait().unwrap();
+        let mut stderr = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        (status.code(), stderr)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const ON_FREE_PORTS: [&str; 6] = ["--tcp", "127.0.0.1:0", "--tcp-raw", "127.0.0.1:0", "--ws", "127.0.0.1:0"];
+
+#[test]
+fn sigterm_and_sigint_say_goodbye_on_each_transport_and_exit_0() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut program = Program::start(&ON_FREE_PORTS);
+        let mut clients = [Transport::Tcp, Transport::TcpRaw, Transport::WebSocket]
+            .map(|transport| program.client(transport));
+        let asked_at = Instant::now();
+        program.signal(signal);
+        for client in &mut clients {
+            client.expect_close(1001);
+        }
+        drop(clients);
+        assert_eq!(program.end(), (Some(0), String::new()), "{signal}");
+        assert!(asked_at.elapsed() < Duration::from_secs(5));
+    }
+}
+
+#[test]
+fn sigterm_ends_the_server_within_its_time_whatever_clients_do() {
+    let mut program = Program::start(&ON_FREE_PORTS);
+    let mut deaf = program.client(Transport::Tcp);
+    let _silent = program.client(Transport::TcpRaw);
+    let _half_open = program.client(Transport::WebSocket);
+    assert_eq!(deaf.ask(&format!("put k {}", "v".repeat(60_000))), "done");
+    deaf.stream.set_nonblocking(true).unwrap();
+    let _ = std::io::Write::write_all(&mut deaf.stream, "get k\n".repeat(1000).as_bytes());
+    let asked_at = Instant::now();
+    program.signal(Signal::SIGTERM);
+    assert_eq!(program.end().0, Some(0));
+    assert!(asked_at.elapsed() < Duration::from_secs(5), "{:?}", asked_at.elapsed());
+}
+
+#[test]
+fn a_second_signal_ends_the_server_at_once() {
+    let mut program = Program::start(&[&ON_FREE_PORTS[..], &["--log", "info"]].concat());
+    let mut silent = program.client(Transport::Tcp);
+    program.signal(Signal::SIGTERM);
+    // The close shows that the first signal has been taken. This client does not close its own side, so that the
+    // server has still somebody to wait for.
+    silent.expect_close(1001);
+    program.signal(Signal::SIGINT);
+    assert_eq!(program.end().0, Some(130));
+}
+
+#[test]
+fn the_server_stops_when_its_standard_input_does_if_told_so() {
+    let mut program = Program::start(&[&ON_FREE_PORTS[..], &["--until-stdin-closes"]].concat());
+    let mut client = program.client(Transport::Tcp);
+    drop(program.child.stdin.take());
+    client.expect_close(1001);
+    drop(client);
+    assert_eq!(program.end(), (Some(0), String::new()));
+}
+
+/// What the program prints, and its exit code, when it is not to start.
+fn refusal(command: &mut Command) -> (Option<i32>, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    assert_eq!(stdout, b"");
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn a_port_in_use_is_one_clear_line() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, stderr) = refusal(&mut command(&["--tcp", &address]));
+    assert_eq!(code, Some(1));
+    insta::assert_snapshot!(stderr.replace(&address, "ADDRESS"), @"twinwire-server: cannot listen on ADDRESS for tcp: Address already in use (os error 98); another program listens there: stop it, or choose another port (0 takes a free one)");
+}
+
+#[test]
+fn too_few_descriptors_are_one_clear_line() {
+    let (code, stderr) = refusal(&mut command(&["--tcp", "127.0.0.1:0", "--max-connections", "99999999999"]));
+    assert_eq!(code, Some(1));
+    assert!(stderr.starts_with("twinwire-server: 99999999999 connections need "), "{stderr}");
+    assert!(stderr.ends_with("raise the limit (ulimit -Hn) or lower --max-connections\n"), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1);
+}
+
+#[test]
+fn a_bad_address_is_refused() {
+    let (code, stderr) = refusal(&mut command(&["--tcp", "nonsense"]));
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("invalid value 'nonsense' for '--tcp <ADDR>': expected HOST:PORT"), "{stderr}");
+}
+
+#[test]
+fn role_8_a_listener_off_loopback_needs_a_spoken_policy() {
+    let (code, stderr) = refusal(&mut command(&["--ws", "0.0.0.0:0"]));
+    assert_eq!(code, Some(2));
+    insta::assert_snapshot!(stderr, @"twinwire-server: websocket on 0.0.0.0:0 can be reached from elsewhere: say with --upgrade open, secret or closed who may become a manager and read everybody's data");
+    let mut program = Program::start(&["--ws", "0.0.0.0:0", "--upgrade", "closed"]);
+    assert!(program.line().starts_with("listening websocket 0.0.0.0:"));
+}
+
+#[test]
+fn role_8_the_secret_comes_from_a_file_or_the_environment() {
+    let (code, stderr) = refusal(&mut command(&["--upgrade", "secret"]));
+    assert_eq!(code, Some(2));
+    insta::assert_snapshot!(stderr, @"twinwire-server: --upgrade secret needs a secret: name a file with --upgrade-secret-file, or set TWINWIRE_UPGRADE_SECRET");
+    let (code, stderr) =
+        refusal(command(&["--upgrade", "secret"]).env("TWINWIRE_UPGRADE_SECRET", "two words"));
+    assert_eq!(code, Some(2));
+    insta::assert_snapshot!(stderr, @"twinwire-server: the upgrade secret in TWINWIRE_UPGRADE_SECRET must be exactly one word");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "sesame\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    let mut program =
+        Program::start(&["--tcp", "127.0.0.1:0", "--upgrade", "secret", "--upgrade-secret-file", path]);
+    let mut client = program.client(Transport::Tcp);
+    assert_eq!(client.ask("upgrade"), "upgrade refused");
+    assert_eq!(client.ask("upgrade sesame"), "upgraded to manager");
+}
+
+#[test]
+fn help_groups_the_flags_and_names_their_defaults() {
+    let Output { status, stdout, .. } = command(&["--help"]).output().unwrap();
+    let help = String::from_utf8(stdout).unwrap();
+    assert!(status.success());
+    for part in [
+        "Listeners:",
+        "Access:",
+        "Limits:",
+        "Threads:",
+        "Logging:",
+        "[default: one for each CPU]",
+        "[default: open]",
+    ] {
+        assert!(help.contains(part), "{part} is not in:\n{help}");
+    }
+}
+
+#[test]
+fn each_cpu_gets_a_worker_if_told_so() {
+    let cpus = nix::sched::sched_getaffinity(Pid::from_raw(0)).unwrap();
+    let cpu = (0..1024).find(|cpu| cpus.is_set(*cpu).unwrap()).unwrap().to_string();
+    let mut program = Program::start(&["--tcp", "127.0.0.1:0", "--cpus", &cpu]);
+    let mut client = program.client(Transport::Tcp);
+    assert_eq!(client.ask("get k"), "key not found");
+    let (code, stderr) = refusal(&mut command(&["--tcp", "127.0.0.1:0", "--cpus", "1023"]));
+    assert_eq!(code, Some(1));
+    insta::assert_snapshot!(stderr, @"twinwire-server: CPU 1023 of --cpus is not available to this process");
+}

@@ -1,0 +1,14 @@
+//! The server through its public face: real sockets on free ports, bytes written by hand from the protocol's text.
+//!
+//! Nothing here uses the server's own framing, so that an error in it cannot hide itself. One binary, a file for
+//! each group of rules.
+
+mod atom;
+mod binary;
+mod form;
+mod life;
+mod limits;
+mod rules;
+mod support;
+mod tcp;
+mod websocket;

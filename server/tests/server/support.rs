@@ -1,0 +1,236 @@
+//! A server in this process, and a client that speaks each transport with bytes of its own making.
+
+use std::{
+    io::{Read, Write},
+    net::{Shutdown as Half, SocketAddr, TcpStream},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use twinwire_server::{Config, Server, Shutdown, transport::Transport};
+
+/// Far longer than anything here takes, so that only a hang trips it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) const ALL: [Transport; 3] = [Transport::Tcp, Transport::TcpRaw, Transport::WebSocket];
+
+pub(crate) const DENIED: &str = "you are not allowed to access keys of other users";
+
+pub(crate) const HANDSHAKE: &str = "GET /any/path HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+/// A server that stops when it is dropped.
+pub(crate) struct TestServer {
+    addresses: Vec<(Transport, SocketAddr)>,
+    pub(crate) shutdown: Shutdown,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl TestServer {
+    pub(crate) fn start() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::on_free_ports(&ALL);
+        change(&mut config);
+        let server = Server::bind(config).expect("free ports");
+        let addresses = server.addresses().iter().map(|at| (at.transport, at.address)).collect();
+        let shutdown = Shutdown::new();
+        let handle = shutdown.clone();
+        let thread = std::thread::spawn(move || server.run(&handle).expect("an orderly stop"));
+        Self { addresses, shutdown, thread: Some(thread) }
+    }
+
+    pub(crate) fn address(&self, transport: Transport) -> SocketAddr {
+        self.addresses.iter().find(|(served, _)| *served == transport).expect("a listener").1
+    }
+
+    pub(crate) fn connect(&self, transport: Transport) -> Client {
+        Client::connect(transport, self.address(transport))
+    }
+
+    pub(crate) fn login(&self, transport: Transport, name: &str) -> Client {
+        let mut client = self.connect(transport);
+        assert_eq!(client.ask(name), "success");
+        client
+    }
+
+    /// Logs in as soon as the name is free.
+    pub(crate) fn login_when_free(&self, transport: Transport, name: &str) -> Client {
+        let mut client = self.connect(transport);
+        loop {
+            match client.ask(name).as_str() {
+                "success" => return client,
+                "duplicate user name" => std::thread::sleep(Duration::from_millis(2)),
+                other => panic!("login answered by {other:?}"),
+            }
+        }
+    }
+
+    /// Waits until the server has ended by itself.
+    pub(crate) fn join(mut self) {
+        self.thread.take().expect("joined once").join().expect("the server does not panic");
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.shutdown.trigger();
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || std::thread::panicking(), "the server does not panic");
+        }
+    }
+}
+
+/// One connection.
+pub(crate) struct Client {
+    pub(crate) transport: Transport,
+    pub(crate) stream: TcpStream,
+}
+
+impl Client {
+    /// Connects; a WebSocket is opened as well.
+    pub(crate) fn connect(transport: Transport, address: SocketAddr) -> Self {
+        let mut client = Self::connect_bare(transport, address);
+        if transport == Transport::WebSocket {
+            client.write(HANDSHAKE.as_bytes());
+            let head = client.read_head();
+            assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        }
+        client
+    }
+
+    pub(crate) fn connect_bare(transport: Transport, address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("the server listens");
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { transport, stream }
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
+    }
+
+    /// The bytes of one message on this transport.
+    pub(crate) fn message(&self, text: &str) -> Vec<u8> {
+        match self.transport {
+            Transport::Tcp => format!("{text}\n").into_bytes(),
+            // RAW-1: the empty message goes as one space.
+            Transport::TcpRaw => if text.is_empty() { " " } else { text }.as_bytes().to_vec(),
+            Transport::WebSocket => frame(0x81, text.as_bytes()),
+        }
+    }
+
+    pub(crate) fn send(&mut self, text: &str) {
+        let message = self.message(text);
+        self.write(&message);
+    }
+
+    pub(crate) fn ask(&mut self, text: &str) -> String {
+        self.send(text);
+        self.reply()
+    }
+
+    /// The next reply, as text.
+    pub(crate) fn reply(&mut self) -> String {
+        let bytes = match self.transport {
+            Transport::Tcp => self.read_until(b"\n"),
+            Transport::TcpRaw => {
+                let mut bytes = vec![0; 65_536];
+                let count = self.stream.read(&mut bytes).unwrap();
+                assert!(count > 0, "closed instead of a reply");
+                bytes.truncate(count);
+                bytes
+            }
+            Transport::WebSocket => {
+                let (first, payload) = self.frame();
+                assert_eq!(first, 0x81, "a whole text message: {payload:?}");
+                payload
+            }
+        };
+        let text = String::from_utf8(bytes).expect("replies are UTF-8");
+        text.strip_suffix('\n').map(str::to_owned).unwrap_or(text)
+    }
+
+    /// The next frame: its first byte and its payload, which no server masks (WS-7).
+    pub(crate) fn frame(&mut self) -> (u8, Vec<u8>) {
+        let [first, second] = self.exactly(2)[..] else { unreachable!() };
+        let length = match second {
+            0..=125 => usize::from(second),
+            126 => usize::from(u16::from_be_bytes(self.exactly(2).try_into().unwrap())),
+            127 => usize::try_from(u64::from_be_bytes(self.exactly(8).try_into().unwrap())).unwrap(),
+            _ => panic!("a masked frame"),
+        };
+        (first, self.exactly(length))
+    }
+
+    fn exactly(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn read_until(&mut self, end: &[u8]) -> Vec<u8> {
+        let (mut bytes, mut byte) = (Vec::new(), [0]);
+        while !bytes.ends_with(end) {
+            let count = self.stream.read(&mut byte).unwrap();
+            assert!(count > 0, "closed after {:?}", String::from_utf8_lossy(&bytes));
+            bytes.push(byte[0]);
+        }
+        bytes
+    }
+
+    /// An HTTP reply's head.
+    pub(crate) fn read_head(&mut self) -> String {
+        String::from_utf8(self.read_until(b"\r\n\r\n")).unwrap()
+    }
+
+    /// Everything up to the close, which must be a clean one.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        self.stream.read_to_end(&mut rest).expect("a close, not a reset");
+        rest
+    }
+
+    /// The server closes now: on a WebSocket with `code`, on TCP without another byte.
+    pub(crate) fn expect_close(&mut self, code: u16) {
+        let expected = match self.transport {
+            Transport::WebSocket => [&[0x88, 2], code.to_be_bytes().as_slice()].concat(),
+            _ => Vec::new(),
+        };
+        assert_eq!(self.rest(), expected);
+    }
+
+    pub(crate) fn half_close(&self) {
+        self.stream.shutdown(Half::Write).unwrap();
+    }
+
+    /// Ends the connection by a reset: a socket with unread input that is closed sends one.
+    pub(crate) fn reset(self) {
+        let socket = socket2::Socket::from(self.stream);
+        socket.set_linger(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+/// A frame as a client sends it: masked, its length in as few bytes as it needs.
+pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![first];
+    match payload.len() {
+        length @ 0..=125 => bytes.push(0x80 | length as u8),
+        length @ 126..=65_535 => {
+            bytes.push(0x80 | 126);
+            bytes.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        length => {
+            bytes.push(0x80 | 127);
+            bytes.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+    const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+    bytes.extend_from_slice(&MASK);
+    bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    bytes
+}

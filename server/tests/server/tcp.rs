@@ -1,0 +1,138 @@
+//! TCP: lines, segments, closing.
+
+use proptest::prelude::*;
+use twinwire_server::transport::Transport::Tcp;
+
+use crate::support::{DENIED, TestServer};
+
+#[test]
+fn tcp_1_a_carriage_return_before_the_line_feed_is_dropped() {
+    let server = TestServer::start();
+    let mut client = server.connect(Tcp);
+    client.write(b"alice\r\nput k v\r\nget k\r\n\r\nget k\rx\nq\n");
+    let expected = format!("success\ndone\nv\nwrong message format\n{DENIED}\nexiting\n");
+    assert_eq!(String::from_utf8(client.rest()).unwrap(), expected);
+}
+
+#[test]
+fn tcp_2_a_stream_cut_at_every_byte_is_answered_alike() {
+    let server = TestServer::start();
+    let stream = "alice\nput ключ ☃\r\nget ключ\nget x\n\nq\n".as_bytes();
+    for cut in 1..stream.len() {
+        let mut client = server.connect(Tcp);
+        client.write(&stream[..cut]);
+        client.write(&stream[cut..]);
+        let replies = String::from_utf8(client.rest()).unwrap();
+        assert_eq!(
+            replies, "success\ndone\n☃\nkey not found\nwrong message format\nexiting\n",
+            "cut at {cut}"
+        );
+    }
+    let mut client = server.connect(Tcp);
+    for byte in stream {
+        client.write(&[*byte]);
+    }
+    let replies = String::from_utf8(client.rest()).unwrap();
+    assert_eq!(replies, "success\ndone\n☃\nkey not found\nwrong message format\nexiting\n");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn tcp_2_any_cutting_of_any_stream_gives_the_same_replies(
+        lines in proptest::collection::vec(
+            prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..20),
+                Just(b"put a b".to_vec()), Just(b"get a".to_vec()), Just(b"upgrade".to_vec()),
+            ],
+            0..20,
+        ),
+        cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..8),
+    ) {
+        let server = TestServer::with(|config| config.workers = one_worker());
+        let stream = [b"alice\n".to_vec(), lines.join(&b'\n'), b"\nq\nget a\n".to_vec()].concat();
+        let mut whole = server.connect(Tcp);
+        whole.write(&stream);
+        let expected = whole.rest();
+        let mut at: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len())).chain([0, stream.len()]).collect();
+        at.sort_unstable();
+        let mut client = server.connect(Tcp);
+        for pair in at.windows(2) {
+            // A session that has ended takes no more; what it said is still to be read.
+            let _ = std::io::Write::write_all(&mut client.stream, &stream[pair[0]..pair[1]]);
+        }
+        prop_assert_eq!(client.rest(), expected);
+    }
+}
+
+fn one_worker() -> twinwire_server::config::Workers {
+    twinwire_server::config::Workers::Floating(std::num::NonZeroUsize::MIN)
+}
+
+#[test]
+fn tcp_3_a_line_over_the_limit_is_refused_and_the_server_closes() {
+    let server = TestServer::start();
+    for terminated in [true, false] {
+        let mut client = server.login(Tcp, "alice");
+        assert_eq!(client.ask(&" ".repeat(65_536)), "wrong message format", "the limit itself is allowed");
+        assert_eq!(
+            client.ask(&format!("put k v{}\r", " ".repeat(65_536 - 7))),
+            "done",
+            "the CR does not count"
+        );
+        let mut line = vec![b'a'; 65_537];
+        line.extend_from_slice(if terminated { b"\nput k v\n" } else { b"" });
+        client.write(&line);
+        assert_eq!(client.reply(), "message too long");
+        client.expect_close(1000);
+    }
+}
+
+#[test]
+fn tcp_4_a_line_that_is_not_utf_8_is_refused_and_the_session_goes_on() {
+    let server = TestServer::start();
+    let mut client = server.connect(Tcp);
+    client.write(b"\xff\nalice\nput k \xc3\x28\nput k \xed\xa0\x80\nget k\n");
+    for expected in
+        ["wrong message format", "success", "wrong message format", "wrong message format", "key not found"]
+    {
+        assert_eq!(client.reply(), expected);
+    }
+}
+
+#[test]
+fn tcp_5_and_life_4_after_a_half_close_whole_lines_are_answered_and_no_other() {
+    let server = TestServer::start();
+    let mut manager = server.login(Tcp, "manager");
+    assert_eq!(manager.ask("upgrade"), "upgraded to manager");
+    let mut client = server.connect(Tcp);
+    client.write(b"alice\nput k v\nget k\nput k w");
+    client.half_close();
+    assert_eq!(String::from_utf8(client.rest()).unwrap(), "success\ndone\nv\n");
+    assert_eq!(manager.ask("get alice k"), "user not found");
+}
+
+#[test]
+fn life_4_a_half_close_after_much_still_gets_every_reply() {
+    let server = TestServer::start();
+    let mut client = server.login(Tcp, "alice");
+    let value = "v".repeat(60_000);
+    assert_eq!(client.ask(&format!("put k {value}")), "done");
+    client.write("get k\n".repeat(200).as_bytes());
+    client.half_close();
+    assert_eq!(client.rest().len(), 200 * (value.len() + 1));
+}
+
+#[test]
+fn tcp_8_no_reset_overtakes_the_last_reply() {
+    let server = TestServer::start();
+    for round in 0..20 {
+        let mut client = server.login(Tcp, &format!("alice{round}"));
+        let mut bytes = b"get k\nq\n".to_vec();
+        bytes.resize(bytes.len() + 64 * 1024, b'x');
+        client.write(&bytes);
+        // Time for the close, and for a reset if there were to be one, to come before anything is read.
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        assert_eq!(String::from_utf8(client.rest()).unwrap(), "key not found\nexiting\n");
+    }
+}

@@ -1,0 +1,182 @@
+//! WS: the opening handshake, frames, closing. Frames are written by hand from RFC 6455.
+
+use twinwire_server::transport::Transport::WebSocket;
+
+use crate::support::{Client, HANDSHAKE, TestServer, frame};
+
+fn handshake(server: &TestServer, request: &str) -> String {
+    let mut client = Client::connect_bare(WebSocket, server.address(WebSocket));
+    client.write(request.as_bytes());
+    String::from_utf8(client.rest()).unwrap()
+}
+
+#[test]
+fn ws_2_the_accept_key_is_right_and_nothing_is_agreed_to_that_was_not_offered() {
+    let server = TestServer::start();
+    let mut client = Client::connect_bare(WebSocket, server.address(WebSocket));
+    let offer =
+        "Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Extensions: permessage-deflate\r\nUpgrade: websocket";
+    for byte in HANDSHAKE.replace("Upgrade: websocket", offer).as_bytes() {
+        client.write(&[*byte]);
+    }
+    let head = client.read_head();
+    assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{head}");
+    assert!(head.contains("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{head}");
+    assert!(
+        !head.to_lowercase().contains("extensions") && !head.to_lowercase().contains("protocol:"),
+        "{head}"
+    );
+    assert_eq!(client.ask("alice"), "success");
+}
+
+#[test]
+fn ws_2_and_2a_bad_requests_get_a_whole_http_reply() {
+    let server = TestServer::start();
+    let long = format!("Host: a\r\nX-Long: {}", "x".repeat(17_000));
+    for (part, replaced, status) in [
+        ("GET", "POST", "405"),
+        ("HTTP/1.1", "HTTP/1.0", "400"),
+        ("Host: localhost\r\n", "", "400"),
+        ("Upgrade: websocket\r\n", "", "426"),
+        ("Connection: Upgrade\r\n", "", "400"),
+        ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "", "400"),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "short", "400"),
+        ("Version: 13", "Version: 12", "426"),
+        ("GET /any/path HTTP/1.1", "alice", "400"),
+        ("Host: localhost", long.as_str(), "431"),
+    ] {
+        let reply = handshake(&server, &HANDSHAKE.replacen(part, replaced, 1));
+        let (head, body) = reply.split_once("\r\n\r\n").expect("a whole reply");
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{part}: {reply}");
+        assert!(head.contains(&format!("Content-Length: {}", body.len())), "{reply}");
+        assert_eq!(head.contains("Sec-WebSocket-Version: 13"), status == "426", "{reply}");
+    }
+}
+
+#[test]
+fn ws_2_frames_in_one_segment_with_the_handshake_are_not_lost() {
+    let server = TestServer::start();
+    let mut client = Client::connect_bare(WebSocket, server.address(WebSocket));
+    let frames: Vec<u8> =
+        ["alice", "put k v", "get k"].iter().flat_map(|text| client.message(text)).collect();
+    client.write(&[HANDSHAKE.as_bytes(), &frames].concat());
+    client.read_head();
+    assert_eq!([client.reply(), client.reply(), client.reply()], ["success", "done", "v"]);
+}
+
+#[test]
+fn ws_3_fragments_are_joined_and_control_frames_come_between_them() {
+    let server = TestServer::start();
+    let mut client = server.login(WebSocket, "alice");
+    // Cut inside the two bytes of "é", with a ping and an unsolicited pong in between, byte by byte.
+    let frames = [
+        frame(0x01, b"put k \xc3"),
+        frame(0x89, b"ping"),
+        frame(0x8a, b"pong"),
+        frame(0x00, b""),
+        frame(0x80, b"\xa9"),
+        frame(0x81, b"get k"),
+    ];
+    for byte in frames.concat() {
+        client.write(&[byte]);
+    }
+    assert_eq!(client.frame(), (0x8a, b"ping".to_vec()));
+    assert_eq!(client.reply(), "done");
+    assert_eq!(client.reply(), "é");
+    assert_eq!(client.ask(""), "wrong message format", "an empty text message is a request");
+}
+
+#[test]
+fn ws_4_and_4a_faulty_frames_fail_the_connection_with_their_code() {
+    let server = TestServer::start();
+    let long = vec![b'x'; 65_537];
+    let unmasked = [&[0x81, 7], b"put k w".as_slice()].concat();
+    let mut wide = frame(0x81, b"put k w");
+    wide.splice(1..2, [0xfe, 0, 7]);
+    let mut top_bit = vec![0x81, 0xff, 0x80];
+    top_bit.extend_from_slice(&[0; 11]);
+    let fragments = [frame(0x01, &long[..40_000]), frame(0x80, &long[..40_000])].concat();
+    let cases: Vec<(&str, Vec<u8>, u16)> = vec![
+        ("unmasked", unmasked, 1002),
+        ("reserved bit", frame(0xc1, b"put k w"), 1002),
+        ("reserved opcode", frame(0x83, b"put k w"), 1002),
+        ("reserved control opcode", frame(0x8b, b""), 1002),
+        ("continuation of nothing", frame(0x80, b"put k w"), 1002),
+        ("text inside a message", [frame(0x01, b"put k"), frame(0x81, b" w")].concat(), 1002),
+        ("long ping", frame(0x89, &[b'x'; 126]), 1002),
+        ("fragmented ping", frame(0x09, b""), 1002),
+        ("close of one byte", frame(0x88, b"x"), 1002),
+        ("close with a forbidden code", frame(0x88, &1005_u16.to_be_bytes()), 1002),
+        ("close with an undefined code", frame(0x88, &999_u16.to_be_bytes()), 1002),
+        ("close reason not UTF-8", frame(0x88, b"\x03\xe8\xff"), 1007),
+        ("length in too many bytes", wide, 1002),
+        ("length with the top bit", top_bit, 1002),
+        ("not UTF-8", frame(0x81, b"put k \xff"), 1007),
+        ("not UTF-8 across fragments", [frame(0x01, b"put k \xc3"), frame(0x80, b"\x28")].concat(), 1007),
+        ("binary", frame(0x82, b"put k w"), 1003),
+        ("too long", frame(0x81, &long), 1009),
+        ("too long in fragments", fragments, 1009),
+    ];
+    for (name, bytes, code) in cases {
+        let mut client = server.login_when_free(WebSocket, "alice");
+        // What came before in the same segment is answered, what comes after is never run (LIFE-4).
+        client.write(&[client.message("put k v"), bytes, client.message("put k w")].concat());
+        assert_eq!(client.reply(), "done", "{name}");
+        let (first, payload) = client.frame();
+        assert_eq!((first, u16::from_be_bytes([payload[0], payload[1]])), (0x88, code), "{name}");
+        assert_eq!(client.rest(), b"", "{name}");
+    }
+    let mut client = server.login_when_free(WebSocket, "alice");
+    assert_eq!(client.ask(&" ".repeat(65_536)), "wrong message format", "the limit itself is allowed");
+}
+
+#[test]
+fn ws_4_headers_are_enough_to_fail_a_connection() {
+    let server = TestServer::start();
+    for (name, header, code) in [
+        ("unmasked", &[0x81, 0x05][..], 1002),
+        ("binary", &[0x82], 1003),
+        ("too long", &[0x81, 0xff, 0, 0, 0, 0, 0, 1, 0, 1], 1009),
+    ] {
+        let mut client = server.login_when_free(WebSocket, "alice");
+        client.write(header);
+        let mut expected = vec![0x88, 2];
+        expected.extend_from_slice(&u16::to_be_bytes(code));
+        assert_eq!(client.rest(), expected, "{name}");
+    }
+}
+
+#[test]
+fn ws_5_a_close_is_answered_with_one_and_then_tcp_is_closed() {
+    let server = TestServer::start();
+    for (close, echo) in [
+        (frame(0x88, b""), vec![0x88, 0]),
+        (frame(0x88, b"\x03\xe8"), vec![0x88, 2, 3, 0xe8]),
+        (frame(0x88, b"\x0f\xa0bye"), vec![0x88, 5, 0x0f, 0xa0, b'b', b'y', b'e']),
+    ] {
+        let mut client = server.login_when_free(WebSocket, "alice");
+        client.write(&[client.message("get k"), close, client.message("get k")].concat());
+        assert_eq!(client.reply(), "key not found", "LIFE-4");
+        assert_eq!(client.rest(), echo);
+    }
+}
+
+#[test]
+fn ws_5_after_exiting_the_close_says_1000() {
+    let server = TestServer::start();
+    let mut client = server.login(WebSocket, "alice");
+    assert_eq!(client.ask("q"), "exiting");
+    client.expect_close(1000);
+}
+
+#[test]
+fn life_4_a_client_that_ends_without_a_close_frame_still_gets_its_replies() {
+    let server = TestServer::start();
+    let mut client = server.login(WebSocket, "alice");
+    client.write(
+        &[client.message("put k v"), client.message("get k"), frame(0x81, b"put k w")[..9].to_vec()].concat(),
+    );
+    client.half_close();
+    assert_eq!([client.reply(), client.reply()], ["done", "v"]);
+    assert_eq!(client.rest(), b"");
+}
