@@ -1,0 +1,248 @@
+//! Axes that fit their data: ends, ticks and units. plotters' own ticks are not used: its logarithmic axis has
+//! none where the range holds no power of ten, and it knows no percentile axis.
+
+use super::spec::{Axis, Scale, Tick};
+
+/// Decades up to which a logarithmic axis is marked at 1, 2 and 5: more marks than these crowd.
+const DECADES_WITH_125: f64 = 3.2;
+/// Decades beyond which one unit would need too many zeros, so that each tick names its own.
+const DECADES_OF_ONE_UNIT: f64 = 4.5;
+/// Ratio of the ends below which a logarithmic axis is marked in equal steps, as 1-2-5 would give one tick.
+const RATIO_OF_EQUAL_STEPS: f64 = 3.0;
+/// Ticks of an axis with equal steps, about.
+const TICKS: f64 = 5.0;
+
+/// A logarithmic axis of latencies in ns, wide enough for `low` to `high`.
+pub(super) fn latency(quantity: &str, low: f64, high: f64) -> Axis {
+    let (low, high) = (low.max(1.0), high.max(low).max(1.0));
+    let (from, to, at) = log_ticks(low, high);
+    let (unit, label): (_, Box<dyn Fn(f64) -> String>) = if (to / from).log10() > DECADES_OF_ONE_UNIT {
+        ("ns to s".to_owned(), Box::new(duration))
+    } else {
+        let (unit, ns) = unit_of(to);
+        (unit.to_owned(), Box::new(move |at| number(at / ns)))
+    };
+    Axis {
+        title: format!("{quantity}, {unit} (log scale)"),
+        scale: Scale::Log,
+        from,
+        to,
+        ticks: at.into_iter().map(|at| Tick { at, label: label(at) }).collect(),
+        grid: true,
+        labels: true,
+    }
+}
+
+/// An axis in equal steps from 0 to at least `high`.
+pub(super) fn from_zero(title: &str, high: f64) -> Axis {
+    let high = if high.is_finite() && high > 0.0 { high } else { 1.0 };
+    let step = nice_step(high / TICKS);
+    let steps = (high / step - 1e-9).ceil().max(1.0);
+    linear(title, 0.0, step * steps, step)
+}
+
+/// An axis in equal steps over exactly 0 to `high`, marked at round numbers.
+pub(super) fn exactly_to(title: &str, high: f64) -> Axis {
+    let high = if high.is_finite() && high > 0.0 { high } else { 1.0 };
+    linear(title, 0.0, high, nice_step(high / (1.6 * TICKS)))
+}
+
+/// The percentiles 0 to `last` (a share below 1), each nine equally wide.
+pub(super) fn percentiles(last: f64) -> Axis {
+    const AT: [(f64, &str); 8] = [
+        (0.0, "0 %"),
+        (0.5, "50 %"),
+        (0.9, "90 %"),
+        (0.99, "99 %"),
+        (0.999, "99.9 %"),
+        (0.9999, "99.99 %"),
+        (0.99999, "99.999 %"),
+        (0.999_999, "99.9999 %"),
+    ];
+    let ticks = AT
+        .iter()
+        .filter(|(at, _)| *at <= last + 1e-12)
+        .map(|&(at, label)| Tick { at, label: label.to_owned() })
+        .collect();
+    Axis {
+        title: "Percentile of requests, % (each nine equally wide)".to_owned(),
+        scale: Scale::Nines,
+        from: 0.0,
+        to: last,
+        ticks,
+        grid: false,
+        labels: true,
+    }
+}
+
+/// Names at 0, 1, 2, … from top to bottom or left to right, half a step of room at the ends.
+pub(super) fn names(names: impl IntoIterator<Item = String>, downwards: bool) -> Axis {
+    let ticks: Vec<Tick> =
+        names.into_iter().enumerate().map(|(i, label)| Tick { at: i as f64, label }).collect();
+    let (first, last) = (-0.5, ticks.len() as f64 - 0.5);
+    let (from, to) = if downwards { (last, first) } else { (first, last) };
+    Axis { title: String::new(), scale: Scale::Linear, from, to, ticks, grid: false, labels: true }
+}
+
+fn linear(title: &str, from: f64, to: f64, step: f64) -> Axis {
+    let count = ((to - from) / step + 1e-9).floor() as usize;
+    let ticks = (0..=count).map(|i| from + step * i as f64).map(|at| Tick { at, label: number(at) }).collect();
+    Axis { title: title.to_owned(), scale: Scale::Linear, from, to, ticks, grid: true, labels: true }
+}
+
+/// Ends and ticks of a logarithmic axis.
+fn log_ticks(low: f64, high: f64) -> (f64, f64, Vec<f64>) {
+    let ratio = high / low;
+    if ratio < RATIO_OF_EQUAL_STEPS {
+        // Room for a flat line: a tenth of its height at least.
+        let step = nice_step(((high - low) / TICKS).max(high * 0.02)).max(1.0);
+        let from = ((low / step).floor() * step).max(step.min(low));
+        let to = ((high / step).ceil() * step).max(from + step);
+        let count = ((to - from) / step).round() as usize;
+        return (from, to, (0..=count).map(|i| from + step * i as f64).collect());
+    }
+    let with_125 = ratio.log10() <= DECADES_WITH_125;
+    let (from, to) = if with_125 { (floor_125(low), ceil_125(high)) } else { (floor_10(low), ceil_10(high)) };
+    let mut ticks = Vec::new();
+    let mut decade = floor_10(from);
+    while decade <= to * 1.001 {
+        let steps: &[f64] = if with_125 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+        let marks = steps.iter().map(|step| decade * step);
+        ticks.extend(marks.filter(|at| (from * 0.999..=to * 1.001).contains(at)));
+        decade *= 10.0;
+    }
+    (from, to, ticks)
+}
+
+/// The power of ten at or below a positive value. The allowance takes up the logarithm's rounding.
+fn floor_10(value: f64) -> f64 {
+    10f64.powi((value.log10() + 1e-9).floor() as i32)
+}
+
+fn ceil_10(value: f64) -> f64 {
+    10f64.powi((value.log10() - 1e-9).ceil() as i32)
+}
+
+fn floor_125(value: f64) -> f64 {
+    let decade = floor_10(value);
+    [5.0, 2.0].into_iter().map(|step| step * decade).find(|at| *at <= value * (1.0 + 1e-9)).unwrap_or(decade)
+}
+
+fn ceil_125(value: f64) -> f64 {
+    let decade = floor_10(value);
+    let steps = [1.0, 2.0, 5.0].into_iter().map(|step| step * decade);
+    steps.into_iter().find(|at| *at >= value * (1.0 - 1e-9)).unwrap_or(decade * 10.0)
+}
+
+/// The smallest of 1, 2, 5 times a power of ten that is at least this.
+fn nice_step(least: f64) -> f64 {
+    ceil_125(least)
+}
+
+/// The unit in which an axis up to this many ns reads well, and its length in ns.
+fn unit_of(high_ns: f64) -> (&'static str, f64) {
+    match high_ns {
+        ..1e3 => ("ns", 1.0),
+        ..1e7 => ("µs", 1e3),
+        ..1e10 => ("ms", 1e6),
+        _ => ("s", 1e9),
+    }
+}
+
+/// A duration with a unit of its own: `20 µs`.
+pub(super) fn duration(ns: f64) -> String {
+    let (unit, length) = match ns {
+        ..1e3 => ("ns", 1.0),
+        ..1e6 => ("µs", 1e3),
+        ..1e9 => ("ms", 1e6),
+        _ => ("s", 1e9),
+    };
+    format!("{} {unit}", number(ns / length))
+}
+
+/// A number as short as its three or so digits allow, thousands set apart: `0.05`, `2.5`, `12,500`.
+pub(super) fn number(value: f64) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    let decimals = (2.0 - value.abs().log10().floor()).clamp(0.0, 9.0) as usize;
+    let text = format!("{value:.decimals$}");
+    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+    let fraction = fraction.trim_end_matches('0');
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{}{point}{fraction}", grouped(whole))
+}
+
+/// Thousands set apart from 10,000 on.
+fn grouped(digits: &str) -> String {
+    if digits.len() < 5 {
+        return digits.to_owned();
+    }
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 && digits.as_bytes()[i - 1].is_ascii_digit() {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn labels(axis: &Axis) -> Vec<&str> {
+        axis.ticks.iter().map(|tick| tick.label.as_str()).collect()
+    }
+
+    #[test]
+    fn a_latency_axis_is_marked_at_1_2_5_also_without_a_power_of_ten_inside() {
+        let axis = latency("Service time", 230_000.0, 820_000.0);
+        assert_eq!(labels(&axis), ["200", "500", "1000"]);
+        assert_eq!(axis.title, "Service time, µs (log scale)");
+        let axis = latency("Service time", 210_000.0, 480_000.0);
+        assert_eq!(labels(&axis), ["200", "300", "400", "500"]);
+    }
+
+    #[test]
+    fn a_wide_latency_axis_names_the_unit_at_each_tick() {
+        let axis = latency("Service time", 900.0, 2e9);
+        assert_eq!(labels(&axis), ["100 ns", "1 µs", "10 µs", "100 µs", "1 ms", "10 ms", "100 ms", "1 s", "10 s"]);
+    }
+
+    #[test]
+    fn the_percentile_axis_ends_where_it_is_told() {
+        assert_eq!(labels(&percentiles(0.995)), ["0 %", "50 %", "90 %", "99 %"]);
+        assert_eq!(labels(&percentiles(0.6)), ["0 %", "50 %"]);
+    }
+
+    #[test]
+    fn numbers_read_well() {
+        let shown: Vec<_> = [0.0, 0.05, 0.123_45, 2.5, 999.0, 1234.0, 12_345.6, 1e7].map(number).into();
+        assert_eq!(shown, ["0", "0.05", "0.123", "2.5", "999", "1234", "12,346", "10,000,000"]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_latency_axis_covers_its_data_and_has_few_ticks(low in 1u64..3_600_000_000_000, factor in 1f64..1e9) {
+            let low = low as f64;
+            let high = (low * factor).min(3.7e12);
+            let axis = latency("Service time", low, high);
+            prop_assert!(axis.from <= low && axis.to >= high && axis.from > 0.0 && axis.from < axis.to);
+            prop_assert!((2..=14).contains(&axis.ticks.len()), "{:?}", axis.ticks);
+            for pair in axis.ticks.windows(2) {
+                prop_assert!(pair[0].at < pair[1].at && pair[0].label != pair[1].label);
+            }
+        }
+
+        #[test]
+        fn every_axis_from_zero_covers_its_data(high in 1e-6f64..1e12) {
+            let axis = from_zero("Throughput, requests/s", high);
+            prop_assert!(axis.to >= high * 0.999_999 && axis.to <= high * 2.6);
+            prop_assert!((2..=8).contains(&axis.ticks.len()));
+        }
+    }
+}

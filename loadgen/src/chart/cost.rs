@@ -1,0 +1,124 @@
+//! Figure: throughput, and CPU time for each request on both sides, a bar for each transport.
+
+use super::Figure;
+use super::axis::{self, names, number};
+use super::source::View;
+use super::spec::{Axis, Fill, Ink, LegendEntry, LegendKey, Mark, Marker, Panel, Shape, Spec};
+use super::style::{DARK, look, name};
+use crate::record::{Cost, rows};
+
+/// The server's part of a CPU bar.
+const SERVER: Fill = Fill { ink: Ink(0x4A, 0x4A, 0x4A), hatched: false };
+/// The generator's part.
+const GENERATOR: Fill = Fill { ink: Ink(0x8C, 0x8C, 0x8C), hatched: true };
+/// Half a bar's thickness, as a share of the distance between two bars.
+const HALF_BAR: f64 = 0.3;
+/// Height for each transport in nominal pixels.
+const BAR_HEIGHT: f64 = 64.0;
+/// Room at the end of the longest bar for its label, as a share of it.
+const LABEL_ROOM: f64 = 1.22;
+
+/// What one transport did and took.
+struct Bar<'a> {
+    transport: &'a str,
+    rate: f64,
+    trials: Vec<f64>,
+    /// Server's and generator's CPU for a request, in µs.
+    cpu: Option<(f64, f64)>,
+}
+
+/// The figure; `None` where no transport was measured alone (mixed loads) or nothing was answered.
+pub(super) fn figure(view: View<'_>) -> Option<Figure> {
+    let bars: Vec<Bar<'_>> = view.transports().into_iter().filter_map(|t| bar(view, t)).collect();
+    if bars.is_empty() {
+        return None;
+    }
+    let with_cpu = bars.iter().any(|bar| bar.cpu.is_some());
+    let y = names(bars.iter().map(|bar| name(bar.transport).to_owned()), true);
+    let mut panels = vec![throughput(&bars, y.clone())];
+    if with_cpu {
+        panels.push(cpu(&bars, y.unlabelled()));
+    }
+    let mut notes = view.warnings();
+    if view.load.model == "closed" {
+        notes.push(match view.load.verdict.saturated.as_deref() {
+            Some(side) => format!("The {side}’s CPU was full: this is the {side}’s limit."),
+            None => "Neither side’s CPU was full: the clients, not the server, set this throughput.".to_owned(),
+        });
+    }
+    if bars.iter().any(|bar| bar.trials.len() > 1) {
+        notes.push("Small circles: single trials.".to_owned());
+    }
+    if with_cpu {
+        notes.push(
+            "On loopback each side’s system calls do part of the other’s work: compare the sums first."
+                .to_owned(),
+        );
+    }
+    let title = if with_cpu { "Throughput and CPU time for each request" } else { "Throughput" };
+    Some(Figure {
+        name: view.stem("cost"),
+        caption: format!("{title} by transport, load “{}”.", view.load.name),
+        spec: Spec {
+            title: format!("{title}, by transport"),
+            subtitle: view.subtitle(),
+            legend: if with_cpu { legend() } else { Vec::new() },
+            columns: panels.len(),
+            plot_height: bars.len() as f64 * BAR_HEIGHT,
+            panels,
+            notes,
+        },
+    })
+}
+
+fn bar<'a>(view: View<'_>, transport: &'a str) -> Option<Bar<'a>> {
+    let rate = |cost: &Cost| {
+        (cost.seconds > 0.0 && cost.replies > 0).then(|| cost.replies as f64 / cost.seconds)
+    };
+    let sum = rows::cost(view.record, &view.load.name, view.variant, transport)?;
+    let trials = view.passes().filter(|pass| pass.transports == [transport]);
+    let each = |ns: u64| ns as f64 / 1e3 / sum.replies as f64;
+    Some(Bar {
+        transport,
+        rate: rate(&sum)?,
+        trials: trials.filter_map(|pass| rate(&pass.cost)).collect(),
+        cpu: sum.server_cpu_ns.zip(sum.generator_cpu_ns).map(|(s, g)| (each(s), each(g))),
+    })
+}
+
+fn throughput(bars: &[Bar<'_>], y: Axis) -> Panel {
+    let high = bars.iter().flat_map(|bar| bar.trials.iter().chain([&bar.rate])).copied().fold(0.0, f64::max);
+    let x = axis::exactly_to("Requests/s", high * LABEL_ROOM);
+    let mut marks = Vec::new();
+    for (i, bar) in bars.iter().enumerate() {
+        let i = i as f64;
+        let fill = look(bar.transport).fill();
+        marks.push(Mark::Bar { from: (0.0, i - HALF_BAR), to: (bar.rate, i + HALF_BAR), fill });
+        let spread: &[f64] = if bar.trials.len() > 1 { &bar.trials } else { &[] };
+        let marker = Marker { shape: Shape::Circle, ink: DARK, hollow: true, radius: 3.2 };
+        marks.extend(spread.iter().map(|rate| Mark::Dot { at: (*rate, i), marker }));
+        let end = spread.iter().copied().fold(bar.rate, f64::max);
+        marks.push(Mark::Text { at: (end, i), text: number(bar.rate) });
+    }
+    Panel { title: "Throughput".to_owned(), x, y, marks }
+}
+
+fn cpu(bars: &[Bar<'_>], y: Axis) -> Panel {
+    let high = bars.iter().filter_map(|bar| bar.cpu).map(|(s, g)| s + g).fold(0.0, f64::max);
+    let x = axis::exactly_to("CPU time of both sides, µs", high * LABEL_ROOM);
+    let mut marks = Vec::new();
+    for (i, (server, generator)) in
+        bars.iter().enumerate().filter_map(|(i, bar)| Some((i as f64, bar.cpu?)))
+    {
+        let sum = server + generator;
+        marks.push(Mark::Bar { from: (0.0, i - HALF_BAR), to: (server, i + HALF_BAR), fill: SERVER });
+        marks.push(Mark::Bar { from: (server, i - HALF_BAR), to: (sum, i + HALF_BAR), fill: GENERATOR });
+        marks.push(Mark::Text { at: (sum, i), text: format!("{} µs", number(sum)) });
+    }
+    Panel { title: "CPU time for each request".to_owned(), x, y, marks }
+}
+
+fn legend() -> Vec<LegendEntry> {
+    let entry = |fill, text: &str| LegendEntry { key: LegendKey::Field(fill), text: text.to_owned() };
+    vec![entry(SERVER, "CPU of the server"), entry(GENERATOR, "CPU of the generator")]
+}

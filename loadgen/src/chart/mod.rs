@@ -1,0 +1,92 @@
+//! Charts of a run, from its record alone: record → specification (pure data) → plotters → SVG and PNG.
+//!
+//! One file for each figure turns a [`RunRecord`] into a [`spec::Spec`]; [`draw`] alone knows plotters. A figure
+//! for which there are no samples does not exist: nothing here shows a made-up zero.
+
+mod axis;
+mod cost;
+mod density;
+mod draw;
+#[cfg(test)]
+mod fixture;
+mod operations;
+mod percentile;
+mod source;
+pub mod spec;
+mod style;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod timeline;
+
+use crate::record::RunRecord;
+
+pub use draw::DrawError;
+
+/// A chart, ready to be drawn.
+#[derive(Debug, Clone)]
+pub struct Figure {
+    /// Stem of its files' names: lower-case ASCII letters, digits, `-`, `_` and `.`; unique within a run.
+    pub name: String,
+    /// What it shows, in a sentence of plain text for people. It may hold any text of the record: escape it.
+    pub caption: String,
+    /// What is drawn.
+    pub spec: spec::Spec,
+}
+
+impl Figure {
+    /// The chart as SVG text, of its nominal size.
+    ///
+    /// # Errors
+    /// Where plotters fails.
+    pub fn svg(&self) -> Result<String, DrawError> {
+        draw::svg(&self.spec)
+    }
+
+    /// The chart as a PNG file's bytes, twice its nominal size in pixels, laid out as the SVG.
+    ///
+    /// # Errors
+    /// Where plotters or the encoder fails.
+    pub fn png(&self) -> Result<Vec<u8>, DrawError> {
+        draw::png(&self.spec)
+    }
+
+    /// Nominal width and height in pixels.
+    #[must_use]
+    pub fn size(&self) -> (u32, u32) {
+        draw::size(&self.spec)
+    }
+}
+
+/// Every figure that the record bears: the headline load's first, then the other loads' in order.
+#[must_use]
+pub fn all(record: &RunRecord) -> Vec<Figure> {
+    let headline = record.headline().map(|load| load.name.as_str());
+    let mut views = source::views(record);
+    views.sort_by_key(|view| Some(view.load.name.as_str()) != headline);
+    let mut figures = Vec::new();
+    for view in views {
+        figures.extend(percentile::figure(view));
+        figures.extend(operations::figure(view));
+        figures.extend(timeline::figure(view));
+        figures.extend(density::figure(view));
+        figures.extend(cost::figure(view));
+    }
+    figures.extend(record.loads.iter().filter_map(|load| sweep::figure(record, load)));
+    make_names_unique(&mut figures);
+    figures
+}
+
+/// Names that differ only in what a file's name cannot hold get a number.
+fn make_names_unique(figures: &mut [Figure]) {
+    let mut taken = std::collections::HashSet::new();
+    for figure in figures {
+        let mut name = figure.name.clone();
+        let mut number = 2;
+        while !taken.insert(name.clone()) {
+            name = format!("{}-{number}", figure.name);
+            number += 1;
+        }
+        figure.name = name;
+    }
+}

@@ -1,0 +1,129 @@
+//! Figure: p50, p90 and p99 by role, operation and transport, a row for each role and operation.
+
+use super::axis;
+use super::source::View;
+use super::spec::{Axis, LegendEntry, LegendKey, Mark, Marker, Panel, Shape, Spec, Stroke};
+use super::style::{DOT, GREY, LINE, Look, line_entry, look};
+use super::{Figure, axis::names};
+
+/// The quantiles shown, each with its marker.
+const SHOWN: [(f64, &str, Shape); 3] =
+    [(0.5, "p50", Shape::Circle), (0.9, "p90", Shape::Diamond), (0.99, "p99", Shape::Bar)];
+/// Height of one transport's line in a row, in nominal pixels.
+const LINE_HEIGHT: f64 = 15.0;
+/// Room between the rows of two operations.
+const ROW_GAP: f64 = 13.0;
+/// Share of a row that its lines take.
+const ROW_FILLED: f64 = 0.72;
+
+struct Row<'a> {
+    name: String,
+    lines: Vec<(&'a str, Vec<(Shape, f64, bool)>)>,
+}
+
+/// The figure; `None` where no operation has enough samples for a median.
+pub(super) fn figure(view: View<'_>) -> Option<Figure> {
+    let transports = view.transports();
+    let mut rows = Vec::new();
+    let mut thin = Vec::new();
+    for role in view.roles() {
+        for op in view.ops() {
+            let row = row(view, &transports, role, op);
+            if !row.lines.is_empty() {
+                rows.push(row);
+            } else if transports.iter().any(|t| !view.latencies(t, Some(role), Some(op), None).is_empty()) {
+                thin.push(row.name);
+            }
+        }
+    }
+    let values = || rows.iter().flat_map(|row| &row.lines).flat_map(|line| &line.1).map(|value| value.1);
+    let high = values().reduce(f64::max)?;
+    let x = axis::latency(view.quantity(), values().fold(f64::MAX, f64::min), high);
+    let bounded = rows.iter().flat_map(|row| &row.lines).flat_map(|line| &line.1).any(|value| value.2);
+    let drawn: Vec<&str> = transports
+        .into_iter()
+        .filter(|t| rows.iter().any(|row| row.lines.iter().any(|line| line.0 == *t)))
+        .collect();
+    let mut notes = view.warnings();
+    if !thin.is_empty() {
+        notes.push(format!("Too few samples to show: {}.", thin.join(", ")));
+    }
+    if bounded {
+        notes.push("≥: a lower bound, as unanswered requests lie beyond it.".to_owned());
+    }
+    notes.push("A percentile is shown only with at least ten requests beyond it.".to_owned());
+    let height = rows.len() as f64 * (drawn.len() as f64 * LINE_HEIGHT + ROW_GAP);
+    Some(Figure {
+        name: view.stem("latency-operations"),
+        caption: format!(
+            "{} of each operation by role and transport, load “{}”: median, 90th and 99th percentile.",
+            view.quantity(),
+            view.load.name
+        ),
+        spec: Spec {
+            title: format!("{} by role, operation and transport", view.quantity()),
+            subtitle: view.subtitle(),
+            legend: legend(&drawn),
+            columns: 1,
+            plot_height: height.max(120.0),
+            panels: vec![panel(&rows, &drawn, x)],
+            notes,
+        },
+    })
+}
+
+fn row<'a>(view: View<'_>, transports: &[&'a str], role: &str, op: &str) -> Row<'a> {
+    let mut lines = Vec::new();
+    for transport in transports {
+        let latencies = view.latencies(transport, Some(role), Some(op), None);
+        let values: Vec<_> = SHOWN
+            .iter()
+            .filter_map(|(q, _, shape)| latencies.quantile(*q).map(|l| (*shape, l.ns as f64, l.at_least)))
+            .collect();
+        if !values.is_empty() {
+            lines.push((*transport, values));
+        }
+    }
+    Row { name: format!("{role} · {op}"), lines }
+}
+
+fn panel(rows: &[Row<'_>], drawn: &[&str], x: Axis) -> Panel {
+    let y = names(rows.iter().map(|row| row.name.clone()), true);
+    let mut marks = Vec::new();
+    for (i, row) in rows.iter().enumerate() {
+        for (transport, values) in &row.lines {
+            let place = drawn.iter().position(|t| t == transport).unwrap_or(0);
+            let offset = (place as f64 + 0.5) / drawn.len() as f64 - 0.5;
+            draw_line(&mut marks, i as f64 + offset * ROW_FILLED, values, look(transport));
+        }
+    }
+    Panel { title: String::new(), x, y, marks }
+}
+
+fn draw_line(marks: &mut Vec<Mark>, y: f64, values: &[(Shape, f64, bool)], look: Look) {
+    let points: Vec<_> = values.iter().map(|value| (value.1, y)).collect();
+    if points.len() > 1 {
+        marks.push(Mark::Line { points: points.clone(), stroke: look.stroke(LINE), marker: None });
+    }
+    for (shape, ns, _) in values {
+        let hollow = look.marker().hollow && *shape != Shape::Bar;
+        let marker = Marker { shape: *shape, ink: look.ink, hollow, radius: DOT };
+        marks.push(Mark::Dot { at: (*ns, y), marker });
+    }
+    if let Some(&(_, ns, true)) = values.last() {
+        marks.push(Mark::Text { at: (ns, y), text: "≥".to_owned() });
+    }
+}
+
+fn legend(transports: &[&str]) -> Vec<LegendEntry> {
+    let bare = |transport: &&str| {
+        let entry = line_entry(transport);
+        let stroke: Stroke = look(transport).stroke(LINE);
+        LegendEntry { key: LegendKey::Line(stroke, None), ..entry }
+    };
+    let marker = |shape| Marker { shape, ink: GREY, hollow: false, radius: DOT };
+    let quantiles = SHOWN
+        .iter()
+        .map(|(_, name, shape)| LegendEntry { key: LegendKey::Dot(marker(*shape)), text: (*name).to_owned() });
+    transports.iter().map(bare).chain(quantiles).collect()
+}

@@ -1,0 +1,131 @@
+//! Figure: latency by percentile, a curve for each transport, a panel for each role.
+
+use super::Figure;
+use super::axis;
+use super::source::{View, last_share, quantiles};
+use super::spec::{Axis, Mark, Panel, Spec};
+use super::style::{LINE, list, look};
+use crate::record::Latencies;
+
+/// Where curves begin: below lie the few fastest requests, which would stretch the vertical axis for nothing.
+const FIRST_SHARE: f64 = 0.01;
+/// Points of a curve for each nine: finer than a pixel's step would show nothing.
+const POINTS_PER_NINE: f64 = 60.0;
+/// Shares with a marker on the curve.
+const MARKED: [f64; 6] = [0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999];
+/// How much of a transport's colour the band of its trials shows.
+const BAND_ALPHA: f64 = 0.16;
+
+struct Curve<'a> {
+    transport: &'a str,
+    points: Vec<(f64, f64)>,
+    marked: Vec<(f64, f64)>,
+    band: Vec<(f64, f64, f64)>,
+}
+
+/// The figure; `None` where no role has enough samples on any transport.
+pub(super) fn figure(view: View<'_>) -> Option<Figure> {
+    let transports = view.transports();
+    let roles: Vec<(&str, Vec<Curve<'_>>)> = view
+        .roles()
+        .into_iter()
+        .map(|role| (role, transports.iter().filter_map(|transport| curve(view, transport, role)).collect()))
+        .filter(|(_, curves): &(_, Vec<_>)| !curves.is_empty())
+        .collect();
+    let all = || roles.iter().flat_map(|(_, curves)| curves);
+    let last = all().filter_map(|curve| curve.points.last()).map(|point| point.0).reduce(f64::max)?;
+    let heights = || {
+        let bands = all().flat_map(|c| &c.band).flat_map(|&(_, low, high)| [low, high]);
+        all().flat_map(|c| &c.points).map(|point| point.1).chain(bands)
+    };
+    let y = axis::latency(view.quantity(), heights().fold(f64::MAX, f64::min), heights().fold(1.0, f64::max));
+    let x = axis::percentiles(last);
+    let drawn: Vec<&str> = transports.into_iter().filter(|t| all().any(|c| c.transport == *t)).collect();
+    let banded = all().any(|curve| !curve.band.is_empty());
+    let several = roles.len() > 1;
+    let panels = roles.iter().enumerate().map(|(i, (role, curves))| panel(role, curves, &x, &y, i)).collect();
+    let mut notes = view.warnings();
+    notes.push(format!(
+        "Curves run from the 1st percentile to where fewer than ten requests lie beyond.{}",
+        if banded { " Bands: lowest to highest of the trials." } else { "" }
+    ));
+    let names = list(&drawn);
+    let title = format!("{} by percentile: {names}", view.quantity());
+    Some(Figure {
+        name: view.stem("latency-percentiles"),
+        caption: format!(
+            "{} by percentile over {names}, load “{}”{}. Lower is better.",
+            view.quantity(),
+            view.load.name,
+            if several { ", guests and managers apart" } else { "" }
+        ),
+        spec: Spec {
+            title,
+            subtitle: view.subtitle(),
+            legend: View::legend(&drawn),
+            columns: roles.len().min(2),
+            plot_height: 320.0,
+            panels,
+            notes,
+        },
+    })
+}
+
+fn panel(role: &str, curves: &[Curve<'_>], x: &Axis, y: &Axis, index: usize) -> Panel {
+    let mut marks = Vec::new();
+    for curve in curves.iter().filter(|curve| !curve.band.is_empty()) {
+        let ink = look(curve.transport).ink;
+        marks.push(Mark::Area { points: curve.band.clone(), ink, alpha: BAND_ALPHA });
+    }
+    for curve in curves {
+        let look = look(curve.transport);
+        marks.push(Mark::Line { points: curve.points.clone(), stroke: look.stroke(LINE), marker: None });
+        marks.extend(curve.marked.iter().map(|&at| Mark::Dot { at, marker: look.marker() }));
+    }
+    let y = if index % 2 == 0 { y.clone() } else { y.unlabelled() };
+    Panel { title: plural(role), x: x.clone(), y, marks }
+}
+
+/// A role's heading: `Guests`.
+pub(super) fn plural(role: &str) -> String {
+    let mut letters = role.chars();
+    letters.next().map_or(String::new(), |first| format!("{}{}s", first.to_uppercase(), letters.as_str()))
+}
+
+fn curve<'a>(view: View<'_>, transport: &'a str, role: &str) -> Option<Curve<'a>> {
+    let merged = view.latencies(transport, Some(role), None, None);
+    let last = last_share(&merged)?;
+    let shares = shares_to(last);
+    let points: Vec<_> = shares.iter().copied().zip(quantiles(&merged, &shares)).collect();
+    let marked: Vec<f64> = MARKED.into_iter().filter(|share| *share <= last + 1e-12).collect();
+    let marked = marked.iter().copied().zip(quantiles(&merged, &marked)).collect();
+    Some(Curve { transport, points, marked, band: band(view, transport, role) })
+}
+
+/// Lowest and highest of the trials at each share that every trial bears; empty for a single trial.
+fn band(view: View<'_>, transport: &str, role: &str) -> Vec<(f64, f64, f64)> {
+    let trials: Vec<Latencies> = view
+        .trials()
+        .into_iter()
+        .map(|trial| view.latencies(transport, Some(role), None, Some(trial)))
+        .filter(|latencies| !latencies.is_empty())
+        .collect();
+    let last = trials.iter().map(last_share).reduce(|a, b| Some(a?.min(b?))).flatten();
+    let (Some(last), true) = (last, trials.len() > 1) else { return Vec::new() };
+    let shares = shares_to(last);
+    let curves: Vec<Vec<f64>> = trials.iter().map(|trial| quantiles(trial, &shares)).collect();
+    let at = |i: usize| curves.iter().filter_map(move |curve| curve.get(i).copied());
+    let edges = |i: usize| (at(i).fold(f64::MAX, f64::min), at(i).fold(0.0, f64::max));
+    shares.iter().enumerate().map(|(i, share)| (*share, edges(i).0, edges(i).1)).collect()
+}
+
+/// Shares from the first one drawn to `last`, evenly spread on the axis of nines.
+fn shares_to(last: f64) -> Vec<f64> {
+    let nines = |share: f64| -(1.0 - share).log10();
+    let (from, to) = (nines(FIRST_SHARE), nines(last));
+    let count = ((to - from) * POINTS_PER_NINE).ceil().max(2.0);
+    let mut shares: Vec<f64> =
+        (0..count as usize).map(|i| 1.0 - 10f64.powf(-from - (to - from) * i as f64 / count)).collect();
+    shares.push(last);
+    shares
+}

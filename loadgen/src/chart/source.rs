@@ -1,0 +1,253 @@
+//! What charts ask of a record: one load and variant at a time, as latencies by transport, role and operation,
+//! with the words that every chart says about them.
+
+use std::collections::BTreeSet;
+
+use super::{spec::LegendEntry, style};
+use crate::record::{Latencies, LoadInfo, Pass, RunRecord, VerdictLevel};
+use crate::scenario::model::{LatencyKind, Op, Role};
+
+/// Swept loads with more variants than these get their own charts for the first one only; the sweep's chart
+/// shows them all.
+const VARIANTS_SHOWN: usize = 4;
+
+/// Samples that must lie beyond a percentile before it is drawn, as before it is printed.
+pub(super) const SAMPLES_BEYOND: f64 = 10.0;
+
+/// One load in one variant.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) record: &'a RunRecord,
+    pub(super) load: &'a LoadInfo,
+    pub(super) variant: &'a str,
+}
+
+/// The loads and variants that get charts of their own, in the record's order.
+pub(super) fn views(record: &RunRecord) -> Vec<View<'_>> {
+    let mut views = Vec::new();
+    for load in &record.loads {
+        let shown = if load.variants.len() > VARIANTS_SHOWN { 1 } else { load.variants.len() };
+        views.extend(load.variants[..shown].iter().map(|variant| View { record, load, variant }));
+    }
+    views
+}
+
+impl<'a> View<'a> {
+    /// The passes of this load and variant.
+    pub(super) fn passes(self) -> impl Iterator<Item = &'a Pass> {
+        self.record
+            .passes
+            .iter()
+            .filter(move |pass| pass.load == self.load.name && pass.variant == self.variant)
+    }
+
+    /// Transports with a pass, in the scenario's order, those that it does not name last.
+    pub(super) fn transports(self) -> Vec<&'a str> {
+        let named = &self.record.scenario.transports;
+        let seen: BTreeSet<(usize, &str)> = self
+            .passes()
+            .flat_map(|pass| {
+                pass.cells.iter().map(|cell| &cell.transport).chain(&pass.transports).map(String::as_str)
+            })
+            .map(|name| (named.iter().position(|t| t == name).unwrap_or(usize::MAX), name))
+            .collect();
+        seen.into_iter().map(|(_, name)| name).collect()
+    }
+
+    /// Roles with a cell, guests first.
+    pub(super) fn roles(self) -> Vec<&'a str> {
+        let known = [Role::Guest.name(), Role::Manager.name()];
+        self.ranked(&known, |cell| &cell.role)
+    }
+
+    /// Operations with a cell, in the usual order.
+    pub(super) fn ops(self) -> Vec<&'a str> {
+        self.ranked(&Op::ALL.map(Op::name), |cell| &cell.op)
+    }
+
+    fn ranked(self, known: &[&str], of: impl Fn(&'a crate::record::Cell) -> &'a str) -> Vec<&'a str> {
+        let rank = |name: &str| known.iter().position(|known| *known == name).unwrap_or(usize::MAX);
+        let cells = self.passes().flat_map(|pass| &pass.cells);
+        let seen: BTreeSet<(usize, &str)> = cells.map(|cell| (rank(of(cell)), of(cell))).collect();
+        seen.into_iter().map(|(_, name)| name).collect()
+    }
+
+    /// Trials with a pass.
+    pub(super) fn trials(self) -> Vec<u32> {
+        self.passes().map(|pass| pass.trial).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The load's headline latencies, merged over all that is not named.
+    pub(super) fn latencies(
+        self,
+        transport: &str,
+        role: Option<&str>,
+        op: Option<&str>,
+        trial: Option<u32>,
+    ) -> Latencies {
+        let mut sum = Latencies::default();
+        for pass in self.passes().filter(|pass| trial.is_none_or(|trial| trial == pass.trial)) {
+            for cell in &pass.cells {
+                let wanted = cell.transport == transport
+                    && role.is_none_or(|role| role == cell.role)
+                    && op.is_none_or(|op| op == cell.op);
+                if wanted {
+                    sum.merge(match self.load.headline_kind() {
+                        LatencyKind::Response => &cell.response,
+                        LatencyKind::Service => &cell.service,
+                        LatencyKind::Lag => &cell.lag,
+                    });
+                }
+            }
+        }
+        sum
+    }
+
+    /// The headline latency's name, as a title begins.
+    pub(super) fn quantity(self) -> &'static str {
+        match self.load.headline_kind() {
+            LatencyKind::Response => "Response time",
+            LatencyKind::Service => "Service time",
+            LatencyKind::Lag => "Send lag",
+        }
+    }
+
+    /// A file's stem for a chart of this load and variant.
+    pub(super) fn stem(self, chart: &str) -> String {
+        let mut stem = format!("{chart}-{}", slug(&self.load.name));
+        if !self.variant.is_empty() {
+            stem = format!("{stem}-{}", slug(self.variant));
+        }
+        stem
+    }
+
+    /// Load, clients, time and target, in one line.
+    pub(super) fn subtitle(self) -> String {
+        self.settings(Some(self.variant).filter(|variant| !variant.is_empty()))
+    }
+
+    /// The same for a chart of all variants.
+    pub(super) fn subtitle_of_sweep(self) -> String {
+        self.settings(None)
+    }
+
+    fn settings(self, variant: Option<&str>) -> String {
+        let load = self.load;
+        let clients = self.passes().map(|pass| pass.clients).max().unwrap_or(load.clients);
+        let mut parts = vec![format!("Load “{}”: {}, {}", load.name, load.model, load.pace)];
+        parts.extend(variant.map(str::to_owned));
+        parts.push(format!("{clients} client{}", if clients == 1 { "" } else { "s" }));
+        let trials = self.trials().len();
+        let time = super::axis::number(load.duration_s);
+        parts.push(if trials == 1 {
+            format!("{time} s on each transport")
+        } else {
+            format!("{time} s × {trials} trials on each transport")
+        });
+        parts.push(self.record.environment.target.clone());
+        parts.join(" · ")
+    }
+
+    /// What forbids to take a chart of this load at face value.
+    pub(super) fn warnings(self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let why = self.load.verdict.reasons.first().map_or(String::new(), |reason| format!(": {reason}"));
+        match self.load.verdict.level {
+            VerdictLevel::Valid => {}
+            VerdictLevel::Suspect => notes.push(format!("Suspect measurement{why}.")),
+            VerdictLevel::Invalid => notes.push(format!("Not a valid measurement{why}.")),
+        }
+        let wrong: u64 = self.passes().flat_map(|pass| &pass.cells).map(|cell| cell.counts.violations).sum();
+        if wrong > 0 {
+            notes.push(format!("{wrong} replies of this load were wrong: do not take its speed for good."));
+        }
+        if self.passes().any(|pass| !pass.complete) {
+            notes.push("The run was cut short; what had been measured is shown.".to_owned());
+        }
+        let unfinished: u64 =
+            self.passes().flat_map(|pass| &pass.cells).map(|cell| cell.counts.unfinished).sum();
+        if unfinished > 0 && self.load.headline_kind() == LatencyKind::Response {
+            notes.push(format!(
+                "{unfinished} requests were unanswered at the end; they count as at least what they had waited."
+            ));
+        }
+        notes
+    }
+
+    /// The legend of these transports as lines.
+    pub(super) fn legend(transports: &[&str]) -> Vec<LegendEntry> {
+        transports.iter().map(|transport| style::line_entry(transport)).collect()
+    }
+}
+
+/// The largest share with enough samples beyond it; `None` where not even the median has.
+pub(super) fn last_share(latencies: &Latencies) -> Option<f64> {
+    let last = 1.0 - SAMPLES_BEYOND / latencies.len() as f64;
+    (last >= 0.5 - 1e-9).then_some(last)
+}
+
+/// The latencies in ns at these ascending shares (0 to 1), in one walk over the histogram.
+pub(super) fn quantiles(latencies: &Latencies, shares: &[f64]) -> Vec<f64> {
+    let Some(histogram) = latencies.histogram() else { return Vec::new() };
+    let total = histogram.len() as f64;
+    let mut values = Vec::with_capacity(shares.len());
+    let mut seen = 0u64;
+    for step in histogram.iter_recorded() {
+        seen += step.count_since_last_iteration();
+        let value = histogram.highest_equivalent(step.value_iterated_to()) as f64;
+        while values.len() < shares.len() && shares[values.len()] * total <= seen as f64 + 1e-6 {
+            values.push(value);
+        }
+    }
+    values
+}
+
+/// What of a name may stand in a file's name.
+pub(super) fn slug(name: &str) -> String {
+    let mut slug = String::new();
+    for c in name.chars().take(60) {
+        if c.is_ascii_alphanumeric() || matches!(c, '_' | '.') {
+            slug.push(c.to_ascii_lowercase());
+        } else if !slug.ends_with('-') && !slug.is_empty() {
+            slug.push('-');
+        }
+    }
+    let slug = slug.trim_matches(['-', '.']);
+    if slug.is_empty() { "unnamed".to_owned() } else { slug.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stem_is_a_plain_file_name() {
+        assert_eq!(slug("manager-share=10"), "manager-share-10");
+        assert_eq!(slug("../../etc/<x>"), "etc-x");
+        assert_eq!(slug("\u{1b}[31m"), "31m");
+        assert_eq!(slug("…"), "unnamed");
+    }
+
+    #[test]
+    fn quantiles_in_one_walk_are_those_of_the_histogram() {
+        let mut latencies = Latencies::default();
+        (0..5000u64).for_each(|i| latencies.record(1000 + i * i));
+        let shares = [0.0, 0.1, 0.5, 0.9, 0.998];
+        let expected: Vec<_> =
+            shares.iter().map(|q| latencies.quantile_for_curve(*q).unwrap() as f64).collect();
+        assert_eq!(quantiles(&latencies, &shares), expected);
+    }
+
+    #[test]
+    fn a_share_is_drawn_only_with_ten_samples_beyond_it() {
+        let of = |count: u64| {
+            let mut latencies = Latencies::default();
+            (0..count).for_each(|i| latencies.record(1000 + i));
+            last_share(&latencies)
+        };
+        assert_eq!(of(0), None);
+        assert_eq!(of(19), None);
+        assert_eq!(of(20), Some(0.5));
+        assert_eq!(of(1000), Some(0.99));
+    }
+}

@@ -1,0 +1,82 @@
+//! How things look in every chart: one look for each transport, told apart by colour, dash, marker and lightness.
+//!
+//! The colours are those of Okabe and Ito (“Color Universal Design”, 2008), which colour-blind readers can tell
+//! apart; dashes and markers do the same in black and white.
+
+use super::spec::{Fill, Ink, LegendEntry, LegendKey, Marker, Shape, Stroke};
+
+/// Text and axis lines.
+pub(super) const DARK: Ink = Ink(0x22, 0x22, 0x22);
+/// Subtitles, tick labels, footnotes.
+pub(super) const GREY: Ink = Ink(0x5A, 0x5A, 0x5A);
+/// Grid lines.
+pub(super) const GRID: Ink = Ink(0xDD, 0xDD, 0xDD);
+
+/// Width of the lines that carry a chart's message.
+pub(super) const LINE: f64 = 2.0;
+/// Radius of markers on such lines.
+pub(super) const DOT: f64 = 4.0;
+
+/// How one transport looks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look {
+    pub(super) ink: Ink,
+    dash: [f64; 4],
+    shape: Shape,
+    hollow: bool,
+}
+
+impl Look {
+    pub(super) fn stroke(self, width: f64) -> Stroke {
+        Stroke { ink: self.ink, width, dash: self.dash }
+    }
+
+    pub(super) fn marker(self) -> Marker {
+        Marker { shape: self.shape, ink: self.ink, hollow: self.hollow, radius: DOT }
+    }
+
+    pub(super) fn fill(self) -> Fill {
+        Fill { ink: self.ink, hatched: self.hollow }
+    }
+}
+
+/// The look of a transport; those that nobody knows share the last one.
+pub(super) fn look(transport: &str) -> Look {
+    let (ink, dash, shape, hollow) = match transport {
+        "tcp" => (Ink(0x00, 0x72, 0xB2), [0.0; 4], Shape::Circle, false),
+        "websocket" => (Ink(0xD5, 0x5E, 0x00), [7.0, 3.0, 7.0, 3.0], Shape::Square, true),
+        "tcp-raw" => (Ink(0x56, 0xB4, 0xE9), [2.0, 2.5, 2.0, 2.5], Shape::Triangle, false),
+        "tls" => (Ink(0x00, 0x9E, 0x73), [10.0, 3.0, 2.0, 3.0], Shape::Diamond, false),
+        "wss" => (Ink(0xCC, 0x79, 0xA7), [14.0, 4.0, 14.0, 4.0], Shape::Diamond, true),
+        _ => (Ink(0x44, 0x44, 0x44), [4.0, 2.0, 1.0, 2.0], Shape::Triangle, true),
+    };
+    Look { ink, dash, shape, hollow }
+}
+
+/// A transport's name in running text.
+pub(super) fn name(transport: &str) -> &str {
+    match transport {
+        "tcp" => "TCP",
+        "tcp-raw" => "raw TCP",
+        "websocket" => "WebSocket",
+        "tls" => "TLS",
+        "wss" => "WebSocket over TLS",
+        other => other,
+    }
+}
+
+/// Transports' names in running text: `TCP, TLS and WebSocket`.
+pub(super) fn list(transports: &[&str]) -> String {
+    let names: Vec<&str> = transports.iter().map(|transport| name(transport)).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
+    }
+}
+
+/// The legend's entry for a transport drawn as a line with markers.
+pub(super) fn line_entry(transport: &str) -> LegendEntry {
+    let look = look(transport);
+    LegendEntry { key: LegendKey::Line(look.stroke(LINE), Some(look.marker())), text: name(transport).into() }
+}
