@@ -11,7 +11,7 @@ pub(super) const KEYS_MAX: u32 = 1_000_000;
 /// Keys over all clients: each has a register (some 16 bytes) in the generator's checker, 800 MB at this bound.
 pub(super) const REGISTERS_MAX: u64 = 50_000_000;
 /// Bytes of the tag that names user, key and version, and so of the smallest value.
-pub(super) const TAG_BYTES: u32 = 16;
+pub(super) const TAG_BYTES: u32 = crate::oracle::TAG_BYTES as u32;
 /// Longest key that the generator uses.
 const KEY_BYTES_MAX: u32 = 16;
 /// `put`, two spaces and the key, around a value.
