@@ -40,7 +40,7 @@ pub(crate) fn name(text: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.=".contains(c) { c } else { '-' };
     let name: String = text.chars().map(safe).collect();
     // No hidden file, no way up.
-    if name.starts_with('.') { format!("-{}", &name[1..]) } else { name }
+    name.strip_prefix('.').map_or_else(|| name.clone(), |rest| format!("-{rest}"))
 }
 
 fn entities(text: &str) -> String {
@@ -50,7 +50,7 @@ fn entities(text: &str) -> String {
             '&' => safe.push_str("&amp;"),
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
-            '"' | '\'' | '`' | '|' | '\\' | '*' | '_' | '[' | ']' | '~' | '@' | '$' => {
+            '`' | '|' | '\\' | '*' | '_' | '[' | ']' | '~' | '$' => {
                 let _ = write!(safe, "&#{};", u32::from(c));
             }
             c => safe.push(c),
