@@ -104,7 +104,7 @@ fn violations(record: &RunRecord, style: Style) -> Vec<String> {
             escape::line(&violation.rule),
             escape::line(format::transport(&violation.transport)),
             escape::line(&violation.role),
-            escape::line(&violation.client),
+            escape::said(&violation.client),
             escape::line(&violation.load),
             violation.trial,
             violation.at_s,
@@ -112,7 +112,7 @@ fn violations(record: &RunRecord, style: Style) -> Vec<String> {
         for (name, text) in
             [("request", &violation.request), ("expected", &violation.expected), ("seen", &violation.seen)]
         {
-            lines.push(format!("  {name:<8} {}", escape::line(text)));
+            lines.push(format!("  {name:<8} {}", escape::said(text)));
         }
     }
     let shown = record.violations.len().min(VIOLATIONS_SHOWN) as u64;

@@ -26,6 +26,24 @@ fn hostile() -> RunRecord {
     record
 }
 
+/// One load whose groups are pinned: both transports in one pass.
+fn mixed() -> RunRecord {
+    let mut record = fixture::record();
+    record.loads.truncate(1);
+    record.loads[0].variants = vec!["mixed".into()];
+    let other = record.passes.swap_remove(1);
+    record.passes.truncate(1);
+    let pass = &mut record.passes[0];
+    pass.variant = "mixed".into();
+    pass.transports = vec!["tcp".into(), "websocket".into()];
+    pass.cells.extend(other.cells);
+    pass.intervals.extend(other.intervals);
+    pass.setup.extend(other.setup);
+    pass.ledger.add(&other.ledger);
+    pass.dispatch_lag.merge(&other.dispatch_lag);
+    record
+}
+
 /// Two transports in three variants.
 fn swept() -> RunRecord {
     let mut record = fixture::record();
@@ -271,4 +289,16 @@ fn a_record_without_a_single_pass_still_makes_a_report() {
     write_folder(&record, &[], dir.path()).unwrap();
     let text = table::render(&record, Path::new("out"), Style::default());
     assert!(text.contains("TARGET LOST") && text.contains("no server on 127.0.0.1:1601"), "{text}");
+}
+
+#[test]
+fn a_mixed_load_is_judged_and_written_like_any_other() {
+    let record = mixed();
+    let verdict = crate::stats::verdict::verdict(&record, &record.loads[0]);
+    assert_eq!(verdict, crate::record::Verdict::default());
+    let lines = lines(summary::csv(&record).unwrap());
+    let all =
+        lines.iter().find(|line| line.starts_with("paced,mixed,all,websocket,all,all,all,2000,")).unwrap();
+    // Both transports had the whole time of the pass.
+    assert!(all.contains(",1000.000,"), "{all}");
 }

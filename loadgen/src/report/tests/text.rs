@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::super::table::{self, Style};
 use super::super::{fixture, markdown};
-use super::{hostile, plot, swept};
+use super::{hostile, mixed, plot, swept};
 use crate::record::Skipped;
 
 #[test]
@@ -146,4 +146,35 @@ fn markdown_compares_the_transports() {
 fn markdown_embeds_the_plots() {
     let markdown = markdown::report(&fixture::record(), &[plot("latency")]);
     assert!(markdown.contains("![latency by percentile](plots/latency.svg)"));
+}
+
+#[test]
+fn figures_that_unfinished_requests_reach_are_shown_as_lower_bounds() {
+    let mut record = fixture::record();
+    for pass in &mut record.passes {
+        if pass.load == "paced" && pass.transports == ["websocket"] {
+            let cell = pass.cells.iter_mut().find(|cell| cell.role == "guest" && cell.op == "get").unwrap();
+            (0..100).for_each(|_| cell.response.record_unfinished(1_500_000));
+            cell.counts.requests += 100;
+            cell.counts.unfinished += 100;
+        }
+    }
+    let text = table::render(&record, Path::new("out"), Style::default());
+    let row = text.lines().find(|line| line.contains("  get  ")).unwrap();
+    assert!(row.contains("≥1,500  ≥7.6"), "{row}");
+    assert!(text.contains("≥ at least: some requests were unfinished"), "{text}");
+    assert!(markdown::report(&record, &[]).contains("≥ A lower bound"));
+    let csv = String::from_utf8(super::super::summary::csv(&record).unwrap()).unwrap();
+    assert!(!csv.contains('≥'));
+    let json = serde_json::to_value(super::super::json::run(&record, "out")).unwrap();
+    let row = json["rows"].as_array().unwrap().iter().find(|row| row["unfinished"] == 100).unwrap();
+    assert_eq!(row["response"]["at_least"], serde_json::json!(["p99", "max"]));
+}
+
+#[test]
+fn a_mixed_load_shows_the_wires_transports_and_no_cost_of_either() {
+    let text = table::render(&mixed(), Path::new("out"), Style::default());
+    assert!(text.contains("[mixed]"), "{text}");
+    assert!(text.contains("TCP  WebSocket"), "{text}");
+    assert!(!text.contains("CPU of both sides"), "{text}");
 }
