@@ -7,14 +7,10 @@ use std::fmt::Write as _;
 /// Longest piece of a target's text in a report, in characters; the whole is in `run.json`.
 const SHOWN_CHARS_MAX: usize = 160;
 
-/// One printable line: control and direction-changing characters are written out, long text is cut.
+/// One printable line: control and direction-changing characters are written out.
 pub(crate) fn line(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
-    for (i, c) in text.chars().enumerate() {
-        if i == SHOWN_CHARS_MAX {
-            safe.push('…');
-            break;
-        }
+    for c in text.chars() {
         if c.is_control() || is_invisible(c) {
             let _ = write!(safe, "{}", c.escape_default());
         } else {
@@ -22,6 +18,15 @@ pub(crate) fn line(text: &str) -> String {
         }
     }
     safe
+}
+
+/// What a target said, in one printable line that is cut where it gets long.
+pub(crate) fn said(text: &str) -> String {
+    let mut kept: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+    if kept.len() < text.len() {
+        kept.push('…');
+    }
+    line(&kept)
 }
 
 /// Text inside Markdown, in a table too: nothing of it is markup.
@@ -32,7 +37,7 @@ pub(crate) fn markdown(text: &str) -> String {
 /// A target's text as code inside Markdown. An HTML element with entities, because a code span in a table has no
 /// way to hold a backslash before a bar.
 pub(crate) fn markdown_code(text: &str) -> String {
-    if text.is_empty() { "(empty)".to_owned() } else { format!("<code>{}</code>", markdown(text)) }
+    if text.is_empty() { "(empty)".to_owned() } else { format!("<code>{}</code>", entities(&said(text))) }
 }
 
 /// A name that is safe in a file's name and in a histogram log's tag.
@@ -40,7 +45,7 @@ pub(crate) fn name(text: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.=".contains(c) { c } else { '-' };
     let name: String = text.chars().map(safe).collect();
     // No hidden file, no way up.
-    if name.starts_with('.') { format!("-{}", &name[1..]) } else { name }
+    name.strip_prefix('.').map_or_else(|| name.clone(), |rest| format!("-{rest}"))
 }
 
 fn entities(text: &str) -> String {
@@ -50,7 +55,7 @@ fn entities(text: &str) -> String {
             '&' => safe.push_str("&amp;"),
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
-            '"' | '\'' | '`' | '|' | '\\' | '*' | '_' | '[' | ']' | '~' | '@' | '$' => {
+            '`' | '|' | '\\' | '*' | '_' | '[' | ']' | '~' | '$' => {
                 let _ = write!(safe, "&#{};", u32::from(c));
             }
             c => safe.push(c),
@@ -78,9 +83,10 @@ mod tests {
 
     #[test]
     fn long_text_is_cut_with_a_sign() {
-        let cut = line(&"x".repeat(500));
+        let cut = said(&"x".repeat(500));
         assert_eq!(cut.chars().count(), SHOWN_CHARS_MAX + 1);
         assert!(cut.ends_with('…'));
+        assert_eq!(said("short"), "short");
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl Unit {
         }
     }
 
-    /// The number without the symbol, as exact as three digits are, with "≥" before a lower bound.
+    /// The number without the symbol, as exact as a histogram's three digits are, with "≥" before a lower bound.
     pub(crate) fn latency(self, latency: Option<Latency>) -> String {
         latency.map_or_else(
             || MISSING.to_owned(),
@@ -62,7 +62,7 @@ impl Unit {
         };
         let value = ns / per_unit;
         let decimals = match (self, value) {
-            (Self::Micros, 100.0..) | (_, 1000.0..) => 0,
+            (_, 1000.0..) => 0,
             (Self::Micros, _) | (_, 100.0..) => 1,
             (_, 10.0..) => 2,
             _ => 3,
@@ -102,7 +102,7 @@ pub(crate) fn grouped(number: f64, decimals: usize) -> String {
 
 /// Requests a second, without the unit.
 pub(crate) fn rate(rate: Option<f64>) -> String {
-    rate.map_or_else(|| MISSING.to_owned(), |rate| grouped(rate, if rate < 100.0 { 1 } else { 0 }))
+    rate.map_or_else(|| MISSING.to_owned(), |rate| grouped(rate, usize::from(rate < 10.0)))
 }
 
 /// Any other figure with so many decimals.
@@ -158,32 +158,32 @@ pub(crate) fn plural(number: u64, noun: &str) -> String {
 mod tests {
     use super::*;
 
-    fn exactly(ns: u64) -> Option<Latency> {
-        Some(Latency { ns, at_least: false })
+    fn exactly(ns: u64) -> Latency {
+        Latency { ns, at_least: false }
     }
 
-    fn at_least(ns: u64) -> Option<Latency> {
-        Some(Latency { ns, at_least: true })
+    fn at_least(ns: u64) -> Latency {
+        Latency { ns, at_least: true }
     }
 
     #[test]
     fn a_table_has_one_unit_and_three_digits() {
         assert_eq!(Unit::for_largest(9_999_999), Unit::Micros);
-        assert_eq!(Unit::Micros.latency(exactly(95_260)), "95.3");
-        assert_eq!(Unit::Micros.latency(exactly(1_234_500)), "1,234");
+        assert_eq!(Unit::Micros.latency(Some(exactly(95_260))), "95.3");
+        assert_eq!(Unit::Micros.latency(Some(exactly(1_234_500))), "1,234");
         assert_eq!(Unit::for_largest(10_000_000), Unit::Millis);
-        assert_eq!(Unit::Millis.latency(exactly(95_260)), "0.095");
-        assert_eq!(Unit::Millis.latency(at_least(123_456_789)), "≥123.5");
+        assert_eq!(Unit::Millis.latency(Some(exactly(95_260))), "0.095");
+        assert_eq!(Unit::Millis.latency(Some(at_least(123_456_789))), "≥123.5");
         assert_eq!(Unit::Seconds.latency(None), "–");
     }
 
     #[test]
     fn a_ratio_of_bounds_says_which_way_it_may_be_wrong() {
-        assert_eq!(latency_ratio(exactly(100), exactly(114)), "1.14×");
-        assert_eq!(latency_ratio(exactly(100), at_least(114)), "≥1.14×");
-        assert_eq!(latency_ratio(at_least(100), exactly(114)), "≤1.14×");
-        assert_eq!(latency_ratio(at_least(100), at_least(114)), "–");
-        assert_eq!(latency_ratio(exactly(0), exactly(114)), "–");
+        assert_eq!(latency_ratio(Some(exactly(100)), Some(exactly(114))), "1.14×");
+        assert_eq!(latency_ratio(Some(exactly(100)), Some(at_least(114))), "≥1.14×");
+        assert_eq!(latency_ratio(Some(at_least(100)), Some(exactly(114))), "≤1.14×");
+        assert_eq!(latency_ratio(Some(at_least(100)), Some(at_least(114))), "–");
+        assert_eq!(latency_ratio(Some(exactly(0)), Some(exactly(114))), "–");
         assert_eq!(ratio(Some(0.0), Some(1.0)), "–");
     }
 

@@ -139,6 +139,8 @@ pub(super) fn markdown(headers: &[String], rows: &[Vec<String>], lead: usize) ->
         .map(|(i, width)| if i < lead { "-".repeat(*width) } else { format!("{}:", "-".repeat(width - 1)) })
         .collect();
     let mut text = line(headers) + &line(&rule);
-    rows.iter().for_each(|row| text += &line(row));
+    for row in rows {
+        text += &line(row);
+    }
     text
 }

@@ -25,6 +25,7 @@ pub fn log(record: &RunRecord) -> Result<Vec<u8>, ReportError> {
     let mut bytes = Vec::new();
     let mut serializer = V2DeflateSerializer::new();
     let mut writer = IntervalLogWriterBuilder::new()
+        .add_comment("[Histogram log format version 1.3]")
         .add_comment(&format!("[twinwire {}: {}]", record.twinwire, record.scenario.name))
         .add_comment(&format!("[Started {}]", record.started))
         .add_comment("[Tags are load/transport/role/op/kind; values are nanoseconds, the maximum is in ms]")

@@ -64,8 +64,7 @@ pub struct JsonRow {
     /// Variant's label; empty where nothing is swept.
     pub variant: String,
     /// The trial's number, or "all".
-    #[serde(serialize_with = "number_or_all")]
-    pub trial: Option<u32>,
+    pub trial: Trial,
     /// Transport's name.
     pub transport: String,
     /// Group's name, or "all".
@@ -90,6 +89,24 @@ pub struct JsonRow {
     pub service: JsonLatency,
     /// Intended to replied, µs.
     pub response: JsonLatency,
+}
+
+/// Which trial a row is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trial {
+    /// One of them, counted from 1; a number in JSON.
+    Number(u32),
+    /// All of them merged; "all" in JSON.
+    All,
+}
+
+impl Serialize for Trial {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Number(trial) => serializer.serialize_u32(*trial),
+            Self::All => serializer.serialize_str(ALL),
+        }
+    }
 }
 
 /// A latency in microseconds.
@@ -169,7 +186,7 @@ fn json_row(key: Key, figures: &Figures) -> JsonRow {
     JsonRow {
         load: key.load,
         variant: key.variant,
-        trial: key.trial,
+        trial: key.trial.map_or(Trial::All, Trial::Number),
         transport: key.transport,
         group: all(key.group),
         role: all(key.role),
@@ -230,12 +247,4 @@ fn micros(ns: Option<f64>) -> Option<f64> {
 /// Three decimals, as in the CSV files.
 fn rounded(number: Option<f64>) -> Option<f64> {
     number.map(|number| (number * 1e3).round() / 1e3)
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's serialize_with passes a reference")]
-fn number_or_all<S: Serializer>(trial: &Option<u32>, serializer: S) -> Result<S::Ok, S::Error> {
-    match trial {
-        Some(trial) => serializer.serialize_u32(*trial),
-        None => serializer.serialize_str(ALL),
-    }
 }

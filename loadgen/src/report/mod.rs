@@ -7,6 +7,11 @@
 //!
 //! Charts come in as finished [`Plot`]s. Nothing here knows the engine, the oracle or a transport.
 
+#![expect(
+    clippy::format_push_string,
+    reason = "a report is some kilobytes of text, written once: an allocation a line buys plain code"
+)]
+
 mod escape;
 pub mod figures;
 #[cfg(test)]

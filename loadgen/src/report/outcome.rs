@@ -80,8 +80,8 @@ pub(super) fn level(level: VerdictLevel) -> &'static str {
 /// What limited a closed load, where something did.
 pub(super) fn limit(verdict: &Verdict) -> Option<String> {
     verdict.saturated.as_deref().map(|side| match side {
-        "generator" => "the generator's CPU was full: its throughput is not the server's limit".to_owned(),
-        "server" => "the server's CPU was full: its throughput is the server's limit".to_owned(),
+        "generator" => "the generator's CPU was full, so the throughput is not the server's limit".to_owned(),
+        "server" => "the server's CPU was full, so the throughput is its limit".to_owned(),
         other => format!("{} was saturated", escape::line(other)),
     })
 }

@@ -56,10 +56,8 @@ pub fn render(record: &RunRecord, folder: &Path, style: Style) -> String {
     let mut lines = head(record, style);
     lines.extend(violations(record, style));
     if let Some(load) = record.headline() {
-        for comparison in headline_shown(record, load) {
-            lines.push(String::new());
-            lines.extend(comparison_lines(&comparison, style));
-        }
+        lines.push(String::new());
+        lines.extend(headline(record, load, style));
     }
     lines.extend(costs(record, style));
     lines.push(String::new());
@@ -83,6 +81,10 @@ fn head(record: &RunRecord, style: Style) -> Vec<String> {
         first += ", interrupted";
     }
     first += &format!("; {}", outcome::proof(record));
+    let doubtful = record.loads.iter().any(|load| load.verdict.level == VerdictLevel::Suspect);
+    if status == Status::Passed && doubtful {
+        first += "; some figures are suspect";
+    }
     if !record.skipped.is_empty() {
         first += &format!("; skipped: {}", outcome::skipped(record));
     }
@@ -96,21 +98,21 @@ fn violations(record: &RunRecord, style: Style) -> Vec<String> {
     for violation in record.violations.iter().take(VIOLATIONS_SHOWN) {
         lines.push(String::new());
         lines.push(format!(
-            "{} {} · {} {} · {} {}, trial {}, {} at {:.3} s",
-            style.bad("wrong"),
+            "{} {} · {} · {} · {} {} · {}, trial {}, {:.3} s",
+            style.bad("wrong reply:"),
             style.bold(&escape::line(&violation.kind)),
             escape::line(&violation.rule),
-            escape::line(&violation.transport),
+            escape::line(format::transport(&violation.transport)),
             escape::line(&violation.role),
-            escape::line(&violation.client),
-            violation.trial,
+            escape::said(&violation.client),
             escape::line(&violation.load),
+            violation.trial,
             violation.at_s,
         ));
         for (name, text) in
             [("request", &violation.request), ("expected", &violation.expected), ("seen", &violation.seen)]
         {
-            lines.push(format!("  {name:<8} {}", escape::line(text)));
+            lines.push(format!("  {name:<8} {}", escape::said(text)));
         }
     }
     let shown = record.violations.len().min(VIOLATIONS_SHOWN) as u64;
@@ -120,42 +122,61 @@ fn violations(record: &RunRecord, style: Style) -> Vec<String> {
     lines
 }
 
-/// With several variants one table of all of them follows; the operations are left to the report.
-fn headline_shown<'a>(record: &'a RunRecord, load: &'a LoadInfo) -> Vec<Comparison<'a>> {
+/// The headline load. Of several variants only the roles are shown; the operations are left to the report.
+fn headline(record: &RunRecord, load: &LoadInfo, style: Style) -> Vec<String> {
+    let kind = load.headline_kind();
     let mut comparisons = comparisons(record, load);
     if comparisons.len() > 1 {
-        comparisons.iter_mut().for_each(|comparison| comparison.lines.retain(|line| line.op.is_none()));
+        for comparison in &mut comparisons {
+            comparison.lines.retain(|line| line.op.is_none());
+        }
     }
-    comparisons
+    let mut tables = Vec::new();
+    for (i, comparison) in comparisons.iter().enumerate() {
+        if i > 0 {
+            tables.push(String::new());
+        }
+        tables.extend(comparison_lines(comparison, style));
+    }
+    let mut lines = vec![
+        format!("{}: {}", style.bold(&escape::line(&load.name)), outcome::settings(load)),
+        style.dim(&format!("latency is the {} time, {}", kind.name(), outcome::meaning(kind))),
+    ];
+    let legend = legend(&tables, style);
+    lines.extend(tables);
+    lines.extend(legend);
+    lines
 }
 
 fn comparison_lines(comparison: &Comparison<'_>, style: Style) -> Vec<String> {
     let kind = comparison.load.headline_kind();
-    let mut title = style.bold(&escape::line(&comparison.load.name));
+    let mut lines = Vec::new();
     if !comparison.variant.is_empty() {
-        title += &format!(" [{}]", escape::line(comparison.variant));
+        lines.push(style.bold(&format!("[{}]", escape::line(comparison.variant))));
     }
-    let mut lines = vec![
-        format!("{title}: {}", outcome::settings(comparison.load)),
-        style.dim(&format!("latency is the {} time, {}", kind.name(), outcome::meaning(kind))),
-    ];
     let grid = Grid { lead: lead(comparison), groups: groups(comparison, kind) };
-    let blocks = grid.blocks(WIDTH);
-    let several = blocks.len() > 1;
-    for (i, block) in blocks.into_iter().enumerate() {
+    for (i, block) in grid.blocks(WIDTH).into_iter().enumerate() {
         if i > 0 {
             lines.push(String::new());
         }
         for (row, line) in block.into_iter().enumerate() {
-            let total = row >= 2 && comparison.lines[row - 2].op.is_none();
+            let sum = row >= 2 && comparison.lines[row - 2].op.is_none() && comparison.lines.len() > 1;
             lines.push(match row {
                 0 | 1 => style.dim(&line),
-                _ if total && (several || comparison.lines.len() > 1) => style.bold(&line),
+                _ if sum => style.bold(&line),
                 _ => line,
             });
         }
     }
     lines
+}
+
+/// What the signs in the tables mean, where they occur.
+fn legend(lines: &[String], style: Style) -> Option<String> {
+    let has = |sign: &str| lines.iter().any(|line| line.contains(sign));
+    let signs = [(MISSING, "– too few samples"), ("≥", "≥ at least: some requests were unfinished")];
+    let used: Vec<&str> = signs.into_iter().filter(|(sign, _)| has(sign)).map(|(_, text)| text).collect();
+    (!used.is_empty()).then(|| style.dim(&used.join("; ")))
 }
 
 fn lead(comparison: &Comparison<'_>) -> Vec<(String, Vec<String>)> {
@@ -171,12 +192,14 @@ fn lead(comparison: &Comparison<'_>) -> Vec<(String, Vec<String>)> {
     vec![("role".to_owned(), roles), ("operation".to_owned(), ops)]
 }
 
+/// Picks a quantile of one kind of latency.
+type Quantile = fn(&Figures, LatencyKind) -> Option<Latency>;
+
 fn groups(comparison: &Comparison<'_>, kind: LatencyKind) -> Vec<Group> {
     let figures = comparison.lines.iter().flat_map(|line| line.cells.iter().flatten());
     let largest = figures.filter_map(|figures| figures.latency(kind).p99.or(figures.latency(kind).p50));
     let unit = Unit::for_largest(largest.map(|latency| latency.ns).max().unwrap_or(0));
     let mut groups = Vec::new();
-    type Quantile = fn(&Figures, LatencyKind) -> Option<Latency>;
     let quantiles: [(&str, Quantile); 2] = [
         ("p50", |figures, kind| figures.latency(kind).p50),
         ("p99", |figures, kind| figures.latency(kind).p99),
@@ -218,6 +241,9 @@ fn columns(
     columns
 }
 
+/// One number of a load on a transport.
+type Figure<'a> = &'a dyn Fn(&Comparison<'_>, &str) -> Option<f64>;
+
 /// Throughput and CPU of every load and variant, a line each.
 fn costs(record: &RunRecord, style: Style) -> Vec<String> {
     let all: Vec<Comparison<'_>> = record.loads.iter().flat_map(|load| comparisons(record, load)).collect();
@@ -235,7 +261,6 @@ fn costs(record: &RunRecord, style: Style) -> Vec<String> {
         let i = comparison.transports.iter().position(|t| *t == transport)?;
         Some(comparison.costs[i].as_ref()?.both_ns? / 1e3)
     };
-    type Figure<'a> = &'a dyn Fn(&Comparison<'_>, &str) -> Option<f64>;
     let group = |title: &str, figure: Figure<'_>, show: &dyn Fn(Option<f64>) -> String| {
         let mut columns = Vec::new();
         for (i, transport) in transports.iter().enumerate() {
@@ -275,9 +300,9 @@ fn verdicts(record: &RunRecord, style: Style) -> Vec<String> {
             VerdictLevel::Suspect => style.doubtful(word),
             VerdictLevel::Invalid => style.bad(word),
         };
-        let limit = outcome::limit(verdict).map(|limit| format!("; {limit}")).unwrap_or_default();
-        lines.push(format!("{:<9} {}: {word}{limit}", "verdict", escape::line(&load.name)));
-        lines.extend(verdict.reasons.iter().map(|reason| format!("{:<9} - {}", "", escape::line(reason))));
+        lines.push(format!("{:<9} {}: {word}", "verdict", escape::line(&load.name)));
+        let notes = outcome::limit(verdict).into_iter().chain(verdict.reasons.iter().cloned());
+        lines.extend(notes.map(|note| format!("{:<9} - {}", "", escape::line(&note))));
     }
     lines
 }

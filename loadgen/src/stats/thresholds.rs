@@ -174,3 +174,102 @@ fn trimmed(value: f64, decimals: usize) -> String {
     let text = format!("{value:.decimals$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+    use crate::scenario::model::{LatencyKind, Op, Role, Transport};
+
+    const P99: Metric = Metric::Latency(LatencyKind::Response, Statistic::P99);
+
+    fn judged(record: &RunRecord, metric: Metric, bound: Bound, filter: Filter) -> ThresholdResult {
+        judge(record, &[Threshold { metric, filter, bound, abort: false }]).remove(0)
+    }
+
+    fn guests_get() -> Filter {
+        Filter {
+            load: Some("paced".into()),
+            transport: Some(Transport::Tcp),
+            role: Some(Role::Guest),
+            op: Some(Op::Get),
+            ..Filter::default()
+        }
+    }
+
+    #[test]
+    fn a_latency_is_judged_over_all_trials() {
+        let record = fixture::record();
+        let met = judged(&record, P99, Bound::Max(20e6), guests_get());
+        assert_eq!(met.text, "response.p99 ≤ 20 ms where load=paced, transport=tcp, role=guest, op=get");
+        assert_eq!(met.met, Some(true));
+        let key = rows::keys(&record)
+            .into_iter()
+            .find(|key| key.trial.is_none() && key.group.is_none() && key.op.as_deref() == Some("get"))
+            .unwrap();
+        let merged = rows::of(&record, &key).response.quantile(0.99).unwrap();
+        assert_eq!(met.measured, Some(merged.ns as f64));
+        assert_eq!(judged(&record, P99, Bound::Max(1e5), guests_get()).met, Some(false));
+    }
+
+    #[test]
+    fn rates_and_counts_are_judged() {
+        let record = fixture::record();
+        let filter =
+            Filter { load: Some("paced".into()), transport: Some(Transport::Tcp), ..Filter::default() };
+        let rate = judged(&record, Metric::Rate, Bound::Min(900.0), filter);
+        assert_eq!(
+            (rate.text.as_str(), rate.measured_text.as_str()),
+            ("rate ≥ 900 requests/s where load=paced, transport=tcp", "1000 requests/s",)
+        );
+        assert_eq!(rate.met, Some(true));
+        let errors = judged(&record, Metric::Errors, Bound::Max(0.0), Filter::default());
+        assert_eq!((errors.text.as_str(), errors.met), ("errors ≤ 0", Some(true)));
+    }
+
+    #[test]
+    fn violations_of_the_whole_run_include_those_outside_the_measured_part() {
+        let mut record = fixture::record();
+        record.violations_total = 2;
+        let whole = judged(&record, Metric::Violations, Bound::Max(0.0), Filter::default());
+        assert_eq!((whole.measured, whole.met), (Some(2.0), Some(false)));
+        let part = judged(&record, Metric::Violations, Bound::Max(0.0), guests_get());
+        assert_eq!(part.met, Some(true));
+    }
+
+    #[test]
+    fn a_threshold_that_matches_nothing_fails() {
+        let filter = Filter { op: Some(Op::Bad), ..Filter::default() };
+        let none = judged(&fixture::record(), P99, Bound::Max(20e6), filter);
+        assert_eq!((none.measured, none.met), (None, Some(false)));
+        assert_eq!(none.measured_text, "nothing matched");
+    }
+
+    #[test]
+    fn too_few_samples_meet_nothing() {
+        let filter = Filter { op: Some(Op::GetOther), ..guests_get() };
+        let few = judged(&fixture::record(), P99, Bound::Max(20e6), filter);
+        assert_eq!((few.measured, few.met), (None, Some(false)));
+        assert_eq!(few.measured_text, "too few samples: 180");
+    }
+
+    #[test]
+    fn a_lower_bound_never_meets_a_maximum_but_may_meet_a_minimum() {
+        let mut record = fixture::record();
+        let cell = record.passes[0].cells.iter_mut().find(|cell| cell.op == "get").unwrap();
+        (0..100).for_each(|_| cell.response.record_unfinished(1_000_000));
+        let max = judged(&record, P99, Bound::Max(20e6), guests_get());
+        assert_eq!(max.met, Some(false));
+        assert!(max.measured_text.starts_with("≥ 1"), "{}", max.measured_text);
+        assert_eq!(judged(&record, P99, Bound::Min(5e5), guests_get()).met, Some(true));
+    }
+
+    #[test]
+    fn nothing_is_judged_in_an_invalid_run() {
+        let mut record = fixture::record();
+        record.loads[1].verdict.level = VerdictLevel::Invalid;
+        let result = judged(&record, P99, Bound::Max(1.0), guests_get());
+        assert_eq!(result.met, None);
+        assert!(result.measured.is_some() && result.measured_text.ends_with("the run is not valid"));
+    }
+}

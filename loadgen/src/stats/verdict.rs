@@ -167,11 +167,11 @@ fn steal(judge: &mut Judge, experiment: &Experiment<'_>) {
 
 /// Compares what was achieved in the two halves of the passes, each transport for itself.
 fn halves(judge: &mut Judge, load: &LoadInfo, experiment: &Experiment<'_>) {
-    let mut transports: Vec<&str> =
+    let mut names: Vec<&str> =
         experiment.passes.iter().flat_map(|p| &p.transports).map(String::as_str).collect();
-    transports.sort_unstable();
-    transports.dedup();
-    for transport in transports {
+    names.sort_unstable();
+    names.dedup();
+    for transport in names {
         let mut achieved = [0.0, 0.0];
         let mut offered = [0.0, 0.0];
         for pass in &experiment.passes {
@@ -189,18 +189,21 @@ fn halves(judge: &mut Judge, load: &LoadInfo, experiment: &Experiment<'_>) {
         let planned = load.model == "open" && offered.iter().all(|offered| *offered > 0.0);
         let level = |half: usize| if planned { achieved[half] / offered[half] } else { achieved[half] };
         let (low, high) = (level(0).min(level(1)), level(0).max(level(1)));
-        let chance = HALVES_SIGMAS * (achieved[0] + achieved[1]).sqrt();
-        let beyond_chance = (achieved[0] - achieved[1]).abs() > chance || planned;
-        if high > HALVES_RATIO_MAX * low && beyond_chance {
-            let change = (level(1) / level(0) - 1.0) * 100.0;
-            let name = if experiment.passes.iter().any(|p| p.transports.len() > 1) {
-                transport
-            } else {
-                &experiment.name
+        let by_chance = HALVES_SIGMAS * (achieved[0] + achieved[1]).sqrt();
+        let unsteady = planned || (achieved[0] - achieved[1]).abs() > by_chance;
+        if unsteady && high > HALVES_RATIO_MAX * low {
+            let half = |half: usize| {
+                let due = if planned { format!(" of {:.0}", offered[half]) } else { String::new() };
+                format!("{:.0}{due}", achieved[half])
             };
+            let mixed = experiment.passes.iter().any(|pass| pass.transports.len() > 1);
             judge.suspect(
-                name,
-                &format!("the second half differs from the first by {change:+.0} % in requests achieved (20 % are allowed)"),
+                if mixed { transport } else { &experiment.name },
+                &format!(
+                    "the first half achieved {} requests, the second {} (a difference of 20 % is allowed)",
+                    half(0),
+                    half(1)
+                ),
             );
         }
     }
@@ -274,3 +277,6 @@ fn saturated(record: &RunRecord, experiments: &[Experiment<'_>]) -> Option<Strin
 fn micros(ns: f64) -> String {
     format!("{:.1} µs", ns / 1e3)
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,11 @@ const LOWER_BOUND: &str =
 
 /// The section of one load, with a part for each variant.
 pub(super) fn section(load: &LoadInfo, comparisons: &[Comparison<'_>]) -> String {
-    let mut text = format!("## Load {}\n\n{}.\n\n", escape(&load.name), escape(&outcome::settings(load)));
+    let mut text = format!(
+        "## Load {}\n\n{}.\n\n",
+        escape(&load.name),
+        escape(&super::capital(&outcome::settings(load)))
+    );
     text += &verdict(load);
     if comparisons.is_empty() {
         text += "\nNothing was measured.\n";
@@ -39,7 +43,7 @@ fn verdict(load: &LoadInfo) -> String {
         }
     };
     if let Some(limit) = outcome::limit(verdict) {
-        text += &format!(" What limited it: {}.", escape(&limit));
+        text += &format!(" {}.", super::capital(&escape(&limit)));
     }
     text.push('\n');
     if !verdict.reasons.is_empty() {
@@ -82,27 +86,23 @@ pub(super) fn comparison(comparison: &Comparison<'_>) -> String {
                     }
                 }
             }
-            emphasized(line, cells)
+            cells
         })
         .collect();
     with_notes(grid::markdown(&headers, &rows, 2), &rows)
 }
 
+/// Role and operation; lines that sum others up stand out.
 fn names_of(line: &Line) -> Vec<String> {
-    let name = |name: &Option<String>| name.as_deref().map_or_else(|| "all".to_owned(), escape);
+    let name = |name: &Option<String>| {
+        let name = name.as_deref().map_or_else(|| "all".to_owned(), escape);
+        if line.op.is_none() { format!("**{name}**") } else { name }
+    };
     vec![name(&line.role), name(&line.op)]
 }
 
-/// The lines that sum others up stand out.
-fn emphasized(line: &Line, cells: Vec<String>) -> Vec<String> {
-    if line.op.is_some() {
-        return cells;
-    }
-    cells.into_iter().map(|cell| if cell == MISSING { cell } else { format!("**{cell}**") }).collect()
-}
-
 fn with_notes(table: String, rows: &[Vec<String>]) -> String {
-    let has = |start: &str| rows.iter().flatten().any(|cell| cell.trim_matches('*').starts_with(start));
+    let has = |start: &str| rows.iter().flatten().any(|cell| cell.starts_with(start));
     let mut text = table;
     if has(MISSING) {
         text += FEWER;
@@ -180,11 +180,15 @@ fn latencies(comparison: &Comparison<'_>) -> String {
             let mut cells = names_of(line);
             cells.push(escape(format::transport(transport)));
             cells.extend(quantile_cells(figures.latency(kind), unit));
-            rows.push(emphasized(line, cells));
+            rows.push(cells);
         }
     }
     let table = with_notes(grid::markdown(&headers, &rows, 3), &rows);
-    format!("{} time:\n\n{table}{}", super::capital(kind.name()), kinds(comparison))
+    format!(
+        "{} time of each role and operation:\n\n{table}{}",
+        super::capital(kind.name()),
+        kinds(comparison)
+    )
 }
 
 /// Lag, service and response of all requests, by transport.
@@ -211,7 +215,7 @@ fn kinds(comparison: &Comparison<'_>) -> String {
         }
     }
     let table = with_notes(grid::markdown(&headers, &rows, 2), &rows);
-    format!("\nThe parts of it, all requests:\n\n{table}")
+    format!("\nEvery kind of latency, all requests:\n\n{table}")
 }
 
 fn statistics(unit: Unit) -> Vec<String> {

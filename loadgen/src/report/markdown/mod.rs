@@ -92,7 +92,12 @@ fn violations(record: &RunRecord) -> Option<String> {
             vec![
                 escape(&v.kind),
                 escape(&v.rule),
-                format!("{} ({}, {})", code(&v.client), escape(&v.role), escape(&v.transport)),
+                format!(
+                    "{} ({}, {})",
+                    code(&v.client),
+                    escape(&v.role),
+                    escape(super::format::transport(&v.transport))
+                ),
                 code(&v.request),
                 code(&v.expected),
                 code(&v.seen),

@@ -6,6 +6,9 @@ use super::super::{grid, outcome};
 use super::{escape, loads, row};
 use crate::record::{Latencies, Ledger, RunRecord, Setup};
 
+/// Picks one sum of the ledger.
+type Sum = fn(&Ledger) -> u64;
+
 /// Sums that must balance, one column a load.
 pub(super) fn ledger(record: &RunRecord) -> String {
     let mut headers = vec!["ledger".to_owned()];
@@ -19,7 +22,7 @@ pub(super) fn ledger(record: &RunRecord) -> String {
     headers.push("all".to_owned());
     let total = outcome::ledger(record);
     sums.push(total);
-    let lines: [(&str, fn(&Ledger) -> u64); 9] = [
+    let lines: [(&str, Sum); 9] = [
         ("requests sent", |l| l.requests),
         ("replies matched to a request", |l| l.replies),
         ("replies checked", |l| l.checked),
@@ -89,10 +92,8 @@ pub(super) fn environment(record: &RunRecord) -> String {
         [] => "not confined".to_owned(),
         cpus => format!("CPU {}", cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")),
     };
-    let server = match environment.embedded || !environment.server_cpus.is_empty() {
-        true => cpus(&environment.server_cpus),
-        false => "not known".to_owned(),
-    };
+    let known = environment.embedded || !environment.server_cpus.is_empty();
+    let server = if known { cpus(&environment.server_cpus) } else { "not known".to_owned() };
     let gib = environment.memory_kib as f64 / (1024.0 * 1024.0);
     let lines = [
         ("target", escape(&environment.target)),
@@ -138,7 +139,7 @@ receiver's work. Compare the sum of both sides; take the split as approximate.
 
 pub(super) fn reproduce(record: &RunRecord) -> String {
     let (target, log) = if record.environment.embedded {
-        ("", ", `server.log` is the server's log")
+        ("", ", and what the server said in `server.log`")
     } else {
         (" with the same target", "")
     };
