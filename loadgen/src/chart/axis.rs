@@ -86,7 +86,8 @@ pub(super) fn names(names: impl IntoIterator<Item = String>, downwards: bool) ->
 
 fn linear(title: &str, from: f64, to: f64, step: f64) -> Axis {
     let count = ((to - from) / step + 1e-9).floor() as usize;
-    let ticks = (0..=count).map(|i| from + step * i as f64).map(|at| Tick { at, label: number(at) }).collect();
+    let ticks =
+        (0..=count).map(|i| from + step * i as f64).map(|at| Tick { at, label: number(at) }).collect();
     Axis { title: title.to_owned(), scale: Scale::Linear, from, to, ticks, grid: true, labels: true }
 }
 
@@ -210,7 +211,10 @@ mod tests {
     #[test]
     fn a_wide_latency_axis_names_the_unit_at_each_tick() {
         let axis = latency("Service time", 900.0, 2e9);
-        assert_eq!(labels(&axis), ["100 ns", "1 µs", "10 µs", "100 µs", "1 ms", "10 ms", "100 ms", "1 s", "10 s"]);
+        assert_eq!(
+            labels(&axis),
+            ["100 ns", "1 µs", "10 µs", "100 µs", "1 ms", "10 ms", "100 ms", "1 s", "10 s"]
+        );
     }
 
     #[test]

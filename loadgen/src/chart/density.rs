@@ -122,7 +122,11 @@ fn panel(role: &str, samples: &[Samples<'_>], shown_x: Axis, x: &Axis) -> Panel 
         let points: Vec<_> = bins.iter().enumerate().map(|(i, share)| (middle(i), *share)).collect();
         if let Some(&median) = quantiles(&one.latencies, &[0.5]).first() {
             let points = vec![(median, 0.0), (median, high)];
-            marks.push(Mark::Line { points, stroke: Stroke { width: 1.0, ..look.stroke(LINE) }, marker: None });
+            marks.push(Mark::Line {
+                points,
+                stroke: Stroke { width: 1.0, ..look.stroke(LINE) },
+                marker: None,
+            });
         }
         marks.push(Mark::Line { points, stroke: look.stroke(LINE), marker: None });
     }

@@ -63,7 +63,8 @@ impl Intervals {
                 row.transport = endpoint.transport().name().to_owned();
                 row.second = second;
                 row.length_s = (length - from).min(clock::SECOND) as f64 / clock::SECOND as f64;
-                if let [before, after] = samples.get(second as usize..second as usize + 2).unwrap_or_default() {
+                if let [before, after] = samples.get(second as usize..second as usize + 2).unwrap_or_default()
+                {
                     row.fill(before, after, transport);
                 }
                 rows.push(row);

@@ -278,7 +278,11 @@ impl Engine<'_> {
             scenario: Arc::new(scenario.clone()),
             plan: plan.clone(),
             variant: variant.label.clone(),
-            endpoints: plan.transports.iter().filter_map(|&transport| self.target.endpoint(transport)).collect(),
+            endpoints: plan
+                .transports
+                .iter()
+                .filter_map(|&transport| self.target.endpoint(transport))
+                .collect(),
             live: std::iter::repeat_with(Live::default).take(workers).collect(),
             traffic: std::iter::repeat_with(|| {
                 std::iter::repeat_with(|| Arc::new(Traffic::default())).take(transports).collect()
@@ -293,7 +297,8 @@ impl Engine<'_> {
 /// The pass's users. The same names for every transport of a trial; other ones in every other trial and run, so
 /// that sessions that an earlier run left behind are in nobody's way.
 fn world(scenario: &Scenario, plan: &PassPlan, nonce: u64) -> World {
-    let run = nonce.wrapping_mul(31).wrapping_add(u64::from(plan.trial)).wrapping_add(plan.load as u64 * 7919);
+    let run =
+        nonce.wrapping_mul(31).wrapping_add(u64::from(plan.trial)).wrapping_add(plan.load as u64 * 7919);
     let clients = plan.clients.iter().enumerate().map(|(index, client)| {
         let group = &scenario.groups[usize::from(client.group)];
         // At most 64 bytes (LOGIN-1): the group's name cut, the run in seven characters, the number in six.

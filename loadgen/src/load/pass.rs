@@ -252,7 +252,8 @@ impl Coordinator<'_> {
         let lost: u32 = collected.figures.iter().map(|figures| figures.lost).sum();
         if lost > 0 && lost as usize == self.context.plan.clients.len() && !stopped {
             let first = collected.figures.iter().find_map(|figures| figures.first_lost.clone());
-            let why = format!("every client lost its connection, the first one {}", first.unwrap_or_default());
+            let why =
+                format!("every client lost its connection, the first one {}", first.unwrap_or_default());
             collected.ending = Ending::TargetLost(self.doing(&why));
         } else if lost > 0 {
             let first = collected.figures.iter().find_map(|figures| figures.first_lost.clone());
@@ -309,8 +310,11 @@ impl Coordinator<'_> {
 
     fn finish(self, mut collected: Collected, window: Option<(Window, f64)>) -> PassResult {
         let context = &self.context;
-        let mut violations: Vec<Violation> =
-            collected.figures.iter_mut().flat_map(|figures| std::mem::take(&mut figures.violations)).collect();
+        let mut violations: Vec<Violation> = collected
+            .figures
+            .iter_mut()
+            .flat_map(|figures| std::mem::take(&mut figures.violations))
+            .collect();
         violations.append(&mut collected.violations);
         let mut violations_total = collect::sum(context, |live| &live.violations);
         if let Ending::SetupViolated(_, violation) = &collected.ending {

@@ -197,11 +197,9 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_requests_byte_for_byte() {
-        for distribution in [
-            KeyDistribution::Uniform,
-            KeyDistribution::Sequential,
-            KeyDistribution::Zipf { exponent: 0.99 },
-        ] {
+        for distribution in
+            [KeyDistribution::Uniform, KeyDistribution::Sequential, KeyDistribution::Zipf { exponent: 0.99 }]
+        {
             let group = group(Role::Guest, distribution);
             assert_eq!(stream(&group, 42, 2000), stream(&group, 42, 2000));
             assert_ne!(stream(&group, 42, 2000), stream(&group, 43, 2000));
@@ -222,11 +220,8 @@ mod tests {
     #[test]
     fn a_guest_tries_others_missing_keys_absent_users_and_itself() {
         let stream = stream(&group(Role::Guest, KeyDistribution::Uniform), 1, 4000);
-        let tries: Vec<&str> = stream
-            .iter()
-            .filter(|(op, _)| *op == Op::GetOther)
-            .map(|(_, text)| text.as_str())
-            .collect();
+        let tries: Vec<&str> =
+            stream.iter().filter(|(op, _)| *op == Op::GetOther).map(|(_, text)| text.as_str()).collect();
         for beginning in ["get user1 k", "get user2 k", "get user1 m", "get nobody:0 k", "get user0 k"] {
             assert!(tries.iter().any(|text| text.starts_with(beginning)), "{beginning}");
         }

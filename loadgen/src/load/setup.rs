@@ -206,7 +206,11 @@ impl SettingUp<'_> {
                 end = at;
                 match self.session.judge(&self.context.world, expect, reply.as_bytes()) {
                     Ok(Good::Refused) => {
-                        return Err(self.refused(STEP, reply, ": lower `preload`, or raise the server's limit"));
+                        return Err(self.refused(
+                            STEP,
+                            reply,
+                            ": lower `preload`, or raise the server's limit",
+                        ));
                     }
                     Ok(_) => {}
                     Err(finding) => {

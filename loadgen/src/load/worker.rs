@@ -22,7 +22,7 @@ use crate::measure::recorder::{Live, Recorder, Second, Window};
 use crate::oracle::{Finding, World, origin, texts};
 use crate::record::{VIOLATIONS_KEPT, Violation};
 use crate::scenario::model::{Load, Model, Role, Scenario, Think};
-use crate::wire::{Endpoint, Ended, SILENCE_NS, Traffic};
+use crate::wire::{Ended, Endpoint, SILENCE_NS, Traffic};
 
 /// Clients of one worker that are set up or closed at the same time: enough to hide the round trips, few enough
 /// for any server's listen queue.
@@ -349,7 +349,7 @@ impl Worker {
         Ok(Shared {
             context: self.context.clone(),
             pacer: Pacer::new(clients)?,
-            recorder: RefCell::new(Recorder::new(window, transports, groups)),
+            recorder: RefCell::new(Recorder::new(window, transports, groups, self.context.load().is_paced())),
             timeout: clock::nanos(self.context.scenario.timeout),
             until: Cell::new(window.until),
             worker: self.worker,
@@ -430,7 +430,8 @@ impl Worker {
     /// A second is final once every request intended in it has been answered or has timed out.
     fn hand_over_seconds(&self, shared: &Shared) {
         let mut recorder = shared.recorder.borrow_mut();
-        let Some(final_before) = recorder.second_of(clock::now().saturating_sub(shared.timeout + clock::SECOND))
+        let Some(final_before) =
+            recorder.second_of(clock::now().saturating_sub(shared.timeout + clock::SECOND))
         else {
             return;
         };
@@ -443,7 +444,7 @@ impl Worker {
 
 fn figures(shared: &Shared) -> Figures {
     Figures {
-        recorder: shared.recorder.replace(Recorder::new(Window { from: 0, until: 0 }, 0, 0)),
+        recorder: shared.recorder.replace(Recorder::new(Window { from: 0, until: 0 }, 0, 0, false)),
         violations: shared.violations.take(),
         lost: shared.lost.get(),
         first_lost: shared.first_lost.take(),

@@ -111,7 +111,8 @@ impl CpuTicks {
 mod tests {
     use super::*;
 
-    const STAT: &str = "cpu  30 0 30 20 0 0 10 10 0 0\ncpu0 10 0 10 10 0 0 0 10 0 0\ncpu1 20 0 20 10 0 0 10 0 0 0\nintr 5\n";
+    const STAT: &str =
+        "cpu  30 0 30 20 0 0 10 10 0 0\ncpu0 10 0 10 10 0 0 0 10 0 0\ncpu1 20 0 20 10 0 0 10 0 0 0\nintr 5\n";
 
     #[test]
     fn ticks_are_summed_over_the_named_cpus() {

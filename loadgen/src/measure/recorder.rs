@@ -122,6 +122,7 @@ pub struct Recorder {
     window: Window,
     cells: Vec<Option<Box<CellFigures>>>,
     groups: usize,
+    paced: bool,
     seconds: BTreeMap<(u8, u32), Box<Second>>,
     /// Sums over all requests, warm-up included.
     pub ledger: Ledger,
@@ -133,14 +134,16 @@ const OPS: usize = Op::ALL.len();
 const ROLES: usize = 2;
 
 impl Recorder {
-    /// A recorder for a pass with so many transports and groups.
+    /// A recorder for a pass with so many transports and groups. `paced`: requests wait for their instants, so that
+    /// the generator can be late; without think time a reply itself makes the next request due.
     #[must_use]
-    pub fn new(window: Window, transports: usize, groups: usize) -> Self {
+    pub fn new(window: Window, transports: usize, groups: usize, paced: bool) -> Self {
         let cells = std::iter::repeat_with(|| None).take(transports * groups * ROLES * OPS).collect();
         Self {
             window,
             cells,
             groups,
+            paced,
             seconds: BTreeMap::new(),
             ledger: Ledger::default(),
             dispatch_lag: Latencies::recorder(),
@@ -157,12 +160,14 @@ impl Recorder {
     pub fn sent(&mut self, key: CellKey, at: Instants) {
         self.ledger.requests += 1;
         if self.window.contains(at.intended) {
-            let dispatch = at.dispatched.saturating_sub(at.intended);
             self.cell(key).counts.requests += 1;
-            self.dispatch_lag.record(dispatch.max(1));
+            let dispatch = self.paced.then(|| at.dispatched.saturating_sub(at.intended).max(1));
             let second = self.second(key.transport, at.intended);
             second.offered += 1;
-            second.dispatch_lag.record(dispatch.max(1));
+            if let Some(dispatch) = dispatch {
+                second.dispatch_lag.record(dispatch);
+                self.dispatch_lag.record(dispatch);
+            }
         }
     }
 
@@ -243,9 +248,7 @@ impl Recorder {
     /// Takes out the seconds that began before `second`: nothing is expected to change them any more.
     pub fn take_seconds_before(&mut self, second: u32) -> Vec<(u8, u32, Box<Second>)> {
         let done: Vec<(u8, u32)> = self.seconds.keys().copied().filter(|key| key.1 < second).collect();
-        done.into_iter()
-            .filter_map(|key| Some((key.0, key.1, self.seconds.remove(&key)?)))
-            .collect()
+        done.into_iter().filter_map(|key| Some((key.0, key.1, self.seconds.remove(&key)?))).collect()
     }
 
     /// The cells that were used, with their keys.
@@ -292,7 +295,7 @@ mod tests {
 
     #[test]
     fn every_cell_keeps_its_key() {
-        let mut recorder = Recorder::new(Window { from: 0, until: 10 }, 3, 2);
+        let mut recorder = Recorder::new(Window { from: 0, until: 10 }, 3, 2, true);
         let at = Instants { intended: 1, dispatched: 1, sent: 1 };
         let mut keys = Vec::new();
         for transport in 0..3 {
@@ -313,7 +316,7 @@ mod tests {
 
     #[test]
     fn latency_goes_by_the_intended_instant_and_rate_by_the_reply() {
-        let mut recorder = Recorder::new(Window { from: SECOND, until: 3 * SECOND }, 1, 1);
+        let mut recorder = Recorder::new(Window { from: SECOND, until: 3 * SECOND }, 1, 1, true);
         let key = CellKey { transport: 0, group: 0, role: Role::Guest, op: Op::Get };
         let warm = Instants { intended: SECOND - 1, dispatched: SECOND - 1, sent: SECOND - 1 };
         recorder.sent(key, warm);

@@ -183,6 +183,12 @@ pub struct Load {
 }
 
 impl Load {
+    /// Whether requests wait for an instant of their own; a closed load without think time asks as fast as it can.
+    #[must_use]
+    pub fn is_paced(&self) -> bool {
+        self.model != (Model::Closed { think: Think::Constant(Duration::ZERO) })
+    }
+
     /// Measured time of one trial on one transport.
     #[must_use]
     pub fn duration(&self) -> Duration {

@@ -21,9 +21,9 @@ pub enum AddressError {
 /// # Errors
 /// Where it is no address or cannot be resolved.
 pub fn socket_address(text: &str) -> Result<SocketAddr, AddressError> {
-    let has_port = text.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
-    });
+    let has_port = text
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
     if !has_port {
         return Err(AddressError::NotHostPort(text.to_owned()));
     }
@@ -48,7 +48,8 @@ pub fn websocket(url: &str) -> Result<(SocketAddr, String), AddressError> {
     if authority.is_empty() || authority.contains('@') || !url.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(wrong());
     }
-    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+    let has_port =
+        authority.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
     let address = if has_port { authority.to_owned() } else { format!("{authority}:80") };
     let slash = if path.starts_with('/') { "" } else { "/" };
     Ok((socket_address(&address)?, format!("ws://{authority}{slash}{path}")))
@@ -74,7 +75,9 @@ mod tests {
         let (address, url) = websocket("ws://127.0.0.1").unwrap();
         assert_eq!((address.port(), url.as_str()), (80, "ws://127.0.0.1/"));
         assert_eq!(websocket("ws://127.0.0.1:5?q").unwrap().1, "ws://127.0.0.1:5/?q");
-        for wrong in ["127.0.0.1:1603", "http://127.0.0.1:1603", "ws://", "ws:///x", "ws://a b:1", "ws://u@h:1"] {
+        for wrong in
+            ["127.0.0.1:1603", "http://127.0.0.1:1603", "ws://", "ws:///x", "ws://a b:1", "ws://u@h:1"]
+        {
             assert!(matches!(websocket(wrong), Err(AddressError::NotWebSocket(_))), "{wrong}");
         }
     }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::error::Error as WsError;
 
+use super::Connection;
 use super::line::LineConnection;
 use super::raw::RawConnection;
 use super::traffic::{Counted, Traffic};
 use super::websocket::WebSocketConnection;
-use super::Connection;
 use crate::scenario::model::Transport;
 
 /// Where one transport of the target listens.

@@ -129,7 +129,9 @@ fn pace(model: &Model) -> String {
             };
             match rate {
                 Some(Rate::PerSecond(rate)) => format!("{rate} requests/s, {arrivals} arrivals"),
-                Some(Rate::Share(share)) => format!("{:.0} % of the probed rate, {arrivals} arrivals", share * 100.0),
+                Some(Rate::Share(share)) => {
+                    format!("{:.0} % of the probed rate, {arrivals} arrivals", share * 100.0)
+                }
                 None => format!("rate by phase, {arrivals} arrivals"),
             }
         }

@@ -161,8 +161,11 @@ fn start_log(log: &Path, target: &str) -> Result<(), CommandError> {
     if let Some(folder) = log.parent() {
         std::fs::create_dir_all(folder).map_err(write)?;
     }
-    std::fs::write(log, format!("# Log of the target ({target}): what it wrote to stderr, all trials in order.\n"))
-        .map_err(write)
+    std::fs::write(
+        log,
+        format!("# Log of the target ({target}): what it wrote to stderr, all trials in order.\n"),
+    )
+    .map_err(write)
 }
 
 /// Turns the first Ctrl-C or SIGTERM into a wish to stop, and the second into an end at once.

@@ -76,7 +76,9 @@ fn tell_bar(bar: &ProgressBar, label: &mut Option<PassLabel>, event: Event) {
             bar.set_message("setting up");
             *label = Some(started);
         }
-        Event::SettingUp { ready, clients } => bar.set_message(format!("setting up {ready}/{clients} clients")),
+        Event::SettingUp { ready, clients } => {
+            bar.set_message(format!("setting up {ready}/{clients} clients"))
+        }
         Event::Running(tick) => {
             if let Some(label) = label {
                 let share = tick.elapsed.as_secs_f64() / label.length.as_secs_f64().max(f64::MIN_POSITIVE);
@@ -100,7 +102,12 @@ fn line(label: &mut Option<PassLabel>, told: &mut Instant, event: Event) -> Opti
         }
         Event::Running(tick) if told.elapsed() >= LINE_EVERY => {
             *told = Instant::now();
-            Some(format!("{}: {:.0} s, {}", headline(label.as_ref()?), tick.elapsed.as_secs_f64(), figures(&tick)))
+            Some(format!(
+                "{}: {:.0} s, {}",
+                headline(label.as_ref()?),
+                tick.elapsed.as_secs_f64(),
+                figures(&tick)
+            ))
         }
         Event::Running(_) | Event::SettingUp { .. } | Event::PassEnded => None,
         Event::Warning(text) => Some(format!("warning: {text}")),
