@@ -57,7 +57,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "POLICY", help_heading = "Access")]
     upgrade: Option<Upgrade>,
 
-    /// The secret is in this file, else in the environment as TWINWIRE_UPGRADE_SECRET: one word
+    /// The secret is in this file, else in the environment as `TWINWIRE_UPGRADE_SECRET`: one word
     #[arg(long, value_name = "FILE", help_heading = "Access")]
     upgrade_secret_file: Option<PathBuf>,
 
