@@ -128,10 +128,9 @@ impl Dealer {
     }
 
     async fn wait_or_refuse(self: Rc<Self>, stream: TcpStream, transport: Transport) {
-        // Waiting takes a descriptor as well. Past that bound the connection is dropped without a word.
+        // Waiting takes a descriptor as well. Past that bound nobody waits, neither for a seat nor for a close.
         let Some(_room) = self.departures.try_enter() else {
-            tracing::debug!(%transport, "full, and no room to say so");
-            return;
+            return transport::refuse_at_once(&stream, transport);
         };
         if let Ok(Some(permit)) = timeout(FULL_WAIT, self.admission.admit()).await {
             self.seat(stream, transport, permit);
