@@ -100,7 +100,8 @@ pub(crate) async fn serve(stream: TcpStream, transport: Transport, seat: Seat, h
     match transport {
         Transport::Tcp => stream::serve::<framing::Lines>(stream, seat, host).await,
         Transport::TcpRaw => stream::serve::<framing::Chunks>(stream, seat, host).await,
-        Transport::WebSocket => websocket::serve(stream, seat, host).await,
+        // Boxed, so that an idle TCP connection is not as large as a WebSocket.
+        Transport::WebSocket => Box::pin(websocket::serve(stream, seat, host)).await,
     }
 }
 
