@@ -51,9 +51,17 @@ impl Session {
         if message.len() > MESSAGE_BYTES_MAX {
             return self.end(reply, Status::MessageTooLong);
         }
-        let Ok(message) = std::str::from_utf8(message) else {
-            return answer(reply, Status::WrongFormat);
-        };
+        match std::str::from_utf8(message) {
+            Ok(message) => self.handle_text(message, reply),
+            Err(_) => answer(reply, Status::WrongFormat),
+        }
+    }
+
+    /// As [`Self::handle`], for a transport that knows its messages to be UTF-8.
+    pub fn handle_text(&mut self, message: &str, reply: impl FnOnce(Reply<'_>)) -> Flow {
+        if message.len() > MESSAGE_BYTES_MAX {
+            return self.end(reply, Status::MessageTooLong);
+        }
         match &mut self.state {
             State::LoggedIn(_) => self.request(message, reply),
             State::Anonymous(registry) => {

@@ -32,7 +32,8 @@ const fn loopback(port: u16) -> SocketAddr {
 /// A key-value server over TCP and WebSocket, with one store for each connected user.
 ///
 /// Without a listener of its own choice it serves TCP on 127.0.0.1:1601 and WebSocket on 127.0.0.1:1603. It prints
-/// one line for each listener when it is ready, and stops on SIGTERM, Ctrl-C or a second one at once.
+/// one line for each listener when it is ready. SIGTERM or Ctrl-C stops it with a goodbye to every client, a second
+/// one at once.
 #[derive(Debug, Parser)]
 #[command(name = "twinwire-server", version)]
 pub(super) struct Args {
@@ -57,7 +58,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "POLICY", help_heading = "Access")]
     upgrade: Option<Upgrade>,
 
-    /// The secret is in this file, else in the environment as TWINWIRE_UPGRADE_SECRET: one word
+    /// The secret is in this file, else in the environment as `TWINWIRE_UPGRADE_SECRET`: one word
     #[arg(long, value_name = "FILE", help_heading = "Access")]
     upgrade_secret_file: Option<PathBuf>,
 

@@ -14,7 +14,7 @@ use std::{
 use clap::Parser;
 
 use self::args::Args;
-use crate::server::{Server, Shutdown};
+use crate::server::{Listening, Server, Shutdown};
 
 /// The arguments make no sense, as is usual for command lines.
 const EXIT_USAGE: u8 = 2;
@@ -62,12 +62,12 @@ pub fn run<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
 
 /// One line for each listener, for people and for programs that wait for the server.
 fn announce(server: &Server) {
-    let mut lines = String::new();
-    for listening in server.addresses() {
-        lines.push_str(&format!("listening {} {}\n", listening.transport, listening.address));
-    }
     let mut stdout = io::stdout().lock();
-    if let Err(error) = stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush()) {
+    let announced = server
+        .addresses()
+        .iter()
+        .try_for_each(|Listening { transport, address }| writeln!(stdout, "listening {transport} {address}"));
+    if let Err(error) = announced.and_then(|()| stdout.flush()) {
         tracing::warn!(%error, "nobody reads standard output");
     }
 }

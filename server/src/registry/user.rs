@@ -82,3 +82,28 @@ impl User {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn life_5_a_panic_under_the_lock_leaves_the_store_usable() {
+        let user = User::new();
+        user.put("k", "v");
+        let panicked = catch_unwind(AssertUnwindSafe(|| user.get("k", |_| panic!("a faulty sink"))));
+        assert!(panicked.is_err());
+        user.put("k", "w");
+        assert_eq!(user.get("k", |value| value.map(str::to_owned)).as_deref(), Some("w"));
+    }
+
+    #[test]
+    fn atom_2_nothing_is_put_after_the_end() {
+        let user = User::new();
+        user.end();
+        user.put("k", "v");
+        assert_eq!(user.read("k", |entry| entry.map(|value| value.map(str::to_owned))), Err(Ended));
+    }
+}

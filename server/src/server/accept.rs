@@ -111,13 +111,9 @@ impl Dealer {
     }
 
     fn seat(&self, stream: TcpStream, transport: Transport, permit: OwnedSemaphorePermit) {
-        let count = self.desks.len();
-        let from = self.next.get();
-        let least = (0..count)
-            .map(|step| (from + step) % count)
-            .min_by_key(|index| self.desks[*index].load.load(Ordering::Relaxed));
-        let Some(index) = least else { return };
-        self.next.set((index + 1) % count);
+        let loads = self.desks.iter().map(|desk| desk.load.load(Ordering::Relaxed)).collect::<Vec<_>>();
+        let Some(index) = least_loaded(&loads, self.next.get()) else { return };
+        self.next.set(index + 1);
         // The stream leaves this thread's poller: its worker watches it with its own.
         let Ok(stream) = stream.into_std() else { return };
         let Desk { inbox, load } = &self.desks[index];
@@ -128,15 +124,39 @@ impl Dealer {
     }
 
     async fn wait_or_refuse(self: Rc<Self>, stream: TcpStream, transport: Transport) {
-        // Waiting takes a descriptor as well. Past that bound the connection is dropped without a word.
+        // Waiting takes a descriptor as well. Past that bound nobody waits, neither for a seat nor for a close.
         let Some(_room) = self.departures.try_enter() else {
-            tracing::debug!(%transport, "full, and no room to say so");
-            return;
+            return transport::refuse_at_once(&stream, transport);
         };
         if let Ok(Some(permit)) = timeout(FULL_WAIT, self.admission.admit()).await {
             self.seat(stream, transport, permit);
         } else {
             transport::refuse(stream, transport).await;
         }
+    }
+}
+
+/// Which of `loads` is the least; of equals, the first from `from` on.
+fn least_loaded(loads: &[usize], from: usize) -> Option<usize> {
+    let count = loads.len();
+    (from..from + count).map(|index| index % count).min_by_key(|index| loads[*index])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_go_to_the_least_loaded_and_equals_take_turns() {
+        let (mut loads, mut from) = ([0; 3], 0);
+        for _ in 0..9 {
+            let index = least_loaded(&loads, from).unwrap();
+            loads[index] += 1;
+            from = index + 1;
+        }
+        assert_eq!(loads, [3, 3, 3]);
+        assert_eq!(least_loaded(&[3, 1, 3], 2), Some(1));
+        assert_eq!(least_loaded(&[1, 1, 1], 2), Some(2));
+        assert_eq!(least_loaded(&[], 0), None);
     }
 }

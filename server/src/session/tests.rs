@@ -118,7 +118,7 @@ fn size_wins_over_utf_8_and_utf_8_over_form() {
     let mut alice = login(&registry(UpgradePolicy::Open), "alice");
     let mut texts = Vec::new();
     assert_eq!(alice.handle(b"get \xff", |reply| texts.push(reply.text().to_owned())), Flow::Continue);
-    let long = [0xff; MESSAGE_BYTES_MAX + 1];
+    let long = vec![0xff; MESSAGE_BYTES_MAX + 1];
     assert_eq!(alice.handle(&long, |reply| texts.push(reply.text().to_owned())), Flow::Close);
     assert_eq!(texts, ["wrong message format", "message too long"]);
 }

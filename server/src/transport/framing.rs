@@ -79,7 +79,7 @@ impl Framing for Lines {
         let rest = &fresh[end + 1..];
         match run(without_cr(&line)) {
             ControlFlow::Continue(()) => self.cut(rest, run),
-            pause => self.hold(rest, pause),
+            pause @ ControlFlow::Break(_) => self.hold(rest, pause),
         }
     }
 }

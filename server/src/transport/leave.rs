@@ -37,6 +37,14 @@ pub(super) async fn flush_and_close(mut stream: TcpStream, mut unsent: Unsent) {
     }
 }
 
+/// Sends a short last message on a connection that has nothing unsent, then closes as [`close`] does.
+pub(super) async fn say_and_close(mut stream: TcpStream, last_words: &[u8]) {
+    // Bounded like any flush, though a socket that has sent next to nothing takes this at once.
+    if matches!(timeout(FLUSH_MAX, stream.write_all(last_words)).await, Ok(Ok(()))) {
+        close(stream).await;
+    }
+}
+
 /// Closes the sending side and discards what still comes until the client closes too.
 pub(super) async fn close(mut stream: TcpStream) {
     if stream.shutdown().await.is_err() {

@@ -100,22 +100,28 @@ pub(crate) async fn serve(stream: TcpStream, transport: Transport, seat: Seat, h
     match transport {
         Transport::Tcp => stream::serve::<framing::Lines>(stream, seat, host).await,
         Transport::TcpRaw => stream::serve::<framing::Chunks>(stream, seat, host).await,
-        Transport::WebSocket => websocket::serve(stream, seat, host).await,
+        // Boxed, so that an idle TCP connection is not as large as a WebSocket.
+        Transport::WebSocket => Box::pin(websocket::serve(stream, seat, host)).await,
     }
 }
 
 /// Tells a client that there is no room for it (TCP-6, WS-6), and closes.
-pub(crate) async fn refuse(mut stream: TcpStream, transport: Transport) {
-    use tokio::io::AsyncWriteExt;
+pub(crate) async fn refuse(stream: TcpStream, transport: Transport) {
+    leave::say_and_close(stream, &refusal(transport)).await;
+}
+
+/// Like [`refuse`], but without waiting for the client: should it have sent anything, a reset may overtake the text.
+pub(crate) fn refuse_at_once(stream: &TcpStream, transport: Transport) {
+    // A fresh socket takes this whole; if it does not, the client is gone.
+    let _ = stream.try_write(&refusal(transport));
+}
+
+fn refusal(transport: Transport) -> Vec<u8> {
     let text = Status::ServerFull.text();
-    let refusal = match transport {
+    match transport {
         Transport::Tcp => format!("{text}\n").into_bytes(),
         Transport::TcpRaw => text.as_bytes().to_vec(),
         Transport::WebSocket => websocket::full(),
-    };
-    // A fresh socket's send buffer takes this whole: nothing waits here for a client that does not read.
-    if stream.write_all(&refusal).await.is_ok() {
-        leave::close(stream).await;
     }
 }
 

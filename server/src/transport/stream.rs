@@ -85,10 +85,9 @@ impl<F: Framing> Connection<F> {
         loop {
             if !unsent.is_empty() {
                 match unsent.poll_flush(stream, cx) {
-                    Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(_)) => return Poll::Ready(Ending::Broken),
                     Poll::Pending if unsent.len() >= UNSENT_BYTES_MAX => return Poll::Pending,
-                    Poll::Pending => {}
+                    Poll::Ready(Ok(())) | Poll::Pending => {}
                 }
             }
             let mut fresh = ReadBuf::new(input);

@@ -45,9 +45,9 @@ fn life_2_a_close_or_reset_frees_the_name_and_the_store() {
             assert_eq!(client.ask("put k v"), "done");
             assert_eq!(manager.ask("get alice k"), "v");
             if reset {
-                client.reset()
+                client.reset();
             } else {
-                drop(client)
+                drop(client);
             }
             while manager.ask("get alice k") != "user not found" {
                 std::thread::sleep(Duration::from_millis(1));

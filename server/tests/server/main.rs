@@ -3,6 +3,8 @@
 //! Nothing here uses the server's own framing, so that an error in it cannot hide itself. One binary, a file for
 //! each group of rules.
 
+#![expect(clippy::unwrap_used, reason = "a panic in a test is its report")]
+
 mod atom;
 mod binary;
 mod form;

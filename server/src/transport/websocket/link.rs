@@ -35,7 +35,7 @@ impl Link {
 
     /// Why the guard stopped the stream, if it did. Reading fails from then on.
     pub(super) fn fault(&self) -> Option<CloseCode> {
-        self.fault.clone()
+        self.fault
     }
 
     /// How many bytes the kernel has not taken yet.

@@ -65,14 +65,24 @@ struct Connection {
 }
 
 /// Serves one WebSocket connection until it ends.
-pub(super) async fn serve(stream: TcpStream, mut seat: Seat, host: Rc<Host>) {
+pub(super) async fn serve(mut stream: TcpStream, mut seat: Seat, host: Rc<Host>) {
     // Boxed, so that a connection in service need not have room for its own beginning and end.
-    let opening = Box::pin(opening::open(stream));
+    let opening = Box::pin(opening::open(&mut stream));
     let opened = tokio::select! {
         opened = opening => opened,
-        () = host.phase.stopping() => None,
+        () = host.phase.stopping() => Err(None),
     };
-    let Some((stream, early)) = opened else { return };
+    let early = match opened {
+        Ok(early) => early,
+        Err(refusal) => {
+            seat.leave(&host.departures);
+            if let Some(refusal) = refusal {
+                tracing::debug!(?refusal, "handshake refused");
+                Box::pin(leave::say_and_close(stream, &refusal.response())).await;
+            }
+            return;
+        }
+    };
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BYTES)
         .write_buffer_size(WRITE_BYTES)
@@ -159,7 +169,7 @@ impl Connection {
     /// Runs one message, queues its reply, and tells what that took of the turn's budget.
     fn answer(&mut self, text: &Utf8Bytes) -> Result<(Flow, usize), Error> {
         let mut message = None;
-        let flow = self.session.handle(text.as_bytes(), |reply| {
+        let flow = self.session.handle_text(text, |reply| {
             message = Some(match reply {
                 Reply::Status(status) => Utf8Bytes::from_static(status.text()),
                 Reply::Value(value) => Utf8Bytes::from(value),

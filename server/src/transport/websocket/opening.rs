@@ -8,10 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    super::leave,
-    handshake::{self, Refusal},
-};
+use super::handshake::{self, Refusal};
 
 /// The longest request head. Browsers stay below 2 KiB but for cookies, and this is what common servers allow.
 pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -19,31 +16,16 @@ pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// How long a client may take over its request head.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Opens a WebSocket: gives the socket back with what was received beyond the head. `None` if the client was
-/// refused or went away; the connection is closed then.
-pub(super) async fn open(mut stream: TcpStream) -> Option<(TcpStream, Vec<u8>)> {
+/// Opens a WebSocket and gives back what was received beyond the request head. Fails with a refusal that is still
+/// to be sent, or with none if the client is gone.
+pub(super) async fn open(stream: &mut TcpStream) -> Result<Vec<u8>, Option<Refusal>> {
     let mut received = Vec::new();
-    let head = timeout(HEAD_TIME_MAX, read_head(&mut stream, &mut received)).await;
-    let answer = match head.unwrap_or(Err(Some(Refusal::TooSlow))) {
-        Ok(length) => {
-            handshake::answer(&received[..length]).map(|upgrade| (upgrade, received.split_off(length)))
-        }
-        Err(Some(refusal)) => Err(refusal),
-        Err(None) => return None,
-    };
-    match answer {
-        Ok((upgrade, early)) => {
-            stream.write_all(&upgrade).await.ok()?;
-            Some((stream, early))
-        }
-        Err(refusal) => {
-            tracing::debug!(?refusal, "handshake refused");
-            if stream.write_all(&refusal.response()).await.is_ok() {
-                leave::close(stream).await;
-            }
-            None
-        }
-    }
+    let length = timeout(HEAD_TIME_MAX, read_head(stream, &mut received))
+        .await
+        .unwrap_or(Err(Some(Refusal::TooSlow)))?;
+    let upgrade = handshake::answer(&received[..length]).map_err(Some)?;
+    stream.write_all(&upgrade).await.map_err(|_| None)?;
+    Ok(received.split_off(length))
 }
 
 /// Reads until a head's empty line has come, and tells where it ends. Fails with a refusal, or with none if the
