@@ -43,7 +43,9 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     if view.load.model == "closed" {
         notes.push(match view.load.verdict.saturated.as_deref() {
             Some(side) => format!("The {side}’s CPU was full: this is the {side}’s limit."),
-            None => "Neither side’s CPU was full: the clients, not the server, set this throughput.".to_owned(),
+            None => {
+                "Neither side’s CPU was full: the clients, not the server, set this throughput.".to_owned()
+            }
         });
     }
     if bars.iter().any(|bar| bar.trials.len() > 1) {
@@ -72,9 +74,8 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
 }
 
 fn bar<'a>(view: View<'_>, transport: &'a str) -> Option<Bar<'a>> {
-    let rate = |cost: &Cost| {
-        (cost.seconds > 0.0 && cost.replies > 0).then(|| cost.replies as f64 / cost.seconds)
-    };
+    let rate =
+        |cost: &Cost| (cost.seconds > 0.0 && cost.replies > 0).then(|| cost.replies as f64 / cost.seconds);
     let sum = rows::cost(view.record, &view.load.name, view.variant, transport)?;
     let trials = view.passes().filter(|pass| pass.transports == [transport]);
     let each = |ns: u64| ns as f64 / 1e3 / sum.replies as f64;
@@ -107,8 +108,7 @@ fn cpu(bars: &[Bar<'_>], y: Axis) -> Panel {
     let high = bars.iter().filter_map(|bar| bar.cpu).map(|(s, g)| s + g).fold(0.0, f64::max);
     let x = axis::exactly_to("CPU time of both sides, µs", high * LABEL_ROOM);
     let mut marks = Vec::new();
-    for (i, (server, generator)) in
-        bars.iter().enumerate().filter_map(|(i, bar)| Some((i as f64, bar.cpu?)))
+    for (i, (server, generator)) in bars.iter().enumerate().filter_map(|(i, bar)| Some((i as f64, bar.cpu?)))
     {
         let sum = server + generator;
         marks.push(Mark::Bar { from: (0.0, i - HALF_BAR), to: (server, i + HALF_BAR), fill: SERVER });

@@ -28,7 +28,10 @@ pub(super) fn usual() -> Wish {
     let own = |list: &[&str]| list.iter().map(|&name| name.to_owned()).collect();
     let cell = |role: &str, op: &str| (role.to_owned(), op.to_owned());
     Wish {
-        loads: vec![load("paced", "open", "4000 requests/s, poisson", 6), load("saturated", "closed", "no think time", 3)],
+        loads: vec![
+            load("paced", "open", "4000 requests/s, poisson", 6),
+            load("saturated", "closed", "no think time", 3),
+        ],
         transports: own(&["tcp", "websocket"]),
         cells: vec![
             cell("guest", "put"),

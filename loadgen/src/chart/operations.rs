@@ -122,8 +122,9 @@ fn legend(transports: &[&str]) -> Vec<LegendEntry> {
         LegendEntry { key: LegendKey::Line(stroke, None), ..entry }
     };
     let marker = |shape| Marker { shape, ink: GREY, hollow: false, radius: DOT };
-    let quantiles = SHOWN
-        .iter()
-        .map(|(_, name, shape)| LegendEntry { key: LegendKey::Dot(marker(*shape)), text: (*name).to_owned() });
+    let quantiles = SHOWN.iter().map(|(_, name, shape)| LegendEntry {
+        key: LegendKey::Dot(marker(*shape)),
+        text: (*name).to_owned(),
+    });
     transports.iter().map(bare).chain(quantiles).collect()
 }

@@ -46,7 +46,9 @@ pub(super) fn figure(record: &RunRecord, load: &LoadInfo) -> Option<Figure> {
             Metric::Rate => axis::from_zero("Requests/s", high),
             Metric::Quantile(_) => axis::latency(view.quantity(), low, high),
         };
-        drawn.extend(lines.iter().map(|line| line.transport).filter(|t| !drawn.contains(t)).collect::<Vec<_>>());
+        drawn.extend(
+            lines.iter().map(|line| line.transport).filter(|t| !drawn.contains(t)).collect::<Vec<_>>(),
+        );
         panels.push(panel(title, &lines, x.clone(), y));
     }
     if panels.is_empty() {
@@ -138,7 +140,8 @@ fn panel(title: &str, lines: &[Line<'_>], x: Axis, y: Axis) -> Panel {
 
 /// The axis of the variants and the place of each: by number where all of them are, else one after the other.
 fn swept_axis(variants: &[String]) -> (Axis, Vec<f64>) {
-    let split: Vec<(&str, &str)> = variants.iter().map(|label| label.rsplit_once('=').unwrap_or(("", label))).collect();
+    let split: Vec<(&str, &str)> =
+        variants.iter().map(|label| label.rsplit_once('=').unwrap_or(("", label))).collect();
     let key = split[0].0.trim();
     let common = split.iter().all(|(other, _)| other.trim() == key);
     let unit = if key == "manager-share" { ", % of the clients" } else { "" };
@@ -148,9 +151,11 @@ fn swept_axis(variants: &[String]) -> (Axis, Vec<f64>) {
     if let (Some(numbers), true) = (numbers, common) {
         return (numeric_axis(title, &numbers), numbers);
     }
-    let labels = split.iter().zip(variants).map(|((_, value), whole)| {
-        if common { value.trim().to_owned() } else { whole.clone() }
-    });
+    let labels = split.iter().zip(variants).map(
+        |((_, value), whole)| {
+            if common { value.trim().to_owned() } else { whole.clone() }
+        },
+    );
     let axis = Axis { title, ..names(labels, false) };
     (axis, (0..variants.len()).map(|i| i as f64).collect())
 }

@@ -68,7 +68,7 @@ fn the_percentile_axis_goes_only_as_far_as_samples_bear() {
     let figure = find(&figures, "latency-percentiles-paced");
     let x = &figure.spec.panels[0].x;
     assert!((x.to - (1.0 - 10.0 / 600.0)).abs() < 1e-9, "{}", x.to);
-    assert_eq!(x.ticks.last().unwrap().label, "90 %");
+    assert_eq!(x.ticks.last().unwrap().label, "90");
     for mark in &figure.spec.panels[0].marks {
         if let Mark::Line { points, .. } = mark {
             assert!(points.iter().all(|point| point.0 <= x.to));
@@ -81,7 +81,10 @@ fn the_percentile_axis_goes_only_as_far_as_samples_bear() {
 fn percentiles_have_a_panel_for_each_role_and_a_line_for_each_transport() {
     let figures = all(&record(&Wish { samples: 50, ..usual() }));
     let spec = &find(&figures, "latency-percentiles-paced").spec;
-    assert_eq!(spec.panels.iter().map(|panel| panel.title.as_str()).collect::<Vec<_>>(), ["Guests", "Managers"]);
+    assert_eq!(
+        spec.panels.iter().map(|panel| panel.title.as_str()).collect::<Vec<_>>(),
+        ["Guests", "Managers"]
+    );
     assert_eq!((lines(spec, 0), lines(spec, 1)), (2, 2));
     assert_eq!(spec.legend.iter().map(|entry| entry.text.as_str()).collect::<Vec<_>>(), ["TCP", "WebSocket"]);
     assert_eq!((spec.panels[0].y.from, spec.panels[0].y.to), (spec.panels[1].y.from, spec.panels[1].y.to));
@@ -142,7 +145,11 @@ fn an_svg_names_title_axes_and_units_and_escapes_the_records_text() {
         for axis in figure.spec.panels.iter().flat_map(|panel| [&panel.x, &panel.y]) {
             assert!(axis.title.is_empty() || texts.contains(&axis.title), "{} in {texts:?}", axis.title);
             let quantity = !axis.title.is_empty();
-            assert!(!quantity || axis.title.contains(", ") || axis.title.contains('/'), "{} has no unit", axis.title);
+            assert!(
+                !quantity || axis.title.contains(", ") || axis.title.contains('/'),
+                "{} has no unit",
+                axis.title
+            );
         }
     }
 }
@@ -171,7 +178,9 @@ fn odd_record() -> impl Strategy<Value = RunRecord> {
         let (samples, power, spread, seconds, mixed, seed) = figures;
         let loads = loads.into_iter().map(|(name, open, trials, variant, duration)| {
             let mut load = load(&name, if open { "open" } else { "closed" }, &name, trials);
-            load.variants = (0..=trials).map(|i| if i == 0 { variant.clone() } else { format!("{variant}={i}") }).collect();
+            load.variants = (0..=trials)
+                .map(|i| if i == 0 { variant.clone() } else { format!("{variant}={i}") })
+                .collect();
             load.duration_s = duration;
             load
         });
@@ -214,7 +223,8 @@ fn charts_for_the_eye() {
     sweep.loads[0].variants = [0, 10, 50, 100].map(|share| format!("manager-share={share}")).into();
     let long = "a-very-long-name-that-somebody-may-well-give-to-a-load-in-a-scenario-of-theirs";
     let one = vec![("guest".to_owned(), "get".to_owned())];
-    let mut single = Wish { loads: vec![load(long, "closed", &format!("think {long}"), 1)], cells: one, ..usual() };
+    let mut single =
+        Wish { loads: vec![load(long, "closed", &format!("think {long}"), 1)], cells: one, ..usual() };
     single.transports.truncate(1);
     let wishes = [
         ("usual", usual()),

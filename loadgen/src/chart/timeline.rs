@@ -44,7 +44,11 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     };
     let (rate_points, tail_points) = (points(&rates), points(&tails));
     let high = rate_points.iter().map(|point| point.1).reduce(f64::max)?;
-    let end = rate_points.iter().chain(&tail_points).map(|point| point.0 + 0.5).fold(view.load.duration_s, f64::max);
+    let end = rate_points
+        .iter()
+        .chain(&tail_points)
+        .map(|point| point.0 + 0.5)
+        .fold(view.load.duration_s, f64::max);
     let x = Axis { grid: false, ..axis::exactly_to("Time since measuring began, s", end) };
     let mut panels = vec![panel("Throughput", &rates, x.clone(), axis::from_zero("Requests/s", high))];
     if !tail_points.is_empty() {

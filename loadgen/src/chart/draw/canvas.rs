@@ -66,8 +66,7 @@ impl<'b, DB: DrawingBackend> Canvas<'b, DB> {
 
     /// A filled rectangle.
     pub(super) fn field(&mut self, from: Point, to: Point, fill: Fill) -> Result<(), DrawError> {
-        let (low, high) =
-            ((from.0.min(to.0), from.1.min(to.1)), (from.0.max(to.0), from.1.max(to.1)));
+        let (low, high) = ((from.0.min(to.0), from.1.min(to.1)), (from.0.max(to.0), from.1.max(to.1)));
         let corners = [low, (high.0, low.1), high, (low.0, high.1)];
         if !fill.hatched {
             return self.polygon(&corners, fill.ink, 1.0);

@@ -184,6 +184,7 @@ fn label_width(axis: &Axis) -> f64 {
     if !axis.labels {
         return 0.0;
     }
-    let label = |text: &str| width(&fitted(text, AXIS_SIZE, Weight::Normal, LABEL_ROOM), AXIS_SIZE, Weight::Normal);
+    let label =
+        |text: &str| width(&fitted(text, AXIS_SIZE, Weight::Normal, LABEL_ROOM), AXIS_SIZE, Weight::Normal);
     axis.ticks.iter().map(|tick| label(&tick.label)).fold(0.0, f64::max)
 }

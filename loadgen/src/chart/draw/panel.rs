@@ -28,7 +28,14 @@ pub(super) fn draw<DB: DrawingBackend>(
 ) -> Result<(), DrawError> {
     let room = place.right - place.head_left;
     let heading = fitted(&panel.title, HEADING_SIZE, Weight::Strong, room);
-    canvas.text(&heading, (place.head_left, place.heading), Side::Left, HEADING_SIZE, Weight::Strong, DARK)?;
+    canvas.text(
+        &heading,
+        (place.head_left, place.heading),
+        Side::Left,
+        HEADING_SIZE,
+        Weight::Strong,
+        DARK,
+    )?;
     let title = fitted(&panel.y.title, AXIS_SIZE, Weight::Normal, room);
     canvas.text(&title, (place.head_left, place.y_title), Side::Left, AXIS_SIZE, Weight::Normal, GREY)?;
     draw_x(canvas, &panel.x, place)?;

@@ -9,9 +9,7 @@ use std::sync::OnceLock;
 
 use ab_glyph::{Font as _, FontRef, PxScale, ScaleFont as _, point};
 use plotters_backend::text_anchor::{HPos, Pos, VPos};
-use plotters_backend::{
-    BackendColor, BackendTextStyle, FontFamily, FontStyle, FontTransform,
-};
+use plotters_backend::{BackendColor, BackendTextStyle, FontFamily, FontStyle, FontTransform};
 
 use crate::chart::spec::Ink;
 
