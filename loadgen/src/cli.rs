@@ -35,7 +35,7 @@ Exit codes (the first that applies):
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::Run),
+    Run(Box<run::Run>),
     Check(check::Check),
     Schema(schema::Schema),
     Init(init::Init),

@@ -3,19 +3,26 @@
 
 use super::spec::{Axis, Scale, Tick};
 
-/// Decades up to which a logarithmic axis is marked at 1, 2 and 5: more marks than these crowd.
+/// Decades up to which a logarithmic axis is marked at 1, 2, 3, 5 and 7.
+const DECADES_WITH_12357: f64 = 1.2;
+/// Decades up to which it is marked at 1, 2 and 5; wider ones are marked at the powers of ten.
 const DECADES_WITH_125: f64 = 3.2;
 /// Decades beyond which one unit would need too many zeros, so that each tick names its own.
 const DECADES_OF_ONE_UNIT: f64 = 4.5;
 /// Ratio of the ends below which a logarithmic axis is marked in equal steps, as 1-2-5 would give one tick.
 const RATIO_OF_EQUAL_STEPS: f64 = 3.0;
+/// Least ratio of the ends: on less, noise would look like a mountain.
+const RATIO_MIN: f64 = 1.5;
+/// Where logarithmic axes may end within a decade, so that little of them is empty.
+const ENDS: [f64; 6] = [1.0, 1.5, 2.0, 3.0, 5.0, 7.0];
 /// Ticks of an axis with equal steps, about.
 const TICKS: f64 = 5.0;
 
 /// A logarithmic axis of latencies in ns, wide enough for `low` to `high`.
 pub(super) fn latency(quantity: &str, low: f64, high: f64) -> Axis {
     let (low, high) = (low.max(1.0), high.max(low).max(1.0));
-    let (from, to, at) = log_ticks(low, high);
+    let room = (RATIO_MIN * low / high).max(1.0).sqrt();
+    let (from, to, at) = log_ticks(low / room, high * room);
     let (unit, label): (_, Box<dyn Fn(f64) -> String>) = if (to / from).log10() > DECADES_OF_ONE_UNIT {
         ("ns to s".to_owned(), Box::new(duration))
     } else {
@@ -50,14 +57,14 @@ pub(super) fn exactly_to(title: &str, high: f64) -> Axis {
 /// The percentiles 0 to `last` (a share below 1), each nine equally wide.
 pub(super) fn percentiles(last: f64) -> Axis {
     const AT: [(f64, &str); 8] = [
-        (0.0, "0 %"),
-        (0.5, "50 %"),
-        (0.9, "90 %"),
-        (0.99, "99 %"),
-        (0.999, "99.9 %"),
-        (0.9999, "99.99 %"),
-        (0.99999, "99.999 %"),
-        (0.999_999, "99.9999 %"),
+        (0.0, "0"),
+        (0.5, "50"),
+        (0.9, "90"),
+        (0.99, "99"),
+        (0.999, "99.9"),
+        (0.9999, "99.99"),
+        (0.99999, "99.999"),
+        (0.999_999, "99.9999"),
     ];
     let ticks = AT
         .iter()
@@ -93,21 +100,25 @@ fn linear(title: &str, from: f64, to: f64, step: f64) -> Axis {
 
 /// Ends and ticks of a logarithmic axis.
 fn log_ticks(low: f64, high: f64) -> (f64, f64, Vec<f64>) {
-    let ratio = high / low;
-    if ratio < RATIO_OF_EQUAL_STEPS {
-        // Room for a flat line: a tenth of its height at least.
-        let step = nice_step(((high - low) / TICKS).max(high * 0.02)).max(1.0);
-        let from = ((low / step).floor() * step).max(step.min(low));
-        let to = ((high / step).ceil() * step).max(from + step);
+    let decades = (high / low).log10();
+    if high / low < RATIO_OF_EQUAL_STEPS {
+        let step = nice_step((high - low) / TICKS);
+        let from = ((low / step + 1e-9).floor() * step).max(step.min(low));
+        let to = (high / step - 1e-9).ceil() * step;
         let count = ((to - from) / step).round() as usize;
         return (from, to, (0..=count).map(|i| from + step * i as f64).collect());
     }
-    let with_125 = ratio.log10() <= DECADES_WITH_125;
-    let (from, to) = if with_125 { (floor_125(low), ceil_125(high)) } else { (floor_10(low), ceil_10(high)) };
+    let (ends, steps): (&[f64], &[f64]) = if decades <= DECADES_WITH_12357 {
+        (&ENDS, &[1.0, 2.0, 3.0, 5.0, 7.0])
+    } else if decades <= DECADES_WITH_125 {
+        (&ENDS, &[1.0, 2.0, 5.0])
+    } else {
+        (&[1.0], &[1.0])
+    };
+    let (from, to) = (floor_to(ends, low), ceil_to(ends, high));
     let mut ticks = Vec::new();
-    let mut decade = floor_10(from);
+    let mut decade = floor_to(&[1.0], from);
     while decade <= to * 1.001 {
-        let steps: &[f64] = if with_125 { &[1.0, 2.0, 5.0] } else { &[1.0] };
         let marks = steps.iter().map(|step| decade * step);
         ticks.extend(marks.filter(|at| (from * 0.999..=to * 1.001).contains(at)));
         decade *= 10.0;
@@ -115,29 +126,24 @@ fn log_ticks(low: f64, high: f64) -> (f64, f64, Vec<f64>) {
     (from, to, ticks)
 }
 
-/// The power of ten at or below a positive value. The allowance takes up the logarithm's rounding.
-fn floor_10(value: f64) -> f64 {
-    10f64.powi((value.log10() + 1e-9).floor() as i32)
+/// The greatest of these steps (ascending from 1, below 10) times a power of ten that is at most a positive value.
+/// The allowances take up the logarithm's rounding.
+fn floor_to(steps: &[f64], value: f64) -> f64 {
+    let decade = 10f64.powi((value.log10() + 1e-9).floor() as i32);
+    let fits = |at: &f64| *at <= value * (1.0 + 1e-9);
+    steps.iter().rev().map(|step| step * decade).find(fits).unwrap_or(decade)
 }
 
-fn ceil_10(value: f64) -> f64 {
-    10f64.powi((value.log10() - 1e-9).ceil() as i32)
-}
-
-fn floor_125(value: f64) -> f64 {
-    let decade = floor_10(value);
-    [5.0, 2.0].into_iter().map(|step| step * decade).find(|at| *at <= value * (1.0 + 1e-9)).unwrap_or(decade)
-}
-
-fn ceil_125(value: f64) -> f64 {
-    let decade = floor_10(value);
-    let steps = [1.0, 2.0, 5.0].into_iter().map(|step| step * decade);
-    steps.into_iter().find(|at| *at >= value * (1.0 - 1e-9)).unwrap_or(decade * 10.0)
+/// The least of these steps times a power of ten that is at least a positive value.
+fn ceil_to(steps: &[f64], value: f64) -> f64 {
+    let decade = 10f64.powi((value.log10() + 1e-9).floor() as i32);
+    let fits = |at: &f64| *at >= value * (1.0 - 1e-9);
+    steps.iter().map(|step| step * decade).find(fits).unwrap_or(decade * 10.0)
 }
 
 /// The smallest of 1, 2, 5 times a power of ten that is at least this.
 fn nice_step(least: f64) -> f64 {
-    ceil_125(least)
+    ceil_to(&[1.0, 2.0, 5.0], least)
 }
 
 /// The unit in which an axis up to this many ns reads well, and its length in ns.
@@ -181,7 +187,7 @@ fn grouped(digits: &str) -> String {
     }
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 && digits.as_bytes()[i - 1].is_ascii_digit() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) && digits.as_bytes()[i - 1].is_ascii_digit() {
             text.push(',');
         }
         text.push(digit);
@@ -202,10 +208,13 @@ mod tests {
     #[test]
     fn a_latency_axis_is_marked_at_1_2_5_also_without_a_power_of_ten_inside() {
         let axis = latency("Service time", 230_000.0, 820_000.0);
-        assert_eq!(labels(&axis), ["200", "500", "1000"]);
+        assert_eq!(labels(&axis), ["200", "300", "500", "700", "1000"]);
         assert_eq!(axis.title, "Service time, µs (log scale)");
-        let axis = latency("Service time", 210_000.0, 480_000.0);
-        assert_eq!(labels(&axis), ["200", "300", "400", "500"]);
+        assert_eq!(labels(&latency("Service time", 210_000.0, 480_000.0)), ["200", "300", "400", "500"]);
+        assert_eq!(
+            labels(&latency("Service time", 60_000.0, 4_400_000.0)),
+            ["50", "100", "200", "500", "1000", "2000", "5000"]
+        );
     }
 
     #[test]
@@ -219,8 +228,8 @@ mod tests {
 
     #[test]
     fn the_percentile_axis_ends_where_it_is_told() {
-        assert_eq!(labels(&percentiles(0.995)), ["0 %", "50 %", "90 %", "99 %"]);
-        assert_eq!(labels(&percentiles(0.6)), ["0 %", "50 %"]);
+        assert_eq!(labels(&percentiles(0.995)), ["0", "50", "90", "99"]);
+        assert_eq!(labels(&percentiles(0.6)), ["0", "50"]);
     }
 
     #[test]

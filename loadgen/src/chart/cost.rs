@@ -43,6 +43,9 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     if view.load.model == "closed" {
         notes.push(match view.load.verdict.saturated.as_deref() {
             Some(side) => format!("The {side}’s CPU was full: this is the {side}’s limit."),
+            None if !with_cpu => {
+                "Whose limit this is cannot be told: not all CPU times were ours to read.".to_owned()
+            }
             None => {
                 "Neither side’s CPU was full: the clients, not the server, set this throughput.".to_owned()
             }

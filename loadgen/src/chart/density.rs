@@ -4,12 +4,14 @@ use super::Figure;
 use super::axis;
 use super::percentile::plural;
 use super::source::{View, last_share, quantiles};
-use super::spec::{Axis, Mark, Panel, Scale, Spec, Stroke};
+use super::spec::{Axis, Mark, Panel, Spec, Stroke};
 use super::style::{LINE, list, look};
 use crate::record::Latencies;
 
-/// Bins of the axis: with 120 of them the shape shows and some thousand samples give no comb.
-const BINS: usize = 120;
+/// Bins of the axis at most: more would be narrower than what can be seen.
+const BINS_MAX: f64 = 120.0;
+/// Bins of the axis at least; fewer show no shape.
+const BINS_MIN: f64 = 20.0;
 /// Shares of the samples at which the axis begins and ends; the tail is the percentile figure's business.
 const SHOWN_SHARES: [f64; 2] = [0.001, 0.99];
 /// How much of its colour fills a histogram.
@@ -37,12 +39,14 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     let ends = roles.iter().flat_map(|(_, samples)| samples).filter_map(|one| ends(&one.latencies));
     let (low, high) = ends.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))?;
     let x = Axis { grid: false, ..axis::latency(view.quantity(), low, high) };
+    let fewest = roles.iter().flat_map(|(_, samples)| samples).map(|one| one.latencies.len()).min();
+    let bins = bins_for(fewest.unwrap_or(0));
     let count = roles.len();
     let panels = roles
         .iter()
         .enumerate()
         .map(|(i, (role, samples))| {
-            panel(role, samples, if i + 1 == count { x.clone() } else { x.unlabelled() }, &x)
+            panel(role, samples, if i + 1 == count { x.clone() } else { x.unlabelled() }, &x, bins)
         })
         .collect();
     let drawn: Vec<&str> = transports
@@ -53,7 +57,7 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     let mut notes = view.warnings();
     notes.push(format!(
         "Vertical lines: medians. Each bin is a factor of {:.3} wide. The slowest 1 % may lie beyond the axis.",
-        bin_ratio(&x)
+        bin_ratio(&x, bins)
     ));
     Some(Figure {
         name: view.stem("latency-density"),
@@ -89,28 +93,33 @@ fn ends(latencies: &Latencies) -> Option<(f64, f64)> {
     Some((*found.first()?, *found.get(1)?))
 }
 
-fn bin_ratio(x: &Axis) -> f64 {
-    (x.to / x.from).powf(1.0 / BINS as f64)
+fn bin_ratio(x: &Axis, bins: usize) -> f64 {
+    (x.to / x.from).powf(1.0 / bins as f64)
+}
+
+/// As many bins as the smallest number of samples fills without turning into a comb: twice its square root.
+fn bins_for(samples: u64) -> usize {
+    (2.0 * (samples as f64).sqrt()).clamp(BINS_MIN, BINS_MAX) as usize
 }
 
 /// Percent of the samples in each bin of the axis; what lies beyond its ends is in no bin.
-fn shares(latencies: &Latencies, x: &Axis) -> Vec<f64> {
-    let mut bins = vec![0u64; BINS];
-    let Some(histogram) = latencies.histogram() else { return vec![0.0; BINS] };
+fn shares(latencies: &Latencies, x: &Axis, count: usize) -> Vec<f64> {
+    let mut bins = vec![0u64; count];
+    let Some(histogram) = latencies.histogram() else { return vec![0.0; count] };
     for step in histogram.iter_recorded() {
         let value = histogram.median_equivalent(step.value_iterated_to()) as f64;
         if (x.from..=x.to).contains(&value) {
-            let bin = (x.place(value) * BINS as f64) as usize;
-            bins[bin.min(BINS - 1)] += step.count_since_last_iteration();
+            let bin = (x.place(value) * count as f64) as usize;
+            bins[bin.min(count - 1)] += step.count_since_last_iteration();
         }
     }
     bins.into_iter().map(|count| 100.0 * count as f64 / latencies.len() as f64).collect()
 }
 
-fn panel(role: &str, samples: &[Samples<'_>], shown_x: Axis, x: &Axis) -> Panel {
-    let binned: Vec<Vec<f64>> = samples.iter().map(|one| shares(&one.latencies, x)).collect();
+fn panel(role: &str, samples: &[Samples<'_>], shown_x: Axis, x: &Axis, bins: usize) -> Panel {
+    let binned: Vec<Vec<f64>> = samples.iter().map(|one| shares(&one.latencies, x, bins)).collect();
     let high = binned.iter().flatten().copied().fold(0.0, f64::max);
-    let ratio = bin_ratio(x);
+    let ratio = bin_ratio(x, bins);
     let middle = |i: usize| x.from * ratio.powf(i as f64 + 0.5);
     let mut marks = Vec::new();
     for (one, bins) in samples.iter().zip(&binned) {
@@ -130,7 +139,6 @@ fn panel(role: &str, samples: &[Samples<'_>], shown_x: Axis, x: &Axis) -> Panel 
         }
         marks.push(Mark::Line { points, stroke: look.stroke(LINE), marker: None });
     }
-    debug_assert_eq!(x.scale, Scale::Log);
     let y = axis::from_zero("Requests in each bin, %", high);
     Panel { title: plural(role), x: shown_x, y, marks }
 }

@@ -183,7 +183,8 @@ fn latencies(wish: &Wish, median: f64, random: &mut Xoshiro256PlusPlus) -> Laten
     let body = LogNormal::new(median.ln(), wish.spread).expect("the spread is finite and positive");
     let mut latencies = Latencies::default();
     for _ in 0..wish.samples {
-        let tail = if random.next_u32() % 100 == 0 { 2.0 + 9.0 * random.random::<f64>() } else { 1.0 };
+        let tail =
+            if random.next_u32().is_multiple_of(100) { 2.0 + 9.0 * random.random::<f64>() } else { 1.0 };
         latencies.record((body.sample(random) * tail) as u64);
     }
     latencies

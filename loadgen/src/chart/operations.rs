@@ -16,9 +16,22 @@ const ROW_GAP: f64 = 13.0;
 /// Share of a row that its lines take.
 const ROW_FILLED: f64 = 0.72;
 
+/// A role and operation, with a line for each transport that has samples.
 struct Row<'a> {
     name: String,
-    lines: Vec<(&'a str, Vec<(Shape, f64, bool)>)>,
+    lines: Vec<Line<'a>>,
+}
+
+struct Line<'a> {
+    transport: &'a str,
+    values: Vec<Value>,
+}
+
+/// One quantile.
+struct Value {
+    shape: Shape,
+    ns: f64,
+    at_least: bool,
 }
 
 /// The figure; `None` where no operation has enough samples for a median.
@@ -36,13 +49,14 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
             }
         }
     }
-    let values = || rows.iter().flat_map(|row| &row.lines).flat_map(|line| &line.1).map(|value| value.1);
+    let all = || rows.iter().flat_map(|row| &row.lines).flat_map(|line| &line.values);
+    let values = || all().map(|value| value.ns);
     let high = values().reduce(f64::max)?;
     let x = axis::latency(view.quantity(), values().fold(f64::MAX, f64::min), high);
-    let bounded = rows.iter().flat_map(|row| &row.lines).flat_map(|line| &line.1).any(|value| value.2);
+    let bounded = all().any(|value| value.at_least);
     let drawn: Vec<&str> = transports
         .into_iter()
-        .filter(|t| rows.iter().any(|row| row.lines.iter().any(|line| line.0 == *t)))
+        .filter(|t| rows.iter().any(|row| row.lines.iter().any(|line| line.transport == *t)))
         .collect();
     let mut notes = view.warnings();
     if !thin.is_empty() {
@@ -78,10 +92,13 @@ fn row<'a>(view: View<'_>, transports: &[&'a str], role: &str, op: &str) -> Row<
         let latencies = view.latencies(transport, Some(role), Some(op), None);
         let values: Vec<_> = SHOWN
             .iter()
-            .filter_map(|(q, _, shape)| latencies.quantile(*q).map(|l| (*shape, l.ns as f64, l.at_least)))
+            .filter_map(|(q, _, shape)| {
+                let found = latencies.quantile(*q)?;
+                Some(Value { shape: *shape, ns: found.ns as f64, at_least: found.at_least })
+            })
             .collect();
         if !values.is_empty() {
-            lines.push((*transport, values));
+            lines.push(Line { transport, values });
         }
     }
     Row { name: format!("{role} · {op}"), lines }
@@ -91,26 +108,26 @@ fn panel(rows: &[Row<'_>], drawn: &[&str], x: Axis) -> Panel {
     let y = names(rows.iter().map(|row| row.name.clone()), true);
     let mut marks = Vec::new();
     for (i, row) in rows.iter().enumerate() {
-        for (transport, values) in &row.lines {
-            let place = drawn.iter().position(|t| t == transport).unwrap_or(0);
+        for line in &row.lines {
+            let place = drawn.iter().position(|t| *t == line.transport).unwrap_or(0);
             let offset = (place as f64 + 0.5) / drawn.len() as f64 - 0.5;
-            draw_line(&mut marks, i as f64 + offset * ROW_FILLED, values, look(transport));
+            draw_line(&mut marks, i as f64 + offset * ROW_FILLED, &line.values, look(line.transport));
         }
     }
     Panel { title: String::new(), x, y, marks }
 }
 
-fn draw_line(marks: &mut Vec<Mark>, y: f64, values: &[(Shape, f64, bool)], look: Look) {
-    let points: Vec<_> = values.iter().map(|value| (value.1, y)).collect();
+fn draw_line(marks: &mut Vec<Mark>, y: f64, values: &[Value], look: Look) {
+    let points: Vec<_> = values.iter().map(|value| (value.ns, y)).collect();
     if points.len() > 1 {
         marks.push(Mark::Line { points: points.clone(), stroke: look.stroke(LINE), marker: None });
     }
-    for (shape, ns, _) in values {
+    for Value { shape, ns, .. } in values {
         let hollow = look.marker().hollow && *shape != Shape::Bar;
         let marker = Marker { shape: *shape, ink: look.ink, hollow, radius: DOT };
         marks.push(Mark::Dot { at: (*ns, y), marker });
     }
-    if let Some(&(_, ns, true)) = values.last() {
+    if let Some(&Value { ns, at_least: true, .. }) = values.last() {
         marks.push(Mark::Text { at: (ns, y), text: "≥".to_owned() });
     }
 }

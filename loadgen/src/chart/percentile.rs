@@ -82,7 +82,7 @@ fn panel(role: &str, curves: &[Curve<'_>], x: &Axis, y: &Axis, index: usize) -> 
         marks.push(Mark::Line { points: curve.points.clone(), stroke: look.stroke(LINE), marker: None });
         marks.extend(curve.marked.iter().map(|&at| Mark::Dot { at, marker: look.marker() }));
     }
-    let y = if index % 2 == 0 { y.clone() } else { y.unlabelled() };
+    let y = if index.is_multiple_of(2) { y.clone() } else { y.unlabelled() };
     Panel { title: plural(role), x: x.clone(), y, marks }
 }
 
@@ -127,5 +127,8 @@ fn shares_to(last: f64) -> Vec<f64> {
     let mut shares: Vec<f64> =
         (0..count as usize).map(|i| 1.0 - 10f64.powf(-from - (to - from) * i as f64 / count)).collect();
     shares.push(last);
+    // So that the markers lie on the curve where samples are few.
+    shares.extend(MARKED.iter().filter(|share| **share < last));
+    shares.sort_by(f64::total_cmp);
     shares
 }

@@ -61,7 +61,9 @@ pub(super) fn figure(record: &RunRecord, load: &LoadInfo) -> Option<Figure> {
             notes.push(note);
         }
     }
-    notes.push("Upright lines: lowest to highest of the trials.".to_owned());
+    if load.trials > 1 {
+        notes.push("Upright lines: lowest to highest of the trials.".to_owned());
+    }
     let names = list(&drawn);
     let swept = x.title.split(", ").next().unwrap_or_default();
     let quantity = view.quantity().to_lowercase();

@@ -68,7 +68,7 @@ fn the_percentile_axis_goes_only_as_far_as_samples_bear() {
     let figure = find(&figures, "latency-percentiles-paced");
     let x = &figure.spec.panels[0].x;
     assert!((x.to - (1.0 - 10.0 / 600.0)).abs() < 1e-9, "{}", x.to);
-    assert_eq!(x.ticks.last().unwrap().label, "90 %");
+    assert_eq!(x.ticks.last().unwrap().label, "90");
     for mark in &figure.spec.panels[0].marks {
         if let Mark::Line { points, .. } = mark {
             assert!(points.iter().all(|point| point.0 <= x.to));

@@ -84,8 +84,11 @@ impl TargetArgs {
         endpoints: Vec<Endpoint>,
         embedded: impl FnOnce() -> Embedded,
     ) -> Result<Target, CommandError> {
-        let target =
-            if endpoints.is_empty() { Target::Embedded(embedded()) } else { Target::External(endpoints) };
+        let target = if endpoints.is_empty() {
+            Target::Embedded(Box::new(embedded()))
+        } else {
+            Target::External(endpoints)
+        };
         match self.require.iter().find(|&&transport| !target.has(transport)) {
             Some(lacking) => Err(CommandError::Usage(format!(
                 "the target does not offer `{lacking}`, which --require asks for"

@@ -60,7 +60,7 @@ impl Intervals {
             for second in 0..seconds {
                 let mut row = self.rows.remove(&(transport as u8, second)).unwrap_or_default();
                 let from = u64::from(second) * clock::SECOND;
-                row.transport = endpoint.transport().name().to_owned();
+                endpoint.transport().name().clone_into(&mut row.transport);
                 row.second = second;
                 row.length_s = (length - from).min(clock::SECOND) as f64 / clock::SECOND as f64;
                 if let [before, after] = samples.get(second as usize..second as usize + 2).unwrap_or_default()
@@ -159,7 +159,7 @@ pub fn cells(context: &PassContext, workers: Vec<Figures>) -> (Vec<Cell>, Ledger
     for figures in workers {
         ledger.add(&figures.recorder.ledger);
         dispatch_lag.merge(&figures.recorder.dispatch_lag);
-        for (key, cell) in figures.recorder.into_parts().0 {
+        for (key, cell) in figures.recorder.into_cells() {
             merged
                 .entry(key)
                 .and_modify(|sum| {
@@ -189,7 +189,9 @@ pub fn setup(context: &PassContext, workers: &[Vec<SetupTimes>], elapsed_s: f64)
     let transports = context.endpoints.iter().enumerate();
     let merge = |(transport, endpoint): (usize, &crate::wire::Endpoint)| {
         let mut times = SetupTimes::default();
-        workers.iter().for_each(|worker| times.merge(&worker[transport]));
+        for worker in workers {
+            times.merge(&worker[transport]);
+        }
         Setup {
             transport: endpoint.transport().name().to_owned(),
             clients: times.clients,

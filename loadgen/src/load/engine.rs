@@ -179,10 +179,10 @@ impl Engine<'_> {
         };
         Placement::pin(&self.placement.generator);
         'run: for load in 0..scenario.loads.len() {
-            for trial in 0..scenario.loads[load].trials as usize {
+            for trial in 0..scenario.loads[load].trials {
                 // Variants in turn within a trial, so that the machine's drift hits all of them alike.
                 for (number, variant) in self.document.variants().iter().enumerate() {
-                    let passes = &trials[number * scenario.loads.len() + load][trial];
+                    let passes = &trials[number * scenario.loads.len() + load][trial as usize];
                     if !self.trial(variant, passes, &transports, &mut progress).await {
                         break 'run;
                     }
@@ -222,7 +222,7 @@ impl Engine<'_> {
         if let Err(error) = self.target.fresh(transports, &self.placement.server).await {
             progress.result.ending = match error {
                 TargetError::Machine(message) => Ending::MachineFailed(message),
-                error => Ending::TargetLost(error.to_string()),
+                TargetError::NotStarted(_) => Ending::TargetLost(error.to_string()),
             };
             return false;
         }

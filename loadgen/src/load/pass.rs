@@ -249,15 +249,16 @@ impl Coordinator<'_> {
         if stopped && clock::now() < window.until {
             collected.samples.push(self.sample());
         }
-        let lost: u32 = collected.figures.iter().map(|figures| figures.lost).sum();
-        if lost > 0 && lost as usize == self.context.plan.clients.len() && !stopped {
+        let clients_lost: u32 = collected.figures.iter().map(|figures| figures.lost).sum();
+        if clients_lost > 0 && clients_lost as usize == self.context.plan.clients.len() && !stopped {
             let first = collected.figures.iter().find_map(|figures| figures.first_lost.clone());
             let why =
                 format!("every client lost its connection, the first one {}", first.unwrap_or_default());
             collected.ending = Ending::TargetLost(self.doing(&why));
-        } else if lost > 0 {
+        } else if clients_lost > 0 {
             let first = collected.figures.iter().find_map(|figures| figures.first_lost.clone());
-            let text = format!("{lost} clients ended early, the first one {}", first.unwrap_or_default());
+            let text =
+                format!("{clients_lost} clients ended early, the first one {}", first.unwrap_or_default());
             (self.tell)(Event::Warning(text));
         }
     }

@@ -119,7 +119,7 @@ pub fn client_seed(pass_seed: u64, client: u32) -> u64 {
     mix(pass_seed, &[1, u64::from(client)])
 }
 
-/// Mixes numbers into a seed with SplitMix64 (Steele, Lea and Flood 2014), so that near inputs give unrelated seeds.
+/// Mixes numbers into a seed with `SplitMix64` (Steele, Lea and Flood 2014), so that near inputs give unrelated seeds.
 fn mix(seed: u64, parts: &[u64]) -> u64 {
     parts.iter().fold(seed, |state, part| {
         let mut z = (state ^ part.wrapping_mul(0xD6E8_FEB8_6659_FD93)).wrapping_add(0x9E37_79B9_7F4A_7C15);

@@ -230,7 +230,7 @@ impl VirtualUser {
                 recorder.failed(pending.cell, pending.at, now);
                 Live::count(&live.errors);
             }
-            shared.lost(self.client(), ended);
+            shared.lost(self.client(), &ended);
         } else {
             for pending in self.pending.drain(..) {
                 recorder.unfinished(pending.cell, pending.at, now);

@@ -204,7 +204,7 @@ impl Shared {
     }
 
     /// A client has ended before its time.
-    pub fn lost(&self, client: u32, ended: Ended) {
+    pub fn lost(&self, client: u32, ended: &Ended) {
         self.lost.set(self.lost.get() + 1);
         let name = &self.context.world.client(client).name;
         self.first_lost.borrow_mut().get_or_insert_with(|| format!("`{name}`: {ended}"));
@@ -231,10 +231,10 @@ impl Shared {
     }
 }
 
-/// Runs worker number `worker` to its end; the thread's body.
+/// Runs worker number `index` to its end; the thread's body.
 pub fn run(
     context: Arc<PassContext>,
-    worker: usize,
+    index: usize,
     stage: watch::Receiver<Stage>,
     reports: mpsc::UnboundedSender<Report>,
 ) {
@@ -246,12 +246,12 @@ pub fn run(
         }
     };
     let local = LocalSet::new();
-    local.block_on(&runtime, Worker { context, worker, stage, reports }.run());
+    local.block_on(&runtime, Worker { context, index, stage, reports }.run());
 }
 
 struct Worker {
     context: Arc<PassContext>,
-    worker: usize,
+    index: usize,
     stage: watch::Receiver<Stage>,
     /// A send fails only once the coordinator is gone, and then nobody is left to tell.
     reports: mpsc::UnboundedSender<Report>,
@@ -296,9 +296,9 @@ impl Worker {
         let slots = Rc::new(Semaphore::new(SETUP_CONCURRENCY));
         let mut tasks = JoinSet::new();
         let workers = self.context.live.len();
-        for client in (self.worker..self.context.plan.clients.len()).step_by(workers) {
+        for client in (self.index..self.context.plan.clients.len()).step_by(workers) {
             let (context, times, slots) = (self.context.clone(), times.clone(), slots.clone());
-            let worker = self.worker;
+            let worker = self.index;
             tasks.spawn_local(async move {
                 let _slot = slots.acquire().await.expect("the semaphore is never closed");
                 let transport = usize::from(context.plan.clients[client].transport);
@@ -352,7 +352,7 @@ impl Worker {
             recorder: RefCell::new(Recorder::new(window, transports, groups, self.context.load().is_paced())),
             timeout: clock::nanos(self.context.scenario.timeout),
             until: Cell::new(window.until),
-            worker: self.worker,
+            worker: self.index,
             stopped: Cell::new(false),
             oldest: RefCell::new(vec![Nanos::MAX; clients]),
             violations: RefCell::default(),

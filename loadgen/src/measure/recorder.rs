@@ -252,11 +252,11 @@ impl Recorder {
     }
 
     /// The cells that were used, with their keys.
-    pub fn into_parts(self) -> (Vec<(CellKey, Box<CellFigures>)>, BTreeMap<(u8, u32), Box<Second>>) {
+    #[must_use]
+    pub fn into_cells(self) -> Vec<(CellKey, Box<CellFigures>)> {
         let groups = self.groups;
         let cells = self.cells.into_iter().enumerate();
-        let used = cells.filter_map(|(index, cell)| Some((key_of(index, groups), cell?))).collect();
-        (used, self.seconds)
+        cells.filter_map(|(index, cell)| Some((key_of(index, groups), cell?))).collect()
     }
 
     fn cell(&mut self, key: CellKey) -> &mut CellFigures {
@@ -309,7 +309,7 @@ mod tests {
                 }
             }
         }
-        let (cells, _) = recorder.into_parts();
+        let cells = recorder.into_cells();
         assert_eq!(cells.iter().map(|(key, _)| *key).collect::<Vec<_>>(), keys);
         assert!(cells.iter().all(|(_, cell)| cell.counts.requests == 1));
     }
@@ -325,10 +325,14 @@ mod tests {
         recorder.sent(key, late);
         recorder.replied(key, late, 4 * SECOND, Some(Good::Value));
         assert_eq!((recorder.ledger.requests, recorder.ledger.replies), (2, 2));
-        let (cells, seconds) = recorder.into_parts();
+        let seconds: Vec<_> = recorder
+            .take_seconds_before(u32::MAX)
+            .into_iter()
+            .map(|(_, second, figures)| (second, figures.offered, figures.achieved))
+            .collect();
+        assert_eq!(seconds, [(0, 0, 1), (1, 1, 0)]);
+        let cells = recorder.into_cells();
         assert_eq!(cells[0].1.counts.requests, 1);
         assert_eq!(cells[0].1.response.len(), 1);
-        assert_eq!((seconds[&(0, 0)].offered, seconds[&(0, 0)].achieved), (0, 1));
-        assert_eq!((seconds[&(0, 1)].offered, seconds[&(0, 1)].achieved), (1, 0));
     }
 }

@@ -15,7 +15,7 @@ use embedded::Embedded;
 #[derive(Debug)]
 pub enum Target {
     /// Ours to start, afresh for each trial.
-    Embedded(Embedded),
+    Embedded(Box<Embedded>),
     /// Somebody else's; never empty.
     External(Vec<Endpoint>),
 }

@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 use bytes::BytesMut;
 use futures_util::{Sink, Stream};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::error::Error as WsError;
+use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Utf8Bytes, protocol::frame::CloseFrame};
 
 use super::traffic::Counted;
 use super::{Ended, Replies, Reply};
@@ -38,8 +38,8 @@ thread_local! {
 #[derive(Debug)]
 pub struct WebSocketConnection {
     stream: WebSocketStream<Counted>,
-    /// The peer's close frame, once it came.
-    close: Option<Option<CloseFrame>>,
+    /// Whether the peer's close frame has come.
+    close_seen: bool,
 }
 
 impl WebSocketConnection {
@@ -52,7 +52,7 @@ impl WebSocketConnection {
         let request = url.into_client_request()?;
         let (stream, _response) =
             tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await?;
-        Ok(Self { stream, close: None })
+        Ok(Self { stream, close_seen: false })
     }
 
     pub(super) fn push(&mut self, message: &[u8]) -> Result<(), Ended> {
@@ -87,7 +87,7 @@ impl WebSocketConnection {
                 }
                 Message::Binary(bytes) => replies.reply(Reply { text: &bytes, binary: true, at }),
                 // The library answers both; after a close it goes on to the end of the stream.
-                Message::Close(frame) => self.close = Some(frame),
+                Message::Close(_) => self.close_seen = true,
                 Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
             }
         }
@@ -96,9 +96,10 @@ impl WebSocketConnection {
     }
 
     fn end_of_stream(&self) -> Ended {
-        match &self.close {
-            Some(_) => Ended::Closed,
-            None => Ended::Framing("closed without a close frame".to_owned()),
+        if self.close_seen {
+            Ended::Closed
+        } else {
+            Ended::Framing("closed without a close frame".to_owned())
         }
     }
 
@@ -106,11 +107,9 @@ impl WebSocketConnection {
         match error {
             WsError::ConnectionClosed | WsError::AlreadyClosed => self.end_of_stream(),
             // After its close frame a server may end TCP as it likes.
-            _ if self.close.is_some() => Ended::Closed,
+            _ if self.close_seen => Ended::Closed,
             WsError::Io(error) => Ended::from_io(&error),
-            WsError::Protocol(
-                tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
-            ) => Ended::Reset,
+            WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Ended::Reset,
             other => Ended::Framing(other.to_string()),
         }
     }

@@ -5,7 +5,7 @@ use plotters_backend::text_anchor::HPos;
 use plotters_backend::{BackendCoord, DrawingBackend, DrawingErrorKind};
 
 use super::DrawError;
-use super::text::{BASELINE_EM, Style, Weight};
+use super::text::{BASELINE_EM, Face, Style};
 use crate::chart::spec::{Fill, Ink, Marker, Shape, Stroke, WIDTH};
 
 /// Distance of a hatching's lines, and their width, in nominal pixels.
@@ -99,18 +99,16 @@ impl<'b, DB: DrawingBackend> Canvas<'b, DB> {
         text: &str,
         (x, baseline): Point,
         side: Side,
-        size: f64,
-        weight: Weight,
-        ink: Ink,
+        face: Face,
     ) -> Result<(), DrawError> {
         let side = match side {
             Side::Left => HPos::Left,
             Side::Middle => HPos::Center,
             Side::Right => HPos::Right,
         };
-        let style = Style { em: size * self.scale, weight, ink, side };
-        let corner = self.coord((x, baseline - BASELINE_EM * size));
-        self.backend.draw_text(text, &style, corner).map_err(failed)
+        let look = Style { face, em: face.size * self.scale, side };
+        let corner = self.coord((x, baseline - BASELINE_EM * face.size));
+        self.backend.draw_text(text, &look, corner).map_err(failed)
     }
 
     fn path(&mut self, points: &[Point], ink: Ink, width: f64) -> Result<(), DrawError> {

@@ -74,19 +74,18 @@ pub(super) struct Place {
 }
 
 /// Everything's place.
-pub(super) struct Layout<'a> {
+pub(super) struct Layout {
     pub(super) height: f64,
     pub(super) title: Vec<Line>,
     pub(super) subtitle: Vec<Line>,
     pub(super) legend: Vec<Entry>,
     pub(super) panels: Vec<Place>,
     pub(super) notes: Vec<Line>,
-    _spec: std::marker::PhantomData<&'a Spec>,
 }
 
-impl<'a> Layout<'a> {
+impl Layout {
     /// Lays a chart out.
-    pub(super) fn of(spec: &'a Spec) -> Self {
+    pub(super) fn of(spec: &Spec) -> Self {
         let mut y = MARGIN - 6.0;
         let title = paragraph(&mut y, &spec.title, TITLE_SIZE, Weight::Strong, LINES_MAX.0);
         y += 1.0;
@@ -100,7 +99,7 @@ impl<'a> Layout<'a> {
             notes.extend(paragraph(&mut y, note, NOTE_SIZE, Weight::Normal, LINES_MAX.2));
         }
         let height = (y + MARGIN - 10.0).ceil();
-        Self { height, title, subtitle, legend, panels, notes, _spec: std::marker::PhantomData }
+        Self { height, title, subtitle, legend, panels, notes }
     }
 }
 

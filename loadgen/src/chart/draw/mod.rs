@@ -12,7 +12,7 @@ use super::spec::{LegendKey, Spec, WIDTH};
 use super::style::{DARK, GREY};
 use canvas::{Canvas, Side};
 use layout::Layout;
-use text::Weight;
+use text::{Face, Weight};
 
 /// SVG coordinates for each nominal pixel. plotters has whole coordinates only, so that this is how finely a
 /// curve is drawn.
@@ -75,14 +75,21 @@ pub(super) fn png(spec: &Spec) -> Result<Vec<u8>, DrawError> {
 fn draw<DB: DrawingBackend>(
     canvas: &mut Canvas<'_, DB>,
     spec: &Spec,
-    layout: &Layout<'_>,
+    layout: &Layout,
 ) -> Result<(), DrawError> {
     canvas.clear(layout.height)?;
+    let strong = Face { size: layout::TITLE_SIZE, weight: Weight::Strong, ink: DARK };
+    let normal = Face { size: layout::LEGEND_SIZE, weight: Weight::Normal, ink: DARK };
     for line in &layout.title {
-        canvas.text(&line.text, (line.x, line.y), Side::Left, layout::TITLE_SIZE, Weight::Strong, DARK)?;
+        canvas.text(&line.text, (line.x, line.y), Side::Left, strong)?;
     }
     for line in layout.subtitle.iter().chain(&layout.notes) {
-        canvas.text(&line.text, (line.x, line.y), Side::Left, line.size, Weight::Normal, GREY)?;
+        canvas.text(
+            &line.text,
+            (line.x, line.y),
+            Side::Left,
+            Face { size: line.size, ink: GREY, ..normal },
+        )?;
     }
     for entry in &layout.legend {
         let middle = entry.y - layout::LEGEND_SIZE * 0.36;
@@ -98,7 +105,7 @@ fn draw<DB: DrawingBackend>(
             LegendKey::Dot(marker) => canvas.marker((f64::midpoint(left, right), middle), marker)?,
         }
         let at = (right + layout::KEY_GAP, entry.y);
-        canvas.text(&entry.text, at, Side::Left, layout::LEGEND_SIZE, Weight::Normal, DARK)?;
+        canvas.text(&entry.text, at, Side::Left, normal)?;
     }
     for (panel, place) in spec.panels.iter().zip(&layout.panels) {
         panel::draw(canvas, panel, place)?;

@@ -5,10 +5,14 @@ use plotters_backend::DrawingBackend;
 use super::DrawError;
 use super::canvas::{Canvas, Side};
 use super::layout::{AXIS_SIZE, HEADING_SIZE, LABEL_GAP, Place};
-use super::text::{Weight, clean, fitted, width};
+use super::text::{Face, Weight, clean, fitted, width};
 use crate::chart::spec::{Axis, Mark, Panel, Stroke, WIDTH};
 use crate::chart::style::{DARK, GREY, GRID};
 
+/// Headings.
+const HEADING: Face = Face { size: HEADING_SIZE, weight: Weight::Strong, ink: DARK };
+/// Axis titles and tick labels.
+const AXIS: Face = Face { size: AXIS_SIZE, weight: Weight::Normal, ink: GREY };
 /// Width of axis and grid lines.
 const HAIRLINE: f64 = 1.0;
 /// Length of the marks at the horizontal axis.
@@ -28,16 +32,9 @@ pub(super) fn draw<DB: DrawingBackend>(
 ) -> Result<(), DrawError> {
     let room = place.right - place.head_left;
     let heading = fitted(&panel.title, HEADING_SIZE, Weight::Strong, room);
-    canvas.text(
-        &heading,
-        (place.head_left, place.heading),
-        Side::Left,
-        HEADING_SIZE,
-        Weight::Strong,
-        DARK,
-    )?;
+    canvas.text(&heading, (place.head_left, place.heading), Side::Left, HEADING)?;
     let title = fitted(&panel.y.title, AXIS_SIZE, Weight::Normal, room);
-    canvas.text(&title, (place.head_left, place.y_title), Side::Left, AXIS_SIZE, Weight::Normal, GREY)?;
+    canvas.text(&title, (place.head_left, place.y_title), Side::Left, AXIS)?;
     draw_x(canvas, &panel.x, place)?;
     draw_y(canvas, &panel.y, place)?;
     for mark in &panel.marks {
@@ -63,7 +60,7 @@ fn draw_x<DB: DrawingBackend>(
         let middle = x.min(WIDTH - EDGE - half).max(EDGE + half);
         if axis.labels && middle - half >= free {
             let at = (middle, place.bottom + TICK + 2.0 + AXIS_SIZE);
-            canvas.text(&label, at, Side::Middle, AXIS_SIZE, Weight::Normal, GREY)?;
+            canvas.text(&label, at, Side::Middle, AXIS)?;
             free = middle + half + LABEL_ROOM;
         }
     }
@@ -72,7 +69,7 @@ fn draw_x<DB: DrawingBackend>(
     let title = fitted(&axis.title, AXIS_SIZE, Weight::Normal, place.right - place.left);
     let labels = if axis.labels { AXIS_SIZE * 1.5 } else { 0.0 };
     let at = (f64::midpoint(place.left, place.right), place.bottom + TICK + 4.0 + AXIS_SIZE + labels);
-    canvas.text(&title, at, Side::Middle, AXIS_SIZE, Weight::Normal, GREY)
+    canvas.text(&title, at, Side::Middle, AXIS)
 }
 
 fn draw_y<DB: DrawingBackend>(
@@ -91,7 +88,7 @@ fn draw_y<DB: DrawingBackend>(
             // The room was measured without the fallback's allowance.
             let label = fitted(&tick.label, AXIS_SIZE, Weight::Normal, place.label_room * 1.1);
             let at = (place.left - LABEL_GAP, y + AXIS_SIZE * CAPITAL / 2.0);
-            canvas.text(&label, at, Side::Right, AXIS_SIZE, Weight::Normal, GREY)?;
+            canvas.text(&label, at, Side::Right, AXIS)?;
             free = y - AXIS_SIZE;
         }
     }
@@ -134,7 +131,7 @@ fn draw_mark<DB: DrawingBackend>(
         Mark::Text { at: point, text } => {
             let (x, y) = at(point);
             let at = (x + 10.0, y + AXIS_SIZE * CAPITAL / 2.0);
-            canvas.text(&clean(text), at, Side::Left, AXIS_SIZE, Weight::Normal, DARK)
+            canvas.text(&clean(text), at, Side::Left, Face { ink: DARK, ..AXIS })
         }
     }
 }

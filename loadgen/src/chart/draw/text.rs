@@ -114,12 +114,20 @@ pub(super) fn wrapped(text: &str, em: f64, weight: Weight, room: f64, lines: usi
     wrapped.iter().map(|line| fitted(line, em, weight, room)).collect()
 }
 
-/// How plotters' backends draw one text.
-pub(super) struct Style {
-    /// Coordinates an em.
-    pub(super) em: f64,
+/// How a text looks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Face {
+    /// The em in nominal pixels.
+    pub(super) size: f64,
     pub(super) weight: Weight,
     pub(super) ink: Ink,
+}
+
+/// How plotters' backends draw one text.
+pub(super) struct Style {
+    pub(super) face: Face,
+    /// The backend's coordinates an em.
+    pub(super) em: f64,
     pub(super) side: HPos,
 }
 
@@ -127,7 +135,7 @@ impl BackendTextStyle for Style {
     type FontError = Infallible;
 
     fn color(&self) -> BackendColor {
-        BackendColor { alpha: 1.0, rgb: (self.ink.0, self.ink.1, self.ink.2) }
+        BackendColor { alpha: 1.0, rgb: (self.face.ink.0, self.face.ink.1, self.face.ink.2) }
     }
 
     fn size(&self) -> f64 {
@@ -139,7 +147,7 @@ impl BackendTextStyle for Style {
     }
 
     fn style(&self) -> FontStyle {
-        match self.weight {
+        match self.face.weight {
             Weight::Normal => FontStyle::Normal,
             Weight::Strong => FontStyle::Bold,
         }
@@ -154,7 +162,7 @@ impl BackendTextStyle for Style {
     }
 
     fn layout_box(&self, text: &str) -> Result<((i32, i32), (i32, i32)), Infallible> {
-        let width = width(text, self.em, self.weight).round() as i32;
+        let width = width(text, self.em, self.face.weight).round() as i32;
         Ok(((0, 0), (width, self.em.round() as i32)))
     }
 
@@ -164,7 +172,7 @@ impl BackendTextStyle for Style {
         (left, top): (i32, i32),
         mut pixel: F,
     ) -> Result<Result<(), E>, Infallible> {
-        let font = font(self.weight).as_scaled(scale(self.weight, self.em));
+        let font = font(self.face.weight).as_scaled(scale(self.face.weight, self.em));
         let mut pen = left as f32;
         let baseline = top as f32 + (self.em * BASELINE_EM) as f32;
         let mut outcome = Ok(());
@@ -177,7 +185,7 @@ impl BackendTextStyle for Style {
             outline.draw(|x, y, cover| {
                 if outcome.is_ok() && cover > 0.0 {
                     let color = BackendColor { alpha: f64::from(cover.min(1.0)), ..self.color() };
-                    outcome = pixel(corner.x as i32 + x as i32, corner.y as i32 + y as i32, color);
+                    outcome = pixel((corner.x + x as f32) as i32, (corner.y + y as f32) as i32, color);
                 }
             });
         }

@@ -114,7 +114,7 @@ impl Run {
             let numbered = (2..).map(|number| PathBuf::from(format!("{}-{number}", wanted.display())));
             let mut candidates = std::iter::once(wanted.clone()).chain(numbered);
             // A folder that the user named may be there already; one that we name must be new.
-            let free = candidates.find(|path| !taken.contains(path) && !(ours && path.exists()));
+            let free = candidates.find(|path| !(taken.contains(path) || ours && path.exists()));
             taken.push(free.unwrap_or(wanted));
         }
         taken

@@ -77,7 +77,7 @@ fn tell_bar(bar: &ProgressBar, label: &mut Option<PassLabel>, event: Event) {
             *label = Some(started);
         }
         Event::SettingUp { ready, clients } => {
-            bar.set_message(format!("setting up {ready}/{clients} clients"))
+            bar.set_message(format!("setting up {ready}/{clients} clients"));
         }
         Event::Running(tick) => {
             if let Some(label) = label {
