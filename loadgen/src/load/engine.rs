@@ -247,7 +247,7 @@ impl Engine<'_> {
         let load = &variant.scenario.loads[plan.load];
         (self.tell)(Event::PassStarted(PassLabel {
             load: load.name.clone(),
-            variant: variant.label.clone(),
+            variant: plan::variant_name(variant),
             trial: plan.trial,
             trials: load.trials,
             transports: plan.transports.clone(),
@@ -277,7 +277,7 @@ impl Engine<'_> {
             groups: GroupMix::all(scenario),
             scenario: Arc::new(scenario.clone()),
             plan: plan.clone(),
-            variant: variant.label.clone(),
+            variant: plan::variant_name(variant),
             endpoints: plan
                 .transports
                 .iter()

@@ -6,6 +6,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use crate::scenario::Variant;
 use crate::scenario::model::{Load, Model, Scenario, Transport};
 
 /// One run of one load over one transport, or, mixed, over all of them at once.
@@ -111,6 +112,16 @@ fn clients(scenario: &Scenario, transports: &[Transport]) -> Vec<ClientPlan> {
         }
     }
     clients
+}
+
+/// How reports name a variant's rows: by its label, and `mixed` where all transports ran together.
+#[must_use]
+pub fn variant_name(variant: &Variant) -> String {
+    match (variant.label.as_str(), variant.scenario.is_mixed()) {
+        (label, false) => label.to_owned(),
+        ("", true) => "mixed".to_owned(),
+        (label, true) => format!("{label},mixed"),
+    }
 }
 
 /// Seed of one client's choices.

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::load::engine::{Placement, RunResult};
 use crate::load::pacer_mechanism;
 use crate::load::pass::Ending;
+use crate::load::plan;
 use crate::measure::process;
 use crate::record::{
     Environment, LoadInfo, Outcome, RunRecord, SCHEMA, ScenarioInfo, Status, Verdict, VerdictLevel,
@@ -110,7 +111,7 @@ fn load_info(load: &Load, document: &Document) -> LoadInfo {
         duration_s: load.duration().as_secs_f64(),
         trials: load.trials,
         headline: std::ptr::eq(scenario.headline(), load),
-        variants: document.variants().iter().map(|variant| variant.label.clone()).collect(),
+        variants: document.variants().iter().map(plan::variant_name).collect(),
         clients: scenario.clients(),
         verdict: Verdict::default(),
     }

@@ -1,0 +1,144 @@
+//! `twinwire run` against servers that break one rule each: every fault has its name, and a right server has none.
+
+mod support;
+
+use support::faulty::{self, Fault};
+use support::{Ended, Place, scenario};
+
+fn run_against(fault: Fault) -> (Place, Ended) {
+    let place = Place::with(&scenario(r#"["tcp"]"#));
+    let address = faulty::start(fault).to_string();
+    let ended = place.run_to_end(&["--tcp", &address]);
+    (place, ended)
+}
+
+/// The fault is found, exits with 1, stands at the top of the report, and says who saw what.
+#[track_caller]
+fn finds(fault: Fault, kind: &str, rule: &str) {
+    let (place, ended) = run_against(fault);
+    let ended = ended.expect(1);
+    assert!(ended.stdout.lines().take(8).any(|line| line.contains(kind)), "{}", ended.stdout);
+    let record: serde_json::Value = serde_json::from_str(&place.read("run.json")).unwrap();
+    assert_eq!(record["outcome"]["status"], "violated");
+    let violations = record["violations"].as_array().unwrap();
+    let found = violations.iter().find(|violation| violation["kind"] == kind);
+    let found = found.unwrap_or_else(|| panic!("no `{kind}` in {violations:#?}"));
+    assert_eq!(found["rule"], rule);
+    for part in ["client", "request", "expected", "seen"] {
+        assert!(!found[part].as_str().unwrap().is_empty(), "{part} of {found}");
+    }
+    let report = place.read("report.md");
+    let (violation, latency) = (report.find(kind).unwrap(), report.find("Latency").unwrap_or(report.len()));
+    assert!(violation < latency, "violations come first:\n{report}");
+    assert!(
+        place.csv("summary.csv").iter().any(|row| row["violations"].parse::<u64>().unwrap() > 0)
+            || kind == "wrong reply"
+    );
+}
+
+#[test]
+fn a_right_server_passes_with_values_read_and_denials_seen() {
+    let (place, ended) = run_against(Fault::None);
+    ended.expect(0);
+    let record: serde_json::Value = serde_json::from_str(&place.read("run.json")).unwrap();
+    let ledger = &record["passes"][0]["ledger"];
+    for proof in ["values_read", "foreign_values_read", "denials"] {
+        assert!(ledger[proof].as_u64().unwrap() > 10, "{proof}: {ledger}");
+    }
+    assert_eq!(ledger["requests"], ledger["replies"]);
+    assert_eq!(ledger["checked"], ledger["replies"]);
+}
+
+#[test]
+fn store_3_a_stale_value_is_named() {
+    finds(Fault::Stale, "stale value", "STORE-3");
+}
+
+#[test]
+fn store_5_a_foreign_value_is_named() {
+    finds(Fault::Foreign, "foreign value", "STORE-5");
+}
+
+#[test]
+fn store_5_the_value_of_another_key_is_named() {
+    finds(Fault::OtherKey, "swapped reply", "STORE-5");
+}
+
+#[test]
+fn store_4_a_corrupted_value_is_named() {
+    finds(Fault::Corrupted, "corrupted value", "STORE-4");
+}
+
+#[test]
+fn store_1_a_lost_value_is_named() {
+    finds(Fault::Lost, "lost value", "STORE-1");
+}
+
+#[test]
+fn role_2_a_guest_that_reads_anothers_key_is_named() {
+    finds(Fault::OpenToGuests, "isolation broken", "ROLE-2");
+}
+
+#[test]
+fn form_3_a_reply_that_nobody_asked_for_is_named() {
+    finds(Fault::Twice, "unasked reply", "FORM-3");
+}
+
+#[test]
+fn form_1_a_malformed_command_that_is_accepted_is_named() {
+    finds(Fault::AcceptsAnything, "wrong reply", "FORM-1");
+}
+
+#[test]
+fn life_1_a_wrong_goodbye_is_named() {
+    finds(Fault::Bye, "wrong reply", "LIFE-1");
+}
+
+#[test]
+fn a_server_that_grants_no_upgrade_cannot_bear_a_scenario_with_managers() {
+    let (_, ended) = run_against(Fault::RefusesUpgrade);
+    let ended = ended.expect(3);
+    assert!(ended.stdout.contains("upgrading as `managers-"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("upgrade refused"), "{}", ended.stdout);
+}
+
+#[test]
+fn a_server_that_is_not_there_is_said_to_be_missing() {
+    let place = Place::with(&scenario(r#"["tcp"]"#));
+    // Bound and dropped again: nobody listens there now.
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let ended = place.run_to_end(&["--tcp", &address]).expect(3);
+    assert!(ended.stdout.contains(&format!("cannot connect to {address}")), "{}", ended.stdout);
+}
+
+#[test]
+fn a_server_that_never_answers_is_said_to_be_silent() {
+    let (_, ended) = run_against(Fault::Silent);
+    let ended = ended.expect(3);
+    assert!(ended.stdout.contains("logging in as `guests-"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("no reply within 2s"), "{}", ended.stdout);
+}
+
+#[test]
+fn a_server_that_hangs_in_mid_run_is_lost_and_what_was_measured_is_kept() {
+    lost_in_mid_run(Fault::HangsAfter(600));
+}
+
+#[test]
+fn a_server_that_dies_in_mid_run_is_lost_and_what_was_measured_is_kept() {
+    lost_in_mid_run(Fault::DiesAfter(600));
+}
+
+fn lost_in_mid_run(fault: Fault) {
+    let (place, ended) = run_against(fault);
+    let ended = ended.expect(3);
+    assert!(ended.stdout.contains("while load `short` ran over tcp (trial 1)"), "{}", ended.stdout);
+    let all = place
+        .csv("summary.csv")
+        .into_iter()
+        .find(|row| ["trial", "group", "role", "op"].iter().all(|column| row[*column] == "all"));
+    let all = all.expect("what was measured is there");
+    assert!(all["requests"].parse::<u64>().unwrap() > 50, "{all:?}");
+    assert!(all["errors"].parse::<u64>().unwrap() > 0, "{all:?}");
+    assert!(!all["service_p50"].is_empty(), "{all:?}");
+}

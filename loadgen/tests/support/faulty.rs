@@ -1,0 +1,171 @@
+//! A small server of the protocol over TCP lines, written apart from the real one, that can be made to break one rule.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What the server does wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// Every fiftieth read of one's own key returns the value before the last put.
+    Stale,
+    /// Every fiftieth read of one's own key returns somebody else's value.
+    Foreign,
+    /// Every fiftieth read of one's own key returns the value of another key.
+    OtherKey,
+    /// Every fiftieth read returns a value with its last byte changed.
+    Corrupted,
+    /// Every fiftieth read of a key that is there says it is not.
+    Lost,
+    /// Guests may read others' keys.
+    OpenToGuests,
+    /// Every fiftieth read is answered twice.
+    Twice,
+    /// Malformed commands are answered `done`.
+    AcceptsAnything,
+    /// `upgrade` is refused.
+    RefusesUpgrade,
+    /// `q` is answered `bye`.
+    Bye,
+    /// Connections are taken and never answered.
+    Silent,
+    /// Answers as it should for so many requests, and then never again.
+    HangsAfter(u64),
+    /// Closes every connection after so many requests in all, and every later one at once.
+    DiesAfter(u64),
+}
+
+#[derive(Default)]
+struct Store {
+    now: HashMap<String, String>,
+    before: HashMap<String, String>,
+}
+
+struct State {
+    fault: Fault,
+    stores: Mutex<HashMap<String, Store>>,
+    reads: AtomicU64,
+    requests: AtomicU64,
+}
+
+/// Starts it on a free port; it ends with the test.
+pub fn start(fault: Fault) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let state = Arc::new(State {
+        fault,
+        stores: Mutex::default(),
+        reads: AtomicU64::new(0),
+        requests: AtomicU64::new(0),
+    });
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let state = state.clone();
+            std::thread::spawn(move || {
+                let mut name = None;
+                let _ = serve(&state, stream, &mut name);
+                if let Some(name) = name {
+                    state.stores.lock().unwrap().remove(&name);
+                }
+            });
+        }
+    });
+    address
+}
+
+fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut replies = stream.try_clone()?;
+    let mut manager = false;
+    for line in BufReader::new(stream).lines() {
+        let line = line?;
+        let number = state.requests.fetch_add(1, Ordering::Relaxed);
+        match state.fault {
+            Fault::Silent => std::thread::sleep(Duration::from_secs(3600)),
+            Fault::HangsAfter(limit) if number >= limit => std::thread::sleep(Duration::from_secs(3600)),
+            Fault::DiesAfter(limit) if number >= limit => return Ok(()),
+            _ => {}
+        }
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let Some(user) = name.clone() else {
+            let mut stores = state.stores.lock().unwrap();
+            let reply = match words[..] {
+                [wanted] if stores.contains_key(wanted) => "duplicate user name",
+                [wanted] => {
+                    stores.insert(wanted.to_owned(), Store::default());
+                    *name = Some(wanted.to_owned());
+                    "success"
+                }
+                _ => "wrong message format",
+            };
+            drop(stores);
+            writeln!(replies, "{reply}")?;
+            continue;
+        };
+        let reply = answer(state, &user, &mut manager, &words);
+        writeln!(replies, "{reply}")?;
+        if words == ["q"] {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn answer(state: &State, user: &str, manager: &mut bool, words: &[&str]) -> String {
+    let mut stores = state.stores.lock().unwrap();
+    match *words {
+        ["put", key, value] => {
+            let store = stores.get_mut(user).unwrap();
+            if let Some(old) = store.now.insert(key.to_owned(), value.to_owned()) {
+                store.before.insert(key.to_owned(), old);
+            }
+            "done".to_owned()
+        }
+        ["get", key] => own(state, &stores, user, key),
+        ["get", other, key] => {
+            if !*manager && state.fault != Fault::OpenToGuests {
+                return "you are not allowed to access keys of other users".to_owned();
+            }
+            match stores.get(other) {
+                Some(store) => store.now.get(key).cloned().unwrap_or_else(|| "key not found".to_owned()),
+                None => "user not found".to_owned(),
+            }
+        }
+        ["upgrade"] if state.fault == Fault::RefusesUpgrade => "upgrade refused".to_owned(),
+        ["upgrade"] if *manager => "already a manager".to_owned(),
+        ["upgrade"] => {
+            *manager = true;
+            "upgraded to manager".to_owned()
+        }
+        ["q"] if state.fault == Fault::Bye => "bye".to_owned(),
+        ["q"] => "exiting".to_owned(),
+        _ if state.fault == Fault::AcceptsAnything => "done".to_owned(),
+        _ => "wrong message format".to_owned(),
+    }
+}
+
+fn own(state: &State, stores: &HashMap<String, Store>, user: &str, key: &str) -> String {
+    let store = &stores[user];
+    let Some(right) = store.now.get(key).cloned() else { return "key not found".to_owned() };
+    if state.reads.fetch_add(1, Ordering::Relaxed) % 50 != 49 {
+        return right;
+    }
+    let wrong = match state.fault {
+        Fault::Stale => store.before.get(key).cloned(),
+        Fault::Foreign => stores
+            .iter()
+            .find(|(name, _)| *name != user)
+            .and_then(|(_, other)| other.now.values().next().cloned()),
+        Fault::OtherKey => store.now.iter().find(|(other, _)| *other != key).map(|(_, value)| value.clone()),
+        Fault::Corrupted => Some(format!("{}~", &right[..right.len() - 1])),
+        Fault::Lost => Some("key not found".to_owned()),
+        Fault::Twice => Some(format!("{right}\n{right}")),
+        _ => None,
+    };
+    wrong.unwrap_or(right)
+}

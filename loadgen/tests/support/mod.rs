@@ -1,0 +1,116 @@
+//! Helpers of the tests that run the real binaries.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+pub mod faulty;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A small scenario over these transports: guests and managers, half a second of load.
+pub fn scenario(transports: &str) -> String {
+    format!(
+        r#"
+name = "tiny"
+seed = 7
+transports = {transports}
+timeout = "2s"
+
+[[load]]
+name = "short"
+model = "closed"
+think = "1ms"
+warmup = "100ms"
+duration = "1500ms"
+
+[[clients]]
+name = "guests"
+role = "guest"
+count = 4
+mix = {{ put = 30, get = 40, get-missing = 10, get-other = 15, bad = 5 }}
+keys = {{ count = 8 }}
+values = {{ min = 16, max = 100 }}
+
+[[clients]]
+name = "managers"
+role = "manager"
+count = 2
+mix = {{ put = 20, get = 20, get-other = 55, upgrade = 5 }}
+keys = {{ count = 8 }}
+"#
+    )
+}
+
+/// A folder of a test's own with a scenario in it.
+pub struct Place {
+    pub dir: tempfile::TempDir,
+}
+
+impl Place {
+    pub fn with(scenario: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("scenario.toml"), scenario).unwrap();
+        Self { dir }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn out(&self) -> PathBuf {
+        self.path().join("out")
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.out().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// `twinwire run scenario.toml --out out` with more arguments, not yet started.
+    pub fn run(&self, arguments: &[&str]) -> Command {
+        let mut command = twinwire();
+        command.current_dir(self.path()).args(["run", "scenario.toml", "--out", "out"]).args(arguments);
+        command
+    }
+
+    /// The same, to its end.
+    pub fn run_to_end(&self, arguments: &[&str]) -> Ended {
+        Ended::of(self.run(arguments).output().unwrap())
+    }
+
+    /// Rows of a CSV file of the report, by column name.
+    pub fn csv(&self, name: &str) -> Vec<std::collections::HashMap<String, String>> {
+        let mut reader = csv::Reader::from_path(self.out().join(name)).unwrap();
+        reader.deserialize().map(Result::unwrap).collect()
+    }
+}
+
+pub fn twinwire() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_twinwire"));
+    command.env_remove("NO_COLOR");
+    command
+}
+
+/// How a program ended, as text.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    pub fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Panics with all it said unless it ended with this code.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+}
