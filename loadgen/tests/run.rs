@@ -20,7 +20,7 @@ fn number(row: &Row, column: &str) -> u64 {
 
 #[test]
 fn a_run_against_the_embedded_server_passes_and_writes_the_whole_report_folder() {
-    let (place, child) = running(&scenario(BOTH));
+    let place = Place::with(&scenario(BOTH));
     let ended = place.run_to_end(&["--set", "load.short.trials=2"]).expect(0);
     assert!(ended.stdout.contains("WebSocket"), "{}", ended.stdout);
     for file in [
@@ -242,7 +242,7 @@ fn running(scenario: &str) -> (Place, Child) {
 
 #[test]
 fn ctrl_c_writes_the_report_of_what_was_measured_and_exits_130() {
-    let place = Place::with(&scenario(BOTH));
+    let (place, child) = running(&scenario(BOTH));
     let pid = child.id();
     kill(Pid::from_raw(pid.cast_signed()), Signal::SIGINT).unwrap();
     let ended = Ended::of(child.wait_with_output().unwrap()).expect(130);

@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn a_folder_and_its_file_name_the_same_run() {
         let dir = tempfile::tempdir().unwrap();
-        write_folder(&crate::report::fixture::record(), &[], dir.path()).unwrap();
+        write_folder(&crate::record::fixture::record(), &[], dir.path()).unwrap();
         for run in [dir.path().to_owned(), dir.path().join("run.json")] {
             let (record, folder) = find(&run).unwrap();
             assert_eq!(folder, dir.path());

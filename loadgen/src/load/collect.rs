@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::context::PassContext;
 use super::setup::SetupTimes;
-use super::worker::{Figures, PassContext};
+use super::worker::Figures;
 use crate::measure::clock::{self, Nanos};
 use crate::measure::process::{self, CpuTicks};
 use crate::measure::recorder::{CellFigures, CellKey, Second};

@@ -9,11 +9,11 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::Pid;
 use tokio::sync::watch;
 
+use super::context::PassContext;
 use super::events::{Event, PassLabel};
 use super::pass::{Coordinator, Ending, PassResult};
 use super::plan::{self, PassPlan};
 use super::requests::GroupMix;
-use super::worker::PassContext;
 use crate::measure::clock;
 use crate::measure::recorder::Live;
 use crate::oracle::{ValueSpec, World};

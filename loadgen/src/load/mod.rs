@@ -5,6 +5,7 @@
 //! oracle. Nothing here draws or writes a report.
 
 mod collect;
+mod context;
 pub mod engine;
 pub mod events;
 mod pacer;

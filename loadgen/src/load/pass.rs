@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::collect::{self, Intervals, Sample};
+use super::context::PassContext;
 use super::engine::Placement;
 use super::events::{Event, Tick};
 use super::setup::{SetupError, SetupTimes};
-use super::worker::{self, Figures, PassContext, Report, Stage};
+use super::worker::{self, Figures, Report, Stage};
 use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::Window;
 use crate::record::{Ledger, Pass, Violation};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::worker::PassContext;
+use super::context::PassContext;
 use crate::measure::clock::{self, Nanos};
 use crate::oracle::{Good, Session, texts};
 use crate::record::{Latencies, Violation};

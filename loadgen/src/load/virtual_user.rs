@@ -43,6 +43,8 @@ pub struct VirtualUser {
     schedule: Schedule,
     in_flight: usize,
     pending: VecDeque<Pending>,
+    /// The request that was answered last; a reply too many is counted there.
+    answered: Option<Pending>,
     /// The instant for which the pacer is to wake it.
     armed_for: Option<Nanos>,
     unsent: bool,
@@ -86,6 +88,7 @@ impl VirtualUser {
             schedule,
             in_flight,
             pending: VecDeque::with_capacity(in_flight.min(64)),
+            answered: None,
             armed_for: None,
             unsent: false,
             lost: false,
@@ -149,6 +152,7 @@ impl VirtualUser {
             requests: &mut self.requests,
             schedule: &mut self.schedule,
             pending: &mut self.pending,
+            answered: &mut self.answered,
             shared,
         };
         self.connection.drain(cx, &mut judge)
@@ -248,6 +252,7 @@ struct Judge<'a> {
     requests: &'a mut Requests,
     schedule: &'a mut Schedule,
     pending: &'a mut VecDeque<Pending>,
+    answered: &'a mut Option<Pending>,
     shared: &'a Shared,
 }
 
@@ -257,7 +262,8 @@ impl Judge<'_> {
         if reply.text == texts::IDLE_TIMEOUT.as_bytes() {
             return;
         }
-        self.shared.recorder.borrow_mut().unasked(self.transport, reply.at);
+        let cause = self.answered.as_ref().map(|answered| (answered.cell, answered.at));
+        self.shared.recorder.borrow_mut().unasked(self.transport, cause, reply.at);
         let expected = "nothing: no request was open".to_owned();
         let finding = Finding { kind: "unasked reply", rule: "FORM-3", expected };
         self.violated(finding, "none".to_owned(), reply);
@@ -285,9 +291,11 @@ impl Replies for Judge<'_> {
     }
 
     fn reply(&mut self, reply: Reply<'_>) {
-        let Some(Pending { cell, expect, at }) = self.pending.pop_front() else {
+        let Some(pending) = self.pending.pop_front() else {
             return self.unasked(reply);
         };
+        let Pending { cell, expect, at } = pending;
+        *self.answered = Some(pending);
         let world = &self.shared.context.world;
         let mut judged = self.session.judge(world, expect, reply.text);
         if reply.binary && judged.is_ok() {

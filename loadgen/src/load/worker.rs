@@ -11,18 +11,19 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 
+use super::context::PassContext;
 use super::pacer::Pacer;
-use super::plan::{PassPlan, client_seed};
-use super::requests::{GroupMix, Requests};
+use super::plan::client_seed;
+use super::requests::Requests;
 use super::schedule::Schedule;
 use super::setup::{self, Ready, SetupError, SetupTimes};
 use super::virtual_user::{Parts, VirtualUser};
 use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::{Live, Recorder, Second, Window};
-use crate::oracle::{Finding, World, origin, texts};
+use crate::oracle::{Finding, texts};
 use crate::record::{VIOLATIONS_KEPT, Violation};
-use crate::scenario::model::{Load, Model, Role, Scenario, Think};
-use crate::wire::{Ended, Endpoint, SILENCE_NS, Traffic};
+use crate::scenario::model::{Model, Think};
+use crate::wire::{Ended, SILENCE_NS};
 
 /// Clients of one worker that are set up or closed at the same time: enough to hide the round trips, few enough
 /// for any server's listen queue.
@@ -33,83 +34,6 @@ const SWEEP: Duration = Duration::from_millis(50);
 
 /// Longest that closing one client may take; a server that is slower has its connection dropped.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Longest request or reply shown in a violation, in characters.
-const SHOWN_CHARS: usize = 160;
-
-/// What all workers of a pass share, none of it changing but for the world's atomics.
-#[derive(Debug)]
-pub struct PassContext {
-    /// The variant's scenario.
-    pub scenario: Arc<Scenario>,
-    /// The pass.
-    pub plan: PassPlan,
-    /// The variant's label.
-    pub variant: String,
-    /// Each group's distributions.
-    pub groups: Vec<GroupMix>,
-    /// Users and registers.
-    pub world: World,
-    /// Where each of the pass's transports is.
-    pub endpoints: Vec<Endpoint>,
-    /// One for each worker.
-    pub live: Vec<Live>,
-    /// Bytes, by worker and transport.
-    pub traffic: Vec<Vec<Arc<Traffic>>>,
-    /// Start of the measured part; 0 until it is known.
-    pub measured_from: std::sync::atomic::AtomicU64,
-}
-
-impl PassContext {
-    /// The load.
-    #[must_use]
-    pub fn load(&self) -> &Load {
-        &self.scenario.loads[self.plan.load]
-    }
-
-    /// All that a report says of a wrong reply.
-    #[must_use]
-    pub fn violation(
-        &self,
-        client: u32,
-        role: Role,
-        finding: Finding,
-        request: String,
-        reply: &[u8],
-        at: Nanos,
-    ) -> Violation {
-        let plan = self.plan.clients[client as usize];
-        let from = self.measured_from.load(Ordering::Relaxed);
-        let mut seen = shown(reply);
-        if let Some(origin) = origin(&self.world, reply) {
-            seen = format!("{seen} ({origin})");
-        }
-        Violation {
-            load: self.load().name.clone(),
-            variant: self.variant.clone(),
-            trial: self.plan.trial,
-            transport: self.endpoints[usize::from(plan.transport)].transport().name().to_owned(),
-            client: self.world.client(client).name.clone(),
-            group: self.scenario.groups[usize::from(plan.group)].name.clone(),
-            role: role.name().to_owned(),
-            kind: finding.kind.to_owned(),
-            rule: finding.rule.to_owned(),
-            request,
-            expected: finding.expected,
-            seen,
-            at_s: if from == 0 { 0.0 } else { (at as f64 - from as f64) / clock::SECOND as f64 },
-        }
-    }
-}
-
-/// Bytes of a target for people: control bytes escaped, long ones cut.
-fn shown(bytes: &[u8]) -> String {
-    let text: String = String::from_utf8_lossy(bytes).chars().flat_map(char::escape_debug).collect();
-    match text.char_indices().nth(SHOWN_CHARS) {
-        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], bytes.len()),
-        None => text,
-    }
-}
 
 /// What the coordinator wants of the workers.
 #[derive(Debug, Clone, Copy)]

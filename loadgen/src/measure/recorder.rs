@@ -229,9 +229,14 @@ impl Recorder {
         }
     }
 
-    /// A reply that no request asked for, at an instant.
-    pub fn unasked(&mut self, transport: u8, now: Nanos) {
+    /// A reply that no request asked for; `cause` is the request that was answered before it.
+    pub fn unasked(&mut self, transport: u8, cause: Option<(CellKey, Instants)>, now: Nanos) {
         self.ledger.unasked += 1;
+        if let Some((key, at)) = cause
+            && self.window.contains(at.intended)
+        {
+            self.cell(key).counts.violations += 1;
+        }
         if self.window.contains(now) {
             self.second(transport, now).violations += 1;
         }

@@ -223,7 +223,7 @@ fn seconds(record: &RunRecord, key: &Key) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use crate::record::fixture;
 
     fn find(rows: &[(Key, Row)], load: &str, trial: Option<u32>, names: [Option<&str>; 3]) -> Row {
         let is = |found: &Option<String>, wanted: Option<&str>| found.as_deref() == wanted;

@@ -14,8 +14,6 @@
 
 mod escape;
 pub mod figures;
-#[cfg(test)]
-pub(crate) mod fixture;
 pub mod folder;
 mod format;
 mod grid;

@@ -178,7 +178,7 @@ fn trimmed(value: f64, decimals: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use crate::record::fixture;
     use crate::scenario::model::{LatencyKind, Op, Role, Transport};
 
     const P99: Metric = Metric::Latency(LatencyKind::Response, Statistic::P99);

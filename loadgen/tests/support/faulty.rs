@@ -86,8 +86,8 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
         let line = line?;
         let number = state.requests.fetch_add(1, Ordering::Relaxed);
         match state.fault {
-            Fault::Silent => std::thread::sleep(Duration::from_secs(3600)),
-            Fault::HangsAfter(limit) if number >= limit => std::thread::sleep(Duration::from_secs(3600)),
+            Fault::Silent => std::thread::sleep(Duration::from_hours(1)),
+            Fault::HangsAfter(limit) if number >= limit => std::thread::sleep(Duration::from_hours(1)),
             Fault::DiesAfter(limit) if number >= limit => return Ok(()),
             _ => {}
         }

@@ -1,6 +1,7 @@
 //! Helpers of the tests that run the real binaries.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![expect(clippy::unwrap_used, reason = "a panic in a test helper is the report")]
 
 pub mod faulty;
 

@@ -12,6 +12,7 @@ use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
 use super::table::Style;
 use super::*;
+use crate::record::fixture;
 use crate::record::{RunRecord, Status};
 
 fn lines(bytes: Vec<u8>) -> Vec<String> {

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use super::super::markdown;
 use super::super::table::{self, Style};
-use super::super::{fixture, markdown};
 use super::{hostile, mixed, plot, swept};
 use crate::record::Skipped;
+use crate::record::fixture;
 
 #[test]
 fn the_table_of_a_good_run_is_read_at_a_glance() {

@@ -1,7 +1,7 @@
 //! Each rule of the verdict, on either side of its limit.
 
 use super::*;
-use crate::report::fixture;
+use crate::record::fixture;
 
 /// Judges load `index` of the fixture after a change to its passes over TCP.
 fn judged(index: usize, change: impl Fn(&mut Pass)) -> Verdict {

@@ -1,0 +1,209 @@
+//! What one pass measured: cells, seconds, set-up, ledger and cost.
+
+use serde::{Deserialize, Serialize};
+
+use super::Latencies;
+
+/// What one pass over one transport (or, mixed, over all) measured.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Pass {
+    /// The load's name.
+    pub load: String,
+    /// The variant's label; empty where nothing is swept.
+    pub variant: String,
+    /// Counts from 1.
+    pub trial: u32,
+    /// The transports that took part: one, or all of a mixed load.
+    pub transports: Vec<String>,
+    /// Start since the run's start, in seconds.
+    pub started_s: f64,
+    /// Measured time in seconds (shorter than asked for where the run was cut).
+    pub measured_s: f64,
+    /// Whether it ran to its end.
+    pub complete: bool,
+    /// Clients that took part.
+    pub clients: u32,
+    /// Clients that ended before their time, by a time-out, a reset or a close.
+    pub clients_lost: u32,
+    /// Figures by transport, group, role and operation.
+    pub cells: Vec<Cell>,
+    /// Setting the clients up, by transport.
+    pub setup: Vec<Setup>,
+    /// A row a second and transport.
+    pub intervals: Vec<Interval>,
+    /// The ledger of the measured part, set-up left out, warm-up included.
+    pub ledger: Ledger,
+    /// Processes over the measured part.
+    pub cost: Cost,
+    /// Intended to dispatched: the generator's own lateness, over all requests.
+    pub dispatch_lag: Latencies,
+}
+
+/// Figures of one transport × group × role × operation in one pass.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Cell {
+    /// Transport's name.
+    pub transport: String,
+    /// Group's name.
+    pub group: String,
+    /// Role's name, at the time of the request.
+    pub role: String,
+    /// Operation's name.
+    pub op: String,
+    /// Counters.
+    pub counts: Counts,
+    /// Intended to sent.
+    pub lag: Latencies,
+    /// Sent to replied.
+    pub service: Latencies,
+    /// Intended to replied.
+    pub response: Latencies,
+}
+
+/// Counters that add up over cells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Requests whose intended instant lies in the measured part.
+    pub requests: u64,
+    /// Of them, ended by a time-out, a reset or a close.
+    pub errors: u64,
+    /// Of them, answered wrongly.
+    pub violations: u64,
+    /// Of them, neither answered nor failed when the run ended.
+    pub unfinished: u64,
+    /// Of them, reads that returned a value: proof that something was read.
+    pub values: u64,
+    /// Of them, legally refused (`store full`, `upgrade refused`).
+    pub refused: u64,
+}
+
+impl Counts {
+    /// Adds the other's counters to these.
+    pub fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.errors += other.errors;
+        self.violations += other.violations;
+        self.unfinished += other.unfinished;
+        self.values += other.values;
+        self.refused += other.refused;
+    }
+}
+
+/// Setting up one transport's clients in one pass.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Setup {
+    /// Transport's name.
+    pub transport: String,
+    /// Clients set up.
+    pub clients: u32,
+    /// Wall time for all of them, in seconds.
+    pub elapsed_s: f64,
+    /// Connect, with the WebSocket handshake.
+    pub connect: Latencies,
+    /// Login's service time.
+    pub login: Latencies,
+    /// Upgrade's service time.
+    pub upgrade: Latencies,
+    /// Preloading one client's keys, from the first put to the last reply.
+    pub preload: Latencies,
+}
+
+/// One second (or the rest of one) of one transport in one pass.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Interval {
+    /// Transport's name.
+    pub transport: String,
+    /// Seconds since the measured part began; the first row is 0.
+    pub second: u32,
+    /// Length in seconds; 1 but for the last row.
+    pub length_s: f64,
+    /// Requests whose intended instant lies in it.
+    pub offered: u64,
+    /// Requests answered in it.
+    pub achieved: u64,
+    /// Errors in it.
+    pub errors: u64,
+    /// Violations in it.
+    pub violations: u64,
+    /// Quantiles of response by intended instant, ns.
+    pub response_p50_ns: Option<u64>,
+    /// See above.
+    pub response_p99_ns: Option<u64>,
+    /// Quantiles of service by intended instant, ns.
+    pub service_p50_ns: Option<u64>,
+    /// See above.
+    pub service_p99_ns: Option<u64>,
+    /// Quantile of the generator's own lateness, ns.
+    pub dispatch_lag_p99_ns: Option<u64>,
+    /// The server's CPU in cores; `None` where its process is not ours to read.
+    pub server_cpu: Option<f64>,
+    /// This process's CPU in cores.
+    pub generator_cpu: Option<f64>,
+    /// CPU time stolen by the host, as a share of the used CPUs' time (0 to 1).
+    pub steal: Option<f64>,
+    /// The server's resident memory in KiB.
+    pub server_rss_kib: Option<u64>,
+    /// This process's resident memory in KiB.
+    pub generator_rss_kib: Option<u64>,
+    /// Bytes written to this transport's sockets, framing included.
+    pub bytes_sent: u64,
+    /// Bytes read from them.
+    pub bytes_received: u64,
+}
+
+/// Sums that must balance: requests = replies + errors + unfinished.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// Requests written.
+    pub requests: u64,
+    /// Replies matched to a request.
+    pub replies: u64,
+    /// Requests that ended in an error.
+    pub errors: u64,
+    /// Requests open when the run ended.
+    pub unfinished: u64,
+    /// Replies that no request asked for.
+    pub unasked: u64,
+    /// Replies checked by the oracle; equals `replies`.
+    pub checked: u64,
+    /// Reads that returned a value.
+    pub values_read: u64,
+    /// Reads of another user's key that returned a value.
+    pub foreign_values_read: u64,
+    /// Denials that were due and came.
+    pub denials: u64,
+}
+
+impl Ledger {
+    /// Adds the other's sums to these.
+    pub fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.replies += other.replies;
+        self.errors += other.errors;
+        self.unfinished += other.unfinished;
+        self.unasked += other.unasked;
+        self.checked += other.checked;
+        self.values_read += other.values_read;
+        self.foreign_values_read += other.foreign_values_read;
+        self.denials += other.denials;
+    }
+}
+
+/// What the measured part of a pass cost.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Cost {
+    /// Replies during the time over which CPU and bytes were taken.
+    pub replies: u64,
+    /// That time in seconds.
+    pub seconds: f64,
+    /// The server's CPU time in ns, where its process is ours to read.
+    pub server_cpu_ns: Option<u64>,
+    /// This process's CPU time in ns.
+    pub generator_cpu_ns: Option<u64>,
+    /// CPU time stolen by the host on the used CPUs, as a share of their time (0 to 1).
+    pub steal: Option<f64>,
+    /// Bytes written, framing included.
+    pub bytes_sent: u64,
+    /// Bytes read.
+    pub bytes_received: u64,
+}
