@@ -1,5 +1,7 @@
 //! `twinwire run` as a user meets it: exit codes, the report folder, the table, interruptions.
 
+#![expect(clippy::unwrap_used, reason = "a panic in a test's helper is the report")]
+
 mod support;
 
 use std::collections::{BTreeSet, HashMap};
@@ -229,23 +231,45 @@ fn a_report_folder_that_cannot_be_written_is_known_before_the_load() {
     assert!(ended.stderr.contains("cannot write"), "{}", ended.stderr);
 }
 
+/// A run that ends with the test, whatever becomes of the test.
+struct Running(Option<Child>);
+
+impl Running {
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.0.as_ref().unwrap().id().cast_signed())
+    }
+
+    fn wait(mut self) -> Ended {
+        Ended::of(self.0.take().unwrap().wait_with_output().unwrap())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
 /// Starts a run of ten minutes and waits until it says on stderr how its load goes.
-fn running(scenario: &str) -> (Place, Child) {
+fn running(scenario: &str) -> (Place, Running) {
     let place = Place::with(&scenario.replace("1500ms", "10min"));
     let mut child = place.run(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let running = Running(Some(child));
     assert!(lines.any(|line| line.unwrap().contains(" req/s")), "it ended before it told of its load");
     // Read on, or its next line would find a closed pipe.
     std::thread::spawn(move || lines.count());
-    (place, child)
+    (place, running)
 }
 
 #[test]
 fn ctrl_c_writes_the_report_of_what_was_measured_and_exits_130() {
-    let (place, child) = running(&scenario(BOTH));
-    let pid = child.id();
-    kill(Pid::from_raw(pid.cast_signed()), Signal::SIGINT).unwrap();
-    let ended = Ended::of(child.wait_with_output().unwrap()).expect(130);
+    let (place, running) = running(&scenario(BOTH));
+    kill(running.pid(), Signal::SIGINT).unwrap();
+    let ended = running.wait().expect(130);
     assert!(ended.stdout.to_lowercase().contains("interrupted"), "{}", ended.stdout);
     let record: serde_json::Value = serde_json::from_str(&place.read("run.json")).unwrap();
     assert_eq!(record["outcome"]["interrupted"], true);
@@ -256,12 +280,12 @@ fn ctrl_c_writes_the_report_of_what_was_measured_and_exits_130() {
 
 #[test]
 fn an_embedded_server_that_dies_in_mid_run_is_reported_with_exit_3() {
-    let (place, child) = running(&scenario(r#"["tcp"]"#));
-    let pid = child.id();
+    let (place, running) = running(&scenario(r#"["tcp"]"#));
+    let pid = running.pid();
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
     let server: i32 = children.split_whitespace().next().unwrap().parse().unwrap();
     kill(Pid::from_raw(server), Signal::SIGKILL).unwrap();
-    let ended = Ended::of(child.wait_with_output().unwrap()).expect(3);
+    let ended = running.wait().expect(3);
     assert!(ended.stdout.contains("while load `short` ran over tcp"), "{}", ended.stdout);
     assert!(place.csv("summary.csv").iter().any(|row| number(row, "requests") > 500));
 }
