@@ -64,6 +64,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(outcome) => {
             print(&outcome.stdout);
+            complain(&outcome.stderr);
             ExitCode::from(outcome.exit_code)
         }
         Err(error) => fail(&error),
@@ -72,9 +73,13 @@ pub fn main() -> ExitCode {
 
 fn fail(error: &CommandError) -> ExitCode {
     print(error.stdout());
-    // Nobody is left to tell where stderr is closed.
-    let _ = io::stderr().write_all(error.stderr(colour(&io::stderr())).as_bytes());
+    complain(&error.stderr(colour(&io::stderr())));
     ExitCode::from(error.exit_code())
+}
+
+/// Writes to stderr. Nobody is left to tell where it is closed.
+fn complain(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Writes a result to stdout. A reader that has gone away has seen what it wanted.

@@ -24,6 +24,8 @@ use crate::target::AddressError;
 pub struct Outcome {
     /// The result for stdout.
     pub stdout: String,
+    /// What went wrong, for stderr; mostly empty.
+    pub stderr: String,
     /// The process's exit code.
     pub exit_code: u8,
 }
@@ -32,7 +34,7 @@ impl Outcome {
     /// All well.
     #[must_use]
     pub fn success(stdout: String) -> Self {
-        Self { stdout, exit_code: 0 }
+        Self { stdout, stderr: String::new(), exit_code: 0 }
     }
 }
 

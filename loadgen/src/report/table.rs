@@ -55,14 +55,17 @@ impl Style {
 pub fn render(record: &RunRecord, folder: &Path, style: Style) -> String {
     let mut lines = head(record, style);
     lines.extend(violations(record, style));
-    if let Some(load) = record.headline() {
+    // Where nothing ran there is nothing to judge, and an empty table would only hide the reason above.
+    if !record.passes.is_empty() {
+        if let Some(load) = record.headline() {
+            lines.push(String::new());
+            lines.extend(headline(record, load, style));
+        }
+        lines.extend(costs(record, style));
         lines.push(String::new());
-        lines.extend(headline(record, load, style));
+        lines.extend(verdicts(record, style));
+        lines.extend(thresholds(record, style));
     }
-    lines.extend(costs(record, style));
-    lines.push(String::new());
-    lines.extend(verdicts(record, style));
-    lines.extend(thresholds(record, style));
     lines.push(format!("{:<9} {}", "report", escape::line(&folder.join("report.md").display().to_string())));
     lines.push(String::new());
     lines.join("\n")

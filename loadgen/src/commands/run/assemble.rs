@@ -1,5 +1,7 @@
 //! Result of the engine → run record: adds what was asked for, where it ran, and the judgements.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::load::engine::{Placement, RunResult};
@@ -117,12 +119,21 @@ fn load_info(load: &Load, document: &Document) -> LoadInfo {
     }
 }
 
+/// A duration with a space before its unit.
+fn spaced(duration: &Duration) -> String {
+    let text = format!("{duration:?}");
+    let unit = text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len());
+    format!("{} {}", &text[..unit], &text[unit..])
+}
+
 /// When requests are made, for people.
 fn pace(model: &Model) -> String {
     match model {
         Model::Closed { think: Think::Constant(think) } if think.is_zero() => "no think time".to_owned(),
-        Model::Closed { think: Think::Constant(think) } => format!("think time {think:?}"),
-        Model::Closed { think: Think::Exponential(mean) } => format!("exponential think time, mean {mean:?}"),
+        Model::Closed { think: Think::Constant(think) } => format!("think time {}", spaced(think)),
+        Model::Closed { think: Think::Exponential(mean) } => {
+            format!("exponential think time, mean {}", spaced(mean))
+        }
         Model::Open { rate, arrivals } => {
             let arrivals = match arrivals {
                 Arrivals::Poisson => "Poisson",

@@ -81,7 +81,7 @@ impl Run {
             finished.push(Finished { record, folder });
         }
         let stdout = if self.json { to_json(&finished)? } else { tables(&finished, colour) };
-        Ok(Outcome { stdout, exit_code: exit_code(&finished) })
+        Ok(Outcome { stdout, stderr: complaints(&finished), exit_code: exit_code(&finished) })
     }
 
     fn documents(&self) -> Result<Vec<Document>, CommandError> {
@@ -209,6 +209,15 @@ fn tables(finished: &[Finished], colour: bool) -> String {
     let tables: Vec<String> =
         finished.iter().map(|run| table::render(&run.record, &run.folder, style)).collect();
     tables.join("\n")
+}
+
+/// A line for each run that something ended before its time.
+fn complaints(finished: &[Finished]) -> String {
+    let messages = finished.iter().filter_map(|run| {
+        let message = run.record.outcome.message.as_deref()?;
+        Some(format!("error: {}: {}\n", run.record.scenario.name, crate::scenario::escape(message)))
+    });
+    messages.collect()
 }
 
 /// The code of the worst run, by the order in which the codes apply. A scenario of which nothing could run is an
