@@ -14,7 +14,7 @@ use super::setup::{SetupError, SetupTimes};
 use super::worker::{self, Figures, Report, Stage};
 use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::Window;
-use crate::record::{Ledger, Pass, Violation};
+use crate::record::{Pass, Violation};
 use crate::target::Target;
 
 /// Between the decision to start and the first request: time for every worker to hear of it.
@@ -177,14 +177,15 @@ impl Coordinator<'_> {
     }
 
     fn setup_failed(&mut self, error: SetupError) -> Ending {
+        let doing = self.doing("was set up");
         if let Some(death) = self.target.death() {
-            return Ending::TargetLost(format!("{error}; {death}"));
+            return Ending::TargetLost(format!("{doing}: {error}; {death}"));
         }
         match error {
             SetupError::Violated { step, violation } => {
-                Ending::SetupViolated(format!("{step} as `{}`", violation.client), violation)
+                Ending::SetupViolated(format!("{doing}: {step} as `{}`", violation.client), violation)
             }
-            error => Ending::TargetLost(error.to_string()),
+            error => Ending::TargetLost(format!("{doing}: {error}")),
         }
     }
 
@@ -236,7 +237,7 @@ impl Coordinator<'_> {
                     last = self.tick(last, window.from - warmup);
                     if let Some(death) = self.target.death() && !stopped {
                         stopped = true;
-                        collected.ending = Ending::TargetLost(self.doing(&death));
+                        collected.ending = Ending::TargetLost(format!("{}: {death}", self.doing("ran")));
                         stage.send_replace(Stage::Stop);
                     }
                 }
@@ -255,7 +256,7 @@ impl Coordinator<'_> {
             let first = collected.figures.iter().find_map(|figures| figures.first_lost.clone());
             let why =
                 format!("every client lost its connection, the first one {}", first.unwrap_or_default());
-            collected.ending = Ending::TargetLost(self.doing(&why));
+            collected.ending = Ending::TargetLost(format!("{}: {why}", self.doing("ran")));
         } else if clients_lost > 0 {
             let first = collected.figures.iter().find_map(|figures| figures.first_lost.clone());
             let text =
@@ -282,10 +283,11 @@ impl Coordinator<'_> {
         (now, replies)
     }
 
+    /// When something happened, for people; `what` is `ran` or `was set up`.
     fn doing(&self, what: &str) -> String {
         let transports: Vec<&str> = self.context.plan.transports.iter().map(|t| t.name()).collect();
         let (load, trial) = (&self.context.load().name, self.context.plan.trial);
-        format!("while load `{load}` ran over {} (trial {trial}): {what}", transports.join(" and "))
+        format!("while load `{load}` {what} over {} (trial {trial})", transports.join(" and "))
     }
 
     async fn wait_for_end(
@@ -336,7 +338,6 @@ impl Coordinator<'_> {
                 _ => crate::record::Cost::default(),
             };
             let (cells, ledger, dispatch_lag) = collect::cells(context, collected.figures);
-            debug_assert!(balances(&ledger), "{ledger:?}");
             Pass {
                 load: context.load().name.clone(),
                 variant: context.variant.clone(),
@@ -357,11 +358,6 @@ impl Coordinator<'_> {
         });
         PassResult { pass, violations, violations_total, ending: collected.ending }
     }
-}
-
-/// Every request has exactly one fate.
-fn balances(ledger: &Ledger) -> bool {
-    ledger.requests == ledger.replies + ledger.errors + ledger.unfinished && ledger.checked == ledger.replies
 }
 
 async fn until(at: Nanos) {

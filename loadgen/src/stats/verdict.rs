@@ -4,7 +4,7 @@
 //! it. Waiting behind a slow server is the server's doing and never counts here.
 
 use crate::record::rows::{self, Row};
-use crate::record::{Cost, Latencies, LoadInfo, Pass, RunRecord, Verdict, VerdictLevel};
+use crate::record::{Cost, Latencies, Ledger, LoadInfo, Pass, RunRecord, Verdict, VerdictLevel};
 
 /// Share of the offered requests that must have been dispatched.
 const DISPATCHED_SHARE_MIN: f64 = 0.99;
@@ -49,6 +49,7 @@ pub fn verdict(record: &RunRecord, load: &LoadInfo) -> Verdict {
         halves(&mut judge, load, experiment);
         clients(&mut judge, experiment);
         samples(&mut judge, experiment);
+        ledger(&mut judge, experiment);
     }
     shared_cpu(&mut judge, record);
     let saturated = if load.model == "closed" { saturated(record, &experiments) } else { None };
@@ -95,6 +96,25 @@ impl Judge {
         self.level = self.level.max(level);
         let named = self.named && !name.is_empty();
         self.reasons.push(if named { format!("{name}: {reason}") } else { reason.to_owned() });
+    }
+}
+
+/// Every request has exactly one fate, and every reply was checked; else the harness itself is at fault.
+fn ledger(judge: &mut Judge, experiment: &Experiment<'_>) {
+    let balances = |pass: &&Pass| {
+        let ledger = &pass.ledger;
+        ledger.requests == ledger.replies + ledger.errors + ledger.unfinished
+            && ledger.checked == ledger.replies
+    };
+    if let Some(pass) = experiment.passes.iter().find(|pass| !balances(pass)) {
+        let Ledger { requests, replies, errors, unfinished, checked, .. } = pass.ledger;
+        judge.invalid(
+            &experiment.name,
+            &format!(
+                "the ledger does not balance: {requests} requests, {replies} replies ({checked} checked), \
+                 {errors} errors, {unfinished} unfinished; this is a bug in twinwire"
+            ),
+        );
     }
 }
 

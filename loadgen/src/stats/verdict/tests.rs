@@ -110,6 +110,12 @@ fn lost_clients_cut_trials_and_full_histograms_are_suspect() {
 }
 
 #[test]
+fn a_request_without_a_fate_makes_the_load_invalid() {
+    let verdict = judged(1, |pass| pass.ledger.requests += 1);
+    assert_judged(&verdict, VerdictLevel::Invalid, "tcp: the ledger does not balance");
+}
+
+#[test]
 fn sharing_a_cpu_is_suspect() {
     let mut record = fixture::record();
     record.environment.generator_cpus = vec![0, 1];
