@@ -87,7 +87,7 @@ impl TargetArgs {
         let target = if endpoints.is_empty() {
             Target::Embedded(Box::new(embedded()))
         } else {
-            Target::External(endpoints)
+            Target::External { endpoints, pid: None }
         };
         match self.require.iter().find(|&&transport| !target.has(transport)) {
             Some(lacking) => Err(CommandError::Usage(format!(

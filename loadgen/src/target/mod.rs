@@ -16,8 +16,13 @@ use embedded::Embedded;
 pub enum Target {
     /// Ours to start, afresh for each trial.
     Embedded(Box<Embedded>),
-    /// Somebody else's; never empty.
-    External(Vec<Endpoint>),
+    /// Somebody else's to start and to stop.
+    External {
+        /// Where it is; never empty.
+        endpoints: Vec<Endpoint>,
+        /// Its process, where it is one of this machine and known: its CPU and memory are then measured.
+        pid: Option<u32>,
+    },
 }
 
 /// Why there is no target.
@@ -37,7 +42,7 @@ impl Target {
     pub fn has(&self, transport: Transport) -> bool {
         match self {
             Self::Embedded(_) => Embedded::OFFERS.contains(&transport),
-            Self::External(endpoints) => endpoints.iter().any(|endpoint| endpoint.transport() == transport),
+            Self::External { endpoints, .. } => endpoints.iter().any(|endpoint| endpoint.transport() == transport),
         }
     }
 
@@ -46,7 +51,7 @@ impl Target {
     pub fn endpoint(&self, transport: Transport) -> Option<Endpoint> {
         let endpoints = match self {
             Self::Embedded(embedded) => embedded.endpoints(),
-            Self::External(endpoints) => endpoints,
+            Self::External { endpoints, .. } => endpoints,
         };
         endpoints.iter().find(|endpoint| endpoint.transport() == transport).cloned()
     }
@@ -58,16 +63,16 @@ impl Target {
     pub async fn fresh(&mut self, transports: &[Transport], cpus: &[usize]) -> Result<(), TargetError> {
         match self {
             Self::Embedded(embedded) => embedded.restart(transports, cpus).await,
-            Self::External(_) => Ok(()),
+            Self::External { .. } => Ok(()),
         }
     }
 
-    /// The server's process, where it is ours to read.
+    /// The server's process, where it is known.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         match self {
             Self::Embedded(embedded) => embedded.pid(),
-            Self::External(_) => None,
+            Self::External { pid, .. } => *pid,
         }
     }
 
@@ -75,7 +80,7 @@ impl Target {
     pub fn death(&mut self) -> Option<String> {
         match self {
             Self::Embedded(embedded) => embedded.death(),
-            Self::External(_) => None,
+            Self::External { .. } => None,
         }
     }
 
@@ -91,7 +96,7 @@ impl Target {
     pub fn describe(&self) -> String {
         match self {
             Self::Embedded(_) => "embedded server".to_owned(),
-            Self::External(endpoints) => {
+            Self::External { endpoints, .. } => {
                 endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
             }
         }
