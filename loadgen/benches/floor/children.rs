@@ -1,0 +1,89 @@
+//! The parent's side of the children: starting, listening to them, and stopping them whatever happens.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use crate::roles::{self, Role};
+use crate::window::Window;
+
+/// Longest that a server may take to listen, and a generator to set up its clients and end, its window aside.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Longest that a child may take to end once its standard input is closed; the reference server promises 5 s.
+const END_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// How often is looked whether it has ended: short against a window.
+const END_POLL: Duration = Duration::from_millis(5);
+
+/// A child that ends when this is dropped.
+pub struct Process {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Process {
+    /// Starts this executable in a role.
+    pub fn start(role: &Role) -> anyhow::Result<Self> {
+        let executable = std::env::current_exe().context("this executable cannot be found")?;
+        let mut child = Command::new(executable)
+            .arg(roles::FLAG)
+            .arg(serde_json::to_string(role)?)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {role:?}"))?;
+        let stdout = child.stdout.take().expect("its standard output is a pipe");
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self { child, lines })
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where a server listens, once it does.
+    pub fn address(&self) -> anyhow::Result<SocketAddr> {
+        let line = self.line(PATIENCE)?;
+        let address = line.rsplit(' ').next().and_then(|address| address.parse().ok());
+        address.with_context(|| format!("no ready line: `{line}`"))
+    }
+
+    /// The window of a generator that measures for `length`.
+    pub fn window(&self, length: Duration) -> anyhow::Result<Window> {
+        Ok(serde_json::from_str(&self.line(length + PATIENCE)?)?)
+    }
+
+    fn line(&self, timeout: Duration) -> anyhow::Result<String> {
+        self.lines.recv_timeout(timeout).context("a child process ended, or was silent for too long")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let give_up_at = Instant::now() + END_TIMEOUT;
+        while Instant::now() < give_up_at {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(END_POLL);
+        }
+        // It may have ended just now; either way it is gone after this.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
