@@ -15,8 +15,9 @@ use crate::roles::{Task, Wire};
 use crate::window::Window;
 
 /// The load goes on for so long after the window. The engine samples the processes at every whole second and at the
-/// load's end; with the end out of reach the window is whole seconds, and has no stragglers' replies in it.
-const TAIL: Duration = Duration::from_millis(50);
+/// load's end, and the last of these is lost where the load ends first: so the end is kept away from the second
+/// that matters, by more than a coordinator waits for its turn on the CPU that it shares with a busy worker.
+const TAIL: Duration = Duration::from_millis(300);
 
 /// Runs one pass of one window. It is of whole seconds: a shorter length is rounded up.
 pub fn generate(task: &Task) -> anyhow::Result<Window> {
