@@ -19,7 +19,8 @@
 //!
 //! How to read the output: a bar is met where the *upper end* of the ratio's interval is at most the bar. The
 //! interval is that of the median over the rounds, by order statistics, so it assumes nothing about the noise.
-//! `stolen` over a few percent means that the host gave the CPUs to others: run it again on a quieter one.
+//! `stolen` over a few percent means that the host gave the CPUs to others, and neither CPU near 100 % that other
+//! programs ran beside it: run it again when it is quieter.
 //!
 //! Not for latency, and not for what a machine can do at most. Without `--bench` (as `cargo test` calls it) it only
 //! tries each pairing for a moment, to show that it works.

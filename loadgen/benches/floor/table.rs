@@ -124,7 +124,10 @@ fn costs(rounds: &[Round]) -> String {
             percent(&|window| window.steal),
         );
     }
-    out.push_str("Medians over the rounds. µs: user and system time for each request.\n");
+    out.push_str(
+        "Medians over the rounds. µs: user and system time for each request. One side's CPU is near 100 % here; where\n\
+         neither is, other programs ran beside it, and the ratios are wider than they need be.\n",
+    );
     out
 }
 
