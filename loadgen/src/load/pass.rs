@@ -248,7 +248,11 @@ impl Coordinator<'_> {
                 }
             }
         }
-        if stopped && clock::now() < window.until {
+        if !stopped && next_sample <= window.until {
+            // The workers may have told of their end before this task was woken for the last sample.
+            until(next_sample.max(window.until)).await;
+            collected.samples.push(self.sample());
+        } else if stopped && clock::now() < window.until {
             collected.samples.push(self.sample());
         }
         let clients_lost: u32 = collected.figures.iter().map(|figures| figures.lost).sum();

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::runtime::LocalOptions;
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::JoinSet;
 
 use super::context::PassContext;
 use super::pacer::Pacer;
@@ -162,15 +163,15 @@ pub fn run(
     stage: watch::Receiver<Stage>,
     reports: mpsc::UnboundedSender<Report>,
 ) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = match builder.enable_all().build_local(LocalOptions::default()) {
         Ok(runtime) => runtime,
         Err(error) => {
             let _ = reports.send(Report::Failed(format!("cannot start a worker: {error}")));
             return;
         }
     };
-    let local = LocalSet::new();
-    local.block_on(&runtime, Worker { context, index, stage, reports }.run());
+    runtime.block_on(Worker { context, index, stage, reports }.run());
 }
 
 struct Worker {

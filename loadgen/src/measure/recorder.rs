@@ -2,7 +2,6 @@
 //!
 //! Offered counts and latencies go by the intended instant; replies, errors and violations by when they happened.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::clock::{Nanos, SECOND};
@@ -123,7 +122,8 @@ pub struct Recorder {
     cells: Vec<Option<Box<CellFigures>>>,
     groups: usize,
     paced: bool,
-    seconds: BTreeMap<(u8, u32), Box<Second>>,
+    /// By transport, the seconds that are not handed over yet: a handful, the newest last.
+    seconds: Vec<Vec<(u32, Box<Second>)>>,
     /// Sums over all requests, warm-up included.
     pub ledger: Ledger,
     /// Intended to dispatched, over the measured part.
@@ -144,7 +144,7 @@ impl Recorder {
             cells,
             groups,
             paced,
-            seconds: BTreeMap::new(),
+            seconds: std::iter::repeat_with(Vec::new).take(transports).collect(),
             ledger: Ledger::default(),
             dispatch_lag: Latencies::recorder(),
         }
@@ -246,14 +246,18 @@ impl Recorder {
     #[must_use]
     pub fn recent_p99_ns(&self, now: Nanos) -> Option<u64> {
         let last = (now.checked_sub(self.window.from)? / SECOND).checked_sub(1)? as u32;
-        let seconds = self.seconds.iter().filter(|((_, second), _)| *second == last);
+        let seconds = self.seconds.iter().flatten().filter(|(second, _)| *second == last);
         seconds.filter_map(|(_, second)| second.service.quantile_for_curve(0.99)).max()
     }
 
     /// Takes out the seconds that began before `second`: nothing is expected to change them any more.
     pub fn take_seconds_before(&mut self, second: u32) -> Vec<(u8, u32, Box<Second>)> {
-        let done: Vec<(u8, u32)> = self.seconds.keys().copied().filter(|key| key.1 < second).collect();
-        done.into_iter().filter_map(|key| Some((key.0, key.1, self.seconds.remove(&key)?))).collect()
+        let mut done = Vec::new();
+        for (transport, seconds) in self.seconds.iter_mut().enumerate() {
+            let old = seconds.extract_if(.., |(at, _)| *at < second);
+            done.extend(old.map(|(at, figures)| (transport as u8, at, figures)));
+        }
+        done
     }
 
     /// The cells that were used, with their keys.
@@ -281,8 +285,15 @@ impl Recorder {
     }
 
     fn second(&mut self, transport: u8, at: Nanos) -> &mut Second {
-        let second = ((at - self.window.from) / SECOND) as u32;
-        self.seconds.entry((transport, second)).or_default()
+        let number = ((at - self.window.from) / SECOND) as u32;
+        let seconds = &mut self.seconds[usize::from(transport)];
+        // Nearly always it is the newest; an older one while a late reply is counted.
+        let known = seconds.iter().rposition(|(second, _)| *second == number);
+        let index = known.unwrap_or_else(|| {
+            seconds.push((number, Box::default()));
+            seconds.len() - 1
+        });
+        &mut seconds[index].1
     }
 }
 

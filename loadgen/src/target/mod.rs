@@ -42,7 +42,9 @@ impl Target {
     pub fn has(&self, transport: Transport) -> bool {
         match self {
             Self::Embedded(_) => Embedded::OFFERS.contains(&transport),
-            Self::External { endpoints, .. } => endpoints.iter().any(|endpoint| endpoint.transport() == transport),
+            Self::External { endpoints, .. } => {
+                endpoints.iter().any(|endpoint| endpoint.transport() == transport)
+            }
         }
     }
 
