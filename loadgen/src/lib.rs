@@ -11,10 +11,12 @@
 //! | [`load`] | plan → workers → virtual users |
 //! | [`measure`] | clock, recorders, process figures |
 //! | [`record`] | everything a run measured, versioned |
+//! | [`client`] | the key-value client, a program of its own |
 //! | [`commands`] | one file for each subcommand; [`cli`] is the command line |
 
 pub mod chart;
 pub mod cli;
+pub mod client;
 pub mod commands;
 pub mod load;
 pub mod measure;

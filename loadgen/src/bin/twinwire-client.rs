@@ -1,2 +1,5 @@
-//! The client's binary.
-fn main() {}
+//! The client's binary: everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    twinwire::client::main()
+}

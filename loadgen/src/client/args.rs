@@ -1,0 +1,224 @@
+//! The client's command line: text → where to connect, as whom, and what to ask. It opens nothing but the secret's file.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+use super::words::{self, Command, WordsError};
+use crate::wire::Endpoint;
+
+/// Where the secret is looked for when no file is named; the server's own variable, so that one setting does.
+const SECRET_VARIABLE: &str = "TWINWIRE_UPGRADE_SECRET";
+
+/// Ask a key-value server over TCP or WebSocket
+///
+/// With commands: logs in, prints one reply a line, and leaves. Without: reads commands from the terminal, with
+/// line editing and history, or from standard input, a line after the other.
+#[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "independent flags of a command line")]
+#[command(name = "twinwire-client", version, after_help = AFTER_HELP)]
+pub(super) struct Args {
+    /// Name or address of the server
+    host: String,
+
+    /// Port of the server
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+
+    /// Speak WebSocket, one text message a request
+    #[arg(long, conflicts_with = "raw")]
+    ws: bool,
+
+    /// Speak TCP without line ends, one chunk a request, as the original clients do
+    #[arg(long)]
+    raw: bool,
+
+    /// Encrypt the connection (not built yet)
+    #[arg(long)]
+    tls: bool,
+
+    /// Log in under this name [default: one that nobody has]
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+
+    /// Become a manager before the first command
+    #[arg(long)]
+    manager: bool,
+
+    /// The upgrade secret is in this file, else in the environment as `TWINWIRE_UPGRADE_SECRET`: one word
+    ///
+    /// It goes with --manager and with each bare `upgrade`. Set it only for a server that asks for one.
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+
+    /// Longest wait for the connection and for each reply, such as 5s or 500ms
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    timeout: Duration,
+
+    /// Any number of: get KEY | get USER KEY | put KEY VALUE | upgrade
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    commands: Vec<String>,
+}
+
+const AFTER_HELP: &str = "\
+Commands (options come before them):
+  get KEY          the value of one's own key
+  get USER KEY     the value of another user's key, for managers
+  put KEY VALUE    store a value
+  upgrade          become a manager
+  Several may stand in a row. Keys, values and names hold no white space and may be any UTF-8 text.
+
+A key that is itself a command word:
+  A command ends where the next get, put or upgrade stands. An argument with white space in it is one whole
+  message instead, sent as it is: 'get get' reads the key get, 'put upgrade 1' writes the key upgrade.
+  In lines of input quotes do the same: get a 'get get' put b 2. There a line may also be help, or q to leave.
+
+Examples:
+  twinwire-client localhost 1601 put a 1 get a
+  twinwire-client localhost 1603 --ws --user bob --manager get alice a
+  echo 'put a 1 get a' | twinwire-client localhost 1601
+  twinwire-client localhost 1601
+
+Exit codes:
+  0  every command was answered, be it by `key not found` or `user not found`
+  1  a reply was a refusal or `wrong message format`, the name is taken, or --manager was refused
+  2  wrong usage; nothing was sent of a command line, or of a line of input, that is not understood
+  3  no server, no reply in time, or the connection was lost
+When several apply: 3, then 2, then 1.";
+
+/// What to do.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) endpoint: Endpoint,
+    pub(super) user: Option<String>,
+    pub(super) manager: bool,
+    pub(super) secret: Option<String>,
+    pub(super) timeout: Duration,
+    /// Empty: those that are typed or piped.
+    pub(super) commands: Vec<Command>,
+}
+
+/// Arguments that make no job.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ArgsError {
+    #[error("--tls: TLS is not built yet")]
+    Tls,
+    #[error("--user: a line end cannot stand in a name")]
+    User,
+    #[error("{0}\nTry --help.")]
+    Words(#[from] WordsError),
+    #[error(
+        "`upgrade` takes no word here: every user of this machine sees the arguments of a program. Put the secret \
+         into a file (--secret-file FILE) or into {SECRET_VARIABLE}"
+    )]
+    SecretInArguments,
+    #[error("cannot read the secret from {0}: {1}")]
+    SecretFile(String, std::io::Error),
+    #[error("the secret in {0} must be exactly one word")]
+    SecretForm(String),
+    /// Not the user's doing, perhaps: there is no server to be found.
+    #[error("cannot resolve `{0}`: {1}")]
+    Unresolved(String, String),
+}
+
+impl Args {
+    /// Checks everything and resolves the host.
+    pub(super) fn into_job(self) -> Result<Job, ArgsError> {
+        if self.tls {
+            return Err(ArgsError::Tls);
+        }
+        if self.user.as_ref().is_some_and(|user| user.contains('\n')) {
+            return Err(ArgsError::User);
+        }
+        let secret = self.secret()?;
+        let commands = words::commands(words::arguments(self.commands)?)?;
+        if commands.iter().any(|command| matches!(command, Command::Upgrade(Some(_)))) {
+            return Err(ArgsError::SecretInArguments);
+        }
+        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        let address = resolve(host, self.port)?;
+        let endpoint = if self.ws {
+            let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+            Endpoint::WebSocket(address, format!("ws://{host}:{}/", self.port))
+        } else if self.raw {
+            Endpoint::TcpRaw(address)
+        } else {
+            Endpoint::Tcp(address)
+        };
+        let Self { user, manager, timeout, .. } = self;
+        Ok(Job { endpoint, user, manager, secret, timeout, commands })
+    }
+
+    fn secret(&self) -> Result<Option<String>, ArgsError> {
+        let (text, place) = match &self.secret_file {
+            Some(path) => {
+                let place = path.display().to_string();
+                let text = std::fs::read_to_string(path);
+                (text.map_err(|error| ArgsError::SecretFile(place.clone(), error))?, place)
+            }
+            None => match std::env::var_os(SECRET_VARIABLE) {
+                Some(text) => (text.to_string_lossy().into_owned(), SECRET_VARIABLE.to_owned()),
+                None => return Ok(None),
+            },
+        };
+        let mut words = text.split_ascii_whitespace();
+        match (words.next(), words.next()) {
+            (Some(secret), None) => Ok(Some(secret.to_owned())),
+            _ => Err(ArgsError::SecretForm(place)),
+        }
+    }
+}
+
+/// IPv4 first: a server that listens on one of both mostly listens there.
+fn resolve(host: &str, port: u16) -> Result<SocketAddr, ArgsError> {
+    let unresolved = |why: String| ArgsError::Unresolved(host.to_owned(), why);
+    let found = (host, port).to_socket_addrs().map_err(|error| unresolved(error.to_string()))?;
+    found.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| unresolved("it has no address".to_owned()))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "write a number with its unit, such as 5s or 500ms".to_owned();
+    let (number, unit_s) = text
+        .strip_suffix("ms")
+        .map(|number| (number, 0.001))
+        .or_else(|| text.strip_suffix('s').map(|number| (number, 1.0)))
+        .or_else(|| text.strip_suffix('m').map(|number| (number, 60.0)))
+        .ok_or_else(wrong)?;
+    let number: f64 = number.trim().parse().map_err(|_| wrong())?;
+    let duration = Duration::try_from_secs_f64(number * unit_s).map_err(|_| wrong())?;
+    // Between what a timer can tell and a day, which is as good as for ever and overflows no instant.
+    let range = Duration::from_millis(1)..=Duration::from_hours(24);
+    if range.contains(&duration) { Ok(duration) } else { Err("between 1ms and 1440m".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit_and_bounds() {
+        assert_eq!(duration("5s").unwrap(), Duration::from_secs(5));
+        assert_eq!(duration("1.5ms").unwrap(), Duration::from_micros(1500));
+        assert_eq!(duration("2m").unwrap(), Duration::from_mins(2));
+        for wrong in ["", "5", "s", "-1s", "0s", "NaNs", "infs", "1e300s", "25000m"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn options_stand_before_the_commands_and_words_may_begin_with_a_hyphen() {
+        let args = ["c", "::1", "9", "--ws", "--user", "get", "put", "-1", "--raw"];
+        let job = Args::try_parse_from(args).unwrap().into_job().unwrap();
+        assert_eq!(job.commands, [Command::Message("put -1 --raw".to_owned())]);
+        assert_eq!(job.user.as_deref(), Some("get"));
+        assert_eq!(job.endpoint.to_string(), "ws://[::1]:9/");
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Args::command().debug_assert();
+    }
+}

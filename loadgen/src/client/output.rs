@@ -1,0 +1,43 @@
+//! The one place that writes to standard output and standard error.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use super::reply::Style;
+
+/// Nobody reads standard output any more: whoever did has seen enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ReaderGone;
+
+/// Where replies go.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Output {
+    style: Style,
+}
+
+impl Output {
+    /// As the streams and the environment ask for.
+    pub(super) fn new() -> Self {
+        let terminal = io::stdout().is_terminal();
+        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self { style: Style { colour, terminal } }
+    }
+
+    /// One reply, one line; seen at once, as a reader may be waiting for it.
+    pub(super) fn reply(self, text: &str) -> Result<(), ReaderGone> {
+        self.text(&(self.style.show(text) + "\n"))
+    }
+
+    /// Text of our own.
+    #[expect(clippy::unused_self, reason = "whoever prints has been handed the right to")]
+    pub(super) fn text(self, text: &str) -> Result<(), ReaderGone> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|_| ReaderGone)
+    }
+
+    /// Something to know that is no reply.
+    #[expect(clippy::unused_self, reason = "whoever prints has been handed the right to")]
+    pub(super) fn complain(self, message: &str) {
+        // Nobody is left to tell where stderr is closed.
+        let _ = writeln!(io::stderr(), "twinwire-client: {message}");
+    }
+}

@@ -1,0 +1,217 @@
+//! One session: connect, log in, ask one thing at a time, leave. It prints nothing and knows no command.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::reply::{Kind, kind};
+use crate::oracle::texts;
+use crate::wire::{ConnectError, Connection, Ended, Endpoint, Replies, Reply, SILENCE_NS, Traffic};
+
+/// Names of our own making that are tried before the server is taken to refuse every name. Each holds 64 random
+/// bits, so that the second try is all but never needed.
+const OWN_NAMES_MAX: u32 = 4;
+
+/// Why a session cannot begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// Nobody there, or no WebSocket.
+    #[error("{0}")]
+    Connect(#[from] ConnectError),
+    /// Nobody answered the connection.
+    #[error("no connection to {endpoint} within {timeout:?}")]
+    ConnectTimedOut {
+        /// Where.
+        endpoint: String,
+        /// The time-out.
+        timeout: Duration,
+    },
+    /// The connection ended.
+    #[error("{ended}{}", last_words(.said.as_deref()))]
+    Ended {
+        /// How.
+        ended: Ended,
+        /// What the server said unasked before.
+        said: Option<String>,
+    },
+    /// No reply in time.
+    #[error("no reply within {0:?}: the server hangs, or speaks another framing (try --raw or --ws)")]
+    TimedOut(Duration),
+    /// A text that no request asked for: replies can no longer be told apart.
+    #[error("the server said `{0}` unasked")]
+    Unasked(String),
+    /// The server does not want us.
+    #[error("login refused: the server answered `{0}`")]
+    LoginRefused(String),
+    /// The name is taken.
+    #[error(
+        "the user name `{0}` is taken: choose another one with --user, or leave it out to get a free one"
+    )]
+    NameTaken(String),
+    /// Not a name.
+    #[error("`{0}` is no user name for this server: a name is one word of 1 to 64 bytes")]
+    NoName(String),
+    /// No manager.
+    #[error("--manager: the server answered `{0}`")]
+    UpgradeRefused(String),
+}
+
+fn last_words(said: Option<&str>) -> String {
+    said.map(|said| format!(" ({said})")).unwrap_or_default()
+}
+
+/// An open connection with at most one request outstanding.
+#[derive(Debug)]
+pub struct Session {
+    connection: Connection,
+    timeout: Duration,
+    inbox: Inbox,
+}
+
+impl Session {
+    /// Connects, without logging in.
+    ///
+    /// # Errors
+    /// Where nobody speaks the transport there within `timeout`, which also bounds the wait for every reply.
+    pub async fn open(endpoint: &Endpoint, timeout: Duration) -> Result<Self, SessionError> {
+        let connecting = tokio::time::timeout(timeout, endpoint.connect(Arc::new(Traffic::default()))).await;
+        let connection = connecting
+            .map_err(|_| SessionError::ConnectTimedOut { endpoint: endpoint.to_string(), timeout })??;
+        Ok(Self { connection, timeout, inbox: Inbox::default() })
+    }
+
+    /// Logs in under this name.
+    ///
+    /// # Errors
+    /// [`SessionError::NameTaken`] and [`SessionError::NoName`] leave a session that may try again.
+    pub async fn log_in(&mut self, name: &str) -> Result<(), SessionError> {
+        let reply = self.ask(name).await?;
+        match reply.as_str() {
+            texts::SUCCESS => Ok(()),
+            texts::DUPLICATE_USER_NAME => Err(SessionError::NameTaken(name.to_owned())),
+            texts::WRONG_FORMAT => Err(SessionError::NoName(name.to_owned())),
+            _ => Err(SessionError::LoginRefused(reply)),
+        }
+    }
+
+    /// Logs in under a name that nobody has.
+    pub async fn log_in_under_own_name(&mut self) -> Result<(), SessionError> {
+        let mut outcome = Ok(());
+        for _ in 0..OWN_NAMES_MAX {
+            // The standard library's keys are the system's randomness.
+            let random = std::hash::RandomState::new().build_hasher().finish();
+            outcome = self.log_in(&format!("client-{}-{random:016x}", std::process::id())).await;
+            if !matches!(outcome, Err(SessionError::NameTaken(_))) {
+                break;
+            }
+        }
+        outcome
+    }
+
+    /// Becomes a manager, by the secret where there is one.
+    ///
+    /// # Errors
+    /// [`SessionError::UpgradeRefused`] where the server does not grant it.
+    pub async fn upgrade(&mut self, secret: Option<&str>) -> Result<(), SessionError> {
+        let reply = self.ask(&upgrade_message(secret)).await?;
+        match reply.as_str() {
+            texts::UPGRADED | texts::ALREADY_MANAGER => Ok(()),
+            _ => Err(SessionError::UpgradeRefused(reply)),
+        }
+    }
+
+    /// One request and its reply.
+    ///
+    /// # Errors
+    /// Where none comes, or the reply is that the server has ended the session.
+    pub async fn ask(&mut self, message: &str) -> Result<String, SessionError> {
+        if let Some(unasked) = self.inbox.replies.pop_front() {
+            return Err(match kind(&unasked) {
+                Kind::Ended => SessionError::Ended { ended: Ended::Closed, said: Some(unasked) },
+                _ => SessionError::Unasked(unasked),
+            });
+        }
+        let pushed = self.connection.push(message.as_bytes());
+        pushed.map_err(|ended| SessionError::Ended { ended, said: None })?;
+        let reply = self.reply().await?;
+        if kind(&reply) == Kind::Ended {
+            return Err(SessionError::Ended { ended: Ended::Closed, said: Some(reply) });
+        }
+        Ok(reply)
+    }
+
+    async fn reply(&mut self) -> Result<String, SessionError> {
+        let Self { connection, inbox, .. } = self;
+        let mut step = |cx: &mut Context<'_>| {
+            let result = connection.flush(cx).and_then(|_| connection.drain(cx, inbox));
+            match (inbox.replies.pop_front(), result) {
+                (Some(reply), _) => Poll::Ready(Ok(reply)),
+                (None, Ok(())) => Poll::Pending,
+                (None, Err(ended)) => Poll::Ready(Err(SessionError::Ended { ended, said: None })),
+            }
+        };
+        let give_up_at = Instant::now() + self.timeout;
+        loop {
+            // The raw framing ends a value by silence, which wakes nobody: look again now and then.
+            let look_again = Instant::now() + Duration::from_nanos(SILENCE_NS);
+            match timeout_at(give_up_at.min(look_again), poll_fn(&mut step)).await {
+                Ok(result) => return result,
+                Err(_) if Instant::now() >= give_up_at => return Err(SessionError::TimedOut(self.timeout)),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Waits, while nothing is asked, until the connection has ended. Answers pings meanwhile. May be dropped and
+    /// called again.
+    pub async fn ended(&mut self) -> SessionError {
+        let Self { connection, inbox, .. } = self;
+        let drain = |cx: &mut Context<'_>| {
+            // A pong that does not fit now goes out at a later turn.
+            match connection.flush(cx).and_then(|_| connection.drain(cx, inbox)) {
+                Ok(()) => Poll::Pending,
+                Err(ended) => Poll::Ready(ended),
+            }
+        };
+        let ended = poll_fn(drain).await;
+        SessionError::Ended { ended, said: self.inbox.replies.pop_front() }
+    }
+
+    /// Leaves in order: `q`, its reply, the close. What goes wrong here concerns nobody any more.
+    pub async fn quit(mut self) {
+        if self.ask("q").await.is_ok() {
+            // Then the name is free (LIFE-3), and a following client may take it.
+            let _ = timeout(self.timeout, self.ended()).await;
+        }
+    }
+}
+
+/// The message that asks for the manager's role.
+#[must_use]
+pub fn upgrade_message(secret: Option<&str>) -> String {
+    match secret {
+        Some(secret) => format!("upgrade {secret}"),
+        None => "upgrade".to_owned(),
+    }
+}
+
+/// Replies that nobody has taken yet.
+#[derive(Debug, Default)]
+struct Inbox {
+    replies: VecDeque<String>,
+}
+
+impl Replies for Inbox {
+    fn is_whole(&self, bytes: &[u8]) -> bool {
+        std::str::from_utf8(bytes).is_ok_and(|text| kind(text) != Kind::Value)
+    }
+
+    fn reply(&mut self, reply: Reply<'_>) {
+        self.replies.push_back(String::from_utf8_lossy(reply.text).into_owned());
+    }
+}
