@@ -7,7 +7,7 @@ use super::words::{self, Command};
 use super::{Failure, Outcome, ask};
 use crate::client::args::Job;
 
-const HELP: &str = "\
+const HELP: &str = "Commands:
   get KEY          the value of your own key
   get USER KEY     the value of another user's key, for managers
   put KEY VALUE    store a value
