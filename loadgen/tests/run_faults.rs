@@ -123,12 +123,12 @@ fn a_server_that_never_answers_is_said_to_be_silent() {
 
 #[test]
 fn a_server_that_hangs_in_mid_run_is_lost_and_what_was_measured_is_kept() {
-    lost_in_mid_run(Fault::HangsAfter(600));
+    lost_in_mid_run(Fault::HangsAfter(2000));
 }
 
 #[test]
 fn a_server_that_dies_in_mid_run_is_lost_and_what_was_measured_is_kept() {
-    lost_in_mid_run(Fault::DiesAfter(600));
+    lost_in_mid_run(Fault::DiesAfter(2000));
 }
 
 fn lost_in_mid_run(fault: Fault) {

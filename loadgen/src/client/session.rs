@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
 use super::reply::{Kind, kind};
 use crate::oracle::texts;
-use crate::wire::{ConnectError, Connection, Ended, Endpoint, Replies, Reply, SILENCE_NS, Traffic};
+use crate::wire::{ConnectError, Connection, Ended, Endpoint, Replies, Reply, Traffic, wait};
 
 /// Names of our own making that are tried before the server is taken to refuse every name. Each holds 64 random
 /// bits, so that the second try is all but never needed.
@@ -147,7 +147,7 @@ impl Session {
 
     async fn reply(&mut self) -> Result<String, SessionError> {
         let Self { connection, inbox, .. } = self;
-        let mut step = |cx: &mut Context<'_>| {
+        let step = |cx: &mut Context<'_>| {
             let result = connection.flush(cx).and_then(|_| connection.drain(cx, inbox));
             match (inbox.replies.pop_front(), result) {
                 (Some(reply), _) => Poll::Ready(Ok(reply)),
@@ -155,16 +155,7 @@ impl Session {
                 (None, Err(ended)) => Poll::Ready(Err(SessionError::Ended { ended, said: None })),
             }
         };
-        let give_up_at = Instant::now() + self.timeout;
-        loop {
-            // The raw framing ends a value by silence, which wakes nobody: look again now and then.
-            let look_again = Instant::now() + Duration::from_nanos(SILENCE_NS);
-            match timeout_at(give_up_at.min(look_again), poll_fn(&mut step)).await {
-                Ok(result) => return result,
-                Err(_) if Instant::now() >= give_up_at => return Err(SessionError::TimedOut(self.timeout)),
-                Err(_) => {}
-            }
-        }
+        wait(self.timeout, step).await.unwrap_or(Err(SessionError::TimedOut(self.timeout)))
     }
 
     /// Waits, while nothing is asked, until the connection has ended. Answers pings meanwhile. May be dropped and

@@ -119,7 +119,6 @@ impl Coordinator<'_> {
             let elapsed_s = (clock::now() - begun) as f64 / clock::SECOND as f64;
             let running = self.start(&stage);
             self.load(&mut reports, &mut collected, &stage, running).await;
-            collected.load_ended = clock::now();
             window = Some((running, elapsed_s));
         } else {
             stage.send_replace(Stage::Stop);
@@ -248,11 +247,9 @@ impl Coordinator<'_> {
                 }
             }
         }
-        if !stopped && next_sample <= window.until {
-            // The workers may have told of their end before this task was woken for the last sample.
-            until(next_sample.max(window.until)).await;
-            collected.samples.push(self.sample());
-        } else if stopped && clock::now() < window.until {
+        collected.load_ended = clock::now();
+        if next_sample <= window.until {
+            // The load was cut, or the workers told of its end before this task was woken for the last sample.
             collected.samples.push(self.sample());
         }
         let clients_lost: u32 = collected.figures.iter().map(|figures| figures.lost).sum();

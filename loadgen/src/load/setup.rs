@@ -13,7 +13,7 @@ use crate::measure::clock::{self, Nanos};
 use crate::oracle::{Good, Session, texts};
 use crate::record::{Latencies, Violation};
 use crate::scenario::model::Role;
-use crate::wire::{ConnectError, Connection, Ended, Replies, Reply, SILENCE_NS, Traffic};
+use crate::wire::{ConnectError, Connection, Ended, Replies, Reply, Traffic, wait};
 
 /// A name may stay taken for this long after the close of its last session (LIFE-2).
 const NAME_FREE_WITHIN: Duration = Duration::from_secs(5);
@@ -300,7 +300,7 @@ async fn collect(
     timeout: Duration,
 ) -> Result<Vec<(String, Nanos)>, Option<Ended>> {
     let mut kept = Kept::default();
-    let mut step = |cx: &mut Context<'_>| {
+    let step = |cx: &mut Context<'_>| {
         let result = connection.flush(cx).and_then(|_| connection.drain(cx, &mut kept));
         match result {
             _ if kept.0.len() >= count => Poll::Ready(Ok(std::mem::take(&mut kept.0))),
@@ -308,15 +308,9 @@ async fn collect(
             Err(ended) => Poll::Ready(Err(ended)),
         }
     };
-    let give_up_at = tokio::time::Instant::now() + timeout;
-    loop {
-        // The raw framing ends an odd reply by silence, which wakes nobody: look again now and then.
-        let look_again = tokio::time::Instant::now() + Duration::from_nanos(SILENCE_NS);
-        match tokio::time::timeout_at(give_up_at.min(look_again), poll_fn(&mut step)).await {
-            Ok(result) => return result.map_err(Some),
-            Err(_) if tokio::time::Instant::now() >= give_up_at => return Err(None),
-            Err(_) => {}
-        }
+    match wait(timeout, step).await {
+        Some(outcome) => outcome.map_err(Some),
+        None => Err(None),
     }
 }
 

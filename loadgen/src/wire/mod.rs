@@ -8,6 +8,7 @@ mod connect;
 mod line;
 mod raw;
 mod traffic;
+mod wait;
 mod websocket;
 
 use std::task::Context;
@@ -15,6 +16,7 @@ use std::task::Context;
 pub use connect::{ConnectError, Endpoint};
 pub use raw::SILENCE_NS;
 pub use traffic::Traffic;
+pub use wait::wait;
 
 use crate::measure::clock::Nanos;
 
