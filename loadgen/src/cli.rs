@@ -63,9 +63,10 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(outcome) => {
-            print(&outcome.stdout);
+            let printed = print(&outcome.stdout);
             complain(&outcome.stderr);
-            ExitCode::from(outcome.exit_code)
+            // Half a result is an error of a file, which comes before whatever the result says.
+            ExitCode::from(if printed { outcome.exit_code } else { 2 })
         }
         Err(error) => fail(&error),
     }
@@ -82,10 +83,16 @@ fn complain(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Writes a result to stdout. A reader that has gone away has seen what it wanted.
-fn print(text: &str) {
+/// Writes a result to stdout; `false` where it could not. A reader that has gone away has seen what it wanted.
+fn print(text: &str) -> bool {
     let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(&format!("error: cannot write the result to stdout: {error}\n"));
+            false
+        }
+        _ => true,
+    }
 }
 
 fn colour(stream: &impl io::IsTerminal) -> bool {

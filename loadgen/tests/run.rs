@@ -88,10 +88,11 @@ fn the_report_can_be_drawn_again_from_the_record_alone() {
     let record = place.read("run.json");
     std::fs::remove_dir_all(place.out()).unwrap();
     std::fs::create_dir(place.out()).unwrap();
-    std::fs::write(place.out().join("run.json"), record).unwrap();
+    std::fs::write(place.out().join("run.json"), &record).unwrap();
     let again = twinwire().current_dir(place.path()).args(["report", "out"]).output().unwrap();
     Ended::of(again).expect(0);
     assert_eq!(before, (place.read("summary.csv"), place.read("report.md"), place.read("latencies.hlog")));
+    assert_eq!(record, place.read("run.json"), "the record stays as it is");
 }
 
 #[test]
@@ -221,6 +222,24 @@ fn every_error_of_a_scenario_is_shown_with_its_line() {
     for part in ["scenario.toml:3:", "sead = 7", "count = \"four\""] {
         assert!(ended.stderr.contains(part), "{part} in {}", ended.stderr);
     }
+}
+
+#[test]
+fn a_folder_of_other_things_is_never_filled() {
+    let place = Place::with(&scenario(BOTH));
+    std::fs::create_dir_all(place.out().join("plots")).unwrap();
+    std::fs::write(place.out().join("plots/holiday.png"), "dear").unwrap();
+    let ended = place.run_to_end(&[]).expect(2);
+    assert!(ended.stderr.contains("is no report folder"), "{}", ended.stderr);
+    assert_eq!(place.read("plots/holiday.png"), "dear");
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_no_success() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = twinwire().arg("schema").stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("cannot write the result"));
 }
 
 #[test]

@@ -17,7 +17,11 @@ fn run_against(fault: Fault) -> (Place, Ended) {
 /// The fault is found, exits with 1, stands at the top of the report, and says who saw what.
 #[track_caller]
 fn finds(fault: Fault, kind: &str, rule: &str) {
-    let (place, ended) = run_against(fault);
+    names(run_against(fault), kind, rule);
+}
+
+#[track_caller]
+fn names((place, ended): (Place, Ended), kind: &str, rule: &str) {
     let ended = ended.expect(1);
     assert!(ended.stdout.lines().take(8).any(|line| line.contains(kind)), "{}", ended.stdout);
     let record: serde_json::Value = serde_json::from_str(&place.read("run.json")).unwrap();
@@ -89,6 +93,26 @@ fn form_3_a_reply_that_nobody_asked_for_is_named() {
 #[test]
 fn form_1_a_malformed_command_that_is_accepted_is_named() {
     finds(Fault::AcceptsAnything, "wrong reply", "FORM-1");
+}
+
+#[test]
+fn tcp_1_a_reply_without_an_end_is_named() {
+    finds(Fault::Endless, "broken framing", "TCP-1");
+}
+
+#[test]
+fn ws_7_a_masked_reply_is_named() {
+    let place = Place::with(&scenario(r#"["websocket"]"#));
+    let url = format!("ws://{}/", faulty::start_websocket(Fault::MasksAfter(300)));
+    let ended = place.run_to_end(&["--ws", &url]);
+    names((place, ended), "broken framing", "WS-7");
+}
+
+#[test]
+fn a_right_server_passes_over_websocket() {
+    let place = Place::with(&scenario(r#"["websocket"]"#));
+    let url = format!("ws://{}/", faulty::start_websocket(Fault::None));
+    place.run_to_end(&["--ws", &url]).expect(0);
 }
 
 #[test]

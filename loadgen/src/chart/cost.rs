@@ -5,7 +5,7 @@ use super::axis::{self, names, number};
 use super::source::View;
 use super::spec::{Axis, Fill, Ink, LegendEntry, LegendKey, Mark, Marker, Panel, Shape, Spec};
 use super::style::{DARK, look, name};
-use crate::record::{Cost, rows};
+use crate::record::{Pass, rows};
 
 /// The server's part of a CPU bar.
 const SERVER: Fill = Fill { ink: Ink(0x4A, 0x4A, 0x4A), hatched: false };
@@ -46,9 +46,10 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
             None if !with_cpu => {
                 "Whose limit this is cannot be told: not all CPU times were ours to read.".to_owned()
             }
-            None => {
-                "Neither side’s CPU was full: the clients, not the server, set this throughput.".to_owned()
+            None if view.load.pace == "no think time" => {
+                "Neither side’s CPU was full: each waited for the other, or for the host.".to_owned()
             }
+            None => "Neither side’s CPU was full: the clients’ think time set this throughput.".to_owned(),
         });
     }
     if bars.iter().any(|bar| bar.trials.len() > 1) {
@@ -77,15 +78,24 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
 }
 
 fn bar<'a>(view: View<'_>, transport: &'a str) -> Option<Bar<'a>> {
-    let rate =
-        |cost: &Cost| (cost.seconds > 0.0 && cost.replies > 0).then(|| cost.replies as f64 / cost.seconds);
-    let sum = rows::cost(view.record, &view.load.name, view.variant, transport)?;
+    // The same rates as in every table: answered requests of the measured part over its time.
+    let rate = |trial: Option<u32>| {
+        let of = |pass: &Pass| {
+            pass.load == view.load.name
+                && pass.variant == view.variant
+                && pass.transports == [transport]
+                && trial.is_none_or(|trial| trial == pass.trial)
+        };
+        rows::merged(view.record, |pass, _| of(pass))?.rate().filter(|rate| *rate > 0.0)
+    };
+    let sum =
+        rows::cost(view.record, &view.load.name, view.variant, transport).filter(|sum| sum.replies > 0)?;
     let trials = view.passes().filter(|pass| pass.transports == [transport]);
     let each = |ns: u64| ns as f64 / 1e3 / sum.replies as f64;
     Some(Bar {
         transport,
-        rate: rate(&sum)?,
-        trials: trials.filter_map(|pass| rate(&pass.cost)).collect(),
+        rate: rate(None)?,
+        trials: trials.filter_map(|pass| rate(Some(pass.trial))).collect(),
         cpu: sum.server_cpu_ns.zip(sum.generator_cpu_ns).map(|(s, g)| (each(s), each(g))),
     })
 }

@@ -151,12 +151,24 @@ impl<'a> View<'a> {
     /// What forbids to take a chart of this load at face value.
     pub(super) fn warnings(self) -> Vec<String> {
         let mut notes = Vec::new();
-        let why = self.load.verdict.reasons.first().map_or(String::new(), |reason| format!(": {reason}"));
+        // Where several variants ran, a reason names the one that it is about.
+        let label = format!("[{}]", self.variant);
+        let here = |reason: &&String| self.load.variants.len() < 2 || reason.contains(&label);
+        let Some(reason) = self.load.verdict.reasons.iter().find(here) else {
+            return self.about_replies();
+        };
+        let why = format!(": {reason}");
         match self.load.verdict.level {
             VerdictLevel::Valid => {}
             VerdictLevel::Suspect => notes.push(format!("Suspect measurement{why}.")),
             VerdictLevel::Invalid => notes.push(format!("Not a valid measurement{why}.")),
         }
+        notes.extend(self.about_replies());
+        notes
+    }
+
+    fn about_replies(self) -> Vec<String> {
+        let mut notes = Vec::new();
         let wrong: u64 = self.passes().flat_map(|pass| &pass.cells).map(|cell| cell.counts.violations).sum();
         if wrong > 0 {
             notes.push(format!("{wrong} replies of this load were wrong: do not take its speed for good."));

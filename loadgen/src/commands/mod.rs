@@ -90,10 +90,11 @@ pub enum CommandError {
 }
 
 impl CommandError {
-    /// The process's exit code: 2, as for every error of usage, scenarios, files and the machine.
+    /// The process's exit code: 3 where there is no target, else 2, as for every error of usage, scenarios, files
+    /// and the machine.
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
-        2
+        if matches!(self, Self::Address(AddressError::Unresolved(..))) { 3 } else { 2 }
     }
 
     /// What goes to stdout although the command failed.

@@ -7,11 +7,12 @@ use clap::Parser;
 use super::{CommandError, Outcome, draw};
 use crate::record::{ReadError, RunRecord};
 use crate::report::table::{self, Style};
-use crate::report::write_folder;
+use crate::report::write_report;
 
 /// Draw a run folder's report again, from its run.json alone
 ///
-/// Writes tables, histograms, charts and report.md anew beside run.json, and prints the result's table.
+/// Writes tables, histograms, charts and report.md anew beside run.json, which stays as it is, and prints the
+/// result's table.
 #[derive(Debug, Parser)]
 pub struct Report {
     /// The report folder, or the run.json in it
@@ -27,7 +28,7 @@ impl Report {
     pub fn exec(self, colour: bool) -> Result<Outcome, CommandError> {
         let (record, folder) = find(&self.run)?;
         let plots = draw(&record)?;
-        write_folder(&record, &plots, &folder)?;
+        write_report(&record, &plots, &folder)?;
         Ok(Outcome::success(table::render(&record, &folder, Style { color: colour })))
     }
 }
@@ -51,7 +52,7 @@ mod tests {
     #[test]
     fn a_folder_and_its_file_name_the_same_run() {
         let dir = tempfile::tempdir().unwrap();
-        write_folder(&crate::record::fixture::record(), &[], dir.path()).unwrap();
+        crate::report::write_folder(&crate::record::fixture::record(), &[], dir.path()).unwrap();
         for run in [dir.path().to_owned(), dir.path().join("run.json")] {
             let (record, folder) = find(&run).unwrap();
             assert_eq!(folder, dir.path());

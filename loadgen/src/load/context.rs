@@ -82,6 +82,9 @@ impl PassContext {
 
 /// Bytes of a target for people: control bytes escaped, long ones cut.
 fn shown(bytes: &[u8]) -> String {
+    if bytes.is_empty() {
+        return "(empty)".to_owned();
+    }
     let text: String = String::from_utf8_lossy(bytes).chars().flat_map(char::escape_debug).collect();
     match text.char_indices().nth(SHOWN_CHARS) {
         Some((end, _)) => format!("{}… ({} bytes)", &text[..end], bytes.len()),

@@ -23,6 +23,11 @@ const START_DELAY_NS: Nanos = 20_000_000;
 /// How often progress is told.
 const TICK: Duration = Duration::from_millis(250);
 
+/// How often, and with what pauses, a target that has lost every client is looked at: half a second in all.
+const DEATH_LOOKS: u32 = 10;
+/// See [`DEATH_LOOKS`].
+const DEATH_PAUSE: Duration = Duration::from_millis(50);
+
 /// Longest that workers may take to close their clients and end.
 const END_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -176,15 +181,13 @@ impl Coordinator<'_> {
     }
 
     fn setup_failed(&mut self, error: SetupError) -> Ending {
-        let doing = self.doing("was set up");
+        let doing = format!("{}: {error}", self.doing("was set up"));
         if let Some(death) = self.target.death() {
-            return Ending::TargetLost(format!("{doing}: {error}; {death}"));
+            return Ending::TargetLost(format!("{doing}; {death}"));
         }
         match error {
-            SetupError::Violated { step, violation } => {
-                Ending::SetupViolated(format!("{doing}: {step} as `{}`", violation.client), violation)
-            }
-            error => Ending::TargetLost(format!("{doing}: {error}")),
+            SetupError::Violated { violation, .. } => Ending::SetupViolated(doing, violation),
+            _ => Ending::TargetLost(doing),
         }
     }
 
@@ -255,8 +258,11 @@ impl Coordinator<'_> {
         let clients_lost: u32 = collected.figures.iter().map(|figures| figures.lost).sum();
         if clients_lost > 0 && clients_lost as usize == self.context.plan.clients.len() && !stopped {
             let first = collected.figures.iter().find_map(|figures| figures.first_lost.clone());
-            let why =
+            let mut why =
                 format!("every client lost its connection, the first one {}", first.unwrap_or_default());
+            if let Some(death) = self.death_soon().await {
+                why = format!("{death}; {why}");
+            }
             collected.ending = Ending::TargetLost(format!("{}: {why}", self.doing("ran")));
         } else if clients_lost > 0 {
             let first = collected.figures.iter().find_map(|figures| figures.first_lost.clone());
@@ -264,6 +270,17 @@ impl Coordinator<'_> {
                 format!("{clients_lost} clients ended early, the first one {}", first.unwrap_or_default());
             (self.tell)(Event::Warning(text));
         }
+    }
+
+    /// How the target's process ended, if it is seen to end shortly: its connections are gone before it is.
+    async fn death_soon(&mut self) -> Option<String> {
+        for _ in 0..DEATH_LOOKS {
+            if let Some(death) = self.target.death() {
+                return Some(death);
+            }
+            tokio::time::sleep(DEATH_PAUSE).await;
+        }
+        None
     }
 
     fn sample(&self) -> Sample {

@@ -201,7 +201,11 @@ impl SettingUp<'_> {
                 self.connection.push(&message).map_err(|ended| self.ended(STEP, ended))?;
                 next += 1;
             }
-            let replies = self.collect(STEP, expected.len()).await?;
+            let mut replies = Vec::with_capacity(expected.len());
+            while replies.len() < expected.len() {
+                // One at a time: the time-out is each request's own, not the batch's.
+                replies.extend(self.collect(STEP, 1).await?);
+            }
             for (expect, (reply, at)) in expected.into_iter().zip(replies) {
                 end = at;
                 match self.session.judge(&self.context.world, expect, reply.as_bytes()) {
@@ -247,7 +251,10 @@ impl SettingUp<'_> {
     }
 
     fn ended(&self, step: &'static str, ended: Ended) -> SetupError {
-        SetupError::Ended { step, client: self.name(), ended }
+        match ended {
+            Ended::Framing { rule, what } => self.violated(step, rule, step, "a well-formed reply", &what),
+            ended => SetupError::Ended { step, client: self.name(), ended },
+        }
     }
 
     fn refused(&self, step: &'static str, reply: String, advice: &'static str) -> SetupError {

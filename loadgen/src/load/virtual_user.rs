@@ -214,12 +214,24 @@ impl VirtualUser {
         CellKey { transport: self.transport, group: self.group, role: self.session.role(), op }
     }
 
+    /// A reply that cannot even be read is a wrong one.
+    fn framing_broken(&self, shared: &Shared, rule: &'static str, what: &str, now: Nanos) {
+        let world = &shared.context.world;
+        let oldest = self.pending.front();
+        let request = oldest.map_or("none".to_owned(), |p| self.session.describe(world, p.expect));
+        let finding = Finding { kind: "broken framing", rule, expected: "a well-formed reply".to_owned() };
+        shared.violated(self.client(), self.role(), finding, request, what.as_bytes(), now);
+    }
+
     /// The client ends before its time: by its connection's end or a time-out, or (`None`) because the run stops.
     fn end(&mut self, shared: &Shared, ended: Option<Ended>) -> Poll<()> {
         let now = clock::now();
-        let mut recorder = shared.recorder.borrow_mut();
         let live = shared.live();
         if let Some(ended) = ended {
+            if let Ended::Framing { rule, what } = &ended {
+                self.framing_broken(shared, rule, what, now);
+            }
+            let mut recorder = shared.recorder.borrow_mut();
             self.lost = true;
             shared.context.world.set_ending(self.client());
             if self.pending.is_empty() {
@@ -230,12 +242,15 @@ impl VirtualUser {
                 recorder.sent(cell, at);
                 self.pending.push_back(Pending { cell, expect: Expect::Upgrade, at });
             }
+            // Only the oldest request's reply was broken; what came after it was not answered at all.
+            let mut broken = matches!(ended, Ended::Framing { .. });
             for pending in self.pending.drain(..) {
-                recorder.failed(pending.cell, pending.at, now);
+                recorder.failed(pending.cell, pending.at, now, std::mem::take(&mut broken));
                 Live::count(&live.errors);
             }
             shared.lost(self.client(), &ended);
         } else {
+            let mut recorder = shared.recorder.borrow_mut();
             for pending in self.pending.drain(..) {
                 recorder.unfinished(pending.cell, pending.at, now);
             }
@@ -270,11 +285,8 @@ impl Judge<'_> {
     }
 
     fn violated(&self, finding: Finding, request: String, reply: Reply<'_>) {
-        Live::count(&self.shared.live().violations);
         let (client, role) = (self.session.client(), self.session.role());
-        self.shared.keep_violation(|| {
-            self.shared.context.violation(client, role, finding, request, reply.text, reply.at)
-        });
+        self.shared.violated(client, role, finding, request, reply.text, reply.at);
     }
 
     /// Whether another open request would have been answered rightly by this text.

@@ -23,7 +23,7 @@ use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::{Live, Recorder, Second, Window};
 use crate::oracle::{Finding, texts};
 use crate::record::{VIOLATIONS_KEPT, Violation};
-use crate::scenario::model::{Model, Think};
+use crate::scenario::model::{Model, Role, Think};
 use crate::wire::{Ended, SILENCE_NS};
 
 /// Clients of one worker that are set up or closed at the same time: enough to hide the round trips, few enough
@@ -120,11 +120,20 @@ impl Shared {
         self.oldest.borrow_mut()[number as usize] = sent;
     }
 
-    /// Keeps a violation's details, unless there are enough.
-    pub fn keep_violation(&self, violation: impl FnOnce() -> Violation) {
+    /// Counts a violation, and keeps its details unless there are enough.
+    pub fn violated(
+        &self,
+        client: u32,
+        role: Role,
+        finding: Finding,
+        request: String,
+        reply: &[u8],
+        at: Nanos,
+    ) {
+        Live::count(&self.live().violations);
         let mut kept = self.violations.borrow_mut();
         if kept.len() < VIOLATIONS_KEPT {
-            kept.push(violation());
+            kept.push(self.context.violation(client, role, finding, request, reply, at));
         }
     }
 

@@ -207,14 +207,19 @@ impl Recorder {
         }
     }
 
-    /// A request ended in an error: a time-out, a reset or a close.
-    pub fn failed(&mut self, key: CellKey, at: Instants, now: Nanos) {
+    /// A request ended in an error: a time-out, a reset or a close; `broken`: by a reply that cannot be read, which
+    /// is a violation too.
+    pub fn failed(&mut self, key: CellKey, at: Instants, now: Nanos, broken: bool) {
         self.ledger.errors += 1;
         if self.window.contains(now) {
-            self.second(key.transport, now).errors += 1;
+            let second = self.second(key.transport, now);
+            second.errors += 1;
+            second.violations += u64::from(broken);
         }
         if self.window.contains(at.intended) {
-            self.cell(key).counts.errors += 1;
+            let counts = &mut self.cell(key).counts;
+            counts.errors += 1;
+            counts.violations += u64::from(broken);
         }
     }
 

@@ -10,14 +10,23 @@ use std::path::Path;
 use super::{Plot, ReportError, escape, hgrm, hlog, intervals, layout, markdown, summary};
 use crate::record::RunRecord;
 
-/// Writes every file of the report into `dir`, which is created where it is missing, and removes the plots and
-/// histograms of an earlier drawing that are no longer part of it.
+/// Writes the record and its whole report into `dir`, which is created where it is missing.
 ///
 /// # Errors
 /// Where a file could not be made or written; the record itself is written first.
 pub fn write_folder(record: &RunRecord, plots: &[Plot], dir: &Path) -> Result<(), ReportError> {
     create(dir)?;
     write(&dir.join("run.json"), layout::pretty(&serde_json::to_string(record)?).as_bytes())?;
+    write_report(record, plots, dir)
+}
+
+/// Writes every file of the report but the record itself, and removes the plots and histograms of an earlier drawing
+/// that are no longer part of it.
+///
+/// # Errors
+/// Where a file could not be made or written.
+pub fn write_report(record: &RunRecord, plots: &[Plot], dir: &Path) -> Result<(), ReportError> {
+    create(dir)?;
     write(&dir.join("scenario.toml"), record.scenario.text.as_bytes())?;
     write(&dir.join("summary.csv"), &summary::csv(record)?)?;
     write(&dir.join("intervals.csv"), &intervals::csv(record)?)?;

@@ -31,7 +31,7 @@ mod tests;
 
 use std::path::PathBuf;
 
-pub use folder::write_folder;
+pub use folder::{write_folder, write_report};
 
 /// A finished chart.
 #[derive(Debug, Clone)]

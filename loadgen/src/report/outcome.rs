@@ -8,8 +8,9 @@ use crate::record::{Ledger, LoadInfo, RunRecord, Status, Verdict, VerdictLevel};
 use crate::scenario::model::LatencyKind;
 
 /// The outcome in a few words, to follow the scenario's name.
-pub(super) fn label(status: Status) -> &'static str {
-    match status {
+pub(super) fn label(record: &RunRecord) -> &'static str {
+    match record.outcome.status {
+        Status::TargetLost if record.passes.is_empty() => "NO TARGET",
         Status::Passed => "passed",
         Status::Violated => "FAILED: wrong replies",
         Status::TargetLost => "TARGET LOST",

@@ -73,7 +73,7 @@ pub fn render(record: &RunRecord, folder: &Path, style: Style) -> String {
 
 fn head(record: &RunRecord, style: Style) -> Vec<String> {
     let status = record.outcome.status;
-    let label = outcome::label(status);
+    let label = outcome::label(record);
     let label = match status {
         Status::Passed => style.good(label),
         Status::Interrupted => style.doubtful(label),

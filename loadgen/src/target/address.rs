@@ -21,9 +21,12 @@ pub enum AddressError {
 /// # Errors
 /// Where it is no address or cannot be resolved.
 pub fn socket_address(text: &str) -> Result<SocketAddr, AddressError> {
-    let has_port = text
-        .rsplit_once(':')
-        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
+    let has_port = text.rsplit_once(':').is_some_and(|(host, port)| {
+        // An IPv6 address needs its brackets, or its last group would be taken for the port.
+        let bracketed = host.starts_with('[') && host.ends_with(']');
+        let named = !host.is_empty() && (bracketed || !host.contains(':'));
+        named && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
     if !has_port {
         return Err(AddressError::NotHostPort(text.to_owned()));
     }

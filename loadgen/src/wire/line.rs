@@ -124,7 +124,8 @@ impl LineConnection {
             };
             read?;
             if self.partial.len() > LINE_BYTES_MAX {
-                return Err(Ended::Framing(format!("a reply of over {LINE_BYTES_MAX} bytes without an end")));
+                let what = format!("over {LINE_BYTES_MAX} bytes without a line end");
+                return Err(Ended::Framing { rule: "TCP-1", what });
             }
         }
         cx.waker().wake_by_ref();

@@ -48,9 +48,14 @@ pub enum Ended {
     /// The peer reset it.
     #[error("the server reset the connection")]
     Reset,
-    /// The peer broke the framing.
-    #[error("the server broke the framing: {0}")]
-    Framing(String),
+    /// The peer broke the framing, which is a wrong reply like any other.
+    #[error("the server broke the framing ({rule}): {what}")]
+    Framing {
+        /// The requirement that it broke.
+        rule: &'static str,
+        /// What came.
+        what: String,
+    },
     /// The system failed.
     #[error("the connection failed: {0}")]
     Failed(String),

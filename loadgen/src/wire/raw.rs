@@ -58,7 +58,8 @@ impl RawConnection {
                 return Err(end);
             }
             if self.reply.len() > REPLY_BYTES_MAX {
-                return Err(Ended::Framing(format!("a reply of over {REPLY_BYTES_MAX} bytes")));
+                let what = format!("a reply of over {REPLY_BYTES_MAX} bytes");
+                return Err(Ended::Framing { rule: "RAW-1", what });
             }
             if replies.is_whole(&self.reply) {
                 self.give(replies);

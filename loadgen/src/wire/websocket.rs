@@ -99,7 +99,8 @@ impl WebSocketConnection {
         if self.close_seen {
             Ended::Closed
         } else {
-            Ended::Framing("closed without a close frame".to_owned())
+            // So does a server that dies: nothing that it said is wrong.
+            Ended::Failed("the server ended TCP without a close frame".to_owned())
         }
     }
 
@@ -109,8 +110,11 @@ impl WebSocketConnection {
             // After its close frame a server may end TCP as it likes.
             _ if self.close_seen => Ended::Closed,
             WsError::Io(error) => Ended::from_io(&error),
-            WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Ended::Reset,
-            other => Ended::Framing(other.to_string()),
+            WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => self.end_of_stream(),
+            WsError::Protocol(error @ ProtocolError::MaskedFrameFromServer) => {
+                Ended::Framing { rule: "WS-7", what: error.to_string() }
+            }
+            other => Ended::Framing { rule: "WS-1", what: other.to_string() },
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A small server of the protocol over TCP lines, written apart from the real one, that can be made to break one rule.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -36,6 +36,10 @@ pub enum Fault {
     Silent,
     /// Answers as it should for so many requests, and then never again.
     HangsAfter(u64),
+    /// Every fiftieth read is answered without an end.
+    Endless,
+    /// Over WebSocket: after so many replies on a connection, the next frame is masked (WS-7).
+    MasksAfter(usize),
     /// Closes every connection after so many requests in all, and every later one at once.
     DiesAfter(u64),
 }
@@ -76,6 +80,88 @@ pub fn start(fault: Fault) -> SocketAddr {
         }
     });
     address
+}
+
+/// The same server over WebSocket. Clients' messages are short and come one frame each.
+pub fn start_websocket(fault: Fault) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let state = Arc::new(State {
+        fault,
+        stores: Mutex::default(),
+        reads: AtomicU64::new(0),
+        requests: AtomicU64::new(0),
+    });
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let state = state.clone();
+            std::thread::spawn(move || serve_websocket(&state, stream));
+        }
+    });
+    address
+}
+
+fn serve_websocket(state: &State, stream: TcpStream) -> std::io::Result<()> {
+    let mut replies = stream.try_clone()?;
+    let mut input = BufReader::new(stream);
+    let mut key = String::new();
+    loop {
+        let mut line = String::new();
+        input.read_line(&mut line)?;
+        match line.trim_end().split_once(": ") {
+            Some((header, value)) if header.eq_ignore_ascii_case("sec-websocket-key") => {
+                key = value.to_owned()
+            }
+            Some(_) => {}
+            None if line.trim_end().is_empty() => break,
+            None => {}
+        }
+    }
+    let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
+    write!(
+        replies,
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    )?;
+    let mut user: Option<String> = None;
+    let mut manager = false;
+    for number in 0.. {
+        let message = read_frame(&mut input)?;
+        let words: Vec<&str> = message.split_ascii_whitespace().collect();
+        let reply = match &user {
+            None => {
+                state.stores.lock().unwrap().insert(message.clone(), Store::default());
+                user = Some(message.clone());
+                "success".to_owned()
+            }
+            Some(user) => answer(state, user, &mut manager, &words),
+        };
+        let masked = matches!(state.fault, Fault::MasksAfter(limit) if number >= limit);
+        let mut frame = vec![0x81, reply.len() as u8 | if masked { 0x80 } else { 0 }];
+        if masked {
+            frame.extend([0; 4]);
+        }
+        frame.extend(reply.as_bytes());
+        replies.write_all(&frame)?;
+    }
+    Ok(())
+}
+
+fn read_frame(input: &mut impl Read) -> std::io::Result<String> {
+    let mut head = [0; 2];
+    input.read_exact(&mut head)?;
+    let mut length = usize::from(head[1] & 0x7F);
+    if length == 126 {
+        let mut long = [0; 2];
+        input.read_exact(&mut long)?;
+        length = usize::from(u16::from_be_bytes(long));
+    }
+    let mut mask = [0; 4];
+    input.read_exact(&mut mask)?;
+    let mut payload = vec![0; length];
+    input.read_exact(&mut payload)?;
+    payload.iter_mut().zip(mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
+    Ok(String::from_utf8_lossy(&payload).into_owned())
 }
 
 fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io::Result<()> {
@@ -165,6 +251,7 @@ fn own(state: &State, stores: &HashMap<String, Store>, user: &str, key: &str) ->
         Fault::Corrupted => Some(format!("{}~", &right[..right.len() - 1])),
         Fault::Lost => Some("key not found".to_owned()),
         Fault::Twice => Some(format!("{right}\n{right}")),
+        Fault::Endless => Some("x".repeat(300_000)),
         _ => None,
     };
     wrong.unwrap_or(right)

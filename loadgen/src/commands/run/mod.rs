@@ -37,7 +37,8 @@ pub struct Run {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
 
-    /// Report folder; with several scenarios each gets a subfolder [default: reports/runs/SCENARIO-TIME]
+    /// Report folder; with several scenarios each gets a subfolder. That of an earlier run is written over; one
+    /// that holds anything else is refused [default: reports/runs/SCENARIO-TIME]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
@@ -128,6 +129,7 @@ impl Run {
         interrupt: watch::Receiver<bool>,
     ) -> Result<RunRecord, CommandError> {
         let executable = std::env::current_exe().map_err(CommandError::Machine)?;
+        check_folder(folder)?;
         let log = folder.join("server.log");
         let mut target = self.target.target(endpoints, || Embedded::new(executable, &log))?;
         start_log(&log, &target.describe())?;
@@ -153,6 +155,19 @@ impl Run {
         report::write_folder(&record, &plots, folder)?;
         Ok(record)
     }
+}
+
+/// A folder that holds other things than a run is not ours to fill: plots of an older run are removed from it.
+fn check_folder(folder: &Path) -> Result<(), CommandError> {
+    let empty = std::fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none());
+    if empty || folder.join("run.json").is_file() || folder.join("server.log").is_file() {
+        return Ok(());
+    }
+    Err(CommandError::Usage(format!(
+        "--out `{}` exists and is no report folder: name a new or empty folder, or that of an earlier run, \
+         which is then written over",
+        folder.display()
+    )))
 }
 
 /// Begins the folder with the server's log, so that a folder that cannot be written is known before the load.

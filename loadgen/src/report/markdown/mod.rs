@@ -38,7 +38,7 @@ fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
 
 fn head(record: &RunRecord) -> String {
     let name = escape(&record.scenario.name);
-    let label = outcome::label(record.outcome.status);
+    let label = outcome::label(record);
     let mut text = format!("# {name}: {label}\n\n**{}.**", capital(&outcome::proof(record)));
     if !record.scenario.about.is_empty() {
         text += &format!(" {}.", escape(record.scenario.about.trim_end_matches('.')));
@@ -55,9 +55,14 @@ fn head(record: &RunRecord) -> String {
             "\n> Some replies were wrong, so no figure below may be quoted as the service's performance.\n";
     }
     for load in record.loads.iter().filter(|load| load.verdict.level != VerdictLevel::Valid) {
-        let reasons: Vec<String> = load.verdict.reasons.iter().map(|reason| escape(reason)).collect();
+        let reasons = &load.verdict.reasons;
+        let first = reasons.first().map_or(String::new(), |reason| format!(": {}", escape(reason)));
+        let more = match reasons.len() {
+            0 | 1 => String::new(),
+            all => format!(", and {} more below", format::plural(all as u64 - 1, "reason")),
+        };
         let level = outcome::level(load.verdict.level);
-        text += &format!("\n> Load {} is **{level}**: {}.\n", escape(&load.name), reasons.join("; "));
+        text += &format!("\n> Load {} is **{level}**{first}{more}.\n", escape(&load.name));
     }
     text
 }

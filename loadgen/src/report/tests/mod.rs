@@ -289,7 +289,7 @@ fn a_record_without_a_single_pass_still_makes_a_report() {
     let dir = tempfile::tempdir().unwrap();
     write_folder(&record, &[], dir.path()).unwrap();
     let text = table::render(&record, Path::new("out"), Style::default());
-    assert!(text.contains("TARGET LOST") && text.contains("no server on 127.0.0.1:1601"), "{text}");
+    assert!(text.contains("NO TARGET") && text.contains("no server on 127.0.0.1:1601"), "{text}");
 }
 
 #[test]
