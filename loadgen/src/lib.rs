@@ -11,8 +11,14 @@
 //! | [`load`] | plan → workers → virtual users |
 //! | [`measure`] | clock, recorders, process figures |
 //! | [`record`] | everything a run measured, versioned |
+//! | [`stats`] | verdicts and thresholds, from the record |
+//! | [`chart`] | record → specification → SVG and PNG |
+//! | [`report`] | record → tables, CSV, HdrHistogram files, Markdown, JSON |
 //! | [`client`] | the key-value client, a program of its own |
 //! | [`commands`] | one file for each subcommand; [`cli`] is the command line |
+
+// Denied, not forbidden: one small file needs it (`load/pacer/timerfd.rs`) and says why.
+#![deny(unsafe_code)]
 
 pub mod chart;
 pub mod cli;
