@@ -108,13 +108,14 @@ fn serve_websocket(state: &State, stream: TcpStream) -> std::io::Result<()> {
     loop {
         let mut line = String::new();
         input.read_line(&mut line)?;
-        match line.trim_end().split_once(": ") {
-            Some((header, value)) if header.eq_ignore_ascii_case("sec-websocket-key") => {
-                key = value.to_owned()
-            }
-            Some(_) => {}
-            None if line.trim_end().is_empty() => break,
-            None => {}
+        let line = line.trim_end();
+        if line.is_empty() {
+            break;
+        }
+        if let Some((header, value)) = line.split_once(": ")
+            && header.eq_ignore_ascii_case("sec-websocket-key")
+        {
+            value.clone_into(&mut key);
         }
     }
     let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
