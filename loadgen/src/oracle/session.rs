@@ -227,6 +227,11 @@ impl Session {
         }
         if reply == texts::STORE_FULL.as_bytes() {
             world.refuse(self.client, key, version);
+            // Somebody may have read it before its refusal was known.
+            if world.settled(self.client, key) == version {
+                let expected = format!("`{}`: this put's value was read", texts::DONE);
+                return Err(Finding { kind: "refused value", rule: "ATOM-2", expected });
+            }
             return Ok(Good::Refused);
         }
         Err(self.wrong(world, format!("`{}`", texts::DONE), "STORE-1", reply))

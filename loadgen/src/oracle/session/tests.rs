@@ -142,6 +142,18 @@ fn atom_2_a_refused_put_leaves_the_old_value() {
 }
 
 #[test]
+fn atom_2_a_put_that_was_read_cannot_be_refused_afterwards() {
+    let world = world();
+    let mut boss = manager(&world, 0);
+    let mut bob = Session::new(&world, 1);
+    let mut request = Vec::new();
+    let expect = bob.put(&world, 0, &mut request);
+    let read = boss.get_other(&world, Some(1), Some(0), &mut Vec::new());
+    assert_eq!(boss.judge(&world, read, &value(&request)), Ok(Good::ForeignValue));
+    assert_eq!(kind(bob.judge(&world, expect, b"store full")), "refused value");
+}
+
+#[test]
 fn a_session_that_may_have_ended_need_not_be_found() {
     let world = world();
     let mut boss = manager(&world, 0);
