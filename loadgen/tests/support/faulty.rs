@@ -59,31 +59,21 @@ struct State {
 
 /// Starts it on a free port; it ends with the test.
 pub fn start(fault: Fault) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let state = Arc::new(State {
-        fault,
-        stores: Mutex::default(),
-        reads: AtomicU64::new(0),
-        requests: AtomicU64::new(0),
-    });
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let state = state.clone();
-            std::thread::spawn(move || {
-                let mut name = None;
-                let _ = serve(&state, stream, &mut name);
-                if let Some(name) = name {
-                    state.stores.lock().unwrap().remove(&name);
-                }
-            });
+    listen(fault, |state, stream| {
+        let mut name = None;
+        let _ = serve(state, stream, &mut name);
+        if let Some(name) = name {
+            state.stores.lock().unwrap().remove(&name);
         }
-    });
-    address
+    })
 }
 
 /// The same server over WebSocket. Clients' messages are short and come one frame each.
 pub fn start_websocket(fault: Fault) -> SocketAddr {
+    listen(fault, |state, stream| drop(serve_websocket(state, stream)))
+}
+
+fn listen(fault: Fault, serve: fn(&State, TcpStream)) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let state = Arc::new(State {
@@ -95,7 +85,7 @@ pub fn start_websocket(fault: Fault) -> SocketAddr {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let state = state.clone();
-            std::thread::spawn(move || serve_websocket(&state, stream));
+            std::thread::spawn(move || serve(&state, stream));
         }
     });
     address
