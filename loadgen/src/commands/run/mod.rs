@@ -33,7 +33,8 @@ pub struct Run {
     #[arg(required = true, value_name = "SCENARIO")]
     pub scenarios: Vec<PathBuf>,
 
-    /// Change a value of every scenario: --set load.steady.duration=2s, --set clients.guests.count=10 (repeatable)
+    /// Change a value of every scenario; an array's element goes by its name or by its number from 0:
+    /// --set load.steady.duration=2s, --set load.0.trials=1, --set clients.guests.count=10 (repeatable)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
 
