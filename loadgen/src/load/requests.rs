@@ -100,7 +100,7 @@ impl Requests {
         &mut self,
         groups: &[GroupMix],
         world: &World,
-        session: &Session,
+        session: &mut Session,
         out: &mut Vec<u8>,
     ) -> Expect {
         let target = self.other(world, session.client());
@@ -114,7 +114,7 @@ impl Requests {
         &mut self,
         groups: &[GroupMix],
         world: &World,
-        session: &Session,
+        session: &mut Session,
         out: &mut Vec<u8>,
     ) -> Expect {
         let other = self.other(world, session.client());
