@@ -33,6 +33,13 @@ pub(super) fn refused_but_read() -> Finding {
     Finding { kind: REFUSED, rule: "ATOM-2", expected }
 }
 
+/// A manager found a user's new session, and then its login was refused since the old one still had the name.
+pub(super) fn seen_before_login(world: &World, client: u32) -> Finding {
+    let name = &world.client(client).name;
+    let expected = format!("`{}`: a manager has seen a new session of {name}", texts::SUCCESS);
+    Finding { kind: "session before its login", rule: "ATOM-1", expected }
+}
+
 /// A reply to `client` that should have been a fixed text.
 pub(super) fn not_the_text(
     world: &World,

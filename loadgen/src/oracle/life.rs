@@ -31,6 +31,16 @@ impl Life {
         self.prove(live);
     }
 
+    /// The login was refused, so the session has not begun. Says whether somebody saw it all the same.
+    pub(super) fn refuse(&self) -> bool {
+        let begun = self.begun();
+        if !begun.is_live() || self.settled() == begun {
+            return begun.is_live();
+        }
+        self.begun.store(begun.previous().bits(), Ordering::Release);
+        false
+    }
+
     /// From now on the session may end.
     pub(super) fn begin_end(&self) {
         let absent = self.note_stray_login().or_absent();
@@ -124,6 +134,18 @@ mod tests {
         life.begin_session();
         assert_eq!(life.begin_session().bits(), 3);
         assert!(life.has_stray_login());
+    }
+
+    #[test]
+    fn a_refused_login_has_not_begun_a_session() {
+        let life = Life::default();
+        life.begin_session();
+        assert!(!life.refuse());
+        assert_eq!(bits(&life), (0, 0));
+        assert_eq!(life.begin_session().bits(), 1);
+        life.prove(Epoch::from_bits(1));
+        assert!(life.refuse(), "somebody saw what cannot have been");
+        assert!(!life.has_stray_login());
     }
 
     #[test]

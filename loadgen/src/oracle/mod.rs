@@ -7,8 +7,9 @@
 //! - `world`: what clients share, the rule by which reads are judged and why it is exact; `life` (a user's sessions),
 //!   `register` (a user's key) and `refusals` (puts that may never be read) are its parts, `position` their counters.
 //! - `session`: one client's requests and their judgement; `reads` orders its pipelined reads of others.
-//! - `value`: values that name their origin. `expect`: what may be answered. `findings`: what is wrong, in words.
+//! - `value`: values that name their origin, in `digits`. `expect`: what may be answered. `findings`: what is wrong, in words.
 
+mod digits;
 mod expect;
 mod findings;
 mod life;

@@ -98,6 +98,11 @@ impl Epoch {
         Self(self.0.wrapping_add(1))
     }
 
+    /// The one before this.
+    pub(super) const fn previous(self) -> Self {
+        Self(self.0.wrapping_sub(1))
+    }
+
     /// Number of its session, or, where there is none, of the next: from 0.
     pub(super) const fn incarnation(self) -> u32 {
         self.0 >> 1

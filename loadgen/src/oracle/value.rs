@@ -7,6 +7,7 @@
 //! and 31 for the version. [`USERS_MAX`] and [`KEYS_MAX`] bound the second and third. The last two count on without
 //! end and are told modulo their range, which is enough: they are only ever compared with others nearby.
 
+use super::digits;
 use super::position::{INCARNATION_MASK, Position};
 
 /// Bytes of the tag.
@@ -26,6 +27,9 @@ const FILLER_BYTES: usize = 65_536;
 
 /// Different fillers that follow each other in the block; a prime, so that neighbours differ.
 const FILLER_SHIFTS: usize = 251;
+
+/// What filler is made of: bytes that nothing wants quoted.
+const FILLER_ALPHABET: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-";
 
 /// The filler of every value is a stretch of this.
 static FILLER: [u8; FILLER_BYTES + FILLER_SHIFTS] = filler();
@@ -55,7 +59,7 @@ pub(super) struct Tag {
 }
 
 impl Tag {
-    /// The digits' values, 48 bits for each half of the tag.
+    /// Its 96 bits, 48 for each half of the digits.
     fn halves(self) -> [u64; 2] {
         let (run, user, key) = (u64::from(self.run), u64::from(self.user), u64::from(self.key));
         let low = u64::from(self.incarnation) << 31 | u64::from(self.position.version());
@@ -74,18 +78,15 @@ impl Tag {
     }
 
     fn encode(self) -> [u8; TAG_BYTES] {
-        letters(spread(self.halves()))
+        let [high, low] = self.halves().map(|half| u128::from(digits::letters(digits::spread(half))));
+        (high << 64 | low).to_be_bytes()
     }
 
     /// Reads the tag at the beginning of a value; `None` where there is none.
     pub(super) fn decode(value: &[u8]) -> Option<Self> {
-        let letters_seen: [u8; TAG_BYTES] = *value.first_chunk()?;
-        let digits = digits(letters_seen);
-        // Whatever is no digit does not come back as it was.
-        if letters(digits) != letters_seen {
-            return None;
-        }
-        let [high, low] = gather(digits);
+        let tag = u128::from_be_bytes(*value.first_chunk()?);
+        let high = digits::gather(digits::read((tag >> 64) as u64)?);
+        let low = digits::gather(digits::read(tag as u64)?);
         Some(Self {
             run: (high >> 36) as u16,
             user: (high >> 18) as u32 & (USERS_MAX - 1),
@@ -133,69 +134,12 @@ fn share(random: u64, span: u64) -> usize {
     ((random * span) >> 32) as usize
 }
 
-/// Cuts two times 48 bits into sixteen digits of six bits, the highest first.
-fn spread(halves: [u64; 2]) -> [u8; TAG_BYTES] {
-    let [high, low] = halves.map(|mut bits| {
-        bits = (bits << 8 & 0x00FF_FFFF_0000_0000) | (bits & 0x0000_0000_00FF_FFFF);
-        bits = (bits << 4 & 0x0FFF_0000_0FFF_0000) | (bits & 0x0000_0FFF_0000_0FFF);
-        bits = (bits << 2 & 0x3F00_3F00_3F00_3F00) | (bits & 0x003F_003F_003F_003F);
-        bits.to_be_bytes()
-    });
-    joined(high, low)
-}
-
-/// The opposite of [`spread`].
-fn gather(digits: [u8; TAG_BYTES]) -> [u64; 2] {
-    let (high, low) = digits.split_at(TAG_BYTES / 2);
-    [high, low].map(|half| {
-        let mut bits = u64::from_be_bytes(*half.first_chunk().unwrap_or(&[0; 8]));
-        bits = (bits >> 2 & 0x0FC0_0FC0_0FC0_0FC0) | (bits & 0x003F_003F_003F_003F);
-        bits = (bits >> 4 & 0x00FF_F000_00FF_F000) | (bits & 0x0000_0FFF_0000_0FFF);
-        (bits >> 8 & 0xFFFF_FF00_0000) | (bits & 0x00FF_FFFF)
-    })
-}
-
-fn joined(high: [u8; 8], low: [u8; 8]) -> [u8; TAG_BYTES] {
-    let mut all = [0; TAG_BYTES];
-    all[..8].copy_from_slice(&high);
-    all[8..].copy_from_slice(&low);
-    all
-}
-
-/// A digit's letter: `0-9`, `A-Z`, `_`, `a-z`, `~`, in the order of their codes. Printable, no white space, and
-/// nothing that a shell, TOML, JSON or HTML would want quoted. Sums of comparisons turn into vector instructions.
-const fn letter(digit: u8) -> u8 {
-    digit
-        + b'0'
-        + 7 * (digit >= 10) as u8
-        + 4 * (digit >= 36) as u8
-        + (digit >= 37) as u8
-        + 3 * (digit >= 63) as u8
-}
-
-/// The digit of a letter; anything else gives something whose letter it is not.
-const fn digit(letter: u8) -> u8 {
-    let above = 7 * (letter >= b'A') as u8
-        + 4 * (letter >= b'_') as u8
-        + (letter >= b'a') as u8
-        + 3 * (letter >= b'~') as u8;
-    letter.wrapping_sub(b'0' + above) & 63
-}
-
-fn letters(digits: [u8; TAG_BYTES]) -> [u8; TAG_BYTES] {
-    digits.map(letter)
-}
-
-fn digits(letters: [u8; TAG_BYTES]) -> [u8; TAG_BYTES] {
-    letters.map(digit)
-}
-
 /// The alphabet in strides of a prime: printable, and no two stretches of it are alike.
 const fn filler() -> [u8; FILLER_BYTES + FILLER_SHIFTS] {
     let mut block = [0; FILLER_BYTES + FILLER_SHIFTS];
     let mut i = 0;
     while i < block.len() {
-        block[i] = letter(((i * 37 + i / 64 * 11) % 64) as u8);
+        block[i] = FILLER_ALPHABET[(i * 37 + i / 64 * 11) % 64];
         i += 1;
     }
     block
@@ -245,17 +189,6 @@ mod tests {
     }
 
     #[test]
-    fn each_digit_has_a_letter_of_its_own_and_no_other_byte_is_one() {
-        let letters: Vec<u8> = (0..64).map(letter).collect();
-        assert!(letters.is_sorted_by(|a, b| a < b));
-        for byte in 0..=u8::MAX {
-            let found = letters.iter().position(|&known| known == byte);
-            let read = digit(byte);
-            assert_eq!(found, (letter(read) == byte).then_some(read as usize), "{byte}");
-        }
-    }
-
-    #[test]
     fn sizes_use_the_whole_range() {
         let spec = ValueSpec { min: 16, max: 19 };
         let tag =
@@ -268,6 +201,6 @@ mod tests {
     #[test]
     fn an_example_for_people() {
         let tag = Tag { run: 0xABC, user: 5, key: 7, incarnation: 1, position: Position::of_put(42) };
-        assert_eq!(String::from_utf8_lossy(&tag.encode()), "fx005001l020000f");
+        assert_eq!(String::from_utf8_lossy(&tag.encode()), "Zl005001`020000Z");
     }
 }

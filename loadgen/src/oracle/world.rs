@@ -39,6 +39,8 @@
 //! its newest accepted put and nothing else, and a reader's own earlier replies bound its later reads, though these
 //! were sent before ([`super::reads`]).
 
+use super::expect::Finding;
+use super::findings;
 use super::life::Life;
 use super::position::{Epoch, Position};
 use super::refusals::Refusals;
@@ -125,6 +127,15 @@ impl World {
         self.life(client).succeed();
     }
 
+    /// The login of the client's newest [`super::Session`] was answered `duplicate user name`: that session has not
+    /// begun. For each further try there is a new one.
+    ///
+    /// # Errors
+    /// Where a manager was answered as if it had begun.
+    pub fn set_refused(&self, client: u32) -> Result<(), Finding> {
+        if self.life(client).refuse() { Err(findings::seen_before_login(self, client)) } else { Ok(()) }
+    }
+
     /// The client's session may end from now on: it need not be found any more. Called before `q` is written, and
     /// when a connection is lost.
     pub fn set_ending(&self, client: u32) {
@@ -208,13 +219,10 @@ impl World {
             }
             Answer::NoKey if oldest.life.is_live() && oldest.position.is_empty() => Some(oldest),
             Answer::NoKey => {
-                let session = oldest.life.next().or_live();
-                if may_have_come(session) {
-                    return Some(lost(session));
-                }
-                // A login that was given up may be taken up late, as soon as the name is free.
                 let absent = oldest.life.or_absent();
-                (life.has_stray_login() && may_have_come(absent)).then(|| lost(absent))
+                // A login that was given up may be taken up late, as soon as the name is free.
+                let found = if life.has_stray_login() { absent } else { oldest.life.next().or_live() };
+                may_have_come(found).then(|| lost(found))
             }
         }
     }
