@@ -103,11 +103,10 @@ const ALWAYS_CAUGHT: [Corruption; 8] = [
 ];
 
 /// Classes of which nothing may be missed where one key is in use, and so no order between keys.
-const CAUGHT_WITH_ONE_KEY: [Corruption; 6] = [
+const CAUGHT_WITH_ONE_KEY: [Corruption; 5] = [
     Corruption::Stale,
     Corruption::EarlierSession,
     Corruption::Lost,
-    Corruption::UserLost,
     Corruption::FalseDone,
     Corruption::FalseRefusal,
 ];
@@ -133,12 +132,12 @@ fn check(keys: usize, missed_per_million_max: u32) {
 
 #[test]
 fn with_one_key_only_logins_given_up_hide_anything() {
-    check(1, 2_000);
+    check(1, 1_000);
 }
 
 #[test]
 fn with_two_keys_the_order_between_them_may_hide_as_well() {
-    check(2, 5_000);
+    check(2, 3_500);
 }
 
 #[test]

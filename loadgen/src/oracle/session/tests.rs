@@ -1,6 +1,7 @@
 //! Which replies a session takes for right, and what it calls the others.
 
 use super::*;
+use crate::oracle::origin;
 
 const SPEC: ValueSpec = ValueSpec { min: 20, max: 40 };
 
@@ -208,4 +209,140 @@ fn whole_replies_are_told_from_their_beginnings() {
     for cut in 0..value.len() {
         assert!(!alice.is_whole(&world, get, &value[..cut]));
     }
+}
+
+fn read(boss: &mut Session, world: &World) -> Expect {
+    boss.get_other(world, Some(1), Some(0), &mut Vec::new())
+}
+
+/// Bob logs out in order.
+fn log_out(world: &World) {
+    world.set_ending(1);
+    world.set_ended(1);
+}
+
+#[test]
+fn life_2_a_new_session_is_empty_and_knows_nothing_of_the_old() {
+    let world = world();
+    let mut boss = manager(&world, 0);
+    let old = put(&world, &mut log_in(&world, 1), 0);
+    log_out(&world);
+    let absent = read(&mut boss, &world);
+    assert_eq!(kind(boss.judge(&world, absent, &old)), "value of an earlier session");
+    let absent = read(&mut boss, &world);
+    assert_eq!(boss.judge(&world, absent, b"user not found"), Ok(Good::Plain));
+    let mut bob = log_in(&world, 1);
+    let own = Expect::Get { key: 0 };
+    assert_eq!(kind(bob.judge(&world, own, &old)), "value of an earlier session");
+    assert_eq!(bob.judge(&world, own, b"key not found"), Ok(Good::Plain));
+    for reply in [&old[..], b"user not found"] {
+        let empty = read(&mut boss, &world);
+        boss.judge(&world, empty, reply).unwrap_err();
+    }
+    let new = put(&world, &mut bob, 0);
+    let there = read(&mut boss, &world);
+    assert_eq!(kind(boss.judge(&world, there, &old)), "value of an earlier session");
+    for wrong in [&b"key not found"[..], b"user not found"] {
+        let there = read(&mut boss, &world);
+        boss.judge(&world, there, wrong).unwrap_err();
+    }
+    let there = read(&mut boss, &world);
+    assert_eq!(boss.judge(&world, there, &new), Ok(Good::ForeignValue));
+    assert_eq!(origin(&world, &new).unwrap(), "bob's value of k0, version 2, of its session 2");
+}
+
+#[test]
+fn life_2_a_lost_session_may_live_on_until_the_next_login_succeeds() {
+    let world = world();
+    let mut boss = manager(&world, 0);
+    let old = put(&world, &mut log_in(&world, 1), 0);
+    world.set_ending(1);
+    let early = read(&mut boss, &world);
+    assert_eq!(boss.judge(&world, early, &old), Ok(Good::ForeignValue));
+    let early = read(&mut boss, &world);
+    assert_eq!(kind(boss.judge(&world, early, b"key not found")), "lost value");
+    let across = read(&mut boss, &world);
+    let _bob = Session::new(&world, 1);
+    let meanwhile = read(&mut boss, &world);
+    assert_eq!(boss.judge(&world, across, &old), Ok(Good::ForeignValue));
+    assert_eq!(boss.judge(&world, meanwhile, b"key not found"), Ok(Good::Plain), "its login may be through");
+    let after = read(&mut boss, &world);
+    assert_eq!(kind(boss.judge(&world, after, &old)), "value of an earlier session");
+    world.set_live(1);
+}
+
+#[test]
+fn life_2_who_was_seen_to_be_gone_does_not_come_back_without_a_login() {
+    let world = world();
+    let mut boss = manager(&world, 0);
+    let old = put(&world, &mut log_in(&world, 1), 0);
+    world.set_ending(1);
+    // Both are under way at once: the first one's reply bounds the second, also for another key.
+    let first = read(&mut boss, &world);
+    let second = read(&mut boss, &world);
+    let other_key = boss.get_other(&world, Some(1), Some(3), &mut Vec::new());
+    assert_eq!(boss.judge(&world, first, b"user not found"), Ok(Good::Plain));
+    assert_eq!(kind(boss.judge(&world, second, &old)), "value of an earlier session");
+    assert_eq!(kind(boss.judge(&world, other_key, b"key not found")), "lost value");
+}
+
+#[test]
+fn form_3_a_pipelined_read_is_no_older_than_the_one_before_it() {
+    let world = world();
+    let mut boss = manager(&world, 0);
+    let mut bob = log_in(&world, 1);
+    let old = put(&world, &mut bob, 0);
+    let [first, second, third] = std::array::from_fn(|_| read(&mut boss, &world));
+    let new = put(&world, &mut bob, 0);
+    assert_eq!(boss.judge(&world, first, &old), Ok(Good::ForeignValue));
+    assert_eq!(boss.judge(&world, second, &new), Ok(Good::ForeignValue));
+    assert_eq!(kind(boss.judge(&world, third, &old)), "stale value");
+}
+
+#[test]
+fn atom_2_an_unanswered_put_never_appears_in_a_later_session() {
+    let world = world();
+    let mut boss = manager(&world, 0);
+    let mut request = Vec::new();
+    log_in(&world, 1).put(&world, 0, &mut request);
+    world.set_ending(1);
+    let across = read(&mut boss, &world);
+    let mut bob = log_in(&world, 1);
+    assert_eq!(boss.judge(&world, across, &value(&request)), Ok(Good::ForeignValue), "it may have happened");
+    let later = read(&mut boss, &world);
+    boss.judge(&world, later, &value(&request)).unwrap_err();
+    bob.judge(&world, Expect::Get { key: 0 }, &value(&request)).unwrap_err();
+}
+
+#[test]
+fn login_2_a_session_whose_login_was_refused_was_seen_by_nobody() {
+    let world = world();
+    let mut boss = manager(&world, 0);
+    put(&world, &mut log_in(&world, 1), 0);
+    world.set_ending(1);
+    let _refused = Session::new(&world, 1);
+    world.set_refused(1).unwrap();
+    let between = read(&mut boss, &world);
+    assert_eq!(kind(boss.judge(&world, between, b"key not found")), "lost value");
+    let _refused = Session::new(&world, 1);
+    let meanwhile = read(&mut boss, &world);
+    assert_eq!(boss.judge(&world, meanwhile, b"key not found"), Ok(Good::Plain));
+    assert_eq!(world.set_refused(1).unwrap_err().kind, "session before its login");
+}
+
+#[test]
+fn a_managers_read_of_itself_is_exact() {
+    let world = world();
+    let mut boss = manager(&world, 0);
+    let mut out = Vec::new();
+    let first = boss.put(&world, 2, &mut out);
+    let between = boss.get_other(&world, Some(0), Some(2), &mut Vec::new());
+    let second = boss.put(&world, 2, &mut Vec::new());
+    let missing = boss.get_other(&world, Some(0), None, &mut Vec::new());
+    assert_eq!(boss.judge(&world, first, b"done"), Ok(Good::Plain));
+    assert_eq!(kind(boss.judge(&world, between, b"user not found")), "wrong reply");
+    assert_eq!(boss.judge(&world, between, &value(&out)), Ok(Good::Value));
+    assert_eq!(boss.judge(&world, second, b"done"), Ok(Good::Plain));
+    assert_eq!(kind(boss.judge(&world, between, &value(&out))), "stale value");
+    assert_eq!(boss.judge(&world, missing, b"key not found"), Ok(Good::Plain));
 }
