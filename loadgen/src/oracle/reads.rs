@@ -58,31 +58,17 @@ impl Reads {
         from: ReadFrom,
         answer: Answer,
     ) -> Result<State, State> {
-        let oldest = if self.found.is_empty() || self.is_beyond(world, target, key, from, answer) {
-            from.oldest
-        } else {
-            self.bounded(target, key, from.oldest)
-        };
-        let state = world.state(target, key, oldest, answer).ok_or(oldest)?;
+        let mut state = world.state(target, key, from.oldest, answer).ok_or(from.oldest)?;
+        // Whatever the session found has been proved to all: where nobody knows of anything newer than this state,
+        // the session does not either, and need not look.
+        if !self.found.is_empty() && state != world.oldest(target, key) {
+            let oldest = self.bounded(target, key, from.oldest);
+            state = world.state(target, key, oldest, answer).ok_or(oldest)?;
+        }
         if self.sent != self.answered {
             self.found.push_back(Found { read: self.answered, target, key, state });
         }
         Ok(state)
-    }
-
-    /// Whether an answer could not be older than the session's earlier ones, whatever these were: it would be right
-    /// even for a read that was sent only now, and proves the same.
-    fn is_beyond(
-        &self,
-        world: &World,
-        target: u32,
-        key: Option<u32>,
-        from: ReadFrom,
-        answer: Answer,
-    ) -> bool {
-        let now = world.oldest(target, key);
-        let is_sure = matches!(answer, Answer::Value(_)) || from.oldest.life == world.life(target).begun();
-        is_sure && world.state(target, key, now, answer).is_some()
     }
 
     /// A read's oldest state, made newer by what the session found since it was sent.

@@ -5,7 +5,7 @@ use super::position::{Epoch, Position};
 use super::reads::Reads;
 use super::value::{Tag, ValueSpec};
 use super::world::{Answer, State};
-use super::{World, findings, texts, write_key, write_missing_key};
+use super::{World, findings, texts, write_numbered};
 use crate::scenario::model::Role;
 
 /// Malformed commands with what is wrong about each (FORM-1, FORM-2, ROLE-6).
@@ -58,24 +58,20 @@ impl Session {
     /// Writes `put KEY VALUE` with the key's next version.
     pub fn put(&mut self, world: &World, key: u32, out: &mut Vec<u8>) -> Expect {
         let position = world.register(self.client, key).1.begin_put(self.epoch);
-        out.extend_from_slice(b"put ");
-        write_key(out, key);
-        out.push(b' ');
+        write_numbered(out, b"put k", key, b" ");
         self.tag(world, key, position).write(self.values, out);
         Expect::Put { key, version: position.version() }
     }
 
     /// Writes `get KEY`.
     pub fn get(&self, key: u32, out: &mut Vec<u8>) -> Expect {
-        out.extend_from_slice(b"get ");
-        write_key(out, key);
+        write_numbered(out, b"get k", key, b"");
         Expect::Get { key }
     }
 
     /// Writes `get KEY` of a key that nobody ever puts.
     pub fn get_missing(&self, key: u32, out: &mut Vec<u8>) -> Expect {
-        out.extend_from_slice(b"get ");
-        write_missing_key(out, key);
+        write_numbered(out, b"get m", key, b"");
         Expect::GetMissing { key }
     }
 
@@ -276,10 +272,9 @@ fn write_get_other(world: &World, target: Option<u32>, key: Option<u32>, out: &m
         // No client's name contains a colon.
         None => out.extend_from_slice(b"nobody:0"),
     }
-    out.push(b' ');
     match key {
-        Some(key) => write_key(out, key),
-        None => write_missing_key(out, 0),
+        Some(key) => write_numbered(out, b" k", key, b""),
+        None => write_numbered(out, b" m", 0, b""),
     }
 }
 
