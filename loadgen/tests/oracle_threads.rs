@@ -72,7 +72,8 @@ impl Service {
                 None => texts::USER_NOT_FOUND.into(),
                 Some(None) => texts::KEY_NOT_FOUND.into(),
                 Some(Some((value, before))) => {
-                    let is_outdated = self.is_stale && self.reads.fetch_add(1, Ordering::Relaxed) % 97 == 0;
+                    let is_outdated =
+                        self.is_stale && self.reads.fetch_add(1, Ordering::Relaxed).is_multiple_of(97);
                     before.clone().filter(|_| is_outdated && user != name).unwrap_or_else(|| value.clone())
                 }
             },
@@ -192,13 +193,13 @@ impl Client<'_, '_> {
 }
 
 /// Lets all clients run against the service.
-fn run(service: &Service, seed: u64) -> Seen {
+fn run(service: &Service, number: u64) -> Seen {
     let world = World::new(3, (0..CLIENTS).map(|n| (format!("user{n}"), 0, KEYS, SPEC)));
     let seen = Seen::default();
     thread::scope(|scope| {
         for index in 0..CLIENTS {
             let (world, seen) = (&world, &seen);
-            let random = Xoshiro256PlusPlus::seed_from_u64(seed * u64::from(CLIENTS) + u64::from(index));
+            let random = Xoshiro256PlusPlus::seed_from_u64(number * u64::from(CLIENTS) + u64::from(index));
             scope.spawn(move || Client { index, world, service, seen, random, scope }.run());
         }
     });

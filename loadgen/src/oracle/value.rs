@@ -135,6 +135,7 @@ fn share(random: u64, span: u64) -> usize {
 }
 
 /// The alphabet in strides of a prime: printable, and no two stretches of it are alike.
+#[expect(clippy::large_stack_arrays, reason = "it is made by the compiler, for a static")]
 const fn filler() -> [u8; FILLER_BYTES + FILLER_SHIFTS] {
     let mut block = [0; FILLER_BYTES + FILLER_SHIFTS];
     let mut i = 0;

@@ -10,13 +10,13 @@ const OWNER: u32 = 0;
 /// What the oracle says of the first reply that it finds wrong, with the call.
 pub fn first_finding(history: &History) -> Option<(usize, Finding)> {
     let values = Values::of(history);
-    let mut replay = Replay::new(history);
+    let mut oracle = Replay::new(history);
     history.events.iter().find_map(|&event| {
         let reply = match event {
             Event::Return(call) => history.calls[call].returned.map(|(reply, _)| values.bytes(reply)),
             _ => None,
         };
-        let finding = replay.event(history, event, reply.as_deref())?;
+        let finding = oracle.event(history, event, reply.as_deref())?;
         let Event::Return(call) = event else { unreachable!("only replies are judged") };
         Some((call, finding))
     })
@@ -126,8 +126,9 @@ impl Replay {
                 expect
             }
             Request::Get(key) => live(session).get(key as u32, &mut out),
-            Request::GetSelf(key) => live(session).get_other(world, Some(OWNER), Some(key as u32), &mut out),
-            Request::Read(key) => live(session).get_other(world, Some(OWNER), Some(key as u32), &mut out),
+            Request::GetSelf(key) | Request::Read(key) => {
+                live(session).get_other(world, Some(OWNER), Some(key as u32), &mut out)
+            }
         };
         self.expects[call] = Some(expect);
     }
