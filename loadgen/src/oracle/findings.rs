@@ -60,8 +60,9 @@ pub(super) fn not_the_text(
 /// A reply to a guest that should have been the denial.
 pub(super) fn not_denied(world: &World, client: u32, reply: &[u8]) -> Finding {
     let finding = not_the_text(world, client, texts::DENIED, "ROLE-2", reply);
-    // Whatever it is, a guest saw something it must not see.
-    let kind = if Tag::decode(reply).is_some() { "isolation broken" } else { finding.kind };
+    // Whatever it is, a guest saw something it must not see: also what is not there is none of its business.
+    let tells_absence = [texts::KEY_NOT_FOUND, texts::USER_NOT_FOUND].iter().any(|t| t.as_bytes() == reply);
+    let kind = if tells_absence || Tag::decode(reply).is_some() { "isolation broken" } else { finding.kind };
     Finding { kind, rule: "ROLE-2", ..finding }
 }
 
