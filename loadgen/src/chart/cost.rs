@@ -46,7 +46,7 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
             None if !with_cpu => {
                 "Whose limit this is cannot be told: not all CPU times were ours to read.".to_owned()
             }
-            None if view.load.pace == "no think time" => {
+            None if view.load.saturates() => {
                 "Neither side’s CPU was full: each waited for the other, or for the host.".to_owned()
             }
             None => "Neither side’s CPU was full: the clients’ think time set this throughput.".to_owned(),
