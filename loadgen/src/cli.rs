@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{CommandError, Outcome, check, init, not_yet, report, run, schema};
+use crate::commands::{CommandError, Outcome, calibrate, check, init, not_yet, report, run, schema};
 use crate::target::{embedded, null};
 
 /// Load generator and conformance harness for a key-value service over TCP and WebSocket
@@ -39,6 +39,7 @@ enum Command {
     Schema(schema::Schema),
     Init(init::Init),
     Report(report::Report),
+    Calibrate(calibrate::Calibrate),
     #[command(flatten)]
     NotYet(not_yet::NotYet),
 }
@@ -60,6 +61,7 @@ pub fn main() -> ExitCode {
         Command::Schema(schema) => schema.exec().map(Outcome::success),
         Command::Init(init) => init.exec().map(Outcome::success),
         Command::Report(report) => report.exec(colour(&io::stdout())),
+        Command::Calibrate(calibrate) => calibrate.exec(),
         Command::NotYet(command) => Err(command.error()),
     };
     match result {

@@ -219,7 +219,8 @@ mod tests {
 
     #[test]
     fn a_floor_of_another_place_says_what_differs() {
-        let change: [(fn(&mut Environment), &str); 5] = [
+        type Change = fn(&mut Environment);
+        let changes: [(Change, &str); 5] = [
             (|here| here.cpu = "Other".into(), "on another processor (Example CPU @ 2.5 GHz; here: Other)"),
             (|here| here.cpus = 4, "on another number of CPUs (2; here: 4)"),
             (|here| here.os = "Linux 7.0".into(), "under another system (Linux 6.12; here: Linux 7.0)"),
@@ -229,7 +230,7 @@ mod tests {
                 "with server and generator placed otherwise (on CPUs [0] and [1]; here: on CPUs [1] and [1])",
             ),
         ];
-        for (change, expected) in change {
+        for (change, expected) in changes {
             let mut here = fixture::record().environment;
             change(&mut here);
             let floor = fixture::floor();

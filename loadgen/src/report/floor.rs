@@ -50,16 +50,20 @@ pub(super) fn cost_ns(floor: &TransportFloor, load: &LoadInfo) -> Option<f64> {
     if load.saturates() { floor.saturated.cost.both_ns } else { floor.paced.cost.both_ns }
 }
 
+/// Why there is no floor to show; [`HOW`] says what to do about it. Not escaped.
+pub(super) fn missing(record: &RunRecord) -> Option<String> {
+    let Some(floor) = &record.floor else { return Some("not known".to_owned()) };
+    floor.layout(&record.environment).err().map(|why| format!("not used: {why}"))
+}
+
 /// What is known of the floor, in a sentence without its full stop, and whether [`HOW`] should follow. Safe to print.
 pub(super) fn sentence(record: &RunRecord) -> (String, bool) {
-    let Some(floor) = &record.floor else { return ("not known".to_owned(), true) };
-    match floor.layout(&record.environment) {
-        Ok(layout) => {
-            let doubt = if layout.level == VerdictLevel::Valid { "" } else { ", suspect" };
-            (format!("{}{doubt}; nothing is subtracted", settings(floor)), false)
-        }
-        Err(why) => (format!("not used: {}", escape::line(&why)), true),
+    if let Some(why) = missing(record) {
+        return (escape::line(&why), true);
     }
+    let suspect = used(record).is_some_and(|layout| layout.level != VerdictLevel::Valid);
+    let settings = record.floor.as_ref().map(settings).unwrap_or_default();
+    (format!("{settings}{}; nothing is subtracted", if suspect { ", suspect" } else { "" }), false)
 }
 
 /// "measured at 4,000 requests/s, 64 connections, values of 64 bytes".

@@ -32,7 +32,7 @@ mod tests;
 
 use std::path::PathBuf;
 
-pub use folder::{write_folder, write_report};
+pub use folder::{write_file, write_folder, write_report};
 
 /// A finished chart.
 #[derive(Debug, Clone)]

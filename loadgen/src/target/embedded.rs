@@ -89,6 +89,12 @@ impl Embedded {
         Self { kind: Kind::Null, ..Self::new(executable, log) }
     }
 
+    /// Whether it is the reference server.
+    #[must_use]
+    pub fn is_server(&self) -> bool {
+        self.kind == Kind::Server
+    }
+
     /// What it is, for people.
     #[must_use]
     pub fn name(&self) -> &'static str {

@@ -97,7 +97,7 @@ fn environment(target: &Target, placement: &Placement) -> Environment {
         generator_cpus: placement.generator.clone(),
         pacing: pacer_mechanism().to_owned(),
         target: target.describe(),
-        embedded: matches!(target, Target::Embedded(_)),
+        embedded: matches!(target, Target::Embedded(embedded) if embedded.is_server()),
     }
 }
 

@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_message_without_an_end_is_not_kept_for_ever() {
-        let part = [b'x'; 40_000];
+        let part = vec![b'x'; 40_000];
         assert_eq!(exchange(Framing::Line, &[&part]), (Vec::new(), false));
         assert_eq!(exchange(Framing::Line, &[&part, &part]), (Vec::new(), true));
     }

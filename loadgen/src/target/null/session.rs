@@ -31,10 +31,8 @@ impl Session {
                 b"success"
             }
             _ if !self.named => b"wrong message format",
-            [Some(b"get"), Some(key), None, _] => match key == self.key && !self.value.is_empty() {
-                true => &self.value,
-                false => b"key not found",
-            },
+            [Some(b"get"), Some(key), None, _] if key == self.key => &self.value,
+            [Some(b"get"), Some(_), None, _] => b"key not found",
             [Some(b"put"), Some(key), Some(value), None] => {
                 replace(&mut self.key, key);
                 replace(&mut self.value, value);
