@@ -40,7 +40,6 @@ fn json(path: &Path) -> Value {
 }
 
 #[test]
-#[ignore = "open loads do not run yet"]
 fn calibrating_writes_the_floor_of_each_transport_and_runs_find_it() {
     let place = Place::with(SCENARIO);
     let ended = calibrate(place.path(), &[]);
@@ -78,7 +77,6 @@ fn calibrating_writes_the_floor_of_each_transport_and_runs_find_it() {
 }
 
 #[test]
-#[ignore = "open loads do not run yet"]
 fn a_floor_that_is_measured_as_json_is_the_file() {
     let place = Place::with(SCENARIO);
     let ended = calibrate(place.path(), &["--transport", "tcp-raw", "--out", "floor.json", "--json"]);
@@ -164,7 +162,6 @@ fn a_floor_that_is_none_is_an_error_of_usage() {
 }
 
 #[test]
-#[ignore = "open loads do not run yet"]
 fn a_file_that_cannot_be_written_is_known_before_anything_is_measured() {
     let place = Place::with(SCENARIO);
     let ended = calibrate(place.path(), &["--out", "scenario.toml/floor.json"]).expect(2);

@@ -86,7 +86,6 @@ fn faults(place: &Place) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "open loads do not run yet"]
 fn stalls_are_in_the_response_and_the_server_is_blamed() {
     let stalls = Delay::Stalls { period: Duration::from_secs(1), stall: Duration::from_millis(200) };
     let mut seen = Vec::new();

@@ -37,6 +37,69 @@ pub struct Pass {
     pub cost: Cost,
     /// Intended to dispatched: the generator's own lateness, over all requests.
     pub dispatch_lag: Latencies,
+    /// Open loads: what limits were reached, and how far the server fell behind.
+    #[serde(default)]
+    pub backlog: Backlog,
+    /// New sessions in mid-load; none where no group reconnects.
+    #[serde(default)]
+    pub renewals: Option<Setup>,
+    /// The windows of an interleaved load, in the order of their pairs.
+    #[serde(default)]
+    pub windows: Vec<WindowRow>,
+}
+
+/// What waited for the server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backlog {
+    /// Requests that were due while their connection had as many outstanding as `in-flight` allows, or was being
+    /// renewed.
+    pub waited: u64,
+    /// Most requests that were due and not sent at one time, as seen 20 times a second; open loads only.
+    pub max: Option<u64>,
+}
+
+/// One window of an interleaved load: one transport's half of a pair.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WindowRow {
+    /// Number of the pair, from 0: the windows of this number on all transports belong together.
+    pub pair: u32,
+    /// Whether it came first, second, … in its pair, from 0.
+    pub position: u32,
+    /// Start since the pass's first window began, by the clock, in seconds.
+    pub started_s: f64,
+    /// Its length in seconds.
+    pub length_s: f64,
+    /// Figures by role; roles without a request are left out.
+    pub roles: Vec<WindowRole>,
+    /// Processes over the window.
+    pub cost: Cost,
+}
+
+/// One role's figures in one window.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WindowRole {
+    /// Role's name; `all`: both together.
+    pub role: String,
+    /// Requests intended in it.
+    pub requests: u64,
+    /// Of them, answered.
+    pub replies: u64,
+    /// Mean of service in ns.
+    pub service_mean_ns: Option<f64>,
+    /// Quantiles of service, ns; only with ten samples beyond.
+    pub service_p50_ns: Option<u64>,
+    /// See above.
+    pub service_p90_ns: Option<u64>,
+    /// See above.
+    pub service_p99_ns: Option<u64>,
+    /// Mean of response in ns.
+    pub response_mean_ns: Option<f64>,
+    /// Quantiles of response, ns; only with ten samples beyond.
+    pub response_p50_ns: Option<u64>,
+    /// See above.
+    pub response_p90_ns: Option<u64>,
+    /// See above.
+    pub response_p99_ns: Option<u64>,
 }
 
 /// Figures of one transport × group × role × operation in one pass.
@@ -65,7 +128,10 @@ pub struct Cell {
 pub struct Counts {
     /// Requests whose intended instant lies in the measured part.
     pub requests: u64,
-    /// Of them, ended by a time-out, a reset or a close.
+    /// Replies in the measured part, whenever their requests were intended; records of older versions have none.
+    #[serde(default)]
+    pub achieved: u64,
+    /// Of the requests, ended by a time-out, a reset or a close.
     pub errors: u64,
     /// Of them, answered wrongly.
     pub violations: u64,
@@ -81,6 +147,7 @@ impl Counts {
     /// Adds the other's counters to these.
     pub fn add(&mut self, other: &Self) {
         self.requests += other.requests;
+        self.achieved += other.achieved;
         self.errors += other.errors;
         self.violations += other.violations;
         self.unfinished += other.unfinished;
@@ -98,6 +165,9 @@ pub struct Setup {
     pub clients: u32,
     /// Wall time for all of them, in seconds.
     pub elapsed_s: f64,
+    /// `q` to its reply, of sessions that are renewed.
+    #[serde(default)]
+    pub quit: Latencies,
     /// Connect, with the WebSocket handshake.
     pub connect: Latencies,
     /// Login's service time.
@@ -172,6 +242,32 @@ pub struct Ledger {
     pub foreign_values_read: u64,
     /// Denials that were due and came.
     pub denials: u64,
+}
+
+impl Cost {
+    /// Adds another stretch's cost to this one. What one of them does not know, the sum does not.
+    pub fn add(&mut self, other: &Self) {
+        let both = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a + b);
+        // Weighted by time, before the seconds are added.
+        self.steal = self.steal.zip(other.steal).map(|(a, b)| {
+            (a * self.seconds + b * other.seconds) / (self.seconds + other.seconds).max(f64::MIN_POSITIVE)
+        });
+        self.replies += other.replies;
+        self.seconds += other.seconds;
+        self.server_cpu_ns = both(self.server_cpu_ns, other.server_cpu_ns);
+        self.generator_cpu_ns = both(self.generator_cpu_ns, other.generator_cpu_ns);
+        self.bytes_sent += other.bytes_sent;
+        self.bytes_received += other.bytes_received;
+    }
+
+    /// The cost of all stretches; `None` of none.
+    #[must_use]
+    pub fn sum<'a>(stretches: impl Iterator<Item = &'a Self>) -> Option<Self> {
+        let mut stretches = stretches;
+        let mut sum = *stretches.next()?;
+        stretches.for_each(|stretch| sum.add(stretch));
+        Some(sum)
+    }
 }
 
 impl Ledger {
