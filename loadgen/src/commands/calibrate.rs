@@ -32,8 +32,8 @@ const SOURCE: &str = "the scenario of `calibrate`";
 /// third of the samples at most.
 const TRIALS: u32 = 3;
 
-/// Load before each measurement whose figures are thrown away.
-const WARMUP: &str = "500ms";
+/// Load before each measurement whose figures are thrown away, as a share of it.
+const WARMUP_SHARE: u32 = 4;
 
 /// Bounds of `--duration`.
 const DURATION: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
@@ -158,7 +158,9 @@ impl Calibrate {
         transports.sort_unstable();
         transports.dedup();
         let transports: Vec<String> = transports.iter().map(|name| format!("\"{name}\"")).collect();
-        let (transports, duration) = (transports.join(", "), format!("{}ms", self.duration.as_millis()));
+        let transports = transports.join(", ");
+        let ms = |duration: Duration| format!("{}ms", duration.as_millis());
+        let (duration, warmup) = (ms(self.duration), ms(self.duration / WARMUP_SHARE));
         let Self { rate, connections, value_size, .. } = self;
         format!(
             r#"
@@ -171,7 +173,7 @@ name = "{PACED}"
 model = "open"
 rate = {rate:?}
 arrivals = "poisson"
-warmup = "{WARMUP}"
+warmup = "{warmup}"
 duration = "{duration}"
 trials = {TRIALS}
 
@@ -179,7 +181,7 @@ trials = {TRIALS}
 name = "{SATURATED}"
 model = "closed"
 think = "0ms"
-warmup = "{WARMUP}"
+warmup = "{warmup}"
 duration = "{duration}"
 trials = {TRIALS}
 
