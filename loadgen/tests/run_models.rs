@@ -256,8 +256,15 @@ fn life_3_a_name_that_is_not_free_after_the_close_is_a_violation() {
     place.run_to_end(&["--tcp", &address]).expect(1);
     let record = record(&place);
     let violations = record["violations"].as_array().unwrap();
-    assert!(!violations.is_empty() && violations.iter().all(|violation| violation["rule"] == "LIFE-3"));
-    assert_eq!(violations[0]["seen"], "duplicate user name");
+    let found = violations.iter().find(|violation| violation["rule"] == "LIFE-3").unwrap();
+    assert_eq!(found["seen"], "duplicate user name");
+    // The store is still there too, so managers may find that first.
+    assert!(
+        violations
+            .iter()
+            .all(|violation| ["LIFE-2", "LIFE-3"].contains(&violation["rule"].as_str().unwrap())),
+        "{violations:#?}"
+    );
 }
 
 #[test]
