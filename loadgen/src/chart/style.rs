@@ -20,7 +20,7 @@ pub(super) const DOT: f64 = 4.0;
 /// The harness's own floor, where it is a line.
 pub(super) const FLOOR: Stroke = Stroke { ink: DARK, width: 1.6, dash: [3.0, 2.0, 3.0, 2.0] };
 /// What legends call it.
-pub(super) const FLOOR_NAME: &str = "the harness’s own floor";
+pub(super) const FLOOR_NAME: &str = "The harness’s own floor";
 
 /// The harness's own floor, where it is a point.
 pub(super) fn floor_marker(ink: Ink) -> Marker {

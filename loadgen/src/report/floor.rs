@@ -1,6 +1,7 @@
 //! The harness's own floor for people: beside a run's figures, and as `calibrate` prints it.
 
 use super::escape;
+use super::figures::{Comparison, P50, comparisons};
 use super::format::{self, MISSING, Unit};
 use super::grid;
 use crate::record::{
@@ -63,7 +64,30 @@ pub(super) fn sentence(record: &RunRecord) -> (String, bool) {
     }
     let suspect = used(record).is_some_and(|layout| layout.level != VerdictLevel::Valid);
     let settings = record.floor.as_ref().map(settings).unwrap_or_default();
-    (format!("{settings}{}; nothing is subtracted", if suspect { ", suspect" } else { "" }), false)
+    let suspect = if suspect { ", suspect" } else { "" };
+    if is_outdone(record) {
+        let text = format!(
+            "{settings}{suspect}; this run is far below it: measure it anew with nothing else running"
+        );
+        return (text, true);
+    }
+    (format!("{settings}{suspect}; nothing is subtracted"), false)
+}
+
+/// Whether a load went so far below the floor that the floor cannot be one: something else ran when it was measured.
+fn is_outdone(record: &RunRecord) -> bool {
+    let outdone = |comparison: &Comparison<'_>, i: usize| {
+        let kind = comparison.load.headline_kind();
+        let Some(total) = comparison.total().get(i).and_then(Option::as_ref) else { return false };
+        let ns = |latency: Option<Latency>| latency.map(|latency| latency.ns as f64);
+        let below = |figure: Option<f64>, floor: Option<f64>| {
+            figure.zip(floor).is_some_and(|(figure, floor)| WITHIN * figure < floor)
+        };
+        below(ns((P50.of)(total.latency(kind))), ns(comparison.floor(i, kind, P50)))
+            || below(comparison.highest_rate(i), total.rate)
+    };
+    let all = record.loads.iter().flat_map(|load| comparisons(record, load));
+    all.into_iter().any(|comparison| (0..comparison.transports.len()).any(|i| outdone(&comparison, i)))
 }
 
 /// "measured at 4,000 requests/s, 64 connections, values of 64 bytes".

@@ -351,3 +351,19 @@ fn a_lower_bound_is_never_within_the_floor() {
     let row = text.lines().find(|line| line.starts_with("all ")).unwrap();
     assert!(row.contains('≥') && !row.contains('†'), "{row}");
 }
+
+#[test]
+fn a_floor_that_a_run_goes_far_below_is_to_be_measured_anew() {
+    let said = "this run is far below it: measure it anew with nothing else running";
+    let shows = |floor: crate::record::Floor| {
+        let record = crate::record::RunRecord { floor: Some(floor), ..fixture::record() };
+        table::render(&record, Path::new("out"), Style::default()).contains(said)
+    };
+    assert!(!shows(fixture::floor()));
+    let mut slow = fixture::floor();
+    slow.layouts[1].transports[1].paced.response.p50_ns = Some(150_000);
+    assert!(shows(slow), "a median of 110 µs over WebSocket");
+    let mut narrow = fixture::floor();
+    narrow.layouts[1].transports[0].saturated.rate = Some(3_000.0);
+    assert!(shows(narrow), "4,000 requests/s over TCP");
+}
