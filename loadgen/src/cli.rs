@@ -2,14 +2,13 @@
 //!
 //! This is the one place that writes to stdout and the one that decides how the process ends.
 
-use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{CommandError, Outcome, check, init, not_yet, report, run, schema};
-use crate::target::embedded;
+use crate::commands::{CommandError, Outcome, calibrate, check, init, not_yet, report, run, schema};
+use crate::target::{embedded, null};
 
 /// Load generator and conformance harness for a key-value service over TCP and WebSocket
 ///
@@ -40,6 +39,7 @@ enum Command {
     Schema(schema::Schema),
     Init(init::Init),
     Report(report::Report),
+    Calibrate(calibrate::Calibrate),
     #[command(flatten)]
     NotYet(not_yet::NotYet),
 }
@@ -49,9 +49,11 @@ enum Command {
 pub fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
     let _program = arguments.next();
-    // Before clap: the server's own arguments are the server's business.
-    if arguments.next().is_some_and(|first| first == embedded::SUBCOMMAND) {
-        return embedded::serve(arguments.collect::<Vec<OsString>>());
+    // Before clap: a child's own arguments are the child's business.
+    match arguments.next() {
+        Some(first) if first == embedded::SUBCOMMAND => return embedded::serve(arguments.collect()),
+        Some(first) if first == null::SUBCOMMAND => return null::serve(arguments.collect()),
+        _ => {}
     }
     let result = match Cli::parse().command {
         Command::Run(run) => run.exec(colour(&io::stdout())),
@@ -59,6 +61,7 @@ pub fn main() -> ExitCode {
         Command::Schema(schema) => schema.exec().map(Outcome::success),
         Command::Init(init) => init.exec().map(Outcome::success),
         Command::Report(report) => report.exec(colour(&io::stdout())),
+        Command::Calibrate(calibrate) => calibrate.exec(),
         Command::NotYet(command) => Err(command.error()),
     };
     match result {

@@ -125,6 +125,15 @@ fn only_target_uses_the_servers_crate_and_only_to_start_it() {
     assert_eq!(uses, expected);
 }
 
+/// What the null target costs must be its own, and none of the server's or of the client's side.
+#[test]
+fn the_null_target_stands_alone() {
+    for (file, text) in sources(&crate_root().join("src/target/null")) {
+        let used = used_rooms(&text);
+        assert!(used.iter().all(|room| room == "model"), "{} uses {used:?}", file.display());
+    }
+}
+
 #[test]
 fn the_server_knows_nothing_of_the_harness() {
     let server = crate_root().join("../server");

@@ -104,6 +104,7 @@ pub(super) fn record(wish: &Wish) -> RunRecord {
         violations: Vec::new(),
         violations_total: 0,
         thresholds: Vec::new(),
+        floor: None,
     }
 }
 

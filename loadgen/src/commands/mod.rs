@@ -2,7 +2,9 @@
 //!
 //! Nothing here prints or exits: a command returns its text for stdout, or an error that knows its text and exit code.
 
+pub mod calibrate;
 pub mod check;
+pub mod floor_args;
 pub mod init;
 pub mod not_yet;
 pub mod report;

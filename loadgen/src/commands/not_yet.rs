@@ -24,9 +24,6 @@ pub enum NotYet {
     /// Two servers interleaved
     #[command(hide = true)]
     Ab(Rest),
-    /// The harness's own floor
-    #[command(hide = true)]
-    Calibrate(Rest),
     /// Random command sequences against a model
     #[command(hide = true)]
     Explore(Rest),
@@ -53,7 +50,6 @@ impl NotYet {
             Self::Capacity(_) => "capacity",
             Self::Compare(_) => "compare",
             Self::Ab(_) => "ab",
-            Self::Calibrate(_) => "calibrate",
             Self::Explore(_) => "explore",
             Self::Explain(_) => "explain",
         };

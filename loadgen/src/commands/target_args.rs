@@ -40,7 +40,7 @@ pub struct TargetArgs {
     launch: Vec<String>,
 }
 
-fn transport(name: &str) -> Result<Transport, String> {
+pub(super) fn transport(name: &str) -> Result<Transport, String> {
     let names: Vec<&str> = Transport::ALL.iter().map(|transport| transport.name()).collect();
     Transport::from_name(name).ok_or_else(|| format!("transports are {}", names.join(", ")))
 }

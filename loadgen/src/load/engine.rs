@@ -168,6 +168,8 @@ impl Engine<'_> {
                 elapsed_s: 0.0,
             },
         };
+        // The thread is the caller's: the next run must find all CPUs again.
+        let before = sched_getaffinity(Pid::from_raw(0));
         Placement::pin(&self.placement.generator);
         for load in 0..scenario.loads.len() {
             if !self.load(load, &transports, &mut progress).await {
@@ -175,6 +177,9 @@ impl Engine<'_> {
             }
         }
         self.target.stop().await;
+        if let Ok(before) = before {
+            let _ = sched_setaffinity(Pid::from_raw(0), &before);
+        }
         let mut result = progress.result;
         result.elapsed_s = (clock::now() - progress.begun) as f64 / clock::SECOND as f64;
         result

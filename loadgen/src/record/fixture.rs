@@ -3,8 +3,9 @@
 //! Every number in it follows from the code below; nothing is measured.
 
 use crate::record::{
-    Cell, Cost, Counts, Environment, Interval, Latencies, Ledger, LoadInfo, Outcome, Pass, RunRecord, SCHEMA,
-    ScenarioInfo, Setup, Status, ThresholdResult, Verdict, Violation,
+    Cell, Cost, Counts, Environment, FLOOR_SCHEMA, Floor, FloorCost, FloorQuantiles, Interval, Latencies,
+    Layout, Ledger, LoadInfo, Outcome, PacedFloor, Pass, RunRecord, SCHEMA, SaturatedFloor, ScenarioInfo,
+    Setup, Status, ThresholdResult, TransportFloor, Verdict, VerdictLevel, Violation,
 };
 
 /// A run that passed.
@@ -47,6 +48,55 @@ pub(crate) fn record() -> RunRecord {
             measured_text: "0.412 ms".into(),
             met: Some(true),
         }],
+        floor: None,
+    }
+}
+
+/// A floor of the same machine, without CPUs of one's own and with them. Over TCP its figures lie just below the
+/// run's, over WebSocket far below.
+pub(crate) fn floor() -> Floor {
+    let quantiles =
+        |p50, p99| FloorQuantiles { p50_ns: Some(p50), p90_ns: Some(p50 * 3 / 2), p99_ns: Some(p99) };
+    let cost = |each: f64| FloorCost {
+        both_ns: Some(2.0 * each),
+        server_ns: Some(0.9 * each),
+        generator_ns: Some(1.1 * each),
+    };
+    let transport = |name: &str, scale: u64| TransportFloor {
+        transport: name.into(),
+        paced: PacedFloor {
+            rate: Some(4_000.0),
+            dispatch_lag: quantiles(6_000 * scale, 14_000 * scale),
+            lag: quantiles(7_000 * scale, 16_000 * scale),
+            service: quantiles(37_000 * scale, 70_000 * scale),
+            response: quantiles(40_000 * scale, 80_000 * scale),
+            cost: cost(9_500.0 * scale as f64),
+        },
+        saturated: SaturatedFloor {
+            rate: Some(9_000.0 / scale as f64),
+            limited_by: Some("generator".into()),
+            cost: cost(3_000.0 * scale as f64),
+        },
+    };
+    let layout = |server_cpus, generator_cpus| Layout {
+        environment: Environment {
+            server_cpus,
+            generator_cpus,
+            target: "null target".into(),
+            ..environment()
+        },
+        level: VerdictLevel::Valid,
+        reasons: Vec::new(),
+        transports: vec![transport("tcp", 2), transport("websocket", 1)],
+    };
+    Floor {
+        schema: FLOOR_SCHEMA,
+        twinwire: env!("CARGO_PKG_VERSION").into(),
+        measured: "2026-11-24T09:00:00Z".into(),
+        rate: 4_000.0,
+        connections: 64,
+        value_bytes: 64,
+        layouts: vec![layout(Vec::new(), Vec::new()), layout(vec![0], vec![1])],
     }
 }
 

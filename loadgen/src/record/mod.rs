@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 pub(crate) mod fixture;
+mod floor;
 mod histogram;
 pub mod pace;
 mod pass;
@@ -15,6 +16,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use floor::{
+    FLOOR_SCHEMA, Floor, FloorCost, FloorQuantiles, Layout, PacedFloor, SaturatedFloor, TransportFloor,
+    WITHIN, is_ceiling, is_within,
+};
 pub use histogram::{LATENCY_NS_MAX, Latencies, Latency};
 pub use pass::{Backlog, Cell, Cost, Counts, Interval, Ledger, Pass, Setup, WindowRole, WindowRow};
 
@@ -50,6 +55,9 @@ pub struct RunRecord {
     pub violations_total: u64,
     /// Thresholds with their judgement.
     pub thresholds: Vec<ThresholdResult>,
+    /// The harness's own floor, where it was known; of this machine or not, which [`Floor::layout`] tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<Floor>,
 }
 
 /// Violations kept with their details; the rest is counted.
@@ -114,7 +122,7 @@ pub struct Outcome {
 }
 
 /// Where a run ran.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Environment {
     /// Operating system and kernel release.
     pub os: String,
@@ -144,6 +152,9 @@ pub struct Skipped {
     /// Why.
     pub reason: String,
 }
+
+/// [`LoadInfo::pace`] of a closed load whose clients do not pause.
+pub const NO_THINK_TIME: &str = "no think time";
 
 /// A load's settings, as far as reports show them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -189,6 +200,12 @@ pub struct Probe {
 }
 
 impl LoadInfo {
+    /// Whether its clients never pause: its throughput is somebody's limit, and its latency a queue's.
+    #[must_use]
+    pub fn saturates(&self) -> bool {
+        self.model == "closed" && self.pace == NO_THINK_TIME
+    }
+
     /// The latency that speaks for this load: response of an open one, service of a closed one.
     #[must_use]
     pub fn headline_kind(&self) -> crate::scenario::model::LatencyKind {
@@ -276,22 +293,43 @@ pub enum ReadError {
         /// Why.
         source: std::io::Error,
     },
-    /// It is not a record.
-    #[error("{path} is not a run record: {source}")]
+    /// It is something else.
+    #[error("{path} is not {what}: {source}")]
     Json {
         /// The file.
         path: String,
+        /// What it should be.
+        what: &'static str,
         /// Where and why.
         source: serde_json::Error,
     },
     /// A newer version wrote it.
-    #[error("{path} has schema {found}; this version reads up to {SCHEMA}: use a newer twinwire")]
+    #[error("{path} has schema {found}; this version reads up to {known}: use a newer twinwire")]
     Schema {
         /// The file.
         path: String,
         /// Its schema.
         found: u32,
+        /// The newest that this version reads.
+        known: u32,
     },
+}
+
+/// Reads a versioned file: the version first, since a newer file may differ in everything else.
+fn read<T: serde::de::DeserializeOwned>(path: &Path, what: &'static str, known: u32) -> Result<T, ReadError> {
+    #[derive(Deserialize)]
+    struct Head {
+        schema: u32,
+    }
+    let shown = path.display().to_string();
+    let text =
+        std::fs::read_to_string(path).map_err(|source| ReadError::Io { path: shown.clone(), source })?;
+    let json = |source| ReadError::Json { path: shown.clone(), what, source };
+    let head: Head = serde_json::from_str(&text).map_err(json)?;
+    if head.schema > known {
+        return Err(ReadError::Schema { path: shown, found: head.schema, known });
+    }
+    serde_json::from_str(&text).map_err(json)
 }
 
 impl RunRecord {
@@ -300,19 +338,7 @@ impl RunRecord {
     /// # Errors
     /// Where the file cannot be read, is not a record, or is of a newer schema.
     pub fn read(path: &Path) -> Result<Self, ReadError> {
-        #[derive(Deserialize)]
-        struct Head {
-            schema: u32,
-        }
-        let shown = path.display().to_string();
-        let text =
-            std::fs::read_to_string(path).map_err(|source| ReadError::Io { path: shown.clone(), source })?;
-        let json = |source| ReadError::Json { path: shown.clone(), source };
-        let head: Head = serde_json::from_str(&text).map_err(json)?;
-        if head.schema > SCHEMA {
-            return Err(ReadError::Schema { path: shown, found: head.schema });
-        }
-        serde_json::from_str(&text).map_err(json)
+        read(path, "a run record", SCHEMA)
     }
 
     /// The load of this name.

@@ -5,9 +5,12 @@
 use serde::{Serialize, Serializer};
 
 use super::figures::{CostFigures, Figures, Quantiles};
+use super::floor;
 use super::summary::ALL;
 use crate::record::rows::{self, Key};
-use crate::record::{Latency, LoadInfo, RunRecord, Skipped, Status, ThresholdResult, Verdict, Violation};
+use crate::record::{
+    Latency, Layout, LoadInfo, RunRecord, Skipped, Status, ThresholdResult, Verdict, Violation,
+};
 
 /// One run.
 #[derive(Debug, Serialize)]
@@ -44,6 +47,10 @@ pub struct Run<'a> {
     pub violations_total: u64,
     /// The thresholds with their judgement.
     pub thresholds: &'a [ThresholdResult],
+    /// The harness's own floor where this run ran; nothing is subtracted.
+    pub floor: Option<&'a Layout>,
+    /// Why there is none.
+    pub floor_missing: Option<String>,
 }
 
 /// A load's judgement.
@@ -178,6 +185,8 @@ pub fn run<'a>(record: &'a RunRecord, folder: &'a str) -> Run<'a> {
         violations: &record.violations,
         violations_total: record.violations_total,
         thresholds: &record.thresholds,
+        floor: floor::used(record),
+        floor_missing: floor::missing(record),
     }
 }
 

@@ -1,9 +1,11 @@
 //! What the load goes to: the embedded server, as a child process, or servers at given addresses.
 //!
-//! Nothing else starts the embedded server, and nothing else of the server's crate is used.
+//! Nothing else starts the embedded server, and nothing else of the server's crate is used. In its place `calibrate`
+//! puts the null target, which does the least that a server can.
 
 mod address;
 pub mod embedded;
+pub mod null;
 
 pub use address::{AddressError, socket_address, websocket};
 
@@ -97,7 +99,7 @@ impl Target {
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
-            Self::Embedded(_) => "embedded server".to_owned(),
+            Self::Embedded(embedded) => embedded.name().to_owned(),
             Self::External { endpoints, .. } => {
                 endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
             }

@@ -10,7 +10,8 @@ use crate::load::pass::Ending;
 use crate::load::plan;
 use crate::measure::process;
 use crate::record::{
-    Environment, LoadInfo, Outcome, Probe, RunRecord, SCHEMA, ScenarioInfo, Status, Verdict, VerdictLevel,
+    Environment, LoadInfo, NO_THINK_TIME, Outcome, Probe, RunRecord, SCHEMA, ScenarioInfo, Status, Verdict,
+    VerdictLevel,
 };
 use crate::scenario::Document;
 use crate::scenario::model::{Arrivals, Load, Model, Rate, Think};
@@ -52,6 +53,7 @@ pub fn record(
         violations: result.violations,
         violations_total: result.violations_total,
         thresholds: Vec::new(),
+        floor: None,
     };
     for index in 0..record.loads.len() {
         record.loads[index].verdict = verdict::verdict(&record, &record.loads[index]);
@@ -106,7 +108,7 @@ fn environment(target: &Target, placement: &Placement) -> Environment {
         generator_cpus: placement.generator.clone(),
         pacing: pacer_mechanism().to_owned(),
         target: target.describe(),
-        embedded: matches!(target, Target::Embedded(_)),
+        embedded: matches!(target, Target::Embedded(embedded) if embedded.is_server()),
     }
 }
 
@@ -141,7 +143,7 @@ fn spaced(duration: &Duration) -> String {
 /// When requests are made, for people.
 fn pace(model: &Model) -> String {
     match model {
-        Model::Closed { think: Think::Constant(think) } if think.is_zero() => "no think time".to_owned(),
+        Model::Closed { think: Think::Constant(think) } if think.is_zero() => NO_THINK_TIME.to_owned(),
         Model::Closed { think: Think::Constant(think) } => format!("think time {}", spaced(think)),
         Model::Closed { think: Think::Exponential(mean) } => {
             format!("exponential think time, mean {}", spaced(mean))

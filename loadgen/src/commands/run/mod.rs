@@ -1,7 +1,7 @@
 //! `twinwire run SCENARIO...`: load runs, one report folder each.
 
-mod assemble;
-mod progress;
+pub(super) mod assemble;
+pub(super) mod progress;
 
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,11 @@ use clap::Parser;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::floor_args::FloorArgs;
 use super::target_args::TargetArgs;
 use super::{CommandError, Outcome, draw};
 use crate::load::engine::{Engine, Placement};
-use crate::record::{RunRecord, Status};
+use crate::record::{Floor, RunRecord, Status};
 use crate::report::table::{self, Style};
 use crate::report::{self, json};
 use crate::scenario::Document;
@@ -51,6 +52,10 @@ pub struct Run {
     #[arg(long)]
     pub quiet: bool,
 
+    /// The harness's own floor
+    #[command(flatten)]
+    pub floor: FloorArgs,
+
     /// What to talk to
     #[command(flatten)]
     pub target: TargetArgs,
@@ -73,13 +78,14 @@ impl Run {
             Engine::check(document)?;
         }
         let endpoints = self.target.endpoints()?;
+        let floor = self.floor.read()?;
         let interrupt = interrupts()?;
         let mut finished = Vec::with_capacity(documents.len());
         for (document, folder) in documents.iter().zip(self.folders(&documents)) {
             if *interrupt.borrow() {
                 break;
             }
-            let record = self.run(document, &folder, endpoints.clone(), interrupt.clone())?;
+            let record = self.run(document, &folder, endpoints.clone(), floor.clone(), interrupt.clone())?;
             finished.push(Finished { record, folder });
         }
         let stdout = if self.json { to_json(&finished)? } else { tables(&finished, colour) };
@@ -127,6 +133,7 @@ impl Run {
         document: &Document,
         folder: &Path,
         endpoints: Vec<Endpoint>,
+        floor: Option<Floor>,
         interrupt: watch::Receiver<bool>,
     ) -> Result<RunRecord, CommandError> {
         let executable = std::env::current_exe().map_err(CommandError::Machine)?;
@@ -151,7 +158,8 @@ impl Run {
         };
         let result = runtime.block_on(engine.run());
         progress.finish();
-        let record = assemble::record(document, &target, &placement, started, result);
+        let mut record = assemble::record(document, &target, &placement, started, result);
+        record.floor = floor;
         let plots = draw(&record)?;
         report::write_folder(&record, &plots, folder)?;
         Ok(record)
@@ -185,7 +193,7 @@ fn start_log(log: &Path, target: &str) -> Result<(), CommandError> {
 }
 
 /// Turns the first Ctrl-C or SIGTERM into a wish to stop, and the second into an end at once.
-fn interrupts() -> Result<watch::Receiver<bool>, CommandError> {
+pub(super) fn interrupts() -> Result<watch::Receiver<bool>, CommandError> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let (sender, receiver) = watch::channel(false);

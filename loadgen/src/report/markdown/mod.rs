@@ -8,7 +8,7 @@ mod notes;
 use super::escape::{markdown as escape, markdown_code as code};
 use super::figures::{Comparison, comparisons};
 use super::format::{self, MISSING};
-use super::{Plot, grid, outcome};
+use super::{Plot, capital, floor, grid, outcome};
 use crate::record::{RunRecord, Status, VerdictLevel};
 
 /// The file's text.
@@ -25,6 +25,7 @@ pub fn report(record: &RunRecord, plots: &[Plot]) -> String {
     sections.extend(thresholds(record));
     sections.push(notes::ledger(record));
     sections.extend(notes::setup(record));
+    sections.push(floor::markdown(record));
     sections.push(notes::environment(record));
     sections.push(notes::how_to_read(record));
     sections.push(notes::reproduce(record));
@@ -65,11 +66,6 @@ fn head(record: &RunRecord) -> String {
         text += &format!("\n> Load {} is **{level}**{first}{more}.\n", escape(&load.name));
     }
     text
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 fn violations(record: &RunRecord) -> Option<String> {

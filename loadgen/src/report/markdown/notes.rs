@@ -83,7 +83,8 @@ pub(super) fn setup(record: &RunRecord) -> Option<String> {
             cells
         })
         .collect();
-    Some(format!("## Setting clients up\n\n{}", grid::markdown(&headers, &rows, 2)))
+    let table = loads::with_notes(grid::markdown(&headers, &rows, 2), &rows);
+    Some(format!("## Setting clients up\n\n{table}"))
 }
 
 pub(super) fn environment(record: &RunRecord) -> String {
