@@ -1,5 +1,6 @@
-//! Measuring: the clock, the recorders of one worker, and the figures of processes.
+//! Measuring: the clock, the recorders of one worker, and the figures of processes and sockets.
 
 pub mod clock;
 pub mod process;
 pub mod recorder;
+pub mod tree;
