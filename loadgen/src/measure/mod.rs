@@ -3,4 +3,5 @@
 pub mod clock;
 pub mod process;
 pub mod recorder;
+pub mod tcp_info;
 pub mod tree;
