@@ -6,9 +6,11 @@ use super::context::PassContext;
 use super::setup::SetupTimes;
 use super::worker::Figures;
 use crate::measure::clock::{self, Nanos};
-use crate::measure::process::{self, CpuTicks};
+use crate::measure::process::CpuTicks;
 use crate::measure::recorder::{CellFigures, CellKey, Second};
-use crate::record::{Cell, Cost, Interval, Latencies, Ledger, Setup};
+use crate::measure::tcp_info::TcpInfo;
+use crate::measure::tree::{Figures as ProcessFigures, Tree};
+use crate::record::{Cell, Cost, Interval, Latencies, Ledger, Processes, Setup, Sockets};
 
 /// Seconds that are kept open for the other workers' shares after one of them has gone on: all sweep by the same
 /// clock, many times a second.
@@ -80,32 +82,39 @@ impl Intervals {
 pub struct Sample {
     at: Nanos,
     replies: u64,
-    server_cpu_ns: Option<Nanos>,
-    generator_cpu_ns: Option<Nanos>,
+    server: ProcessFigures,
+    generator: ProcessFigures,
     ticks: Option<CpuTicks>,
-    server_rss_kib: Option<u64>,
-    generator_rss_kib: Option<u64>,
     /// Sent and received, by transport.
     bytes: Vec<(u64, u64)>,
+    /// How many are sampled, and what they have counted, by transport.
+    sockets: Vec<Option<(u64, TcpInfo)>>,
 }
 
 impl Sample {
-    /// Takes one now. `server` is the server's process, where it is ours to read; `cpus` are those in use.
+    /// Takes one now. `server` are the server's processes, where they are ours to read; `cpus` are those in use.
     #[must_use]
-    pub fn take(context: &PassContext, server: Option<u32>, cpus: &[usize]) -> Self {
-        let bytes = (0..context.endpoints.len()).map(|transport| {
+    pub fn take(context: &PassContext, server: &[Tree], cpus: &[usize]) -> Self {
+        let transports = 0..context.endpoints.len();
+        let bytes = transports.clone().map(|transport| {
             let traffic = context.traffic.iter().map(|worker| &worker[transport]);
             traffic.fold((0, 0), |sum, traffic| (sum.0 + traffic.sent(), sum.1 + traffic.received()))
+        });
+        let sockets = transports.map(|transport| {
+            let workers = context.traffic.iter().filter_map(|worker| worker[transport].sample());
+            workers.reduce(|(number, mut sum), (more, info)| {
+                sum.add(&info);
+                (number + more, sum)
+            })
         });
         Self {
             at: clock::now(),
             replies: sum(context, |live| &live.replies),
-            server_cpu_ns: server.and_then(process::cpu_ns),
-            generator_cpu_ns: process::own_cpu_ns(),
+            server: ProcessFigures::of(server),
+            generator: ProcessFigures::own(),
             ticks: CpuTicks::read(cpus),
-            server_rss_kib: server.and_then(|pid| process::rss_kib(Some(pid))),
-            generator_rss_kib: process::rss_kib(None),
             bytes: bytes.collect(),
+            sockets: sockets.collect(),
         }
     }
 
@@ -117,12 +126,43 @@ impl Sample {
         Cost {
             replies: self.replies - earlier.replies,
             seconds: (self.at - earlier.at) as f64 / clock::SECOND as f64,
-            server_cpu_ns: difference(self.server_cpu_ns, earlier.server_cpu_ns),
-            generator_cpu_ns: difference(self.generator_cpu_ns, earlier.generator_cpu_ns),
+            server_cpu_ns: difference(self.server.cpu_ns, earlier.server.cpu_ns),
+            generator_cpu_ns: difference(self.generator.cpu_ns, earlier.generator.cpu_ns),
             steal: self.ticks.zip(earlier.ticks).and_then(|(now, then)| now.stolen_since(then)),
             bytes_sent: sent(self) - sent(earlier),
             bytes_received: received(self) - received(earlier),
+            server_processes: processes(&self.server, &earlier.server),
+            generator_processes: processes(&self.generator, &earlier.generator),
+            sockets: (0..self.sockets.len())
+                .map(|transport| self.sockets_since(earlier, transport))
+                .reduce(|a, b| {
+                    let (mut a, b) = (a?, b?);
+                    a.add(&b);
+                    Some(a)
+                })
+                .flatten(),
         }
+    }
+
+    /// What one transport's sampled sockets counted since `earlier`.
+    fn sockets_since(&self, earlier: &Self, transport: usize) -> Option<Sockets> {
+        let ((sampled, now), (_, then)) = self.sockets[transport].zip(earlier.sockets[transport])?;
+        Some(Sockets {
+            sampled,
+            bytes_sent: now.bytes_sent.checked_sub(then.bytes_sent)?,
+            bytes_received: now.bytes_received.checked_sub(then.bytes_received)?,
+            segments_sent: now.segments_sent.checked_sub(then.segments_sent)?,
+            segments_received: now.segments_received.checked_sub(then.segments_received)?,
+            retransmits: now.retransmits.checked_sub(then.retransmits)?,
+        })
+    }
+}
+
+fn processes(now: &ProcessFigures, then: &ProcessFigures) -> Processes {
+    Processes {
+        descriptors: now.descriptors,
+        voluntary_switches: difference(now.voluntary_switches, then.voluntary_switches),
+        involuntary_switches: difference(now.involuntary_switches, then.involuntary_switches),
     }
 }
 
@@ -145,8 +185,11 @@ impl Interval {
         self.server_cpu = cores(cost.server_cpu_ns);
         self.generator_cpu = cores(cost.generator_cpu_ns);
         self.steal = cost.steal;
-        self.server_rss_kib = after.server_rss_kib;
-        self.generator_rss_kib = after.generator_rss_kib;
+        self.server_rss_kib = after.server.rss_kib;
+        self.generator_rss_kib = after.generator.rss_kib;
+        self.server_processes = cost.server_processes;
+        self.generator_processes = cost.generator_processes;
+        self.sockets = after.sockets_since(before, transport);
         self.bytes_sent = after.bytes[transport].0 - before.bytes[transport].0;
         self.bytes_received = after.bytes[transport].1 - before.bytes[transport].1;
     }

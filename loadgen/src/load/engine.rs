@@ -23,8 +23,13 @@ use crate::scenario::{Document, Variant};
 use crate::target::{Target, TargetError};
 use crate::wire::Traffic;
 
-/// Descriptors that a run needs beside its clients' sockets: runtimes, timers, files, the child's pipes.
-const DESCRIPTORS_SPARE: u64 = 128;
+/// Descriptors that a run needs beside its clients' sockets: runtimes, timers, files, the child's pipes, and
+/// a second one for each sampled socket.
+const DESCRIPTORS_SPARE: u64 = 256;
+
+/// Sockets of each transport whose counters are read each second: enough to see what the kernel makes of a load, few
+/// enough that a sample takes well under a millisecond.
+const SOCKETS_SAMPLED: usize = 32;
 
 /// Who gets which CPU.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -285,7 +290,8 @@ impl Engine<'_> {
                 .collect(),
             live: std::iter::repeat_with(Live::default).take(workers).collect(),
             traffic: std::iter::repeat_with(|| {
-                std::iter::repeat_with(|| Arc::new(Traffic::default())).take(transports).collect()
+                let traffic = || Arc::new(Traffic::watching(SOCKETS_SAMPLED.div_ceil(workers)));
+                std::iter::repeat_with(traffic).take(transports).collect()
             })
             .take(workers)
             .collect(),

@@ -284,7 +284,7 @@ impl Coordinator<'_> {
     }
 
     fn sample(&self) -> Sample {
-        Sample::take(&self.context, self.target.pid(), &self.placement.used())
+        Sample::take(&self.context, &self.target.trees(), &self.placement.used())
     }
 
     fn tick(&mut self, (then, before): (Nanos, u64), from: Nanos) -> (Nanos, u64) {

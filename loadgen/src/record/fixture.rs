@@ -3,8 +3,8 @@
 //! Every number in it follows from the code below; nothing is measured.
 
 use crate::record::{
-    Cell, Cost, Counts, Environment, Interval, Latencies, Ledger, LoadInfo, Outcome, Pass, RunRecord, SCHEMA,
-    ScenarioInfo, Setup, Status, ThresholdResult, Verdict, Violation,
+    Cell, Cost, Counts, Environment, Interval, Latencies, Ledger, LoadInfo, Outcome, Pass, Processes,
+    RunRecord, SCHEMA, ScenarioInfo, Setup, Sockets, Status, ThresholdResult, Verdict, Violation,
 };
 
 /// A run that passed.
@@ -183,6 +183,9 @@ fn intervals(transport: &str, requests: u64, base: u64) -> Vec<Interval> {
             generator_rss_kib: Some(31_000),
             bytes_sent: 42_000,
             bytes_received: 37_000,
+            server_processes: processes(112, 900),
+            generator_processes: processes(140, 1_000),
+            sockets: Some(sockets(500)),
             ..Interval::default()
         })
         .collect()
@@ -203,6 +206,26 @@ fn ledger(requests: u64, cells: &[Cell]) -> Ledger {
     }
 }
 
+fn processes(descriptors: u64, switches: u64) -> Processes {
+    Processes {
+        descriptors: Some(descriptors),
+        voluntary_switches: Some(switches),
+        involuntary_switches: Some(switches / 100),
+    }
+}
+
+/// So many requests of 42 bytes with replies of 37, over sockets that were sampled.
+fn sockets(requests: u64) -> Sockets {
+    Sockets {
+        sampled: 32,
+        bytes_sent: requests * 42,
+        bytes_received: requests * 37,
+        segments_sent: requests + 10,
+        segments_received: requests,
+        retransmits: 0,
+    }
+}
+
 fn cost(replies: u64, transport: &str, open: bool) -> Cost {
     let per_request_ns = if transport == "tcp" { (6_700, 6_900) } else { (7_500, 7_800) };
     let idle = if open { 3 } else { 1 };
@@ -214,6 +237,9 @@ fn cost(replies: u64, transport: &str, open: bool) -> Cost {
         steal: Some(0.004),
         bytes_sent: replies * if transport == "tcp" { 42 } else { 47 },
         bytes_received: replies * if transport == "tcp" { 37 } else { 38 },
+        server_processes: processes(112, replies),
+        generator_processes: processes(140, replies * 2),
+        sockets: Some(sockets(replies / 3)),
     }
 }
 

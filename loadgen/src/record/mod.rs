@@ -15,7 +15,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use histogram::{LATENCY_NS_MAX, Latencies, Latency};
-pub use pass::{Cell, Cost, Counts, Interval, Ledger, Pass, Setup};
+pub use pass::{Cell, Cost, Counts, Interval, Ledger, Pass, Processes, Setup, Sockets};
 
 /// Version of the format of `run.json`. It grows when a reader of the older one would misread the newer one.
 pub const SCHEMA: u32 = 1;

@@ -149,6 +149,44 @@ pub struct Interval {
     pub bytes_sent: u64,
     /// Bytes read from them.
     pub bytes_received: u64,
+    /// More of the server's processes.
+    #[serde(default)]
+    pub server_processes: Processes,
+    /// More of this process.
+    #[serde(default)]
+    pub generator_processes: Processes,
+    /// A sample of this transport's sockets; `None` where the system does not tell.
+    #[serde(default)]
+    pub sockets: Option<Sockets>,
+}
+
+/// Descriptors and context switches of one side's processes; what the system does not tell is `None`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Processes {
+    /// Open descriptors, at the end of the time in question.
+    pub descriptors: Option<u64>,
+    /// Context switches because a thread had to wait.
+    pub voluntary_switches: Option<u64>,
+    /// Context switches because a thread's time was up, or another one's turn had come.
+    pub involuntary_switches: Option<u64>,
+}
+
+/// What the kernel counted (`TCP_INFO`) for a sample of this process's sockets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sockets {
+    /// How many sockets; all figures are sums over these.
+    pub sampled: u64,
+    /// Bytes sent and acknowledged.
+    pub bytes_sent: u64,
+    /// Bytes received.
+    pub bytes_received: u64,
+    /// Segments sent, acknowledgements and repetitions included.
+    pub segments_sent: u64,
+    /// Segments received, acknowledgements included.
+    pub segments_received: u64,
+    /// Segments sent again.
+    pub retransmits: u64,
 }
 
 /// Sums that must balance: requests = replies + errors + unfinished.
@@ -206,4 +244,35 @@ pub struct Cost {
     pub bytes_sent: u64,
     /// Bytes read.
     pub bytes_received: u64,
+    /// More of the server's processes.
+    #[serde(default)]
+    pub server_processes: Processes,
+    /// More of this process.
+    #[serde(default)]
+    pub generator_processes: Processes,
+    /// A sample of the sockets, of all transports that took part; `None` where the system does not tell.
+    #[serde(default)]
+    pub sockets: Option<Sockets>,
+}
+
+impl Processes {
+    /// Adds another time's switches to these; descriptors are the larger ones. What is not known of both is missing.
+    pub fn add(&mut self, other: &Self) {
+        let sum = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a + b);
+        self.descriptors = self.descriptors.zip(other.descriptors).map(|(a, b)| a.max(b));
+        self.voluntary_switches = sum(self.voluntary_switches, other.voluntary_switches);
+        self.involuntary_switches = sum(self.involuntary_switches, other.involuntary_switches);
+    }
+}
+
+impl Sockets {
+    /// Adds another sample to this one.
+    pub fn add(&mut self, other: &Self) {
+        self.sampled += other.sampled;
+        self.bytes_sent += other.bytes_sent;
+        self.bytes_received += other.bytes_received;
+        self.segments_sent += other.segments_sent;
+        self.segments_received += other.segments_received;
+        self.retransmits += other.retransmits;
+    }
 }

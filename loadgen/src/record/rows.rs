@@ -180,6 +180,12 @@ pub fn cost(record: &RunRecord, load: &str, variant: &str, transport: &str) -> O
         sum.generator_cpu_ns = both(sum.generator_cpu_ns, one.generator_cpu_ns);
         sum.bytes_sent += one.bytes_sent;
         sum.bytes_received += one.bytes_received;
+        sum.server_processes.add(&one.server_processes);
+        sum.generator_processes.add(&one.generator_processes);
+        sum.sockets = sum.sockets.zip(one.sockets).map(|(mut a, b)| {
+            a.add(&b);
+            a
+        });
     }
     sum
 }

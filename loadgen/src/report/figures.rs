@@ -4,7 +4,7 @@
 //! [`crate::record::rows`].
 
 use crate::record::rows::{self, Key, Row};
-use crate::record::{Cost, Counts, Latencies, Latency, LoadInfo, RunRecord};
+use crate::record::{Cost, Counts, Latencies, Latency, LoadInfo, Processes, RunRecord};
 use crate::scenario::model::LatencyKind;
 
 /// The quantiles of one latency, in nanoseconds; what too few samples support is missing.
@@ -200,6 +200,15 @@ pub struct CostFigures {
     pub bytes_sent: Option<f64>,
     /// The part of them that the clients received.
     pub bytes_received: Option<f64>,
+    /// TCP segments for each reply, both directions, acknowledgements included: as many for each byte as the sampled
+    /// sockets had.
+    pub segments: Option<f64>,
+    /// Segments that the sampled sockets sent again.
+    pub retransmits: Option<u64>,
+    /// The server's context switches for each reply, voluntary and involuntary.
+    pub server_switches: Option<f64>,
+    /// The generator's.
+    pub generator_switches: Option<f64>,
 }
 
 impl CostFigures {
@@ -209,7 +218,17 @@ impl CostFigures {
         let each = |sum: u64| (cost.replies > 0).then(|| sum as f64 / cost.replies as f64);
         let cores = |ns: u64| (cost.seconds > 0.0).then(|| ns as f64 / 1e9 / cost.seconds);
         let both_ns = cost.server_cpu_ns.zip(cost.generator_cpu_ns).map(|(server, ours)| server + ours);
-        let some = cost.bytes_sent + cost.bytes_received > 0;
+        let bytes = cost.bytes_sent + cost.bytes_received;
+        let some = bytes > 0;
+        let switches = |processes: &Processes| {
+            let both = processes.voluntary_switches.zip(processes.involuntary_switches);
+            both.and_then(|(voluntary, involuntary)| each(voluntary + involuntary))
+        };
+        let segments_per_byte = cost.sockets.and_then(|sockets| {
+            let bytes = sockets.bytes_sent + sockets.bytes_received;
+            let segments = sockets.segments_sent + sockets.segments_received;
+            (bytes > 0).then(|| segments as f64 / bytes as f64)
+        });
         Self {
             both_ns: both_ns.and_then(each),
             server_ns: cost.server_cpu_ns.and_then(each),
@@ -217,9 +236,13 @@ impl CostFigures {
             server_cores: cost.server_cpu_ns.and_then(cores),
             generator_cores: cost.generator_cpu_ns.and_then(cores),
             steal: cost.steal,
-            bytes: each(cost.bytes_sent + cost.bytes_received).filter(|_| some),
+            bytes: each(bytes).filter(|_| some),
             bytes_sent: each(cost.bytes_sent).filter(|_| some),
             bytes_received: each(cost.bytes_received).filter(|_| some),
+            segments: segments_per_byte.zip(each(bytes)).map(|(segments, bytes)| segments * bytes),
+            retransmits: cost.sockets.map(|sockets| sockets.retransmits),
+            server_switches: switches(&cost.server_processes),
+            generator_switches: switches(&cost.generator_processes),
         }
     }
 }

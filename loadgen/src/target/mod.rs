@@ -7,6 +7,7 @@ pub mod embedded;
 
 pub use address::{AddressError, socket_address, websocket};
 
+use crate::measure::tree::Tree;
 use crate::scenario::model::Transport;
 use crate::wire::Endpoint;
 use embedded::Embedded;
@@ -69,13 +70,14 @@ impl Target {
         }
     }
 
-    /// The server's process, where it is known.
+    /// The server's processes, where they are known.
     #[must_use]
-    pub fn pid(&self) -> Option<u32> {
-        match self {
+    pub fn trees(&self) -> Vec<Tree> {
+        let pid = match self {
             Self::Embedded(embedded) => embedded.pid(),
             Self::External { pid, .. } => *pid,
-        }
+        };
+        pid.map(|root| Tree { root, is_guard: false }).into_iter().collect()
     }
 
     /// How the server's process ended, if it has.
