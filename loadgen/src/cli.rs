@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{CommandError, Outcome, check, init, not_yet, report, run, schema};
-use crate::target::embedded;
+use crate::target::{embedded, guard};
 
 /// Load generator and conformance harness for a key-value service over TCP and WebSocket
 ///
@@ -49,9 +49,13 @@ enum Command {
 pub fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
     let _program = arguments.next();
-    // Before clap: the server's own arguments are the server's business.
-    if arguments.next().is_some_and(|first| first == embedded::SUBCOMMAND) {
-        return embedded::serve(arguments.collect::<Vec<OsString>>());
+    // Before clap: the arguments of the server, and of a launched program, are their own business.
+    match arguments.next() {
+        Some(first) if first == embedded::SUBCOMMAND => return embedded::serve(arguments.collect()),
+        Some(first) if first == guard::SUBCOMMAND => {
+            return guard::guard(&arguments.collect::<Vec<OsString>>());
+        }
+        _ => {}
     }
     let result = match Cli::parse().command {
         Command::Run(run) => run.exec(colour(&io::stdout())),

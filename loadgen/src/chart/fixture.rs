@@ -117,6 +117,7 @@ fn environment() -> Environment {
         pacing: "timerfd".to_owned(),
         target: "embedded server".to_owned(),
         embedded: true,
+        launched: Vec::new(),
     }
 }
 

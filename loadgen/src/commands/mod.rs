@@ -17,7 +17,7 @@ use crate::load::engine::EngineError;
 use crate::record::{ReadError, RunRecord};
 use crate::report::{Plot, ReportError};
 use crate::scenario::Diagnostics;
-use crate::target::AddressError;
+use crate::target::{AddressError, LaunchError};
 
 /// What a command that did its work ends with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +72,9 @@ pub enum CommandError {
     /// An address that is none.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// A `--launch` that cannot be understood.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
     /// A run that cannot begin.
     #[error(transparent)]
     Engine(#[from] EngineError),

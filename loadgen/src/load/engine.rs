@@ -34,7 +34,7 @@ const SOCKETS_SAMPLED: usize = 32;
 /// Who gets which CPU.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Placement {
-    /// The embedded server's; empty: not confined.
+    /// The server's, where it is ours to start; empty: not confined.
     pub server: Vec<usize>,
     /// The generator's, one worker on each; empty: one worker, not confined.
     pub generator: Vec<usize>,
@@ -224,10 +224,18 @@ impl Engine<'_> {
         transports: &[Transport],
         progress: &mut Progress,
     ) -> bool {
-        if let Err(error) = self.target.fresh(transports, &self.placement.server).await {
+        let mut interrupt = self.interrupt.clone();
+        let fresh = tokio::select! {
+            fresh = self.target.fresh(transports, &self.placement.server) => fresh,
+            _ = interrupt.wait_for(|stop| *stop) => {
+                progress.result.ending = Ending::Interrupted;
+                return false;
+            }
+        };
+        if let Err(error) = fresh {
             progress.result.ending = match error {
                 TargetError::Machine(message) => Ending::MachineFailed(message),
-                TargetError::NotStarted(_) => Ending::TargetLost(error.to_string()),
+                TargetError::NotStarted(message) => Ending::TargetLost(message),
             };
             return false;
         }

@@ -80,6 +80,7 @@ fn environment() -> Environment {
         pacing: "timerfd".into(),
         target: "embedded server".into(),
         embedded: true,
+        launched: Vec::new(),
     }
 }
 

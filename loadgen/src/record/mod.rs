@@ -129,10 +129,21 @@ pub struct Environment {
     pub generator_cpus: Vec<usize>,
     /// How instants were paced: `timerfd` or `tokio timers`.
     pub pacing: String,
-    /// The target for people: `embedded server`, or its addresses.
+    /// The target for people: `embedded server`, the launched commands, or its addresses.
     pub target: String,
     /// Whether the target was the embedded server.
     pub embedded: bool,
+    /// The commands that started the target, as given to `--launch`; empty where it was not launched.
+    #[serde(default)]
+    pub launched: Vec<String>,
+}
+
+impl Environment {
+    /// Whether the target was this program's to start, and so to place on CPUs.
+    #[must_use]
+    pub fn started_target(&self) -> bool {
+        self.embedded || !self.launched.is_empty()
+    }
 }
 
 /// Something left out.

@@ -19,6 +19,8 @@ mod tree;
 pub use self::diagnostics::Diagnostics;
 pub(crate) use self::diagnostics::escape;
 pub use self::document::Document;
+pub(crate) use self::limits::{HOUR, MILLISECOND};
+pub(crate) use self::shape::duration_within;
 pub use self::sweep::Variant;
 
 /// A scenario to start from: what `init` writes.

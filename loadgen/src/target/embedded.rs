@@ -104,8 +104,8 @@ impl Embedded {
         let ready = tokio::time::timeout(START_TIMEOUT, ready(&mut lines, transports.len())).await;
         match ready {
             Ok(Some(endpoints)) => self.endpoints = endpoints,
-            Ok(None) => return Err(TargetError::NotStarted(self.last_words())),
-            Err(_) => return Err(TargetError::NotStarted(format!("it was silent for {START_TIMEOUT:?}"))),
+            Ok(None) => return Err(not_started(&self.last_words())),
+            Err(_) => return Err(not_started(&format!("it was silent for {START_TIMEOUT:?}"))),
         }
         self.running = Some(Running { child, _stdout: lines });
         Ok(())
@@ -134,6 +134,10 @@ impl Embedded {
         let last = log.lines().rev().find(|line| !line.starts_with('#'));
         last.map_or_else(|| "it ended without a word".to_owned(), ToOwned::to_owned)
     }
+}
+
+fn not_started(why: &str) -> TargetError {
+    TargetError::NotStarted(format!("the embedded server did not start: {why}"))
 }
 
 fn listeners(transports: &[Transport]) -> Vec<&'static str> {

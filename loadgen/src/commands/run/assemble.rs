@@ -96,6 +96,10 @@ fn environment(target: &Target, placement: &Placement) -> Environment {
         pacing: pacer_mechanism().to_owned(),
         target: target.describe(),
         embedded: matches!(target, Target::Embedded(_)),
+        launched: match target {
+            Target::Launched(launched) => launched.launch().texts().map(str::to_owned).collect(),
+            Target::Embedded(_) | Target::External { .. } => Vec::new(),
+        },
     }
 }
 
