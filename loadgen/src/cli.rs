@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{CommandError, Outcome, check, init, not_yet, report, run, schema};
+use crate::commands::{CommandError, Outcome, check, init, not_yet, quick, report, run, schema};
 use crate::target::{embedded, guard};
 
 /// Load generator and conformance harness for a key-value service over TCP and WebSocket
@@ -36,6 +36,7 @@ Exit codes (the first that applies):
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::Run>),
+    Quick(Box<quick::Quick>),
     Check(check::Check),
     Schema(schema::Schema),
     Init(init::Init),
@@ -59,6 +60,7 @@ pub fn main() -> ExitCode {
     }
     let result = match Cli::parse().command {
         Command::Run(run) => run.exec(colour(&io::stdout())),
+        Command::Quick(quick) => quick.exec(colour(&io::stdout())),
         Command::Check(check) => check.exec().map(Outcome::success),
         Command::Schema(schema) => schema.exec().map(Outcome::success),
         Command::Init(init) => init.exec().map(Outcome::success),

@@ -5,6 +5,7 @@
 pub mod check;
 pub mod init;
 pub mod not_yet;
+pub mod quick;
 pub mod report;
 pub mod run;
 pub mod schema;

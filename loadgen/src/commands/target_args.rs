@@ -56,7 +56,7 @@ fn launch_timeout(text: &str) -> Result<Duration, String> {
     duration_within(text, MILLISECOND, HOUR)
 }
 
-fn transport(name: &str) -> Result<Transport, String> {
+pub(super) fn transport(name: &str) -> Result<Transport, String> {
     let names: Vec<&str> = Transport::ALL.iter().map(|transport| transport.name()).collect();
     Transport::from_name(name).ok_or_else(|| format!("transports are {}", names.join(", ")))
 }
