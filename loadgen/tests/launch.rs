@@ -260,6 +260,17 @@ fn a_launched_server_that_dies_in_mid_run_is_reported_with_exit_3() {
 }
 
 #[test]
+fn a_guard_that_is_killed_leaves_no_server_behind() {
+    let mut running = loaded();
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", running.server())).unwrap();
+    let guard: i32 = stat.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    kill(Pid::from_raw(guard), Signal::SIGKILL).unwrap();
+    let ended = running.wait().expect(3);
+    assert!(ended.stdout.contains("`sh` ended (killed, as its guard was)"), "{}", ended.stdout);
+    assert!(!is_alive(running.server()));
+}
+
+#[test]
 fn ctrl_c_stops_the_launched_server_too() {
     let mut running = loaded();
     running.signal(Signal::SIGINT);

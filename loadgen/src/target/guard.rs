@@ -39,8 +39,8 @@ const LOOK: Duration = Duration::from_millis(10);
 /// What a guard tells of its program, a line each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum News {
-    /// It runs.
-    Started,
+    /// It runs, in the process group of this number.
+    Started(i32),
     /// It could not be started, and why.
     Failed(String),
     /// It ended, and how.
@@ -50,7 +50,7 @@ pub(super) enum News {
 impl News {
     pub(super) fn parse(line: &str) -> Option<Self> {
         match line.split_once(' ').unwrap_or((line, "")) {
-            ("started", _) => Some(Self::Started),
+            ("started", group) => group.parse().ok().map(Self::Started),
             ("failed", why) => Some(Self::Failed(why.to_owned())),
             ("ended", how) => Some(Self::Ended(how.to_owned())),
             _ => None,
@@ -59,7 +59,7 @@ impl News {
 
     fn tell(&self) {
         let line = match self {
-            Self::Started => "started".to_owned(),
+            Self::Started(group) => format!("started {group}"),
             Self::Failed(why) => format!("failed {}", why.replace('\n', " ")),
             Self::Ended(how) => format!("ended {how}"),
         };
@@ -85,7 +85,7 @@ pub fn guard(arguments: &[OsString]) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    News::Started.tell();
+    News::Started(target.as_raw()).tell();
     std::thread::spawn(move || {
         // Nothing is ever written to it: it ends when the harness lets go of it, or has ended.
         let _ = io::stdin().read(&mut [0]);
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn news_are_lines() {
-        assert_eq!(News::parse("started"), Some(News::Started));
+        assert_eq!(News::parse("started 42"), Some(News::Started(42)));
         assert_eq!(
             News::parse("failed cannot run `x`: no"),
             Some(News::Failed("cannot run `x`: no".to_owned()))

@@ -12,6 +12,8 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::Instant;
@@ -130,7 +132,7 @@ impl Launched {
     #[must_use]
     pub fn death(&self) -> Option<String> {
         self.running.iter().find_map(|running| match running.last_news()? {
-            News::Started => None,
+            News::Started(_) => None,
             News::Failed(why) => Some(why),
             News::Ended(how) => {
                 let words = self.last_words(running.log_from);
@@ -299,23 +301,27 @@ impl Running {
     }
 
     fn has_started(&self) -> bool {
-        self.last_news() == Some(News::Started)
+        matches!(self.last_news(), Some(News::Started(_)))
     }
 }
 
-/// Keeps a guard's latest news. A guard that ends without any has taken its program along.
+/// Keeps a guard's latest news. A guard that ends without telling of its program's end was killed, and then its
+/// program has to be.
 async fn listen(stdout: ChildStdout, news: Arc<Mutex<Option<News>>>) {
     let mut lines = BufReader::new(stdout).lines();
     let keep = |new: News| *news.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
-    let mut ended = false;
+    let mut latest = None;
     while let Ok(Some(line)) = lines.next_line().await {
         if let Some(new) = News::parse(&line) {
-            ended = !matches!(new, News::Started);
+            latest = Some(new.clone());
             keep(new);
         }
     }
-    if !ended {
-        keep(News::Ended("its guard was killed".to_owned()));
+    if let None | Some(News::Started(_)) = latest {
+        if let Some(News::Started(group)) = latest {
+            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        }
+        keep(News::Ended("killed, as its guard was".to_owned()));
     }
 }
 
