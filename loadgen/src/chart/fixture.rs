@@ -100,6 +100,7 @@ pub(super) fn record(wish: &Wish) -> RunRecord {
         skipped: Vec::new(),
         loads: wish.loads.clone(),
         passes,
+        costs: Vec::new(),
         violations: Vec::new(),
         violations_total: 0,
         thresholds: Vec::new(),

@@ -131,6 +131,8 @@ impl Sample {
             steal: self.ticks.zip(earlier.ticks).and_then(|(now, then)| now.stolen_since(then)),
             bytes_sent: sent(self) - sent(earlier),
             bytes_received: received(self) - received(earlier),
+            server_rss_kib: self.server.rss_kib,
+            generator_rss_kib: self.generator.rss_kib,
             server_processes: processes(&self.server, &earlier.server),
             generator_processes: processes(&self.generator, &earlier.generator),
             sockets: (0..self.sockets.len())

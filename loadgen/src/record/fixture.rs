@@ -39,6 +39,7 @@ pub(crate) fn record() -> RunRecord {
             load("saturated", "closed", "no think time", false),
         ],
         passes,
+        costs: Vec::new(),
         violations: Vec::new(),
         violations_total: 0,
         thresholds: vec![ThresholdResult {
@@ -238,6 +239,8 @@ fn cost(replies: u64, transport: &str, open: bool) -> Cost {
         steal: Some(0.004),
         bytes_sent: replies * if transport == "tcp" { 42 } else { 47 },
         bytes_received: replies * if transport == "tcp" { 37 } else { 38 },
+        server_rss_kib: Some(8_200),
+        generator_rss_kib: Some(31_000),
         server_processes: processes(112, replies),
         generator_processes: processes(140, replies * 2),
         sockets: Some(sockets(replies / 3)),

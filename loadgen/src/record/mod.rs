@@ -4,6 +4,7 @@
 //! percentiles: those can be merged, percentiles cannot. Times since the run's start are in nanoseconds unless
 //! a name says otherwise.
 
+pub mod cost;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod histogram;
@@ -43,6 +44,10 @@ pub struct RunRecord {
     pub loads: Vec<LoadInfo>,
     /// One for each load × variant × trial × transport (mixed loads: all transports in one).
     pub passes: Vec<Pass>,
+    /// What a request cost, by load, variant and transport: worked out from the passes, for those who read this file
+    /// without this program. Reports work it out themselves.
+    #[serde(default)]
+    pub costs: Vec<cost::TransportCost>,
     /// The first violations seen, at most [`VIOLATIONS_KEPT`].
     pub violations: Vec<Violation>,
     /// All violations, warm-up and set-up included.

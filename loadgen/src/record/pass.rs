@@ -250,6 +250,12 @@ pub struct Cost {
     /// More of this process.
     #[serde(default)]
     pub generator_processes: Processes,
+    /// The server's resident memory at the end, in KiB.
+    #[serde(default)]
+    pub server_rss_kib: Option<u64>,
+    /// This process's.
+    #[serde(default)]
+    pub generator_rss_kib: Option<u64>,
     /// A sample of the sockets, of all transports that took part; `None` where the system does not tell.
     #[serde(default)]
     pub sockets: Option<Sockets>,

@@ -180,6 +180,9 @@ pub fn cost(record: &RunRecord, load: &str, variant: &str, transport: &str) -> O
         sum.generator_cpu_ns = both(sum.generator_cpu_ns, one.generator_cpu_ns);
         sum.bytes_sent += one.bytes_sent;
         sum.bytes_received += one.bytes_received;
+        let larger = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a.max(b));
+        sum.server_rss_kib = larger(sum.server_rss_kib, one.server_rss_kib);
+        sum.generator_rss_kib = larger(sum.generator_rss_kib, one.generator_rss_kib);
         sum.server_processes.add(&one.server_processes);
         sum.generator_processes.add(&one.generator_processes);
         sum.sockets = sum.sockets.zip(one.sockets).map(|(mut a, b)| {

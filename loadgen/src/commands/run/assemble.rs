@@ -9,6 +9,7 @@ use crate::load::pacer_mechanism;
 use crate::load::pass::Ending;
 use crate::load::plan;
 use crate::measure::process;
+use crate::record::cost;
 use crate::record::{
     Environment, LoadInfo, Outcome, RunRecord, SCHEMA, ScenarioInfo, Status, Verdict, VerdictLevel,
 };
@@ -44,6 +45,7 @@ pub fn record(
         skipped: result.skipped,
         loads: scenario.loads.iter().map(|load| load_info(load, document)).collect(),
         passes: result.passes,
+        costs: Vec::new(),
         violations: result.violations,
         violations_total: result.violations_total,
         thresholds: Vec::new(),
@@ -51,6 +53,7 @@ pub fn record(
     for index in 0..record.loads.len() {
         record.loads[index].verdict = verdict::verdict(&record, &record.loads[index]);
     }
+    record.costs = cost::by_transport(&record);
     record.thresholds = thresholds::judge(&record, &scenario.thresholds);
     judge(&mut record, &result.ending);
     record

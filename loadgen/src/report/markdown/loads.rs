@@ -178,6 +178,8 @@ fn cost(comparison: &Comparison<'_>) -> String {
     push("generator's context switches", "1/request", 3, cost(|cost| cost.generator_switches, 1.0));
     push("server's CPU", "cores", 3, cost(|cost| cost.server_cores, 1.0));
     push("generator's CPU", "cores", 3, cost(|cost| cost.generator_cores, 1.0));
+    push("server's memory", "MiB", 1, cost(|cost| cost.server_mib, 1.0));
+    push("generator's memory", "MiB", 1, cost(|cost| cost.generator_mib, 1.0));
     push("CPU time stolen by the host", "%", 2, cost(|cost| cost.steal, 100.0));
     grid::markdown(&headers, &rows, 2)
 }

@@ -146,7 +146,7 @@ pub(super) fn reproduce(record: &RunRecord) -> String {
     } else if environment.launched.is_empty() {
         " with the same target"
     } else {
-        " with the same programs, and addresses where they were given"
+        " with the same programs (their paths are from where the run was started), and addresses where they were given"
     };
     let log = if environment.started_target() { ", and what the server said in `server.log`" } else { "" };
     format!(
