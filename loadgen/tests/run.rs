@@ -206,9 +206,6 @@ fn several_scenarios_get_a_subfolder_each() {
 
 #[test]
 fn what_is_not_built_yet_says_so_with_exit_2() {
-    let open = scenario(BOTH).replace("model = \"closed\"\nthink = \"1ms\"", "model = \"open\"\nrate = 100");
-    let ended = Place::with(&open).run_to_end(&[]).expect(2);
-    assert!(ended.stderr.contains("an open load cannot be run yet"), "{}", ended.stderr);
     for command in ["conform", "capacity", "compare", "ab", "calibrate", "explore", "explain"] {
         let ended = Ended::of(twinwire().args([command, "--flag", "x"]).output().unwrap()).expect(2);
         assert!(ended.stderr.contains("not built yet"), "{command}: {}", ended.stderr);

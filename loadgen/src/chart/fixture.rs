@@ -64,6 +64,7 @@ pub(super) fn load(name: &str, model: &str, pace: &str, trials: u32) -> LoadInfo
         headline: name == "paced",
         variants: vec![String::new()],
         clients: 100,
+        probes: Vec::new(),
         verdict: Verdict::default(),
     }
 }
@@ -178,6 +179,9 @@ fn pass(
             ..Cost::default()
         },
         dispatch_lag: Latencies::default(),
+        backlog: crate::record::Backlog::default(),
+        renewals: None,
+        windows: Vec::new(),
     }
 }
 

@@ -1,15 +1,15 @@
 //! What all workers of one pass share, and how a wrong reply is put into words.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::curve::Curve;
 use super::plan::PassPlan;
 use super::requests::GroupMix;
-use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::Live;
+use crate::measure::watch::WatchFilter;
 use crate::oracle::{Finding, World, origin};
 use crate::record::Violation;
-use crate::scenario::model::{Load, Role, Scenario};
+use crate::scenario::model::{Load, Metric, Role, Scenario};
 use crate::wire::{Endpoint, Traffic};
 
 /// Longest request or reply shown in a violation, in characters.
@@ -26,6 +26,10 @@ pub struct PassContext {
     pub variant: String,
     /// Each group's distributions.
     pub groups: Vec<GroupMix>,
+    /// The load's level over its length.
+    pub curve: Arc<Curve>,
+    /// What may stop the run: for each watch its cells and metric.
+    pub watches: Vec<(WatchFilter, Metric)>,
     /// Users and registers.
     pub world: World,
     /// Where each of the pass's transports is.
@@ -34,8 +38,6 @@ pub struct PassContext {
     pub live: Vec<Live>,
     /// Bytes, by worker and transport.
     pub traffic: Vec<Vec<Arc<Traffic>>>,
-    /// Start of the measured part; 0 until it is known.
-    pub measured_from: AtomicU64,
 }
 
 impl PassContext {
@@ -45,7 +47,7 @@ impl PassContext {
         &self.scenario.loads[self.plan.load]
     }
 
-    /// All that a report says of a wrong reply.
+    /// All that a report says of a wrong reply. `at_s`: seconds since the measured part began.
     #[must_use]
     pub fn violation(
         &self,
@@ -54,10 +56,9 @@ impl PassContext {
         finding: Finding,
         request: String,
         reply: &[u8],
-        at: Nanos,
+        at_s: f64,
     ) -> Violation {
         let plan = self.plan.clients[client as usize];
-        let from = self.measured_from.load(Ordering::Relaxed);
         let mut seen = shown(reply);
         if let Some(origin) = origin(&self.world, reply) {
             seen = format!("{seen} ({origin})");
@@ -75,7 +76,7 @@ impl PassContext {
             request,
             expected: finding.expected,
             seen,
-            at_s: if from == 0 { 0.0 } else { (at as f64 - from as f64) / clock::SECOND as f64 },
+            at_s,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What one client asks, in which order: drawn from its seed alone, never from the clock or the transport.
 
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Zipf};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -56,14 +56,16 @@ impl GroupMix {
 pub struct Requests {
     random: Xoshiro256PlusPlus,
     group: u16,
+    /// Clients that read each other's keys: so many, one after the other in the pass.
+    cohort: u32,
     next_key: u32,
 }
 
 impl Requests {
-    /// The stream of a client of this group.
+    /// The stream of a client of this group, in a cohort of so many.
     #[must_use]
-    pub fn new(seed: u64, group: u16) -> Self {
-        Self { random: Xoshiro256PlusPlus::seed_from_u64(seed), group, next_key: 0 }
+    pub fn new(seed: u64, group: u16, cohort: u32) -> Self {
+        Self { random: Xoshiro256PlusPlus::seed_from_u64(seed), group, cohort, next_key: 0 }
     }
 
     /// Draws what the next request does.
@@ -103,7 +105,7 @@ impl Requests {
         session: &Session,
         out: &mut Vec<u8>,
     ) -> Expect {
-        let target = self.other(world, session.client());
+        let target = self.other(session.client());
         let group = &groups[usize::from(world.client(target).group)];
         let key = self.key(group);
         session.get_other(world, Some(target), Some(key), out)
@@ -117,7 +119,7 @@ impl Requests {
         session: &Session,
         out: &mut Vec<u8>,
     ) -> Expect {
-        let other = self.other(world, session.client());
+        let other = self.other(session.client());
         let key = self.random.random_range(0..groups[usize::from(world.client(other).group)].keys);
         let own_key = self.random.random_range(0..groups[usize::from(self.group)].keys);
         let (target, key) = match self.random.random_range(0..4) {
@@ -129,14 +131,14 @@ impl Requests {
         session.get_other(world, target, key, out)
     }
 
-    /// Another client than this one, where there is another.
-    fn other(&mut self, world: &World, own: u32) -> u32 {
-        let clients = world.clients().len() as u32;
-        if clients < 2 {
+    /// Another client of the same cohort, where there is another.
+    fn other(&mut self, own: u32) -> u32 {
+        if self.cohort < 2 {
             return own;
         }
-        let drawn = self.random.random_range(0..clients - 1);
-        if drawn >= own { drawn + 1 } else { drawn }
+        let number = own % self.cohort;
+        let drawn = self.random.random_range(0..self.cohort - 1);
+        own - number + if drawn >= number { drawn + 1 } else { drawn }
     }
 
     fn key(&mut self, group: &GroupMix) -> u32 {
@@ -150,11 +152,6 @@ impl Requests {
                 key
             }
         }
-    }
-
-    /// The generator, for choices of the same client that are no requests, as think times.
-    pub fn random(&mut self) -> &mut impl Rng {
-        &mut self.random
     }
 }
 
@@ -185,7 +182,7 @@ mod tests {
         let spec = ValueSpec { min: 16, max: 80 };
         let world = World::new(1, (0..3).map(|i| (format!("user{i}"), 0, 10, spec)));
         let mut session = Session::new(&world, 0);
-        let mut requests = Requests::new(client_seed(seed, 0), 0);
+        let mut requests = Requests::new(client_seed(seed, 0), 0, 3);
         let mut next = || {
             let mut out = Vec::new();
             let op = requests.draw(&mixes);

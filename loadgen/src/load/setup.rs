@@ -1,18 +1,18 @@
-//! Setting one client up and closing it: connect, log in, upgrade, preload, and in the end `q`.
+//! Setting one client up: connect, log in, upgrade, preload; and once more in mid-load, after a `q`.
 //!
 //! Each step's reply is checked like any other. What goes wrong here ends the pass: a load with fewer clients than
 //! asked for would measure something else.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::context::PassContext;
+use super::leave::{Left, quit};
 use crate::measure::clock::{self, Nanos};
-use crate::oracle::{Good, Session, texts};
+use crate::oracle::{Finding, Good, Session, texts};
 use crate::record::{Latencies, Violation};
-use crate::scenario::model::Role;
+use crate::scenario::model::{Group, Role};
 use crate::wire::{ConnectError, Connection, Ended, Replies, Reply, Traffic, wait};
 
 /// A name may stay taken for this long after the close of its last session (LIFE-2).
@@ -40,8 +40,10 @@ pub struct Ready {
 /// Times of the steps, over all clients of one transport and worker.
 #[derive(Debug, Default)]
 pub struct SetupTimes {
-    /// Clients set up.
+    /// Clients set up, or sessions renewed.
     pub clients: u32,
+    /// `q` to its reply, of a session that is renewed.
+    pub quit: Latencies,
     /// Connect with handshake.
     pub connect: Latencies,
     /// Login.
@@ -56,6 +58,7 @@ impl SetupTimes {
     /// Adds the other's times to these.
     pub fn merge(&mut self, other: &Self) {
         self.clients += other.clients;
+        self.quit.merge(&other.quit);
         self.connect.merge(&other.connect);
         self.login.merge(&other.login);
         self.upgrade.merge(&other.upgrade);
@@ -121,27 +124,51 @@ pub async fn set_up(
     traffic: Arc<Traffic>,
     times: &mut SetupTimes,
 ) -> Result<Ready, SetupError> {
-    let plan = context.plan.clients[index as usize];
-    let group = &context.scenario.groups[usize::from(plan.group)];
-    let endpoint = &context.endpoints[usize::from(plan.transport)];
-    let begun = clock::now();
-    let connection = tokio::time::timeout(context.scenario.timeout, endpoint.connect(traffic))
-        .await
-        .map_err(|_| step_timed_out(context, index, "connecting"))??;
-    times.connect.record((clock::now() - begun).max(1));
-
-    let session = Session::new(&context.world, index);
-    let mut client = SettingUp { context, index, connection, session };
-    times.login.record(client.log_in().await?);
-    context.world.set_live(index);
-    if group.role == Role::Manager {
-        times.upgrade.record(client.upgrade().await?);
-    }
-    if group.preload > 0 {
-        times.preload.record(client.preload(group.preload).await?);
+    let mut client = SettingUp::connect(context, index, traffic, times).await?;
+    client.enter(clock::now() + clock::nanos(NAME_FREE_WITHIN), times).await?;
+    let preload = client.group().preload;
+    if preload > 0 {
+        times.preload.record(client.preload(preload).await?);
     }
     times.clients += 1;
-    Ok(Ready { connection: client.connection, session: client.session })
+    Ok(client.ready())
+}
+
+/// Ends client `index`'s session and begins its next one, whose store is empty: nothing is preloaded.
+///
+/// # Errors
+/// Where it cannot go on.
+pub async fn renew(
+    context: &PassContext,
+    index: u32,
+    mut connection: Connection,
+    traffic: Arc<Traffic>,
+    times: &mut SetupTimes,
+) -> Result<Ready, SetupError> {
+    const STEP: &str = "logging out";
+    let timeout = context.scenario.timeout;
+    context.world.set_ending(index);
+    let begun = clock::now();
+    let left = quit(&mut connection, timeout).await;
+    let wrong = |seen: &str| {
+        let who = (index, Role::Guest);
+        violated(context, who, STEP, "LIFE-1", "q", "exiting, then the close", seen)
+    };
+    match left {
+        Left { reply: Some((reply, _)), .. } if reply != texts::EXITING => return Err(wrong(&reply)),
+        Left { reply: Some(_), closed: false } => {
+            return Err(wrong(&format!("exiting, and no close within {timeout:?}")));
+        }
+        Left { reply: Some((_, at)), closed: true } => times.quit.record((at - begun).max(1)),
+        Left { reply: None, .. } => return Err(step_timed_out(context, index, STEP)),
+    }
+    drop(connection);
+    context.world.set_ended(index);
+    let mut client = SettingUp::connect(context, index, traffic, times).await?;
+    // The close has been seen, so the name must be free (LIFE-3): no patience.
+    client.enter(0, times).await?;
+    times.clients += 1;
+    Ok(client.ready())
 }
 
 struct SettingUp<'a> {
@@ -151,17 +178,56 @@ struct SettingUp<'a> {
     session: Session,
 }
 
-impl SettingUp<'_> {
-    async fn log_in(&mut self) -> Result<Nanos, SetupError> {
+impl<'a> SettingUp<'a> {
+    async fn connect(
+        context: &'a PassContext,
+        index: u32,
+        traffic: Arc<Traffic>,
+        times: &mut SetupTimes,
+    ) -> Result<Self, SetupError> {
+        let plan = context.plan.clients[index as usize];
+        let endpoint = &context.endpoints[usize::from(plan.transport)];
+        let begun = clock::now();
+        let connection = tokio::time::timeout(context.scenario.timeout, endpoint.connect(traffic))
+            .await
+            .map_err(|_| step_timed_out(context, index, "connecting"))??;
+        times.connect.record((clock::now() - begun).max(1));
+        Ok(Self { context, index, connection, session: Session::new(&context.world, index) })
+    }
+
+    /// Logs in and, a manager, upgrades. The name may be taken until `give_up_at`.
+    async fn enter(&mut self, give_up_at: Nanos, times: &mut SetupTimes) -> Result<(), SetupError> {
+        times.login.record(self.log_in(give_up_at).await?);
+        // A store of its own for each incarnation, on the oracle's side too.
+        self.context.world.set_live(self.index);
+        self.session = Session::new(&self.context.world, self.index);
+        if self.group().role == Role::Manager {
+            times.upgrade.record(self.upgrade().await?);
+        }
+        Ok(())
+    }
+
+    fn group(&self) -> &'a Group {
+        let plan = self.context.plan.clients[self.index as usize];
+        &self.context.scenario.groups[usize::from(plan.group)]
+    }
+
+    fn ready(self) -> Ready {
+        Ready { connection: self.connection, session: self.session }
+    }
+
+    async fn log_in(&mut self, give_up_at: Nanos) -> Result<Nanos, SetupError> {
         const STEP: &str = "logging in";
         let name = self.name();
-        let give_up_at = clock::now() + clock::nanos(NAME_FREE_WITHIN);
         loop {
             let begun = clock::now();
             let (reply, at) = self.ask(STEP, name.as_bytes()).await?;
             match reply.as_str() {
                 texts::SUCCESS => return Ok((at - begun).max(1)),
                 texts::DUPLICATE_USER_NAME if at < give_up_at => tokio::time::sleep(LOGIN_RETRY).await,
+                texts::DUPLICATE_USER_NAME if give_up_at == 0 => {
+                    return Err(self.violated(STEP, "LIFE-3", &name, texts::SUCCESS, &reply));
+                }
                 texts::SERVER_FULL | texts::LOGIN_TIMEOUT => {
                     return Err(self.refused(STEP, reply, ": it bears fewer clients than the scenario has"));
                 }
@@ -269,16 +335,24 @@ impl SettingUp<'_> {
         expected: &str,
         seen: &str,
     ) -> SetupError {
-        let violation = self.context.violation(
-            self.index,
-            self.session.role(),
-            crate::oracle::Finding { kind: "wrong reply", rule, expected: format!("`{expected}`") },
-            request.to_owned(),
-            seen.as_bytes(),
-            clock::now(),
-        );
-        SetupError::Violated { step, violation: Box::new(violation) }
+        let who = (self.index, self.session.role());
+        violated(self.context, who, step, rule, request, expected, seen)
     }
+}
+
+/// `who`: the client and its role.
+fn violated(
+    context: &PassContext,
+    who: (u32, Role),
+    step: &'static str,
+    rule: &'static str,
+    request: &str,
+    expected: &str,
+    seen: &str,
+) -> SetupError {
+    let finding = Finding { kind: "wrong reply", rule, expected: format!("`{expected}`") };
+    let violation = context.violation(who.0, who.1, finding, request.to_owned(), seen.as_bytes(), 0.0);
+    SetupError::Violated { step, violation: Box::new(violation) }
 }
 
 fn step_timed_out(context: &PassContext, index: u32, step: &'static str) -> SetupError {
@@ -286,22 +360,8 @@ fn step_timed_out(context: &PassContext, index: u32, step: &'static str) -> Setu
     SetupError::TimedOut { step, client, timeout: context.scenario.timeout }
 }
 
-/// Ends a session with `q` and waits for the close; the reply, where one came in time.
-pub async fn quit(connection: &mut Connection, timeout: Duration) -> Option<String> {
-    connection.push(b"q").ok()?;
-    let mut replies = collect(connection, 1, timeout).await.ok()?;
-    let (reply, _) = replies.swap_remove(0);
-    let closed = poll_fn(|cx| match connection.drain(cx, &mut Kept::default()) {
-        Ok(()) => Poll::Pending,
-        Err(_) => Poll::Ready(()),
-    });
-    // Waiting for the close keeps the server, not us, from having to tell a reset from an end.
-    let _ = tokio::time::timeout(timeout, closed).await;
-    Some(reply)
-}
-
 /// Writes what is queued and waits for so many replies. The error is `None` for a time-out.
-async fn collect(
+pub(super) async fn collect(
     connection: &mut Connection,
     count: usize,
     timeout: Duration,
@@ -323,7 +383,7 @@ async fn collect(
 
 /// Keeps replies as text. Whatever reads like one of the protocol's texts is whole.
 #[derive(Default)]
-struct Kept(Vec<(String, Nanos)>);
+pub(super) struct Kept(Vec<(String, Nanos)>);
 
 impl Replies for Kept {
     fn is_whole(&self, bytes: &[u8]) -> bool {

@@ -258,8 +258,10 @@ impl Session {
             return Ok(Good::Denied);
         }
         let mut finding = self.wrong(world, format!("`{}`", texts::DENIED), "ROLE-2", reply);
-        // Whatever it is, a guest saw something it must not see.
-        if finding.kind == FOREIGN || Tag::decode(reply).is_some() {
+        // Whatever it is, a guest saw something it must not see: also what is not there is none of its business.
+        let tells_absence =
+            [texts::KEY_NOT_FOUND, texts::USER_NOT_FOUND].iter().any(|t| t.as_bytes() == reply);
+        if tells_absence || Tag::decode(reply).is_some() {
             finding.kind = "isolation broken";
             finding.rule = "ROLE-2";
         }

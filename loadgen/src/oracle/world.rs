@@ -101,6 +101,11 @@ impl World {
         self.clients[client as usize].life.store(ENDING, Ordering::Release);
     }
 
+    /// The client's session has ended for certain.
+    pub fn set_ended(&self, client: u32) {
+        self.set_ending(client);
+    }
+
     pub(super) fn is_live(&self, client: u32) -> bool {
         self.clients[client as usize].life.load(Ordering::Acquire) == LIVE
     }

@@ -149,7 +149,7 @@ mod tests {
             |cost| cost.replies,
             |cost| cost.server_processes.voluntary_switches.unwrap(),
             |cost| cost.generator_processes.involuntary_switches.unwrap(),
-            |cost| cost.sockets.unwrap().sampled,
+            |cost| cost.sockets.unwrap().retransmits,
             |cost| cost.sockets.unwrap().segments_sent,
             |cost| cost.sockets.unwrap().bytes_received,
         ];
@@ -157,7 +157,7 @@ mod tests {
             assert_eq!(figure(&merged), sum(figure), "figure {index}");
         }
         assert_eq!(merged.server_processes.descriptors, Some(112), "the most at a time, not the sum");
-        assert_eq!(merged.server_rss_kib, Some(8_200));
+        assert_eq!((merged.server_rss_kib, merged.sockets.unwrap().sampled), (Some(8_200), 32));
         let all = by_transport(&record);
         assert_eq!(all.len(), 4, "two loads over two transports");
         assert_eq!((all[0].transport.as_str(), all[0].replies), ("tcp", merged.replies));

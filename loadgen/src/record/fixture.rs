@@ -97,6 +97,7 @@ fn load(name: &str, model: &str, pace: &str, headline: bool) -> LoadInfo {
         headline,
         variants: vec![String::new()],
         clients: 100,
+        probes: Vec::new(),
         verdict: Verdict { saturated: (!headline).then(|| "generator".into()), ..Verdict::default() },
     }
 }
@@ -134,6 +135,9 @@ fn pass(load: &str, open: bool, trial: u32, transport: &str, started_s: f64) -> 
         ledger: ledger(requests, &cells),
         cost: cost(requests, transport, open),
         dispatch_lag: if open { samples(requests, 6_000, &mut seed) } else { Latencies::default() },
+        backlog: crate::record::Backlog::default(),
+        renewals: None,
+        windows: Vec::new(),
         setup: vec![setup(transport, &mut seed)],
         cells,
     }
@@ -253,6 +257,7 @@ fn setup(transport: &str, seed: &mut u64) -> Setup {
         transport: transport.into(),
         clients: 100,
         elapsed_s: 0.05,
+        quit: Latencies::default(),
         connect: samples(100, connect_ns, seed),
         login: samples(100, 60_000, seed),
         upgrade: samples(10, 60_000, seed),

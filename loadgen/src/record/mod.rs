@@ -8,6 +8,7 @@ pub mod cost;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod histogram;
+pub mod pace;
 mod pass;
 pub mod rows;
 
@@ -16,7 +17,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use histogram::{LATENCY_NS_MAX, Latencies, Latency};
-pub use pass::{Cell, Cost, Counts, Interval, Ledger, Pass, Processes, Setup, Sockets};
+pub use pass::{
+    Backlog, Cell, Cost, Counts, Interval, Ledger, Pass, Processes, Setup, Sockets, WindowRole, WindowRow,
+};
 
 /// Version of the format of `run.json`. It grows when a reader of the older one would misread the newer one.
 pub const SCHEMA: u32 = 1;
@@ -183,8 +186,24 @@ pub struct LoadInfo {
     pub variants: Vec<String>,
     /// Clients in all, in the first variant.
     pub clients: u32,
+    /// Probes of a rate that the scenario gives as a share; empty where it does not.
+    #[serde(default)]
+    pub probes: Vec<Probe>,
     /// Judgement of the measurement.
     pub verdict: Verdict,
+}
+
+/// What a short closed load reached, to find the rate of an open one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Probe {
+    /// The variant's label.
+    pub variant: String,
+    /// The transport, or all of a mixed load.
+    pub transport: String,
+    /// Requests a second that it reached.
+    pub reached: f64,
+    /// Requests a second that the load then offered: the share of the slowest transport's.
+    pub offered: f64,
 }
 
 impl LoadInfo {

@@ -3,19 +3,15 @@
 //! The generator is judged by what it answers for itself: from an instant it intended to the moment it woke for
 //! it. Waiting behind a slow server is the server's doing and never counts here.
 
+use crate::record::pace::{self, micros};
 use crate::record::rows::{self, Row};
 use crate::record::{Cost, Latencies, Ledger, LoadInfo, Pass, RunRecord, Verdict, VerdictLevel};
 
 /// Share of the offered requests that must have been dispatched.
 const DISPATCHED_SHARE_MIN: f64 = 0.99;
 
-/// Median lateness that no load minds: a timer's wake-up takes this long on an idle machine.
-const LAG_NS_FREE: f64 = 20_000.0;
-
-/// Median lateness in terms of the median response: more shifts the headline figure itself.
-const LAG_P50_SHARE_MAX: f64 = 0.10;
-
-/// The same for the tails, which are allowed more: both are rare and seldom fall on the same request.
+/// The generator's p99 lateness in terms of the p99 response: tails are allowed more than medians, for both are rare
+/// and seldom fall on the same request.
 const LAG_P99_SHARE_MAX: f64 = 0.25;
 
 /// Stolen CPU time that a comparison stands.
@@ -138,7 +134,7 @@ fn dispatch(judge: &mut Judge, record: &RunRecord, load: &LoadInfo, experiment: 
     let total = if row.response.is_empty() { &row.service } else { &row.response };
     let quantiles = |q: f64| Some((lag.quantile(q)?.ns as f64, total.quantile(q)?.ns as f64));
     if let Some((lag, total)) = quantiles(0.5)
-        && lag > LAG_NS_FREE.max(LAG_P50_SHARE_MAX * total)
+        && pace::is_late(lag, total)
     {
         // The headline of a closed load is counted from the actual send, which a late wake only puts off.
         judge.add(
@@ -294,10 +290,6 @@ fn saturated(record: &RunRecord, experiments: &[Experiment<'_>]) -> Option<Strin
     } else {
         None
     }
-}
-
-fn micros(ns: f64) -> String {
-    format!("{:.1} µs", ns / 1e3)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::load::plan;
 use crate::measure::process;
 use crate::record::cost;
 use crate::record::{
-    Environment, LoadInfo, Outcome, RunRecord, SCHEMA, ScenarioInfo, Status, Verdict, VerdictLevel,
+    Environment, LoadInfo, Outcome, Probe, RunRecord, SCHEMA, ScenarioInfo, Status, Verdict, VerdictLevel,
 };
 use crate::scenario::Document;
 use crate::scenario::model::{Arrivals, Load, Model, Rate, Think};
@@ -43,7 +43,12 @@ pub fn record(
         outcome: Outcome { status: Status::Passed, message: None, interrupted: false },
         environment: environment(target, placement),
         skipped: result.skipped,
-        loads: scenario.loads.iter().map(|load| load_info(load, document)).collect(),
+        loads: scenario
+            .loads
+            .iter()
+            .zip(result.probes)
+            .map(|(load, probes)| load_info(load, document, probes))
+            .collect(),
         passes: result.passes,
         costs: Vec::new(),
         violations: result.violations,
@@ -68,8 +73,14 @@ fn judge(record: &mut RunRecord, ending: &Ending) {
         Ending::TargetLost(message) => (Some(Status::TargetLost), Some(message.clone())),
         Ending::SetupViolated(message, _) => (Some(Status::Violated), Some(message.clone())),
         Ending::MachineFailed(message) => (Some(Status::Invalid), Some(message.clone())),
+        Ending::Aborted(threshold) => {
+            let threshold = &mut record.thresholds[*threshold];
+            threshold.met = Some(false);
+            let message = format!("stopped: {} was missed for 5 s in a row", threshold.text);
+            (Some(Status::ThresholdMissed), Some(message))
+        }
     };
-    let unjudged = invalid || ended.is_some();
+    let unjudged = invalid || ended.is_some_and(|ended| ended != Status::ThresholdMissed);
     if unjudged {
         // What was cut short, or did not do what it should, says nothing about a threshold.
         record.thresholds.iter_mut().for_each(|threshold| threshold.met = None);
@@ -106,7 +117,7 @@ fn environment(target: &Target, placement: &Placement) -> Environment {
     }
 }
 
-fn load_info(load: &Load, document: &Document) -> LoadInfo {
+fn load_info(load: &Load, document: &Document, probes: Vec<Probe>) -> LoadInfo {
     let scenario = document.scenario();
     LoadInfo {
         name: load.name.clone(),
@@ -122,6 +133,7 @@ fn load_info(load: &Load, document: &Document) -> LoadInfo {
         headline: std::ptr::eq(scenario.headline(), load),
         variants: document.variants().iter().map(plan::variant_name).collect(),
         clients: scenario.clients(),
+        probes,
         verdict: Verdict::default(),
     }
 }
