@@ -198,9 +198,7 @@ impl<'a> SettingUp<'a> {
     /// Logs in and, a manager, upgrades. The name may be taken until `give_up_at`.
     async fn enter(&mut self, give_up_at: Nanos, times: &mut SetupTimes) -> Result<(), SetupError> {
         times.login.record(self.log_in(give_up_at).await?);
-        // A store of its own for each incarnation, on the oracle's side too.
         self.context.world.set_live(self.index);
-        self.session = Session::new(&self.context.world, self.index);
         if self.group().role == Role::Manager {
             times.upgrade.record(self.upgrade().await?);
         }
@@ -224,7 +222,15 @@ impl<'a> SettingUp<'a> {
             let (reply, at) = self.ask(STEP, name.as_bytes()).await?;
             match reply.as_str() {
                 texts::SUCCESS => return Ok((at - begun).max(1)),
-                texts::DUPLICATE_USER_NAME if at < give_up_at => tokio::time::sleep(LOGIN_RETRY).await,
+                texts::DUPLICATE_USER_NAME if at < give_up_at => {
+                    let context = self.context;
+                    context.world.set_refused(self.index).map_err(|finding| {
+                        let who = (self.index, Role::Guest);
+                        violated(context, who, STEP, finding.rule, &name, &finding.expected, &reply)
+                    })?;
+                    tokio::time::sleep(LOGIN_RETRY).await;
+                    self.session = Session::new(&context.world, self.index);
+                }
                 texts::DUPLICATE_USER_NAME if give_up_at == 0 => {
                     return Err(self.violated(STEP, "LIFE-3", &name, texts::SUCCESS, &reply));
                 }

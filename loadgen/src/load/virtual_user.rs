@@ -223,14 +223,13 @@ impl VirtualUser {
         {
             room -= 1;
             let intended = shared.clock_time(intended);
-            let op = self.requests.draw(&shared.context.groups);
+            let world = &shared.context.world;
+            let request = self.requests.draw(&shared.context.groups, world, self.session.client());
             let role = self.session.role();
-            let cell = CellKey { transport: self.transport, group: self.group, role, op };
+            let cell = CellKey { transport: self.transport, group: self.group, role, op: request.op };
             let expect = MESSAGE.with_borrow_mut(|message| {
                 message.clear();
-                let context = &shared.context;
-                let expect =
-                    self.requests.write(op, &context.groups, &context.world, &mut self.session, message);
+                let expect = request.write(world, &mut self.session, message);
                 connection.push(message).map(|()| expect)
             })?;
             // What had to wait for the server was dispatched as soon as it could be: that wait is the server's.
@@ -313,8 +312,9 @@ impl VirtualUser {
 
     /// The next request's cell, for one that is never written.
     fn draw_cell(&mut self, shared: &Shared) -> CellKey {
-        let op = self.requests.draw(&shared.context.groups);
-        CellKey { transport: self.transport, group: self.group, role: self.session.role(), op }
+        let client = self.session.client();
+        let request = self.requests.draw(&shared.context.groups, &shared.context.world, client);
+        CellKey { transport: self.transport, group: self.group, role: self.session.role(), op: request.op }
     }
 
     /// The load has ended, and what is due by `until` (load time) was not sent: it stays unfinished.

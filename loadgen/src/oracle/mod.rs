@@ -3,14 +3,29 @@
 //! It does no I/O, reads no clock, and knows the protocol by itself: none of the server's code may be used
 //! here, or a server's error could hide itself in its judge. State that several clients share ([`World`]) is made
 //! of atomics, so judging costs O(1) a reply and no lock.
+//!
+//! - `world`: what clients share, the rule by which reads are judged and why it is exact; `life` (a user's sessions),
+//!   `register` (a user's key) and `refusals` (puts that may never be read) are its parts, `position` their counters.
+//! - `session`: one client's requests and their judgement; `reads` orders its pipelined reads of others.
+//! - `value`: values that name their origin, in `digits`. `expect`: what may be answered. `findings`: what is wrong, in words.
 
+mod digits;
+mod expect;
+mod findings;
+mod life;
+mod position;
+mod reads;
+mod refusals;
+mod register;
 mod session;
 pub mod texts;
 mod value;
 mod world;
 
-pub use session::{Expect, Finding, Good, Session, origin};
-pub use value::{TAG_BYTES, ValueSpec};
+pub use expect::{Expect, Finding, Good, ReadFrom};
+pub use findings::origin;
+pub use session::Session;
+pub use value::{KEYS_MAX, TAG_BYTES, USERS_MAX, ValueSpec};
 pub use world::{Client, World};
 
 /// Bytes of the longest key that the harness uses: a letter and a number below 2^32.

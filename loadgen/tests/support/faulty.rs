@@ -1,6 +1,6 @@
 //! A small server of the protocol over TCP lines, written apart from the real one, that can be made to break one rule.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,7 +42,14 @@ pub enum Fault {
     MasksAfter(usize),
     /// Closes every connection after so many requests in all, and every later one at once.
     DiesAfter(u64),
+    /// Takes so many milliseconds for each request of a connection.
+    Slow(u64),
+    /// A name stays taken after its session has ended.
+    KeepsNames,
 }
+
+/// What each user asked, in order.
+pub type Log = Arc<Mutex<BTreeMap<String, Vec<String>>>>;
 
 #[derive(Default)]
 struct Store {
@@ -55,25 +62,37 @@ struct State {
     stores: Mutex<HashMap<String, Store>>,
     reads: AtomicU64,
     requests: AtomicU64,
+    log: Option<Log>,
 }
 
 /// Starts it on a free port; it ends with the test.
 pub fn start(fault: Fault) -> SocketAddr {
-    listen(fault, |state, stream| {
-        let mut name = None;
-        let _ = serve(state, stream, &mut name);
-        if let Some(name) = name {
-            state.stores.lock().unwrap().remove(&name);
-        }
-    })
+    listen(fault, None, serve_lines)
+}
+
+/// A right server over TCP and one over WebSocket, with a log of what was asked of each.
+pub fn start_recording() -> [(SocketAddr, Log); 2] {
+    let start = |serve| {
+        let log = Log::default();
+        (listen(Fault::None, Some(log.clone()), serve), log)
+    };
+    [start(serve_lines), start(|state: &State, stream| drop(serve_websocket(state, stream)))]
+}
+
+fn serve_lines(state: &State, stream: TcpStream) {
+    let mut name = None;
+    let _ = serve(state, stream, &mut name);
+    if let Some(name) = name.filter(|_| state.fault != Fault::KeepsNames) {
+        state.stores.lock().unwrap().remove(&name);
+    }
 }
 
 /// The same server over WebSocket. Clients' messages are short and come one frame each.
 pub fn start_websocket(fault: Fault) -> SocketAddr {
-    listen(fault, |state, stream| drop(serve_websocket(state, stream)))
+    listen(fault, None, |state, stream| drop(serve_websocket(state, stream)))
 }
 
-fn listen(fault: Fault, serve: fn(&State, TcpStream)) -> SocketAddr {
+fn listen(fault: Fault, log: Option<Log>, serve: fn(&State, TcpStream)) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let state = Arc::new(State {
@@ -81,6 +100,7 @@ fn listen(fault: Fault, serve: fn(&State, TcpStream)) -> SocketAddr {
         stores: Mutex::default(),
         reads: AtomicU64::new(0),
         requests: AtomicU64::new(0),
+        log,
     });
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -134,6 +154,10 @@ fn serve_websocket(state: &State, stream: TcpStream) -> std::io::Result<()> {
         }
         frame.extend(reply.as_bytes());
         replies.write_all(&frame)?;
+        if words == ["q"] {
+            replies.write_all(&[0x88, 2, 0x03, 0xE8])?;
+            break;
+        }
     }
     Ok(())
 }
@@ -194,6 +218,12 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
 }
 
 fn answer(state: &State, user: &str, manager: &mut bool, words: &[&str]) -> String {
+    if let Some(log) = &state.log {
+        log.lock().unwrap().entry(user.to_owned()).or_default().push(words.join(" "));
+    }
+    if let Fault::Slow(milliseconds) = state.fault {
+        std::thread::sleep(Duration::from_millis(milliseconds));
+    }
     let mut stores = state.stores.lock().unwrap();
     match *words {
         ["put", key, value] => {
