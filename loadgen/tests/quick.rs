@@ -66,3 +66,17 @@ fn a_wrong_flag_is_named_and_nothing_is_run() {
     }
     assert!(!place.out().exists());
 }
+
+#[test]
+fn quick_with_a_rate_offers_that_rate() {
+    let place = Place::with("");
+    let ended = quick(&place, &["-c", "4", "-d", "1s", "-R", "500", "--transport", "tcp"]);
+    // 4: a machine that is busy with other tests wakes the generator late, and says so.
+    assert!(matches!(ended.code, Some(0 | 4)), "{ended:?}");
+    let record: serde_json::Value = serde_json::from_str(&place.read("run.json")).unwrap();
+    assert_eq!(record["loads"][0]["model"], "open");
+    let offered: u64 =
+        place.csv("intervals.csv").iter().map(|row| row["offered"].parse::<u64>().unwrap()).sum();
+    // Poisson arrivals: five standard deviations around 500.
+    assert!((390..=610).contains(&offered), "{offered}");
+}
