@@ -2,13 +2,14 @@
 //!
 //! This is the one place that writes to stdout and the one that decides how the process ends.
 
+use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{CommandError, Outcome, calibrate, check, init, not_yet, report, run, schema};
-use crate::target::{embedded, null};
+use crate::commands::{CommandError, Outcome, calibrate, check, init, not_yet, quick, report, run, schema};
+use crate::target::{embedded, guard, null};
 
 /// Load generator and conformance harness for a key-value service over TCP and WebSocket
 ///
@@ -35,6 +36,7 @@ Exit codes (the first that applies):
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::Run>),
+    Quick(Box<quick::Quick>),
     Check(check::Check),
     Schema(schema::Schema),
     Init(init::Init),
@@ -49,14 +51,18 @@ enum Command {
 pub fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
     let _program = arguments.next();
-    // Before clap: a child's own arguments are the child's business.
+    // Before clap: the arguments of a server, and of a launched program, are their own business.
     match arguments.next() {
         Some(first) if first == embedded::SUBCOMMAND => return embedded::serve(arguments.collect()),
         Some(first) if first == null::SUBCOMMAND => return null::serve(arguments.collect()),
+        Some(first) if first == guard::SUBCOMMAND => {
+            return guard::guard(&arguments.collect::<Vec<OsString>>());
+        }
         _ => {}
     }
     let result = match Cli::parse().command {
         Command::Run(run) => run.exec(colour(&io::stdout())),
+        Command::Quick(quick) => quick.exec(colour(&io::stdout())),
         Command::Check(check) => check.exec().map(Outcome::success),
         Command::Schema(schema) => schema.exec().map(Outcome::success),
         Command::Init(init) => init.exec().map(Outcome::success),

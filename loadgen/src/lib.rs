@@ -5,7 +5,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`scenario`] | TOML text → validated scenario and its variants |
-//! | [`target`] | the embedded server as a child, or addresses |
+//! | [`target`] | the embedded server as a child, launched programs, or addresses |
 //! | [`wire`] | the client's side of each transport |
 //! | [`oracle`] | what each reply may be; no I/O, no server code |
 //! | [`load`] | plan → workers → virtual users |

@@ -13,7 +13,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("scenario", &["model", "oracle"]),
     ("measure", &["model", "oracle", "record"]),
     ("wire", &["model", "measure"]),
-    ("target", &["model", "wire"]),
+    ("target", &["model", "measure", "wire"]),
     ("load", &["model", "scenario", "measure", "oracle", "record", "target", "wire"]),
     ("stats", &["model", "record"]),
     ("report", &["model", "record"]),

@@ -101,6 +101,7 @@ pub(super) fn record(wish: &Wish) -> RunRecord {
         skipped: Vec::new(),
         loads: wish.loads.clone(),
         passes,
+        costs: Vec::new(),
         violations: Vec::new(),
         violations_total: 0,
         thresholds: Vec::new(),
@@ -119,6 +120,7 @@ fn environment() -> Environment {
         pacing: "timerfd".to_owned(),
         target: "embedded server".to_owned(),
         embedded: true,
+        launched: Vec::new(),
     }
 }
 

@@ -9,9 +9,6 @@ use super::CommandError;
 /// Hidden from `--help` until they exist.
 #[derive(Debug, Subcommand)]
 pub enum NotYet {
-    /// Load without a scenario file
-    #[command(hide = true)]
-    Quick(Rest),
     /// Conformance
     #[command(hide = true)]
     Conform(Rest),
@@ -45,7 +42,6 @@ impl NotYet {
     #[must_use]
     pub fn error(&self) -> CommandError {
         let name = match self {
-            Self::Quick(_) => "quick",
             Self::Conform(_) => "conform",
             Self::Capacity(_) => "capacity",
             Self::Compare(_) => "compare",

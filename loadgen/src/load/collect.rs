@@ -6,60 +6,99 @@ use super::context::PassContext;
 use super::setup::SetupTimes;
 use super::worker::Figures;
 use crate::measure::clock::{self, Nanos};
-use crate::measure::process::{self, CpuTicks};
+use crate::measure::process::CpuTicks;
 use crate::measure::recorder::{CellFigures, CellKey, Totals};
-use crate::record::{Cell, Cost, Setup};
+use crate::measure::tcp_info::TcpInfo;
+use crate::measure::tree::{Figures as ProcessFigures, Tree};
+use crate::record::{Cell, Cost, Processes, Setup, Sockets};
 
 /// Figures of processes and sockets at one instant.
 #[derive(Debug, Clone)]
 pub struct Sample {
     at: Nanos,
     replies: u64,
-    server_cpu_ns: Option<Nanos>,
-    generator_cpu_ns: Option<Nanos>,
+    server: ProcessFigures,
+    generator: ProcessFigures,
     ticks: Option<CpuTicks>,
-    /// The server's resident memory.
-    pub server_rss_kib: Option<u64>,
-    /// This process's resident memory.
-    pub generator_rss_kib: Option<u64>,
     /// Sent and received, by transport.
-    pub bytes: Vec<(u64, u64)>,
+    bytes: Vec<(u64, u64)>,
+    /// How many are sampled, and what they have counted, by transport.
+    sockets: Vec<Option<(u64, TcpInfo)>>,
 }
 
 impl Sample {
-    /// Takes one now. `server` is the server's process, where it is ours to read; `cpus` are those in use.
+    /// Takes one now. `server` are the server's processes, where they are ours to read; `cpus` are those in use.
     #[must_use]
-    pub fn take(context: &PassContext, server: Option<u32>, cpus: &[usize]) -> Self {
-        let bytes = (0..context.endpoints.len()).map(|transport| {
-            let traffic = context.traffic.iter().map(|worker| &worker[transport]);
-            traffic.fold((0, 0), |sum, traffic| (sum.0 + traffic.sent(), sum.1 + traffic.received()))
+    pub fn take(context: &PassContext, server: &[Tree], cpus: &[usize]) -> Self {
+        // What is divided by the time comes first, next to the clock.
+        let at = clock::now();
+        let replies = sum(context, |live| &live.replies);
+        let transports = 0..context.endpoints.len();
+        let of_all = |transport: usize| context.traffic.iter().map(move |worker| &worker[transport]);
+        let bytes = transports.clone().map(|transport| {
+            of_all(transport)
+                .fold((0, 0), |sum, traffic| (sum.0 + traffic.sent(), sum.1 + traffic.received()))
         });
-        Self {
-            at: clock::now(),
-            replies: sum(context, |live| &live.replies),
-            server_cpu_ns: server.and_then(process::cpu_ns),
-            generator_cpu_ns: process::own_cpu_ns(),
-            ticks: CpuTicks::read(cpus),
-            server_rss_kib: server.and_then(|pid| process::rss_kib(Some(pid))),
-            generator_rss_kib: process::rss_kib(None),
-            bytes: bytes.collect(),
-        }
+        let bytes = bytes.collect();
+        let (server, generator) = (ProcessFigures::of(server), ProcessFigures::own());
+        let ticks = CpuTicks::read(cpus);
+        let sockets = transports.map(|transport| {
+            let workers = of_all(transport).filter_map(|traffic| traffic.sample());
+            workers.reduce(|(number, mut sum), (more, info)| {
+                sum.add(&info);
+                (number + more, sum)
+            })
+        });
+        Self { at, replies, server, generator, ticks, bytes, sockets: sockets.collect() }
     }
 
-    /// What was spent since `earlier`.
-    #[must_use]
-    pub fn cost_since(&self, earlier: &Self) -> Cost {
+    /// What was spent since `earlier`, sockets left out.
+    fn cost_since(&self, earlier: &Self) -> Cost {
         let sent = |sample: &Self| sample.bytes.iter().map(|bytes| bytes.0).sum::<u64>();
         let received = |sample: &Self| sample.bytes.iter().map(|bytes| bytes.1).sum::<u64>();
         Cost {
             replies: self.replies - earlier.replies,
             seconds: (self.at - earlier.at) as f64 / clock::SECOND as f64,
-            server_cpu_ns: difference(self.server_cpu_ns, earlier.server_cpu_ns),
-            generator_cpu_ns: difference(self.generator_cpu_ns, earlier.generator_cpu_ns),
+            server_cpu_ns: difference(self.server.cpu_ns, earlier.server.cpu_ns),
+            generator_cpu_ns: difference(self.generator.cpu_ns, earlier.generator.cpu_ns),
             steal: self.ticks.zip(earlier.ticks).and_then(|(now, then)| now.stolen_since(then)),
             bytes_sent: sent(self) - sent(earlier),
             bytes_received: received(self) - received(earlier),
+            server_rss_kib: self.server.rss_kib,
+            generator_rss_kib: self.generator.rss_kib,
+            server_processes: processes(&self.server, &earlier.server),
+            generator_processes: processes(&self.generator, &earlier.generator),
+            sockets: None,
         }
+    }
+
+    /// What each transport's sockets carried since `earlier`.
+    fn carried_since(&self, earlier: &Self) -> Vec<Carried> {
+        let carried = |transport: usize| {
+            let (now, then) = (self.bytes[transport], earlier.bytes[transport]);
+            let sockets = self.sockets[transport].zip(earlier.sockets[transport]);
+            Carried {
+                bytes_sent: now.0 - then.0,
+                bytes_received: now.1 - then.1,
+                sockets: sockets.map(|((sampled, now), (_, then))| Sockets {
+                    sampled,
+                    bytes_sent: now.bytes_sent - then.bytes_sent,
+                    bytes_received: now.bytes_received - then.bytes_received,
+                    segments_sent: now.segments_sent - then.segments_sent,
+                    segments_received: now.segments_received - then.segments_received,
+                    retransmits: now.retransmits - then.retransmits,
+                }),
+            }
+        };
+        (0..self.bytes.len()).map(carried).collect()
+    }
+}
+
+fn processes(now: &ProcessFigures, then: &ProcessFigures) -> Processes {
+    Processes {
+        descriptors: now.descriptors,
+        voluntary_switches: difference(now.voluntary_switches, then.voluntary_switches),
+        involuntary_switches: difference(now.involuntary_switches, then.involuntary_switches),
     }
 }
 
@@ -86,15 +125,47 @@ pub struct Stretch {
     pub from: Nanos,
     /// End, in load time.
     pub until: Nanos,
-    /// The sample at its beginning.
-    pub before: Sample,
-    /// The sample at its end.
-    pub after: Sample,
-    /// What was spent in it.
+    /// What was spent in it, by all transports under load.
     pub cost: Cost,
+    /// What each transport's sockets carried.
+    pub carried: Vec<Carried>,
+}
+
+/// Samples of two transports in one; what is not known of one is not known of both.
+fn with_others(sum: Option<Sockets>, other: Option<Sockets>) -> Option<Sockets> {
+    let (mut sum, other) = sum.zip(other)?;
+    let sampled = sum.sampled + other.sampled;
+    sum.add(&other);
+    Some(Sockets { sampled, ..sum })
+}
+
+/// What one transport's sockets carried in a stretch.
+#[derive(Debug, Clone, Copy)]
+pub struct Carried {
+    /// Bytes written, framing included.
+    pub bytes_sent: u64,
+    /// Bytes read.
+    pub bytes_received: u64,
+    /// A sample of the sockets.
+    pub sockets: Option<Sockets>,
 }
 
 impl Stretch {
+    /// The stretch between two samples, in a window in which this transport (`None`: all) was under load.
+    #[must_use]
+    pub fn new(
+        window: usize,
+        transport: Option<u8>,
+        (from, until): (Nanos, Nanos),
+        (before, after): (&Sample, &Sample),
+    ) -> Self {
+        let (cost, carried) = (after.cost_since(before), after.carried_since(before));
+        let mut stretch = Self { window, transport, from, until, cost, carried };
+        let active = (0_u8..).zip(&stretch.carried).filter(|(transport, _)| stretch.is_of(*transport));
+        stretch.cost.sockets = active.map(|(_, carried)| carried.sockets).reduce(with_others).flatten();
+        stretch
+    }
+
     /// Whether this transport was under load.
     #[must_use]
     pub fn is_of(&self, transport: u8) -> bool {

@@ -25,13 +25,18 @@ use crate::scenario::{Document, Variant};
 use crate::target::{Target, TargetError};
 use crate::wire::Traffic;
 
-/// Descriptors that a run needs beside its clients' sockets: runtimes, timers, files, the child's pipes.
-const DESCRIPTORS_SPARE: u64 = 128;
+/// Descriptors that a run needs beside its clients' sockets: runtimes, timers, files, the child's pipes, and
+/// a second one for each sampled socket.
+const DESCRIPTORS_SPARE: u64 = 256;
+
+/// Sockets of each transport whose counters are read each second: enough to see what the kernel makes of a load, few
+/// enough that a sample takes well under a millisecond.
+const SOCKETS_SAMPLED: usize = 32;
 
 /// Who gets which CPU.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Placement {
-    /// The embedded server's; empty: not confined.
+    /// The server's, where it is ours to start; empty: not confined.
     pub server: Vec<usize>,
     /// The generator's, one worker on each; empty: one worker, not confined.
     pub generator: Vec<usize>,
@@ -284,10 +289,18 @@ impl Engine<'_> {
         transports: &[Transport],
         progress: &mut Progress,
     ) -> bool {
-        if let Err(error) = self.target.fresh(transports, &self.placement.server).await {
+        let mut interrupt = self.interrupt.clone();
+        let fresh = tokio::select! {
+            fresh = self.target.fresh(transports, &self.placement.server) => fresh,
+            _ = interrupt.wait_for(|stop| *stop) => {
+                progress.result.ending = Ending::Interrupted;
+                return false;
+            }
+        };
+        if let Err(error) = fresh {
             progress.result.ending = match error {
                 TargetError::Machine(message) => Ending::MachineFailed(message),
-                TargetError::NotStarted(_) => Ending::TargetLost(error.to_string()),
+                TargetError::NotStarted(message) => Ending::TargetLost(message),
             };
             return false;
         }
@@ -351,7 +364,8 @@ impl Engine<'_> {
                 .collect(),
             live: std::iter::repeat_with(Live::default).take(workers).collect(),
             traffic: std::iter::repeat_with(|| {
-                std::iter::repeat_with(|| Arc::new(Traffic::default())).take(transports).collect()
+                let traffic = || Arc::new(Traffic::watching(SOCKETS_SAMPLED.div_ceil(workers)));
+                std::iter::repeat_with(traffic).take(transports).collect()
             })
             .take(workers)
             .collect(),

@@ -8,7 +8,7 @@ use super::context::PassContext;
 use super::worker::WorkerSeconds;
 use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::Second;
-use crate::record::{Cost, Interval, Latencies};
+use crate::record::{Cost, Interval, Latencies, Sockets};
 
 /// Transport and second.
 type Key = (u8, u32);
@@ -110,12 +110,15 @@ impl Interval {
         self.server_cpu = cores(cost.server_cpu_ns);
         self.generator_cpu = cores(cost.generator_cpu_ns);
         self.steal = cost.steal;
-        for Stretch { before, after, .. } in stretches {
-            self.server_rss_kib = after.server_rss_kib;
-            self.generator_rss_kib = after.generator_rss_kib;
-            self.bytes_sent += after.bytes[transport].0 - before.bytes[transport].0;
-            self.bytes_received += after.bytes[transport].1 - before.bytes[transport].1;
+        self.server_rss_kib = cost.server_rss_kib;
+        self.generator_rss_kib = cost.generator_rss_kib;
+        self.server_processes = cost.server_processes;
+        self.generator_processes = cost.generator_processes;
+        for Stretch { carried, .. } in stretches.clone() {
+            self.bytes_sent += carried[transport].bytes_sent;
+            self.bytes_received += carried[transport].bytes_received;
         }
+        self.sockets = Sockets::sum(stretches.map(|stretch| stretch.carried[transport].sockets));
     }
 }
 

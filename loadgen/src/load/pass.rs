@@ -165,7 +165,7 @@ impl Coordinator<'_> {
                 report = reports.recv() => match report {
                     Some(Report::Ready(times)) => collected.setup.push(times),
                     Some(Report::SetupFailed(error)) => {
-                        collected.ending = self.setup_failed(*error);
+                        collected.ending = self.setup_failed(*error).await;
                         return false;
                     }
                     Some(Report::Failed(message)) => {
@@ -192,9 +192,9 @@ impl Coordinator<'_> {
         true
     }
 
-    fn setup_failed(&mut self, error: SetupError) -> Ending {
+    async fn setup_failed(&mut self, error: SetupError) -> Ending {
         let doing = format!("{}: {error}", self.doing("was set up"));
-        if let Some(death) = self.target.death() {
+        if let Some(death) = self.death_soon().await {
             return Ending::TargetLost(format!("{doing}; {death}"));
         }
         match error {

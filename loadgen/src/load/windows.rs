@@ -151,13 +151,11 @@ impl Coordinator<'_> {
     /// Takes the sample that is due, which ends one stretch and begins the next.
     fn sample(&self, running: &mut Running, collected: &mut Collected) {
         let Some(planned) = running.next_sample else { return };
-        let sample = Sample::take(&self.context, self.target.pid(), &self.placement.used());
+        let sample = Sample::take(&self.context, &self.target.trees(), &self.placement.used());
         let at = planned.min(running.load_time(clock::now()));
         if let Some((from, before)) = running.last_sample.take() {
-            let cost = sample.cost_since(&before);
             let (window, transport) = (running.index, running.plan.transport);
-            let after = sample.clone();
-            collected.stretches.push(Stretch { window, transport, from, until: at, before, after, cost });
+            collected.stretches.push(Stretch::new(window, transport, (from, at), (&before, &sample)));
         }
         running.last_sample = Some((at, sample));
         let measured_from = clock::nanos(self.context.load().warmup);
@@ -223,7 +221,7 @@ impl Coordinator<'_> {
     }
 
     /// How the target's process ended, if it is seen to end shortly: its connections are gone before it is.
-    async fn death_soon(&mut self) -> Option<String> {
+    pub(super) async fn death_soon(&mut self) -> Option<String> {
         for _ in 0..DEATH_LOOKS {
             if let Some(death) = self.target.death() {
                 return Some(death);

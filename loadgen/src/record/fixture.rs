@@ -4,8 +4,8 @@
 
 use crate::record::{
     Cell, Cost, Counts, Environment, FLOOR_SCHEMA, Floor, FloorCost, FloorQuantiles, Interval, Latencies,
-    Layout, Ledger, LoadInfo, Outcome, PacedFloor, Pass, RunRecord, SCHEMA, SaturatedFloor, ScenarioInfo,
-    Setup, Status, ThresholdResult, TransportFloor, Verdict, VerdictLevel, Violation,
+    Layout, Ledger, LoadInfo, Outcome, PacedFloor, Pass, Processes, RunRecord, SCHEMA, SaturatedFloor,
+    ScenarioInfo, Setup, Sockets, Status, ThresholdResult, TransportFloor, Verdict, VerdictLevel, Violation,
 };
 
 /// A run that passed.
@@ -40,6 +40,7 @@ pub(crate) fn record() -> RunRecord {
             load("saturated", "closed", "no think time", false),
         ],
         passes,
+        costs: Vec::new(),
         violations: Vec::new(),
         violations_total: 0,
         thresholds: vec![ThresholdResult {
@@ -130,6 +131,7 @@ fn environment() -> Environment {
         pacing: "timerfd".into(),
         target: "embedded server".into(),
         embedded: true,
+        launched: Vec::new(),
     }
 }
 
@@ -237,6 +239,9 @@ fn intervals(transport: &str, requests: u64, base: u64) -> Vec<Interval> {
             generator_rss_kib: Some(31_000),
             bytes_sent: 42_000,
             bytes_received: 37_000,
+            server_processes: processes(112, 900),
+            generator_processes: processes(140, 1_000),
+            sockets: Some(sockets(500)),
             ..Interval::default()
         })
         .collect()
@@ -257,6 +262,26 @@ fn ledger(requests: u64, cells: &[Cell]) -> Ledger {
     }
 }
 
+fn processes(descriptors: u64, switches: u64) -> Processes {
+    Processes {
+        descriptors: Some(descriptors),
+        voluntary_switches: Some(switches),
+        involuntary_switches: Some(switches / 100),
+    }
+}
+
+/// So many requests of 42 bytes with replies of 37, over sockets that were sampled.
+fn sockets(requests: u64) -> Sockets {
+    Sockets {
+        sampled: 32,
+        bytes_sent: requests * 42,
+        bytes_received: requests * 37,
+        segments_sent: requests + 10,
+        segments_received: requests,
+        retransmits: 0,
+    }
+}
+
 fn cost(replies: u64, transport: &str, open: bool) -> Cost {
     let per_request_ns = if transport == "tcp" { (6_700, 6_900) } else { (7_500, 7_800) };
     let idle = if open { 3 } else { 1 };
@@ -268,6 +293,11 @@ fn cost(replies: u64, transport: &str, open: bool) -> Cost {
         steal: Some(0.004),
         bytes_sent: replies * if transport == "tcp" { 42 } else { 47 },
         bytes_received: replies * if transport == "tcp" { 37 } else { 38 },
+        server_rss_kib: Some(8_200),
+        generator_rss_kib: Some(31_000),
+        server_processes: processes(112, replies),
+        generator_processes: processes(140, replies * 2),
+        sockets: Some(sockets(replies / 3)),
     }
 }
 

@@ -4,6 +4,7 @@
 //! percentiles: those can be merged, percentiles cannot. Times since the run's start are in nanoseconds unless
 //! a name says otherwise.
 
+pub mod cost;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod floor;
@@ -21,7 +22,9 @@ pub use floor::{
     WITHIN, is_ceiling, is_within,
 };
 pub use histogram::{LATENCY_NS_MAX, Latencies, Latency};
-pub use pass::{Backlog, Cell, Cost, Counts, Interval, Ledger, Pass, Setup, WindowRole, WindowRow};
+pub use pass::{
+    Backlog, Cell, Cost, Counts, Interval, Ledger, Pass, Processes, Setup, Sockets, WindowRole, WindowRow,
+};
 
 /// Version of the format of `run.json`. It grows when a reader of the older one would misread the newer one.
 pub const SCHEMA: u32 = 1;
@@ -49,6 +52,10 @@ pub struct RunRecord {
     pub loads: Vec<LoadInfo>,
     /// One for each load × variant × trial × transport (mixed loads: all transports in one).
     pub passes: Vec<Pass>,
+    /// What a request cost, by load, variant and transport: worked out from the passes, for those who read this file
+    /// without this program. Reports work it out themselves.
+    #[serde(default)]
+    pub costs: Vec<cost::TransportCost>,
     /// The first violations seen, at most [`VIOLATIONS_KEPT`].
     pub violations: Vec<Violation>,
     /// All violations, warm-up and set-up included.
@@ -138,10 +145,21 @@ pub struct Environment {
     pub generator_cpus: Vec<usize>,
     /// How instants were paced: `timerfd` or `tokio timers`.
     pub pacing: String,
-    /// The target for people: `embedded server`, or its addresses.
+    /// The target for people: `embedded server`, the launched commands, or its addresses.
     pub target: String,
     /// Whether the target was the embedded server.
     pub embedded: bool,
+    /// The commands that started the target, as given to `--launch`; empty where it was not launched.
+    #[serde(default)]
+    pub launched: Vec<String>,
+}
+
+impl Environment {
+    /// Whether the target was this program's to start, and so to place on CPUs.
+    #[must_use]
+    pub fn started_target(&self) -> bool {
+        self.embedded || !self.launched.is_empty()
+    }
 }
 
 /// Something left out.

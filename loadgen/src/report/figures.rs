@@ -279,26 +279,43 @@ pub struct CostFigures {
     pub bytes_sent: Option<f64>,
     /// The part of them that the clients received.
     pub bytes_received: Option<f64>,
+    /// TCP segments for each reply, both directions, acknowledgements included: as many for each byte as the sampled
+    /// sockets had.
+    pub segments: Option<f64>,
+    /// Segments that the sampled sockets sent again.
+    pub retransmits: Option<u64>,
+    /// The server's context switches for each reply, voluntary and involuntary.
+    pub server_switches: Option<f64>,
+    /// The generator's.
+    pub generator_switches: Option<f64>,
+    /// The server's resident memory at the end, in MiB.
+    pub server_mib: Option<f64>,
+    /// The generator's.
+    pub generator_mib: Option<f64>,
 }
 
 impl CostFigures {
     /// Each cost divided by the replies, or by the time.
     #[must_use]
     pub fn of(cost: &Cost) -> Self {
-        let each = |sum: u64| (cost.replies > 0).then(|| sum as f64 / cost.replies as f64);
         let cores = |ns: u64| (cost.seconds > 0.0).then(|| ns as f64 / 1e9 / cost.seconds);
-        let both_ns = cost.server_cpu_ns.zip(cost.generator_cpu_ns).map(|(server, ours)| server + ours);
-        let some = cost.bytes_sent + cost.bytes_received > 0;
+        let each = cost.for_each_reply();
         Self {
-            both_ns: both_ns.and_then(each),
-            server_ns: cost.server_cpu_ns.and_then(each),
-            generator_ns: cost.generator_cpu_ns.and_then(each),
+            both_ns: each.cpu_ns,
+            server_ns: each.server_cpu_ns,
+            generator_ns: each.generator_cpu_ns,
             server_cores: cost.server_cpu_ns.and_then(cores),
             generator_cores: cost.generator_cpu_ns.and_then(cores),
             steal: cost.steal,
-            bytes: each(cost.bytes_sent + cost.bytes_received).filter(|_| some),
-            bytes_sent: each(cost.bytes_sent).filter(|_| some),
-            bytes_received: each(cost.bytes_received).filter(|_| some),
+            bytes: each.bytes_sent.zip(each.bytes_received).map(|(sent, received)| sent + received),
+            bytes_sent: each.bytes_sent,
+            bytes_received: each.bytes_received,
+            segments: each.segments,
+            retransmits: cost.sockets.map(|sockets| sockets.retransmits),
+            server_switches: each.server_switches,
+            generator_switches: each.generator_switches,
+            server_mib: cost.server_rss_kib.map(|kib| kib as f64 / 1024.0),
+            generator_mib: cost.generator_rss_kib.map(|kib| kib as f64 / 1024.0),
         }
     }
 }

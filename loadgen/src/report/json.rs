@@ -163,6 +163,14 @@ pub struct JsonCost<'a> {
     pub bytes_sent: Option<f64>,
     /// Bytes received for each reply.
     pub bytes_received: Option<f64>,
+    /// TCP segments for each reply, both directions, estimated from a sample of sockets.
+    pub segments: Option<f64>,
+    /// Segments that the sampled sockets sent again.
+    pub retransmits: Option<u64>,
+    /// The server's context switches for each reply.
+    pub server_switches: Option<f64>,
+    /// The generator's context switches for each reply.
+    pub generator_switches: Option<f64>,
 }
 
 /// The figures of one run whose report lies in `folder`.
@@ -243,6 +251,10 @@ fn costs<'a>(record: &'a RunRecord, load: &'a LoadInfo) -> Vec<JsonCost<'a>> {
                 steal: cost.steal,
                 bytes_sent: rounded(cost.bytes_sent),
                 bytes_received: rounded(cost.bytes_received),
+                segments: rounded(cost.segments),
+                retransmits: cost.retransmits,
+                server_switches: rounded(cost.server_switches),
+                generator_switches: rounded(cost.generator_switches),
             });
         }
     }

@@ -289,7 +289,7 @@ fn shared_cpu(judge: &mut Judge, record: &RunRecord) {
         judge.suspect("", &format!("server and generator shared CPU {}", shared.join(", ")));
     }
     let unconfined = environment.server_cpus.is_empty() || environment.generator_cpus.is_empty();
-    if environment.embedded && unconfined {
+    if environment.started_target() && unconfined {
         judge.suspect("", "server and generator were not confined to CPUs of their own");
     }
 }

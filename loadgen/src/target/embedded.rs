@@ -147,8 +147,8 @@ impl Embedded {
         let ready = tokio::time::timeout(START_TIMEOUT, ready(&mut lines, transports.len())).await;
         match ready {
             Ok(Some(endpoints)) => self.endpoints = endpoints,
-            Ok(None) => return Err(TargetError::NotStarted(self.last_words())),
-            Err(_) => return Err(TargetError::NotStarted(format!("it was silent for {START_TIMEOUT:?}"))),
+            Ok(None) => return Err(self.not_started(&self.last_words())),
+            Err(_) => return Err(self.not_started(&format!("it was silent for {START_TIMEOUT:?}"))),
         }
         self.running = Some(Running { child, _stdout: lines });
         Ok(())
@@ -162,6 +162,10 @@ impl Embedded {
         if tokio::time::timeout(STOP_TIMEOUT, running.child.wait()).await.is_err() {
             let _ = running.child.kill().await;
         }
+    }
+
+    fn not_started(&self, why: &str) -> TargetError {
+        TargetError::NotStarted(format!("the {} did not start: {why}", self.name()))
     }
 
     fn open_log(&self) -> std::io::Result<File> {

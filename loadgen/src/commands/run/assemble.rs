@@ -9,6 +9,7 @@ use crate::load::pacer_mechanism;
 use crate::load::pass::Ending;
 use crate::load::plan;
 use crate::measure::process;
+use crate::record::cost;
 use crate::record::{
     Environment, LoadInfo, NO_THINK_TIME, Outcome, Probe, RunRecord, SCHEMA, ScenarioInfo, Status, Verdict,
     VerdictLevel,
@@ -50,6 +51,7 @@ pub fn record(
             .map(|(load, probes)| load_info(load, document, probes))
             .collect(),
         passes: result.passes,
+        costs: Vec::new(),
         violations: result.violations,
         violations_total: result.violations_total,
         thresholds: Vec::new(),
@@ -58,6 +60,7 @@ pub fn record(
     for index in 0..record.loads.len() {
         record.loads[index].verdict = verdict::verdict(&record, &record.loads[index]);
     }
+    record.costs = cost::by_transport(&record);
     record.thresholds = thresholds::judge(&record, &scenario.thresholds);
     judge(&mut record, &result.ending);
     record
@@ -109,6 +112,10 @@ fn environment(target: &Target, placement: &Placement) -> Environment {
         pacing: pacer_mechanism().to_owned(),
         target: target.describe(),
         embedded: matches!(target, Target::Embedded(embedded) if embedded.is_server()),
+        launched: match target {
+            Target::Launched(launched) => launched.launch().texts().map(str::to_owned).collect(),
+            Target::Embedded(_) | Target::External { .. } => Vec::new(),
+        },
     }
 }
 

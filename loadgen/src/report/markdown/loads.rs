@@ -196,8 +196,24 @@ fn cost(comparison: &Comparison<'_>) -> String {
     push("bytes, both directions", "B/request", 1, cost(|cost| cost.bytes, 1.0));
     push("of them sent by clients", "B/request", 1, cost(|cost| cost.bytes_sent, 1.0));
     push("of them sent by the server", "B/request", 1, cost(|cost| cost.bytes_received, 1.0));
+    push(
+        "TCP segments, both directions, by a sample of sockets",
+        "1/request",
+        2,
+        cost(|cost| cost.segments, 1.0),
+    );
+    push(
+        "segments that these sockets sent again",
+        "",
+        0,
+        cost(|cost| cost.retransmits.map(|n| n as f64), 1.0),
+    );
+    push("server's context switches", "1/request", 3, cost(|cost| cost.server_switches, 1.0));
+    push("generator's context switches", "1/request", 3, cost(|cost| cost.generator_switches, 1.0));
     push("server's CPU", "cores", 3, cost(|cost| cost.server_cores, 1.0));
     push("generator's CPU", "cores", 3, cost(|cost| cost.generator_cores, 1.0));
+    push("server's memory", "MiB", 1, cost(|cost| cost.server_mib, 1.0));
+    push("generator's memory", "MiB", 1, cost(|cost| cost.generator_mib, 1.0));
     push("CPU time stolen by the host", "%", 2, cost(|cost| cost.steal, 100.0));
     let floors = |of: &dyn Fn(usize) -> Option<f64>| (0..comparison.transports.len()).map(of).collect();
     if comparison.load.saturates() {

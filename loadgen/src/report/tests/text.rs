@@ -279,23 +279,29 @@ fn markdown_shows_the_floor_beside_the_figures_and_marks_what_is_within_it() {
 
     ### Throughput and cost
 
-    |                                                | unit       |    TCP | WebSocket | ratio |
-    | ---------------------------------------------- | ---------- | -----: | --------: | ----: |
-    | throughput                                     | requests/s | 4,000† |     4,000 | 1.00× |
-    | requests                                       |            | 16,000 |    16,000 | 1.00× |
-    | errors                                         |            |      0 |         0 |     – |
-    | unfinished                                     |            |      0 |         0 |     – |
-    | CPU of both sides                              | µs/request | 13.60† |     15.30 | 1.12× |
-    | of it the server's, approximately              | µs/request |   6.70 |      7.50 | 1.12× |
-    | of it the generator's, approximately           | µs/request |   6.90 |      7.80 | 1.13× |
-    | bytes, both directions                         | B/request  |   79.0 |      85.0 | 1.08× |
-    | of them sent by clients                        | B/request  |   42.0 |      47.0 | 1.12× |
-    | of them sent by the server                     | B/request  |   37.0 |      38.0 | 1.03× |
-    | server's CPU                                   | cores      |  0.027 |     0.030 | 1.12× |
-    | generator's CPU                                | cores      |  0.028 |     0.031 | 1.13× |
-    | CPU time stolen by the host                    | %          |   0.40 |      0.40 | 1.00× |
-    | floor: highest rate that the harness can offer | requests/s |  4,500 |     9,000 | 2.00× |
-    | floor: CPU of both sides                       | µs/request |  12.00 |      6.00 | 0.50× |
+    |                                                       | unit       |    TCP | WebSocket | ratio |
+    | ----------------------------------------------------- | ---------- | -----: | --------: | ----: |
+    | throughput                                            | requests/s | 4,000† |     4,000 | 1.00× |
+    | requests                                              |            | 16,000 |    16,000 | 1.00× |
+    | errors                                                |            |      0 |         0 |     – |
+    | unfinished                                            |            |      0 |         0 |     – |
+    | CPU of both sides                                     | µs/request | 13.60† |     15.30 | 1.12× |
+    | of it the server's, approximately                     | µs/request |   6.70 |      7.50 | 1.12× |
+    | of it the generator's, approximately                  | µs/request |   6.90 |      7.80 | 1.13× |
+    | bytes, both directions                                | B/request  |   79.0 |      85.0 | 1.08× |
+    | of them sent by clients                               | B/request  |   42.0 |      47.0 | 1.12× |
+    | of them sent by the server                            | B/request  |   37.0 |      38.0 | 1.03× |
+    | TCP segments, both directions, by a sample of sockets | 1/request  |   2.00 |      2.16 | 1.08× |
+    | segments that these sockets sent again                |            |      0 |         0 |     – |
+    | server's context switches                             | 1/request  |  1.010 |     1.010 | 1.00× |
+    | generator's context switches                          | 1/request  |  2.020 |     2.020 | 1.00× |
+    | server's CPU                                          | cores      |  0.027 |     0.030 | 1.12× |
+    | generator's CPU                                       | cores      |  0.028 |     0.031 | 1.13× |
+    | server's memory                                       | MiB        |    8.0 |       8.0 | 1.00× |
+    | generator's memory                                    | MiB        |   30.3 |      30.3 | 1.00× |
+    | CPU time stolen by the host                           | %          |   0.40 |      0.40 | 1.00× |
+    | floor: highest rate that the harness can offer        | requests/s |  4,500 |     9,000 | 2.00× |
+    | floor: CPU of both sides                              | µs/request |  12.00 |      6.00 | 0.50× |
 
     † ≈ floor: within 1.25 × of what the harness itself takes, or can offer.
     ");
