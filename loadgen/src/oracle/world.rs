@@ -26,14 +26,17 @@
 //!
 //! Linearizability is local: objects may be judged one by one. A user's keys are one object each, and their common
 //! life is checked with each of them. What no register can see alone is the order between *different* keys of one
-//! client's pipelined puts, as far as none of them was answered.
+//! client's pipelined puts, as far as none of them was answered. And one leniency is wanted: once a login was given
+//! up unanswered, a server may take it up late, so from then on "no value" is believed whenever nobody need be logged
+//! in. `tests/oracle_histories` shows by brute force that nothing else goes unseen.
 //!
 //! # Under threads
 //!
 //! No false alarm: `begun` is stored before a message is sent and loaded after the reply has come, `settled` is
 //! raised after a reply has come and loaded before a message is sent. Whatever delays a thread in between makes the
-//! first newer or the second older, so the range only grows. It costs O(1) a request and no lock; only refused puts,
-//! and a put that is read while an earlier one was read before its answer, meet one (see [`super::refusals`]).
+//! first newer or the second older, so the range only grows. It costs O(1) a request and no lock. Only refused puts,
+//! and a put that is read while an earlier one was read before its answer, meet one (see [`super::refusals`]); and
+//! only a pipelined read that raced with a newer state looks through its session's outstanding reads.
 //!
 //! Requests of one connection take effect in the order in which they were sent (FORM-3), so an owner's read finds
 //! its newest accepted put and nothing else, and a reader's own earlier replies bound its later reads, though these
