@@ -23,7 +23,7 @@ const DEFAULT_TCP_RAW: &str = "127.0.0.1:1602";
 const DEFAULT_WEBSOCKET: SocketAddr = loopback(1603);
 
 /// Where the secret is looked for when no file is named.
-const SECRET_VARIABLE: &str = "TWINWIRE_UPGRADE_SECRET";
+pub(super) const SECRET_VARIABLE: &str = "TWINWIRE_UPGRADE_SECRET";
 
 const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, port))
@@ -34,21 +34,25 @@ const fn loopback(port: u16) -> SocketAddr {
 /// Without a listener of its own choice it serves TCP on 127.0.0.1:1601 and WebSocket on 127.0.0.1:1603. It prints
 /// one line for each listener when it is ready. SIGTERM or Ctrl-C stops it with a goodbye to every client, a second
 /// one at once.
+///
+/// Every option can also stand in the environment, --max-connections as `TWINWIRE_MAX_CONNECTIONS`, and in a TOML file,
+/// as max-connections = 100. The command line comes first, then the environment, then the file.
 #[derive(Debug, Parser)]
 #[command(name = "twinwire-server", version)]
 pub(super) struct Args {
-    /// Serve lines over TCP on this address
+    /// Serve lines over TCP on this address [default: 127.0.0.1:1601, where no listener is given]
     #[arg(long, value_name = "ADDR", value_parser = address, help_heading = "Listeners")]
     tcp: Vec<SocketAddr>,
 
     /// Serve unterminated messages over TCP, one for each chunk received, as the original clients send them
+    /// [default: off]
     #[arg(
         long, value_name = "ADDR", value_parser = address, help_heading = "Listeners",
         num_args = 0..=1, require_equals = false, default_missing_value = DEFAULT_TCP_RAW
     )]
     tcp_raw: Vec<SocketAddr>,
 
-    /// Serve WebSocket on this address, under any path
+    /// Serve WebSocket on this address, under any path [default: 127.0.0.1:1603, where no listener is given]
     #[arg(long, value_name = "ADDR", value_parser = address, help_heading = "Listeners")]
     ws: Vec<SocketAddr>,
 
@@ -59,6 +63,7 @@ pub(super) struct Args {
     upgrade: Option<Upgrade>,
 
     /// The secret is in this file, else in the environment as `TWINWIRE_UPGRADE_SECRET`: one word
+    /// [default: none]
     #[arg(long, value_name = "FILE", help_heading = "Access")]
     upgrade_secret_file: Option<PathBuf>,
 
@@ -71,19 +76,21 @@ pub(super) struct Args {
     #[arg(long, value_name = "COUNT", help_heading = "Threads", conflicts_with = "cpus")]
     workers: Option<NonZeroUsize>,
 
-    /// One thread on each of these CPUs, such as 0,1
+    /// One thread on each of these CPUs, such as 0,1 [default: wherever the system runs them]
     #[arg(long, value_name = "LIST", help_heading = "Threads", value_delimiter = ',')]
     cpus: Vec<usize>,
 
     /// What is logged to standard error: off, error, warn, info, debug or trace
-    #[arg(
-        long,
-        value_name = "LEVEL",
-        help_heading = "Logging",
-        env = "TWINWIRE_LOG",
-        default_value = "warn"
-    )]
+    #[arg(long, value_name = "LEVEL", help_heading = "Logging", default_value = "warn")]
     pub(super) log: LevelFilter,
+
+    /// Read options from this TOML file
+    #[arg(long, value_name = "FILE", help_heading = "Configuration")]
+    config: Option<PathBuf>,
+
+    /// Print the options in force and where each comes from, and stop: exit code 0 if they make sense, else 2
+    #[arg(long, help_heading = "Configuration")]
+    pub(super) check_config: bool,
 
     /// Stop when standard input ends, for a program that starts this one
     #[arg(long, hide = true)]

@@ -3,17 +3,17 @@
 //! The one place that prints to standard output, and the one that ends the process.
 
 mod args;
+mod layers;
 mod signals;
 
 use std::{
+    env,
     ffi::OsString,
     io::{self, IsTerminal, Write},
     process::ExitCode,
 };
 
-use clap::Parser;
-
-use self::args::Args;
+use self::layers::{Effective, LayerError};
 use crate::server::{Listening, Server, Shutdown};
 
 /// The arguments make no sense, as is usual for command lines.
@@ -27,21 +27,26 @@ const EXIT_FAILED: u8 = 1;
 /// 0 after an orderly stop, 1 if the server could not start, 2 if the arguments make no sense. For the length of
 /// the call the process's SIGTERM and SIGINT belong to the server.
 pub fn run<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
-    let args = match Args::try_parse_from(args) {
-        Ok(args) => args,
-        Err(error) => {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let (args, effective) = match layers::resolve(&args, &env::vars_os().collect()) {
+        Ok(resolved) => resolved,
+        Err(LayerError::CommandLine(error)) => {
             // Help goes to standard output and is a success, everything else is neither. A closed pipe is nobody's
             // fault.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_USAGE));
         }
+        Err(error) => return fail(&error, EXIT_USAGE),
     };
     log_to_stderr(args.log);
-    let until_stdin_closes = args.until_stdin_closes;
+    let (until_stdin_closes, check_config) = (args.until_stdin_closes, args.check_config);
     let config = match args.into_config() {
         Ok(config) => config,
         Err(error) => return fail(&error, EXIT_USAGE),
     };
+    if check_config {
+        return show(&effective);
+    }
     let shutdown = Shutdown::new();
     // Before anything is announced: from the ready lines on a signal means an orderly stop.
     if let Err(error) = signals::stop_on_signals(&shutdown) {
@@ -57,6 +62,15 @@ pub fn run<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, EXIT_FAILED),
+    }
+}
+
+/// Prints a configuration that makes sense.
+fn show(effective: &Effective) -> ExitCode {
+    match write!(io::stdout(), "{effective}") {
+        // A reader that has seen enough is a success.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(&error, EXIT_FAILED),
+        _ => ExitCode::SUCCESS,
     }
 }
 

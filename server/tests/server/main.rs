@@ -7,9 +7,11 @@
 
 mod atom;
 mod binary;
+mod config;
 mod form;
 mod life;
 mod limits;
+mod program;
 mod rules;
 mod support;
 mod tcp;
