@@ -3,7 +3,9 @@
 //! The one place that prints to standard output, and the one that ends the process.
 
 mod args;
+mod limits;
 mod signals;
+mod units;
 
 use std::{
     ffi::OsString,

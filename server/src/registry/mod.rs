@@ -3,6 +3,7 @@
 //! A user is here exactly as long as a session holds its name (LIFE-2). Knows nothing of connections, framing or
 //! reply texts.
 
+mod limits;
 mod policy;
 mod user;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+pub use limits::{ENTRY_BYTES, StoreLimits};
 pub use policy::{Secret, UpgradePolicy};
 use user::Ended;
 pub use user::User;
