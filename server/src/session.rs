@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::{
     protocol::{MESSAGE_BYTES_MAX, Reply, Request, Status, parse_name},
-    registry::{Found, Login, Registry, UpgradePolicy},
+    registry::{Found, Login, Promotion, Registry, StoreFull, UpgradePolicy},
 };
 
 /// What the transport does after the reply.
@@ -89,8 +89,10 @@ impl Session {
                 None => reply(Reply::Status(Status::KeyNotFound)),
             }),
             Ok(Request::Put { key, value }) => {
-                user.put(key, value);
-                reply(Reply::Status(Status::Done));
+                reply(Reply::Status(match login.put(key, value) {
+                    Ok(()) => Status::Done,
+                    Err(StoreFull) => Status::StoreFull,
+                }));
             }
             // Denied before anything is looked up: the refusal cannot tell more than it says (ROLE-2).
             Ok(Request::GetOf { .. }) if !user.is_manager() => reply(Reply::Status(Status::Denied)),
@@ -132,10 +134,13 @@ fn upgrade(login: &Login, secret: Option<&str>) -> Status {
         UpgradePolicy::Secret(expected) => secret.is_some_and(|word| expected.matches(word)),
         UpgradePolicy::Closed => false,
     };
-    match granted {
-        false => Status::UpgradeRefused,
-        true if login.user().promote() => Status::Upgraded,
-        true => Status::AlreadyManager,
+    if !granted {
+        return Status::UpgradeRefused;
+    }
+    match login.registry().promote(login.user()) {
+        Promotion::Granted => Status::Upgraded,
+        Promotion::Already => Status::AlreadyManager,
+        Promotion::Full | Promotion::Gone => Status::UpgradeRefused,
     }
 }
 

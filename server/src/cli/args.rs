@@ -11,8 +11,10 @@ use std::{
 use clap::{Parser, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
+use super::limits::LimitArgs;
 use crate::{
     config::{Config, Workers},
+    protocol::NoOrigin,
     registry::{Secret, UpgradePolicy},
     server::Listening,
     transport::Transport,
@@ -67,10 +69,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", help_heading = "Access")]
     upgrade_secret_file: Option<PathBuf>,
 
-    /// The most connections at once; further ones are told that the server is full
-    /// [default: as many as the limit on open files allows]
-    #[arg(long, value_name = "COUNT", help_heading = "Limits")]
-    max_connections: Option<NonZeroUsize>,
+    /// Let web pages of this origin open a WebSocket, such as https://example.com; * for all pages (repeatable)
+    /// [default: none]
+    #[arg(long, value_name = "ORIGIN", help_heading = "Access")]
+    allow_origin: Vec<String>,
+
+    #[command(flatten)]
+    limits: LimitArgs,
 
     /// How many threads serve [default: one for each CPU]
     #[arg(long, value_name = "COUNT", help_heading = "Threads", conflicts_with = "cpus")]
@@ -121,6 +126,8 @@ pub(super) enum ArgsError {
     SecretUnused,
     #[error("cannot read the upgrade secret from {}: {source}", path.display())]
     SecretFile { path: PathBuf, source: io::Error },
+    #[error("--allow-origin {origin}: {source}")]
+    Origin { origin: String, source: NoOrigin },
     #[error("the upgrade secret in {place} must be exactly one word")]
     SecretForm { place: String },
 }
@@ -136,7 +143,7 @@ impl Args {
     /// What the arguments ask for, if it makes sense as a whole.
     pub(super) fn into_config(self) -> Result<Config, ArgsError> {
         let listeners = self.listeners();
-        let exposed = listeners.iter().find(|listening| !listening.address.ip().is_loopback());
+        let exposed = listeners.iter().find(|listening| !listening.address.ip().to_canonical().is_loopback());
         if let (Some(&Listening { transport, address }), None) = (exposed, self.upgrade) {
             return Err(ArgsError::Exposed { transport, address });
         }
@@ -145,7 +152,15 @@ impl Args {
             (true, Some(count)) => Workers::Floating(count),
             (true, None) => Workers::for_each_cpu(),
         };
-        Ok(Config { listeners, upgrade: self.policy()?, workers, connections_max: self.max_connections })
+        let mut config = Config { listeners, upgrade: self.policy()?, workers, ..Config::on_free_ports(&[]) };
+        self.limits.apply(&mut config);
+        for origin in &self.allow_origin {
+            config
+                .origins
+                .allow(origin)
+                .map_err(|source| ArgsError::Origin { origin: origin.clone(), source })?;
+        }
+        Ok(config)
     }
 
     fn listeners(&self) -> Vec<Listening> {
@@ -198,5 +213,53 @@ impl Args {
             }
         };
         Secret::new(&text).ok_or(ArgsError::SecretForm { place })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(args: &[&str]) -> Result<Config, ArgsError> {
+        Args::try_parse_from([&["twinwire-server"], args].concat()).unwrap().into_config()
+    }
+
+    #[test]
+    fn without_flags_every_limit_is_that_of_an_embedded_server() {
+        let mut expected = Config::on_free_ports(&[]);
+        let given = config(&[]).unwrap();
+        expected.listeners.clone_from(&given.listeners);
+        assert_eq!(format!("{given:?}"), format!("{expected:?}"));
+    }
+
+    #[test]
+    fn role_8_whatever_reaches_beyond_loopback_needs_a_spoken_policy() {
+        for exposed in [
+            "0.0.0.0:0",
+            "[::]:0",
+            "192.0.2.1:0",
+            "[::ffff:0.0.0.0]:0",
+            "[::ffff:192.0.2.1]:0",
+            "[fe80::1]:0",
+        ] {
+            for flag in ["--tcp", "--tcp-raw", "--ws"] {
+                assert!(
+                    matches!(config(&[flag, exposed]), Err(ArgsError::Exposed { .. })),
+                    "{flag} {exposed}"
+                );
+                assert!(config(&[flag, exposed, "--upgrade", "open"]).is_ok(), "{flag} {exposed}");
+            }
+            // One harmless listener does not cover for another.
+            assert!(config(&["--tcp", "127.0.0.1:0", "--ws", exposed]).is_err(), "{exposed}");
+        }
+        for own in ["127.0.0.1:0", "127.1.2.3:0", "[::1]:0", "[::ffff:127.0.0.1]:0"] {
+            assert!(config(&["--tcp", own]).is_ok(), "{own}");
+        }
+    }
+
+    #[test]
+    fn ws_8_a_mistaken_origin_is_refused_at_the_start() {
+        assert!(config(&["--allow-origin", "https://a.example", "--allow-origin", "*"]).is_ok());
+        assert!(matches!(config(&["--allow-origin", "a.example"]), Err(ArgsError::Origin { .. })));
     }
 }

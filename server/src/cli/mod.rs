@@ -4,7 +4,9 @@
 
 mod args;
 mod layers;
+mod limits;
 mod signals;
+mod units;
 
 use std::{
     env,

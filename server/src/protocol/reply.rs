@@ -25,10 +25,16 @@ pub enum Status {
     Exiting,
     /// The message is no request (FORM-1, LOGIN-3).
     WrongFormat,
-    /// The message passes [`super::MESSAGE_BYTES_MAX`] (TCP-3).
+    /// The message passes the limit (TCP-3).
     MessageTooLong,
     /// No room for another connection (TCP-6).
     ServerFull,
+    /// The put would pass a limit on what is stored (STORE-7).
+    StoreFull,
+    /// The client did not log in within its time (TCP-7).
+    LoginTimeout,
+    /// The session went without a request for too long (TCP-7).
+    IdleTimeout,
 }
 
 impl Status {
@@ -49,6 +55,9 @@ impl Status {
             Self::WrongFormat => "wrong message format",
             Self::MessageTooLong => "message too long",
             Self::ServerFull => "server full",
+            Self::StoreFull => "store full",
+            Self::LoginTimeout => "login timeout",
+            Self::IdleTimeout => "idle timeout",
         }
     }
 }

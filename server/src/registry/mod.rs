@@ -3,14 +3,20 @@
 //! A user is here exactly as long as a session holds its name (LIFE-2). Knows nothing of connections, framing or
 //! reply texts.
 
+mod limits;
 mod policy;
+mod role;
 mod user;
 
-use std::sync::Arc;
+use std::{num::NonZeroUsize, sync::Arc};
 
 use foldhash::fast::RandomState;
 
+use limits::Quota;
+pub use limits::{ENTRY_BYTES, StoreFull, StoreLimits};
 pub use policy::{Secret, UpgradePolicy};
+use role::Managers;
+pub use role::Promotion;
 use user::Ended;
 pub use user::User;
 
@@ -20,6 +26,8 @@ pub struct Registry {
     // One atomic insert decides a race for a name (LOGIN-4); reads never wait for writers.
     users: papaya::HashMap<Arc<str>, Arc<User>, RandomState>,
     upgrade: UpgradePolicy,
+    managers: Managers,
+    quota: Quota,
 }
 
 /// What a manager finds in another's store (ROLE-3).
@@ -34,10 +42,21 @@ pub enum Found<'a> {
 }
 
 impl Registry {
-    /// An empty registry under the given policy.
+    /// An empty registry under the given policy, with no cap on managers and the default limits on stores.
     #[must_use]
     pub fn new(upgrade: UpgradePolicy) -> Self {
-        Self { users: papaya::HashMap::with_hasher(RandomState::default()), upgrade }
+        Self {
+            users: papaya::HashMap::with_hasher(RandomState::default()),
+            upgrade,
+            managers: Managers::new(None),
+            quota: Quota::new(StoreLimits::default()),
+        }
+    }
+
+    /// The same with other limits. For a registry that nobody uses yet.
+    #[must_use]
+    pub fn with_limits(self, managers_max: Option<NonZeroUsize>, stores: StoreLimits) -> Self {
+        Self { managers: Managers::new(managers_max), quota: Quota::new(stores), ..self }
     }
 
     /// Takes `name` for a new session, with an empty store and the role of a guest; `None` if it is held.
@@ -68,6 +87,28 @@ impl Registry {
     #[must_use]
     pub fn upgrade_policy(&self) -> &UpgradePolicy {
         &self.upgrade
+    }
+
+    /// Makes a user a manager, whatever the policy, if the cap leaves a place (ROLE-8).
+    pub fn promote(&self, user: &User) -> Promotion {
+        self.managers.promote(&user.role)
+    }
+
+    /// Makes a manager a guest, and its place another's; `false` if the user was none.
+    pub fn demote(&self, user: &User) -> bool {
+        self.managers.demote(&user.role)
+    }
+
+    /// How many managers there are.
+    #[must_use]
+    pub fn managers(&self) -> usize {
+        self.managers.len()
+    }
+
+    /// What all users have stored, as [`StoreLimits::total_bytes_max`] counts it.
+    #[must_use]
+    pub fn stored_bytes(&self) -> usize {
+        self.quota.total_bytes()
     }
 
     /// How many names are held.
@@ -103,13 +144,20 @@ impl Login {
     pub fn user(&self) -> &User {
         &self.user
     }
+
+    /// Stores a copy of `value` under `key`, in place of what was there; where there is no room for the
+    /// difference, what was there stays (STORE-1, STORE-3, STORE-7).
+    pub fn put(&self, key: &str, value: &str) -> Result<(), StoreFull> {
+        self.user.put(key, value, &self.registry.quota)
+    }
 }
 
 impl Drop for Login {
     fn drop(&mut self) {
         // The store goes first: a manager that found the user a moment ago must not read what a later session of
         // that name would not have. Only the very entry that this session made is removed.
-        self.user.end();
+        self.user.end(&self.registry.quota);
+        self.registry.managers.end(&self.user.role);
         let _gone = self.registry.users.pin().remove_if(&*self.name, |_, user| Arc::ptr_eq(user, &self.user));
     }
 }
@@ -142,8 +190,8 @@ mod tests {
     fn life_2_a_later_session_starts_empty_and_as_a_guest() {
         let registry = registry();
         let first = registry.claim("alice").unwrap();
-        first.user().put("k", "v");
-        assert!(first.user().promote());
+        first.put("k", "v").unwrap();
+        assert_eq!(registry.promote(first.user()), Promotion::Granted);
         assert_eq!(value(&registry, "alice", "k"), r#"Value("v")"#);
         drop(first);
         assert_eq!(value(&registry, "alice", "k"), "NoUser");
@@ -160,7 +208,7 @@ mod tests {
         let logins: std::collections::HashMap<_, _> =
             names.into_iter().map(|name| (name, registry.claim(name).unwrap())).collect();
         for (user, key) in pairs {
-            logins[user].user().put(key, &format!("{user}/{key}"));
+            logins[user].put(key, &format!("{user}/{key}")).unwrap();
         }
         for (user, key) in pairs {
             assert_eq!(value(&registry, user, key), format!("Value({:?})", format!("{user}/{key}")));
@@ -194,8 +242,10 @@ mod tests {
         let registry = registry();
         for i in 0..1000 {
             let login = registry.claim(&format!("user{i}")).unwrap();
-            login.user().put("k", "v");
+            login.put("k", "v").unwrap();
+            let _ = registry.promote(login.user());
         }
         assert!(registry.is_empty());
+        assert_eq!((registry.managers(), registry.stored_bytes()), (0, 0));
     }
 }

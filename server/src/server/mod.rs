@@ -139,7 +139,9 @@ impl Server {
             Workers::Floating(count) => vec![None; count.get()],
             Workers::Pinned(cpus) => cpus.iter().copied().map(Some).collect(),
         };
-        let registry = Arc::new(Registry::new(self.config.upgrade));
+        let registry = Arc::new(
+            Registry::new(self.config.upgrade).with_limits(self.config.managers_max, self.config.stores),
+        );
         let departures = Departures::new();
         let mut desks = Vec::with_capacity(cpus.len());
         let mut workers = Vec::with_capacity(cpus.len());
