@@ -1,6 +1,6 @@
 //! What a server is told to do. Made by [`crate::cli`] from arguments, or by a program that embeds the server.
 
-use std::{net::SocketAddr, num::NonZeroUsize, thread::available_parallelism, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, thread::available_parallelism, time::Duration};
 
 use crate::{
     protocol::{MESSAGE_BYTES_MAX, Origins},
@@ -26,6 +26,10 @@ pub struct Config {
     pub managers_max: Option<NonZeroUsize>,
     /// Web pages of which origins may open a WebSocket.
     pub origins: Origins,
+    /// Where the operator's socket is to be; see [`crate::operator`].
+    pub control: Option<PathBuf>,
+    /// Where to serve figures for Prometheus.
+    pub metrics: Option<SocketAddr>,
     /// On how many threads, and where.
     pub workers: Workers,
     /// The most connections at once; `None` for as many as there can be descriptors.
@@ -117,6 +121,8 @@ impl Config {
             upgrade: UpgradePolicy::Open,
             managers_max: None,
             origins: Origins::default(),
+            control: None,
+            metrics: None,
             workers: Workers::for_each_cpu(),
             connections_max: None,
             message_bytes_max: MESSAGE_BYTES_MAX,

@@ -3,9 +3,10 @@
 //! No I/O and no framing: every transport drives the same code, so the transports cannot disagree about the
 //! protocol.
 
-use std::sync::Arc;
+use std::{sync::Arc, task::Waker};
 
 use crate::{
+    counters::{Command, Counters},
     protocol::{MESSAGE_BYTES_MAX, Reply, Request, Status, parse_name},
     registry::{Found, Login, Promotion, Registry, StoreFull, UpgradePolicy},
 };
@@ -24,6 +25,9 @@ pub enum Flow {
 #[derive(Debug)]
 pub struct Session {
     state: State,
+    counters: Arc<Counters>,
+    /// Whether a dismissal wakes the connection already.
+    is_leashed: bool,
 }
 
 #[derive(Debug)]
@@ -35,10 +39,10 @@ enum State {
 }
 
 impl Session {
-    /// A session that waits for its name.
+    /// A session that waits for its name, and is counted in `counters`, which must be those of this thread.
     #[must_use]
-    pub fn new(registry: Arc<Registry>) -> Self {
-        Self { state: State::Anonymous(registry) }
+    pub fn new(registry: Arc<Registry>, counters: Arc<Counters>) -> Self {
+        Self { state: State::Anonymous(registry), counters, is_leashed: false }
     }
 
     /// Runs one message and hands its reply to `reply`, which is called exactly once, perhaps under a store's
@@ -53,7 +57,10 @@ impl Session {
         }
         match std::str::from_utf8(message) {
             Ok(message) => self.handle_text(message, reply),
-            Err(_) => answer(reply, Status::WrongFormat),
+            Err(_) => {
+                self.counted(Command::Malformed, reply)(Reply::Status(Status::WrongFormat));
+                Flow::Continue
+            }
         }
     }
 
@@ -62,7 +69,7 @@ impl Session {
         if message.len() > MESSAGE_BYTES_MAX {
             return self.end(reply, Status::MessageTooLong);
         }
-        match &mut self.state {
+        match &self.state {
             State::LoggedIn(_) => self.request(message, reply),
             State::Anonymous(registry) => {
                 let outcome = match parse_name(message).map(|name| registry.claim(name)) {
@@ -73,17 +80,41 @@ impl Session {
                     Ok(None) => Status::DuplicateUserName,
                     Err(_) => Status::WrongFormat,
                 };
-                answer(reply, outcome)
+                self.counted(Command::Login, reply)(Reply::Status(outcome));
+                Flow::Continue
             }
             State::Ended => self.end(reply, Status::WrongFormat),
         }
     }
 
+    /// Whether the operator has disconnected the user. The connection is then to be closed; what it has sent and
+    /// was not run is not run any more.
+    #[must_use]
+    pub fn is_dismissed(&self) -> bool {
+        matches!(&self.state, State::LoggedIn(login) if login.user().leash().is_pulled())
+    }
+
+    /// Leaves the waker of the connection's task with the user, so that a dismissal reaches a connection that waits.
+    /// Cheap to call before every wait: it does something once, after the login.
+    pub fn wake_on_dismissal(&mut self, waker: &Waker) {
+        if !self.is_leashed
+            && let State::LoggedIn(login) = &self.state
+        {
+            login.user().leash().attach(waker);
+            self.is_leashed = true;
+        }
+    }
+
     /// Runs one request of a session that is logged in.
     fn request(&mut self, message: &str, reply: impl FnOnce(Reply<'_>)) -> Flow {
+        let request = Request::parse(message);
+        if request == Ok(Request::Quit) {
+            return self.end(reply, Status::Exiting);
+        }
         let State::LoggedIn(login) = &self.state else { return self.end(reply, Status::WrongFormat) };
         let user = login.user();
-        match Request::parse(message) {
+        let reply = self.counted(Command::of(&request), reply);
+        match request {
             Ok(Request::Get { key }) => user.get(key, |value| match value {
                 Some(value) => reply(Reply::Value(value)),
                 None => reply(Reply::Status(Status::KeyNotFound)),
@@ -102,8 +133,7 @@ impl Session {
                 Found::NoUser => reply(Reply::Status(Status::UserNotFound)),
             }),
             Ok(Request::Upgrade { secret }) => reply(Reply::Status(upgrade(login, secret))),
-            Ok(Request::Quit) => return self.end(reply, Status::Exiting),
-            Err(_) => reply(Reply::Status(Status::WrongFormat)),
+            Ok(Request::Quit) | Err(_) => reply(Reply::Status(Status::WrongFormat)),
         }
         Flow::Continue
     }
@@ -111,14 +141,18 @@ impl Session {
     fn end(&mut self, reply: impl FnOnce(Reply<'_>), last: Status) -> Flow {
         // The name goes before the reply does: a client that has read the close can log in again at once (LIFE-3).
         self.state = State::Ended;
-        reply(Reply::Status(last));
+        let command = if last == Status::Exiting { Command::Quit } else { Command::Malformed };
+        self.counted(command, reply)(Reply::Status(last));
         Flow::Close
     }
-}
 
-fn answer(reply: impl FnOnce(Reply<'_>), status: Status) -> Flow {
-    reply(Reply::Status(status));
-    Flow::Continue
+    /// `reply`, and the request counted with it.
+    fn counted(&self, command: Command, reply: impl FnOnce(Reply<'_>)) -> impl FnOnce(Reply<'_>) {
+        move |text| {
+            self.counters.answered(command, &text);
+            reply(text);
+        }
+    }
 }
 
 fn upgrade(login: &Login, secret: Option<&str>) -> Status {

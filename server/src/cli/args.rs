@@ -8,10 +8,10 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
-use super::limits::LimitArgs;
+use super::{control::ControlArgs, limits::LimitArgs};
 use crate::{
     config::{Config, Workers},
     protocol::NoOrigin,
@@ -40,8 +40,11 @@ const fn loopback(port: u16) -> SocketAddr {
 /// Every option can also stand in the environment, --max-connections as `TWINWIRE_MAX_CONNECTIONS`, and in a TOML file,
 /// as max-connections = 100. The command line comes first, then the environment, then the file.
 #[derive(Debug, Parser)]
-#[command(name = "twinwire-server", version)]
+#[command(name = "twinwire-server", version, args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+
     /// Serve lines over TCP on this address [default: 127.0.0.1:1601, where no listener is given]
     #[arg(long, value_name = "ADDR", value_parser = address, help_heading = "Listeners")]
     tcp: Vec<SocketAddr>,
@@ -77,6 +80,15 @@ pub(super) struct Args {
     #[command(flatten)]
     limits: LimitArgs,
 
+    /// Let the operator see and change users through a socket of this path, open to this user alone; see the
+    /// subcommand control [default: none]
+    #[arg(long, value_name = "PATH", help_heading = "Operation")]
+    control: Option<PathBuf>,
+
+    /// Serve figures for Prometheus at http://ADDR/metrics; a port alone is one of 127.0.0.1 [default: none]
+    #[arg(long, value_name = "ADDR", value_parser = metrics_address, help_heading = "Operation")]
+    metrics: Option<SocketAddr>,
+
     /// How many threads serve [default: one for each CPU]
     #[arg(long, value_name = "COUNT", help_heading = "Threads", conflicts_with = "cpus")]
     workers: Option<NonZeroUsize>,
@@ -100,6 +112,12 @@ pub(super) struct Args {
     /// Stop when standard input ends, for a program that starts this one
     #[arg(long, hide = true)]
     pub(super) until_stdin_closes: bool,
+}
+
+/// What else the program does than serve.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Control(ControlArgs),
 }
 
 /// The policies by name.
@@ -139,6 +157,11 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     addresses.next().ok_or_else(|| "this name has no address".to_owned())
 }
 
+/// An address, or a port on loopback: whoever wants the figures elsewhere says so.
+fn metrics_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map(loopback).or_else(|_| address(text))
+}
+
 impl Args {
     /// What the arguments ask for, if it makes sense as a whole.
     pub(super) fn into_config(self) -> Result<Config, ArgsError> {
@@ -153,6 +176,8 @@ impl Args {
             (true, None) => Workers::for_each_cpu(),
         };
         let mut config = Config { listeners, upgrade: self.policy()?, workers, ..Config::on_free_ports(&[]) };
+        config.control.clone_from(&self.control);
+        config.metrics = self.metrics;
         self.limits.apply(&mut config);
         for origin in &self.allow_origin {
             config

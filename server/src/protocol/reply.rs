@@ -38,6 +38,26 @@ pub enum Status {
 }
 
 impl Status {
+    /// Every status, in the order of their numbers.
+    pub const ALL: [Self; Self::IdleTimeout as usize + 1] = [
+        Self::Success,
+        Self::DuplicateUserName,
+        Self::Done,
+        Self::KeyNotFound,
+        Self::Denied,
+        Self::UserNotFound,
+        Self::Upgraded,
+        Self::AlreadyManager,
+        Self::UpgradeRefused,
+        Self::Exiting,
+        Self::WrongFormat,
+        Self::MessageTooLong,
+        Self::ServerFull,
+        Self::StoreFull,
+        Self::LoginTimeout,
+        Self::IdleTimeout,
+    ];
+
     /// The text that goes over the wire, without terminator.
     #[must_use]
     pub const fn text(self) -> &'static str {

@@ -48,6 +48,13 @@ pub(super) struct Usage {
     bytes: usize,
 }
 
+impl Usage {
+    /// How many keys, and how many bytes in keys and values.
+    pub(super) fn keys_and_bytes(&self) -> (usize, usize) {
+        (self.keys, self.bytes)
+    }
+}
+
 impl Quota {
     pub(super) fn new(limits: StoreLimits) -> Self {
         Self { limits, total: Total::default() }

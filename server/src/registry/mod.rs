@@ -3,6 +3,7 @@
 //! A user is here exactly as long as a session holds its name (LIFE-2). Knows nothing of connections, framing or
 //! reply texts.
 
+mod leash;
 mod limits;
 mod policy;
 mod role;
@@ -12,13 +13,14 @@ use std::{num::NonZeroUsize, sync::Arc};
 
 use foldhash::fast::RandomState;
 
+pub(crate) use leash::Gone;
 use limits::Quota;
 pub use limits::{ENTRY_BYTES, StoreFull, StoreLimits};
 pub use policy::{Secret, UpgradePolicy};
 use role::Managers;
 pub use role::Promotion;
 use user::Ended;
-pub use user::User;
+pub use user::{Profile, User};
 
 /// The names in use and whom they belong to, and the rule by which guests become managers.
 #[derive(Debug)]
@@ -99,6 +101,25 @@ impl Registry {
         self.managers.demote(&user.role)
     }
 
+    /// Looks a user up by name, for the operator.
+    pub(crate) fn find<R>(&self, name: &str, found: impl FnOnce(&User) -> R) -> Option<R> {
+        self.users.pin().get(name).map(|user| found(user))
+    }
+
+    /// Tells the session of that name to end; `None` if there is none.
+    pub(crate) fn dismiss(&self, name: &str) -> Option<Gone> {
+        self.find(name, |user| user.leash().pull())
+    }
+
+    /// Passes every user to `seen`, in no order. Who comes or goes meanwhile may be in it or not.
+    pub(crate) fn for_each(&self, mut seen: impl FnMut(&str, Profile)) {
+        for (name, user) in &self.users.pin() {
+            if let Some(profile) = user.profile() {
+                seen(name, profile);
+            }
+        }
+    }
+
     /// How many managers there are.
     #[must_use]
     pub fn managers(&self) -> usize {
@@ -159,6 +180,7 @@ impl Drop for Login {
         self.user.end(&self.registry.quota);
         self.registry.managers.end(&self.user.role);
         let _gone = self.registry.users.pin().remove_if(&*self.name, |_, user| Arc::ptr_eq(user, &self.user));
+        self.user.leash().release();
     }
 }
 

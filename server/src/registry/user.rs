@@ -3,11 +3,13 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use foldhash::fast::RandomState;
 
 use super::{
+    leash::Leash,
     limits::{Quota, StoreFull, Usage},
     role::Role,
 };
@@ -26,6 +28,21 @@ pub struct User {
     /// `None` once the session has ended. The owner is nearly always alone here, and an uncontended lock costs
     /// some ten nanoseconds; it is what makes every entry an atomic register (ATOM-1).
     store: Mutex<Option<Store>>,
+    leash: Leash,
+    since: Instant,
+}
+
+/// A user as the operator sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Profile {
+    /// Whether it is a manager.
+    pub is_manager: bool,
+    /// How many keys it has.
+    pub keys: usize,
+    /// The bytes of its keys and values.
+    pub bytes: usize,
+    /// Since when it has been logged in.
+    pub since: Instant,
 }
 
 /// The user's session has ended, and its store is gone.
@@ -35,7 +52,23 @@ pub(super) struct Ended;
 impl User {
     /// A guest with an empty store.
     pub(super) fn new() -> Self {
-        Self { role: Role::guest(), store: Mutex::new(Some(Store::default())) }
+        Self {
+            role: Role::guest(),
+            store: Mutex::new(Some(Store::default())),
+            leash: Leash::default(),
+            since: Instant::now(),
+        }
+    }
+
+    /// The operator's hold on the session.
+    pub(crate) fn leash(&self) -> &Leash {
+        &self.leash
+    }
+
+    /// What there is to be seen of it; `None` if its session has ended.
+    pub(super) fn profile(&self) -> Option<Profile> {
+        let (keys, bytes) = self.store().as_ref().map(|store| store.usage.keys_and_bytes())?;
+        Some(Profile { is_manager: self.is_manager(), keys, bytes, since: self.since })
     }
 
     /// Whether the user is a manager now.

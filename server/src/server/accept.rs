@@ -4,7 +4,7 @@ use std::{
     cell::Cell,
     io, net,
     rc::Rc,
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -19,7 +19,10 @@ use super::{
     admission::{Admission, Departures, Seat},
     worker::{Arrival, Desk},
 };
-use crate::transport::{self, Transport};
+use crate::{
+    counters::{Counters, Refusal},
+    transport::{self, Transport},
+};
 
 /// How long a client that finds the server full waits for a seat before it is told so.
 ///
@@ -47,8 +50,10 @@ impl Acceptor {
         desks: Vec<Desk>,
         admission: Admission,
         departures: Departures,
+        counters: Arc<Counters>,
     ) -> Self {
-        Self { listeners, dealer: Rc::new(Dealer { desks, next: Cell::new(0), admission, departures }) }
+        let dealer = Dealer { desks, next: Cell::new(0), admission, departures, counters };
+        Self { listeners, dealer: Rc::new(dealer) }
     }
 
     /// Accepts until it is dropped, which closes the listeners; returns only with an error.
@@ -94,6 +99,8 @@ struct Dealer {
     next: Cell<usize>,
     admission: Admission,
     departures: Departures,
+    /// Those of the worker on whose thread this is.
+    counters: Arc<Counters>,
 }
 
 impl Dealer {
@@ -126,11 +133,13 @@ impl Dealer {
     async fn wait_or_refuse(self: Rc<Self>, stream: TcpStream, transport: Transport) {
         // Waiting takes a descriptor as well. Past that bound nobody waits, neither for a seat nor for a close.
         let Some(_room) = self.departures.try_enter() else {
+            self.counters.refused(Refusal::ServerFull);
             return transport::refuse_at_once(&stream, transport);
         };
         if let Ok(Some(permit)) = timeout(FULL_WAIT, self.admission.admit()).await {
             self.seat(stream, transport, permit);
         } else {
+            self.counters.refused(Refusal::ServerFull);
             transport::refuse(stream, transport).await;
         }
     }

@@ -30,6 +30,8 @@ pub(crate) use {
 use self::{accept::Acceptor, admission::Admission, worker::Worker};
 use crate::{
     config::{Config, Workers},
+    counters::Counters,
+    operator::{Doors, Overview, SocketError},
     registry::Registry,
     transport::Transport,
 };
@@ -51,6 +53,20 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The metrics cannot be served where they are wanted.
+    #[error("cannot listen on {address} for metrics: {source}; {}", listen_advice(source))]
+    Metrics {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is no control socket.
+    #[error(transparent)]
+    Control(#[from] SocketError),
+    /// The operator's thread could not be set up.
+    #[error("cannot start the operator's thread: {0}")]
+    Operator(#[source] io::Error),
     /// The process may not open as many files as there are to be connections.
     #[error(
         "{connections} connections need {needed} file descriptors, and this process may have {limit}; \
@@ -107,6 +123,7 @@ pub struct Server {
     connections_max: usize,
     listeners: Vec<(Transport, TcpListener)>,
     addresses: Vec<Listening>,
+    doors: Doors,
 }
 
 impl Server {
@@ -122,7 +139,16 @@ impl Server {
             addresses.push(Listening { transport, address: listener.local_addr().map_err(failed)? });
             listeners.push((transport, listener));
         }
-        Ok(Self { config, connections_max, listeners, addresses })
+        let doors = Doors::open(&config, |address| {
+            listen(address).map_err(|source| StartError::Metrics { address, source })
+        })?;
+        Ok(Self { config, connections_max, listeners, addresses, doors })
+    }
+
+    /// Where the metrics are served, with the real port.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.doors.metrics_address()
     }
 
     /// Where the server listens, in the order of the configuration.
@@ -142,6 +168,8 @@ impl Server {
         let registry = Arc::new(
             Registry::new(self.config.upgrade).with_limits(self.config.managers_max, self.config.stores),
         );
+        let counters: Vec<Arc<Counters>> = cpus.iter().map(|_| Arc::default()).collect();
+        let overview = Overview::new(Arc::clone(&registry), counters.clone());
         let departures = Departures::new();
         let mut desks = Vec::with_capacity(cpus.len());
         let mut workers = Vec::with_capacity(cpus.len());
@@ -153,13 +181,20 @@ impl Server {
                 cpu,
                 inbox,
                 registry.clone(),
+                Arc::clone(&counters[index]),
                 departures.clone(),
                 shutdown.clone(),
             ));
         }
-        let acceptor = Acceptor::new(self.listeners, desks, Admission::new(self.connections_max), departures);
+        // It runs on the first worker's thread.
+        let own = counters.into_iter().next().unwrap_or_default();
+        let acceptor =
+            Acceptor::new(self.listeners, desks, Admission::new(self.connections_max), departures, own);
         tracing::info!(workers = workers.len(), connections_max = self.connections_max, "serving");
-        let outcome = run_workers(workers, acceptor, shutdown);
+        let outcome = thread::scope(|scope| {
+            self.doors.serve(scope, overview, shutdown.clone()).map_err(StartError::Operator)?;
+            run_workers(workers, acceptor, shutdown)
+        });
         tracing::info!("stopped");
         outcome
     }

@@ -22,7 +22,7 @@ impl Shutdown {
     }
 
     /// Ready once [`Self::trigger`] has been called.
-    pub(super) async fn triggered(&self) {
+    pub(crate) async fn triggered(&self) {
         // Fails only without a sender, and this handle is one.
         let _ = self.0.subscribe().wait_for(|stop| *stop).await;
     }

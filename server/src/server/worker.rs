@@ -26,6 +26,7 @@ use super::{
     shutdown::{Phase, PhaseCell, Shutdown},
 };
 use crate::{
+    counters::Counters,
     registry::Registry,
     transport::{self, Buffers, Host, Transport},
 };
@@ -67,6 +68,7 @@ pub(super) struct Worker {
     cpu: Option<usize>,
     arrivals: mpsc::UnboundedReceiver<Arrival>,
     registry: Arc<Registry>,
+    counters: Arc<Counters>,
     departures: Departures,
     shutdown: Shutdown,
 }
@@ -77,10 +79,11 @@ impl Worker {
         cpu: Option<usize>,
         arrivals: mpsc::UnboundedReceiver<Arrival>,
         registry: Arc<Registry>,
+        counters: Arc<Counters>,
         departures: Departures,
         shutdown: Shutdown,
     ) -> Self {
-        Self { index, cpu, arrivals, registry, departures, shutdown }
+        Self { index, cpu, arrivals, registry, counters, departures, shutdown }
     }
 
     pub(super) fn index(&self) -> usize {
@@ -104,6 +107,7 @@ impl Worker {
         let crowd = Rc::new(Crowd::default());
         let host = Rc::new(Host {
             registry: self.registry,
+            counters: self.counters,
             buffers: RefCell::new(Buffers::new()),
             phase: PhaseCell::new(),
             departures: self.departures,

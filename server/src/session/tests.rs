@@ -17,8 +17,12 @@ fn say(session: &mut Session, message: &str) -> String {
     text.expect("each message has its reply")
 }
 
+fn session(registry: &Arc<Registry>) -> Session {
+    Session::new(Arc::clone(registry), Arc::default())
+}
+
 fn login(registry: &Arc<Registry>, name: &str) -> Session {
-    let mut session = Session::new(Arc::clone(registry));
+    let mut session = session(registry);
     assert_eq!(say(&mut session, name), "success");
     session
 }
@@ -27,7 +31,7 @@ fn login(registry: &Arc<Registry>, name: &str) -> Session {
 fn login_2_and_3_a_refused_client_may_try_again() {
     let registry = registry(UpgradePolicy::Open);
     let _alice = login(&registry, "alice");
-    let mut session = Session::new(Arc::clone(&registry));
+    let mut session = session(&registry);
     assert_eq!(say(&mut session, "alice"), "duplicate user name");
     assert_eq!(say(&mut session, ""), "wrong message format");
     assert_eq!(say(&mut session, "two words"), "wrong message format");
@@ -38,7 +42,7 @@ fn login_2_and_3_a_refused_client_may_try_again() {
 #[test]
 fn login_5_before_login_commands_are_names() {
     let registry = registry(UpgradePolicy::Open);
-    assert_eq!(say(&mut Session::new(registry.clone()), "put a b"), "wrong message format");
+    assert_eq!(say(&mut session(&registry), "put a b"), "wrong message format");
     let _q = login(&registry, "q");
     let _upgrade = login(&registry, "upgrade");
 }
@@ -132,6 +136,37 @@ fn life_3_the_name_is_free_before_the_last_reply_is_out() {
         assert!(registry.is_empty());
     });
     assert_eq!(flow, Flow::Close);
+}
+
+#[test]
+fn each_request_is_counted_once_by_what_it_asked_for_and_what_it_got() {
+    let counters = Arc::new(Counters::default());
+    let registry = registry(UpgradePolicy::Closed);
+    let mut alice = Session::new(Arc::clone(&registry), Arc::clone(&counters));
+    for message in ["two words", "alice", "get k", "put k v", "get k", "get alice k", "upgrade", "nonsense"] {
+        say(&mut alice, message);
+    }
+    let _ = alice.handle(b"\xff", |_| {});
+    say(&mut alice, "q");
+    let mut bob = Session::new(registry, Arc::clone(&counters));
+    let _ = bob.handle(&vec![b'a'; MESSAGE_BYTES_MAX + 1], |_| {});
+    let counted: Vec<_> = crate::counters::Totals::of(&[counters])
+        .requests
+        .into_iter()
+        .map(|(command, reply, count)| format!("{} -> {reply}: {count}", command.name()))
+        .collect();
+    insta::assert_snapshot!(counted.join("\n"), @r"
+    login -> success: 1
+    login -> wrong message format: 1
+    put -> done: 1
+    get -> key not found: 1
+    get -> value: 1
+    get-other -> you are not allowed to access keys of other users: 1
+    upgrade -> upgrade refused: 1
+    q -> exiting: 1
+    malformed -> wrong message format: 2
+    malformed -> message too long: 1
+    ");
 }
 
 #[test]

@@ -12,7 +12,10 @@ use std::{cell::RefCell, fmt, rc::Rc, sync::Arc};
 
 use tokio::net::TcpStream;
 
+pub(crate) use self::leave::close;
+
 use crate::{
+    counters::Counters,
     protocol::{MESSAGE_BYTES_MAX, Status},
     registry::Registry,
     server::{Departures, Phase, PhaseCell, Seat},
@@ -50,6 +53,9 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// Every transport, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Tcp, Self::TcpRaw, Self::WebSocket];
+
     /// The transport's name in ready lines, messages and logs.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -72,6 +78,8 @@ impl fmt::Display for Transport {
 pub(crate) struct Host {
     /// Where names, stores and roles are.
     pub(crate) registry: Arc<Registry>,
+    /// What this worker counts.
+    pub(crate) counters: Arc<Counters>,
     /// Borrowed within one poll only, never across an await.
     pub(crate) buffers: RefCell<Buffers>,
     /// Whether the server runs or is on its way down.
@@ -97,6 +105,7 @@ impl Buffers {
 
 /// Serves one connection until it ends.
 pub(crate) async fn serve(stream: TcpStream, transport: Transport, seat: Seat, host: Rc<Host>) {
+    let _open = host.counters.open(transport);
     match transport {
         Transport::Tcp => stream::serve::<framing::Lines>(stream, seat, host).await,
         Transport::TcpRaw => stream::serve::<framing::Chunks>(stream, seat, host).await,

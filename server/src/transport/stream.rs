@@ -23,6 +23,7 @@ use super::{
     unsent::Unsent,
 };
 use crate::{
+    counters::Refusal,
     server::{Phase, Seat},
     session::{Flow, Session},
 };
@@ -46,7 +47,7 @@ struct Connection<F> {
 
 /// Serves one TCP connection until it ends.
 pub(super) async fn serve<F: Framing>(stream: TcpStream, mut seat: Seat, host: Rc<Host>) {
-    let session = Session::new(host.registry.clone());
+    let session = Session::new(host.registry.clone(), host.counters.clone());
     let mut connection =
         Connection { stream, framing: F::default(), session, unsent: Unsent::default(), host: host.clone() };
     let ending = connection.run().await;
@@ -71,7 +72,15 @@ impl<F: Framing> Connection<F> {
                 registered = true;
                 let _ = stopping.as_mut().poll(cx);
             }
-            self.turn(cx)
+            if self.session.is_dismissed() {
+                host.counters.refused(Refusal::Operator);
+                return Poll::Ready(Ending::Orderly);
+            }
+            let ending = self.turn(cx);
+            if ending.is_pending() {
+                self.session.wake_on_dismissal(cx.waker());
+            }
+            ending
         })
         .await
     }
@@ -97,7 +106,7 @@ impl<F: Framing> Connection<F> {
                 }
                 match Pin::new(&mut *stream).poll_read(cx, &mut fresh) {
                     Poll::Ready(Ok(())) if fresh.filled().is_empty() => return Poll::Ready(Ending::Orderly),
-                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Ok(())) => host.counters.received(fresh.filled().len()),
                     Poll::Ready(Err(_)) => return Poll::Ready(Ending::Broken),
                     Poll::Pending if is_drained(host) => return Poll::Ready(Ending::Orderly),
                     Poll::Pending => return Poll::Pending,
@@ -120,6 +129,7 @@ impl<F: Framing> Connection<F> {
                     Flow::Continue => ControlFlow::Continue(()),
                 }
             });
+            host.counters.sent(output.len());
             if unsent.send(stream, cx, output).is_err() {
                 return Poll::Ready(Ending::Broken);
             }

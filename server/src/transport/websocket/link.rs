@@ -3,6 +3,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -16,6 +17,7 @@ use super::{
     super::{UNSENT_BYTES_MAX, unsent::Unsent},
     guard::{Fault, FrameGuard},
 };
+use crate::counters::Counters;
 
 /// A socket whose incoming frames are guarded and whose outgoing bytes may wait.
 #[derive(Debug)]
@@ -26,11 +28,12 @@ pub(super) struct Link {
     guard: FrameGuard,
     fault: Option<CloseCode>,
     unsent: Unsent,
+    counters: Arc<Counters>,
 }
 
 impl Link {
-    pub(super) fn new(stream: TcpStream, early: Vec<u8>) -> Self {
-        Self { stream, early, guard: FrameGuard::default(), fault: None, unsent: Unsent::default() }
+    pub(super) fn new(stream: TcpStream, early: Vec<u8>, counters: Arc<Counters>) -> Self {
+        Self { stream, early, guard: FrameGuard::default(), fault: None, unsent: Unsent::default(), counters }
     }
 
     /// Why the guard stopped the stream, if it did. Reading fails from then on.
@@ -64,6 +67,7 @@ impl AsyncRead for Link {
             // At most once or twice in a connection's life.
             this.early = this.early.split_off(count);
         }
+        this.counters.received(buf.filled().len() - before);
         if let Err(Fault { offset, code }) = this.guard.inspect(&buf.filled()[before..]) {
             // The library gets what came before the fault, so that those requests are answered (LIFE-4).
             buf.set_filled(before + offset);
@@ -79,11 +83,12 @@ impl AsyncRead for Link {
 impl AsyncWrite for Link {
     /// Takes everything until [`UNSENT_BYTES_MAX`] wait: the library need not know that a client reads slowly.
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let Self { stream, unsent, .. } = self.get_mut();
+        let Self { stream, unsent, counters, .. } = self.get_mut();
         if unsent.len() >= UNSENT_BYTES_MAX {
             ready!(unsent.poll_flush(stream, cx))?;
         }
         unsent.send(stream, cx, buf)?;
+        counters.sent(buf.len());
         Poll::Ready(Ok(buf.len()))
     }
 

@@ -29,6 +29,7 @@ use tokio_tungstenite::{
 use self::link::Link;
 use super::{Host, TURN_BUDGET, TURN_COST, UNSENT_BYTES_MAX, is_drained, leave};
 use crate::{
+    counters::Refusal,
     protocol::{MESSAGE_BYTES_MAX, Reply},
     server::{Phase, Seat},
     session::{Flow, Session},
@@ -77,6 +78,7 @@ pub(super) async fn serve(mut stream: TcpStream, mut seat: Seat, host: Rc<Host>)
         Err(refusal) => {
             seat.leave(&host.departures);
             if let Some(refusal) = refusal {
+                host.counters.refused(Refusal::Handshake);
                 tracing::debug!(?refusal, "handshake refused");
                 Box::pin(leave::say_and_close(stream, &refusal.response())).await;
             }
@@ -88,9 +90,17 @@ pub(super) async fn serve(mut stream: TcpStream, mut seat: Seat, host: Rc<Host>)
         .write_buffer_size(WRITE_BYTES)
         .max_message_size(Some(MESSAGE_BYTES_MAX))
         .max_frame_size(Some(MESSAGE_BYTES_MAX));
-    let socket = WebSocketStream::from_raw_socket(Link::new(stream, early), Role::Server, Some(config)).await;
-    let mut connection =
-        Connection { socket, session: Session::new(host.registry.clone()), host: host.clone() };
+    let socket = WebSocketStream::from_raw_socket(
+        Link::new(stream, early, host.counters.clone()),
+        Role::Server,
+        Some(config),
+    )
+    .await;
+    let mut connection = Connection {
+        socket,
+        session: Session::new(host.registry.clone(), host.counters.clone()),
+        host: host.clone(),
+    };
     let ending = connection.run().await;
     let Connection { socket, session, .. } = connection;
     // The name first, then the seat, and only then anything that the client can take for a close (LIFE-3).
@@ -126,7 +136,15 @@ impl Connection {
                 registered = true;
                 let _ = stopping.as_mut().poll(cx);
             }
-            self.turn(cx)
+            if self.session.is_dismissed() {
+                host.counters.refused(Refusal::Operator);
+                return Poll::Ready(Ending::Close(CloseCode::Policy));
+            }
+            let ending = self.turn(cx);
+            if ending.is_pending() {
+                self.session.wake_on_dismissal(cx.waker());
+            }
+            ending
         })
         .await
     }
