@@ -3,12 +3,21 @@
 //! No I/O and no framing: every transport drives the same code, so the transports cannot disagree about the
 //! protocol.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
-    protocol::{MESSAGE_BYTES_MAX, Reply, Request, Status, parse_name},
+    protocol::{Reply, Request, Status, parse_name},
     registry::{Found, Login, Promotion, Registry, StoreFull, UpgradePolicy},
 };
+
+/// How long the first wrong secret of a session is answered late; each further one, twice as long as the last.
+///
+/// A person who mistypes hardly notices, and one connection gets through no more than a guess a second.
+const WRONG_SECRET_DELAY_MIN: Duration = Duration::from_millis(125);
+
+/// How often the delay doubles: up to a second. A transport may not notice before the delay is over that its client
+/// has gone, and the name must be free again within seconds (LIFE-2).
+const WRONG_SECRET_DOUBLINGS_MAX: u8 = 3;
 
 /// What the transport does after the reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +25,9 @@ use crate::{
 pub enum Flow {
     /// The session goes on.
     Continue,
+    /// The client has tried a wrong secret. The session goes on, but the reply is held back for so long, and no
+    /// other message is handed over before (ROLE-8).
+    ContinueAfter(Duration),
     /// Send what is due, then close. The name is free already (LIFE-3).
     Close,
 }
@@ -24,6 +36,8 @@ pub enum Flow {
 #[derive(Debug)]
 pub struct Session {
     state: State,
+    message_bytes_max: usize,
+    wrong_secrets: u8,
 }
 
 #[derive(Debug)]
@@ -35,10 +49,25 @@ enum State {
 }
 
 impl Session {
-    /// A session that waits for its name.
+    /// A session that waits for its name, and takes messages of up to so many bytes.
     #[must_use]
-    pub fn new(registry: Arc<Registry>) -> Self {
-        Self { state: State::Anonymous(registry) }
+    pub fn new(registry: Arc<Registry>, message_bytes_max: usize) -> Self {
+        Self { state: State::Anonymous(registry), message_bytes_max, wrong_secrets: 0 }
+    }
+
+    /// Whether the client has logged in.
+    #[must_use]
+    pub fn is_logged_in(&self) -> bool {
+        matches!(self.state, State::LoggedIn(_))
+    }
+
+    /// Under which name, if it has.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match &self.state {
+            State::LoggedIn(login) => Some(login.name()),
+            State::Anonymous(_) | State::Ended => None,
+        }
     }
 
     /// Runs one message and hands its reply to `reply`, which is called exactly once, perhaps under a store's
@@ -48,7 +77,7 @@ impl Session {
     /// Where several replies would fit, size wins over UTF-8, UTF-8 over form, form over the role and the role
     /// over the policy.
     pub fn handle(&mut self, message: &[u8], reply: impl FnOnce(Reply<'_>)) -> Flow {
-        if message.len() > MESSAGE_BYTES_MAX {
+        if message.len() > self.message_bytes_max {
             return self.end(reply, Status::MessageTooLong);
         }
         match std::str::from_utf8(message) {
@@ -59,7 +88,7 @@ impl Session {
 
     /// As [`Self::handle`], for a transport that knows its messages to be UTF-8.
     pub fn handle_text(&mut self, message: &str, reply: impl FnOnce(Reply<'_>)) -> Flow {
-        if message.len() > MESSAGE_BYTES_MAX {
+        if message.len() > self.message_bytes_max {
             return self.end(reply, Status::MessageTooLong);
         }
         match &mut self.state {
@@ -101,11 +130,43 @@ impl Session {
                 Found::NoKey => reply(Reply::Status(Status::KeyNotFound)),
                 Found::NoUser => reply(Reply::Status(Status::UserNotFound)),
             }),
-            Ok(Request::Upgrade { secret }) => reply(Reply::Status(upgrade(login, secret))),
+            Ok(Request::Upgrade { secret }) => {
+                let (status, flow) = self.upgrade(secret);
+                reply(Reply::Status(status));
+                return flow;
+            }
             Ok(Request::Quit) => return self.end(reply, Status::Exiting),
             Err(_) => reply(Reply::Status(Status::WrongFormat)),
         }
         Flow::Continue
+    }
+
+    fn upgrade(&mut self, secret: Option<&str>) -> (Status, Flow) {
+        let State::LoggedIn(login) = &self.state else { return (Status::WrongFormat, Flow::Continue) };
+        let policy = login.registry().upgrade_policy();
+        if secret.is_some() && !matches!(policy, UpgradePolicy::Secret(_)) {
+            return (Status::WrongFormat, Flow::Continue);
+        }
+        if login.user().is_manager() {
+            return (Status::AlreadyManager, Flow::Continue);
+        }
+        match (policy, secret) {
+            (UpgradePolicy::Secret(expected), Some(word)) if !expected.matches(word) => {
+                let delay = WRONG_SECRET_DELAY_MIN * (1 << self.wrong_secrets);
+                self.wrong_secrets = (self.wrong_secrets + 1).min(WRONG_SECRET_DOUBLINGS_MAX);
+                return (Status::UpgradeRefused, Flow::ContinueAfter(delay));
+            }
+            (UpgradePolicy::Closed, _) | (UpgradePolicy::Secret(_), None) => {
+                return (Status::UpgradeRefused, Flow::Continue);
+            }
+            (UpgradePolicy::Open | UpgradePolicy::Secret(_), _) => {}
+        }
+        let status = match login.registry().promote(login.user()) {
+            Promotion::Granted => Status::Upgraded,
+            Promotion::Already => Status::AlreadyManager,
+            Promotion::Full | Promotion::Gone => Status::UpgradeRefused,
+        };
+        (status, Flow::Continue)
     }
 
     fn end(&mut self, reply: impl FnOnce(Reply<'_>), last: Status) -> Flow {
@@ -119,29 +180,6 @@ impl Session {
 fn answer(reply: impl FnOnce(Reply<'_>), status: Status) -> Flow {
     reply(Reply::Status(status));
     Flow::Continue
-}
-
-fn upgrade(login: &Login, secret: Option<&str>) -> Status {
-    let policy = login.registry().upgrade_policy();
-    if secret.is_some() && !matches!(policy, UpgradePolicy::Secret(_)) {
-        return Status::WrongFormat;
-    }
-    if login.user().is_manager() {
-        return Status::AlreadyManager;
-    }
-    let granted = match policy {
-        UpgradePolicy::Open => true,
-        UpgradePolicy::Secret(expected) => secret.is_some_and(|word| expected.matches(word)),
-        UpgradePolicy::Closed => false,
-    };
-    if !granted {
-        return Status::UpgradeRefused;
-    }
-    match login.registry().promote(login.user()) {
-        Promotion::Granted => Status::Upgraded,
-        Promotion::Already => Status::AlreadyManager,
-        Promotion::Full | Promotion::Gone => Status::UpgradeRefused,
-    }
 }
 
 #[cfg(test)]
