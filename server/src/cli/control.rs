@@ -201,8 +201,8 @@ mod tests {
         let users =
             [user("alice", Role::Manager, 3, 120, 125), user("é\u{1b}[31m", Role::Guest, 1_000_000, 7, 0)];
         insta::assert_snapshot!(list(&users), @r"
-        USER        ROLE     KEYS     BYTES  CONNECTED
-        alice       manager  3        120    2m 5s
+        USER         ROLE     KEYS     BYTES  CONNECTED
+        alice        manager  3        120    2m 5s
         é\u{1b}[31m  guest    1000000  7      0s
         ");
     }

@@ -110,7 +110,7 @@ fn promote(registry: &Registry, user: &str) -> Answer {
         Some(Promotion::Full) => Answer::Refused {
             reason: Reason::ManagersFull,
             message: format!(
-                "{} is still a guest: there are {} managers, as many as --max-managers allows; demote one first",
+                "{} is still a guest: there are as many managers as --max-managers allows ({}); demote one first",
                 user.escape_debug(),
                 registry.managers()
             ),

@@ -154,7 +154,13 @@ pub struct Login {
 }
 
 impl Login {
-    /// Where the name is held.
+    /// The name that is held.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it is held.
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.registry

@@ -4,8 +4,10 @@
 
 mod accept;
 mod admission;
+mod clock;
 mod descriptors;
 mod shutdown;
+mod sparingly;
 mod worker;
 
 use std::{
@@ -13,21 +15,28 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
     thread,
+    time::{Duration, Instant},
 };
 
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     unistd::Pid,
 };
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use tokio::sync::watch;
 
 pub use shutdown::Shutdown;
 pub(crate) use {
     admission::{Departures, Seat},
     shutdown::{Phase, PhaseCell},
+    sparingly::Sparingly,
 };
 
-use self::{accept::Acceptor, admission::Admission, worker::Worker};
+use self::{
+    accept::Acceptor,
+    admission::Admission,
+    worker::{Shared, Worker},
+};
 use crate::{
     config::{Config, Workers},
     counters::Counters,
@@ -39,6 +48,13 @@ use crate::{
 /// How many connections the kernel may have ready for us to accept: a storm of thousands of clients that connect
 /// at once must not meet refusals. The kernel lowers it to its own limit (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
+
+/// After a silent minute the kernel asks four times, a quarter of a minute apart, whether the client's machine is
+/// still there: a connection whose other end has vanished is gone within two minutes, and no program is woken for it.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(60))
+    .with_interval(Duration::from_secs(15))
+    .with_retries(4);
 
 /// Why a server could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -65,8 +81,11 @@ pub enum StartError {
     #[error(transparent)]
     Control(#[from] SocketError),
     /// The operator's thread could not be set up.
-    #[error("cannot start the operator's thread: {0}")]
-    Operator(#[source] io::Error),
+    #[error("cannot start the operator's thread: {source}")]
+    Operator {
+        /// What the system said.
+        source: io::Error,
+    },
     /// The process may not open as many files as there are to be connections.
     #[error(
         "{connections} connections need {needed} file descriptors, and this process may have {limit}; \
@@ -85,6 +104,12 @@ pub enum StartError {
     NoSuchCpu {
         /// The CPU's number.
         cpu: usize,
+    },
+    /// The thread that looks after time-outs could not be set up.
+    #[error("cannot start the clock: {source}")]
+    Clock {
+        /// What the system said.
+        source: io::Error,
     },
     /// A worker could not be set up.
     #[error("cannot start worker {index}: {source}")]
@@ -165,9 +190,10 @@ impl Server {
             Workers::Floating(count) => vec![None; count.get()],
             Workers::Pinned(cpus) => cpus.iter().copied().map(Some).collect(),
         };
-        let registry = Arc::new(
-            Registry::new(self.config.upgrade).with_limits(self.config.managers_max, self.config.stores),
-        );
+        let config = Arc::new(self.config);
+        let registry = Registry::new(config.upgrade.clone()).with_limits(config.managers_max, config.stores);
+        let registry = Arc::new(registry);
+        let clock = watch::Sender::new(Instant::now());
         let counters: Vec<Arc<Counters>> = cpus.iter().map(|_| Arc::default()).collect();
         let overview = Overview::new(Arc::clone(&registry), counters.clone());
         let departures = Departures::new();
@@ -180,20 +206,29 @@ impl Server {
                 index,
                 cpu,
                 inbox,
-                registry.clone(),
-                Arc::clone(&counters[index]),
-                departures.clone(),
-                shutdown.clone(),
+                Shared {
+                    config: Arc::clone(&config),
+                    registry: Arc::clone(&registry),
+                    counters: Arc::clone(&counters[index]),
+                    clock: clock.subscribe(),
+                    departures: departures.clone(),
+                    shutdown: shutdown.clone(),
+                },
             ));
         }
+        let admission = Admission::new(self.connections_max);
         // It runs on the first worker's thread.
         let own = counters.into_iter().next().unwrap_or_default();
-        let acceptor =
-            Acceptor::new(self.listeners, desks, Admission::new(self.connections_max), departures, own);
+        let acceptor = Acceptor::new(self.listeners, desks, admission, departures, own, shutdown.clone());
         tracing::info!(workers = workers.len(), connections_max = self.connections_max, "serving");
         let outcome = thread::scope(|scope| {
-            self.doors.serve(scope, overview, shutdown.clone()).map_err(StartError::Operator)?;
-            run_workers(workers, acceptor, shutdown)
+            clock::start(scope, config.timeouts.resolution(), clock, shutdown)
+                .map_err(|source| StartError::Clock { source })?;
+            self.doors.serve(scope, overview, shutdown.clone()).map_err(|source| {
+                shutdown.trigger();
+                StartError::Operator { source }
+            })?;
+            run_workers(scope, workers, acceptor, shutdown)
         });
         tracing::info!("stopped");
         outcome
@@ -201,30 +236,33 @@ impl Server {
 }
 
 /// Runs the first worker here and the others on threads of their own.
-fn run_workers(workers: Vec<Worker>, acceptor: Acceptor, shutdown: &Shutdown) -> Result<(), StartError> {
+fn run_workers<'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    workers: Vec<Worker>,
+    acceptor: Acceptor,
+    shutdown: &Shutdown,
+) -> Result<(), StartError> {
     let mut workers = workers.into_iter();
     let Some(first) = workers.next() else { return Ok(()) };
-    thread::scope(|scope| {
-        let mut others = Vec::new();
-        for worker in workers {
-            let index = worker.index();
-            let failed = move |source| StartError::Worker { index, source };
-            let builder = thread::Builder::new().name(format!("worker-{index}"));
-            match builder.spawn_scoped(scope, move || worker.run(None).map_err(failed)) {
-                Ok(thread) => others.push(thread),
-                Err(source) => {
-                    shutdown.trigger();
-                    return Err(failed(source));
-                }
+    let mut others = Vec::new();
+    for worker in workers {
+        let index = worker.index();
+        let failed = move |source| StartError::Worker { index, source };
+        let builder = thread::Builder::new().name(format!("worker-{index}"));
+        match builder.spawn_scoped(scope, move || worker.run(None).map_err(failed)) {
+            Ok(thread) => others.push(thread),
+            Err(source) => {
+                shutdown.trigger();
+                return Err(failed(source));
             }
         }
-        let outcome = first.run(Some(acceptor)).map_err(|source| StartError::Worker { index: 0, source });
-        // Whatever ended the first worker, the server cannot do without its acceptor.
-        shutdown.trigger();
-        others.into_iter().fold(outcome, |outcome, thread| match thread.join() {
-            Ok(ended) => outcome.and(ended),
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
+    }
+    let outcome = first.run(Some(acceptor)).map_err(|source| StartError::Worker { index: 0, source });
+    // Whatever ended the first worker, the server cannot do without its acceptor.
+    shutdown.trigger();
+    others.into_iter().fold(outcome, |outcome, thread| match thread.join() {
+        Ok(ended) => outcome.and(ended),
+        Err(panic) => std::panic::resume_unwind(panic),
     })
 }
 
@@ -233,6 +271,10 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // A restart need not wait until the last server's connections have left TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // Both are passed on to every connection that is accepted, which then costs no call of its own. A reply is small
+    // and somebody waits for it (TCP-9); and a client whose machine has gone without a word is noticed.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&KEEPALIVE)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

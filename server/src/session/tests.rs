@@ -1,11 +1,14 @@
 //! The session against the rules, and against a model that is too simple to be wrong.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, num::NonZeroUsize};
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::registry::Secret;
+use crate::{
+    protocol::MESSAGE_BYTES_MAX,
+    registry::{Secret, StoreLimits},
+};
 
 fn registry(policy: UpgradePolicy) -> Arc<Registry> {
     Arc::new(Registry::new(policy))
@@ -18,7 +21,7 @@ fn say(session: &mut Session, message: &str) -> String {
 }
 
 fn session(registry: &Arc<Registry>) -> Session {
-    Session::new(Arc::clone(registry), Arc::default())
+    Session::new(Arc::clone(registry), MESSAGE_BYTES_MAX, Arc::default())
 }
 
 fn login(registry: &Arc<Registry>, name: &str) -> Session {
@@ -118,6 +121,64 @@ fn role_8_each_policy_and_the_precedence_of_its_replies() {
 }
 
 #[test]
+fn role_8_wrong_secrets_are_answered_ever_later_and_nothing_else_is() {
+    let registry = registry(UpgradePolicy::Secret(Secret::new("sesame").unwrap()));
+    let mut alice = login(&registry, "alice");
+    let mut delay = |message: &str| match alice.handle(message.as_bytes(), |_| {}) {
+        Flow::ContinueAfter(delay) => delay.as_millis(),
+        flow => {
+            assert_eq!(flow, Flow::Continue);
+            0
+        }
+    };
+    let delays = ["a", "b", "c", "d", "e", "f"].map(|word| delay(&format!("upgrade {word}")));
+    assert_eq!(delays, [125, 250, 500, 1000, 1000, 1000]);
+    for message in ["upgrade", "upgrade two words", "put k v", "get k", "", "upgrade sesame", "upgrade wrong"]
+    {
+        assert_eq!(delay(message), 0, "{message:?}");
+    }
+}
+
+#[test]
+fn role_8_past_the_cap_an_upgrade_is_refused_and_the_policy_wins_over_it() {
+    let secret = UpgradePolicy::Secret(Secret::new("sesame").unwrap());
+    for (policy, request) in [(UpgradePolicy::Open, "upgrade"), (secret, "upgrade sesame")] {
+        let capped = Registry::new(policy).with_limits(NonZeroUsize::new(1), StoreLimits::default());
+        let registry = Arc::new(capped);
+        let (mut alice, mut bob) = (login(&registry, "alice"), login(&registry, "bob"));
+        assert_eq!(say(&mut alice, request), "upgraded to manager");
+        assert_eq!(say(&mut bob, request), "upgrade refused");
+        assert_eq!(say(&mut alice, request), "already a manager");
+        assert_eq!(say(&mut alice, "q"), "exiting");
+        assert_eq!(say(&mut bob, request), "upgraded to manager");
+    }
+}
+
+#[test]
+fn store_7_a_refused_put_leaves_what_was_there() {
+    let stores = StoreLimits { user_keys_max: 2, user_bytes_max: 10, ..StoreLimits::default() };
+    let registry = Arc::new(Registry::new(UpgradePolicy::Open).with_limits(None, stores));
+    let mut alice = login(&registry, "alice");
+    for (request, expected) in [
+        ("put a 1234", "done"),
+        ("put b 12345", "store full"),
+        ("get b", "key not found"),
+        ("put b 1234", "done"),
+        ("put a 12345", "store full"),
+        ("get a", "1234"),
+        ("put b 1", "done"),
+        ("put a 1234567", "done"),
+        ("get a", "1234567"),
+        ("put c 1", "store full"),
+        ("put b 1", "done"),
+    ] {
+        assert_eq!(say(&mut alice, request), expected, "{request}");
+    }
+    let mut bob = login(&registry, "bob");
+    assert_eq!(say(&mut bob, "put a 1234"), "done", "another user's store is another store");
+}
+
+#[test]
 fn size_wins_over_utf_8_and_utf_8_over_form() {
     let mut alice = login(&registry(UpgradePolicy::Open), "alice");
     let mut texts = Vec::new();
@@ -142,13 +203,13 @@ fn life_3_the_name_is_free_before_the_last_reply_is_out() {
 fn each_request_is_counted_once_by_what_it_asked_for_and_what_it_got() {
     let counters = Arc::new(Counters::default());
     let registry = registry(UpgradePolicy::Closed);
-    let mut alice = Session::new(Arc::clone(&registry), Arc::clone(&counters));
+    let mut alice = Session::new(Arc::clone(&registry), MESSAGE_BYTES_MAX, Arc::clone(&counters));
     for message in ["two words", "alice", "get k", "put k v", "get k", "get alice k", "upgrade", "nonsense"] {
         say(&mut alice, message);
     }
     let _ = alice.handle(b"\xff", |_| {});
     say(&mut alice, "q");
-    let mut bob = Session::new(registry, Arc::clone(&counters));
+    let mut bob = Session::new(registry, MESSAGE_BYTES_MAX, Arc::clone(&counters));
     let _ = bob.handle(&vec![b'a'; MESSAGE_BYTES_MAX + 1], |_| {});
     let counted: Vec<_> = crate::counters::Totals::of(&[counters])
         .requests

@@ -11,6 +11,8 @@ mod config;
 mod form;
 mod life;
 mod limits;
+mod metrics;
+mod operator;
 mod program;
 mod rules;
 mod support;

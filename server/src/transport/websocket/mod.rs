@@ -12,7 +12,8 @@ use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use futures_util::{Sink, SinkExt, Stream};
@@ -20,17 +21,21 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
-        Error, Message, Utf8Bytes,
+        Bytes, Error, Message, Utf8Bytes,
         error::ProtocolError,
         protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
     },
 };
 
-use self::link::Link;
-use super::{Host, TURN_BUDGET, TURN_COST, UNSENT_BYTES_MAX, is_drained, leave};
+use self::{handshake::Refusal, link::Link};
+use super::{
+    Host, TURN_BUDGET, TURN_COST, is_drained, leave,
+    vigil::{Overdue, Vigil},
+    withheld::Withheld,
+};
 use crate::{
-    counters::Refusal,
-    protocol::{MESSAGE_BYTES_MAX, Reply},
+    counters,
+    protocol::Reply,
     server::{Phase, Seat},
     session::{Flow, Session},
 };
@@ -45,7 +50,7 @@ const WRITE_BYTES: usize = 16 * 1024;
 
 /// The reply to a client that there is no room for.
 pub(super) fn full() -> Vec<u8> {
-    handshake::Refusal::Full.response()
+    Refusal::Full.response()
 }
 
 /// Why a connection is over.
@@ -62,23 +67,31 @@ enum Ending {
 struct Connection {
     socket: WebSocketStream<Link>,
     session: Session,
+    /// The refusal of a wrong secret, while it is held back.
+    withheld: Option<Withheld<Utf8Bytes>>,
+    vigil: Vigil,
+    /// When a ping was sent that nothing has come after.
+    pinged_at: Option<Instant>,
     host: Rc<Host>,
 }
 
 /// Serves one WebSocket connection until it ends.
 pub(super) async fn serve(mut stream: TcpStream, mut seat: Seat, host: Rc<Host>) {
+    let vigil = Vigil::start(&host);
     // Boxed, so that a connection in service need not have room for its own beginning and end.
-    let opening = Box::pin(opening::open(&mut stream));
+    let opening = Box::pin(opening::open(&mut stream, &host.config));
     let opened = tokio::select! {
         opened = opening => opened,
-        () = host.phase.stopping() => Err(None),
+        () = host.phase.stopping() => Err(Some(Refusal::Stopping)),
     };
     let early = match opened {
         Ok(early) => early,
         Err(refusal) => {
             seat.leave(&host.departures);
             if let Some(refusal) = refusal {
-                host.counters.refused(Refusal::Handshake);
+                if let Some(reason) = refusal.reason() {
+                    host.counters.refused(reason);
+                }
                 tracing::debug!(?refusal, "handshake refused");
                 Box::pin(leave::say_and_close(stream, &refusal.response())).await;
             }
@@ -88,17 +101,15 @@ pub(super) async fn serve(mut stream: TcpStream, mut seat: Seat, host: Rc<Host>)
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BYTES)
         .write_buffer_size(WRITE_BYTES)
-        .max_message_size(Some(MESSAGE_BYTES_MAX))
-        .max_frame_size(Some(MESSAGE_BYTES_MAX));
-    let socket = WebSocketStream::from_raw_socket(
-        Link::new(stream, early, host.counters.clone()),
-        Role::Server,
-        Some(config),
-    )
-    .await;
+        .max_message_size(Some(host.config.message_bytes_max))
+        .max_frame_size(Some(host.config.message_bytes_max));
+    let link = Link::new(stream, early, host.clone());
     let mut connection = Connection {
-        socket,
-        session: Session::new(host.registry.clone(), host.counters.clone()),
+        socket: WebSocketStream::from_raw_socket(link, Role::Server, Some(config)).await,
+        session: host.new_session(),
+        withheld: None,
+        vigil,
+        pinged_at: None,
         host: host.clone(),
     };
     let ending = connection.run().await;
@@ -135,9 +146,15 @@ impl Connection {
             if !registered {
                 registered = true;
                 let _ = stopping.as_mut().poll(cx);
+                self.set_alarm(cx);
+            }
+            if self.vigil.is_due()
+                && let Some(ending) = self.overdue(cx)
+            {
+                return Poll::Ready(ending);
             }
             if self.session.is_dismissed() {
-                host.counters.refused(Refusal::Operator);
+                host.counters.refused(counters::Refusal::Operator);
                 return Poll::Ready(Ending::Close(CloseCode::Policy));
             }
             let ending = self.turn(cx);
@@ -149,15 +166,71 @@ impl Connection {
         .await
     }
 
+    /// Ends the connection if it has waited for too long, else has it woken when it next may have. Pings the client
+    /// where it is time.
+    fn overdue(&mut self, cx: &mut Context<'_>) -> Option<Ending> {
+        // A client whose reply is held back is not the one who keeps others waiting.
+        if self.withheld.is_some() {
+            self.vigil.note_request();
+        }
+        let overdue = self.vigil.overdue(self.session.is_logged_in());
+        let ending = overdue.map(|overdue| match self.host.counted(overdue) {
+            Overdue::Message(_) => Ending::Close(CloseCode::Policy),
+            Overdue::Reader => Ending::Broken,
+        });
+        let ending = ending.or_else(|| self.ping_or_give_up(cx));
+        self.set_alarm(cx);
+        ending
+    }
+
+    /// Pings a client that has been silent for long, and ends the connection if it stays so.
+    fn ping_or_give_up(&mut self, cx: &mut Context<'_>) -> Option<Ending> {
+        let now = self.host.watch.now();
+        if self.ping_due().is_none_or(|due| now < due) {
+            return None;
+        }
+        if self.pinged_at.is_some() {
+            self.host.counters.refused(counters::Refusal::PingTimeout);
+            return Some(Ending::Close(CloseCode::Policy));
+        }
+        self.pinged_at = Some(now);
+        let pinged = Pin::new(&mut self.socket).start_send(Message::Ping(Bytes::new()));
+        if pinged.is_err() || matches!(Pin::new(&mut self.socket).poll_flush(cx), Poll::Ready(Err(_))) {
+            return Some(Ending::Broken);
+        }
+        None
+    }
+
+    /// When the client's silence is to be looked at. Not while the server does not read: it could not hear.
+    fn ping_due(&mut self) -> Option<Instant> {
+        if self.vigil.is_blocked() || self.withheld.is_some() {
+            return None;
+        }
+        let heard_at = self.socket.get_ref().heard_at();
+        // On equal terms by a coarse clock the client has the benefit of the doubt: it had been silent before.
+        self.pinged_at = self.pinged_at.filter(|pinged_at| heard_at < *pinged_at);
+        self.vigil.after(self.pinged_at.unwrap_or(heard_at), self.host.config.timeouts.ping?)
+    }
+
+    fn set_alarm(&mut self, cx: &Context<'_>) {
+        let ping_due = self.ping_due();
+        self.vigil.set_alarm(cx, self.session.is_logged_in(), ping_due);
+    }
+
     /// Works until there is nothing to do, no room for replies, or the turn is over.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         let mut budget = TURN_BUDGET;
         loop {
-            if self.socket.get_ref().unsent_bytes() >= UNSENT_BYTES_MAX {
-                match Pin::new(&mut self.socket).poll_flush(cx) {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(_)) => return Poll::Ready(Ending::Broken),
-                    Poll::Pending => return Poll::Pending,
+            if self.socket.get_ref().unsent_bytes() >= self.host.config.unsent_bytes_max
+                && let Some(ending) = ready!(self.make_room(cx))
+            {
+                return Poll::Ready(ending);
+            }
+            if let Some(reply) = &mut self.withheld {
+                let Poll::Ready(reply) = reply.poll(cx, &self.host) else { return self.flush(cx) };
+                self.withheld = None;
+                if Pin::new(&mut self.socket).start_send(Message::Text(reply)).is_err() {
+                    return Poll::Ready(Ending::Broken);
                 }
             }
             if self.host.phase.get() == Phase::Closing {
@@ -165,7 +238,7 @@ impl Connection {
             }
             let spent = match Pin::new(&mut self.socket).poll_next(cx) {
                 Poll::Ready(Some(Ok(Message::Text(text)))) => match self.answer(&text) {
-                    Ok((Flow::Continue, spent)) => spent,
+                    Ok((Flow::Continue | Flow::ContinueAfter(_), spent)) => spent,
                     Ok((Flow::Close, _)) => return Poll::Ready(Ending::Close(CloseCode::Normal)),
                     Err(_) => return Poll::Ready(Ending::Broken),
                 },
@@ -184,6 +257,17 @@ impl Connection {
         }
     }
 
+    /// Waits until a client that reads slowly has taken all that waits for it.
+    fn make_room(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
+        let before = self.socket.get_ref().unsent_bytes();
+        let flushed = Pin::new(&mut self.socket).poll_flush(cx);
+        let has_progressed = self.socket.get_ref().unsent_bytes() < before && self.vigil.note_progress();
+        if has_progressed | (flushed.is_pending() && self.vigil.note_blocked()) {
+            self.set_alarm(cx);
+        }
+        flushed.map(|flushed| flushed.err().map(|_| Ending::Broken))
+    }
+
     /// Runs one message, queues its reply, and tells what that took of the turn's budget.
     fn answer(&mut self, text: &Utf8Bytes) -> Result<(Flow, usize), Error> {
         let mut message = None;
@@ -193,15 +277,23 @@ impl Connection {
                 Reply::Value(value) => Utf8Bytes::from(value),
             });
         });
+        if self.session.is_logged_in() {
+            self.vigil.note_request();
+        }
         let message = message.unwrap_or_default();
         let spent = TURN_COST + text.len() + message.len();
-        Pin::new(&mut self.socket).start_send(Message::Text(message))?;
+        if let Flow::ContinueAfter(delay) = flow {
+            self.host.log_wrong_secret(&self.session, self.socket.get_ref().stream());
+            self.withheld = Some(Withheld::new(message, delay));
+        } else {
+            Pin::new(&mut self.socket).start_send(Message::Text(message))?;
+        }
         Ok((flow, spent))
     }
 
     /// All that has come is run: the replies go out in one write.
     fn rest(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        if is_drained(&self.host) {
+        if is_drained(&self.host, self.socket.get_ref().stream()) {
             return Poll::Ready(Ending::Close(CloseCode::Away));
         }
         self.flush(cx)
