@@ -85,7 +85,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "PATH", help_heading = "Operation")]
     control: Option<PathBuf>,
 
-    /// Serve figures for Prometheus at http://ADDR/metrics; a port alone is one of 127.0.0.1 [default: none]
+    /// Serve figures for Prometheus on this address, as /metrics; a port alone is one of 127.0.0.1 [default: none]
     #[arg(long, value_name = "ADDR", value_parser = metrics_address, help_heading = "Operation")]
     metrics: Option<SocketAddr>,
 

@@ -4,7 +4,7 @@
 //! that sends nothing, too much or nonsense, or does not read, costs a place among [`super::CLIENTS_MAX`] for a few
 //! seconds and harms nobody.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -167,7 +167,7 @@ fn stats(overview: &Overview) -> Stats {
             .into_iter()
             .map(|(transport, open, total)| (transport.name().to_owned(), Connections { open, total }))
             .collect(),
-        requests: Default::default(),
+        requests: BTreeMap::new(),
         refusals: totals.refusals.into_iter().map(|(why, count)| (why.name().to_owned(), count)).collect(),
         bytes_received: totals.bytes_received,
         bytes_sent: totals.bytes_sent,

@@ -53,7 +53,7 @@ pub(crate) struct PhaseCell {
 }
 
 impl PhaseCell {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { phase: Cell::new(Phase::Running), changed: Notify::new() }
     }
 

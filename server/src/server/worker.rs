@@ -1,7 +1,7 @@
 //! One thread of the server: a runtime of its own, and the connections that were dealt to it.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::Cell,
     io,
     net::TcpStream,
     pin::pin,
@@ -24,14 +24,13 @@ use tokio::{
 use super::{
     accept::Acceptor,
     admission::{Departures, Seat},
-    shutdown::{Phase, PhaseCell, Shutdown},
-    sparingly::Sparingly,
+    shutdown::{Phase, Shutdown},
 };
 use crate::{
     config::Config,
     counters::Counters,
     registry::Registry,
-    transport::{self, Buffers, Host, Transport, Watch},
+    transport::{self, Host, Transport},
 };
 
 /// How long connections may go on running what has been received when the server stops: enough for what thousands
@@ -116,16 +115,7 @@ impl Worker {
         let Self { index, mut arrivals, shared, .. } = self;
         let Shared { config, registry, counters, mut clock, departures, shutdown } = shared;
         let crowd = Rc::new(Crowd::default());
-        let host = Rc::new(Host {
-            buffers: RefCell::new(Buffers::new(config.message_bytes_max)),
-            config,
-            registry,
-            counters,
-            phase: PhaseCell::new(),
-            departures,
-            watch: Watch::new(),
-            wrong_secrets: Sparingly::default(),
-        });
+        let host = Rc::new(Host::new(config, registry, counters, departures));
         let watching = Rc::clone(&host);
         spawn_local(async move {
             while clock.changed().await.is_ok() {

@@ -7,7 +7,7 @@ mod leave;
 mod stream;
 mod unsent;
 mod vigil;
-mod websocket;
+pub mod websocket;
 mod withheld;
 
 use std::{cell::RefCell, fmt, io, mem::MaybeUninit, rc::Rc, sync::Arc, time::Instant};
@@ -93,6 +93,25 @@ pub(crate) struct Host {
 }
 
 impl Host {
+    /// What a worker lends at its start.
+    pub(crate) fn new(
+        config: Arc<Config>,
+        registry: Arc<Registry>,
+        counters: Arc<Counters>,
+        departures: Departures,
+    ) -> Self {
+        Self {
+            buffers: RefCell::new(Buffers::new(config.message_bytes_max)),
+            config,
+            registry,
+            counters,
+            phase: PhaseCell::new(),
+            departures,
+            watch: Watch::new(),
+            wrong_secrets: Sparingly::default(),
+        }
+    }
+
     fn new_session(&self) -> Session {
         Session::new(Arc::clone(&self.registry), self.config.message_bytes_max, Arc::clone(&self.counters))
     }
@@ -108,10 +127,10 @@ impl Host {
     }
 
     /// Tells the operator of a wrong secret, but not of each one.
-    fn log_wrong_secret(&self, session: &Session, stream: &TcpStream) {
+    fn log_wrong_secret(&self, user: Option<&str>, stream: &TcpStream) {
         if let Some(untold) = self.wrong_secrets.pass(Instant::now()) {
             let peer = stream.peer_addr().map(|peer| peer.to_string()).unwrap_or_default();
-            tracing::warn!(user = session.name(), peer, untold, "a wrong upgrade secret was tried");
+            tracing::warn!(user, peer, untold, "a wrong upgrade secret was tried");
         }
     }
 }
@@ -125,7 +144,7 @@ pub(crate) struct Buffers {
 
 impl Buffers {
     /// Room for one read and one batch of replies.
-    pub(crate) fn new(message_bytes_max: usize) -> Self {
+    fn new(message_bytes_max: usize) -> Self {
         // One byte more than a message may have: a raw chunk that is too long shows as such. Short messages come in
         // batches, so there is never less room than usual.
         let input = vec![0; message_bytes_max.max(MESSAGE_BYTES_MAX) + 1].into();
@@ -140,7 +159,9 @@ pub(crate) async fn serve(stream: TcpStream, transport: Transport, seat: Seat, h
         Transport::Tcp => stream::serve::<framing::Lines>(stream, seat, host).await,
         Transport::TcpRaw => stream::serve::<framing::Chunks>(stream, seat, host).await,
         // Boxed, so that an idle TCP connection is not as large as a WebSocket.
-        Transport::WebSocket => Box::pin(websocket::serve(stream, seat, host)).await,
+        Transport::WebSocket => {
+            Box::pin(websocket::serve(stream, seat, Rc::clone(&host), host.new_session())).await
+        }
     }
 }
 

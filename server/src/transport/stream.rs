@@ -192,7 +192,7 @@ impl<F: Framing> Connection<F> {
                 vigil.note_request();
             }
             if withheld.is_some() {
-                host.log_wrong_secret(session, stream);
+                host.log_wrong_secret(session.name(), stream);
             }
             if budget == 0 {
                 cx.waker().wake_by_ref();

@@ -101,7 +101,7 @@ pub(super) fn resolve(args: &[OsString], environment: &Environment) -> Result<(A
             }
         }
         options.settle(&mut settled, options.in_environment(environment)?);
-        if let Some(path) = options.file(&given, environment) {
+        if let Some(path) = Options::file(&given, environment) {
             options.settle(&mut settled, file::read(Path::new(&path), &options)?);
         }
     }
@@ -126,7 +126,7 @@ impl Options {
     }
 
     /// The name of the file of options, if one is given.
-    fn file(&self, given: &ArgMatches, environment: &Environment) -> Option<OsString> {
+    fn file(given: &ArgMatches, environment: &Environment) -> Option<OsString> {
         let variable = environment.get(OsStr::new(&variable(FILE_OPTION))).filter(|path| !path.is_empty());
         given
             .get_raw(FILE_OPTION)

@@ -16,6 +16,7 @@ const HEADER_BYTES_MAX: usize = 10;
 #[derive(Debug)]
 pub(super) struct FrameGuard {
     message_bytes_max: u64,
+    takes_binary: bool,
     header: [u8; HEADER_BYTES_MAX],
     /// How much of the header has come.
     header_len: usize,
@@ -38,7 +39,19 @@ impl FrameGuard {
     /// A guard at the beginning of a stream whose messages may have so many bytes.
     pub(super) fn new(message_bytes_max: usize) -> Self {
         let message_bytes_max = message_bytes_max as u64;
-        Self { message_bytes_max, header: [0; HEADER_BYTES_MAX], header_len: 0, body_left: 0, message: None }
+        Self {
+            message_bytes_max,
+            takes_binary: false,
+            header: [0; HEADER_BYTES_MAX],
+            header_len: 0,
+            body_left: 0,
+            message: None,
+        }
+    }
+
+    /// The same, with binary messages let through or not. They are not unless it is said here.
+    pub(super) fn taking_binary(self, takes_binary: bool) -> Self {
+        Self { takes_binary, ..self }
     }
 
     /// Follows `bytes`, which come right after those of the last call.
@@ -114,7 +127,7 @@ impl FrameGuard {
         if first & 0x70 != 0 || !is_known || is_out_of_place || (is_control && !is_final) {
             return Err(CloseCode::Protocol);
         }
-        if opcode == 2 {
+        if opcode == 2 && !self.takes_binary {
             return Err(CloseCode::Unsupported);
         }
         Ok(())

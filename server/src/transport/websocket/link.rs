@@ -34,11 +34,11 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(stream: TcpStream, early: Vec<u8>, host: Rc<Host>) -> Self {
+    pub(super) fn new(stream: TcpStream, early: Vec<u8>, takes_binary: bool, host: Rc<Host>) -> Self {
         Self {
             stream,
             early,
-            guard: FrameGuard::new(host.config.message_bytes_max),
+            guard: FrameGuard::new(host.config.message_bytes_max).taking_binary(takes_binary),
             fault: None,
             unsent: Unsent::default(),
             heard_at: host.watch.now(),

@@ -7,11 +7,13 @@ mod guard;
 mod handshake;
 mod link;
 mod opening;
+mod service;
 
 use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Instant,
 };
@@ -27,6 +29,7 @@ use tokio_tungstenite::{
     },
 };
 
+pub use self::service::Service;
 use self::{handshake::Refusal, link::Link};
 use super::{
     Host, TURN_BUDGET, TURN_COST, is_drained, leave,
@@ -34,10 +37,11 @@ use super::{
     withheld::Withheld,
 };
 use crate::{
+    config::Config,
     counters,
-    protocol::Reply,
-    server::{Phase, Seat},
-    session::{Flow, Session},
+    registry::{Registry, UpgradePolicy},
+    server::{Departures, Phase, Seat},
+    session::Flow,
 };
 
 /// What each connection reads at once and keeps for it while idle. The library's own default, 128 KiB, is zeroed
@@ -64,11 +68,11 @@ enum Ending {
     Broken,
 }
 
-struct Connection {
+struct Connection<S> {
     socket: WebSocketStream<Link>,
-    session: Session,
+    service: S,
     /// The refusal of a wrong secret, while it is held back.
-    withheld: Option<Withheld<Utf8Bytes>>,
+    withheld: Option<Withheld<Option<Message>>>,
     vigil: Vigil,
     /// When a ping was sent that nothing has come after.
     pinged_at: Option<Instant>,
@@ -76,7 +80,7 @@ struct Connection {
 }
 
 /// Serves one WebSocket connection until it ends.
-pub(super) async fn serve(mut stream: TcpStream, mut seat: Seat, host: Rc<Host>) {
+pub(super) async fn serve<S: Service>(mut stream: TcpStream, mut seat: Seat, host: Rc<Host>, service: S) {
     let vigil = Vigil::start(&host);
     // Boxed, so that a connection in service need not have room for its own beginning and end.
     let opening = Box::pin(opening::open(&mut stream, &host.config));
@@ -103,21 +107,29 @@ pub(super) async fn serve(mut stream: TcpStream, mut seat: Seat, host: Rc<Host>)
         .write_buffer_size(WRITE_BYTES)
         .max_message_size(Some(host.config.message_bytes_max))
         .max_frame_size(Some(host.config.message_bytes_max));
-    let link = Link::new(stream, early, host.clone());
+    let link = Link::new(stream, early, S::TAKES_BINARY, host.clone());
     let mut connection = Connection {
         socket: WebSocketStream::from_raw_socket(link, Role::Server, Some(config)).await,
-        session: host.new_session(),
+        service,
         withheld: None,
         vigil,
         pinged_at: None,
         host: host.clone(),
     };
     let ending = connection.run().await;
-    let Connection { socket, session, .. } = connection;
+    let Connection { socket, service, .. } = connection;
     // The name first, then the seat, and only then anything that the client can take for a close (LIFE-3).
-    drop(session);
+    drop(service);
     seat.leave(&host.departures);
     Box::pin(end(socket, ending)).await;
+}
+
+/// Serves one connection outside of any server, with `service` in the place of a session: for trying the framing by
+/// itself. Must be called on a current-thread runtime with time and I/O; limits and time-outs are those of `config`.
+pub async fn serve_alone<S: Service>(stream: TcpStream, config: Arc<Config>, service: S) {
+    let host =
+        Host::new(config, Arc::new(Registry::new(UpgradePolicy::Closed)), Arc::default(), Departures::new());
+    serve(stream, Seat::alone(), Rc::new(host), service).await;
 }
 
 /// Says goodbye and closes. The server is the side that closes TCP (section 7.1.1).
@@ -136,7 +148,7 @@ async fn end(mut socket: WebSocketStream<Link>, ending: Ending) {
     }
 }
 
-impl Connection {
+impl<S: Service> Connection<S> {
     async fn run(&mut self) -> Ending {
         let host = Rc::clone(&self.host);
         let mut stopping = pin!(host.phase.changed());
@@ -153,13 +165,13 @@ impl Connection {
             {
                 return Poll::Ready(ending);
             }
-            if self.session.is_dismissed() {
+            if self.service.is_dismissed() {
                 host.counters.refused(counters::Refusal::Operator);
                 return Poll::Ready(Ending::Close(CloseCode::Policy));
             }
             let ending = self.turn(cx);
             if ending.is_pending() {
-                self.session.wake_on_dismissal(cx.waker());
+                self.service.wake_on_dismissal(cx.waker());
             }
             ending
         })
@@ -173,7 +185,7 @@ impl Connection {
         if self.withheld.is_some() {
             self.vigil.note_request();
         }
-        let overdue = self.vigil.overdue(self.session.is_logged_in());
+        let overdue = self.vigil.overdue(self.service.is_logged_in());
         let ending = overdue.map(|overdue| match self.host.counted(overdue) {
             Overdue::Message(_) => Ending::Close(CloseCode::Policy),
             Overdue::Reader => Ending::Broken,
@@ -214,7 +226,7 @@ impl Connection {
 
     fn set_alarm(&mut self, cx: &Context<'_>) {
         let ping_due = self.ping_due();
-        self.vigil.set_alarm(cx, self.session.is_logged_in(), ping_due);
+        self.vigil.set_alarm(cx, self.service.is_logged_in(), ping_due);
     }
 
     /// Works until there is nothing to do, no room for replies, or the turn is over.
@@ -229,7 +241,7 @@ impl Connection {
             if let Some(reply) = &mut self.withheld {
                 let Poll::Ready(reply) = reply.poll(cx, &self.host) else { return self.flush(cx) };
                 self.withheld = None;
-                if Pin::new(&mut self.socket).start_send(Message::Text(reply)).is_err() {
+                if reply.is_some_and(|reply| Pin::new(&mut self.socket).start_send(reply).is_err()) {
                     return Poll::Ready(Ending::Broken);
                 }
             }
@@ -237,11 +249,13 @@ impl Connection {
                 return Poll::Ready(Ending::Close(CloseCode::Away));
             }
             let spent = match Pin::new(&mut self.socket).poll_next(cx) {
-                Poll::Ready(Some(Ok(Message::Text(text)))) => match self.answer(&text) {
-                    Ok((Flow::Continue | Flow::ContinueAfter(_), spent)) => spent,
-                    Ok((Flow::Close, _)) => return Poll::Ready(Ending::Close(CloseCode::Normal)),
-                    Err(_) => return Poll::Ready(Ending::Broken),
-                },
+                Poll::Ready(Some(Ok(message @ (Message::Text(_) | Message::Binary(_))))) => {
+                    match self.answer(&message) {
+                        Ok((Flow::Continue | Flow::ContinueAfter(_), spent)) => spent,
+                        Ok((Flow::Close, _)) => return Poll::Ready(Ending::Close(CloseCode::Normal)),
+                        Err(_) => return Poll::Ready(Ending::Broken),
+                    }
+                }
                 Poll::Ready(Some(Ok(Message::Close(_)))) => return Poll::Ready(Ending::Closed),
                 // Pings are answered by the library, and the guard lets nothing else pass.
                 Poll::Ready(Some(Ok(_))) => TURN_COST,
@@ -269,24 +283,17 @@ impl Connection {
     }
 
     /// Runs one message, queues its reply, and tells what that took of the turn's budget.
-    fn answer(&mut self, text: &Utf8Bytes) -> Result<(Flow, usize), Error> {
-        let mut message = None;
-        let flow = self.session.handle_text(text, |reply| {
-            message = Some(match reply {
-                Reply::Status(status) => Utf8Bytes::from_static(status.text()),
-                Reply::Value(value) => Utf8Bytes::from(value),
-            });
-        });
-        if self.session.is_logged_in() {
+    fn answer(&mut self, message: &Message) -> Result<(Flow, usize), Error> {
+        let (reply, flow) = self.service.answer(message);
+        if self.service.is_logged_in() {
             self.vigil.note_request();
         }
-        let message = message.unwrap_or_default();
-        let spent = TURN_COST + text.len() + message.len();
+        let spent = TURN_COST + message.len() + reply.len();
         if let Flow::ContinueAfter(delay) = flow {
-            self.host.log_wrong_secret(&self.session, self.socket.get_ref().stream());
-            self.withheld = Some(Withheld::new(message, delay));
+            self.host.log_wrong_secret(self.service.name(), self.socket.get_ref().stream());
+            self.withheld = Some(Withheld::new(Some(reply), delay));
         } else {
-            Pin::new(&mut self.socket).start_send(Message::Text(message))?;
+            Pin::new(&mut self.socket).start_send(reply)?;
         }
         Ok((flow, spent))
     }
