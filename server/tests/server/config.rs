@@ -85,3 +85,35 @@ fn role_8_a_secret_is_neither_an_argument_nor_shown() {
     assert!(child.wait().unwrap().success());
     assert!(shown.contains("TWINWIRE_UPGRADE_SECRET is set") && !shown.contains("sesame"), "{shown}");
 }
+
+/// A file of the folder `deploy`.
+fn deployed(name: &str) -> String {
+    std::fs::read_to_string(format!("{}/deploy/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+#[test]
+fn the_unit_and_the_container_start_a_server_that_makes_sense() {
+    let path = format!("{}/deploy/twinwire-server.toml", env!("CARGO_MANIFEST_DIR"));
+    let unit = deployed("twinwire-server.service");
+    let start =
+        unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/twinwire-server ")).unwrap();
+    let start = start.replace("/etc/twinwire/twinwire-server.toml", &path);
+    let args: Vec<_> = start.split_whitespace().chain(["--check-config"]).collect();
+    let Output { status, stderr, .. } = command(&args).output().unwrap();
+    assert_eq!((status.code(), String::from_utf8_lossy(&stderr).as_ref()), (Some(0), ""));
+
+    let container = deployed("Containerfile");
+    let variables =
+        container.split_whitespace().filter_map(|word| word.strip_prefix("TWINWIRE_")?.split_once('='));
+    let mut command = command(&["--check-config"]);
+    for (name, value) in variables.filter(|(_, value)| *value != "open)") {
+        command.env(format!("TWINWIRE_{name}"), value);
+    }
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    assert_eq!((status.code(), String::from_utf8_lossy(&stderr).as_ref()), (Some(0), ""));
+    let shown = String::from_utf8(stdout).unwrap();
+    assert!(
+        shown.contains("environment, TWINWIRE_METRICS") && !shown.contains("means nothing here"),
+        "{shown}"
+    );
+}
