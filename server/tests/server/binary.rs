@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
+    net::SocketAddr,
     process::{Child, ChildStdout, Command, Output, Stdio},
     time::{Duration, Instant},
 };
@@ -22,14 +23,18 @@ fn command(args: &[&str]) -> Command {
 }
 
 /// A started server; killed if a test fails before it has ended.
-struct Program {
+pub(crate) struct Program {
     child: Child,
     stdout: BufReader<ChildStdout>,
 }
 
 impl Program {
-    fn start(args: &[&str]) -> Self {
-        let mut child = command(args).spawn().unwrap();
+    pub(crate) fn start(args: &[&str]) -> Self {
+        Self::spawn(&mut command(args))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         Self { child, stdout }
     }
@@ -40,21 +45,26 @@ impl Program {
         line
     }
 
-    fn client(&mut self, transport: Transport) -> Client {
+    /// Where the next of its listeners is, which must be one for `transport`.
+    pub(crate) fn address(&mut self, transport: Transport) -> SocketAddr {
         let line = self.line();
         let (name, address) = line.trim_end().strip_prefix("listening ").unwrap().split_once(' ').unwrap();
         assert_eq!(name, transport.name());
-        let mut client = Client::connect(transport, address.parse().unwrap());
+        address.parse().unwrap()
+    }
+
+    fn client(&mut self, transport: Transport) -> Client {
+        let mut client = Client::connect(transport, self.address(transport));
         assert_eq!(client.ask(transport.name()), "success");
         client
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
     }
 
     /// The exit code and what was logged.
-    fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let status = self.child.wait().unwrap();
         let mut stderr = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
@@ -186,6 +196,29 @@ fn role_8_the_secret_comes_from_a_file_or_the_environment() {
 }
 
 #[test]
+fn role_8_wrong_secrets_are_logged_but_not_each_of_them() {
+    let mut program = Program::spawn(
+        command(&["--tcp", "127.0.0.1:0", "--upgrade", "secret", "--workers", "1"])
+            .env("TWINWIRE_UPGRADE_SECRET", "sesame"),
+    );
+    let mut client = Client::connect(Transport::Tcp, program.address(Transport::Tcp));
+    assert_eq!(client.ask("\u{1b}[31mmallory"), "success");
+    for _ in 0..3 {
+        assert_eq!(client.ask("upgrade gue55"), "upgrade refused");
+    }
+    program.signal(Signal::SIGTERM);
+    client.expect_close(1001);
+    drop(client);
+    let (code, log) = program.end();
+    assert_eq!((code, log.lines().count()), (Some(0), 1), "{log}");
+    assert!(
+        log.contains("a wrong upgrade secret was tried user=\"\\u{1b}[31mmallory\" peer=\"127.0.0.1:"),
+        "{log}"
+    );
+    assert!(!log.contains("gue55") && !log.contains("sesame"), "secrets are not for logs: {log}");
+}
+
+#[test]
 fn help_groups_the_flags_and_names_their_defaults() {
     let Output { status, stdout, .. } = command(&["--help"]).output().unwrap();
     let help = String::from_utf8(stdout).unwrap();
@@ -194,6 +227,7 @@ fn help_groups_the_flags_and_names_their_defaults() {
         "Listeners:",
         "Access:",
         "Limits:",
+        "Time-outs:",
         "Threads:",
         "Logging:",
         "[default: one for each CPU]",
