@@ -22,6 +22,8 @@
 pub mod cli;
 pub mod config;
 pub mod counters;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod operator;
 pub mod protocol;
 pub mod registry;

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 /// What the runner of messages wants after one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pause {
+pub(crate) enum Pause {
     /// Keep the rest for later: there is no room for replies now, or others are waiting.
     Hold,
     /// The session has ended; the rest is of no interest.
@@ -14,7 +14,7 @@ pub(super) enum Pause {
 }
 
 /// Cuts a stream of bytes into messages.
-pub(super) trait Framing: Default {
+pub(crate) trait Framing: Default {
     /// What follows each reply.
     const TERMINATOR: &'static [u8];
 
@@ -57,7 +57,7 @@ impl Framing for Chunks {
 /// Each byte is looked at once, however the stream is cut; memory is held only while a line is incomplete or
 /// lines are waiting.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     held: Vec<u8>,
     /// How much of `held` is done with. Above 0 only while holding.
     start: usize,

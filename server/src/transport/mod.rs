@@ -2,7 +2,7 @@
 //!
 //! The transports hand messages to a [`crate::session::Session`] and frame its replies; they decide on no reply.
 
-mod framing;
+pub(crate) mod framing;
 mod leave;
 mod stream;
 mod unsent;

@@ -8,7 +8,10 @@ use std::{
 use nix::{sys::signal::Signal, unistd::Pid};
 use twinwire_server::transport::Transport;
 
-use crate::program::{ON_FREE_PORTS, Program, command, refusal};
+use crate::{
+    program::{ON_FREE_PORTS, Program, command, refusal},
+    support::Client,
+};
 
 #[test]
 fn sigterm_and_sigint_say_goodbye_on_each_transport_and_exit_0() {
@@ -118,6 +121,29 @@ fn role_8_the_secret_comes_from_a_file_or_the_environment() {
 }
 
 #[test]
+fn role_8_wrong_secrets_are_logged_but_not_each_of_them() {
+    let mut program = Program::spawn(
+        command(&["--tcp", "127.0.0.1:0", "--upgrade", "secret", "--workers", "1"])
+            .env("TWINWIRE_UPGRADE_SECRET", "sesame"),
+    );
+    let mut client = Client::connect(Transport::Tcp, program.address(Transport::Tcp));
+    assert_eq!(client.ask("\u{1b}[31mmallory"), "success");
+    for _ in 0..3 {
+        assert_eq!(client.ask("upgrade gue55"), "upgrade refused");
+    }
+    program.signal(Signal::SIGTERM);
+    client.expect_close(1001);
+    drop(client);
+    let (code, log) = program.end();
+    assert_eq!((code, log.lines().count()), (Some(0), 1), "{log}");
+    assert!(
+        log.contains("a wrong upgrade secret was tried user=\"\\u{1b}[31mmallory\" peer=\"127.0.0.1:"),
+        "{log}"
+    );
+    assert!(!log.contains("gue55") && !log.contains("sesame"), "secrets are not for logs: {log}");
+}
+
+#[test]
 fn help_groups_the_flags_and_names_their_defaults() {
     let Output { status, stdout, .. } = command(&["--help"]).output().unwrap();
     let help = String::from_utf8(stdout).unwrap();
@@ -126,6 +152,7 @@ fn help_groups_the_flags_and_names_their_defaults() {
         "Listeners:",
         "Access:",
         "Limits:",
+        "Time-outs:",
         "Threads:",
         "Logging:",
         "[default: one for each CPU]",

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{Read, Write},
+    net::SocketAddr,
     os::unix::{
         fs::{FileTypeExt, PermissionsExt},
         net::UnixStream,
@@ -23,7 +24,7 @@ use crate::{
 /// A server with a control socket, and where its clients find it.
 struct Operated {
     program: Program,
-    addresses: Vec<(Transport, String)>,
+    addresses: [(Transport, SocketAddr); 3],
     folder: tempfile::TempDir,
 }
 
@@ -35,12 +36,8 @@ impl Operated {
         let mut program = Program::spawn(
             command(&[&ON_FREE_PORTS[..], &control, args].concat()).env("TWINWIRE_UPGRADE_SECRET", "sesame"),
         );
-        let addresses = ALL.map(|transport| {
-            let line = program.line();
-            let (_, address) = line.trim_end().rsplit_once(' ').unwrap();
-            (transport, address.to_owned())
-        });
-        Self { program, addresses: addresses.into(), folder }
+        let addresses = ALL.map(|transport| (transport, program.address(transport)));
+        Self { program, addresses, folder }
     }
 
     fn path(&self) -> PathBuf {
@@ -49,7 +46,7 @@ impl Operated {
 
     fn login(&self, transport: Transport, name: &str) -> Client {
         let (_, address) = self.addresses.iter().find(|(served, _)| *served == transport).unwrap();
-        let mut client = Client::connect(transport, address.parse().unwrap());
+        let mut client = Client::connect(transport, *address);
         assert_eq!(client.ask(name), "success");
         client
     }

@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
+    net::SocketAddr,
     process::{Child, ChildStdout, Command, Output, Stdio},
 };
 
@@ -57,11 +58,16 @@ impl Program {
         line
     }
 
-    pub(crate) fn client(&mut self, transport: Transport) -> Client {
+    /// Where the next of its listeners is, which must be one for `transport`.
+    pub(crate) fn address(&mut self, transport: Transport) -> SocketAddr {
         let line = self.line();
         let (name, address) = line.trim_end().strip_prefix("listening ").unwrap().split_once(' ').unwrap();
         assert_eq!(name, transport.name());
-        let mut client = Client::connect(transport, address.parse().unwrap());
+        address.parse().unwrap()
+    }
+
+    pub(crate) fn client(&mut self, transport: Transport) -> Client {
+        let mut client = Client::connect(transport, self.address(transport));
         assert_eq!(client.ask(transport.name()), "success");
         client
     }

@@ -316,16 +316,15 @@ impl<S: Service> Connection<S> {
 
     /// What the client is told about a fault of its own (WS-4a).
     fn failure(&self, error: &Error) -> Ending {
-        if let Some(code) = self.socket.get_ref().fault() {
-            return Ending::Close(code);
-        }
         match error {
+            // What the library finds wrong came before anything that the guard has stopped, which it never sees: the
+            // first fault counts, also where one read has brought both.
             Error::Utf8(_) => Ending::Close(CloseCode::Invalid),
             Error::Capacity(_) => Ending::Close(CloseCode::Size),
             // The client closed its side without a close frame: what came before is answered (LIFE-4).
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Ending::Closed,
             Error::Protocol(_) => Ending::Close(CloseCode::Protocol),
-            _ => Ending::Broken,
+            _ => self.socket.get_ref().fault().map_or(Ending::Broken, Ending::Close),
         }
     }
 }
