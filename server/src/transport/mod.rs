@@ -160,7 +160,7 @@ pub(crate) async fn serve(stream: TcpStream, transport: Transport, seat: Seat, h
         Transport::TcpRaw => stream::serve::<framing::Chunks>(stream, seat, host).await,
         // Boxed, so that an idle TCP connection is not as large as a WebSocket.
         Transport::WebSocket => {
-            Box::pin(websocket::serve(stream, seat, Rc::clone(&host), host.new_session())).await
+            Box::pin(websocket::serve(stream, seat, Rc::clone(&host), host.new_session())).await;
         }
     }
 }
