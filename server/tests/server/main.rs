@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic in a test is its report")]
 
+mod abuse;
 mod atom;
 mod binary;
 mod form;
@@ -12,6 +13,7 @@ mod life;
 mod limits;
 mod rules;
 mod secret;
+mod segments;
 mod stop;
 mod support;
 mod tcp;

@@ -296,10 +296,9 @@ impl Connection {
 
     /// What the client is told about a fault of its own (WS-4a).
     fn failure(&self, error: &Error) -> Ending {
-        if let Some(code) = self.socket.get_ref().fault() {
-            return Ending::Close(code);
-        }
         match error {
+            // The guard's verdict is on what comes after all that the library has seen: the library's own goes first.
+            Error::Io(_) => self.socket.get_ref().fault().map_or(Ending::Broken, Ending::Close),
             Error::Utf8(_) => Ending::Close(CloseCode::Invalid),
             Error::Capacity(_) => Ending::Close(CloseCode::Size),
             // The client closed its side without a close frame: what came before is answered (LIFE-4).
