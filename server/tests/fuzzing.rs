@@ -33,7 +33,7 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
             match payload.len() {
                 length @ 0..126 => frame.push(bit | (length as u8).wrapping_add(lie)),
                 length => {
-                    frame.push(bit | 126);
+                    frame.push(bit | 0x7e);
                     frame.extend((length as u16).wrapping_add(u16::from(lie)).to_be_bytes());
                 }
             }

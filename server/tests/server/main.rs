@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic in a test is its report")]
 
+mod abuse;
 mod atom;
 mod binary;
 mod config;
@@ -16,6 +17,7 @@ mod operator;
 mod program;
 mod rules;
 mod secret;
+mod segments;
 mod stop;
 mod support;
 mod tcp;

@@ -220,7 +220,7 @@ fn life_5_operators_that_send_nonsense_or_nothing_harm_nobody() {
     {
         assert!(answer(nonsense).starts_with(r#"{"refused":{"reason":"bad-request""#), "{nonsense:?}");
     }
-    answer(&[b'x'; 100_000]);
+    answer(&vec![b'x'; 100_000]);
     // More than are served at once, that send half a request, nothing, or read no answer.
     let silent: Vec<_> = (0..12_u8)
         .map(|turn| {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use proptest::prelude::*;
 use twinwire_server::{config::Timeouts, transport::Transport::Tcp};
 
 use crate::support::{DENIED, TestServer};
@@ -36,39 +35,6 @@ fn tcp_2_a_stream_cut_at_every_byte_is_answered_alike() {
     }
     let replies = String::from_utf8(client.rest()).unwrap();
     assert_eq!(replies, "success\ndone\n☃\nkey not found\nwrong message format\nexiting\n");
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
-    #[test]
-    fn tcp_2_any_cutting_of_any_stream_gives_the_same_replies(
-        lines in proptest::collection::vec(
-            prop_oneof![
-                proptest::collection::vec(any::<u8>(), 0..20),
-                Just(b"put a b".to_vec()), Just(b"get a".to_vec()), Just(b"upgrade".to_vec()),
-            ],
-            0..20,
-        ),
-        cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..8),
-    ) {
-        let server = TestServer::with(|config| config.workers = one_worker());
-        let stream = [b"alice\n".to_vec(), lines.join(&b'\n'), b"\nq\nget a\n".to_vec()].concat();
-        let mut whole = server.connect(Tcp);
-        whole.write(&stream);
-        let expected = whole.rest();
-        let mut at: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len())).chain([0, stream.len()]).collect();
-        at.sort_unstable();
-        let mut client = server.connect(Tcp);
-        for pair in at.windows(2) {
-            // A session that has ended takes no more; what it said is still to be read.
-            let _ = std::io::Write::write_all(&mut client.stream, &stream[pair[0]..pair[1]]);
-        }
-        prop_assert_eq!(client.rest(), expected);
-    }
-}
-
-fn one_worker() -> twinwire_server::config::Workers {
-    twinwire_server::config::Workers::Floating(std::num::NonZeroUsize::MIN)
 }
 
 #[test]

@@ -115,6 +115,11 @@ fn ws_4_and_4a_faulty_frames_fail_the_connection_with_their_code() {
         ("binary in fragments", frame(0x02, b"put k w"), 1003),
         ("binary inside a message", [frame(0x01, b"put k"), frame(0x82, b" w")].concat(), 1002),
         ("not UTF-8 at the very end", frame(0x81, b"put k \xc3"), 1007),
+        (
+            "not UTF-8 in a fragment, before one that is too long, in one segment",
+            [frame(0x01, b"put k \xff"), frame(0x80, &long)].concat(),
+            1007,
+        ),
         ("a surrogate", frame(0x81, b"put k \xed\xa0\x80"), 1007),
         ("close reason not UTF-8", frame(0x88, b"\x03\xe8\xff"), 1007),
         ("length in too many bytes", wide, 1002),

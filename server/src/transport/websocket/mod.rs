@@ -317,14 +317,14 @@ impl<S: Service> Connection<S> {
     /// What the client is told about a fault of its own (WS-4a).
     fn failure(&self, error: &Error) -> Ending {
         match error {
-            // What the library finds wrong came before anything that the guard has stopped, which it never sees: the
-            // first fault counts, also where one read has brought both.
+            // The guard's verdict is on what comes after all that the library has seen: the library's own goes first.
+            Error::Io(_) => self.socket.get_ref().fault().map_or(Ending::Broken, Ending::Close),
             Error::Utf8(_) => Ending::Close(CloseCode::Invalid),
             Error::Capacity(_) => Ending::Close(CloseCode::Size),
             // The client closed its side without a close frame: what came before is answered (LIFE-4).
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Ending::Closed,
             Error::Protocol(_) => Ending::Close(CloseCode::Protocol),
-            _ => self.socket.get_ref().fault().map_or(Ending::Broken, Ending::Close),
+            _ => Ending::Broken,
         }
     }
 }
