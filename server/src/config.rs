@@ -78,7 +78,7 @@ impl Default for Timeouts {
         Self {
             login: Some(Duration::from_secs(30)),
             idle: None,
-            unsent: Some(Duration::from_secs(60)),
+            unsent: Some(Duration::from_mins(1)),
             ping: Some(Duration::from_secs(30)),
         }
     }

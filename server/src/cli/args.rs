@@ -72,7 +72,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", help_heading = "Access")]
     upgrade_secret_file: Option<PathBuf>,
 
-    /// Let web pages of this origin open a WebSocket, such as https://example.com; * for all pages (repeatable)
+    /// Let web pages of this origin open a WebSocket, such as `https://example.com`; `*` for all pages (repeatable)
     /// [default: none]
     #[arg(long, value_name = "ORIGIN", help_heading = "Access")]
     allow_origin: Vec<String>,

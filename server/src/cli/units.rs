@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use crate::protocol::NAME_BYTES_MAX;
 
 /// The longest time that may be asked for: beyond it "off" is meant, and sums of instants stay far from overflow.
-const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+const DURATION_MAX: Duration = Duration::from_hours(366 * 24);
 
 /// The largest message that may be asked for. A worker has room for one of them, and a client can make the server
 /// hold one for itself.

@@ -52,7 +52,7 @@ const BACKLOG: i32 = 4096;
 /// After a silent minute the kernel asks four times, a quarter of a minute apart, whether the client's machine is
 /// still there: a connection whose other end has vanished is gone within two minutes, and no program is woken for it.
 const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
-    .with_time(Duration::from_secs(60))
+    .with_time(Duration::from_mins(1))
     .with_interval(Duration::from_secs(15))
     .with_retries(4);
 

@@ -192,7 +192,7 @@ fn life_5_thousands_of_connections_one_after_the_other_leave_nothing_behind() {
         let mut client = server.login(transport, &format!("visitor{i}-{transport}"));
         assert_eq!(client.ask("put k v"), "done");
         // Some say goodbye, some just go.
-        if i % 2 == 0 {
+        if i.is_multiple_of(2) {
             assert_eq!(client.ask("q"), "exiting");
             client.expect_close(1000);
         }
@@ -291,13 +291,11 @@ fn life_5_frames_and_lines_as_small_as_can_be_hold_nobody_up() {
                     let mut client = server.login(transport, &format!("tiny-{transport}"));
                     let mut reader = client.stream.try_clone().unwrap();
                     // One message in 10,000 fragments of nothing; 10,000 pings; 10,000 empty lines.
-                    let flood = match transport {
-                        Tcp => b"\n".repeat(10_000),
-                        _ => {
-                            let fragments =
-                                [frame(0x01, b""), frame(0x00, b"").repeat(10_000), frame(0x80, b"")];
-                            [fragments.concat(), frame(0x89, b"x").repeat(10_000)].concat()
-                        }
+                    let flood = if transport == Tcp {
+                        b"\n".repeat(10_000)
+                    } else {
+                        let fragments = [frame(0x01, b""), frame(0x00, b"").repeat(10_000), frame(0x80, b"")];
+                        [fragments.concat(), frame(0x89, b"x").repeat(10_000)].concat()
                     };
                     thread::scope(|scope| {
                         scope.spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));

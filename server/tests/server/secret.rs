@@ -108,9 +108,9 @@ fn life_2_a_guesser_who_has_gone_is_noticed() {
             assert_eq!(guesser.reply(), "upgrade refused");
             let gone = Instant::now();
             if reset {
-                guesser.reset()
+                guesser.reset();
             } else {
-                drop(guesser)
+                drop(guesser);
             }
             drop(server.login_when_free(transport, "guesser"));
             assert!(gone.elapsed() < Duration::from_secs(5), "{transport}: {:?}", gone.elapsed());
