@@ -80,17 +80,11 @@ struct Connection<S> {
 }
 
 /// Serves one WebSocket connection until it ends.
-pub(super) async fn serve<S: Service>(mut stream: TcpStream, mut seat: Seat, host: Rc<Host>, service: S) {
-    let vigil = Vigil::start(&host);
-    // Boxed, so that a connection in service need not have room for its own beginning and end.
-    let opening = Box::pin(opening::open(&mut stream, &host.config));
-    let opened = tokio::select! {
-        opened = opening => opened,
-        () = host.phase.stopping() => Err(Some(Refusal::Stopping)),
-    };
-    let early = match opened {
-        Ok(early) => early,
-        Err(refusal) => {
+pub(super) async fn serve<S: Service>(stream: TcpStream, mut seat: Seat, host: Rc<Host>, service: S) {
+    // Boxed like the end and the connection itself, so that one in service has room for neither, and is held once.
+    let mut connection = match Box::pin(begin(stream, &host, service)).await {
+        Ok(connection) => connection,
+        Err((stream, refusal)) => {
             seat.leave(&host.departures);
             if let Some(refusal) = refusal {
                 if let Some(reason) = refusal.reason() {
@@ -102,26 +96,39 @@ pub(super) async fn serve<S: Service>(mut stream: TcpStream, mut seat: Seat, hos
             return;
         }
     };
+    let ending = connection.run().await;
+    Box::pin(end(connection.give_up(&mut seat), ending)).await;
+}
+
+/// Opens a WebSocket. Gives the stream back where that fails, with the refusal that is still to be sent, if any.
+async fn begin<S: Service>(
+    mut stream: TcpStream,
+    host: &Rc<Host>,
+    service: S,
+) -> Result<Box<Connection<S>>, (TcpStream, Option<Refusal>)> {
+    let vigil = Vigil::start(host);
+    let opened = tokio::select! {
+        opened = opening::open(&mut stream, &host.config) => opened,
+        () = host.phase.stopping() => Err(Some(Refusal::Stopping)),
+    };
+    let early = match opened {
+        Ok(early) => early,
+        Err(refusal) => return Err((stream, refusal)),
+    };
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BYTES)
         .write_buffer_size(WRITE_BYTES)
         .max_message_size(Some(host.config.message_bytes_max))
         .max_frame_size(Some(host.config.message_bytes_max));
-    let link = Link::new(stream, early, S::TAKES_BINARY, host.clone());
-    let mut connection = Connection {
+    let link = Link::new(stream, early, S::TAKES_BINARY, Rc::clone(host));
+    Ok(Box::new(Connection {
         socket: WebSocketStream::from_raw_socket(link, Role::Server, Some(config)).await,
         service,
         withheld: None,
         vigil,
         pinged_at: None,
-        host: host.clone(),
-    };
-    let ending = connection.run().await;
-    let Connection { socket, service, .. } = connection;
-    // The name first, then the seat, and only then anything that the client can take for a close (LIFE-3).
-    drop(service);
-    seat.leave(&host.departures);
-    Box::pin(end(socket, ending)).await;
+        host: Rc::clone(host),
+    }))
 }
 
 /// Serves one connection outside of any server, with `service` in the place of a session: for trying the framing by
@@ -176,6 +183,16 @@ impl<S: Service> Connection<S> {
             ending
         })
         .await
+    }
+
+    /// Ends the session. The name first, then the seat, and only then anything that the client can take for a close
+    /// (LIFE-3).
+    #[expect(clippy::boxed_local, reason = "it lives in a box; taking it out first would hold it twice")]
+    fn give_up(self: Box<Self>, seat: &mut Seat) -> WebSocketStream<Link> {
+        let Self { socket, service, host, .. } = *self;
+        drop(service);
+        seat.leave(&host.departures);
+        socket
     }
 
     /// Ends the connection if it has waited for too long, else has it woken when it next may have. Pings the client
