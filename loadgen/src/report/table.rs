@@ -342,7 +342,7 @@ fn verdicts(record: &RunRecord, style: Style) -> Vec<String> {
             VerdictLevel::Invalid => style.bad(word),
         };
         lines.push(format!("{:<9} {}: {word}", "verdict", escape::line(&load.name)));
-        let notes = outcome::limit(verdict).into_iter().chain(verdict.reasons.iter().cloned());
+        let notes = outcome::limit(load).into_iter().chain(verdict.reasons.iter().cloned());
         lines.extend(notes.map(|note| format!("{:<9} - {}", "", escape::line(&note))));
     }
     lines

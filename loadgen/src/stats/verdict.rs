@@ -7,6 +7,9 @@ use crate::record::pace::{self, micros};
 use crate::record::rows::{self, Row};
 use crate::record::{Cell, Cost, Latencies, Ledger, LoadInfo, Pass, RunRecord, Verdict, VerdictLevel};
 
+/// Share of the offered requests that a server which keeps up has answered a second after the load's end.
+const ANSWERED_SHARE_MIN: f64 = 0.99;
+
 /// Share of the offered requests that must have been dispatched.
 const DISPATCHED_SHARE_MIN: f64 = 0.99;
 
@@ -61,7 +64,11 @@ fn judged(record: &RunRecord, load: &LoadInfo, late: VerdictLevel) -> Verdict {
         ledger(&mut judge, experiment);
     }
     shared_cpu(&mut judge, record);
-    let saturated = if load.model == "closed" { saturated(record, &experiments) } else { None };
+    let saturated = if load.model == "closed" {
+        saturated(record, &experiments)
+    } else {
+        fell_behind(record, &experiments)
+    };
     Verdict { level: judge.level, reasons: judge.reasons, saturated }
 }
 
@@ -298,6 +305,16 @@ fn shared_cpu(judge: &mut Judge, record: &RunRecord) {
 fn saturated(record: &RunRecord, experiments: &[Experiment<'_>]) -> Option<String> {
     let sides = || experiments.iter().filter_map(|experiment| full_side(record, &experiment.passes));
     sides().find(|side| *side == GENERATOR).or_else(|| sides().next()).map(str::to_owned)
+}
+
+/// The side that an open load was too much for, if it was: not all that was offered was answered. The generator, where
+/// its own CPUs were full; else what waited, waited for the server.
+fn fell_behind(record: &RunRecord, experiments: &[Experiment<'_>]) -> Option<String> {
+    let behind = experiments.iter().find(|experiment| {
+        let counts = row(record, experiment).counts;
+        (counts.unfinished as f64) > (1.0 - ANSWERED_SHARE_MIN) * counts.requests as f64
+    })?;
+    Some(full_side(record, &behind.passes).unwrap_or("server").to_owned())
 }
 
 const GENERATOR: &str = "generator";

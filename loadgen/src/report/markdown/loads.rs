@@ -39,7 +39,7 @@ fn verdict(load: &LoadInfo) -> String {
                 .to_owned()
         }
     };
-    if let Some(limit) = outcome::limit(verdict) {
+    if let Some(limit) = outcome::limit(load) {
         text += &format!(" {}.", capital(&escape(&limit)));
     }
     text.push('\n');
@@ -306,7 +306,7 @@ fn floor_rows(comparison: &Comparison<'_>, kind: LatencyKind, unit: Unit) -> Vec
     known.map(row).collect()
 }
 
-fn statistics(unit: Unit) -> Vec<String> {
+pub(super) fn statistics(unit: Unit) -> Vec<String> {
     ["mean", "p50", "p90", "p99", "p99.9", "max"].map(|name| format!("{name}, {}", unit.symbol())).to_vec()
 }
 
