@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::setup::{Kept, collect};
@@ -48,34 +47,38 @@ pub async fn quit(connection: &mut Connection, timeout: Duration) -> Left {
 
 /// Ends every session with `q`, so that its name is free and the server sees no resets. Its reply is judged too.
 pub async fn all(shared: &Rc<Shared>, users: Vec<VirtualUser>) -> Vec<Violation> {
-    let slots = Rc::new(Semaphore::new(SETUP_CONCURRENCY));
-    let mut tasks = JoinSet::new();
     // A stopped run has replies under way that would be taken for that of `q`: its connections are just dropped.
-    for mut user in users.into_iter().filter(|_| !shared.stopped()) {
-        let (shared, slots) = (shared.clone(), slots.clone());
-        tasks.spawn_local(async move {
-            let _slot = slots.acquire().await.expect("the semaphore is never closed");
-            let client = user.client();
-            let connection = user.connection()?;
-            shared.context.world.set_ending(client);
-            let Left { reply: Some((reply, at)), .. } = quit(connection, CLOSE_TIMEOUT).await else {
-                return None;
-            };
-            if reply == texts::EXITING {
-                return None;
-            }
-            Live::count(&shared.live().violations);
-            let expected = format!("`{}`", texts::EXITING);
-            let finding = Finding { kind: "wrong reply", rule: "LIFE-1", expected };
-            let request = "q".to_owned();
-            let at_s = shared.measured_s(at);
-            Some(shared.context.violation(client, user.role(), finding, request, reply.as_bytes(), at_s))
-        });
-    }
+    let mut waiting = users.into_iter().filter(|_| !shared.stopped());
+    let mut tasks = JoinSet::new();
     let mut violations = Vec::new();
-    while let Some(done) = tasks.join_next().await {
+    loop {
+        while tasks.len() < SETUP_CONCURRENCY
+            && let Some(user) = waiting.next()
+        {
+            tasks.spawn_local(one(shared.clone(), user));
+        }
+        let Some(done) = tasks.join_next().await else { break };
         violations.extend(done.expect("closing tasks are neither cancelled nor panic"));
     }
     violations.truncate(VIOLATIONS_KEPT);
     violations
+}
+
+/// Ends one session; the violation, if its reply is wrong.
+async fn one(shared: Rc<Shared>, mut user: VirtualUser) -> Option<Violation> {
+    let client = user.client();
+    let connection = user.connection()?;
+    shared.context.world.set_ending(client);
+    let Left { reply: Some((reply, at)), .. } = quit(connection, CLOSE_TIMEOUT).await else {
+        return None;
+    };
+    if reply == texts::EXITING {
+        return None;
+    }
+    Live::count(&shared.live().violations);
+    let expected = format!("`{}`", texts::EXITING);
+    let finding = Finding { kind: "wrong reply", rule: "LIFE-1", expected };
+    let request = "q".to_owned();
+    let at_s = shared.measured_s(at);
+    Some(shared.context.violation(client, user.role(), finding, request, reply.as_bytes(), at_s))
 }
