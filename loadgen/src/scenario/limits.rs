@@ -3,35 +3,35 @@
 use std::time::Duration;
 
 /// Longest name of a scenario, load or group; report files are named after them.
-pub(super) const NAME_MAX: usize = 64;
+pub(crate) const NAME_MAX: usize = 64;
 /// Clients of a scenario. Each is a connection on either side; beyond this a load needs several machines.
-pub(super) const CLIENTS_MAX: u32 = 250_000;
+pub(crate) const CLIENTS_MAX: u32 = 250_000;
 /// Keys of a client; the bound over all clients is what limits memory.
-pub(super) const KEYS_MAX: u32 = 1_000_000;
+pub(crate) const KEYS_MAX: u32 = 1_000_000;
 /// Keys over all clients: each has a register (some 16 bytes) in the generator's checker, 800 MB at this bound.
-pub(super) const REGISTERS_MAX: u64 = 50_000_000;
+pub(crate) const REGISTERS_MAX: u64 = 50_000_000;
 /// Bytes of the tag that names user, key and version, and so of the smallest value.
-pub(super) const TAG_BYTES: u32 = crate::oracle::TAG_BYTES as u32;
+pub(crate) const TAG_BYTES: u32 = crate::oracle::TAG_BYTES as u32;
 /// Longest key that the generator uses.
 const KEY_BYTES_MAX: u32 = 16;
 /// `put`, two spaces and the key, around a value.
 const PUT_OVERHEAD: u32 = 4 + KEY_BYTES_MAX + 1;
 /// Largest value whose `put` is a message of at most 65,536 bytes.
-pub(super) const VALUE_MAX: u32 = 65_536 - PUT_OVERHEAD;
+pub(crate) const VALUE_MAX: u32 = 65_536 - PUT_OVERHEAD;
 /// Largest value whose `put` fits the 1,024 bytes that unframed clients may send.
-pub(super) const RAW_VALUE_MAX: u32 = 1_024 - PUT_OVERHEAD;
+pub(crate) const RAW_VALUE_MAX: u32 = 1_024 - PUT_OVERHEAD;
 /// Variants of a sweep; each is a whole run.
-pub(super) const VARIANTS_MAX: usize = 256;
+pub(crate) const VARIANTS_MAX: usize = 256;
 /// Parts that a scenario may list (loads, groups, phases, thresholds).
-pub(super) const PARTS_MAX: usize = 1_000;
+pub(crate) const PARTS_MAX: usize = 1_000;
 /// More outstanding requests on one connection measure nothing but the queue.
-pub(super) const IN_FLIGHT_MAX: i64 = 4_096;
+pub(crate) const IN_FLIGHT_MAX: i64 = 4_096;
 /// Requests a second; a thousand times what one machine does over loopback.
-pub(super) const RATE_MAX: f64 = 1e9;
+pub(crate) const RATE_MAX: f64 = 1e9;
 
 /// Shortest of most lengths of time: shorter ones end before they have begun.
-pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
+pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
 /// Longest time-out, pause and warm-up.
-pub(super) const HOUR: Duration = Duration::from_hours(1);
+pub(crate) const HOUR: Duration = Duration::from_hours(1);
 /// Longest load; a soak test is run day by day.
-pub(super) const DAY: Duration = Duration::from_hours(24);
+pub(crate) const DAY: Duration = Duration::from_hours(24);
