@@ -9,7 +9,7 @@ pub mod texts;
 mod value;
 mod world;
 
-pub use session::{Expect, Finding, Good, Session, origin};
+pub use session::{Due, Expect, Finding, Good, Origin, Session, origin, request};
 pub use value::{TAG_BYTES, ValueSpec};
 pub use world::{Client, World};
 

@@ -1,5 +1,11 @@
 //! One client's side of the oracle: it writes requests, remembers what each may be answered, and judges.
 
+mod evidence;
+#[cfg(test)]
+mod tests;
+
+pub use evidence::{Due, Origin, request};
+
 use super::value::{Tag, ValueSpec};
 use super::{World, texts, write_key, write_missing_key};
 use crate::scenario::model::Role;
@@ -388,6 +394,8 @@ impl Session {
     }
 }
 
+/// A user who never is: no client's name contains a colon.
+const NOBODY: &str = "nobody:0";
 const FOREIGN: &str = "foreign value";
 const SWAPPED: &str = "swapped reply";
 const LEFTOVER: &str = "value of another run";
@@ -395,8 +403,7 @@ const LEFTOVER: &str = "value of another run";
 fn write_target(world: &World, target: Option<u32>, out: &mut Vec<u8>) {
     match target {
         Some(target) => out.extend_from_slice(world.client(target).name.as_bytes()),
-        // No client's name contains a colon.
-        None => out.extend_from_slice(b"nobody:0"),
+        None => out.extend_from_slice(NOBODY.as_bytes()),
     }
 }
 
@@ -409,6 +416,3 @@ pub fn origin(world: &World, reply: &[u8]) -> Option<String> {
     }
     Some(format!("{}'s value of k{}, version {}", world.client(tag.user).name, tag.key, tag.version))
 }
-
-#[cfg(test)]
-mod tests;
