@@ -76,6 +76,7 @@ impl PassContext {
             expected: finding.expected,
             seen,
             at_s: if from == 0 { 0.0 } else { (at as f64 - from as f64) / clock::SECOND as f64 },
+            replay: None,
         }
     }
 }

@@ -8,6 +8,7 @@
 pub(crate) mod fixture;
 mod histogram;
 mod pass;
+mod replay;
 pub mod rows;
 
 use std::path::Path;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use histogram::{LATENCY_NS_MAX, Latencies, Latency};
 pub use pass::{Cell, Cost, Counts, Interval, Ledger, Pass, Setup};
+pub use replay::{Replay, ReplayAction, ReplayClient, ReplayExpect, ReplayStep};
 
 /// Version of the format of `run.json`. It grows when a reader of the older one would misread the newer one.
 pub const SCHEMA: u32 = 1;
@@ -233,6 +235,9 @@ pub struct Violation {
     pub seen: String,
     /// Seconds since the pass's measured part began (negative: before it).
     pub at_s: f64,
+    /// How to show it again; `None`: not known (an older version wrote the record).
+    #[serde(default)]
+    pub replay: Option<Replay>,
 }
 
 /// A threshold and what became of it.
