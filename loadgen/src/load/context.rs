@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::flight::{Asked, Incidents};
 use super::plan::PassPlan;
 use super::requests::GroupMix;
 use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::Live;
-use crate::oracle::{Finding, World, origin};
+use crate::oracle::{Finding, Session, World, origin};
 use crate::record::Violation;
-use crate::scenario::model::{Load, Role, Scenario};
+use crate::scenario::model::{Load, Scenario};
 use crate::wire::{Endpoint, Traffic};
 
 /// Longest request or reply shown in a violation, in characters.
@@ -36,6 +37,8 @@ pub struct PassContext {
     pub traffic: Vec<Vec<Arc<Traffic>>>,
     /// Start of the measured part; 0 until it is known.
     pub measured_from: AtomicU64,
+    /// The first violations, with what led to them.
+    pub incidents: Incidents,
 }
 
 impl PassContext {
@@ -45,17 +48,24 @@ impl PassContext {
         &self.scenario.loads[self.plan.load]
     }
 
-    /// All that a report says of a wrong reply.
+    /// All that a report says of a wrong reply, but for how to show it again.
     #[must_use]
     pub fn violation(
         &self,
-        client: u32,
-        role: Role,
+        session: &Session,
         finding: Finding,
-        request: String,
+        asked: &Asked,
         reply: &[u8],
         at: Nanos,
     ) -> Violation {
+        let client = session.client();
+        let name = &self.world.client(client).name;
+        let request = match asked {
+            Asked::Login => name.clone(),
+            Asked::Request(expect, ..) => session.describe(&self.world, *expect),
+            Asked::Nothing(_) => "none".to_owned(),
+            Asked::Quit => "q".to_owned(),
+        };
         let plan = self.plan.clients[client as usize];
         let from = self.measured_from.load(Ordering::Relaxed);
         let mut seen = shown(reply);
@@ -67,9 +77,9 @@ impl PassContext {
             variant: self.variant.clone(),
             trial: self.plan.trial,
             transport: self.endpoints[usize::from(plan.transport)].transport().name().to_owned(),
-            client: self.world.client(client).name.clone(),
+            client: name.clone(),
             group: self.scenario.groups[usize::from(plan.group)].name.clone(),
-            role: role.name().to_owned(),
+            role: session.role().name().to_owned(),
             kind: finding.kind.to_owned(),
             rule: finding.rule.to_owned(),
             request,

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::context::PassContext;
 use super::events::{Event, PassLabel};
+use super::flight::Incidents;
 use super::pass::{Coordinator, Ending, PassResult};
 use super::plan::{self, PassPlan};
 use super::requests::GroupMix;
@@ -290,6 +291,7 @@ impl Engine<'_> {
             .take(workers)
             .collect(),
             measured_from: AtomicU64::new(0),
+            incidents: Incidents::default(),
         }
     }
 }

@@ -83,7 +83,6 @@ struct Collected {
     figures: Vec<Figures>,
     closed: usize,
     samples: Vec<Sample>,
-    violations: Vec<Violation>,
     /// When the last worker's load was over.
     load_ended: Nanos,
     ending: Ending,
@@ -113,7 +112,6 @@ impl Coordinator<'_> {
             figures: Vec::new(),
             closed: 0,
             samples: Vec::new(),
-            violations: Vec::new(),
             load_ended: 0,
             ending: Ending::Complete,
         };
@@ -317,10 +315,7 @@ impl Coordinator<'_> {
         let all = async {
             while collected.closed < workers {
                 match reports.recv().await {
-                    Some(Report::Closed(violations)) => {
-                        collected.closed += 1;
-                        collected.violations.extend(violations);
-                    }
+                    Some(Report::Closed) => collected.closed += 1,
                     Some(_) => {}
                     // Every worker has ended, those too that never came to closing.
                     None => collected.closed = workers,
@@ -330,14 +325,9 @@ impl Coordinator<'_> {
         let _ = tokio::time::timeout(END_TIMEOUT, all).await;
     }
 
-    fn finish(self, mut collected: Collected, window: Option<(Window, f64)>) -> PassResult {
+    fn finish(self, collected: Collected, window: Option<(Window, f64)>) -> PassResult {
         let context = &self.context;
-        let mut violations: Vec<Violation> = collected
-            .figures
-            .iter_mut()
-            .flat_map(|figures| std::mem::take(&mut figures.violations))
-            .collect();
-        violations.append(&mut collected.violations);
+        let mut violations = context.incidents.take(context);
         let mut violations_total = collect::sum(context, |live| &live.violations);
         if let Ending::SetupViolated(_, violation) = &collected.ending {
             violations.push((**violation).clone());

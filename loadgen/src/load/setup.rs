@@ -9,8 +9,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::context::PassContext;
+use super::flight::{Asked, Incident};
 use crate::measure::clock::{self, Nanos};
-use crate::oracle::{Good, Session, texts};
+use crate::oracle::{Expect, Finding, Good, Session, texts};
 use crate::record::{Latencies, Violation};
 use crate::scenario::model::Role;
 use crate::wire::{ConnectError, Connection, Ended, Replies, Reply, Traffic, wait};
@@ -131,7 +132,7 @@ pub async fn set_up(
     times.connect.record((clock::now() - begun).max(1));
 
     let session = Session::new(&context.world, index);
-    let mut client = SettingUp { context, index, connection, session };
+    let mut client = SettingUp { context, index, connection, session, asked: Asked::Login };
     times.login.record(client.log_in().await?);
     context.world.set_live(index);
     if group.role == Role::Manager {
@@ -149,6 +150,8 @@ struct SettingUp<'a> {
     index: u32,
     connection: Connection,
     session: Session,
+    /// What the next reply answers.
+    asked: Asked,
 }
 
 impl SettingUp<'_> {
@@ -165,22 +168,23 @@ impl SettingUp<'_> {
                 texts::SERVER_FULL | texts::LOGIN_TIMEOUT => {
                     return Err(self.refused(STEP, reply, ": it bears fewer clients than the scenario has"));
                 }
-                _ => return Err(self.violated(STEP, "LOGIN-1", &name, texts::SUCCESS, &reply)),
+                _ => return Err(self.violated(STEP, "LOGIN-1", texts::SUCCESS, &reply)),
             }
         }
     }
 
     async fn upgrade(&mut self) -> Result<Nanos, SetupError> {
         const STEP: &str = "upgrading";
+        let expect = Expect::Upgrade;
+        self.asked = Asked::Request(expect, None, Vec::new());
         let begun = clock::now();
         let (reply, at) = self.ask(STEP, b"upgrade").await?;
-        let expect = crate::oracle::Expect::Upgrade;
         match self.session.judge(&self.context.world, expect, reply.as_bytes()) {
             Ok(Good::Refused) => {
                 Err(self.refused(STEP, reply, ": the scenario has managers, and this server grants none"))
             }
             Ok(_) => Ok((at - begun).max(1)),
-            Err(_) => Err(self.violated(STEP, "ROLE-4", "upgrade", texts::UPGRADED, &reply)),
+            Err(_) => Err(self.violated(STEP, "ROLE-4", texts::UPGRADED, &reply)),
         }
     }
 
@@ -203,6 +207,7 @@ impl SettingUp<'_> {
             }
             let mut replies = Vec::with_capacity(expected.len());
             while replies.len() < expected.len() {
+                self.asked = Asked::Request(expected[replies.len()], None, Vec::new());
                 // One at a time: the time-out is each request's own, not the batch's.
                 replies.extend(self.collect(STEP, 1).await?);
             }
@@ -218,8 +223,8 @@ impl SettingUp<'_> {
                     }
                     Ok(_) => {}
                     Err(finding) => {
-                        let request = self.session.describe(&self.context.world, expect);
-                        return Err(self.violated(STEP, finding.rule, &request, texts::DONE, &reply));
+                        self.asked = Asked::Request(expect, None, Vec::new());
+                        return Err(self.violated(STEP, finding.rule, texts::DONE, &reply));
                     }
                 }
             }
@@ -252,7 +257,7 @@ impl SettingUp<'_> {
 
     fn ended(&self, step: &'static str, ended: Ended) -> SetupError {
         match ended {
-            Ended::Framing { rule, what } => self.violated(step, rule, step, "a well-formed reply", &what),
+            Ended::Framing { rule, what } => self.violated(step, rule, "a well-formed reply", &what),
             ended => SetupError::Ended { step, client: self.name(), ended },
         }
     }
@@ -261,22 +266,17 @@ impl SettingUp<'_> {
         SetupError::Refused { step, client: self.name(), reply, advice }
     }
 
-    fn violated(
-        &self,
-        step: &'static str,
-        rule: &'static str,
-        request: &str,
-        expected: &str,
-        seen: &str,
-    ) -> SetupError {
-        let violation = self.context.violation(
-            self.index,
-            self.session.role(),
-            crate::oracle::Finding { kind: "wrong reply", rule, expected: format!("`{expected}`") },
-            request.to_owned(),
+    fn violated(&self, step: &'static str, rule: &'static str, expected: &str, seen: &str) -> SetupError {
+        let finding = Finding { kind: "wrong reply", rule, expected: format!("`{expected}`") };
+        let incident = Incident::new(
+            self.context,
+            &self.session,
+            finding,
+            self.asked.clone(),
             seen.as_bytes(),
             clock::now(),
         );
+        let violation = incident.into_violation(self.context);
         SetupError::Violated { step, violation: Box::new(violation) }
     }
 }

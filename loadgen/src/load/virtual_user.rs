@@ -8,13 +8,14 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use super::flight::{Asked, Flight};
 use super::requests::Requests;
 use super::schedule::Schedule;
 use super::worker::Shared;
 use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::{CellKey, Instants, Live};
 use crate::oracle::{Expect, Finding, Session, texts};
-use crate::scenario::model::{Op, Role};
+use crate::scenario::model::Op;
 use crate::wire::{Connection, Ended, Replies, Reply};
 
 thread_local! {
@@ -101,10 +102,10 @@ impl VirtualUser {
         self.session.client()
     }
 
-    /// Its role as the replies so far give it.
+    /// The oracle's side of it.
     #[must_use]
-    pub fn role(&self) -> Role {
-        self.session.role()
+    pub fn session(&self) -> &Session {
+        &self.session
     }
 
     /// Whether its connection is gone.
@@ -216,11 +217,11 @@ impl VirtualUser {
 
     /// A reply that cannot even be read is a wrong one.
     fn framing_broken(&self, shared: &Shared, rule: &'static str, what: &str, now: Nanos) {
-        let world = &shared.context.world;
         let oldest = self.pending.front();
-        let request = oldest.map_or("none".to_owned(), |p| self.session.describe(world, p.expect));
+        let asked =
+            oldest.map_or(Asked::Nothing(None), |p| Asked::Request(p.expect, Some(p.at.sent), Vec::new()));
         let finding = Finding { kind: "broken framing", rule, expected: "a well-formed reply".to_owned() };
-        shared.violated(self.client(), self.role(), finding, request, what.as_bytes(), now);
+        shared.violated(&self.session, finding, asked, what.as_bytes(), now);
     }
 
     /// The client ends before its time: by its connection's end or a time-out, or (`None`) because the run stops.
@@ -281,12 +282,8 @@ impl Judge<'_> {
         self.shared.recorder.borrow_mut().unasked(self.transport, cause, reply.at);
         let expected = "nothing: no request was open".to_owned();
         let finding = Finding { kind: "unasked reply", rule: "FORM-3", expected };
-        self.violated(finding, "none".to_owned(), reply);
-    }
-
-    fn violated(&self, finding: Finding, request: String, reply: Reply<'_>) {
-        let (client, role) = (self.session.client(), self.session.role());
-        self.shared.violated(client, role, finding, request, reply.text, reply.at);
+        let last = self.answered.as_ref().map(|last| (last.expect, last.at.sent, last.cell.role));
+        self.shared.violated(self.session, finding, Asked::Nothing(last), reply.text, reply.at);
     }
 
     /// Whether another open request would have been answered rightly by this text.
@@ -316,6 +313,7 @@ impl Replies for Judge<'_> {
         }
         let good = judged.as_ref().ok().copied();
         self.shared.recorder.borrow_mut().replied(cell, at, reply.at, good);
+        self.shared.flown(Flight::new(self.session.client(), expect, at.sent, reply.text, reply.at));
         Live::count(&self.shared.live().replies);
         self.schedule.replied(reply.at, self.requests.random());
         if let Err(mut finding) = judged {
@@ -323,8 +321,9 @@ impl Replies for Judge<'_> {
                 finding.kind = "swapped reply";
                 finding.rule = "FORM-3";
             }
-            let request = self.session.describe(world, expect);
-            self.violated(finding, request, reply);
+            let later = self.pending.iter().map(|later| later.expect).collect();
+            let asked = Asked::Request(expect, Some(at.sent), later);
+            self.shared.violated(self.session, finding, asked, reply.text, reply.at);
         }
     }
 }

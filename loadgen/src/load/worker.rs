@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::context::PassContext;
+use super::flight::{Asked, Flight, Incident, Ring};
 use super::pacer::Pacer;
 use super::plan::client_seed;
 use super::requests::Requests;
@@ -21,9 +22,8 @@ use super::setup::{self, Ready, SetupError, SetupTimes};
 use super::virtual_user::{Parts, VirtualUser};
 use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::{Live, Recorder, Second, Window};
-use crate::oracle::{Finding, texts};
-use crate::record::{VIOLATIONS_KEPT, Violation};
-use crate::scenario::model::{Model, Role, Think};
+use crate::oracle::{Finding, Session, texts};
+use crate::scenario::model::{Model, Think};
 use crate::wire::{Ended, SILENCE_NS};
 
 /// Clients of one worker that are set up or closed at the same time: enough to hide the round trips, few enough
@@ -60,8 +60,8 @@ pub enum Report {
     Seconds(Vec<(u8, u32, Box<Second>)>),
     /// The load is over.
     Done(Box<Figures>),
-    /// Its clients are closed; replies to `q` that were wrong.
-    Closed(Vec<Violation>),
+    /// Its clients are closed.
+    Closed,
     /// The machine refused something.
     Failed(String),
 }
@@ -71,8 +71,6 @@ pub enum Report {
 pub struct Figures {
     /// Cells and sums.
     pub recorder: Recorder,
-    /// First violations, with details.
-    pub violations: Vec<Violation>,
     /// Clients that ended before their time, and how the first of them did.
     pub lost: u32,
     /// See above.
@@ -96,7 +94,7 @@ pub struct Shared {
     stopped: Cell<bool>,
     /// When each client's oldest open request was sent.
     oldest: RefCell<Vec<Nanos>>,
-    violations: RefCell<Vec<Violation>>,
+    flights: RefCell<Ring>,
     lost: Cell<u32>,
     first_lost: RefCell<Option<String>>,
     failure: RefCell<Option<String>>,
@@ -120,20 +118,17 @@ impl Shared {
         self.oldest.borrow_mut()[number as usize] = sent;
     }
 
+    /// Keeps an answered request, in case a violation asks for it.
+    pub fn flown(&self, flight: Flight) {
+        self.flights.borrow_mut().note(flight);
+    }
+
     /// Counts a violation, and keeps its details unless there are enough.
-    pub fn violated(
-        &self,
-        client: u32,
-        role: Role,
-        finding: Finding,
-        request: String,
-        reply: &[u8],
-        at: Nanos,
-    ) {
+    pub fn violated(&self, session: &Session, finding: Finding, asked: Asked, reply: &[u8], at: Nanos) {
         Live::count(&self.live().violations);
-        let mut kept = self.violations.borrow_mut();
-        if kept.len() < VIOLATIONS_KEPT {
-            kept.push(self.context.violation(client, role, finding, request, reply, at));
+        let incidents = &self.context.incidents;
+        if incidents.has_room() {
+            incidents.note(Incident::new(&self.context, session, finding, asked, reply, at));
         }
     }
 
@@ -162,6 +157,7 @@ impl Shared {
         }
         let p99 = self.recorder.borrow().recent_p99_ns(now);
         self.live().p99_ns.store(p99.unwrap_or(0), Ordering::Relaxed);
+        self.context.incidents.contribute(&self.context.world, &mut self.flights.borrow_mut());
     }
 }
 
@@ -217,8 +213,9 @@ impl Worker {
         }
         let _ = self.reports.send(Report::Done(Box::new(figures(&shared))));
         self.wait_for_close().await;
-        let violations = close(&shared, &mut users).await;
-        let _ = self.reports.send(Report::Closed(violations));
+        self.context.incidents.contribute_all(&self.context.world, &mut shared.flights.borrow_mut());
+        close(&shared, &mut users).await;
+        let _ = self.reports.send(Report::Closed);
     }
 
     /// Sets up this worker's share of the clients: every n-th. The error is `None` where the run stops.
@@ -289,7 +286,7 @@ impl Worker {
             worker: self.index,
             stopped: Cell::new(false),
             oldest: RefCell::new(vec![Nanos::MAX; clients]),
-            violations: RefCell::default(),
+            flights: RefCell::default(),
             lost: Cell::new(0),
             first_lost: RefCell::default(),
             failure: RefCell::default(),
@@ -379,14 +376,13 @@ impl Worker {
 fn figures(shared: &Shared) -> Figures {
     Figures {
         recorder: shared.recorder.replace(Recorder::new(Window { from: 0, until: 0 }, 0, 0, false)),
-        violations: shared.violations.take(),
         lost: shared.lost.get(),
         first_lost: shared.first_lost.take(),
     }
 }
 
 /// Ends every session with `q`, so that its name is free and the server sees no resets. Its reply is judged too.
-async fn close(shared: &Rc<Shared>, users: &mut Vec<VirtualUser>) -> Vec<Violation> {
+async fn close(shared: &Rc<Shared>, users: &mut Vec<VirtualUser>) {
     let slots = Rc::new(Semaphore::new(SETUP_CONCURRENCY));
     let mut tasks = JoinSet::new();
     // A stopped run has replies under way that would be taken for that of `q`: its connections are just dropped.
@@ -395,22 +391,15 @@ async fn close(shared: &Rc<Shared>, users: &mut Vec<VirtualUser>) -> Vec<Violati
         shared.context.world.set_ending(user.client());
         tasks.spawn_local(async move {
             let _slot = slots.acquire().await.expect("the semaphore is never closed");
-            let reply = setup::quit(user.connection(), CLOSE_TIMEOUT).await?;
-            if reply == texts::EXITING {
-                return None;
+            let reply = setup::quit(user.connection(), CLOSE_TIMEOUT).await;
+            if let Some(reply) = reply.filter(|reply| reply != texts::EXITING) {
+                let expected = format!("`{}`", texts::EXITING);
+                let finding = Finding { kind: "wrong reply", rule: "LIFE-1", expected };
+                shared.violated(user.session(), finding, Asked::Quit, reply.as_bytes(), clock::now());
             }
-            Live::count(&shared.live().violations);
-            let expected = format!("`{}`", texts::EXITING);
-            let finding = Finding { kind: "wrong reply", rule: "LIFE-1", expected };
-            let (client, role) = (user.client(), user.role());
-            let request = "q".to_owned();
-            Some(shared.context.violation(client, role, finding, request, reply.as_bytes(), clock::now()))
         });
     }
-    let mut violations = Vec::new();
     while let Some(done) = tasks.join_next().await {
-        violations.extend(done.expect("closing tasks are neither cancelled nor panic"));
+        done.expect("closing tasks are neither cancelled nor panic");
     }
-    violations.truncate(VIOLATIONS_KEPT);
-    violations
 }
