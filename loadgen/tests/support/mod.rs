@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic in a test helper is the report")]
 
 pub mod faulty;
+pub mod replayer;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
