@@ -1,7 +1,5 @@
 //! Files of scripted cases that are right, and texts that are anything but.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test's helper is the test's report")]
-
 use proptest::prelude::*;
 use twinwire::conform::case::Cases;
 use twinwire::conform::case::model::{Action, ClientTransport, Expectation, Level, Part};
@@ -135,6 +133,10 @@ proptest! {
     #[test]
     fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         never_panics(&String::from_utf8_lossy(&bytes))?;
+        // As a file too, where they need not even be text.
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(file.path(), &bytes)?;
+        prop_assert!(Cases::read(file.path()).is_err());
     }
 
     #[test]

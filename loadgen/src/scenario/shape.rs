@@ -95,10 +95,9 @@ fn check(kind: &'static Kind, node: &mut Node, problems: &mut Problems) {
         return;
     };
     match kind {
-        Kind::Table(inner) => table(inner, node, problems),
+        Kind::Table(inner) | Kind::Nested(_, inner) => table(inner, node, problems),
         Kind::List { of, min, max } => list(of, *min, *max, node, problems),
         Kind::Map { keys, of } => map(keys, of, node, problems),
-        Kind::Nested(_, inner) => table(inner, node, problems),
         Kind::Free { named, of } => free(*named, of, node, problems),
         Kind::Sweep => sweep(node, problems),
         _ => {

@@ -270,9 +270,9 @@ fn answer(state: &State, user: &str, manager: &mut bool, words: &[&str]) -> Stri
             if !*manager && state.fault != Fault::OpenToGuests {
                 return "you are not allowed to access keys of other users".to_owned();
             }
-            let stale = state.fault == Fault::StaleToManagers && state.is_chance();
+            let outdated = state.fault == Fault::StaleToManagers && state.is_chance();
             match stores.get(other) {
-                Some(store) if stale && store.before.contains_key(key) => store.before[key].clone(),
+                Some(store) if outdated && store.before.contains_key(key) => store.before[key].clone(),
                 Some(store) => store.now.get(key).cloned().unwrap_or_else(|| "key not found".to_owned()),
                 None => "user not found".to_owned(),
             }

@@ -49,7 +49,7 @@ impl Client {
     }
 
     fn send(&mut self, messages: &[String]) {
-        let bytes: String = messages.iter().map(|message| format!("{message}\n")).collect();
+        let bytes = messages.join("\n") + "\n";
         self.input.get_mut().write_all(bytes.as_bytes()).unwrap();
     }
 

@@ -122,7 +122,7 @@ impl Text {
     pub(super) fn is_word(&self) -> bool {
         let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | 0x0C | b'\r');
         let spaced =
-            |part: &Part| matches!(part, Part::Literal(text) if text.as_bytes().iter().any(|b| is_space(b)));
+            |part: &Part| matches!(part, Part::Literal(text) if text.as_bytes().iter().any(is_space));
         !self.parts.is_empty() && !self.parts.iter().any(spaced)
     }
 }

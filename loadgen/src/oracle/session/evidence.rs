@@ -72,10 +72,12 @@ impl Session {
         match (expect, role) {
             (Expect::Put { .. }, _) => Due::Text(texts::DONE),
             (Expect::Get { key }, _) => value(self.client, key, self.accepted[key as usize]),
-            (Expect::GetMissing { .. }, _) => Due::Text(texts::KEY_NOT_FOUND),
             (Expect::GetOther { .. }, Role::Guest) => Due::Text(texts::DENIED),
             (Expect::GetOther { target: None, .. }, _) => Due::Text(texts::USER_NOT_FOUND),
-            (Expect::GetOther { target: Some(_), key: None, .. }, _) => Due::Text(texts::KEY_NOT_FOUND),
+            (Expect::GetMissing { .. }, _)
+            | (Expect::GetOther { target: Some(_), key: None, .. }, Role::Manager) => {
+                Due::Text(texts::KEY_NOT_FOUND)
+            }
             (Expect::GetOther { target: Some(target), key: Some(key), floor, .. }, _) => {
                 value(target, key, floor)
             }

@@ -116,8 +116,8 @@ fn cut(node: &Node, messages: &[Text], transports: &[Transport], problems: &mut 
         if at >= bytes {
             let what = if messages.len() == 1 { "the message has" } else { "the messages have" };
             problems
-                .add(format!("a cut at {} beyond the message", grouped(at as i64)), element.at)
-                .label(format!("{what} {} bytes on the wire", grouped(bytes as i64)));
+                .add(format!("a cut at {} beyond the message", grouped(at as u64)), element.at)
+                .label(format!("{what} {} bytes on the wire", grouped(bytes as u64)));
             return None;
         }
         cuts.push(at);

@@ -37,14 +37,16 @@ fn step(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Option
     let action = single_action(reader, problems);
     let client = client(reader, action, scope, problems);
     companions(reader, action, problems);
+    let actor = client.ok().flatten();
     let decoded = action
         .filter(|name| !reader.is_bad(name))
-        .and_then(|name| action::action(name, reader, client.flatten(), scope, problems));
-    let expect = match reader.given("expect") {
-        Some(_) => Some(expect::expectation(reader, action, scope, problems)),
-        None => None,
-    };
-    Some(Step { client: client?, action: decoded?, expect: expect.map_or(Some(None), |e| e.map(Some))? })
+        .and_then(|name| action::action(name, reader, actor, scope, problems));
+    let expects = reader.given("expect").is_some();
+    let expect = if expects { expect::expectation(reader, action, scope, problems) } else { None };
+    if client.is_err() || expects && expect.is_none() {
+        return None;
+    }
+    Some(Step { client: actor, action: decoded?, expect })
 }
 
 /// The one key that is an action.
@@ -73,13 +75,13 @@ fn single_action(reader: Reader<'_>, problems: &mut Problems) -> Option<&'static
     }
 }
 
-/// Who acts; the inner `None` where nobody has to.
+/// Who acts; `None` where nobody has to, an error where it was reported.
 fn client(
     reader: Reader<'_>,
     action: Option<&str>,
     scope: Scope<'_>,
     problems: &mut Problems,
-) -> Option<Option<usize>> {
+) -> Result<Option<usize>, ()> {
     let composed = matches!(action, Some("together" | "repeat"));
     let Some(at) = reader.given("client") else {
         let needed = action.is_some_and(|action| action != "wait" && !composed);
@@ -89,17 +91,17 @@ fn client(
                 .add("a step without a client", reader.place())
                 .label("who does this?")
                 .help("write client = \"NAME\", with a name from the case's `clients`");
-            return None;
+            return Err(());
         }
-        return Some(None);
+        return Ok(None);
     };
     if composed {
         problems
             .add(format!("`client` beside `{}`", action.unwrap_or_default()), at)
             .label("the steps inside name their own");
-        return None;
+        return Err(());
     }
-    let name = reader.text("client")?;
+    let name = reader.text("client").ok_or(())?;
     let index = scope.names.iter().position(|known| known == name);
     if index.is_none() {
         let known: Vec<&str> = scope.names.iter().map(String::as_str).collect();
@@ -109,7 +111,7 @@ fn client(
         };
         problems.add(format!("the case has no client `{name}`"), reader.at("client")).label(label);
     }
-    index.map(Some)
+    index.map(Some).ok_or(())
 }
 
 /// Keys that only make sense beside one action.
