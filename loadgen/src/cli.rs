@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{CommandError, Outcome, check, init, not_yet, report, run, schema};
-use crate::target::embedded;
+use crate::commands::{CommandError, Outcome, calibrate, check, init, not_yet, quick, report, run, schema};
+use crate::target::{embedded, guard, null};
 
 /// Load generator and conformance harness for a key-value service over TCP and WebSocket
 ///
@@ -36,10 +36,12 @@ Exit codes (the first that applies):
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::Run>),
+    Quick(Box<quick::Quick>),
     Check(check::Check),
     Schema(schema::Schema),
     Init(init::Init),
     Report(report::Report),
+    Calibrate(calibrate::Calibrate),
     #[command(flatten)]
     NotYet(not_yet::NotYet),
 }
@@ -49,16 +51,23 @@ enum Command {
 pub fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
     let _program = arguments.next();
-    // Before clap: the server's own arguments are the server's business.
-    if arguments.next().is_some_and(|first| first == embedded::SUBCOMMAND) {
-        return embedded::serve(arguments.collect::<Vec<OsString>>());
+    // Before clap: the arguments of a server, and of a launched program, are their own business.
+    match arguments.next() {
+        Some(first) if first == embedded::SUBCOMMAND => return embedded::serve(arguments.collect()),
+        Some(first) if first == null::SUBCOMMAND => return null::serve(arguments.collect()),
+        Some(first) if first == guard::SUBCOMMAND => {
+            return guard::guard(&arguments.collect::<Vec<OsString>>());
+        }
+        _ => {}
     }
     let result = match Cli::parse().command {
         Command::Run(run) => run.exec(colour(&io::stdout())),
+        Command::Quick(quick) => quick.exec(colour(&io::stdout())),
         Command::Check(check) => check.exec().map(Outcome::success),
         Command::Schema(schema) => schema.exec().map(Outcome::success),
         Command::Init(init) => init.exec().map(Outcome::success),
         Command::Report(report) => report.exec(colour(&io::stdout())),
+        Command::Calibrate(calibrate) => calibrate.exec(),
         Command::NotYet(command) => Err(command.error()),
     };
     match result {

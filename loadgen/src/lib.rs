@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`scenario`] | TOML text → validated scenario and its variants |
 //! | [`conform`] | TOML text → validated scripted cases |
-//! | [`target`] | the embedded server as a child, or addresses |
+//! | [`target`] | the embedded server as a child, launched programs, or addresses |
 //! | [`wire`] | the client's side of each transport |
 //! | [`oracle`] | what each reply may be; no I/O, no server code |
 //! | [`load`] | plan → workers → virtual users |

@@ -14,7 +14,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("conform", &["model", "scenario"]),
     ("measure", &["model", "oracle", "record"]),
     ("wire", &["model", "measure"]),
-    ("target", &["model", "wire"]),
+    ("target", &["model", "measure", "wire"]),
     ("load", &["model", "scenario", "measure", "oracle", "record", "target", "wire"]),
     ("stats", &["model", "record"]),
     ("report", &["model", "record"]),
@@ -127,6 +127,15 @@ fn only_target_uses_the_servers_crate_and_only_to_start_it() {
     let expected: Vec<(String, String)> =
         vec![("embedded.rs".to_owned(), "twinwire_server::cli::run".to_owned())];
     assert_eq!(uses, expected);
+}
+
+/// What the null target costs must be its own, and none of the server's or of the client's side.
+#[test]
+fn the_null_target_stands_alone() {
+    for (file, text) in sources(&crate_root().join("src/target/null")) {
+        let used = used_rooms(&text);
+        assert!(used.iter().all(|room| room == "model"), "{} uses {used:?}", file.display());
+    }
 }
 
 #[test]

@@ -1,8 +1,19 @@
 //! What a server is told to do. Made by [`crate::cli`] from arguments, or by a program that embeds the server.
 
-use std::{net::SocketAddr, num::NonZeroUsize, thread::available_parallelism};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, thread::available_parallelism, time::Duration};
 
-use crate::{registry::UpgradePolicy, server::Listening, transport::Transport};
+use crate::{
+    protocol::{MESSAGE_BYTES_MAX, Origins},
+    registry::{StoreLimits, UpgradePolicy},
+    server::Listening,
+    transport::Transport,
+};
+
+/// The most that waits unsent for one client by default.
+///
+/// Four of the largest replies: a pipelining client never notices it, and ten thousand clients that never read
+/// cannot hold more than 2.5 GiB between them.
+const UNSENT_BYTES_MAX: usize = 256 * 1024;
 
 /// A server's configuration.
 #[derive(Debug, Clone)]
@@ -11,10 +22,66 @@ pub struct Config {
     pub listeners: Vec<Listening>,
     /// By which rule guests become managers.
     pub upgrade: UpgradePolicy,
+    /// The most managers at once; `None` for no cap.
+    pub managers_max: Option<NonZeroUsize>,
+    /// Web pages of which origins may open a WebSocket.
+    pub origins: Origins,
+    /// Where the operator's socket is to be; see [`crate::operator`].
+    pub control: Option<PathBuf>,
+    /// Where to serve figures for Prometheus.
+    pub metrics: Option<SocketAddr>,
     /// On how many threads, and where.
     pub workers: Workers,
     /// The most connections at once; `None` for as many as there can be descriptors.
     pub connections_max: Option<NonZeroUsize>,
+    /// The longest message in bytes, terminator not counted.
+    pub message_bytes_max: usize,
+    /// How much may be stored.
+    pub stores: StoreLimits,
+    /// The most bytes that wait unsent for one client before the server stops reading from it.
+    pub unsent_bytes_max: usize,
+    /// For how long the server waits for a client.
+    pub timeouts: Timeouts,
+}
+
+/// How long the server waits for clients. `None` is for ever.
+///
+/// They are checked every so often (see [`Self::resolution`]), so that they cost nothing while a client is busy: one
+/// never strikes early, and at most two such intervals late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the connection to the login (TCP-7).
+    pub login: Option<Duration>,
+    /// From one request to the next (TCP-7).
+    pub idle: Option<Duration>,
+    /// Once the server has stopped reading because too much waits unsent: until the client has taken some of it.
+    pub unsent: Option<Duration>,
+    /// For so long a WebSocket may be silent before it is pinged, and as long again before it is dropped.
+    pub ping: Option<Duration>,
+}
+
+impl Timeouts {
+    /// How often they are looked at: an eighth of the shortest, between 10 ms and 1 s. `None` where there is none.
+    #[must_use]
+    pub fn resolution(&self) -> Option<Duration> {
+        const FINEST: Duration = Duration::from_millis(10);
+        const COARSEST: Duration = Duration::from_secs(1);
+        let shortest = [self.login, self.idle, self.unsent, self.ping].into_iter().flatten().min()?;
+        Some((shortest / 8).clamp(FINEST, COARSEST))
+    }
+}
+
+impl Default for Timeouts {
+    /// Half a minute to log in, for people who type; a minute to take replies; a ping each half minute, below what
+    /// proxies allow; and no idle time-out, since a session that asks nothing does nothing wrong.
+    fn default() -> Self {
+        Self {
+            login: Some(Duration::from_secs(30)),
+            idle: None,
+            unsent: Some(Duration::from_mins(1)),
+            ping: Some(Duration::from_secs(30)),
+        }
+    }
 }
 
 /// The threads that serve.
@@ -45,15 +112,38 @@ impl Workers {
 
 impl Config {
     /// A server on free ports of the loopback address, for tests and embedding: open upgrades, one worker for each
-    /// CPU, no limit of its own.
+    /// CPU, no web pages, and every limit at its default.
     #[must_use]
     pub fn on_free_ports(transports: &[Transport]) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
             listeners: transports.iter().map(|&transport| Listening { transport, address }).collect(),
             upgrade: UpgradePolicy::Open,
+            managers_max: None,
+            origins: Origins::default(),
+            control: None,
+            metrics: None,
             workers: Workers::for_each_cpu(),
             connections_max: None,
+            message_bytes_max: MESSAGE_BYTES_MAX,
+            stores: StoreLimits::default(),
+            unsent_bytes_max: UNSENT_BYTES_MAX,
+            timeouts: Timeouts::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_outs_are_looked_at_often_enough_for_the_shortest_and_not_at_all_where_there_is_none() {
+        let none = Timeouts { login: None, idle: None, unsent: None, ping: None };
+        assert_eq!(none.resolution(), None);
+        let resolution = |idle| Timeouts { idle: Some(idle), ..none }.resolution().unwrap();
+        assert_eq!(resolution(Duration::from_secs(2)), Duration::from_millis(250));
+        assert_eq!(resolution(Duration::from_millis(1)), Duration::from_millis(10));
+        assert_eq!(Timeouts::default().resolution(), Some(Duration::from_secs(1)));
     }
 }

@@ -10,6 +10,8 @@
 //! | [`transport`] | bytes ↔ messages: lines, chunks, WebSocket frames; back pressure; closing | decide on a reply |
 //! | [`session`] | one connection's state machine: a message in, a reply and what to do next out | any I/O |
 //! | [`protocol`] | words, requests and the exact reply texts | hold state |
+//! | [`counters`] | what each worker counts, and their sums | share a cache line between workers |
+//! | [`operator`] | the control socket and the metrics, on a thread of their own | touch a worker |
 //! | [`registry`] | who is logged in, with which role and which entries: all that threads share | know about connections |
 //!
 //! The server is thread-per-core. Each worker owns its connections for their whole life, and the registry is the
@@ -19,6 +21,10 @@
 
 pub mod cli;
 pub mod config;
+pub mod counters;
+#[doc(hidden)]
+pub mod fuzzing;
+pub mod operator;
 pub mod protocol;
 pub mod registry;
 pub mod server;

@@ -3,12 +3,22 @@
 //! No I/O and no framing: every transport drives the same code, so the transports cannot disagree about the
 //! protocol.
 
-use std::sync::Arc;
+use std::{sync::Arc, task::Waker, time::Duration};
 
 use crate::{
-    protocol::{MESSAGE_BYTES_MAX, Reply, Request, Status, parse_name},
-    registry::{Found, Login, Registry, UpgradePolicy},
+    counters::{Command, Counters},
+    protocol::{Reply, Request, Status, parse_name},
+    registry::{Found, Login, Promotion, Registry, StoreFull, UpgradePolicy},
 };
+
+/// How long the first wrong secret of a session is answered late; each further one, twice as long as the last.
+///
+/// A person who mistypes hardly notices, and one connection gets through no more than a guess a second.
+const WRONG_SECRET_DELAY_MIN: Duration = Duration::from_millis(125);
+
+/// How often the delay doubles: up to a second. A transport may not notice before the delay is over that its client
+/// has gone, and the name must be free again within seconds (LIFE-2).
+const WRONG_SECRET_DOUBLINGS_MAX: u8 = 3;
 
 /// What the transport does after the reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +26,9 @@ use crate::{
 pub enum Flow {
     /// The session goes on.
     Continue,
+    /// The client has tried a wrong secret. The session goes on, but the reply is held back for so long, and no
+    /// other message is handed over before (ROLE-8).
+    ContinueAfter(Duration),
     /// Send what is due, then close. The name is free already (LIFE-3).
     Close,
 }
@@ -24,6 +37,11 @@ pub enum Flow {
 #[derive(Debug)]
 pub struct Session {
     state: State,
+    message_bytes_max: usize,
+    wrong_secrets: u8,
+    /// Whether a dismissal wakes the connection already.
+    is_leashed: bool,
+    counters: Arc<Counters>,
 }
 
 #[derive(Debug)]
@@ -35,10 +53,45 @@ enum State {
 }
 
 impl Session {
-    /// A session that waits for its name.
+    /// A session that waits for its name, takes messages of up to so many bytes, and is counted in `counters`, which
+    /// must be this thread's.
     #[must_use]
-    pub fn new(registry: Arc<Registry>) -> Self {
-        Self { state: State::Anonymous(registry) }
+    pub fn new(registry: Arc<Registry>, message_bytes_max: usize, counters: Arc<Counters>) -> Self {
+        let state = State::Anonymous(registry);
+        Self { state, message_bytes_max, wrong_secrets: 0, is_leashed: false, counters }
+    }
+
+    /// Whether the operator has disconnected the user. The connection is then to be closed; what it has sent and
+    /// was not run is not run any more.
+    #[must_use]
+    pub fn is_dismissed(&self) -> bool {
+        matches!(&self.state, State::LoggedIn(login) if login.user().leash().is_pulled())
+    }
+
+    /// Leaves the waker of the connection's task with the user, so that a dismissal reaches a connection that waits.
+    /// Cheap to call before every wait: it does something once, after the login.
+    pub fn wake_on_dismissal(&mut self, waker: &Waker) {
+        if !self.is_leashed
+            && let State::LoggedIn(login) = &self.state
+        {
+            login.user().leash().attach(waker);
+            self.is_leashed = true;
+        }
+    }
+
+    /// Whether the client has logged in.
+    #[must_use]
+    pub fn is_logged_in(&self) -> bool {
+        matches!(self.state, State::LoggedIn(_))
+    }
+
+    /// Under which name, if it has.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match &self.state {
+            State::LoggedIn(login) => Some(login.name()),
+            State::Anonymous(_) | State::Ended => None,
+        }
     }
 
     /// Runs one message and hands its reply to `reply`, which is called exactly once, perhaps under a store's
@@ -48,21 +101,21 @@ impl Session {
     /// Where several replies would fit, size wins over UTF-8, UTF-8 over form, form over the role and the role
     /// over the policy.
     pub fn handle(&mut self, message: &[u8], reply: impl FnOnce(Reply<'_>)) -> Flow {
-        if message.len() > MESSAGE_BYTES_MAX {
+        if message.len() > self.message_bytes_max {
             return self.end(reply, Status::MessageTooLong);
         }
         match std::str::from_utf8(message) {
             Ok(message) => self.handle_text(message, reply),
-            Err(_) => answer(reply, Status::WrongFormat),
+            Err(_) => self.answer(Command::Malformed, reply, Status::WrongFormat),
         }
     }
 
     /// As [`Self::handle`], for a transport that knows its messages to be UTF-8.
     pub fn handle_text(&mut self, message: &str, reply: impl FnOnce(Reply<'_>)) -> Flow {
-        if message.len() > MESSAGE_BYTES_MAX {
+        if message.len() > self.message_bytes_max {
             return self.end(reply, Status::MessageTooLong);
         }
-        match &mut self.state {
+        match &self.state {
             State::LoggedIn(_) => self.request(message, reply),
             State::Anonymous(registry) => {
                 let outcome = match parse_name(message).map(|name| registry.claim(name)) {
@@ -73,7 +126,7 @@ impl Session {
                     Ok(None) => Status::DuplicateUserName,
                     Err(_) => Status::WrongFormat,
                 };
-                answer(reply, outcome)
+                self.answer(Command::Login, reply, outcome)
             }
             State::Ended => self.end(reply, Status::WrongFormat),
         }
@@ -81,16 +134,29 @@ impl Session {
 
     /// Runs one request of a session that is logged in.
     fn request(&mut self, message: &str, reply: impl FnOnce(Reply<'_>)) -> Flow {
+        let request = Request::parse(message);
+        let command = Command::of(&request);
+        if command == Command::Quit {
+            return self.end(reply, Status::Exiting);
+        }
+        if let Ok(Request::Upgrade { secret }) = request {
+            let (status, flow) = self.upgrade(secret);
+            self.counted(command, reply)(Reply::Status(status));
+            return flow;
+        }
         let State::LoggedIn(login) = &self.state else { return self.end(reply, Status::WrongFormat) };
         let user = login.user();
-        match Request::parse(message) {
+        let reply = self.counted(command, reply);
+        match request {
             Ok(Request::Get { key }) => user.get(key, |value| match value {
                 Some(value) => reply(Reply::Value(value)),
                 None => reply(Reply::Status(Status::KeyNotFound)),
             }),
             Ok(Request::Put { key, value }) => {
-                user.put(key, value);
-                reply(Reply::Status(Status::Done));
+                reply(Reply::Status(match login.put(key, value) {
+                    Ok(()) => Status::Done,
+                    Err(StoreFull) => Status::StoreFull,
+                }));
             }
             // Denied before anything is looked up: the refusal cannot tell more than it says (ROLE-2).
             Ok(Request::GetOf { .. }) if !user.is_manager() => reply(Reply::Status(Status::Denied)),
@@ -99,43 +165,58 @@ impl Session {
                 Found::NoKey => reply(Reply::Status(Status::KeyNotFound)),
                 Found::NoUser => reply(Reply::Status(Status::UserNotFound)),
             }),
-            Ok(Request::Upgrade { secret }) => reply(Reply::Status(upgrade(login, secret))),
-            Ok(Request::Quit) => return self.end(reply, Status::Exiting),
-            Err(_) => reply(Reply::Status(Status::WrongFormat)),
+            Ok(Request::Upgrade { .. } | Request::Quit) | Err(_) => reply(Reply::Status(Status::WrongFormat)),
         }
         Flow::Continue
+    }
+
+    fn upgrade(&mut self, secret: Option<&str>) -> (Status, Flow) {
+        let State::LoggedIn(login) = &self.state else { return (Status::WrongFormat, Flow::Continue) };
+        let policy = login.registry().upgrade_policy();
+        if secret.is_some() && !matches!(policy, UpgradePolicy::Secret(_)) {
+            return (Status::WrongFormat, Flow::Continue);
+        }
+        if login.user().is_manager() {
+            return (Status::AlreadyManager, Flow::Continue);
+        }
+        match (policy, secret) {
+            (UpgradePolicy::Secret(expected), Some(word)) if !expected.matches(word) => {
+                let delay = WRONG_SECRET_DELAY_MIN * (1 << self.wrong_secrets);
+                self.wrong_secrets = (self.wrong_secrets + 1).min(WRONG_SECRET_DOUBLINGS_MAX);
+                return (Status::UpgradeRefused, Flow::ContinueAfter(delay));
+            }
+            (UpgradePolicy::Closed, _) | (UpgradePolicy::Secret(_), None) => {
+                return (Status::UpgradeRefused, Flow::Continue);
+            }
+            (UpgradePolicy::Open | UpgradePolicy::Secret(_), _) => {}
+        }
+        let status = match login.registry().promote(login.user()) {
+            Promotion::Granted => Status::Upgraded,
+            Promotion::Already => Status::AlreadyManager,
+            Promotion::Full | Promotion::Gone => Status::UpgradeRefused,
+        };
+        (status, Flow::Continue)
     }
 
     fn end(&mut self, reply: impl FnOnce(Reply<'_>), last: Status) -> Flow {
         // The name goes before the reply does: a client that has read the close can log in again at once (LIFE-3).
         self.state = State::Ended;
-        reply(Reply::Status(last));
+        let command = if last == Status::Exiting { Command::Quit } else { Command::Malformed };
+        self.counted(command, reply)(Reply::Status(last));
         Flow::Close
     }
-}
 
-fn answer(reply: impl FnOnce(Reply<'_>), status: Status) -> Flow {
-    reply(Reply::Status(status));
-    Flow::Continue
-}
+    fn answer(&self, command: Command, reply: impl FnOnce(Reply<'_>), status: Status) -> Flow {
+        self.counted(command, reply)(Reply::Status(status));
+        Flow::Continue
+    }
 
-fn upgrade(login: &Login, secret: Option<&str>) -> Status {
-    let policy = login.registry().upgrade_policy();
-    if secret.is_some() && !matches!(policy, UpgradePolicy::Secret(_)) {
-        return Status::WrongFormat;
-    }
-    if login.user().is_manager() {
-        return Status::AlreadyManager;
-    }
-    let granted = match policy {
-        UpgradePolicy::Open => true,
-        UpgradePolicy::Secret(expected) => secret.is_some_and(|word| expected.matches(word)),
-        UpgradePolicy::Closed => false,
-    };
-    match granted {
-        false => Status::UpgradeRefused,
-        true if login.user().promote() => Status::Upgraded,
-        true => Status::AlreadyManager,
+    /// `reply`, and the request counted with it.
+    fn counted(&self, command: Command, reply: impl FnOnce(Reply<'_>)) -> impl FnOnce(Reply<'_>) {
+        move |text| {
+            self.counters.answered(command, &text);
+            reply(text);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::Figure;
 use super::axis::{self, names, number};
 use super::source::View;
 use super::spec::{Axis, Fill, Ink, LegendEntry, LegendKey, Mark, Marker, Panel, Shape, Spec};
-use super::style::{DARK, look, name};
+use super::style::{DARK, FLOOR, FLOOR_NAME, look, name};
 use crate::record::{Pass, rows};
 
 /// The server's part of a CPU bar.
@@ -25,6 +25,10 @@ struct Bar<'a> {
     trials: Vec<f64>,
     /// Server's and generator's CPU for a request, in µs.
     cpu: Option<(f64, f64)>,
+    /// The highest rate that the harness can offer, where that may be this load's limit.
+    highest: Option<f64>,
+    /// What the harness itself takes of CPU for a request on both sides, in µs.
+    floor_us: Option<f64>,
 }
 
 /// The figure; `None` where no transport was measured alone (mixed loads) or nothing was answered.
@@ -46,7 +50,7 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
             None if !with_cpu => {
                 "Whose limit this is cannot be told: not all CPU times were ours to read.".to_owned()
             }
-            None if view.load.pace == "no think time" => {
+            None if view.load.saturates() => {
                 "Neither side’s CPU was full: each waited for the other, or for the host.".to_owned()
             }
             None => "Neither side’s CPU was full: the clients’ think time set this throughput.".to_owned(),
@@ -61,6 +65,9 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
                 .to_owned(),
         );
     }
+    if bars.iter().any(|bar| bar.highest.is_some()) {
+        notes.push("Dashed beside throughput: the highest rate that the harness can offer here.".to_owned());
+    }
     let title = if with_cpu { "Throughput and CPU time for each request" } else { "Throughput" };
     Some(Figure {
         name: view.stem("cost"),
@@ -68,7 +75,7 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
         spec: Spec {
             title: format!("{title}, by transport"),
             subtitle: view.subtitle(),
-            legend: if with_cpu { legend() } else { Vec::new() },
+            legend: legend(with_cpu, &bars),
             columns: panels.len(),
             plot_height: bars.len() as f64 * BAR_HEIGHT,
             panels,
@@ -92,16 +99,23 @@ fn bar<'a>(view: View<'_>, transport: &'a str) -> Option<Bar<'a>> {
         rows::cost(view.record, &view.load.name, view.variant, transport).filter(|sum| sum.replies > 0)?;
     let trials = view.passes().filter(|pass| pass.transports == [transport]);
     let each = |ns: u64| ns as f64 / 1e3 / sum.replies as f64;
+    let floor = view.floor(transport);
+    let saturates = view.load.saturates();
+    let floor_cost = floor.map(|f| if saturates { f.saturated.cost } else { f.paced.cost });
     Some(Bar {
         transport,
         rate: rate(None)?,
         trials: trials.filter_map(|pass| rate(Some(pass.trial))).collect(),
         cpu: sum.server_cpu_ns.zip(sum.generator_cpu_ns).map(|(s, g)| (each(s), each(g))),
+        highest: floor.filter(|_| saturates).and_then(|floor| floor.saturated.rate),
+        floor_us: floor_cost.and_then(|cost| cost.both_ns).map(|ns| ns / 1e3),
     })
 }
 
 fn throughput(bars: &[Bar<'_>], y: Axis) -> Panel {
-    let high = bars.iter().flat_map(|bar| bar.trials.iter().chain([&bar.rate])).copied().fold(0.0, f64::max);
+    let rates =
+        |bar: &Bar<'_>| bar.trials.iter().chain([&bar.rate]).chain(&bar.highest).copied().fold(0.0, f64::max);
+    let high = bars.iter().map(rates).fold(0.0, f64::max);
     let x = axis::exactly_to("Requests/s", high * LABEL_ROOM);
     let mut marks = Vec::new();
     for (i, bar) in bars.iter().enumerate() {
@@ -111,27 +125,45 @@ fn throughput(bars: &[Bar<'_>], y: Axis) -> Panel {
         let spread: &[f64] = if bar.trials.len() > 1 { &bar.trials } else { &[] };
         let marker = Marker { shape: Shape::Circle, ink: DARK, hollow: true, radius: 3.2 };
         marks.extend(spread.iter().map(|rate| Mark::Dot { at: (*rate, i), marker }));
-        let end = spread.iter().copied().fold(bar.rate, f64::max);
+        marks.extend(bar.highest.map(|highest| floor_line(highest, i)));
+        let end = spread.iter().chain(&bar.highest).copied().fold(bar.rate, f64::max);
         marks.push(Mark::Text { at: (end, i), text: number(bar.rate) });
     }
     Panel { title: "Throughput".to_owned(), x, y, marks }
 }
 
 fn cpu(bars: &[Bar<'_>], y: Axis) -> Panel {
-    let high = bars.iter().filter_map(|bar| bar.cpu).map(|(s, g)| s + g).fold(0.0, f64::max);
+    let sums = bars.iter().filter_map(|bar| bar.cpu).map(|(s, g)| s + g);
+    let high = sums.chain(bars.iter().filter_map(|bar| bar.floor_us)).fold(0.0, f64::max);
     let x = axis::exactly_to("CPU time of both sides, µs", high * LABEL_ROOM);
     let mut marks = Vec::new();
-    for (i, (server, generator)) in bars.iter().enumerate().filter_map(|(i, bar)| Some((i as f64, bar.cpu?)))
-    {
+    for (i, bar) in bars.iter().enumerate() {
+        let (i, Some((server, generator))) = (i as f64, bar.cpu) else { continue };
         let sum = server + generator;
         marks.push(Mark::Bar { from: (0.0, i - HALF_BAR), to: (server, i + HALF_BAR), fill: SERVER });
         marks.push(Mark::Bar { from: (server, i - HALF_BAR), to: (sum, i + HALF_BAR), fill: GENERATOR });
-        marks.push(Mark::Text { at: (sum, i), text: format!("{} µs", number(sum)) });
+        marks.extend(bar.floor_us.map(|floor| floor_line(floor, i)));
+        let end = bar.floor_us.map_or(sum, |floor| floor.max(sum));
+        marks.push(Mark::Text { at: (end, i), text: format!("{} µs", number(sum)) });
     }
     Panel { title: "CPU time for each request".to_owned(), x, y, marks }
 }
 
-fn legend() -> Vec<LegendEntry> {
-    let entry = |fill, text: &str| LegendEntry { key: LegendKey::Field(fill), text: text.to_owned() };
-    vec![entry(SERVER, "CPU of the server"), entry(GENERATOR, "CPU of the generator")]
+/// Across a bar, where the harness's own floor is.
+fn floor_line(at: f64, i: f64) -> Mark {
+    let half = HALF_BAR * 1.25;
+    Mark::Line { points: vec![(at, i - half), (at, i + half)], stroke: FLOOR, marker: None }
+}
+
+fn legend(with_cpu: bool, bars: &[Bar<'_>]) -> Vec<LegendEntry> {
+    let entry = |key, text: &str| LegendEntry { key, text: text.to_owned() };
+    let mut entries = Vec::new();
+    if with_cpu {
+        entries.push(entry(LegendKey::Field(SERVER), "CPU of the server"));
+        entries.push(entry(LegendKey::Field(GENERATOR), "CPU of the generator"));
+    }
+    if bars.iter().any(|bar| bar.highest.is_some() || bar.floor_us.is_some() && bar.cpu.is_some()) {
+        entries.push(entry(LegendKey::Line(FLOOR, None), FLOOR_NAME));
+    }
+    entries
 }

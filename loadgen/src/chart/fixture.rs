@@ -64,6 +64,7 @@ pub(super) fn load(name: &str, model: &str, pace: &str, trials: u32) -> LoadInfo
         headline: name == "paced",
         variants: vec![String::new()],
         clients: 100,
+        probes: Vec::new(),
         verdict: Verdict::default(),
     }
 }
@@ -100,9 +101,11 @@ pub(super) fn record(wish: &Wish) -> RunRecord {
         skipped: Vec::new(),
         loads: wish.loads.clone(),
         passes,
+        costs: Vec::new(),
         violations: Vec::new(),
         violations_total: 0,
         thresholds: Vec::new(),
+        floor: None,
     }
 }
 
@@ -117,6 +120,7 @@ fn environment() -> Environment {
         pacing: "timerfd".to_owned(),
         target: "embedded server".to_owned(),
         embedded: true,
+        launched: Vec::new(),
     }
 }
 
@@ -176,6 +180,9 @@ fn pass(
             ..Cost::default()
         },
         dispatch_lag: Latencies::default(),
+        backlog: crate::record::Backlog::default(),
+        renewals: None,
+        windows: Vec::new(),
     }
 }
 

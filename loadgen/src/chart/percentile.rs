@@ -3,8 +3,8 @@
 use super::Figure;
 use super::axis;
 use super::source::{View, last_share, quantiles};
-use super::spec::{Axis, Mark, Panel, Spec};
-use super::style::{LINE, list, look};
+use super::spec::{Axis, LegendEntry, LegendKey, Mark, Panel, Spec};
+use super::style::{DARK, FLOOR_NAME, LINE, floor_marker, list, look};
 use crate::record::Latencies;
 
 /// Where curves begin: below lie the few fastest requests, which would stretch the vertical axis for nothing.
@@ -21,6 +21,8 @@ struct Curve<'a> {
     points: Vec<(f64, f64)>,
     marked: Vec<(f64, f64)>,
     band: Vec<(f64, f64, f64)>,
+    /// The harness's own floor, where its quantiles lie on the axis.
+    floor: Vec<(f64, f64)>,
 }
 
 /// The figure; `None` where no role has enough samples on any transport.
@@ -36,7 +38,7 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     let last = all().filter_map(|curve| curve.points.last()).map(|point| point.0).reduce(f64::max)?;
     let heights = || {
         let bands = all().flat_map(|c| &c.band).flat_map(|&(_, low, high)| [low, high]);
-        all().flat_map(|c| &c.points).map(|point| point.1).chain(bands)
+        all().flat_map(|c| c.points.iter().chain(&c.floor)).map(|point| point.1).chain(bands)
     };
     let y = axis::latency(view.quantity(), heights().fold(f64::MAX, f64::min), heights().fold(1.0, f64::max));
     let x = axis::percentiles(last);
@@ -49,6 +51,10 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
         "Curves run from the 1st percentile to where fewer than ten requests lie beyond.{}",
         if banded { " Bands: lowest to highest of the trials." } else { "" }
     ));
+    let mut legend = View::legend(&drawn);
+    if all().any(|curve| !curve.floor.is_empty()) {
+        legend.push(LegendEntry { key: LegendKey::Dot(floor_marker(DARK)), text: FLOOR_NAME.to_owned() });
+    }
     let names = list(&drawn);
     let title = format!("{} by percentile: {names}", view.quantity());
     Some(Figure {
@@ -62,7 +68,7 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
         spec: Spec {
             title,
             subtitle: view.subtitle(),
-            legend: View::legend(&drawn),
+            legend,
             columns: roles.len().min(2),
             plot_height: 320.0,
             panels,
@@ -81,6 +87,7 @@ fn panel(role: &str, curves: &[Curve<'_>], x: &Axis, y: &Axis, index: usize) -> 
         let look = look(curve.transport);
         marks.push(Mark::Line { points: curve.points.clone(), stroke: look.stroke(LINE), marker: None });
         marks.extend(curve.marked.iter().map(|&at| Mark::Dot { at, marker: look.marker() }));
+        marks.extend(curve.floor.iter().map(|&at| Mark::Dot { at, marker: floor_marker(look.ink) }));
     }
     let y = if index.is_multiple_of(2) { y.clone() } else { y.unlabelled() };
     Panel { title: plural(role), x: x.clone(), y, marks }
@@ -99,7 +106,17 @@ fn curve<'a>(view: View<'_>, transport: &'a str, role: &str) -> Option<Curve<'a>
     let points: Vec<_> = shares.iter().copied().zip(quantiles(&merged, &shares)).collect();
     let marked: Vec<f64> = MARKED.into_iter().filter(|share| *share <= last + 1e-12).collect();
     let marked = marked.iter().copied().zip(quantiles(&merged, &marked)).collect();
-    Some(Curve { transport, points, marked, band: band(view, transport, role) })
+    let floor = floor(view, transport, last);
+    Some(Curve { transport, points, marked, band: band(view, transport, role), floor })
+}
+
+/// The floor's quantiles up to `last`.
+fn floor(view: View<'_>, transport: &str, last: f64) -> Vec<(f64, f64)> {
+    let Some(floor) = view.floor(transport) else { return Vec::new() };
+    let quantiles = floor.paced.latency(view.load.headline_kind());
+    let known = [(0.5, quantiles.p50_ns), (0.9, quantiles.p90_ns), (0.99, quantiles.p99_ns)];
+    let known = known.into_iter().filter_map(|(share, ns)| Some((share, ns? as f64)));
+    known.filter(|(share, _)| *share <= last + 1e-12).collect()
 }
 
 /// Lowest and highest of the trials at each share that every trial bears; empty for a single trial.

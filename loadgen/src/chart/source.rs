@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{spec::LegendEntry, style};
-use crate::record::{Latencies, LoadInfo, Pass, RunRecord, VerdictLevel};
+use crate::record::{Latencies, LoadInfo, Pass, RunRecord, TransportFloor, VerdictLevel};
 use crate::scenario::model::{LatencyKind, Op, Role};
 
 /// Swept loads with more variants than these get their own charts for the first one only; the sweep's chart
@@ -101,6 +101,12 @@ impl<'a> View<'a> {
             }
         }
         sum
+    }
+
+    /// The harness's own floor over this transport, where it is known for this machine and placement.
+    pub(super) fn floor(self, transport: &str) -> Option<&'a TransportFloor> {
+        let floor = self.record.floor.as_ref()?;
+        floor.layout(&self.record.environment).ok()?.transport(transport)
     }
 
     /// The headline latency's name, as a title begins.

@@ -17,6 +17,16 @@ pub(super) const LINE: f64 = 2.0;
 /// Radius of markers on such lines.
 pub(super) const DOT: f64 = 4.0;
 
+/// The harness's own floor, where it is a line.
+pub(super) const FLOOR: Stroke = Stroke { ink: DARK, width: 1.6, dash: [3.0, 2.0, 3.0, 2.0] };
+/// What legends call it.
+pub(super) const FLOOR_NAME: &str = "The harness’s own floor";
+
+/// The harness's own floor, where it is a point.
+pub(super) fn floor_marker(ink: Ink) -> Marker {
+    Marker { shape: Shape::Diamond, ink, hollow: true, radius: DOT + 1.0 }
+}
+
 /// How one transport looks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Look {

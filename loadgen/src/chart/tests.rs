@@ -5,7 +5,7 @@ use std::io::Cursor;
 use proptest::prelude::*;
 
 use super::fixture::{Wish, load, record, usual};
-use super::spec::{Mark, Spec, WIDTH};
+use super::spec::{Mark, Shape, Spec, WIDTH};
 use super::{Figure, all};
 use crate::record::{Latencies, RunRecord};
 
@@ -88,6 +88,39 @@ fn percentiles_have_a_panel_for_each_role_and_a_line_for_each_transport() {
     assert_eq!((lines(spec, 0), lines(spec, 1)), (2, 2));
     assert_eq!(spec.legend.iter().map(|entry| entry.text.as_str()).collect::<Vec<_>>(), ["TCP", "WebSocket"]);
     assert_eq!((spec.panels[0].y.from, spec.panels[0].y.to), (spec.panels[1].y.from, spec.panels[1].y.to));
+}
+
+#[test]
+fn the_floor_is_drawn_where_it_is_known_for_this_machine() {
+    let mut record = record(&usual());
+    record.floor = Some(crate::record::fixture::floor());
+    let names = |record: &RunRecord| -> Vec<String> {
+        let figures = all(record);
+        let figures = ["latency-percentiles-paced", "cost-paced", "cost-saturated"]
+            .map(|name| find(&figures, name).clone());
+        let entries = figures.iter().flat_map(|figure| &figure.spec.legend);
+        entries.map(|entry| entry.text.clone()).filter(|text| text.contains("floor")).collect()
+    };
+    assert!(names(&record).is_empty(), "another machine's");
+    for layout in &mut record.floor.as_mut().unwrap().layouts {
+        layout.environment = record.environment.clone();
+    }
+    assert_eq!(names(&record).len(), 3);
+    let figures = all(&record);
+    let panel = &find(&figures, "latency-percentiles-paced").spec.panels[0];
+    let dots: Vec<(f64, f64)> = panel
+        .marks
+        .iter()
+        .filter_map(|mark| match mark {
+            Mark::Dot { at, marker } if marker.shape == Shape::Diamond => Some(*at),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(dots[..2], [(0.5, 80_000.0), (0.9, 120_000.0)]);
+    assert!(dots.iter().all(|dot| panel.y.from <= dot.1 && dot.1 <= panel.y.to), "on the axis");
+    let cost = &find(&figures, "cost-saturated").spec;
+    assert_eq!((lines(cost, 0), lines(cost, 1)), (2, 2), "a line across each bar");
+    assert_eq!(lines(&find(&figures, "cost-paced").spec, 0), 0, "a paced load's rate is what was asked for");
 }
 
 #[test]

@@ -2,9 +2,12 @@
 //!
 //! Nothing here prints or exits: a command returns its text for stdout, or an error that knows its text and exit code.
 
+pub mod calibrate;
 pub mod check;
+pub mod floor_args;
 pub mod init;
 pub mod not_yet;
+pub mod quick;
 pub mod report;
 pub mod run;
 pub mod schema;
@@ -17,7 +20,7 @@ use crate::load::engine::EngineError;
 use crate::record::{ReadError, RunRecord};
 use crate::report::{Plot, ReportError};
 use crate::scenario::Diagnostics;
-use crate::target::AddressError;
+use crate::target::{AddressError, LaunchError};
 
 /// What a command that did its work ends with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +75,9 @@ pub enum CommandError {
     /// An address that is none.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// A `--launch` that cannot be understood.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
     /// A run that cannot begin.
     #[error(transparent)]
     Engine(#[from] EngineError),

@@ -9,9 +9,6 @@ use super::CommandError;
 /// Hidden from `--help` until they exist.
 #[derive(Debug, Subcommand)]
 pub enum NotYet {
-    /// Load without a scenario file
-    #[command(hide = true)]
-    Quick(Rest),
     /// Conformance
     #[command(hide = true)]
     Conform(Rest),
@@ -24,9 +21,6 @@ pub enum NotYet {
     /// Two servers interleaved
     #[command(hide = true)]
     Ab(Rest),
-    /// The harness's own floor
-    #[command(hide = true)]
-    Calibrate(Rest),
     /// Random command sequences against a model
     #[command(hide = true)]
     Explore(Rest),
@@ -48,12 +42,10 @@ impl NotYet {
     #[must_use]
     pub fn error(&self) -> CommandError {
         let name = match self {
-            Self::Quick(_) => "quick",
             Self::Conform(_) => "conform",
             Self::Capacity(_) => "capacity",
             Self::Compare(_) => "compare",
             Self::Ab(_) => "ab",
-            Self::Calibrate(_) => "calibrate",
             Self::Explore(_) => "explore",
             Self::Explain(_) => "explain",
         };

@@ -1,4 +1,4 @@
-//! Puts the workers' figures of one pass together into the record's form. Everything is added, nothing averaged.
+//! Samples of processes, and the workers' figures of one pass put together. Everything is added, nothing averaged.
 
 use std::collections::BTreeMap;
 
@@ -6,123 +6,99 @@ use super::context::PassContext;
 use super::setup::SetupTimes;
 use super::worker::Figures;
 use crate::measure::clock::{self, Nanos};
-use crate::measure::process::{self, CpuTicks};
-use crate::measure::recorder::{CellFigures, CellKey, Second};
-use crate::record::{Cell, Cost, Interval, Latencies, Ledger, Setup};
-
-/// Seconds that are kept open for the other workers' shares after one of them has gone on: all sweep by the same
-/// clock, many times a second.
-const SECONDS_OPEN: u32 = 3;
-
-/// Rows of seconds, filled as the workers hand their shares over, so that memory does not grow with the run.
-#[derive(Debug, Default)]
-pub struct Intervals {
-    open: BTreeMap<(u8, u32), Box<Second>>,
-    rows: BTreeMap<(u8, u32), Interval>,
-}
-
-impl Intervals {
-    /// Takes a worker's share of some seconds.
-    pub fn add(&mut self, seconds: Vec<(u8, u32, Box<Second>)>) {
-        let newest = seconds.iter().map(|(_, second, _)| *second).max();
-        for (transport, second, share) in seconds {
-            self.open.entry((transport, second)).and_modify(|sum| sum.merge(&share)).or_insert(share);
-        }
-        if let Some(newest) = newest {
-            self.close_before(newest.saturating_sub(SECONDS_OPEN));
-        }
-    }
-
-    fn close_before(&mut self, second: u32) {
-        let closed: Vec<_> = self.open.keys().copied().filter(|key| key.1 < second).collect();
-        for key in closed {
-            if let Some(figures) = self.open.remove(&key) {
-                let row = self.rows.entry(key).or_default();
-                row.offered += figures.offered;
-                row.achieved += figures.achieved;
-                row.errors += figures.errors;
-                row.violations += figures.violations;
-                let quantile = |latencies: &Latencies, q| latencies.quantile(q).map(|latency| latency.ns);
-                row.response_p50_ns = quantile(&figures.response, 0.5);
-                row.response_p99_ns = quantile(&figures.response, 0.99);
-                row.service_p50_ns = quantile(&figures.service, 0.5);
-                row.service_p99_ns = quantile(&figures.service, 0.99);
-                row.dispatch_lag_p99_ns = quantile(&figures.dispatch_lag, 0.99);
-            }
-        }
-    }
-
-    /// All rows of the first `length` of the measured part, with the samples that were taken at its seconds' ends.
-    pub fn finish(mut self, context: &PassContext, samples: &[Sample], length: Nanos) -> Vec<Interval> {
-        self.close_before(u32::MAX);
-        let seconds = length.div_ceil(clock::SECOND) as u32;
-        let mut rows = Vec::new();
-        for (transport, endpoint) in context.endpoints.iter().enumerate() {
-            for second in 0..seconds {
-                let mut row = self.rows.remove(&(transport as u8, second)).unwrap_or_default();
-                let from = u64::from(second) * clock::SECOND;
-                endpoint.transport().name().clone_into(&mut row.transport);
-                row.second = second;
-                row.length_s = (length - from).min(clock::SECOND) as f64 / clock::SECOND as f64;
-                if let [before, after] = samples.get(second as usize..second as usize + 2).unwrap_or_default()
-                {
-                    row.fill(before, after, transport);
-                }
-                rows.push(row);
-            }
-        }
-        rows
-    }
-}
+use crate::measure::process::CpuTicks;
+use crate::measure::recorder::{CellFigures, CellKey, Totals};
+use crate::measure::tcp_info::TcpInfo;
+use crate::measure::tree::{Figures as ProcessFigures, Tree};
+use crate::record::{Cell, Cost, Processes, Setup, Sockets};
 
 /// Figures of processes and sockets at one instant.
 #[derive(Debug, Clone)]
 pub struct Sample {
     at: Nanos,
     replies: u64,
-    server_cpu_ns: Option<Nanos>,
-    generator_cpu_ns: Option<Nanos>,
+    server: ProcessFigures,
+    generator: ProcessFigures,
     ticks: Option<CpuTicks>,
-    server_rss_kib: Option<u64>,
-    generator_rss_kib: Option<u64>,
     /// Sent and received, by transport.
     bytes: Vec<(u64, u64)>,
+    /// How many are sampled, and what they have counted, by transport.
+    sockets: Vec<Option<(u64, TcpInfo)>>,
 }
 
 impl Sample {
-    /// Takes one now. `server` is the server's process, where it is ours to read; `cpus` are those in use.
+    /// Takes one now. `server` are the server's processes, where they are ours to read; `cpus` are those in use.
     #[must_use]
-    pub fn take(context: &PassContext, server: Option<u32>, cpus: &[usize]) -> Self {
-        let bytes = (0..context.endpoints.len()).map(|transport| {
-            let traffic = context.traffic.iter().map(|worker| &worker[transport]);
-            traffic.fold((0, 0), |sum, traffic| (sum.0 + traffic.sent(), sum.1 + traffic.received()))
+    pub fn take(context: &PassContext, server: &[Tree], cpus: &[usize]) -> Self {
+        // What is divided by the time comes first, next to the clock.
+        let at = clock::now();
+        let replies = sum(context, |live| &live.replies);
+        let transports = 0..context.endpoints.len();
+        let of_all = |transport: usize| context.traffic.iter().map(move |worker| &worker[transport]);
+        let bytes = transports.clone().map(|transport| {
+            of_all(transport)
+                .fold((0, 0), |sum, traffic| (sum.0 + traffic.sent(), sum.1 + traffic.received()))
         });
-        Self {
-            at: clock::now(),
-            replies: sum(context, |live| &live.replies),
-            server_cpu_ns: server.and_then(process::cpu_ns),
-            generator_cpu_ns: process::own_cpu_ns(),
-            ticks: CpuTicks::read(cpus),
-            server_rss_kib: server.and_then(|pid| process::rss_kib(Some(pid))),
-            generator_rss_kib: process::rss_kib(None),
-            bytes: bytes.collect(),
-        }
+        let bytes = bytes.collect();
+        let (server, generator) = (ProcessFigures::of(server), ProcessFigures::own());
+        let ticks = CpuTicks::read(cpus);
+        let sockets = transports.map(|transport| {
+            let workers = of_all(transport).filter_map(|traffic| traffic.sample());
+            workers.reduce(|(number, mut sum), (more, info)| {
+                sum.add(&info);
+                (number + more, sum)
+            })
+        });
+        Self { at, replies, server, generator, ticks, bytes, sockets: sockets.collect() }
     }
 
-    /// What was spent since `earlier`.
-    #[must_use]
-    pub fn cost_since(&self, earlier: &Self) -> Cost {
+    /// What was spent since `earlier`, sockets left out.
+    fn cost_since(&self, earlier: &Self) -> Cost {
         let sent = |sample: &Self| sample.bytes.iter().map(|bytes| bytes.0).sum::<u64>();
         let received = |sample: &Self| sample.bytes.iter().map(|bytes| bytes.1).sum::<u64>();
         Cost {
             replies: self.replies - earlier.replies,
             seconds: (self.at - earlier.at) as f64 / clock::SECOND as f64,
-            server_cpu_ns: difference(self.server_cpu_ns, earlier.server_cpu_ns),
-            generator_cpu_ns: difference(self.generator_cpu_ns, earlier.generator_cpu_ns),
+            server_cpu_ns: difference(self.server.cpu_ns, earlier.server.cpu_ns),
+            generator_cpu_ns: difference(self.generator.cpu_ns, earlier.generator.cpu_ns),
             steal: self.ticks.zip(earlier.ticks).and_then(|(now, then)| now.stolen_since(then)),
             bytes_sent: sent(self) - sent(earlier),
             bytes_received: received(self) - received(earlier),
+            server_rss_kib: self.server.rss_kib,
+            generator_rss_kib: self.generator.rss_kib,
+            server_processes: processes(&self.server, &earlier.server),
+            generator_processes: processes(&self.generator, &earlier.generator),
+            sockets: None,
         }
+    }
+
+    /// What each transport's sockets carried since `earlier`.
+    fn carried_since(&self, earlier: &Self) -> Vec<Carried> {
+        let carried = |transport: usize| {
+            let (now, then) = (self.bytes[transport], earlier.bytes[transport]);
+            let sockets = self.sockets[transport].zip(earlier.sockets[transport]);
+            Carried {
+                bytes_sent: now.0 - then.0,
+                bytes_received: now.1 - then.1,
+                sockets: sockets.map(|((sampled, now), (_, then))| Sockets {
+                    sampled,
+                    bytes_sent: now.bytes_sent - then.bytes_sent,
+                    bytes_received: now.bytes_received - then.bytes_received,
+                    segments_sent: now.segments_sent - then.segments_sent,
+                    segments_received: now.segments_received - then.segments_received,
+                    retransmits: now.retransmits - then.retransmits,
+                }),
+            }
+        };
+        (0..self.bytes.len()).map(carried).collect()
+    }
+}
+
+fn processes(now: &ProcessFigures, then: &ProcessFigures) -> Processes {
+    Processes {
+        descriptors: now.descriptors,
+        voluntary_switches: difference(now.voluntary_switches, then.voluntary_switches),
+        involuntary_switches: difference(now.involuntary_switches, then.involuntary_switches),
     }
 }
 
@@ -138,29 +114,106 @@ pub fn sum(
     context.live.iter().map(|live| counter(live).load(std::sync::atomic::Ordering::Relaxed)).sum()
 }
 
-impl Interval {
-    fn fill(&mut self, before: &Sample, after: &Sample, transport: usize) {
-        let cost = after.cost_since(before);
-        let cores = |ns: Option<u64>| ns.map(|ns| ns as f64 / (after.at - before.at).max(1) as f64);
-        self.server_cpu = cores(cost.server_cpu_ns);
-        self.generator_cpu = cores(cost.generator_cpu_ns);
-        self.steal = cost.steal;
-        self.server_rss_kib = after.server_rss_kib;
-        self.generator_rss_kib = after.generator_rss_kib;
-        self.bytes_sent = after.bytes[transport].0 - before.bytes[transport].0;
-        self.bytes_received = after.bytes[transport].1 - before.bytes[transport].1;
+/// What happened between two samples in one window.
+#[derive(Debug, Clone)]
+pub struct Stretch {
+    /// Number of the window.
+    pub window: usize,
+    /// The transport under load; `None`: all.
+    pub transport: Option<u8>,
+    /// First instant, in load time.
+    pub from: Nanos,
+    /// End, in load time.
+    pub until: Nanos,
+    /// What was spent in it, by all transports under load.
+    pub cost: Cost,
+    /// What each transport's sockets carried.
+    pub carried: Vec<Carried>,
+}
+
+/// Samples of two transports in one; what is not known of one is not known of both.
+fn with_others(sum: Option<Sockets>, other: Option<Sockets>) -> Option<Sockets> {
+    let (mut sum, other) = sum.zip(other)?;
+    let sampled = sum.sampled + other.sampled;
+    sum.add(&other);
+    Some(Sockets { sampled, ..sum })
+}
+
+/// What one transport's sockets carried in a stretch.
+#[derive(Debug, Clone, Copy)]
+pub struct Carried {
+    /// Bytes written, framing included.
+    pub bytes_sent: u64,
+    /// Bytes read.
+    pub bytes_received: u64,
+    /// A sample of the sockets.
+    pub sockets: Option<Sockets>,
+}
+
+impl Stretch {
+    /// The stretch between two samples, in a window in which this transport (`None`: all) was under load.
+    #[must_use]
+    pub fn new(
+        window: usize,
+        transport: Option<u8>,
+        (from, until): (Nanos, Nanos),
+        (before, after): (&Sample, &Sample),
+    ) -> Self {
+        let (cost, carried) = (after.cost_since(before), after.carried_since(before));
+        let mut stretch = Self { window, transport, from, until, cost, carried };
+        let active = (0_u8..).zip(&stretch.carried).filter(|(transport, _)| stretch.is_of(*transport));
+        stretch.cost.sockets = active.map(|(_, carried)| carried.sockets).reduce(with_others).flatten();
+        stretch
+    }
+
+    /// Whether this transport was under load.
+    #[must_use]
+    pub fn is_of(&self, transport: u8) -> bool {
+        self.transport.is_none_or(|active| active == transport)
+    }
+
+    /// The middle of it, in load time.
+    #[must_use]
+    pub fn middle(&self) -> Nanos {
+        u64::midpoint(self.from, self.until)
     }
 }
 
-/// The workers' cells, sums and dispatch lags in one.
-pub fn cells(context: &PassContext, workers: Vec<Figures>) -> (Vec<Cell>, Ledger, Latencies) {
+/// Everything that the workers of a pass measured, added up.
+#[derive(Debug)]
+pub struct Sums {
+    /// By transport, the cells in the order of their keys.
+    pub cells: Vec<Vec<Cell>>,
+    /// By transport.
+    pub totals: Vec<Totals>,
+    /// By transport.
+    pub lost: Vec<u32>,
+    /// By transport.
+    pub renewals: Vec<SetupTimes>,
+    /// Largest backlogs by transport, the workers' added up: at most that many waited at once.
+    pub backlog_max: Vec<u64>,
+}
+
+/// Adds the workers' figures up.
+#[must_use]
+pub fn sums(context: &PassContext, workers: Vec<Figures>) -> Sums {
+    let transports = context.endpoints.len();
     let mut merged: BTreeMap<CellKey, Box<CellFigures>> = BTreeMap::new();
-    let mut ledger = Ledger::default();
-    let mut dispatch_lag = Latencies::default();
+    let mut sums = Sums {
+        cells: vec![Vec::new(); transports],
+        totals: std::iter::repeat_with(Totals::recorder).take(transports).collect(),
+        lost: vec![0; transports],
+        renewals: std::iter::repeat_with(SetupTimes::default).take(transports).collect(),
+        backlog_max: vec![0; transports],
+    };
     for figures in workers {
-        ledger.add(&figures.recorder.ledger);
-        dispatch_lag.merge(&figures.recorder.dispatch_lag);
-        for (key, cell) in figures.recorder.into_cells() {
+        for (transport, totals) in figures.totals.iter().enumerate() {
+            sums.totals[transport].merge(totals);
+            sums.lost[transport] += figures.fates.lost[transport];
+            sums.renewals[transport].merge(&figures.fates.renewals[transport]);
+            sums.backlog_max[transport] += figures.fates.backlog_max[transport];
+        }
+        for (key, cell) in figures.cells {
             merged
                 .entry(key)
                 .and_modify(|sum| {
@@ -172,36 +225,43 @@ pub fn cells(context: &PassContext, workers: Vec<Figures>) -> (Vec<Cell>, Ledger
                 .or_insert(cell);
         }
     }
-    let cells = merged.into_iter().map(|(key, figures)| Cell {
-        transport: context.endpoints[usize::from(key.transport)].transport().name().to_owned(),
-        group: context.scenario.groups[usize::from(key.group)].name.clone(),
-        role: key.role.name().to_owned(),
-        op: key.op.name().to_owned(),
-        counts: figures.counts,
-        lag: figures.lag,
-        service: figures.service,
-        response: figures.response,
-    });
-    (cells.collect(), ledger, dispatch_lag)
+    for (key, figures) in merged {
+        let transport = usize::from(key.transport);
+        sums.cells[transport].push(Cell {
+            transport: context.endpoints[transport].transport().name().to_owned(),
+            group: context.scenario.groups[usize::from(key.group)].name.clone(),
+            role: key.role.name().to_owned(),
+            op: key.op.name().to_owned(),
+            counts: figures.counts,
+            lag: figures.lag,
+            service: figures.service,
+            response: figures.response,
+        });
+    }
+    sums
 }
 
-/// The workers' set-up times in one, by transport.
-pub fn setup(context: &PassContext, workers: &[Vec<SetupTimes>], elapsed_s: f64) -> Vec<Setup> {
-    let transports = context.endpoints.iter().enumerate();
-    let merge = |(transport, endpoint): (usize, &crate::wire::Endpoint)| {
-        let mut times = SetupTimes::default();
-        for worker in workers {
-            times.merge(&worker[transport]);
-        }
-        Setup {
-            transport: endpoint.transport().name().to_owned(),
-            clients: times.clients,
-            elapsed_s,
-            connect: times.connect,
-            login: times.login,
-            upgrade: times.upgrade,
-            preload: times.preload,
-        }
-    };
-    transports.map(merge).collect()
+/// One transport's set-up times over all workers.
+#[must_use]
+pub fn setup(context: &PassContext, workers: &[Vec<SetupTimes>], transport: usize, elapsed_s: f64) -> Setup {
+    let mut times = SetupTimes::default();
+    for worker in workers {
+        times.merge(&worker[transport]);
+    }
+    record(context, times, transport, elapsed_s)
+}
+
+/// Times of setting up, as the record has them.
+#[must_use]
+pub fn record(context: &PassContext, times: SetupTimes, transport: usize, elapsed_s: f64) -> Setup {
+    Setup {
+        transport: context.endpoints[transport].transport().name().to_owned(),
+        clients: times.clients,
+        elapsed_s,
+        quit: times.quit,
+        connect: times.connect,
+        login: times.login,
+        upgrade: times.upgrade,
+        preload: times.preload,
+    }
 }

@@ -1,16 +1,16 @@
 //! What all workers of one pass share, and how a wrong reply is put into words.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::flight::{Asked, Incidents};
+use super::curve::Curve;
+use super::flight::Incidents;
 use super::plan::PassPlan;
 use super::requests::GroupMix;
-use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::Live;
-use crate::oracle::{Finding, Session, World, origin};
+use crate::measure::watch::WatchFilter;
+use crate::oracle::{Finding, World, origin};
 use crate::record::Violation;
-use crate::scenario::model::{Load, Scenario};
+use crate::scenario::model::{Load, Metric, Role, Scenario};
 use crate::wire::{Endpoint, Traffic};
 
 /// Longest request or reply shown in a violation, in characters.
@@ -27,6 +27,10 @@ pub struct PassContext {
     pub variant: String,
     /// Each group's distributions.
     pub groups: Vec<GroupMix>,
+    /// The load's level over its length.
+    pub curve: Arc<Curve>,
+    /// What may stop the run: for each watch its cells and metric.
+    pub watches: Vec<(WatchFilter, Metric)>,
     /// Users and registers.
     pub world: World,
     /// Where each of the pass's transports is.
@@ -35,8 +39,6 @@ pub struct PassContext {
     pub live: Vec<Live>,
     /// Bytes, by worker and transport.
     pub traffic: Vec<Vec<Arc<Traffic>>>,
-    /// Start of the measured part; 0 until it is known.
-    pub measured_from: AtomicU64,
     /// The first violations, with what led to them.
     pub incidents: Incidents,
 }
@@ -48,26 +50,17 @@ impl PassContext {
         &self.scenario.loads[self.plan.load]
     }
 
-    /// All that a report says of a wrong reply, but for how to show it again.
+    /// All that a report says of a wrong reply, but for its instant and how to show it again.
     #[must_use]
     pub fn violation(
         &self,
-        session: &Session,
+        client: u32,
+        role: Role,
         finding: Finding,
-        asked: &Asked,
+        request: String,
         reply: &[u8],
-        at: Nanos,
     ) -> Violation {
-        let client = session.client();
-        let name = &self.world.client(client).name;
-        let request = match asked {
-            Asked::Login => name.clone(),
-            Asked::Request(expect, ..) => session.describe(&self.world, *expect),
-            Asked::Nothing(_) => "none".to_owned(),
-            Asked::Quit => "q".to_owned(),
-        };
         let plan = self.plan.clients[client as usize];
-        let from = self.measured_from.load(Ordering::Relaxed);
         let mut seen = shown(reply);
         if let Some(origin) = origin(&self.world, reply) {
             seen = format!("{seen} ({origin})");
@@ -77,15 +70,15 @@ impl PassContext {
             variant: self.variant.clone(),
             trial: self.plan.trial,
             transport: self.endpoints[usize::from(plan.transport)].transport().name().to_owned(),
-            client: name.clone(),
+            client: self.world.client(client).name.clone(),
             group: self.scenario.groups[usize::from(plan.group)].name.clone(),
-            role: session.role().name().to_owned(),
+            role: role.name().to_owned(),
             kind: finding.kind.to_owned(),
             rule: finding.rule.to_owned(),
             request,
             expected: finding.expected,
             seen,
-            at_s: if from == 0 { 0.0 } else { (at as f64 - from as f64) / clock::SECOND as f64 },
+            at_s: 0.0,
             replay: None,
         }
     }

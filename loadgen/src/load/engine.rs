@@ -1,36 +1,43 @@
 //! Runs a whole scenario: every load, trial, variant and transport, one pass after the other, into one record.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::Pid;
 use tokio::sync::watch;
 
+use super::abort;
 use super::context::PassContext;
+use super::curve::Curve;
 use super::events::{Event, PassLabel};
 use super::flight::Incidents;
 use super::pass::{Coordinator, Ending, PassResult};
-use super::plan::{self, PassPlan};
+use super::plan::{self, PassPlan, WindowPlan};
+use super::probe;
 use super::requests::GroupMix;
 use crate::measure::clock;
 use crate::measure::recorder::Live;
 use crate::oracle::{ValueSpec, World};
-use crate::record::{Pass, Skipped, VIOLATIONS_KEPT, Violation};
+use crate::record::{Pass, Probe, Skipped, VIOLATIONS_KEPT, Violation};
 use crate::scenario::model::{Scenario, Transport};
 use crate::scenario::{Document, Variant};
 use crate::target::{Target, TargetError};
 use crate::wire::Traffic;
 
-/// Descriptors that a run needs beside its clients' sockets: runtimes, timers, files, the child's pipes.
-const DESCRIPTORS_SPARE: u64 = 128;
+/// Descriptors that a run needs beside its clients' sockets: runtimes, timers, files, the child's pipes, and
+/// a second one for each sampled socket.
+const DESCRIPTORS_SPARE: u64 = 256;
+
+/// Sockets of each transport whose counters are read each second: enough to see what the kernel makes of a load, few
+/// enough that a sample takes well under a millisecond.
+const SOCKETS_SAMPLED: usize = 32;
 
 /// Who gets which CPU.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Placement {
-    /// The embedded server's; empty: not confined.
+    /// The server's, where it is ours to start; empty: not confined.
     pub server: Vec<usize>,
     /// The generator's, one worker on each; empty: one worker, not confined.
     pub generator: Vec<usize>,
@@ -82,6 +89,8 @@ pub struct RunResult {
     pub violations_total: u64,
     /// Transports that the target lacks.
     pub skipped: Vec<Skipped>,
+    /// By load, what probes of its rate found.
+    pub probes: Vec<Vec<Probe>>,
     /// How it ended.
     pub ending: Ending,
     /// Wall time in seconds.
@@ -91,9 +100,6 @@ pub struct RunResult {
 /// Why a run did not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The scenario asks for what this version does not do.
-    #[error(transparent)]
-    NotYet(#[from] plan::NotYet),
     /// The machine does not bear so many clients.
     #[error(
         "the scenario needs {clients} connections at once, and this process may open only {limit} files: \
@@ -135,10 +141,8 @@ impl Engine<'_> {
     /// # Errors
     /// Where the scenario or the machine forbids it.
     pub fn check(document: &Document) -> Result<(), EngineError> {
-        for variant in document.variants() {
-            plan::supported(&variant.scenario)?;
-        }
-        let clients = document.variants().iter().map(|variant| variant.scenario.clients()).max().unwrap_or(0);
+        let clients =
+            document.variants().iter().map(|variant| connections(&variant.scenario)).max().unwrap_or(0);
         let needed = u64::from(clients) + DESCRIPTORS_SPARE;
         let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(()) };
         if needed > hard {
@@ -155,45 +159,111 @@ impl Engine<'_> {
     pub async fn run(mut self) -> RunResult {
         let (transports, skipped) = self.transports();
         let scenario = self.document.scenario();
-        let trials: Vec<Vec<Vec<PassPlan>>> = self
-            .document
-            .variants()
-            .iter()
-            .flat_map(|variant| {
-                let transports = &transports;
-                (0..scenario.loads.len()).map(move |load| plan::trials(&variant.scenario, load, transports))
-            })
-            .collect();
         let mut progress = Progress {
             begun: clock::now(),
             nonce: nonce(),
             pass: 0,
-            passes: trials.iter().flatten().flatten().count(),
+            passes: self.planned_passes(&transports),
             result: RunResult {
                 passes: Vec::new(),
                 violations: Vec::new(),
                 violations_total: 0,
                 skipped,
+                probes: vec![Vec::new(); scenario.loads.len()],
                 ending: Ending::Complete,
                 elapsed_s: 0.0,
             },
         };
+        // The thread is the caller's: the next run must find all CPUs again.
+        let before = sched_getaffinity(Pid::from_raw(0));
         Placement::pin(&self.placement.generator);
-        'run: for load in 0..scenario.loads.len() {
-            for trial in 0..scenario.loads[load].trials {
-                // Variants in turn within a trial, so that the machine's drift hits all of them alike.
-                for (number, variant) in self.document.variants().iter().enumerate() {
-                    let passes = &trials[number * scenario.loads.len() + load][trial as usize];
-                    if !self.trial(variant, passes, &transports, &mut progress).await {
-                        break 'run;
-                    }
-                }
+        for load in 0..scenario.loads.len() {
+            if !self.load(load, &transports, &mut progress).await {
+                break;
             }
         }
         self.target.stop().await;
+        if let Ok(before) = before {
+            let _ = sched_setaffinity(Pid::from_raw(0), &before);
+        }
         let mut result = progress.result;
         result.elapsed_s = (clock::now() - progress.begun) as f64 / clock::SECOND as f64;
         result
+    }
+
+    /// Passes of the whole run, probes included.
+    fn planned_passes(&self, transports: &[Transport]) -> usize {
+        let passes = |variant: &Variant| {
+            let loads = 0..variant.scenario.loads.len();
+            loads
+                .map(|load| {
+                    let trials = plan::trials(&variant.scenario, load, transports, None);
+                    let probes = probe::share(&variant.scenario.loads[load]).map_or(0, |_| transports.len());
+                    trials.iter().flatten().count()
+                        + if variant.scenario.is_mixed() { probes.min(1) } else { probes }
+                })
+                .sum::<usize>()
+        };
+        self.document.variants().iter().map(passes).sum()
+    }
+
+    /// Runs a load: its probes, then its trials, in each all variants in turn, so that the machine's drift hits all of
+    /// them alike. `false` ends the run.
+    async fn load(&mut self, load: usize, transports: &[Transport], progress: &mut Progress) -> bool {
+        let document = self.document;
+        let mut trials = Vec::with_capacity(document.variants().len());
+        for variant in document.variants() {
+            let model = &variant.scenario.loads[load];
+            let rate = match probe::share(model) {
+                Some(share) => match self.probe(variant, load, share, transports, progress).await {
+                    Some(rate) => Some(rate),
+                    None => return false,
+                },
+                None => probe::stated(model),
+            };
+            trials.push(plan::trials(&variant.scenario, load, transports, rate));
+        }
+        for trial in 0..document.scenario().loads[load].trials as usize {
+            for (variant, trials) in document.variants().iter().zip(&trials) {
+                if !self.trial(variant, &trials[trial], transports, progress).await {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Finds the rate of a load that gives it as a share: what a short closed load of the same clients reaches on the
+    /// slowest transport, times the share. `None` ends the run.
+    async fn probe(
+        &mut self,
+        variant: &Variant,
+        load: usize,
+        share: f64,
+        transports: &[Transport],
+        progress: &mut Progress,
+    ) -> Option<f64> {
+        let probing =
+            Variant { label: variant.label.clone(), scenario: probe::scenario(&variant.scenario, load) };
+        let kept = progress.result.passes.len();
+        for passes in plan::trials(&probing.scenario, load, transports, None) {
+            if !self.trial(&probing, &passes, transports, progress).await {
+                progress.result.passes.truncate(kept);
+                return None;
+            }
+        }
+        let passes = progress.result.passes.split_off(kept);
+        match probe::found(&passes, share) {
+            Ok(probes) => {
+                let offered = probes.first().map(|probe| probe.offered);
+                progress.result.probes[load].extend(probes);
+                offered
+            }
+            Err(why) => {
+                progress.result.ending = Ending::TargetLost(why);
+                None
+            }
+        }
     }
 
     /// The scenario's transports that the target has; the others with the reason.
@@ -220,10 +290,18 @@ impl Engine<'_> {
         transports: &[Transport],
         progress: &mut Progress,
     ) -> bool {
-        if let Err(error) = self.target.fresh(transports, &self.placement.server).await {
+        let mut interrupt = self.interrupt.clone();
+        let fresh = tokio::select! {
+            fresh = self.target.fresh(transports, &self.placement.server) => fresh,
+            _ = interrupt.wait_for(|stop| *stop) => {
+                progress.result.ending = Ending::Interrupted;
+                return false;
+            }
+        };
+        if let Err(error) = fresh {
             progress.result.ending = match error {
                 TargetError::Machine(message) => Ending::MachineFailed(message),
-                TargetError::NotStarted(_) => Ending::TargetLost(error.to_string()),
+                TargetError::NotStarted(message) => Ending::TargetLost(message),
             };
             return false;
         }
@@ -232,7 +310,7 @@ impl Engine<'_> {
             let result = self.pass(variant, plan, progress).await;
             (self.tell)(Event::PassEnded);
             let total = &mut progress.result;
-            total.passes.extend(result.pass);
+            total.passes.extend(result.passes);
             total.violations_total += result.violations_total;
             let room = VIOLATIONS_KEPT.saturating_sub(total.violations.len());
             total.violations.extend(result.violations.into_iter().take(room));
@@ -254,7 +332,7 @@ impl Engine<'_> {
             transports: plan.transports.clone(),
             pass: progress.pass,
             passes: progress.passes,
-            length: load.warmup + load.duration(),
+            length: Duration::from_nanos(plan.windows.iter().map(WindowPlan::length).sum()),
         }));
         let context = Arc::new(self.context(variant, plan, progress.nonce));
         let coordinator = Coordinator {
@@ -262,6 +340,7 @@ impl Engine<'_> {
             target: self.target,
             placement: &self.placement,
             interrupt: self.interrupt.clone(),
+            rules: abort::rules(&variant.scenario, plan),
             violations_before: progress.result.violations_total,
             started_s: (clock::now() - progress.begun) as f64 / clock::SECOND as f64,
             tell: self.tell,
@@ -286,14 +365,22 @@ impl Engine<'_> {
                 .collect(),
             live: std::iter::repeat_with(Live::default).take(workers).collect(),
             traffic: std::iter::repeat_with(|| {
-                std::iter::repeat_with(|| Arc::new(Traffic::default())).take(transports).collect()
+                let traffic = || Arc::new(Traffic::watching(SOCKETS_SAMPLED.div_ceil(workers)));
+                std::iter::repeat_with(traffic).take(transports).collect()
             })
             .take(workers)
             .collect(),
-            measured_from: AtomicU64::new(0),
+            curve: Arc::new(Curve::new(&scenario.loads[plan.load], plan.cohort, plan.rate)),
             incidents: Incidents::default(),
+            watches: abort::rules(scenario, plan).iter().map(|rule| (rule.filter, rule.metric)).collect(),
         }
     }
+}
+
+/// Connections that a scenario has open at once: an interleaved load has its clients on every transport.
+fn connections(scenario: &Scenario) -> u32 {
+    let interleaved = scenario.loads.iter().any(|load| load.interleave.is_some());
+    scenario.clients() * if interleaved { scenario.transports.len() as u32 } else { 1 }
 }
 
 /// The pass's users. The same names for every transport of a trial; other ones in every other trial and run, so
@@ -305,7 +392,12 @@ fn world(scenario: &Scenario, plan: &PassPlan, nonce: u64) -> World {
         let group = &scenario.groups[usize::from(client.group)];
         // At most 64 bytes (LOGIN-1): the group's name cut, the run in seven characters, the number in six.
         let short: String = group.name.chars().take(32).collect();
-        let name = format!("{short}-{:07x}-{index}", run & 0xFFF_FFFF);
+        let number = plan.number(index as u32);
+        let mut name = format!("{short}-{:07x}-{number}", run & 0xFFF_FFFF);
+        if plan.is_interleaved() {
+            // The same user's twin on the other transport is logged in at the same time: one letter tells them apart.
+            name.push(char::from(b'a' + client.transport));
+        }
         let values = ValueSpec { min: group.values.min, max: group.values.max };
         (name, client.group, group.keys.count, values)
     });

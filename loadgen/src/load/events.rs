@@ -54,6 +54,8 @@ pub struct Tick {
     pub rate: f64,
     /// 99th percentile of service over the last whole second, ns.
     pub p99_ns: Option<u64>,
+    /// Requests of an open load that are due and not sent.
+    pub backlog: u64,
     /// Errors so far in this pass.
     pub errors: u64,
     /// Violations so far in the whole run.

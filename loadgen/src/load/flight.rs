@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::context::PassContext;
 use super::replay;
-use crate::measure::clock::Nanos;
-use crate::oracle::{Due, Expect, Finding, Origin, Session, TAG_BYTES, World};
+use crate::measure::clock::{self, Nanos};
+use crate::oracle::{Due, Era, Expect, Finding, Lives, Origin, Session, TAG_BYTES, World};
 use crate::record::{VIOLATIONS_KEPT, Violation};
 use crate::scenario::model::Role;
 
@@ -106,12 +106,36 @@ impl Ring {
 pub enum Asked {
     /// The login.
     Login,
+    /// The login after a session's end.
+    NextLogin,
     /// A request, with when it was sent (`None` while setting up), and those sent behind it and not yet answered.
     Request(Expect, Option<Nanos>, Vec<Expect>),
     /// Nothing: the last request, if any, had its reply, and the role then.
     Nothing(Option<(Expect, Nanos, Role)>),
     /// `q`.
     Quit,
+    /// Nothing: the close after `exiting` did not come.
+    Close,
+}
+
+/// How the clock's instants read while a window of the load runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// The clock's instant of load time 0. An interleaved load has another one in each window.
+    pub origin: Nanos,
+    /// Since when it holds.
+    pub since: Nanos,
+    /// Load time at which the measured part begins.
+    pub measured_from: Nanos,
+}
+
+impl Timing {
+    /// Seconds since the measured part began; `None` of an instant before this window.
+    #[must_use]
+    pub fn seconds(&self, at: Nanos) -> Option<f64> {
+        let from = self.origin + self.measured_from;
+        (at >= self.since).then(|| (at as f64 - from as f64) / clock::SECOND as f64)
+    }
 }
 
 /// A violation with what is known of how it came about.
@@ -126,8 +150,12 @@ pub struct Incident {
     pub asked: Asked,
     /// What the request and those behind it were due.
     pub dues: Vec<Due>,
+    /// The sessions that these are about.
+    pub lives: Lives,
     /// When the reply was there.
     pub replied: Nanos,
+    /// How to read instants; `None` before the load.
+    pub timing: Option<Timing>,
     /// The value that was seen, if it was this pass's.
     pub seen: Option<Origin>,
     /// The puts that have to be shown.
@@ -139,7 +167,7 @@ pub struct Incident {
 }
 
 impl Incident {
-    /// A violation as its client saw it.
+    /// A wrong reply to a request, or one to none, as its client saw it.
     #[must_use]
     pub fn new(
         context: &PassContext,
@@ -154,7 +182,10 @@ impl Incident {
         let seen = Origin::of(world, reply);
         let refused = finding.rule == "ATOM-2";
         let swapped = finding.kind == "swapped reply";
-        let violation = context.violation(session, finding, &asked, reply, replied);
+        let request = match &asked {
+            Asked::Request(expect, ..) => session.describe(world, *expect),
+            _ => "none".to_owned(),
+        };
         if let Asked::Request(_, _, later) = &mut asked {
             // Those behind it only matter where one of them was answered in its place.
             let answers = |expect: &Expect| {
@@ -169,9 +200,9 @@ impl Incident {
                 (std::iter::once(*expect).chain(later.iter().copied()).collect(), session.role())
             }
             Asked::Nothing(Some((expect, _, role))) => (vec![*expect], *role),
-            Asked::Login | Asked::Nothing(None) | Asked::Quit => (Vec::new(), session.role()),
+            _ => (Vec::new(), session.role()),
         };
-        let dues = session.dues(&batch, role);
+        let (dues, lives) = session.dues(world, &batch, role, Some(&finding));
         let own: Vec<Origin> = batch.iter().filter_map(|expect| Origin::put_by(client, *expect)).collect();
         let due =
             dues.iter().filter_map(|due| if let Due::Value(origin) = due { Some(*origin) } else { None });
@@ -180,10 +211,67 @@ impl Incident {
             // A put that was read and then refused: the read is what shows it.
             wanted.extend(&own);
         }
+        // What is due would be gone with its session.
+        wanted.retain(|origin| lives.era(*origin) != Era::Later);
         wanted.sort_unstable();
         wanted.dedup();
-        let (puts, reads) = (BTreeMap::new(), BTreeMap::new());
-        Self { violation, client, role, asked, dues, replied, seen, wanted, puts, reads }
+        let bare = Self::bare(context, (client, role), finding, request, reply, replied);
+        Self { asked, dues, lives, seen, wanted, ..bare }
+    }
+
+    /// A wrong reply to a login or a `q`: nothing that came before matters. `who`: the client and its role.
+    #[must_use]
+    pub fn of_session(
+        context: &PassContext,
+        who: (u32, Role),
+        finding: Finding,
+        asked: Asked,
+        reply: &[u8],
+        replied: Nanos,
+    ) -> Self {
+        let request = match asked {
+            Asked::Login | Asked::NextLogin => context.world.client(who.0).name.clone(),
+            _ => "q".to_owned(),
+        };
+        Self { asked, ..Self::bare(context, who, finding, request, reply, replied) }
+    }
+
+    fn bare(
+        context: &PassContext,
+        (client, role): (u32, Role),
+        finding: Finding,
+        request: String,
+        reply: &[u8],
+        replied: Nanos,
+    ) -> Self {
+        Self {
+            violation: context.violation(client, role, finding, request, reply),
+            client,
+            role,
+            asked: Asked::Nothing(None),
+            dues: Vec::new(),
+            lives: Lives::default(),
+            replied,
+            timing: None,
+            seen: None,
+            wanted: Vec::new(),
+            puts: BTreeMap::new(),
+            reads: BTreeMap::new(),
+        }
+    }
+
+    /// It was seen during the load.
+    #[must_use]
+    pub fn during(mut self, timing: Timing) -> Self {
+        self.violation.at_s = timing.seconds(self.replied).unwrap_or(0.0);
+        self.timing = Some(timing);
+        self
+    }
+
+    /// What a report says of it, but for how to show it again.
+    #[must_use]
+    pub fn violation(&self) -> &Violation {
+        &self.violation
     }
 
     /// The violation as the record keeps it.

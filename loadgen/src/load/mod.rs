@@ -4,19 +4,30 @@
 //! record; each worker is a thread with a runtime of its own that owns its clients. Every reply goes through the
 //! oracle. Nothing here draws or writes a report.
 
+mod abort;
+mod backlog;
 mod collect;
 mod context;
+mod curve;
 pub mod engine;
 pub mod events;
 mod flight;
+mod intervals;
+mod judge;
+mod leave;
 mod pacer;
 pub mod pass;
 pub mod plan;
+mod probe;
+mod renewal;
 mod replay;
+mod replies;
 mod requests;
 mod schedule;
 mod setup;
+mod shared;
 mod virtual_user;
+mod windows;
 mod worker;
 
 /// How requests are paced on this system, for the report.

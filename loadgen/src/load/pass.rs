@@ -1,32 +1,26 @@
 //! The coordinator of one pass: starts the workers, gives them the instants, samples the processes, collects.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::collect::{self, Intervals, Sample};
+use super::abort::{Aborts, Rule};
+use super::collect::{self, Stretch};
 use super::context::PassContext;
 use super::engine::Placement;
-use super::events::{Event, Tick};
+use super::events::Event;
+use super::intervals::Intervals;
 use super::setup::{SetupError, SetupTimes};
+use super::windows;
 use super::worker::{self, Figures, Report, Stage};
 use crate::measure::clock::{self, Nanos};
-use crate::measure::recorder::Window;
-use crate::record::{Pass, Violation};
+use crate::measure::recorder::{Totals, WindowFigures};
+use crate::record::{Backlog, Cost, Pass, Violation};
 use crate::target::Target;
 
-/// Between the decision to start and the first request: time for every worker to hear of it.
-const START_DELAY_NS: Nanos = 20_000_000;
-
 /// How often progress is told.
-const TICK: Duration = Duration::from_millis(250);
-
-/// How often, and with what pauses, a target that has lost every client is looked at: half a second in all.
-const DEATH_LOOKS: u32 = 10;
-/// See [`DEATH_LOOKS`].
-const DEATH_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const TICK: Duration = Duration::from_millis(250);
 
 /// Longest that workers may take to close their clients and end.
 const END_TIMEOUT: Duration = Duration::from_secs(30);
@@ -42,6 +36,8 @@ pub enum Ending {
     TargetLost(String),
     /// The clients could not be set up, as the target answered wrongly.
     SetupViolated(String, Box<Violation>),
+    /// This threshold of the scenario was missed for so long that the run was stopped.
+    Aborted(usize),
     /// This machine refused something.
     MachineFailed(String),
 }
@@ -49,8 +45,8 @@ pub enum Ending {
 /// What came of a pass.
 #[derive(Debug)]
 pub struct PassResult {
-    /// Figures; `None` where the load never began.
-    pub pass: Option<Pass>,
+    /// Figures; none where the load never began.
+    pub passes: Vec<Pass>,
     /// First violations, with details.
     pub violations: Vec<Violation>,
     /// All of them.
@@ -69,6 +65,8 @@ pub struct Coordinator<'a> {
     pub placement: &'a Placement,
     /// Changes to `true` when the user wants to stop.
     pub interrupt: watch::Receiver<bool>,
+    /// Thresholds that may stop the pass.
+    pub rules: Vec<Rule>,
     /// Violations of earlier passes, for progress.
     pub violations_before: u64,
     /// Seconds since the run began.
@@ -77,15 +75,28 @@ pub struct Coordinator<'a> {
     pub tell: &'a mut dyn FnMut(Event),
 }
 
-struct Collected {
-    intervals: Intervals,
+/// What a coordinator has collected so far.
+pub(super) struct Collected {
+    pub(super) intervals: Intervals,
     setup: Vec<Vec<SetupTimes>>,
-    figures: Vec<Figures>,
+    pub(super) figures: Vec<Figures>,
     closed: usize,
-    samples: Vec<Sample>,
-    /// When the last worker's load was over.
-    load_ended: Nanos,
-    ending: Ending,
+    pub(super) stretches: Vec<Stretch>,
+    pub(super) windows: Vec<WindowSeen>,
+    /// Load time that each transport has reached.
+    pub(super) reached: Vec<Nanos>,
+    pub(super) aborts: Aborts,
+    pub(super) ending: Ending,
+}
+
+/// A window that has run.
+pub(super) struct WindowSeen {
+    /// Its number.
+    pub(super) index: usize,
+    /// When it began, by the clock.
+    pub(super) at: Nanos,
+    /// Figures by role.
+    pub(super) roles: [WindowFigures; 2],
 }
 
 impl Coordinator<'_> {
@@ -106,23 +117,24 @@ impl Coordinator<'_> {
             }));
         }
         drop(sender);
+        let transports = self.context.endpoints.len();
         let mut collected = Collected {
-            intervals: Intervals::default(),
+            intervals: Intervals::new(workers, transports),
             setup: Vec::new(),
             figures: Vec::new(),
             closed: 0,
-            samples: Vec::new(),
-            load_ended: 0,
+            stretches: Vec::new(),
+            windows: Vec::new(),
+            reached: vec![0; transports],
+            aborts: Aborts::new(&self.rules, clock::now()),
             ending: Ending::Complete,
         };
 
         let begun = clock::now();
-        let mut window = None;
+        let mut setup_s = None;
         if self.set_up(&mut reports, &mut collected, workers).await {
-            let elapsed_s = (clock::now() - begun) as f64 / clock::SECOND as f64;
-            let running = self.start(&stage);
-            self.load(&mut reports, &mut collected, &stage, running).await;
-            window = Some((running, elapsed_s));
+            setup_s = Some((clock::now() - begun) as f64 / clock::SECOND as f64);
+            self.load(&mut reports, &mut collected, &stage).await;
         } else {
             stage.send_replace(Stage::Stop);
         }
@@ -134,7 +146,7 @@ impl Coordinator<'_> {
                 let _ = thread.join();
             }
         }
-        self.finish(collected, window)
+        self.finish(collected, setup_s)
     }
 
     /// Whether every worker has set its clients up.
@@ -151,7 +163,7 @@ impl Coordinator<'_> {
                 report = reports.recv() => match report {
                     Some(Report::Ready(times)) => collected.setup.push(times),
                     Some(Report::SetupFailed(error)) => {
-                        collected.ending = self.setup_failed(*error);
+                        collected.ending = self.setup_failed(*error).await;
                         return false;
                     }
                     Some(Report::Failed(message)) => {
@@ -178,129 +190,21 @@ impl Coordinator<'_> {
         true
     }
 
-    fn setup_failed(&mut self, error: SetupError) -> Ending {
+    async fn setup_failed(&mut self, error: SetupError) -> Ending {
         let doing = format!("{}: {error}", self.doing("was set up"));
-        if let Some(death) = self.target.death() {
+        if let Some(death) = self.death_soon().await {
             return Ending::TargetLost(format!("{doing}; {death}"));
         }
         match error {
-            SetupError::Violated { violation, .. } => Ending::SetupViolated(doing, violation),
+            SetupError::Violated { incident, .. } => {
+                Ending::SetupViolated(doing, Box::new(incident.into_violation(&self.context)))
+            }
             _ => Ending::TargetLost(doing),
         }
     }
 
-    fn start(&self, stage: &watch::Sender<Stage>) -> Window {
-        let load = self.context.load();
-        let from = clock::now() + START_DELAY_NS;
-        let measured = from + clock::nanos(load.warmup);
-        let window = Window { from: measured, until: measured + clock::nanos(load.duration()) };
-        self.context.measured_from.store(window.from, Ordering::Relaxed);
-        stage.send_replace(Stage::Run(from, window));
-        window
-    }
-
-    async fn load(
-        &mut self,
-        reports: &mut mpsc::UnboundedReceiver<Report>,
-        collected: &mut Collected,
-        stage: &watch::Sender<Stage>,
-        window: Window,
-    ) {
-        let workers = self.context.live.len();
-        let warmup = clock::nanos(self.context.load().warmup);
-        let mut next_sample = window.from;
-        let mut last = (clock::now(), 0);
-        let mut tick = tokio::time::interval(TICK);
-        let mut stopped = false;
-        let mut interrupt = self.interrupt.clone();
-        while collected.figures.len() < workers {
-            tokio::select! {
-                report = reports.recv() => match report {
-                    Some(Report::Seconds(seconds)) => collected.intervals.add(seconds),
-                    Some(Report::Done(figures)) => collected.figures.push(*figures),
-                    Some(Report::Failed(message)) => collected.ending = Ending::MachineFailed(message),
-                    Some(_) => {}
-                    None => {
-                        collected.ending = Ending::MachineFailed("a worker ended early".to_owned());
-                        return;
-                    }
-                },
-                () = until(next_sample), if next_sample <= window.until => {
-                    collected.samples.push(self.sample());
-                    // The last sample closes the last second, be it a whole one or not.
-                    next_sample = match next_sample {
-                        at if at >= window.until => Nanos::MAX,
-                        at => (at + clock::SECOND).min(window.until),
-                    };
-                }
-                _ = tick.tick() => {
-                    last = self.tick(last, window.from - warmup);
-                    if let Some(death) = self.target.death() && !stopped {
-                        stopped = true;
-                        collected.ending = Ending::TargetLost(format!("{}: {death}", self.doing("ran")));
-                        stage.send_replace(Stage::Stop);
-                    }
-                }
-                _ = interrupt.wait_for(|stop| *stop), if !stopped => {
-                    stopped = true;
-                    collected.ending = Ending::Interrupted;
-                    stage.send_replace(Stage::Stop);
-                }
-            }
-        }
-        collected.load_ended = clock::now();
-        if next_sample <= window.until {
-            // The load was cut, or the workers told of its end before this task was woken for the last sample.
-            collected.samples.push(self.sample());
-        }
-        let clients_lost: u32 = collected.figures.iter().map(|figures| figures.lost).sum();
-        if clients_lost > 0 && clients_lost as usize == self.context.plan.clients.len() && !stopped {
-            let first = collected.figures.iter().find_map(|figures| figures.first_lost.clone());
-            let mut why =
-                format!("every client lost its connection, the first one {}", first.unwrap_or_default());
-            if let Some(death) = self.death_soon().await {
-                why = format!("{death}; {why}");
-            }
-            collected.ending = Ending::TargetLost(format!("{}: {why}", self.doing("ran")));
-        } else if clients_lost > 0 {
-            let first = collected.figures.iter().find_map(|figures| figures.first_lost.clone());
-            let text =
-                format!("{clients_lost} clients ended early, the first one {}", first.unwrap_or_default());
-            (self.tell)(Event::Warning(text));
-        }
-    }
-
-    /// How the target's process ended, if it is seen to end shortly: its connections are gone before it is.
-    async fn death_soon(&mut self) -> Option<String> {
-        for _ in 0..DEATH_LOOKS {
-            if let Some(death) = self.target.death() {
-                return Some(death);
-            }
-            tokio::time::sleep(DEATH_PAUSE).await;
-        }
-        None
-    }
-
-    fn sample(&self) -> Sample {
-        Sample::take(&self.context, self.target.pid(), &self.placement.used())
-    }
-
-    fn tick(&mut self, (then, before): (Nanos, u64), from: Nanos) -> (Nanos, u64) {
-        let (now, replies) = (clock::now(), collect::sum(&self.context, |live| &live.replies));
-        let p99 = self.context.live.iter().map(|live| live.p99_ns.load(Ordering::Relaxed)).max();
-        let seconds = (now - then) as f64 / clock::SECOND as f64;
-        (self.tell)(Event::Running(Tick {
-            elapsed: Duration::from_nanos(now.saturating_sub(from)),
-            rate: if seconds > 0.0 { (replies - before) as f64 / seconds } else { 0.0 },
-            p99_ns: p99.filter(|&ns| ns > 0),
-            errors: collect::sum(&self.context, |live| &live.errors),
-            violations: self.violations_before + collect::sum(&self.context, |live| &live.violations),
-        }));
-        (now, replies)
-    }
-
     /// When something happened, for people; `what` is `ran` or `was set up`.
-    fn doing(&self, what: &str) -> String {
+    pub(super) fn doing(&self, what: &str) -> String {
         let transports: Vec<&str> = self.context.plan.transports.iter().map(|t| t.name()).collect();
         let (load, trial) = (&self.context.load().name, self.context.plan.trial);
         format!("while load `{load}` {what} over {} (trial {trial})", transports.join(" and "))
@@ -325,7 +229,7 @@ impl Coordinator<'_> {
         let _ = tokio::time::timeout(END_TIMEOUT, all).await;
     }
 
-    fn finish(self, collected: Collected, window: Option<(Window, f64)>) -> PassResult {
+    fn finish(self, mut collected: Collected, setup_s: Option<f64>) -> PassResult {
         let context = &self.context;
         let mut violations = context.incidents.take(context);
         let mut violations_total = collect::sum(context, |live| &live.violations);
@@ -333,41 +237,66 @@ impl Coordinator<'_> {
             violations.push((**violation).clone());
             violations_total += 1;
         }
-        let pass = window.map(|(window, setup_s)| {
-            // A run that was cut was measured until its last sample.
-            let planned = window.until - window.from;
-            let length = match collected.ending {
-                Ending::Complete => planned,
-                _ => collected.load_ended.saturating_sub(window.from).min(planned),
-            };
-            let clients_lost = collected.figures.iter().map(|figures| figures.lost).sum();
-            let cost = match (collected.samples.first(), collected.samples.last()) {
-                (Some(first), Some(last)) if collected.samples.len() > 1 => last.cost_since(first),
-                _ => crate::record::Cost::default(),
-            };
-            let (cells, ledger, dispatch_lag) = collect::cells(context, collected.figures);
-            Pass {
+        let ending = std::mem::replace(&mut collected.ending, Ending::Complete);
+        let complete = matches!(ending, Ending::Complete);
+        let passes = match setup_s {
+            Some(setup_s) => self.passes(collected, setup_s, complete),
+            None => Vec::new(),
+        };
+        PassResult { passes, violations, violations_total, ending }
+    }
+
+    /// The record's passes: one, or one for each transport of an interleaved load.
+    fn passes(&self, collected: Collected, setup_s: f64, complete: bool) -> Vec<Pass> {
+        let context = &self.context;
+        let warmup = clock::nanos(context.load().warmup);
+        let lengths: Vec<Nanos> = collected.reached.iter().map(|at| at.saturating_sub(warmup)).collect();
+        let rows = collected.intervals.finish(context, &collected.stretches, &lengths);
+        let sums = collect::sums(context, collected.figures);
+        let all: Vec<usize> = (0..context.endpoints.len()).collect();
+        let parts: Vec<Vec<usize>> = if context.plan.is_interleaved() {
+            all.into_iter().map(|transport| vec![transport]).collect()
+        } else {
+            vec![all]
+        };
+        let mut parts_of_record = Vec::with_capacity(parts.len());
+        for part in parts {
+            let names: Vec<String> =
+                part.iter().map(|&t| context.endpoints[t].transport().name().to_owned()).collect();
+            let mut totals = Totals::recorder();
+            let mut renewals = SetupTimes::default();
+            for &transport in &part {
+                totals.merge(&sums.totals[transport]);
+                renewals.merge(&sums.renewals[transport]);
+            }
+            let of_part = |stretch: &&Stretch| part.iter().any(|&t| stretch.is_of(t as u8));
+            let cost = Cost::sum(collected.stretches.iter().filter(of_part).map(|stretch| &stretch.cost));
+            let setup = |&t: &usize| collect::setup(context, &collected.setup, t, setup_s);
+            let backlog_max = part.iter().map(|&t| sums.backlog_max[t]).sum();
+            parts_of_record.push(Pass {
                 load: context.load().name.clone(),
                 variant: context.variant.clone(),
                 trial: context.plan.trial,
-                transports: context.plan.transports.iter().map(|t| t.name().to_owned()).collect(),
                 started_s: self.started_s,
-                measured_s: length as f64 / clock::SECOND as f64,
-                complete: matches!(collected.ending, Ending::Complete),
-                clients: context.plan.clients.len() as u32,
-                clients_lost,
-                cells,
-                setup: collect::setup(context, &collected.setup, setup_s),
-                intervals: collected.intervals.finish(context, &collected.samples, length),
-                ledger,
-                cost,
-                dispatch_lag,
-            }
-        });
-        PassResult { pass, violations, violations_total, ending: collected.ending }
+                measured_s: part.iter().map(|&t| lengths[t]).max().unwrap_or(0) as f64 / clock::SECOND as f64,
+                complete,
+                clients: context.plan.cohort,
+                clients_lost: part.iter().map(|&t| sums.lost[t]).sum(),
+                cells: part.iter().flat_map(|&t| sums.cells[t].clone()).collect(),
+                setup: part.iter().map(setup).collect(),
+                intervals: rows.iter().filter(|row| names.contains(&row.transport)).cloned().collect(),
+                ledger: totals.ledger,
+                cost: cost.unwrap_or_default(),
+                dispatch_lag: totals.dispatch_lag,
+                backlog: Backlog {
+                    waited: totals.waited,
+                    max: context.load().is_open().then_some(backlog_max),
+                },
+                renewals: (renewals.clients > 0).then(|| collect::record(context, renewals, part[0], 0.0)),
+                windows: windows::rows(context, &collected.windows, &collected.stretches, part[0]),
+                transports: names,
+            });
+        }
+        parts_of_record
     }
-}
-
-async fn until(at: Nanos) {
-    tokio::time::sleep(Duration::from_nanos(at.saturating_sub(clock::now()))).await;
 }

@@ -2,15 +2,16 @@
 //!
 //! Everything here follows from the scenario and its seed; no clock is read.
 
-use rand::SeedableRng;
 use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use crate::measure::clock::{Nanos, nanos};
 use crate::scenario::Variant;
-use crate::scenario::model::{Load, Model, Scenario, Transport};
+use crate::scenario::model::{Load, Scenario, Transport};
 
-/// One run of one load over one transport, or, mixed, over all of them at once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One run of one load over one transport, or over several at once: mixed, or interleaved.
+#[derive(Debug, Clone, PartialEq)]
 pub struct PassPlan {
     /// Index of the load in the scenario.
     pub load: usize,
@@ -18,10 +19,31 @@ pub struct PassPlan {
     pub trial: u32,
     /// The transports that take part, in the scenario's order.
     pub transports: Vec<Transport>,
-    /// The clients, by index.
+    /// The clients, by index: one cohort after the other.
     pub clients: Vec<ClientPlan>,
+    /// Clients of a cohort. An interleaved pass has a cohort on each transport, any other pass one in all. Only
+    /// clients of one cohort read each other's keys.
+    pub cohort: u32,
+    /// When which transports are under load, in this order.
+    pub windows: Vec<WindowPlan>,
+    /// Requests a second over one cohort's clients, where the load is open and its phases leave it open.
+    pub rate: Option<f64>,
     /// Seeds the clients' choices; the same for every transport, so that each gets the same requests.
     pub seed: u64,
+}
+
+impl PassPlan {
+    /// Whether the load switches between the transports.
+    #[must_use]
+    pub fn is_interleaved(&self) -> bool {
+        self.clients.len() > self.cohort as usize
+    }
+
+    /// Number of a client within its cohort: the same for the clients that ask the same requests on each transport.
+    #[must_use]
+    pub fn number(&self, client: u32) -> u32 {
+        client % self.cohort.max(1)
+    }
 }
 
 /// One client of a pass.
@@ -31,85 +53,136 @@ pub struct ClientPlan {
     pub group: u16,
     /// Index of its transport among the pass's.
     pub transport: u8,
+    /// Its place in the order in which clients become active, from 0; groups become active in proportion.
+    pub rank: u32,
 }
 
-/// What this version cannot run yet.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("load `{load}`: {what} cannot be run yet; see README.md for what can")]
-pub struct NotYet {
-    /// The load.
-    pub load: String,
-    /// The feature.
-    pub what: &'static str,
+/// A stretch of load time that runs without a break. Load time counts from the load's beginning, warm-up included, for
+/// each transport by itself, and stands still between its windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowPlan {
+    /// The transport under load; `None`: all of the pass's at once.
+    pub transport: Option<u8>,
+    /// First instant, in load time.
+    pub from: Nanos,
+    /// End, in load time.
+    pub until: Nanos,
+    /// Number of the pair that it makes with the same window of the other transport, from 0; `None` where it is not
+    /// measured, or nothing is interleaved.
+    pub pair: Option<u32>,
 }
 
-/// Says what of the scenario cannot be run yet, if anything.
-///
-/// # Errors
-/// The first such thing.
-pub fn supported(scenario: &Scenario) -> Result<(), NotYet> {
-    for load in &scenario.loads {
-        let not_yet = |what| Err(NotYet { load: load.name.clone(), what });
-        if matches!(load.model, Model::Open { .. }) {
-            return not_yet("an open load");
-        }
-        if load.interleave.is_some() {
-            return not_yet("`interleave`");
-        }
-        if load.phases.len() > 1 || load.phases.iter().any(|phase| phase.clients.is_some()) {
-            return not_yet("`phases`");
-        }
-        if scenario.groups.iter().any(|group| group.reconnect.is_some()) {
-            return not_yet("`reconnect`");
-        }
+impl WindowPlan {
+    /// Its length.
+    #[must_use]
+    pub fn length(&self) -> Nanos {
+        self.until - self.from
     }
-    if scenario.thresholds.iter().any(|threshold| threshold.abort) {
-        return Err(NotYet { load: scenario.loads[0].name.clone(), what: "`abort` of a threshold" });
-    }
-    Ok(())
 }
 
 /// The trials of one load: for each its passes, the transports in an order drawn from the seed.
 ///
-/// `transports` are those of the scenario that the target has.
+/// `transports` are those of the scenario that the target has; `rate` is the load's own rate (requests/s), probed where
+/// the scenario asks for a share.
 #[must_use]
-pub fn trials(scenario: &Scenario, load_index: usize, transports: &[Transport]) -> Vec<Vec<PassPlan>> {
+pub fn trials(
+    scenario: &Scenario,
+    load_index: usize,
+    transports: &[Transport],
+    rate: Option<f64>,
+) -> Vec<Vec<PassPlan>> {
     let load = &scenario.loads[load_index];
-    (1..=load.trials).map(|trial| trial_passes(scenario, load_index, load, trial, transports)).collect()
+    let plan = |trial| trial_passes(scenario, load_index, trial, transports, rate);
+    (1..=load.trials).map(plan).collect()
 }
 
 fn trial_passes(
     scenario: &Scenario,
     load_index: usize,
-    load: &Load,
     trial: u32,
     transports: &[Transport],
+    rate: Option<f64>,
 ) -> Vec<PassPlan> {
+    let load = &scenario.loads[load_index];
     let seed = mix(scenario.seed, &[hash(&load.name), u64::from(trial)]);
-    let pass = |transports: Vec<Transport>| PassPlan {
-        load: load_index,
-        trial,
-        clients: clients(scenario, &transports),
-        transports,
-        seed,
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(mix(seed, &[0]));
+    let whole = WindowPlan {
+        transport: None,
+        from: 0,
+        until: nanos(load.warmup) + nanos(load.duration()),
+        pair: None,
+    };
+    let pass = |transports: Vec<Transport>, cohorts: usize, windows| {
+        let one = cohort(scenario, &transports);
+        let clients = (0..cohorts).flat_map(|cohort| {
+            let on = move |client| match cohorts {
+                1 => client,
+                _ => ClientPlan { transport: cohort as u8, ..client },
+            };
+            one.iter().copied().map(on)
+        });
+        let (clients, cohort) = (clients.collect(), one.len() as u32);
+        PassPlan { load: load_index, trial, clients, cohort, windows, rate, transports, seed }
     };
     if scenario.is_mixed() {
-        return vec![pass(transports.to_vec())];
+        return vec![pass(transports.to_vec(), 1, vec![whole])];
+    }
+    if let Some(length) = load.interleave.filter(|_| transports.len() > 1) {
+        let windows = interleaved(load, nanos(length), transports.len() as u8, &mut random);
+        return vec![pass(transports.to_vec(), transports.len(), windows)];
     }
     let mut order = transports.to_vec();
-    order.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(mix(seed, &[0])));
-    order.into_iter().map(|transport| pass(vec![transport])).collect()
+    order.shuffle(&mut random);
+    order.into_iter().map(|transport| pass(vec![transport], 1, vec![whole])).collect()
 }
 
-/// Clients in the groups' order; those of unpinned groups in a mixed load take the transports in turn.
-fn clients(scenario: &Scenario, transports: &[Transport]) -> Vec<ClientPlan> {
+/// The windows of an interleaved pass: each transport's warm-up, then pair after pair, the order within each drawn
+/// anew, so that no transport always comes second.
+fn interleaved(load: &Load, length: Nanos, transports: u8, random: &mut impl Rng) -> Vec<WindowPlan> {
+    let warmup = nanos(load.warmup);
+    let end = warmup + nanos(load.duration());
+    let mut windows = Vec::new();
+    let mut add = |from, until, pair, random: &mut _| {
+        let mut order: Vec<u8> = (0..transports).collect();
+        order.shuffle(random);
+        let window = |transport| WindowPlan { transport: Some(transport), from, until, pair };
+        windows.extend(order.into_iter().map(window));
+    };
+    if warmup > 0 {
+        add(0, warmup, None, random);
+    }
+    let mut from = warmup;
+    for pair in 0.. {
+        if from >= end {
+            break;
+        }
+        let until = (from + length).min(end);
+        add(from, until, Some(pair), random);
+        from = until;
+    }
+    windows
+}
+
+/// One cohort's clients in the groups' order; those of unpinned groups in a mixed load take the transports in turn.
+fn cohort(scenario: &Scenario, transports: &[Transport]) -> Vec<ClientPlan> {
     let mut clients = Vec::with_capacity(scenario.clients() as usize);
+    let mut shares = Vec::with_capacity(clients.capacity());
     for (group_index, group) in scenario.groups.iter().enumerate() {
         let pinned = group.transport.and_then(|pinned| transports.iter().position(|&t| t == pinned));
         for number in 0..group.count as usize {
-            let transport = pinned.unwrap_or(number % transports.len()) as u8;
-            clients.push(ClientPlan { group: group_index as u16, transport });
+            let transport = match pinned {
+                Some(pinned) => pinned as u8,
+                None if scenario.is_mixed() => (number % transports.len()) as u8,
+                None => 0,
+            };
+            shares.push((number as f64 + 0.5) / f64::from(group.count));
+            clients.push(ClientPlan { group: group_index as u16, transport, rank: 0 });
         }
+    }
+    let mut order: Vec<usize> = (0..clients.len()).collect();
+    order.sort_by(|&a, &b| shares[a].total_cmp(&shares[b]));
+    for (rank, client) in order.into_iter().enumerate() {
+        clients[client].rank = rank as u32;
     }
     clients
 }
@@ -124,10 +197,16 @@ pub fn variant_name(variant: &Variant) -> String {
     }
 }
 
-/// Seed of one client's choices.
+/// Seed of one client's requests, by its number within its cohort.
 #[must_use]
-pub fn client_seed(pass_seed: u64, client: u32) -> u64 {
-    mix(pass_seed, &[1, u64::from(client)])
+pub fn client_seed(pass_seed: u64, number: u32) -> u64 {
+    mix(pass_seed, &[1, u64::from(number)])
+}
+
+/// Seed of one client's instants: apart from its requests, which must not depend on when replies come.
+#[must_use]
+pub fn schedule_seed(pass_seed: u64, number: u32) -> u64 {
+    mix(pass_seed, &[2, u64::from(number)])
 }
 
 /// Mixes numbers into a seed with `SplitMix64` (Steele, Lea and Flood 2014), so that near inputs give unrelated seeds.
@@ -146,3 +225,7 @@ fn hash(name: &str) -> u64 {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
     })
 }
+
+#[cfg(test)]
+#[path = "plan/tests.rs"]
+mod tests;

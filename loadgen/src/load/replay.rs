@@ -1,16 +1,18 @@
 //! A violation and what the rings knew → the shortest sequence of requests that shows it again.
 //!
 //! What is needed: the puts of the values that were due and that came, the read that had proved the newest put where
-//! the put itself had not been answered yet, and the request that was answered wrongly. Nothing else.
+//! the put itself had not been answered yet, and the request that was answered wrongly. Nothing else. Where a value came
+//! from an earlier session of its user, that session's end and the next one's beginning are shown too.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::sync::atomic::Ordering;
 
 use super::context::PassContext;
 use super::flight::{Asked, Flight, Incident};
-use crate::measure::clock::{self, Nanos};
-use crate::oracle::{Due, Expect, Origin, TAG_BYTES, request, texts};
+use crate::measure::clock::Nanos;
+use crate::oracle::{Due, Era, Expect, Origin, TAG_BYTES, request, texts};
 use crate::record::{Replay, ReplayAction, ReplayClient, ReplayExpect, ReplayStep};
+use crate::scenario::model::Role;
 
 /// Longest value that is written out; of a longer one the tag stays, which tells it from every other.
 const VALUE_SHOWN_MAX: usize = 200;
@@ -21,6 +23,7 @@ const SILENCE_MS: u64 = 200;
 /// The sequence of an incident.
 pub(super) fn replay(context: &PassContext, incident: &Incident) -> Replay {
     let mut build = Build { context, incident, clients: Vec::new(), steps: Vec::new() };
+    build.earlier_sessions();
     build.puts();
     build.offence();
     build.aftermath();
@@ -36,15 +39,59 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
+    /// What came from an earlier session, and who has left: the puts, and how their user left.
+    fn earlier_sessions(&mut self) {
+        let incident = self.incident;
+        // The client that was answered wrongly comes first, whoever else takes part.
+        self.name(incident.client);
+        let absent: BTreeSet<u32> = incident.lives.absent().collect();
+        let mut leavers = absent.clone();
+        for &origin in incident.wanted.iter().filter(|origin| incident.lives.era(**origin) == Era::Earlier) {
+            let step = self.put(origin, incident.puts.get(&origin));
+            self.steps.push(step);
+            leavers.insert(origin.user);
+        }
+        for user in leavers {
+            self.leave(user);
+            if !absent.contains(&user) {
+                self.return_anew(user);
+            }
+        }
+    }
+
+    /// A client ends its session, as it should.
+    fn leave(&mut self, client: u32) {
+        let exiting = ReplayExpect::Replies(vec![texts::EXITING.to_owned()]);
+        let quit = self.step(client, vec!["q".to_owned()], exiting, None, "");
+        let close = self.step(client, Vec::new(), ReplayExpect::Closed, None, "the session has ended");
+        self.steps.extend([quit, ReplayStep { action: ReplayAction::Nothing, ..close }]);
+    }
+
+    /// It begins the next one.
+    fn return_anew(&mut self, client: u32) {
+        self.connect(client);
+        let text = |text: &str| ReplayExpect::Replies(vec![text.to_owned()]);
+        let login = self.step(client, Vec::new(), text(texts::SUCCESS), None, "a new session");
+        self.steps.push(ReplayStep { action: ReplayAction::Login, ..login });
+        if self.role(client) == Role::Manager {
+            let upgrade = self.step(client, vec!["upgrade".to_owned()], text(texts::UPGRADED), None, "");
+            self.steps.push(upgrade);
+        }
+    }
+
+    fn connect(&mut self, client: u32) {
+        let connect = self.step(client, Vec::new(), ReplayExpect::Unchecked, None, "");
+        self.steps.push(ReplayStep { action: ReplayAction::Connect, ..connect });
+    }
+
     /// The puts that led here, by register in their order, and the read that proved the last one.
     fn puts(&mut self) {
         let incident = self.incident;
         let own = self.own_put();
-        // The client that was answered wrongly comes first, whoever else takes part.
-        self.name(incident.client);
         let mut steps: Vec<(Nanos, ReplayStep)> = Vec::new();
         let mut before: Option<(Origin, Nanos)> = None;
-        for &origin in incident.wanted.iter().filter(|origin| Some(**origin) != own) {
+        let now = |origin: &&Origin| incident.lives.era(**origin) == Era::Now && Some(**origin) != own;
+        for &origin in incident.wanted.iter().filter(now) {
             let flight = incident.puts.get(&origin);
             // One that no ring knows is older than all that are known, but not than its own register's.
             let unknown = match before {
@@ -63,7 +110,6 @@ impl Build<'_> {
     }
 
     fn put(&mut self, origin: Origin, flight: Option<&Flight>) -> ReplayStep {
-        let expect = Expect::Put { key: origin.key, version: origin.version };
         let refused = flight.is_some_and(|flight| flight.reply() == texts::STORE_FULL.as_bytes());
         let reply = if refused { texts::STORE_FULL } else { texts::DONE };
         let note = match flight {
@@ -73,7 +119,7 @@ impl Build<'_> {
             Some(_) if refused => "refused: the case needs a server that refuses it too",
             Some(_) => "",
         };
-        let text = self.request(origin.user, expect);
+        let text = self.request(origin.user, origin.put());
         self.step(origin.user, vec![text], ReplayExpect::Replies(vec![reply.to_owned()]), flight, note)
     }
 
@@ -102,7 +148,11 @@ impl Build<'_> {
         let client = incident.client;
         let dues: Vec<ReplayExpect> = incident.dues.iter().map(|due| self.due(*due)).collect();
         let (action, expect, sent) = match &incident.asked {
-            Asked::Login => {
+            asked @ (Asked::Login | Asked::NextLogin) => {
+                if matches!(asked, Asked::NextLogin) {
+                    self.leave(client);
+                    self.connect(client);
+                }
                 (ReplayAction::Login, ReplayExpect::Replies(vec![texts::SUCCESS.to_owned()]), None)
             }
             Asked::Quit => (
@@ -110,6 +160,12 @@ impl Build<'_> {
                 ReplayExpect::Replies(vec![texts::EXITING.to_owned()]),
                 None,
             ),
+            Asked::Close => {
+                let exiting = ReplayExpect::Replies(vec![texts::EXITING.to_owned()]);
+                let quit = self.step(client, vec!["q".to_owned()], exiting, None, "answered as it should");
+                self.steps.push(quit);
+                (ReplayAction::Nothing, ReplayExpect::Closed, None)
+            }
             Asked::Request(expect, sent, later) => {
                 let batch = std::iter::once(expect).chain(later);
                 let texts = batch.map(|expect| self.request(client, *expect)).collect();
@@ -242,20 +298,23 @@ impl Build<'_> {
         let mut names = std::iter::once(wanted.to_owned()).chain(numbered);
         let name = names.find(|name| !taken(name)).unwrap_or_default();
         let plan = self.context.plan.clients[client as usize];
-        let role = if is_offender {
-            self.incident.role
-        } else {
-            self.context.scenario.groups[usize::from(plan.group)].role
-        };
         let entry = ReplayClient {
             name: name.clone(),
             user: self.context.world.client(client).name.clone(),
-            role: role.name().to_owned(),
+            role: self.role(client).name().to_owned(),
             transport: self.context.endpoints[usize::from(plan.transport)].transport().name().to_owned(),
             logged_in: !(is_offender && matches!(self.incident.asked, Asked::Login)),
         };
         self.clients.push((client, entry));
         name
+    }
+
+    fn role(&self, client: u32) -> Role {
+        if client == self.incident.client {
+            return self.incident.role;
+        }
+        let group = self.context.plan.clients[client as usize].group;
+        self.context.scenario.groups[usize::from(group)].role
     }
 
     /// Whether the wrong reply was about this client's key.
@@ -267,10 +326,9 @@ impl Build<'_> {
         matches!(asked, Some(Expect::GetOther { target, .. }) if target == Some(client))
     }
 
-    /// Seconds since the measured part began.
+    /// Seconds since the measured part began, where the violation's window says.
     fn seconds(&self, at: Nanos) -> Option<f64> {
-        let from = self.context.measured_from.load(Ordering::Relaxed);
-        (from != 0).then(|| (at as f64 - from as f64) / clock::SECOND as f64)
+        self.incident.timing?.seconds(at)
     }
 }
 
@@ -281,7 +339,7 @@ fn in_order(dues: Vec<ReplayExpect>) -> ReplayExpect {
     }
     let text = |due| match due {
         ReplayExpect::Replies(texts) | ReplayExpect::Any(texts) => texts.into_iter().next(),
-        ReplayExpect::SilenceMs(_) => None,
+        _ => None,
     };
     ReplayExpect::Replies(dues.into_iter().filter_map(text).collect())
 }

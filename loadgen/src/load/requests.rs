@@ -1,6 +1,6 @@
 //! What one client asks, in which order: drawn from its seed alone, never from the clock or the transport.
 
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Zipf};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -51,92 +51,95 @@ impl GroupMix {
     }
 }
 
+/// One request with all its choices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// What it does.
+    pub op: Op,
+    /// Whose key, where the operation names a user; `None`: a user that does not exist.
+    target: Option<u32>,
+    /// Number of the key, or of the malformed command; `None`: a key never put.
+    key: Option<u32>,
+}
+
+impl Request {
+    /// Writes it and says what it may be answered.
+    pub fn write(&self, world: &World, session: &mut Session, out: &mut Vec<u8>) -> Expect {
+        let number = self.key.unwrap_or(0);
+        match self.op {
+            Op::Put => session.put(world, number, out),
+            Op::Get => session.get(number, out),
+            Op::GetMissing => session.get_missing(number, out),
+            Op::GetOther => session.get_other(world, self.target, self.key, out),
+            Op::Bad => session.bad(number as u8, out),
+            Op::Upgrade => session.upgrade(out),
+        }
+    }
+}
+
 /// The stream of one client's requests.
 #[derive(Debug)]
 pub struct Requests {
     random: Xoshiro256PlusPlus,
     group: u16,
+    /// Clients that read each other's keys: so many, one after the other in the pass.
+    cohort: u32,
     next_key: u32,
 }
 
 impl Requests {
-    /// The stream of a client of this group.
+    /// The stream of a client of this group, in a cohort of so many.
     #[must_use]
-    pub fn new(seed: u64, group: u16) -> Self {
-        Self { random: Xoshiro256PlusPlus::seed_from_u64(seed), group, next_key: 0 }
+    pub fn new(seed: u64, group: u16, cohort: u32) -> Self {
+        Self { random: Xoshiro256PlusPlus::seed_from_u64(seed), group, cohort, next_key: 0 }
     }
 
-    /// Draws what the next request does.
-    pub fn draw(&mut self, groups: &[GroupMix]) -> Op {
+    /// Draws the next request. Every choice is made here, so that a request that is never written leaves those after
+    /// it as they are.
+    pub fn draw(&mut self, groups: &[GroupMix], world: &World, client: u32) -> Request {
         let group = &groups[usize::from(self.group)];
         let ticket = self.random.random_range(0..group.total);
         let share = group.cumulated.iter().find(|(_, end)| ticket < *end);
-        share.expect("the last share ends at the total").0
-    }
-
-    /// Writes a request of this operation and says what it may be answered.
-    pub fn write(
-        &mut self,
-        op: Op,
-        groups: &[GroupMix],
-        world: &World,
-        session: &mut Session,
-        out: &mut Vec<u8>,
-    ) -> Expect {
-        let group = &groups[usize::from(self.group)];
-        match op {
-            Op::Put => session.put(world, self.key(group), out),
-            Op::Get => session.get(self.key(group), out),
-            Op::GetMissing => session.get_missing(self.random.random_range(0..group.keys), out),
-            Op::GetOther if group.role == Role::Manager => self.read_other(groups, world, session, out),
-            Op::GetOther => self.try_other(groups, world, session, out),
-            Op::Bad => session.bad(self.random.random_range(0..=u8::MAX), out),
-            Op::Upgrade => session.upgrade(out),
-        }
+        let op = share.expect("the last share ends at the total").0;
+        let (target, key) = match op {
+            Op::Put | Op::Get => (None, Some(self.key(group))),
+            Op::GetMissing => (None, Some(self.random.random_range(0..group.keys))),
+            Op::GetOther if group.role == Role::Manager => self.others_key(groups, world, client),
+            Op::GetOther => self.forbidden(groups, world, client),
+            Op::Bad => (None, Some(self.random.random_range(0..=u32::from(u8::MAX)))),
+            Op::Upgrade => (None, None),
+        };
+        Request { op, target, key }
     }
 
     /// A manager reads a key of somebody else, drawn like that group's own keys.
-    fn read_other(
-        &mut self,
-        groups: &[GroupMix],
-        world: &World,
-        session: &Session,
-        out: &mut Vec<u8>,
-    ) -> Expect {
-        let target = self.other(world, session.client());
+    fn others_key(&mut self, groups: &[GroupMix], world: &World, client: u32) -> (Option<u32>, Option<u32>) {
+        let target = self.other(client);
         let group = &groups[usize::from(world.client(target).group)];
-        let key = self.key(group);
-        session.get_other(world, Some(target), Some(key), out)
+        (Some(target), Some(self.key(group)))
     }
 
     /// A guest tries what it must not: a key that exists, one that does not, an absent user, itself.
-    fn try_other(
-        &mut self,
-        groups: &[GroupMix],
-        world: &World,
-        session: &Session,
-        out: &mut Vec<u8>,
-    ) -> Expect {
-        let other = self.other(world, session.client());
+    fn forbidden(&mut self, groups: &[GroupMix], world: &World, client: u32) -> (Option<u32>, Option<u32>) {
+        let other = self.other(client);
         let key = self.random.random_range(0..groups[usize::from(world.client(other).group)].keys);
         let own_key = self.random.random_range(0..groups[usize::from(self.group)].keys);
-        let (target, key) = match self.random.random_range(0..4) {
+        match self.random.random_range(0..4) {
             0 => (Some(other), Some(key)),
             1 => (Some(other), None),
             2 => (None, Some(key)),
-            _ => (Some(session.client()), Some(own_key)),
-        };
-        session.get_other(world, target, key, out)
+            _ => (Some(client), Some(own_key)),
+        }
     }
 
-    /// Another client than this one, where there is another.
-    fn other(&mut self, world: &World, own: u32) -> u32 {
-        let clients = world.clients().len() as u32;
-        if clients < 2 {
+    /// Another client of the same cohort, where there is another.
+    fn other(&mut self, own: u32) -> u32 {
+        if self.cohort < 2 {
             return own;
         }
-        let drawn = self.random.random_range(0..clients - 1);
-        if drawn >= own { drawn + 1 } else { drawn }
+        let number = own % self.cohort;
+        let drawn = self.random.random_range(0..self.cohort - 1);
+        own - number + if drawn >= number { drawn + 1 } else { drawn }
     }
 
     fn key(&mut self, group: &GroupMix) -> u32 {
@@ -150,11 +153,6 @@ impl Requests {
                 key
             }
         }
-    }
-
-    /// The generator, for choices of the same client that are no requests, as think times.
-    pub fn random(&mut self) -> &mut impl Rng {
-        &mut self.random
     }
 }
 
@@ -185,12 +183,12 @@ mod tests {
         let spec = ValueSpec { min: 16, max: 80 };
         let world = World::new(1, (0..3).map(|i| (format!("user{i}"), 0, 10, spec)));
         let mut session = Session::new(&world, 0);
-        let mut requests = Requests::new(client_seed(seed, 0), 0);
+        let mut requests = Requests::new(client_seed(seed, 0), 0, 3);
         let mut next = || {
             let mut out = Vec::new();
-            let op = requests.draw(&mixes);
-            requests.write(op, &mixes, &world, &mut session, &mut out);
-            (op, String::from_utf8(out).unwrap())
+            let request = requests.draw(&mixes, &world, 0);
+            request.write(&world, &mut session, &mut out);
+            (request.op, String::from_utf8(out).unwrap())
         };
         (0..length).map(|_| next()).collect()
     }

@@ -1,46 +1,198 @@
-//! When a client's next request is due: arithmetic on instants, no clock and no timer.
+//! When a client's next request is due: arithmetic on instants of load time, no clock and no timer.
+//!
+//! An open load's instants follow from the seed alone; a closed one's from the replies too. Nothing is ever skipped or
+//! moved: what could not be sent in time stays due, so a backlog is only the difference of two counters.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 
-use rand::Rng;
+use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, Exp1};
+use rand_xoshiro::Xoshiro256PlusPlus;
 
+use super::curve::{Curve, Span};
 use crate::measure::clock::{Nanos, nanos};
-use crate::scenario::model::Think;
+use crate::scenario::model::{Arrivals, Think};
 
-/// The schedule of one client of a closed load: each of its slots asks, waits for the reply, thinks, asks again.
+/// The schedule of one client.
 #[derive(Debug)]
-pub struct Schedule {
-    think: Think,
-    /// When each free slot is due.
-    due: BinaryHeap<Reverse<Nanos>>,
-    /// Nothing is due at or after this instant.
-    until: Nanos,
+pub enum Schedule {
+    /// Each slot asks, waits for the reply, thinks, asks again.
+    Closed(Closed),
+    /// Requests come at instants of their own.
+    Open(Open),
 }
 
 impl Schedule {
-    /// All slots think once before they ask, so that the clients do not start in step. Without think time they
-    /// start at once.
-    pub fn new(think: Think, slots: u32, from: Nanos, until: Nanos, random: &mut impl Rng) -> Self {
-        let due = (0..slots).map(|_| Reverse(from + first(think, random))).collect();
-        Self { think, due, until }
-    }
-
-    /// When the next request is due; `None` where every slot waits for a reply, or the load is over.
+    /// When the next request is due; `None` where none is before the end set by [`Self::set_end`], or every slot waits
+    /// for a reply.
     pub fn next(&self) -> Option<Nanos> {
-        self.due.peek().map(|due| due.0).filter(|&due| due < self.until)
+        match self {
+            Self::Closed(closed) => closed.next(),
+            Self::Open(open) => open.next(),
+        }
     }
 
     /// Takes the next request, which is due by `now`, and gives its intended instant.
     pub fn take(&mut self, now: Nanos) -> Option<Nanos> {
+        match self {
+            Self::Closed(closed) => closed.take(now),
+            Self::Open(open) => open.take(now),
+        }
+    }
+
+    /// A reply came at `at`.
+    pub fn replied(&mut self, at: Nanos) {
+        if let Self::Closed(closed) = self {
+            closed.replied(at);
+        }
+    }
+
+    /// Nothing is due at or after this instant, until another end is set.
+    pub fn set_end(&mut self, end: Nanos) {
+        match self {
+            Self::Closed(closed) => closed.end = end,
+            Self::Open(open) => open.end = end,
+        }
+    }
+
+    /// Whether what is due and not sent waits as a backlog; a closed load's requests wait for replies instead.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Open(_))
+    }
+}
+
+/// A closed load's client.
+#[derive(Debug)]
+pub struct Closed {
+    think: Think,
+    /// When each free slot is due.
+    due: BinaryHeap<Reverse<Nanos>>,
+    spans: Arc<[Span]>,
+    random: Xoshiro256PlusPlus,
+    end: Nanos,
+}
+
+impl Closed {
+    /// All slots think once before they ask, so that the clients do not start in step. Without think time they
+    /// start at once. `spans` is when the client is active.
+    pub fn new(think: Think, slots: u32, spans: Arc<[Span]>, seed: u64) -> Self {
+        let random = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let mut closed =
+            Self { think, due: BinaryHeap::with_capacity(slots as usize), spans, random, end: Nanos::MAX };
+        for _ in 0..slots {
+            let first = first(think, &mut closed.random);
+            closed.add(first);
+        }
+        closed
+    }
+
+    fn next(&self) -> Option<Nanos> {
+        self.due.peek().map(|due| due.0).filter(|&due| due < self.end)
+    }
+
+    fn take(&mut self, now: Nanos) -> Option<Nanos> {
         self.next().filter(|&due| due <= now)?;
         self.due.pop().map(|due| due.0)
     }
 
-    /// A reply came at `at`: its slot thinks.
-    pub fn replied(&mut self, at: Nanos, random: &mut impl Rng) {
-        self.due.push(Reverse(at + pause(self.think, random)));
+    fn replied(&mut self, at: Nanos) {
+        let pause = pause(self.think, &mut self.random);
+        self.add(at + pause);
+    }
+
+    /// A slot is due at `at`, or when the client is active again after it; without such a time the slot rests.
+    fn add(&mut self, at: Nanos) {
+        let span = self.spans.iter().find(|span| at < span.1);
+        self.due.extend(span.map(|span| Reverse(at.max(span.0))));
+    }
+}
+
+/// An open load's client.
+#[derive(Debug, Clone)]
+pub struct Open {
+    curve: Arc<Curve>,
+    spans: Arc<[Span]>,
+    arrivals: Arrivals,
+    random: Xoshiro256PlusPlus,
+    /// Where uniform arrivals lie between two whole counts, so that all clients' are evenly spread.
+    offset: f64,
+    /// Expected arrivals at the next one.
+    count: f64,
+    piece: usize,
+    span: usize,
+    next: Option<Nanos>,
+    end: Nanos,
+}
+
+impl Open {
+    /// The client of this rank. Where all are active all the time, `spans` may be shared by all of them.
+    pub fn new(curve: Arc<Curve>, spans: Arc<[Span]>, rank: u32, arrivals: Arrivals, seed: u64) -> Self {
+        let offset = (f64::from(rank) + 0.5) / f64::from(curve.clients().max(1));
+        let random = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let mut open = Self {
+            curve,
+            spans,
+            arrivals,
+            random,
+            offset,
+            count: 0.0,
+            piece: 0,
+            span: 0,
+            next: None,
+            end: Nanos::MAX,
+        };
+        if let Some(&(from, _)) = open.spans.first() {
+            open.enter(from);
+            open.settle();
+        }
+        open
+    }
+
+    fn next(&self) -> Option<Nanos> {
+        self.next.filter(|&next| next < self.end)
+    }
+
+    /// Takes the next request, which is due by `now`.
+    pub fn take(&mut self, now: Nanos) -> Option<Nanos> {
+        let next = self.next().filter(|&next| next <= now)?;
+        self.count += match self.arrivals {
+            Arrivals::Uniform => 1.0,
+            Arrivals::Poisson => Exp1.sample(&mut self.random),
+        };
+        self.settle();
+        Some(next)
+    }
+
+    /// Goes to the first arrival of a span. A Poisson process has no memory, so it may begin anew.
+    fn enter(&mut self, from: Nanos) {
+        let begun = self.curve.count_at(from);
+        self.count = match self.arrivals {
+            Arrivals::Uniform => (begun - self.offset).ceil().max(0.0) + self.offset,
+            Arrivals::Poisson => begun + Distribution::<f64>::sample(&Exp1, &mut self.random),
+        };
+    }
+
+    /// Finds the instant of `count`, in a later span where this one is over before it.
+    fn settle(&mut self) {
+        loop {
+            self.next = self.curve.time_of(self.count, &mut self.piece);
+            let Some(next) = self.next else { return };
+            if next < self.spans[self.span].1 {
+                return;
+            }
+            self.span += 1;
+            let Some(&(from, _)) = self.spans.get(self.span) else {
+                self.next = None;
+                self.span -= 1;
+                return;
+            };
+            // An arrival that lies in the later span already is as good as any.
+            if next < from {
+                self.enter(from);
+            }
+        }
     }
 }
 
@@ -64,44 +216,5 @@ fn first(think: Think, random: &mut impl Rng) -> Nanos {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use rand::SeedableRng;
-    use rand_xoshiro::Xoshiro256PlusPlus;
-
-    use super::*;
-
-    #[test]
-    fn a_slot_is_due_a_think_time_after_its_reply_and_not_before() {
-        let mut random = Xoshiro256PlusPlus::seed_from_u64(1);
-        let think = Think::Constant(Duration::from_nanos(100));
-        let mut schedule = Schedule::new(think, 1, 1000, 5000, &mut random);
-        let first = schedule.next().unwrap();
-        assert!((1000..1100).contains(&first));
-        assert_eq!(schedule.take(first - 1), None);
-        assert_eq!(schedule.take(first), Some(first));
-        assert_eq!(schedule.next(), None, "the only slot waits for its reply");
-        schedule.replied(2000, &mut random);
-        assert_eq!(schedule.next(), Some(2100));
-    }
-
-    #[test]
-    fn nothing_is_due_once_the_load_is_over() {
-        let mut random = Xoshiro256PlusPlus::seed_from_u64(1);
-        let mut schedule = Schedule::new(Think::Constant(Duration::ZERO), 2, 10, 20, &mut random);
-        assert_eq!((schedule.take(10), schedule.take(10), schedule.take(10)), (Some(10), Some(10), None));
-        schedule.replied(20, &mut random);
-        assert_eq!(schedule.take(30), None);
-    }
-
-    #[test]
-    fn exponential_pauses_have_their_mean() {
-        let mut random = Xoshiro256PlusPlus::seed_from_u64(7);
-        let think = Think::Exponential(Duration::from_micros(50));
-        let sum: u64 = (0..20_000).map(|_| pause(think, &mut random)).sum();
-        let mean = sum as f64 / 20_000.0;
-        // Standard error is 50,000 / √20,000 = 354 ns: five of them.
-        assert!((mean - 50_000.0).abs() < 1_800.0, "{mean}");
-    }
-}
+#[path = "schedule/tests.rs"]
+mod tests;

@@ -1,20 +1,20 @@
-//! Setting one client up and closing it: connect, log in, upgrade, preload, and in the end `q`.
+//! Setting one client up: connect, log in, upgrade, preload; and once more in mid-load, after a `q`.
 //!
 //! Each step's reply is checked like any other. What goes wrong here ends the pass: a load with fewer clients than
 //! asked for would measure something else.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::context::PassContext;
 use super::flight::{Asked, Incident};
+use super::leave::{Left, quit};
+use super::replies::collect;
 use crate::measure::clock::{self, Nanos};
 use crate::oracle::{Expect, Finding, Good, Session, texts};
-use crate::record::{Latencies, Violation};
-use crate::scenario::model::Role;
-use crate::wire::{ConnectError, Connection, Ended, Replies, Reply, Traffic, wait};
+use crate::record::Latencies;
+use crate::scenario::model::{Group, Role};
+use crate::wire::{ConnectError, Connection, Ended, Traffic};
 
 /// A name may stay taken for this long after the close of its last session (LIFE-2).
 const NAME_FREE_WITHIN: Duration = Duration::from_secs(5);
@@ -41,8 +41,10 @@ pub struct Ready {
 /// Times of the steps, over all clients of one transport and worker.
 #[derive(Debug, Default)]
 pub struct SetupTimes {
-    /// Clients set up.
+    /// Clients set up, or sessions renewed.
     pub clients: u32,
+    /// `q` to its reply, of a session that is renewed.
+    pub quit: Latencies,
     /// Connect with handshake.
     pub connect: Latencies,
     /// Login.
@@ -57,6 +59,7 @@ impl SetupTimes {
     /// Adds the other's times to these.
     pub fn merge(&mut self, other: &Self) {
         self.clients += other.clients;
+        self.quit.merge(&other.quit);
         self.connect.merge(&other.connect);
         self.login.merge(&other.login);
         self.upgrade.merge(&other.upgrade);
@@ -103,12 +106,13 @@ pub enum SetupError {
         advice: &'static str,
     },
     /// An illegal reply.
-    #[error("{step} as `{}`: expected {}, seen `{}`", .violation.client, .violation.expected, .violation.seen)]
+    #[error("{step} as `{}`: expected {}, seen `{}`", .incident.violation().client,
+        .incident.violation().expected, .incident.violation().seen)]
     Violated {
         /// What was being done.
         step: &'static str,
         /// All about it.
-        violation: Box<Violation>,
+        incident: Box<Incident>,
     },
 }
 
@@ -122,27 +126,56 @@ pub async fn set_up(
     traffic: Arc<Traffic>,
     times: &mut SetupTimes,
 ) -> Result<Ready, SetupError> {
-    let plan = context.plan.clients[index as usize];
-    let group = &context.scenario.groups[usize::from(plan.group)];
-    let endpoint = &context.endpoints[usize::from(plan.transport)];
-    let begun = clock::now();
-    let connection = tokio::time::timeout(context.scenario.timeout, endpoint.connect(traffic))
-        .await
-        .map_err(|_| step_timed_out(context, index, "connecting"))??;
-    times.connect.record((clock::now() - begun).max(1));
-
-    let session = Session::new(&context.world, index);
-    let mut client = SettingUp { context, index, connection, session, asked: Asked::Login };
-    times.login.record(client.log_in().await?);
-    context.world.set_live(index);
-    if group.role == Role::Manager {
-        times.upgrade.record(client.upgrade().await?);
-    }
-    if group.preload > 0 {
-        times.preload.record(client.preload(group.preload).await?);
+    let mut client = SettingUp::connect(context, index, traffic, times).await?;
+    client.enter(clock::now() + clock::nanos(NAME_FREE_WITHIN), times).await?;
+    let preload = client.group().preload;
+    if preload > 0 {
+        times.preload.record(client.preload(preload).await?);
     }
     times.clients += 1;
-    Ok(Ready { connection: client.connection, session: client.session })
+    Ok(client.ready())
+}
+
+/// Ends client `index`'s session and begins its next one, whose store is empty: nothing is preloaded.
+///
+/// # Errors
+/// Where it cannot go on.
+pub async fn renew(
+    context: &PassContext,
+    index: u32,
+    mut connection: Connection,
+    traffic: Arc<Traffic>,
+    times: &mut SetupTimes,
+) -> Result<Ready, SetupError> {
+    const STEP: &str = "logging out";
+    let timeout = context.scenario.timeout;
+    context.world.set_ending(index);
+    let begun = clock::now();
+    let left = quit(&mut connection, timeout).await;
+    let wrong = |asked: Asked, seen: &str| {
+        let finding = wrong("LIFE-1", "exiting, then the close");
+        let who = (index, context.scenario.groups[usize::from(context.world.client(index).group)].role);
+        let incident = Incident::of_session(context, who, finding, asked, seen.as_bytes(), clock::now());
+        violated(STEP, incident)
+    };
+    match left {
+        Left { reply: Some((reply, _)), .. } if reply != texts::EXITING => {
+            return Err(wrong(Asked::Quit, &reply));
+        }
+        Left { reply: Some(_), closed: false } => {
+            return Err(wrong(Asked::Close, &format!("exiting, and no close within {timeout:?}")));
+        }
+        Left { reply: Some((_, at)), closed: true } => times.quit.record((at - begun).max(1)),
+        Left { reply: None, .. } => return Err(step_timed_out(context, index, STEP)),
+    }
+    drop(connection);
+    context.world.set_ended(index);
+    let mut client = SettingUp::connect(context, index, traffic, times).await?;
+    // The close has been seen, so the name must be free (LIFE-3): no patience.
+    client.asked = Asked::NextLogin;
+    client.enter(0, times).await?;
+    times.clients += 1;
+    Ok(client.ready())
 }
 
 struct SettingUp<'a> {
@@ -154,21 +187,67 @@ struct SettingUp<'a> {
     asked: Asked,
 }
 
-impl SettingUp<'_> {
-    async fn log_in(&mut self) -> Result<Nanos, SetupError> {
+impl<'a> SettingUp<'a> {
+    async fn connect(
+        context: &'a PassContext,
+        index: u32,
+        traffic: Arc<Traffic>,
+        times: &mut SetupTimes,
+    ) -> Result<Self, SetupError> {
+        let plan = context.plan.clients[index as usize];
+        let endpoint = &context.endpoints[usize::from(plan.transport)];
+        let begun = clock::now();
+        let connection = tokio::time::timeout(context.scenario.timeout, endpoint.connect(traffic))
+            .await
+            .map_err(|_| step_timed_out(context, index, "connecting"))??;
+        times.connect.record((clock::now() - begun).max(1));
+        let session = Session::new(&context.world, index);
+        Ok(Self { context, index, connection, session, asked: Asked::Login })
+    }
+
+    /// Logs in and, a manager, upgrades. The name may be taken until `give_up_at`.
+    async fn enter(&mut self, give_up_at: Nanos, times: &mut SetupTimes) -> Result<(), SetupError> {
+        times.login.record(self.log_in(give_up_at).await?);
+        self.context.world.set_live(self.index);
+        if self.group().role == Role::Manager {
+            times.upgrade.record(self.upgrade().await?);
+        }
+        Ok(())
+    }
+
+    fn group(&self) -> &'a Group {
+        let plan = self.context.plan.clients[self.index as usize];
+        &self.context.scenario.groups[usize::from(plan.group)]
+    }
+
+    fn ready(self) -> Ready {
+        Ready { connection: self.connection, session: self.session }
+    }
+
+    async fn log_in(&mut self, give_up_at: Nanos) -> Result<Nanos, SetupError> {
         const STEP: &str = "logging in";
         let name = self.name();
-        let give_up_at = clock::now() + clock::nanos(NAME_FREE_WITHIN);
         loop {
             let begun = clock::now();
             let (reply, at) = self.ask(STEP, name.as_bytes()).await?;
             match reply.as_str() {
                 texts::SUCCESS => return Ok((at - begun).max(1)),
-                texts::DUPLICATE_USER_NAME if at < give_up_at => tokio::time::sleep(LOGIN_RETRY).await,
+                texts::DUPLICATE_USER_NAME if at < give_up_at => {
+                    let context = self.context;
+                    context
+                        .world
+                        .set_refused(self.index)
+                        .map_err(|finding| self.violated(STEP, finding, &reply))?;
+                    tokio::time::sleep(LOGIN_RETRY).await;
+                    self.session = Session::new(&context.world, self.index);
+                }
+                texts::DUPLICATE_USER_NAME if give_up_at == 0 => {
+                    return Err(self.violated(STEP, wrong("LIFE-3", texts::SUCCESS), &reply));
+                }
                 texts::SERVER_FULL | texts::LOGIN_TIMEOUT => {
                     return Err(self.refused(STEP, reply, ": it bears fewer clients than the scenario has"));
                 }
-                _ => return Err(self.violated(STEP, "LOGIN-1", texts::SUCCESS, &reply)),
+                _ => return Err(self.violated(STEP, wrong("LOGIN-1", texts::SUCCESS), &reply)),
             }
         }
     }
@@ -184,7 +263,7 @@ impl SettingUp<'_> {
                 Err(self.refused(STEP, reply, ": the scenario has managers, and this server grants none"))
             }
             Ok(_) => Ok((at - begun).max(1)),
-            Err(_) => Err(self.violated(STEP, "ROLE-4", texts::UPGRADED, &reply)),
+            Err(_) => Err(self.violated(STEP, wrong("ROLE-4", texts::UPGRADED), &reply)),
         }
     }
 
@@ -224,7 +303,7 @@ impl SettingUp<'_> {
                     Ok(_) => {}
                     Err(finding) => {
                         self.asked = Asked::Request(expect, None, Vec::new());
-                        return Err(self.violated(STEP, finding.rule, texts::DONE, &reply));
+                        return Err(self.violated(STEP, wrong(finding.rule, texts::DONE), &reply));
                     }
                 }
             }
@@ -257,7 +336,10 @@ impl SettingUp<'_> {
 
     fn ended(&self, step: &'static str, ended: Ended) -> SetupError {
         match ended {
-            Ended::Framing { rule, what } => self.violated(step, rule, "a well-formed reply", &what),
+            Ended::Framing { rule, what } => {
+                let finding = Finding::new("wrong reply", rule, "a well-formed reply".to_owned());
+                self.violated(step, finding, &what)
+            }
             ended => SetupError::Ended { step, client: self.name(), ended },
         }
     }
@@ -266,80 +348,27 @@ impl SettingUp<'_> {
         SetupError::Refused { step, client: self.name(), reply, advice }
     }
 
-    fn violated(&self, step: &'static str, rule: &'static str, expected: &str, seen: &str) -> SetupError {
-        let finding = Finding { kind: "wrong reply", rule, expected: format!("`{expected}`") };
-        let incident = Incident::new(
-            self.context,
-            &self.session,
-            finding,
-            self.asked.clone(),
-            seen.as_bytes(),
-            clock::now(),
-        );
-        let violation = incident.into_violation(self.context);
-        SetupError::Violated { step, violation: Box::new(violation) }
+    fn violated(&self, step: &'static str, finding: Finding, seen: &str) -> SetupError {
+        let (context, asked, seen, now) = (self.context, self.asked.clone(), seen.as_bytes(), clock::now());
+        let incident = if let Asked::Request(..) = asked {
+            Incident::new(context, &self.session, finding, asked, seen, now)
+        } else {
+            let who = (self.index, self.session.role());
+            Incident::of_session(context, who, finding, asked, seen, now)
+        };
+        violated(step, incident)
     }
+}
+
+fn wrong(rule: &'static str, expected: &str) -> Finding {
+    Finding::new("wrong reply", rule, format!("`{expected}`"))
+}
+
+fn violated(step: &'static str, incident: Incident) -> SetupError {
+    SetupError::Violated { step, incident: Box::new(incident) }
 }
 
 fn step_timed_out(context: &PassContext, index: u32, step: &'static str) -> SetupError {
     let client = context.world.client(index).name.clone();
     SetupError::TimedOut { step, client, timeout: context.scenario.timeout }
-}
-
-/// Ends a session with `q` and waits for the close; the reply, where one came in time.
-pub async fn quit(connection: &mut Connection, timeout: Duration) -> Option<String> {
-    connection.push(b"q").ok()?;
-    let mut replies = collect(connection, 1, timeout).await.ok()?;
-    let (reply, _) = replies.swap_remove(0);
-    let closed = poll_fn(|cx| match connection.drain(cx, &mut Kept::default()) {
-        Ok(()) => Poll::Pending,
-        Err(_) => Poll::Ready(()),
-    });
-    // Waiting for the close keeps the server, not us, from having to tell a reset from an end.
-    let _ = tokio::time::timeout(timeout, closed).await;
-    Some(reply)
-}
-
-/// Writes what is queued and waits for so many replies. The error is `None` for a time-out.
-async fn collect(
-    connection: &mut Connection,
-    count: usize,
-    timeout: Duration,
-) -> Result<Vec<(String, Nanos)>, Option<Ended>> {
-    let mut kept = Kept::default();
-    let step = |cx: &mut Context<'_>| {
-        let result = connection.flush(cx).and_then(|_| connection.drain(cx, &mut kept));
-        match result {
-            _ if kept.0.len() >= count => Poll::Ready(Ok(std::mem::take(&mut kept.0))),
-            Ok(()) => Poll::Pending,
-            Err(ended) => Poll::Ready(Err(ended)),
-        }
-    };
-    match wait(timeout, step).await {
-        Some(outcome) => outcome.map_err(Some),
-        None => Err(None),
-    }
-}
-
-/// Keeps replies as text. Whatever reads like one of the protocol's texts is whole.
-#[derive(Default)]
-struct Kept(Vec<(String, Nanos)>);
-
-impl Replies for Kept {
-    fn is_whole(&self, bytes: &[u8]) -> bool {
-        const WHOLE: [&str; 7] = [
-            texts::SUCCESS,
-            texts::DUPLICATE_USER_NAME,
-            texts::DONE,
-            texts::UPGRADED,
-            texts::UPGRADE_REFUSED,
-            texts::STORE_FULL,
-            texts::EXITING,
-        ];
-        WHOLE.iter().any(|text| text.as_bytes() == bytes)
-    }
-
-    fn reply(&mut self, reply: Reply<'_>) {
-        self.0.push((String::from_utf8_lossy(reply.text).into_owned(), reply.at));
-    }
 }

@@ -1,4 +1,4 @@
-//! One client under load: a task that reads replies, judges them, and sends what is due.
+//! One client under load: a task that reads replies, judges them, sends what is due, and renews its session.
 //!
 //! It is a hand-written state machine over readiness, not a chain of awaits: reading and writing never wait for
 //! each other, and one wake handles every reply that came and every request that became due.
@@ -8,40 +8,43 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::flight::{Asked, Flight};
+use super::flight::{Asked, Incident};
+use super::judge::{Judge, Pending};
+use super::renewal::{Renewal, Renewing};
 use super::requests::Requests;
 use super::schedule::Schedule;
-use super::worker::Shared;
+use super::shared::{Oldest, Shared};
 use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::{CellKey, Instants, Live};
-use crate::oracle::{Expect, Finding, Session, texts};
-use crate::scenario::model::Op;
-use crate::wire::{Connection, Ended, Replies, Reply};
+use crate::oracle::{Expect, Finding, Session};
+use crate::scenario::model::Role;
+use crate::wire::{Connection, Ended};
 
 thread_local! {
     /// Requests are written here before the connection frames them; one buffer for a whole worker.
     static MESSAGE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A request that waits for its reply.
-#[derive(Debug, Clone, Copy)]
-struct Pending {
-    cell: CellKey,
-    expect: Expect,
-    at: Instants,
+/// A client's way to the server.
+enum Link {
+    Up(Connection),
+    /// Logging out, connecting and logging in again.
+    Renewing(Renewing),
+    /// Gone for good.
+    Lost,
 }
 
 /// A client under load.
-#[derive(Debug)]
 pub struct VirtualUser {
     /// Its number within the worker, for the pacer.
     number: u32,
     transport: u8,
     group: u16,
-    connection: Connection,
+    link: Link,
     session: Session,
     requests: Requests,
     schedule: Schedule,
+    renewal: Option<Renewal>,
     in_flight: usize,
     pending: VecDeque<Pending>,
     /// The request that was answered last; a reply too many is counted there.
@@ -49,11 +52,11 @@ pub struct VirtualUser {
     /// The instant for which the pacer is to wake it.
     armed_for: Option<Nanos>,
     unsent: bool,
-    lost: bool,
+    /// Whether what becomes due now has to wait for the server: for a reply, or for a new session.
+    blocked: bool,
 }
 
 /// What a virtual user is made of.
-#[derive(Debug)]
 pub struct Parts {
     /// Its number within the worker.
     pub number: u32,
@@ -69,6 +72,8 @@ pub struct Parts {
     pub requests: Requests,
     /// When it asks.
     pub schedule: Schedule,
+    /// When it starts a new session, if it does.
+    pub renewal: Option<Renewal>,
     /// Most outstanding requests.
     pub in_flight: usize,
 }
@@ -77,22 +82,24 @@ impl VirtualUser {
     /// A client that is set up and has nothing outstanding.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { number, transport, group, connection, session, requests, schedule, in_flight } = parts;
+        let Parts { number, transport, group, connection, session, requests, schedule, renewal, in_flight } =
+            parts;
         let in_flight = in_flight.min(connection.outstanding_max());
         Self {
             number,
             transport,
             group,
-            connection,
+            link: Link::Up(connection),
             session,
             requests,
             schedule,
+            renewal,
             in_flight,
             pending: VecDeque::with_capacity(in_flight.min(64)),
             answered: None,
             armed_for: None,
             unsent: false,
-            lost: false,
+            blocked: false,
         }
     }
 
@@ -102,117 +109,225 @@ impl VirtualUser {
         self.session.client()
     }
 
-    /// The oracle's side of it.
+    /// Its role as the replies so far give it.
     #[must_use]
-    pub fn session(&self) -> &Session {
-        &self.session
+    pub fn role(&self) -> Role {
+        self.session.role()
+    }
+
+    /// Index of its transport among the pass's.
+    #[must_use]
+    pub fn transport(&self) -> u8 {
+        self.transport
     }
 
     /// Whether its connection is gone.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.lost
+        matches!(self.link, Link::Lost)
     }
 
-    /// The connection, to close it.
-    pub fn connection(&mut self) -> &mut Connection {
-        &mut self.connection
+    /// The connection, to close it; `None` where it has none.
+    pub fn connection(&mut self) -> Option<&mut Connection> {
+        match &mut self.link {
+            Link::Up(connection) => Some(connection),
+            Link::Renewing(_) | Link::Lost => None,
+        }
     }
 
-    /// Goes on as far as it can; ready once the load is over and nothing is outstanding, or the client is lost.
+    /// A window of load begins, which ends at this load time.
+    pub fn begin_window(&mut self, until: Nanos) {
+        self.schedule.set_end(until);
+        self.armed_for = None;
+    }
+
+    /// Goes on as far as it can; ready once the window is over and nothing is outstanding, or the client is lost.
     pub fn poll(&mut self, cx: &mut Context<'_>, shared: &Rc<Shared>) -> Poll<()> {
         shared.pacer.register(self.number, cx.waker());
-        if let Err(ended) = self.read(cx, shared) {
-            return self.end(shared, Some(ended));
+        loop {
+            if let Err(ended) = self.renew(cx, shared) {
+                return self.end(shared, Some(ended));
+            }
+            if let Err(ended) = self.read(cx, shared) {
+                return self.end(shared, Some(ended));
+            }
+            let now = clock::now();
+            if shared.stopped() {
+                return self.end(shared, None);
+            }
+            if self.pending.front().is_some_and(|oldest| oldest.at.sent + shared.timeout <= now) {
+                return self.end(shared, Some(Ended::Failed("no reply in time".to_owned())));
+            }
+            if now >= shared.drained_at() {
+                self.give_up_backlog(shared, shared.load_time(now), now);
+            }
+            if self.begin_renewal(shared, now) {
+                continue;
+            }
+            if let Err(ended) = self.send_due(cx, shared, now) {
+                return self.end(shared, Some(ended));
+            }
+            return self.rest(shared, now);
         }
-        let now = clock::now();
-        if shared.stopped() {
-            return self.end(shared, None);
+    }
+
+    /// Nothing more can be done now: waits for the next instant, or is done.
+    fn rest(&mut self, shared: &Shared, now: Nanos) -> Poll<()> {
+        let next = self.schedule.next().map(|due| shared.clock_time(due));
+        let oldest = self.pending.front();
+        shared.set_oldest(
+            self.number,
+            Oldest {
+                sent: oldest.map_or(Nanos::MAX, |oldest| oldest.at.sent),
+                intended: oldest
+                    .map_or(Nanos::MAX, |oldest| oldest.at.intended)
+                    .min(next.unwrap_or(Nanos::MAX)),
+            },
+        );
+        let busy = matches!(self.link, Link::Renewing(_)) || !self.pending.is_empty();
+        if next.is_none() && !busy && now >= shared.until() {
+            return Poll::Ready(());
         }
-        if self.pending.front().is_some_and(|oldest| oldest.at.sent + shared.timeout <= now) {
-            return self.end(shared, Some(Ended::Failed("no reply in time".to_owned())));
-        }
-        if let Err(ended) = self.send_due(cx, shared, now) {
-            return self.end(shared, Some(ended));
-        }
-        let oldest = self.pending.front().map_or(Nanos::MAX, |oldest| oldest.at.sent);
-        shared.set_oldest(self.number, oldest);
-        match self.schedule.next() {
-            Some(due) if self.pending.len() < self.in_flight => self.arm(shared, due),
-            None if self.pending.is_empty() && now >= shared.until.get() => return Poll::Ready(()),
-            // Every slot waits for its reply; or a slot thinks past the end, and the last wake is the worker's.
-            _ => {}
+        if !self.blocked {
+            let renewal = self.renewal.as_ref().and_then(Renewal::due_at).map(|due| shared.clock_time(due));
+            if let Some(due) = next.into_iter().chain(renewal.filter(|&due| due < shared.until())).min() {
+                self.arm(shared, due, now);
+            }
         }
         Poll::Pending
     }
 
     fn read(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Result<(), Ended> {
+        let Link::Up(connection) = &mut self.link else { return Ok(()) };
         let mut judge = Judge {
             transport: self.transport,
             session: &mut self.session,
-            requests: &mut self.requests,
             schedule: &mut self.schedule,
             pending: &mut self.pending,
             answered: &mut self.answered,
             shared,
         };
-        self.connection.drain(cx, &mut judge)
+        connection.drain(cx, &mut judge)
     }
 
     /// Writes everything that is due, in one write.
     fn send_due(&mut self, cx: &mut Context<'_>, shared: &Shared, now: Nanos) -> Result<(), Ended> {
+        let Link::Up(connection) = &mut self.link else { return Ok(()) };
         let first = self.pending.len();
-        while self.pending.len() < self.in_flight
-            && let Some(intended) = self.schedule.take(now)
+        let closing = self.renewal.as_ref().is_some_and(|renewal| renewal.is_due(shared.load_time(now)));
+        let mut room = if closing { 0 } else { self.in_flight - first };
+        if let Some(left) = self.renewal.as_ref().and_then(Renewal::requests_left) {
+            room = room.min(left as usize);
+        }
+        while room > 0
+            && let Some(intended) = self.schedule.take(shared.load_time(now))
         {
-            let op = self.requests.draw(&shared.context.groups);
-            let cell = self.cell(op);
+            room -= 1;
+            let intended = shared.clock_time(intended);
+            let world = &shared.context.world;
+            let request = self.requests.draw(&shared.context.groups, world, self.session.client());
+            let role = self.session.role();
+            let cell = CellKey { transport: self.transport, group: self.group, role, op: request.op };
             let expect = MESSAGE.with_borrow_mut(|message| {
                 message.clear();
-                let context = &shared.context;
-                let expect =
-                    self.requests.write(op, &context.groups, &context.world, &mut self.session, message);
-                self.connection.push(message).map(|()| expect)
+                let expect = request.write(world, &mut self.session, message);
+                connection.push(message).map(|()| expect)
             })?;
-            let at = Instants { intended, dispatched: self.dispatched(shared, intended), sent: now };
+            // What had to wait for the server was dispatched as soon as it could be: that wait is the server's.
+            let dispatched = if self.blocked { intended } else { now };
+            let at = Instants { intended, dispatched, sent: now };
             self.pending.push_back(Pending { cell, expect, at });
         }
-        if self.pending.len() > first {
-            let sent = clock::now();
-            let mut recorder = shared.recorder.borrow_mut();
-            for pending in self.pending.iter_mut().skip(first) {
-                pending.at.sent = sent;
-                recorder.sent(pending.cell, pending.at);
-            }
+        let sent = self.pending.len() - first;
+        if sent > 0 {
+            self.note_sent(shared, first);
             self.unsent = true;
+            if let Some(renewal) = &mut self.renewal {
+                renewal.sent(sent as u32);
+            }
         }
-        if self.unsent {
-            self.unsent = !self.connection.flush(cx)?;
+        self.blocked = room == 0;
+        if self.unsent
+            && let Link::Up(connection) = &mut self.link
+        {
+            self.unsent = !connection.flush(cx)?;
         }
         Ok(())
     }
 
-    /// When the generator turned to a request: when the pacer woke for it, or, where it was due at once or had to
-    /// wait for a slot, at its intended instant, for then nothing of the generator's held it up.
-    fn dispatched(&mut self, shared: &Shared, intended: Nanos) -> Nanos {
-        if self.armed_for == Some(intended) {
-            self.armed_for = None;
-            return shared.pacer.woken_at(self.number).max(intended);
+    /// Gives the requests from `first` on their instant of sending, one for the whole write.
+    fn note_sent(&mut self, shared: &Shared, first: usize) {
+        let sent = clock::now();
+        let mut recorder = shared.recorder.borrow_mut();
+        for pending in self.pending.iter_mut().skip(first) {
+            pending.at.sent = sent;
+            recorder.sent(pending.cell, pending.at, self.blocked);
         }
-        intended
+        shared.took((self.pending.len() - first) as u64);
     }
 
-    fn arm(&mut self, shared: &Shared, due: Nanos) {
-        if self.armed_for.is_none_or(|armed| due < armed) {
+    /// Begins a new session where one is due and nothing is outstanding.
+    fn begin_renewal(&mut self, shared: &Rc<Shared>, now: Nanos) -> bool {
+        let due = self.renewal.as_ref().is_some_and(|renewal| renewal.is_due(shared.load_time(now)));
+        if !due || !self.pending.is_empty() || self.unsent || now >= shared.until() {
+            return false;
+        }
+        match std::mem::replace(&mut self.link, Link::Lost) {
+            Link::Up(connection) => {
+                self.link = Link::Renewing(Renewal::begin(shared, self.client(), connection));
+                self.blocked = true;
+                true
+            }
+            other => {
+                self.link = other;
+                false
+            }
+        }
+    }
+
+    /// Goes on with a new session that is being set up.
+    fn renew(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Result<(), Ended> {
+        let Link::Renewing(renewing) = &mut self.link else { return Ok(()) };
+        let Poll::Ready(outcome) = renewing.as_mut().poll(cx) else { return Ok(()) };
+        match outcome {
+            Ok(ready) => {
+                self.link = Link::Up(ready.connection);
+                self.session = ready.session;
+                if let Some(renewal) = &mut self.renewal {
+                    renewal.done(shared.load_time(clock::now()));
+                }
+                Ok(())
+            }
+            Err(error) => Err(shared.renewal_failed(error)),
+        }
+    }
+
+    fn arm(&mut self, shared: &Shared, due: Nanos, now: Nanos) {
+        if self.armed_for.is_none_or(|armed| due < armed || armed <= now) {
             self.armed_for = Some(due);
-            if let Err(error) = shared.pacer.wake_at(self.number, due) {
+            if let Err(error) = shared.pacer.wake_at(self.number, due, now) {
                 shared.fail(&error);
             }
         }
     }
 
-    fn cell(&self, op: Op) -> CellKey {
-        CellKey { transport: self.transport, group: self.group, role: self.session.role(), op }
+    /// The next request's cell, for one that is never written.
+    fn draw_cell(&mut self, shared: &Shared) -> CellKey {
+        let client = self.session.client();
+        let request = self.requests.draw(&shared.context.groups, &shared.context.world, client);
+        CellKey { transport: self.transport, group: self.group, role: self.session.role(), op: request.op }
+    }
+
+    /// The load has ended, and what is due by `until` (load time) was not sent: it stays unfinished.
+    fn give_up_backlog(&mut self, shared: &Shared, until: Nanos, now: Nanos) {
+        if !self.schedule.is_open() {
+            return;
+        }
+        while let Some(intended) = self.schedule.take(until) {
+            let cell = self.draw_cell(shared);
+            shared.recorder.borrow_mut().never_sent(cell, shared.clock_time(intended), now);
+            shared.took(1);
+        }
     }
 
     /// A reply that cannot even be read is a wrong one.
@@ -220,110 +335,53 @@ impl VirtualUser {
         let oldest = self.pending.front();
         let asked =
             oldest.map_or(Asked::Nothing(None), |p| Asked::Request(p.expect, Some(p.at.sent), Vec::new()));
-        let finding = Finding { kind: "broken framing", rule, expected: "a well-formed reply".to_owned() };
-        shared.violated(&self.session, finding, asked, what.as_bytes(), now);
+        let finding = Finding::new("broken framing", rule, "a well-formed reply".to_owned());
+        shared
+            .violated(|context| Incident::new(context, &self.session, finding, asked, what.as_bytes(), now));
     }
 
     /// The client ends before its time: by its connection's end or a time-out, or (`None`) because the run stops.
     fn end(&mut self, shared: &Shared, ended: Option<Ended>) -> Poll<()> {
         let now = clock::now();
-        let live = shared.live();
         if let Some(ended) = ended {
-            if let Ended::Framing { rule, what } = &ended {
-                self.framing_broken(shared, rule, what, now);
-            }
-            let mut recorder = shared.recorder.borrow_mut();
-            self.lost = true;
+            self.fail_pending(shared, &ended, now);
+            self.link = Link::Lost;
             shared.context.world.set_ending(self.client());
-            if self.pending.is_empty() {
-                // The next request finds no connection: that is an error too, and it has an operation.
-                let op = self.requests.draw(&shared.context.groups);
-                let cell = self.cell(op);
-                let at = Instants { intended: now, dispatched: now, sent: now };
-                recorder.sent(cell, at);
-                self.pending.push_back(Pending { cell, expect: Expect::Upgrade, at });
-            }
-            // Only the oldest request's reply was broken; what came after it was not answered at all.
-            let mut broken = matches!(ended, Ended::Framing { .. });
-            for pending in self.pending.drain(..) {
-                recorder.failed(pending.cell, pending.at, now, std::mem::take(&mut broken));
-                Live::count(&live.errors);
-            }
-            shared.lost(self.client(), &ended);
+            shared.lost(self.number, self.client(), &ended);
         } else {
             let mut recorder = shared.recorder.borrow_mut();
             for pending in self.pending.drain(..) {
-                recorder.unfinished(pending.cell, pending.at, now);
+                recorder.unfinished(pending.cell, pending.at.intended, Some(pending.at.sent), now);
             }
         }
-        shared.set_oldest(self.number, Nanos::MAX);
+        self.give_up_backlog(shared, shared.load_time(now), now);
+        shared.set_oldest(self.number, Oldest::NONE);
         Poll::Ready(())
     }
-}
 
-/// Takes the replies of one read: matches each to its request, judges and records it.
-struct Judge<'a> {
-    transport: u8,
-    session: &'a mut Session,
-    requests: &'a mut Requests,
-    schedule: &'a mut Schedule,
-    pending: &'a mut VecDeque<Pending>,
-    answered: &'a mut Option<Pending>,
-    shared: &'a Shared,
-}
-
-impl Judge<'_> {
-    fn unasked(&self, reply: Reply<'_>) {
-        // The one text that a server may send unasked (TCP-7); the close that follows is the client's error.
-        if reply.text == texts::IDLE_TIMEOUT.as_bytes() {
-            return;
+    /// Every open request ends in an error; without one it is the next that finds no connection.
+    fn fail_pending(&mut self, shared: &Shared, ended: &Ended, now: Nanos) {
+        if let Ended::Framing { rule, what } = ended {
+            self.framing_broken(shared, rule, what, now);
         }
-        let cause = self.answered.as_ref().map(|answered| (answered.cell, answered.at));
-        self.shared.recorder.borrow_mut().unasked(self.transport, cause, reply.at);
-        let expected = "nothing: no request was open".to_owned();
-        let finding = Finding { kind: "unasked reply", rule: "FORM-3", expected };
-        let last = self.answered.as_ref().map(|last| (last.expect, last.at.sent, last.cell.role));
-        self.shared.violated(self.session, finding, Asked::Nothing(last), reply.text, reply.at);
-    }
-
-    /// Whether another open request would have been answered rightly by this text.
-    fn is_swapped(&self, expect: Expect, text: &[u8]) -> bool {
-        let world = &self.shared.context.world;
-        self.pending.iter().any(|p| p.expect != expect && self.session.is_whole(world, p.expect, text))
+        if self.pending.is_empty() {
+            let cell = self.draw_cell(shared);
+            let at = Instants { intended: now, dispatched: now, sent: now };
+            shared.recorder.borrow_mut().sent(cell, at, false);
+            self.pending.push_back(Pending { cell, expect: Expect::Upgrade, at });
+        }
+        let mut recorder = shared.recorder.borrow_mut();
+        // Only the oldest request's reply was broken; what came after it was not answered at all.
+        let mut broken = matches!(ended, Ended::Framing { .. });
+        for pending in self.pending.drain(..) {
+            recorder.failed(pending.cell, pending.at, now, std::mem::take(&mut broken));
+            Live::count(&shared.live().errors);
+        }
     }
 }
 
-impl Replies for Judge<'_> {
-    fn is_whole(&self, bytes: &[u8]) -> bool {
-        let world = &self.shared.context.world;
-        self.pending.front().is_some_and(|oldest| self.session.is_whole(world, oldest.expect, bytes))
-    }
-
-    fn reply(&mut self, reply: Reply<'_>) {
-        let Some(pending) = self.pending.pop_front() else {
-            return self.unasked(reply);
-        };
-        let Pending { cell, expect, at } = pending;
-        *self.answered = Some(pending);
-        let world = &self.shared.context.world;
-        let mut judged = self.session.judge(world, expect, reply.text);
-        if reply.binary && judged.is_ok() {
-            let expected = "a text message".to_owned();
-            judged = Err(Finding { kind: "binary message", rule: "WS-1", expected });
-        }
-        let good = judged.as_ref().ok().copied();
-        self.shared.recorder.borrow_mut().replied(cell, at, reply.at, good);
-        self.shared.flown(Flight::new(self.session.client(), expect, at.sent, reply.text, reply.at));
-        Live::count(&self.shared.live().replies);
-        self.schedule.replied(reply.at, self.requests.random());
-        if let Err(mut finding) = judged {
-            if self.is_swapped(expect, reply.text) {
-                finding.kind = "swapped reply";
-                finding.rule = "FORM-3";
-            }
-            let later = self.pending.iter().map(|later| later.expect).collect();
-            let asked = Asked::Request(expect, Some(at.sent), later);
-            self.shared.violated(self.session, finding, asked, reply.text, reply.at);
-        }
+impl std::fmt::Debug for VirtualUser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VirtualUser").field("client", &self.client()).finish_non_exhaustive()
     }
 }

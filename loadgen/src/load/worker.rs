@@ -1,48 +1,53 @@
 //! One worker: a thread with a runtime of its own that sets its clients up, runs them, and closes them.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::runtime::LocalOptions;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::backlog::Backlog;
 use super::context::PassContext;
-use super::flight::{Asked, Flight, Incident, Ring};
+use super::curve::Span;
+use super::leave;
 use super::pacer::Pacer;
-use super::plan::client_seed;
+use super::plan::{client_seed, schedule_seed};
+use super::renewal::Renewal;
 use super::requests::Requests;
-use super::schedule::Schedule;
+use super::schedule::{Closed, Open, Schedule};
 use super::setup::{self, Ready, SetupError, SetupTimes};
+use super::shared::{Fates, Shared};
 use super::virtual_user::{Parts, VirtualUser};
 use crate::measure::clock::{self, Nanos};
-use crate::measure::recorder::{Live, Recorder, Second, Window};
-use crate::oracle::{Finding, Session, texts};
-use crate::scenario::model::{Model, Think};
-use crate::wire::{Ended, SILENCE_NS};
+use crate::measure::recorder::{
+    CellFigures, CellKey, Live, Recorder, Second, Shape, Totals, Window, WindowFigures,
+};
+use crate::measure::watch::{Seen, Watch};
+use crate::scenario::model::Model;
 
 /// Clients of one worker that are set up or closed at the same time: enough to hide the round trips, few enough
 /// for any server's listen queue.
-const SETUP_CONCURRENCY: usize = 64;
+pub const SETUP_CONCURRENCY: usize = 64;
 
 /// How often the worker looks for requests over their time, for the end, and for seconds to hand over.
 const SWEEP: Duration = Duration::from_millis(50);
 
-/// Longest that closing one client may take; a server that is slower has its connection dropped.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Seconds that stay open for late replies behind the newest one, so that memory is bounded however far a server falls
+/// behind. A reply that is later still is counted, but not in its second's quantiles.
+const SECONDS_OPEN_MAX: u32 = 30;
 
 /// What the coordinator wants of the workers.
 #[derive(Debug, Clone, Copy)]
 pub enum Stage {
     /// Set your clients up.
     SetUp,
-    /// Run them: from the first instant on, measured within the window.
-    Run(Nanos, Window),
+    /// Run them through the window of this number, which begins at this instant of the clock.
+    Run(usize, Nanos),
     /// End now, whatever is open.
     Stop,
     /// Every worker is done: close your clients.
@@ -56,8 +61,12 @@ pub enum Report {
     Ready(Vec<SetupTimes>),
     /// One could not be set up.
     SetupFailed(Box<SetupError>),
-    /// Seconds that nothing changes any more: transport, second, figures.
-    Seconds(Vec<(u8, u32, Box<Second>)>),
+    /// Seconds of a transport that this worker changes no more.
+    Seconds(WorkerSeconds),
+    /// What its watches saw since the last such report, in their order.
+    Watched(Vec<Seen>),
+    /// A window is over; figures by role where windows are compared.
+    WindowDone(Option<Box<[WindowFigures; 2]>>),
     /// The load is over.
     Done(Box<Figures>),
     /// Its clients are closed.
@@ -66,99 +75,28 @@ pub enum Report {
     Failed(String),
 }
 
+/// A worker's share of some seconds.
+#[derive(Debug)]
+pub struct WorkerSeconds {
+    /// Number of the worker.
+    pub worker: usize,
+    /// Index of the transport among the pass's.
+    pub transport: u8,
+    /// Every second before this one is complete.
+    pub before: u32,
+    /// Those that were not handed over yet.
+    pub seconds: Vec<(u32, Box<Second>)>,
+}
+
 /// What a worker measured.
 #[derive(Debug)]
 pub struct Figures {
-    /// Cells and sums.
-    pub recorder: Recorder,
-    /// Clients that ended before their time, and how the first of them did.
-    pub lost: u32,
-    /// See above.
-    pub first_lost: Option<String>,
-}
-
-/// What the tasks of one worker share.
-#[derive(Debug)]
-pub struct Shared {
-    /// What all workers share.
-    pub context: Arc<PassContext>,
-    /// Wakes clients.
-    pub pacer: Rc<Pacer>,
-    /// The worker's figures.
-    pub recorder: RefCell<Recorder>,
-    /// A request open for longer is an error, ns.
-    pub timeout: Nanos,
-    /// End of the load.
-    pub until: Cell<Nanos>,
-    worker: usize,
-    stopped: Cell<bool>,
-    /// When each client's oldest open request was sent.
-    oldest: RefCell<Vec<Nanos>>,
-    flights: RefCell<Ring>,
-    lost: Cell<u32>,
-    first_lost: RefCell<Option<String>>,
-    failure: RefCell<Option<String>>,
-}
-
-impl Shared {
-    /// The worker's live counters.
-    #[must_use]
-    pub fn live(&self) -> &Live {
-        &self.context.live[self.worker]
-    }
-
-    /// Whether the run stops now.
-    #[must_use]
-    pub fn stopped(&self) -> bool {
-        self.stopped.get()
-    }
-
-    /// A client's oldest open request was sent then.
-    pub fn set_oldest(&self, number: u32, sent: Nanos) {
-        self.oldest.borrow_mut()[number as usize] = sent;
-    }
-
-    /// Keeps an answered request, in case a violation asks for it.
-    pub fn flown(&self, flight: Flight) {
-        self.flights.borrow_mut().note(flight);
-    }
-
-    /// Counts a violation, and keeps its details unless there are enough.
-    pub fn violated(&self, session: &Session, finding: Finding, asked: Asked, reply: &[u8], at: Nanos) {
-        Live::count(&self.live().violations);
-        let incidents = &self.context.incidents;
-        if incidents.has_room() {
-            incidents.note(Incident::new(&self.context, session, finding, asked, reply, at));
-        }
-    }
-
-    /// A client has ended before its time.
-    pub fn lost(&self, client: u32, ended: &Ended) {
-        self.lost.set(self.lost.get() + 1);
-        let name = &self.context.world.client(client).name;
-        self.first_lost.borrow_mut().get_or_insert_with(|| format!("`{name}`: {ended}"));
-    }
-
-    /// The machine refused something that the load cannot do without: stop.
-    pub fn fail(&self, error: &io::Error) {
-        self.failure.borrow_mut().get_or_insert_with(|| format!("cannot pace the load: {error}"));
-        self.stopped.set(true);
-    }
-
-    /// Wakes whoever has something to do that no event tells: a time-out, an odd raw reply, the end.
-    fn sweep(&self) {
-        let now = clock::now();
-        let over = now >= self.until.get() || self.stopped();
-        for (number, &sent) in self.oldest.borrow().iter().enumerate() {
-            let late = sent != Nanos::MAX && (sent + self.timeout <= now || sent + SILENCE_NS <= now);
-            if late || over {
-                self.pacer.wake(number as u32);
-            }
-        }
-        let p99 = self.recorder.borrow().recent_p99_ns(now);
-        self.live().p99_ns.store(p99.unwrap_or(0), Ordering::Relaxed);
-        self.context.incidents.contribute(&self.context.world, &mut self.flights.borrow_mut());
-    }
+    /// Cells that were used.
+    pub cells: Vec<(CellKey, Box<CellFigures>)>,
+    /// Sums by transport.
+    pub totals: Vec<Totals>,
+    /// How the clients fared.
+    pub fates: Fates,
 }
 
 /// Runs worker number `index` to its end; the thread's body.
@@ -191,31 +129,42 @@ impl Worker {
     async fn run(mut self) {
         let clients = match self.set_up().await {
             Ok((clients, times)) => {
-                let _ = self.reports.send(Report::Ready(times));
+                self.report(Report::Ready(times));
                 clients
             }
-            Err(Some(error)) => return drop(self.reports.send(Report::SetupFailed(Box::new(error)))),
+            Err(Some(error)) => return self.report(Report::SetupFailed(Box::new(error))),
             Err(None) => return,
         };
-        let Some((from, window)) = self.wait_for_run().await else { return };
-        let shared = match self.shared(clients.len(), window) {
-            Ok(shared) => Rc::new(shared),
-            Err(error) => {
-                return drop(self.reports.send(Report::Failed(format!("no timer for pacing: {error}"))));
-            }
+        let (shared, mut users) = match self.users(clients) {
+            Ok(parts) => parts,
+            Err(error) => return self.report(Report::Failed(format!("no timer for pacing: {error}"))),
         };
-        let users = self.users(clients, from, window);
-        let mut users = self.load(&shared, users).await;
-        let last = shared.recorder.borrow_mut().take_seconds_before(u32::MAX);
-        let _ = self.reports.send(Report::Seconds(last));
-        if let Some(failure) = shared.failure.borrow_mut().take() {
-            let _ = self.reports.send(Report::Failed(failure));
+        for (index, window) in self.context.clone().plan.windows.iter().enumerate() {
+            let Some(at) = self.wait_for_window(index).await else {
+                shared.stop();
+                break;
+            };
+            shared.begin_window(*window, at);
+            users = self.window(&shared, users).await;
+            if let Some(failure) = shared.take_failure() {
+                self.report(Report::Failed(failure));
+            }
+            let figures = shared.recorder.borrow_mut().take_window();
+            self.report(Report::WindowDone(figures.map(Box::new)));
+            if shared.stopped() {
+                break;
+            }
         }
-        let _ = self.reports.send(Report::Done(Box::new(figures(&shared))));
+        self.hand_over_rest(&shared);
+        self.report(Report::Done(Box::new(figures(&shared))));
         self.wait_for_close().await;
-        self.context.incidents.contribute_all(&self.context.world, &mut shared.flights.borrow_mut());
-        close(&shared, &mut users).await;
-        let _ = self.reports.send(Report::Closed);
+        shared.tell_incidents();
+        leave::all(&shared, users).await;
+        self.report(Report::Closed);
+    }
+
+    fn report(&self, report: Report) {
+        let _ = self.reports.send(report);
     }
 
     /// Sets up this worker's share of the clients: every n-th. The error is `None` where the run stops.
@@ -256,12 +205,13 @@ impl Worker {
         Ok((clients, times))
     }
 
-    async fn wait_for_run(&mut self) -> Option<(Nanos, Window)> {
+    /// When the window of this number begins; `None` where the run ends before it.
+    async fn wait_for_window(&mut self, index: usize) -> Option<Nanos> {
         loop {
             match *self.stage.borrow_and_update() {
-                Stage::Run(from, window) => return Some((from, window)),
+                Stage::Run(number, at) if number == index => return Some(at),
                 Stage::Stop | Stage::Close => return None,
-                Stage::SetUp => {}
+                Stage::SetUp | Stage::Run(..) => {}
             }
             self.stage.changed().await.ok()?;
         }
@@ -275,54 +225,83 @@ impl Worker {
         }
     }
 
-    fn shared(&self, clients: usize, window: Window) -> io::Result<Shared> {
-        let (transports, groups) = (self.context.endpoints.len(), self.context.groups.len());
-        Ok(Shared {
-            context: self.context.clone(),
-            pacer: Pacer::new(clients)?,
-            recorder: RefCell::new(Recorder::new(window, transports, groups, self.context.load().is_paced())),
-            timeout: clock::nanos(self.context.scenario.timeout),
-            until: Cell::new(window.until),
-            worker: self.index,
-            stopped: Cell::new(false),
-            oldest: RefCell::new(vec![Nanos::MAX; clients]),
-            flights: RefCell::default(),
-            lost: Cell::new(0),
-            first_lost: RefCell::default(),
-            failure: RefCell::default(),
-        })
-    }
-
-    fn users(&self, clients: Vec<(u32, Ready)>, from: Nanos, window: Window) -> Vec<VirtualUser> {
-        let load = self.context.load();
-        let think = match load.model {
-            Model::Closed { think } => think,
-            // The plan lets none through yet.
-            Model::Open { .. } => Think::Constant(Duration::ZERO),
-        };
-        let user = |(number, (client, Ready { connection, session })): (usize, (u32, Ready))| {
-            let plan = self.context.plan.clients[client as usize];
-            let mut requests = Requests::new(client_seed(self.context.plan.seed, client), plan.group);
-            let slots = load.in_flight.get();
-            let schedule = Schedule::new(think, slots, from, window.until, requests.random());
-            VirtualUser::new(Parts {
+    fn users(&self, clients: Vec<(u32, Ready)>) -> io::Result<(Rc<Shared>, Vec<VirtualUser>)> {
+        let context = &self.context;
+        let flat = context.curve.is_flat().then(|| context.curve.spans(0));
+        let spans = |rank| flat.clone().unwrap_or_else(|| context.curve.spans(rank));
+        let mut schedules = Vec::with_capacity(clients.len());
+        let mut users = Vec::with_capacity(clients.len());
+        for (number, (client, Ready { connection, session })) in clients.into_iter().enumerate() {
+            let plan = context.plan.clients[client as usize];
+            let schedule = self.schedule(client, spans(plan.rank));
+            schedules.push(match &schedule {
+                Schedule::Open(open) => Some((plan.transport, open.clone())),
+                Schedule::Closed(_) => None,
+            });
+            let group = &context.scenario.groups[usize::from(plan.group)];
+            users.push(VirtualUser::new(Parts {
                 number: number as u32,
                 transport: plan.transport,
                 group: plan.group,
                 connection,
                 session,
-                requests,
+                requests: Requests::new(
+                    client_seed(context.plan.seed, context.plan.number(client)),
+                    plan.group,
+                    context.plan.cohort,
+                ),
                 schedule,
-                in_flight: slots as usize,
-            })
-        };
-        clients.into_iter().enumerate().map(user).collect()
+                renewal: group.reconnect.map(|every| Renewal::first(every, plan.rank, context.plan.cohort)),
+                in_flight: context.load().in_flight.get() as usize,
+            }));
+        }
+        let pacer = Pacer::new(users.len())?;
+        let backlog = Backlog::new(schedules);
+        let shared = Shared::new(context.clone(), self.index, pacer, self.recorder(), backlog, users.len());
+        Ok((Rc::new(shared), users))
     }
 
-    /// Runs the users until the last one is done.
-    async fn load(&mut self, shared: &Rc<Shared>, users: Vec<VirtualUser>) -> Vec<VirtualUser> {
+    fn schedule(&self, client: u32, spans: Arc<[Span]>) -> Schedule {
+        let context = &self.context;
+        let seed = schedule_seed(context.plan.seed, context.plan.number(client));
+        match context.load().model {
+            Model::Closed { think } => {
+                Schedule::Closed(Closed::new(think, context.load().in_flight.get(), spans, seed))
+            }
+            Model::Open { arrivals, .. } => {
+                let rank = context.plan.clients[client as usize].rank;
+                Schedule::Open(Open::new(context.curve.clone(), spans, rank, arrivals, seed))
+            }
+        }
+    }
+
+    fn recorder(&self) -> Recorder {
+        let context = &self.context;
+        let from = clock::nanos(context.load().warmup);
+        let mut recorder = Recorder::new(Shape {
+            measured: Window { from, until: from + clock::nanos(context.load().duration()) },
+            transports: context.endpoints.len(),
+            groups: context.groups.len(),
+            paced: context.load().is_paced(),
+            windows: context.plan.is_interleaved(),
+        });
+        recorder.watches =
+            context.watches.iter().map(|&(filter, metric)| Watch::new(filter, metric)).collect();
+        recorder
+    }
+
+    /// Runs the users of a window until the last one is done; gives all of them back.
+    async fn window(&mut self, shared: &Rc<Shared>, users: Vec<VirtualUser>) -> Vec<VirtualUser> {
+        let window = shared.window();
         let mut tasks = JoinSet::new();
+        let mut resting = Vec::with_capacity(users.len());
         for mut user in users {
+            let takes_part = window.transport.is_none_or(|transport| transport == user.transport());
+            if !takes_part || user.is_lost() {
+                resting.push(user);
+                continue;
+            }
+            user.begin_window(window.until);
             let shared = shared.clone();
             tasks.spawn_local(async move {
                 poll_fn(|cx| user.poll(cx, &shared)).await;
@@ -332,74 +311,79 @@ impl Worker {
         let pacer = shared.pacer.clone();
         let pacer = tokio::task::spawn_local(async move { pacer.run().await });
         let mut sweep = tokio::time::interval(SWEEP);
-        let mut users = Vec::with_capacity(tasks.len());
         loop {
             tokio::select! {
                 done = tasks.join_next() => match done {
-                    Some(user) => users.push(user.expect("user tasks are neither cancelled nor panic")),
+                    Some(user) => resting.push(user.expect("user tasks are neither cancelled nor panic")),
                     None => break,
                 },
                 _ = sweep.tick() => {
                     shared.sweep();
-                    self.hand_over_seconds(shared);
+                    self.hand_over(shared);
                     if pacer.is_finished() {
                         shared.fail(&io::Error::other("the timer failed"));
                     }
                 }
                 changed = self.stage.changed() => {
                     if changed.is_err() || matches!(*self.stage.borrow(), Stage::Stop) {
-                        shared.stopped.set(true);
+                        shared.stop();
                         shared.sweep();
                     }
                 }
             }
         }
         pacer.abort();
-        users
+        resting
     }
 
-    /// A second is final once every request intended in it has been answered or has timed out.
-    fn hand_over_seconds(&self, shared: &Shared) {
-        let mut recorder = shared.recorder.borrow_mut();
-        let Some(final_before) =
-            recorder.second_of(clock::now().saturating_sub(shared.timeout + clock::SECOND))
-        else {
-            return;
-        };
-        let seconds = recorder.take_seconds_before(final_before);
-        if !seconds.is_empty() {
-            let _ = self.reports.send(Report::Seconds(seconds));
+    /// Hands over the seconds whose requests have all had their end, and what the watches saw.
+    fn hand_over(&self, shared: &Shared) {
+        let now = clock::now();
+        let settled = shared.settled_before(now);
+        let recorder = shared.recorder.borrow();
+        let newest = recorder.second_of(now);
+        let before = newest.map(|newest| {
+            recorder.second_of(settled).unwrap_or(0).max(newest.saturating_sub(SECONDS_OPEN_MAX))
+        });
+        drop(recorder);
+        if let Some(before) = before.filter(|&before| before > 0) {
+            for transport in 0..self.context.endpoints.len() {
+                let window = shared.window().transport;
+                if window.is_none_or(|active| usize::from(active) == transport) {
+                    self.hand_over_before(shared, transport, before);
+                }
+            }
+        }
+        if let Some(seen) = shared.take_watched(now) {
+            self.report(Report::Watched(seen));
+        }
+    }
+
+    /// Also where there is nothing to hand over: the coordinator waits for every worker's word.
+    fn hand_over_before(&self, shared: &Shared, transport: usize, before: u32) {
+        let seconds = shared.recorder.borrow_mut().take_seconds_before(transport, before);
+        if shared.handed_over(transport, before) || !seconds.is_empty() {
+            let transport = transport as u8;
+            self.report(Report::Seconds(WorkerSeconds { worker: self.index, transport, before, seconds }));
+        }
+    }
+
+    fn hand_over_rest(&self, shared: &Shared) {
+        for transport in 0..self.context.endpoints.len() {
+            self.hand_over_before(shared, transport, u32::MAX);
         }
     }
 }
 
 fn figures(shared: &Shared) -> Figures {
-    Figures {
-        recorder: shared.recorder.replace(Recorder::new(Window { from: 0, until: 0 }, 0, 0, false)),
-        lost: shared.lost.get(),
-        first_lost: shared.first_lost.take(),
-    }
-}
-
-/// Ends every session with `q`, so that its name is free and the server sees no resets. Its reply is judged too.
-async fn close(shared: &Rc<Shared>, users: &mut Vec<VirtualUser>) {
-    let slots = Rc::new(Semaphore::new(SETUP_CONCURRENCY));
-    let mut tasks = JoinSet::new();
-    // A stopped run has replies under way that would be taken for that of `q`: its connections are just dropped.
-    for mut user in users.drain(..).filter(|user| !user.is_lost() && !shared.stopped()) {
-        let (shared, slots) = (shared.clone(), slots.clone());
-        shared.context.world.set_ending(user.client());
-        tasks.spawn_local(async move {
-            let _slot = slots.acquire().await.expect("the semaphore is never closed");
-            let reply = setup::quit(user.connection(), CLOSE_TIMEOUT).await;
-            if let Some(reply) = reply.filter(|reply| reply != texts::EXITING) {
-                let expected = format!("`{}`", texts::EXITING);
-                let finding = Finding { kind: "wrong reply", rule: "LIFE-1", expected };
-                shared.violated(user.session(), finding, Asked::Quit, reply.as_bytes(), clock::now());
-            }
-        });
-    }
-    while let Some(done) = tasks.join_next().await {
-        done.expect("closing tasks are neither cancelled nor panic");
-    }
+    let nothing = Shape {
+        measured: Window { from: 0, until: 0 },
+        transports: 0,
+        groups: 0,
+        paced: false,
+        windows: false,
+    };
+    let recorder = shared.recorder.replace(Recorder::new(nothing));
+    let (totals, cells) = recorder.into_figures();
+    Figures { cells, totals, fates: shared.take_fates() }
 }

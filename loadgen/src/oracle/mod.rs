@@ -3,43 +3,70 @@
 //! It does no I/O, reads no clock, and knows the protocol by itself: none of the server's code may be used
 //! here, or a server's error could hide itself in its judge. State that several clients share ([`World`]) is made
 //! of atomics, so judging costs O(1) a reply and no lock.
+//!
+//! - `world`: what clients share, the rule by which reads are judged and why it is exact; `life` (a user's sessions),
+//!   `register` (a user's key) and `refusals` (puts that may never be read) are its parts, `position` their counters.
+//! - `session`: one client's requests and their judgement; `reads` orders its pipelined reads of others, and its
+//!   `evidence` is what it takes to show a wrong reply again.
+//! - `value`: values that name their origin, in `digits`. `expect`: what may be answered. `findings`: what is wrong, in words.
 
+mod digits;
+mod expect;
+mod findings;
+mod life;
+mod position;
+mod reads;
+mod refusals;
+mod register;
 mod session;
 pub mod texts;
 mod value;
 mod world;
 
-pub use session::{Due, Expect, Finding, Good, Origin, Session, origin, request};
-pub use value::{TAG_BYTES, ValueSpec};
+pub use expect::{Expect, Finding, Good, ReadFrom};
+pub use findings::origin;
+pub use session::{Due, Era, Lives, Origin, Session, request};
+pub use value::{KEYS_MAX, TAG_BYTES, USERS_MAX, ValueSpec};
 pub use world::{Client, World};
 
-/// Bytes of the longest key that the harness uses: a letter and a number below 2^32.
-pub const KEY_BYTES_MAX: usize = 11;
+/// Decimal digits of a number below 2^32.
+const DIGITS_MAX: usize = 10;
+
+/// Bytes of the longest key that the harness uses: a letter and such a number.
+pub const KEY_BYTES_MAX: usize = 1 + DIGITS_MAX;
 
 /// Writes the name of key number `key`.
 pub fn write_key(out: &mut Vec<u8>, key: u32) {
-    write_numbered(out, b'k', key);
+    write_numbered(out, b"k", key, b"");
 }
 
 /// Writes the name of missing key number `key`: one that nobody ever puts.
 pub fn write_missing_key(out: &mut Vec<u8>, key: u32) {
-    write_numbered(out, b'm', key);
+    write_numbered(out, b"m", key, b"");
 }
 
-fn write_numbered(out: &mut Vec<u8>, letter: u8, mut number: u32) {
-    let mut digits = [0_u8; KEY_BYTES_MAX];
-    let mut at = digits.len();
+/// Writes a number between two texts of up to eight bytes, all in one piece.
+#[inline]
+fn write_numbered<const BEFORE: usize, const AFTER: usize>(
+    out: &mut Vec<u8>,
+    before: &[u8; BEFORE],
+    mut number: u32,
+    after: &[u8; AFTER],
+) {
+    let mut text = [0_u8; 8 + DIGITS_MAX + 8];
+    let mut at = text.len() - AFTER;
+    text[at..].copy_from_slice(after);
     loop {
         at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
+        text[at] = b'0' + (number % 10) as u8;
         number /= 10;
         if number == 0 {
             break;
         }
     }
-    at -= 1;
-    digits[at] = letter;
-    out.extend_from_slice(&digits[at..]);
+    at -= BEFORE;
+    text[at..at + BEFORE].copy_from_slice(before);
+    out.extend_from_slice(&text[at..]);
 }
 
 #[cfg(test)]

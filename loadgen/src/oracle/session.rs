@@ -4,97 +4,52 @@ mod evidence;
 #[cfg(test)]
 mod tests;
 
-pub use evidence::{Due, Origin, request};
+pub use evidence::{Due, Era, Lives, Origin, request};
 
+use super::expect::{Expect, Finding, Good, ReadFrom};
+use super::position::{Epoch, Position};
+use super::reads::Reads;
 use super::value::{Tag, ValueSpec};
-use super::{World, texts, write_key, write_missing_key};
+use super::world::{Answer, State};
+use super::{World, findings, texts, write_numbered};
 use crate::scenario::model::Role;
+
+/// A user who never is: no client's name contains a colon.
+const NOBODY: &str = "nobody:0";
 
 /// Malformed commands with what is wrong about each (FORM-1, FORM-2, ROLE-6).
 const MALFORMED: [&str; 9] =
     ["", "frobnicate", "put k0", "put k0 a b", "get", "get a b c", "PUT k0 v", "upgrade a b", "q now"];
 
-/// What a request may be answered, taken when the request was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expect {
-    /// `put KEY VALUE` of this version.
-    Put {
-        /// Number of the key.
-        key: u32,
-        /// The version that it carries.
-        version: u32,
-    },
-    /// `get KEY` of its own.
-    Get {
-        /// Number of the key.
-        key: u32,
-    },
-    /// `get KEY` of a key never put.
-    GetMissing {
-        /// Number of the missing key.
-        key: u32,
-    },
-    /// `get USER KEY`.
-    GetOther {
-        /// The other (or the client itself); `None`: a user that does not exist.
-        target: Option<u32>,
-        /// Number of the key; `None`: a key never put.
-        key: Option<u32>,
-        /// Oldest version that may come back.
-        floor: u32,
-        /// Whether the other's session was live when the request was written.
-        live: bool,
-    },
-    /// A malformed command, by number.
-    Bad {
-        /// Index into the list of malformed commands.
-        which: u8,
-    },
-    /// `upgrade`.
-    Upgrade,
-}
-
-/// A legal reply, as far as ledgers count them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Good {
-    /// Legal, and nothing more to say.
-    Plain,
-    /// A read that returned a value of the client's own.
-    Value,
-    /// A read that returned another user's value.
-    ForeignValue,
-    /// The denial that was due.
-    Denied,
-    /// A legal refusal: `store full`, `upgrade refused`.
-    Refused,
-}
-
-/// An illegal reply.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// What went wrong, in a few words.
-    pub kind: &'static str,
-    /// The requirement that it breaks.
-    pub rule: &'static str,
-    /// What was allowed.
-    pub expected: String,
-}
-
-/// One client's session as the oracle sees it.
+/// One client's session as the oracle sees it, from its login to its end.
+///
+/// Requests are judged in the order in which they were written. A put begins only once [`World::set_live`] was told
+/// of the login's success.
 #[derive(Debug)]
 pub struct Session {
     client: u32,
+    /// The epoch of its user's life that it is.
+    epoch: Epoch,
+    values: ValueSpec,
     role: Role,
-    /// Newest accepted version of each key; 0: none.
-    accepted: Box<[u32]>,
+    /// Whether an `upgrade` was written: its reply may turn reads that follow it from denied into allowed.
+    asked_upgrade: bool,
+    reads: Reads,
 }
 
 impl Session {
-    /// A fresh session of this client: a guest with an empty store (ROLE-1, STORE-6).
+    /// A fresh session of this client: a guest with an empty store (ROLE-1, STORE-6). Made before its login is
+    /// written, for from then on the name may be taken.
     #[must_use]
     pub fn new(world: &World, client: u32) -> Self {
-        let keys = world.client(client).keys as usize;
-        Self { client, role: Role::Guest, accepted: vec![0; keys].into_boxed_slice() }
+        Self {
+            client,
+            epoch: world.life(client).begin_session(),
+            values: world.client(client).values,
+            role: Role::Guest,
+            asked_upgrade: false,
+            reads: Reads::default(),
+        }
     }
 
     /// Index of the client.
@@ -111,46 +66,39 @@ impl Session {
 
     /// Writes `put KEY VALUE` with the key's next version.
     pub fn put(&mut self, world: &World, key: u32, out: &mut Vec<u8>) -> Expect {
-        let version = world.begin_put(self.client, key);
-        out.extend_from_slice(b"put ");
-        write_key(out, key);
-        out.push(b' ');
-        self.tag(world, key, version).write(self.values(world), out);
-        Expect::Put { key, version }
+        let position = world.register(self.client, key).1.begin_put(self.epoch);
+        write_numbered(out, b"put k", key, b" ");
+        self.tag(world, key, position).write(self.values, out);
+        Expect::Put { key, version: position.version(), incarnation: self.epoch.incarnation_bits() }
     }
 
     /// Writes `get KEY`.
     pub fn get(&self, key: u32, out: &mut Vec<u8>) -> Expect {
-        out.extend_from_slice(b"get ");
-        write_key(out, key);
+        write_numbered(out, b"get k", key, b"");
         Expect::Get { key }
     }
 
     /// Writes `get KEY` of a key that nobody ever puts.
     pub fn get_missing(&self, key: u32, out: &mut Vec<u8>) -> Expect {
-        out.extend_from_slice(b"get ");
-        write_missing_key(out, key);
+        write_numbered(out, b"get m", key, b"");
         Expect::GetMissing { key }
     }
 
     /// Writes `get USER KEY`; `None` stands for a user or a key that does not exist.
     pub fn get_other(
-        &self,
+        &mut self,
         world: &World,
         target: Option<u32>,
         key: Option<u32>,
         out: &mut Vec<u8>,
     ) -> Expect {
-        out.extend_from_slice(b"get ");
-        write_target(world, target, out);
-        out.push(b' ');
-        match key {
-            Some(key) => write_key(out, key),
-            None => write_missing_key(out, 0),
-        }
-        let live = target.is_some_and(|target| world.is_live(target));
-        let floor = target.zip(key).map_or(0, |(target, key)| world.settled(target, key));
-        Expect::GetOther { target, key, floor, live }
+        write_get_other(world, target, key, out);
+        let oldest = match target {
+            // A guest is denied whatever there is.
+            Some(target) if self.role == Role::Manager || self.asked_upgrade => world.oldest(target, key),
+            _ => State { life: Epoch::START, position: Position::START },
+        };
+        Expect::GetOther { target, key, from: self.reads.send(oldest) }
     }
 
     /// Writes one of the malformed commands.
@@ -161,7 +109,8 @@ impl Session {
     }
 
     /// Writes `upgrade`.
-    pub fn upgrade(&self, out: &mut Vec<u8>) -> Expect {
+    pub fn upgrade(&mut self, out: &mut Vec<u8>) -> Expect {
+        self.asked_upgrade = true;
         out.extend_from_slice(b"upgrade");
         Expect::Upgrade
     }
@@ -172,14 +121,17 @@ impl Session {
     /// What is wrong with it.
     pub fn judge(&mut self, world: &World, expect: Expect, reply: &[u8]) -> Result<Good, Finding> {
         match expect {
-            Expect::Put { key, version } => self.judge_put(world, key, version, reply),
+            Expect::Put { key, version, .. } => self.judge_put(world, key, version, reply),
             Expect::Get { key } => self.judge_own(world, key, reply),
             Expect::GetMissing { .. } => self.judge_missing(world, "STORE-2", reply),
-            Expect::GetOther { target, key, floor, live } => match self.role {
-                Role::Guest => self.judge_denial(world, reply),
-                Role::Manager => self.judge_other(world, target, key, floor, live, reply),
-            },
-            Expect::Bad { .. } => self.exactly(world, texts::WRONG_FORMAT, "FORM-1", Good::Plain, reply),
+            Expect::GetOther { target, key, from } => {
+                self.reads.answer(from);
+                match self.role {
+                    Role::Guest => self.judge_denial(world, reply),
+                    Role::Manager => self.judge_other(world, target, key, from, reply),
+                }
+            }
+            Expect::Bad { .. } => self.exactly(world, texts::WRONG_FORMAT, "FORM-1", reply),
             Expect::Upgrade => self.judge_upgrade(world, reply),
         }
     }
@@ -190,7 +142,7 @@ impl Session {
         let is_status = |allowed: &[&str]| allowed.iter().any(|text| text.as_bytes() == reply);
         let is_value = |target: u32| {
             Tag::decode(reply)
-                .is_some_and(|tag| tag.user == target && tag.matches(world.client(target).values, reply))
+                .is_some_and(|tag| tag.user == target && tag.fills(world.client(target).values, reply))
         };
         match expect {
             Expect::Put { .. } => is_status(&[texts::DONE, texts::STORE_FULL]),
@@ -212,207 +164,124 @@ impl Session {
     pub fn describe(&self, world: &World, expect: Expect) -> String {
         let mut out = Vec::new();
         match expect {
-            Expect::Put { key, version } => {
-                let bytes = self.tag(world, key, version).size(self.values(world));
+            Expect::Put { key, version, .. } => {
+                let bytes = self.tag(world, key, Position::of_put(version)).size(self.values);
                 return format!("put k{key} (version {version}, {bytes} bytes)");
             }
             Expect::Get { key } => drop(self.get(key, &mut out)),
             Expect::GetMissing { key } => drop(self.get_missing(key, &mut out)),
-            Expect::GetOther { target, key, .. } => drop(self.get_other(world, target, key, &mut out)),
+            Expect::GetOther { target, key, .. } => write_get_other(world, target, key, &mut out),
             Expect::Bad { which } => drop(self.bad(which, &mut out)),
-            Expect::Upgrade => drop(self.upgrade(&mut out)),
+            Expect::Upgrade => out.extend_from_slice(b"upgrade"),
         }
         String::from_utf8_lossy(&out).into_owned()
     }
 
-    fn judge_put(&mut self, world: &World, key: u32, version: u32, reply: &[u8]) -> Result<Good, Finding> {
+    fn judge_put(&self, world: &World, key: u32, version: u32, reply: &[u8]) -> Result<Good, Finding> {
+        let position = Position::of_put(version);
+        let (index, register) = world.register(self.client, key);
         if reply == texts::DONE.as_bytes() {
-            self.accepted[key as usize] = version;
-            world.settle(self.client, key, version);
+            register.accept(self.epoch, position);
             return Ok(Good::Plain);
         }
         if reply == texts::STORE_FULL.as_bytes() {
-            world.refuse(self.client, key, version);
             // Somebody may have read it before its refusal was known.
-            if world.settled(self.client, key) == version {
-                let expected = format!("`{}`: this put's value was read", texts::DONE);
-                return Err(Finding { kind: "refused value", rule: "ATOM-2", expected });
+            if world.refusals().refuse(index, register, position) {
+                return Err(findings::refused_but_read());
             }
             return Ok(Good::Refused);
         }
-        Err(self.wrong(world, format!("`{}`", texts::DONE), "STORE-1", reply))
+        Err(self.wrong(world, texts::DONE, "STORE-1", reply))
     }
 
     fn judge_own(&self, world: &World, key: u32, reply: &[u8]) -> Result<Good, Finding> {
         // Effects come in request order and the owner is the only writer: exactly the newest accepted put.
-        let version = self.accepted[key as usize];
-        if version == 0 {
-            return self.judge_missing(world, "STORE-2", reply);
-        }
-        if self.tag(world, key, version).matches(self.values(world), reply) {
+        let position = world.register(self.client, key).1.own(self.epoch);
+        if position.is_empty() {
+            if reply == texts::KEY_NOT_FOUND.as_bytes() {
+                return Ok(Good::Plain);
+            }
+        } else if self.tag(world, key, position).matches(self.values, reply) {
             return Ok(Good::Value);
         }
-        Err(self.wrong_value(world, self.client, key, version, version, reply))
+        Err(findings::own(world, self.client, key, self.epoch, position, reply))
     }
 
     fn judge_missing(&self, world: &World, rule: &'static str, reply: &[u8]) -> Result<Good, Finding> {
-        self.exactly(world, texts::KEY_NOT_FOUND, rule, Good::Plain, reply)
+        self.exactly(world, texts::KEY_NOT_FOUND, rule, reply)
     }
 
     fn judge_denial(&self, world: &World, reply: &[u8]) -> Result<Good, Finding> {
         if reply == texts::DENIED.as_bytes() {
             return Ok(Good::Denied);
         }
-        let mut finding = self.wrong(world, format!("`{}`", texts::DENIED), "ROLE-2", reply);
-        // Whatever it is, a guest saw something it must not see.
-        if finding.kind == FOREIGN || Tag::decode(reply).is_some() {
-            finding.kind = "isolation broken";
-            finding.rule = "ROLE-2";
-        }
-        Err(finding)
+        Err(findings::not_denied(world, self.client, reply))
     }
 
     fn judge_other(
-        &self,
+        &mut self,
         world: &World,
         target: Option<u32>,
         key: Option<u32>,
-        floor: u32,
-        live: bool,
+        from: ReadFrom,
         reply: &[u8],
     ) -> Result<Good, Finding> {
         let Some(target) = target else {
-            return self.exactly(world, texts::USER_NOT_FOUND, "ROLE-3", Good::Plain, reply);
+            return self.exactly(world, texts::USER_NOT_FOUND, "ROLE-3", reply);
         };
-        // A session that may have ended in between may or may not be found, with or without its store.
-        let certain = live && world.is_live(target);
-        if !certain && (reply == texts::USER_NOT_FOUND.as_bytes() || reply == texts::KEY_NOT_FOUND.as_bytes())
-        {
-            return Ok(Good::Plain);
+        if target == self.client {
+            return match key {
+                Some(key) => self.judge_own(world, key, reply),
+                None => self.judge_missing(world, "ROLE-3", reply),
+            };
         }
-        let Some(key) = key else {
-            return self.judge_missing(world, "ROLE-3", reply);
+        let answer = world.answer(target, key, reply);
+        let found = match answer {
+            Some(answer) => self.reads.judge(world, target, key, from, answer),
+            None => Err(from.oldest),
         };
-        let begun = world.begun(target, key);
-        if reply == texts::KEY_NOT_FOUND.as_bytes() && floor == 0 {
-            return Ok(Good::Plain);
+        let wrong = |oldest| Err(findings::other(world, target, key, oldest, reply));
+        match found {
+            Ok(found) if world.prove(target, key, from.oldest, found) => wrong(from.oldest),
+            Ok(_) if matches!(answer, Some(Answer::Value(_))) => Ok(Good::ForeignValue),
+            Ok(_) => Ok(Good::Plain),
+            Err(oldest) => wrong(oldest),
         }
-        if let Some(tag) = Tag::decode(reply) {
-            let right = tag.run == world.run()
-                && (tag.user, tag.key) == (target, key)
-                && (floor.max(1)..=begun).contains(&tag.version)
-                && !world.is_refused(target, key, tag.version)
-                && tag.matches(world.client(target).values, reply);
-            if right {
-                world.settle(target, key, tag.version);
-                return Ok(if target == self.client { Good::Value } else { Good::ForeignValue });
-            }
-        }
-        Err(self.wrong_value(world, target, key, floor, begun, reply))
     }
 
     fn judge_upgrade(&mut self, world: &World, reply: &[u8]) -> Result<Good, Finding> {
         if self.role == Role::Manager {
-            return self.exactly(world, texts::ALREADY_MANAGER, "ROLE-4", Good::Plain, reply);
+            return self.exactly(world, texts::ALREADY_MANAGER, "ROLE-4", reply);
         }
         if reply == texts::UPGRADE_REFUSED.as_bytes() {
             return Ok(Good::Refused);
         }
-        let good = self.exactly(world, texts::UPGRADED, "ROLE-4", Good::Plain, reply)?;
+        let good = self.exactly(world, texts::UPGRADED, "ROLE-4", reply)?;
         self.role = Role::Manager;
         Ok(good)
     }
 
-    fn exactly(
-        &self,
-        world: &World,
-        text: &str,
-        rule: &'static str,
-        good: Good,
-        reply: &[u8],
-    ) -> Result<Good, Finding> {
-        if reply == text.as_bytes() {
-            Ok(good)
-        } else {
-            Err(self.wrong(world, format!("`{text}`"), rule, reply))
-        }
+    fn exactly(&self, world: &World, text: &str, rule: &'static str, reply: &[u8]) -> Result<Good, Finding> {
+        if reply == text.as_bytes() { Ok(Good::Plain) } else { Err(self.wrong(world, text, rule, reply)) }
     }
 
-    /// A reply that should have been a fixed text.
-    fn wrong(&self, world: &World, expected: String, rule: &'static str, reply: &[u8]) -> Finding {
-        match Tag::decode(reply) {
-            Some(tag) if tag.run != world.run() => Finding { kind: LEFTOVER, rule: "STORE-6", expected },
-            Some(tag) if tag.user != self.client => Finding { kind: FOREIGN, rule: "STORE-5", expected },
-            Some(_) => Finding { kind: SWAPPED, rule: "FORM-3", expected },
-            None => Finding { kind: "wrong reply", rule, expected },
-        }
+    fn wrong(&self, world: &World, text: &str, rule: &'static str, reply: &[u8]) -> Finding {
+        findings::not_the_text(world, self.client, text, rule, reply)
     }
 
-    /// A reply that should have been `target`'s value of `key`, of a version from `floor` to `begun`.
-    fn wrong_value(
-        &self,
-        world: &World,
-        target: u32,
-        key: u32,
-        floor: u32,
-        begun: u32,
-        reply: &[u8],
-    ) -> Finding {
-        let versions =
-            if floor == begun { format!("version {floor}") } else { format!("version {floor} to {begun}") };
-        let expected = format!("{}'s value of k{key}, {versions}", world.client(target).name);
-        let finding = |kind, rule| Finding { kind, rule, expected: expected.clone() };
-        let Some(tag) = Tag::decode(reply) else {
-            if reply == texts::KEY_NOT_FOUND.as_bytes() {
-                return finding("lost value", "STORE-1");
-            }
-            return finding("wrong reply", if target == self.client { "STORE-1" } else { "ROLE-3" });
-        };
-        if tag.run != world.run() {
-            finding(LEFTOVER, "STORE-6")
-        } else if tag.user != target {
-            finding(FOREIGN, "STORE-5")
-        } else if tag.key != key {
-            finding(SWAPPED, "STORE-5")
-        } else if !tag.matches(world.client(target).values, reply) {
-            finding("corrupted value", "STORE-4")
-        } else if tag.version < floor {
-            finding("stale value", if target == self.client { "STORE-3" } else { "ATOM-1" })
-        } else if world.is_refused(target, key, tag.version) {
-            finding("refused value", "ATOM-2")
-        } else {
-            finding("value not yet put", "ATOM-1")
-        }
-    }
-
-    fn tag(&self, world: &World, key: u32, version: u32) -> Tag {
-        Tag { run: world.run(), user: self.client, key, version }
-    }
-
-    fn values(&self, world: &World) -> ValueSpec {
-        world.client(self.client).values
+    fn tag(&self, world: &World, key: u32, position: Position) -> Tag {
+        Tag { run: world.run(), user: self.client, key, incarnation: self.epoch.incarnation_bits(), position }
     }
 }
 
-/// A user who never is: no client's name contains a colon.
-const NOBODY: &str = "nobody:0";
-const FOREIGN: &str = "foreign value";
-const SWAPPED: &str = "swapped reply";
-const LEFTOVER: &str = "value of another run";
-
-fn write_target(world: &World, target: Option<u32>, out: &mut Vec<u8>) {
+fn write_get_other(world: &World, target: Option<u32>, key: Option<u32>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"get ");
     match target {
         Some(target) => out.extend_from_slice(world.client(target).name.as_bytes()),
         None => out.extend_from_slice(NOBODY.as_bytes()),
     }
-}
-
-/// What a reply's tag says of its origin, for people; `None` where it carries none.
-#[must_use]
-pub fn origin(world: &World, reply: &[u8]) -> Option<String> {
-    let tag = Tag::decode(reply)?;
-    if tag.run != world.run() || tag.user as usize >= world.clients().len() {
-        return Some("a value of another run".to_owned());
+    match key {
+        Some(key) => write_numbered(out, b" k", key, b""),
+        None => write_numbered(out, b" m", 0, b""),
     }
-    Some(format!("{}'s value of k{}, version {}", world.client(tag.user).name, tag.key, tag.version))
 }

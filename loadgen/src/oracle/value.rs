@@ -1,21 +1,38 @@
-//! Values that say where they come from: every value carries its run, user, key and version.
+//! Values that say where they come from: every value carries its run, user, key, incarnation and version.
 //!
-//! A value is a tag of [`TAG_BYTES`] bytes and filler up to its size. Tag and filler follow from the four
-//! numbers alone, so any byte that differs is seen, and a value that turns up in the wrong place names its origin.
+//! A value is a tag of [`TAG_BYTES`] bytes and filler up to its size. Size and filler follow from the tag alone, so
+//! any byte that differs is seen, and a value that turns up in the wrong place names its origin.
+//!
+//! Sixteen digits of six bits are 96 bits: 12 for the run, 18 for the user, 20 for the key, 15 for the incarnation
+//! and 31 for the version. [`USERS_MAX`] and [`KEYS_MAX`] bound the second and third. The last two count on without
+//! end and are told modulo their range, which is enough: they are only ever compared with others nearby.
 
-use std::sync::OnceLock;
+use super::digits;
+use super::position::{INCARNATION_MASK, Position};
 
-/// Bytes of the tag: 2 for the run, 4 for the user, 4 for the key, 6 for the version, six bits in each.
+/// Bytes of the tag.
 pub const TAG_BYTES: usize = 16;
 
-/// Sixty-four printable bytes that are no white space.
-const ALPHABET: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-";
+/// Most users whose values can be told apart.
+pub const USERS_MAX: u32 = 1 << 18;
+
+/// Most keys of a user whose values can be told apart.
+pub const KEYS_MAX: u32 = 1 << 20;
+
+/// The run's bits.
+pub(super) const RUN_MASK: u16 = (1 << 12) - 1;
 
 /// Longest filler: a message's limit, which no value reaches.
 const FILLER_BYTES: usize = 65_536;
 
 /// Different fillers that follow each other in the block; a prime, so that neighbours differ.
 const FILLER_SHIFTS: usize = 251;
+
+/// What filler is made of: bytes that nothing wants quoted.
+const FILLER_ALPHABET: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-";
+
+/// The filler of every value is a stretch of this.
+static FILLER: [u8; FILLER_BYTES + FILLER_SHIFTS] = filler();
 
 /// Sizes of one group's values, from `min` to `max` bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,97 +46,104 @@ pub struct ValueSpec {
 /// What a tag says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tag {
-    /// Low 12 bits of the run's nonce.
+    /// The run's nonce, 12 bits.
     pub(super) run: u16,
     /// Index of the user among the pass's clients.
     pub(super) user: u32,
     /// Number of the key.
     pub(super) key: u32,
-    /// Counts the puts of that key, from 1.
-    pub(super) version: u32,
+    /// The user's incarnation, modulo 32,768.
+    pub(super) incarnation: u32,
+    /// The put, which counts those of that key.
+    pub(super) position: Position,
 }
 
 impl Tag {
+    /// Its 96 bits, 48 for each half of the digits.
+    fn halves(self) -> [u64; 2] {
+        let (run, user, key) = (u64::from(self.run), u64::from(self.user), u64::from(self.key));
+        let low = u64::from(self.incarnation) << 31 | u64::from(self.position.version());
+        [run << 36 | user << 18 | key >> 2, (key & 3) << 46 | low]
+    }
+
     fn hash(self) -> u64 {
-        // SplitMix64's finalizer: cheap, and every bit of the input reaches every bit of the output.
-        let packed = (u64::from(self.user) << 40) ^ (u64::from(self.key) << 20) ^ u64::from(self.version);
-        let mut z = packed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        // SplitMix64's finalizer: cheap, and every bit of the input reaches every bit of the output. The run stays
+        // out, so that the same seed gives values of the same sizes.
+        let version = u64::from(self.position.version());
+        let mut z = (u64::from(self.user) << 40 ^ u64::from(self.key) << 20 ^ version)
+            .wrapping_add(0x9E37_79B9_7F4A_7C15);
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
     }
 
     fn encode(self) -> [u8; TAG_BYTES] {
-        let mut tag = [0; TAG_BYTES];
-        put_digits(&mut tag[0..2], u64::from(self.run));
-        put_digits(&mut tag[2..6], u64::from(self.user));
-        put_digits(&mut tag[6..10], u64::from(self.key));
-        put_digits(&mut tag[10..16], u64::from(self.version));
-        tag
+        let [high, low] = self.halves().map(|half| u128::from(digits::letters(digits::spread(half))));
+        (high << 64 | low).to_be_bytes()
     }
 
     /// Reads the tag at the beginning of a value; `None` where there is none.
     pub(super) fn decode(value: &[u8]) -> Option<Self> {
-        let tag = value.get(..TAG_BYTES)?;
+        let tag = u128::from_be_bytes(*value.first_chunk()?);
+        let high = digits::gather(digits::read((tag >> 64) as u64)?);
+        let low = digits::gather(digits::read(tag as u64)?);
         Some(Self {
-            run: take_digits(&tag[0..2])? as u16,
-            user: take_digits(&tag[2..6])? as u32,
-            key: take_digits(&tag[6..10])? as u32,
-            version: u32::try_from(take_digits(&tag[10..16])?).ok()?,
+            run: (high >> 36) as u16,
+            user: (high >> 18) as u32 & (USERS_MAX - 1),
+            key: ((high << 2) as u32 | (low >> 46) as u32) & (KEYS_MAX - 1),
+            incarnation: (low >> 31) as u32 & INCARNATION_MASK,
+            position: Position::of_put(low as u32),
         })
     }
 
     /// Bytes of the value with this tag.
     pub(super) fn size(self, spec: ValueSpec) -> usize {
-        let span = u64::from(spec.max - spec.min) + 1;
-        spec.min as usize + ((self.hash() >> 32) % span) as usize
+        size(self.hash(), spec)
     }
 
     /// Writes the whole value.
     pub(super) fn write(self, spec: ValueSpec, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.encode());
-        out.extend_from_slice(self.filler(self.size(spec)));
+        out.extend_from_slice(self.filler(spec));
     }
 
     /// Whether these bytes are the whole value of this tag, byte for byte.
     pub(super) fn matches(self, spec: ValueSpec, value: &[u8]) -> bool {
-        let size = self.size(spec);
-        value.len() == size && value[..TAG_BYTES] == self.encode() && value[TAG_BYTES..] == *self.filler(size)
+        value.first_chunk() == Some(&self.encode()) && self.fills(spec, value)
     }
 
-    fn filler(self, size: usize) -> &'static [u8] {
-        let shift = (self.hash() as u32 as usize) % FILLER_SHIFTS;
-        &filler_block()[shift..shift + size - TAG_BYTES]
+    /// Whether a value from which this tag was read goes on as it must.
+    pub(super) fn fills(self, spec: ValueSpec, value: &[u8]) -> bool {
+        value.get(TAG_BYTES..) == Some(self.filler(spec))
     }
-}
 
-fn filler_block() -> &'static [u8] {
-    static BLOCK: OnceLock<Vec<u8>> = OnceLock::new();
-    BLOCK.get_or_init(|| {
-        // A run of the alphabet in strides of a prime: printable, and no two shifts of it are alike.
-        (0..FILLER_BYTES + FILLER_SHIFTS).map(|i| ALPHABET[(i * 37 + i / 64 * 11) % 64]).collect()
-    })
-}
-
-fn put_digits(out: &mut [u8], mut number: u64) {
-    for digit in out.iter_mut().rev() {
-        *digit = ALPHABET[(number & 63) as usize];
-        number >>= 6;
+    fn filler(self, spec: ValueSpec) -> &'static [u8] {
+        let hash = self.hash();
+        let shift = share(hash & 0xFFFF_FFFF, FILLER_SHIFTS as u64);
+        let bytes = size(hash, spec).saturating_sub(TAG_BYTES).min(FILLER_BYTES);
+        &FILLER[shift..shift + bytes]
     }
 }
 
-fn take_digits(digits: &[u8]) -> Option<u64> {
-    digits.iter().try_fold(0, |number, &digit| {
-        let six = match digit {
-            b'0'..=b'9' => digit - b'0',
-            b'A'..=b'Z' => digit - b'A' + 10,
-            b'a'..=b'z' => digit - b'a' + 36,
-            b'_' => 62,
-            b'-' => 63,
-            _ => return None,
-        };
-        Some(number << 6 | u64::from(six))
-    })
+fn size(hash: u64, spec: ValueSpec) -> usize {
+    spec.min as usize + share(hash >> 32, u64::from(spec.max - spec.min) + 1)
+}
+
+/// Maps 32 random bits to `0..span`, without a division (Lemire 2019).
+fn share(random: u64, span: u64) -> usize {
+    ((random * span) >> 32) as usize
+}
+
+/// The alphabet in strides of a prime: printable, and no two stretches of it are alike.
+#[expect(clippy::large_stack_arrays, reason = "it is made by the compiler, for a static")]
+const fn filler() -> [u8; FILLER_BYTES + FILLER_SHIFTS] {
+    let mut block = [0; FILLER_BYTES + FILLER_SHIFTS];
+    let mut i = 0;
+    while i < block.len() {
+        block[i] = FILLER_ALPHABET[(i * 37 + i / 64 * 11) % 64];
+        i += 1;
+    }
+    block
 }
 
 #[cfg(test)]
@@ -131,35 +155,53 @@ mod tests {
     proptest! {
         #[test]
         fn a_value_says_where_it_comes_from(
-            run in 0_u16..4096, user in 0_u32..1 << 24, key in 0_u32..1 << 24, version: u32,
+            run in 0..=RUN_MASK, user in 0..USERS_MAX, key in 0..KEYS_MAX,
+            incarnation in 0..=INCARNATION_MASK, version in 0_u32..1 << 31,
             min in 16_u32..200, more in 0_u32..65_000,
         ) {
-            let tag = Tag { run, user, key, version };
+            let tag = Tag { run, user, key, incarnation, position: Position::of_put(version) };
             let spec = ValueSpec { min, max: min + more };
             let mut value = Vec::new();
             tag.write(spec, &mut value);
             prop_assert_eq!(Tag::decode(&value), Some(tag));
-            prop_assert!(tag.matches(spec, &value));
+            prop_assert!(tag.matches(spec, &value) && tag.fills(spec, &value));
+            prop_assert_eq!(tag.size(spec), value.len());
             prop_assert!((min as usize..=(min + more) as usize).contains(&value.len()));
             prop_assert!(value.iter().all(u8::is_ascii_graphic));
         }
 
         #[test]
         fn any_changed_byte_is_seen(at in 0_usize..64, flip in 1_u8..=255) {
-            let tag = Tag { run: 5, user: 6, key: 7, version: 8 };
+            let tag = Tag { run: 5, user: 6, key: 7, incarnation: 1, position: Position::of_put(8) };
             let spec = ValueSpec { min: 64, max: 64 };
             let mut value = Vec::new();
             tag.write(spec, &mut value);
             value[at] ^= flip;
             prop_assert!(!tag.matches(spec, &value));
+            prop_assert!(Tag::decode(&value) != Some(tag) || !tag.fills(spec, &value));
+        }
+
+        #[test]
+        fn bytes_of_a_target_are_a_tag_or_none(bytes: Vec<u8>) {
+            if let Some(tag) = Tag::decode(&bytes) {
+                prop_assert_eq!(&tag.encode()[..], &bytes[..TAG_BYTES]);
+            }
         }
     }
 
     #[test]
     fn sizes_use_the_whole_range() {
         let spec = ValueSpec { min: 16, max: 19 };
+        let tag =
+            |version| Tag { run: 0, user: 1, key: 2, incarnation: 0, position: Position::of_put(version) };
         let sizes: std::collections::BTreeSet<usize> =
-            (0..200).map(|version| Tag { run: 0, user: 1, key: 2, version }.size(spec)).collect();
+            (0..200).map(|version| tag(version).size(spec)).collect();
         assert_eq!(sizes.into_iter().collect::<Vec<_>>(), [16, 17, 18, 19]);
+    }
+
+    #[test]
+    fn an_example_for_people() {
+        let tag = Tag { run: 0xABC, user: 5, key: 7, incarnation: 1, position: Position::of_put(42) };
+        assert_eq!(String::from_utf8_lossy(&tag.encode()), "Zl005001`020000Z");
     }
 }

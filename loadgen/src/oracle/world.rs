@@ -1,17 +1,55 @@
-//! What all clients of a pass share: who there is, and one atomic register for each user's key.
+//! What all clients of a pass share: who there is, each user's life, and one atomic register for each user's key.
 //!
-//! A register has one writer, its owner, whose puts count up from version 1; version 0 is "key not found". Two
-//! numbers are enough for the check of ATOM-1 (single-writer register with unique values): `begun`, the newest
-//! version whose put was written to the wire, published before the write; and `settled`, the newest version that
-//! some completed operation proved to be in effect, be it its put's `done` or a read that returned it. A read that
-//! was sent when `settled` was `floor` must return a version in `floor..=begun`, with `begun` read when the reply
-//! is there. That is exact for what it sees and raises no false alarm: both bounds are taken on the safe side.
+//! # The rule
+//!
+//! A user's key goes through a line of states: nobody logged in, logged in with no value, put number 1, put number
+//! 2, …, nobody logged in, logged in with no value, and on. One writer, the user's own client, brings them about in
+//! this order, and every value names its place in it. Of such a line two numbers are enough:
+//!
+//! - **begun**, the newest state that may have come. The owner publishes it before it writes the message that brings
+//!   the state: a login, a put, `q`.
+//! - **settled**, the oldest state that may still be. Any completed operation that proves a state raises it: a put's
+//!   `done`, `success`, the close after `exiting`, and every read by whatever it returned.
+//!
+//! A read takes `settled` before it is sent ([`World::oldest`]) and `begun` once its reply is there. Its reply is
+//! right if some state between the two, ends included, would give it and no refused put is that state. Where a text
+//! fits several states, the oldest of them is what it proves.
+//!
+//! # Why it is exact
+//!
+//! A history is linearizable if each operation can be given an instant between its call and its return such that
+//! the sequence of instants is legal (Herlihy and Wing 1990). To decide it is hard in general and easy where each
+//! read names the write that it read (Gibbons and Korach 1997), and easier still here, where one writer's order is
+//! the order of all writes: a read is wrong if and only if its value was put after it returned, or a newer state had
+//! been proved before it began. The second covers overwritten values and the new-old inversion of two reads alike;
+//! that no other violation is possible for one writer is Lamport's condition for atomic registers (1986).
+//!
+//! Linearizability is local: objects may be judged one by one. A user's keys are one object each, and their common
+//! life is checked with each of them. What no register can see alone is the order between *different* keys of one
+//! client's pipelined puts, as far as none of them was answered. And one leniency is wanted: once a login was given
+//! up unanswered, a server may take it up late, so from then on "no value" is believed whenever nobody need be logged
+//! in. `tests/oracle_histories` shows by brute force that nothing else goes unseen.
+//!
+//! # Under threads
+//!
+//! No false alarm: `begun` is stored before a message is sent and loaded after the reply has come, `settled` is
+//! raised after a reply has come and loaded before a message is sent. Whatever delays a thread in between makes the
+//! first newer or the second older, so the range only grows. It costs O(1) a request and no lock. Only refused puts,
+//! and a put that is read while an earlier one was read before its answer, meet one (see [`super::refusals`]); and
+//! only a pipelined read that raced with a newer state looks through its session's outstanding reads.
+//!
+//! Requests of one connection take effect in the order in which they were sent (FORM-3), so an owner's read finds
+//! its newest accepted put and nothing else, and a reader's own earlier replies bound its later reads, though these
+//! were sent before ([`super::reads`]).
 
-use std::collections::HashSet;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-
-use super::value::ValueSpec;
+use super::expect::Finding;
+use super::findings;
+use super::life::Life;
+use super::position::{Epoch, Position};
+use super::refusals::Refusals;
+use super::register::Register;
+use super::texts;
+use super::value::{RUN_MASK, Tag, ValueSpec};
 
 /// One client as the others see it.
 #[derive(Debug)]
@@ -25,19 +63,8 @@ pub struct Client {
     /// Sizes of its values.
     pub values: ValueSpec,
     /// Index of its first register.
-    registers_from: usize,
-    /// [`NEW`], [`LIVE`] or [`ENDING`].
-    life: AtomicU8,
-}
-
-const NEW: u8 = 0;
-const LIVE: u8 = 1;
-const ENDING: u8 = 2;
-
-#[derive(Debug, Default)]
-struct Register {
-    begun: AtomicU32,
-    settled: AtomicU32,
+    registers_from: u32,
+    life: Life,
 }
 
 /// Everything that a pass's clients share.
@@ -46,13 +73,30 @@ pub struct World {
     run: u16,
     clients: Vec<Client>,
     registers: Vec<Register>,
-    any_refused: AtomicBool,
-    /// Refused puts (register, version): none of them may ever be read (ATOM-2). Touched only where puts are refused.
-    refused: Mutex<HashSet<(usize, u32)>>,
+    refusals: Refusals,
+}
+
+/// One end of a read's range: a state of a user and of one of its keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct State {
+    pub(super) life: Epoch,
+    /// The key's state, as of `life` where that is a session.
+    pub(super) position: Position,
+}
+
+/// What a reply to `get USER KEY` says, before it is known whether it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    NoUser,
+    NoKey,
+    /// A whole, uncorrupted value of that user and key.
+    Value(Tag),
 }
 
 impl World {
     /// A world of these clients: name, group, keys and value sizes. `run` tells this run's values from others'.
+    ///
+    /// Nobody is logged in: each client's [`super::Session::new`] and then [`Self::set_live`] says that it is.
     #[must_use]
     pub fn new(run: u16, clients: impl IntoIterator<Item = (String, u16, u32, ValueSpec)>) -> Self {
         let mut total = 0;
@@ -60,18 +104,12 @@ impl World {
             .into_iter()
             .map(|(name, group, keys, values)| {
                 let registers_from = total;
-                total += keys as usize;
-                Client { name, group, keys, values, registers_from, life: AtomicU8::new(NEW) }
+                total += keys;
+                Client { name, group, keys, values, registers_from, life: Life::default() }
             })
             .collect();
-        let registers = std::iter::repeat_with(Register::default).take(total).collect();
-        Self {
-            run: run & 0xFFF,
-            clients,
-            registers,
-            any_refused: AtomicBool::new(false),
-            refused: Mutex::default(),
-        }
+        let registers = std::iter::repeat_with(Register::default).take(total as usize).collect();
+        Self { run: run & RUN_MASK, clients, registers, refusals: Refusals::default() }
     }
 
     /// All clients, by index.
@@ -86,66 +124,124 @@ impl World {
         &self.clients[index as usize]
     }
 
+    /// The login of the client's newest [`super::Session`] has succeeded: from now on it must be found, empty, and
+    /// whatever was before has ended.
+    pub fn set_live(&self, client: u32) {
+        self.life(client).succeed();
+    }
+
+    /// The login of the client's newest [`super::Session`] was answered `duplicate user name`: that session has not
+    /// begun. For each further try there is a new one.
+    ///
+    /// # Errors
+    /// Where a manager was answered as if it had begun.
+    pub fn set_refused(&self, client: u32) -> Result<(), Finding> {
+        if self.life(client).refuse() { Err(findings::seen_before_login(self, client)) } else { Ok(()) }
+    }
+
+    /// The client's session may end from now on: it need not be found any more. Called before `q` is written, and
+    /// when a connection is lost.
+    pub fn set_ending(&self, client: u32) {
+        self.life(client).begin_end();
+    }
+
+    /// The client's session has ended: it must not be found any more. Called after the close that follows
+    /// `exiting`; where a connection was lost, only the next success makes the end certain, so it is not called.
+    pub fn set_ended(&self, client: u32) {
+        self.life(client).end();
+    }
+
     pub(super) fn run(&self) -> u16 {
         self.run
     }
 
-    /// The client's session has begun: from now on it must be found.
-    pub fn set_live(&self, client: u32) {
-        self.clients[client as usize].life.store(LIVE, Ordering::Release);
+    pub(super) fn life(&self, client: u32) -> &Life {
+        &self.client(client).life
     }
 
-    /// The client's session may end from now on: it need not be found any more. Called before `q` is sent, and
-    /// when a connection is lost.
-    pub fn set_ending(&self, client: u32) {
-        self.clients[client as usize].life.store(ENDING, Ordering::Release);
+    /// The index and the register of a client's key.
+    pub(super) fn register(&self, client: u32, key: u32) -> (u32, &Register) {
+        let index = self.client(client).registers_from + key;
+        (index, &self.registers[index as usize])
     }
 
-    pub(super) fn is_live(&self, client: u32) -> bool {
-        self.clients[client as usize].life.load(Ordering::Acquire) == LIVE
+    pub(super) fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
-    /// Begins the next put of a key and gives its version. Only the owner calls it, before it writes.
-    pub(super) fn begin_put(&self, client: u32, key: u32) -> u32 {
-        let begun = &self.registers[self.index(client, key)].begun;
-        let version = begun.load(Ordering::Relaxed) + 1;
-        begun.store(version, Ordering::Release);
-        version
-    }
-
-    pub(super) fn begun(&self, client: u32, key: u32) -> u32 {
-        self.registers[self.index(client, key)].begun.load(Ordering::Acquire)
-    }
-
-    pub(super) fn settled(&self, client: u32, key: u32) -> u32 {
-        self.registers[self.index(client, key)].settled.load(Ordering::Acquire)
-    }
-
-    /// A completed put or read proves that this version is in effect.
-    pub(super) fn settle(&self, client: u32, key: u32, version: u32) {
-        let settled = &self.registers[self.index(client, key)].settled;
-        // Mostly it is known already; a plain load is cheaper than a locked maximum.
-        if settled.load(Ordering::Acquire) < version {
-            settled.fetch_max(version, Ordering::AcqRel);
+    /// The oldest state that a read may find which begins now; `None` stands for a key that nobody puts.
+    pub(super) fn oldest(&self, target: u32, key: Option<u32>) -> State {
+        let life = self.life(target).settled();
+        match key {
+            Some(key) => {
+                let (position, life) = self.register(target, key).1.oldest(life);
+                State { life, position }
+            }
+            None => State { life, position: Position::FIRST_EMPTY },
         }
     }
 
-    pub(super) fn refuse(&self, client: u32, key: u32, version: u32) {
-        self.any_refused.store(true, Ordering::Release);
-        let register = self.index(client, key);
-        self.refused.lock().expect("nothing panics while it holds this lock").insert((register, version));
+    /// What a reply to a read of this key says; `None` where it is neither of its texts nor a value of that key.
+    pub(super) fn answer(&self, target: u32, key: Option<u32>, reply: &[u8]) -> Option<Answer> {
+        if let Some(tag) = Tag::decode(reply) {
+            let is_its_value = tag.run == self.run
+                && tag.user == target
+                && Some(tag.key) == key
+                && tag.fills(self.client(target).values, reply);
+            return is_its_value.then_some(Answer::Value(tag));
+        }
+        if reply == texts::KEY_NOT_FOUND.as_bytes() {
+            return Some(Answer::NoKey);
+        }
+        (reply == texts::USER_NOT_FOUND.as_bytes()).then_some(Answer::NoUser)
     }
 
-    pub(super) fn is_refused(&self, client: u32, key: u32, version: u32) -> bool {
-        self.any_refused.load(Ordering::Acquire)
-            && self
-                .refused
-                .lock()
-                .expect("nothing panics while it holds this lock")
-                .contains(&(self.index(client, key), version))
+    /// The oldest state from `oldest` on that gives this answer; `None` where none does that may have come by now.
+    pub(super) fn state(
+        &self,
+        target: u32,
+        key: Option<u32>,
+        oldest: State,
+        answer: Answer,
+    ) -> Option<State> {
+        let life = self.life(target);
+        let begun = life.begun();
+        let may_have_come = |epoch: Epoch| !epoch.is_newer_than(begun);
+        let lost = |life| State { life, position: oldest.position.emptied() };
+        match answer {
+            Answer::Value(tag) => {
+                let position = tag.position;
+                let newest = self.register(target, key?).1.begun();
+                let life = oldest.life.or_session(tag.incarnation);
+                (position.is_within(oldest.position, newest) && may_have_come(life))
+                    .then_some(State { life, position })
+            }
+            Answer::NoUser => {
+                let absent = oldest.life.or_absent();
+                may_have_come(absent).then(|| if absent == oldest.life { oldest } else { lost(absent) })
+            }
+            Answer::NoKey if oldest.life.is_live() && oldest.position.is_empty() => Some(oldest),
+            Answer::NoKey => {
+                let absent = oldest.life.or_absent();
+                // A login that was given up may be taken up late, as soon as the name is free.
+                let found = if life.has_stray_login() { absent } else { oldest.life.next().or_live() };
+                may_have_come(found).then(|| lost(found))
+            }
+        }
     }
 
-    fn index(&self, client: u32, key: u32) -> usize {
-        self.clients[client as usize].registers_from + key as usize
+    /// A read that was sent when `oldest` was known found this state; whether it is one that cannot be, for it was
+    /// that of a refused put.
+    pub(super) fn prove(&self, target: u32, key: Option<u32>, oldest: State, found: State) -> bool {
+        if found.life != oldest.life {
+            self.life(target).prove(found.life);
+        }
+        match key {
+            Some(key) if !found.position.is_empty() => {
+                let (index, register) = self.register(target, key);
+                self.refusals.read(index, register, found.position)
+            }
+            _ => false,
+        }
     }
 }

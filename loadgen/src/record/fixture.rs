@@ -3,9 +3,10 @@
 //! Every number in it follows from the code below; nothing is measured.
 
 use crate::record::{
-    Cell, Cost, Counts, Environment, Interval, Latencies, Ledger, LoadInfo, Outcome, Pass, Replay,
-    ReplayAction, ReplayClient, ReplayExpect, ReplayStep, RunRecord, SCHEMA, ScenarioInfo, Setup, Status,
-    ThresholdResult, Verdict, Violation,
+    Cell, Cost, Counts, Environment, FLOOR_SCHEMA, Floor, FloorCost, FloorQuantiles, Interval, Latencies,
+    Layout, Ledger, LoadInfo, Outcome, PacedFloor, Pass, Processes, Replay, ReplayAction, ReplayClient,
+    ReplayExpect, ReplayStep, RunRecord, SCHEMA, SaturatedFloor, ScenarioInfo, Setup, Sockets, Status,
+    ThresholdResult, TransportFloor, Verdict, VerdictLevel, Violation,
 };
 
 /// A run that passed.
@@ -40,6 +41,7 @@ pub(crate) fn record() -> RunRecord {
             load("saturated", "closed", "no think time", false),
         ],
         passes,
+        costs: Vec::new(),
         violations: Vec::new(),
         violations_total: 0,
         thresholds: vec![ThresholdResult {
@@ -48,6 +50,55 @@ pub(crate) fn record() -> RunRecord {
             measured_text: "0.412 ms".into(),
             met: Some(true),
         }],
+        floor: None,
+    }
+}
+
+/// A floor of the same machine, without CPUs of one's own and with them. Over TCP its figures lie just below the
+/// run's, over WebSocket far below.
+pub(crate) fn floor() -> Floor {
+    let quantiles =
+        |p50, p99| FloorQuantiles { p50_ns: Some(p50), p90_ns: Some(p50 * 3 / 2), p99_ns: Some(p99) };
+    let cost = |each: f64| FloorCost {
+        both_ns: Some(2.0 * each),
+        server_ns: Some(0.9 * each),
+        generator_ns: Some(1.1 * each),
+    };
+    let transport = |name: &str, scale: u64| TransportFloor {
+        transport: name.into(),
+        paced: PacedFloor {
+            rate: Some(4_000.0),
+            dispatch_lag: quantiles(6_000 * scale, 14_000 * scale),
+            lag: quantiles(7_000 * scale, 16_000 * scale),
+            service: quantiles(37_000 * scale, 70_000 * scale),
+            response: quantiles(40_000 * scale, 80_000 * scale),
+            cost: cost(9_500.0 * scale as f64),
+        },
+        saturated: SaturatedFloor {
+            rate: Some(9_000.0 / scale as f64),
+            limited_by: Some("generator".into()),
+            cost: cost(3_000.0 * scale as f64),
+        },
+    };
+    let layout = |server_cpus, generator_cpus| Layout {
+        environment: Environment {
+            server_cpus,
+            generator_cpus,
+            target: "null target".into(),
+            ..environment()
+        },
+        level: VerdictLevel::Valid,
+        reasons: Vec::new(),
+        transports: vec![transport("tcp", 2), transport("websocket", 1)],
+    };
+    Floor {
+        schema: FLOOR_SCHEMA,
+        twinwire: env!("CARGO_PKG_VERSION").into(),
+        measured: "2026-11-24T09:00:00Z".into(),
+        rate: 4_000.0,
+        connections: 64,
+        value_bytes: 64,
+        layouts: vec![layout(Vec::new(), Vec::new()), layout(vec![0], vec![1])],
     }
 }
 
@@ -114,6 +165,7 @@ fn environment() -> Environment {
         pacing: "timerfd".into(),
         target: "embedded server".into(),
         embedded: true,
+        launched: Vec::new(),
     }
 }
 
@@ -129,6 +181,7 @@ fn load(name: &str, model: &str, pace: &str, headline: bool) -> LoadInfo {
         headline,
         variants: vec![String::new()],
         clients: 100,
+        probes: Vec::new(),
         verdict: Verdict { saturated: (!headline).then(|| "generator".into()), ..Verdict::default() },
     }
 }
@@ -166,6 +219,9 @@ fn pass(load: &str, open: bool, trial: u32, transport: &str, started_s: f64) -> 
         ledger: ledger(requests, &cells),
         cost: cost(requests, transport, open),
         dispatch_lag: if open { samples(requests, 6_000, &mut seed) } else { Latencies::default() },
+        backlog: crate::record::Backlog::default(),
+        renewals: None,
+        windows: Vec::new(),
         setup: vec![setup(transport, &mut seed)],
         cells,
     }
@@ -217,6 +273,9 @@ fn intervals(transport: &str, requests: u64, base: u64) -> Vec<Interval> {
             generator_rss_kib: Some(31_000),
             bytes_sent: 42_000,
             bytes_received: 37_000,
+            server_processes: processes(112, 900),
+            generator_processes: processes(140, 1_000),
+            sockets: Some(sockets(500)),
             ..Interval::default()
         })
         .collect()
@@ -237,6 +296,26 @@ fn ledger(requests: u64, cells: &[Cell]) -> Ledger {
     }
 }
 
+fn processes(descriptors: u64, switches: u64) -> Processes {
+    Processes {
+        descriptors: Some(descriptors),
+        voluntary_switches: Some(switches),
+        involuntary_switches: Some(switches / 100),
+    }
+}
+
+/// So many requests of 42 bytes with replies of 37, over sockets that were sampled.
+fn sockets(requests: u64) -> Sockets {
+    Sockets {
+        sampled: 32,
+        bytes_sent: requests * 42,
+        bytes_received: requests * 37,
+        segments_sent: requests + 10,
+        segments_received: requests,
+        retransmits: 0,
+    }
+}
+
 fn cost(replies: u64, transport: &str, open: bool) -> Cost {
     let per_request_ns = if transport == "tcp" { (6_700, 6_900) } else { (7_500, 7_800) };
     let idle = if open { 3 } else { 1 };
@@ -248,6 +327,11 @@ fn cost(replies: u64, transport: &str, open: bool) -> Cost {
         steal: Some(0.004),
         bytes_sent: replies * if transport == "tcp" { 42 } else { 47 },
         bytes_received: replies * if transport == "tcp" { 37 } else { 38 },
+        server_rss_kib: Some(8_200),
+        generator_rss_kib: Some(31_000),
+        server_processes: processes(112, replies),
+        generator_processes: processes(140, replies * 2),
+        sockets: Some(sockets(replies / 3)),
     }
 }
 
@@ -257,6 +341,7 @@ fn setup(transport: &str, seed: &mut u64) -> Setup {
         transport: transport.into(),
         clients: 100,
         elapsed_s: 0.05,
+        quit: Latencies::default(),
         connect: samples(100, connect_ns, seed),
         login: samples(100, 60_000, seed),
         upgrade: samples(10, 60_000, seed),

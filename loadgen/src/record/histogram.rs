@@ -19,12 +19,18 @@ const SIGNIFICANT_DIGITS: u8 = 3;
 /// Samples that must lie beyond a quantile before it is given: with fewer the next run gives another one.
 const SAMPLES_BEYOND_MIN: f64 = 10.0;
 
+/// A quantile is a lower bound where unfinished requests could raise it by more than this: what they change less is
+/// below what a repetition changes.
+const UNFINISHED_RAISE_MAX: f64 = 1.01;
+
 /// Latencies in nanoseconds; empty costs nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Latencies {
     histogram: Option<Box<Histogram<u64>>>,
     saturated: u64,
     unfinished: u64,
+    /// The shortest time that an unfinished request had waited, in ns.
+    unfinished_from: Option<u64>,
 }
 
 /// A latency that may be a lower bound, because requests that never ended lie in or beyond it.
@@ -40,7 +46,7 @@ impl Latencies {
     /// Ready to record without allocating.
     #[must_use]
     pub fn recorder() -> Self {
-        Self { histogram: Some(Box::new(new_histogram())), saturated: 0, unfinished: 0 }
+        Self { histogram: Some(Box::new(new_histogram())), ..Self::default() }
     }
 
     /// Records one latency.
@@ -54,12 +60,14 @@ impl Latencies {
     pub fn record_unfinished(&mut self, ns: u64) {
         self.record(ns);
         self.unfinished += 1;
+        self.unfinished_from = Some(self.unfinished_from.map_or(ns, |from| from.min(ns)));
     }
 
     /// Adds the other's samples to these.
     pub fn merge(&mut self, other: &Self) {
         self.saturated += other.saturated;
         self.unfinished += other.unfinished;
+        self.unfinished_from = [self.unfinished_from, other.unfinished_from].into_iter().flatten().min();
         if let Some(theirs) = &other.histogram {
             let mine = self.histogram.get_or_insert_with(|| Box::new(new_histogram()));
             mine.add(theirs.as_ref()).expect("both have the same bounds");
@@ -73,6 +81,7 @@ impl Latencies {
         }
         self.saturated = 0;
         self.unfinished = 0;
+        self.unfinished_from = None;
     }
 
     /// Number of samples.
@@ -109,7 +118,7 @@ impl Latencies {
     #[must_use]
     pub fn max(&self) -> Option<Latency> {
         let ns = self.histogram()?.max();
-        Some(Latency { ns, at_least: self.unfinished > 0 })
+        Some(Latency { ns, at_least: self.unfinished + self.saturated > 0 })
     }
 
     /// The quantile `q` (0 to 1), where at least ten samples lie beyond it.
@@ -128,10 +137,22 @@ impl Latencies {
     }
 
     fn raw_quantile(&self, histogram: &Histogram<u64>, q: f64) -> Latency {
-        // An unfinished request ends somewhere beyond what was recorded for it. In the worst case all of them
-        // lie at the top, so every quantile within their share of the top is only a lower bound.
-        let share = self.unfinished as f64 / histogram.len() as f64;
-        Latency { ns: histogram.value_at_quantile(q), at_least: self.unfinished > 0 && q >= 1.0 - share }
+        let ns = histogram.value_at_quantile(q);
+        let share = |count: u64| count as f64 / histogram.len() as f64;
+        // Saturated samples lie at the top, and how far above it is not known.
+        let saturated = self.saturated > 0 && q >= 1.0 - share(self.saturated);
+        Latency { ns, at_least: saturated || self.unfinished_reach(histogram, q, share(self.unfinished)) }
+    }
+
+    /// Whether requests that never ended reach the quantile. Each ends somewhere beyond what was recorded for it; in
+    /// the worst case all of them lie at the top, and then what stands at `q` stood, at most, their share above it.
+    fn unfinished_reach(&self, histogram: &Histogram<u64>, q: f64, share: f64) -> bool {
+        let raised = || {
+            let ns = histogram.value_at_quantile(q);
+            let beyond = self.unfinished_from.is_some_and(|from| ns >= from);
+            beyond && histogram.value_at_quantile(q + share) as f64 > UNFINISHED_RAISE_MAX * ns as f64
+        };
+        self.unfinished > 0 && (q + share >= 1.0 || raised())
     }
 }
 
@@ -147,6 +168,8 @@ struct Stored {
     saturated: u64,
     #[serde(skip_serializing_if = "is_zero", default)]
     unfinished: u64,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    unfinished_from: Option<u64>,
     #[serde(skip_serializing_if = "String::is_empty", default)]
     hdr: String,
 }
@@ -167,6 +190,7 @@ impl Serialize for Latencies {
             count: self.len(),
             saturated: self.saturated,
             unfinished: self.unfinished,
+            unfinished_from: self.unfinished_from,
             hdr: BASE64.encode(bytes),
         }
         .serialize(serializer)
@@ -190,6 +214,7 @@ impl<'de> Deserialize<'de> for Latencies {
             histogram: Some(Box::new(histogram)),
             saturated: stored.saturated,
             unfinished: stored.unfinished,
+            unfinished_from: stored.unfinished_from,
         })
     }
 }
@@ -229,6 +254,33 @@ mod tests {
         assert!(!latencies.quantile(0.5).unwrap().at_least);
         assert!(latencies.quantile(0.95).unwrap().at_least);
         assert!(latencies.max().unwrap().at_least);
+    }
+
+    #[test]
+    fn young_unfinished_requests_make_a_lower_bound_of_every_quantile_that_they_could_raise() {
+        // Just sent when the run ended: recorded at the bottom, though they may have taken longest.
+        let mut latencies = with((1..=9_000).map(|i| i * 1_000));
+        (0..1_000).for_each(|_| latencies.record_unfinished(10));
+        assert!(latencies.quantile(0.5).unwrap().at_least);
+        let stored: Latencies = serde_json::from_str(&serde_json::to_string(&latencies).unwrap()).unwrap();
+        assert!(stored.quantile(0.5).unwrap().at_least);
+        // One in ten thousand raises none but the very last.
+        let mut latencies = with((1..=99_990).map(|i| i * 1_000));
+        (0..10).for_each(|_| latencies.record_unfinished(10));
+        assert!(!latencies.quantile(0.99).unwrap().at_least);
+        assert!(!latencies.quantile(0.999).unwrap().at_least);
+        assert!(latencies.quantile(0.9999).unwrap().at_least);
+    }
+
+    #[test]
+    fn quantiles_that_saturated_samples_reach_are_lower_bounds() {
+        let mut latencies = with(std::iter::repeat_n(100, 900));
+        assert!(!latencies.max().unwrap().at_least);
+        (0..100).for_each(|_| latencies.record(LATENCY_NS_MAX * 2));
+        assert!(!latencies.quantile(0.5).unwrap().at_least);
+        assert!(latencies.quantile(0.95).unwrap().at_least);
+        assert!(latencies.max().unwrap().at_least);
+        assert_eq!(latencies.saturated(), 100);
     }
 
     #[test]

@@ -4,9 +4,12 @@
 //! percentiles: those can be merged, percentiles cannot. Times since the run's start are in nanoseconds unless
 //! a name says otherwise.
 
+pub mod cost;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod floor;
 mod histogram;
+pub mod pace;
 mod pass;
 mod replay;
 pub mod rows;
@@ -15,8 +18,14 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use floor::{
+    FLOOR_SCHEMA, Floor, FloorCost, FloorQuantiles, Layout, PacedFloor, SaturatedFloor, TransportFloor,
+    WITHIN, is_ceiling, is_within,
+};
 pub use histogram::{LATENCY_NS_MAX, Latencies, Latency};
-pub use pass::{Cell, Cost, Counts, Interval, Ledger, Pass, Setup};
+pub use pass::{
+    Backlog, Cell, Cost, Counts, Interval, Ledger, Pass, Processes, Setup, Sockets, WindowRole, WindowRow,
+};
 pub use replay::{Replay, ReplayAction, ReplayClient, ReplayExpect, ReplayStep};
 
 /// Version of the format of `run.json`. It grows when a reader of the older one would misread the newer one.
@@ -45,12 +54,19 @@ pub struct RunRecord {
     pub loads: Vec<LoadInfo>,
     /// One for each load × variant × trial × transport (mixed loads: all transports in one).
     pub passes: Vec<Pass>,
+    /// What a request cost, by load, variant and transport: worked out from the passes, for those who read this file
+    /// without this program. Reports work it out themselves.
+    #[serde(default)]
+    pub costs: Vec<cost::TransportCost>,
     /// The first violations seen, at most [`VIOLATIONS_KEPT`].
     pub violations: Vec<Violation>,
     /// All violations, warm-up and set-up included.
     pub violations_total: u64,
     /// Thresholds with their judgement.
     pub thresholds: Vec<ThresholdResult>,
+    /// The harness's own floor, where it was known; of this machine or not, which [`Floor::layout`] tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<Floor>,
 }
 
 /// Violations kept with their details; the rest is counted.
@@ -115,7 +131,7 @@ pub struct Outcome {
 }
 
 /// Where a run ran.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Environment {
     /// Operating system and kernel release.
     pub os: String,
@@ -131,10 +147,21 @@ pub struct Environment {
     pub generator_cpus: Vec<usize>,
     /// How instants were paced: `timerfd` or `tokio timers`.
     pub pacing: String,
-    /// The target for people: `embedded server`, or its addresses.
+    /// The target for people: `embedded server`, the launched commands, or its addresses.
     pub target: String,
     /// Whether the target was the embedded server.
     pub embedded: bool,
+    /// The commands that started the target, as given to `--launch`; empty where it was not launched.
+    #[serde(default)]
+    pub launched: Vec<String>,
+}
+
+impl Environment {
+    /// Whether the target was this program's to start, and so to place on CPUs.
+    #[must_use]
+    pub fn started_target(&self) -> bool {
+        self.embedded || !self.launched.is_empty()
+    }
 }
 
 /// Something left out.
@@ -145,6 +172,9 @@ pub struct Skipped {
     /// Why.
     pub reason: String,
 }
+
+/// [`LoadInfo::pace`] of a closed load whose clients do not pause.
+pub const NO_THINK_TIME: &str = "no think time";
 
 /// A load's settings, as far as reports show them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -169,11 +199,33 @@ pub struct LoadInfo {
     pub variants: Vec<String>,
     /// Clients in all, in the first variant.
     pub clients: u32,
+    /// Probes of a rate that the scenario gives as a share; empty where it does not.
+    #[serde(default)]
+    pub probes: Vec<Probe>,
     /// Judgement of the measurement.
     pub verdict: Verdict,
 }
 
+/// What a short closed load reached, to find the rate of an open one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Probe {
+    /// The variant's label.
+    pub variant: String,
+    /// The transport, or all of a mixed load.
+    pub transport: String,
+    /// Requests a second that it reached.
+    pub reached: f64,
+    /// Requests a second that the load then offered: the share of the slowest transport's.
+    pub offered: f64,
+}
+
 impl LoadInfo {
+    /// Whether its clients never pause: its throughput is somebody's limit, and its latency a queue's.
+    #[must_use]
+    pub fn saturates(&self) -> bool {
+        self.model == "closed" && self.pace == NO_THINK_TIME
+    }
+
     /// The latency that speaks for this load: response of an open one, service of a closed one.
     #[must_use]
     pub fn headline_kind(&self) -> crate::scenario::model::LatencyKind {
@@ -264,22 +316,43 @@ pub enum ReadError {
         /// Why.
         source: std::io::Error,
     },
-    /// It is not a record.
-    #[error("{path} is not a run record: {source}")]
+    /// It is something else.
+    #[error("{path} is not {what}: {source}")]
     Json {
         /// The file.
         path: String,
+        /// What it should be.
+        what: &'static str,
         /// Where and why.
         source: serde_json::Error,
     },
     /// A newer version wrote it.
-    #[error("{path} has schema {found}; this version reads up to {SCHEMA}: use a newer twinwire")]
+    #[error("{path} has schema {found}; this version reads up to {known}: use a newer twinwire")]
     Schema {
         /// The file.
         path: String,
         /// Its schema.
         found: u32,
+        /// The newest that this version reads.
+        known: u32,
     },
+}
+
+/// Reads a versioned file: the version first, since a newer file may differ in everything else.
+fn read<T: serde::de::DeserializeOwned>(path: &Path, what: &'static str, known: u32) -> Result<T, ReadError> {
+    #[derive(Deserialize)]
+    struct Head {
+        schema: u32,
+    }
+    let shown = path.display().to_string();
+    let text =
+        std::fs::read_to_string(path).map_err(|source| ReadError::Io { path: shown.clone(), source })?;
+    let json = |source| ReadError::Json { path: shown.clone(), what, source };
+    let head: Head = serde_json::from_str(&text).map_err(json)?;
+    if head.schema > known {
+        return Err(ReadError::Schema { path: shown, found: head.schema, known });
+    }
+    serde_json::from_str(&text).map_err(json)
 }
 
 impl RunRecord {
@@ -288,19 +361,7 @@ impl RunRecord {
     /// # Errors
     /// Where the file cannot be read, is not a record, or is of a newer schema.
     pub fn read(path: &Path) -> Result<Self, ReadError> {
-        #[derive(Deserialize)]
-        struct Head {
-            schema: u32,
-        }
-        let shown = path.display().to_string();
-        let text =
-            std::fs::read_to_string(path).map_err(|source| ReadError::Io { path: shown.clone(), source })?;
-        let json = |source| ReadError::Json { path: shown.clone(), source };
-        let head: Head = serde_json::from_str(&text).map_err(json)?;
-        if head.schema > SCHEMA {
-            return Err(ReadError::Schema { path: shown, found: head.schema });
-        }
-        serde_json::from_str(&text).map_err(json)
+        read(path, "a run record", SCHEMA)
     }
 
     /// The load of this name.

@@ -37,6 +37,69 @@ pub struct Pass {
     pub cost: Cost,
     /// Intended to dispatched: the generator's own lateness, over all requests.
     pub dispatch_lag: Latencies,
+    /// Open loads: what limits were reached, and how far the server fell behind.
+    #[serde(default)]
+    pub backlog: Backlog,
+    /// New sessions in mid-load; none where no group reconnects.
+    #[serde(default)]
+    pub renewals: Option<Setup>,
+    /// The windows of an interleaved load, in the order of their pairs.
+    #[serde(default)]
+    pub windows: Vec<WindowRow>,
+}
+
+/// What waited for the server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backlog {
+    /// Requests that were due while their connection had as many outstanding as `in-flight` allows, or was being
+    /// renewed.
+    pub waited: u64,
+    /// Most requests that were due and not sent at one time, as seen 20 times a second; open loads only.
+    pub max: Option<u64>,
+}
+
+/// One window of an interleaved load: one transport's half of a pair.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WindowRow {
+    /// Number of the pair, from 0: the windows of this number on all transports belong together.
+    pub pair: u32,
+    /// Whether it came first, second, … in its pair, from 0.
+    pub position: u32,
+    /// Start since the pass's first window began, by the clock, in seconds.
+    pub started_s: f64,
+    /// Its length in seconds.
+    pub length_s: f64,
+    /// Figures by role; roles without a request are left out.
+    pub roles: Vec<WindowRole>,
+    /// Processes over the window.
+    pub cost: Cost,
+}
+
+/// One role's figures in one window.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WindowRole {
+    /// Role's name; `all`: both together.
+    pub role: String,
+    /// Requests intended in it.
+    pub requests: u64,
+    /// Of them, answered.
+    pub replies: u64,
+    /// Mean of service in ns.
+    pub service_mean_ns: Option<f64>,
+    /// Quantiles of service, ns; only with ten samples beyond.
+    pub service_p50_ns: Option<u64>,
+    /// See above.
+    pub service_p90_ns: Option<u64>,
+    /// See above.
+    pub service_p99_ns: Option<u64>,
+    /// Mean of response in ns.
+    pub response_mean_ns: Option<f64>,
+    /// Quantiles of response, ns; only with ten samples beyond.
+    pub response_p50_ns: Option<u64>,
+    /// See above.
+    pub response_p90_ns: Option<u64>,
+    /// See above.
+    pub response_p99_ns: Option<u64>,
 }
 
 /// Figures of one transport × group × role × operation in one pass.
@@ -65,7 +128,10 @@ pub struct Cell {
 pub struct Counts {
     /// Requests whose intended instant lies in the measured part.
     pub requests: u64,
-    /// Of them, ended by a time-out, a reset or a close.
+    /// Replies in the measured part, whenever their requests were intended; records of older versions have none.
+    #[serde(default)]
+    pub achieved: u64,
+    /// Of the requests, ended by a time-out, a reset or a close.
     pub errors: u64,
     /// Of them, answered wrongly.
     pub violations: u64,
@@ -81,6 +147,7 @@ impl Counts {
     /// Adds the other's counters to these.
     pub fn add(&mut self, other: &Self) {
         self.requests += other.requests;
+        self.achieved += other.achieved;
         self.errors += other.errors;
         self.violations += other.violations;
         self.unfinished += other.unfinished;
@@ -98,6 +165,9 @@ pub struct Setup {
     pub clients: u32,
     /// Wall time for all of them, in seconds.
     pub elapsed_s: f64,
+    /// `q` to its reply, of sessions that are renewed.
+    #[serde(default)]
+    pub quit: Latencies,
     /// Connect, with the WebSocket handshake.
     pub connect: Latencies,
     /// Login's service time.
@@ -149,6 +219,44 @@ pub struct Interval {
     pub bytes_sent: u64,
     /// Bytes read from them.
     pub bytes_received: u64,
+    /// More of the server's processes.
+    #[serde(default)]
+    pub server_processes: Processes,
+    /// More of this process.
+    #[serde(default)]
+    pub generator_processes: Processes,
+    /// A sample of this transport's sockets; `None` where the system does not tell.
+    #[serde(default)]
+    pub sockets: Option<Sockets>,
+}
+
+/// Descriptors and context switches of one side's processes; what the system does not tell is `None`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Processes {
+    /// Open descriptors, at the end of the time in question.
+    pub descriptors: Option<u64>,
+    /// Context switches because a thread had to wait.
+    pub voluntary_switches: Option<u64>,
+    /// Context switches because a thread's time was up, or another one's turn had come.
+    pub involuntary_switches: Option<u64>,
+}
+
+/// What the kernel counted (`TCP_INFO`) for a sample of this process's sockets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sockets {
+    /// How many sockets at a time; the figures are sums over these.
+    pub sampled: u64,
+    /// Bytes sent and acknowledged.
+    pub bytes_sent: u64,
+    /// Bytes received.
+    pub bytes_received: u64,
+    /// Segments sent, acknowledgements and repetitions included.
+    pub segments_sent: u64,
+    /// Segments received, acknowledgements included.
+    pub segments_received: u64,
+    /// Segments sent again.
+    pub retransmits: u64,
 }
 
 /// Sums that must balance: requests = replies + errors + unfinished.
@@ -172,6 +280,38 @@ pub struct Ledger {
     pub foreign_values_read: u64,
     /// Denials that were due and came.
     pub denials: u64,
+}
+
+impl Cost {
+    /// Adds another stretch's cost to this one. What one of them does not know, the sum does not.
+    pub fn add(&mut self, other: &Self) {
+        let both = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a + b);
+        // Weighted by time, before the seconds are added.
+        self.steal = self.steal.zip(other.steal).map(|(a, b)| {
+            (a * self.seconds + b * other.seconds) / (self.seconds + other.seconds).max(f64::MIN_POSITIVE)
+        });
+        self.replies += other.replies;
+        self.seconds += other.seconds;
+        self.server_cpu_ns = both(self.server_cpu_ns, other.server_cpu_ns);
+        self.generator_cpu_ns = both(self.generator_cpu_ns, other.generator_cpu_ns);
+        self.bytes_sent += other.bytes_sent;
+        self.bytes_received += other.bytes_received;
+        let larger = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a.max(b));
+        self.server_rss_kib = larger(self.server_rss_kib, other.server_rss_kib);
+        self.generator_rss_kib = larger(self.generator_rss_kib, other.generator_rss_kib);
+        self.server_processes.add(&other.server_processes);
+        self.generator_processes.add(&other.generator_processes);
+        self.sockets = Sockets::sum([self.sockets, other.sockets].into_iter());
+    }
+
+    /// The cost of all stretches; `None` of none.
+    #[must_use]
+    pub fn sum<'a>(stretches: impl Iterator<Item = &'a Self>) -> Option<Self> {
+        let mut stretches = stretches;
+        let mut sum = *stretches.next()?;
+        stretches.for_each(|stretch| sum.add(stretch));
+        Some(sum)
+    }
 }
 
 impl Ledger {
@@ -206,4 +346,52 @@ pub struct Cost {
     pub bytes_sent: u64,
     /// Bytes read.
     pub bytes_received: u64,
+    /// More of the server's processes.
+    #[serde(default)]
+    pub server_processes: Processes,
+    /// More of this process.
+    #[serde(default)]
+    pub generator_processes: Processes,
+    /// The server's resident memory in KiB: at the end, of several times the largest.
+    #[serde(default)]
+    pub server_rss_kib: Option<u64>,
+    /// This process's.
+    #[serde(default)]
+    pub generator_rss_kib: Option<u64>,
+    /// A sample of the sockets, of all transports that took part; `None` where the system does not tell.
+    #[serde(default)]
+    pub sockets: Option<Sockets>,
+}
+
+impl Processes {
+    /// Adds another time's switches to these; descriptors are the larger ones. What is not known of both is missing.
+    pub fn add(&mut self, other: &Self) {
+        let sum = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a + b);
+        self.descriptors = self.descriptors.zip(other.descriptors).map(|(a, b)| a.max(b));
+        self.voluntary_switches = sum(self.voluntary_switches, other.voluntary_switches);
+        self.involuntary_switches = sum(self.involuntary_switches, other.involuntary_switches);
+    }
+}
+
+impl Sockets {
+    /// Adds what was counted at another time to this; the number of sockets is the larger one.
+    pub fn add(&mut self, other: &Self) {
+        self.sampled = self.sampled.max(other.sampled);
+        self.bytes_sent += other.bytes_sent;
+        self.bytes_received += other.bytes_received;
+        self.segments_sent += other.segments_sent;
+        self.segments_received += other.segments_received;
+        self.retransmits += other.retransmits;
+    }
+
+    /// All times together; what is not known of one is not known of all.
+    #[must_use]
+    pub fn sum(times: impl Iterator<Item = Option<Self>>) -> Option<Self> {
+        let both = |sum: Option<Self>, other: Option<Self>| {
+            let (mut sum, other) = sum.zip(other)?;
+            sum.add(&other);
+            Some(sum)
+        };
+        times.reduce(both).flatten()
+    }
 }

@@ -54,6 +54,8 @@ pub struct ReplayStep {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReplayAction {
+    /// Connects anew.
+    Connect,
     /// Sends its user name.
     Login,
     /// Sends these messages in one write.
@@ -72,4 +74,8 @@ pub enum ReplayExpect {
     Any(Vec<String>),
     /// Nothing for so many milliseconds.
     SilenceMs(u64),
+    /// The end of the connection, in whatever way.
+    Closed,
+    /// Whatever: nothing is looked at.
+    Unchecked,
 }

@@ -43,11 +43,14 @@ pub struct Row {
 }
 
 impl Row {
-    /// Answered requests a second; `None` where nothing was measured.
+    /// Replies a second; `None` where nothing was measured. Records of older versions tell how many of the requests
+    /// were answered, which differs where a server falls behind.
     #[must_use]
     pub fn rate(&self) -> Option<f64> {
-        let answered = self.counts.requests.saturating_sub(self.counts.errors + self.counts.unfinished);
-        (self.seconds > 0.0).then(|| answered as f64 / self.seconds)
+        let Counts { requests, achieved, errors, unfinished, .. } = self.counts;
+        let answered = requests.saturating_sub(errors + unfinished);
+        let replies = if achieved > 0 { achieved } else { answered };
+        (self.seconds > 0.0).then(|| replies as f64 / self.seconds)
     }
 
     /// The histogram of this kind.
@@ -159,29 +162,8 @@ pub fn merged(record: &RunRecord, matches: impl Fn(&Pass, &Cell) -> bool) -> Opt
 /// What the passes of this load, variant and transport cost in all; mixed passes have no cost of one transport.
 #[must_use]
 pub fn cost(record: &RunRecord, load: &str, variant: &str, transport: &str) -> Option<Cost> {
-    let mut sum: Option<Cost> = None;
-    for pass in &record.passes {
-        if pass.load != load || pass.variant != variant || pass.transports != [transport] {
-            continue;
-        }
-        let one = &pass.cost;
-        let Some(sum) = sum.as_mut() else {
-            sum = Some(*one);
-            continue;
-        };
-        let both = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a + b);
-        // Weighted by time, before the seconds are added.
-        sum.steal = sum.steal.zip(one.steal).map(|(a, b)| {
-            (a * sum.seconds + b * one.seconds) / (sum.seconds + one.seconds).max(f64::MIN_POSITIVE)
-        });
-        sum.replies += one.replies;
-        sum.seconds += one.seconds;
-        sum.server_cpu_ns = both(sum.server_cpu_ns, one.server_cpu_ns);
-        sum.generator_cpu_ns = both(sum.generator_cpu_ns, one.generator_cpu_ns);
-        sum.bytes_sent += one.bytes_sent;
-        sum.bytes_received += one.bytes_received;
-    }
-    sum
+    let ours = |pass: &&Pass| pass.load == load && pass.variant == variant && pass.transports == [transport];
+    Cost::sum(record.passes.iter().filter(ours).map(|pass| &pass.cost))
 }
 
 fn keys_of(pass: &Pass, cell: &Cell) -> Vec<Key> {

@@ -3,8 +3,12 @@
 //! How they are written for people is the business of `format`; what is merged into a row that of
 //! [`crate::record::rows`].
 
+use super::floor;
 use crate::record::rows::{self, Key, Row};
-use crate::record::{Cost, Counts, Latencies, Latency, LoadInfo, RunRecord};
+use crate::record::{
+    Cost, Counts, FloorQuantiles, Latencies, Latency, LoadInfo, RunRecord, TransportFloor, is_ceiling,
+    is_within,
+};
 use crate::scenario::model::LatencyKind;
 
 /// The quantiles of one latency, in nanoseconds; what too few samples support is missing.
@@ -48,6 +52,18 @@ impl Quantiles {
         [self.mean_ns, ns(self.p50), ns(self.p90), ns(self.p99), ns(self.p99_9), ns(self.max)]
     }
 }
+
+/// A quantile that tables show, of a row and of the harness's floor.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Quantile {
+    pub(super) name: &'static str,
+    pub(super) of: fn(&Quantiles) -> Option<Latency>,
+    pub(super) floor: fn(&FloorQuantiles) -> Option<u64>,
+}
+
+pub(super) const P50: Quantile = Quantile { name: "p50", of: |row| row.p50, floor: |floor| floor.p50_ns };
+pub(super) const P90: Quantile = Quantile { name: "p90", of: |row| row.p90, floor: |floor| floor.p90_ns };
+pub(super) const P99: Quantile = Quantile { name: "p99", of: |row| row.p99, floor: |floor| floor.p99_ns };
 
 /// The figures of one row.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -112,6 +128,10 @@ pub struct Comparison<'a> {
     pub lines: Vec<Line>,
     /// What each transport cost.
     pub costs: Vec<Option<CostFigures>>,
+    /// How late the generator woke, where each transport ran by itself.
+    pub lateness: Vec<Quantiles>,
+    /// The harness's own floor over each transport, where it is known for this machine and placement.
+    pub floors: Vec<Option<&'a TransportFloor>>,
 }
 
 impl Comparison<'_> {
@@ -119,6 +139,52 @@ impl Comparison<'_> {
     #[must_use]
     pub fn total(&self) -> &[Option<Figures>] {
         self.lines.last().map_or(&[], |line| &line.cells)
+    }
+
+    /// Whether the floor over any of the transports is known.
+    #[must_use]
+    pub fn has_floor(&self) -> bool {
+        self.floors.iter().any(Option::is_some)
+    }
+
+    /// The floor's quantile over the transport at `i`.
+    pub(super) fn floor(&self, i: usize, kind: LatencyKind, quantile: Quantile) -> Option<Latency> {
+        floor::latency((*self.floors.get(i)?)?, kind, quantile.floor)
+    }
+
+    /// Whether a latency over the transport at `i` is within the floor. A lower bound may be anything.
+    pub(super) fn is_latency_within(
+        &self,
+        i: usize,
+        kind: LatencyKind,
+        quantile: Quantile,
+        latency: Option<Latency>,
+    ) -> bool {
+        let ns = |latency: Option<Latency>| latency.map(|latency| latency.ns as f64);
+        let exact = latency.filter(|latency| !latency.at_least);
+        is_within(ns(exact), ns(self.floor(i, kind, quantile)))
+    }
+
+    /// The floor's CPU of both sides over the transport at `i`, under a load of this kind.
+    pub(super) fn floor_cost_ns(&self, i: usize) -> Option<f64> {
+        floor::cost_ns((*self.floors.get(i)?)?, self.load)
+    }
+
+    /// Whether the CPU of both sides over the transport at `i` is within the floor's.
+    pub(super) fn is_cost_within(&self, i: usize) -> bool {
+        let both_ns = self.costs.get(i).and_then(|cost| cost.as_ref()?.both_ns);
+        is_within(both_ns, self.floor_cost_ns(i))
+    }
+
+    /// The highest rate that the harness can offer over the transport at `i`.
+    pub(super) fn highest_rate(&self, i: usize) -> Option<f64> {
+        (*self.floors.get(i)?)?.saturated.rate
+    }
+
+    /// Whether the rate over the transport at `i` may be the harness's limit and not the target's.
+    pub(super) fn is_rate_within(&self, i: usize) -> bool {
+        let rate = self.total().get(i).and_then(|total| total.as_ref()?.rate);
+        is_ceiling(rate, self.highest_rate(i))
     }
 }
 
@@ -176,7 +242,20 @@ fn comparison<'a>(
         .iter()
         .map(|transport| rows::cost(record, &load.name, variant, transport).as_ref().map(CostFigures::of))
         .collect();
-    Comparison { load, variant, transports, lines, costs }
+    let lateness = transports.iter().map(|transport| lateness(record, load, variant, transport)).collect();
+    let layout = floor::used(record);
+    let floors = transports.iter().map(|transport| layout?.transport(transport)).collect();
+    Comparison { load, variant, transports, lines, costs, lateness, floors }
+}
+
+fn lateness(record: &RunRecord, load: &LoadInfo, variant: &str, transport: &str) -> Quantiles {
+    let mut sum = Latencies::default();
+    for pass in &record.passes {
+        if pass.load == load.name && pass.variant == variant && pass.transports == [transport] {
+            sum.merge(&pass.dispatch_lag);
+        }
+    }
+    Quantiles::of(&sum)
 }
 
 /// What a request cost.
@@ -200,26 +279,43 @@ pub struct CostFigures {
     pub bytes_sent: Option<f64>,
     /// The part of them that the clients received.
     pub bytes_received: Option<f64>,
+    /// TCP segments for each reply, both directions, acknowledgements included: as many for each byte as the sampled
+    /// sockets had.
+    pub segments: Option<f64>,
+    /// Segments that the sampled sockets sent again.
+    pub retransmits: Option<u64>,
+    /// The server's context switches for each reply, voluntary and involuntary.
+    pub server_switches: Option<f64>,
+    /// The generator's.
+    pub generator_switches: Option<f64>,
+    /// The server's resident memory at the end, in MiB.
+    pub server_mib: Option<f64>,
+    /// The generator's.
+    pub generator_mib: Option<f64>,
 }
 
 impl CostFigures {
     /// Each cost divided by the replies, or by the time.
     #[must_use]
     pub fn of(cost: &Cost) -> Self {
-        let each = |sum: u64| (cost.replies > 0).then(|| sum as f64 / cost.replies as f64);
         let cores = |ns: u64| (cost.seconds > 0.0).then(|| ns as f64 / 1e9 / cost.seconds);
-        let both_ns = cost.server_cpu_ns.zip(cost.generator_cpu_ns).map(|(server, ours)| server + ours);
-        let some = cost.bytes_sent + cost.bytes_received > 0;
+        let each = cost.for_each_reply();
         Self {
-            both_ns: both_ns.and_then(each),
-            server_ns: cost.server_cpu_ns.and_then(each),
-            generator_ns: cost.generator_cpu_ns.and_then(each),
+            both_ns: each.cpu_ns,
+            server_ns: each.server_cpu_ns,
+            generator_ns: each.generator_cpu_ns,
             server_cores: cost.server_cpu_ns.and_then(cores),
             generator_cores: cost.generator_cpu_ns.and_then(cores),
             steal: cost.steal,
-            bytes: each(cost.bytes_sent + cost.bytes_received).filter(|_| some),
-            bytes_sent: each(cost.bytes_sent).filter(|_| some),
-            bytes_received: each(cost.bytes_received).filter(|_| some),
+            bytes: each.bytes_sent.zip(each.bytes_received).map(|(sent, received)| sent + received),
+            bytes_sent: each.bytes_sent,
+            bytes_received: each.bytes_received,
+            segments: each.segments,
+            retransmits: cost.sockets.map(|sockets| sockets.retransmits),
+            server_switches: each.server_switches,
+            generator_switches: each.generator_switches,
+            server_mib: cost.server_rss_kib.map(|kib| kib as f64 / 1024.0),
+            generator_mib: cost.generator_rss_kib.map(|kib| kib as f64 / 1024.0),
         }
     }
 }

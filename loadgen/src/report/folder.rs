@@ -16,7 +16,7 @@ use crate::record::RunRecord;
 /// Where a file could not be made or written; the record itself is written first.
 pub fn write_folder(record: &RunRecord, plots: &[Plot], dir: &Path) -> Result<(), ReportError> {
     create(dir)?;
-    write(&dir.join("run.json"), layout::pretty(&serde_json::to_string(record)?).as_bytes())?;
+    write_file(&dir.join("run.json"), layout::pretty(&serde_json::to_string(record)?).as_bytes())?;
     write_report(record, plots, dir)
 }
 
@@ -27,10 +27,10 @@ pub fn write_folder(record: &RunRecord, plots: &[Plot], dir: &Path) -> Result<()
 /// Where a file could not be made or written.
 pub fn write_report(record: &RunRecord, plots: &[Plot], dir: &Path) -> Result<(), ReportError> {
     create(dir)?;
-    write(&dir.join("scenario.toml"), record.scenario.text.as_bytes())?;
-    write(&dir.join("summary.csv"), &summary::csv(record)?)?;
-    write(&dir.join("intervals.csv"), &intervals::csv(record)?)?;
-    write(&dir.join("latencies.hlog"), &hlog::log(record)?)?;
+    write_file(&dir.join("scenario.toml"), record.scenario.text.as_bytes())?;
+    write_file(&dir.join("summary.csv"), &summary::csv(record)?)?;
+    write_file(&dir.join("intervals.csv"), &intervals::csv(record)?)?;
+    write_file(&dir.join("latencies.hlog"), &hlog::log(record)?)?;
     let histograms = hgrm::files(record).into_iter().map(|(name, text)| (name, text.into_bytes()));
     write_all(&dir.join("histograms"), histograms.collect(), &["hgrm"])?;
     let drawings = plots.iter().flat_map(|plot| {
@@ -45,7 +45,7 @@ pub fn write_report(record: &RunRecord, plots: &[Plot], dir: &Path) -> Result<()
     if !replays.is_empty() || folder.is_dir() {
         write_all(&folder, replays, &["toml"])?;
     }
-    write(&dir.join("report.md"), markdown::report(record, plots).as_bytes())
+    write_file(&dir.join("report.md"), markdown::report(record, plots).as_bytes())
 }
 
 /// Writes these files and removes others with these endings.
@@ -53,7 +53,7 @@ fn write_all(dir: &Path, files: Vec<(String, Vec<u8>)>, endings: &[&str]) -> Res
     create(dir)?;
     let mut written = BTreeSet::new();
     for (name, bytes) in files {
-        write(&dir.join(&name), &bytes)?;
+        write_file(&dir.join(&name), &bytes)?;
         written.insert(name);
     }
     let failed = |source| ReportError::Write { path: dir.to_owned(), source };
@@ -72,10 +72,14 @@ fn create(dir: &Path) -> Result<(), ReportError> {
     fs::create_dir_all(dir).map_err(|source| ReportError::Write { path: dir.to_owned(), source })
 }
 
-/// Writes into a temporary file beside `path` and renames it.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
+/// Writes one file, whole or not at all: into a temporary one beside it, which is then renamed.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
     let failed = |source| ReportError::Write { path: path.to_owned(), source };
-    let dir = path.parent().unwrap_or_else(|| Path::new("."));
+    // The parent of a bare file name is empty: the current folder.
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = temporary().tempfile_in(dir).map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;

@@ -4,9 +4,10 @@
 
 use super::ReportError;
 use super::summary::{decimal, micros};
-use crate::record::{Interval, Pass, RunRecord};
+use crate::record::{Interval, Pass, RunRecord, Sockets};
 
-const HEADER: [&str; 21] = [
+/// Other programs rely on the first 21 columns and their order; new ones are appended.
+const HEADER: [&str; 33] = [
     "load",
     "variant",
     "trial",
@@ -28,6 +29,18 @@ const HEADER: [&str; 21] = [
     "generator_rss_kib",
     "bytes_sent",
     "bytes_received",
+    "server_descriptors",
+    "generator_descriptors",
+    "server_voluntary_switches",
+    "server_involuntary_switches",
+    "generator_voluntary_switches",
+    "generator_involuntary_switches",
+    "sampled_sockets",
+    "sampled_bytes_sent",
+    "sampled_bytes_received",
+    "sampled_segments_sent",
+    "sampled_segments_received",
+    "sampled_retransmits",
 ];
 
 /// The file's bytes.
@@ -47,6 +60,9 @@ pub fn csv(record: &RunRecord) -> Result<Vec<u8>, ReportError> {
 
 fn fields(pass: &Pass, interval: &Interval) -> [String; HEADER.len()] {
     let latency = |ns: Option<u64>| micros(ns.map(|ns| ns as f64));
+    let sampled = |of: fn(&Sockets) -> u64| {
+        interval.sockets.as_ref().map(of).map(|n| n.to_string()).unwrap_or_default()
+    };
     let whole = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
     [
         pass.load.clone(),
@@ -71,5 +87,17 @@ fn fields(pass: &Pass, interval: &Interval) -> [String; HEADER.len()] {
         whole(interval.generator_rss_kib),
         interval.bytes_sent.to_string(),
         interval.bytes_received.to_string(),
+        whole(interval.server_processes.descriptors),
+        whole(interval.generator_processes.descriptors),
+        whole(interval.server_processes.voluntary_switches),
+        whole(interval.server_processes.involuntary_switches),
+        whole(interval.generator_processes.voluntary_switches),
+        whole(interval.generator_processes.involuntary_switches),
+        sampled(|sockets| sockets.sampled),
+        sampled(|sockets| sockets.bytes_sent),
+        sampled(|sockets| sockets.bytes_received),
+        sampled(|sockets| sockets.segments_sent),
+        sampled(|sockets| sockets.segments_received),
+        sampled(|sockets| sockets.retransmits),
     ]
 }

@@ -5,9 +5,12 @@
 use serde::{Serialize, Serializer};
 
 use super::figures::{CostFigures, Figures, Quantiles};
+use super::floor;
 use super::summary::ALL;
 use crate::record::rows::{self, Key};
-use crate::record::{Latency, LoadInfo, RunRecord, Skipped, Status, ThresholdResult, Verdict, Violation};
+use crate::record::{
+    Latency, Layout, LoadInfo, RunRecord, Skipped, Status, ThresholdResult, Verdict, Violation,
+};
 
 /// One run.
 #[derive(Debug, Serialize)]
@@ -44,6 +47,10 @@ pub struct Run<'a> {
     pub violations_total: u64,
     /// The thresholds with their judgement.
     pub thresholds: &'a [ThresholdResult],
+    /// The harness's own floor where this run ran; nothing is subtracted.
+    pub floor: Option<&'a Layout>,
+    /// Why there is none.
+    pub floor_missing: Option<String>,
 }
 
 /// A load's judgement.
@@ -156,6 +163,14 @@ pub struct JsonCost<'a> {
     pub bytes_sent: Option<f64>,
     /// Bytes received for each reply.
     pub bytes_received: Option<f64>,
+    /// TCP segments for each reply, both directions, estimated from a sample of sockets.
+    pub segments: Option<f64>,
+    /// Segments that the sampled sockets sent again.
+    pub retransmits: Option<u64>,
+    /// The server's context switches for each reply.
+    pub server_switches: Option<f64>,
+    /// The generator's context switches for each reply.
+    pub generator_switches: Option<f64>,
 }
 
 /// The figures of one run whose report lies in `folder`.
@@ -178,6 +193,8 @@ pub fn run<'a>(record: &'a RunRecord, folder: &'a str) -> Run<'a> {
         violations: &record.violations,
         violations_total: record.violations_total,
         thresholds: &record.thresholds,
+        floor: floor::used(record),
+        floor_missing: floor::missing(record),
     }
 }
 
@@ -234,6 +251,10 @@ fn costs<'a>(record: &'a RunRecord, load: &'a LoadInfo) -> Vec<JsonCost<'a>> {
                 steal: cost.steal,
                 bytes_sent: rounded(cost.bytes_sent),
                 bytes_received: rounded(cost.bytes_received),
+                segments: rounded(cost.segments),
+                retransmits: cost.retransmits,
+                server_switches: rounded(cost.server_switches),
+                generator_switches: rounded(cost.generator_switches),
             });
         }
     }

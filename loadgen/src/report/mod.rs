@@ -2,7 +2,7 @@
 //!
 //! - [`summary`], [`intervals`]: CSV files; [`hlog`], [`hgrm`]: HdrHistogram's formats; [`json`]: for programs.
 //! - [`table`]: what `run` prints at its end; [`markdown`]: `report.md`.
-//! - [`figures`]: the numbers behind the two.
+//! - [`figures`]: the numbers behind the two; [`floor`]: the harness's own share in them.
 //! - [`violations`]: each wrong reply as a scripted case that shows it again.
 //! - [`folder`]: puts all of it into a report folder.
 //!
@@ -15,6 +15,7 @@
 
 mod escape;
 pub mod figures;
+pub mod floor;
 pub mod folder;
 mod format;
 mod grid;
@@ -33,7 +34,7 @@ pub mod violations;
 
 use std::path::PathBuf;
 
-pub use folder::{write_folder, write_report};
+pub use folder::{write_file, write_folder, write_report};
 
 /// A finished chart.
 #[derive(Debug, Clone)]
@@ -46,6 +47,12 @@ pub struct Plot {
     pub svg: String,
     /// As PNG bytes.
     pub png: Vec<u8>,
+}
+
+/// The text with its first letter in upper case.
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 /// Why a report could not be made.

@@ -4,7 +4,7 @@
 
 use super::escape;
 use super::format::{count, plural, seconds};
-use crate::record::{Ledger, LoadInfo, RunRecord, Status, Verdict, VerdictLevel};
+use crate::record::{Ledger, LoadInfo, RunRecord, Status, VerdictLevel};
 use crate::scenario::model::LatencyKind;
 
 /// The outcome in a few words, to follow the scenario's name.
@@ -79,9 +79,13 @@ pub(super) fn level(level: VerdictLevel) -> &'static str {
 }
 
 /// What limited a closed load, where something did.
-pub(super) fn limit(verdict: &Verdict) -> Option<String> {
-    verdict.saturated.as_deref().map(|side| match side {
+pub(super) fn limit(load: &LoadInfo) -> Option<String> {
+    let open = load.model == "open";
+    load.verdict.saturated.as_deref().map(|side| match side {
         "generator" => "the generator's CPU was full, so the throughput is not the server's limit".to_owned(),
+        "server" if open => {
+            "the server fell behind the offered rate, so the throughput is its limit".to_owned()
+        }
         "server" => "the server's CPU was full, so the throughput is its limit".to_owned(),
         other => format!("{} was saturated", escape::line(other)),
     })

@@ -4,11 +4,11 @@
 
 use std::path::Path;
 
-use super::figures::{Comparison, Figures, comparisons};
+use super::figures::{Comparison, P50, P99, comparisons};
 use super::format::{self, MISSING, Unit};
 use super::grid::{Grid, Group};
-use super::{escape, outcome};
-use crate::record::{Latency, LoadInfo, RunRecord, Status, VerdictLevel};
+use super::{escape, floor, outcome};
+use crate::record::{LoadInfo, RunRecord, Status, VerdictLevel};
 use crate::scenario::model::LatencyKind;
 
 /// Columns of an ordinary terminal window, and of a CI log.
@@ -65,6 +65,7 @@ pub fn render(record: &RunRecord, folder: &Path, style: Style) -> String {
         lines.push(String::new());
         lines.extend(verdicts(record, style));
         lines.extend(thresholds(record, style));
+        lines.extend(floor_lines(record));
     }
     lines.push(format!("{:<9} {}", "report", escape::line(&folder.join("report.md").display().to_string())));
     lines.push(String::new());
@@ -145,9 +146,10 @@ fn headline(record: &RunRecord, load: &LoadInfo, style: Style) -> Vec<String> {
         format!("{}: {}", style.bold(&escape::line(&load.name)), outcome::settings(load)),
         style.dim(&format!("latency is the {} time, {}", kind.name(), outcome::meaning(kind))),
     ];
-    let legend = legend(&tables, style);
+    let legends = legend(&tables, style).into_iter().chain(floor_legend(&tables, style));
+    let legends: Vec<String> = legends.collect();
     lines.extend(tables);
-    lines.extend(legend);
+    lines.extend(legends);
     lines
 }
 
@@ -163,11 +165,14 @@ fn comparison_lines(comparison: &Comparison<'_>, style: Style) -> Vec<String> {
             lines.push(String::new());
         }
         for (row, line) in block.into_iter().enumerate() {
-            let sum = row >= 2 && comparison.lines[row - 2].op.is_none() && comparison.lines.len() > 1;
-            lines.push(match row {
-                0 | 1 => style.dim(&line),
-                _ if sum => style.bold(&line),
-                _ => line,
+            let shown = row.checked_sub(2).map(|row| comparison.lines.get(row));
+            lines.push(match shown {
+                // Titles, headers and the floor frame the figures.
+                None | Some(None) => style.dim(&line),
+                Some(Some(line_of)) if line_of.op.is_none() && comparison.lines.len() > 1 => {
+                    style.bold(&line)
+                }
+                Some(Some(_)) => line,
             });
         }
     }
@@ -182,6 +187,21 @@ fn legend(lines: &[String], style: Style) -> Option<String> {
     (!used.is_empty()).then(|| style.dim(&used.join("; ")))
 }
 
+/// Whether the harness's own floor is known, and how it comes to be where it is not.
+fn floor_lines(record: &RunRecord) -> Vec<String> {
+    let (sentence, how) = floor::sentence(record);
+    match record.floor {
+        None => vec![format!("{:<9} {sentence}; {}", "floor", floor::HOW)],
+        Some(_) if how => vec![format!("{:<9} {sentence}", "floor"), format!("{:<9} - {}", "", floor::HOW)],
+        Some(_) => vec![format!("{:<9} {sentence}", "floor")],
+    }
+}
+
+/// What the floor's sign means, where it occurs.
+fn floor_legend(lines: &[String], style: Style) -> Option<String> {
+    lines.iter().any(|line| line.contains(floor::SIGN)).then(|| style.dim(&floor::legend()))
+}
+
 fn lead(comparison: &Comparison<'_>) -> Vec<(String, Vec<String>)> {
     let name = |name: &Option<String>| name.as_deref().map_or_else(|| "all".to_owned(), escape::line);
     let mut roles = Vec::new();
@@ -191,37 +211,40 @@ fn lead(comparison: &Comparison<'_>) -> Vec<(String, Vec<String>)> {
         roles.push(if previous.as_ref() == Some(&role) { String::new() } else { role.clone() });
         previous = Some(role);
     }
-    let ops = comparison.lines.iter().map(|line| name(&line.op)).collect();
+    let mut ops: Vec<String> = comparison.lines.iter().map(|line| name(&line.op)).collect();
+    if comparison.has_floor() {
+        roles.push("floor".to_owned());
+        ops.push(String::new());
+    }
     vec![("role".to_owned(), roles), ("operation".to_owned(), ops)]
 }
 
-/// Picks a quantile of one kind of latency.
-type Quantile = fn(&Figures, LatencyKind) -> Option<Latency>;
-
+/// The figures' groups of columns; the floor is the last row, where it is known.
 fn groups(comparison: &Comparison<'_>, kind: LatencyKind) -> Vec<Group> {
     let figures = comparison.lines.iter().flat_map(|line| line.cells.iter().flatten());
     let largest = figures.filter_map(|figures| figures.latency(kind).p99.or(figures.latency(kind).p50));
     let unit = Unit::for_largest(largest.map(|latency| latency.ns).max().unwrap_or(0));
     let mut groups = Vec::new();
-    let quantiles: [(&str, Quantile); 2] = [
-        ("p50", |figures, kind| figures.latency(kind).p50),
-        ("p99", |figures, kind| figures.latency(kind).p99),
-    ];
-    for (name, quantile) in quantiles {
-        let of = |row: usize, i: usize| {
-            comparison.lines[row].cells[i].as_ref().and_then(|figures| quantile(figures, kind))
+    for quantile in [P50, P99] {
+        let of = |row: usize, i: usize| match comparison.lines.get(row) {
+            Some(line) => line.cells[i].as_ref().and_then(|figures| (quantile.of)(figures.latency(kind))),
+            None => comparison.floor(i, kind, quantile),
         };
+        let cell = |row: usize, i: usize| {
+            let figure = row < comparison.lines.len();
+            let within = figure && comparison.is_latency_within(i, kind, quantile, of(row, i));
+            floor::marked(unit.latency(of(row, i)), within)
+        };
+        let ratio = |row, i| format::latency_ratio(of(row, 0), of(row, i));
         groups.push(Group {
-            title: format!("{name}, {}", unit.symbol()),
-            columns: columns(
-                comparison,
-                |row, i| unit.latency(of(row, i)),
-                Some(&|row, i| format::latency_ratio(of(row, 0), of(row, i))),
-            ),
+            title: format!("{}, {}", quantile.name, unit.symbol()),
+            columns: columns(comparison, cell, Some(&ratio)),
         });
     }
-    let rate = |row: usize, i: usize| {
-        format::rate(comparison.lines[row].cells[i].as_ref().and_then(|figures| figures.rate))
+    // The floor's rate is what was asked of it, and no floor of this load's.
+    let rate = |row: usize, i: usize| match comparison.lines.get(row) {
+        Some(line) => format::rate(line.cells[i].as_ref().and_then(|figures| figures.rate)),
+        None => String::new(),
     };
     groups.push(Group { title: "requests/s".to_owned(), columns: columns(comparison, rate, None) });
     groups
@@ -233,10 +256,12 @@ fn columns(
     cell: impl Fn(usize, usize) -> String,
     ratio: Option<&dyn Fn(usize, usize) -> String>,
 ) -> Vec<(String, Vec<String>)> {
-    let rows = comparison.lines.len();
+    let rows = comparison.lines.len() + usize::from(comparison.has_floor());
     let mut columns = Vec::new();
     for (i, transport) in comparison.transports.iter().enumerate() {
-        columns.push((format::transport(transport).to_owned(), (0..rows).map(|row| cell(row, i)).collect()));
+        let mut cells: Vec<String> = (0..rows).map(|row| cell(row, i)).collect();
+        floor::align(&mut cells);
+        columns.push((format::transport(transport).to_owned(), cells));
         if let Some(ratio) = ratio.filter(|_| i > 0) {
             columns.push(("ratio".to_owned(), (0..rows).map(|row| ratio(row, i)).collect()));
         }
@@ -244,8 +269,11 @@ fn columns(
     columns
 }
 
-/// One number of a load on a transport.
-type Figure<'a> = &'a dyn Fn(&Comparison<'_>, &str) -> Option<f64>;
+/// One number of a load on a transport, by the transport's place in it.
+type Figure<'a> = &'a dyn Fn(&Comparison<'_>, usize) -> Option<f64>;
+
+/// Whether that number is within the harness's floor.
+type Within<'a> = &'a dyn Fn(&Comparison<'_>, usize) -> bool;
 
 /// Throughput and CPU of every load and variant, a line each.
 fn costs(record: &RunRecord, style: Style) -> Vec<String> {
@@ -256,30 +284,38 @@ fn costs(record: &RunRecord, style: Style) -> Vec<String> {
         let load = escape::line(&comparison.load.name);
         if variant.is_empty() { load } else { format!("{load} [{variant}]") }
     };
-    let rate = |comparison: &Comparison<'_>, transport: &str| {
-        let i = comparison.transports.iter().position(|t| *t == transport)?;
-        comparison.total().get(i)?.as_ref()?.rate
-    };
-    let cpu_us = |comparison: &Comparison<'_>, transport: &str| {
-        let i = comparison.transports.iter().position(|t| *t == transport)?;
-        Some(comparison.costs[i].as_ref()?.both_ns? / 1e3)
-    };
-    let group = |title: &str, figure: Figure<'_>, show: &dyn Fn(Option<f64>) -> String| {
-        let mut columns = Vec::new();
-        for (i, transport) in transports.iter().enumerate() {
-            let cells = all.iter().map(|c| show(figure(c, transport))).collect();
-            columns.push((format::transport(transport).to_owned(), cells));
-            if i > 0 {
-                let cells = all.iter().map(|c| format::ratio(figure(c, transports[0]), figure(c, transport)));
-                columns.push(("ratio".to_owned(), cells.collect()));
+    let group =
+        |title: &str, figure: Figure<'_>, within: Within<'_>, show: &dyn Fn(Option<f64>) -> String| {
+            let of = |c: &Comparison<'_>, transport: &str| {
+                let i = c.transports.iter().position(|t| *t == transport)?;
+                Some((figure(c, i)?, within(c, i)))
+            };
+            let number = |c: &Comparison<'_>, transport: &str| of(c, transport).map(|(number, _)| number);
+            let mut columns = Vec::new();
+            for (i, transport) in transports.iter().enumerate() {
+                let cell = |c: &Comparison<'_>| {
+                    let within = of(c, transport).is_some_and(|(_, within)| within);
+                    floor::marked(show(number(c, transport)), within)
+                };
+                let mut cells: Vec<String> = all.iter().map(cell).collect();
+                floor::align(&mut cells);
+                columns.push((format::transport(transport).to_owned(), cells));
+                if i > 0 {
+                    let cells =
+                        all.iter().map(|c| format::ratio(number(c, transports[0]), number(c, transport)));
+                    columns.push(("ratio".to_owned(), cells.collect()));
+                }
             }
-        }
-        Group { title: title.to_owned(), columns }
-    };
-    let mut groups = vec![group("throughput, requests/s", &rate, &format::rate)];
-    let cpu = group("CPU of both sides, µs/request", &cpu_us, &|us| format::optional(us, 1));
+            Group { title: title.to_owned(), columns }
+        };
+    let rate: Figure<'_> = &|c, i| c.total().get(i)?.as_ref()?.rate;
+    let cpu_us: Figure<'_> = &|c, i| Some(c.costs[i].as_ref()?.both_ns? / 1e3);
+    let rate = group("throughput, requests/s", rate, &|c, i| c.is_rate_within(i), &format::rate);
+    let mut groups = vec![rate];
+    let show = |us| format::optional(us, 1);
+    let cpu = group("CPU of both sides, µs/request", cpu_us, &|c, i| c.is_cost_within(i), &show);
     // Without the server's process there is no CPU of both sides.
-    if cpu.columns.iter().any(|(_, cells)| cells.iter().any(|cell| cell != MISSING)) {
+    if cpu.columns.iter().any(|(_, cells)| cells.iter().any(|cell| cell.trim_end() != MISSING)) {
         groups.push(cpu);
     }
     let grid = Grid { lead: vec![("load".to_owned(), all.iter().map(name).collect())], groups };
@@ -290,6 +326,8 @@ fn costs(record: &RunRecord, style: Style) -> Vec<String> {
             block.into_iter().enumerate().map(|(i, line)| if i < 2 { style.dim(&line) } else { line }),
         );
     }
+    let legend = floor_legend(&lines, style);
+    lines.extend(legend);
     lines
 }
 
@@ -304,7 +342,7 @@ fn verdicts(record: &RunRecord, style: Style) -> Vec<String> {
             VerdictLevel::Invalid => style.bad(word),
         };
         lines.push(format!("{:<9} {}: {word}", "verdict", escape::line(&load.name)));
-        let notes = outcome::limit(verdict).into_iter().chain(verdict.reasons.iter().cloned());
+        let notes = outcome::limit(load).into_iter().chain(verdict.reasons.iter().cloned());
         lines.extend(notes.map(|note| format!("{:<9} - {}", "", escape::line(&note))));
     }
     lines

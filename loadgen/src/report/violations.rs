@@ -123,17 +123,20 @@ fn remark(step: &ReplayStep, violation: &Violation) -> String {
 
 fn line(step: &ReplayStep) -> String {
     let action = match &step.action {
+        ReplayAction::Connect => "connect = true".to_owned(),
         ReplayAction::Login => format!("login = {}", escape::toml(&format!("{{{}}}", step.client))),
         ReplayAction::Send(messages) => format!("send = {}", one_or_list(messages)),
-        // An action has to be; what counts is that nothing comes.
+        // An action has to be; what counts is what comes by itself.
         ReplayAction::Nothing => "wait = \"1ms\"".to_owned(),
     };
     let expect = match &step.expect {
-        ReplayExpect::Replies(replies) => one_or_list(replies),
-        ReplayExpect::Any(replies) => format!("{{ any = {} }}", list(replies)),
-        ReplayExpect::SilenceMs(ms) => format!("{{ silence = \"{ms}ms\" }}"),
+        ReplayExpect::Replies(replies) => format!(", expect = {}", one_or_list(replies)),
+        ReplayExpect::Any(replies) => format!(", expect = {{ any = {} }}", list(replies)),
+        ReplayExpect::SilenceMs(ms) => format!(", expect = {{ silence = \"{ms}ms\" }}"),
+        ReplayExpect::Closed => ", expect = { closed = \"any\" }".to_owned(),
+        ReplayExpect::Unchecked => String::new(),
     };
-    format!("{{ client = {}, {action}, expect = {expect} }}", escape::toml(&step.client))
+    format!("{{ client = {}, {action}{expect} }}", escape::toml(&step.client))
 }
 
 fn one_or_list(texts: &[String]) -> String {

@@ -8,8 +8,10 @@ pub(crate) const NAME_MAX: usize = 64;
 pub(crate) const CLIENTS_MAX: u32 = 250_000;
 /// Keys of a client; the bound over all clients is what limits memory.
 pub(crate) const KEYS_MAX: u32 = 1_000_000;
-/// Keys over all clients: each has a register (some 16 bytes) in the generator's checker, 800 MB at this bound.
+/// Keys over all clients: each has a register (16 bytes) in the generator's checker, 800 MB at this bound.
 pub(crate) const REGISTERS_MAX: u64 = 50_000_000;
+/// A value names its user and key in so many bits.
+const _: () = assert!(CLIENTS_MAX <= crate::oracle::USERS_MAX && KEYS_MAX <= crate::oracle::KEYS_MAX);
 /// Bytes of the tag that names user, key and version, and so of the smallest value.
 pub(crate) const TAG_BYTES: u32 = crate::oracle::TAG_BYTES as u32;
 /// Longest key that the generator uses.

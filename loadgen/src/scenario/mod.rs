@@ -24,6 +24,10 @@ pub(crate) mod tree;
 pub use self::diagnostics::Diagnostics;
 pub(crate) use self::diagnostics::escape;
 pub use self::document::Document;
+pub(crate) use self::limits::{
+    CLIENTS_MAX, DAY, HOUR, MILLISECOND, RATE_MAX, RAW_VALUE_MAX, TAG_BYTES, VALUE_MAX,
+};
+pub(crate) use self::shape::duration_within;
 pub use self::sweep::Variant;
 
 /// A scenario to start from: what `init` writes.

@@ -189,6 +189,12 @@ impl Load {
         self.model != (Model::Closed { think: Think::Constant(Duration::ZERO) })
     }
 
+    /// Whether requests come at instants of their own, whatever the server does.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self.model, Model::Open { .. })
+    }
+
     /// Measured time of one trial on one transport.
     #[must_use]
     pub fn duration(&self) -> Duration {

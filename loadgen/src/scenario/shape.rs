@@ -303,6 +303,15 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     Duration::try_from(SignedDuration::from_str(text).ok()?).ok()
 }
 
+/// A length of time that is a flag's value; the error says what is wrong and how to write it.
+pub(crate) fn duration_within(text: &str, min: Duration, max: Duration) -> Result<Duration, String> {
+    let fault = duration_fault(text, min, max).map(|fault| format!("{}: {}", fault.message, fault.label));
+    match (fault, parse_duration(text)) {
+        (None, Some(duration)) => Ok(duration),
+        (fault, _) => Err(fault.unwrap_or_default()),
+    }
+}
+
 fn friendly(duration: Duration) -> String {
     SignedDuration::try_from(duration)
         .map_or_else(|_| format!("{duration:?}"), |signed| format!("{signed:#}"))

@@ -2,5 +2,6 @@
 //!
 //! Pure functions; nothing here measures or draws.
 
+pub mod floor;
 pub mod thresholds;
 pub mod verdict;

@@ -3,19 +3,18 @@
 //! The generator is judged by what it answers for itself: from an instant it intended to the moment it woke for
 //! it. Waiting behind a slow server is the server's doing and never counts here.
 
+use crate::record::pace::{self, micros};
 use crate::record::rows::{self, Row};
-use crate::record::{Cost, Latencies, Ledger, LoadInfo, Pass, RunRecord, Verdict, VerdictLevel};
+use crate::record::{Cell, Cost, Latencies, Ledger, LoadInfo, Pass, RunRecord, Verdict, VerdictLevel};
+
+/// Share of the offered requests that a server which keeps up has answered a second after the load's end.
+const ANSWERED_SHARE_MIN: f64 = 0.99;
 
 /// Share of the offered requests that must have been dispatched.
 const DISPATCHED_SHARE_MIN: f64 = 0.99;
 
-/// Median lateness that no load minds: a timer's wake-up takes this long on an idle machine.
-const LAG_NS_FREE: f64 = 20_000.0;
-
-/// Median lateness in terms of the median response: more shifts the headline figure itself.
-const LAG_P50_SHARE_MAX: f64 = 0.10;
-
-/// The same for the tails, which are allowed more: both are rare and seldom fall on the same request.
+/// The generator's p99 lateness in terms of the p99 response: tails are allowed more than medians, for both are rare
+/// and seldom fall on the same request.
 const LAG_P99_SHARE_MAX: f64 = 0.25;
 
 /// Stolen CPU time that a comparison stands.
@@ -35,6 +34,19 @@ const FULL_SHARE: f64 = 0.90;
 /// Judges one load from its passes; the load's own `verdict` is not looked at.
 #[must_use]
 pub fn verdict(record: &RunRecord, load: &LoadInfo) -> Verdict {
+    // The headline of a closed load is counted from the actual send, which a late wake only puts off.
+    let late = if load.model == "open" { VerdictLevel::Invalid } else { VerdictLevel::Suspect };
+    judged(record, load, late)
+}
+
+/// Judges one load of a calibration. A late generator is what it measures, and spoils no figure of a target.
+#[must_use]
+pub fn of_floor(record: &RunRecord, load: &LoadInfo) -> Verdict {
+    judged(record, load, VerdictLevel::Suspect)
+}
+
+/// `late`: what a generator makes of a load that wakes too late in the median.
+fn judged(record: &RunRecord, load: &LoadInfo, late: VerdictLevel) -> Verdict {
     let mut judge = Judge { named: false, reasons: Vec::new(), level: VerdictLevel::Valid };
     let passes: Vec<&Pass> = record.passes.iter().filter(|pass| pass.load == load.name).collect();
     if passes.is_empty() {
@@ -44,7 +56,7 @@ pub fn verdict(record: &RunRecord, load: &LoadInfo) -> Verdict {
     let experiments = experiments(&passes);
     judge.named = experiments.len() > 1;
     for experiment in &experiments {
-        dispatch(&mut judge, record, load, experiment);
+        dispatch(&mut judge, record, load, late, experiment);
         steal(&mut judge, experiment);
         halves(&mut judge, load, experiment);
         clients(&mut judge, experiment);
@@ -52,7 +64,11 @@ pub fn verdict(record: &RunRecord, load: &LoadInfo) -> Verdict {
         ledger(&mut judge, experiment);
     }
     shared_cpu(&mut judge, record);
-    let saturated = if load.model == "closed" { saturated(record, &experiments) } else { None };
+    let saturated = if load.model == "closed" {
+        saturated(record, &experiments)
+    } else {
+        fell_behind(record, &experiments)
+    };
     Verdict { level: judge.level, reasons: judge.reasons, saturated }
 }
 
@@ -120,7 +136,13 @@ fn ledger(judge: &mut Judge, experiment: &Experiment<'_>) {
 
 /// What was offered must have been dispatched, and in time. Closed loads are paced only by their think time;
 /// without one they have no dispatch lag.
-fn dispatch(judge: &mut Judge, record: &RunRecord, load: &LoadInfo, experiment: &Experiment<'_>) {
+fn dispatch(
+    judge: &mut Judge,
+    record: &RunRecord,
+    load: &LoadInfo,
+    late: VerdictLevel,
+    experiment: &Experiment<'_>,
+) {
     let mut lag = Latencies::default();
     experiment.passes.iter().for_each(|pass| lag.merge(&pass.dispatch_lag));
     let open = load.model == "open";
@@ -138,11 +160,10 @@ fn dispatch(judge: &mut Judge, record: &RunRecord, load: &LoadInfo, experiment: 
     let total = if row.response.is_empty() { &row.service } else { &row.response };
     let quantiles = |q: f64| Some((lag.quantile(q)?.ns as f64, total.quantile(q)?.ns as f64));
     if let Some((lag, total)) = quantiles(0.5)
-        && lag > LAG_NS_FREE.max(LAG_P50_SHARE_MAX * total)
+        && pace::is_late(lag, total)
     {
-        // The headline of a closed load is counted from the actual send, which a late wake only puts off.
         judge.add(
-            if open { VerdictLevel::Invalid } else { VerdictLevel::Suspect },
+            late,
             &experiment.name,
             &format!(
                 "the generator woke {} late in the median, {:.0} % of the median response of {} (10 %, or 20 µs, are allowed)",
@@ -247,8 +268,14 @@ fn clients(judge: &mut Judge, experiment: &Experiment<'_>) {
 }
 
 fn samples(judge: &mut Judge, experiment: &Experiment<'_>) {
-    let cells = experiment.passes.iter().flat_map(|pass| &pass.cells);
-    let saturated: u64 = cells.map(|cell| cell.response.saturated().max(cell.service.saturated())).sum();
+    // One request may be in several histograms; a response holds its lag and its service.
+    let of_cell =
+        |cell: &Cell| cell.response.saturated().max(cell.service.saturated()).max(cell.lag.saturated());
+    let of_pass = |pass: &&Pass| {
+        let cells: u64 = pass.cells.iter().map(of_cell).sum();
+        cells.max(pass.dispatch_lag.saturated())
+    };
+    let saturated: u64 = experiment.passes.iter().map(of_pass).sum();
     if saturated > 0 {
         judge.suspect(
             &experiment.name,
@@ -269,35 +296,47 @@ fn shared_cpu(judge: &mut Judge, record: &RunRecord) {
         judge.suspect("", &format!("server and generator shared CPU {}", shared.join(", ")));
     }
     let unconfined = environment.server_cpus.is_empty() || environment.generator_cpus.is_empty();
-    if environment.embedded && unconfined {
+    if environment.started_target() && unconfined {
         judge.suspect("", "server and generator were not confined to CPUs of their own");
     }
 }
 
 /// The side whose CPUs were full; the generator where both were, since then the server's limit is not known.
 fn saturated(record: &RunRecord, experiments: &[Experiment<'_>]) -> Option<String> {
+    let sides = || experiments.iter().filter_map(|experiment| full_side(record, &experiment.passes));
+    sides().find(|side| *side == GENERATOR).or_else(|| sides().next()).map(str::to_owned)
+}
+
+/// The side that an open load was too much for, if it was: not all that was offered was answered. The generator, where
+/// its own CPUs were full; else what waited, waited for the server.
+fn fell_behind(record: &RunRecord, experiments: &[Experiment<'_>]) -> Option<String> {
+    let behind = experiments.iter().find(|experiment| {
+        let counts = row(record, experiment).counts;
+        (counts.unfinished as f64) > (1.0 - ANSWERED_SHARE_MIN) * counts.requests as f64
+    })?;
+    Some(full_side(record, &behind.passes).unwrap_or("server").to_owned())
+}
+
+const GENERATOR: &str = "generator";
+
+/// The side whose CPUs these passes filled, `generator` or `server`; the generator where both were.
+#[must_use]
+pub fn full_side(record: &RunRecord, passes: &[&Pass]) -> Option<&'static str> {
     let environment = &record.environment;
     let full = |cpus: &[usize], cpu_ns: fn(&Cost) -> Option<u64>| {
         let cpus = if cpus.is_empty() { environment.cpus } else { cpus.len() };
-        experiments.iter().any(|experiment| {
-            let known =
-                || experiment.passes.iter().filter_map(|pass| Some((cpu_ns(&pass.cost)?, pass.cost.seconds)));
-            let used_s = known().map(|(ns, _)| ns as f64 / 1e9).sum::<f64>();
-            let had_s = known().map(|(_, seconds)| seconds).sum::<f64>() * cpus as f64;
-            had_s > 0.0 && used_s >= FULL_SHARE * had_s
-        })
+        let known = || passes.iter().filter_map(|pass| Some((cpu_ns(&pass.cost)?, pass.cost.seconds)));
+        let used_s = known().map(|(ns, _)| ns as f64 / 1e9).sum::<f64>();
+        let had_s = known().map(|(_, seconds)| seconds).sum::<f64>() * cpus as f64;
+        had_s > 0.0 && used_s >= FULL_SHARE * had_s
     };
     if full(&environment.generator_cpus, |cost| cost.generator_cpu_ns) {
-        Some("generator".to_owned())
+        Some(GENERATOR)
     } else if full(&environment.server_cpus, |cost| cost.server_cpu_ns) {
-        Some("server".to_owned())
+        Some("server")
     } else {
         None
     }
-}
-
-fn micros(ns: f64) -> String {
-    format!("{:.1} µs", ns / 1e3)
 }
 
 #[cfg(test)]

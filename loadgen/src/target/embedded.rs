@@ -1,7 +1,8 @@
 //! The embedded server: this executable started once more, as a child that ends with us.
 //!
 //! It runs in a process of its own so that its CPU and memory can be told from the generator's, and so that its
-//! death is seen and not shared. It ends when its standard input does, whatever becomes of us.
+//! death is seen and not shared. It ends when its standard input does, whatever becomes of us. The null target of
+//! `calibrate` is started in the same way, so that it stands in the server's place in every respect.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use super::TargetError;
+use super::{TargetError, null};
 use crate::scenario::model::Transport;
 use crate::wire::Endpoint;
 
@@ -32,9 +33,33 @@ pub fn serve(arguments: Vec<OsString>) -> ExitCode {
     twinwire_server::cli::run(std::iter::once(OsString::from("twinwire-server")).chain(arguments))
 }
 
+/// What the child process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Server,
+    Null,
+}
+
+impl Kind {
+    const fn subcommand(self) -> &'static str {
+        match self {
+            Self::Server => SUBCOMMAND,
+            Self::Null => null::SUBCOMMAND,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Server => "embedded server",
+            Self::Null => "null target",
+        }
+    }
+}
+
 /// The embedded server as its parent sees it.
 #[derive(Debug)]
 pub struct Embedded {
+    kind: Kind,
     executable: PathBuf,
     log: PathBuf,
     running: Option<Running>,
@@ -55,7 +80,25 @@ impl Embedded {
     /// An embedded server that is `executable` with [`SUBCOMMAND`], and logs to the file `log`.
     #[must_use]
     pub fn new(executable: PathBuf, log: &Path) -> Self {
-        Self { executable, log: log.to_owned(), running: None, endpoints: Vec::new() }
+        Self { kind: Kind::Server, executable, log: log.to_owned(), running: None, endpoints: Vec::new() }
+    }
+
+    /// The null target in the embedded server's place.
+    #[must_use]
+    pub fn null(executable: PathBuf, log: &Path) -> Self {
+        Self { kind: Kind::Null, ..Self::new(executable, log) }
+    }
+
+    /// Whether it is the reference server.
+    #[must_use]
+    pub fn is_server(&self) -> bool {
+        self.kind == Kind::Server
+    }
+
+    /// What it is, for people.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.kind.name()
     }
 
     /// Where it listens.
@@ -73,7 +116,7 @@ impl Embedded {
     /// How its process ended, if it has.
     pub fn death(&mut self) -> Option<String> {
         let status = self.running.as_mut()?.child.try_wait().ok()??;
-        Some(format!("the embedded server died ({status}); its log is {}", self.log.display()))
+        Some(format!("the {} died ({status}); its log is {}", self.name(), self.log.display()))
     }
 
     /// Stops the one that runs and starts another.
@@ -83,7 +126,7 @@ impl Embedded {
     pub async fn restart(&mut self, transports: &[Transport], cpus: &[usize]) -> Result<(), TargetError> {
         self.stop().await;
         let mut command = Command::new(&self.executable);
-        command.arg(SUBCOMMAND).arg("--until-stdin-closes").args(listeners(transports));
+        command.arg(self.kind.subcommand()).arg("--until-stdin-closes").args(listeners(transports));
         if !cpus.is_empty() {
             let list: Vec<String> = cpus.iter().map(ToString::to_string).collect();
             command.arg("--cpus").arg(list.join(","));
@@ -104,8 +147,8 @@ impl Embedded {
         let ready = tokio::time::timeout(START_TIMEOUT, ready(&mut lines, transports.len())).await;
         match ready {
             Ok(Some(endpoints)) => self.endpoints = endpoints,
-            Ok(None) => return Err(TargetError::NotStarted(self.last_words())),
-            Err(_) => return Err(TargetError::NotStarted(format!("it was silent for {START_TIMEOUT:?}"))),
+            Ok(None) => return Err(self.not_started(&self.last_words())),
+            Err(_) => return Err(self.not_started(&format!("it was silent for {START_TIMEOUT:?}"))),
         }
         self.running = Some(Running { child, _stdout: lines });
         Ok(())
@@ -119,6 +162,10 @@ impl Embedded {
         if tokio::time::timeout(STOP_TIMEOUT, running.child.wait()).await.is_err() {
             let _ = running.child.kill().await;
         }
+    }
+
+    fn not_started(&self, why: &str) -> TargetError {
+        TargetError::NotStarted(format!("the {} did not start: {why}", self.name()))
     }
 
     fn open_log(&self) -> std::io::Result<File> {

@@ -1,21 +1,33 @@
-//! What the load goes to: the embedded server, as a child process, or servers at given addresses.
+//! What the load goes to: the embedded server, as a child process, programs that are launched, or servers at given
+//! addresses.
 //!
-//! Nothing else starts the embedded server, and nothing else of the server's crate is used.
+//! Nothing else starts the embedded server, and nothing else of the server's crate is used. In its place `calibrate`
+//! puts the null target, which does the least that a server can.
 
 mod address;
+mod command;
 pub mod embedded;
+pub mod guard;
+pub mod launched;
+pub mod null;
+mod ports;
 
 pub use address::{AddressError, socket_address, websocket};
+pub use command::LaunchError;
 
+use crate::measure::tree::Tree;
 use crate::scenario::model::Transport;
 use crate::wire::Endpoint;
 use embedded::Embedded;
+use launched::Launched;
 
 /// The target of a run.
 #[derive(Debug)]
 pub enum Target {
     /// Ours to start, afresh for each trial.
     Embedded(Box<Embedded>),
+    /// The user's programs, ours to start, afresh for each trial.
+    Launched(Box<Launched>),
     /// Somebody else's to start and to stop.
     External {
         /// Where it is; never empty.
@@ -28,8 +40,8 @@ pub enum Target {
 /// Why there is no target.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// The embedded server did not come up.
-    #[error("the embedded server did not start: {0}")]
+    /// What is ours to start did not come up: what, and why.
+    #[error("{0}")]
     NotStarted(String),
     /// This machine refused something.
     #[error("{0}")]
@@ -42,39 +54,51 @@ impl Target {
     pub fn has(&self, transport: Transport) -> bool {
         match self {
             Self::Embedded(_) => Embedded::OFFERS.contains(&transport),
+            Self::Launched(launched) => launched.launch().transports().contains(&transport),
             Self::External { endpoints, .. } => {
                 endpoints.iter().any(|endpoint| endpoint.transport() == transport)
             }
         }
     }
 
-    /// Where it offers this transport; an embedded server only once it runs.
+    /// Where it offers this transport; what is ours to start only once it runs.
     #[must_use]
     pub fn endpoint(&self, transport: Transport) -> Option<Endpoint> {
         let endpoints = match self {
             Self::Embedded(embedded) => embedded.endpoints(),
+            Self::Launched(launched) => launched.endpoints(),
             Self::External { endpoints, .. } => endpoints,
         };
         endpoints.iter().find(|endpoint| endpoint.transport() == transport).cloned()
     }
 
-    /// A fresh server where it is ours to start, with these transports, on these CPUs.
+    /// A fresh server where it is ours to start, with these transports, on these CPUs. It may be dropped in between;
+    /// [`Self::stop`] then stops what was begun.
     ///
     /// # Errors
     /// Where it does not start.
     pub async fn fresh(&mut self, transports: &[Transport], cpus: &[usize]) -> Result<(), TargetError> {
         match self {
             Self::Embedded(embedded) => embedded.restart(transports, cpus).await,
+            Self::Launched(launched) => launched.restart(cpus).await,
             Self::External { .. } => Ok(()),
         }
     }
 
-    /// The server's process, where it is known.
+    /// Whether it is ours to start, and so to place on CPUs.
     #[must_use]
-    pub fn pid(&self) -> Option<u32> {
+    pub fn is_ours(&self) -> bool {
+        !matches!(self, Self::External { .. })
+    }
+
+    /// The server's processes, where they are known.
+    #[must_use]
+    pub fn trees(&self) -> Vec<Tree> {
+        let tree = |pid: Option<u32>| pid.map(|root| Tree { root, is_guard: false }).into_iter().collect();
         match self {
-            Self::Embedded(embedded) => embedded.pid(),
-            Self::External { pid, .. } => *pid,
+            Self::Embedded(embedded) => tree(embedded.pid()),
+            Self::Launched(launched) => launched.trees(),
+            Self::External { pid, .. } => tree(*pid),
         }
     }
 
@@ -82,14 +106,17 @@ impl Target {
     pub fn death(&mut self) -> Option<String> {
         match self {
             Self::Embedded(embedded) => embedded.death(),
+            Self::Launched(launched) => launched.death(),
             Self::External { .. } => None,
         }
     }
 
     /// Stops what is ours.
     pub async fn stop(&mut self) {
-        if let Self::Embedded(embedded) = self {
-            embedded.stop().await;
+        match self {
+            Self::Embedded(embedded) => embedded.stop().await,
+            Self::Launched(launched) => launched.stop().await,
+            Self::External { .. } => {}
         }
     }
 
@@ -97,7 +124,11 @@ impl Target {
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
-            Self::Embedded(_) => "embedded server".to_owned(),
+            Self::Embedded(embedded) => embedded.name().to_owned(),
+            Self::Launched(launched) => {
+                let commands = launched.launch().texts().map(|text| format!("launched: {text}"));
+                commands.collect::<Vec<_>>().join(", ")
+            }
             Self::External { endpoints, .. } => {
                 endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
             }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::traffic::Traffic;
+use super::traffic::{Meter, Traffic};
 use super::{Ended, Replies, Reply};
 use crate::measure::clock;
 
@@ -95,7 +95,7 @@ impl Outgoing {
 #[derive(Debug)]
 pub struct LineConnection {
     stream: TcpStream,
-    traffic: Arc<Traffic>,
+    meter: Meter,
     outgoing: Outgoing,
     /// The beginning of a line whose end has not come; mostly empty.
     partial: Vec<u8>,
@@ -103,7 +103,8 @@ pub struct LineConnection {
 
 impl LineConnection {
     pub(super) fn new(stream: TcpStream, traffic: Arc<Traffic>) -> Self {
-        Self { stream, traffic, outgoing: Outgoing::default(), partial: Vec::new() }
+        let meter = Meter::new(&stream, traffic);
+        Self { stream, meter, outgoing: Outgoing::default(), partial: Vec::new() }
     }
 
     pub(super) fn push(&mut self, message: &[u8]) {
@@ -113,13 +114,13 @@ impl LineConnection {
     }
 
     pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
-        self.outgoing.flush(&mut self.stream, &self.traffic, cx)
+        self.outgoing.flush(&mut self.stream, &self.meter, cx)
     }
 
     pub(super) fn drain(&mut self, cx: &mut Context<'_>, replies: &mut impl Replies) -> Result<(), Ended> {
         for _ in 0..READS_MAX {
-            let Self { stream, traffic, partial, .. } = self;
-            let Some(read) = read(stream, traffic, cx, |bytes, at| lines(partial, bytes, at, replies)) else {
+            let Self { stream, meter, partial, .. } = self;
+            let Some(read) = read(stream, meter, cx, |bytes, at| lines(partial, bytes, at, replies)) else {
                 return Ok(());
             };
             read?;

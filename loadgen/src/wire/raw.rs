@@ -9,7 +9,7 @@ use std::task::Context;
 use tokio::net::TcpStream;
 
 use super::line::{Outgoing, read};
-use super::traffic::Traffic;
+use super::traffic::{Meter, Traffic};
 use super::{Ended, Replies, Reply};
 use crate::measure::clock::{self, Nanos};
 
@@ -23,7 +23,7 @@ const REPLY_BYTES_MAX: usize = 2 * 65_536;
 #[derive(Debug)]
 pub struct RawConnection {
     stream: TcpStream,
-    traffic: Arc<Traffic>,
+    meter: Meter,
     outgoing: Outgoing,
     reply: Vec<u8>,
     last_byte_at: Nanos,
@@ -31,7 +31,8 @@ pub struct RawConnection {
 
 impl RawConnection {
     pub(super) fn new(stream: TcpStream, traffic: Arc<Traffic>) -> Self {
-        Self { stream, traffic, outgoing: Outgoing::default(), reply: Vec::new(), last_byte_at: 0 }
+        let meter = Meter::new(&stream, traffic);
+        Self { stream, meter, outgoing: Outgoing::default(), reply: Vec::new(), last_byte_at: 0 }
     }
 
     pub(super) fn push(&mut self, message: &[u8]) {
@@ -40,18 +41,18 @@ impl RawConnection {
     }
 
     pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
-        self.outgoing.flush(&mut self.stream, &self.traffic, cx)
+        self.outgoing.flush(&mut self.stream, &self.meter, cx)
     }
 
     /// The caller polls again at least every [`SILENCE_NS`] while a reply is due: silence wakes nobody.
     pub(super) fn drain(&mut self, cx: &mut Context<'_>, replies: &mut impl Replies) -> Result<(), Ended> {
         loop {
-            let Self { stream, traffic, reply, last_byte_at, .. } = self;
+            let Self { stream, meter, reply, last_byte_at, .. } = self;
             let keep = |bytes: &[u8], at| {
                 reply.extend_from_slice(bytes);
                 *last_byte_at = at;
             };
-            let Some(came) = read(stream, traffic, cx, keep) else { break };
+            let Some(came) = read(stream, meter, cx, keep) else { break };
             if let Err(end) = came {
                 // What came before the end is a reply, be it a legal one or not.
                 self.give(replies);

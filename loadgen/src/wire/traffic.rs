@@ -1,22 +1,80 @@
-//! Counts the bytes of one worker's sockets, and a stream that counts by itself.
+//! Counts the bytes of one worker's sockets, watches some of them, and a stream that counts by itself.
 
 use std::io;
+use std::ops::Deref;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+use crate::measure::tcp_info::TcpInfo;
 
 /// Bytes on the wire, framing included. One worker writes, anybody reads.
 #[derive(Debug, Default)]
 pub struct Traffic {
     sent: AtomicU64,
     received: AtomicU64,
+    watch: Mutex<Watch>,
+}
+
+/// A sample of the sockets, whose kernel counters are read now and then.
+#[derive(Debug, Default)]
+struct Watch {
+    /// Most sockets that are watched at a time.
+    room: usize,
+    sockets: Vec<Watched>,
+    /// Counted so far, sockets that have ended since included.
+    sum: TcpInfo,
+}
+
+#[derive(Debug)]
+struct Watched {
+    /// Gone with its connection, so that watching never keeps a socket open.
+    socket: Weak<OwnedFd>,
+    counted: TcpInfo,
 }
 
 impl Traffic {
+    /// Watches so many sockets at a time.
+    #[must_use]
+    pub fn watching(room: usize) -> Self {
+        Self { watch: Mutex::new(Watch { room, ..Watch::default() }), ..Self::default() }
+    }
+
+    /// How many sockets are watched now, and what the kernel has counted for all that were, from their beginning to
+    /// the last call of this; `None` where none is watched.
+    #[must_use]
+    pub fn sample(&self) -> Option<(u64, TcpInfo)> {
+        let mut guard = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let Watch { sockets, sum, .. } = &mut *guard;
+        let mut number = 0;
+        for watched in sockets {
+            let Some(now) = watched.socket.upgrade().and_then(|socket| TcpInfo::of(&*socket)) else {
+                continue;
+            };
+            sum.add(&now.since(&watched.counted));
+            watched.counted = now;
+            number += 1;
+        }
+        (number > 0).then_some((number, *sum))
+    }
+
+    /// Watches a socket, if there is room; for as long as what is returned is kept.
+    fn watch(&self, stream: &TcpStream) -> Option<Arc<OwnedFd>> {
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        watch.sockets.retain(|watched| watched.socket.strong_count() > 0);
+        if watch.sockets.len() >= watch.room {
+            return None;
+        }
+        let socket = Arc::new(stream.as_fd().try_clone_to_owned().ok()?);
+        watch.sockets.push(Watched { socket: Arc::downgrade(&socket), counted: TcpInfo::of(stream)? });
+        Some(socket)
+    }
+
     /// Bytes written so far.
     #[must_use]
     pub fn sent(&self) -> u64 {
@@ -39,16 +97,37 @@ impl Traffic {
     }
 }
 
+/// Where one connection's bytes are counted. Kept as long as the connection: a watched socket is let go with it.
+#[derive(Debug)]
+pub(super) struct Meter {
+    traffic: Arc<Traffic>,
+    _watched: Option<Arc<OwnedFd>>,
+}
+
+impl Meter {
+    pub(super) fn new(stream: &TcpStream, traffic: Arc<Traffic>) -> Self {
+        Self { _watched: traffic.watch(stream), traffic }
+    }
+}
+
+impl Deref for Meter {
+    type Target = Traffic;
+
+    fn deref(&self) -> &Traffic {
+        &self.traffic
+    }
+}
+
 /// A TCP stream that counts what passes.
 #[derive(Debug)]
 pub struct Counted {
     stream: TcpStream,
-    traffic: Arc<Traffic>,
+    meter: Meter,
 }
 
 impl Counted {
     pub(super) fn new(stream: TcpStream, traffic: Arc<Traffic>) -> Self {
-        Self { stream, traffic }
+        Self { meter: Meter::new(&stream, traffic), stream }
     }
 }
 
@@ -60,7 +139,7 @@ impl AsyncRead for Counted {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        self.traffic.add_received(buf.filled().len() - before);
+        self.meter.add_received(buf.filled().len() - before);
         Poll::Ready(Ok(()))
     }
 }
@@ -68,7 +147,7 @@ impl AsyncRead for Counted {
 impl AsyncWrite for Counted {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
-        self.traffic.add_sent(written);
+        self.meter.add_sent(written);
         Poll::Ready(Ok(written))
     }
 
@@ -78,5 +157,54 @@ impl AsyncWrite for Counted {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair(traffic: &Arc<Traffic>) -> (Counted, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Counted::new(client, traffic.clone()), listener.accept().await.unwrap().0)
+    }
+
+    async fn send(client: &mut Counted, server: &mut TcpStream, bytes: usize) {
+        client.write_all(&vec![1; bytes]).await.unwrap();
+        server.read_exact(&mut vec![0; bytes]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn as_many_sockets_are_watched_as_there_is_room_for() {
+        let traffic = Arc::new(Traffic::watching(2));
+        assert_eq!(traffic.sample(), None, "there is none yet");
+        let (mut first, mut peer) = pair(&traffic).await;
+        let (_second, _) = pair(&traffic).await;
+        let (mut third, mut third_peer) = pair(&traffic).await;
+        send(&mut first, &mut peer, 500).await;
+        send(&mut third, &mut third_peer, 70).await;
+        let (number, sum) = traffic.sample().unwrap();
+        assert_eq!((number, sum.bytes_sent, traffic.sent()), (2, 500, 570));
+        // One that has ended makes room, and what was counted for it stays counted.
+        drop(first);
+        let (mut fourth, mut fourth_peer) = pair(&traffic).await;
+        send(&mut fourth, &mut fourth_peer, 30).await;
+        let (number, sum) = traffic.sample().unwrap();
+        assert_eq!((number, sum.bytes_sent, traffic.sent()), (2, 530, 600));
+        assert!(Traffic::default().sample().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_watched_socket_closes_with_its_connection() {
+        let traffic = Arc::new(Traffic::watching(1));
+        let (client, mut server) = pair(&traffic).await;
+        assert!(traffic.sample().is_some());
+        drop(client);
+        assert_eq!(server.read(&mut [0]).await.unwrap(), 0, "the peer sees the end");
+        assert_eq!(traffic.sample(), None);
     }
 }

@@ -1,6 +1,6 @@
 //! A small server of the protocol over TCP lines, written apart from the real one, that can be made to break one rule.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,7 +48,16 @@ pub enum Fault {
     MasksAfter(usize),
     /// Closes every connection after so many requests in all, and every later one at once.
     DiesAfter(u64),
+    /// Takes so many milliseconds for each request of a connection.
+    Slow(u64),
+    /// A name stays taken after its session has ended.
+    KeepsNames,
+    /// A user's next session finds what the last one put.
+    KeepsStores,
 }
+
+/// What each user asked, in order.
+pub type Log = Arc<Mutex<BTreeMap<String, Vec<String>>>>;
 
 #[derive(Default)]
 struct Store {
@@ -91,6 +100,7 @@ struct State {
     stores: Mutex<HashMap<String, Store>>,
     reads: AtomicU64,
     requests: AtomicU64,
+    log: Option<Log>,
 }
 
 impl State {
@@ -102,33 +112,51 @@ impl State {
 
 /// Starts it on a free port; it ends with the test.
 pub fn start(fault: impl Often) -> SocketAddr {
-    listen(state(fault), serve_lines)
+    listen(state(fault, None), serve_lines)
 }
 
-/// The same server over WebSocket. Clients' messages are short and come one frame each.
-pub fn start_websocket(fault: Fault) -> SocketAddr {
-    listen(state(fault), |state, stream| drop(serve_websocket(state, stream)))
-}
-
-/// Both transports with one registry: the addresses of TCP and WebSocket.
-pub fn start_both(fault: Fault) -> (SocketAddr, SocketAddr) {
-    let state = state(fault);
-    let tcp = listen(state.clone(), serve_lines);
-    (tcp, listen(state, |state, stream| drop(serve_websocket(state, stream))))
-}
-
-fn state(fault: impl Often) -> Arc<State> {
-    let (fault, every) = fault.parts();
-    let (reads, requests) = (AtomicU64::new(0), AtomicU64::new(0));
-    Arc::new(State { fault, every, stores: Mutex::default(), reads, requests })
+/// A right server over TCP and one over WebSocket, with a log of what was asked of each.
+pub fn start_recording() -> [(SocketAddr, Log); 2] {
+    let start = |serve| {
+        let log = Log::default();
+        (listen(state(Fault::None, Some(log.clone())), serve), log)
+    };
+    [start(serve_lines), start(|state: &State, stream| drop(serve_websocket(state, stream)))]
 }
 
 fn serve_lines(state: &State, stream: TcpStream) {
     let mut name = None;
     let _ = serve(state, stream, &mut name);
-    if let Some(name) = name {
-        state.stores.lock().unwrap().remove(&name);
+    if let Some(name) = name.filter(|_| state.fault != Fault::KeepsNames) {
+        let mut stores = state.stores.lock().unwrap();
+        let store = stores.remove(&name).unwrap();
+        if state.fault == Fault::KeepsStores {
+            stores.insert(left_by(&name), store);
+        }
     }
+}
+
+/// The same server over WebSocket. Clients' messages are short and come one frame each.
+pub fn start_websocket(fault: Fault) -> SocketAddr {
+    listen(state(fault, None), |state, stream| drop(serve_websocket(state, stream)))
+}
+
+/// Both transports with one registry: the addresses of TCP and WebSocket.
+pub fn start_both(fault: Fault) -> (SocketAddr, SocketAddr) {
+    let state = state(fault, None);
+    let tcp = listen(state.clone(), serve_lines);
+    (tcp, listen(state, |state, stream| drop(serve_websocket(state, stream))))
+}
+
+fn state(fault: impl Often, log: Option<Log>) -> Arc<State> {
+    let (fault, every) = fault.parts();
+    let (reads, requests) = (AtomicU64::new(0), AtomicU64::new(0));
+    Arc::new(State { fault, every, stores: Mutex::default(), reads, requests, log })
+}
+
+/// Where the store of a user who has left is kept: no user's name has a space.
+fn left_by(name: &str) -> String {
+    format!("left by {name}")
 }
 
 fn listen(state: Arc<State>, serve: fn(&State, TcpStream)) -> SocketAddr {
@@ -186,6 +214,10 @@ fn serve_websocket(state: &State, stream: TcpStream) -> std::io::Result<()> {
         }
         frame.extend(reply.as_bytes());
         replies.write_all(&frame)?;
+        if words == ["q"] {
+            replies.write_all(&[0x88, 2, 0x03, 0xE8])?;
+            break;
+        }
     }
     Ok(())
 }
@@ -231,7 +263,8 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
                 [_] if state.fault == Fault::Welcomes => "welcome",
                 [wanted] if stores.contains_key(wanted) => "duplicate user name",
                 [wanted] => {
-                    stores.insert(wanted.to_owned(), Store::default());
+                    let store = stores.remove(&left_by(wanted)).unwrap_or_default();
+                    stores.insert(wanted.to_owned(), store);
                     *name = Some(wanted.to_owned());
                     "success"
                 }
@@ -256,6 +289,12 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
 }
 
 fn answer(state: &State, user: &str, manager: &mut bool, words: &[&str]) -> String {
+    if let Some(log) = &state.log {
+        log.lock().unwrap().entry(user.to_owned()).or_default().push(words.join(" "));
+    }
+    if let Fault::Slow(milliseconds) = state.fault {
+        std::thread::sleep(Duration::from_millis(milliseconds));
+    }
     let mut stores = state.stores.lock().unwrap();
     match *words {
         ["put", key, value] => {

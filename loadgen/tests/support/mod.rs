@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 #![expect(clippy::unwrap_used, reason = "a panic in a test helper is the report")]
 
+pub mod exact;
 pub mod faulty;
 pub mod replayer;
 

@@ -84,17 +84,23 @@ pub fn replay(case: &Case, address: SocketAddr) -> Verdict {
         match &step.action {
             Action::Send { messages, .. } => client.send(&messages.iter().map(real).collect::<Vec<_>>()),
             Action::Login(name) => client.send(&[real(name)]),
+            Action::Connect => *client = Client::connect(address),
             Action::Wait(time) => std::thread::sleep(*time),
             other => panic!("a replay has no {other:?}"),
         }
-        let (due, any) = match step.expect.as_ref().unwrap() {
+        let Some(expect) = &step.expect else { continue };
+        let (due, any) = match expect {
             Expectation::Replies(replies) => (replies, false),
             Expectation::Any(replies) => (replies, true),
             Expectation::Silence(time) => match client.reply(*time) {
                 Some(reply) => return Verdict::Failed(reply),
                 None => continue,
             },
-            other => panic!("a replay expects no {other:?}"),
+            Expectation::Closed { .. } => match client.reply(Duration::from_secs(2)) {
+                Some(end) if end.is_empty() => continue,
+                other => return Verdict::Failed(format!("{other:?} instead of the close")),
+            },
+            other @ Expectation::Count(_) => panic!("a replay expects no {other:?}"),
         };
         let due: Vec<String> = due.iter().map(real).collect();
         for index in 0..if any { 1 } else { due.len() } {

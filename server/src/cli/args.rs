@@ -8,11 +8,13 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
+use super::{control::ControlArgs, limits::LimitArgs};
 use crate::{
     config::{Config, Workers},
+    protocol::NoOrigin,
     registry::{Secret, UpgradePolicy},
     server::Listening,
     transport::Transport,
@@ -23,7 +25,7 @@ const DEFAULT_TCP_RAW: &str = "127.0.0.1:1602";
 const DEFAULT_WEBSOCKET: SocketAddr = loopback(1603);
 
 /// Where the secret is looked for when no file is named.
-const SECRET_VARIABLE: &str = "TWINWIRE_UPGRADE_SECRET";
+pub(super) const SECRET_VARIABLE: &str = "TWINWIRE_UPGRADE_SECRET";
 
 const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, port))
@@ -34,21 +36,28 @@ const fn loopback(port: u16) -> SocketAddr {
 /// Without a listener of its own choice it serves TCP on 127.0.0.1:1601 and WebSocket on 127.0.0.1:1603. It prints
 /// one line for each listener when it is ready. SIGTERM or Ctrl-C stops it with a goodbye to every client, a second
 /// one at once.
+///
+/// Every option can also stand in the environment, --max-connections as `TWINWIRE_MAX_CONNECTIONS`, and in a TOML file,
+/// as max-connections = 100. The command line comes first, then the environment, then the file.
 #[derive(Debug, Parser)]
-#[command(name = "twinwire-server", version)]
+#[command(name = "twinwire-server", version, args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
-    /// Serve lines over TCP on this address
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+
+    /// Serve lines over TCP on this address [default: 127.0.0.1:1601, where no listener is given]
     #[arg(long, value_name = "ADDR", value_parser = address, help_heading = "Listeners")]
     tcp: Vec<SocketAddr>,
 
     /// Serve unterminated messages over TCP, one for each chunk received, as the original clients send them
+    /// [default: off]
     #[arg(
         long, value_name = "ADDR", value_parser = address, help_heading = "Listeners",
         num_args = 0..=1, require_equals = false, default_missing_value = DEFAULT_TCP_RAW
     )]
     tcp_raw: Vec<SocketAddr>,
 
-    /// Serve WebSocket on this address, under any path
+    /// Serve WebSocket on this address, under any path [default: 127.0.0.1:1603, where no listener is given]
     #[arg(long, value_name = "ADDR", value_parser = address, help_heading = "Listeners")]
     ws: Vec<SocketAddr>,
 
@@ -59,35 +68,56 @@ pub(super) struct Args {
     upgrade: Option<Upgrade>,
 
     /// The secret is in this file, else in the environment as `TWINWIRE_UPGRADE_SECRET`: one word
+    /// [default: none]
     #[arg(long, value_name = "FILE", help_heading = "Access")]
     upgrade_secret_file: Option<PathBuf>,
 
-    /// The most connections at once; further ones are told that the server is full
-    /// [default: as many as the limit on open files allows]
-    #[arg(long, value_name = "COUNT", help_heading = "Limits")]
-    max_connections: Option<NonZeroUsize>,
+    /// Let web pages of this origin open a WebSocket, such as `https://example.com`; `*` for all pages (repeatable)
+    /// [default: none]
+    #[arg(long, value_name = "ORIGIN", help_heading = "Access")]
+    allow_origin: Vec<String>,
+
+    #[command(flatten)]
+    limits: LimitArgs,
+
+    /// Let the operator see and change users through a socket of this path, open to this user alone; see the
+    /// subcommand control [default: none]
+    #[arg(long, value_name = "PATH", help_heading = "Operation")]
+    control: Option<PathBuf>,
+
+    /// Serve figures for Prometheus on this address, as /metrics; a port alone is one of 127.0.0.1 [default: none]
+    #[arg(long, value_name = "ADDR", value_parser = metrics_address, help_heading = "Operation")]
+    metrics: Option<SocketAddr>,
 
     /// How many threads serve [default: one for each CPU]
     #[arg(long, value_name = "COUNT", help_heading = "Threads", conflicts_with = "cpus")]
     workers: Option<NonZeroUsize>,
 
-    /// One thread on each of these CPUs, such as 0,1
+    /// One thread on each of these CPUs, such as 0,1 [default: wherever the system runs them]
     #[arg(long, value_name = "LIST", help_heading = "Threads", value_delimiter = ',')]
     cpus: Vec<usize>,
 
     /// What is logged to standard error: off, error, warn, info, debug or trace
-    #[arg(
-        long,
-        value_name = "LEVEL",
-        help_heading = "Logging",
-        env = "TWINWIRE_LOG",
-        default_value = "warn"
-    )]
+    #[arg(long, value_name = "LEVEL", help_heading = "Logging", default_value = "warn")]
     pub(super) log: LevelFilter,
+
+    /// Read options from this TOML file
+    #[arg(long, value_name = "FILE", help_heading = "Configuration")]
+    config: Option<PathBuf>,
+
+    /// Print the options in force and where each comes from, and stop: exit code 0 if they make sense, else 2
+    #[arg(long, help_heading = "Configuration")]
+    pub(super) check_config: bool,
 
     /// Stop when standard input ends, for a program that starts this one
     #[arg(long, hide = true)]
     pub(super) until_stdin_closes: bool,
+}
+
+/// What else the program does than serve.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Control(ControlArgs),
 }
 
 /// The policies by name.
@@ -114,6 +144,8 @@ pub(super) enum ArgsError {
     SecretUnused,
     #[error("cannot read the upgrade secret from {}: {source}", path.display())]
     SecretFile { path: PathBuf, source: io::Error },
+    #[error("--allow-origin {origin}: {source}")]
+    Origin { origin: String, source: NoOrigin },
     #[error("the upgrade secret in {place} must be exactly one word")]
     SecretForm { place: String },
 }
@@ -125,11 +157,16 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     addresses.next().ok_or_else(|| "this name has no address".to_owned())
 }
 
+/// An address, or a port on loopback: whoever wants the figures elsewhere says so.
+fn metrics_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map(loopback).or_else(|_| address(text))
+}
+
 impl Args {
     /// What the arguments ask for, if it makes sense as a whole.
     pub(super) fn into_config(self) -> Result<Config, ArgsError> {
         let listeners = self.listeners();
-        let exposed = listeners.iter().find(|listening| !listening.address.ip().is_loopback());
+        let exposed = listeners.iter().find(|listening| !listening.address.ip().to_canonical().is_loopback());
         if let (Some(&Listening { transport, address }), None) = (exposed, self.upgrade) {
             return Err(ArgsError::Exposed { transport, address });
         }
@@ -138,7 +175,17 @@ impl Args {
             (true, Some(count)) => Workers::Floating(count),
             (true, None) => Workers::for_each_cpu(),
         };
-        Ok(Config { listeners, upgrade: self.policy()?, workers, connections_max: self.max_connections })
+        let mut config = Config { listeners, upgrade: self.policy()?, workers, ..Config::on_free_ports(&[]) };
+        config.control.clone_from(&self.control);
+        config.metrics = self.metrics;
+        self.limits.apply(&mut config);
+        for origin in &self.allow_origin {
+            config
+                .origins
+                .allow(origin)
+                .map_err(|source| ArgsError::Origin { origin: origin.clone(), source })?;
+        }
+        Ok(config)
     }
 
     fn listeners(&self) -> Vec<Listening> {
@@ -191,5 +238,53 @@ impl Args {
             }
         };
         Secret::new(&text).ok_or(ArgsError::SecretForm { place })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(args: &[&str]) -> Result<Config, ArgsError> {
+        Args::try_parse_from([&["twinwire-server"], args].concat()).unwrap().into_config()
+    }
+
+    #[test]
+    fn without_flags_every_limit_is_that_of_an_embedded_server() {
+        let mut expected = Config::on_free_ports(&[]);
+        let given = config(&[]).unwrap();
+        expected.listeners.clone_from(&given.listeners);
+        assert_eq!(format!("{given:?}"), format!("{expected:?}"));
+    }
+
+    #[test]
+    fn role_8_whatever_reaches_beyond_loopback_needs_a_spoken_policy() {
+        for exposed in [
+            "0.0.0.0:0",
+            "[::]:0",
+            "192.0.2.1:0",
+            "[::ffff:0.0.0.0]:0",
+            "[::ffff:192.0.2.1]:0",
+            "[fe80::1]:0",
+        ] {
+            for flag in ["--tcp", "--tcp-raw", "--ws"] {
+                assert!(
+                    matches!(config(&[flag, exposed]), Err(ArgsError::Exposed { .. })),
+                    "{flag} {exposed}"
+                );
+                assert!(config(&[flag, exposed, "--upgrade", "open"]).is_ok(), "{flag} {exposed}");
+            }
+            // One harmless listener does not cover for another.
+            assert!(config(&["--tcp", "127.0.0.1:0", "--ws", exposed]).is_err(), "{exposed}");
+        }
+        for own in ["127.0.0.1:0", "127.1.2.3:0", "[::1]:0", "[::ffff:127.0.0.1]:0"] {
+            assert!(config(&["--tcp", own]).is_ok(), "{own}");
+        }
+    }
+
+    #[test]
+    fn ws_8_a_mistaken_origin_is_refused_at_the_start() {
+        assert!(config(&["--allow-origin", "https://a.example", "--allow-origin", "*"]).is_ok());
+        assert!(matches!(config(&["--allow-origin", "a.example"]), Err(ArgsError::Origin { .. })));
     }
 }

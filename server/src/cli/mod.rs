@@ -3,45 +3,63 @@
 //! The one place that prints to standard output, and the one that ends the process.
 
 mod args;
+mod control;
+mod layers;
+mod limits;
 mod signals;
+mod units;
 
 use std::{
+    env,
     ffi::OsString,
     io::{self, IsTerminal, Write},
     process::ExitCode,
 };
 
-use clap::Parser;
-
-use self::args::Args;
+use self::{args::Command, layers::LayerError};
 use crate::server::{Listening, Server, Shutdown};
 
 /// The arguments make no sense, as is usual for command lines.
 const EXIT_USAGE: u8 = 2;
 
-/// The server could not start or go on.
+/// The server could not start or go on, or would not do what its operator asked for.
 const EXIT_FAILED: u8 = 1;
+
+/// No server answers its operator.
+const EXIT_NO_SERVER: u8 = 3;
+
+/// The server's control socket is somebody else's.
+const EXIT_NOT_PERMITTED: u8 = 4;
 
 /// Runs the program: `args` begin with its name, as from [`std::env::args_os`].
 ///
-/// 0 after an orderly stop, 1 if the server could not start, 2 if the arguments make no sense. For the length of
+/// 0 after an orderly stop, 1 if the server could not start, 2 if the arguments make no sense; those of the
+/// subcommand `control` are in its help. For the length of
 /// the call the process's SIGTERM and SIGINT belong to the server.
 pub fn run<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
-    let args = match Args::try_parse_from(args) {
-        Ok(args) => args,
-        Err(error) => {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let (args, effective) = match layers::resolve(&args, &env::vars_os().collect()) {
+        Ok(resolved) => resolved,
+        Err(LayerError::CommandLine(error)) => {
             // Help goes to standard output and is a success, everything else is neither. A closed pipe is nobody's
             // fault.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_USAGE));
         }
+        Err(error) => return fail(&error, EXIT_USAGE),
     };
+    if let Some(Command::Control(control)) = args.command {
+        return conclude(&control.exec());
+    }
     log_to_stderr(args.log);
-    let until_stdin_closes = args.until_stdin_closes;
+    let (until_stdin_closes, check_config) = (args.until_stdin_closes, args.check_config);
     let config = match args.into_config() {
         Ok(config) => config,
         Err(error) => return fail(&error, EXIT_USAGE),
     };
+    if check_config {
+        return conclude(&control::Outcome { text: effective.to_string(), error: None, code: 0 });
+    }
     let shutdown = Shutdown::new();
     // Before anything is announced: from the ready lines on a signal means an orderly stop.
     if let Err(error) = signals::stop_on_signals(&shutdown) {
@@ -60,6 +78,18 @@ pub fn run<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
     }
 }
 
+/// Prints what an operator asked for.
+fn conclude(outcome: &control::Outcome) -> ExitCode {
+    if let Some(error) = &outcome.error {
+        let _ = writeln!(io::stderr(), "twinwire-server: {error}");
+    }
+    match io::stdout().write_all(outcome.text.as_bytes()) {
+        // A reader that has seen enough is a success.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(&error, EXIT_FAILED),
+        _ => ExitCode::from(outcome.code),
+    }
+}
+
 /// One line for each listener, for people and for programs that wait for the server.
 fn announce(server: &Server) {
     let mut stdout = io::stdout().lock();
@@ -67,6 +97,10 @@ fn announce(server: &Server) {
         .addresses()
         .iter()
         .try_for_each(|Listening { transport, address }| writeln!(stdout, "listening {transport} {address}"));
+    let announced = announced.and_then(|()| match server.metrics_address() {
+        Some(address) => writeln!(stdout, "listening metrics {address}"),
+        None => Ok(()),
+    });
     if let Err(error) = announced.and_then(|()| stdout.flush()) {
         tracing::warn!(%error, "nobody reads standard output");
     }

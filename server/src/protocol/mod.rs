@@ -3,13 +3,15 @@
 //! Pure functions and constants. What a request does is the session's business, and how a message is found in a
 //! stream of bytes the transports'.
 
+mod origins;
 mod reply;
 mod request;
 
+pub use origins::{NoOrigin, Origins};
 pub use reply::{Reply, Status};
 pub use request::{Malformed, Request, parse_name};
 
-/// The longest message in bytes, request or reply, terminator not counted.
+/// The longest message in bytes unless the server is told otherwise, request or reply, terminator not counted.
 ///
 /// Large enough for any value worth keeping in memory, small enough that one message fits a worker's read buffer
 /// and a client cannot make the server hold much for it.

@@ -25,13 +25,39 @@ pub enum Status {
     Exiting,
     /// The message is no request (FORM-1, LOGIN-3).
     WrongFormat,
-    /// The message passes [`super::MESSAGE_BYTES_MAX`] (TCP-3).
+    /// The message passes the limit (TCP-3).
     MessageTooLong,
     /// No room for another connection (TCP-6).
     ServerFull,
+    /// The put would pass a limit on what is stored (STORE-7).
+    StoreFull,
+    /// The client did not log in within its time (TCP-7).
+    LoginTimeout,
+    /// The session went without a request for too long (TCP-7).
+    IdleTimeout,
 }
 
 impl Status {
+    /// Every status, in the order of their numbers.
+    pub const ALL: [Self; Self::IdleTimeout as usize + 1] = [
+        Self::Success,
+        Self::DuplicateUserName,
+        Self::Done,
+        Self::KeyNotFound,
+        Self::Denied,
+        Self::UserNotFound,
+        Self::Upgraded,
+        Self::AlreadyManager,
+        Self::UpgradeRefused,
+        Self::Exiting,
+        Self::WrongFormat,
+        Self::MessageTooLong,
+        Self::ServerFull,
+        Self::StoreFull,
+        Self::LoginTimeout,
+        Self::IdleTimeout,
+    ];
+
     /// The text that goes over the wire, without terminator.
     #[must_use]
     pub const fn text(self) -> &'static str {
@@ -49,6 +75,9 @@ impl Status {
             Self::WrongFormat => "wrong message format",
             Self::MessageTooLong => "message too long",
             Self::ServerFull => "server full",
+            Self::StoreFull => "store full",
+            Self::LoginTimeout => "login timeout",
+            Self::IdleTimeout => "idle timeout",
         }
     }
 }

@@ -2,24 +2,47 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use foldhash::fast::RandomState;
 
-type Store = HashMap<Box<str>, Box<str>, RandomState>;
+use super::{
+    leash::Leash,
+    limits::{Quota, StoreFull, Usage},
+    role::Role,
+};
+
+#[derive(Debug, Default)]
+struct Store {
+    entries: HashMap<Box<str>, Box<str>, RandomState>,
+    usage: Usage,
+}
 
 /// A logged-in user, shared between its own session and the managers that read its store.
 #[derive(Debug)]
 pub struct User {
     /// The role is kept apart from the entries: nothing that a client stores can change it (ROLE-5).
-    manager: AtomicBool,
+    pub(super) role: Role,
     /// `None` once the session has ended. The owner is nearly always alone here, and an uncontended lock costs
     /// some ten nanoseconds; it is what makes every entry an atomic register (ATOM-1).
     store: Mutex<Option<Store>>,
+    leash: Leash,
+    since: Instant,
+}
+
+/// A user as the operator sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Profile {
+    /// Whether it is a manager.
+    pub is_manager: bool,
+    /// How many keys it has.
+    pub keys: usize,
+    /// The bytes of its keys and values.
+    pub bytes: usize,
+    /// Since when it has been logged in.
+    pub since: Instant,
 }
 
 /// The user's session has ended, and its store is gone.
@@ -29,31 +52,46 @@ pub(super) struct Ended;
 impl User {
     /// A guest with an empty store.
     pub(super) fn new() -> Self {
-        Self { manager: AtomicBool::new(false), store: Mutex::new(Some(Store::default())) }
+        Self {
+            role: Role::guest(),
+            store: Mutex::new(Some(Store::default())),
+            leash: Leash::default(),
+            since: Instant::now(),
+        }
+    }
+
+    /// The operator's hold on the session.
+    pub(crate) fn leash(&self) -> &Leash {
+        &self.leash
+    }
+
+    /// What there is to be seen of it; `None` if its session has ended.
+    pub(super) fn profile(&self) -> Option<Profile> {
+        let (keys, bytes) = self.store().as_ref().map(|store| store.usage.keys_and_bytes())?;
+        Some(Profile { is_manager: self.is_manager(), keys, bytes, since: self.since })
     }
 
     /// Whether the user is a manager now.
     #[must_use]
     pub fn is_manager(&self) -> bool {
-        self.manager.load(Ordering::Acquire)
+        self.role.is_manager()
     }
 
-    /// Makes the user a manager; `false` if it was one.
-    pub fn promote(&self) -> bool {
-        !self.manager.swap(true, Ordering::AcqRel)
-    }
-
-    /// Stores a copy of `value` under `key`, in place of what was there (STORE-1, STORE-3).
-    pub fn put(&self, key: &str, value: &str) {
+    /// Stores a copy of `value` under `key`, in place of what was there (STORE-1, STORE-3), if `quota` has room for
+    /// the difference; else what was there stays (STORE-7).
+    pub(super) fn put(&self, key: &str, value: &str, quota: &Quota) -> Result<(), StoreFull> {
         // Copied before the lock is taken, and what it replaces is freed after: allocation is the slow part.
         let mut value: Box<str> = value.into();
-        if let Some(store) = self.store().as_mut() {
-            if let Some(entry) = store.get_mut(key) {
+        if let Some(Store { entries, usage }) = self.store().as_mut() {
+            if let Some(entry) = entries.get_mut(key) {
+                quota.replace(usage, entry.len(), value.len())?;
                 std::mem::swap(entry, &mut value);
             } else {
-                store.insert(key.into(), value);
+                quota.add(usage, key.len() + value.len())?;
+                entries.insert(key.into(), value);
             }
         }
+        Ok(())
     }
 
     /// Passes the value under `key`, if there is one, to `found`, which runs under the store's lock.
@@ -65,15 +103,17 @@ impl User {
     pub(super) fn read<R>(&self, key: &str, found: impl FnOnce(Result<Option<&str>, Ended>) -> R) -> R {
         let store = self.store();
         found(match store.as_ref() {
-            Some(store) => Ok(store.get(key).map(AsRef::as_ref)),
+            Some(store) => Ok(store.entries.get(key).map(AsRef::as_ref)),
             None => Err(Ended),
         })
     }
 
-    /// Ends the session: the store is gone for everybody from now on.
-    pub(super) fn end(&self) {
+    /// Ends the session: the store is gone for everybody from now on, and its room is `quota`'s again.
+    pub(super) fn end(&self, quota: &Quota) {
         let store = self.store().take();
-        drop(store);
+        if let Some(store) = store {
+            quota.release(&store.usage);
+        }
     }
 
     fn store(&self) -> MutexGuard<'_, Option<Store>> {
@@ -88,22 +128,28 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use super::*;
+    use crate::registry::StoreLimits;
+
+    fn quota() -> Quota {
+        Quota::new(StoreLimits::default())
+    }
 
     #[test]
     fn life_5_a_panic_under_the_lock_leaves_the_store_usable() {
-        let user = User::new();
-        user.put("k", "v");
+        let (user, quota) = (User::new(), quota());
+        user.put("k", "v", &quota).unwrap();
         let panicked = catch_unwind(AssertUnwindSafe(|| user.get("k", |_| panic!("a faulty sink"))));
         assert!(panicked.is_err());
-        user.put("k", "w");
+        user.put("k", "w", &quota).unwrap();
         assert_eq!(user.get("k", |value| value.map(str::to_owned)).as_deref(), Some("w"));
     }
 
     #[test]
     fn atom_2_nothing_is_put_after_the_end() {
-        let user = User::new();
-        user.end();
-        user.put("k", "v");
+        let (user, quota) = (User::new(), quota());
+        user.end(&quota);
+        user.put("k", "v", &quota).unwrap();
+        assert_eq!(quota.total_bytes(), 0);
         assert_eq!(user.read("k", |entry| entry.map(|value| value.map(str::to_owned))), Err(Ended));
     }
 }

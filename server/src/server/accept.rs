@@ -3,8 +3,9 @@
 use std::{
     cell::Cell,
     io, net,
+    pin::pin,
     rc::Rc,
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -16,10 +17,16 @@ use tokio::{
 };
 
 use super::{
+    BACKLOG,
     admission::{Admission, Departures, Seat},
+    shutdown::Shutdown,
+    sparingly::Sparingly,
     worker::{Arrival, Desk},
 };
-use crate::transport::{self, Transport};
+use crate::{
+    counters::{Counters, Refusal},
+    transport::{self, Transport},
+};
 
 /// How long a client that finds the server full waits for a seat before it is told so.
 ///
@@ -31,14 +38,12 @@ const FULL_WAIT: Duration = Duration::from_millis(100);
 /// only spin: the connection is still there.
 const ERROR_WAIT: Duration = Duration::from_millis(50);
 
-/// How often such an error is logged.
-const ERROR_LOG_INTERVAL: Duration = Duration::from_secs(10);
-
 /// Everything that accepting needs.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     listeners: Vec<(Transport, net::TcpListener)>,
-    dealer: Rc<Dealer>,
+    dealer: Dealer,
+    shutdown: Shutdown,
 }
 
 impl Acceptor {
@@ -47,17 +52,27 @@ impl Acceptor {
         desks: Vec<Desk>,
         admission: Admission,
         departures: Departures,
+        counters: Arc<Counters>,
+        shutdown: Shutdown,
     ) -> Self {
-        Self { listeners, dealer: Rc::new(Dealer { desks, next: Cell::new(0), admission, departures }) }
+        let errors = Sparingly::default();
+        Self {
+            listeners,
+            dealer: Dealer { desks, next: Cell::new(0), admission, departures, errors, counters },
+            shutdown,
+        }
     }
 
-    /// Accepts until it is dropped, which closes the listeners; returns only with an error.
+    /// Accepts until the server stops, or until an error that lasts. The listeners are closed then, and nobody is
+    /// left who had connected before.
     pub(super) async fn run(self) -> io::Result<()> {
+        let dealer = Rc::new(self.dealer);
         let mut loops = JoinSet::new();
         for (transport, listener) in self.listeners {
             let listener = TcpListener::from_std(listener)?;
-            loops.spawn_local(accept(listener, transport, Rc::clone(&self.dealer)));
+            loops.spawn_local(accept(listener, transport, Rc::clone(&dealer), self.shutdown.clone()));
         }
+        drop(dealer);
         while let Some(ended) = loops.join_next().await {
             ended??;
         }
@@ -65,18 +80,26 @@ impl Acceptor {
     }
 }
 
-async fn accept(listener: TcpListener, transport: Transport, dealer: Rc<Dealer>) -> io::Result<()> {
-    let mut logged: Option<Instant> = None;
+async fn accept(
+    listener: TcpListener,
+    transport: Transport,
+    dealer: Rc<Dealer>,
+    shutdown: Shutdown,
+) -> io::Result<()> {
+    let mut stopping = pin!(shutdown.triggered());
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stopping => return accept_the_last(listener, transport, &dealer),
+        };
+        match accepted {
             Ok((stream, _peer)) => dealer.receive(stream, transport),
             // The client has gone again, or a signal came.
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
             Err(error) => {
-                if logged.is_none_or(|at| at.elapsed() >= ERROR_LOG_INTERVAL) {
-                    tracing::warn!(%transport, %error, "cannot accept connections; trying again");
-                    logged = Some(Instant::now());
+                if let Some(untold) = dealer.errors.pass(Instant::now()) {
+                    tracing::warn!(%transport, %error, untold, "cannot accept connections; trying again");
                 }
                 sleep(ERROR_WAIT).await;
             }
@@ -84,6 +107,19 @@ async fn accept(listener: TcpListener, transport: Transport, dealer: Rc<Dealer>)
         // A storm of connections must not keep this thread from those it serves.
         tokio::task::coop::consume_budget().await;
     }
+}
+
+/// Whoever had connected before the server was told to stop may have sent requests, and gets replies to them.
+fn accept_the_last(listener: TcpListener, transport: Transport, dealer: &Rc<Dealer>) -> io::Result<()> {
+    let listener = listener.into_std()?;
+    for _ in 0..BACKLOG {
+        // An error means that there is nobody left, nearly always; and whatever it means, it is time to stop.
+        let Ok((stream, _peer)) = listener.accept() else { break };
+        if stream.set_nonblocking(true).is_ok() {
+            dealer.receive(TcpStream::from_std(stream)?, transport);
+        }
+    }
+    Ok(())
 }
 
 /// Seats connections.
@@ -94,14 +130,13 @@ struct Dealer {
     next: Cell<usize>,
     admission: Admission,
     departures: Departures,
+    errors: Sparingly,
+    /// Those of the worker on whose thread this is.
+    counters: Arc<Counters>,
 }
 
 impl Dealer {
     fn receive(self: &Rc<Self>, stream: TcpStream, transport: Transport) {
-        // A reply is small and somebody waits for it (TCP-9). Fails only for a socket that is gone already.
-        if stream.set_nodelay(true).is_err() {
-            return;
-        }
         match self.admission.try_admit() {
             Some(permit) => self.seat(stream, transport, permit),
             None => {
@@ -126,11 +161,15 @@ impl Dealer {
     async fn wait_or_refuse(self: Rc<Self>, stream: TcpStream, transport: Transport) {
         // Waiting takes a descriptor as well. Past that bound nobody waits, neither for a seat nor for a close.
         let Some(_room) = self.departures.try_enter() else {
+            self.counters.refused(Refusal::ServerFull);
             return transport::refuse_at_once(&stream, transport);
         };
         if let Ok(Some(permit)) = timeout(FULL_WAIT, self.admission.admit()).await {
             self.seat(stream, transport, permit);
         } else {
+            // Nobody is sent to a worker any more from here, so nobody need be waited for at shutdown.
+            self.counters.refused(Refusal::ServerFull);
+            drop(self);
             transport::refuse(stream, transport).await;
         }
     }

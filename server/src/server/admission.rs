@@ -40,7 +40,7 @@ impl Admission {
 pub(crate) struct Departures(Arc<Semaphore>);
 
 impl Departures {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(Semaphore::new(DEPARTURES_MAX)))
     }
 
@@ -60,6 +60,13 @@ impl Seat {
     pub(super) fn new(permit: OwnedSemaphorePermit, load: Arc<AtomicUsize>) -> Self {
         load.fetch_add(1, Ordering::Relaxed);
         Self { permit, load }
+    }
+
+    /// A place that nobody else waits for.
+    pub(crate) fn alone() -> Self {
+        let seats = Arc::new(Semaphore::new(1));
+        let permit = seats.try_acquire_owned().expect("a new semaphore of one has a permit");
+        Self::new(permit, Arc::default())
     }
 
     /// Gives the place to the next client, where there is room to close in. Called before the client can see the

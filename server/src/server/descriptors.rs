@@ -3,7 +3,7 @@
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::{StartError, admission::DEPARTURES_MAX};
-use crate::config::Config;
+use crate::{config::Config, operator};
 
 /// What a process needs that serves nobody: standard streams, libraries' files, and some to spare.
 const OWN: usize = 32;
@@ -15,7 +15,10 @@ const FOR_EACH_WORKER: usize = 8;
 ///
 /// Raises the process's soft limit to its hard limit first, as far as the system allows.
 pub(super) fn connections_max(config: &Config) -> Result<usize, StartError> {
-    let reserved = OWN + FOR_EACH_WORKER * config.workers.count() + config.listeners.len() + DEPARTURES_MAX;
+    let operator =
+        if config.control.is_some() || config.metrics.is_some() { operator::DESCRIPTORS } else { 0 };
+    let reserved =
+        OWN + FOR_EACH_WORKER * config.workers.count() + config.listeners.len() + DEPARTURES_MAX + operator;
     let limit = raise();
     match config.connections_max {
         None => Ok(limit.saturating_sub(reserved).max(1)),

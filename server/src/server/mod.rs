@@ -4,8 +4,10 @@
 
 mod accept;
 mod admission;
+mod clock;
 mod descriptors;
 mod shutdown;
+mod sparingly;
 mod worker;
 
 use std::{
@@ -13,23 +15,32 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
     thread,
+    time::{Duration, Instant},
 };
 
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     unistd::Pid,
 };
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use tokio::sync::watch;
 
 pub use shutdown::Shutdown;
 pub(crate) use {
     admission::{Departures, Seat},
     shutdown::{Phase, PhaseCell},
+    sparingly::Sparingly,
 };
 
-use self::{accept::Acceptor, admission::Admission, worker::Worker};
+use self::{
+    accept::Acceptor,
+    admission::Admission,
+    worker::{Shared, Worker},
+};
 use crate::{
     config::{Config, Workers},
+    counters::Counters,
+    operator::{Doors, Overview, SocketError},
     registry::Registry,
     transport::Transport,
 };
@@ -37,6 +48,13 @@ use crate::{
 /// How many connections the kernel may have ready for us to accept: a storm of thousands of clients that connect
 /// at once must not meet refusals. The kernel lowers it to its own limit (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
+
+/// After a silent minute the kernel asks four times, a quarter of a minute apart, whether the client's machine is
+/// still there: a connection whose other end has vanished is gone within two minutes, and no program is woken for it.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_mins(1))
+    .with_interval(Duration::from_secs(15))
+    .with_retries(4);
 
 /// Why a server could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +66,23 @@ pub enum StartError {
         transport: Transport,
         /// Where.
         address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The metrics cannot be served where they are wanted.
+    #[error("cannot listen on {address} for metrics: {source}; {}", listen_advice(source))]
+    Metrics {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is no control socket.
+    #[error(transparent)]
+    Control(#[from] SocketError),
+    /// The operator's thread could not be set up.
+    #[error("cannot start the operator's thread: {source}")]
+    Operator {
         /// What the system said.
         source: io::Error,
     },
@@ -69,6 +104,12 @@ pub enum StartError {
     NoSuchCpu {
         /// The CPU's number.
         cpu: usize,
+    },
+    /// The thread that looks after time-outs could not be set up.
+    #[error("cannot start the clock: {source}")]
+    Clock {
+        /// What the system said.
+        source: io::Error,
     },
     /// A worker could not be set up.
     #[error("cannot start worker {index}: {source}")]
@@ -107,6 +148,7 @@ pub struct Server {
     connections_max: usize,
     listeners: Vec<(Transport, TcpListener)>,
     addresses: Vec<Listening>,
+    doors: Doors,
 }
 
 impl Server {
@@ -122,7 +164,16 @@ impl Server {
             addresses.push(Listening { transport, address: listener.local_addr().map_err(failed)? });
             listeners.push((transport, listener));
         }
-        Ok(Self { config, connections_max, listeners, addresses })
+        let doors = Doors::open(&config, |address| {
+            listen(address).map_err(|source| StartError::Metrics { address, source })
+        })?;
+        Ok(Self { config, connections_max, listeners, addresses, doors })
+    }
+
+    /// Where the metrics are served, with the real port.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.doors.metrics_address()
     }
 
     /// Where the server listens, in the order of the configuration.
@@ -139,7 +190,12 @@ impl Server {
             Workers::Floating(count) => vec![None; count.get()],
             Workers::Pinned(cpus) => cpus.iter().copied().map(Some).collect(),
         };
-        let registry = Arc::new(Registry::new(self.config.upgrade));
+        let config = Arc::new(self.config);
+        let registry = Registry::new(config.upgrade.clone()).with_limits(config.managers_max, config.stores);
+        let registry = Arc::new(registry);
+        let clock = watch::Sender::new(Instant::now());
+        let counters: Vec<Arc<Counters>> = cpus.iter().map(|_| Arc::default()).collect();
+        let overview = Overview::new(Arc::clone(&registry), counters.clone());
         let departures = Departures::new();
         let mut desks = Vec::with_capacity(cpus.len());
         let mut workers = Vec::with_capacity(cpus.len());
@@ -150,44 +206,63 @@ impl Server {
                 index,
                 cpu,
                 inbox,
-                registry.clone(),
-                departures.clone(),
-                shutdown.clone(),
+                Shared {
+                    config: Arc::clone(&config),
+                    registry: Arc::clone(&registry),
+                    counters: Arc::clone(&counters[index]),
+                    clock: clock.subscribe(),
+                    departures: departures.clone(),
+                    shutdown: shutdown.clone(),
+                },
             ));
         }
-        let acceptor = Acceptor::new(self.listeners, desks, Admission::new(self.connections_max), departures);
+        let admission = Admission::new(self.connections_max);
+        // It runs on the first worker's thread.
+        let own = counters.into_iter().next().unwrap_or_default();
+        let acceptor = Acceptor::new(self.listeners, desks, admission, departures, own, shutdown.clone());
         tracing::info!(workers = workers.len(), connections_max = self.connections_max, "serving");
-        let outcome = run_workers(workers, acceptor, shutdown);
+        let outcome = thread::scope(|scope| {
+            clock::start(scope, config.timeouts.resolution(), clock, shutdown)
+                .map_err(|source| StartError::Clock { source })?;
+            self.doors.serve(scope, overview, shutdown.clone()).map_err(|source| {
+                shutdown.trigger();
+                StartError::Operator { source }
+            })?;
+            run_workers(scope, workers, acceptor, shutdown)
+        });
         tracing::info!("stopped");
         outcome
     }
 }
 
 /// Runs the first worker here and the others on threads of their own.
-fn run_workers(workers: Vec<Worker>, acceptor: Acceptor, shutdown: &Shutdown) -> Result<(), StartError> {
+fn run_workers<'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    workers: Vec<Worker>,
+    acceptor: Acceptor,
+    shutdown: &Shutdown,
+) -> Result<(), StartError> {
     let mut workers = workers.into_iter();
     let Some(first) = workers.next() else { return Ok(()) };
-    thread::scope(|scope| {
-        let mut others = Vec::new();
-        for worker in workers {
-            let index = worker.index();
-            let failed = move |source| StartError::Worker { index, source };
-            let builder = thread::Builder::new().name(format!("worker-{index}"));
-            match builder.spawn_scoped(scope, move || worker.run(None).map_err(failed)) {
-                Ok(thread) => others.push(thread),
-                Err(source) => {
-                    shutdown.trigger();
-                    return Err(failed(source));
-                }
+    let mut others = Vec::new();
+    for worker in workers {
+        let index = worker.index();
+        let failed = move |source| StartError::Worker { index, source };
+        let builder = thread::Builder::new().name(format!("worker-{index}"));
+        match builder.spawn_scoped(scope, move || worker.run(None).map_err(failed)) {
+            Ok(thread) => others.push(thread),
+            Err(source) => {
+                shutdown.trigger();
+                return Err(failed(source));
             }
         }
-        let outcome = first.run(Some(acceptor)).map_err(|source| StartError::Worker { index: 0, source });
-        // Whatever ended the first worker, the server cannot do without its acceptor.
-        shutdown.trigger();
-        others.into_iter().fold(outcome, |outcome, thread| match thread.join() {
-            Ok(ended) => outcome.and(ended),
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
+    }
+    let outcome = first.run(Some(acceptor)).map_err(|source| StartError::Worker { index: 0, source });
+    // Whatever ended the first worker, the server cannot do without its acceptor.
+    shutdown.trigger();
+    others.into_iter().fold(outcome, |outcome, thread| match thread.join() {
+        Ok(ended) => outcome.and(ended),
+        Err(panic) => std::panic::resume_unwind(panic),
     })
 }
 
@@ -196,6 +271,10 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // A restart need not wait until the last server's connections have left TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // Both are passed on to every connection that is accepted, which then costs no call of its own. A reply is small
+    // and somebody waits for it (TCP-9); and a client whose machine has gone without a word is noticed.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&KEEPALIVE)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

@@ -22,7 +22,7 @@ impl Shutdown {
     }
 
     /// Ready once [`Self::trigger`] has been called.
-    pub(super) async fn triggered(&self) {
+    pub(crate) async fn triggered(&self) {
         // Fails only without a sender, and this handle is one.
         let _ = self.0.subscribe().wait_for(|stop| *stop).await;
     }
@@ -53,7 +53,7 @@ pub(crate) struct PhaseCell {
 }
 
 impl PhaseCell {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { phase: Cell::new(Phase::Running), changed: Notify::new() }
     }
 

@@ -1,10 +1,10 @@
 //! One thread of the server: a runtime of its own, and the connections that were dealt to it.
 
 use std::{
-    cell::{Cell, RefCell},
-    future::pending,
+    cell::Cell,
     io,
     net::TcpStream,
+    pin::pin,
     rc::Rc,
     sync::{Arc, atomic::AtomicUsize},
     time::Duration,
@@ -16,27 +16,30 @@ use nix::{
 };
 use tokio::{
     runtime::{Builder, LocalOptions},
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, watch},
+    task::spawn_local,
     time::{Instant, timeout_at},
 };
 
 use super::{
     accept::Acceptor,
     admission::{Departures, Seat},
-    shutdown::{Phase, PhaseCell, Shutdown},
+    shutdown::{Phase, Shutdown},
 };
 use crate::{
+    config::Config,
+    counters::Counters,
     registry::Registry,
-    transport::{self, Buffers, Host, Transport},
+    transport::{self, Host, Transport},
 };
 
-/// How long connections may go on running what has been received when the server stops. Clients that send
-/// without end would keep it up for ever.
-const DRAINING_MAX: Duration = Duration::from_secs(1);
+/// How long connections may go on running what has been received when the server stops: enough for what thousands
+/// of them can have sent at full load. Clients that send without end would keep it up for ever.
+const DRAINING_MAX: Duration = Duration::from_secs(2);
 
-/// When connections that have not said goodbye by then are dropped. Leaves two of the five seconds within which
-/// the server promises to be gone.
-const STOPPING_MAX: Duration = Duration::from_secs(3);
+/// When connections that have not said goodbye by then are dropped. Leaves more than one of the five seconds within
+/// which the server promises to be gone.
+const STOPPING_MAX: Duration = Duration::from_millis(3500);
 
 /// A connection on its way from the acceptor to its worker.
 #[derive(Debug)]
@@ -66,9 +69,19 @@ pub(super) struct Worker {
     index: usize,
     cpu: Option<usize>,
     arrivals: mpsc::UnboundedReceiver<Arrival>,
-    registry: Arc<Registry>,
-    departures: Departures,
-    shutdown: Shutdown,
+    shared: Shared,
+}
+
+/// What a worker shares with the others.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) config: Arc<Config>,
+    pub(super) registry: Arc<Registry>,
+    /// This worker's own, and read from elsewhere.
+    pub(super) counters: Arc<Counters>,
+    pub(super) clock: watch::Receiver<std::time::Instant>,
+    pub(super) departures: Departures,
+    pub(super) shutdown: Shutdown,
 }
 
 impl Worker {
@@ -76,11 +89,9 @@ impl Worker {
         index: usize,
         cpu: Option<usize>,
         arrivals: mpsc::UnboundedReceiver<Arrival>,
-        registry: Arc<Registry>,
-        departures: Departures,
-        shutdown: Shutdown,
+        shared: Shared,
     ) -> Self {
-        Self { index, cpu, arrivals, registry, departures, shutdown }
+        Self { index, cpu, arrivals, shared }
     }
 
     pub(super) fn index(&self) -> usize {
@@ -100,45 +111,48 @@ impl Worker {
         runtime.block_on(self.work(acceptor))
     }
 
-    async fn work(mut self, acceptor: Option<Acceptor>) -> io::Result<()> {
+    async fn work(self, acceptor: Option<Acceptor>) -> io::Result<()> {
+        let Self { index, mut arrivals, shared, .. } = self;
+        let Shared { config, registry, counters, mut clock, departures, shutdown } = shared;
         let crowd = Rc::new(Crowd::default());
-        let host = Rc::new(Host {
-            registry: self.registry,
-            buffers: RefCell::new(Buffers::new()),
-            phase: PhaseCell::new(),
-            departures: self.departures,
-        });
-        let accepting = async {
-            match acceptor {
-                Some(acceptor) => acceptor.run().await,
-                None => pending().await,
+        let host = Rc::new(Host::new(config, registry, counters, departures));
+        let watching = Rc::clone(&host);
+        spawn_local(async move {
+            while clock.changed().await.is_ok() {
+                watching.watch.move_to(*clock.borrow_and_update());
             }
-        };
+        });
+        // Ends by itself when the server stops, and with an error if it cannot go on. The connections that it had
+        // accepted by then are among the arrivals before those end, which they do when nobody is left to send any.
+        let accepting = acceptor.map(|acceptor| spawn_local(acceptor.run()));
         let serving = async {
-            while let Some(arrival) = self.arrivals.recv().await {
+            while let Some(arrival) = arrivals.recv().await {
                 serve(arrival, &host, &crowd);
             }
-            // No acceptor is left to send anything.
-            pending::<()>().await;
         };
-        let accepted = tokio::select! {
-            () = self.shutdown.triggered() => Ok(()),
-            failed = accepting => failed,
-            () = serving => Ok(()),
+        let mut serving = pin!(serving);
+        let has_served = tokio::select! {
+            () = shutdown.triggered() => false,
+            () = &mut serving => true,
         };
-        // The listeners are closed now. Whoever was accepted before is still served.
-        while let Ok(arrival) = self.arrivals.try_recv() {
-            serve(arrival, &host, &crowd);
-        }
         let stopped_at = Instant::now();
         host.phase.set(Phase::Draining);
-        if timeout_at(stopped_at + DRAINING_MAX, crowd.gone()).await.is_err() {
+        let drained = async {
+            if !has_served {
+                serving.await;
+            }
+            crowd.gone().await;
+        };
+        if timeout_at(stopped_at + DRAINING_MAX, drained).await.is_err() {
             host.phase.set(Phase::Closing);
             if timeout_at(stopped_at + STOPPING_MAX, crowd.gone()).await.is_err() {
-                tracing::warn!(worker = self.index, connections = crowd.size.get(), "dropped at shutdown");
+                tracing::warn!(worker = index, connections = crowd.size.get(), "dropped at shutdown");
             }
         }
-        accepted
+        match accepting {
+            Some(accepting) => accepting.await?,
+            None => Ok(()),
+        }
     }
 }
 
@@ -153,7 +167,7 @@ fn serve(arrival: Arrival, host: &Rc<Host>, crowd: &Rc<Crowd>) {
             return;
         }
     };
-    tokio::task::spawn_local(async move {
+    spawn_local(async move {
         let _member = member;
         transport::serve(stream, transport, seat, host).await;
     });

@@ -1,11 +1,14 @@
 //! The session against the rules, and against a model that is too simple to be wrong.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, num::NonZeroUsize};
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::registry::Secret;
+use crate::{
+    protocol::MESSAGE_BYTES_MAX,
+    registry::{Secret, StoreLimits},
+};
 
 fn registry(policy: UpgradePolicy) -> Arc<Registry> {
     Arc::new(Registry::new(policy))
@@ -17,8 +20,12 @@ fn say(session: &mut Session, message: &str) -> String {
     text.expect("each message has its reply")
 }
 
+fn session(registry: &Arc<Registry>) -> Session {
+    Session::new(Arc::clone(registry), MESSAGE_BYTES_MAX, Arc::default())
+}
+
 fn login(registry: &Arc<Registry>, name: &str) -> Session {
-    let mut session = Session::new(Arc::clone(registry));
+    let mut session = session(registry);
     assert_eq!(say(&mut session, name), "success");
     session
 }
@@ -27,7 +34,7 @@ fn login(registry: &Arc<Registry>, name: &str) -> Session {
 fn login_2_and_3_a_refused_client_may_try_again() {
     let registry = registry(UpgradePolicy::Open);
     let _alice = login(&registry, "alice");
-    let mut session = Session::new(Arc::clone(&registry));
+    let mut session = session(&registry);
     assert_eq!(say(&mut session, "alice"), "duplicate user name");
     assert_eq!(say(&mut session, ""), "wrong message format");
     assert_eq!(say(&mut session, "two words"), "wrong message format");
@@ -38,7 +45,7 @@ fn login_2_and_3_a_refused_client_may_try_again() {
 #[test]
 fn login_5_before_login_commands_are_names() {
     let registry = registry(UpgradePolicy::Open);
-    assert_eq!(say(&mut Session::new(registry.clone()), "put a b"), "wrong message format");
+    assert_eq!(say(&mut session(&registry), "put a b"), "wrong message format");
     let _q = login(&registry, "q");
     let _upgrade = login(&registry, "upgrade");
 }
@@ -114,6 +121,64 @@ fn role_8_each_policy_and_the_precedence_of_its_replies() {
 }
 
 #[test]
+fn role_8_wrong_secrets_are_answered_ever_later_and_nothing_else_is() {
+    let registry = registry(UpgradePolicy::Secret(Secret::new("sesame").unwrap()));
+    let mut alice = login(&registry, "alice");
+    let mut delay = |message: &str| match alice.handle(message.as_bytes(), |_| {}) {
+        Flow::ContinueAfter(delay) => delay.as_millis(),
+        flow => {
+            assert_eq!(flow, Flow::Continue);
+            0
+        }
+    };
+    let delays = ["a", "b", "c", "d", "e", "f"].map(|word| delay(&format!("upgrade {word}")));
+    assert_eq!(delays, [125, 250, 500, 1000, 1000, 1000]);
+    for message in ["upgrade", "upgrade two words", "put k v", "get k", "", "upgrade sesame", "upgrade wrong"]
+    {
+        assert_eq!(delay(message), 0, "{message:?}");
+    }
+}
+
+#[test]
+fn role_8_past_the_cap_an_upgrade_is_refused_and_the_policy_wins_over_it() {
+    let secret = UpgradePolicy::Secret(Secret::new("sesame").unwrap());
+    for (policy, request) in [(UpgradePolicy::Open, "upgrade"), (secret, "upgrade sesame")] {
+        let capped = Registry::new(policy).with_limits(NonZeroUsize::new(1), StoreLimits::default());
+        let registry = Arc::new(capped);
+        let (mut alice, mut bob) = (login(&registry, "alice"), login(&registry, "bob"));
+        assert_eq!(say(&mut alice, request), "upgraded to manager");
+        assert_eq!(say(&mut bob, request), "upgrade refused");
+        assert_eq!(say(&mut alice, request), "already a manager");
+        assert_eq!(say(&mut alice, "q"), "exiting");
+        assert_eq!(say(&mut bob, request), "upgraded to manager");
+    }
+}
+
+#[test]
+fn store_7_a_refused_put_leaves_what_was_there() {
+    let stores = StoreLimits { user_keys_max: 2, user_bytes_max: 10, ..StoreLimits::default() };
+    let registry = Arc::new(Registry::new(UpgradePolicy::Open).with_limits(None, stores));
+    let mut alice = login(&registry, "alice");
+    for (request, expected) in [
+        ("put a 1234", "done"),
+        ("put b 12345", "store full"),
+        ("get b", "key not found"),
+        ("put b 1234", "done"),
+        ("put a 12345", "store full"),
+        ("get a", "1234"),
+        ("put b 1", "done"),
+        ("put a 1234567", "done"),
+        ("get a", "1234567"),
+        ("put c 1", "store full"),
+        ("put b 1", "done"),
+    ] {
+        assert_eq!(say(&mut alice, request), expected, "{request}");
+    }
+    let mut bob = login(&registry, "bob");
+    assert_eq!(say(&mut bob, "put a 1234"), "done", "another user's store is another store");
+}
+
+#[test]
 fn size_wins_over_utf_8_and_utf_8_over_form() {
     let mut alice = login(&registry(UpgradePolicy::Open), "alice");
     let mut texts = Vec::new();
@@ -132,6 +197,37 @@ fn life_3_the_name_is_free_before_the_last_reply_is_out() {
         assert!(registry.is_empty());
     });
     assert_eq!(flow, Flow::Close);
+}
+
+#[test]
+fn each_request_is_counted_once_by_what_it_asked_for_and_what_it_got() {
+    let counters = Arc::new(Counters::default());
+    let registry = registry(UpgradePolicy::Closed);
+    let mut alice = Session::new(Arc::clone(&registry), MESSAGE_BYTES_MAX, Arc::clone(&counters));
+    for message in ["two words", "alice", "get k", "put k v", "get k", "get alice k", "upgrade", "nonsense"] {
+        say(&mut alice, message);
+    }
+    let _ = alice.handle(b"\xff", |_| {});
+    say(&mut alice, "q");
+    let mut bob = Session::new(registry, MESSAGE_BYTES_MAX, Arc::clone(&counters));
+    let _ = bob.handle(&vec![b'a'; MESSAGE_BYTES_MAX + 1], |_| {});
+    let counted: Vec<_> = crate::counters::Totals::of(&[counters])
+        .requests
+        .into_iter()
+        .map(|(command, reply, count)| format!("{} -> {reply}: {count}", command.name()))
+        .collect();
+    insta::assert_snapshot!(counted.join("\n"), @r"
+    login -> success: 1
+    login -> wrong message format: 1
+    put -> done: 1
+    get -> key not found: 1
+    get -> value: 1
+    get-other -> you are not allowed to access keys of other users: 1
+    upgrade -> upgrade refused: 1
+    q -> exiting: 1
+    malformed -> wrong message format: 2
+    malformed -> message too long: 1
+    ");
 }
 
 #[test]

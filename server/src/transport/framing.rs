@@ -4,11 +4,9 @@
 
 use std::ops::ControlFlow;
 
-use crate::protocol::MESSAGE_BYTES_MAX;
-
 /// What the runner of messages wants after one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pause {
+pub(crate) enum Pause {
     /// Keep the rest for later: there is no room for replies now, or others are waiting.
     Hold,
     /// The session has ended; the rest is of no interest.
@@ -16,15 +14,21 @@ pub(super) enum Pause {
 }
 
 /// Cuts a stream of bytes into messages.
-pub(super) trait Framing: Default {
+pub(crate) trait Framing: Default {
     /// What follows each reply.
     const TERMINATOR: &'static [u8];
 
     /// Whether whole messages may be held from before. Nothing is read then; `feed` is called with nothing.
     fn is_holding(&self) -> bool;
 
-    /// Hands each whole message in what is held and in `fresh` to `run`, in order, until that breaks off.
-    fn feed(&mut self, fresh: &[u8], run: impl FnMut(&[u8]) -> ControlFlow<Pause>) -> ControlFlow<Pause>;
+    /// Hands each whole message in what is held and in `fresh` to `run`, in order, until that breaks off; and what
+    /// has come of a message that is over `bytes_max` already, once.
+    fn feed(
+        &mut self,
+        fresh: &[u8],
+        bytes_max: usize,
+        run: impl FnMut(&[u8]) -> ControlFlow<Pause>,
+    ) -> ControlFlow<Pause>;
 }
 
 /// Each chunk is a message as it comes (RAW-1).
@@ -38,7 +42,12 @@ impl Framing for Chunks {
         false
     }
 
-    fn feed(&mut self, fresh: &[u8], mut run: impl FnMut(&[u8]) -> ControlFlow<Pause>) -> ControlFlow<Pause> {
+    fn feed(
+        &mut self,
+        fresh: &[u8],
+        _bytes_max: usize,
+        mut run: impl FnMut(&[u8]) -> ControlFlow<Pause>,
+    ) -> ControlFlow<Pause> {
         run(fresh)
     }
 }
@@ -48,7 +57,7 @@ impl Framing for Chunks {
 /// Each byte is looked at once, however the stream is cut; memory is held only while a line is incomplete or
 /// lines are waiting.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     held: Vec<u8>,
     /// How much of `held` is done with. Above 0 only while holding.
     start: usize,
@@ -63,22 +72,27 @@ impl Framing for Lines {
         self.holding
     }
 
-    fn feed(&mut self, fresh: &[u8], mut run: impl FnMut(&[u8]) -> ControlFlow<Pause>) -> ControlFlow<Pause> {
+    fn feed(
+        &mut self,
+        fresh: &[u8],
+        bytes_max: usize,
+        mut run: impl FnMut(&[u8]) -> ControlFlow<Pause>,
+    ) -> ControlFlow<Pause> {
         if self.holding {
-            return self.resume(run);
+            return self.resume(bytes_max, run);
         }
         if self.held.is_empty() {
-            return self.cut(fresh, run);
+            return self.cut(fresh, bytes_max, run);
         }
         let Some(end) = memchr::memchr(b'\n', fresh) else {
             self.held.extend_from_slice(fresh);
-            return self.check_length(run);
+            return self.check_length(bytes_max, run);
         };
         self.held.extend_from_slice(&fresh[..end]);
         let line = std::mem::take(&mut self.held);
         let rest = &fresh[end + 1..];
         match run(without_cr(&line)) {
-            ControlFlow::Continue(()) => self.cut(rest, run),
+            ControlFlow::Continue(()) => self.cut(rest, bytes_max, run),
             pause @ ControlFlow::Break(_) => self.hold(rest, pause),
         }
     }
@@ -86,17 +100,26 @@ impl Framing for Lines {
 
 impl Lines {
     /// Runs the lines of `bytes`, which begin at a line's start, and keeps what is left of them.
-    fn cut(&mut self, bytes: &[u8], mut run: impl FnMut(&[u8]) -> ControlFlow<Pause>) -> ControlFlow<Pause> {
+    fn cut(
+        &mut self,
+        bytes: &[u8],
+        bytes_max: usize,
+        mut run: impl FnMut(&[u8]) -> ControlFlow<Pause>,
+    ) -> ControlFlow<Pause> {
         let (done, pause) = run_lines(bytes, &mut run);
         if pause.is_break() {
             return self.hold(&bytes[done..], pause);
         }
         self.held.extend_from_slice(&bytes[done..]);
-        self.check_length(run)
+        self.check_length(bytes_max, run)
     }
 
     /// Goes on where the last pause was.
-    fn resume(&mut self, mut run: impl FnMut(&[u8]) -> ControlFlow<Pause>) -> ControlFlow<Pause> {
+    fn resume(
+        &mut self,
+        bytes_max: usize,
+        mut run: impl FnMut(&[u8]) -> ControlFlow<Pause>,
+    ) -> ControlFlow<Pause> {
         let (done, pause) = run_lines(&self.held[self.start..], &mut run);
         self.start += done;
         if pause.is_break() {
@@ -104,7 +127,7 @@ impl Lines {
         }
         let rest = self.held.split_off(self.start);
         *self = Self { held: rest, start: 0, holding: false };
-        self.check_length(run)
+        self.check_length(bytes_max, run)
     }
 
     fn hold(&mut self, rest: &[u8], pause: ControlFlow<Pause>) -> ControlFlow<Pause> {
@@ -116,8 +139,12 @@ impl Lines {
     }
 
     /// A line that is over the limit before its end has come is handed over as it is: the session refuses it.
-    fn check_length(&mut self, mut run: impl FnMut(&[u8]) -> ControlFlow<Pause>) -> ControlFlow<Pause> {
-        if without_cr(&self.held).len() > MESSAGE_BYTES_MAX {
+    fn check_length(
+        &mut self,
+        bytes_max: usize,
+        mut run: impl FnMut(&[u8]) -> ControlFlow<Pause>,
+    ) -> ControlFlow<Pause> {
+        if without_cr(&self.held).len() > bytes_max {
             return run(&std::mem::take(&mut self.held));
         }
         ControlFlow::Continue(())
@@ -147,12 +174,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::protocol::MESSAGE_BYTES_MAX;
 
     /// All messages of a stream that comes in these segments, pausing after every `pause_each` of them.
     fn cut<'a>(segments: impl IntoIterator<Item = &'a [u8]>, pause_each: usize) -> Vec<Vec<u8>> {
         let (mut lines, mut messages) = (Lines::default(), Vec::new());
         let mut feed = |lines: &mut Lines, bytes: &[u8]| {
-            let _ = lines.feed(bytes, |message| {
+            let _ = lines.feed(bytes, MESSAGE_BYTES_MAX, |message| {
                 messages.push(message.to_vec());
                 match messages.len() % pause_each {
                     0 => ControlFlow::Break(Pause::Hold),
@@ -191,8 +219,8 @@ mod tests {
     #[test]
     fn nothing_is_held_between_whole_lines() {
         let mut lines = Lines::default();
-        let _ = lines.feed(b"hal", |_| ControlFlow::Continue(()));
-        let _ = lines.feed(b"f\nwhole\n", |_| ControlFlow::Continue(()));
+        let _ = lines.feed(b"hal", MESSAGE_BYTES_MAX, |_| ControlFlow::Continue(()));
+        let _ = lines.feed(b"f\nwhole\n", MESSAGE_BYTES_MAX, |_| ControlFlow::Continue(()));
         assert_eq!(lines.held.capacity(), 0);
     }
 

@@ -46,7 +46,7 @@ pub(super) async fn say_and_close(mut stream: TcpStream, last_words: &[u8]) {
 }
 
 /// Closes the sending side and discards what still comes until the client closes too.
-pub(super) async fn close(mut stream: TcpStream) {
+pub(crate) async fn close(mut stream: TcpStream) {
     if stream.shutdown().await.is_err() {
         return;
     }

@@ -2,28 +2,29 @@
 //!
 //! The transports hand messages to a [`crate::session::Session`] and frame its replies; they decide on no reply.
 
-mod framing;
+pub(crate) mod framing;
 mod leave;
 mod stream;
 mod unsent;
-mod websocket;
+mod vigil;
+pub mod websocket;
+mod withheld;
 
-use std::{cell::RefCell, fmt, rc::Rc, sync::Arc};
+use std::{cell::RefCell, fmt, io, mem::MaybeUninit, rc::Rc, sync::Arc, time::Instant};
 
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
+use self::vigil::Overdue;
+pub(crate) use self::{leave::close, vigil::Watch};
 use crate::{
+    config::Config,
+    counters::{Counters, Refusal},
     protocol::{MESSAGE_BYTES_MAX, Status},
     registry::Registry,
-    server::{Departures, Phase, PhaseCell, Seat},
+    server::{Departures, Phase, PhaseCell, Seat, Sparingly},
+    session::Session,
 };
-
-/// The most that waits unsent for one client before the server stops reading from it.
-///
-/// Four of the largest replies: a pipelining client never notices it, and ten thousand clients that never read
-/// cannot hold more than 2.5 GiB between them. Work stops at the end of a batch, so that the true peak is this and
-/// one [`BATCH_BYTES`] and one reply more.
-const UNSENT_BYTES_MAX: usize = 256 * 1024;
 
 /// How many bytes of replies are gathered before they are written. One write for as many as possible, but a
 /// worker's buffer should stay inside the CPU's second-level cache.
@@ -50,6 +51,9 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// Every transport, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Tcp, Self::TcpRaw, Self::WebSocket];
+
     /// The transport's name in ready lines, messages and logs.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -70,14 +74,65 @@ impl fmt::Display for Transport {
 /// What a worker lends to each of its connections. An idle connection owns no buffer at all.
 #[derive(Debug)]
 pub(crate) struct Host {
+    /// Limits and time-outs. What waits unsent may pass its limit by one batch and one reply: work stops between them.
+    pub(crate) config: Arc<Config>,
     /// Where names, stores and roles are.
     pub(crate) registry: Arc<Registry>,
+    /// What this worker counts.
+    pub(crate) counters: Arc<Counters>,
     /// Borrowed within one poll only, never across an await.
     pub(crate) buffers: RefCell<Buffers>,
     /// Whether the server runs or is on its way down.
     pub(crate) phase: PhaseCell,
     /// Room for connections that are being closed.
     pub(crate) departures: Departures,
+    /// The worker's coarse clock, and who is to be woken by it.
+    pub(crate) watch: Watch,
+    /// When wrong secrets are told of in the log.
+    pub(crate) wrong_secrets: Sparingly,
+}
+
+impl Host {
+    /// What a worker lends at its start.
+    pub(crate) fn new(
+        config: Arc<Config>,
+        registry: Arc<Registry>,
+        counters: Arc<Counters>,
+        departures: Departures,
+    ) -> Self {
+        Self {
+            buffers: RefCell::new(Buffers::new(config.message_bytes_max)),
+            config,
+            registry,
+            counters,
+            phase: PhaseCell::new(),
+            departures,
+            watch: Watch::new(),
+            wrong_secrets: Sparingly::default(),
+        }
+    }
+
+    fn new_session(&self) -> Session {
+        Session::new(Arc::clone(&self.registry), self.config.message_bytes_max, Arc::clone(&self.counters))
+    }
+
+    /// Counts a client that has kept the server waiting for too long.
+    fn counted(&self, overdue: Overdue) -> Overdue {
+        self.counters.refused(match overdue {
+            Overdue::Message(Status::LoginTimeout) => Refusal::LoginTimeout,
+            Overdue::Message(_) => Refusal::IdleTimeout,
+            Overdue::Reader => Refusal::UnsentTimeout,
+        });
+        overdue
+    }
+
+    /// Tells the operator of a wrong secret, but not of each one.
+    fn log_wrong_secret(&self, user: Option<&str>, stream: &TcpStream) {
+        if let Some(untold) = self.wrong_secrets.pass(Instant::now()) {
+            let peer = stream.peer_addr().map(|peer| peer.to_string()).unwrap_or_default();
+            tracing::warn!(user, peer, untold, "a wrong upgrade secret was tried");
+        }
+    }
 }
 
 /// A worker's scratch space.
@@ -89,19 +144,24 @@ pub(crate) struct Buffers {
 
 impl Buffers {
     /// Room for one read and one batch of replies.
-    pub(crate) fn new() -> Self {
-        // One byte more than a message may have: a raw chunk that is too long shows as such.
-        Self { input: vec![0; MESSAGE_BYTES_MAX + 1].into(), output: Vec::with_capacity(BATCH_BYTES) }
+    fn new(message_bytes_max: usize) -> Self {
+        // One byte more than a message may have: a raw chunk that is too long shows as such. Short messages come in
+        // batches, so there is never less room than usual.
+        let input = vec![0; message_bytes_max.max(MESSAGE_BYTES_MAX) + 1].into();
+        Self { input, output: Vec::with_capacity(BATCH_BYTES) }
     }
 }
 
 /// Serves one connection until it ends.
 pub(crate) async fn serve(stream: TcpStream, transport: Transport, seat: Seat, host: Rc<Host>) {
+    let _open = host.counters.open(transport);
     match transport {
         Transport::Tcp => stream::serve::<framing::Lines>(stream, seat, host).await,
         Transport::TcpRaw => stream::serve::<framing::Chunks>(stream, seat, host).await,
         // Boxed, so that an idle TCP connection is not as large as a WebSocket.
-        Transport::WebSocket => Box::pin(websocket::serve(stream, seat, host)).await,
+        Transport::WebSocket => {
+            Box::pin(websocket::serve(stream, seat, Rc::clone(&host), host.new_session())).await;
+        }
     }
 }
 
@@ -125,8 +185,15 @@ fn refusal(transport: Transport) -> Vec<u8> {
     }
 }
 
-/// Whether a connection that has nothing left to read right now is to end because the server does.
-fn is_drained(host: &Host) -> bool {
-    // A read may also be put off because the task has used up its share of this round; then more may be there.
-    host.phase.get() != Phase::Running && tokio::task::coop::has_budget_remaining()
+/// Whether a connection of which nothing could be read just now is to end because the server does.
+///
+/// That the runtime has nothing to read does not mean that nothing has come: it may not have asked the kernel since,
+/// or have put the read off because the task has used up its share of this round. Whatever came before the server was
+/// told to stop is answered, so the kernel is asked; where it has something, the runtime will wake the task for it.
+fn is_drained(host: &Host, stream: &TcpStream) -> bool {
+    if host.phase.get() == Phase::Running {
+        return false;
+    }
+    let peeked = SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]);
+    !matches!(peeked, Ok(1..)) && !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::Interrupted)
 }

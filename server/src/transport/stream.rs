@@ -5,10 +5,11 @@
 
 use std::{
     future::{Future, poll_fn},
+    io,
     ops::ControlFlow,
     pin::{Pin, pin},
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use tokio::{
@@ -17,12 +18,16 @@ use tokio::{
 };
 
 use super::{
-    BATCH_BYTES, Buffers, Host, TURN_BUDGET, TURN_COST, UNSENT_BYTES_MAX,
+    BATCH_BYTES, Buffers, Host, TURN_BUDGET, TURN_COST,
     framing::{Framing, Pause},
     is_drained, leave,
     unsent::Unsent,
+    vigil::{Overdue, Vigil},
+    withheld::Withheld,
 };
 use crate::{
+    counters::Refusal,
+    protocol::Status,
     server::{Phase, Seat},
     session::{Flow, Session},
 };
@@ -32,7 +37,9 @@ use crate::{
 enum Ending {
     /// The session, the client's sending side or the server has ended: what is unsent still goes out (LIFE-4).
     Orderly,
-    /// The connection broke: there is nobody to write to.
+    /// The client has kept the server waiting, and is told so (TCP-7).
+    TimedOut(Status),
+    /// The connection broke, or the client takes no replies: there is nobody to write to.
     Broken,
 }
 
@@ -41,20 +48,33 @@ struct Connection<F> {
     framing: F,
     session: Session,
     unsent: Unsent,
+    /// The refusal of a wrong secret, while it is held back.
+    withheld: Option<Withheld<Box<[u8]>>>,
+    vigil: Vigil,
     host: Rc<Host>,
 }
 
 /// Serves one TCP connection until it ends.
 pub(super) async fn serve<F: Framing>(stream: TcpStream, mut seat: Seat, host: Rc<Host>) {
-    let session = Session::new(host.registry.clone());
-    let mut connection =
-        Connection { stream, framing: F::default(), session, unsent: Unsent::default(), host: host.clone() };
+    let mut connection = Connection {
+        stream,
+        framing: F::default(),
+        session: host.new_session(),
+        unsent: Unsent::default(),
+        withheld: None,
+        vigil: Vigil::start(&host),
+        host: host.clone(),
+    };
     let ending = connection.run().await;
-    let Connection { stream, session, unsent, .. } = connection;
+    let Connection { stream, session, mut unsent, .. } = connection;
     // The name first, then the seat, and only then anything that the client can take for a close (LIFE-3).
     drop(session);
     seat.leave(&host.departures);
-    if ending == Ending::Orderly {
+    if let Ending::TimedOut(status) = ending {
+        unsent.push(status.text().as_bytes());
+        unsent.push(F::TERMINATOR);
+    }
+    if ending != Ending::Broken {
         // Boxed, so that a connection in service need not have room for its own end.
         Box::pin(leave::flush_and_close(stream, unsent)).await;
     }
@@ -70,24 +90,61 @@ impl<F: Framing> Connection<F> {
             if !registered {
                 registered = true;
                 let _ = stopping.as_mut().poll(cx);
+                self.vigil.set_alarm(cx, false, None);
             }
-            self.turn(cx)
+            if self.vigil.is_due()
+                && let Some(ending) = self.overdue(cx)
+            {
+                return Poll::Ready(ending);
+            }
+            if self.session.is_dismissed() {
+                host.counters.refused(Refusal::Operator);
+                return Poll::Ready(Ending::Orderly);
+            }
+            let ending = self.turn(cx);
+            if ending.is_pending() {
+                self.session.wake_on_dismissal(cx.waker());
+            }
+            ending
         })
         .await
     }
 
+    /// Ends the connection if it has waited for too long, else has it woken when it next may have.
+    fn overdue(&mut self, cx: &Context<'_>) -> Option<Ending> {
+        // A client whose reply is held back is not the one who keeps others waiting.
+        let overdue = if self.withheld.is_some() {
+            self.vigil.note_request();
+            None
+        } else {
+            self.vigil.overdue(self.session.is_logged_in())
+        };
+        self.vigil.set_alarm(cx, self.session.is_logged_in(), None);
+        overdue.map(|overdue| match self.host.counted(overdue) {
+            Overdue::Message(status) => Ending::TimedOut(status),
+            Overdue::Reader => Ending::Broken,
+        })
+    }
+
     /// Works until there is nothing to do, no room for replies, or the turn is over.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        let Self { stream, framing, session, unsent, host } = self;
+        let Self { stream, framing, session, unsent, withheld, vigil, host } = self;
         let mut buffers = host.buffers.borrow_mut();
         let Buffers { input, output } = &mut *buffers;
         let mut budget = TURN_BUDGET;
         loop {
             if !unsent.is_empty() {
-                match unsent.poll_flush(stream, cx) {
+                match flush(unsent, stream, vigil, host, session, cx) {
+                    Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(_)) => return Poll::Ready(Ending::Broken),
-                    Poll::Pending if unsent.len() >= UNSENT_BYTES_MAX => return Poll::Pending,
-                    Poll::Ready(Ok(())) | Poll::Pending => {}
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            if let Some(reply) = withheld {
+                let reply = ready!(reply.poll(cx, host));
+                *withheld = None;
+                if unsent.send(stream, cx, &reply).is_err() {
+                    return Poll::Ready(Ending::Broken);
                 }
             }
             let mut fresh = ReadBuf::new(input);
@@ -97,14 +154,14 @@ impl<F: Framing> Connection<F> {
                 }
                 match Pin::new(&mut *stream).poll_read(cx, &mut fresh) {
                     Poll::Ready(Ok(())) if fresh.filled().is_empty() => return Poll::Ready(Ending::Orderly),
-                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Ok(())) => host.counters.received(fresh.filled().len()),
                     Poll::Ready(Err(_)) => return Poll::Ready(Ending::Broken),
-                    Poll::Pending if is_drained(host) => return Poll::Ready(Ending::Orderly),
+                    Poll::Pending if is_drained(host, stream) => return Poll::Ready(Ending::Orderly),
                     Poll::Pending => return Poll::Pending,
                 }
             }
             output.clear();
-            let outcome = framing.feed(fresh.filled(), |message| {
+            let outcome = framing.feed(fresh.filled(), host.config.message_bytes_max, |message| {
                 let before = output.len();
                 let flow = session.handle(message, |reply| {
                     output.extend_from_slice(reply.text().as_bytes());
@@ -114,17 +171,28 @@ impl<F: Framing> Connection<F> {
                 budget = budget.saturating_sub(spent);
                 match flow {
                     Flow::Close => ControlFlow::Break(Pause::End),
+                    Flow::ContinueAfter(delay) => {
+                        *withheld = Some(Withheld::new(output.drain(before..).collect(), delay));
+                        ControlFlow::Break(Pause::Hold)
+                    }
                     Flow::Continue if budget == 0 || output.len() >= BATCH_BYTES => {
                         ControlFlow::Break(Pause::Hold)
                     }
                     Flow::Continue => ControlFlow::Continue(()),
                 }
             });
+            host.counters.sent(output.len());
             if unsent.send(stream, cx, output).is_err() {
                 return Poll::Ready(Ending::Broken);
             }
             if outcome == ControlFlow::Break(Pause::End) {
                 return Poll::Ready(Ending::Orderly);
+            }
+            if budget < TURN_BUDGET && session.is_logged_in() {
+                vigil.note_request();
+            }
+            if withheld.is_some() {
+                host.log_wrong_secret(session.name(), stream);
             }
             if budget == 0 {
                 cx.waker().wake_by_ref();
@@ -132,4 +200,23 @@ impl<F: Framing> Connection<F> {
             }
         }
     }
+}
+
+/// Writes what waits. Pending only where so much still does that nothing more may be read.
+fn flush(
+    unsent: &mut Unsent,
+    stream: &mut TcpStream,
+    vigil: &mut Vigil,
+    host: &Host,
+    session: &Session,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    let before = unsent.len();
+    let flushed = unsent.poll_flush(stream, cx)?;
+    let is_blocked = flushed.is_pending() && unsent.len() >= host.config.unsent_bytes_max;
+    let has_changed = (unsent.len() < before && vigil.note_progress()) | (is_blocked && vigil.note_blocked());
+    if has_changed {
+        vigil.set_alarm(cx, session.is_logged_in(), None);
+    }
+    if is_blocked { Poll::Pending } else { Poll::Ready(Ok(())) }
 }

@@ -24,6 +24,11 @@ impl Unsent {
         self.0.is_empty()
     }
 
+    /// Keeps `bytes` for the next flush.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
     /// Writes `bytes` after what waits already, and keeps what the kernel does not take.
     pub(super) fn send(
         &mut self,
@@ -37,7 +42,7 @@ impl Unsent {
                 Poll::Pending => break,
             }
         }
-        self.0.extend_from_slice(bytes);
+        self.push(bytes);
         Ok(())
     }
 

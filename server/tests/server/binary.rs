@@ -1,75 +1,17 @@
 //! The program itself: ready lines, exit codes, what it says when it cannot start, signals.
 
 use std::{
-    io::{BufRead, BufReader, Read},
-    process::{Child, ChildStdout, Command, Output, Stdio},
+    process::Output,
     time::{Duration, Instant},
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::{sys::signal::Signal, unistd::Pid};
 use twinwire_server::transport::Transport;
 
-use crate::support::Client;
-
-fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_twinwire-server"));
-    command.args(args).env_remove("TWINWIRE_UPGRADE_SECRET").env_remove("TWINWIRE_LOG");
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// A started server; killed if a test fails before it has ended.
-struct Program {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Program {
-    fn start(args: &[&str]) -> Self {
-        let mut child = command(args).spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        Self { child, stdout }
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).unwrap();
-        line
-    }
-
-    fn client(&mut self, transport: Transport) -> Client {
-        let line = self.line();
-        let (name, address) = line.trim_end().strip_prefix("listening ").unwrap().split_once(' ').unwrap();
-        assert_eq!(name, transport.name());
-        let mut client = Client::connect(transport, address.parse().unwrap());
-        assert_eq!(client.ask(transport.name()), "success");
-        client
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
-    }
-
-    /// The exit code and what was logged.
-    fn end(mut self) -> (Option<i32>, String) {
-        let status = self.child.wait().unwrap();
-        let mut stderr = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-        (status.code(), stderr)
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-const ON_FREE_PORTS: [&str; 6] = ["--tcp", "127.0.0.1:0", "--tcp-raw", "127.0.0.1:0", "--ws", "127.0.0.1:0"];
+use crate::{
+    program::{ON_FREE_PORTS, Program, command, refusal},
+    support::Client,
+};
 
 #[test]
 fn sigterm_and_sigint_say_goodbye_on_each_transport_and_exit_0() {
@@ -123,13 +65,6 @@ fn the_server_stops_when_its_standard_input_does_if_told_so() {
     client.expect_close(1001);
     drop(client);
     assert_eq!(program.end(), (Some(0), String::new()));
-}
-
-/// What the program prints, and its exit code, when it is not to start.
-fn refusal(command: &mut Command) -> (Option<i32>, String) {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    assert_eq!(stdout, b"");
-    (status.code(), String::from_utf8(stderr).unwrap())
 }
 
 #[test]
@@ -186,6 +121,29 @@ fn role_8_the_secret_comes_from_a_file_or_the_environment() {
 }
 
 #[test]
+fn role_8_wrong_secrets_are_logged_but_not_each_of_them() {
+    let mut program = Program::spawn(
+        command(&["--tcp", "127.0.0.1:0", "--upgrade", "secret", "--workers", "1"])
+            .env("TWINWIRE_UPGRADE_SECRET", "sesame"),
+    );
+    let mut client = Client::connect(Transport::Tcp, program.address(Transport::Tcp));
+    assert_eq!(client.ask("\u{1b}[31mmallory"), "success");
+    for _ in 0..3 {
+        assert_eq!(client.ask("upgrade gue55"), "upgrade refused");
+    }
+    program.signal(Signal::SIGTERM);
+    client.expect_close(1001);
+    drop(client);
+    let (code, log) = program.end();
+    assert_eq!((code, log.lines().count()), (Some(0), 1), "{log}");
+    assert!(
+        log.contains("a wrong upgrade secret was tried user=\"\\u{1b}[31mmallory\" peer=\"127.0.0.1:"),
+        "{log}"
+    );
+    assert!(!log.contains("gue55") && !log.contains("sesame"), "secrets are not for logs: {log}");
+}
+
+#[test]
 fn help_groups_the_flags_and_names_their_defaults() {
     let Output { status, stdout, .. } = command(&["--help"]).output().unwrap();
     let help = String::from_utf8(stdout).unwrap();
@@ -194,6 +152,7 @@ fn help_groups_the_flags_and_names_their_defaults() {
         "Listeners:",
         "Access:",
         "Limits:",
+        "Time-outs:",
         "Threads:",
         "Logging:",
         "[default: one for each CPU]",

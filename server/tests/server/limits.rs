@@ -1,10 +1,13 @@
-//! TCP-6 and WS-6: the limit on connections.
+//! TCP-6 and WS-6: the limit on connections. STORE-7, TCP-3, WS-4: what may be stored and sent. ROLE-8: the cap.
 
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, sync::Barrier};
 
-use twinwire_server::transport::Transport;
+use twinwire_server::{
+    registry::{ENTRY_BYTES, StoreLimits},
+    transport::Transport,
+};
 
-use crate::support::{ALL, Client, HANDSHAKE, TestServer};
+use crate::support::{ALL, Client, DENIED, HANDSHAKE, TestServer, frame};
 
 fn server(connections: usize) -> TestServer {
     TestServer::with(|config| config.connections_max = NonZeroUsize::new(connections))
@@ -53,4 +56,162 @@ fn tcp_6_a_client_that_just_closed_is_never_counted_against_the_next() {
     for round in 0..50 {
         drop(server.login_when_free(ALL[round % 3], "alice"));
     }
+}
+
+#[test]
+fn store_7_a_put_beyond_a_limit_is_refused_and_the_store_keeps_what_it_had() {
+    let server = TestServer::with(|config| {
+        config.stores = StoreLimits { user_keys_max: 2, user_bytes_max: 100, total_bytes_max: usize::MAX };
+    });
+    let (exact, over) = ("v".repeat(49), "w".repeat(50));
+    for transport in ALL {
+        let mut client = server.login(transport, &format!("user-{transport}"));
+        for (request, expected) in [
+            (format!("put a {exact}"), "done"),
+            (format!("put b {over}"), "store full"),
+            ("get b".into(), "key not found"),
+            (format!("put b {exact}"), "done"),
+            (format!("put b {over}"), "store full"),
+            ("get b".into(), &exact),
+            ("put a short".into(), "done"),
+            (format!("put b {over}"), "done"),
+            ("put c x".into(), "store full"),
+            ("get b".into(), &over),
+        ] {
+            assert_eq!(client.ask(&request), expected, "{transport}: {request}");
+        }
+    }
+}
+
+#[test]
+fn store_7_what_all_store_together_is_shared_and_given_back_by_who_leaves() {
+    let room = 10 * (2 + ENTRY_BYTES);
+    let server = TestServer::with(|config| config.stores.total_bytes_max = room);
+    for transport in ALL {
+        // The name is free again once the last round's users have been noticed to be gone; then so is their room.
+        let mut alice = server.login_when_free(transport, "alice");
+        let mut bob = server.login_when_free(Transport::Tcp, "bob");
+        for i in 0..5 {
+            assert_eq!(alice.ask(&format!("put {i} v")), "done", "{transport}");
+            assert_eq!(bob.ask(&format!("put {i} v")), "done");
+        }
+        for client in [&mut alice, &mut bob] {
+            assert_eq!(client.ask("put 6 v"), "store full");
+            assert_eq!(client.ask("put 1 vv"), "store full");
+            assert_eq!(client.ask("put 1 w"), "done", "no more than was there");
+        }
+        assert_eq!(bob.ask("q"), "exiting");
+        bob.expect_close(1000);
+        for i in 5..10 {
+            assert_eq!(alice.ask(&format!("put {i} v")), "done");
+        }
+        assert_eq!(alice.ask("put x v"), "store full");
+    }
+}
+
+#[test]
+fn store_7_concurrent_puts_fill_the_room_of_all_exactly() {
+    const ROOM: usize = 500;
+    const WRITERS: usize = 4;
+    let server = TestServer::with(|config| config.stores.total_bytes_max = ROOM * (5 + ENTRY_BYTES));
+    let barrier = Barrier::new(WRITERS);
+    let done: usize = std::thread::scope(|scope| {
+        let (server, barrier) = (&server, &barrier);
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                scope.spawn(move || {
+                    let transport = [Transport::Tcp, Transport::WebSocket][writer % 2];
+                    let mut client = server.login(transport, &format!("writer{writer}"));
+                    let puts: Vec<u8> =
+                        (1000..1000 + ROOM).flat_map(|i| client.message(&format!("put {i} v"))).collect();
+                    barrier.wait();
+                    client.write(&puts);
+                    let done = (0..ROOM).filter(|_| client.reply() == "done").count();
+                    // Nobody leaves, so makes room, before all have their replies.
+                    barrier.wait();
+                    done
+                })
+            })
+            .collect();
+        writers.into_iter().map(|writer| writer.join().unwrap()).sum()
+    });
+    assert_eq!(done, ROOM);
+}
+
+#[test]
+fn role_8_of_concurrent_upgrades_exactly_as_many_are_granted_as_the_cap_leaves() {
+    const CLIENTS: usize = 8;
+    const CAP: usize = 3;
+    let server = TestServer::with(|config| config.managers_max = NonZeroUsize::new(CAP));
+    for round in 0..20 {
+        let barrier = Barrier::new(CLIENTS);
+        let managers: usize = std::thread::scope(|scope| {
+            let (server, barrier) = (&server, &barrier);
+            let upgrades: Vec<_> = (0..CLIENTS)
+                .map(|i| {
+                    scope.spawn(move || {
+                        let mut client = server.login(ALL[i % 3], &format!("user{round}-{i}"));
+                        barrier.wait();
+                        let reply = client.ask("upgrade");
+                        let is_manager = client.ask("get nobody k") == "user not found";
+                        assert_eq!(reply == "upgraded to manager", is_manager, "{reply}");
+                        assert!(is_manager || reply == "upgrade refused", "{reply}");
+                        barrier.wait();
+                        // Having seen the close, the place is free for the next round.
+                        assert_eq!(client.ask("q"), "exiting");
+                        client.expect_close(1000);
+                        usize::from(is_manager)
+                    })
+                })
+                .collect();
+            upgrades.into_iter().map(|upgrade| upgrade.join().unwrap()).sum()
+        });
+        assert_eq!(managers, CAP);
+    }
+}
+
+#[test]
+fn role_8_a_manager_who_leaves_makes_room_for_the_next_however_it_goes() {
+    let server = TestServer::with(|config| config.managers_max = NonZeroUsize::new(1));
+    let mut waiting = server.login(Transport::Tcp, "waiting");
+    for transport in ALL {
+        for reset in [false, true] {
+            let mut manager = server.login_when_free(transport, "manager");
+            while manager.ask("upgrade") != "upgraded to manager" {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            assert_eq!(waiting.ask("upgrade"), "upgrade refused");
+            assert_eq!(waiting.ask("get manager k"), DENIED);
+            if reset { manager.reset() } else { drop(manager) }
+        }
+    }
+    while waiting.ask("upgrade") != "upgraded to manager" {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn tcp_3_and_ws_4_the_longest_message_is_as_long_as_the_server_was_told() {
+    for limit in [64, 1000, 200_000] {
+        let server = TestServer::with(|config| config.message_bytes_max = limit);
+        for transport in [Transport::Tcp, Transport::WebSocket] {
+            let mut client = server.login(transport, "alice");
+            let value = "v".repeat(limit - "put k ".len());
+            assert_eq!(client.ask(&format!("put k {value}")), "done", "{limit}, {transport}");
+            assert_eq!(client.ask("get k"), value);
+            client.send(&format!("put k {value}w"));
+            match transport {
+                Transport::WebSocket => client.expect_close(1009),
+                _ => assert_eq!(client.rest(), b"message too long\n"),
+            }
+        }
+        let mut fragments = server.login_when_free(Transport::WebSocket, "alice");
+        let half = vec![b'x'; limit / 2 + 1];
+        fragments.write(&[frame(0x01, &half), frame(0x80, &half)].concat());
+        fragments.expect_close(1009);
+    }
+    let server = TestServer::with(|config| config.message_bytes_max = 100);
+    let mut raw = server.login(Transport::TcpRaw, "alice");
+    raw.write(&[b'x'; 101]);
+    assert_eq!(raw.rest(), b"message too long");
 }

@@ -5,12 +5,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic in a test is its report")]
 
+mod abuse;
 mod atom;
 mod binary;
+mod config;
 mod form;
 mod life;
 mod limits;
+mod metrics;
+mod operator;
+mod program;
 mod rules;
+mod secret;
+mod segments;
+mod stop;
 mod support;
 mod tcp;
+mod timeouts;
 mod websocket;

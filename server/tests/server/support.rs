@@ -1,7 +1,7 @@
 //! A server in this process, and a client that speaks each transport with bytes of its own making.
 
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::{Shutdown as Half, SocketAddr, TcpStream},
     thread::JoinHandle,
     time::Duration,
@@ -140,7 +140,7 @@ impl Client {
             Transport::Tcp => self.read_until(b"\n"),
             Transport::TcpRaw => {
                 let mut bytes = vec![0; 65_536];
-                let count = self.stream.read(&mut bytes).unwrap();
+                let count = self.read(&mut bytes);
                 assert!(count > 0, "closed instead of a reply");
                 bytes.truncate(count);
                 bytes
@@ -173,10 +173,20 @@ impl Client {
         bytes
     }
 
+    /// What one read brings. A read with a time-out is cut short by signals, and not started again for us.
+    fn read(&mut self, bytes: &mut [u8]) -> usize {
+        loop {
+            match self.stream.read(bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => return read.unwrap(),
+            }
+        }
+    }
+
     fn read_until(&mut self, end: &[u8]) -> Vec<u8> {
         let (mut bytes, mut byte) = (Vec::new(), [0]);
         while !bytes.ends_with(end) {
-            let count = self.stream.read(&mut byte).unwrap();
+            let count = self.read(&mut byte);
             assert!(count > 0, "closed after {:?}", String::from_utf8_lossy(&bytes));
             bytes.push(byte[0]);
         }

@@ -1,7 +1,8 @@
 //! TCP: lines, segments, closing.
 
-use proptest::prelude::*;
-use twinwire_server::transport::Transport::Tcp;
+use std::time::Duration;
+
+use twinwire_server::{config::Timeouts, transport::Transport::Tcp};
 
 use crate::support::{DENIED, TestServer};
 
@@ -34,39 +35,6 @@ fn tcp_2_a_stream_cut_at_every_byte_is_answered_alike() {
     }
     let replies = String::from_utf8(client.rest()).unwrap();
     assert_eq!(replies, "success\ndone\n☃\nkey not found\nwrong message format\nexiting\n");
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
-    #[test]
-    fn tcp_2_any_cutting_of_any_stream_gives_the_same_replies(
-        lines in proptest::collection::vec(
-            prop_oneof![
-                proptest::collection::vec(any::<u8>(), 0..20),
-                Just(b"put a b".to_vec()), Just(b"get a".to_vec()), Just(b"upgrade".to_vec()),
-            ],
-            0..20,
-        ),
-        cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..8),
-    ) {
-        let server = TestServer::with(|config| config.workers = one_worker());
-        let stream = [b"alice\n".to_vec(), lines.join(&b'\n'), b"\nq\nget a\n".to_vec()].concat();
-        let mut whole = server.connect(Tcp);
-        whole.write(&stream);
-        let expected = whole.rest();
-        let mut at: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len())).chain([0, stream.len()]).collect();
-        at.sort_unstable();
-        let mut client = server.connect(Tcp);
-        for pair in at.windows(2) {
-            // A session that has ended takes no more; what it said is still to be read.
-            let _ = std::io::Write::write_all(&mut client.stream, &stream[pair[0]..pair[1]]);
-        }
-        prop_assert_eq!(client.rest(), expected);
-    }
-}
-
-fn one_worker() -> twinwire_server::config::Workers {
-    twinwire_server::config::Workers::Floating(std::num::NonZeroUsize::MIN)
 }
 
 #[test]
@@ -124,6 +92,39 @@ fn life_4_a_half_close_after_much_still_gets_every_reply() {
 }
 
 #[test]
+fn tcp_8_no_reset_overtakes_what_is_said_before_a_close() {
+    let timeouts = Timeouts {
+        login: Some(Duration::from_millis(300)),
+        idle: Some(Duration::from_millis(300)),
+        ..Timeouts::default()
+    };
+    let server = TestServer::with(|config| {
+        config.timeouts = timeouts;
+        config.connections_max = std::num::NonZeroUsize::new(2);
+    });
+    // 64 KiB more than the server will ever read as messages: the beginning of a line that does not end.
+    let more = vec![b'x'; 64 * 1024];
+    for _ in 0..3 {
+        let mut unnamed = server.connect(Tcp);
+        let mut idle = server.login_when_free(Tcp, "alice");
+        let mut unseated = server.connect(Tcp);
+        for client in [&mut unnamed, &mut idle, &mut unseated] {
+            client.write(&more);
+        }
+        std::thread::sleep(Duration::from_millis(700));
+        assert_eq!(String::from_utf8(unseated.rest()).unwrap(), "server full\n");
+        assert_eq!(String::from_utf8(unnamed.rest()).unwrap(), "login timeout\n");
+        assert_eq!(String::from_utf8(idle.rest()).unwrap(), "idle timeout\n");
+    }
+    for round in 0..10 {
+        let mut client = server.login_when_free(Tcp, "alice");
+        client.write(&[more.clone(), more.clone(), more.clone()].concat());
+        std::thread::sleep(Duration::from_millis(round));
+        assert_eq!(String::from_utf8(client.rest()).unwrap(), "message too long\n");
+    }
+}
+
+#[test]
 fn tcp_8_no_reset_overtakes_the_last_reply() {
     let server = TestServer::start();
     for round in 0..20 {
@@ -132,7 +133,7 @@ fn tcp_8_no_reset_overtakes_the_last_reply() {
         bytes.resize(bytes.len() + 64 * 1024, b'x');
         client.write(&bytes);
         // Time for the close, and for a reset if there were to be one, to come before anything is read.
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(10));
         assert_eq!(String::from_utf8(client.rest()).unwrap(), "key not found\nexiting\n");
     }
 }

@@ -108,6 +108,19 @@ fn ws_4_and_4a_faulty_frames_fail_the_connection_with_their_code() {
         ("close of one byte", frame(0x88, b"x"), 1002),
         ("close with a forbidden code", frame(0x88, &1005_u16.to_be_bytes()), 1002),
         ("close with an undefined code", frame(0x88, &999_u16.to_be_bytes()), 1002),
+        ("close with a code of nobody", frame(0x88, &5000_u16.to_be_bytes()), 1002),
+        ("close of 126 bytes", frame(0x88, &[3; 126]), 1002),
+        ("fragmented close", frame(0x08, b""), 1002),
+        ("reserved bit in a close", frame(0xd8, b""), 1002),
+        ("binary in fragments", frame(0x02, b"put k w"), 1003),
+        ("binary inside a message", [frame(0x01, b"put k"), frame(0x82, b" w")].concat(), 1002),
+        ("not UTF-8 at the very end", frame(0x81, b"put k \xc3"), 1007),
+        (
+            "not UTF-8 in a fragment, before one that is too long, in one segment",
+            [frame(0x01, b"put k \xff"), frame(0x80, &long)].concat(),
+            1007,
+        ),
+        ("a surrogate", frame(0x81, b"put k \xed\xa0\x80"), 1007),
         ("close reason not UTF-8", frame(0x88, b"\x03\xe8\xff"), 1007),
         ("length in too many bytes", wide, 1002),
         ("length with the top bit", top_bit, 1002),
@@ -128,6 +141,85 @@ fn ws_4_and_4a_faulty_frames_fail_the_connection_with_their_code() {
     }
     let mut client = server.login_when_free(WebSocket, "alice");
     assert_eq!(client.ask(&" ".repeat(65_536)), "wrong message format", "the limit itself is allowed");
+}
+
+#[test]
+fn ws_4_no_forbidden_close_code_is_answered_as_if_it_were_one() {
+    let server = TestServer::start();
+    for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 1999, 2000, 2999, 5000, 65_535] {
+        let mut client = server.login_when_free(WebSocket, "alice");
+        client.write(&frame(0x88, &u16::to_be_bytes(code)));
+        let (first, payload) = client.frame();
+        assert_eq!((first, &payload[..2]), (0x88, &[0x03, 0xea][..]), "{code} is refused with 1002");
+        assert_eq!(client.rest(), b"");
+    }
+    for code in [1000, 1001, 1002, 1003, 1007, 1011, 3000, 3999, 4000, 4999] {
+        let mut client = server.login_when_free(WebSocket, "alice");
+        client.write(&frame(0x88, &u16::to_be_bytes(code)));
+        assert_eq!(client.rest(), [&[0x88, 2], &u16::to_be_bytes(code)[..]].concat(), "{code} is echoed");
+    }
+}
+
+#[test]
+fn ws_3_of_several_pings_the_latest_gets_its_payload_back() {
+    let server = TestServer::start();
+    let mut client = server.login(WebSocket, "alice");
+    let pings: Vec<u8> = (0..100_u8).flat_map(|i| frame(0x89, &[i])).collect();
+    client.write(&pings);
+    loop {
+        let (first, payload) = client.frame();
+        assert_eq!((first, payload.len()), (0x8a, 1));
+        if payload == [99] {
+            break;
+        }
+    }
+    client.write(&frame(0x89, &[b'x'; 125]));
+    assert_eq!(client.frame(), (0x8a, vec![b'x'; 125]));
+    assert_eq!(client.ask("get k"), "key not found");
+}
+
+#[test]
+fn ws_8_web_pages_are_refused_with_a_whole_reply_unless_allowed() {
+    let mut origins = twinwire_server::protocol::Origins::default();
+    origins.allow("https://good.example").unwrap();
+    let server = TestServer::with(|config| config.origins = origins);
+    let with_origin = |origin: &str| HANDSHAKE.replacen("Host:", &format!("Origin: {origin}\r\nHost:"), 1);
+    for origin in ["https://evil.example", "http://good.example", "https://good.example.evil", "null", ""] {
+        let reply = handshake(&server, &with_origin(origin));
+        let (head, body) = reply.split_once("\r\n\r\n").expect("a whole reply");
+        assert!(head.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{origin}: {reply}");
+        assert!(head.contains(&format!("Content-Length: {}", body.len())), "{reply}");
+    }
+    let mut client = Client::connect_bare(WebSocket, server.address(WebSocket));
+    client.write(with_origin("https://good.example").as_bytes());
+    assert!(client.read_head().starts_with("HTTP/1.1 101 "));
+    assert_eq!(client.ask("alice"), "success");
+}
+
+#[test]
+fn tcp_8_no_reset_overtakes_a_refusal_a_last_reply_or_a_close_frame() {
+    let server = TestServer::start();
+    let faulty = frame(0x82, b"put k w");
+    for (name, last, expected) in [
+        ("exiting", frame(0x81, b"q"), [&[0x81, 7], b"exiting".as_slice(), &[0x88, 2, 0x03, 0xe8]].concat()),
+        ("protocol error", faulty, vec![0x88, 2, 0x03, 0xeb]),
+        ("close", frame(0x88, b"\x03\xe8"), vec![0x88, 2, 0x03, 0xe8]),
+    ] {
+        for round in 0..5 {
+            let mut client = server.login_when_free(WebSocket, "alice");
+            client.write(&[last.clone(), vec![b'x'; 64 * 1024]].concat());
+            std::thread::sleep(std::time::Duration::from_millis(5 * round));
+            assert_eq!(client.rest(), expected, "{name}");
+        }
+    }
+    for round in 0..5 {
+        let mut client = Client::connect_bare(WebSocket, server.address(WebSocket));
+        let request = HANDSHAKE.replacen("GET", "POST", 1);
+        client.write(&[request.into_bytes(), vec![b'x'; 64 * 1024]].concat());
+        std::thread::sleep(std::time::Duration::from_millis(5 * round));
+        let reply = String::from_utf8(client.rest()).unwrap();
+        assert!(reply.starts_with("HTTP/1.1 405 ") && reply.ends_with("GET\n"), "{reply}");
+    }
 }
 
 #[test]

@@ -9,8 +9,10 @@ use crate::load::pacer_mechanism;
 use crate::load::pass::Ending;
 use crate::load::plan;
 use crate::measure::process;
+use crate::record::cost;
 use crate::record::{
-    Environment, LoadInfo, Outcome, RunRecord, SCHEMA, ScenarioInfo, Status, Verdict, VerdictLevel,
+    Environment, LoadInfo, NO_THINK_TIME, Outcome, Probe, RunRecord, SCHEMA, ScenarioInfo, Status, Verdict,
+    VerdictLevel,
 };
 use crate::scenario::Document;
 use crate::scenario::model::{Arrivals, Load, Model, Rate, Think};
@@ -42,15 +44,23 @@ pub fn record(
         outcome: Outcome { status: Status::Passed, message: None, interrupted: false },
         environment: environment(target, placement),
         skipped: result.skipped,
-        loads: scenario.loads.iter().map(|load| load_info(load, document)).collect(),
+        loads: scenario
+            .loads
+            .iter()
+            .zip(result.probes)
+            .map(|(load, probes)| load_info(load, document, probes))
+            .collect(),
         passes: result.passes,
+        costs: Vec::new(),
         violations: result.violations,
         violations_total: result.violations_total,
         thresholds: Vec::new(),
+        floor: None,
     };
     for index in 0..record.loads.len() {
         record.loads[index].verdict = verdict::verdict(&record, &record.loads[index]);
     }
+    record.costs = cost::by_transport(&record);
     record.thresholds = thresholds::judge(&record, &scenario.thresholds);
     judge(&mut record, &result.ending);
     record
@@ -65,8 +75,14 @@ fn judge(record: &mut RunRecord, ending: &Ending) {
         Ending::TargetLost(message) => (Some(Status::TargetLost), Some(message.clone())),
         Ending::SetupViolated(message, _) => (Some(Status::Violated), Some(message.clone())),
         Ending::MachineFailed(message) => (Some(Status::Invalid), Some(message.clone())),
+        Ending::Aborted(threshold) => {
+            let threshold = &mut record.thresholds[*threshold];
+            threshold.met = Some(false);
+            let message = format!("stopped: {} was missed for 5 s in a row", threshold.text);
+            (Some(Status::ThresholdMissed), Some(message))
+        }
     };
-    let unjudged = invalid || ended.is_some();
+    let unjudged = invalid || ended.is_some_and(|ended| ended != Status::ThresholdMissed);
     if unjudged {
         // What was cut short, or did not do what it should, says nothing about a threshold.
         record.thresholds.iter_mut().for_each(|threshold| threshold.met = None);
@@ -95,11 +111,15 @@ fn environment(target: &Target, placement: &Placement) -> Environment {
         generator_cpus: placement.generator.clone(),
         pacing: pacer_mechanism().to_owned(),
         target: target.describe(),
-        embedded: matches!(target, Target::Embedded(_)),
+        embedded: matches!(target, Target::Embedded(embedded) if embedded.is_server()),
+        launched: match target {
+            Target::Launched(launched) => launched.launch().texts().map(str::to_owned).collect(),
+            Target::Embedded(_) | Target::External { .. } => Vec::new(),
+        },
     }
 }
 
-fn load_info(load: &Load, document: &Document) -> LoadInfo {
+fn load_info(load: &Load, document: &Document, probes: Vec<Probe>) -> LoadInfo {
     let scenario = document.scenario();
     LoadInfo {
         name: load.name.clone(),
@@ -115,6 +135,7 @@ fn load_info(load: &Load, document: &Document) -> LoadInfo {
         headline: std::ptr::eq(scenario.headline(), load),
         variants: document.variants().iter().map(plan::variant_name).collect(),
         clients: scenario.clients(),
+        probes,
         verdict: Verdict::default(),
     }
 }
@@ -129,7 +150,7 @@ fn spaced(duration: &Duration) -> String {
 /// When requests are made, for people.
 fn pace(model: &Model) -> String {
     match model {
-        Model::Closed { think: Think::Constant(think) } if think.is_zero() => "no think time".to_owned(),
+        Model::Closed { think: Think::Constant(think) } if think.is_zero() => NO_THINK_TIME.to_owned(),
         Model::Closed { think: Think::Constant(think) } => format!("think time {}", spaced(think)),
         Model::Closed { think: Think::Exponential(mean) } => {
             format!("exponential think time, mean {}", spaced(mean))

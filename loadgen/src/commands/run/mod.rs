@@ -1,7 +1,7 @@
 //! `twinwire run SCENARIO...`: load runs, one report folder each.
 
-mod assemble;
-mod progress;
+pub(super) mod assemble;
+pub(super) mod progress;
 
 use std::path::{Path, PathBuf};
 
@@ -9,15 +9,14 @@ use clap::Parser;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::target_args::TargetArgs;
+use super::floor_args::FloorArgs;
+use super::target_args::{Plan, TargetArgs};
 use super::{CommandError, Outcome, draw};
 use crate::load::engine::{Engine, Placement};
-use crate::record::{RunRecord, Status};
+use crate::record::{Floor, RunRecord, Status};
 use crate::report::table::{self, Style};
 use crate::report::{self, json};
 use crate::scenario::Document;
-use crate::target::embedded::Embedded;
-use crate::wire::Endpoint;
 use progress::Progress;
 
 /// Where report folders go without `--out`.
@@ -33,6 +32,14 @@ pub struct Run {
     #[arg(required = true, value_name = "SCENARIO")]
     pub scenarios: Vec<PathBuf>,
 
+    /// How to run them, and where the results go
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// What every command that runs load takes.
+#[derive(Debug, clap::Args)]
+pub struct Options {
     /// Change a value of every scenario; an array's element goes by its name or by its number from 0:
     /// --set load.steady.duration=2s, --set load.0.trials=1, --set clients.guests.count=10 (repeatable)
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -50,6 +57,10 @@ pub struct Run {
     /// No progress
     #[arg(long)]
     pub quiet: bool,
+
+    /// The harness's own floor
+    #[command(flatten)]
+    pub floor: FloorArgs,
 
     /// What to talk to
     #[command(flatten)]
@@ -69,28 +80,14 @@ impl Run {
     /// Where a scenario, a flag or a file is wrong; a run that began is an outcome, however it ended.
     pub fn exec(self, colour: bool) -> Result<Outcome, CommandError> {
         let documents = self.documents()?;
-        for document in &documents {
-            Engine::check(document)?;
-        }
-        let endpoints = self.target.endpoints()?;
-        let interrupt = interrupts()?;
-        let mut finished = Vec::with_capacity(documents.len());
-        for (document, folder) in documents.iter().zip(self.folders(&documents)) {
-            if *interrupt.borrow() {
-                break;
-            }
-            let record = self.run(document, &folder, endpoints.clone(), interrupt.clone())?;
-            finished.push(Finished { record, folder });
-        }
-        let stdout = if self.json { to_json(&finished)? } else { tables(&finished, colour) };
-        Ok(Outcome { stdout, stderr: complaints(&finished), exit_code: exit_code(&finished) })
+        self.options.run_all(&documents, &self.options.target.plan()?, colour)
     }
 
     fn documents(&self) -> Result<Vec<Document>, CommandError> {
         let mut documents = Vec::new();
         let mut failed = Vec::new();
         for path in &self.scenarios {
-            match Document::read(path, &self.sets) {
+            match Document::read(path, &self.options.sets) {
                 Ok(document) => documents.push(document),
                 Err(errors) => failed.push(errors),
             }
@@ -100,6 +97,35 @@ impl Run {
         } else {
             Err(CommandError::Scenarios { passed: String::new(), failed })
         }
+    }
+}
+
+impl Options {
+    /// Runs all documents against what `plan` says.
+    ///
+    /// # Errors
+    /// See [`Run::exec`].
+    pub fn run_all(
+        &self,
+        documents: &[Document],
+        plan: &Plan,
+        colour: bool,
+    ) -> Result<Outcome, CommandError> {
+        for document in documents {
+            Engine::check(document)?;
+        }
+        let floor = self.floor.read()?;
+        let interrupt = interrupts()?;
+        let mut finished = Vec::with_capacity(documents.len());
+        for (document, folder) in documents.iter().zip(self.folders(documents)) {
+            if *interrupt.borrow() {
+                break;
+            }
+            let record = self.run(document, &folder, plan, floor.clone(), interrupt.clone())?;
+            finished.push(Finished { record, folder });
+        }
+        let stdout = if self.json { to_json(&finished)? } else { tables(&finished, colour) };
+        Ok(Outcome { stdout, stderr: complaints(&finished), exit_code: exit_code(&finished) })
     }
 
     /// A folder for each scenario; none of them twice.
@@ -126,16 +152,15 @@ impl Run {
         &self,
         document: &Document,
         folder: &Path,
-        endpoints: Vec<Endpoint>,
+        plan: &Plan,
+        floor: Option<Floor>,
         interrupt: watch::Receiver<bool>,
     ) -> Result<RunRecord, CommandError> {
-        let executable = std::env::current_exe().map_err(CommandError::Machine)?;
         check_folder(folder)?;
         let log = folder.join("server.log");
-        let mut target = self.target.target(endpoints, || Embedded::new(executable, &log))?;
+        let mut target = plan.target(&log)?;
         start_log(&log, &target.describe())?;
-        let embedded = matches!(target, crate::target::Target::Embedded(_));
-        let placement = Placement::split(embedded);
+        let placement = Placement::split(target.is_ours());
         let started = Timestamp::now();
         let mut progress = Progress::new(self.quiet);
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -151,7 +176,8 @@ impl Run {
         };
         let result = runtime.block_on(engine.run());
         progress.finish();
-        let record = assemble::record(document, &target, &placement, started, result);
+        let mut record = assemble::record(document, &target, &placement, started, result);
+        record.floor = floor;
         let plots = draw(&record)?;
         report::write_folder(&record, &plots, folder)?;
         Ok(record)
@@ -177,15 +203,12 @@ fn start_log(log: &Path, target: &str) -> Result<(), CommandError> {
     if let Some(folder) = log.parent() {
         std::fs::create_dir_all(folder).map_err(write)?;
     }
-    std::fs::write(
-        log,
-        format!("# Log of the target ({target}): what it wrote to stderr, all trials in order.\n"),
-    )
-    .map_err(write)
+    std::fs::write(log, format!("# Log of the target ({target}): what it wrote, all trials in order.\n"))
+        .map_err(write)
 }
 
 /// Turns the first Ctrl-C or SIGTERM into a wish to stop, and the second into an end at once.
-fn interrupts() -> Result<watch::Receiver<bool>, CommandError> {
+pub(super) fn interrupts() -> Result<watch::Receiver<bool>, CommandError> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let (sender, receiver) = watch::channel(false);

@@ -128,7 +128,8 @@ fn figures(tick: &Tick) -> String {
         Some(ns) => format!("{:.1} ms", ns as f64 / 1e6),
     };
     let errors = if tick.errors > 0 { format!(", {} errors", tick.errors) } else { String::new() };
-    format!("{:.0} req/s, p99 {p99}, {} violations{errors}", tick.rate, tick.violations)
+    let backlog = if tick.backlog > 0 { format!(", {} waiting", tick.backlog) } else { String::new() };
+    format!("{:.0} req/s, p99 {p99}, {} violations{errors}{backlog}", tick.rate, tick.violations)
 }
 
 #[cfg(test)]
@@ -162,6 +163,7 @@ mod tests {
             elapsed: Duration::from_millis(2500),
             rate: 38_123.4,
             p99_ns: Some(1_234_000),
+            backlog: 0,
             errors: 0,
             violations: 1,
         };

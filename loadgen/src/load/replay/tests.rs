@@ -1,12 +1,13 @@
 //! What is shown of a violation, from requests and instants set by hand.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
-use super::super::flight::{Incidents, Ring};
+use super::super::curve::Curve;
+use super::super::flight::{Incidents, Ring, Timing};
 use super::super::plan;
 use super::*;
-use crate::oracle::{Session, ValueSpec, World};
+use crate::measure::clock;
+use crate::oracle::{Finding, Session, ValueSpec, World};
 use crate::scenario::Document;
 use crate::scenario::model::Transport;
 use crate::wire::Endpoint;
@@ -42,21 +43,29 @@ fn context() -> PassContext {
     let values = ValueSpec { min: 16, max: 16 };
     let names = ["owner-7", "reader-8", "witness-9"];
     let transports = [Transport::Tcp, Transport::WebSocket];
-    let context = PassContext {
-        plan: plan::trials(&scenario, 0, &transports)[0][0].clone(),
+    PassContext {
+        plan: plan::trials(&scenario, 0, &transports, None)[0][0].clone(),
         groups: Vec::new(),
+        curve: Arc::new(Curve::new(&scenario.loads[0], 3, None)),
+        watches: Vec::new(),
         scenario: Arc::new(scenario),
         variant: String::new(),
         world: World::new(3, names.map(|name| (name.to_owned(), 0, 4, values))),
         endpoints: vec![Endpoint::Tcp(address), Endpoint::WebSocket(address, String::new())],
         live: Vec::new(),
         traffic: Vec::new(),
-        measured_from: AtomicU64::new(clock::SECOND),
         incidents: Incidents::default(),
-    };
-    (0..3).for_each(|client| context.world.set_live(client));
-    context
+    }
 }
+
+fn log_in(world: &World, client: u32) -> Session {
+    let session = Session::new(world, client);
+    world.set_live(client);
+    session
+}
+
+/// The load's only window, without a warm-up.
+const TIMING: Timing = Timing { origin: clock::SECOND, since: clock::SECOND, measured_from: 0 };
 
 /// An instant so many milliseconds into the measured part.
 fn ms(at: u64) -> Nanos {
@@ -72,7 +81,7 @@ struct Play {
 impl Play {
     fn new() -> Self {
         let context = context();
-        let mut sessions: Vec<_> = (0..3).map(|client| Session::new(&context.world, client)).collect();
+        let mut sessions: Vec<_> = (0..3).map(|client| log_in(&context.world, client)).collect();
         for reader in [READER, WITNESS] {
             let session = &mut sessions[reader as usize];
             session.judge(&context.world, Expect::Upgrade, texts::UPGRADED.as_bytes()).unwrap();
@@ -88,8 +97,23 @@ impl Play {
         self.sessions[reader as usize].get_other(&self.context.world, Some(OWNER), Some(2), &mut Vec::new())
     }
 
+    /// The owner's value; `session` counts from 0.
+    fn value_of(&self, version: u32, session: u32) -> String {
+        Origin { user: OWNER, key: 2, version, incarnation: session }.value(&self.context.world)
+    }
+
     fn value(&self, version: u32) -> String {
-        Origin { user: OWNER, key: 2, version }.value(&self.context.world)
+        self.value_of(version, 0)
+    }
+
+    /// The owner's session ends, as every reader knows.
+    fn end(&mut self) {
+        self.context.world.set_ending(OWNER);
+        self.context.world.set_ended(OWNER);
+    }
+
+    fn note(&self, incident: Incident) {
+        self.context.incidents.note(incident.during(TIMING));
     }
 
     /// The reply to a request; a wrong one is noted as a violation, with `later` sent behind the request.
@@ -101,7 +125,7 @@ impl Play {
             let asked = Asked::Request(expect, Some(ms(sent)), Vec::new());
             let incident =
                 Incident::new(&self.context, session, finding, asked, reply.as_bytes(), ms(replied));
-            self.context.incidents.note(incident);
+            self.note(incident);
         }
     }
 
@@ -113,9 +137,15 @@ impl Play {
         assert_eq!(violations.len(), 1);
         let replay = violations.remove(0).replay.unwrap();
         let step = |step: &ReplayStep| {
-            let ReplayAction::Send(sent) = &step.action else { panic!("{step:?}") };
-            let ReplayExpect::Replies(due) = &step.expect else { panic!("{step:?}") };
-            format!("{}: {} -> {}", step.client, sent.join("; "), due.join("; "))
+            let done = match &step.action {
+                ReplayAction::Send(sent) => sent.join("; "),
+                other => format!("({other:?})"),
+            };
+            let due = match &step.expect {
+                ReplayExpect::Replies(due) => due.join("; "),
+                other => format!("({other:?})"),
+            };
+            format!("{}: {done} -> {due}", step.client)
         };
         let steps = replay.steps.iter().map(step).collect();
         (replay, steps)
@@ -218,4 +248,88 @@ fn beyond_twenty_violations_none_is_kept() {
     }
     assert!(!play.context.incidents.has_room());
     assert_eq!(play.context.incidents.take(&play.context).len(), crate::record::VIOLATIONS_KEPT);
+}
+
+#[test]
+fn a_value_of_an_earlier_session_is_shown_with_the_sessions_end_and_the_next_ones_beginning() {
+    let mut play = Play::new();
+    let put = play.put();
+    play.reply(OWNER, put, [10, 20], "done");
+    play.end();
+    play.sessions[OWNER as usize] = log_in(&play.context.world, OWNER);
+    let put = play.put();
+    play.reply(OWNER, put, [30, 40], "done");
+    let read = play.get(READER);
+    let (old, new) = (play.value(1), play.value_of(2, 1));
+    play.reply(READER, read, [50, 60], &old);
+    let (_, steps) = play.steps();
+    assert_eq!(
+        steps,
+        [
+            format!("owner: put k2 {old} -> done"),
+            "owner: q -> exiting".to_owned(),
+            "owner: (Nothing) -> (Closed)".to_owned(),
+            "owner: (Connect) -> (Unchecked)".to_owned(),
+            "owner: (Login) -> success".to_owned(),
+            format!("owner: put k2 {new} -> done"),
+            format!("client: get {{owner}} k2 -> {new}"),
+        ]
+    );
+}
+
+#[test]
+fn a_value_of_a_session_that_has_ended_is_shown_with_its_end() {
+    let mut play = Play::new();
+    let put = play.put();
+    play.reply(OWNER, put, [10, 20], "done");
+    play.end();
+    let (read, old) = (play.get(READER), play.value(1));
+    play.reply(READER, read, [50, 60], &old);
+    let (_, steps) = play.steps();
+    assert_eq!(
+        steps[1..],
+        ["owner: q -> exiting", "owner: (Nothing) -> (Closed)", "client: get {owner} k2 -> user not found"]
+    );
+}
+
+#[test]
+fn who_has_to_be_logged_out_leaves_first() {
+    let mut play = Play::new();
+    play.end();
+    let read = play.get(READER);
+    play.reply(READER, read, [50, 60], "key not found");
+    let (_, steps) = play.steps();
+    assert_eq!(
+        steps,
+        ["owner: q -> exiting", "owner: (Nothing) -> (Closed)", "client: get {owner} k2 -> user not found"]
+    );
+}
+
+#[test]
+fn a_name_that_is_not_free_and_a_close_that_does_not_come_are_shown_after_a_quit() {
+    let shown = |asked| {
+        let mut play = Play::new();
+        let finding = Finding::new("wrong reply", "LIFE-1", String::new());
+        let who = (READER, Role::Manager);
+        play.note(Incident::of_session(&play.context, who, finding, asked, b"", ms(5)));
+        play.steps().1
+    };
+    assert_eq!(
+        shown(Asked::NextLogin),
+        [
+            "client: q -> exiting",
+            "client: (Nothing) -> (Closed)",
+            "client: (Connect) -> (Unchecked)",
+            "client: (Login) -> success"
+        ]
+    );
+    assert_eq!(shown(Asked::Close), ["client: q -> exiting", "client: (Nothing) -> (Closed)"]);
+    assert_eq!(shown(Asked::Quit), ["client: q -> exiting"]);
+}
+
+#[test]
+fn instants_before_the_window_are_not_told() {
+    let timing = Timing { origin: 5 * clock::SECOND, since: 8 * clock::SECOND, measured_from: clock::SECOND };
+    let seconds = [7, 8, 10].map(|at| timing.seconds(at * clock::SECOND));
+    assert_eq!(seconds, [None, Some(2.0), Some(4.0)]);
 }

@@ -1,15 +1,19 @@
 //! Which replies a session takes for right, and what it calls the others.
 
 use super::*;
+use crate::oracle::origin;
 
 const SPEC: ValueSpec = ValueSpec { min: 20, max: 40 };
 
 fn world() -> World {
     let names = ["alice", "bob"].map(|name| (name.to_owned(), 0, 4, SPEC));
-    let world = World::new(77, names);
-    world.set_live(0);
-    world.set_live(1);
-    world
+    World::new(77, names)
+}
+
+fn log_in(world: &World, client: u32) -> Session {
+    let session = Session::new(world, client);
+    world.set_live(client);
+    session
 }
 
 /// The value in a `put KEY VALUE`.
@@ -25,9 +29,14 @@ fn put(world: &World, session: &mut Session, key: u32) -> Vec<u8> {
 }
 
 fn manager(world: &World, client: u32) -> Session {
-    let mut session = Session::new(world, client);
+    let mut session = log_in(world, client);
     session.judge(world, Expect::Upgrade, b"upgraded to manager").unwrap();
     session
+}
+
+/// A tag of alice's key 1.
+fn tag(run: u16, version: u32) -> Tag {
+    Tag { run, user: 0, key: 1, incarnation: 0, position: Position::of_put(version) }
 }
 
 fn kind(result: Result<Good, Finding>) -> &'static str {
@@ -37,7 +46,7 @@ fn kind(result: Result<Good, Finding>) -> &'static str {
 #[test]
 fn an_owner_reads_exactly_its_newest_put() {
     let world = world();
-    let mut alice = Session::new(&world, 0);
+    let mut alice = log_in(&world, 0);
     let get = Expect::Get { key: 2 };
     assert_eq!(alice.judge(&world, get, b"key not found"), Ok(Good::Plain));
     let first = put(&world, &mut alice, 2);
@@ -52,8 +61,8 @@ fn an_owner_reads_exactly_its_newest_put() {
 #[test]
 fn every_origin_of_a_wrong_value_has_its_name() {
     let world = world();
-    let mut alice = Session::new(&world, 0);
-    let mut bob = Session::new(&world, 1);
+    let mut alice = log_in(&world, 0);
+    let mut bob = log_in(&world, 1);
     let mine = put(&world, &mut alice, 1);
     let other_key = put(&world, &mut alice, 3);
     let foreign = put(&world, &mut bob, 1);
@@ -64,10 +73,10 @@ fn every_origin_of_a_wrong_value_has_its_name() {
     cut.pop();
     assert_eq!(kind(alice.judge(&world, get, &cut)), "corrupted value");
     let mut future = Vec::new();
-    Tag { run: 77, user: 0, key: 1, version: 9 }.write(SPEC, &mut future);
+    tag(77, 9).write(SPEC, &mut future);
     assert_eq!(kind(alice.judge(&world, get, &future)), "value not yet put");
     let mut leftover = Vec::new();
-    Tag { run: 78, user: 0, key: 1, version: 1 }.write(SPEC, &mut leftover);
+    tag(78, 1).write(SPEC, &mut leftover);
     assert_eq!(kind(alice.judge(&world, get, &leftover)), "value of another run");
     assert_eq!(alice.judge(&world, get, &mine), Ok(Good::Value));
 }
@@ -75,14 +84,18 @@ fn every_origin_of_a_wrong_value_has_its_name() {
 #[test]
 fn role_2_a_guest_gets_the_denial_and_nothing_else() {
     let world = world();
-    let mut alice = Session::new(&world, 0);
-    let mut bob = Session::new(&world, 1);
+    let mut alice = log_in(&world, 0);
+    let mut bob = log_in(&world, 1);
     let secret = put(&world, &mut bob, 0);
     for (target, key) in [(Some(1), Some(0)), (Some(1), None), (None, Some(0)), (Some(0), Some(0))] {
         let expect = alice.get_other(&world, target, key, &mut Vec::new());
         assert_eq!(alice.judge(&world, expect, texts::DENIED.as_bytes()), Ok(Good::Denied));
         assert_eq!(kind(alice.judge(&world, expect, &secret)), "isolation broken");
-        for text in ["key not found", "user not found", "wrong message format", ""] {
+        // To learn that something is not there is to learn too much.
+        for text in ["key not found", "user not found"] {
+            assert_eq!(kind(alice.judge(&world, expect, text.as_bytes())), "isolation broken");
+        }
+        for text in ["wrong message format", ""] {
             assert_eq!(kind(alice.judge(&world, expect, text.as_bytes())), "wrong reply");
         }
     }
@@ -91,10 +104,9 @@ fn role_2_a_guest_gets_the_denial_and_nothing_else() {
 #[test]
 fn role_3_a_manager_reads_what_is_there() {
     let world = world();
-    let boss = manager(&world, 0);
-    let mut bob = Session::new(&world, 1);
+    let mut boss = manager(&world, 0);
+    let mut bob = log_in(&world, 1);
     let value = put(&world, &mut bob, 0);
-    let mut boss = boss;
     let there = boss.get_other(&world, Some(1), Some(0), &mut Vec::new());
     assert_eq!(boss.judge(&world, there, &value), Ok(Good::ForeignValue));
     assert_eq!(kind(boss.judge(&world, there, b"user not found")), "wrong reply");
@@ -110,15 +122,16 @@ fn role_3_a_manager_reads_what_is_there() {
 fn atom_1_a_read_is_never_older_than_what_was_known_before_it() {
     let world = world();
     let mut boss = manager(&world, 0);
-    let mut bob = Session::new(&world, 1);
+    let mut bob = log_in(&world, 1);
     let first = put(&world, &mut bob, 0);
     // Sent before the second put completes: either version is right.
     let early = boss.get_other(&world, Some(1), Some(0), &mut Vec::new());
+    let also_early = boss.get_other(&world, Some(1), Some(0), &mut Vec::new());
     let mut request = Vec::new();
     let second_put = bob.put(&world, 0, &mut request);
     let second = value(&request);
     assert_eq!(boss.judge(&world, early, &first), Ok(Good::ForeignValue));
-    assert_eq!(boss.judge(&world, early, &second), Ok(Good::ForeignValue));
+    assert_eq!(boss.judge(&world, also_early, &second), Ok(Good::ForeignValue));
     // A read returned the second version, so every later read must, though the put has no reply yet.
     let late = boss.get_other(&world, Some(1), Some(0), &mut Vec::new());
     assert_eq!(kind(boss.judge(&world, late, &first)), "stale value");
@@ -130,7 +143,7 @@ fn atom_1_a_read_is_never_older_than_what_was_known_before_it() {
 fn atom_2_a_refused_put_leaves_the_old_value() {
     let world = world();
     let mut boss = manager(&world, 0);
-    let mut bob = Session::new(&world, 1);
+    let mut bob = log_in(&world, 1);
     let old = put(&world, &mut bob, 0);
     let mut request = Vec::new();
     let expect = bob.put(&world, 0, &mut request);
@@ -145,7 +158,7 @@ fn atom_2_a_refused_put_leaves_the_old_value() {
 fn atom_2_a_put_that_was_read_cannot_be_refused_afterwards() {
     let world = world();
     let mut boss = manager(&world, 0);
-    let mut bob = Session::new(&world, 1);
+    let mut bob = log_in(&world, 1);
     let mut request = Vec::new();
     let expect = bob.put(&world, 0, &mut request);
     let read = boss.get_other(&world, Some(1), Some(0), &mut Vec::new());
@@ -157,8 +170,10 @@ fn atom_2_a_put_that_was_read_cannot_be_refused_afterwards() {
 fn a_session_that_may_have_ended_need_not_be_found() {
     let world = world();
     let mut boss = manager(&world, 0);
+    let _bob = log_in(&world, 1);
     let read = boss.get_other(&world, Some(1), Some(0), &mut Vec::new());
     assert_eq!(kind(boss.judge(&world, read, b"user not found")), "wrong reply");
+    let read = boss.get_other(&world, Some(1), Some(0), &mut Vec::new());
     world.set_ending(1);
     assert_eq!(boss.judge(&world, read, b"user not found"), Ok(Good::Plain));
 }
@@ -166,7 +181,7 @@ fn a_session_that_may_have_ended_need_not_be_found() {
 #[test]
 fn form_1_a_malformed_command_is_said_to_be_one() {
     let world = world();
-    let mut alice = Session::new(&world, 0);
+    let mut alice = log_in(&world, 0);
     for which in 0..MALFORMED.len() as u8 {
         let expect = alice.bad(which, &mut Vec::new());
         assert_eq!(alice.judge(&world, expect, b"wrong message format"), Ok(Good::Plain));
@@ -177,7 +192,7 @@ fn form_1_a_malformed_command_is_said_to_be_one() {
 #[test]
 fn role_4_upgrade_counts_once() {
     let world = world();
-    let mut alice = Session::new(&world, 0);
+    let mut alice = log_in(&world, 0);
     assert_eq!(kind(alice.judge(&world, Expect::Upgrade, b"already a manager")), "wrong reply");
     assert_eq!(alice.judge(&world, Expect::Upgrade, b"upgrade refused"), Ok(Good::Refused));
     assert_eq!(alice.role(), Role::Guest);
@@ -190,7 +205,7 @@ fn role_4_upgrade_counts_once() {
 #[test]
 fn whole_replies_are_told_from_their_beginnings() {
     let world = world();
-    let mut alice = Session::new(&world, 0);
+    let mut alice = log_in(&world, 0);
     let value = put(&world, &mut alice, 0);
     let get = Expect::Get { key: 0 };
     assert!(alice.is_whole(&world, get, &value));
@@ -198,4 +213,140 @@ fn whole_replies_are_told_from_their_beginnings() {
     for cut in 0..value.len() {
         assert!(!alice.is_whole(&world, get, &value[..cut]));
     }
+}
+
+fn read(boss: &mut Session, world: &World) -> Expect {
+    boss.get_other(world, Some(1), Some(0), &mut Vec::new())
+}
+
+/// Bob logs out in order.
+fn log_out(world: &World) {
+    world.set_ending(1);
+    world.set_ended(1);
+}
+
+#[test]
+fn life_2_a_new_session_is_empty_and_knows_nothing_of_the_old() {
+    let world = world();
+    let mut boss = manager(&world, 0);
+    let old = put(&world, &mut log_in(&world, 1), 0);
+    log_out(&world);
+    let absent = read(&mut boss, &world);
+    assert_eq!(kind(boss.judge(&world, absent, &old)), "value of an earlier session");
+    let absent = read(&mut boss, &world);
+    assert_eq!(boss.judge(&world, absent, b"user not found"), Ok(Good::Plain));
+    let mut bob = log_in(&world, 1);
+    let own = Expect::Get { key: 0 };
+    assert_eq!(kind(bob.judge(&world, own, &old)), "value of an earlier session");
+    assert_eq!(bob.judge(&world, own, b"key not found"), Ok(Good::Plain));
+    for reply in [&old[..], b"user not found"] {
+        let empty = read(&mut boss, &world);
+        boss.judge(&world, empty, reply).unwrap_err();
+    }
+    let new = put(&world, &mut bob, 0);
+    let there = read(&mut boss, &world);
+    assert_eq!(kind(boss.judge(&world, there, &old)), "value of an earlier session");
+    for wrong in [&b"key not found"[..], b"user not found"] {
+        let there = read(&mut boss, &world);
+        boss.judge(&world, there, wrong).unwrap_err();
+    }
+    let there = read(&mut boss, &world);
+    assert_eq!(boss.judge(&world, there, &new), Ok(Good::ForeignValue));
+    assert_eq!(origin(&world, &new).unwrap(), "bob's value of k0, version 2, of its session 2");
+}
+
+#[test]
+fn life_2_a_lost_session_may_live_on_until_the_next_login_succeeds() {
+    let world = world();
+    let mut boss = manager(&world, 0);
+    let old = put(&world, &mut log_in(&world, 1), 0);
+    world.set_ending(1);
+    let early = read(&mut boss, &world);
+    assert_eq!(boss.judge(&world, early, &old), Ok(Good::ForeignValue));
+    let early = read(&mut boss, &world);
+    assert_eq!(kind(boss.judge(&world, early, b"key not found")), "lost value");
+    let across = read(&mut boss, &world);
+    let _bob = Session::new(&world, 1);
+    let meanwhile = read(&mut boss, &world);
+    assert_eq!(boss.judge(&world, across, &old), Ok(Good::ForeignValue));
+    assert_eq!(boss.judge(&world, meanwhile, b"key not found"), Ok(Good::Plain), "its login may be through");
+    let after = read(&mut boss, &world);
+    assert_eq!(kind(boss.judge(&world, after, &old)), "value of an earlier session");
+    world.set_live(1);
+}
+
+#[test]
+fn life_2_who_was_seen_to_be_gone_does_not_come_back_without_a_login() {
+    let world = world();
+    let mut boss = manager(&world, 0);
+    let old = put(&world, &mut log_in(&world, 1), 0);
+    world.set_ending(1);
+    // Both are under way at once: the first one's reply bounds the second, also for another key.
+    let first = read(&mut boss, &world);
+    let second = read(&mut boss, &world);
+    let other_key = boss.get_other(&world, Some(1), Some(3), &mut Vec::new());
+    assert_eq!(boss.judge(&world, first, b"user not found"), Ok(Good::Plain));
+    assert_eq!(kind(boss.judge(&world, second, &old)), "value of an earlier session");
+    assert_eq!(kind(boss.judge(&world, other_key, b"key not found")), "lost value");
+}
+
+#[test]
+fn form_3_a_pipelined_read_is_no_older_than_the_one_before_it() {
+    let world = world();
+    let mut boss = manager(&world, 0);
+    let mut bob = log_in(&world, 1);
+    let old = put(&world, &mut bob, 0);
+    let [first, second, third] = std::array::from_fn(|_| read(&mut boss, &world));
+    let new = put(&world, &mut bob, 0);
+    assert_eq!(boss.judge(&world, first, &old), Ok(Good::ForeignValue));
+    assert_eq!(boss.judge(&world, second, &new), Ok(Good::ForeignValue));
+    assert_eq!(kind(boss.judge(&world, third, &old)), "stale value");
+}
+
+#[test]
+fn atom_2_an_unanswered_put_never_appears_in_a_later_session() {
+    let world = world();
+    let mut boss = manager(&world, 0);
+    let mut request = Vec::new();
+    log_in(&world, 1).put(&world, 0, &mut request);
+    world.set_ending(1);
+    let across = read(&mut boss, &world);
+    let mut bob = log_in(&world, 1);
+    assert_eq!(boss.judge(&world, across, &value(&request)), Ok(Good::ForeignValue), "it may have happened");
+    let later = read(&mut boss, &world);
+    boss.judge(&world, later, &value(&request)).unwrap_err();
+    bob.judge(&world, Expect::Get { key: 0 }, &value(&request)).unwrap_err();
+}
+
+#[test]
+fn login_2_a_session_whose_login_was_refused_was_seen_by_nobody() {
+    let world = world();
+    let mut boss = manager(&world, 0);
+    put(&world, &mut log_in(&world, 1), 0);
+    world.set_ending(1);
+    let _refused = Session::new(&world, 1);
+    world.set_refused(1).unwrap();
+    let between = read(&mut boss, &world);
+    assert_eq!(kind(boss.judge(&world, between, b"key not found")), "lost value");
+    let _refused = Session::new(&world, 1);
+    let meanwhile = read(&mut boss, &world);
+    assert_eq!(boss.judge(&world, meanwhile, b"key not found"), Ok(Good::Plain));
+    assert_eq!(world.set_refused(1).unwrap_err().kind, "session before its login");
+}
+
+#[test]
+fn a_managers_read_of_itself_is_exact() {
+    let world = world();
+    let mut boss = manager(&world, 0);
+    let mut out = Vec::new();
+    let first = boss.put(&world, 2, &mut out);
+    let between = boss.get_other(&world, Some(0), Some(2), &mut Vec::new());
+    let second = boss.put(&world, 2, &mut Vec::new());
+    let missing = boss.get_other(&world, Some(0), None, &mut Vec::new());
+    assert_eq!(boss.judge(&world, first, b"done"), Ok(Good::Plain));
+    assert_eq!(kind(boss.judge(&world, between, b"user not found")), "wrong reply");
+    assert_eq!(boss.judge(&world, between, &value(&out)), Ok(Good::Value));
+    assert_eq!(boss.judge(&world, second, b"done"), Ok(Good::Plain));
+    assert_eq!(kind(boss.judge(&world, between, &value(&out))), "stale value");
+    assert_eq!(boss.judge(&world, missing, b"key not found"), Ok(Good::Plain));
 }

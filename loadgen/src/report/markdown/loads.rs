@@ -1,8 +1,8 @@
 //! One load's section: whether to believe it, throughput and cost, every latency.
 
-use super::super::figures::{Comparison, CostFigures, Figures, Line, Quantiles};
+use super::super::figures::{Comparison, CostFigures, Figures, Line, P50, P90, P99, Quantiles};
 use super::super::format::{self, MISSING, Unit};
-use super::super::{grid, outcome};
+use super::super::{capital, floor, grid, outcome};
 use super::escape;
 use crate::record::{Latency, LoadInfo, VerdictLevel};
 use crate::scenario::model::LatencyKind;
@@ -14,11 +14,8 @@ const LOWER_BOUND: &str =
 
 /// The section of one load, with a part for each variant.
 pub(super) fn section(load: &LoadInfo, comparisons: &[Comparison<'_>]) -> String {
-    let mut text = format!(
-        "## Load {}\n\n{}.\n\n",
-        escape(&load.name),
-        escape(&super::capital(&outcome::settings(load)))
-    );
+    let mut text =
+        format!("## Load {}\n\n{}.\n\n", escape(&load.name), escape(&capital(&outcome::settings(load))));
     text += &verdict(load);
     if comparisons.is_empty() {
         text += "\nNothing was measured.\n";
@@ -42,8 +39,8 @@ fn verdict(load: &LoadInfo) -> String {
                 .to_owned()
         }
     };
-    if let Some(limit) = outcome::limit(verdict) {
-        text += &format!(" {}.", super::capital(&escape(&limit)));
+    if let Some(limit) = outcome::limit(load) {
+        text += &format!(" {}.", capital(&escape(&limit)));
     }
     text.push('\n');
     if !verdict.reasons.is_empty() {
@@ -68,28 +65,50 @@ pub(super) fn comparison(comparison: &Comparison<'_>) -> String {
             }
         }
     }
-    let rows: Vec<Vec<String>> = comparison
-        .lines
-        .iter()
-        .map(|line| {
-            let mut cells = names_of(line);
-            cells.extend(line.cells.iter().map(|cell| {
-                cell.as_ref().map_or_else(|| MISSING.to_owned(), |cell| format::count(cell.counts.requests))
-            }));
-            let pick: [fn(&Quantiles) -> Option<Latency>; 2] = [|q| q.p50, |q| q.p99];
-            for pick in pick {
-                let of = |cell: &Option<Figures>| cell.as_ref().and_then(|cell| pick(cell.latency(kind)));
-                for (i, cell) in line.cells.iter().enumerate() {
-                    cells.push(unit.latency(of(cell)));
-                    if i > 0 {
-                        cells.push(format::latency_ratio(of(&line.cells[0]), of(cell)));
-                    }
-                }
-            }
-            cells
-        })
-        .collect();
+    let mut rows: Vec<Vec<String>> =
+        comparison.lines.iter().map(|line| compared(comparison, line, unit)).collect();
+    if comparison.has_floor() {
+        rows.push(floor_row(comparison, unit));
+    }
     with_notes(grid::markdown(&headers, &rows, 2), &rows)
+}
+
+/// One line of the headline table.
+fn compared(comparison: &Comparison<'_>, line: &Line, unit: Unit) -> Vec<String> {
+    let kind = comparison.load.headline_kind();
+    let mut cells = names_of(line);
+    cells.extend(line.cells.iter().map(|cell| {
+        cell.as_ref().map_or_else(|| MISSING.to_owned(), |cell| format::count(cell.counts.requests))
+    }));
+    for quantile in [P50, P99] {
+        let of = |cell: &Option<Figures>| cell.as_ref().and_then(|cell| (quantile.of)(cell.latency(kind)));
+        for (i, cell) in line.cells.iter().enumerate() {
+            let within = comparison.is_latency_within(i, kind, quantile, of(cell));
+            cells.push(floor::marked(unit.latency(of(cell)), within));
+            if i > 0 {
+                cells.push(format::latency_ratio(of(&line.cells[0]), of(cell)));
+            }
+        }
+    }
+    cells
+}
+
+/// What the harness itself takes, in the headline table's columns; it made no requests in this run.
+fn floor_row(comparison: &Comparison<'_>, unit: Unit) -> Vec<String> {
+    let kind = comparison.load.headline_kind();
+    let transports = comparison.transports.len();
+    let mut cells = super::row(["*floor*", ""]);
+    cells.extend(std::iter::repeat_n(String::new(), transports));
+    for quantile in [P50, P99] {
+        let of = |i| comparison.floor(i, kind, quantile);
+        for i in 0..transports {
+            cells.push(unit.latency(of(i)));
+            if i > 0 {
+                cells.push(format::latency_ratio(of(0), of(i)));
+            }
+        }
+    }
+    cells
 }
 
 /// Role and operation; lines that sum others up stand out.
@@ -101,7 +120,8 @@ fn names_of(line: &Line) -> Vec<String> {
     vec![name(&line.role), name(&line.op)]
 }
 
-fn with_notes(table: String, rows: &[Vec<String>]) -> String {
+/// The table with what its signs mean below it.
+pub(super) fn with_notes(table: String, rows: &[Vec<String>]) -> String {
     let has = |start: &str| rows.iter().flatten().any(|cell| cell.starts_with(start));
     let mut text = table;
     if has(MISSING) {
@@ -110,7 +130,12 @@ fn with_notes(table: String, rows: &[Vec<String>]) -> String {
     if has("≥") {
         text += LOWER_BOUND;
     }
-    text
+    text + &floor_note(rows)
+}
+
+fn floor_note(rows: &[Vec<String>]) -> String {
+    let marked = rows.iter().flatten().any(|cell| cell.ends_with(floor::SIGN));
+    if marked { format!("\n{}.\n", floor::legend()) } else { String::new() }
 }
 
 fn unit(
@@ -123,6 +148,10 @@ fn unit(
     Unit::for_largest(largest.max().unwrap_or(0))
 }
 
+/// Lines of the cost table that the floor is compared with.
+const THROUGHPUT: &str = "throughput";
+const CPU_OF_BOTH: &str = "CPU of both sides";
+
 fn cost(comparison: &Comparison<'_>) -> String {
     let mut headers = vec![String::new(), "unit".to_owned()];
     for (i, transport) in comparison.transports.iter().enumerate() {
@@ -132,6 +161,11 @@ fn cost(comparison: &Comparison<'_>) -> String {
         }
     }
     let mut rows = Vec::new();
+    let within = |what: &str, i| match what {
+        THROUGHPUT => comparison.is_rate_within(i),
+        CPU_OF_BOTH => comparison.is_cost_within(i),
+        _ => false,
+    };
     let mut push = |what: &str, unit: &str, decimals: usize, values: Vec<Option<f64>>| {
         // A line without any figure says nothing: the target's process may not be ours to read.
         if values.iter().all(Option::is_none) {
@@ -139,7 +173,7 @@ fn cost(comparison: &Comparison<'_>) -> String {
         }
         let mut cells = vec![what.to_owned(), unit.to_owned()];
         for (i, value) in values.iter().enumerate() {
-            cells.push(format::optional(*value, decimals));
+            cells.push(floor::marked(format::optional(*value, decimals), within(what, i)));
             if i > 0 {
                 cells.push(format::ratio(values[0], *value));
             }
@@ -148,7 +182,7 @@ fn cost(comparison: &Comparison<'_>) -> String {
     };
     let totals = comparison.total();
     let total = |of: fn(&Figures) -> Option<f64>| totals.iter().map(|t| t.as_ref().and_then(of)).collect();
-    push("throughput", "requests/s", 0, total(|figures| figures.rate));
+    push(THROUGHPUT, "requests/s", 0, total(|figures| figures.rate));
     push("requests", "", 0, total(|figures| Some(figures.counts.requests as f64)));
     push("errors", "", 0, total(|figures| Some(figures.counts.errors as f64)));
     push("unfinished", "", 0, total(|figures| Some(figures.counts.unfinished as f64)));
@@ -156,16 +190,39 @@ fn cost(comparison: &Comparison<'_>) -> String {
         let each = |cost: &Option<CostFigures>| cost.as_ref().and_then(of).map(|value| value * scale);
         comparison.costs.iter().map(each).collect::<Vec<_>>()
     };
-    push("CPU of both sides", "µs/request", 2, cost(|cost| cost.both_ns, 1e-3));
+    push(CPU_OF_BOTH, "µs/request", 2, cost(|cost| cost.both_ns, 1e-3));
     push("of it the server's, approximately", "µs/request", 2, cost(|cost| cost.server_ns, 1e-3));
     push("of it the generator's, approximately", "µs/request", 2, cost(|cost| cost.generator_ns, 1e-3));
     push("bytes, both directions", "B/request", 1, cost(|cost| cost.bytes, 1.0));
     push("of them sent by clients", "B/request", 1, cost(|cost| cost.bytes_sent, 1.0));
     push("of them sent by the server", "B/request", 1, cost(|cost| cost.bytes_received, 1.0));
+    push(
+        "TCP segments, both directions, by a sample of sockets",
+        "1/request",
+        2,
+        cost(|cost| cost.segments, 1.0),
+    );
+    push(
+        "segments that these sockets sent again",
+        "",
+        0,
+        cost(|cost| cost.retransmits.map(|n| n as f64), 1.0),
+    );
+    push("server's context switches", "1/request", 3, cost(|cost| cost.server_switches, 1.0));
+    push("generator's context switches", "1/request", 3, cost(|cost| cost.generator_switches, 1.0));
     push("server's CPU", "cores", 3, cost(|cost| cost.server_cores, 1.0));
     push("generator's CPU", "cores", 3, cost(|cost| cost.generator_cores, 1.0));
+    push("server's memory", "MiB", 1, cost(|cost| cost.server_mib, 1.0));
+    push("generator's memory", "MiB", 1, cost(|cost| cost.generator_mib, 1.0));
     push("CPU time stolen by the host", "%", 2, cost(|cost| cost.steal, 100.0));
-    grid::markdown(&headers, &rows, 2)
+    let floors = |of: &dyn Fn(usize) -> Option<f64>| (0..comparison.transports.len()).map(of).collect();
+    if comparison.load.saturates() {
+        let highest = floors(&|i| comparison.highest_rate(i));
+        push("floor: highest rate that the harness can offer", "requests/s", 0, highest);
+    }
+    let floor_us = floors(&|i| comparison.floor_cost_ns(i).map(|ns| ns * 1e-3));
+    push("floor: CPU of both sides", "µs/request", 2, floor_us);
+    grid::markdown(&headers, &rows, 2) + &floor_note(&rows)
 }
 
 fn latencies(comparison: &Comparison<'_>) -> String {
@@ -175,20 +232,16 @@ fn latencies(comparison: &Comparison<'_>) -> String {
     headers.extend(statistics(unit));
     let mut rows = Vec::new();
     for line in &comparison.lines {
-        for (transport, figures) in comparison.transports.iter().zip(&line.cells) {
+        for (i, (transport, figures)) in comparison.transports.iter().zip(&line.cells).enumerate() {
             let Some(figures) = figures else { continue };
             let mut cells = names_of(line);
             cells.push(escape(format::transport(transport)));
-            cells.extend(quantile_cells(figures.latency(kind), unit));
+            cells.extend(judged_cells(comparison, i, kind, figures.latency(kind), unit));
             rows.push(cells);
         }
     }
     let table = with_notes(grid::markdown(&headers, &rows, 3), &rows);
-    format!(
-        "{} time of each role and operation:\n\n{table}{}",
-        super::capital(kind.name()),
-        kinds(comparison)
-    )
+    format!("{} time of each role and operation:\n\n{table}{}", capital(kind.name()), kinds(comparison))
 }
 
 /// Lag, service and response of all requests, by transport.
@@ -205,20 +258,55 @@ fn kinds(comparison: &Comparison<'_>) -> String {
     headers.extend(statistics(unit));
     let mut rows = Vec::new();
     for kind in LatencyKind::ALL {
-        for (transport, figures) in comparison.transports.iter().zip(comparison.total()) {
+        let before = rows.len();
+        for (i, figures) in comparison.total().iter().enumerate() {
+            let transport = escape(format::transport(comparison.transports[i]));
             let Some(quantiles) = figures.as_ref().map(|figures| figures.latency(kind)) else { continue };
             if quantiles.samples > 0 {
-                let mut cells = vec![kind.name().to_owned(), escape(format::transport(transport))];
-                cells.extend(quantile_cells(quantiles, unit));
+                let mut cells = vec![kind.name().to_owned(), transport];
+                cells.extend(judged_cells(comparison, i, kind, quantiles, unit));
                 rows.push(cells);
             }
+        }
+        if kind == LatencyKind::Lag {
+            rows.extend(lateness(comparison, unit));
+        }
+        if rows.len() > before {
+            rows.extend(floor_rows(comparison, kind, unit));
         }
     }
     let table = with_notes(grid::markdown(&headers, &rows, 2), &rows);
     format!("\nEvery kind of latency, all requests:\n\n{table}")
 }
 
-fn statistics(unit: Unit) -> Vec<String> {
+/// The part of the lag that is the generator's own: from the intended instant to its waking.
+fn lateness(comparison: &Comparison<'_>, unit: Unit) -> Vec<Vec<String>> {
+    let transports = comparison.transports.iter().zip(&comparison.lateness);
+    let row = |(transport, quantiles): (&&str, &Quantiles)| {
+        let mut cells = vec!["of it the generator's".to_owned(), escape(format::transport(transport))];
+        cells.extend(quantile_cells(quantiles, unit));
+        cells
+    };
+    transports.filter(|(_, quantiles)| quantiles.samples > 0).map(row).collect()
+}
+
+/// The floor of a kind of latency, by transport.
+fn floor_rows(comparison: &Comparison<'_>, kind: LatencyKind, unit: Unit) -> Vec<Vec<String>> {
+    let known = (0..comparison.transports.len()).filter(|&i| comparison.floor(i, kind, P50).is_some());
+    let row = |i: usize| {
+        let mut cells = vec![format!("*floor of {}*", kind.name())];
+        cells.push(escape(format::transport(comparison.transports[i])));
+        let quantiles = [P50, P90, P99].map(|quantile| unit.latency(comparison.floor(i, kind, quantile)));
+        // A floor has neither samples nor mean, and its tail is not kept.
+        cells.extend(super::row(["", ""]));
+        cells.extend(quantiles);
+        cells.extend(super::row(["", ""]));
+        cells
+    };
+    known.map(row).collect()
+}
+
+pub(super) fn statistics(unit: Unit) -> Vec<String> {
     ["mean", "p50", "p90", "p99", "p99.9", "max"].map(|name| format!("{name}, {}", unit.symbol())).to_vec()
 }
 
@@ -228,5 +316,23 @@ pub(super) fn quantile_cells(quantiles: &Quantiles, unit: Unit) -> Vec<String> {
     let mut cells = vec![format::count(quantiles.samples), mean];
     let rest = [quantiles.p50, quantiles.p90, quantiles.p99, quantiles.p99_9, quantiles.max];
     cells.extend(rest.map(|latency| unit.latency(latency)));
+    cells
+}
+
+/// The same of the transport at `i`, those within the floor marked.
+fn judged_cells(
+    comparison: &Comparison<'_>,
+    i: usize,
+    kind: LatencyKind,
+    quantiles: &Quantiles,
+    unit: Unit,
+) -> Vec<String> {
+    let mut cells = quantile_cells(quantiles, unit);
+    // After samples and mean.
+    for (cell, quantile) in cells[2..].iter_mut().zip([P50, P90, P99]) {
+        if comparison.is_latency_within(i, kind, quantile, (quantile.of)(quantiles)) {
+            cell.push(floor::SIGN);
+        }
+    }
     cells
 }

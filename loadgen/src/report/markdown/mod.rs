@@ -3,13 +3,14 @@
 //! GitHub-flavoured Markdown that also reads well as text. Text of the target and of the scenario is escaped.
 
 mod loads;
+mod models;
 mod notes;
 
 use super::escape::{markdown as escape, markdown_code as code};
 use super::figures::{Comparison, comparisons};
 use super::format::{self, MISSING};
-use super::{Plot, grid, outcome, violations as violations_files};
-use crate::record::{RunRecord, Status, VerdictLevel};
+use super::{Plot, capital, floor, grid, outcome, violations as violations_files};
+use crate::record::{LoadInfo, RunRecord, Status, VerdictLevel};
 
 /// The file's text.
 #[must_use]
@@ -21,10 +22,14 @@ pub fn report(record: &RunRecord, plots: &[Plot]) -> String {
     sections.extend(skipped(record));
     sections.extend(headline(record, &compared));
     sections.extend(charts(plots));
-    sections.extend(compared.iter().zip(&record.loads).map(|(all, load)| loads::section(load, all)));
+    let load = |(all, load): (&Vec<Comparison<'_>>, &LoadInfo)| {
+        loads::section(load, all) + &models::section(record, load)
+    };
+    sections.extend(compared.iter().zip(&record.loads).map(load));
     sections.extend(thresholds(record));
     sections.push(notes::ledger(record));
     sections.extend(notes::setup(record));
+    sections.push(floor::markdown(record));
     sections.push(notes::environment(record));
     sections.push(notes::how_to_read(record));
     sections.push(notes::reproduce(record));
@@ -65,11 +70,6 @@ fn head(record: &RunRecord) -> String {
         text += &format!("\n> Load {} is **{level}**{first}{more}.\n", escape(&load.name));
     }
     text
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 fn violations(record: &RunRecord) -> Option<String> {

@@ -83,7 +83,8 @@ pub(super) fn setup(record: &RunRecord) -> Option<String> {
             cells
         })
         .collect();
-    Some(format!("## Setting clients up\n\n{}", grid::markdown(&headers, &rows, 2)))
+    let table = loads::with_notes(grid::markdown(&headers, &rows, 2), &rows);
+    Some(format!("## Setting clients up\n\n{table}"))
 }
 
 pub(super) fn environment(record: &RunRecord) -> String {
@@ -92,7 +93,7 @@ pub(super) fn environment(record: &RunRecord) -> String {
         [] => "not confined".to_owned(),
         cpus => format!("CPU {}", cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")),
     };
-    let known = environment.embedded || !environment.server_cpus.is_empty();
+    let known = environment.started_target() || !environment.server_cpus.is_empty();
     let server = if known { cpus(&environment.server_cpus) } else { "not known".to_owned() };
     let gib = environment.memory_kib as f64 / (1024.0 * 1024.0);
     let lines = [
@@ -138,16 +139,32 @@ receiver's work. Compare the sum of both sides; take the split as approximate.
 }
 
 pub(super) fn reproduce(record: &RunRecord) -> String {
-    let (target, log) = if record.environment.embedded {
-        ("", ", and what the server said in `server.log`")
+    let environment = &record.environment;
+    let commands = environment.launched.iter().map(|command| format!(" --launch {}", shell_word(command)));
+    let launch = fenced(&commands.collect::<String>());
+    let target = if environment.embedded {
+        ""
+    } else if environment.launched.is_empty() {
+        " with the same target"
     } else {
-        (" with the same target", "")
+        " with the same programs (their paths are from where the run was started), and addresses where they were given"
     };
+    let log = if environment.started_target() { ", and what the server said in `server.log`" } else { "" };
     format!(
-        "## Run it again\n\n```sh\ntwinwire run scenario.toml\n```\n\nin this folder{target}. The seed is {}: every \
+        "## Run it again\n\n```sh\ntwinwire run scenario.toml{launch}\n```\n\nin this folder{target}. The seed is {}: every \
          client makes the same requests in the same order.\n\nThe figures are in `summary.csv` and \
          `intervals.csv`, the histograms in `latencies.hlog` and `histograms/` (HdrHistogram's formats), all of it \
          in `run.json`{log}. `twinwire report .` draws this folder again.\n",
         record.scenario.seed
     )
+}
+
+/// A word as a shell takes it, whatever is in it.
+fn shell_word(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// Text that stays inside a fenced block, on one line.
+fn fenced(text: &str) -> String {
+    text.replace("```", "` ` `").chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

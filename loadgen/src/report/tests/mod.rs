@@ -14,7 +14,7 @@ use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use super::table::Style;
 use super::*;
 use crate::record::fixture;
-use crate::record::{RunRecord, Status};
+use crate::record::{Interval, Processes, RunRecord, Status};
 
 fn lines(bytes: Vec<u8>) -> Vec<String> {
     String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
@@ -89,10 +89,63 @@ fn summary_rows_of_a_run_have_no_other_transport_than_those_that_ran() {
 fn intervals_have_the_columns_of_the_contract() {
     let lines = lines(intervals::csv(&fixture::record()).unwrap());
     insta::assert_snapshot!(lines[..2].join("\n"), @"
-    load,variant,trial,transport,second,offered,achieved,errors,violations,response_p50,response_p99,service_p50,service_p99,dispatch_lag_p99,server_cpu,generator_cpu,steal,server_rss_kib,generator_rss_kib,bytes_sent,bytes_received
-    paced,,1,tcp,0,1000,1000,0,0,90.000,180.000,81.000,,25.000,0.312,0.401,0.00456,8200,31000,42000,37000
+    load,variant,trial,transport,second,offered,achieved,errors,violations,response_p50,response_p99,service_p50,service_p99,dispatch_lag_p99,server_cpu,generator_cpu,steal,server_rss_kib,generator_rss_kib,bytes_sent,bytes_received,server_descriptors,generator_descriptors,server_voluntary_switches,server_involuntary_switches,generator_voluntary_switches,generator_involuntary_switches,sampled_sockets,sampled_bytes_sent,sampled_bytes_received,sampled_segments_sent,sampled_segments_received,sampled_retransmits
+    paced,,1,tcp,0,1000,1000,0,0,90.000,180.000,81.000,,25.000,0.312,0.401,0.00456,8200,31000,42000,37000,112,140,900,9,1000,10,32,21000,18500,510,500,0
     ");
     assert_eq!(lines.len(), 1 + 8 * 2);
+    let contract = "load,variant,trial,transport,second,offered,achieved,errors,violations,response_p50,response_p99,\
+                    service_p50,service_p99,dispatch_lag_p99,server_cpu,generator_cpu,steal,server_rss_kib,\
+                    generator_rss_kib,bytes_sent,bytes_received,";
+    assert!(lines[0].starts_with(contract), "new columns come after these: {}", lines[0]);
+}
+
+#[test]
+fn what_is_not_known_of_an_interval_is_empty_and_never_0() {
+    let mut record = fixture::record();
+    let known = record.passes[0].intervals[0].clone();
+    record.passes[0].intervals[0] = Interval {
+        server_cpu: None,
+        server_rss_kib: None,
+        server_processes: Processes::default(),
+        generator_processes: Processes::default(),
+        sockets: None,
+        ..known
+    };
+    let lines = lines(intervals::csv(&record).unwrap());
+    let unknown = ["server_cpu", "server_rss_kib"].into_iter().chain(lines[0].split(',').skip(21));
+    let cells: Vec<&str> = lines[1].split(',').collect();
+    for column in unknown {
+        let at = lines[0].split(',').position(|name| name == column).unwrap();
+        assert_eq!(cells[at], "", "{column}");
+    }
+}
+
+#[test]
+fn a_record_without_the_newer_figures_is_still_read() {
+    fn strip(json: &mut serde_json::Value, stripped: &mut usize) {
+        match json {
+            serde_json::Value::Object(fields) => {
+                for key in ["launched", "costs", "server_processes", "generator_processes", "sockets"] {
+                    *stripped += usize::from(fields.remove(key).is_some());
+                }
+                fields.values_mut().for_each(|field| strip(field, stripped));
+            }
+            serde_json::Value::Array(elements) => {
+                for element in elements {
+                    strip(element, stripped);
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut json = serde_json::to_value(fixture::record()).unwrap();
+    let mut stripped = 0;
+    strip(&mut json, &mut stripped);
+    assert_eq!(stripped, 2 + 8 * 3 + 16 * 3, "the environment, the costs, 8 passes' costs and 16 seconds");
+    let old: RunRecord = serde_json::from_value(json).unwrap();
+    assert_eq!((old.passes[0].cost.sockets, old.passes[0].intervals[0].sockets), (None, None));
+    assert_eq!(old.passes[0].intervals[0].server_processes, Processes::default());
+    assert_eq!(old.environment.launched, [""; 0]);
 }
 
 #[test]
@@ -217,7 +270,7 @@ fn json_has_the_rows_of_the_summary_without_histograms() {
     let last = rows.last().unwrap();
     assert_eq!((&last["trial"], &last["op"]), (&"all".into(), &"all".into()));
     assert_eq!(last["lag"]["p50"], serde_json::Value::Null);
-    insta::assert_snapshot!(json["cost"][0], @r#"{"bytes_received":37.0,"bytes_sent":42.0,"cpu_us":40.8,"generator_cores":0.021,"generator_cpu_us":20.7,"load":"paced","server_cores":0.02,"server_cpu_us":20.1,"steal":0.004,"transport":"tcp","variant":""}"#);
+    insta::assert_snapshot!(json["cost"][0], @r#"{"bytes_received":37.0,"bytes_sent":42.0,"cpu_us":40.8,"generator_cores":0.021,"generator_cpu_us":20.7,"generator_switches":2.02,"load":"paced","retransmits":0,"segments":2.015,"server_cores":0.02,"server_cpu_us":20.1,"server_switches":1.01,"steal":0.004,"transport":"tcp","variant":""}"#);
     assert!(!json.to_string().contains("\"hdr\""));
 }
 

@@ -37,6 +37,7 @@ fn the_table_of_a_good_run_is_read_at_a_glance() {
     verdict   saturated: valid
               - the generator's CPU was full, so the throughput is not the server's limit
     threshold response.p99 ≤ 20 ms where load=paced: met (0.412 ms)
+    floor     not known; `twinwire calibrate` measures it; `--floor FILE` names one kept elsewhere
     report    reports/runs/compare-1/report.md
     ");
 }
@@ -144,6 +145,27 @@ fn markdown_compares_the_transports() {
 }
 
 #[test]
+fn setting_up_says_why_a_quantile_is_missing() {
+    let markdown = markdown::report(&fixture::record(), &[]);
+    let setup = markdown.split("\n## ").find(|section| section.starts_with("Setting clients up")).unwrap();
+    assert!(setup.contains(" – |") && setup.contains("– Too few samples"), "{setup}");
+}
+
+#[test]
+fn latencies_that_no_histogram_holds_are_lower_bounds_counted_and_said() {
+    let mut record = fixture::record();
+    let longest = crate::record::LATENCY_NS_MAX;
+    let pass = &mut record.passes[0];
+    (0..100).for_each(|_| pass.cells[0].response.record(longest + 1));
+    record.loads[0].verdict = crate::stats::verdict::verdict(&record, &record.loads[0]);
+    let markdown = markdown::report(&record, &[]);
+    assert!(markdown.contains("100 latencies were longer than a histogram holds (1 h)"), "{markdown}");
+    assert!(markdown.contains("≥3,60"), "in seconds: {markdown}");
+    let table = table::render(&record, Path::new("out"), Style::default());
+    assert!(table.contains("100 latencies were longer than a histogram holds (1 h)"), "{table}");
+}
+
+#[test]
 fn markdown_embeds_the_plots() {
     let markdown = markdown::report(&fixture::record(), &[plot("latency")]);
     assert!(markdown.contains("![latency by percentile](plots/latency.svg)"));
@@ -178,4 +200,176 @@ fn a_mixed_load_shows_the_wires_transports_and_no_cost_of_either() {
     assert!(text.contains("[mixed]"), "{text}");
     assert!(text.contains("TCP  WebSocket"), "{text}");
     assert!(!text.contains("CPU of both sides"), "{text}");
+}
+
+/// The fixture with the floor of its machine.
+fn floored() -> crate::record::RunRecord {
+    crate::record::RunRecord { floor: Some(fixture::floor()), ..fixture::record() }
+}
+
+#[test]
+fn the_table_shows_the_floor_beside_the_figures_and_marks_what_is_within_it() {
+    let text = table::render(&floored(), Path::new("out"), Style::default());
+    insta::assert_snapshot!(text, @"
+    compare: passed; 40,000 replies checked, none wrong
+
+    paced: open load, 1,000 requests/s, Poisson arrivals, 100 clients, 2 × 2 s
+    latency is the response time, from the intended instant to the reply
+                                        p50, µs                    p99, µs         requests/s
+    role     operation    TCP  WebSocket  ratio      TCP  WebSocket  ratio     TCP  WebSocket
+    guest    put        97.5†      110.1  1.13×       –           –      –     225        225
+             get        97.2†      110.0  1.13×   196.9†      209.2  1.06×     630        630
+             get-other  96.4†      108.0  1.12×       –           –      –      45         45
+             all        97.3†      110.0  1.13×   196.9†      212.1  1.08×     900        900
+    manager  put        89.9†      106.4  1.18×       –           –      –      10         10
+             get-other  95.7†      110.1  1.15×       –           –      –      90         90
+             all        95.0†      109.3  1.15×       –           –      –     100        100
+    all      all        96.9†      109.9  1.13×   196.7†      213.6  1.09×   1,000      1,000
+    floor               80.0        40.0  0.50×   160.0        80.0  0.50×
+    – too few samples
+    † ≈ floor: within 1.25 × of what the harness itself takes, or can offer
+
+                 throughput, requests/s   CPU of both sides, µs/request
+    load          TCP  WebSocket  ratio           TCP  WebSocket  ratio
+    paced      1,000       1,000  1.00×         40.8†       45.9  1.12×
+    saturated  4,000†      4,000  1.00×         13.6†       15.3  1.12×
+    † ≈ floor: within 1.25 × of what the harness itself takes, or can offer
+
+    verdict   paced: valid
+    verdict   saturated: valid
+              - the generator's CPU was full, so the throughput is not the server's limit
+    threshold response.p99 ≤ 20 ms where load=paced: met (0.412 ms)
+    floor     measured at 4,000 requests/s, 64 connections, values of 64 bytes; nothing is subtracted
+    report    out/report.md
+    ");
+}
+
+#[test]
+fn markdown_shows_the_floor_beside_the_figures_and_marks_what_is_within_it() {
+    let markdown = markdown::report(&floored(), &[]);
+    let section = |name: &str| markdown.split("\n## ").find(|section| section.starts_with(name)).unwrap();
+    let rows = section("TCP and WebSocket")
+        .lines()
+        .filter(|line| line.contains("floor") || line.contains("**all**  "));
+    insta::assert_snapshot!(rows.collect::<Vec<_>>().join("\n"), @"
+    | **guest**   | **all**   |         3,600 |               3,600 |       97.3† |             110.0 | 1.13× |      196.9† |             212.1 | 1.08× |
+    | **manager** | **all**   |           400 |                 400 |       95.0† |             109.3 | 1.15× |           – |                 – |     – |
+    | **all**     | **all**   |         4,000 |               4,000 |       96.9† |             109.9 | 1.13× |      196.7† |             213.6 | 1.09× |
+    | *floor*     |           |               |                     |        80.0 |              40.0 | 0.50× |       160.0 |              80.0 | 0.50× |
+    † ≈ floor: within 1.25 × of what the harness itself takes, or can offer.
+    ");
+    insta::assert_snapshot!(section("The harness's own floor"), @"
+    The harness's own floor
+
+    Measured at 4,000 requests/s, 64 connections, values of 64 bytes; nothing is subtracted.
+
+    | transport | response p50, µs |   p99 | service p50, µs |   p99 | timer's lateness p50, µs |  p99 | CPU of both sides, µs/request | highest rate, requests/s | limited by | CPU at it, µs/request |
+    | --------- | ---------------: | ----: | --------------: | ----: | -----------------------: | ---: | ----------------------------: | -----------------------: | ---------: | --------------------: |
+    | TCP       |             80.0 | 160.0 |            74.0 | 140.0 |                     12.0 | 28.0 |                         38.00 |                    4,500 |  generator |                 12.00 |
+    | WebSocket |             40.0 |  80.0 |            37.0 |  70.0 |                      6.0 | 14.0 |                         19.00 |                    9,000 |  generator |                  6.00 |
+
+    This is what the harness measures against a target that does next to nothing, on the same CPUs. A figure that is at most 1.25 times the floor's same quantile is marked †: it says as much of the harness as of the target. So are CPU times, and rates from which the harness's highest is at most 1.25 times away. The floor moves with rate, connections and sizes: `twinwire calibrate --rate R --connections N --value-size S` measures it for a load like yours.
+    ");
+    insta::assert_snapshot!(section("Load saturated").split("### Latency").next().unwrap(), @"
+    Load saturated
+
+    Closed load, no think time, 100 clients, 2 × 2 s.
+
+    **Valid**: nothing speaks against these figures. The generator's CPU was full, so the throughput is not the server's limit.
+
+    ### Throughput and cost
+
+    |                                                       | unit       |    TCP | WebSocket | ratio |
+    | ----------------------------------------------------- | ---------- | -----: | --------: | ----: |
+    | throughput                                            | requests/s | 4,000† |     4,000 | 1.00× |
+    | requests                                              |            | 16,000 |    16,000 | 1.00× |
+    | errors                                                |            |      0 |         0 |     – |
+    | unfinished                                            |            |      0 |         0 |     – |
+    | CPU of both sides                                     | µs/request | 13.60† |     15.30 | 1.12× |
+    | of it the server's, approximately                     | µs/request |   6.70 |      7.50 | 1.12× |
+    | of it the generator's, approximately                  | µs/request |   6.90 |      7.80 | 1.13× |
+    | bytes, both directions                                | B/request  |   79.0 |      85.0 | 1.08× |
+    | of them sent by clients                               | B/request  |   42.0 |      47.0 | 1.12× |
+    | of them sent by the server                            | B/request  |   37.0 |      38.0 | 1.03× |
+    | TCP segments, both directions, by a sample of sockets | 1/request  |   2.00 |      2.16 | 1.08× |
+    | segments that these sockets sent again                |            |      0 |         0 |     – |
+    | server's context switches                             | 1/request  |  1.010 |     1.010 | 1.00× |
+    | generator's context switches                          | 1/request  |  2.020 |     2.020 | 1.00× |
+    | server's CPU                                          | cores      |  0.027 |     0.030 | 1.12× |
+    | generator's CPU                                       | cores      |  0.028 |     0.031 | 1.13× |
+    | server's memory                                       | MiB        |    8.0 |       8.0 | 1.00× |
+    | generator's memory                                    | MiB        |   30.3 |      30.3 | 1.00× |
+    | CPU time stolen by the host                           | %          |   0.40 |      0.40 | 1.00× |
+    | floor: highest rate that the harness can offer        | requests/s |  4,500 |     9,000 | 2.00× |
+    | floor: CPU of both sides                              | µs/request |  12.00 |      6.00 | 0.50× |
+
+    † ≈ floor: within 1.25 × of what the harness itself takes, or can offer.
+    ");
+    let kinds = section("Load paced").split("Every kind of latency").nth(1).unwrap();
+    insta::assert_snapshot!(kinds.split("### ").next().unwrap(), @"
+    , all requests:
+
+    | latency               | transport | samples | mean, µs | p50, µs | p90, µs | p99, µs | p99.9, µs | max, µs |
+    | --------------------- | --------- | ------: | -------: | ------: | ------: | ------: | --------: | ------: |
+    | lag                   | TCP       |   4,000 |      9.5 |    8.7† |   12.5† |   17.7† |         – |    23.5 |
+    | lag                   | WebSocket |   4,000 |      9.4 |     8.8 |   12.3† |   17.2† |         – |    24.9 |
+    | of it the generator's | TCP       |   4,000 |      6.3 |     5.9 |     8.4 |    11.7 |         – |    16.7 |
+    | of it the generator's | WebSocket |   4,000 |      6.3 |     5.8 |     8.3 |    12.0 |         – |    21.3 |
+    | *floor of lag*        | TCP       |         |          |    14.0 |    21.0 |    32.0 |           |         |
+    | *floor of lag*        | WebSocket |         |          |     7.0 |    10.5 |    16.0 |           |         |
+    | service               | TCP       |   4,000 |     94.6 |   87.3† |  124.1† |   176.4 |         – |   270.8 |
+    | service               | WebSocket |   4,000 |    108.9 |   101.1 |   142.0 |   197.9 |         – |   352.3 |
+    | *floor of service*    | TCP       |         |          |    74.0 |   111.0 |   140.0 |           |         |
+    | *floor of service*    | WebSocket |         |          |    37.0 |    55.5 |    70.0 |           |         |
+    | response              | TCP       |   4,000 |    104.6 |   96.9† |  138.2† |  196.7† |         – |   299.3 |
+    | response              | WebSocket |   4,000 |    119.1 |   109.9 |   158.1 |   213.6 |         – |   314.9 |
+    | *floor of response*   | TCP       |         |          |    80.0 |   120.0 |   160.0 |           |         |
+    | *floor of response*   | WebSocket |         |          |    40.0 |    60.0 |    80.0 |           |         |
+
+    – Too few samples: a quantile is given only where at least ten lie beyond it.
+
+    † ≈ floor: within 1.25 × of what the harness itself takes, or can offer.
+    ");
+}
+
+#[test]
+fn a_floor_of_another_machine_is_said_to_be_so_and_marks_nothing() {
+    let mut record = floored();
+    record.environment.cpu = "Other CPU | <b>".into();
+    let table = table::render(&record, Path::new("out"), Style::default());
+    let said = "floor     not used: it was measured on another processor (Example CPU @ 2.5 GHz; here: Other CPU | <b>)";
+    assert!(table.contains(said), "{table}");
+    let markdown = markdown::report(&record, &[]);
+    assert!(markdown.contains("Not used: it was measured on another processor"), "{markdown}");
+    assert!(!markdown.contains("<b>"), "{markdown}");
+    for text in [table, markdown] {
+        assert!(!text.contains('†') && text.contains("`twinwire calibrate` measures it"), "{text}");
+    }
+}
+
+#[test]
+fn a_lower_bound_is_never_within_the_floor() {
+    let mut record = floored();
+    for pass in record.passes.iter_mut().filter(|pass| pass.transports == ["tcp"]) {
+        pass.cells.iter_mut().for_each(|cell| (0..200).for_each(|_| cell.response.record_unfinished(1_000)));
+    }
+    let text = table::render(&record, Path::new("out"), Style::default());
+    let row = text.lines().find(|line| line.starts_with("all ")).unwrap();
+    assert!(row.contains('≥') && !row.contains('†'), "{row}");
+}
+
+#[test]
+fn a_floor_that_a_run_goes_far_below_is_to_be_measured_anew() {
+    let said = "this run is far below it: measure it anew with nothing else running";
+    let shows = |floor: crate::record::Floor| {
+        let record = crate::record::RunRecord { floor: Some(floor), ..fixture::record() };
+        table::render(&record, Path::new("out"), Style::default()).contains(said)
+    };
+    assert!(!shows(fixture::floor()));
+    let mut slow = fixture::floor();
+    slow.layouts[1].transports[1].paced.response.p50_ns = Some(150_000);
+    assert!(shows(slow), "a median of 110 µs over WebSocket");
+    let mut narrow = fixture::floor();
+    narrow.layouts[1].transports[0].saturated.rate = Some(3_000.0);
+    assert!(shows(narrow), "4,000 requests/s over TCP");
 }

@@ -40,6 +40,99 @@ fn an_open_load_that_was_not_dispatched_is_invalid() {
     assert_eq!(judged(0, |pass| pass.dispatch_lag = repeated(6_000, 1_985)).level, VerdictLevel::Valid);
 }
 
+/// Judges the open load over TCP with every response taking 1 ms, after a change.
+fn open_of_1_ms(change: impl Fn(&mut Pass)) -> Verdict {
+    judged(0, |pass| {
+        pass.cells.iter_mut().for_each(|cell| cell.response = repeated(1_000_000, cell.counts.requests));
+        change(pass);
+    })
+}
+
+#[test]
+fn an_open_load_must_have_99_of_100_requests_dispatched() {
+    let dispatched = |count| judged(0, move |pass| pass.dispatch_lag = repeated(6_000, count)).level;
+    assert_eq!(dispatched(1_980), VerdictLevel::Valid);
+    assert_eq!(dispatched(1_979), VerdictLevel::Invalid);
+}
+
+#[test]
+fn an_open_loads_median_lateness_may_be_a_tenth_of_its_median_response() {
+    let late = |ns| open_of_1_ms(move |pass| pass.dispatch_lag = repeated(ns, 2_000));
+    assert_eq!(late(99_000).level, VerdictLevel::Valid);
+    assert_judged(&late(102_000), VerdictLevel::Invalid, "tcp: the generator woke 102");
+}
+
+#[test]
+fn an_open_loads_p99_lateness_may_be_a_quarter_of_its_p99_response() {
+    let tail = |ns| {
+        open_of_1_ms(move |pass| {
+            pass.dispatch_lag = repeated(6_000, 1_900);
+            pass.dispatch_lag.merge(&repeated(ns, 100));
+        })
+    };
+    assert_eq!(tail(245_000).level, VerdictLevel::Valid);
+    assert_judged(&tail(255_000), VerdictLevel::Suspect, "tcp: the generator's p99 lateness of 255");
+}
+
+#[test]
+fn a_late_generator_does_not_spoil_a_floor_but_a_rate_that_was_not_offered_does() {
+    let floor = |lag: &Latencies| {
+        let mut record = fixture::record();
+        let paced = record.passes.iter_mut().filter(|pass| pass.load == "paced");
+        paced.for_each(|pass| pass.dispatch_lag = lag.clone());
+        of_floor(&record, &record.loads[0]).level
+    };
+    assert_eq!(floor(&repeated(90_000, 2_000)), VerdictLevel::Suspect);
+    assert_eq!(floor(&repeated(6_000, 1_900)), VerdictLevel::Invalid);
+}
+
+#[test]
+fn waiting_behind_a_slow_server_is_not_the_generators() {
+    let stalled = open_of_1_ms(|pass| {
+        for cell in &mut pass.cells {
+            cell.lag = repeated(190_000_000, cell.counts.requests);
+            cell.response = repeated(200_000_000, cell.counts.requests);
+        }
+    });
+    assert_eq!(stalled.level, VerdictLevel::Valid, "{stalled:?}");
+}
+
+#[test]
+fn stolen_time_of_2_percent_is_allowed_to_an_open_load() {
+    let stolen = |share| judged(0, move |pass| pass.cost.steal = Some(share)).level;
+    assert_eq!(stolen(0.0199), VerdictLevel::Valid);
+    assert_eq!(stolen(0.0201), VerdictLevel::Suspect);
+}
+
+#[test]
+fn an_open_loads_halves_may_differ_by_a_fifth() {
+    let second = |achieved| judged(0, move |pass| pass.intervals[1].achieved = achieved).level;
+    assert_eq!(second(840), VerdictLevel::Valid);
+    assert_eq!(second(825), VerdictLevel::Suspect);
+}
+
+#[test]
+fn an_open_loads_latencies_over_an_hour_are_suspect_and_counted_whatever_their_kind() {
+    let with =
+        |change: fn(&mut Pass, u64)| judged(0, move |pass| change(pass, crate::record::LATENCY_NS_MAX + 1));
+    let longest: [fn(&mut Pass, u64); 4] = [
+        |pass, ns| pass.cells[0].lag.record(ns),
+        |pass, ns| pass.cells[0].service.record(ns),
+        |pass, ns| pass.cells[0].response.record(ns),
+        |pass, ns| pass.dispatch_lag.record(ns),
+    ];
+    for change in longest {
+        let verdict = with(change);
+        assert_judged(
+            &verdict,
+            VerdictLevel::Suspect,
+            "tcp: 2 latencies were longer than a histogram holds (1 h)",
+        );
+    }
+    let within = judged(0, |pass| pass.cells[0].response.record(crate::record::LATENCY_NS_MAX));
+    assert_eq!(within.level, VerdictLevel::Valid);
+}
+
 #[test]
 fn a_median_lateness_of_20_us_or_a_tenth_of_the_response_is_allowed() {
     let late = |ns| judged(0, move |pass| pass.dispatch_lag = repeated(ns, 2_000));

@@ -6,8 +6,6 @@
 
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::protocol::MESSAGE_BYTES_MAX;
-
 /// The longest payload of a control frame.
 const CONTROL_BYTES_MAX: u64 = 125;
 
@@ -15,8 +13,10 @@ const CONTROL_BYTES_MAX: u64 = 125;
 const HEADER_BYTES_MAX: usize = 10;
 
 /// Where in a client's stream of frames we are.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct FrameGuard {
+    message_bytes_max: u64,
+    takes_binary: bool,
     header: [u8; HEADER_BYTES_MAX],
     /// How much of the header has come.
     header_len: usize,
@@ -36,6 +36,24 @@ pub(super) struct Fault {
 }
 
 impl FrameGuard {
+    /// A guard at the beginning of a stream whose messages may have so many bytes.
+    pub(super) fn new(message_bytes_max: usize) -> Self {
+        let message_bytes_max = message_bytes_max as u64;
+        Self {
+            message_bytes_max,
+            takes_binary: false,
+            header: [0; HEADER_BYTES_MAX],
+            header_len: 0,
+            body_left: 0,
+            message: None,
+        }
+    }
+
+    /// The same, with binary messages let through or not. They are not unless it is said here.
+    pub(super) fn taking_binary(self, takes_binary: bool) -> Self {
+        Self { takes_binary, ..self }
+    }
+
     /// Follows `bytes`, which come right after those of the last call.
     pub(super) fn inspect(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let mut offset = 0;
@@ -89,7 +107,7 @@ impl FrameGuard {
             debug_assert!(length <= CONTROL_BYTES_MAX, "a longer one has an extended length");
         } else {
             let whole = self.message.unwrap_or(0).saturating_add(length);
-            if whole > MESSAGE_BYTES_MAX as u64 {
+            if whole > self.message_bytes_max {
                 return Err(CloseCode::Size);
             }
             self.message = (!is_final).then_some(whole);
@@ -109,7 +127,7 @@ impl FrameGuard {
         if first & 0x70 != 0 || !is_known || is_out_of_place || (is_control && !is_final) {
             return Err(CloseCode::Protocol);
         }
-        if opcode == 2 {
+        if opcode == 2 && !self.takes_binary {
             return Err(CloseCode::Unsupported);
         }
         Ok(())
@@ -119,11 +137,12 @@ impl FrameGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::MESSAGE_BYTES_MAX;
 
     fn fault(bytes: &[u8]) -> Option<Fault> {
-        let whole = FrameGuard::default().inspect(bytes).err();
+        let whole = FrameGuard::new(MESSAGE_BYTES_MAX).inspect(bytes).err();
         // However the bytes are cut, the verdict and its place are the same.
-        let mut guard = FrameGuard::default();
+        let mut guard = FrameGuard::new(MESSAGE_BYTES_MAX);
         let single = bytes.iter().enumerate().find_map(|(at, byte)| {
             guard.inspect(std::slice::from_ref(byte)).err().map(|fault| Fault { offset: at, ..fault })
         });

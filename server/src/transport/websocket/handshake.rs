@@ -4,6 +4,8 @@
 
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use crate::{counters, protocol::Origins};
+
 /// More header fields than any browser or proxy sends.
 const FIELDS_MAX: usize = 64;
 
@@ -20,11 +22,27 @@ pub(super) enum Refusal {
     TooLarge,
     /// The head did not come in time.
     TooSlow,
+    /// It comes from a web page that the server was not told to allow (WS-8).
+    Origin,
     /// The server is full (WS-6).
     Full,
+    /// The server is on its way down.
+    Stopping,
 }
 
 impl Refusal {
+    /// As what it is counted, if it says anything about the client.
+    pub(super) fn reason(self) -> Option<counters::Refusal> {
+        match self {
+            Self::Origin => Some(counters::Refusal::Origin),
+            Self::Full => Some(counters::Refusal::ServerFull),
+            Self::Stopping => None,
+            Self::Bad(_) | Self::NotGet | Self::UpgradeRequired(_) | Self::TooLarge | Self::TooSlow => {
+                Some(counters::Refusal::Handshake)
+            }
+        }
+    }
+
     /// The whole HTTP reply.
     pub(super) fn response(self) -> Vec<u8> {
         let (status, fields, reason) = match self {
@@ -37,6 +55,10 @@ impl Refusal {
             ),
             Self::TooLarge => ("431 Request Header Fields Too Large", "", "the request head is too large"),
             Self::TooSlow => ("408 Request Timeout", "", "the request head did not come in time"),
+            Self::Origin => {
+                ("403 Forbidden", "", "web pages of this origin are not allowed here (see --allow-origin)")
+            }
+            Self::Stopping => ("503 Service Unavailable", "", "the server is stopping"),
             Self::Full => ("503 Service Unavailable", "", "server full"),
         };
         let close = if fields.contains("Connection:") { "" } else { "Connection: close\r\n" };
@@ -50,7 +72,7 @@ impl Refusal {
 }
 
 /// Judges a whole request head, its empty line included; the answer is the reply that upgrades the connection.
-pub(super) fn answer(head: &[u8]) -> Result<Vec<u8>, Refusal> {
+pub(super) fn answer(head: &[u8], origins: &Origins) -> Result<Vec<u8>, Refusal> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(head) {
@@ -78,6 +100,10 @@ pub(super) fn answer(head: &[u8]) -> Result<Vec<u8>, Refusal> {
     }
     let key = fields.only("Sec-WebSocket-Key").filter(|key| is_key(key));
     let accept = derive_accept_key(key.ok_or(Refusal::Bad("Sec-WebSocket-Key must be 16 bytes in base64"))?);
+    // Browsers send one, and nothing but a browser is asked to (section 10.2). Each of several must be allowed.
+    if !fields.all("Origin").all(|origin| origins.allows(origin)) {
+        return Err(Refusal::Origin);
+    }
     // No extension and no subprotocol is ever agreed to (WS-2).
     Ok(format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -126,13 +152,13 @@ mod tests {
                         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
     fn status(head: &str) -> String {
-        let response = answer(head.as_bytes()).unwrap_or_else(Refusal::response);
+        let response = answer(head.as_bytes(), &Origins::default()).unwrap_or_else(Refusal::response);
         String::from_utf8(response).unwrap()[9..12].to_owned()
     }
 
     #[test]
     fn ws_2_the_example_of_the_rfc_is_accepted_with_its_key() {
-        let response = String::from_utf8(answer(GOOD.as_bytes()).unwrap()).unwrap();
+        let response = String::from_utf8(answer(GOOD.as_bytes(), &Origins::default()).unwrap()).unwrap();
         insta::assert_snapshot!(response.replace('\r', ""), @r"
         HTTP/1.1 101 Switching Protocols
         Upgrade: websocket
@@ -146,7 +172,7 @@ mod tests {
         assert_eq!(status(&GOOD.replace("Upgrade: websocket", "uPGRADE:WebSocket")), "101");
         assert_eq!(status(&GOOD.replace("Connection: Upgrade", "Connection: keep-alive, Upgrade")), "101");
         assert_eq!(
-            status(&GOOD.replace("Host:", "Origin: http://a\r\nSec-WebSocket-Protocol: b\r\nhost:")),
+            status(&GOOD.replace("Host:", "Cookie: a=b\r\nSec-WebSocket-Protocol: b\r\nhost:")),
             "101"
         );
     }
@@ -176,8 +202,32 @@ mod tests {
     }
 
     #[test]
+    fn ws_8_a_web_page_needs_to_be_allowed_and_so_does_each_of_its_origins() {
+        let mut origins = Origins::default();
+        origins.allow("https://a.example").unwrap();
+        for (fields, expected) in [
+            ("", true),
+            ("Origin: https://a.example\r\n", true),
+            ("origin:https://a.example \r\n", true),
+            ("Origin: https://b.example\r\n", false),
+            ("Origin: null\r\n", false),
+            ("Origin:\r\n", false),
+            ("Origin: https://a.example\r\nOrigin: https://b.example\r\n", false),
+        ] {
+            let head = GOOD.replace("Host:", &format!("{fields}Host:"));
+            assert_eq!(
+                answer(head.as_bytes(), &origins).err(),
+                (!expected).then_some(Refusal::Origin),
+                "{fields}"
+            );
+        }
+    }
+
+    #[test]
     fn ws_2a_another_version_is_refused_naming_13() {
-        let response = answer(GOOD.replace("Version: 13", "Version: 8").as_bytes()).unwrap_err().response();
+        let response = answer(GOOD.replace("Version: 13", "Version: 8").as_bytes(), &Origins::default())
+            .unwrap_err()
+            .response();
         insta::assert_snapshot!(String::from_utf8(response).unwrap().replace('\r', ""), @r"
         HTTP/1.1 426 Upgrade Required
         Connection: Upgrade, close

@@ -3,7 +3,9 @@
 use std::{
     io,
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use tokio::{
@@ -13,7 +15,7 @@ use tokio::{
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::{
-    super::{UNSENT_BYTES_MAX, unsent::Unsent},
+    super::{Host, unsent::Unsent},
     guard::{Fault, FrameGuard},
 };
 
@@ -26,11 +28,22 @@ pub(super) struct Link {
     guard: FrameGuard,
     fault: Option<CloseCode>,
     unsent: Unsent,
+    /// When the client was last heard, by the worker's clock.
+    heard_at: Instant,
+    host: Rc<Host>,
 }
 
 impl Link {
-    pub(super) fn new(stream: TcpStream, early: Vec<u8>) -> Self {
-        Self { stream, early, guard: FrameGuard::default(), fault: None, unsent: Unsent::default() }
+    pub(super) fn new(stream: TcpStream, early: Vec<u8>, takes_binary: bool, host: Rc<Host>) -> Self {
+        Self {
+            stream,
+            early,
+            guard: FrameGuard::new(host.config.message_bytes_max).taking_binary(takes_binary),
+            fault: None,
+            unsent: Unsent::default(),
+            heard_at: host.watch.now(),
+            host,
+        }
     }
 
     /// Why the guard stopped the stream, if it did. Reading fails from then on.
@@ -41,6 +54,16 @@ impl Link {
     /// How many bytes the kernel has not taken yet.
     pub(super) fn unsent_bytes(&self) -> usize {
         self.unsent.len()
+    }
+
+    /// When anything at all last came from the client.
+    pub(super) fn heard_at(&self) -> Instant {
+        self.heard_at
+    }
+
+    /// The socket itself.
+    pub(super) fn stream(&self) -> &TcpStream {
+        &self.stream
     }
 
     /// The socket, for closing it.
@@ -64,6 +87,8 @@ impl AsyncRead for Link {
             // At most once or twice in a connection's life.
             this.early = this.early.split_off(count);
         }
+        this.host.counters.received(buf.filled().len() - before);
+        this.heard_at = this.host.watch.now();
         if let Err(Fault { offset, code }) = this.guard.inspect(&buf.filled()[before..]) {
             // The library gets what came before the fault, so that those requests are answered (LIFE-4).
             buf.set_filled(before + offset);
@@ -77,13 +102,14 @@ impl AsyncRead for Link {
 }
 
 impl AsyncWrite for Link {
-    /// Takes everything until [`UNSENT_BYTES_MAX`] wait: the library need not know that a client reads slowly.
+    /// Takes everything until as much waits as may: the library need not know that a client reads slowly.
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let Self { stream, unsent, .. } = self.get_mut();
-        if unsent.len() >= UNSENT_BYTES_MAX {
+        let Self { stream, unsent, host, .. } = self.get_mut();
+        if unsent.len() >= host.config.unsent_bytes_max {
             ready!(unsent.poll_flush(stream, cx))?;
         }
         unsent.send(stream, cx, buf)?;
+        host.counters.sent(buf.len());
         Poll::Ready(Ok(buf.len()))
     }
 

@@ -7,12 +7,15 @@ mod guard;
 mod handshake;
 mod link;
 mod opening;
+mod service;
 
 use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     rc::Rc,
-    task::{Context, Poll},
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use futures_util::{Sink, SinkExt, Stream};
@@ -20,18 +23,25 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
-        Error, Message, Utf8Bytes,
+        Bytes, Error, Message, Utf8Bytes,
         error::ProtocolError,
         protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
     },
 };
 
-use self::link::Link;
-use super::{Host, TURN_BUDGET, TURN_COST, UNSENT_BYTES_MAX, is_drained, leave};
+pub use self::service::Service;
+use self::{handshake::Refusal, link::Link};
+use super::{
+    Host, TURN_BUDGET, TURN_COST, is_drained, leave,
+    vigil::{Overdue, Vigil},
+    withheld::Withheld,
+};
 use crate::{
-    protocol::{MESSAGE_BYTES_MAX, Reply},
-    server::{Phase, Seat},
-    session::{Flow, Session},
+    config::Config,
+    counters,
+    registry::{Registry, UpgradePolicy},
+    server::{Departures, Phase, Seat},
+    session::Flow,
 };
 
 /// What each connection reads at once and keeps for it while idle. The library's own default, 128 KiB, is zeroed
@@ -44,7 +54,7 @@ const WRITE_BYTES: usize = 16 * 1024;
 
 /// The reply to a client that there is no room for.
 pub(super) fn full() -> Vec<u8> {
-    handshake::Refusal::Full.response()
+    Refusal::Full.response()
 }
 
 /// Why a connection is over.
@@ -58,45 +68,75 @@ enum Ending {
     Broken,
 }
 
-struct Connection {
+struct Connection<S> {
     socket: WebSocketStream<Link>,
-    session: Session,
+    service: S,
+    /// The refusal of a wrong secret, while it is held back.
+    withheld: Option<Withheld<Option<Message>>>,
+    vigil: Vigil,
+    /// When a ping was sent that nothing has come after.
+    pinged_at: Option<Instant>,
     host: Rc<Host>,
 }
 
 /// Serves one WebSocket connection until it ends.
-pub(super) async fn serve(mut stream: TcpStream, mut seat: Seat, host: Rc<Host>) {
-    // Boxed, so that a connection in service need not have room for its own beginning and end.
-    let opening = Box::pin(opening::open(&mut stream));
-    let opened = tokio::select! {
-        opened = opening => opened,
-        () = host.phase.stopping() => Err(None),
-    };
-    let early = match opened {
-        Ok(early) => early,
-        Err(refusal) => {
+pub(super) async fn serve<S: Service>(stream: TcpStream, mut seat: Seat, host: Rc<Host>, service: S) {
+    // Boxed like the end and the connection itself, so that one in service has room for neither, and is held once.
+    let mut connection = match Box::pin(begin(stream, &host, service)).await {
+        Ok(connection) => connection,
+        Err((stream, refusal)) => {
             seat.leave(&host.departures);
             if let Some(refusal) = refusal {
+                if let Some(reason) = refusal.reason() {
+                    host.counters.refused(reason);
+                }
                 tracing::debug!(?refusal, "handshake refused");
                 Box::pin(leave::say_and_close(stream, &refusal.response())).await;
             }
             return;
         }
     };
+    let ending = connection.run().await;
+    Box::pin(end(connection.give_up(&mut seat), ending)).await;
+}
+
+/// Opens a WebSocket. Gives the stream back where that fails, with the refusal that is still to be sent, if any.
+async fn begin<S: Service>(
+    mut stream: TcpStream,
+    host: &Rc<Host>,
+    service: S,
+) -> Result<Box<Connection<S>>, (TcpStream, Option<Refusal>)> {
+    let vigil = Vigil::start(host);
+    let opened = tokio::select! {
+        opened = opening::open(&mut stream, &host.config) => opened,
+        () = host.phase.stopping() => Err(Some(Refusal::Stopping)),
+    };
+    let early = match opened {
+        Ok(early) => early,
+        Err(refusal) => return Err((stream, refusal)),
+    };
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BYTES)
         .write_buffer_size(WRITE_BYTES)
-        .max_message_size(Some(MESSAGE_BYTES_MAX))
-        .max_frame_size(Some(MESSAGE_BYTES_MAX));
-    let socket = WebSocketStream::from_raw_socket(Link::new(stream, early), Role::Server, Some(config)).await;
-    let mut connection =
-        Connection { socket, session: Session::new(host.registry.clone()), host: host.clone() };
-    let ending = connection.run().await;
-    let Connection { socket, session, .. } = connection;
-    // The name first, then the seat, and only then anything that the client can take for a close (LIFE-3).
-    drop(session);
-    seat.leave(&host.departures);
-    Box::pin(end(socket, ending)).await;
+        .max_message_size(Some(host.config.message_bytes_max))
+        .max_frame_size(Some(host.config.message_bytes_max));
+    let link = Link::new(stream, early, S::TAKES_BINARY, Rc::clone(host));
+    Ok(Box::new(Connection {
+        socket: WebSocketStream::from_raw_socket(link, Role::Server, Some(config)).await,
+        service,
+        withheld: None,
+        vigil,
+        pinged_at: None,
+        host: Rc::clone(host),
+    }))
+}
+
+/// Serves one connection outside of any server, with `service` in the place of a session: for trying the framing by
+/// itself. Must be called on a current-thread runtime with time and I/O; limits and time-outs are those of `config`.
+pub async fn serve_alone<S: Service>(stream: TcpStream, config: Arc<Config>, service: S) {
+    let host =
+        Host::new(config, Arc::new(Registry::new(UpgradePolicy::Closed)), Arc::default(), Departures::new());
+    serve(stream, Seat::alone(), Rc::new(host), service).await;
 }
 
 /// Says goodbye and closes. The server is the side that closes TCP (section 7.1.1).
@@ -115,7 +155,7 @@ async fn end(mut socket: WebSocketStream<Link>, ending: Ending) {
     }
 }
 
-impl Connection {
+impl<S: Service> Connection<S> {
     async fn run(&mut self) -> Ending {
         let host = Rc::clone(&self.host);
         let mut stopping = pin!(host.phase.changed());
@@ -125,32 +165,114 @@ impl Connection {
             if !registered {
                 registered = true;
                 let _ = stopping.as_mut().poll(cx);
+                self.set_alarm(cx);
             }
-            self.turn(cx)
+            if self.vigil.is_due()
+                && let Some(ending) = self.overdue(cx)
+            {
+                return Poll::Ready(ending);
+            }
+            if self.service.is_dismissed() {
+                host.counters.refused(counters::Refusal::Operator);
+                return Poll::Ready(Ending::Close(CloseCode::Policy));
+            }
+            let ending = self.turn(cx);
+            if ending.is_pending() {
+                self.service.wake_on_dismissal(cx.waker());
+            }
+            ending
         })
         .await
+    }
+
+    /// Ends the session. The name first, then the seat, and only then anything that the client can take for a close
+    /// (LIFE-3).
+    #[expect(clippy::boxed_local, reason = "it lives in a box; taking it out first would hold it twice")]
+    fn give_up(self: Box<Self>, seat: &mut Seat) -> WebSocketStream<Link> {
+        let Self { socket, service, host, .. } = *self;
+        drop(service);
+        seat.leave(&host.departures);
+        socket
+    }
+
+    /// Ends the connection if it has waited for too long, else has it woken when it next may have. Pings the client
+    /// where it is time.
+    fn overdue(&mut self, cx: &mut Context<'_>) -> Option<Ending> {
+        // A client whose reply is held back is not the one who keeps others waiting.
+        if self.withheld.is_some() {
+            self.vigil.note_request();
+        }
+        let overdue = self.vigil.overdue(self.service.is_logged_in());
+        let ending = overdue.map(|overdue| match self.host.counted(overdue) {
+            Overdue::Message(_) => Ending::Close(CloseCode::Policy),
+            Overdue::Reader => Ending::Broken,
+        });
+        let ending = ending.or_else(|| self.ping_or_give_up(cx));
+        self.set_alarm(cx);
+        ending
+    }
+
+    /// Pings a client that has been silent for long, and ends the connection if it stays so.
+    fn ping_or_give_up(&mut self, cx: &mut Context<'_>) -> Option<Ending> {
+        let now = self.host.watch.now();
+        if self.ping_due().is_none_or(|due| now < due) {
+            return None;
+        }
+        if self.pinged_at.is_some() {
+            self.host.counters.refused(counters::Refusal::PingTimeout);
+            return Some(Ending::Close(CloseCode::Policy));
+        }
+        self.pinged_at = Some(now);
+        let pinged = Pin::new(&mut self.socket).start_send(Message::Ping(Bytes::new()));
+        if pinged.is_err() || matches!(Pin::new(&mut self.socket).poll_flush(cx), Poll::Ready(Err(_))) {
+            return Some(Ending::Broken);
+        }
+        None
+    }
+
+    /// When the client's silence is to be looked at. Not while the server does not read: it could not hear.
+    fn ping_due(&mut self) -> Option<Instant> {
+        if self.vigil.is_blocked() || self.withheld.is_some() {
+            return None;
+        }
+        let heard_at = self.socket.get_ref().heard_at();
+        // On equal terms by a coarse clock the client has the benefit of the doubt: it had been silent before.
+        self.pinged_at = self.pinged_at.filter(|pinged_at| heard_at < *pinged_at);
+        self.vigil.after(self.pinged_at.unwrap_or(heard_at), self.host.config.timeouts.ping?)
+    }
+
+    fn set_alarm(&mut self, cx: &Context<'_>) {
+        let ping_due = self.ping_due();
+        self.vigil.set_alarm(cx, self.service.is_logged_in(), ping_due);
     }
 
     /// Works until there is nothing to do, no room for replies, or the turn is over.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         let mut budget = TURN_BUDGET;
         loop {
-            if self.socket.get_ref().unsent_bytes() >= UNSENT_BYTES_MAX {
-                match Pin::new(&mut self.socket).poll_flush(cx) {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(_)) => return Poll::Ready(Ending::Broken),
-                    Poll::Pending => return Poll::Pending,
+            if self.socket.get_ref().unsent_bytes() >= self.host.config.unsent_bytes_max
+                && let Some(ending) = ready!(self.make_room(cx))
+            {
+                return Poll::Ready(ending);
+            }
+            if let Some(reply) = &mut self.withheld {
+                let Poll::Ready(reply) = reply.poll(cx, &self.host) else { return self.flush(cx) };
+                self.withheld = None;
+                if reply.is_some_and(|reply| Pin::new(&mut self.socket).start_send(reply).is_err()) {
+                    return Poll::Ready(Ending::Broken);
                 }
             }
             if self.host.phase.get() == Phase::Closing {
                 return Poll::Ready(Ending::Close(CloseCode::Away));
             }
             let spent = match Pin::new(&mut self.socket).poll_next(cx) {
-                Poll::Ready(Some(Ok(Message::Text(text)))) => match self.answer(&text) {
-                    Ok((Flow::Continue, spent)) => spent,
-                    Ok((Flow::Close, _)) => return Poll::Ready(Ending::Close(CloseCode::Normal)),
-                    Err(_) => return Poll::Ready(Ending::Broken),
-                },
+                Poll::Ready(Some(Ok(message @ (Message::Text(_) | Message::Binary(_))))) => {
+                    match self.answer(&message) {
+                        Ok((Flow::Continue | Flow::ContinueAfter(_), spent)) => spent,
+                        Ok((Flow::Close, _)) => return Poll::Ready(Ending::Close(CloseCode::Normal)),
+                        Err(_) => return Poll::Ready(Ending::Broken),
+                    }
+                }
                 Poll::Ready(Some(Ok(Message::Close(_)))) => return Poll::Ready(Ending::Closed),
                 // Pings are answered by the library, and the guard lets nothing else pass.
                 Poll::Ready(Some(Ok(_))) => TURN_COST,
@@ -166,24 +288,36 @@ impl Connection {
         }
     }
 
+    /// Waits until a client that reads slowly has taken all that waits for it.
+    fn make_room(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
+        let before = self.socket.get_ref().unsent_bytes();
+        let flushed = Pin::new(&mut self.socket).poll_flush(cx);
+        let has_progressed = self.socket.get_ref().unsent_bytes() < before && self.vigil.note_progress();
+        if has_progressed | (flushed.is_pending() && self.vigil.note_blocked()) {
+            self.set_alarm(cx);
+        }
+        flushed.map(|flushed| flushed.err().map(|_| Ending::Broken))
+    }
+
     /// Runs one message, queues its reply, and tells what that took of the turn's budget.
-    fn answer(&mut self, text: &Utf8Bytes) -> Result<(Flow, usize), Error> {
-        let mut message = None;
-        let flow = self.session.handle_text(text, |reply| {
-            message = Some(match reply {
-                Reply::Status(status) => Utf8Bytes::from_static(status.text()),
-                Reply::Value(value) => Utf8Bytes::from(value),
-            });
-        });
-        let message = message.unwrap_or_default();
-        let spent = TURN_COST + text.len() + message.len();
-        Pin::new(&mut self.socket).start_send(Message::Text(message))?;
+    fn answer(&mut self, message: &Message) -> Result<(Flow, usize), Error> {
+        let (reply, flow) = self.service.answer(message);
+        if self.service.is_logged_in() {
+            self.vigil.note_request();
+        }
+        let spent = TURN_COST + message.len() + reply.len();
+        if let Flow::ContinueAfter(delay) = flow {
+            self.host.log_wrong_secret(self.service.name(), self.socket.get_ref().stream());
+            self.withheld = Some(Withheld::new(Some(reply), delay));
+        } else {
+            Pin::new(&mut self.socket).start_send(reply)?;
+        }
         Ok((flow, spent))
     }
 
     /// All that has come is run: the replies go out in one write.
     fn rest(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        if is_drained(&self.host) {
+        if is_drained(&self.host, self.socket.get_ref().stream()) {
             return Poll::Ready(Ending::Close(CloseCode::Away));
         }
         self.flush(cx)
@@ -199,10 +333,9 @@ impl Connection {
 
     /// What the client is told about a fault of its own (WS-4a).
     fn failure(&self, error: &Error) -> Ending {
-        if let Some(code) = self.socket.get_ref().fault() {
-            return Ending::Close(code);
-        }
         match error {
+            // The guard's verdict is on what comes after all that the library has seen: the library's own goes first.
+            Error::Io(_) => self.socket.get_ref().fault().map_or(Ending::Broken, Ending::Close),
             Error::Utf8(_) => Ending::Close(CloseCode::Invalid),
             Error::Capacity(_) => Ending::Close(CloseCode::Size),
             // The client closed its side without a close frame: what came before is answered (LIFE-4).

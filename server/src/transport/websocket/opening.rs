@@ -9,21 +9,25 @@ use tokio::{
 };
 
 use super::handshake::{self, Refusal};
+use crate::config::Config;
 
 /// The longest request head. Browsers stay below 2 KiB but for cookies, and this is what common servers allow.
 pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// How long a client may take over its request head.
+/// How long a client may take over its request head, if it may take as long over its login.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Opens a WebSocket and gives back what was received beyond the request head. Fails with a refusal that is still
 /// to be sent, or with none if the client is gone.
-pub(super) async fn open(stream: &mut TcpStream) -> Result<Vec<u8>, Option<Refusal>> {
+pub(super) async fn open(stream: &mut TcpStream, config: &Config) -> Result<Vec<u8>, Option<Refusal>> {
     let mut received = Vec::new();
-    let length = timeout(HEAD_TIME_MAX, read_head(stream, &mut received))
-        .await
-        .unwrap_or(Err(Some(Refusal::TooSlow)))?;
-    let upgrade = handshake::answer(&received[..length]).map_err(Some)?;
+    let length = timeout(
+        config.timeouts.login.unwrap_or(HEAD_TIME_MAX).min(HEAD_TIME_MAX),
+        read_head(stream, &mut received),
+    )
+    .await
+    .unwrap_or(Err(Some(Refusal::TooSlow)))?;
+    let upgrade = handshake::answer(&received[..length], &config.origins).map_err(Some)?;
     stream.write_all(&upgrade).await.map_err(|_| None)?;
     Ok(received.split_off(length))
 }

@@ -1,0 +1,388 @@
+//! `twinwire quick`: load without a scenario file. It writes the scenario itself and runs it as `run` would.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use clap::Parser;
+use clap::builder::RangedU64ValueParser;
+
+use super::run::Options;
+use super::target_args::{Plan, transport};
+use super::{CommandError, Outcome};
+use crate::scenario::model::{Role, Transport};
+use crate::scenario::{
+    CLIENTS_MAX, DAY, Document, HOUR, MILLISECOND, RATE_MAX, RAW_VALUE_MAX, TAG_BYTES, VALUE_MAX,
+    duration_within,
+};
+
+/// Where errors that `--set` brings about are said to be.
+const SOURCE: &str = "the scenario of `quick`";
+
+/// Keys of each client: enough for gets to meet many, few enough that preloading them takes no time.
+const KEYS: u32 = 100;
+
+/// Put a load on a target without a scenario file
+///
+/// Without -R each client sends, waits for the reply, and sends again at once (a closed load): the slower side is
+/// saturated. With -R requests come at that rate, whatever the server does (an open load, Poisson arrivals). The
+/// report folder holds the scenario that was run: `twinwire run scenario.toml` in it runs the same again, and is a
+/// start for one of your own.
+#[derive(Debug, Parser)]
+pub struct Quick {
+    /// Clients, each with a connection of its own
+    #[arg(short, long, value_name = "CLIENTS", default_value = "50", value_parser = clients(), allow_negative_numbers = true)]
+    pub clients: u32,
+
+    /// Measured time on each transport, after a warm-up
+    #[arg(short, long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub duration: Duration,
+
+    /// Load before that whose figures are thrown away
+    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = warmup)]
+    pub warmup: Duration,
+
+    /// Requests a second over all clients [default: as many as clients that do not pause make]
+    #[arg(short = 'R', long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true)]
+    pub rate: Option<f64>,
+
+    /// Percentage of the clients that are managers; the others are guests
+    #[arg(long, value_name = "PERCENT", default_value = "10", value_parser = percent(), allow_negative_numbers = true)]
+    pub managers: u32,
+
+    /// Bytes of each value
+    #[arg(long, value_name = "N", default_value = "64", value_parser = value_size(), allow_negative_numbers = true)]
+    pub value_size: u32,
+
+    /// Transports to compare: tcp, tcp-raw, websocket (repeatable) [default: those of the target]
+    #[arg(long = "transport", value_name = "TRANSPORT", value_parser = transport)]
+    pub transports: Vec<Transport>,
+
+    /// Every random choice derives from it
+    #[arg(long, value_name = "N", default_value = "1", value_parser = seed(), allow_negative_numbers = true)]
+    pub seed: u64,
+
+    /// How to run it, and where the results go
+    #[command(flatten)]
+    pub options: Options,
+}
+
+fn clients() -> RangedU64ValueParser<u32> {
+    RangedU64ValueParser::new().range(1..=u64::from(CLIENTS_MAX))
+}
+
+fn percent() -> RangedU64ValueParser<u32> {
+    RangedU64ValueParser::new().range(0..=100)
+}
+
+fn seed() -> RangedU64ValueParser<u64> {
+    // A scenario's whole numbers are those of TOML.
+    RangedU64ValueParser::new().range(0..=i64::MAX.cast_unsigned())
+}
+
+fn value_size() -> RangedU64ValueParser<u32> {
+    RangedU64ValueParser::new().range(u64::from(TAG_BYTES)..=u64::from(VALUE_MAX))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    duration_within(text, MILLISECOND, DAY)
+}
+
+fn warmup(text: &str) -> Result<Duration, String> {
+    duration_within(text, Duration::ZERO, HOUR)
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 =
+        text.parse().map_err(|_| "a number of requests a second is needed, like 2000".to_owned())?;
+    // NaN is out of bounds too.
+    if rate > 0.0 && rate <= RATE_MAX {
+        Ok(rate)
+    } else {
+        Err(format!("must be over 0 and at most {RATE_MAX}"))
+    }
+}
+
+impl Quick {
+    /// Runs it. `colour`: whether stdout shows colours.
+    ///
+    /// # Errors
+    /// Where a flag is wrong; a run that began is an outcome, however it ended.
+    pub fn exec(self, colour: bool) -> Result<Outcome, CommandError> {
+        let plan = self.options.target.plan()?;
+        let document = self.document(&plan)?;
+        self.options.run_all(&[document], &plan, colour)
+    }
+
+    fn document(&self, plan: &Plan) -> Result<Document, CommandError> {
+        let transports = self.compared(plan);
+        if transports.contains(&Transport::TcpRaw) && self.value_size > RAW_VALUE_MAX {
+            return Err(CommandError::Usage(format!(
+                "--value-size {} is too large for tcp-raw, where a message has at most 1,024 bytes: at most \
+                 {RAW_VALUE_MAX} there, or leave tcp-raw out by --transport",
+                self.value_size
+            )));
+        }
+        Document::parse(SOURCE, &self.scenario(&transports), &self.options.sets)
+            .map_err(|errors| CommandError::Scenarios { passed: String::new(), failed: vec![errors] })
+    }
+
+    /// The transports of the comparison, each once: those asked for, or those of the target. The embedded server
+    /// has all, and is compared over the two that this program is about.
+    fn compared(&self, plan: &Plan) -> Vec<Transport> {
+        let mut transports = match (self.transports.as_slice(), plan) {
+            ([], Plan::Embedded) => vec![Transport::Tcp, Transport::WebSocket],
+            ([], plan) => plan.transports(),
+            (asked, _) => asked.to_vec(),
+        };
+        transports.sort_unstable();
+        transports.dedup();
+        transports
+    }
+
+    /// The scenario as text.
+    fn scenario(&self, transports: &[Transport]) -> String {
+        let names: Vec<String> =
+            transports.iter().map(|transport| format!("{:?}", transport.name())).collect();
+        let managers = self.manager_count();
+        let pace = match self.rate {
+            Some(rate) => format!("model = \"open\"\nrate = {rate}\narrivals = \"poisson\""),
+            None => "model = \"closed\"\nthink = \"0ms\"".to_owned(),
+        };
+        let mut text = format!(
+            "\
+# Written by `twinwire quick`; `twinwire run` runs it again.
+
+name = \"quick\"
+about = \"{about}\"
+seed = {seed}
+transports = [{names}]
+timeout = \"5s\"
+
+[[load]]
+name = \"quick\"
+{pace}
+warmup = \"{warmup}\"
+duration = \"{duration}\"
+",
+            about = self.about(managers),
+            seed = self.seed,
+            names = names.join(", "),
+            warmup = written(self.warmup),
+            duration = written(self.duration),
+        );
+        self.group(Role::Guest, self.clients - managers, &mut text);
+        self.group(Role::Manager, managers, &mut text);
+        text
+    }
+
+    fn group(&self, role: Role, count: u32, text: &mut String) {
+        if count == 0 {
+            return;
+        }
+        let mix = match role {
+            // Guests that ask for others' keys are denied; some do, so that isolation is seen to hold.
+            Role::Guest => "{ put = 30, get = 60, get-missing = 5, get-other = 5 }",
+            Role::Manager => "{ put = 10, get = 10, get-other = 80 }",
+        };
+        let _ = write!(
+            text,
+            "
+[[clients]]
+name = \"{name}s\"
+role = \"{name}\"
+count = {count}
+mix = {mix}
+keys = {{ count = {KEYS} }}
+values = {{ size = {size} }}
+",
+            name = role.name(),
+            size = self.value_size,
+        );
+    }
+
+    /// Rounded to the nearest; a share that is not 0 has one manager at least, and leaves a guest at least unless
+    /// it is 100.
+    fn manager_count(&self) -> u32 {
+        let exact = u64::from(self.clients) * u64::from(self.managers);
+        let nearest = u32::try_from((exact + 50) / 100).unwrap_or(self.clients);
+        match self.managers {
+            0 => 0,
+            100 => self.clients,
+            _ if self.clients == 1 => nearest,
+            _ => nearest.clamp(1, self.clients - 1),
+        }
+    }
+
+    fn about(&self, managers: u32) -> String {
+        let clients =
+            if self.clients == 1 { "1 client".to_owned() } else { format!("{} clients", self.clients) };
+        let pace = match self.rate {
+            Some(rate) => format!("{rate} requests/s"),
+            None => "no pauses".to_owned(),
+        };
+        format!("{clients}, {managers} of them managers, values of {} bytes, {pace}", self.value_size)
+    }
+}
+
+/// A duration as a scenario has it, in the largest unit that it is whole in.
+fn written(duration: Duration) -> String {
+    let ns = duration.as_nanos();
+    let units = [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)];
+    let whole = units.into_iter().find(|(_, length)| ns.is_multiple_of(*length));
+    whole.map_or_else(|| format!("{ns}ns"), |(unit, length)| format!("{}{unit}", ns / length))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn quick(arguments: &[&str]) -> Result<Quick, String> {
+        let words = std::iter::once("quick").chain(arguments.iter().copied());
+        Quick::try_parse_from(words).map_err(|error| error.to_string())
+    }
+
+    fn text(arguments: &[&str]) -> String {
+        let quick = quick(arguments).unwrap();
+        let plan = quick.options.target.plan().unwrap();
+        quick.document(&plan).unwrap().text().to_owned()
+    }
+
+    #[test]
+    fn without_flags_both_transports_are_saturated_by_guests_and_managers() {
+        insta::assert_snapshot!(text(&[]), @r#"
+        # Written by `twinwire quick`; `twinwire run` runs it again.
+
+        name = "quick"
+        about = "50 clients, 5 of them managers, values of 64 bytes, no pauses"
+        seed = 1
+        transports = ["tcp", "websocket"]
+        timeout = "5s"
+
+        [[load]]
+        name = "quick"
+        model = "closed"
+        think = "0ms"
+        warmup = "500ms"
+        duration = "5s"
+
+        [[clients]]
+        name = "guests"
+        role = "guest"
+        count = 45
+        mix = { put = 30, get = 60, get-missing = 5, get-other = 5 }
+        keys = { count = 100 }
+        values = { size = 64 }
+
+        [[clients]]
+        name = "managers"
+        role = "manager"
+        count = 5
+        mix = { put = 10, get = 10, get-other = 80 }
+        keys = { count = 100 }
+        values = { size = 64 }
+        "#);
+    }
+
+    #[test]
+    fn flags_end_up_in_the_scenario() {
+        let arguments =
+            "-c 3 -d 1500ms -R 250.5 --managers 100 --value-size 16 --seed 9 --warmup 0s --transport tcp-raw";
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        insta::assert_snapshot!(text(&arguments), @r#"
+        # Written by `twinwire quick`; `twinwire run` runs it again.
+
+        name = "quick"
+        about = "3 clients, 3 of them managers, values of 16 bytes, 250.5 requests/s"
+        seed = 9
+        transports = ["tcp-raw"]
+        timeout = "5s"
+
+        [[load]]
+        name = "quick"
+        model = "open"
+        rate = 250.5
+        arrivals = "poisson"
+        warmup = "0s"
+        duration = "1500ms"
+
+        [[clients]]
+        name = "managers"
+        role = "manager"
+        count = 3
+        mix = { put = 10, get = 10, get-other = 80 }
+        keys = { count = 100 }
+        values = { size = 16 }
+        "#);
+    }
+
+    #[test]
+    fn the_targets_transports_are_compared_unless_others_are_asked_for() {
+        let line = |arguments: &[&str]| {
+            let text = text(arguments);
+            text.lines().find(|line| line.starts_with("transports")).unwrap().to_owned()
+        };
+        let external = ["--ws", "ws://127.0.0.1:1", "--tcp-raw", "127.0.0.1:2"];
+        assert_eq!(line(&external), r#"transports = ["tcp-raw", "websocket"]"#);
+        assert_eq!(line(&["--launch", "x {tcp}"]), r#"transports = ["tcp"]"#);
+        let asked = ["--transport", "websocket", "--transport", "tcp", "--transport", "tcp"];
+        assert_eq!(line(&asked), r#"transports = ["tcp", "websocket"]"#);
+    }
+
+    #[test]
+    fn an_error_names_the_flag() {
+        for (arguments, parts) in [
+            (["-c", "0"], ["--clients", "1..=250000"]),
+            (["-c", "many"], ["--clients", "invalid"]),
+            (["-d", "5"], ["--duration", "500ms"]),
+            (["-d", "0s"], ["--duration", "at least 1ms"]),
+            (["-R", "0"], ["--rate", "over 0"]),
+            (["-R", "NaN"], ["--rate", "over 0"]),
+            (["-R", "x"], ["--rate", "requests a second"]),
+            (["--managers", "101"], ["--managers", "0..=100"]),
+            (["--value-size", "15"], ["--value-size", "16..=65515"]),
+            (["--seed", "-1"], ["--seed", "-1"]),
+            (["--transport", "http"], ["--transport", "tcp-raw"]),
+        ] {
+            let error = quick(&arguments).map(|_| ()).unwrap_err();
+            assert!(parts.iter().all(|part| error.contains(part)), "{arguments:?}: {error}");
+        }
+        let large = quick(&["--value-size", "1004", "--transport", "tcp-raw"]).unwrap();
+        let error = large.document(&Plan::Embedded).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("--value-size 1004 is too large for tcp-raw"), "{error}");
+    }
+
+    #[test]
+    fn any_share_of_managers_that_is_not_all_or_nothing_has_both_roles() {
+        let count = |clients: &str, managers: &str| {
+            quick(&["-c", clients, "--managers", managers]).unwrap().manager_count()
+        };
+        assert_eq!(count("50", "10"), 5);
+        assert_eq!((count("10", "0"), count("10", "100")), (0, 10));
+        assert_eq!((count("10", "1"), count("10", "99"), count("2", "99")), (1, 9, 1));
+        assert_eq!((count("1", "49"), count("1", "50")), (0, 1));
+        assert_eq!(count("250000", "33"), 82_500);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_flags_take_makes_a_scenario(
+            clients in prop_oneof![1_u32..4, Just(CLIENTS_MAX)],
+            ms in 1_u64..100_000,
+            rate in proptest::option::of(prop_oneof![Just(RATE_MAX), 1e-9_f64..1e6]),
+            managers in 0_u32..=100,
+            size in prop_oneof![TAG_BYTES..=RAW_VALUE_MAX, Just(VALUE_MAX)],
+            seed in 0..=i64::MAX,
+        ) {
+            let mut flags = vec![format!("-c{clients}"), format!("-d{ms}ms"), format!("--seed={seed}")];
+            flags.extend(rate.map(|rate| format!("-R{rate}")));
+            flags.extend([format!("--managers={managers}"), format!("--value-size={size}")]);
+            let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+            let quick = quick(&flags).unwrap();
+            let document = quick.document(&Plan::Embedded).map_err(|error| TestCaseError::fail(error.to_string()))?;
+            prop_assert_eq!(document.scenario().clients(), clients);
+            prop_assert_eq!(document.scenario().loads[0].duration(), Duration::from_millis(ms));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Takes the replies of one read: matches each to its request, judges and records it.
+
+use std::collections::VecDeque;
+
+use super::flight::{Asked, Flight, Incident};
+use super::schedule::Schedule;
+use super::shared::Shared;
+use crate::measure::recorder::{CellKey, Instants, Live};
+use crate::oracle::{Expect, Finding, Session, texts};
+use crate::wire::{Replies, Reply};
+
+/// A request that waits for its reply.
+#[derive(Debug, Clone, Copy)]
+pub struct Pending {
+    /// Where its figures go.
+    pub cell: CellKey,
+    /// What it may be answered.
+    pub expect: Expect,
+    /// Its instants.
+    pub at: Instants,
+}
+
+/// The parts of a virtual user that its replies change.
+pub struct Judge<'a> {
+    /// Index of its transport among the pass's.
+    pub transport: u8,
+    /// The oracle's side of it.
+    pub session: &'a mut Session,
+    /// Hears of each reply.
+    pub schedule: &'a mut Schedule,
+    /// Open requests, the oldest first.
+    pub pending: &'a mut VecDeque<Pending>,
+    /// The request that was answered last.
+    pub answered: &'a mut Option<Pending>,
+    /// What the worker's tasks share.
+    pub shared: &'a Shared,
+}
+
+impl Judge<'_> {
+    fn unasked(&self, reply: Reply<'_>) {
+        // The one text that a server may send unasked (TCP-7); the close that follows is the client's error.
+        if reply.text == texts::IDLE_TIMEOUT.as_bytes() {
+            return;
+        }
+        let cause = self.answered.as_ref().map(|answered| (answered.cell, answered.at));
+        self.shared.recorder.borrow_mut().unasked(self.transport, cause, reply.at);
+        let expected = "nothing: no request was open".to_owned();
+        let finding = Finding::new("unasked reply", "FORM-3", expected);
+        let last = self.answered.as_ref().map(|last| (last.expect, last.at.sent, last.cell.role));
+        self.violated(finding, Asked::Nothing(last), reply);
+    }
+
+    fn violated(&self, finding: Finding, asked: Asked, reply: Reply<'_>) {
+        self.shared
+            .violated(|context| Incident::new(context, self.session, finding, asked, reply.text, reply.at));
+    }
+
+    /// Whether another open request would have been answered rightly by this text.
+    fn is_swapped(&self, expect: Expect, text: &[u8]) -> bool {
+        let world = &self.shared.context.world;
+        self.pending.iter().any(|p| p.expect != expect && self.session.is_whole(world, p.expect, text))
+    }
+}
+
+impl Replies for Judge<'_> {
+    fn is_whole(&self, bytes: &[u8]) -> bool {
+        let world = &self.shared.context.world;
+        self.pending.front().is_some_and(|oldest| self.session.is_whole(world, oldest.expect, bytes))
+    }
+
+    fn reply(&mut self, reply: Reply<'_>) {
+        let Some(pending) = self.pending.pop_front() else {
+            return self.unasked(reply);
+        };
+        let Pending { cell, expect, at } = pending;
+        *self.answered = Some(pending);
+        let world = &self.shared.context.world;
+        let mut judged = self.session.judge(world, expect, reply.text);
+        if reply.binary && judged.is_ok() {
+            let expected = "a text message".to_owned();
+            judged = Err(Finding::new("binary message", "WS-1", expected));
+        }
+        let good = judged.as_ref().ok().copied();
+        self.shared.recorder.borrow_mut().replied(cell, at, reply.at, good);
+        self.shared.flown(Flight::new(self.session.client(), expect, at.sent, reply.text, reply.at));
+        Live::count(&self.shared.live().replies);
+        self.schedule.replied(self.shared.load_time(reply.at));
+        if let Err(mut finding) = judged {
+            if self.is_swapped(expect, reply.text) {
+                finding.kind = "swapped reply";
+                finding.rule = "FORM-3";
+            }
+            let later = self.pending.iter().map(|later| later.expect).collect();
+            self.violated(finding, Asked::Request(expect, Some(at.sent), later), reply);
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! What the tasks of one worker share: the window that runs, the recorder, and who waits for what.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::backlog::Backlog;
+use super::context::PassContext;
+use super::flight::{Flight, Incident, Ring, Timing};
+use super::pacer::Pacer;
+use super::plan::WindowPlan;
+use super::setup::{SetupError, SetupTimes};
+use crate::measure::clock::{self, Nanos, SECOND};
+use crate::measure::recorder::{Live, Recorder, joint_quantile};
+use crate::measure::watch::Seen;
+use crate::wire::{Ended, SILENCE_NS, Traffic};
+
+/// Longest that a backlog is worked off after the load's end. What is then left was offered and not served.
+const DRAIN_MAX: Nanos = SECOND;
+
+/// A client's oldest request.
+#[derive(Debug, Clone, Copy)]
+pub struct Oldest {
+    /// When the oldest open one was sent.
+    pub sent: Nanos,
+    /// When the oldest one that is open or due was intended.
+    pub intended: Nanos,
+}
+
+impl Oldest {
+    /// None open, none due.
+    pub const NONE: Self = Self { sent: Nanos::MAX, intended: Nanos::MAX };
+}
+
+/// What the tasks of one worker share.
+#[derive(Debug)]
+pub struct Shared {
+    /// What all workers share.
+    pub context: Arc<PassContext>,
+    /// Wakes clients.
+    pub pacer: std::rc::Rc<Pacer>,
+    /// The worker's figures.
+    pub recorder: RefCell<Recorder>,
+    /// A request open for longer is an error, ns.
+    pub timeout: Nanos,
+    worker: usize,
+    stopped: Cell<bool>,
+    /// The clock's instant of load time 0 in the window that runs.
+    origin: Cell<Nanos>,
+    window: Cell<WindowPlan>,
+    backlog: Backlog,
+    backlog_max: RefCell<Vec<u64>>,
+    oldest: RefCell<Vec<Oldest>>,
+    flights: RefCell<Ring>,
+    renewals: RefCell<Vec<SetupTimes>>,
+    lost: RefCell<Vec<u32>>,
+    first_lost: RefCell<Option<String>>,
+    failure: RefCell<Option<String>>,
+    watched_at: Cell<Nanos>,
+    /// By transport, the seconds that were handed over: all before this one.
+    handed_over: RefCell<Vec<u32>>,
+    /// The second whose predecessor was told of.
+    told: Cell<Option<u32>>,
+}
+
+/// How the clients fared, beside what the recorder knows.
+#[derive(Debug, Default)]
+pub struct Fates {
+    /// Clients that ended before their time, by transport.
+    pub lost: Vec<u32>,
+    /// How the first of them did.
+    pub first_lost: Option<String>,
+    /// New sessions in mid-load, by transport.
+    pub renewals: Vec<SetupTimes>,
+    /// Most requests that were due and not sent at one time, by transport; of a mixed load in the first place.
+    pub backlog_max: Vec<u64>,
+}
+
+impl Shared {
+    /// For worker number `worker`.
+    #[must_use]
+    pub fn new(
+        context: Arc<PassContext>,
+        worker: usize,
+        pacer: std::rc::Rc<Pacer>,
+        recorder: Recorder,
+        backlog: Backlog,
+        clients: usize,
+    ) -> Self {
+        let transports = context.endpoints.len();
+        Self {
+            timeout: clock::nanos(context.scenario.timeout),
+            pacer,
+            recorder: RefCell::new(recorder),
+            worker,
+            stopped: Cell::new(false),
+            origin: Cell::new(0),
+            window: Cell::new(context.plan.windows[0]),
+            backlog,
+            backlog_max: RefCell::new(vec![0; transports]),
+            oldest: RefCell::new(vec![Oldest::NONE; clients]),
+            flights: RefCell::default(),
+            renewals: RefCell::new(std::iter::repeat_with(SetupTimes::default).take(transports).collect()),
+            lost: RefCell::new(vec![0; transports]),
+            first_lost: RefCell::default(),
+            failure: RefCell::default(),
+            watched_at: Cell::new(0),
+            handed_over: RefCell::new(vec![0; transports]),
+            told: Cell::new(None),
+            context,
+        }
+    }
+
+    /// A window begins at this instant of the clock.
+    pub fn begin_window(&self, window: WindowPlan, at: Nanos) {
+        self.window.set(window);
+        self.origin.set(at - window.from);
+        self.watched_at.set(at);
+        // In an interleaved load what ends in the gap after a window belongs to it.
+        let last = if self.context.plan.is_interleaved() { window.until - 1 } else { Nanos::MAX };
+        self.recorder.borrow_mut().begin_window(self.origin.get(), last);
+    }
+
+    /// Load time of an instant of the clock.
+    #[must_use]
+    pub fn load_time(&self, at: Nanos) -> Nanos {
+        at.saturating_sub(self.origin.get())
+    }
+
+    /// The clock's instant of a load time in the window that runs.
+    #[must_use]
+    pub fn clock_time(&self, at: Nanos) -> Nanos {
+        at + self.origin.get()
+    }
+
+    /// The window that runs.
+    #[must_use]
+    pub fn window(&self) -> WindowPlan {
+        self.window.get()
+    }
+
+    /// End of the window, by the clock.
+    #[must_use]
+    pub fn until(&self) -> Nanos {
+        self.clock_time(self.window.get().until)
+    }
+
+    /// When a backlog is given up, by the clock.
+    #[must_use]
+    pub fn drained_at(&self) -> Nanos {
+        self.until() + DRAIN_MAX.min(self.window.get().length())
+    }
+
+    /// The worker's live counters.
+    #[must_use]
+    pub fn live(&self) -> &Live {
+        &self.context.live[self.worker]
+    }
+
+    /// Counts this worker's bytes on a transport.
+    #[must_use]
+    pub fn traffic(&self, transport: usize) -> Arc<Traffic> {
+        self.context.traffic[self.worker][transport].clone()
+    }
+
+    /// Whether the run stops now.
+    #[must_use]
+    pub fn stopped(&self) -> bool {
+        self.stopped.get()
+    }
+
+    /// The run stops now.
+    pub fn stop(&self) {
+        self.stopped.set(true);
+    }
+
+    /// So many requests of the schedules were sent or given up.
+    pub fn took(&self, count: u64) {
+        self.backlog.took(count);
+    }
+
+    /// A client's oldest request.
+    pub fn set_oldest(&self, number: u32, oldest: Oldest) {
+        self.oldest.borrow_mut()[number as usize] = oldest;
+    }
+
+    /// Every request intended before this instant of the clock has had its end, as far as `now` knows.
+    #[must_use]
+    pub fn settled_before(&self, now: Nanos) -> Nanos {
+        self.oldest.borrow().iter().map(|oldest| oldest.intended).fold(now, Nanos::min)
+    }
+
+    /// Keeps an answered request, in case a violation asks for it.
+    pub fn flown(&self, flight: Flight) {
+        self.flights.borrow_mut().note(flight);
+    }
+
+    /// Counts a violation, and keeps its details unless there are enough.
+    pub fn violated(&self, incident: impl FnOnce(&PassContext) -> Incident) {
+        Live::count(&self.live().violations);
+        if self.context.incidents.has_room() {
+            self.context.incidents.note(incident(&self.context).during(self.timing()));
+        }
+    }
+
+    fn timing(&self) -> Timing {
+        let origin = self.origin.get();
+        Timing {
+            origin,
+            since: origin + self.window.get().from,
+            measured_from: clock::nanos(self.context.load().warmup),
+        }
+    }
+
+    /// A client has ended before its time.
+    pub fn lost(&self, number: u32, client: u32, ended: &Ended) {
+        let transport = usize::from(self.context.plan.clients[client as usize].transport);
+        self.lost.borrow_mut()[transport] += 1;
+        self.backlog.forget(number, self.load_time(clock::now()));
+        let name = &self.context.world.client(client).name;
+        self.first_lost.borrow_mut().get_or_insert_with(|| format!("`{name}`: {ended}"));
+    }
+
+    /// New sessions were set up on a transport.
+    pub fn renewed(&self, transport: usize, times: &SetupTimes) {
+        self.renewals.borrow_mut()[transport].merge(times);
+    }
+
+    /// A new session could not be set up; how its client ended.
+    pub fn renewal_failed(&self, error: SetupError) -> Ended {
+        let text = error.to_string();
+        if let SetupError::Violated { incident, .. } = error {
+            self.violated(|_| *incident);
+        }
+        Ended::Failed(text)
+    }
+
+    /// The machine refused something that the load cannot do without: stop.
+    pub fn fail(&self, error: &io::Error) {
+        self.failure.borrow_mut().get_or_insert_with(|| format!("cannot pace the load: {error}"));
+        self.stop();
+    }
+
+    /// What the machine refused, if it did.
+    pub fn take_failure(&self) -> Option<String> {
+        self.failure.borrow_mut().take()
+    }
+
+    /// How the clients fared.
+    pub fn take_fates(&self) -> Fates {
+        Fates {
+            lost: self.lost.take(),
+            first_lost: self.first_lost.take(),
+            renewals: self.renewals.take(),
+            backlog_max: self.backlog_max.take(),
+        }
+    }
+
+    /// Wakes whoever has something to do that no event tells (a time-out, an odd raw reply, the end), and tells how
+    /// things stand.
+    pub fn sweep(&self) {
+        let now = clock::now();
+        let over = now >= self.until() || self.stopped();
+        for (number, oldest) in self.oldest.borrow().iter().enumerate() {
+            let late = oldest.sent != Nanos::MAX
+                && (oldest.sent + self.timeout <= now || oldest.sent + SILENCE_NS <= now);
+            if late || over {
+                self.pacer.wake(number as u32);
+            }
+        }
+        self.tell(now);
+        self.context.incidents.contribute(&self.context.world, &mut self.flights.borrow_mut());
+    }
+
+    /// The load is over: adds what this worker knows of every violation.
+    pub fn tell_incidents(&self) {
+        self.context.incidents.contribute_all(&self.context.world, &mut self.flights.borrow_mut());
+    }
+
+    fn tell(&self, now: Nanos) {
+        let live = self.live();
+        let open = self.context.load().is_open();
+        if open {
+            let backlog = self.backlog.at(self.load_time(now), self.window.get().transport);
+            live.backlog.store(backlog, Ordering::Relaxed);
+            if self.load_time(now) >= clock::nanos(self.context.load().warmup) {
+                let transport = usize::from(self.window.get().transport.unwrap_or(0));
+                let max = &mut self.backlog_max.borrow_mut()[transport];
+                *max = (*max).max(backlog);
+            }
+        }
+        let recorder = self.recorder.borrow();
+        let second = recorder.second_of(now);
+        if self.told.replace(second) == second {
+            return;
+        }
+        let joint = |q, part: fn(&crate::measure::recorder::Second) -> &crate::record::Latencies| {
+            joint_quantile(recorder.last_seconds(now).map(part), q).unwrap_or(0)
+        };
+        let headline = if open { response } else { service };
+        live.p99_ns.store(joint(0.99, headline), Ordering::Relaxed);
+        if open {
+            live.response_p50_ns.store(joint(0.5, response), Ordering::Relaxed);
+            live.lag_p50_ns.store(joint(0.5, |second| &second.dispatch_lag), Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that all seconds before this one are handed over; `true` where that is news.
+    pub fn handed_over(&self, transport: usize, before: u32) -> bool {
+        let last = &mut self.handed_over.borrow_mut()[transport];
+        std::mem::replace(last, (*last).max(before)) < before
+    }
+
+    /// What the watches saw in the last second; `None` until it has passed.
+    pub fn take_watched(&self, now: Nanos) -> Option<Vec<Seen>> {
+        let mut recorder = self.recorder.borrow_mut();
+        if recorder.watches.is_empty() || now < self.watched_at.get() + SECOND {
+            return None;
+        }
+        self.watched_at.set(now);
+        Some(recorder.watches.iter_mut().map(crate::measure::watch::Watch::take).collect())
+    }
+}
+
+fn response(second: &crate::measure::recorder::Second) -> &crate::record::Latencies {
+    &second.response
+}
+
+fn service(second: &crate::measure::recorder::Second) -> &crate::record::Latencies {
+    &second.service
+}

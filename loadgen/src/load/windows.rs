@@ -1,0 +1,309 @@
+//! The coordinator's part while the load runs: window after window, samples, progress, and reasons to stop.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use super::collect::{self, Sample, Stretch};
+use super::context::PassContext;
+use super::events::{Event, Tick};
+use super::pass::{Collected, Coordinator, Ending, TICK, WindowSeen};
+use super::plan::WindowPlan;
+use super::worker::{Report, Stage};
+use crate::measure::clock::{self, Nanos};
+use crate::measure::recorder::WindowFigures;
+use crate::record::{Cost, Latencies, WindowRole, WindowRow, pace};
+use crate::scenario::model::Role;
+
+/// Between the decision to start a window and its first request: time for every worker to hear of it, and a gap in
+/// which the machine settles.
+const START_DELAY_NS: Nanos = 20_000_000;
+
+/// How often, and with what pauses, a target that has lost every client is looked at: half a second in all.
+const DEATH_LOOKS: u32 = 10;
+/// See [`DEATH_LOOKS`].
+const DEATH_PAUSE: Duration = Duration::from_millis(50);
+
+/// A window while it runs.
+struct Running {
+    index: usize,
+    plan: WindowPlan,
+    /// When it begins, by the clock.
+    at: Nanos,
+    /// Load time that earlier windows took, for progress.
+    before: Nanos,
+    /// Workers that are through with it.
+    done: usize,
+    /// Load time of the next sample, if there is one.
+    next_sample: Option<Nanos>,
+    last_sample: Option<(Nanos, Sample)>,
+    stopped: bool,
+    /// Instant and replies of the last tick.
+    told: (Nanos, u64),
+}
+
+impl Running {
+    fn clock_time(&self, load_time: Nanos) -> Nanos {
+        self.at + (load_time - self.plan.from)
+    }
+
+    fn load_time(&self, now: Nanos) -> Nanos {
+        (self.plan.from + now.saturating_sub(self.at)).min(self.plan.until)
+    }
+}
+
+impl Coordinator<'_> {
+    /// Runs the load, window after window, as far as it goes.
+    pub(super) async fn load(
+        &mut self,
+        reports: &mut mpsc::UnboundedReceiver<Report>,
+        collected: &mut Collected,
+        stage: &watch::Sender<Stage>,
+    ) {
+        let mut before = 0;
+        let mut warned = false;
+        for (index, plan) in self.context.clone().plan.windows.iter().enumerate() {
+            let at = clock::now() + START_DELAY_NS;
+            let measured_from = clock::nanos(self.context.load().warmup);
+            let mut running = Running {
+                index,
+                plan: *plan,
+                at,
+                before,
+                done: 0,
+                next_sample: (plan.until > measured_from).then(|| plan.from.max(measured_from)),
+                last_sample: None,
+                stopped: false,
+                told: (clock::now(), collect::sum(&self.context, |live| &live.replies)),
+            };
+            stage.send_replace(Stage::Run(index, at));
+            self.window(reports, collected, stage, &mut running, &mut warned).await;
+            before += plan.length();
+            if !matches!(collected.ending, Ending::Complete) {
+                break;
+            }
+        }
+        let workers = self.context.live.len();
+        while collected.figures.len() < workers {
+            match reports.recv().await {
+                Some(report) => take(report, collected, None),
+                None => break,
+            }
+        }
+        self.look_at_losses(collected).await;
+    }
+
+    async fn window(
+        &mut self,
+        reports: &mut mpsc::UnboundedReceiver<Report>,
+        collected: &mut Collected,
+        stage: &watch::Sender<Stage>,
+        running: &mut Running,
+        warned: &mut bool,
+    ) {
+        collected.windows.push(WindowSeen {
+            index: running.index,
+            at: running.at,
+            roles: [WindowFigures::default(), WindowFigures::default()],
+        });
+        let workers = self.context.live.len();
+        let mut tick = tokio::time::interval(TICK);
+        let mut interrupt = self.interrupt.clone();
+        while running.done < workers {
+            let sample_at = running.next_sample.map_or(Nanos::MAX, |at| running.clock_time(at));
+            tokio::select! {
+                report = reports.recv() => {
+                    let Some(report) = report else {
+                        collected.ending = Ending::MachineFailed("a worker ended early".to_owned());
+                        return;
+                    };
+                    take(report, collected, Some(running));
+                }
+                () = until(sample_at), if running.next_sample.is_some() => self.sample(running, collected),
+                _ = tick.tick() => {
+                    self.tick(running, warned);
+                    if let Some(ending) = self.reason_to_stop(collected) && !running.stopped {
+                        collected.ending = ending;
+                        running.stopped = true;
+                        stage.send_replace(Stage::Stop);
+                    }
+                }
+                _ = interrupt.wait_for(|stop| *stop), if !running.stopped => {
+                    running.stopped = true;
+                    collected.ending = Ending::Interrupted;
+                    stage.send_replace(Stage::Stop);
+                }
+            }
+        }
+        if running.last_sample.is_some() && running.next_sample.is_some() {
+            // The window was cut, or the workers told of its end before this task was woken for the last sample.
+            self.sample(running, collected);
+        }
+        let reached = running.load_time(clock::now());
+        for (transport, at) in collected.reached.iter_mut().enumerate() {
+            if running.plan.transport.is_none_or(|active| usize::from(active) == transport) {
+                *at = reached;
+            }
+        }
+    }
+
+    /// Takes the sample that is due, which ends one stretch and begins the next.
+    fn sample(&self, running: &mut Running, collected: &mut Collected) {
+        let Some(planned) = running.next_sample else { return };
+        let sample = Sample::take(&self.context, &self.target.trees(), &self.placement.used());
+        let at = planned.min(running.load_time(clock::now()));
+        if let Some((from, before)) = running.last_sample.take() {
+            let (window, transport) = (running.index, running.plan.transport);
+            collected.stretches.push(Stretch::new(window, transport, (from, at), (&before, &sample)));
+        }
+        running.last_sample = Some((at, sample));
+        let measured_from = clock::nanos(self.context.load().warmup);
+        let next_second = measured_from + ((planned - measured_from) / clock::SECOND + 1) * clock::SECOND;
+        running.next_sample = (planned < running.plan.until).then(|| next_second.min(running.plan.until));
+    }
+
+    fn tick(&mut self, running: &mut Running, warned: &mut bool) {
+        let (now, replies) = (clock::now(), collect::sum(&self.context, |live| &live.replies));
+        let (then, before) = running.told;
+        running.told = (now, replies);
+        let most = |counter: fn(&crate::measure::recorder::Live) -> &std::sync::atomic::AtomicU64| {
+            self.context.live.iter().map(|live| counter(live).load(Ordering::Relaxed)).max().unwrap_or(0)
+        };
+        let seconds = (now - then) as f64 / clock::SECOND as f64;
+        let elapsed = running.before + (running.load_time(now) - running.plan.from);
+        (self.tell)(Event::Running(Tick {
+            elapsed: Duration::from_nanos(elapsed),
+            rate: if seconds > 0.0 { (replies - before) as f64 / seconds } else { 0.0 },
+            p99_ns: Some(most(|live| &live.p99_ns)).filter(|&ns| ns > 0),
+            backlog: collect::sum(&self.context, |live| &live.backlog),
+            errors: collect::sum(&self.context, |live| &live.errors),
+            violations: self.violations_before + collect::sum(&self.context, |live| &live.violations),
+        }));
+        let (lag, response) = (most(|live| &live.lag_p50_ns), most(|live| &live.response_p50_ns));
+        if !*warned && pace::is_late(lag as f64, response as f64) {
+            *warned = true;
+            let text = format!(
+                "the generator does not keep the pace: in the last second it turned to requests {} late in the \
+                 median (median response {}); give it more CPUs, or lower the rate",
+                pace::micros(lag as f64),
+                pace::micros(response as f64)
+            );
+            (self.tell)(Event::Warning(text));
+        }
+    }
+
+    fn reason_to_stop(&mut self, collected: &mut Collected) -> Option<Ending> {
+        if let Some(death) = self.target.death() {
+            return Some(Ending::TargetLost(format!("{}: {death}", self.doing("ran"))));
+        }
+        collected.aborts.look(clock::now()).map(Ending::Aborted)
+    }
+
+    /// A load that lost all its clients lost its target; one that lost some says so.
+    async fn look_at_losses(&mut self, collected: &mut Collected) {
+        let fates = || collected.figures.iter().map(|figures| &figures.fates);
+        let lost: u32 = fates().flat_map(|fates| &fates.lost).sum();
+        if lost == 0 {
+            return;
+        }
+        let first = fates().find_map(|fates| fates.first_lost.clone()).unwrap_or_default();
+        let all = lost as usize == self.context.plan.clients.len();
+        if all && matches!(collected.ending, Ending::Complete) {
+            let mut why = format!("every client lost its connection, the first one {first}");
+            if let Some(death) = self.death_soon().await {
+                why = format!("{death}; {why}");
+            }
+            collected.ending = Ending::TargetLost(format!("{}: {why}", self.doing("ran")));
+        } else {
+            (self.tell)(Event::Warning(format!("{lost} clients ended early, the first one {first}")));
+        }
+    }
+
+    /// How the target's process ended, if it is seen to end shortly: its connections are gone before it is.
+    pub(super) async fn death_soon(&mut self) -> Option<String> {
+        for _ in 0..DEATH_LOOKS {
+            if let Some(death) = self.target.death() {
+                return Some(death);
+            }
+            tokio::time::sleep(DEATH_PAUSE).await;
+        }
+        None
+    }
+}
+
+fn take(report: Report, collected: &mut Collected, running: Option<&mut Running>) {
+    match report {
+        Report::Seconds(share) => collected.intervals.add(share),
+        Report::Watched(seen) => collected.aborts.add(&seen),
+        Report::WindowDone(figures) => {
+            if let (Some(sum), Some(figures)) = (collected.windows.last_mut(), figures) {
+                sum.roles.iter_mut().zip(figures.iter()).for_each(|(sum, part)| sum.merge(part));
+            }
+            if let Some(running) = running {
+                running.done += 1;
+            }
+        }
+        Report::Done(figures) => collected.figures.push(*figures),
+        Report::Failed(message) => collected.ending = Ending::MachineFailed(message),
+        Report::Ready(_) | Report::SetupFailed(_) | Report::Closed => {}
+    }
+}
+
+async fn until(at: Nanos) {
+    tokio::time::sleep(Duration::from_nanos(at.saturating_sub(clock::now()))).await;
+}
+
+/// The record's rows of a transport's windows that belong to a pair.
+pub(super) fn rows(
+    context: &PassContext,
+    windows: &[WindowSeen],
+    stretches: &[Stretch],
+    transport: usize,
+) -> Vec<WindowRow> {
+    let first = windows.first().map_or(0, |window| window.at);
+    let mut rows = Vec::new();
+    for seen in windows {
+        let plan = context.plan.windows[seen.index];
+        let (Some(pair), true) = (plan.pair, plan.transport == Some(transport as u8)) else { continue };
+        let position = context.plan.windows[..seen.index].iter().filter(|w| w.pair == Some(pair)).count();
+        let own = stretches.iter().filter(|stretch| stretch.window == seen.index);
+        rows.push(WindowRow {
+            pair,
+            position: position as u32,
+            started_s: (seen.at - first) as f64 / clock::SECOND as f64,
+            length_s: plan.length() as f64 / clock::SECOND as f64,
+            roles: roles(&seen.roles),
+            cost: Cost::sum(own.map(|stretch| &stretch.cost)).unwrap_or_default(),
+        });
+    }
+    rows
+}
+
+fn roles([guests, managers]: &[WindowFigures; 2]) -> Vec<WindowRole> {
+    let mut all = WindowFigures::default();
+    all.merge(guests);
+    all.merge(managers);
+    let rows = [(Role::Guest.name(), guests), (Role::Manager.name(), managers), ("all", &all)];
+    rows.into_iter()
+        .filter(|(_, figures)| figures.requests > 0)
+        .map(|(name, figures)| role(name, figures))
+        .collect()
+}
+
+fn role(name: &str, figures: &WindowFigures) -> WindowRole {
+    let quantile = |latencies: &Latencies, q| latencies.quantile(q).map(|latency| latency.ns);
+    WindowRole {
+        role: name.to_owned(),
+        requests: figures.requests,
+        replies: figures.replies,
+        service_mean_ns: figures.service.mean_ns(),
+        service_p50_ns: quantile(&figures.service, 0.5),
+        service_p90_ns: quantile(&figures.service, 0.9),
+        service_p99_ns: quantile(&figures.service, 0.99),
+        response_mean_ns: figures.response.mean_ns(),
+        response_p50_ns: quantile(&figures.response, 0.5),
+        response_p90_ns: quantile(&figures.response, 0.9),
+        response_p99_ns: quantile(&figures.response, 0.99),
+    }
+}

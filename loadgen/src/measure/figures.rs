@@ -1,0 +1,180 @@
+//! What a recorder fills: a request's instants and the figures of cells, seconds and windows.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::clock::Nanos;
+use crate::record::{Counts, Latencies, Ledger};
+use crate::scenario::model::{Op, Role};
+
+/// Where a request's figures go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CellKey {
+    /// Index of the transport among the pass's.
+    pub transport: u8,
+    /// Index of the group.
+    pub group: u16,
+    /// Role at the time of the request.
+    pub role: Role,
+    /// What was asked.
+    pub op: Op,
+}
+
+/// The instants of a request, in the clock's nanoseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Instants {
+    /// When the schedule wanted it sent.
+    pub intended: Nanos,
+    /// When the generator turned to it.
+    pub dispatched: Nanos,
+    /// When it was handed to the system.
+    pub sent: Nanos,
+}
+
+/// Figures of one cell.
+#[derive(Debug, Default)]
+pub struct CellFigures {
+    /// Counters.
+    pub counts: Counts,
+    /// Intended to sent.
+    pub lag: Latencies,
+    /// Sent to replied.
+    pub service: Latencies,
+    /// Intended to replied.
+    pub response: Latencies,
+}
+
+impl CellFigures {
+    pub(super) fn recorder() -> Self {
+        Self {
+            counts: Counts::default(),
+            lag: Latencies::recorder(),
+            service: Latencies::recorder(),
+            response: Latencies::recorder(),
+        }
+    }
+}
+
+/// One second of one transport's load.
+#[derive(Debug, Default)]
+pub struct Second {
+    /// Requests intended in it.
+    pub offered: u64,
+    /// Replies in it.
+    pub achieved: u64,
+    /// Errors in it.
+    pub errors: u64,
+    /// Violations in it.
+    pub violations: u64,
+    /// Response by intended instant.
+    pub response: Latencies,
+    /// Service by intended instant.
+    pub service: Latencies,
+    /// Intended to dispatched.
+    pub dispatch_lag: Latencies,
+}
+
+impl Second {
+    /// Adds the other's figures to these.
+    pub fn merge(&mut self, other: &Self) {
+        self.offered += other.offered;
+        self.achieved += other.achieved;
+        self.errors += other.errors;
+        self.violations += other.violations;
+        self.response.merge(&other.response);
+        self.service.merge(&other.service);
+        self.dispatch_lag.merge(&other.dispatch_lag);
+    }
+}
+
+/// One role's figures in one window of an interleaved load.
+#[derive(Debug, Default)]
+pub struct WindowFigures {
+    /// Requests intended in it.
+    pub requests: u64,
+    /// Of them, answered.
+    pub replies: u64,
+    /// Sent to replied.
+    pub service: Latencies,
+    /// Intended to replied.
+    pub response: Latencies,
+}
+
+impl WindowFigures {
+    /// Adds the other's figures to these.
+    pub fn merge(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.replies += other.replies;
+        self.service.merge(&other.service);
+        self.response.merge(&other.response);
+    }
+}
+
+/// Sums over one transport's whole pass.
+#[derive(Debug)]
+pub struct Totals {
+    /// Sums over all requests, warm-up included.
+    pub ledger: Ledger,
+    /// Intended to dispatched, over the measured part.
+    pub dispatch_lag: Latencies,
+    /// Requests of the measured part that were due while their connection had as many outstanding as `in-flight`
+    /// allows, or was being renewed: they waited for the server.
+    pub waited: u64,
+}
+
+impl Totals {
+    /// Nothing yet.
+    #[must_use]
+    pub fn recorder() -> Self {
+        Self { ledger: Ledger::default(), dispatch_lag: Latencies::recorder(), waited: 0 }
+    }
+
+    /// Adds the other's sums to these.
+    pub fn merge(&mut self, other: &Self) {
+        self.ledger.add(&other.ledger);
+        self.dispatch_lag.merge(&other.dispatch_lag);
+        self.waited += other.waited;
+    }
+}
+
+/// Counters that others may read while the worker runs. One worker writes.
+#[derive(Debug, Default)]
+pub struct Live {
+    /// Replies, warm-up included.
+    pub replies: AtomicU64,
+    /// Errors, warm-up included.
+    pub errors: AtomicU64,
+    /// Violations, set-up and warm-up included.
+    pub violations: AtomicU64,
+    /// 99th percentile of the headline latency over the last second, ns; 0: none yet.
+    pub p99_ns: AtomicU64,
+    /// Median of response over the last second, ns; 0: none yet.
+    pub response_p50_ns: AtomicU64,
+    /// Median dispatch lag over the last second, ns; 0: none yet.
+    pub lag_p50_ns: AtomicU64,
+    /// Requests of an open load that are due and not sent.
+    pub backlog: AtomicU64,
+    /// Clients that have been set up.
+    pub ready: AtomicU64,
+}
+
+impl Live {
+    /// Adds one. A load and a store, as there is one writer.
+    pub fn count(counter: &AtomicU64) {
+        counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+}
+
+/// A stretch of time: from `from` until before `until`.
+#[derive(Debug, Clone, Copy)]
+pub struct Window {
+    /// First instant of it.
+    pub from: Nanos,
+    /// First that is not.
+    pub until: Nanos,
+}
+
+impl Window {
+    pub(super) fn contains(&self, at: Nanos) -> bool {
+        (self.from..self.until).contains(&at)
+    }
+}

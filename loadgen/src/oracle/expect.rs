@@ -1,0 +1,87 @@
+//! What a request may be answered, and the two things that a reply can be: right or a finding.
+
+use super::world::State;
+
+/// What a request may be answered, taken when the request was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// `put KEY VALUE` of this version.
+    Put {
+        /// Number of the key.
+        key: u32,
+        /// The version that it carries.
+        version: u32,
+        /// What it says of its session.
+        incarnation: u32,
+    },
+    /// `get KEY` of its own.
+    Get {
+        /// Number of the key.
+        key: u32,
+    },
+    /// `get KEY` of a key never put.
+    GetMissing {
+        /// Number of the missing key.
+        key: u32,
+    },
+    /// `get USER KEY`.
+    GetOther {
+        /// The other (or the client itself); `None`: a user that does not exist.
+        target: Option<u32>,
+        /// Number of the key; `None`: a key never put.
+        key: Option<u32>,
+        /// Where the read stands among the session's others, and the oldest state that it may find.
+        from: ReadFrom,
+    },
+    /// A malformed command, by number.
+    Bad {
+        /// Index into the list of malformed commands.
+        which: u8,
+    },
+    /// `upgrade`.
+    Upgrade,
+}
+
+/// What was known when a read of another's key was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadFrom {
+    pub(super) oldest: State,
+    /// How many of the session's reads had been answered.
+    pub(super) answered: u32,
+}
+
+/// A legal reply, as far as ledgers count them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Good {
+    /// Legal, and nothing more to say.
+    Plain,
+    /// A read that returned a value of the client's own.
+    Value,
+    /// A read that returned another user's value.
+    ForeignValue,
+    /// The denial that was due.
+    Denied,
+    /// A legal refusal: `store full`, `upgrade refused`.
+    Refused,
+}
+
+/// An illegal reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What went wrong, in a few words.
+    pub kind: &'static str,
+    /// The requirement that it breaks.
+    pub rule: &'static str,
+    /// What was allowed.
+    pub expected: String,
+    /// Of a read of another's key: the oldest state that it might have found.
+    pub(super) oldest: Option<State>,
+}
+
+impl Finding {
+    /// A reply that is wrong in this way, breaks this rule, where this was allowed.
+    #[must_use]
+    pub fn new(kind: &'static str, rule: &'static str, expected: String) -> Self {
+        Self { kind, rule, expected, oldest: None }
+    }
+}

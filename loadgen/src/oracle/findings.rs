@@ -1,0 +1,158 @@
+//! What is wrong with a reply, in words: only ever asked once a reply has been found wrong, so cost is no matter.
+
+use super::expect::Finding;
+use super::position::{Epoch, INCARNATION_MASK, Position};
+use super::value::Tag;
+use super::world::{Answer, State, World};
+use super::{texts, write_key};
+
+const FOREIGN: &str = "foreign value";
+const SWAPPED: &str = "swapped reply";
+const LEFTOVER: &str = "value of another run";
+const REFUSED: &str = "refused value";
+const WRONG: &str = "wrong reply";
+
+/// What a reply's tag says of its origin, for people; `None` where it carries none.
+#[must_use]
+pub fn origin(world: &World, reply: &[u8]) -> Option<String> {
+    let Tag { run, user, key, incarnation, position } = Tag::decode(reply)?;
+    if run != world.run() || user as usize >= world.clients().len() {
+        return Some("a value of another run".to_owned());
+    }
+    let name = &world.client(user).name;
+    Some(format!(
+        "{name}'s value of k{key}, version {}, of its session {}",
+        position.version(),
+        incarnation + 1
+    ))
+}
+
+/// A put was refused whose value somebody has read.
+pub(super) fn refused_but_read() -> Finding {
+    let expected = format!("`{}`: this put's value was read", texts::DONE);
+    Finding::new(REFUSED, "ATOM-2", expected)
+}
+
+/// A manager found a user's new session, and then its login was refused since the old one still had the name.
+pub(super) fn seen_before_login(world: &World, client: u32) -> Finding {
+    let name = &world.client(client).name;
+    let expected = format!("`{}`: a manager has seen a new session of {name}", texts::SUCCESS);
+    Finding::new("session before its login", "ATOM-1", expected)
+}
+
+/// A reply to `client` that should have been a fixed text.
+pub(super) fn not_the_text(
+    world: &World,
+    client: u32,
+    text: &str,
+    rule: &'static str,
+    reply: &[u8],
+) -> Finding {
+    let (kind, rule) = match Tag::decode(reply) {
+        Some(tag) if tag.run != world.run() => (LEFTOVER, "STORE-6"),
+        Some(tag) if tag.user != client => (FOREIGN, "STORE-5"),
+        Some(_) => (SWAPPED, "FORM-3"),
+        None => (WRONG, rule),
+    };
+    Finding::new(kind, rule, format!("`{text}`"))
+}
+
+/// A reply to a guest that should have been the denial.
+pub(super) fn not_denied(world: &World, client: u32, reply: &[u8]) -> Finding {
+    let finding = not_the_text(world, client, texts::DENIED, "ROLE-2", reply);
+    // Whatever it is, a guest saw something it must not see: also what is not there is none of its business.
+    let tells_absence = [texts::KEY_NOT_FOUND, texts::USER_NOT_FOUND].iter().any(|t| t.as_bytes() == reply);
+    let kind = if tells_absence || Tag::decode(reply).is_some() { "isolation broken" } else { finding.kind };
+    Finding { kind, rule: "ROLE-2", ..finding }
+}
+
+/// A reply to an owner's read of its key, which holds the put at `position` or is empty.
+pub(super) fn own(
+    world: &World,
+    client: u32,
+    key: u32,
+    life: Epoch,
+    position: Position,
+    reply: &[u8],
+) -> Finding {
+    let expected = if position.is_empty() {
+        format!("`{}`", texts::KEY_NOT_FOUND)
+    } else {
+        versions(world, client, key, position, position)
+    };
+    let (kind, rule) =
+        name(world, client, key, State { life, position }, reply).unwrap_or((WRONG, "STORE-1"));
+    let rule = if kind == STALE.0 { "STORE-3" } else { rule };
+    Finding::new(kind, rule, expected)
+}
+
+/// A reply to a manager's read of another's key, which may have found any state from `oldest` on.
+pub(super) fn other(world: &World, target: u32, key: Option<u32>, oldest: State, reply: &[u8]) -> Finding {
+    let named = key.and_then(|key| name(world, target, key, oldest, reply));
+    let (kind, rule) = named.unwrap_or((WRONG, "ROLE-3"));
+    Finding { oldest: Some(oldest), ..Finding::new(kind, rule, allowed(world, target, key, oldest)) }
+}
+
+const STALE: (&str, &str) = ("stale value", "ATOM-1");
+
+/// Kind and rule of a wrong reply to a read of this key; `None` where it is no reply to a read at all.
+fn name(
+    world: &World,
+    target: u32,
+    key: u32,
+    oldest: State,
+    reply: &[u8],
+) -> Option<(&'static str, &'static str)> {
+    let Some(tag) = Tag::decode(reply) else {
+        return (reply == texts::KEY_NOT_FOUND.as_bytes()).then_some(("lost value", "STORE-1"));
+    };
+    let (index, _) = world.register(target, key);
+    let sessions_ago = oldest.life.or_live().incarnation().wrapping_sub(tag.incarnation) & INCARNATION_MASK;
+    Some(if tag.run != world.run() {
+        (LEFTOVER, "STORE-6")
+    } else if tag.user != target {
+        (FOREIGN, "STORE-5")
+    } else if tag.key != key {
+        (SWAPPED, "STORE-5")
+    } else if !tag.fills(world.client(target).values, reply) {
+        ("corrupted value", "STORE-4")
+    } else if world.refusals().is_refused(index, tag.position) {
+        (REFUSED, "ATOM-2")
+    } else if (1..=INCARNATION_MASK / 2).contains(&sessions_ago) {
+        ("value of an earlier session", "LIFE-2")
+    } else if oldest.position.is_newer_than(tag.position) {
+        STALE
+    } else {
+        ("value not yet put", "ATOM-1")
+    })
+}
+
+/// The replies that were allowed.
+fn allowed(world: &World, target: u32, key: Option<u32>, oldest: State) -> String {
+    let mut allowed = Vec::new();
+    if let Some(key) = key {
+        let newest = world.register(target, key).1.begun();
+        let first = if oldest.position.is_empty() { oldest.position.next_put() } else { oldest.position };
+        if !first.is_newer_than(newest) {
+            allowed.push(versions(world, target, key, first, newest));
+        }
+    }
+    for (answer, text) in [(Answer::NoKey, texts::KEY_NOT_FOUND), (Answer::NoUser, texts::USER_NOT_FOUND)] {
+        if world.state(target, key, oldest, answer).is_some() {
+            allowed.push(format!("`{text}`"));
+        }
+    }
+    allowed.join(" or ")
+}
+
+fn versions(world: &World, target: u32, key: u32, first: Position, last: Position) -> String {
+    let mut name = Vec::new();
+    write_key(&mut name, key);
+    let (owner, key) = (&world.client(target).name, String::from_utf8_lossy(&name));
+    let (first, last) = (first.version(), last.version());
+    if first == last {
+        format!("{owner}'s value of {key}, version {first}")
+    } else {
+        format!("{owner}'s value of {key}, version {first} to {last}")
+    }
+}

@@ -1,0 +1,159 @@
+//! One user's life as its client knows it: sessions that begin and end, and how sure of it one may be.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use super::position::Epoch;
+
+/// A user's line of epochs. Only the user's own client advances `begun`; whoever learns more raises `settled`.
+#[derive(Debug, Default)]
+pub(super) struct Life {
+    /// The newest epoch that may have come: published before the message that brings it is written.
+    begun: AtomicU32,
+    /// The newest epoch that has come: some completed operation proved it.
+    settled: AtomicU32,
+    /// Whether some login was never answered: a server may take it up at any time that the name is free.
+    stray_login: AtomicBool,
+}
+
+impl Life {
+    /// From now on a login may succeed; the epoch that it would begin.
+    pub(super) fn begin_session(&self) -> Epoch {
+        let begun = self.note_stray_login();
+        let live = begun.or_absent().or_live();
+        self.begun.store(live.bits(), Ordering::Release);
+        live
+    }
+
+    /// The login has succeeded.
+    pub(super) fn succeed(&self) {
+        let live = self.begun().or_live();
+        self.begun.store(live.bits(), Ordering::Release);
+        self.prove(live);
+    }
+
+    /// The login was refused, so the session has not begun. Says whether somebody saw it all the same.
+    pub(super) fn refuse(&self) -> bool {
+        let begun = self.begun();
+        if !begun.is_live() || self.settled() == begun {
+            return begun.is_live();
+        }
+        self.begun.store(begun.previous().bits(), Ordering::Release);
+        false
+    }
+
+    /// From now on the session may end.
+    pub(super) fn begin_end(&self) {
+        let absent = self.note_stray_login().or_absent();
+        self.begun.store(absent.bits(), Ordering::Release);
+    }
+
+    /// The session has ended.
+    pub(super) fn end(&self) {
+        self.begin_end();
+        self.prove(self.begun());
+    }
+
+    /// The newest epoch that may have come.
+    pub(super) fn begun(&self) -> Epoch {
+        Epoch::from_bits(self.begun.load(Ordering::Acquire))
+    }
+
+    /// The oldest epoch that may still be.
+    pub(super) fn settled(&self) -> Epoch {
+        Epoch::from_bits(self.settled.load(Ordering::Acquire))
+    }
+
+    /// A completed operation proves that this epoch has come.
+    pub(super) fn prove(&self, epoch: Epoch) {
+        let newer = |bits| epoch.is_newer_than(Epoch::from_bits(bits)).then_some(epoch.bits());
+        // An error says that it is known already.
+        let _ = self.settled.fetch_update(Ordering::AcqRel, Ordering::Acquire, newer);
+    }
+
+    /// Whether a login without an answer may still be taken up.
+    pub(super) fn has_stray_login(&self) -> bool {
+        self.stray_login.load(Ordering::Acquire)
+    }
+
+    /// An epoch that is left before anything proved it is a login that nobody has seen succeed.
+    fn note_stray_login(&self) -> Epoch {
+        let begun = self.begun();
+        if begun.is_live() && begun.is_newer_than(self.settled()) {
+            self.stray_login.store(true, Ordering::Release);
+        }
+        begun
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bits(life: &Life) -> (u32, u32) {
+        (life.settled().bits(), life.begun().bits())
+    }
+
+    #[test]
+    fn what_may_have_come_runs_ahead_of_what_has() {
+        let life = Life::default();
+        assert_eq!(bits(&life), (0, 0));
+        assert_eq!(life.begin_session().bits(), 1);
+        assert_eq!(bits(&life), (0, 1));
+        life.succeed();
+        assert_eq!(bits(&life), (1, 1));
+        life.begin_end();
+        assert_eq!(bits(&life), (1, 2));
+        life.end();
+        assert_eq!(bits(&life), (2, 2));
+        life.begin_session();
+        life.succeed();
+        assert_eq!(bits(&life), (3, 3));
+        assert!(!life.has_stray_login());
+    }
+
+    #[test]
+    fn a_lost_session_has_ended_only_when_the_next_one_begins() {
+        let life = Life::default();
+        life.begin_session();
+        life.succeed();
+        life.begin_end();
+        life.begin_session();
+        assert_eq!(bits(&life), (1, 3));
+        life.succeed();
+        assert_eq!(bits(&life), (3, 3));
+        assert!(!life.has_stray_login());
+    }
+
+    #[test]
+    fn a_login_without_an_answer_is_remembered() {
+        let life = Life::default();
+        life.begin_session();
+        life.begin_end();
+        assert!(life.has_stray_login());
+        let life = Life::default();
+        life.begin_session();
+        assert_eq!(life.begin_session().bits(), 3);
+        assert!(life.has_stray_login());
+    }
+
+    #[test]
+    fn a_refused_login_has_not_begun_a_session() {
+        let life = Life::default();
+        life.begin_session();
+        assert!(!life.refuse());
+        assert_eq!(bits(&life), (0, 0));
+        assert_eq!(life.begin_session().bits(), 1);
+        life.prove(Epoch::from_bits(1));
+        assert!(life.refuse(), "somebody saw what cannot have been");
+        assert!(!life.has_stray_login());
+    }
+
+    #[test]
+    fn nothing_that_is_proved_is_forgotten() {
+        let life = Life::default();
+        life.begin_session();
+        life.succeed();
+        life.prove(Epoch::START);
+        assert_eq!(bits(&life), (1, 1));
+    }
+}

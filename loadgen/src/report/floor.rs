@@ -1,0 +1,235 @@
+//! The harness's own floor for people: beside a run's figures, and as `calibrate` prints it.
+
+use super::escape;
+use super::figures::{Comparison, P50, comparisons};
+use super::format::{self, MISSING, Unit};
+use super::grid;
+use crate::record::{
+    Floor, FloorQuantiles, Latency, Layout, LoadInfo, RunRecord, TransportFloor, VerdictLevel, WITHIN,
+};
+use crate::scenario::model::LatencyKind;
+
+/// Marks a figure that is within the floor.
+pub(super) const SIGN: char = '†';
+
+/// How a floor comes here.
+pub(super) const HOW: &str = "`twinwire calibrate` measures it; `--floor FILE` names one kept elsewhere";
+
+/// What [`SIGN`] means.
+pub(super) fn legend() -> String {
+    format!("{SIGN} ≈ floor: within {WITHIN} × of what the harness itself takes, or can offer")
+}
+
+/// The text, marked where it is within the floor.
+pub(super) fn marked(text: String, within: bool) -> String {
+    if within { format!("{text}{SIGN}") } else { text }
+}
+
+/// Keeps the digits of a column below each other where some of its cells are marked.
+pub(super) fn align(cells: &mut [String]) {
+    if cells.iter().any(|cell| cell.ends_with(SIGN)) {
+        cells.iter_mut().filter(|cell| !cell.ends_with(SIGN)).for_each(|cell| cell.push(' '));
+    }
+}
+
+/// The floor where this run ran, if it may stand beside its figures.
+pub(super) fn used(record: &RunRecord) -> Option<&Layout> {
+    record.floor.as_ref()?.layout(&record.environment).ok()
+}
+
+/// A quantile of the floor as a figure.
+pub(super) fn latency(
+    floor: &TransportFloor,
+    kind: LatencyKind,
+    quantile: fn(&FloorQuantiles) -> Option<u64>,
+) -> Option<Latency> {
+    quantile(floor.paced.latency(kind)).map(|ns| Latency { ns, at_least: false })
+}
+
+/// CPU of both sides for each request, under the load of this kind.
+pub(super) fn cost_ns(floor: &TransportFloor, load: &LoadInfo) -> Option<f64> {
+    if load.saturates() { floor.saturated.cost.both_ns } else { floor.paced.cost.both_ns }
+}
+
+/// Why there is no floor to show; [`HOW`] says what to do about it. Not escaped.
+pub(super) fn missing(record: &RunRecord) -> Option<String> {
+    let Some(floor) = &record.floor else { return Some("not known".to_owned()) };
+    floor.layout(&record.environment).err().map(|why| format!("not used: {why}"))
+}
+
+/// What is known of the floor, in a sentence without its full stop, and whether [`HOW`] should follow. Safe to print.
+pub(super) fn sentence(record: &RunRecord) -> (String, bool) {
+    if let Some(why) = missing(record) {
+        return (escape::line(&why), true);
+    }
+    let suspect = used(record).is_some_and(|layout| layout.level != VerdictLevel::Valid);
+    let settings = record.floor.as_ref().map(settings).unwrap_or_default();
+    let suspect = if suspect { ", suspect" } else { "" };
+    if is_outdone(record) {
+        let text = format!(
+            "{settings}{suspect}; this run is far below it: measure it anew with nothing else running"
+        );
+        return (text, true);
+    }
+    (format!("{settings}{suspect}; nothing is subtracted"), false)
+}
+
+/// Whether a load went so far below the floor that the floor cannot be one: something else ran when it was measured.
+fn is_outdone(record: &RunRecord) -> bool {
+    let outdone = |comparison: &Comparison<'_>, i: usize| {
+        let kind = comparison.load.headline_kind();
+        let Some(total) = comparison.total().get(i).and_then(Option::as_ref) else { return false };
+        let ns = |latency: Option<Latency>| latency.map(|latency| latency.ns as f64);
+        let below = |figure: Option<f64>, floor: Option<f64>| {
+            figure.zip(floor).is_some_and(|(figure, floor)| WITHIN * figure < floor)
+        };
+        below(ns((P50.of)(total.latency(kind))), ns(comparison.floor(i, kind, P50)))
+            || below(comparison.highest_rate(i), total.rate)
+    };
+    let all = record.loads.iter().flat_map(|load| comparisons(record, load));
+    all.into_iter().any(|comparison| (0..comparison.transports.len()).any(|i| outdone(&comparison, i)))
+}
+
+/// "measured at 4,000 requests/s, 64 connections, values of 64 bytes".
+fn settings(floor: &Floor) -> String {
+    format!(
+        "measured at {} requests/s, {}, values of {}",
+        format::rate(Some(floor.rate)),
+        format::plural(u64::from(floor.connections), "connection"),
+        format::plural(u64::from(floor.value_bytes), "byte"),
+    )
+}
+
+/// What `calibrate` prints: a block for each layout, a line for each transport. `file` is where the floor was written.
+#[must_use]
+pub fn table(floor: &Floor, file: &str) -> String {
+    let mut text = format!("The harness's own floor, {}\n", settings(floor));
+    for layout in &floor.layouts {
+        text += &format!("\n{}\n", place(layout));
+        for line in grid_of(layout).blocks(super::table::WIDTH).concat() {
+            text += &format!("{line}\n");
+        }
+        text += &verdict(layout);
+    }
+    text + &format!("\n{MISSING} too few samples, or not known\nfloor     {}\n", escape::line(file))
+}
+
+fn place(layout: &Layout) -> String {
+    let environment = &layout.environment;
+    let list = |cpus: &[usize]| cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+    if environment.server_cpus.is_empty() {
+        return "No CPUs of their own, as with a server at a given address".to_owned();
+    }
+    format!(
+        "Target on CPU {}, generator on CPU {}, as with the embedded server",
+        list(&environment.server_cpus),
+        list(&environment.generator_cpus)
+    )
+}
+
+fn verdict(layout: &Layout) -> String {
+    let word = super::outcome::level(layout.level);
+    let reasons = layout.reasons.iter().map(|reason| format!("{:<9} - {}\n", "", escape::line(reason)));
+    format!("verdict   {word}\n{}", reasons.collect::<String>())
+}
+
+/// A column with its header.
+type Column = (String, Vec<String>);
+
+fn grid_of(layout: &Layout) -> grid::Grid {
+    let floors = &layout.transports;
+    let column = |name: &str, cell: &dyn Fn(&TransportFloor) -> String| -> Column {
+        (name.to_owned(), floors.iter().map(cell).collect())
+    };
+    let micros = |ns: Option<u64>| Unit::Micros.latency(ns.map(|ns| Latency { ns, at_least: false }));
+    let cpu = |ns: Option<f64>| format::optional(ns.map(|ns| ns / 1e3), 1);
+    let quantiles = |title: &str, of: &dyn Fn(&TransportFloor) -> FloorQuantiles| grid::Group {
+        title: format!("{title}, µs"),
+        columns: vec![
+            column("p50", &|floor| micros(of(floor).p50_ns)),
+            column("p99", &|floor| micros(of(floor).p99_ns)),
+        ],
+    };
+    grid::Grid {
+        lead: vec![column("transport", &|floor| format::transport(&floor.transport).to_owned())],
+        groups: vec![
+            quantiles("response", &|floor| floor.paced.response),
+            quantiles("service", &|floor| floor.paced.service),
+            quantiles("timer's lateness", &|floor| floor.paced.dispatch_lag),
+            grid::Group {
+                title: "CPU, µs/request".to_owned(),
+                columns: vec![
+                    column("both", &|floor| cpu(floor.paced.cost.both_ns)),
+                    column("generator", &|floor| cpu(floor.paced.cost.generator_ns)),
+                ],
+            },
+            grid::Group {
+                title: "highest rate it can offer".to_owned(),
+                columns: vec![
+                    column("requests/s", &|floor| format::rate(floor.saturated.rate)),
+                    column("limited by", &|floor| limit(floor).to_owned()),
+                    column("CPU of both", &|floor| cpu(floor.saturated.cost.both_ns)),
+                    column("generator", &|floor| cpu(floor.saturated.cost.generator_ns)),
+                ],
+            },
+        ],
+    }
+}
+
+/// The side that was full at the highest rate.
+fn limit(floor: &TransportFloor) -> &str {
+    match floor.saturated.limited_by.as_deref() {
+        Some("server") => "null target",
+        Some("generator") => "generator",
+        _ => "neither",
+    }
+}
+
+/// The floor's own section of `report.md`.
+pub(super) fn markdown(record: &RunRecord) -> String {
+    let escape = escape::markdown;
+    let (sentence, how) = sentence(record);
+    let how = if how { format!(" {HOW}.") } else { String::new() };
+    let mut text = format!("## The harness's own floor\n\n{}.{how}\n", super::capital(&escape(&sentence)));
+    let Some(layout) = used(record) else { return text };
+    let micros = |ns: Option<f64>, decimals| format::optional(ns.map(|ns| ns / 1e3), decimals);
+    let quantile = |ns: Option<u64>| micros(ns.map(|ns| ns as f64), 1);
+    let headers = [
+        "transport",
+        "response p50, µs",
+        "p99",
+        "service p50, µs",
+        "p99",
+        "timer's lateness p50, µs",
+        "p99",
+        "CPU of both sides, µs/request",
+        "highest rate, requests/s",
+        "limited by",
+        "CPU at it, µs/request",
+    ];
+    let rows: Vec<Vec<String>> = layout
+        .transports
+        .iter()
+        .map(|floor| {
+            let paced = &floor.paced;
+            let mut cells = vec![escape(format::transport(&floor.transport))];
+            for quantiles in [paced.response, paced.service, paced.dispatch_lag] {
+                cells.extend([quantile(quantiles.p50_ns), quantile(quantiles.p99_ns)]);
+            }
+            cells.push(micros(paced.cost.both_ns, 2));
+            cells.push(format::rate(floor.saturated.rate));
+            cells.push(limit(floor).to_owned());
+            cells.push(micros(floor.saturated.cost.both_ns, 2));
+            cells
+        })
+        .collect();
+    text += &format!("\n{}", grid::markdown(&headers.map(str::to_owned), &rows, 1));
+    text += &format!(
+        "\nThis is what the harness measures against a target that does next to nothing, on the same CPUs. A figure \
+         that is at most {WITHIN} times the floor's same quantile is marked {SIGN}: it says as much of the harness \
+         as of the target. So are CPU times, and rates from which the harness's highest is at most {WITHIN} times \
+         away. The floor moves with rate, connections and sizes: `twinwire calibrate --rate R --connections N \
+         --value-size S` measures it for a load like yours.\n"
+    );
+    text
+}

@@ -1,0 +1,284 @@
+//! What a load's model adds to its figures: the probed rate, what had to wait, windows in pairs, new sessions.
+
+use super::super::figures::Quantiles;
+use super::super::format::{self, MISSING, Unit};
+use super::super::grid;
+use super::{escape, loads, row};
+use crate::record::{Latencies, LoadInfo, Pass, RunRecord, Setup, WindowRole, WindowRow};
+use crate::scenario::model::LatencyKind;
+
+/// Everything that there is to say of this load; empty for a plain closed one.
+pub(super) fn section(record: &RunRecord, load: &LoadInfo) -> String {
+    let passes: Vec<&Pass> = record.passes.iter().filter(|pass| pass.load == load.name).collect();
+    let parts = [
+        probes(load),
+        waiting(record, load, &passes),
+        pairs(record, load, &passes),
+        renewals(record, &passes),
+    ];
+    parts.into_iter().flatten().fold(String::new(), |text, part| text + "\n" + &part)
+}
+
+fn probes(load: &LoadInfo) -> Option<String> {
+    let headers = row(["variant", "transport", "reached, requests/s", "offered, requests/s"]);
+    let rows: Vec<Vec<String>> = load
+        .probes
+        .iter()
+        .map(|probe| {
+            vec![
+                escape(&probe.variant),
+                escape(format::transport(&probe.transport)),
+                format::grouped(probe.reached, 0),
+                format::grouped(probe.offered, 0),
+            ]
+        })
+        .collect();
+    (!rows.is_empty()).then(|| {
+        format!(
+            "### Probed rate\n\nThe rate is a share of what the slowest transport reached in a short closed load of \
+             the same clients.\n\n{}",
+            grid::markdown(&headers, &rows, 2)
+        )
+    })
+}
+
+/// Limits that were reached: nothing of an open load is dropped in silence.
+fn waiting(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String> {
+    if load.model != "open" || passes.is_empty() {
+        return None;
+    }
+    let headers = row(["transport", "offered", "had to wait", "most waiting at once", "unfinished"]);
+    let groups: Vec<String> = names(record, passes);
+    let rows: Vec<Vec<String>> = groups
+        .iter()
+        .map(|name| {
+            let own: Vec<&&Pass> = passes.iter().filter(|pass| name_of(pass) == *name).collect();
+            let cells = || own.iter().flat_map(|pass| &pass.cells);
+            let offered: u64 = cells().map(|cell| cell.counts.requests).sum();
+            let unfinished: u64 = cells().map(|cell| cell.counts.unfinished).sum();
+            let waited: u64 = own.iter().map(|pass| pass.backlog.waited).sum();
+            let most = own.iter().filter_map(|pass| pass.backlog.max).max();
+            let share = if offered > 0 { waited as f64 / offered as f64 * 100.0 } else { 0.0 };
+            vec![
+                escape(name),
+                format::count(offered),
+                format!("{} ({share:.1} %)", format::count(waited)),
+                most.map_or_else(|| MISSING.to_owned(), format::count),
+                format::count(unfinished),
+            ]
+        })
+        .collect();
+    Some(format!(
+        "### What had to wait\n\nA request has to wait where it is due while its connection has {} outstanding, or is \
+         being renewed. The wait is part of its response time. What a server does not take within a second of the \
+         load's end stays unfinished.\n\n{}",
+        format::plural(u64::from(load.in_flight), "request"),
+        grid::markdown(&headers, &rows, 1)
+    ))
+}
+
+/// Each role's windows against the first transport's of the same pair.
+fn pairs(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String> {
+    let kind = load.headline_kind();
+    let names = names(record, passes);
+    let (base, others) = names.split_first()?;
+    let mut rows = Vec::new();
+    for other in others {
+        for role in ["guest", "manager", "all"] {
+            let p50 = ratios(passes, [base, other], |window| median(window, role, kind));
+            let p90 = ratios(passes, [base, other], |window| tail(window, role, kind));
+            if p50.is_empty() {
+                continue;
+            }
+            let mut cells = vec![escape(other), role.to_owned(), p50.len().to_string()];
+            cells.extend([spread(&p50), spread(&p90)]);
+            cells.push(if role == "all" {
+                spread(&ratios(passes, [base, other], cpu))
+            } else {
+                MISSING.to_owned()
+            });
+            rows.push(cells);
+        }
+    }
+    if rows.is_empty() {
+        return None;
+    }
+    let headers = row(["transport", "role", "pairs", "p50", "p90", "CPU of both sides"]);
+    Some(format!(
+        "### Windows in pairs\n\nThe load switched between the transports, so that the machine's drift hits all alike. \
+         Each pair gives a ratio to {}: their median, and in brackets the quartiles, of {} time and of CPU time for \
+         each request.\n\n{}",
+        escape(base),
+        kind.name(),
+        grid::markdown(&headers, &rows, 2)
+    ))
+}
+
+/// The ratios of this figure in the second transport's windows to the first's, pair by pair.
+fn ratios(
+    passes: &[&Pass],
+    [base, other]: [&String; 2],
+    figure: impl Fn(&WindowRow) -> Option<f64>,
+) -> Vec<f64> {
+    let mut ratios = Vec::new();
+    for pass in passes.iter().filter(|pass| name_of(pass) == *base) {
+        let twin = passes
+            .iter()
+            .find(|twin| name_of(twin) == *other && twin.trial == pass.trial && twin.variant == pass.variant);
+        let Some(twin) = twin else { continue };
+        for window in &pass.windows {
+            let match_ = twin.windows.iter().find(|candidate| candidate.pair == window.pair);
+            let both = figure(window).zip(match_.and_then(&figure));
+            ratios.extend(both.filter(|(ours, _)| *ours > 0.0).map(|(ours, theirs)| theirs / ours));
+        }
+    }
+    ratios.sort_by(f64::total_cmp);
+    ratios
+}
+
+fn role_of<'a>(window: &'a WindowRow, role: &str) -> Option<&'a WindowRole> {
+    window.roles.iter().find(|found| found.role == role)
+}
+
+fn median(window: &WindowRow, role: &str, kind: LatencyKind) -> Option<f64> {
+    let role = role_of(window, role)?;
+    let ns = if kind == LatencyKind::Response { role.response_p50_ns } else { role.service_p50_ns };
+    ns.map(|ns| ns as f64)
+}
+
+fn tail(window: &WindowRow, role: &str, kind: LatencyKind) -> Option<f64> {
+    let role = role_of(window, role)?;
+    let ns = if kind == LatencyKind::Response { role.response_p90_ns } else { role.service_p90_ns };
+    ns.map(|ns| ns as f64)
+}
+
+fn cpu(window: &WindowRow) -> Option<f64> {
+    let cost = &window.cost;
+    let both = cost.server_cpu_ns? + cost.generator_cpu_ns?;
+    (cost.replies > 0).then(|| both as f64 / cost.replies as f64)
+}
+
+/// Median and quartiles of sorted ratios.
+fn spread(sorted: &[f64]) -> String {
+    if sorted.is_empty() {
+        return MISSING.to_owned();
+    }
+    let at = |share: f64| {
+        let place = share * (sorted.len() - 1) as f64;
+        let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+        below + (above - below) * place.fract()
+    };
+    format!("{:.2}× ({:.2} to {:.2})", at(0.5), at(0.25), at(0.75))
+}
+
+/// Times of ending sessions and beginning new ones in mid-load.
+fn renewals(record: &RunRecord, passes: &[&Pass]) -> Option<String> {
+    type Part = fn(&Setup) -> &Latencies;
+    let parts: [(&str, Part); 4] = [
+        ("`q` to its reply", |setup| &setup.quit),
+        ("connect, with the handshake", |setup| &setup.connect),
+        ("login", |setup| &setup.login),
+        ("upgrade", |setup| &setup.upgrade),
+    ];
+    let mut found = Vec::new();
+    for (step, part) in parts {
+        for name in names(record, passes) {
+            let mut sum = Latencies::default();
+            let own = passes.iter().filter(|pass| name_of(pass) == name);
+            own.filter_map(|pass| pass.renewals.as_ref()).for_each(|setup| sum.merge(part(setup)));
+            if !sum.is_empty() {
+                found.push((step, name, Quantiles::of(&sum)));
+            }
+        }
+    }
+    let largest = found.iter().filter_map(|(_, _, quantiles)| quantiles.max).map(|max| max.ns).max()?;
+    let unit = Unit::for_largest(largest);
+    let mut headers = row(["step", "transport", "samples"]);
+    headers.extend(loads::statistics(unit));
+    let rows: Vec<Vec<String>> = found
+        .iter()
+        .map(|(step, name, quantiles)| {
+            let mut cells = vec![(*step).to_owned(), escape(name)];
+            cells.extend(loads::quantile_cells(quantiles, unit));
+            cells
+        })
+        .collect();
+    Some(format!(
+        "### New sessions\n\nTheir times are no part of any request's service; what was due meanwhile waited.\n\n{}",
+        loads::with_notes(grid::markdown(&headers, &rows, 2), &rows)
+    ))
+}
+
+/// The transports of these passes for people, each once, in the scenario's order.
+fn names(record: &RunRecord, passes: &[&Pass]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    let position =
+        |pass: &&&Pass| record.scenario.transports.iter().position(|name| *name == pass.transports[0]);
+    let mut ordered: Vec<&&Pass> = passes.iter().filter(|pass| !pass.transports.is_empty()).collect();
+    ordered.sort_by_key(position);
+    for pass in ordered {
+        let name = name_of(pass);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+fn name_of(pass: &Pass) -> String {
+    let names: Vec<&str> = pass.transports.iter().map(|name| format::transport(name)).collect();
+    names.join(" with ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::fixture;
+
+    #[test]
+    fn pairs_of_windows_give_the_median_of_their_ratios() {
+        let mut record = fixture::record();
+        let role = |ns| WindowRole {
+            role: "all".to_owned(),
+            requests: 100,
+            replies: 100,
+            service_mean_ns: None,
+            service_p50_ns: Some(1),
+            service_p90_ns: None,
+            service_p99_ns: None,
+            response_mean_ns: None,
+            response_p50_ns: Some(ns),
+            response_p90_ns: None,
+            response_p99_ns: None,
+        };
+        for pass in record.passes.iter_mut().filter(|pass| pass.load == "paced" && pass.trial == 1) {
+            let slower = if pass.transports == ["tcp"] { 100 } else { 110 };
+            let cost = pass.cost;
+            pass.windows = (0..5)
+                .map(|pair| WindowRow {
+                    pair,
+                    position: 0,
+                    started_s: 0.0,
+                    length_s: 0.5,
+                    roles: vec![role(slower + u64::from(pair) * u64::from(slower == 110))],
+                    cost,
+                })
+                .collect();
+        }
+        let text = section(&record, record.load("paced").unwrap());
+        assert!(text.contains("| WebSocket | all"), "{text}");
+        assert!(text.contains("1.12× (1.11 to 1.13)"), "{text}");
+        let plain = section(&record, record.load("saturated").unwrap());
+        assert_eq!(plain, "", "a plain closed load has nothing to add");
+    }
+
+    #[test]
+    fn what_waited_is_shown_with_its_share() {
+        let mut record = fixture::record();
+        for pass in record.passes.iter_mut().filter(|pass| pass.load == "paced") {
+            pass.backlog = crate::record::Backlog { waited: 500, max: Some(77) };
+        }
+        let text = section(&record, record.load("paced").unwrap());
+        assert!(text.contains("1,000 (25.0 %)") && text.contains("77"), "{text}");
+    }
+}

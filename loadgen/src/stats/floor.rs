@@ -1,0 +1,131 @@
+//! The harness's own floor, from the record of a run against the null target.
+
+use super::verdict;
+use crate::record::rows::{self, Row};
+use crate::record::{
+    Cost, FloorCost, FloorQuantiles, Latencies, Layout, PacedFloor, Pass, RunRecord, SaturatedFloor,
+    TransportFloor, Verdict, VerdictLevel,
+};
+
+/// Name of the open load at the given rate.
+pub const PACED: &str = "paced";
+
+/// Name of the closed load without think time.
+pub const SATURATED: &str = "saturated";
+
+/// The floor of the layout in which this run was made.
+#[must_use]
+pub fn layout(record: &RunRecord) -> Layout {
+    let verdicts: Vec<_> =
+        record.loads.iter().map(|load| (&load.name, verdict::of_floor(record, load))).collect();
+    let named = |(load, verdict): &(&String, Verdict)| -> Vec<String> {
+        verdict.reasons.iter().map(|reason| format!("{load}: {reason}")).collect()
+    };
+    Layout {
+        environment: record.environment.clone(),
+        level: verdicts.iter().map(|(_, verdict)| verdict.level).max().unwrap_or(VerdictLevel::Suspect),
+        reasons: verdicts.iter().flat_map(named).collect(),
+        transports: record.transports_run().into_iter().map(|name| transport(record, name)).collect(),
+    }
+}
+
+fn transport(record: &RunRecord, name: &str) -> TransportFloor {
+    let passes = |load: &str| -> Vec<&Pass> {
+        record.passes.iter().filter(|pass| pass.load == load && pass.transports == [name]).collect()
+    };
+    let row = |load: &str| -> Row {
+        rows::merged(record, |pass, cell| pass.load == load && cell.transport == name).unwrap_or_default()
+    };
+    let cost = |load: &str| rows::cost(record, load, "", name).as_ref().map(cost).unwrap_or_default();
+    let (paced, saturated) = (row(PACED), row(SATURATED));
+    let mut dispatch_lag = Latencies::default();
+    for pass in passes(PACED) {
+        dispatch_lag.merge(&pass.dispatch_lag);
+    }
+    TransportFloor {
+        transport: name.to_owned(),
+        paced: PacedFloor {
+            rate: paced.rate(),
+            dispatch_lag: quantiles(&dispatch_lag),
+            lag: quantiles(&paced.lag),
+            service: quantiles(&paced.service),
+            response: quantiles(&paced.response),
+            cost: cost(PACED),
+        },
+        saturated: SaturatedFloor {
+            rate: saturated.rate(),
+            limited_by: verdict::full_side(record, &passes(SATURATED)).map(str::to_owned),
+            cost: cost(SATURATED),
+        },
+    }
+}
+
+/// Lower bounds are no floor.
+fn quantiles(latencies: &Latencies) -> FloorQuantiles {
+    let exact = |q: f64| latencies.quantile(q).filter(|latency| !latency.at_least).map(|latency| latency.ns);
+    FloorQuantiles { p50_ns: exact(0.5), p90_ns: exact(0.9), p99_ns: exact(0.99) }
+}
+
+fn cost(cost: &Cost) -> FloorCost {
+    let each = |ns: u64| (cost.replies > 0).then(|| ns as f64 / cost.replies as f64);
+    let both = cost.server_cpu_ns.zip(cost.generator_cpu_ns).map(|(server, ours)| server + ours);
+    FloorCost {
+        both_ns: both.and_then(each),
+        server_ns: cost.server_cpu_ns.and_then(each),
+        generator_ns: cost.generator_cpu_ns.and_then(each),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::fixture;
+
+    #[test]
+    fn a_floor_holds_the_figures_of_both_loads_by_transport() {
+        let mut record = fixture::record();
+        for pass in record.passes.iter_mut().filter(|pass| pass.load == SATURATED) {
+            pass.cost.generator_cpu_ns = Some(1_950_000_000);
+        }
+        let layout = layout(&record);
+        assert_eq!((layout.level, layout.reasons.len()), (VerdictLevel::Valid, 0));
+        assert_eq!(layout.environment, record.environment);
+        let names: Vec<&str> = layout.transports.iter().map(|floor| floor.transport.as_str()).collect();
+        assert_eq!(names, ["tcp", "websocket"]);
+        let tcp = layout.transport("tcp").unwrap();
+        let all = rows::merged(&record, |pass, cell| pass.load == PACED && cell.transport == "tcp").unwrap();
+        assert_eq!(tcp.paced.rate, Some(1_000.0));
+        assert_eq!(tcp.paced.response.p99_ns, all.response.quantile(0.99).map(|latency| latency.ns));
+        assert_eq!(tcp.paced.service.p50_ns, all.service.quantile(0.5).map(|latency| latency.ns));
+        assert_eq!(tcp.paced.dispatch_lag.p50_ns.map(|ns| ns / 1_000), Some(5));
+        // 2,000 requests cost 6.7 and 6.9 µs each, three times, as the fixture has it.
+        assert_eq!(tcp.paced.cost.both_ns, Some(40_800.0));
+        assert_eq!(tcp.saturated.rate, Some(4_000.0));
+        assert_eq!(tcp.saturated.limited_by.as_deref(), Some("generator"));
+        assert_eq!(tcp.saturated.cost.server_ns, Some(6_700.0));
+    }
+
+    #[test]
+    fn what_was_not_measured_is_missing_not_zero() {
+        let mut record = fixture::record();
+        record.passes.retain(|pass| pass.load == PACED);
+        record.passes.iter_mut().for_each(|pass| pass.cost.server_cpu_ns = None);
+        let floor = layout(&record).transports.swap_remove(0);
+        assert_eq!((floor.saturated.rate, floor.saturated.limited_by), (None, None));
+        assert_eq!((floor.paced.cost.both_ns, floor.paced.cost.server_ns), (None, None));
+        assert_eq!(floor.paced.cost.generator_ns, Some(20_700.0));
+    }
+
+    #[test]
+    fn doubts_about_either_load_are_doubts_about_the_floor() {
+        let mut record = fixture::record();
+        record.passes[0].cost.steal = Some(0.2);
+        for pass in record.passes.iter_mut().filter(|pass| pass.load == SATURATED) {
+            pass.ledger.requests += 1;
+        }
+        let layout = layout(&record);
+        assert_eq!(layout.level, VerdictLevel::Invalid);
+        assert!(layout.reasons[0].starts_with("paced: tcp: the host took 10.2 %"), "{layout:?}");
+        assert!(layout.reasons[1].starts_with("saturated: tcp: the ledger does not balance"), "{layout:?}");
+    }
+}

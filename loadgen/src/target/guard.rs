@@ -1,0 +1,175 @@
+//! The guard: this executable started once more, between the harness and a program that it launches.
+//!
+//! It starts the program in a process group of its own, on the CPUs meant for it, and ends it and everything that it
+//! started once its own standard input closes, whatever became of the harness. Programs that the target leaves
+//! behind become the guard's children, so that none is lost from sight. It tells on its standard output, which only
+//! the harness reads, what becomes of the program; the program's own output goes where the guard's stderr goes.
+
+use std::ffi::OsString;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::prctl::set_child_subreaper;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::{WaitStatus, wait};
+use nix::unistd::Pid;
+
+use crate::measure::tree;
+
+/// Hidden first argument with which this executable becomes a guard.
+pub const SUBCOMMAND: &str = "guard-launched";
+
+/// Before the name of the CPUs; then comes the program with its arguments.
+pub(super) const CPUS: &str = "--cpus=";
+
+/// Longest that the program and its children may take to end by themselves once they were asked to.
+pub(super) const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest that is waited for the end of what was killed: the system may be at work for it.
+const KILL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Between two looks at what is left.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// What a guard tells of its program, a line each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum News {
+    /// It runs, in the process group of this number.
+    Started(i32),
+    /// It could not be started, and why.
+    Failed(String),
+    /// It ended, and how.
+    Ended(String),
+}
+
+impl News {
+    pub(super) fn parse(line: &str) -> Option<Self> {
+        match line.split_once(' ').unwrap_or((line, "")) {
+            ("started", group) => group.parse().ok().map(Self::Started),
+            ("failed", why) => Some(Self::Failed(why.to_owned())),
+            ("ended", how) => Some(Self::Ended(how.to_owned())),
+            _ => None,
+        }
+    }
+
+    fn tell(&self) {
+        let line = match self {
+            Self::Started(group) => format!("started {group}"),
+            Self::Failed(why) => format!("failed {}", why.replace('\n', " ")),
+            Self::Ended(how) => format!("ended {how}"),
+        };
+        // A harness that has gone away is told of by the standard input.
+        let _ = writeln!(io::stdout(), "{line}");
+    }
+}
+
+/// Becomes a guard: the body of the hidden subcommand.
+#[must_use]
+pub fn guard(arguments: &[OsString]) -> ExitCode {
+    let Some((cpus, words)) = arguments.split_first() else { return ExitCode::from(2) };
+    let Some((program, arguments)) = words.split_first() else { return ExitCode::from(2) };
+    if let Some(cpus) = cpus.to_str().and_then(|cpus| cpus.strip_prefix(CPUS)) {
+        confine(cpus);
+    }
+    // Without it the program's orphans would be out of reach, but nothing else would be wrong.
+    let _ = set_child_subreaper(true);
+    let target = match start(program, arguments) {
+        Ok(target) => target,
+        Err(error) => {
+            News::Failed(format!("cannot run `{}`: {error}", program.display())).tell();
+            return ExitCode::FAILURE;
+        }
+    };
+    News::Started(target.as_raw()).tell();
+    std::thread::spawn(move || {
+        // Nothing is ever written to it: it ends when the harness lets go of it, or has ended.
+        let _ = io::stdin().read(&mut [0]);
+        end(target);
+        std::process::exit(0);
+    });
+    News::Ended(wait_for(target)).tell();
+    end(target);
+    ExitCode::SUCCESS
+}
+
+/// Confines the guard, and so all that it starts, to these CPUs, as far as the system lets it.
+fn confine(cpus: &str) {
+    let mut set = CpuSet::new();
+    let named = cpus.split(',').filter_map(|cpu| cpu.parse().ok());
+    if named.filter(|cpu| set.set(*cpu).is_ok()).count() > 0 {
+        let _ = sched_setaffinity(Pid::from_raw(0), &set);
+    }
+}
+
+fn start(program: &OsString, arguments: &[OsString]) -> io::Result<Pid> {
+    let output = io::stderr().as_fd().try_clone_to_owned()?;
+    let child =
+        Command::new(program).args(arguments).stdin(Stdio::null()).stdout(output).process_group(0).spawn()?;
+    // Waited for by hand, among all the others that may end here.
+    Ok(Pid::from_raw(child.id().cast_signed()))
+}
+
+/// Waits until the program ends, and for its orphans on the way.
+fn wait_for(target: Pid) -> String {
+    loop {
+        match wait() {
+            Ok(WaitStatus::Exited(pid, code)) if pid == target => return format!("exit status {code}"),
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == target => return format!("signal {signal}"),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return format!("in an unknown way: {error}"),
+        }
+    }
+}
+
+/// Ends whatever is left: asks, waits, and then takes no more questions.
+fn end(group: Pid) {
+    send(group, Signal::SIGTERM);
+    if !gone_within(STOP_TIMEOUT) {
+        send(group, Signal::SIGKILL);
+        gone_within(KILL_TIMEOUT);
+    }
+}
+
+/// Signals the program's group, and those of its children that have left it.
+fn send(group: Pid, signal: Signal) {
+    let _ = killpg(group, signal);
+    for pid in tree::descendants(std::process::id()).into_iter().map(|pid| Pid::from_raw(pid.cast_signed())) {
+        if nix::unistd::getpgid(Some(pid)).is_ok_and(|of| of != group) {
+            let _ = kill(pid, signal);
+        }
+    }
+}
+
+fn gone_within(timeout: Duration) -> bool {
+    let deadline = Instant::now() + timeout;
+    loop {
+        if tree::descendants(std::process::id()).is_empty() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_are_lines() {
+        assert_eq!(News::parse("started 42"), Some(News::Started(42)));
+        assert_eq!(
+            News::parse("failed cannot run `x`: no"),
+            Some(News::Failed("cannot run `x`: no".to_owned()))
+        );
+        assert_eq!(News::parse("ended signal SIGKILL"), Some(News::Ended("signal SIGKILL".to_owned())));
+        assert_eq!(News::parse("hello"), None);
+    }
+}

@@ -1,0 +1,393 @@
+//! Launched targets: programs that the harness starts afresh for each trial and stops at the end.
+//!
+//! Each runs under a guard (see [`super::guard`]), which outlives the harness for as long as it takes to end the
+//! program. The programs' output goes to server.log.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::Instant;
+
+use super::TargetError;
+use super::command::{LaunchCommand, LaunchError, placeholder};
+use super::guard::{self, News};
+use super::ports::{self, FreePorts};
+use crate::measure::tree::Tree;
+use crate::scenario::model::Transport;
+use crate::wire::Endpoint;
+
+/// Between two looks at who listens.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A guard's own time to end, beside what it gives its program.
+const GUARD_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Last lines of a program's output that an error shows, and the bytes in which they are looked for.
+const LAST_LINES: usize = 8;
+/// See [`LAST_LINES`].
+const LAST_BYTES: u64 = 700;
+
+/// What to launch, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launch {
+    commands: Vec<LaunchCommand>,
+    given: Vec<Endpoint>,
+    timeout: Duration,
+}
+
+impl Launch {
+    /// These commands, whose programs listen on ports that they are told, or at the `given` addresses. `timeout` is
+    /// the longest that they may take to listen.
+    ///
+    /// # Errors
+    /// Where a command is wrong, or it is not clear where a transport is.
+    pub fn new(commands: &[String], given: Vec<Endpoint>, timeout: Duration) -> Result<Self, LaunchError> {
+        let commands =
+            commands.iter().map(|text| LaunchCommand::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        let asked: Vec<Transport> = commands.iter().flat_map(LaunchCommand::transports).collect();
+        if asked.is_empty() && given.is_empty() {
+            return Err(LaunchError::NoAddress);
+        }
+        match given.iter().map(Endpoint::transport).find(|given| asked.contains(given)) {
+            Some(transport) => Err(LaunchError::TwoPorts(transport, placeholder(transport))),
+            None => Ok(Self { commands, given, timeout }),
+        }
+    }
+
+    /// The transports that the programs offer, in the order of reports.
+    #[must_use]
+    pub fn transports(&self) -> Vec<Transport> {
+        let given = self.given.iter().map(Endpoint::transport);
+        let mut all: Vec<_> = self.commands.iter().flat_map(LaunchCommand::transports).chain(given).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// The commands as the user wrote them.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.commands.iter().map(LaunchCommand::text)
+    }
+}
+
+/// Launched programs as the harness sees them.
+#[derive(Debug)]
+pub struct Launched {
+    launch: Launch,
+    executable: PathBuf,
+    log: PathBuf,
+    ports: FreePorts,
+    running: Vec<Running>,
+    endpoints: Vec<Endpoint>,
+}
+
+#[derive(Debug)]
+struct Running {
+    command: String,
+    /// Not killed when dropped: it has a program to end first, and does once its standard input closes.
+    guard: Child,
+    news: Arc<Mutex<Option<News>>>,
+    /// Length of the log when it was started: what is before is not its.
+    log_from: u64,
+}
+
+impl Launched {
+    /// Programs under guards that are `executable` with [`guard::SUBCOMMAND`]; they log to the file `log`.
+    #[must_use]
+    pub fn new(launch: Launch, executable: PathBuf, log: &Path) -> Self {
+        let ports = FreePorts::default();
+        Self { launch, executable, log: log.to_owned(), ports, running: Vec::new(), endpoints: Vec::new() }
+    }
+
+    /// What is launched.
+    #[must_use]
+    pub fn launch(&self) -> &Launch {
+        &self.launch
+    }
+
+    /// Where they listen; empty unless they run.
+    #[must_use]
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// Their processes.
+    #[must_use]
+    pub fn trees(&self) -> Vec<Tree> {
+        let guards = self.running.iter().filter_map(|running| running.guard.id());
+        guards.map(|root| Tree { root, is_guard: true }).collect()
+    }
+
+    /// How the first of them that has ended did so, with its last words.
+    #[must_use]
+    pub fn death(&self) -> Option<String> {
+        self.running.iter().find_map(|running| match running.last_news()? {
+            News::Started(_) => None,
+            News::Failed(why) => Some(why),
+            News::Ended(how) => {
+                let words = self.last_words(running.log_from);
+                Some(format!("`{}` ended ({how}){words}", running.command))
+            }
+        })
+    }
+
+    /// Stops those that run, starts all of them, and waits until they listen.
+    ///
+    /// # Errors
+    /// Where one does not start, ends, or does not listen in time.
+    pub async fn restart(&mut self, cpus: &[usize]) -> Result<(), TargetError> {
+        self.stop().await;
+        let machine = |what: &str, error: std::io::Error| TargetError::Machine(format!("{what}: {error}"));
+        let ports = self.free_ports()?;
+        self.check_given()?;
+        let awaited = self.awaited(&ports);
+        for command in &self.launch.commands {
+            let words = command.words(&ports);
+            let log_from = log_line(&self.log, &format!("started: {}", shell_words::join(&words)))
+                .map_err(|error| machine("cannot write server.log", error))?;
+            let running = Running::start(&self.executable, &self.log, &words, cpus, log_from)
+                .map_err(|error| machine("cannot start a program's guard", error))?;
+            self.running.push(running);
+        }
+        let outcome = self.wait(awaited).await;
+        if outcome.is_err() {
+            self.stop().await;
+        }
+        outcome
+    }
+
+    /// Stops them in order, or by force where they do not stop.
+    pub async fn stop(&mut self) {
+        self.endpoints.clear();
+        // All are told before any is waited for.
+        self.running.iter_mut().for_each(|running| drop(running.guard.stdin.take()));
+        for mut running in self.running.drain(..) {
+            let timeout = guard::STOP_TIMEOUT + GUARD_TIMEOUT;
+            if tokio::time::timeout(timeout, running.guard.wait()).await.is_err() {
+                let _ = running.guard.kill().await;
+            }
+        }
+    }
+
+    fn free_ports(&mut self) -> Result<BTreeMap<Transport, u16>, TargetError> {
+        let asked: Vec<_> = self.launch.commands.iter().flat_map(LaunchCommand::transports).collect();
+        let mut free = BTreeMap::new();
+        for transport in asked {
+            if let std::collections::btree_map::Entry::Vacant(vacant) = free.entry(transport) {
+                let none = || TargetError::Machine("no free port was found for --launch".to_owned());
+                vacant.insert(self.ports.take().ok_or_else(none)?);
+            }
+        }
+        Ok(free)
+    }
+
+    /// Given addresses must be this machine's, and nobody else's.
+    fn check_given(&self) -> Result<(), TargetError> {
+        let listeners = ports::listeners();
+        for endpoint in &self.launch.given {
+            let address = endpoint.address();
+            let not_started = |why: String| Err(TargetError::NotStarted(why));
+            if !ports::is_local(address.ip()) {
+                return not_started(format!(
+                    "--launch starts programs on this machine, and {address} is not one of its addresses"
+                ));
+            }
+            if ports::reachable(&listeners, &[address]).is_some() {
+                return not_started(format!(
+                    "something else listens on {address} already, so what --launch starts cannot: stop it, or let \
+                     the program have a free port by {{{}}}",
+                    placeholder(endpoint.transport())
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Each transport with the addresses at which it may be.
+    fn awaited(&self, ports: &BTreeMap<Transport, u16>) -> Vec<(Transport, Vec<SocketAddr>)> {
+        let fresh = ports.iter().map(|(transport, port)| {
+            let loopback = [(Ipv4Addr::LOCALHOST, *port).into(), (Ipv6Addr::LOCALHOST, *port).into()];
+            (*transport, loopback.to_vec())
+        });
+        let given = self.launch.given.iter().map(|given| (given.transport(), vec![given.address()]));
+        fresh.chain(given).collect()
+    }
+
+    /// Waits until somebody listens for each transport; fills in the endpoints.
+    async fn wait(&mut self, mut awaited: Vec<(Transport, Vec<SocketAddr>)>) -> Result<(), TargetError> {
+        let deadline = Instant::now() + self.launch.timeout;
+        loop {
+            // Looked at first: what listens on the port of a program that has ended is something else.
+            if let Some(death) = self.death() {
+                return Err(TargetError::NotStarted(death));
+            }
+            let listeners = ports::listeners();
+            awaited.retain(|(transport, addresses)| {
+                let Some(address) = ports::reachable(&listeners, addresses) else { return true };
+                let given = self.launch.given.iter().find(|given| given.transport() == *transport);
+                self.endpoints.extend(given.cloned().or_else(|| endpoint(*transport, address)));
+                false
+            });
+            if awaited.is_empty() && self.running.iter().all(Running::has_started) {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(TargetError::NotStarted(self.never_listened(&awaited)));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn never_listened(&self, awaited: &[(Transport, Vec<SocketAddr>)]) -> String {
+        let place = |(transport, addresses): &(Transport, Vec<SocketAddr>)| {
+            let address = addresses.first().map(ToString::to_string).unwrap_or_default();
+            format!("{address} ({transport})")
+        };
+        let places: Vec<String> = awaited.iter().map(place).collect();
+        let words = self.last_words(self.running.first().map_or(0, |running| running.log_from));
+        let timeout = self.launch.timeout;
+        format!("nothing listened on {} within {timeout:?} of --launch{words}", places.join(" and "))
+    }
+
+    /// The end of what was logged since, for an error.
+    fn last_words(&self, from: u64) -> String {
+        let words = read_last(&self.log, from).unwrap_or_default();
+        let lines: Vec<&str> = words.lines().filter(|line| !line.trim().is_empty()).collect();
+        match &lines[lines.len().saturating_sub(LAST_LINES)..] {
+            [] => " without a word".to_owned(),
+            last => format!("; its last words: {}", last.join(" / ")),
+        }
+    }
+}
+
+impl Running {
+    fn start(
+        executable: &Path,
+        log: &Path,
+        words: &[String],
+        cpus: &[usize],
+        log_from: u64,
+    ) -> std::io::Result<Self> {
+        let cpus: Vec<String> = cpus.iter().map(ToString::to_string).collect();
+        let mut guard = Command::new(executable)
+            .arg(guard::SUBCOMMAND)
+            .arg(format!("{}{}", guard::CPUS, cpus.join(",")))
+            .args(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(File::options().append(true).open(log)?)
+            // Ctrl-C in a terminal goes to the whole group; the target must outlive the run's last requests.
+            .process_group(0)
+            .spawn()?;
+        let news = Arc::new(Mutex::new(None));
+        if let Some(stdout) = guard.stdout.take() {
+            tokio::spawn(listen(stdout, news.clone()));
+        }
+        Ok(Self { command: words.first().cloned().unwrap_or_default(), guard, news, log_from })
+    }
+
+    fn last_news(&self) -> Option<News> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn has_started(&self) -> bool {
+        matches!(self.last_news(), Some(News::Started(_)))
+    }
+}
+
+/// Keeps a guard's latest news. A guard that ends without telling of its program's end was killed, and then its
+/// program has to be.
+async fn listen(stdout: ChildStdout, news: Arc<Mutex<Option<News>>>) {
+    let mut lines = BufReader::new(stdout).lines();
+    let keep = |new: News| *news.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
+    let mut latest = None;
+    while let Ok(Some(line)) = lines.next_line().await {
+        if let Some(new) = News::parse(&line) {
+            latest = Some(new.clone());
+            keep(new);
+        }
+    }
+    if let None | Some(News::Started(_)) = latest {
+        if let Some(News::Started(group)) = latest {
+            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        }
+        keep(News::Ended("killed, as its guard was".to_owned()));
+    }
+}
+
+fn endpoint(transport: Transport, address: SocketAddr) -> Option<Endpoint> {
+    match transport {
+        Transport::Tcp => Some(Endpoint::Tcp(address)),
+        Transport::TcpRaw => Some(Endpoint::TcpRaw(address)),
+        Transport::WebSocket => Some(Endpoint::WebSocket(address, format!("ws://{address}/"))),
+        Transport::Tls | Transport::Wss => None,
+    }
+}
+
+/// Writes a line of our own into the log; the log's length then.
+fn log_line(log: &Path, line: &str) -> std::io::Result<u64> {
+    let mut log = File::options().create(true).append(true).open(log)?;
+    writeln!(log, "# {}", line.replace(char::is_control, " "))?;
+    Ok(log.metadata()?.len())
+}
+
+/// The last bytes of a file from `from` on.
+fn read_last(path: &Path, from: u64) -> std::io::Result<String> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(LAST_BYTES).max(from)))?;
+    let mut bytes = Vec::new();
+    file.take(LAST_BYTES).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(1);
+
+    fn launch(commands: &[&str], given: Vec<Endpoint>) -> Result<Launch, LaunchError> {
+        let commands: Vec<String> = commands.iter().map(|&command| command.to_owned()).collect();
+        Launch::new(&commands, given, TIMEOUT)
+    }
+
+    fn tcp() -> Endpoint {
+        Endpoint::Tcp("127.0.0.1:1601".parse().unwrap())
+    }
+
+    #[test]
+    fn a_launch_offers_what_it_has_ports_or_addresses_for() {
+        let both = launch(&["a {ws}", "b {tcp-raw} {ws}"], vec![tcp()]).unwrap();
+        assert_eq!(both.transports(), [Transport::Tcp, Transport::TcpRaw, Transport::WebSocket]);
+        assert_eq!(launch(&["a"], vec![tcp()]).unwrap().transports(), [Transport::Tcp]);
+    }
+
+    #[test]
+    fn it_must_be_clear_where_a_target_listens() {
+        assert_eq!(launch(&["a", "b c"], Vec::new()), Err(LaunchError::NoAddress));
+        assert_eq!(launch(&["a {tcp}"], vec![tcp()]), Err(LaunchError::TwoPorts(Transport::Tcp, "tcp")));
+    }
+
+    #[test]
+    fn last_words_are_the_end_of_what_was_logged_since() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("server.log");
+        let from = log_line(&log, "started: x").unwrap();
+        let launched = Launched::new(launch(&["a {tcp}"], Vec::new()).unwrap(), PathBuf::new(), &log);
+        assert_eq!(launched.last_words(from), " without a word");
+        let endless = "x".repeat(10_000);
+        std::fs::write(&log, format!("# started: x\n{endless}\n\n1\n2\n3\n4\n5\n6\n7\n8\n9\n")).unwrap();
+        assert_eq!(launched.last_words(from), "; its last words: 2 / 3 / 4 / 5 / 6 / 7 / 8 / 9");
+    }
+}

@@ -1,0 +1,112 @@
+//! Threads: one worker a CPU with a runtime of its own, and one thread a listener that deals connections out.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::net::TcpListener;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::framing::{Connection, Framing};
+
+/// Bytes that one read takes at most: more than the longest message.
+const READ_BYTES: usize = 128 * 1024;
+
+/// An outgoing buffer that has grown beyond this is given back once it is empty.
+const IDLE_CAPACITY_MAX: usize = 4096;
+
+/// Pause after a refused accept, as where descriptors have run out: trying on at once would only burn the CPU.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+thread_local! {
+    /// One for all connections of a worker.
+    static READ_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
+}
+
+/// A connection on its way to its worker.
+pub(super) type Dealt = (std::net::TcpStream, Framing);
+
+/// Confines the calling thread, and those that it starts, to these CPUs as far as the system lets it.
+pub(super) fn confine(cpus: &[usize]) {
+    let mut set = CpuSet::new();
+    if !cpus.is_empty() && cpus.iter().all(|&cpu| set.set(cpu).is_ok()) {
+        // Not being confined costs precision, never correctness.
+        let _ = sched_setaffinity(Pid::from_raw(0), &set);
+    }
+}
+
+/// Starts a worker on each CPU, at least one.
+pub(super) fn start(cpus: &[usize]) -> io::Result<Vec<UnboundedSender<Dealt>>> {
+    let mut workers = Vec::new();
+    for worker in 0..cpus.len().max(1) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let (sender, dealt) = unbounded_channel();
+        let cpu = cpus.get(worker).copied();
+        std::thread::Builder::new().name(format!("null-{worker}")).spawn(move || {
+            confine(cpu.as_slice());
+            runtime.block_on(work(dealt));
+        })?;
+        workers.push(sender);
+    }
+    Ok(workers)
+}
+
+/// Accepts for ever and deals the connections out evenly.
+pub(super) fn deal(listener: &TcpListener, framing: Framing, workers: &[UnboundedSender<Dealt>]) {
+    for worker in workers.iter().cycle() {
+        match listener.accept() {
+            Ok((stream, _)) => drop(worker.send((stream, framing))),
+            Err(_) => std::thread::sleep(ACCEPT_PAUSE),
+        }
+    }
+}
+
+async fn work(mut dealt: UnboundedReceiver<Dealt>) {
+    while let Some((stream, framing)) = dealt.recv().await {
+        let ready = stream.set_nodelay(true).and_then(|()| stream.set_nonblocking(true));
+        if let Ok(stream) = ready.and_then(|()| TcpStream::from_std(stream)) {
+            tokio::spawn(serve(stream, framing));
+        }
+    }
+}
+
+/// One read, one write, until the client leaves; nobody is told how it left.
+async fn serve(mut stream: TcpStream, framing: Framing) {
+    let mut connection = Connection::new(framing);
+    let mut out = Vec::new();
+    while let Some(go_on) = answer(&mut stream, &mut connection, &mut out).await {
+        if stream.write_all(&out).await.is_err() || !go_on {
+            break;
+        }
+        if out.capacity() > IDLE_CAPACITY_MAX {
+            out = Vec::new();
+        }
+        out.clear();
+    }
+    // Dropped with unread bytes, a socket is reset, which may overtake the last reply.
+    let _ = stream.shutdown().await;
+}
+
+/// Reads once and appends all answers; whether the connection goes on. `None`: the client has left.
+async fn answer(stream: &mut TcpStream, connection: &mut Connection, out: &mut Vec<u8>) -> Option<bool> {
+    poll_fn(|cx| {
+        READ_BUFFER.with_borrow_mut(|buffer| {
+            let mut into = ReadBuf::new(buffer);
+            match Pin::new(&mut *stream).poll_read(cx, &mut into) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Ok(())) if !into.filled().is_empty() => {
+                    Poll::Ready(Some(connection.take(into.filled_mut(), out).is_ok()))
+                }
+                Poll::Ready(_) => Poll::Ready(None),
+            }
+        })
+    })
+    .await
+}

@@ -1,0 +1,190 @@
+//! Free ports for launched programs, and whether anybody listens on one.
+//!
+//! Listening is read from the system's tables (`/proc/net/tcp`, `tcp6`). Connecting would tell as well, but a
+//! connection that sends nothing is a request of its own kind, and there are servers that it kills.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, socket};
+use rand::RngExt as _;
+
+/// Ports that are handed out: below those that systems give to outgoing connections, so that none of ours, nor the
+/// remains of one, can be in the way of a server that does not set `SO_REUSEADDR`.
+const FIRST: u16 = 10_000;
+/// See [`FIRST`].
+const LAST: u16 = 32_000;
+
+/// Tries before there is said to be no free port.
+const TRIES: u32 = 1_000;
+
+/// State of a listening socket in the tables.
+const LISTEN: &str = "0A";
+
+/// Hands out ports, none of them twice: what ended on a port a moment ago may still hold it.
+#[derive(Debug, Default)]
+pub struct FreePorts {
+    given: BTreeSet<u16>,
+}
+
+impl FreePorts {
+    /// A port that nobody uses now; `None` where none was found.
+    pub fn take(&mut self) -> Option<u16> {
+        let mut random = rand::rng();
+        let free = (0..TRIES)
+            .map(|_| random.random_range(FIRST..=LAST))
+            .find(|port| !self.given.contains(port) && is_free(*port))?;
+        self.given.insert(free);
+        Some(free)
+    }
+}
+
+/// Whether a server could bind this port on every IPv4 address, even without `SO_REUSEADDR`.
+fn is_free(port: u16) -> bool {
+    let Ok(probe) = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None) else {
+        return false;
+    };
+    let any = SockaddrIn::new(0, 0, 0, 0, port);
+    bind(std::os::fd::AsRawFd::as_raw_fd(&probe), &any).is_ok()
+}
+
+/// Whether an address is one of this machine's, so that its listeners are in the tables.
+#[must_use]
+pub fn is_local(address: IpAddr) -> bool {
+    TcpListener::bind((address, 0)).is_ok()
+}
+
+/// The addresses on which somebody listens now.
+#[must_use]
+pub fn listeners() -> Vec<SocketAddr> {
+    let table = |path| fs::read_to_string(path).map(|text| parse(&text)).unwrap_or_default();
+    let mut all = table("/proc/net/tcp");
+    all.extend(table("/proc/net/tcp6"));
+    all
+}
+
+/// The first of these addresses that a connection to one of the listeners can be made to.
+#[must_use]
+pub fn reachable(listeners: &[SocketAddr], addresses: &[SocketAddr]) -> Option<SocketAddr> {
+    let reaches = |wanted: &SocketAddr| listeners.iter().any(|listener| takes(*listener, *wanted));
+    addresses.iter().copied().find(reaches)
+}
+
+/// Whether a listener takes connections to an address. One on `::` is taken to serve IPv4 too, as it does unless it
+/// was told otherwise, which the tables do not show.
+fn takes(listener: SocketAddr, wanted: SocketAddr) -> bool {
+    let same_ip = match (listener.ip().to_canonical(), wanted.ip().to_canonical()) {
+        (IpAddr::V6(Ipv6Addr::UNSPECIFIED), _) | (IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(_)) => true,
+        (listening, wanted) => listening == wanted,
+    };
+    same_ip && listener.port() == wanted.port()
+}
+
+/// The listening sockets of one table; lines that are none are left out.
+fn parse(table: &str) -> Vec<SocketAddr> {
+    let listener = |line: &str| {
+        // sl local_address rem_address st …
+        let mut fields = line.split_whitespace().skip(1);
+        let local = fields.next()?;
+        (fields.nth(1)? == LISTEN).then(|| address(local)).flatten()
+    };
+    table.lines().filter_map(listener).collect()
+}
+
+/// `0100007F:0641`: the address's 32-bit words as this machine's processor would write them, and the port.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = text.split_once(':')?;
+    let word = |at: usize| u32::from_str_radix(ip.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes);
+    let ip = match ip.len() {
+        8 => IpAddr::from(word(0)?),
+        32 => {
+            let words = [word(0)?, word(8)?, word(16)?, word(24)?];
+            IpAddr::from(<[u8; 16]>::try_from(words.concat()).ok()?)
+        }
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// As the kernel of a little-endian machine writes it: LISTEN, ESTABLISHED, `TIME_WAIT`, LISTEN.
+    const TCP: &str = "\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode                                                     
+   0: 0100007F:0641 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 484 1 000000005c1bee14 100 0 0 10 0                       
+   1: 0100007F:9C41 0100007F:0641 01 00000000:00000000 00:00000000 00000000     0        0 485 1 000000005c1bee15 20 4 30 10 -1                      
+   2: 0100007F:0642 0100007F:9C42 06 00000000:00000000 03:00001770 00000000     0        0 0 3 000000005c1bee16                                      
+  10: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 486 1 000000005c1bee17 100 0 0 10 0                       
+";
+    const TCP6: &str = "\
+  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000000000000000000000000000:0643 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 487 1 0 100 0 0 10 0
+   1: 00000000000000000000000001000000:0644 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 488 1 0 100 0 0 10 0
+   2: 0000000000000000FFFF00000100007F:0645 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 489 1 0 100 0 0 10 0
+   3: 0000000000000000FFFF00000100007F:0646 0000000000000000FFFF00000100007F:9C43 01 00000000:00000000 00:00000000 00000000     0        0 490 1 0 20 4 30 10 -1
+";
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn only_listening_sockets_are_read_from_the_tables() {
+        assert_eq!(parse(TCP), [at("127.0.0.1:1601"), at("0.0.0.0:8080")]);
+        assert_eq!(parse(TCP6), [at("[::]:1603"), at("[::1]:1604"), at("[::ffff:127.0.0.1]:1605")]);
+    }
+
+    #[test]
+    fn lines_that_are_none_are_left_out() {
+        for odd in ["", "\n\n", "0: x 0A", "0: 0100007F:0641 x 0A\n1: 7F:1 x 0A", "0: 0100007Fé:0641 x 0A"] {
+            assert!(parse(odd).len() <= 1, "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_listener_on_every_address_takes_connections_to_each() {
+        let listeners =
+            [at("0.0.0.0:1"), at("[::]:2"), at("[::1]:3"), at("[::ffff:127.0.0.1]:4"), at("127.0.0.2:5")];
+        let reached = |address: &str| reachable(&listeners, &[at(address)]).is_some();
+        for yes in ["127.0.0.1:1", "127.0.0.1:2", "[::1]:2", "[::1]:3", "127.0.0.1:4", "127.0.0.2:5"] {
+            assert!(reached(yes), "{yes}");
+        }
+        for no in ["[::1]:1", "127.0.0.1:3", "127.0.0.1:5", "127.0.0.1:6"] {
+            assert!(!reached(no), "{no}");
+        }
+        let either = [at("127.0.0.1:3"), at("[::1]:3")];
+        assert_eq!(reachable(&listeners, &either), Some(either[1]));
+    }
+
+    #[test]
+    fn a_port_is_free_until_it_is_taken_and_is_never_given_twice() {
+        let mut ports = FreePorts::default();
+        let first = ports.take().unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", first)).unwrap();
+        assert!(!is_free(first));
+        let address = listener.local_addr().unwrap();
+        assert_eq!(reachable(&listeners(), &[address]), Some(address));
+        drop(listener);
+        assert!((0..50).all(|_| ports.take().is_some_and(|port| port != first)));
+        assert_eq!(ports.given.len(), 51);
+    }
+
+    #[test]
+    fn this_machines_addresses_are_told_from_others() {
+        assert!(is_local("127.0.0.1".parse().unwrap()));
+        assert!(!is_local("192.0.2.1".parse().unwrap()), "reserved for documentation");
+    }
+
+    proptest! {
+        #[test]
+        fn no_table_is_too_odd(text in "[0-9A-F: \n]{0,200}") {
+            parse(&text);
+        }
+    }
+}

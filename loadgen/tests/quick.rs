@@ -1,0 +1,82 @@
+//! `twinwire quick` as a user meets it.
+
+#![expect(clippy::unwrap_used, reason = "a panic in a test's helper is the report")]
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use support::{Ended, Place, twinwire};
+
+fn quick(place: &Place, arguments: &[&str]) -> Ended {
+    let mut command = twinwire();
+    command.current_dir(place.path()).args(["quick", "--out", "out"]).args(arguments);
+    Ended::of(command.output().unwrap())
+}
+
+#[test]
+fn quick_loads_both_transports_of_the_embedded_server() {
+    let place = Place::with("");
+    let ended =
+        quick(&place, &["-c", "10", "-d", "300ms", "--managers", "20", "--set", "load.quick.think=1ms"]);
+    ended.expect(0);
+    let rows = place.csv("summary.csv");
+    let of = |column: &str| rows.iter().map(|row| row[column].clone()).collect::<BTreeSet<_>>();
+    assert_eq!(of("transport"), BTreeSet::from(["tcp", "websocket"].map(str::to_owned)));
+    assert_eq!(of("role"), BTreeSet::from(["all", "guest", "manager"].map(str::to_owned)));
+    // What ran is in the folder, and can be run again.
+    let text = place.read("scenario.toml");
+    assert!(text.contains("think = \"1ms\"") && text.contains("duration = \"300ms\""), "{text}");
+    std::fs::write(place.path().join("scenario.toml"), &text).unwrap();
+    place.run_to_end(&["--quiet"]).expect(0);
+    assert_eq!(place.read("scenario.toml"), text);
+}
+
+#[test]
+fn quick_takes_the_transports_of_the_target() {
+    let place = Place::with("");
+    let command =
+        format!("'{}' serve-embedded --tcp-raw 127.0.0.1:{{tcp-raw}}", env!("CARGO_BIN_EXE_twinwire"));
+    let ended =
+        quick(&place, &["-c4", "-d300ms", "--value-size", "16", "--json", "--quiet", "--launch", &command]);
+    let ended = ended.expect(0);
+    assert_eq!(ended.stderr, "");
+    let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(json["runs"][0]["scenario"], "quick");
+    assert_eq!(json["runs"][0]["skipped"], serde_json::json!([]));
+    assert_eq!(json["runs"][0]["cost"][0]["transport"], "tcp-raw");
+    for figure in ["server_cpu_us", "generator_cpu_us", "bytes_sent", "bytes_received", "segments"] {
+        assert!(json["runs"][0]["cost"][0][figure].as_f64().unwrap() > 0.0, "{figure}: {json}");
+    }
+}
+
+#[test]
+fn a_wrong_flag_is_named_and_nothing_is_run() {
+    let place = Place::with("");
+    for (arguments, part) in [
+        (["-c", "0"], "--clients"),
+        (["-d", "5"], "--duration"),
+        (["-R", "-1"], "--rate"),
+        (["--managers", "150"], "--managers"),
+        (["--value-size", "8"], "--value-size"),
+        (["--set", "load.quick.speed=5"], "there is no `speed`"),
+    ] {
+        let ended = quick(&place, &arguments).expect(2);
+        assert!(ended.stderr.contains(part), "{arguments:?}: {}", ended.stderr);
+    }
+    assert!(!place.out().exists());
+}
+
+#[test]
+fn quick_with_a_rate_offers_that_rate() {
+    let place = Place::with("");
+    let ended = quick(&place, &["-c", "4", "-d", "1s", "-R", "500", "--transport", "tcp"]);
+    // 4: a machine that is busy with other tests wakes the generator late, and says so.
+    assert!(matches!(ended.code, Some(0 | 4)), "{ended:?}");
+    let record: serde_json::Value = serde_json::from_str(&place.read("run.json")).unwrap();
+    assert_eq!(record["loads"][0]["model"], "open");
+    let offered: u64 =
+        place.csv("intervals.csv").iter().map(|row| row["offered"].parse::<u64>().unwrap()).sum();
+    // Poisson arrivals: five standard deviations around 500.
+    assert!((390..=610).contains(&offered), "{offered}");
+}

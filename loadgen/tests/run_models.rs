@@ -1,0 +1,283 @@
+//! `twinwire run` with every load model: open, phases, interleaved, with new sessions, cut short by a threshold.
+
+#![expect(clippy::unwrap_used, reason = "a panic in a test's helper is the report")]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use support::faulty::{self, Fault, Log};
+use support::{Ended, Place};
+
+/// A scenario with this load, four guests and two managers with `extra` keys each.
+fn scenario(transports: &str, load: &str, extra: &str) -> String {
+    format!(
+        r#"
+name = "models"
+seed = 11
+transports = {transports}
+timeout = "2s"
+
+[[load]]
+name = "load"
+{load}
+
+[[clients]]
+name = "guests"
+role = "guest"
+count = 4
+mix = {{ put = 30, get = 40, get-missing = 10, get-other = 15, bad = 5 }}
+keys = {{ count = 8 }}
+values = {{ min = 16, max = 100 }}
+{extra}
+
+[[clients]]
+name = "managers"
+role = "manager"
+count = 2
+mix = {{ put = 20, get = 20, get-other = 60 }}
+keys = {{ count = 8 }}
+{extra}
+"#
+    )
+}
+
+const BOTH: &str = r#"["tcp", "websocket"]"#;
+const TCP: &str = r#"["tcp"]"#;
+
+fn run(place: &Place, code: i32) -> (Value, Ended) {
+    let ended = place.run_to_end(&[]).expect(code);
+    (record(place), ended)
+}
+
+fn record(place: &Place) -> Value {
+    serde_json::from_str(&place.read("run.json")).unwrap()
+}
+
+fn passes(record: &Value) -> &Vec<Value> {
+    record["passes"].as_array().unwrap()
+}
+
+/// Requests of the measured part of a pass.
+fn requests(pass: &Value) -> u64 {
+    let cells = pass["cells"].as_array().unwrap();
+    cells.iter().map(|cell| cell["counts"]["requests"].as_u64().unwrap()).sum()
+}
+
+fn count(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("no number: {value}"))
+}
+
+#[test]
+fn an_open_load_offers_its_rate_and_says_what_it_achieved() {
+    let load = "model = \"open\"\nrate = 600\narrivals = \"uniform\"\nwarmup = \"500ms\"\nduration = \"2s\"";
+    let place = Place::with(&scenario(BOTH, load, ""));
+    let (record, _) = run(&place, 0);
+    assert_eq!(passes(&record).len(), 2);
+    for pass in passes(&record) {
+        assert_eq!(requests(pass), 1200, "uniform arrivals are exact");
+        assert_eq!(count(&pass["ledger"]["requests"]), 1500, "the warm-up goes at the same rate");
+        assert_eq!(count(&pass["ledger"]["unfinished"]), 0);
+    }
+    for row in place.csv("intervals.csv") {
+        assert_eq!(row["offered"], "600");
+        let achieved: f64 = row["achieved"].parse().unwrap();
+        assert!((achieved - 600.0).abs() <= 60.0, "{row:?}");
+    }
+    assert_eq!(record["loads"][0]["model"], "open");
+}
+
+#[test]
+fn poisson_arrivals_offer_the_same_requests_at_the_same_instants_on_every_transport() {
+    let load = "model = \"open\"\nrate = 800\nwarmup = \"0s\"\nduration = \"2s\"\ntrials = 2";
+    let place = Place::with(&scenario(BOTH, load, ""));
+    let (record, _) = run(&place, 0);
+    let mut offered: BTreeMap<u64, Vec<Vec<u64>>> = BTreeMap::new();
+    for pass in passes(&record) {
+        let seconds =
+            pass["intervals"].as_array().unwrap().iter().map(|row| count(&row["offered"])).collect();
+        offered.entry(count(&pass["trial"])).or_default().push(seconds);
+    }
+    for both in offered.values() {
+        assert_eq!(both[0], both[1]);
+    }
+    assert_ne!(offered[&1], offered[&2], "another trial, other instants");
+}
+
+/// What every client asked is the same on both, byte for byte, as far as both came.
+fn assert_same_requests([tcp, websocket]: [&Log; 2], at_least: usize, whole: bool) {
+    let (tcp, websocket) = (tcp.lock().unwrap(), websocket.lock().unwrap());
+    assert_eq!(tcp.keys().collect::<Vec<_>>(), websocket.keys().collect::<Vec<_>>());
+    assert_eq!(tcp.len(), 6);
+    for (user, ours) in tcp.iter() {
+        let theirs = &websocket[user];
+        let common = ours.len().min(theirs.len()) - 1;
+        assert!(common >= at_least, "{user}: {common}");
+        assert_eq!(ours[..common], theirs[..common], "{user}");
+        if whole {
+            assert_eq!(ours, theirs, "{user}");
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_each_client_the_same_requests_on_every_transport_byte_for_byte() {
+    let open = "model = \"open\"\nrate = 600\nin-flight = 3\nwarmup = \"0s\"\nduration = \"2s\"";
+    let closed = "model = \"closed\"\nthink = { exponential = \"2ms\" }\nin-flight = 3\nwarmup = \"0s\"\nduration = \"1s\"";
+    for (load, whole) in [(open, true), (closed, false)] {
+        let [(tcp, tcp_log), (websocket, websocket_log)] = faulty::start_recording();
+        let place = Place::with(&scenario(BOTH, load, ""));
+        let url = format!("ws://{websocket}/");
+        place.run_to_end(&["--tcp", &tcp.to_string(), "--ws", &url]).expect(0);
+        assert_same_requests([&tcp_log, &websocket_log], 100, whole);
+    }
+}
+
+#[test]
+fn what_the_server_cannot_take_waits_is_counted_and_stays_unfinished() {
+    let load = "model = \"open\"\nrate = 600\narrivals = \"uniform\"\nwarmup = \"0s\"\nduration = \"2s\"";
+    let place = Place::with(&scenario(TCP, load, "").replace("preload = 8", ""));
+    // Six clients, one request outstanding on each, at least 20 ms for each: at most 300 requests/s.
+    let address = faulty::start(Fault::Slow(20)).to_string();
+    place.run_to_end(&["--tcp", &address]).expect(0);
+    let record = record(&place);
+    let pass = &passes(&record)[0];
+    assert_eq!(requests(pass), 1200, "all that was offered counts");
+    let unfinished = count(&pass["ledger"]["unfinished"]);
+    assert!((200..1000).contains(&unfinished), "{unfinished}");
+    assert!(count(&pass["backlog"]["waited"]) > 800, "{}", pass["backlog"]);
+    let backlog = count(&pass["backlog"]["max"]);
+    assert!((500..1200).contains(&backlog), "{backlog}");
+    let ledger = &pass["ledger"];
+    assert_eq!(count(&ledger["requests"]), count(&ledger["replies"]) + unfinished);
+    assert!(place.read("report.md").contains('≥'), "quantiles beyond the end are lower bounds");
+    let rows = place.csv("summary.csv");
+    let all =
+        rows.iter().find(|row| row["trial"] == "all" && row["op"] == "all" && row["role"] == "all").unwrap();
+    let rate: f64 = all["rate"].parse().unwrap();
+    assert!((100.0..310.0).contains(&rate), "achieved goes by the replies: {rate}");
+}
+
+#[test]
+fn an_interleaved_load_records_its_windows_in_pairs_that_add_up() {
+    let load = "model = \"open\"\nrate = 900\nwarmup = \"300ms\"\nduration = \"2s\"\ntrials = 2\ninterleave = \"400ms\"";
+    let place = Place::with(&scenario(BOTH, load, ""));
+    let (record, _) = run(&place, 0);
+    assert_eq!(passes(&record).len(), 4, "one for each transport and trial");
+    for trial in [1, 2] {
+        let of_trial: Vec<&Value> = passes(&record).iter().filter(|pass| pass["trial"] == trial).collect();
+        let [tcp, websocket] = of_trial[..] else { panic!("two passes a trial") };
+        assert_eq!(
+            (tcp["transports"][0].as_str(), websocket["transports"][0].as_str()),
+            (Some("tcp"), Some("websocket"))
+        );
+        assert_eq!(requests(tcp), requests(websocket), "the same schedule on both");
+        let (ours, theirs) = (tcp["windows"].as_array().unwrap(), websocket["windows"].as_array().unwrap());
+        assert_eq!((ours.len(), theirs.len()), (5, 5));
+        for (one, other) in ours.iter().zip(theirs) {
+            assert_eq!(one["pair"], other["pair"]);
+            assert_ne!(one["position"], other["position"]);
+            let (start, other_start) =
+                (one["started_s"].as_f64().unwrap(), other["started_s"].as_f64().unwrap());
+            assert!((start - other_start).abs() > 0.4, "one after the other: {start} {other_start}");
+            assert!(one["cost"]["generator_cpu_ns"].as_u64().unwrap() > 0);
+        }
+        let in_windows: u64 = ours
+            .iter()
+            .map(|window| count(&window["roles"].as_array().unwrap().last().unwrap()["requests"]))
+            .sum();
+        assert_eq!(in_windows, requests(tcp));
+        let offered: u64 =
+            tcp["intervals"].as_array().unwrap().iter().map(|row| count(&row["offered"])).sum();
+        assert_eq!(offered, requests(tcp));
+        assert_eq!(tcp["intervals"].as_array().unwrap().len(), 2, "its own seconds, not the clock's");
+        assert!((tcp["measured_s"].as_f64().unwrap() - 2.0).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn phases_of_clients_let_only_those_act() {
+    let load = "model = \"closed\"\nthink = \"2ms\"\nwarmup = \"0s\"\n\
+                phases = [{ duration = \"1s\", clients = 1 }, { duration = \"1s\", clients = 6 }, { duration = \"1s\", clients = [6, 1] }]";
+    let place = Place::with(&scenario(TCP, load, ""));
+    run(&place, 0);
+    let offered: Vec<f64> =
+        place.csv("intervals.csv").iter().map(|row| row["offered"].parse().unwrap()).collect();
+    assert_eq!(offered.len(), 3);
+    assert!(offered[1] > 3.0 * offered[0], "six clients ask more than one: {offered:?}");
+    assert!(offered[2] < offered[1] && offered[2] > 1.5 * offered[0], "they leave one by one: {offered:?}");
+}
+
+#[test]
+fn a_rate_given_as_a_share_is_probed_on_the_slower_transport() {
+    let load = "model = \"open\"\nrate = { share = 0.1 }\narrivals = \"uniform\"\nwarmup = \"0s\"\nduration = \"1s\"";
+    let place = Place::with(&scenario(BOTH, load, ""));
+    let (record, _) = run(&place, 0);
+    let probes = record["loads"][0]["probes"].as_array().unwrap();
+    assert_eq!(probes.len(), 2);
+    let reached: Vec<f64> = probes.iter().map(|probe| probe["reached"].as_f64().unwrap()).collect();
+    let offered = probes[0]["offered"].as_f64().unwrap();
+    assert!((offered - 0.1 * reached[0].min(reached[1])).abs() < 1e-6);
+    for pass in passes(&record) {
+        assert!((requests(pass) as f64 - offered).abs() <= 6.0, "{} of {offered}", requests(pass));
+    }
+    let transports: Vec<_> = passes(&record).iter().map(|pass| pass["load"].as_str().unwrap()).collect();
+    assert_eq!(transports, ["load", "load"], "a probe's figures are no part of the load's");
+}
+
+#[test]
+fn sessions_are_renewed_in_mid_load_and_their_times_kept_apart() {
+    for (every, least) in [("50", 30), ("\"200ms\"", 24)] {
+        let extra = format!("reconnect = {{ every = {every} }}");
+        let load = "model = \"open\"\nrate = 1200\nwarmup = \"0s\"\nduration = \"2s\"";
+        let place = Place::with(&scenario(BOTH, load, &extra));
+        let (record, _) = run(&place, 0);
+        for pass in passes(&record) {
+            let renewals = &pass["renewals"];
+            let sessions = count(&renewals["clients"]);
+            assert!((least..100).contains(&sessions), "every {every}: {sessions}");
+            for step in ["quit", "connect", "login"] {
+                assert_eq!(count(&renewals[step]["count"]), sessions, "{step}");
+            }
+            assert!(count(&renewals["upgrade"]["count"]) > 0, "managers are upgraded again");
+            assert_eq!(count(&renewals["preload"]["count"]), 0, "a new session's store is empty");
+            assert_eq!(count(&pass["setup"][0]["clients"]), 6);
+            assert!(count(&pass["ledger"]["foreign_values_read"]) > 0);
+        }
+    }
+}
+
+#[test]
+fn life_3_a_name_that_is_not_free_after_the_close_is_a_violation() {
+    let load = "model = \"open\"\nrate = 300\nwarmup = \"0s\"\nduration = \"1s\"";
+    let place = Place::with(&scenario(TCP, load, "reconnect = { every = 20 }"));
+    let address = faulty::start(Fault::KeepsNames).to_string();
+    place.run_to_end(&["--tcp", &address]).expect(1);
+    let record = record(&place);
+    let violations = record["violations"].as_array().unwrap();
+    let found = violations.iter().find(|violation| violation["rule"] == "LIFE-3").unwrap();
+    assert_eq!(found["seen"], "duplicate user name");
+    // The store is still there too, so managers may find that first.
+    assert!(
+        violations
+            .iter()
+            .all(|violation| ["LIFE-2", "LIFE-3"].contains(&violation["rule"].as_str().unwrap())),
+        "{violations:#?}"
+    );
+}
+
+#[test]
+fn a_threshold_with_abort_stops_the_run_after_five_bad_seconds() {
+    let threshold = "[[thresholds]]\nmetric = \"response.p50\"\nmax = \"1us\"\nabort = true\nwhere = { role = \"guest\" }\n";
+    let load = "model = \"open\"\nrate = 300\nwarmup = \"0s\"\nduration = \"60s\"";
+    let place = Place::with(&(scenario(BOTH, load, "") + threshold));
+    let (record, ended) = run(&place, 1);
+    assert_eq!(record["outcome"]["status"], "threshold-missed");
+    assert!(ended.stderr.contains("was missed for 5 s in a row"), "{}", ended.stderr);
+    let elapsed = record["elapsed_s"].as_f64().unwrap();
+    assert!((5.0..20.0).contains(&elapsed), "{elapsed}");
+    let pass = &passes(&record)[0];
+    assert!(pass["measured_s"].as_f64().unwrap() < 20.0 && pass["complete"] == false);
+    assert_eq!(record["thresholds"][0]["met"], false);
+}

@@ -1,0 +1,176 @@
+//! A small server of the protocol with exact delays, over TCP lines and WebSocket, written apart from all others.
+//!
+//! Each connection has a thread that reads what is there, waits for the instant at which it may answer, and answers
+//! all of it by one write. Instants are absolute, on the monotonic clock, and count from the server's start.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+/// When replies are given.
+#[derive(Debug, Clone, Copy)]
+pub enum Delay {
+    /// So long after the request was read.
+    Constant(Duration),
+    /// At once, but for the first `stall` of every `period`: what comes then is answered at its end.
+    Stalls { period: Duration, stall: Duration },
+}
+
+impl Delay {
+    /// How long a request that was read `since_start` waits.
+    pub fn of(self, since_start: Duration) -> Duration {
+        match self {
+            Self::Constant(delay) => delay,
+            Self::Stalls { period, stall } => {
+                let into_period = since_start.as_nanos() % period.as_nanos();
+                let into_period = Duration::from_nanos(u64::try_from(into_period).unwrap());
+                stall.saturating_sub(into_period)
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Wire {
+    Tcp,
+    WebSocket,
+}
+
+/// Starts it over TCP on a free port; it ends with the test.
+pub fn start_tcp(delay: Delay) -> SocketAddr {
+    start(delay, Wire::Tcp)
+}
+
+/// Starts it over WebSocket.
+pub fn start_websocket(delay: Delay) -> SocketAddr {
+    start(delay, Wire::WebSocket)
+}
+
+fn start(delay: Delay, wire: Wire) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let begun = Instant::now();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // How a client left is nobody's business.
+            std::thread::spawn(move || drop(serve(stream, wire, delay, begun)));
+        }
+    });
+    address
+}
+
+fn serve(mut stream: TcpStream, wire: Wire, delay: Delay, begun: Instant) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut bytes = Vec::new();
+    if matches!(wire, Wire::WebSocket) {
+        shake_hands(&mut stream, &mut bytes)?;
+    }
+    let mut client = Client::default();
+    let mut part = [0; 16 * 1024];
+    loop {
+        let mut replies = Vec::new();
+        let mut over = false;
+        while let Some(message) = (!over).then(|| cut(wire, &mut bytes)).flatten() {
+            let (reply, last) = client.answer(&message);
+            frame(wire, &reply, &mut replies);
+            over = last;
+        }
+        if !replies.is_empty() {
+            std::thread::sleep(delay.of(begun.elapsed()));
+            stream.write_all(&replies)?;
+        }
+        let read = if over { 0 } else { stream.read(&mut part)? };
+        if read == 0 {
+            return Ok(());
+        }
+        bytes.extend_from_slice(&part[..read]);
+    }
+}
+
+/// Answers the opening handshake; what came after it stays in `bytes`.
+fn shake_hands(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut part = [0; 4096];
+    let end = loop {
+        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            break end + 4;
+        }
+        let read = stream.read(&mut part)?;
+        if read == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        bytes.extend_from_slice(&part[..read]);
+    };
+    let head: Vec<u8> = bytes.drain(..end).collect();
+    let head = String::from_utf8_lossy(&head);
+    let key = head.lines().filter_map(|line| line.split_once(": "));
+    let (_, key) = key.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key")).unwrap();
+    let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.trim().as_bytes());
+    write!(
+        stream,
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    )
+}
+
+/// Takes the next whole message; a client's frames are short text frames.
+fn cut(wire: Wire, bytes: &mut Vec<u8>) -> Option<String> {
+    let message: Vec<u8> = match wire {
+        Wire::Tcp => {
+            let end = bytes.iter().position(|byte| *byte == b'\n')?;
+            bytes.drain(..=end).collect()
+        }
+        Wire::WebSocket => {
+            let length = usize::from(*bytes.get(1)? & 0x7F);
+            assert!(length < 126, "the tests' messages are short");
+            let mask: [u8; 4] = bytes.get(2..6)?.try_into().ok()?;
+            bytes.get(..6 + length)?;
+            let frame: Vec<u8> = bytes.drain(..6 + length).collect();
+            frame[6..].iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect()
+        }
+    };
+    Some(String::from_utf8_lossy(&message).trim_end().to_owned())
+}
+
+fn frame(wire: Wire, reply: &str, out: &mut Vec<u8>) {
+    match wire {
+        Wire::Tcp => {
+            out.extend_from_slice(reply.as_bytes());
+            out.push(b'\n');
+        }
+        Wire::WebSocket => {
+            assert!(reply.len() < 126, "the tests' replies are short");
+            out.extend_from_slice(&[0x81, reply.len() as u8]);
+            out.extend_from_slice(reply.as_bytes());
+        }
+    }
+}
+
+/// What is known of a client: guests only, who do not see each other.
+#[derive(Default)]
+struct Client {
+    named: bool,
+    store: HashMap<String, String>,
+}
+
+impl Client {
+    /// The reply, and whether it is the last one.
+    fn answer(&mut self, message: &str) -> (String, bool) {
+        let words: Vec<&str> = message.split_ascii_whitespace().collect();
+        let reply = match *words {
+            [_] if !self.named => {
+                self.named = true;
+                "success"
+            }
+            ["put", key, value] => {
+                self.store.insert(key.to_owned(), value.to_owned());
+                "done"
+            }
+            ["get", key] => self.store.get(key).map_or("key not found", String::as_str),
+            ["get", _, _] => "you are not allowed to access keys of other users",
+            ["q"] => return ("exiting".to_owned(), true),
+            _ => "wrong message format",
+        };
+        (reply.to_owned(), false)
+    }
+}

@@ -1,0 +1,7 @@
+//! `twinwire_server::fuzzing::lines` under libFuzzer.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| twinwire_server::fuzzing::lines(data));

@@ -1,0 +1,209 @@
+//! `twinwire-server control`: what the operator asks of a running server, as a table or as JSON.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Subcommand};
+use jiff::SignedDuration;
+
+use super::{EXIT_FAILED, EXIT_NO_SERVER, EXIT_NOT_PERMITTED};
+use crate::{
+    operator::{Answer, AskError, Role, Stats, UserRow, ask},
+    protocol::parse_name,
+};
+
+/// Sees to the users of a running server, through the socket that it was given by --control
+///
+/// Exit code 0: done; 1: nobody of that name, or refused; 2: wrong usage; 3: no server answers; 4: not permitted.
+#[derive(Debug, Args)]
+pub(super) struct ControlArgs {
+    /// The server's control socket
+    path: PathBuf,
+
+    /// Print the answer as one line of JSON
+    #[arg(long, global = true)]
+    json: bool,
+
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Everybody who is logged in, with role and store
+    List,
+    /// Make a user a manager, whatever the upgrade policy; within --max-managers
+    Promote {
+        #[arg(value_parser = name)]
+        user: String,
+    },
+    /// Make a manager a guest
+    Demote {
+        #[arg(value_parser = name)]
+        user: String,
+    },
+    /// End a user's session: its store is gone and its name is free
+    Disconnect {
+        #[arg(value_parser = name)]
+        user: String,
+    },
+    /// The server's figures
+    Stats,
+}
+
+/// What to print where, and how to exit.
+pub(super) struct Outcome {
+    /// For standard output.
+    pub(super) text: String,
+    /// For standard error.
+    pub(super) error: Option<String>,
+    pub(super) code: u8,
+}
+
+fn name(text: &str) -> Result<String, String> {
+    match parse_name(text) {
+        Ok(name) => Ok(name.to_owned()),
+        Err(_) => Err("a user's name is one word of at most 64 bytes".to_owned()),
+    }
+}
+
+impl ControlArgs {
+    pub(super) fn exec(&self) -> Outcome {
+        let answer = match ask(&self.path, &self.action.request()) {
+            Ok(answer) => answer,
+            Err(error) => {
+                let code = match error {
+                    AskError::NotPermitted(_) => EXIT_NOT_PERMITTED,
+                    AskError::NoServer(_) | AskError::NoAnswer { .. } | AskError::NotUnderstood { .. } => {
+                        EXIT_NO_SERVER
+                    }
+                };
+                return Outcome { text: String::new(), error: Some(error.to_string()), code };
+            }
+        };
+        let (text, error) = match &answer {
+            Answer::Users(users) => (list(users), None),
+            Answer::Stats(stats) => (figures(stats), None),
+            Answer::Role { user, role, changed } => (role_told(user, *role, *changed), None),
+            Answer::Disconnected { user } => (format!("{} is disconnected\n", shown(user)), None),
+            Answer::Refused { message, .. } => (String::new(), Some(shown(message))),
+        };
+        let code = if error.is_some() { EXIT_FAILED } else { 0 };
+        let text = if self.json { json(&answer) } else { text };
+        Outcome { text, error, code }
+    }
+}
+
+impl Action {
+    fn request(&self) -> String {
+        match self {
+            Self::List => "list".to_owned(),
+            Self::Stats => "stats".to_owned(),
+            Self::Promote { user } => format!("promote {user}"),
+            Self::Demote { user } => format!("demote {user}"),
+            Self::Disconnect { user } => format!("disconnect {user}"),
+        }
+    }
+}
+
+fn json(answer: &Answer) -> String {
+    // It has just been read as JSON.
+    serde_json::to_string(answer).unwrap_or_default() + "\n"
+}
+
+fn role_told(user: &str, role: Role, changed: bool) -> String {
+    let already = if changed { "now" } else { "already" };
+    format!("{} is {already} a {}\n", shown(user), role_name(role))
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Guest => "guest",
+        Role::Manager => "manager",
+    }
+}
+
+fn list(users: &[UserRow]) -> String {
+    let row = |UserRow { user, role, keys, bytes, connected_s }: &UserRow| {
+        [
+            shown(user),
+            role_name(*role).to_owned(),
+            keys.to_string(),
+            bytes.to_string(),
+            duration(*connected_s),
+        ]
+    };
+    let mut rows = vec![["USER", "ROLE", "KEYS", "BYTES", "CONNECTED"].map(str::to_owned)];
+    rows.extend(users.iter().map(row));
+    table(&rows)
+}
+
+fn figures(stats: &Stats) -> String {
+    let mut rows = vec![
+        ["up for".to_owned(), duration(stats.uptime_s)],
+        ["users".to_owned(), format!("{}, of them {} managers", stats.users, stats.managers)],
+        ["stored".to_owned(), format!("{} keys, {} bytes", stats.keys, stats.bytes)],
+        ["received".to_owned(), format!("{} bytes", stats.bytes_received)],
+        ["sent".to_owned(), format!("{} bytes", stats.bytes_sent)],
+    ];
+    for (transport, connections) in &stats.connections {
+        let shown = format!("{} open, {} ever", connections.open, connections.total);
+        rows.push([format!("connections {}", self::shown(transport)), shown]);
+    }
+    for (command, replies) in &stats.requests {
+        for (reply, count) in replies {
+            rows.push([format!("requests {} -> {}", shown(command), shown(reply)), count.to_string()]);
+        }
+    }
+    for (reason, count) in stats.refusals.iter().filter(|(_, count)| **count > 0) {
+        rows.push([format!("refused {}", shown(reason)), count.to_string()]);
+    }
+    table(&rows)
+}
+
+/// Columns two spaces apart, each as wide as its widest cell.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn duration(seconds: u64) -> String {
+    let rounded = SignedDuration::try_from(Duration::from_secs(seconds)).unwrap_or(SignedDuration::MAX);
+    format!("{rounded:#}")
+}
+
+/// Text that a client chose, without what would drive a terminal.
+fn shown(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_a_table_and_a_name_cannot_drive_the_terminal() {
+        let user = |user: &str, role, keys, bytes, connected_s| UserRow {
+            user: user.to_owned(),
+            role,
+            keys,
+            bytes,
+            connected_s,
+        };
+        let users =
+            [user("alice", Role::Manager, 3, 120, 125), user("é\u{1b}[31m", Role::Guest, 1_000_000, 7, 0)];
+        insta::assert_snapshot!(list(&users), @r"
+        USER         ROLE     KEYS     BYTES  CONNECTED
+        alice        manager  3        120    2m 5s
+        é\u{1b}[31m  guest    1000000  7      0s
+        ");
+    }
+}

@@ -1,0 +1,113 @@
+//! What is in force and where each value comes from: what `--check-config` prints, itself a file of options.
+
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Display},
+};
+
+use clap::{Arg, ArgAction, ArgMatches};
+
+use super::{Environment, FILE_OPTION, Options, Origin, PREFIX, SECRET_VARIABLE, is_known};
+
+/// Every option with its value and origin, secrets left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::cli) struct Effective {
+    lines: Vec<Line>,
+    /// Whether the environment holds a secret.
+    has_secret: bool,
+    /// Variables that look as if they were meant for this program and are not.
+    strangers: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Line {
+    heading: String,
+    name: String,
+    /// In TOML; `None` where the option is not set, and its help says what that means.
+    value: Option<String>,
+    origin: Origin,
+    /// What happens without a value.
+    otherwise: Option<String>,
+}
+
+impl Effective {
+    pub(super) fn new(
+        options: &Options,
+        matches: &ArgMatches,
+        origins: &BTreeMap<String, Origin>,
+        environment: &Environment,
+    ) -> Self {
+        let shown = options.all().filter(|arg| arg.get_long() != Some(FILE_OPTION));
+        let lines = shown.map(|arg| Line {
+            heading: arg.get_help_heading().unwrap_or("Options").to_owned(),
+            name: arg.get_long().unwrap_or_default().to_owned(),
+            value: value(arg, matches),
+            origin: origins.get(arg.get_id().as_str()).cloned().unwrap_or(Origin::Default),
+            otherwise: told_default(arg),
+        });
+        let mine = environment.keys().filter(|name| name.to_string_lossy().starts_with(PREFIX));
+        Self {
+            lines: lines.collect(),
+            has_secret: environment.contains_key(std::ffi::OsStr::new(SECRET_VARIABLE)),
+            strangers: mine
+                .filter(|name| !is_known(options, name))
+                .map(|name| name.to_string_lossy().escape_debug().to_string())
+                .collect(),
+        }
+    }
+}
+
+/// An option's value as TOML.
+fn value(arg: &Arg, matches: &ArgMatches) -> Option<String> {
+    let id = arg.get_id().as_str();
+    if matches!(arg.get_action(), ArgAction::SetTrue) {
+        return Some(matches.get_flag(id).to_string());
+    }
+    let texts: Vec<_> = matches.get_raw(id)?.map(|raw| toml_text(&raw.to_string_lossy())).collect();
+    match arg.get_action() {
+        ArgAction::Append => Some(format!("[{}]", texts.join(", "))),
+        _ => texts.into_iter().next(),
+    }
+}
+
+fn toml_text(text: &str) -> String {
+    match text.parse::<i64>() {
+        Ok(number) if number.to_string() == text => text.to_owned(),
+        _ => toml::Value::from(text).to_string(),
+    }
+}
+
+/// An option without a value of its own tells in its help what is done then.
+pub(super) fn told_default(arg: &Arg) -> Option<String> {
+    let help = arg.get_help()?.to_string();
+    let (_, rest) = help.split_once("[default: ")?;
+    Some(rest.split_once(']')?.0.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+impl Display for Effective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut heading = "";
+        for line in &self.lines {
+            if line.heading != heading {
+                let gap = if heading.is_empty() { "" } else { "\n" };
+                heading = &line.heading;
+                writeln!(f, "{gap}# {heading}")?;
+            }
+            let Line { name, origin, .. } = line;
+            match (&line.value, &line.otherwise) {
+                (Some(value), _) => writeln!(f, "{:<40} # {origin}", format!("{name} = {value}"))?,
+                (None, Some(otherwise)) => {
+                    writeln!(f, "{:<40} # {origin}: {otherwise}", format!("# {name} ="))?;
+                }
+                (None, None) => writeln!(f, "{:<40} # {origin}", format!("# {name} ="))?,
+            }
+        }
+        if self.has_secret {
+            writeln!(f, "\n# {SECRET_VARIABLE} is set; it is not shown")?;
+        }
+        for name in &self.strangers {
+            writeln!(f, "\n# {name} is set and means nothing here")?;
+        }
+        Ok(())
+    }
+}

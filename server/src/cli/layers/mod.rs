@@ -1,0 +1,236 @@
+//! Where an option's value comes from: the command line, else the environment, else the file, else its default.
+//!
+//! Each option is declared once, in [`super::args`]. Its key in the file and its variable are made from its name, and
+//! what stands there is put in front of the command line and read like it: by the same parsers, with the same
+//! messages. An option that is given further up replaces all of its values from further down, and those that it
+//! conflicts with.
+
+mod effective;
+mod file;
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, parser::ValueSource};
+
+pub(super) use self::{effective::Effective, file::FileError};
+use super::args::{Args, SECRET_VARIABLE};
+
+/// What the names of all variables begin with.
+const PREFIX: &str = "TWINWIRE_";
+
+/// Options that make sense on the command line alone.
+const COMMAND_LINE_ONLY: [&str; 4] = ["help", "version", "check-config", "until-stdin-closes"];
+
+/// The option that names the file: it cannot stand in it.
+const FILE_OPTION: &str = "config";
+
+/// The environment, as from [`std::env::vars_os`].
+pub(super) type Environment = BTreeMap<OsString, OsString>;
+
+/// What is wrong with a value, and where it came from.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LayerError {
+    /// Help and version come this way as well.
+    #[error(transparent)]
+    CommandLine(#[from] clap::Error),
+    #[error("{variable}: {message}")]
+    Environment { variable: String, message: String },
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// Where a value was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Origin {
+    CommandLine,
+    Environment { variable: String },
+    File { path: PathBuf, line: usize },
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CommandLine => f.write_str("command line"),
+            Self::Environment { variable } => write!(f, "environment, {variable}"),
+            Self::File { path, line } => write!(f, "file, {}:{line}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// An option's value before it is parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Raw {
+    /// For an option that is on or off.
+    Flag(bool),
+    /// One, or several for an option that may be repeated.
+    Texts(Vec<String>),
+}
+
+/// The options with their names, ready to read values of.
+struct Options {
+    command: Command,
+}
+
+/// The values that were found so far, the strongest layer first.
+#[derive(Default)]
+struct Settled {
+    origins: BTreeMap<String, Origin>,
+    /// What stands for them on a command line.
+    words: Vec<OsString>,
+}
+
+/// Reads `args`, which begin with the program's name, and fills up from `environment` and from the file that either
+/// names. A subcommand has no such layers.
+pub(super) fn resolve(args: &[OsString], environment: &Environment) -> Result<(Args, Effective), LayerError> {
+    let mut options = Options { command: Args::command() };
+    // Names, conflicts and headings are known from here on.
+    options.command.build();
+    let given = options.command.clone().try_get_matches_from(args)?;
+    let mut settled = Settled::default();
+    if given.subcommand().is_none() {
+        for arg in options.all() {
+            if given.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine) {
+                settled.origins.insert(arg.get_id().to_string(), Origin::CommandLine);
+            }
+        }
+        options.settle(&mut settled, options.in_environment(environment)?);
+        if let Some(path) = Options::file(&given, environment) {
+            options.settle(&mut settled, file::read(Path::new(&path), &options)?);
+        }
+    }
+    let (program, rest) = args.split_at(args.len().min(1));
+    let words = program.iter().chain(&settled.words).chain(rest);
+    let matches = options.command.clone().try_get_matches_from(words)?;
+    let effective = Effective::new(&options, &matches, &settled.origins, environment);
+    Ok((Args::from_arg_matches(&matches)?, effective))
+}
+
+impl Options {
+    /// Every option that may be set in more than one place.
+    fn all(&self) -> impl Iterator<Item = &Arg> {
+        self.command
+            .get_arguments()
+            .filter(|arg| arg.get_long().is_some_and(|name| !COMMAND_LINE_ONLY.contains(&name)))
+    }
+
+    /// The option of that name.
+    fn named(&self, name: &str) -> Option<&Arg> {
+        self.all().find(|arg| arg.get_long() == Some(name) && name != FILE_OPTION)
+    }
+
+    /// The name of the file of options, if one is given.
+    fn file(given: &ArgMatches, environment: &Environment) -> Option<OsString> {
+        let variable = environment.get(OsStr::new(&variable(FILE_OPTION))).filter(|path| !path.is_empty());
+        given
+            .get_raw(FILE_OPTION)
+            .and_then(|mut raw| raw.next())
+            .or(variable.map(AsRef::as_ref))
+            .map(Into::into)
+    }
+
+    /// What the environment sets. An empty variable is as good as none.
+    fn in_environment(&self, environment: &Environment) -> Result<Vec<(&Arg, Origin, Raw)>, LayerError> {
+        let mut found = Vec::new();
+        for arg in self.all() {
+            let variable = variable(arg.get_long().unwrap_or_default());
+            let Some(text) = environment.get(OsStr::new(&variable)).filter(|text| !text.is_empty()) else {
+                continue;
+            };
+            let raw = text.to_str().ok_or_else(|| "it is not UTF-8".to_owned()).and_then(|text| {
+                let raw = from_text(arg, text)?;
+                self.check(arg, &raw).map(|()| raw)
+            });
+            let raw =
+                raw.map_err(|message| LayerError::Environment { variable: variable.clone(), message })?;
+            found.push((arg, Origin::Environment { variable }, raw));
+        }
+        Ok(found)
+    }
+
+    /// Whether the option takes this value, by its own parser; if not, why.
+    fn check(&self, arg: &Arg, raw: &Raw) -> Result<(), String> {
+        let words = words(arg, raw)?;
+        let alone = std::iter::once(OsString::from(self.command.get_name())).chain(words);
+        match self.command.clone().try_get_matches_from(alone) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(plain(&error)),
+        }
+    }
+
+    /// Adds a layer: what is settled already is stronger, and so is what excludes it.
+    fn settle(&self, settled: &mut Settled, layer: Vec<(&Arg, Origin, Raw)>) {
+        let stronger: Vec<&Arg> =
+            self.all().filter(|arg| settled.origins.contains_key(arg.get_id().as_str())).collect();
+        for (arg, origin, raw) in layer {
+            let is_excluded = stronger.iter().any(|other| {
+                let conflicts = |one, two: &Arg| {
+                    self.command.get_arg_conflicts_with(one).iter().any(|arg| arg.get_id() == two.get_id())
+                };
+                other.get_id() == arg.get_id() || conflicts(other, arg) || conflicts(arg, other)
+            });
+            if !is_excluded {
+                settled.origins.insert(arg.get_id().to_string(), origin);
+                // It was read before: it has words.
+                settled.words.extend(words(arg, &raw).unwrap_or_default());
+            }
+        }
+    }
+}
+
+/// The variable of an option: `max-connections` is `TWINWIRE_MAX_CONNECTIONS`.
+fn variable(name: &str) -> String {
+    PREFIX.to_owned() + &name.replace('-', "_").to_ascii_uppercase()
+}
+
+/// Whether a variable means something to this program.
+fn is_known(options: &Options, name: &OsStr) -> bool {
+    name == SECRET_VARIABLE || options.all().any(|arg| *name == *variable(arg.get_long().unwrap_or_default()))
+}
+
+/// A value from a variable: several are separated by commas.
+fn from_text(arg: &Arg, text: &str) -> Result<Raw, String> {
+    match arg.get_action() {
+        ArgAction::SetTrue => match text {
+            "true" | "1" => Ok(Raw::Flag(true)),
+            "false" | "0" => Ok(Raw::Flag(false)),
+            _ => Err(format!("expected true or false, not '{text}'")),
+        },
+        ArgAction::Append => Ok(Raw::Texts(text.split(',').map(|part| part.trim().to_owned()).collect())),
+        _ => Ok(Raw::Texts(vec![text.to_owned()])),
+    }
+}
+
+/// How a value is written on a command line.
+fn words(arg: &Arg, raw: &Raw) -> Result<Vec<OsString>, String> {
+    let flag = format!("--{}", arg.get_long().unwrap_or_default());
+    let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
+    let may_be_bare = arg.get_num_args().is_some_and(|count| count.min_values() == 0);
+    match raw {
+        Raw::Flag(true) if is_switch || may_be_bare => Ok(vec![flag.into()]),
+        Raw::Flag(false) if is_switch || may_be_bare => Ok(Vec::new()),
+        Raw::Flag(on) => Err(format!("expected a value, not {on}")),
+        Raw::Texts(_) if is_switch => Err("expected true or false".to_owned()),
+        Raw::Texts(texts) if texts.len() != 1 && !matches!(arg.get_action(), ArgAction::Append) => {
+            Err("expected one value, not a list".to_owned())
+        }
+        Raw::Texts(texts) => Ok(texts.iter().map(|text| format!("{flag}={text}").into()).collect()),
+    }
+}
+
+/// A parser's message without what only a command line needs around it.
+fn plain(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let text = text.split("\n\nFor more information").next().unwrap_or(text);
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! The flags that bound what clients may use: counts, sizes and times.
+
+use std::num::NonZeroUsize;
+
+use clap::Args;
+
+use super::units::{Timeout, message_size, size, timeout};
+use crate::{
+    config::{Config, Timeouts},
+    registry::StoreLimits,
+};
+
+/// Limits and time-outs. Their defaults are those of [`Config::on_free_ports`]; a test compares them.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(super) struct LimitArgs {
+    /// The most connections at once; further ones are told that the server is full
+    /// [default: as many as the limit on open files allows]
+    #[arg(long, value_name = "COUNT")]
+    max_connections: Option<NonZeroUsize>,
+
+    /// The most managers at once; further upgrades are refused [default: no cap]
+    #[arg(long, value_name = "COUNT")]
+    max_managers: Option<NonZeroUsize>,
+
+    /// The longest message; a client that sends a longer one is told so and closed
+    #[arg(long, value_name = "SIZE", value_parser = message_size, default_value = "64KiB")]
+    message_max: usize,
+
+    /// The most keys of one user; a put of a further one is refused
+    #[arg(long, value_name = "COUNT", default_value = "1000000")]
+    max_keys: NonZeroUsize,
+
+    /// The most bytes of one user's keys and values; a put beyond is refused
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "64MiB")]
+    max_user_bytes: usize,
+
+    /// The most bytes of all users' keys and values, each entry counted with 96 bytes more, about what it costs
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "1GiB")]
+    max_total_bytes: usize,
+
+    /// The most that waits unsent for one client; beyond it the server stops reading from that client
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "256KiB")]
+    max_unsent: usize,
+
+    /// How long a client may take to log in, or `off`
+    #[arg(
+        long, value_name = "DURATION", value_parser = timeout, default_value = "30s",
+        help_heading = "Time-outs"
+    )]
+    login_timeout: Timeout,
+
+    /// How long a session may go without a request, or `off`
+    #[arg(
+        long, value_name = "DURATION", value_parser = timeout, default_value = "off",
+        help_heading = "Time-outs"
+    )]
+    idle_timeout: Timeout,
+
+    /// How long a client that the server has stopped reading from may take no reply before it is dropped, or `off`
+    #[arg(
+        long, value_name = "DURATION", value_parser = timeout, default_value = "1m",
+        help_heading = "Time-outs"
+    )]
+    unsent_timeout: Timeout,
+
+    /// How long a WebSocket may be silent before it is pinged, and as long again before it is dropped, or `off`
+    #[arg(
+        long, value_name = "DURATION", value_parser = timeout, default_value = "30s",
+        help_heading = "Time-outs"
+    )]
+    ping_interval: Timeout,
+}
+
+impl LimitArgs {
+    /// Writes what was asked for into `config`.
+    pub(super) fn apply(&self, config: &mut Config) {
+        config.connections_max = self.max_connections;
+        config.managers_max = self.max_managers;
+        config.message_bytes_max = self.message_max;
+        config.stores = StoreLimits {
+            user_keys_max: self.max_keys.get(),
+            user_bytes_max: self.max_user_bytes,
+            total_bytes_max: self.max_total_bytes,
+        };
+        config.unsent_bytes_max = self.max_unsent;
+        config.timeouts = Timeouts {
+            login: self.login_timeout.0,
+            idle: self.idle_timeout.0,
+            unsent: self.unsent_timeout.0,
+            ping: self.ping_interval.0,
+        };
+    }
+}

@@ -1,0 +1,95 @@
+//! Sizes and durations as people write them.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use crate::protocol::NAME_BYTES_MAX;
+
+/// The longest time that may be asked for: beyond it "off" is meant, and sums of instants stay far from overflow.
+const DURATION_MAX: Duration = Duration::from_hours(366 * 24);
+
+/// The largest message that may be asked for. A worker has room for one of them, and a client can make the server
+/// hold one for itself.
+const MESSAGE_BYTES_MOST: usize = 16 << 20;
+
+/// A number of bytes above 0: `65536`, `64KiB`, `1 MiB`, `2GiB`.
+pub(super) fn size(text: &str) -> Result<usize, String> {
+    const UNITS: [(&str, usize); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1)];
+    let (digits, unit) = UNITS
+        .into_iter()
+        .find_map(|(name, unit)| Some((text.strip_suffix(name)?.trim_end(), unit)))
+        .unwrap_or((text, 1));
+    let bytes = digits.parse::<usize>().ok().and_then(|count| count.checked_mul(unit));
+    bytes
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "expected a size above 0 such as 65536, 64KiB or 1GiB".to_owned())
+}
+
+/// A size that fits any name and that a worker can have room for.
+pub(super) fn message_size(text: &str) -> Result<usize, String> {
+    match size(text)? {
+        bytes if bytes < NAME_BYTES_MAX => {
+            Err(format!("a message must hold a name of {NAME_BYTES_MAX} bytes"))
+        }
+        bytes if bytes > MESSAGE_BYTES_MOST => Err("at most 16MiB".to_owned()),
+        bytes => Ok(bytes),
+    }
+}
+
+/// A duration: `30s`, `1m 30s`, `500ms`; `None` for `off`.
+pub(super) fn timeout(text: &str) -> Result<Timeout, String> {
+    if text == "off" {
+        return Ok(Timeout(None));
+    }
+    let duration = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
+    match duration {
+        Some(duration) if !duration.is_zero() && duration <= DURATION_MAX => Ok(Timeout(Some(duration))),
+        Some(_) => Err("expected a time above 0 and up to a year, or off".to_owned()),
+        None => Err("expected a duration such as 30s, 1m 30s or 500ms, or off".to_owned()),
+    }
+}
+
+/// A time-out as given; `None` is `off`. (An option by itself would mean to clap that the flag may be left out.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Timeout(pub(super) Option<Duration>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_bytes_or_have_a_binary_unit() {
+        for (text, bytes) in
+            [("1", 1), ("65536", 65_536), ("64KiB", 65_536), ("1 MiB", 1 << 20), ("2GiB", 2 << 30), ("7B", 7)]
+        {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "0", "0KiB", "-1", "64kb", "KiB", "1.5MiB", "99999999999999GiB"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_message_holds_any_name_and_fits_a_worker() {
+        assert_eq!(message_size("64"), Ok(64));
+        assert_eq!(message_size("16MiB"), Ok(16 << 20));
+        assert!(message_size("63").is_err());
+        assert!(message_size("17MiB").is_err());
+    }
+
+    #[test]
+    fn durations_have_units_and_off_is_for_ever() {
+        for (text, expected) in [
+            ("30s", Some(Duration::from_secs(30))),
+            ("1m 30s", Some(Duration::from_secs(90))),
+            ("500ms", Some(Duration::from_millis(500))),
+            ("off", None),
+        ] {
+            assert_eq!(timeout(text), Ok(Timeout(expected)), "{text}");
+        }
+        for text in ["", "0s", "-1s", "30", "soon", "400d", "9999999999h"] {
+            assert!(timeout(text).is_err(), "{text}");
+        }
+    }
+}

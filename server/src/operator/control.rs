@@ -1,0 +1,179 @@
+//! The control socket's side in the server: one line of request, one line of answer, close.
+//!
+//! `list`, `promote USER`, `demote USER`, `disconnect USER`, `stats`; the answer is an [`Answer`] in JSON. A client
+//! that sends nothing, too much or nonsense, or does not read, costs a place among [`super::CLIENTS_MAX`] for a few
+//! seconds and harms nobody.
+
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+
+use super::{
+    CLIENTS_MAX, ERROR_WAIT, Overview,
+    answer::{Answer, Connections, Reason, Role, Stats, UserRow},
+    socket::ControlSocket,
+};
+use crate::{
+    protocol::NAME_BYTES_MAX,
+    registry::{Promotion, Registry},
+};
+
+/// The longest request: a command and a name, with room for white space.
+const REQUEST_BYTES_MAX: usize = 64 + NAME_BYTES_MAX;
+
+/// How long a client may take to send its request, and as long again to take the answer.
+const CLIENT_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long a session may take to end before the operator is told that it has not yet. It takes as long as its worker
+/// needs to come round to it: milliseconds under full load.
+const DISCONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Serves until it is dropped; returns only with an error.
+pub(super) async fn serve(socket: &ControlSocket, overview: Arc<Overview>) -> io::Result<()> {
+    let listener = UnixListener::from_std(socket.listener()?)?;
+    let room = Arc::new(Semaphore::new(CLIENTS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return Ok(()) };
+        match listener.accept().await {
+            Ok((stream, _peer)) => {
+                let overview = Arc::clone(&overview);
+                tokio::spawn(async move {
+                    let _place = place;
+                    // A client that has gone, or takes too long, is nobody to tell.
+                    let _ = converse(stream, &overview).await;
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept an operator; trying again");
+                sleep(ERROR_WAIT).await;
+            }
+        }
+    }
+}
+
+async fn converse(stream: UnixStream, overview: &Overview) -> io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut line = Vec::with_capacity(REQUEST_BYTES_MAX);
+    let mut reader = BufReader::with_capacity(REQUEST_BYTES_MAX, reader).take(REQUEST_BYTES_MAX as u64);
+    timeout(CLIENT_TIME_MAX, reader.read_until(b'\n', &mut line)).await??;
+    let answer = run(&line, overview).await;
+    let mut text = serde_json::to_vec(&answer)?;
+    text.push(b'\n');
+    timeout(CLIENT_TIME_MAX, writer.write_all(&text)).await??;
+    Ok(())
+}
+
+/// Runs one request.
+async fn run(line: &[u8], overview: &Overview) -> Answer {
+    let registry = &overview.registry;
+    // Without its end a request may be the beginning of another one: `demote al` of `demote alice`.
+    let text = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok());
+    let mut words = text.unwrap_or_default().split_ascii_whitespace();
+    match (words.next(), words.next(), words.next()) {
+        (Some("list"), None, _) => Answer::Users(users(registry)),
+        (Some("stats"), None, _) => Answer::Stats(stats(overview)),
+        (Some("promote"), Some(user), None) => promote(registry, user),
+        (Some("demote"), Some(user), None) => demote(registry, user),
+        (Some("disconnect"), Some(user), None) => disconnect(registry, user).await,
+        _ => Answer::Refused {
+            reason: Reason::BadRequest,
+            message: "expected list, promote USER, demote USER, disconnect USER or stats, and a line feed"
+                .into(),
+        },
+    }
+}
+
+fn users(registry: &Registry) -> Vec<UserRow> {
+    let mut users = Vec::with_capacity(registry.len());
+    registry.for_each(|user, profile| {
+        users.push(UserRow {
+            user: user.to_owned(),
+            role: if profile.is_manager { Role::Manager } else { Role::Guest },
+            keys: profile.keys,
+            bytes: profile.bytes,
+            connected_s: profile.since.elapsed().as_secs(),
+        });
+    });
+    users.sort_unstable_by(|one, other| one.user.cmp(&other.user));
+    users
+}
+
+fn promote(registry: &Registry, user: &str) -> Answer {
+    match registry.find(user, |user| registry.promote(user)) {
+        Some(Promotion::Granted) => changed(user, Role::Manager, true),
+        Some(Promotion::Already) => changed(user, Role::Manager, false),
+        Some(Promotion::Full) => Answer::Refused {
+            reason: Reason::ManagersFull,
+            message: format!(
+                "{} is still a guest: there are as many managers as --max-managers allows ({}); demote one first",
+                user.escape_debug(),
+                registry.managers()
+            ),
+        },
+        Some(Promotion::Gone) | None => unknown(user),
+    }
+}
+
+fn demote(registry: &Registry, user: &str) -> Answer {
+    registry
+        .find(user, |user| registry.demote(user))
+        .map_or_else(|| unknown(user), |was_manager| changed(user, Role::Guest, was_manager))
+}
+
+async fn disconnect(registry: &Registry, user: &str) -> Answer {
+    let Some(gone) = registry.dismiss(user) else { return unknown(user) };
+    if timeout(DISCONNECT_TIME_MAX, gone.wait()).await.is_ok() {
+        tracing::info!(user, "disconnected by the operator");
+        return Answer::Disconnected { user: user.to_owned() };
+    }
+    Answer::Refused {
+        reason: Reason::NotYet,
+        message: format!("{} has been told to end and has not within 5 s", user.escape_debug()),
+    }
+}
+
+fn changed(user: &str, role: Role, changed: bool) -> Answer {
+    if changed {
+        tracing::info!(user, ?role, "role changed by the operator");
+    }
+    Answer::Role { user: user.to_owned(), role, changed }
+}
+
+fn unknown(user: &str) -> Answer {
+    let message = format!("nobody of the name {} is logged in", user.escape_debug());
+    Answer::Refused { reason: Reason::UnknownUser, message }
+}
+
+fn stats(overview: &Overview) -> Stats {
+    let totals = overview.totals();
+    let (mut keys, mut bytes) = (0, 0);
+    overview.registry.for_each(|_, profile| {
+        keys += profile.keys;
+        bytes += profile.bytes;
+    });
+    let mut stats = Stats {
+        uptime_s: overview.started.elapsed().as_secs(),
+        users: overview.registry.len(),
+        managers: overview.registry.managers(),
+        keys,
+        bytes,
+        connections: totals
+            .connections
+            .into_iter()
+            .map(|(transport, open, total)| (transport.name().to_owned(), Connections { open, total }))
+            .collect(),
+        requests: BTreeMap::new(),
+        refusals: totals.refusals.into_iter().map(|(why, count)| (why.name().to_owned(), count)).collect(),
+        bytes_received: totals.bytes_received,
+        bytes_sent: totals.bytes_sent,
+    };
+    for (command, reply, count) in totals.requests {
+        stats.requests.entry(command.name().to_owned()).or_default().insert(reply.to_owned(), count);
+    }
+    stats
+}

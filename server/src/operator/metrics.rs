@@ -1,0 +1,139 @@
+//! The metrics over HTTP: `GET /metrics`, and nothing else.
+//!
+//! One request a connection, a head within bounds and within its time, so few clients at once that they cannot be a
+//! burden. No more of HTTP is spoken than a scraper needs.
+
+use std::{io, net, sync::Arc, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+
+use super::{CLIENTS_MAX, ERROR_WAIT, Overview, exposition};
+use crate::transport::close;
+
+/// The longest request head: what a scraper sends is far below 1 KiB.
+const HEAD_BYTES_MAX: usize = 8 * 1024;
+
+/// More header fields than a scraper sends.
+const FIELDS_MAX: usize = 64;
+
+/// How long a client may take over its request, and as long again over the reply.
+const CLIENT_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Serves until it is dropped; returns only with an error.
+pub(super) async fn serve(listener: net::TcpListener, overview: Arc<Overview>) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    let room = Arc::new(Semaphore::new(CLIENTS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return Ok(()) };
+        match listener.accept().await {
+            Ok((stream, _peer)) => {
+                let overview = Arc::clone(&overview);
+                tokio::spawn(async move {
+                    let _place = place;
+                    // A client that has gone, or takes too long, is nobody to tell.
+                    let _ = converse(stream, &overview).await;
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a scraper; trying again");
+                sleep(ERROR_WAIT).await;
+            }
+        }
+    }
+}
+
+async fn converse(mut stream: TcpStream, overview: &Arc<Overview>) -> io::Result<()> {
+    let mut head = Vec::new();
+    let verdict = timeout(CLIENT_TIME_MAX, read_head(&mut stream, &mut head))
+        .await
+        .unwrap_or(Ok(Err("408 Request Timeout")))?;
+    let reply = match verdict {
+        Ok(()) => match exposition::render(overview) {
+            Ok(body) => reply("200 OK", exposition::CONTENT_TYPE, "", &body),
+            Err(_) => refusal("500 Internal Server Error"),
+        },
+        Err(status) => refusal(status),
+    };
+    timeout(CLIENT_TIME_MAX, stream.write_all(&reply)).await??;
+    // In the way of the other connections, so that no reset overtakes the reply.
+    close(stream).await;
+    Ok(())
+}
+
+/// Reads a request head; the inner result is what is wrong with it.
+async fn read_head(stream: &mut TcpStream, head: &mut Vec<u8>) -> io::Result<Result<(), &'static str>> {
+    loop {
+        head.reserve(1024);
+        if stream.read_buf(head).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if let Some(verdict) = judge(head) {
+            return Ok(verdict);
+        }
+    }
+}
+
+/// Whether the head asks for the metrics; `None` while it is incomplete.
+fn judge(head: &[u8]) -> Option<Result<(), &'static str>> {
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut request = httparse::Request::new(&mut fields);
+    match request.parse(head) {
+        Ok(httparse::Status::Complete(_)) if head.len() <= HEAD_BYTES_MAX => {}
+        Ok(httparse::Status::Partial) if head.len() <= HEAD_BYTES_MAX => return None,
+        Ok(_) | Err(httparse::Error::TooManyHeaders) => {
+            return Some(Err("431 Request Header Fields Too Large"));
+        }
+        Err(_) => return Some(Err("400 Bad Request")),
+    }
+    // A query is allowed: scrapers may be told to add one.
+    let path = request.path.unwrap_or_default().split('?').next();
+    Some(match (request.method, path) {
+        (Some("GET"), Some("/metrics")) => Ok(()),
+        (Some("GET"), _) => Err("404 Not Found"),
+        _ => Err("405 Method Not Allowed"),
+    })
+}
+
+fn refusal(status: &str) -> Vec<u8> {
+    let allow = if status.starts_with("405") { "Allow: GET\r\n" } else { "" };
+    reply(status, "text/plain; charset=utf-8", allow, &format!("{status}: the metrics are at GET /metrics\n"))
+}
+
+fn reply(status: &str, content_type: &str, fields: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\nConnection: close\r\n{fields}Content-Type: {content_type}\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_get_of_the_metrics_is_answered_with_them() {
+        let fields = "x: y\r\n".repeat(FIELDS_MAX + 1);
+        for (head, expected) in [
+            ("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", Some(Ok(()))),
+            ("GET /metrics?a=b HTTP/1.0\r\n\r\n", Some(Ok(()))),
+            ("GET /metrics HTTP/1.1\r\nHost: a\r\n", None),
+            ("", None),
+            ("GET / HTTP/1.1\r\n\r\n", Some(Err("404 Not Found"))),
+            ("GET /metricsx HTTP/1.1\r\n\r\n", Some(Err("404 Not Found"))),
+            ("POST /metrics HTTP/1.1\r\n\r\n", Some(Err("405 Method Not Allowed"))),
+            ("put a b\r\n", Some(Err("400 Bad Request"))),
+            (&format!("GET /metrics HTTP/1.1\r\n{fields}"), Some(Err("431 Request Header Fields Too Large"))),
+        ] {
+            assert_eq!(judge(head.as_bytes()), expected, "{head}");
+        }
+        let endless = format!("GET /metrics HTTP/1.1\r\nx: {}", "y".repeat(HEAD_BYTES_MAX));
+        assert_eq!(judge(endless.as_bytes()), Some(Err("431 Request Header Fields Too Large")));
+    }
+}

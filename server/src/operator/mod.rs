@@ -1,0 +1,127 @@
+//! What the operator of a running server sees and does: the control socket (ROLE-9) and the metrics.
+//!
+//! Both are served by one thread of their own, so that neither a long list nor a client that sends nothing or never
+//! reads costs a worker anything. What is done to a user is done through the registry.
+
+mod answer;
+mod client;
+mod control;
+mod exposition;
+mod metrics;
+mod socket;
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::runtime::Builder;
+
+pub use answer::{Answer, Connections, Reason, Requests, Role, Stats, UserRow};
+pub use client::{AskError, ask};
+pub use socket::SocketError;
+
+use crate::{
+    config::Config,
+    counters::{Counters, Totals},
+    registry::Registry,
+    server::Shutdown,
+};
+use socket::ControlSocket;
+
+/// How many clients of each kind are served at once; further ones wait. An operator and a scraper come one at a time.
+const CLIENTS_MAX: usize = 8;
+
+/// The descriptors that the operator's thread may need: two listeners, their clients, and its runtime's own.
+pub(crate) const DESCRIPTORS: usize = 2 + 2 * CLIENTS_MAX + 8;
+
+/// How long accepting pauses after an error that lasts, such as too few descriptors.
+const ERROR_WAIT: Duration = Duration::from_millis(50);
+
+/// All that the operator can look at and lay hands on.
+#[derive(Debug)]
+pub(crate) struct Overview {
+    registry: Arc<Registry>,
+    counters: Vec<Arc<Counters>>,
+    started: Instant,
+}
+
+impl Overview {
+    pub(crate) fn new(registry: Arc<Registry>, counters: Vec<Arc<Counters>>) -> Self {
+        Self { registry, counters, started: Instant::now() }
+    }
+
+    fn totals(&self) -> Totals {
+        Totals::of(&self.counters)
+    }
+}
+
+/// The operator's listeners, open but not yet served.
+#[derive(Debug)]
+pub(crate) struct Doors {
+    control: Option<ControlSocket>,
+    metrics: Option<TcpListener>,
+}
+
+impl Doors {
+    /// Opens what `config` asks for; `listen` opens a TCP listener.
+    pub(crate) fn open<E: From<SocketError>>(
+        config: &Config,
+        listen: impl Fn(SocketAddr) -> Result<TcpListener, E>,
+    ) -> Result<Self, E> {
+        let metrics = config.metrics.map(listen).transpose()?;
+        let control = config.control.as_deref().map(ControlSocket::bind).transpose()?;
+        Ok(Self { control, metrics })
+    }
+
+    /// Where the metrics are, with the real port.
+    pub(crate) fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// Serves on a thread of `scope` until `shutdown` is triggered. Does nothing where there is nothing to serve.
+    pub(crate) fn serve<'scope>(
+        self,
+        scope: &'scope thread::Scope<'scope, '_>,
+        overview: Overview,
+        shutdown: Shutdown,
+    ) -> io::Result<()> {
+        if self.control.is_none() && self.metrics.is_none() {
+            return Ok(());
+        }
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
+        thread::Builder::new().name("operator".into()).spawn_scoped(scope, move || {
+            let served = runtime.block_on(async {
+                tokio::select! {
+                    () = shutdown.triggered() => Ok(()),
+                    failed = self.run(Arc::new(overview)) => failed,
+                }
+            });
+            if let Err(error) = served {
+                // The clients' server is worth more than the operator's.
+                tracing::error!(%error, "neither control socket nor metrics are served any more");
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Serves until it is dropped, which removes the socket; returns only with an error.
+    async fn run(self, overview: Arc<Overview>) -> io::Result<()> {
+        let control = async {
+            match &self.control {
+                Some(socket) => control::serve(socket, Arc::clone(&overview)).await,
+                None => std::future::pending().await,
+            }
+        };
+        let metrics = async {
+            match &self.metrics {
+                Some(listener) => metrics::serve(listener.try_clone()?, Arc::clone(&overview)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::try_join!(control, metrics).map(|((), ())| ())
+    }
+}

@@ -1,0 +1,162 @@
+//! The control socket as a file: made for its owner alone, taken over from a dead server, removed at the end.
+
+use std::{
+    fs, io,
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::{FileTypeExt, MetadataExt},
+            net::{UnixListener, UnixStream},
+        },
+    },
+    path::{Path, PathBuf},
+};
+
+use nix::sys::stat::{Mode, fchmod};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+/// How many operators may be waiting to be accepted.
+const BACKLOG: i32 = 16;
+
+/// Why there is no control socket.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// A server that is alive has it.
+    #[error("the control socket {} belongs to a server that is running: stop it, or choose another path", .0.display())]
+    InUse(PathBuf),
+    /// Something else is there, which is left alone.
+    #[error("{} is there and is not a socket: choose another path for --control", .0.display())]
+    NotASocket(PathBuf),
+    /// The system refused it.
+    #[error("cannot make the control socket {}: {source}", path.display())]
+    Failed {
+        /// Where.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+/// The socket, open to its owner alone. Its file is removed when this is dropped.
+#[derive(Debug)]
+pub(super) struct ControlSocket {
+    listener: UnixListener,
+    path: PathBuf,
+    file: Identity,
+}
+
+/// Which file it is, whatever its name.
+type Identity = (u64, u64);
+
+impl ControlSocket {
+    /// Makes the socket. The file of a server that is gone is replaced.
+    pub(super) fn bind(path: &Path) -> Result<Self, SocketError> {
+        let failed = |source| SocketError::Failed { path: path.to_owned(), source };
+        let address = SockAddr::unix(path).map_err(failed)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed)?;
+        // The file is made with the mode of the socket: there is no moment in which others could connect.
+        fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|error| failed(error.into()))?;
+        socket.set_nonblocking(true).map_err(failed)?;
+        match socket.bind(&address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                remove_stale(path)?;
+                socket.bind(&address).map_err(failed)?;
+            }
+            bound => bound.map_err(failed)?,
+        }
+        socket.listen(BACKLOG).map_err(failed)?;
+        let file = identity(path).map_err(failed)?;
+        Ok(Self { listener: UnixListener::from(OwnedFd::from(socket)), path: path.to_owned(), file })
+    }
+
+    /// A handle on the listener.
+    pub(super) fn listener(&self) -> io::Result<UnixListener> {
+        self.listener.try_clone()
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        // Should somebody have put another file there, it is theirs.
+        if identity(&self.path).is_ok_and(|file| file == self.file) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Removes a socket that nobody listens on.
+fn remove_stale(path: &Path) -> Result<(), SocketError> {
+    let failed = |source| SocketError::Failed { path: path.to_owned(), source };
+    let before = identity(path).map_err(failed)?;
+    if !fs::symlink_metadata(path).map_err(failed)?.file_type().is_socket() {
+        return Err(SocketError::NotASocket(path.to_owned()));
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(failed(error)),
+        // A server whose queue is full is one that lives.
+        Ok(_) | Err(_) => return Err(SocketError::InUse(path.to_owned())),
+    }
+    // Another server may have found it stale as well and have put its own there by now.
+    if identity(path).is_ok_and(|now| now != before) {
+        return Err(SocketError::InUse(path.to_owned()));
+    }
+    fs::remove_file(path).map_err(failed)
+}
+
+fn identity(path: &Path) -> io::Result<Identity> {
+    fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_socket_is_its_owners_alone_and_goes_with_the_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control");
+        let socket = ControlSocket::bind(&path).unwrap();
+        assert_eq!(fs::symlink_metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(UnixStream::connect(&path).is_ok());
+        drop(socket);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced_a_live_one_and_any_other_file_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control");
+        // A listener that is closed leaves its file behind.
+        drop(UnixListener::bind(&path).unwrap());
+        let socket = ControlSocket::bind(&path).unwrap();
+        assert!(matches!(ControlSocket::bind(&path), Err(SocketError::InUse(_))));
+        assert!(UnixStream::connect(&path).is_ok(), "the refusal leaves the live one alone");
+        drop(socket);
+        fs::write(&path, "precious").unwrap();
+        assert!(matches!(ControlSocket::bind(&path), Err(SocketError::NotASocket(_))));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[test]
+    fn a_file_that_somebody_else_put_there_is_not_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control");
+        let socket = ControlSocket::bind(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "another's").unwrap();
+        drop(socket);
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_or_nowhere_is_refused() {
+        let failed =
+            |path: &str| matches!(ControlSocket::bind(Path::new(path)), Err(SocketError::Failed { .. }));
+        assert!(failed(&format!("/tmp/{}", "x".repeat(200))));
+        assert!(failed("/no/such/folder/control"));
+    }
+}

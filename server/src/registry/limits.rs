@@ -1,0 +1,171 @@
+//! How much users may store, and the count of what they do (STORE-7).
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What stores may hold. A put that would pass any of these is refused and changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreLimits {
+    /// The most keys of one user.
+    pub user_keys_max: usize,
+    /// The most bytes of one user: keys and values, nothing else counted.
+    pub user_bytes_max: usize,
+    /// The most bytes of all users together: keys, values, and [`ENTRY_BYTES`] for each entry, so that it bounds
+    /// the memory of short entries too.
+    pub total_bytes_max: usize,
+}
+
+/// About what an entry takes beside its key and value: its place in the table, and what allocating twice costs.
+pub const ENTRY_BYTES: usize = 96;
+
+impl Default for StoreLimits {
+    /// A million keys and 64 MiB for each user, 1 GiB for all: room for any sensible use on a small machine.
+    fn default() -> Self {
+        Self { user_keys_max: 1_000_000, user_bytes_max: 64 << 20, total_bytes_max: 1 << 30 }
+    }
+}
+
+/// A limit would be passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the store is full")]
+pub struct StoreFull;
+
+/// The limits, and what all users together have stored.
+#[derive(Debug)]
+pub(super) struct Quota {
+    limits: StoreLimits,
+    total: Total,
+}
+
+/// All users' bytes. On a cache line of its own: workers that read the limits need not wait for those that count.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Total(AtomicUsize);
+
+/// What one user has stored. Only ever changed under the lock of that user's store.
+#[derive(Debug, Default)]
+pub(super) struct Usage {
+    keys: usize,
+    bytes: usize,
+}
+
+impl Usage {
+    /// How many keys, and how many bytes in keys and values.
+    pub(super) fn keys_and_bytes(&self) -> (usize, usize) {
+        (self.keys, self.bytes)
+    }
+}
+
+impl Quota {
+    pub(super) fn new(limits: StoreLimits) -> Self {
+        Self { limits, total: Total::default() }
+    }
+
+    /// Counts a new entry of so many bytes, if there is room for it.
+    pub(super) fn add(&self, usage: &mut Usage, bytes: usize) -> Result<(), StoreFull> {
+        if usage.keys >= self.limits.user_keys_max {
+            return Err(StoreFull);
+        }
+        let after = self.within_user(usage.bytes, bytes)?;
+        self.take(bytes.saturating_add(ENTRY_BYTES))?;
+        *usage = Usage { keys: usage.keys + 1, bytes: after };
+        Ok(())
+    }
+
+    /// Counts a value of `new` bytes in place of one of `old`, if there is room for the difference.
+    pub(super) fn replace(&self, usage: &mut Usage, old: usize, new: usize) -> Result<(), StoreFull> {
+        if new > old {
+            let after = self.within_user(usage.bytes, new - old)?;
+            self.take(new - old)?;
+            usage.bytes = after;
+        } else if new < old {
+            usage.bytes -= old - new;
+            self.give_back(old - new);
+        }
+        Ok(())
+    }
+
+    /// Forgets everything of a user who has gone.
+    pub(super) fn release(&self, usage: &Usage) {
+        self.give_back(usage.bytes + usage.keys * ENTRY_BYTES);
+    }
+
+    /// What counts of all users together.
+    pub(super) fn total_bytes(&self) -> usize {
+        self.total.0.load(Ordering::Relaxed)
+    }
+
+    fn within_user(&self, bytes: usize, more: usize) -> Result<usize, StoreFull> {
+        let after = bytes.checked_add(more).ok_or(StoreFull)?;
+        if after > self.limits.user_bytes_max { Err(StoreFull) } else { Ok(after) }
+    }
+
+    /// Takes room for all or nothing. A plain addition that is undone where it was too much would refuse others
+    /// meanwhile for whom there is room.
+    fn take(&self, bytes: usize) -> Result<(), StoreFull> {
+        let most = self.limits.total_bytes_max;
+        let fits = |total: usize| total.checked_add(bytes).filter(|after| *after <= most);
+        // A count alone, which publishes nothing: no order is needed.
+        self.total
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
+            .map(|_| ())
+            .map_err(|_| StoreFull)
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.total.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    const NONE: StoreLimits =
+        StoreLimits { user_keys_max: usize::MAX, user_bytes_max: usize::MAX, total_bytes_max: usize::MAX };
+
+    #[test]
+    fn store_7_a_replacing_put_counts_the_difference() {
+        let quota = Quota::new(StoreLimits { user_bytes_max: 10, user_keys_max: 1, ..NONE });
+        let mut usage = Usage::default();
+        assert_eq!(quota.add(&mut usage, 8), Ok(()));
+        assert_eq!(quota.add(&mut usage, 1), Err(StoreFull), "keys");
+        assert_eq!(quota.replace(&mut usage, 7, 10), Err(StoreFull));
+        assert_eq!((usage.bytes, quota.total_bytes()), (8, 8 + ENTRY_BYTES), "a refusal changes nothing");
+        assert_eq!(quota.replace(&mut usage, 7, 9), Ok(()));
+        assert_eq!(quota.replace(&mut usage, 9, 1), Ok(()));
+        assert_eq!((usage.bytes, quota.total_bytes()), (2, 2 + ENTRY_BYTES));
+        quota.release(&usage);
+        assert_eq!(quota.total_bytes(), 0);
+    }
+
+    #[test]
+    fn store_7_what_fits_all_users_together_is_exact_under_concurrency() {
+        const ROOM: usize = 1000;
+        // Threads that try for large entries all the time must not cost others one of the small ones.
+        let quota = Quota::new(StoreLimits { total_bytes_max: ROOM * (1 + ENTRY_BYTES), ..NONE });
+        let barrier = Barrier::new(4);
+        let granted: usize = std::thread::scope(|scope| {
+            let greedy = || {
+                barrier.wait();
+                let refused = |_: &usize| quota.add(&mut Usage::default(), ROOM * (2 + ENTRY_BYTES)).is_err();
+                (0..20 * ROOM).filter(refused).count()
+            };
+            let modest = || {
+                barrier.wait();
+                let mut usage = Usage::default();
+                (0..ROOM).filter(|_| quota.add(&mut usage, 1).is_ok()).count()
+            };
+            let greedy = [scope.spawn(greedy), scope.spawn(greedy)];
+            let modest = [scope.spawn(modest), scope.spawn(modest)];
+            for thread in greedy {
+                assert_eq!(thread.join().unwrap(), 20 * ROOM);
+            }
+            modest.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(granted, ROOM);
+        assert_eq!(quota.total_bytes(), ROOM * (1 + ENTRY_BYTES));
+    }
+}

@@ -1,0 +1,205 @@
+//! Roles, and how many managers there are (ROLE-8).
+
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
+};
+
+/// What became of a promotion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "it may have been refused"]
+pub enum Promotion {
+    /// The user is a manager from now on.
+    Granted,
+    /// The user was one before.
+    Already,
+    /// There are as many managers as there may be.
+    Full,
+    /// The user's session has ended.
+    Gone,
+}
+
+const GUEST: u8 = 0;
+const MANAGER: u8 = 1;
+/// The session is over: nobody can be promoted any more, so no place can be lost to somebody who has left.
+const GONE: u8 = 2;
+
+/// One user's role. Reading it takes no lock.
+#[derive(Debug)]
+pub(super) struct Role(AtomicU8);
+
+impl Role {
+    pub(super) fn guest() -> Self {
+        Self(AtomicU8::new(GUEST))
+    }
+
+    pub(super) fn is_manager(&self) -> bool {
+        self.0.load(Ordering::Acquire) == MANAGER
+    }
+
+    fn change(&self, from: u8, to: u8) -> bool {
+        self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// The places of managers. Changes of role are rare and go one at a time, so that the cap is exact: never one
+/// manager too many, and nobody refused while there is a place.
+#[derive(Debug)]
+pub(super) struct Managers {
+    max: usize,
+    count: Mutex<usize>,
+}
+
+impl Managers {
+    /// So many places; `None` for no cap.
+    pub(super) fn new(max: Option<NonZeroUsize>) -> Self {
+        Self { max: max.map_or(usize::MAX, NonZeroUsize::get), count: Mutex::new(0) }
+    }
+
+    /// Makes a guest a manager if there is a place.
+    pub(super) fn promote(&self, role: &Role) -> Promotion {
+        let mut count = self.count();
+        if role.is_manager() {
+            return Promotion::Already;
+        }
+        if *count >= self.max {
+            return Promotion::Full;
+        }
+        // Only this function makes managers, and it is alone here: if it fails, the session has ended meanwhile.
+        if !role.change(GUEST, MANAGER) {
+            return Promotion::Gone;
+        }
+        *count += 1;
+        Promotion::Granted
+    }
+
+    /// Makes a manager a guest, and frees the place; `false` if it was none.
+    pub(super) fn demote(&self, role: &Role) -> bool {
+        let mut count = self.count();
+        let was_manager = role.change(MANAGER, GUEST);
+        *count -= usize::from(was_manager);
+        was_manager
+    }
+
+    /// Ends a role for good. Locks for managers alone: guests come and go in thousands.
+    pub(super) fn end(&self, role: &Role) {
+        if role.0.swap(GONE, Ordering::AcqRel) == MANAGER {
+            *self.count() -= 1;
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        *self.count()
+    }
+
+    fn count(&self) -> MutexGuard<'_, usize> {
+        // Nothing under the lock can panic.
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Barrier,
+        atomic::{AtomicBool, AtomicIsize},
+    };
+
+    use super::*;
+
+    fn managers(max: usize) -> Managers {
+        Managers::new(NonZeroUsize::new(max))
+    }
+
+    #[test]
+    fn role_8_a_place_is_free_after_a_demotion_and_after_a_leave() {
+        let managers = managers(1);
+        let (alice, bob) = (Role::guest(), Role::guest());
+        assert_eq!(managers.promote(&alice), Promotion::Granted);
+        assert_eq!(managers.promote(&alice), Promotion::Already);
+        assert_eq!(managers.promote(&bob), Promotion::Full);
+        assert!(managers.demote(&alice) && !managers.demote(&alice));
+        assert_eq!(managers.promote(&bob), Promotion::Granted);
+        managers.end(&bob);
+        managers.end(&alice);
+        assert_eq!(managers.len(), 0);
+        assert_eq!(managers.promote(&bob), Promotion::Gone);
+        assert!(!bob.is_manager() && !managers.demote(&bob));
+        assert_eq!(managers.promote(&Role::guest()), Promotion::Granted, "nobody's end took a place along");
+    }
+
+    #[test]
+    fn role_8_of_concurrent_upgrades_exactly_as_many_are_granted_as_there_are_places() {
+        for _round in 0..300 {
+            let (managers, barrier) = (managers(2), Barrier::new(4));
+            let roles: [Role; 4] = std::array::from_fn(|_| Role::guest());
+            let granted: usize = std::thread::scope(|scope| {
+                let tries: Vec<_> = roles
+                    .iter()
+                    .map(|role| {
+                        scope.spawn(|| {
+                            barrier.wait();
+                            managers.promote(role)
+                        })
+                    })
+                    .collect();
+                tries.into_iter().map(|try_| usize::from(try_.join().unwrap() == Promotion::Granted)).sum()
+            });
+            assert_eq!(granted, 2);
+            assert_eq!(roles.iter().filter(|role| role.is_manager()).count(), 2);
+        }
+    }
+
+    #[test]
+    fn role_8_the_cap_holds_while_managers_are_promoted_demoted_and_leave_all_at_once() {
+        const MAX: isize = 2;
+        let managers = managers(2);
+        // Counted by those who were told, after the promotion and before the demotion: never above the truth.
+        let (known, over) = (AtomicIsize::new(0), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let (managers, known, over) = (&managers, &known, &over);
+                scope.spawn(move || {
+                    for round in 0..5_000 {
+                        let role = Role::guest();
+                        if managers.promote(&role) != Promotion::Granted {
+                            continue;
+                        }
+                        if known.fetch_add(1, Ordering::SeqCst) >= MAX {
+                            over.store(true, Ordering::SeqCst);
+                        }
+                        known.fetch_sub(1, Ordering::SeqCst);
+                        if (round + thread) % 2 == 0 {
+                            assert!(managers.demote(&role));
+                        } else {
+                            managers.end(&role);
+                        }
+                    }
+                });
+            }
+        });
+        assert!(!over.load(Ordering::SeqCst));
+        assert_eq!(managers.len(), 0, "every place was given back");
+    }
+
+    #[test]
+    fn role_8_a_promotion_that_races_with_the_session_s_end_keeps_no_place() {
+        for _round in 0..2_000 {
+            let (managers, role, barrier) = (managers(1), Role::guest(), Barrier::new(2));
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    barrier.wait();
+                    let _ = managers.promote(&role);
+                });
+                barrier.wait();
+                managers.end(&role);
+            });
+            assert_eq!(managers.len(), 0);
+            assert!(!role.is_manager());
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Time-outs, at no cost to connections that are busy.
+//!
+//! Each worker has a coarse clock, moved on from outside every so often. A busy connection does no more than note
+//! what it shows. One that waits has an alarm, an instant and a waker in the worker's list, which is looked through
+//! when the clock moves: some dozen bytes and a comparison for each connection, and no timer that a request would
+//! have to arm or to reset.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    task::{Context, Waker},
+    time::{Duration, Instant},
+};
+
+use slab::Slab;
+
+use super::Host;
+use crate::protocol::Status;
+
+/// A worker's coarse clock and its alarms.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    now: Cell<Instant>,
+    alarms: RefCell<Slab<Alarm>>,
+}
+
+#[derive(Debug)]
+struct Alarm {
+    due: Instant,
+    waker: Waker,
+}
+
+impl Watch {
+    pub(crate) fn new() -> Self {
+        Self { now: Cell::new(Instant::now()), alarms: RefCell::default() }
+    }
+
+    /// When the clock was last moved.
+    pub(super) fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    /// Moves the clock, and wakes every connection whose alarm is due.
+    pub(crate) fn move_to(&self, now: Instant) {
+        self.now.set(now);
+        for (_, alarm) in self.alarms.borrow().iter() {
+            if alarm.due <= now {
+                alarm.waker.wake_by_ref();
+            }
+        }
+    }
+}
+
+/// What a connection has waited for in vain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// The login or a request: the client is told so.
+    Message(Status),
+    /// That the client takes replies: there is nobody to tell.
+    Reader,
+}
+
+/// One connection's waits.
+#[derive(Debug)]
+pub(super) struct Vigil {
+    host: Rc<Host>,
+    alarm: Option<usize>,
+    due: Option<Instant>,
+    /// When the connection began or, once it is logged in, when its last request came.
+    active_at: Instant,
+    /// Since when the client has taken nothing while the server does not read from it.
+    blocked_since: Option<Instant>,
+}
+
+impl Vigil {
+    /// The waits of a connection that begins now.
+    pub(super) fn start(host: &Rc<Host>) -> Self {
+        let active_at = host.watch.now();
+        Self { host: Rc::clone(host), alarm: None, due: None, active_at, blocked_since: None }
+    }
+
+    /// Whether it is time to look at the waits. True until [`Self::set_alarm`] is called again.
+    pub(super) fn is_due(&self) -> bool {
+        self.due.is_some_and(|due| due <= self.host.watch.now())
+    }
+
+    /// Notes that a session has been asked something.
+    pub(super) fn note_request(&mut self) {
+        self.active_at = self.host.watch.now();
+    }
+
+    /// Notes that the server has stopped reading; `true` if it had not before.
+    pub(super) fn note_blocked(&mut self) -> bool {
+        let is_new = self.blocked_since.is_none();
+        if is_new {
+            self.blocked_since = Some(self.host.watch.now());
+        }
+        is_new
+    }
+
+    /// Notes that the client has taken replies; `true` if the server had stopped reading.
+    pub(super) fn note_progress(&mut self) -> bool {
+        let was_blocked = self.blocked_since.take().is_some();
+        if was_blocked {
+            // Not reading was the server's doing.
+            self.note_request();
+        }
+        was_blocked
+    }
+
+    /// Whether the server has stopped reading.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked_since.is_some()
+    }
+
+    /// What the client is overdue with, if it is.
+    pub(super) fn overdue(&self, is_logged_in: bool) -> Option<Overdue> {
+        let deadline = self.deadline(is_logged_in)?;
+        let status = if is_logged_in { Status::IdleTimeout } else { Status::LoginTimeout };
+        let overdue = if self.is_blocked() { Overdue::Reader } else { Overdue::Message(status) };
+        (deadline <= self.host.watch.now()).then_some(overdue)
+    }
+
+    /// Has the connection woken when the next thing may be overdue, `also` included.
+    pub(super) fn set_alarm(&mut self, cx: &Context<'_>, is_logged_in: bool, also: Option<Instant>) {
+        let timeouts = &self.host.config.timeouts;
+        // The login starts another wait, which may be over before the one for the login would have been.
+        let after_login = timeouts.idle.filter(|_| !is_logged_in);
+        let next = after_login.and_then(|idle| self.after(self.host.watch.now(), idle));
+        self.due = [self.deadline(is_logged_in), next, also].into_iter().flatten().min();
+        let mut alarms = self.host.watch.alarms.borrow_mut();
+        match (self.due, self.alarm) {
+            (Some(due), Some(key)) => alarms[key].due = due,
+            (Some(due), None) => self.alarm = Some(alarms.insert(Alarm { due, waker: cx.waker().clone() })),
+            (None, _) => {
+                self.alarm.take().map(|key| alarms.remove(key));
+            }
+        }
+    }
+
+    /// `timeout` after `at`, as this clock can tell it: what happened at `at` may have happened any time until the
+    /// clock moved on, and no time-out strikes early.
+    pub(super) fn after(&self, at: Instant, timeout: Duration) -> Option<Instant> {
+        at.checked_add(timeout)?.checked_add(self.host.config.timeouts.resolution()?)
+    }
+
+    fn deadline(&self, is_logged_in: bool) -> Option<Instant> {
+        let timeouts = &self.host.config.timeouts;
+        let (since, timeout) = match (self.blocked_since, is_logged_in) {
+            (Some(since), _) => (since, timeouts.unsent),
+            (None, true) => (self.active_at, timeouts.idle),
+            (None, false) => (self.active_at, timeouts.login),
+        };
+        self.after(since, timeout?)
+    }
+}
+
+impl Drop for Vigil {
+    fn drop(&mut self) {
+        if let Some(key) = self.alarm {
+            self.host.watch.alarms.borrow_mut().remove(key);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What answers a connection's messages: the session, or whatever a program puts in its place to try the framing.
+
+use std::task::Waker;
+
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+
+use crate::{
+    protocol::Reply,
+    session::{Flow, Session},
+};
+
+/// Answers the messages of one WebSocket connection, one for each.
+pub trait Service {
+    /// Whether it takes binary messages. Else one fails the connection, with code 1003 (WS-4).
+    const TAKES_BINARY: bool;
+
+    /// Answers a text or, where it takes them, a binary message.
+    fn answer(&mut self, message: &Message) -> (Message, Flow);
+
+    /// Under which name the client has logged in, if it has.
+    fn name(&self) -> Option<&str> {
+        None
+    }
+
+    /// Whether the client has done what it had to by the login time-out.
+    fn is_logged_in(&self) -> bool {
+        true
+    }
+
+    /// Whether the connection is to be closed for reasons of policy. Looked at whenever it is woken.
+    fn is_dismissed(&self) -> bool {
+        false
+    }
+
+    /// Keeps the waker of a connection that is about to wait, to be used on a dismissal.
+    fn wake_on_dismissal(&mut self, _waker: &Waker) {}
+}
+
+impl Service for Session {
+    const TAKES_BINARY: bool = false;
+
+    fn answer(&mut self, message: &Message) -> (Message, Flow) {
+        // The guard lets nothing but text pass.
+        let Message::Text(text) = message else { return (Message::text(""), Flow::Close) };
+        let mut answer = Utf8Bytes::default();
+        let flow = self.handle_text(text, |reply| {
+            answer = match reply {
+                Reply::Status(status) => Utf8Bytes::from_static(status.text()),
+                Reply::Value(value) => Utf8Bytes::from(value),
+            };
+        });
+        (Message::Text(answer), flow)
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.name()
+    }
+
+    fn is_logged_in(&self) -> bool {
+        self.is_logged_in()
+    }
+
+    fn is_dismissed(&self) -> bool {
+        self.is_dismissed()
+    }
+
+    fn wake_on_dismissal(&mut self, waker: &Waker) {
+        self.wake_on_dismissal(waker);
+    }
+}

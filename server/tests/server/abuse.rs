@@ -1,0 +1,316 @@
+//! What clients do to a server on purpose or by accident: it serves within its limits, and neighbours do not notice.
+//!
+//! Through the program itself, so that its memory and its descriptors can be looked at from outside. Numbers are
+//! those that take seconds; what is bounded for hundreds is bounded for thousands.
+
+use std::{
+    io::{Read, Write},
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use twinwire_server::transport::Transport::{self, Tcp, WebSocket};
+
+use crate::{
+    program::Program,
+    support::{Client, PATIENCE, frame},
+};
+
+const BOTH: [Transport; 2] = [Tcp, WebSocket];
+
+struct Abused {
+    program: Program,
+    addresses: [SocketAddr; 2],
+}
+
+impl Abused {
+    /// A server with one worker, which has to serve abusers and neighbours alike.
+    fn start(flags: &[&str]) -> Self {
+        let listeners = ["--tcp", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--workers", "1"];
+        let mut program = Program::start(&[&listeners, flags].concat());
+        let addresses = BOTH.map(|transport| program.address(transport));
+        Self { program, addresses }
+    }
+
+    fn bare(&self, transport: Transport) -> Client {
+        Client::connect_bare(transport, self.addresses[usize::from(transport == WebSocket)])
+    }
+
+    fn connect(&self, transport: Transport) -> Client {
+        Client::connect(transport, self.addresses[usize::from(transport == WebSocket)])
+    }
+
+    fn login(&self, transport: Transport, name: &str) -> Client {
+        let mut client = self.connect(transport);
+        assert_eq!(client.ask(name), "success");
+        client
+    }
+
+    /// Two sessions over each transport that want no more than a second for each answer (LIFE-5), `until` told.
+    fn expect_service(&self, until: impl Fn(usize) -> bool) {
+        let mut clients = BOTH.map(|transport| self.login(transport, &format!("neighbour-{transport}")));
+        for round in 0.. {
+            for client in &mut clients {
+                for (request, expected) in
+                    [(format!("put k {round}"), "done"), ("get k".into(), &*round.to_string())]
+                {
+                    let asked = Instant::now();
+                    assert_eq!(client.ask(&request), expected);
+                    assert!(
+                        asked.elapsed() < Duration::from_secs(1),
+                        "{}: {:?}",
+                        client.transport,
+                        asked.elapsed()
+                    );
+                }
+            }
+            if until(round) {
+                break;
+            }
+        }
+        for mut client in clients {
+            assert_eq!(client.ask("q"), "exiting");
+            client.expect_close(1000);
+        }
+    }
+
+    /// Waits until no more descriptors are open than `before`, as is the case once everybody has gone.
+    fn expect_descriptors(&self, before: usize) {
+        let began = Instant::now();
+        while self.program.descriptors() > before {
+            assert!(began.elapsed() < PATIENCE, "{} instead of {before}", self.program.descriptors());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// How much memory the server has gained since `before`, in KiB.
+    fn growth_kib(&self, before: usize) -> usize {
+        self.program.resident_kib().saturating_sub(before)
+    }
+}
+
+#[test]
+fn life_5_who_never_reads_costs_no_more_than_may_wait_for_each() {
+    const DEAF: usize = 60;
+    let server = Abused::start(&["--max-unsent", "64KiB"]);
+    server.expect_service(|round| round == 100);
+    let before = server.program.resident_kib();
+    // Each asks for 60 MB.
+    let deaf: Vec<Client> = (0..DEAF)
+        .map(|i| {
+            let mut client = server.login(BOTH[i % 2], &format!("deaf{i}"));
+            assert_eq!(client.ask(&format!("put k {}", "v".repeat(60_000))), "done");
+            client.stream.set_nonblocking(true).unwrap();
+            let requests = client.message("get k").repeat(1000);
+            let _ = client.stream.write_all(&requests);
+            client
+        })
+        .collect();
+    server.expect_service(|round| round == 300);
+    // The store's 60 KB, 64 KiB that may wait, a batch and a reply beyond, and as much again for what is requested.
+    let bound = DEAF * 512;
+    assert!(server.growth_kib(before) < bound, "{} KiB for {DEAF} clients", server.growth_kib(before));
+    drop(deaf);
+    server.expect_service(|round| round == 10);
+}
+
+#[test]
+fn life_5_resets_in_the_middle_of_messages_leave_nothing_behind() {
+    let server = Abused::start(&[]);
+    server.expect_service(|round| round == 100);
+    let descriptors = server.program.descriptors();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let abusers: Vec<_> = BOTH
+            .into_iter()
+            .map(|transport| {
+                let server = &server;
+                scope.spawn(move || {
+                    for i in 0..400 {
+                        let mut client = server.login(transport, &format!("broken-{transport}-{i}"));
+                        let message = client.message(&format!("put k {}", "v".repeat(i * 100)));
+                        client.write(&message[..message.len() - 1 - i % 5]);
+                        client.reset();
+                    }
+                })
+            })
+            .collect();
+        scope.spawn(|| server.expect_service(|_| is_over.load(Ordering::SeqCst)));
+        for abuser in abusers {
+            abuser.join().unwrap();
+        }
+        is_over.store(true, Ordering::SeqCst);
+    });
+    server.expect_descriptors(descriptors);
+    // Every name is free, so every session has ended.
+    for transport in BOTH {
+        for i in (0..400).step_by(50) {
+            server.login(transport, &format!("broken-{transport}-{i}"));
+        }
+    }
+}
+
+#[test]
+fn life_5_a_flood_of_logins_is_answered_and_holds_nobody_up() {
+    const LOGINS: usize = 30_000;
+    let server = Abused::start(&[]);
+    let _holder = server.login(Tcp, "taken");
+    server.expect_service(|round| round == 100);
+    let before = server.program.resident_kib();
+    let left = std::sync::atomic::AtomicUsize::new(4);
+    thread::scope(|scope| {
+        for i in 0..4 {
+            let (server, left) = (&server, &left);
+            scope.spawn(move || {
+                let mut client = server.connect(BOTH[i % 2]);
+                let tries: Vec<u8> =
+                    ["taken", "two words", "taken"].iter().flat_map(|name| client.message(name)).collect();
+                let flood = tries.repeat(LOGINS / 3);
+                let mut writer = client.stream.try_clone().unwrap();
+                thread::scope(|scope| {
+                    scope.spawn(move || writer.write_all(&flood).unwrap());
+                    for _ in 0..LOGINS / 3 {
+                        assert_eq!(client.reply(), "duplicate user name");
+                        assert_eq!(client.reply(), "wrong message format");
+                        assert_eq!(client.reply(), "duplicate user name");
+                    }
+                });
+                left.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+        server.expect_service(|_| left.load(Ordering::SeqCst) == 0);
+    });
+    assert!(server.growth_kib(before) < 8 * 1024, "{} KiB", server.growth_kib(before));
+}
+
+#[test]
+fn life_5_thousands_of_connections_one_after_the_other_leave_nothing_behind() {
+    let server = Abused::start(&[]);
+    let visit = |transport: Transport, i: usize| {
+        let mut client = server.login(transport, &format!("visitor{i}-{transport}"));
+        assert_eq!(client.ask("put k v"), "done");
+        // Some say goodbye, some just go.
+        if i.is_multiple_of(2) {
+            assert_eq!(client.ask("q"), "exiting");
+            client.expect_close(1000);
+        }
+    };
+    let round = || {
+        for i in 0..1500 {
+            visit(Tcp, i);
+            visit(WebSocket, i);
+        }
+    };
+    round();
+    server.expect_descriptors(server.program.descriptors());
+    let (descriptors, before) = (server.program.descriptors(), server.program.resident_kib());
+    round();
+    server.expect_descriptors(descriptors);
+    assert!(
+        server.growth_kib(before) < 1024,
+        "{} KiB after 3,000 connections more",
+        server.growth_kib(before)
+    );
+    server.expect_service(|round| round == 10);
+}
+
+#[test]
+fn life_5_many_that_are_opened_and_left_silent_are_served_bounded_and_sent_away_in_time() {
+    const SILENT: usize = 900;
+    let server = Abused::start(&["--login-timeout", "3s", "--ping-interval", "off"]);
+    server.expect_service(|round| round == 100);
+    let (descriptors, before) = (server.program.descriptors(), server.program.resident_kib());
+    let mut silent: Vec<Client> = (0..SILENT)
+        .map(|i| match i % 3 {
+            0 => server.bare(Tcp),
+            1 => server.connect(WebSocket),
+            _ => {
+                let mut client = server.bare(Tcp);
+                client.write(b"half a na");
+                client
+            }
+        })
+        .collect();
+    server.expect_service(|round| round == 200);
+    let each = server.growth_kib(before) * 1024 / SILENT;
+    assert!(each < 8 * 1024, "{each} bytes for each");
+    for client in &mut silent {
+        let (expected, mut said): (&[u8], _) = match client.transport {
+            Tcp => (b"login timeout\n", Vec::new()),
+            _ => (&[0x88, 2, 0x03, 0xf0], Vec::new()),
+        };
+        client.stream.read_to_end(&mut said).unwrap();
+        assert_eq!(said, expected);
+    }
+    drop(silent);
+    server.expect_descriptors(descriptors);
+}
+
+#[test]
+fn life_5_half_closed_and_half_sent_connections_end_or_wait_but_hold_nobody_up() {
+    let server = Abused::start(&["--idle-timeout", "1s"]);
+    let mut waiting = Vec::new();
+    for i in 0..200 {
+        let mut client = server.login(BOTH[i % 2], &format!("half{i}"));
+        match i % 4 {
+            // The sending side is closed, over TCP in order and over WebSocket without a close frame.
+            0 | 1 => {
+                let request = client.message("get k");
+                client.write(&request);
+                client.half_close();
+                assert_eq!(client.reply(), "key not found", "LIFE-4");
+                assert_eq!(client.rest(), b"");
+            }
+            // A message that never ends.
+            _ => {
+                let message = client.message(&"x".repeat(5000));
+                client.write(&message[..4000]);
+                waiting.push(client);
+            }
+        }
+    }
+    server.expect_service(|round| round == 200);
+    for client in &mut waiting {
+        let said = client.rest();
+        assert!(said == b"idle timeout\n" || said == [0x88, 2, 0x03, 0xf0], "{said:?}");
+    }
+}
+
+#[test]
+fn life_5_frames_and_lines_as_small_as_can_be_hold_nobody_up() {
+    let server = Abused::start(&[]);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let abusers: Vec<_> = BOTH
+            .into_iter()
+            .map(|transport| {
+                let server = &server;
+                scope.spawn(move || {
+                    let mut client = server.login(transport, &format!("tiny-{transport}"));
+                    let mut reader = client.stream.try_clone().unwrap();
+                    // One message in 10,000 fragments of nothing; 10,000 pings; 10,000 empty lines.
+                    let flood = if transport == Tcp {
+                        b"\n".repeat(10_000)
+                    } else {
+                        let fragments = [frame(0x01, b""), frame(0x00, b"").repeat(10_000), frame(0x80, b"")];
+                        [fragments.concat(), frame(0x89, b"x").repeat(10_000)].concat()
+                    };
+                    thread::scope(|scope| {
+                        scope.spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+                        for _ in 0..20 {
+                            client.write(&flood);
+                        }
+                        client.half_close();
+                    });
+                })
+            })
+            .collect();
+        scope.spawn(|| server.expect_service(|_| is_over.load(Ordering::SeqCst)));
+        for abuser in abusers {
+            abuser.join().unwrap();
+        }
+        is_over.store(true, Ordering::SeqCst);
+    });
+}

@@ -1,0 +1,119 @@
+//! Configuration through the program itself: its layers, `--check-config`, and where mistakes are shown.
+
+use std::{io::Read, process::Output};
+
+use twinwire_server::transport::Transport;
+
+use crate::program::{Program, command, refusal};
+
+/// A file of options that is gone with the test.
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+#[test]
+fn a_server_runs_by_file_environment_and_command_line_together() {
+    let file = file("tcp = '127.0.0.1:0'\nupgrade = 'open'\nlog = 'off'\n");
+    let mut command = command(&["--config", file.path().to_str().unwrap(), "--ws", "127.0.0.1:0"]);
+    let mut program = Program::spawn(command.env("TWINWIRE_UPGRADE", "closed"));
+    let mut tcp = program.client(Transport::Tcp);
+    let _websocket = program.client(Transport::WebSocket);
+    assert_eq!(tcp.ask("upgrade"), "upgrade refused", "the environment comes before the file");
+}
+
+#[test]
+fn the_environment_may_name_the_file() {
+    let file = file("tcp = '127.0.0.1:0'\n");
+    let mut program = Program::spawn(command(&[]).env("TWINWIRE_CONFIG", file.path()));
+    program.client(Transport::Tcp);
+}
+
+#[test]
+fn check_config_prints_what_is_in_force_and_starts_nothing() {
+    let file = file("workers = 1\nmax-connections = 7\n");
+    let path = file.path().to_str().unwrap();
+    let args = ["--check-config", "--config", path, "--max-connections", "8"];
+    let Output { status, stdout, stderr } = command(&args).env("TWINWIRE_LOG", "off").output().unwrap();
+    assert_eq!((status.code(), stderr.as_slice()), (Some(0), b"".as_slice()));
+    let shown = String::from_utf8(stdout).unwrap().replace(path, "FILE");
+    let lines: Vec<_> =
+        shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    for expected in [
+        "# tcp = # default: 127.0.0.1:1601, where no listener is given",
+        "workers = 1 # file, FILE:1",
+        "max-connections = 8 # command line",
+        r#"log = "off" # environment, TWINWIRE_LOG"#,
+        "# upgrade = # default: open",
+    ] {
+        assert!(lines.iter().any(|line| line == expected), "{expected} is not in:\n{shown}");
+    }
+}
+
+#[test]
+fn check_config_refuses_what_makes_no_sense_with_2() {
+    let unknown = file("max-conections = 5\n");
+    let path = unknown.path().to_str().unwrap();
+    let (code, stderr) = refusal(&mut command(&["--check-config", "--config", path]));
+    assert_eq!(code, Some(2));
+    insta::assert_snapshot!(stderr.replace(path, "FILE"), @r"
+    twinwire-server: FILE:1:1: unknown option 'max-conections': is 'max-connections' meant?
+    1 | max-conections = 5
+      | ^^^^^^^^^^^^^^
+    ");
+    // Well formed, and yet no sense in it as a whole.
+    let exposed = file("ws = '0.0.0.0:0'\n");
+    let path = exposed.path().to_str().unwrap();
+    let (code, stderr) = refusal(&mut command(&["--check-config", "--config", path]));
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("websocket on 0.0.0.0:0 can be reached from elsewhere"), "{stderr}");
+    let (code, stderr) = refusal(&mut command(&["--config", "/no/such/file"]));
+    assert_eq!(code, Some(2));
+    insta::assert_snapshot!(stderr, @"twinwire-server: cannot read the configuration from /no/such/file: No such file or directory (os error 2)");
+}
+
+#[test]
+fn role_8_a_secret_is_neither_an_argument_nor_shown() {
+    let (code, stderr) = refusal(&mut command(&["--upgrade-secret", "sesame"]));
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("unexpected argument"), "{stderr}");
+    let mut command = command(&["--check-config", "--upgrade", "secret"]);
+    let mut child = command.env("TWINWIRE_UPGRADE_SECRET", "sesame").spawn().unwrap();
+    let mut shown = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut shown).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(shown.contains("TWINWIRE_UPGRADE_SECRET is set") && !shown.contains("sesame"), "{shown}");
+}
+
+/// A file of the folder `deploy`.
+fn deployed(name: &str) -> String {
+    std::fs::read_to_string(format!("{}/deploy/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+#[test]
+fn the_unit_and_the_container_start_a_server_that_makes_sense() {
+    let path = format!("{}/deploy/twinwire-server.toml", env!("CARGO_MANIFEST_DIR"));
+    let unit = deployed("twinwire-server.service");
+    let start =
+        unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/twinwire-server ")).unwrap();
+    let start = start.replace("/etc/twinwire/twinwire-server.toml", &path);
+    let args: Vec<_> = start.split_whitespace().chain(["--check-config"]).collect();
+    let Output { status, stderr, .. } = command(&args).output().unwrap();
+    assert_eq!((status.code(), String::from_utf8_lossy(&stderr).as_ref()), (Some(0), ""));
+
+    let container = deployed("Containerfile");
+    let variables =
+        container.split_whitespace().filter_map(|word| word.strip_prefix("TWINWIRE_")?.split_once('='));
+    let mut command = command(&["--check-config"]);
+    for (name, value) in variables.filter(|(_, value)| *value != "open)") {
+        command.env(format!("TWINWIRE_{name}"), value);
+    }
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    assert_eq!((status.code(), String::from_utf8_lossy(&stderr).as_ref()), (Some(0), ""));
+    let shown = String::from_utf8(stdout).unwrap();
+    assert!(
+        shown.contains("environment, TWINWIRE_METRICS") && !shown.contains("means nothing here"),
+        "{shown}"
+    );
+}

@@ -1,0 +1,127 @@
+//! The metrics over HTTP, through the program itself.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
+use twinwire_server::transport::Transport;
+
+use crate::{
+    program::{Program, command, refusal},
+    support::{ALL, Client, PATIENCE},
+};
+
+/// A server with metrics, a client on each transport, and where the metrics are.
+fn start(args: &[&str]) -> (Program, Vec<Client>, String) {
+    let listeners =
+        ["--tcp", "127.0.0.1:0", "--tcp-raw", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--metrics", "0"];
+    let mut program = Program::start(&[&listeners[..], args].concat());
+    let clients = ALL.map(|transport| program.client(transport)).into();
+    let line = program.line();
+    let address = line.trim_end().strip_prefix("listening metrics ").unwrap().to_owned();
+    assert!(address.starts_with("127.0.0.1:"), "a port alone is one of loopback");
+    (program, clients, address)
+}
+
+fn ask(address: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    reply
+}
+
+/// The figure of one line, by its name and labels.
+fn figure(metrics: &str, name: &str) -> Option<u64> {
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    Some(line.parse().unwrap())
+}
+
+#[test]
+fn a_scrape_tells_connections_requests_refusals_bytes_and_stores() {
+    // Two workers, so that there is something to add up.
+    let (_program, mut clients, address) = start(&["--workers", "2", "--max-connections", "3"]);
+    for client in &mut clients {
+        assert_eq!(client.ask("put k v"), "done");
+        assert_eq!(client.ask("get k"), "v");
+        assert_eq!(client.ask("nonsense"), "wrong message format");
+    }
+    assert_eq!(clients[0].ask("upgrade"), "upgraded to manager");
+    let mut refused = Client::connect_bare(Transport::Tcp, clients[0].stream.peer_addr().unwrap());
+    assert_eq!(refused.rest(), b"server full\n");
+
+    let reply = ask(&address, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (head, metrics) = reply.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    assert!(
+        head.contains("Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        "{head}"
+    );
+    assert!(head.contains(&format!("Content-Length: {}", metrics.len())), "{head}");
+    for (name, expected) in [
+        (r#"twinwire_connections_open{transport="tcp"}"#, 1),
+        (r#"twinwire_connections_total{transport="websocket"}"#, 1),
+        (r#"twinwire_requests_total{command="login",reply="success"}"#, 3),
+        (r#"twinwire_requests_total{command="put",reply="done"}"#, 3),
+        (r#"twinwire_requests_total{command="get",reply="value"}"#, 3),
+        (r#"twinwire_requests_total{command="malformed",reply="wrong message format"}"#, 3),
+        (r#"twinwire_requests_total{command="upgrade",reply="upgraded to manager"}"#, 1),
+        (r#"twinwire_refusals_total{reason="server-full"}"#, 1),
+        (r#"twinwire_refusals_total{reason="idle-timeout"}"#, 0),
+        ("twinwire_stores", 3),
+        ("twinwire_managers", 1),
+        ("twinwire_keys", 3),
+        ("twinwire_stored_bytes", 6),
+    ] {
+        assert_eq!(figure(metrics, name), Some(expected), "{name} in:\n{metrics}");
+    }
+    // "tcp\n", "put k v\n" and so on came over TCP alone; each transport has framing of its own.
+    let received = figure(metrics, "twinwire_received_bytes_total").unwrap();
+    assert!((85..250).contains(&received), "{received}");
+    assert!(figure(metrics, "twinwire_sent_bytes_total").unwrap() > 100);
+    assert!(metrics.ends_with("# EOF\n"));
+
+    drop(clients);
+    let gone = r#"twinwire_connections_open{transport="tcp"}"#;
+    while figure(&ask(&address, "GET /metrics HTTP/1.1\r\n\r\n"), gone) != Some(0) {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn nothing_but_a_get_of_the_metrics_is_answered_with_them() {
+    let (_program, _clients, address) = start(&[]);
+    for (request, expected) in [
+        ("GET / HTTP/1.1\r\n\r\n", "404 Not Found"),
+        ("POST /metrics HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "405 Method Not Allowed"),
+        ("nonsense\r\n\r\n", "400 Bad Request"),
+    ] {
+        let reply = ask(&address, request);
+        assert!(reply.starts_with(&format!("HTTP/1.1 {expected}\r\n")), "{request}: {reply}");
+    }
+    let endless = format!("GET /metrics HTTP/1.1\r\nx: {}", "y".repeat(20_000));
+    assert!(ask(&address, &endless).starts_with("HTTP/1.1 431 "));
+}
+
+#[test]
+fn life_5_scrapers_that_send_nothing_harm_nobody() {
+    let (_program, mut clients, address) = start(&[]);
+    let _silent: Vec<_> = (0..4).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    assert!(ask(&address, "GET /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200 "));
+    let _more: Vec<_> = (0..50).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    assert_eq!(clients[0].ask("get k"), "key not found");
+}
+
+#[test]
+fn a_port_in_use_for_metrics_is_one_clear_line() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, stderr) = refusal(&mut command(&["--tcp", "127.0.0.1:0", "--metrics", &address]));
+    assert_eq!(code, Some(1));
+    assert!(
+        stderr.starts_with(&format!("twinwire-server: cannot listen on {address} for metrics: ")),
+        "{stderr}"
+    );
+}

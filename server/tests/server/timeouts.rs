@@ -1,0 +1,213 @@
+//! TCP-7 and WS-5: what becomes of clients that keep the server waiting.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    time::{Duration, Instant},
+};
+
+use twinwire_server::{config::Timeouts, transport::Transport};
+
+use crate::support::{ALL, Client, HANDSHAKE, TestServer, frame};
+
+const NONE: Timeouts = Timeouts { login: None, idle: None, unsent: None, ping: None };
+
+/// Short enough to wait for, long enough that a busy machine does not make a client late by itself.
+const SHORT: Duration = Duration::from_millis(400);
+
+fn server(timeouts: Timeouts) -> TestServer {
+    TestServer::with(|config| config.timeouts = timeouts)
+}
+
+/// What a client that is late is told: a text over TCP, a close without text over WebSocket.
+fn expect_timeout(client: &mut Client, text: &str) {
+    let expected = match client.transport {
+        Transport::Tcp => format!("{text}\n").into_bytes(),
+        Transport::TcpRaw => text.as_bytes().to_vec(),
+        Transport::WebSocket => vec![0x88, 2, 0x03, 0xf0],
+    };
+    assert_eq!(client.rest(), expected, "{}", client.transport);
+}
+
+#[test]
+fn tcp_7_and_ws_5_who_does_not_log_in_in_time_is_told_so_and_closed() {
+    let server = server(Timeouts { login: Some(SHORT), ..NONE });
+    let began = Instant::now();
+    let mut late: Vec<_> = ALL.into_iter().map(|transport| server.connect(transport)).collect();
+    let mut in_time = ALL.map(|transport| server.login(transport, &format!("user-{transport}")));
+    for client in &mut late {
+        expect_timeout(client, "login timeout");
+        assert!(began.elapsed() >= SHORT, "not before its time");
+    }
+    for client in &mut in_time {
+        assert_eq!(client.ask("get k"), "key not found", "the time-out is for the login alone");
+    }
+}
+
+#[test]
+fn tcp_7_tries_that_fail_do_not_put_the_login_time_out_off() {
+    let server = server(Timeouts { login: Some(SHORT), ..NONE });
+    let _alice = server.login(Transport::Tcp, "alice");
+    let (mut client, began) = (server.connect(Transport::Tcp), Instant::now());
+    let last = loop {
+        let Ok(()) = client.stream.write_all(b"alice\n") else { break "closed".to_owned() };
+        let reply = client.reply();
+        if reply != "duplicate user name" {
+            break reply;
+        }
+        assert!(began.elapsed() < SHORT * 20, "never timed out");
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    assert_eq!(last, "login timeout");
+}
+
+#[test]
+fn tcp_7_a_handshake_that_does_not_come_in_time_gets_a_whole_http_reply() {
+    let server = server(Timeouts { login: Some(SHORT), ..NONE });
+    let mut client = Client::connect_bare(Transport::WebSocket, server.address(Transport::WebSocket));
+    client.write(&HANDSHAKE.as_bytes()[..40]);
+    let reply = String::from_utf8(client.rest()).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{reply}");
+}
+
+#[test]
+fn tcp_7_and_ws_5_a_session_without_requests_is_told_so_and_its_name_is_free() {
+    let server = server(Timeouts { idle: Some(SHORT), ..NONE });
+    for transport in ALL {
+        let mut client = server.login(transport, "alice");
+        assert_eq!(client.ask("put k v"), "done");
+        let asked = Instant::now();
+        expect_timeout(&mut client, "idle timeout");
+        assert!(asked.elapsed() >= SHORT, "not before its time");
+        assert_eq!(server.login(transport, "alice").ask("get k"), "key not found", "LIFE-2");
+    }
+}
+
+#[test]
+fn tcp_7_whoever_asks_often_enough_is_never_idle() {
+    let server = server(Timeouts { idle: Some(SHORT), login: Some(SHORT), ..NONE });
+    let mut clients = ALL.map(|transport| server.login(transport, &format!("user-{transport}")));
+    let until = Instant::now() + SHORT * 4;
+    while Instant::now() < until {
+        for client in &mut clients {
+            assert_eq!(client.ask("get k"), "key not found");
+        }
+        std::thread::sleep(SHORT / 20);
+    }
+}
+
+#[test]
+fn tcp_7_pings_pongs_and_half_messages_are_no_requests() {
+    let server = server(Timeouts { idle: Some(SHORT), ..NONE });
+    let mut pinging = server.login(Transport::WebSocket, "pinging");
+    let mut dripping = server.login(Transport::Tcp, "dripping");
+    let began = Instant::now();
+    while dripping.stream.write_all(b"x").is_ok() && pinging.stream.write_all(&frame(0x8a, b"")).is_ok() {
+        assert!(began.elapsed() < SHORT * 20, "never timed out");
+        std::thread::sleep(SHORT / 20);
+    }
+}
+
+#[test]
+fn who_never_reads_is_dropped_after_a_while_and_who_reads_late_is_not() {
+    let server = TestServer::with(|config| {
+        config.timeouts = Timeouts { unsent: Some(SHORT), ..NONE };
+        config.unsent_bytes_max = 64 * 1024;
+    });
+    let mut manager = server.login(Transport::Tcp, "manager");
+    assert_eq!(manager.ask("upgrade"), "upgraded to manager");
+    for transport in [Transport::Tcp, Transport::WebSocket] {
+        let name = format!("deaf-{transport}");
+        let mut deaf = server.login(transport, &name);
+        assert_eq!(deaf.ask(&format!("put k {}", "v".repeat(60_000))), "done");
+        // Far more than every buffer between here and there takes: the server stops reading in the middle.
+        let requests = deaf.message("get k").repeat(2000);
+        deaf.stream.set_nonblocking(true).unwrap();
+        let _ = deaf.stream.write_all(&requests);
+        let began = Instant::now();
+        while manager.ask(&format!("get {name} k")) != "user not found" {
+            assert!(began.elapsed() < SHORT * 40, "{transport}: never dropped");
+            std::thread::sleep(SHORT / 20);
+        }
+        assert!(began.elapsed() >= SHORT / 2, "{transport}: it had some time");
+    }
+    // Nothing waits for this one when it rests, however long that is.
+    let mut late = server.login(Transport::Tcp, "late");
+    late.write(b"put k v\nget k\n");
+    std::thread::sleep(SHORT * 3);
+    assert_eq!([late.reply(), late.reply()], ["done", "v"]);
+}
+
+#[test]
+fn who_reads_slowly_but_steadily_gets_everything() {
+    const REPLIES: usize = 300;
+    let patience = SHORT * 2;
+    let server = TestServer::with(|config| {
+        config.timeouts = Timeouts { unsent: Some(patience), idle: Some(patience), ..NONE };
+        config.unsent_bytes_max = 64 * 1024;
+    });
+    for transport in [Transport::Tcp, Transport::WebSocket] {
+        let mut slow = server.login(transport, &format!("slow-{transport}"));
+        let value = "v".repeat(60_000);
+        assert_eq!(slow.ask(&format!("put k {value}")), "done");
+        slow.write(&slow.message("get k").repeat(REPLIES));
+        // Some 18 MB at less than 8 MB/s: far longer than either time-out, and never a rest as long as one.
+        let (began, framing) = (Instant::now(), if transport == Transport::Tcp { 1 } else { 4 });
+        let mut reply = vec![0; value.len() + framing];
+        for _ in 0..REPLIES {
+            slow.stream.read_exact(&mut reply).unwrap();
+            assert!(reply.windows(value.len()).any(|window| window == value.as_bytes()), "{transport}");
+            std::thread::sleep(Duration::from_millis(8));
+        }
+        assert!(began.elapsed() > patience * 2);
+        assert_eq!(slow.ask("q"), "exiting");
+        slow.expect_close(1000);
+    }
+}
+
+#[test]
+fn ws_5_a_silent_websocket_is_pinged_and_lives_while_it_answers() {
+    let server = server(Timeouts { ping: Some(SHORT), ..NONE });
+    let mut client = server.login(Transport::WebSocket, "alice");
+    for round in 0..3 {
+        let began = Instant::now();
+        assert_eq!(client.frame(), (0x89, Vec::new()), "an empty ping");
+        assert!(round == 0 || began.elapsed() >= SHORT, "no ping before its time");
+        client.write(&frame(0x8a, b""));
+    }
+    assert_eq!(client.ask("get k"), "key not found");
+}
+
+#[test]
+fn ws_5_a_websocket_that_does_not_answer_a_ping_is_closed_with_1008() {
+    let server = server(Timeouts { ping: Some(SHORT), ..NONE });
+    let mut client = server.login(Transport::WebSocket, "alice");
+    assert_eq!(client.frame(), (0x89, Vec::new()));
+    let pinged = Instant::now();
+    client.expect_close(1008);
+    assert!(pinged.elapsed() >= SHORT / 2, "it had time to answer");
+    server.login(Transport::WebSocket, "alice");
+}
+
+#[test]
+fn ws_5_a_busy_websocket_is_not_pinged() {
+    let server = server(Timeouts { ping: Some(SHORT), ..NONE });
+    let mut client = server.login(Transport::WebSocket, "alice");
+    let until = Instant::now() + SHORT * 3;
+    while Instant::now() < until {
+        // `ask` takes nothing but a text frame.
+        assert_eq!(client.ask("get k"), "key not found");
+        std::thread::sleep(SHORT / 20);
+    }
+}
+
+#[test]
+fn without_time_outs_nobody_is_disturbed() {
+    let server = server(NONE);
+    let mut clients = ALL.map(|transport| server.connect(transport));
+    std::thread::sleep(SHORT);
+    for client in &mut clients {
+        client.stream.set_nonblocking(true).unwrap();
+        let read = client.stream.read(&mut [0]).unwrap_err();
+        assert_eq!(read.kind(), ErrorKind::WouldBlock);
+    }
+}
