@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::flight::{Asked, Incident};
@@ -47,27 +46,31 @@ pub async fn quit(connection: &mut Connection, timeout: Duration) -> Left {
 
 /// Ends every session with `q`, so that its name is free and the server sees no resets. Its reply is judged too.
 pub async fn all(shared: &Rc<Shared>, users: Vec<VirtualUser>) {
-    let slots = Rc::new(Semaphore::new(SETUP_CONCURRENCY));
-    let mut tasks = JoinSet::new();
     // A stopped run has replies under way that would be taken for that of `q`: its connections are just dropped.
-    for mut user in users.into_iter().filter(|_| !shared.stopped()) {
-        let (shared, slots) = (shared.clone(), slots.clone());
-        tasks.spawn_local(async move {
-            let _slot = slots.acquire().await.expect("the semaphore is never closed");
-            let client = user.client();
-            let Some(connection) = user.connection() else { return };
-            shared.context.world.set_ending(client);
-            let Left { reply: Some((reply, at)), .. } = quit(connection, CLOSE_TIMEOUT).await else { return };
-            if reply != texts::EXITING {
-                let finding = Finding::new("wrong reply", "LIFE-1", format!("`{}`", texts::EXITING));
-                let who = (client, user.role());
-                shared.violated(|context| {
-                    Incident::of_session(context, who, finding, Asked::Quit, reply.as_bytes(), at)
-                });
-            }
-        });
-    }
-    while let Some(done) = tasks.join_next().await {
+    let mut waiting = users.into_iter().filter(|_| !shared.stopped());
+    let mut tasks = JoinSet::new();
+    loop {
+        while tasks.len() < SETUP_CONCURRENCY
+            && let Some(user) = waiting.next()
+        {
+            tasks.spawn_local(one(shared.clone(), user));
+        }
+        let Some(done) = tasks.join_next().await else { break };
         done.expect("closing tasks are neither cancelled nor panic");
+    }
+}
+
+/// Ends one session.
+async fn one(shared: Rc<Shared>, mut user: VirtualUser) {
+    let client = user.client();
+    let Some(connection) = user.connection() else { return };
+    shared.context.world.set_ending(client);
+    let Left { reply: Some((reply, at)), .. } = quit(connection, CLOSE_TIMEOUT).await else { return };
+    if reply != texts::EXITING {
+        let finding = Finding::new("wrong reply", "LIFE-1", format!("`{}`", texts::EXITING));
+        let who = (client, user.role());
+        shared.violated(|context| {
+            Incident::of_session(context, who, finding, Asked::Quit, reply.as_bytes(), at)
+        });
     }
 }

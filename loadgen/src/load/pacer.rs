@@ -31,13 +31,20 @@ const STEP: Nanos = 250;
 #[derive(Debug)]
 pub struct Pacer {
     waiting: RefCell<BinaryHeap<Reverse<(Nanos, u32)>>>,
-    wakers: RefCell<Vec<Option<Waker>>>,
+    clients: RefCell<Vec<Waiter>>,
     timer: timer::Timer,
     /// The deadline that the timer is set for.
     armed_for: Cell<Nanos>,
     /// The instant that it is set to, where that was to come.
     set_to: Cell<Option<Nanos>>,
     lateness: Cell<Nanos>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Waiter {
+    waker: Option<Waker>,
+    /// When the pacer last woke it for a deadline.
+    woken_at: Nanos,
 }
 
 impl Pacer {
@@ -48,7 +55,7 @@ impl Pacer {
     pub fn new(clients: usize) -> io::Result<Rc<Self>> {
         Ok(Rc::new(Self {
             waiting: RefCell::new(BinaryHeap::with_capacity(clients)),
-            wakers: RefCell::new(vec![None; clients]),
+            clients: RefCell::new(vec![Waiter::default(); clients]),
             timer: timer::Timer::new()?,
             armed_for: Cell::new(Nanos::MAX),
             set_to: Cell::new(None),
@@ -58,7 +65,7 @@ impl Pacer {
 
     /// Says how to wake `client`; called from its task, whose waker stays the same.
     pub fn register(&self, client: u32, waker: &Waker) {
-        let slot = &mut self.wakers.borrow_mut()[client as usize];
+        let slot = &mut self.clients.borrow_mut()[client as usize].waker;
         if !slot.as_ref().is_some_and(|old| old.will_wake(waker)) {
             *slot = Some(waker.clone());
         }
@@ -78,9 +85,15 @@ impl Pacer {
 
     /// Wakes `client` now, for a reason of the caller's.
     pub fn wake(&self, client: u32) {
-        if let Some(waker) = &self.wakers.borrow()[client as usize] {
+        if let Some(waker) = &self.clients.borrow()[client as usize].waker {
             waker.wake_by_ref();
         }
+    }
+
+    /// When the pacer last woke this client for a deadline.
+    #[must_use]
+    pub fn woken_at(&self, client: u32) -> Nanos {
+        self.clients.borrow()[client as usize].woken_at
     }
 
     /// Wakes whoever is due, for ever.
@@ -111,6 +124,7 @@ impl Pacer {
                 break;
             }
             waiting.pop();
+            self.clients.borrow_mut()[client as usize].woken_at = now;
             self.wake(client);
         }
     }

@@ -96,10 +96,10 @@ impl Renewal {
         Box::pin(async move {
             let transport = usize::from(shared.context.plan.clients[client as usize].transport);
             let traffic = shared.traffic(transport);
-            let mut times = setup::SetupTimes::default();
-            let renewed = setup::renew(&shared.context, client, connection, traffic, &mut times).await;
-            shared.renewed(transport, &times);
-            renewed
+            let mut steps = setup::Steps::default();
+            let ready = setup::renew(&shared.context, client, connection, traffic, &mut steps).await?;
+            shared.renewed(transport, steps);
+            Ok(ready)
         })
     }
 }

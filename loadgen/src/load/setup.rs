@@ -55,7 +55,39 @@ pub struct SetupTimes {
     pub preload: Latencies,
 }
 
+/// Times of one client's steps, in ns; a step that was not taken has none.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Steps {
+    /// See [`SetupTimes`].
+    pub quit: Option<Nanos>,
+    /// See [`SetupTimes`].
+    pub connect: Option<Nanos>,
+    /// See [`SetupTimes`].
+    pub login: Option<Nanos>,
+    /// See [`SetupTimes`].
+    pub upgrade: Option<Nanos>,
+    /// See [`SetupTimes`].
+    pub preload: Option<Nanos>,
+}
+
 impl SetupTimes {
+    /// Adds one client's times to these.
+    pub fn add(&mut self, steps: Steps) {
+        self.clients += 1;
+        let parts = [
+            (&mut self.quit, steps.quit),
+            (&mut self.connect, steps.connect),
+            (&mut self.login, steps.login),
+            (&mut self.upgrade, steps.upgrade),
+            (&mut self.preload, steps.preload),
+        ];
+        for (latencies, taken) in parts {
+            if let Some(ns) = taken {
+                latencies.record(ns);
+            }
+        }
+    }
+
     /// Adds the other's times to these.
     pub fn merge(&mut self, other: &Self) {
         self.clients += other.clients;
@@ -124,15 +156,14 @@ pub async fn set_up(
     context: &PassContext,
     index: u32,
     traffic: Arc<Traffic>,
-    times: &mut SetupTimes,
+    steps: &mut Steps,
 ) -> Result<Ready, SetupError> {
-    let mut client = SettingUp::connect(context, index, traffic, times).await?;
-    client.enter(clock::now() + clock::nanos(NAME_FREE_WITHIN), times).await?;
+    let mut client = SettingUp::connect(context, index, traffic, steps).await?;
+    client.enter(clock::now() + clock::nanos(NAME_FREE_WITHIN), steps).await?;
     let preload = client.group().preload;
     if preload > 0 {
-        times.preload.record(client.preload(preload).await?);
+        steps.preload = Some(client.preload(preload).await?);
     }
-    times.clients += 1;
     Ok(client.ready())
 }
 
@@ -145,7 +176,7 @@ pub async fn renew(
     index: u32,
     mut connection: Connection,
     traffic: Arc<Traffic>,
-    times: &mut SetupTimes,
+    steps: &mut Steps,
 ) -> Result<Ready, SetupError> {
     const STEP: &str = "logging out";
     let timeout = context.scenario.timeout;
@@ -165,16 +196,15 @@ pub async fn renew(
         Left { reply: Some(_), closed: false } => {
             return Err(wrong(Asked::Close, &format!("exiting, and no close within {timeout:?}")));
         }
-        Left { reply: Some((_, at)), closed: true } => times.quit.record((at - begun).max(1)),
+        Left { reply: Some((_, at)), closed: true } => steps.quit = Some((at - begun).max(1)),
         Left { reply: None, .. } => return Err(step_timed_out(context, index, STEP)),
     }
     drop(connection);
     context.world.set_ended(index);
-    let mut client = SettingUp::connect(context, index, traffic, times).await?;
+    let mut client = SettingUp::connect(context, index, traffic, steps).await?;
     // The close has been seen, so the name must be free (LIFE-3): no patience.
     client.asked = Asked::NextLogin;
-    client.enter(0, times).await?;
-    times.clients += 1;
+    client.enter(0, steps).await?;
     Ok(client.ready())
 }
 
@@ -192,7 +222,7 @@ impl<'a> SettingUp<'a> {
         context: &'a PassContext,
         index: u32,
         traffic: Arc<Traffic>,
-        times: &mut SetupTimes,
+        steps: &mut Steps,
     ) -> Result<Self, SetupError> {
         let plan = context.plan.clients[index as usize];
         let endpoint = &context.endpoints[usize::from(plan.transport)];
@@ -200,17 +230,17 @@ impl<'a> SettingUp<'a> {
         let connection = tokio::time::timeout(context.scenario.timeout, endpoint.connect(traffic))
             .await
             .map_err(|_| step_timed_out(context, index, "connecting"))??;
-        times.connect.record((clock::now() - begun).max(1));
+        steps.connect = Some((clock::now() - begun).max(1));
         let session = Session::new(&context.world, index);
         Ok(Self { context, index, connection, session, asked: Asked::Login })
     }
 
     /// Logs in and, a manager, upgrades. The name may be taken until `give_up_at`.
-    async fn enter(&mut self, give_up_at: Nanos, times: &mut SetupTimes) -> Result<(), SetupError> {
-        times.login.record(self.log_in(give_up_at).await?);
+    async fn enter(&mut self, give_up_at: Nanos, steps: &mut Steps) -> Result<(), SetupError> {
+        steps.login = Some(self.log_in(give_up_at).await?);
         self.context.world.set_live(self.index);
         if self.group().role == Role::Manager {
-            times.upgrade.record(self.upgrade().await?);
+            steps.upgrade = Some(self.upgrade().await?);
         }
         Ok(())
     }
@@ -220,7 +250,8 @@ impl<'a> SettingUp<'a> {
         &self.context.scenario.groups[usize::from(plan.group)]
     }
 
-    fn ready(self) -> Ready {
+    fn ready(mut self) -> Ready {
+        self.connection.shrink();
         Ready { connection: self.connection, session: self.session }
     }
 

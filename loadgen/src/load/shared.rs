@@ -10,7 +10,7 @@ use super::context::PassContext;
 use super::flight::{Flight, Incident, Ring, Timing};
 use super::pacer::Pacer;
 use super::plan::WindowPlan;
-use super::setup::{SetupError, SetupTimes};
+use super::setup::{SetupError, SetupTimes, Steps};
 use crate::measure::clock::{self, Nanos, SECOND};
 use crate::measure::recorder::{Live, Recorder, joint_quantile};
 use crate::measure::watch::Seen;
@@ -222,9 +222,9 @@ impl Shared {
         self.first_lost.borrow_mut().get_or_insert_with(|| format!("`{name}`: {ended}"));
     }
 
-    /// New sessions were set up on a transport.
-    pub fn renewed(&self, transport: usize, times: &SetupTimes) {
-        self.renewals.borrow_mut()[transport].merge(times);
+    /// A new session was set up on a transport.
+    pub fn renewed(&self, transport: usize, steps: Steps) {
+        self.renewals.borrow_mut()[transport].add(steps);
     }
 
     /// A new session could not be set up; how its client ended.

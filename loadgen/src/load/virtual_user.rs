@@ -219,6 +219,7 @@ impl VirtualUser {
         if let Some(left) = self.renewal.as_ref().and_then(Renewal::requests_left) {
             room = room.min(left as usize);
         }
+        let woken = shared.pacer.woken_at(self.number);
         while room > 0
             && let Some(intended) = self.schedule.take(shared.load_time(now))
         {
@@ -234,7 +235,12 @@ impl VirtualUser {
                 connection.push(message).map(|()| expect)
             })?;
             // What had to wait for the server was dispatched as soon as it could be: that wait is the server's.
-            let dispatched = if self.blocked { intended } else { now };
+            let dispatched = match self.blocked {
+                true => intended,
+                false if woken >= intended => woken,
+                // Another event came before the pacer.
+                false => now,
+            };
             let at = Instants { intended, dispatched, sent: now };
             self.pending.push_back(Pending { cell, expect, at });
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::LocalOptions;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::backlog::Backlog;
@@ -20,7 +20,7 @@ use super::plan::{client_seed, schedule_seed};
 use super::renewal::Renewal;
 use super::requests::Requests;
 use super::schedule::{Closed, Open, Schedule};
-use super::setup::{self, Ready, SetupError, SetupTimes};
+use super::setup::{self, Ready, SetupError, SetupTimes, Steps};
 use super::shared::{Fates, Shared};
 use super::virtual_user::{Parts, VirtualUser};
 use crate::measure::clock::{self, Nanos};
@@ -173,25 +173,26 @@ impl Worker {
         let times = Rc::new(RefCell::new(
             std::iter::repeat_with(SetupTimes::default).take(transports).collect::<Vec<_>>(),
         ));
-        let slots = Rc::new(Semaphore::new(SETUP_CONCURRENCY));
-        let mut tasks = JoinSet::new();
         let workers = self.context.live.len();
-        for client in (self.index..self.context.plan.clients.len()).step_by(workers) {
-            let (context, times, slots) = (self.context.clone(), times.clone(), slots.clone());
-            let worker = self.index;
-            tasks.spawn_local(async move {
-                let _slot = slots.acquire().await.expect("the semaphore is never closed");
-                let transport = usize::from(context.plan.clients[client].transport);
-                let traffic = context.traffic[worker][transport].clone();
-                let mut own = SetupTimes::default();
-                let ready = setup::set_up(&context, client as u32, traffic, &mut own).await?;
-                times.borrow_mut()[transport].merge(&own);
-                Live::count(&context.live[worker].ready);
-                Ok::<_, SetupError>((client as u32, ready))
-            });
-        }
-        let mut clients = Vec::with_capacity(tasks.len());
+        let mut waiting = (self.index..self.context.plan.clients.len()).step_by(workers);
+        let mut clients = Vec::with_capacity(waiting.len());
+        let mut tasks = JoinSet::new();
         loop {
+            // A task for each client from the start would hold memory that is never given back.
+            while tasks.len() < SETUP_CONCURRENCY
+                && let Some(client) = waiting.next()
+            {
+                let (context, times, worker) = (self.context.clone(), times.clone(), self.index);
+                tasks.spawn_local(async move {
+                    let transport = usize::from(context.plan.clients[client].transport);
+                    let traffic = context.traffic[worker][transport].clone();
+                    let mut steps = Steps::default();
+                    let ready = setup::set_up(&context, client as u32, traffic, &mut steps).await?;
+                    times.borrow_mut()[transport].add(steps);
+                    Live::count(&context.live[worker].ready);
+                    Ok::<_, SetupError>((client as u32, ready))
+                });
+            }
             tokio::select! {
                 done = tasks.join_next() => match done {
                     Some(done) => clients.push(done.expect("set-up tasks are neither cancelled nor panic")?),

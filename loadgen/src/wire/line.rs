@@ -60,6 +60,11 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
+    /// Gives back what it holds beyond what waits.
+    pub(super) fn shrink(&mut self) {
+        self.bytes.shrink_to_fit();
+    }
+
     pub(super) fn bytes_mut(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
@@ -111,6 +116,11 @@ impl LineConnection {
         let bytes = self.outgoing.bytes_mut();
         bytes.extend_from_slice(message);
         bytes.push(b'\n');
+    }
+
+    pub(super) fn shrink(&mut self) {
+        self.outgoing.shrink();
+        self.partial.shrink_to_fit();
     }
 
     pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {

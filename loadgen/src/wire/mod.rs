@@ -108,6 +108,16 @@ impl Connection {
         }
     }
 
+    /// Gives back memory that setting up needed and an idle connection does not.
+    pub fn shrink(&mut self) {
+        match self {
+            Self::Line(line) => line.shrink(),
+            Self::Raw(raw) => raw.shrink(),
+            // The library keeps its buffers to itself.
+            Self::WebSocket(_) => {}
+        }
+    }
+
     /// Hands over every reply that is there; the task is woken when more comes.
     ///
     /// # Errors

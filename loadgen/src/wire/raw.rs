@@ -40,6 +40,11 @@ impl RawConnection {
         self.outgoing.bytes_mut().extend_from_slice(message);
     }
 
+    pub(super) fn shrink(&mut self) {
+        self.outgoing.shrink();
+        self.reply.shrink_to_fit();
+    }
+
     pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
         self.outgoing.flush(&mut self.stream, &self.meter, cx)
     }
