@@ -5,6 +5,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`scenario`] | TOML text → validated scenario and its variants |
+//! | [`conform`] | TOML text → validated scripted cases |
 //! | [`target`] | the embedded server as a child, launched programs, or addresses |
 //! | [`wire`] | the client's side of each transport |
 //! | [`oracle`] | what each reply may be; no I/O, no server code |
@@ -24,6 +25,7 @@ pub mod chart;
 pub mod cli;
 pub mod client;
 pub mod commands;
+pub mod conform;
 pub mod load;
 pub mod measure;
 pub mod oracle;

@@ -7,10 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room of the harness and the rooms that it may use. `model` stands for `scenario::model`: plain data.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("oracle", &["model"]),
     ("record", &["model"]),
     ("scenario", &["model", "oracle"]),
+    ("conform", &["model", "scenario"]),
     ("measure", &["model", "oracle", "record"]),
     ("wire", &["model", "measure"]),
     ("target", &["model", "measure", "wire"]),
@@ -21,7 +22,10 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("client", &["measure", "oracle", "wire"]),
     (
         "commands",
-        &["model", "scenario", "chart", "load", "measure", "record", "report", "stats", "target", "wire"],
+        &[
+            "model", "scenario", "chart", "conform", "load", "measure", "record", "report", "stats",
+            "target", "wire",
+        ],
     ),
     ("cli.rs", &["commands", "target"]),
     ("bin", &[]),

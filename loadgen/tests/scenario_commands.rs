@@ -41,14 +41,33 @@ fn check_reports_every_file_and_exits_with_2() {
     fs::write(&broken, STARTER.replace("count =", "cout =")).unwrap();
     let cases = folder.path().join("cases.toml");
     fs::write(&cases, "[[case]]\nid = \"x\"\n").unwrap();
+    let mixture = folder.path().join("mixture.toml");
+    fs::write(&mixture, "[[case]]\nid = \"x\"\n[[load]]\nname = \"x\"\n").unwrap();
     let good = shipped("smoke.toml");
-    let error = check(&[&broken, &good, &cases], &[]).unwrap_err();
+    let error = check(&[&broken, &good, &cases, &mixture], &[]).unwrap_err();
     assert_eq!(error.exit_code(), 2);
     assert!(error.stdout().starts_with("ok  ") && error.stdout().lines().count() == 1, "{}", error.stdout());
     let text = error.stderr(false);
     assert_eq!(text.matches("did you mean `count`?").count(), 3, "{text}");
     assert!(text.contains("broken.toml:") && text.contains("cases.toml:1:"), "{text}");
-    assert!(text.contains("scripted cases cannot be checked yet"), "{text}");
+    assert!(text.contains("missing key `steps`"), "{text}");
+    assert!(text.contains("scripted cases and a load scenario in one file"), "{text}");
+}
+
+#[test]
+fn check_knows_scripted_cases_and_counts_them() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/cases.toml");
+    let text = check(&[&file, &shipped("smoke.toml")], &[]).unwrap();
+    assert_eq!(text.lines().next(), Some(&*format!("ok  {}  (4 scripted cases)", file.display())));
+    let error = check(&[&file], &["seed=1"]).unwrap_err().stderr(false);
+    assert!(error.contains("--set on scripted cases"), "{error}");
+}
+
+#[test]
+fn what_runs_is_no_file_of_cases() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/cases.toml");
+    let error = Document::read(&file, &[]).unwrap_err().to_string();
+    assert!(error.contains("scripted cases are no load scenario"), "{error}");
 }
 
 #[test]

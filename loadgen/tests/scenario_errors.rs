@@ -323,5 +323,5 @@ fn a_sweep_has_at_most_two_known_keys_with_distinct_values() {
 
 #[test]
 fn a_file_of_scripted_cases_is_told_so() {
-    wrong("[[case]]\nid = \"a\"\n", "scripted cases cannot be checked yet");
+    wrong("[[case]]\nid = \"a\"\n", "scripted cases are no load scenario");
 }

@@ -9,25 +9,35 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use twinwire::commands::schema::Schema;
+use twinwire::commands::schema::{Format, Schema};
+use twinwire::conform::case::Cases;
 use twinwire::scenario::{Document, STARTER, schema};
 
-/// Whether a value is valid by a schema (JSON schema draft 7, sections 6 and 9).
-fn accepts(schema: &Value, value: &Value) -> bool {
+/// Whether a value is valid by a whole schema.
+fn valid(schema: &Value, value: &Value) -> bool {
+    accepts(schema, schema, value)
+}
+
+/// Whether a value is valid by a part of the schema `root` (JSON schema draft 7, sections 6, 8 and 9).
+fn accepts(schema: &Value, root: &Value, value: &Value) -> bool {
     let Some(rules) = schema.as_object() else { return schema == &Value::Bool(true) };
     rules.iter().all(|(keyword, rule)| match keyword.as_str() {
-        "$schema" | "title" | "description" | "default" | "examples" => true,
+        "$schema" | "title" | "description" | "default" | "examples" | "definitions" => true,
+        "$ref" => accepts(root.pointer(&rule.as_str().unwrap()[1..]).unwrap(), root, value),
+        "propertyNames" => value
+            .as_object()
+            .is_none_or(|object| object.keys().all(|key| accepts(rule, root, &Value::from(key.as_str())))),
         "type" => has_type(rule.as_str().unwrap(), value),
         "enum" => rule.as_array().unwrap().contains(value),
         "const" => rule == value,
-        "not" => !accepts(rule, value),
-        "anyOf" => rule.as_array().unwrap().iter().any(|one| accepts(one, value)),
+        "not" => !accepts(rule, root, value),
+        "anyOf" => rule.as_array().unwrap().iter().any(|one| accepts(one, root, value)),
         "minimum" => value.as_f64().is_none_or(|number| number >= rule.as_f64().unwrap()),
         "exclusiveMinimum" => value.as_f64().is_none_or(|number| number > rule.as_f64().unwrap()),
         "maximum" => value.as_f64().is_none_or(|number| number <= rule.as_f64().unwrap()),
         "maxLength" => value.as_str().is_none_or(|text| text.chars().count() <= size(rule)),
         "pattern" => value.as_str().is_none_or(|text| matches_pattern(rule.as_str().unwrap(), text)),
-        "items" => value.as_array().is_none_or(|items| items.iter().all(|item| accepts(rule, item))),
+        "items" => value.as_array().is_none_or(|items| items.iter().all(|item| accepts(rule, root, item))),
         "minItems" => value.as_array().is_none_or(|items| items.len() >= size(rule)),
         "maxItems" => value.as_array().is_none_or(|items| items.len() <= size(rule)),
         "minProperties" => value.as_object().is_none_or(|object| object.len() >= size(rule)),
@@ -37,10 +47,12 @@ fn accepts(schema: &Value, value: &Value) -> bool {
             .as_object()
             .unwrap()
             .iter()
-            .all(|(key, one)| value.get(key).is_none_or(|inner| accepts(one, inner))),
+            .all(|(key, one)| value.get(key).is_none_or(|inner| accepts(one, root, inner))),
         "additionalProperties" => {
             let known = |key: &str| rules.get("properties").is_some_and(|all| all.get(key).is_some());
-            value.as_object().is_none_or(|all| all.iter().all(|(key, one)| known(key) || accepts(rule, one)))
+            value
+                .as_object()
+                .is_none_or(|all| all.iter().all(|(key, one)| known(key) || accepts(rule, root, one)))
         }
         other => panic!("the schema uses a keyword that this test does not know: {other}"),
     })
@@ -82,7 +94,7 @@ fn json(text: &str) -> Value {
 
 #[test]
 fn the_schema_accepts_what_the_parser_accepts() {
-    let printed = Schema {}.exec().unwrap();
+    let printed = Schema { format: Format::Scenario }.exec().unwrap();
     let schema: Value = serde_json::from_str(&printed).unwrap();
     assert_eq!(schema, schema::scenario());
     let everything = include_str!("data/everything.toml").to_owned();
@@ -93,7 +105,7 @@ fn the_schema_accepts_what_the_parser_accepts() {
     }
     for text in texts {
         Document::parse("x.toml", &text, &[]).unwrap();
-        assert!(accepts(&schema, &json(&text)), "{text}");
+        assert!(valid(&schema, &json(&text)), "{text}");
     }
 }
 
@@ -126,6 +138,39 @@ fn the_schema_refuses_what_the_parser_refuses_in_a_single_value() {
         assert!(everything.contains(right), "{right}");
         let text = everything.replacen(right, wrong, 1);
         assert!(Document::parse("x.toml", &text, &[]).is_err(), "the parser takes {wrong}");
-        assert!(!accepts(&schema, &json(&text)), "the schema takes {wrong}");
+        assert!(!valid(&schema, &json(&text)), "the schema takes {wrong}");
+    }
+}
+
+#[test]
+fn the_schema_of_cases_accepts_what_their_parser_accepts_and_refuses_what_it_refuses_in_a_single_value() {
+    let printed = Schema { format: Format::Cases }.exec().unwrap();
+    let schema: Value = serde_json::from_str(&printed).unwrap();
+    let everything = include_str!("data/cases.toml");
+    Cases::parse("x.toml", everything).unwrap();
+    assert!(valid(&schema, &json(everything)));
+    for (right, wrong) in [
+        ("id = \"frames\"", "id = \"fr ames\""),
+        ("rules = [\"ROLE-2\"]", "rules = [\"ROLE-22\"]"),
+        ("level = \"core\"", "level = \"basic\""),
+        ("a = { login = false }", "\"a b\" = { login = false }"),
+        ("a = { login = false }", "a = { logins = false }"),
+        ("expect = \"done\"", "expect = 5"),
+        ("client = \"bob\", send", "clint = \"bob\", send"),
+        ("connect = true", "connect = 1"),
+        ("success = 1", "success = -1"),
+        ("cut = [3, 7, 1012]", "cut = [0]"),
+        ("repeat = 3", "repeat = 0"),
+        ("send = \"put k{i} {{v{i}}}\"", "send = 5"),
+        ("rsv = 0", "rsv = 8"),
+        ("close = 1000,", "close = -1,"),
+        ("closed = \"clean\"", "closed = \"maybe\""),
+        ("silence = \"200ms\"", "silence = 200"),
+        ("http = \"1.1\"", "http = \"2\""),
+    ] {
+        assert!(everything.contains(right), "{right}");
+        let text = everything.replacen(right, wrong, 1);
+        assert!(Cases::parse("x.toml", &text).is_err(), "the parser takes {wrong}");
+        assert!(!valid(&schema, &json(&text)), "the schema takes {wrong}");
     }
 }

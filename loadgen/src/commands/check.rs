@@ -1,25 +1,27 @@
-//! `twinwire check FILE...`: parse and validate scenarios, run nothing.
+//! `twinwire check FILE...`: parse and validate scenarios and scripted cases, run nothing.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
 use super::CommandError;
+use crate::conform::case::Cases;
+use crate::scenario::document::read_text;
 use crate::scenario::model::Scenario;
-use crate::scenario::{Document, escape};
+use crate::scenario::{Diagnostics, Document, escape};
 
-/// Check scenario files without running them
+/// Check scenarios and scripted cases without running them
 ///
-/// Prints a line for each valid file, and all errors of all others with file, line and column. Exits with 2 if there
+/// A file with [[case]] is one of scripted cases. Prints a line for each valid file, and all errors of all others with file, line and column. Exits with 2 if there
 /// are any.
 #[derive(Debug, Parser)]
 pub struct Check {
-    /// Scenario files (TOML)
+    /// Files of scenarios or scripted cases (TOML)
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
-    /// Change a value before checking, in each file: --set load.paced.rate=500
+    /// Change a value before checking, in each scenario: --set load.paced.rate=500
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
 }
@@ -33,16 +35,29 @@ impl Check {
         let mut passed = String::new();
         let mut failed = Vec::new();
         for file in &self.files {
-            match Document::read(file, &self.sets) {
-                Ok(document) => {
+            match self.check(file) {
+                Ok(summary) => {
                     let name = escape(&file.display().to_string());
-                    let summary = summary(document.scenario(), document.variants().len());
                     let _ = writeln!(passed, "ok  {name}  ({summary})");
                 }
                 Err(errors) => failed.push(errors),
             }
         }
         if failed.is_empty() { Ok(passed) } else { Err(CommandError::Scenarios { passed, failed }) }
+    }
+
+    /// What a file is, in a few words.
+    fn check(&self, file: &Path) -> Result<String, Diagnostics> {
+        let (name, text) = read_text(file)?;
+        if !Cases::are_meant_by(&text) {
+            let document = Document::parse(&name, &text, &self.sets)?;
+            return Ok(summary(document.scenario(), document.variants().len()));
+        }
+        let cases = Cases::parse(&name, &text)?;
+        if self.sets.is_empty() {
+            return Ok(counted(cases.cases().len(), "scripted case"));
+        }
+        Err(Diagnostics::of_file(&name, "--set on scripted cases", "--set changes load scenarios only"))
     }
 }
 

@@ -11,8 +11,8 @@ use crate::report::write_report;
 
 /// Draw a run folder's report again, from its run.json alone
 ///
-/// Writes tables, histograms, charts and report.md anew beside run.json, which stays as it is, and prints the
-/// result's table.
+/// Writes tables, histograms, charts, the violations' cases and report.md anew beside run.json, which stays as it is,
+/// and prints the result's table.
 #[derive(Debug, Parser)]
 pub struct Report {
     /// The report folder, or the run.json in it

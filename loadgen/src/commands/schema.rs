@@ -1,16 +1,30 @@
-//! `twinwire schema`: the scenario format for editors.
+//! `twinwire schema`: the formats of scenarios and scripted cases for editors.
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use super::CommandError;
+use crate::conform::case;
 use crate::scenario::schema;
 
-/// Print the JSON schema of scenario files
+/// Print the JSON schema of scenarios, or of scripted cases
 ///
-/// Editors with a TOML plugin complete and check scenarios with it. What `check` finds beyond it are rules between
+/// Editors with a TOML plugin complete and check files with it. What `check` finds beyond it are rules between
 /// keys, such as a `rate` in a closed load.
 #[derive(Debug, Parser)]
-pub struct Schema {}
+pub struct Schema {
+    /// The format
+    #[arg(value_enum, value_name = "FORMAT", default_value_t = Format::Scenario)]
+    pub format: Format,
+}
+
+/// A format that has a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Load scenarios
+    Scenario,
+    /// Scripted cases
+    Cases,
+}
 
 impl Schema {
     /// The schema as JSON text.
@@ -18,6 +32,10 @@ impl Schema {
     /// # Errors
     /// None; the type is that of all commands.
     pub fn exec(self) -> Result<String, CommandError> {
-        Ok(format!("{:#}\n", schema::scenario()))
+        let schema = match self.format {
+            Format::Scenario => schema::scenario(),
+            Format::Cases => case::json_schema(),
+        };
+        Ok(format!("{schema:#}\n"))
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::curve::Curve;
+use super::flight::Incidents;
 use super::plan::PassPlan;
 use super::requests::GroupMix;
 use crate::measure::recorder::Live;
@@ -38,6 +39,8 @@ pub struct PassContext {
     pub live: Vec<Live>,
     /// Bytes, by worker and transport.
     pub traffic: Vec<Vec<Arc<Traffic>>>,
+    /// The first violations, with what led to them.
+    pub incidents: Incidents,
 }
 
 impl PassContext {
@@ -47,7 +50,7 @@ impl PassContext {
         &self.scenario.loads[self.plan.load]
     }
 
-    /// All that a report says of a wrong reply. `at_s`: seconds since the measured part began.
+    /// All that a report says of a wrong reply, but for its instant and how to show it again.
     #[must_use]
     pub fn violation(
         &self,
@@ -56,7 +59,6 @@ impl PassContext {
         finding: Finding,
         request: String,
         reply: &[u8],
-        at_s: f64,
     ) -> Violation {
         let plan = self.plan.clients[client as usize];
         let mut seen = shown(reply);
@@ -76,7 +78,8 @@ impl PassContext {
             request,
             expected: finding.expected,
             seen,
-            at_s,
+            at_s: 0.0,
+            replay: None,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::abort;
 use super::context::PassContext;
 use super::curve::Curve;
 use super::events::{Event, PassLabel};
+use super::flight::Incidents;
 use super::pass::{Coordinator, Ending, PassResult};
 use super::plan::{self, PassPlan, WindowPlan};
 use super::probe;
@@ -370,6 +371,7 @@ impl Engine<'_> {
             .take(workers)
             .collect(),
             curve: Arc::new(Curve::new(&scenario.loads[plan.load], plan.cohort, plan.rate)),
+            incidents: Incidents::default(),
             watches: abort::rules(scenario, plan).iter().map(|rule| (rule.filter, rule.metric)).collect(),
         }
     }

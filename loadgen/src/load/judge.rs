@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::flight::{Asked, Flight, Incident};
 use super::schedule::Schedule;
 use super::shared::Shared;
 use crate::measure::recorder::{CellKey, Instants, Live};
@@ -44,13 +45,14 @@ impl Judge<'_> {
         let cause = self.answered.as_ref().map(|answered| (answered.cell, answered.at));
         self.shared.recorder.borrow_mut().unasked(self.transport, cause, reply.at);
         let expected = "nothing: no request was open".to_owned();
-        let finding = Finding { kind: "unasked reply", rule: "FORM-3", expected };
-        self.violated(finding, "none".to_owned(), reply);
+        let finding = Finding::new("unasked reply", "FORM-3", expected);
+        let last = self.answered.as_ref().map(|last| (last.expect, last.at.sent, last.cell.role));
+        self.violated(finding, Asked::Nothing(last), reply);
     }
 
-    fn violated(&self, finding: Finding, request: String, reply: Reply<'_>) {
-        let (client, role) = (self.session.client(), self.session.role());
-        self.shared.violated(client, role, finding, request, reply.text, reply.at);
+    fn violated(&self, finding: Finding, asked: Asked, reply: Reply<'_>) {
+        self.shared
+            .violated(|context| Incident::new(context, self.session, finding, asked, reply.text, reply.at));
     }
 
     /// Whether another open request would have been answered rightly by this text.
@@ -76,10 +78,11 @@ impl Replies for Judge<'_> {
         let mut judged = self.session.judge(world, expect, reply.text);
         if reply.binary && judged.is_ok() {
             let expected = "a text message".to_owned();
-            judged = Err(Finding { kind: "binary message", rule: "WS-1", expected });
+            judged = Err(Finding::new("binary message", "WS-1", expected));
         }
         let good = judged.as_ref().ok().copied();
         self.shared.recorder.borrow_mut().replied(cell, at, reply.at, good);
+        self.shared.flown(Flight::new(self.session.client(), expect, at.sent, reply.text, reply.at));
         Live::count(&self.shared.live().replies);
         self.schedule.replied(self.shared.load_time(reply.at));
         if let Err(mut finding) = judged {
@@ -87,8 +90,8 @@ impl Replies for Judge<'_> {
                 finding.kind = "swapped reply";
                 finding.rule = "FORM-3";
             }
-            let request = self.session.describe(world, expect);
-            self.violated(finding, request, reply);
+            let later = self.pending.iter().map(|later| later.expect).collect();
+            self.violated(finding, Asked::Request(expect, Some(at.sent), later), reply);
         }
     }
 }

@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::setup::{Kept, collect};
+use super::flight::{Asked, Incident};
+use super::replies::{Kept, collect};
 use super::shared::Shared;
 use super::virtual_user::VirtualUser;
 use super::worker::SETUP_CONCURRENCY;
 use crate::measure::clock::Nanos;
-use crate::measure::recorder::Live;
 use crate::oracle::{Finding, texts};
-use crate::record::{VIOLATIONS_KEPT, Violation};
 use crate::wire::Connection;
 
 /// Longest that closing one client may take; a server that is slower has its connection dropped.
@@ -46,11 +45,10 @@ pub async fn quit(connection: &mut Connection, timeout: Duration) -> Left {
 }
 
 /// Ends every session with `q`, so that its name is free and the server sees no resets. Its reply is judged too.
-pub async fn all(shared: &Rc<Shared>, users: Vec<VirtualUser>) -> Vec<Violation> {
+pub async fn all(shared: &Rc<Shared>, users: Vec<VirtualUser>) {
     // A stopped run has replies under way that would be taken for that of `q`: its connections are just dropped.
     let mut waiting = users.into_iter().filter(|_| !shared.stopped());
     let mut tasks = JoinSet::new();
-    let mut violations = Vec::new();
     loop {
         while tasks.len() < SETUP_CONCURRENCY
             && let Some(user) = waiting.next()
@@ -58,27 +56,21 @@ pub async fn all(shared: &Rc<Shared>, users: Vec<VirtualUser>) -> Vec<Violation>
             tasks.spawn_local(one(shared.clone(), user));
         }
         let Some(done) = tasks.join_next().await else { break };
-        violations.extend(done.expect("closing tasks are neither cancelled nor panic"));
+        done.expect("closing tasks are neither cancelled nor panic");
     }
-    violations.truncate(VIOLATIONS_KEPT);
-    violations
 }
 
-/// Ends one session; the violation, if its reply is wrong.
-async fn one(shared: Rc<Shared>, mut user: VirtualUser) -> Option<Violation> {
+/// Ends one session.
+async fn one(shared: Rc<Shared>, mut user: VirtualUser) {
     let client = user.client();
-    let connection = user.connection()?;
+    let Some(connection) = user.connection() else { return };
     shared.context.world.set_ending(client);
-    let Left { reply: Some((reply, at)), .. } = quit(connection, CLOSE_TIMEOUT).await else {
-        return None;
-    };
-    if reply == texts::EXITING {
-        return None;
+    let Left { reply: Some((reply, at)), .. } = quit(connection, CLOSE_TIMEOUT).await else { return };
+    if reply != texts::EXITING {
+        let finding = Finding::new("wrong reply", "LIFE-1", format!("`{}`", texts::EXITING));
+        let who = (client, user.role());
+        shared.violated(|context| {
+            Incident::of_session(context, who, finding, Asked::Quit, reply.as_bytes(), at)
+        });
     }
-    Live::count(&shared.live().violations);
-    let expected = format!("`{}`", texts::EXITING);
-    let finding = Finding { kind: "wrong reply", rule: "LIFE-1", expected };
-    let request = "q".to_owned();
-    let at_s = shared.measured_s(at);
-    Some(shared.context.violation(client, user.role(), finding, request, reply.as_bytes(), at_s))
 }

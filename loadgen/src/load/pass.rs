@@ -83,7 +83,6 @@ pub(super) struct Collected {
     closed: usize,
     pub(super) stretches: Vec<Stretch>,
     pub(super) windows: Vec<WindowSeen>,
-    violations: Vec<Violation>,
     /// Load time that each transport has reached.
     pub(super) reached: Vec<Nanos>,
     pub(super) aborts: Aborts,
@@ -126,7 +125,6 @@ impl Coordinator<'_> {
             closed: 0,
             stretches: Vec::new(),
             windows: Vec::new(),
-            violations: Vec::new(),
             reached: vec![0; transports],
             aborts: Aborts::new(&self.rules, clock::now()),
             ending: Ending::Complete,
@@ -198,7 +196,9 @@ impl Coordinator<'_> {
             return Ending::TargetLost(format!("{doing}; {death}"));
         }
         match error {
-            SetupError::Violated { violation, .. } => Ending::SetupViolated(doing, violation),
+            SetupError::Violated { incident, .. } => {
+                Ending::SetupViolated(doing, Box::new(incident.into_violation(&self.context)))
+            }
             _ => Ending::TargetLost(doing),
         }
     }
@@ -219,10 +219,7 @@ impl Coordinator<'_> {
         let all = async {
             while collected.closed < workers {
                 match reports.recv().await {
-                    Some(Report::Closed(violations)) => {
-                        collected.closed += 1;
-                        collected.violations.extend(violations);
-                    }
+                    Some(Report::Closed) => collected.closed += 1,
                     Some(_) => {}
                     // Every worker has ended, those too that never came to closing.
                     None => collected.closed = workers,
@@ -234,10 +231,7 @@ impl Coordinator<'_> {
 
     fn finish(self, mut collected: Collected, setup_s: Option<f64>) -> PassResult {
         let context = &self.context;
-        let fates = collected.figures.iter_mut().map(|figures| &mut figures.fates);
-        let mut violations: Vec<Violation> =
-            fates.flat_map(|fates| std::mem::take(&mut fates.violations)).collect();
-        violations.append(&mut collected.violations);
+        let mut violations = context.incidents.take(context);
         let mut violations_total = collect::sum(context, |live| &live.violations);
         if let Ending::SetupViolated(_, violation) = &collected.ending {
             violations.push((**violation).clone());

@@ -4,16 +4,17 @@
 //! asked for would measure something else.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::context::PassContext;
+use super::flight::{Asked, Incident};
 use super::leave::{Left, quit};
+use super::replies::collect;
 use crate::measure::clock::{self, Nanos};
-use crate::oracle::{Finding, Good, Session, texts};
-use crate::record::{Latencies, Violation};
+use crate::oracle::{Expect, Finding, Good, Session, texts};
+use crate::record::Latencies;
 use crate::scenario::model::{Group, Role};
-use crate::wire::{ConnectError, Connection, Ended, Replies, Reply, Traffic, wait};
+use crate::wire::{ConnectError, Connection, Ended, Traffic};
 
 /// A name may stay taken for this long after the close of its last session (LIFE-2).
 const NAME_FREE_WITHIN: Duration = Duration::from_secs(5);
@@ -137,12 +138,13 @@ pub enum SetupError {
         advice: &'static str,
     },
     /// An illegal reply.
-    #[error("{step} as `{}`: expected {}, seen `{}`", .violation.client, .violation.expected, .violation.seen)]
+    #[error("{step} as `{}`: expected {}, seen `{}`", .incident.violation().client,
+        .incident.violation().expected, .incident.violation().seen)]
     Violated {
         /// What was being done.
         step: &'static str,
         /// All about it.
-        violation: Box<Violation>,
+        incident: Box<Incident>,
     },
 }
 
@@ -181,14 +183,18 @@ pub async fn renew(
     context.world.set_ending(index);
     let begun = clock::now();
     let left = quit(&mut connection, timeout).await;
-    let wrong = |seen: &str| {
-        let who = (index, Role::Guest);
-        violated(context, who, STEP, "LIFE-1", "q", "exiting, then the close", seen)
+    let wrong = |asked: Asked, seen: &str| {
+        let finding = wrong("LIFE-1", "exiting, then the close");
+        let who = (index, context.scenario.groups[usize::from(context.world.client(index).group)].role);
+        let incident = Incident::of_session(context, who, finding, asked, seen.as_bytes(), clock::now());
+        violated(STEP, incident)
     };
     match left {
-        Left { reply: Some((reply, _)), .. } if reply != texts::EXITING => return Err(wrong(&reply)),
+        Left { reply: Some((reply, _)), .. } if reply != texts::EXITING => {
+            return Err(wrong(Asked::Quit, &reply));
+        }
         Left { reply: Some(_), closed: false } => {
-            return Err(wrong(&format!("exiting, and no close within {timeout:?}")));
+            return Err(wrong(Asked::Close, &format!("exiting, and no close within {timeout:?}")));
         }
         Left { reply: Some((_, at)), closed: true } => steps.quit = Some((at - begun).max(1)),
         Left { reply: None, .. } => return Err(step_timed_out(context, index, STEP)),
@@ -197,6 +203,7 @@ pub async fn renew(
     context.world.set_ended(index);
     let mut client = SettingUp::connect(context, index, traffic, steps).await?;
     // The close has been seen, so the name must be free (LIFE-3): no patience.
+    client.asked = Asked::NextLogin;
     client.enter(0, steps).await?;
     Ok(client.ready())
 }
@@ -206,6 +213,8 @@ struct SettingUp<'a> {
     index: u32,
     connection: Connection,
     session: Session,
+    /// What the next reply answers.
+    asked: Asked,
 }
 
 impl<'a> SettingUp<'a> {
@@ -222,7 +231,8 @@ impl<'a> SettingUp<'a> {
             .await
             .map_err(|_| step_timed_out(context, index, "connecting"))??;
         steps.connect = Some((clock::now() - begun).max(1));
-        Ok(Self { context, index, connection, session: Session::new(&context.world, index) })
+        let session = Session::new(&context.world, index);
+        Ok(Self { context, index, connection, session, asked: Asked::Login })
     }
 
     /// Logs in and, a manager, upgrades. The name may be taken until `give_up_at`.
@@ -255,35 +265,36 @@ impl<'a> SettingUp<'a> {
                 texts::SUCCESS => return Ok((at - begun).max(1)),
                 texts::DUPLICATE_USER_NAME if at < give_up_at => {
                     let context = self.context;
-                    context.world.set_refused(self.index).map_err(|finding| {
-                        let who = (self.index, Role::Guest);
-                        violated(context, who, STEP, finding.rule, &name, &finding.expected, &reply)
-                    })?;
+                    context
+                        .world
+                        .set_refused(self.index)
+                        .map_err(|finding| self.violated(STEP, finding, &reply))?;
                     tokio::time::sleep(LOGIN_RETRY).await;
                     self.session = Session::new(&context.world, self.index);
                 }
                 texts::DUPLICATE_USER_NAME if give_up_at == 0 => {
-                    return Err(self.violated(STEP, "LIFE-3", &name, texts::SUCCESS, &reply));
+                    return Err(self.violated(STEP, wrong("LIFE-3", texts::SUCCESS), &reply));
                 }
                 texts::SERVER_FULL | texts::LOGIN_TIMEOUT => {
                     return Err(self.refused(STEP, reply, ": it bears fewer clients than the scenario has"));
                 }
-                _ => return Err(self.violated(STEP, "LOGIN-1", &name, texts::SUCCESS, &reply)),
+                _ => return Err(self.violated(STEP, wrong("LOGIN-1", texts::SUCCESS), &reply)),
             }
         }
     }
 
     async fn upgrade(&mut self) -> Result<Nanos, SetupError> {
         const STEP: &str = "upgrading";
+        let expect = Expect::Upgrade;
+        self.asked = Asked::Request(expect, None, Vec::new());
         let begun = clock::now();
         let (reply, at) = self.ask(STEP, b"upgrade").await?;
-        let expect = crate::oracle::Expect::Upgrade;
         match self.session.judge(&self.context.world, expect, reply.as_bytes()) {
             Ok(Good::Refused) => {
                 Err(self.refused(STEP, reply, ": the scenario has managers, and this server grants none"))
             }
             Ok(_) => Ok((at - begun).max(1)),
-            Err(_) => Err(self.violated(STEP, "ROLE-4", "upgrade", texts::UPGRADED, &reply)),
+            Err(_) => Err(self.violated(STEP, wrong("ROLE-4", texts::UPGRADED), &reply)),
         }
     }
 
@@ -306,6 +317,7 @@ impl<'a> SettingUp<'a> {
             }
             let mut replies = Vec::with_capacity(expected.len());
             while replies.len() < expected.len() {
+                self.asked = Asked::Request(expected[replies.len()], None, Vec::new());
                 // One at a time: the time-out is each request's own, not the batch's.
                 replies.extend(self.collect(STEP, 1).await?);
             }
@@ -321,8 +333,8 @@ impl<'a> SettingUp<'a> {
                     }
                     Ok(_) => {}
                     Err(finding) => {
-                        let request = self.session.describe(&self.context.world, expect);
-                        return Err(self.violated(STEP, finding.rule, &request, texts::DONE, &reply));
+                        self.asked = Asked::Request(expect, None, Vec::new());
+                        return Err(self.violated(STEP, wrong(finding.rule, texts::DONE), &reply));
                     }
                 }
             }
@@ -355,7 +367,10 @@ impl<'a> SettingUp<'a> {
 
     fn ended(&self, step: &'static str, ended: Ended) -> SetupError {
         match ended {
-            Ended::Framing { rule, what } => self.violated(step, rule, step, "a well-formed reply", &what),
+            Ended::Framing { rule, what } => {
+                let finding = Finding::new("wrong reply", rule, "a well-formed reply".to_owned());
+                self.violated(step, finding, &what)
+            }
             ended => SetupError::Ended { step, client: self.name(), ended },
         }
     }
@@ -364,79 +379,27 @@ impl<'a> SettingUp<'a> {
         SetupError::Refused { step, client: self.name(), reply, advice }
     }
 
-    fn violated(
-        &self,
-        step: &'static str,
-        rule: &'static str,
-        request: &str,
-        expected: &str,
-        seen: &str,
-    ) -> SetupError {
-        let who = (self.index, self.session.role());
-        violated(self.context, who, step, rule, request, expected, seen)
+    fn violated(&self, step: &'static str, finding: Finding, seen: &str) -> SetupError {
+        let (context, asked, seen, now) = (self.context, self.asked.clone(), seen.as_bytes(), clock::now());
+        let incident = if let Asked::Request(..) = asked {
+            Incident::new(context, &self.session, finding, asked, seen, now)
+        } else {
+            let who = (self.index, self.session.role());
+            Incident::of_session(context, who, finding, asked, seen, now)
+        };
+        violated(step, incident)
     }
 }
 
-/// `who`: the client and its role.
-fn violated(
-    context: &PassContext,
-    who: (u32, Role),
-    step: &'static str,
-    rule: &'static str,
-    request: &str,
-    expected: &str,
-    seen: &str,
-) -> SetupError {
-    let finding = Finding { kind: "wrong reply", rule, expected: format!("`{expected}`") };
-    let violation = context.violation(who.0, who.1, finding, request.to_owned(), seen.as_bytes(), 0.0);
-    SetupError::Violated { step, violation: Box::new(violation) }
+fn wrong(rule: &'static str, expected: &str) -> Finding {
+    Finding::new("wrong reply", rule, format!("`{expected}`"))
+}
+
+fn violated(step: &'static str, incident: Incident) -> SetupError {
+    SetupError::Violated { step, incident: Box::new(incident) }
 }
 
 fn step_timed_out(context: &PassContext, index: u32, step: &'static str) -> SetupError {
     let client = context.world.client(index).name.clone();
     SetupError::TimedOut { step, client, timeout: context.scenario.timeout }
-}
-
-/// Writes what is queued and waits for so many replies. The error is `None` for a time-out.
-pub(super) async fn collect(
-    connection: &mut Connection,
-    count: usize,
-    timeout: Duration,
-) -> Result<Vec<(String, Nanos)>, Option<Ended>> {
-    let mut kept = Kept::default();
-    let step = |cx: &mut Context<'_>| {
-        let result = connection.flush(cx).and_then(|_| connection.drain(cx, &mut kept));
-        match result {
-            _ if kept.0.len() >= count => Poll::Ready(Ok(std::mem::take(&mut kept.0))),
-            Ok(()) => Poll::Pending,
-            Err(ended) => Poll::Ready(Err(ended)),
-        }
-    };
-    match wait(timeout, step).await {
-        Some(outcome) => outcome.map_err(Some),
-        None => Err(None),
-    }
-}
-
-/// Keeps replies as text. Whatever reads like one of the protocol's texts is whole.
-#[derive(Default)]
-pub(super) struct Kept(Vec<(String, Nanos)>);
-
-impl Replies for Kept {
-    fn is_whole(&self, bytes: &[u8]) -> bool {
-        const WHOLE: [&str; 7] = [
-            texts::SUCCESS,
-            texts::DUPLICATE_USER_NAME,
-            texts::DONE,
-            texts::UPGRADED,
-            texts::UPGRADE_REFUSED,
-            texts::STORE_FULL,
-            texts::EXITING,
-        ];
-        WHOLE.iter().any(|text| text.as_bytes() == bytes)
-    }
-
-    fn reply(&mut self, reply: Reply<'_>) {
-        self.0.push((String::from_utf8_lossy(reply.text).into_owned(), reply.at));
-    }
 }

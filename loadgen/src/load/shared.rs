@@ -7,15 +7,13 @@ use std::sync::atomic::Ordering;
 
 use super::backlog::Backlog;
 use super::context::PassContext;
+use super::flight::{Flight, Incident, Ring, Timing};
 use super::pacer::Pacer;
 use super::plan::WindowPlan;
 use super::setup::{SetupError, SetupTimes, Steps};
 use crate::measure::clock::{self, Nanos, SECOND};
 use crate::measure::recorder::{Live, Recorder, joint_quantile};
 use crate::measure::watch::Seen;
-use crate::oracle::Finding;
-use crate::record::{VIOLATIONS_KEPT, Violation};
-use crate::scenario::model::Role;
 use crate::wire::{Ended, SILENCE_NS, Traffic};
 
 /// Longest that a backlog is worked off after the load's end. What is then left was offered and not served.
@@ -54,7 +52,7 @@ pub struct Shared {
     backlog: Backlog,
     backlog_max: RefCell<Vec<u64>>,
     oldest: RefCell<Vec<Oldest>>,
-    violations: RefCell<Vec<Violation>>,
+    flights: RefCell<Ring>,
     renewals: RefCell<Vec<SetupTimes>>,
     lost: RefCell<Vec<u32>>,
     first_lost: RefCell<Option<String>>,
@@ -69,8 +67,6 @@ pub struct Shared {
 /// How the clients fared, beside what the recorder knows.
 #[derive(Debug, Default)]
 pub struct Fates {
-    /// First violations, with details.
-    pub violations: Vec<Violation>,
     /// Clients that ended before their time, by transport.
     pub lost: Vec<u32>,
     /// How the first of them did.
@@ -104,7 +100,7 @@ impl Shared {
             backlog,
             backlog_max: RefCell::new(vec![0; transports]),
             oldest: RefCell::new(vec![Oldest::NONE; clients]),
-            violations: RefCell::default(),
+            flights: RefCell::default(),
             renewals: RefCell::new(std::iter::repeat_with(SetupTimes::default).take(transports).collect()),
             lost: RefCell::new(vec![0; transports]),
             first_lost: RefCell::default(),
@@ -195,33 +191,26 @@ impl Shared {
         self.oldest.borrow().iter().map(|oldest| oldest.intended).fold(now, Nanos::min)
     }
 
-    /// Counts a violation, and keeps its details unless there are enough.
-    pub fn violated(
-        &self,
-        client: u32,
-        role: Role,
-        finding: Finding,
-        request: String,
-        reply: &[u8],
-        at: Nanos,
-    ) {
-        Live::count(&self.live().violations);
-        let at_s = self.measured_s(at);
-        self.keep(|| self.context.violation(client, role, finding, request, reply, at_s));
+    /// Keeps an answered request, in case a violation asks for it.
+    pub fn flown(&self, flight: Flight) {
+        self.flights.borrow_mut().note(flight);
     }
 
-    fn keep(&self, violation: impl FnOnce() -> Violation) {
-        let mut kept = self.violations.borrow_mut();
-        if kept.len() < VIOLATIONS_KEPT {
-            kept.push(violation());
+    /// Counts a violation, and keeps its details unless there are enough.
+    pub fn violated(&self, incident: impl FnOnce(&PassContext) -> Incident) {
+        Live::count(&self.live().violations);
+        if self.context.incidents.has_room() {
+            self.context.incidents.note(incident(&self.context).during(self.timing()));
         }
     }
 
-    /// Seconds of load time since the measured part began.
-    #[must_use]
-    pub fn measured_s(&self, at: Nanos) -> f64 {
-        let from = clock::nanos(self.context.load().warmup);
-        (self.load_time(at) as f64 - from as f64) / SECOND as f64
+    fn timing(&self) -> Timing {
+        let origin = self.origin.get();
+        Timing {
+            origin,
+            since: origin + self.window.get().from,
+            measured_from: clock::nanos(self.context.load().warmup),
+        }
     }
 
     /// A client has ended before its time.
@@ -241,10 +230,8 @@ impl Shared {
     /// A new session could not be set up; how its client ended.
     pub fn renewal_failed(&self, error: SetupError) -> Ended {
         let text = error.to_string();
-        if let SetupError::Violated { violation, .. } = error {
-            Live::count(&self.live().violations);
-            let at_s = self.measured_s(clock::now());
-            self.keep(|| Violation { at_s, ..*violation });
+        if let SetupError::Violated { incident, .. } = error {
+            self.violated(|_| *incident);
         }
         Ended::Failed(text)
     }
@@ -263,7 +250,6 @@ impl Shared {
     /// How the clients fared.
     pub fn take_fates(&self) -> Fates {
         Fates {
-            violations: self.violations.take(),
             lost: self.lost.take(),
             first_lost: self.first_lost.take(),
             renewals: self.renewals.take(),
@@ -284,6 +270,12 @@ impl Shared {
             }
         }
         self.tell(now);
+        self.context.incidents.contribute(&self.context.world, &mut self.flights.borrow_mut());
+    }
+
+    /// The load is over: adds what this worker knows of every violation.
+    pub fn tell_incidents(&self) {
+        self.context.incidents.contribute_all(&self.context.world, &mut self.flights.borrow_mut());
     }
 
     fn tell(&self, now: Nanos) {
@@ -292,7 +284,7 @@ impl Shared {
         if open {
             let backlog = self.backlog.at(self.load_time(now), self.window.get().transport);
             live.backlog.store(backlog, Ordering::Relaxed);
-            if self.measured_s(now) >= 0.0 {
+            if self.load_time(now) >= clock::nanos(self.context.load().warmup) {
                 let transport = usize::from(self.window.get().transport.unwrap_or(0));
                 let max = &mut self.backlog_max.borrow_mut()[transport];
                 *max = (*max).max(backlog);

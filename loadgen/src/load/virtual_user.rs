@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use super::flight::{Asked, Incident};
 use super::judge::{Judge, Pending};
 use super::renewal::{Renewal, Renewing};
 use super::requests::Requests;
@@ -337,11 +338,12 @@ impl VirtualUser {
 
     /// A reply that cannot even be read is a wrong one.
     fn framing_broken(&self, shared: &Shared, rule: &'static str, what: &str, now: Nanos) {
-        let world = &shared.context.world;
         let oldest = self.pending.front();
-        let request = oldest.map_or("none".to_owned(), |p| self.session.describe(world, p.expect));
-        let finding = Finding { kind: "broken framing", rule, expected: "a well-formed reply".to_owned() };
-        shared.violated(self.client(), self.role(), finding, request, what.as_bytes(), now);
+        let asked =
+            oldest.map_or(Asked::Nothing(None), |p| Asked::Request(p.expect, Some(p.at.sent), Vec::new()));
+        let finding = Finding::new("broken framing", rule, "a well-formed reply".to_owned());
+        shared
+            .violated(|context| Incident::new(context, &self.session, finding, asked, what.as_bytes(), now));
     }
 
     /// The client ends before its time: by its connection's end or a time-out, or (`None`) because the run stops.

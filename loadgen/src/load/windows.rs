@@ -246,7 +246,7 @@ fn take(report: Report, collected: &mut Collected, running: Option<&mut Running>
         }
         Report::Done(figures) => collected.figures.push(*figures),
         Report::Failed(message) => collected.ending = Ending::MachineFailed(message),
-        Report::Ready(_) | Report::SetupFailed(_) | Report::Closed(_) => {}
+        Report::Ready(_) | Report::SetupFailed(_) | Report::Closed => {}
     }
 }
 

@@ -28,7 +28,6 @@ use crate::measure::recorder::{
     CellFigures, CellKey, Live, Recorder, Second, Shape, Totals, Window, WindowFigures,
 };
 use crate::measure::watch::{Seen, Watch};
-use crate::record::Violation;
 use crate::scenario::model::Model;
 
 /// Clients of one worker that are set up or closed at the same time: enough to hide the round trips, few enough
@@ -70,8 +69,8 @@ pub enum Report {
     WindowDone(Option<Box<[WindowFigures; 2]>>),
     /// The load is over.
     Done(Box<Figures>),
-    /// Its clients are closed; replies to `q` that were wrong.
-    Closed(Vec<Violation>),
+    /// Its clients are closed.
+    Closed,
     /// The machine refused something.
     Failed(String),
 }
@@ -159,8 +158,9 @@ impl Worker {
         self.hand_over_rest(&shared);
         self.report(Report::Done(Box::new(figures(&shared))));
         self.wait_for_close().await;
-        let violations = leave::all(&shared, users).await;
-        self.report(Report::Closed(violations));
+        shared.tell_incidents();
+        leave::all(&shared, users).await;
+        self.report(Report::Closed);
     }
 
     fn report(&self, report: Report) {

@@ -11,6 +11,8 @@ pub enum Expect {
         key: u32,
         /// The version that it carries.
         version: u32,
+        /// What it says of its session.
+        incarnation: u32,
     },
     /// `get KEY` of its own.
     Get {
@@ -72,4 +74,14 @@ pub struct Finding {
     pub rule: &'static str,
     /// What was allowed.
     pub expected: String,
+    /// Of a read of another's key: the oldest state that it might have found.
+    pub(super) oldest: Option<State>,
+}
+
+impl Finding {
+    /// A reply that is wrong in this way, breaks this rule, where this was allowed.
+    #[must_use]
+    pub fn new(kind: &'static str, rule: &'static str, expected: String) -> Self {
+        Self { kind, rule, expected, oldest: None }
+    }
 }

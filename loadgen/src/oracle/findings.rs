@@ -30,14 +30,14 @@ pub fn origin(world: &World, reply: &[u8]) -> Option<String> {
 /// A put was refused whose value somebody has read.
 pub(super) fn refused_but_read() -> Finding {
     let expected = format!("`{}`: this put's value was read", texts::DONE);
-    Finding { kind: REFUSED, rule: "ATOM-2", expected }
+    Finding::new(REFUSED, "ATOM-2", expected)
 }
 
 /// A manager found a user's new session, and then its login was refused since the old one still had the name.
 pub(super) fn seen_before_login(world: &World, client: u32) -> Finding {
     let name = &world.client(client).name;
     let expected = format!("`{}`: a manager has seen a new session of {name}", texts::SUCCESS);
-    Finding { kind: "session before its login", rule: "ATOM-1", expected }
+    Finding::new("session before its login", "ATOM-1", expected)
 }
 
 /// A reply to `client` that should have been a fixed text.
@@ -54,7 +54,7 @@ pub(super) fn not_the_text(
         Some(_) => (SWAPPED, "FORM-3"),
         None => (WRONG, rule),
     };
-    Finding { kind, rule, expected: format!("`{text}`") }
+    Finding::new(kind, rule, format!("`{text}`"))
 }
 
 /// A reply to a guest that should have been the denial.
@@ -83,14 +83,14 @@ pub(super) fn own(
     let (kind, rule) =
         name(world, client, key, State { life, position }, reply).unwrap_or((WRONG, "STORE-1"));
     let rule = if kind == STALE.0 { "STORE-3" } else { rule };
-    Finding { kind, rule, expected }
+    Finding::new(kind, rule, expected)
 }
 
 /// A reply to a manager's read of another's key, which may have found any state from `oldest` on.
 pub(super) fn other(world: &World, target: u32, key: Option<u32>, oldest: State, reply: &[u8]) -> Finding {
     let named = key.and_then(|key| name(world, target, key, oldest, reply));
     let (kind, rule) = named.unwrap_or((WRONG, "ROLE-3"));
-    Finding { kind, rule, expected: allowed(world, target, key, oldest) }
+    Finding { oldest: Some(oldest), ..Finding::new(kind, rule, allowed(world, target, key, oldest)) }
 }
 
 const STALE: (&str, &str) = ("stale value", "ATOM-1");

@@ -6,7 +6,8 @@
 //!
 //! - `world`: what clients share, the rule by which reads are judged and why it is exact; `life` (a user's sessions),
 //!   `register` (a user's key) and `refusals` (puts that may never be read) are its parts, `position` their counters.
-//! - `session`: one client's requests and their judgement; `reads` orders its pipelined reads of others.
+//! - `session`: one client's requests and their judgement; `reads` orders its pipelined reads of others, and its
+//!   `evidence` is what it takes to show a wrong reply again.
 //! - `value`: values that name their origin, in `digits`. `expect`: what may be answered. `findings`: what is wrong, in words.
 
 mod digits;
@@ -24,7 +25,7 @@ mod world;
 
 pub use expect::{Expect, Finding, Good, ReadFrom};
 pub use findings::origin;
-pub use session::Session;
+pub use session::{Due, Era, Lives, Origin, Session, request};
 pub use value::{KEYS_MAX, TAG_BYTES, USERS_MAX, ValueSpec};
 pub use world::{Client, World};
 

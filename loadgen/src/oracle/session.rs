@@ -1,5 +1,11 @@
 //! One client's side of the oracle: it writes requests, remembers what each may be answered, and judges.
 
+mod evidence;
+#[cfg(test)]
+mod tests;
+
+pub use evidence::{Due, Era, Lives, Origin, request};
+
 use super::expect::{Expect, Finding, Good, ReadFrom};
 use super::position::{Epoch, Position};
 use super::reads::Reads;
@@ -7,6 +13,9 @@ use super::value::{Tag, ValueSpec};
 use super::world::{Answer, State};
 use super::{World, findings, texts, write_numbered};
 use crate::scenario::model::Role;
+
+/// A user who never is: no client's name contains a colon.
+const NOBODY: &str = "nobody:0";
 
 /// Malformed commands with what is wrong about each (FORM-1, FORM-2, ROLE-6).
 const MALFORMED: [&str; 9] =
@@ -60,7 +69,7 @@ impl Session {
         let position = world.register(self.client, key).1.begin_put(self.epoch);
         write_numbered(out, b"put k", key, b" ");
         self.tag(world, key, position).write(self.values, out);
-        Expect::Put { key, version: position.version() }
+        Expect::Put { key, version: position.version(), incarnation: self.epoch.incarnation_bits() }
     }
 
     /// Writes `get KEY`.
@@ -112,7 +121,7 @@ impl Session {
     /// What is wrong with it.
     pub fn judge(&mut self, world: &World, expect: Expect, reply: &[u8]) -> Result<Good, Finding> {
         match expect {
-            Expect::Put { key, version } => self.judge_put(world, key, version, reply),
+            Expect::Put { key, version, .. } => self.judge_put(world, key, version, reply),
             Expect::Get { key } => self.judge_own(world, key, reply),
             Expect::GetMissing { .. } => self.judge_missing(world, "STORE-2", reply),
             Expect::GetOther { target, key, from } => {
@@ -155,7 +164,7 @@ impl Session {
     pub fn describe(&self, world: &World, expect: Expect) -> String {
         let mut out = Vec::new();
         match expect {
-            Expect::Put { key, version } => {
+            Expect::Put { key, version, .. } => {
                 let bytes = self.tag(world, key, Position::of_put(version)).size(self.values);
                 return format!("put k{key} (version {version}, {bytes} bytes)");
             }
@@ -269,14 +278,10 @@ fn write_get_other(world: &World, target: Option<u32>, key: Option<u32>, out: &m
     out.extend_from_slice(b"get ");
     match target {
         Some(target) => out.extend_from_slice(world.client(target).name.as_bytes()),
-        // No client's name contains a colon.
-        None => out.extend_from_slice(b"nobody:0"),
+        None => out.extend_from_slice(NOBODY.as_bytes()),
     }
     match key {
         Some(key) => write_numbered(out, b" k", key, b""),
         None => write_numbered(out, b" m", 0, b""),
     }
 }
-
-#[cfg(test)]
-mod tests;

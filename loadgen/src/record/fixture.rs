@@ -4,8 +4,9 @@
 
 use crate::record::{
     Cell, Cost, Counts, Environment, FLOOR_SCHEMA, Floor, FloorCost, FloorQuantiles, Interval, Latencies,
-    Layout, Ledger, LoadInfo, Outcome, PacedFloor, Pass, Processes, RunRecord, SCHEMA, SaturatedFloor,
-    ScenarioInfo, Setup, Sockets, Status, ThresholdResult, TransportFloor, Verdict, VerdictLevel, Violation,
+    Layout, Ledger, LoadInfo, Outcome, PacedFloor, Pass, Processes, Replay, ReplayAction, ReplayClient,
+    ReplayExpect, ReplayStep, RunRecord, SCHEMA, SaturatedFloor, ScenarioInfo, Setup, Sockets, Status,
+    ThresholdResult, TransportFloor, Verdict, VerdictLevel, Violation,
 };
 
 /// A run that passed.
@@ -117,6 +118,39 @@ pub(crate) fn violation() -> Violation {
         expected: "you are not allowed to access keys of other users".into(),
         seen: "\u{1b}[2Jowned|`x`</code><script>alert(1)</script>\r\nnext".into(),
         at_s: 1.25,
+        replay: Some(replay()),
+    }
+}
+
+/// An owner's put, and a guest of the other transport who reads it.
+fn replay() -> Replay {
+    let client = |name: &str, user: &str, transport: &str| ReplayClient {
+        name: name.into(),
+        user: user.into(),
+        role: "guest".into(),
+        transport: transport.into(),
+        logged_in: true,
+    };
+    let step = |client: &str, request: &str, reply: &str| ReplayStep {
+        client: client.into(),
+        action: ReplayAction::Send(vec![request.into()]),
+        expect: ReplayExpect::Replies(vec![reply.into()]),
+        seen: "done".into(),
+        sent_s: Some(1.2),
+        replied_s: Some(1.2001),
+        note: String::new(),
+        wrong: false,
+    };
+    let put = step("owner", "put k3 0512340003000001abcd", "done");
+    let get = ReplayStep {
+        wrong: true,
+        seen: String::new(),
+        replied_s: Some(1.25),
+        ..step("client", "get {owner} k3", "you are not allowed to access keys of other users")
+    };
+    Replay {
+        clients: vec![client("client", "g17", "websocket"), client("owner", "g18", "tcp")],
+        steps: vec![put, get],
     }
 }
 

@@ -11,6 +11,7 @@ mod floor;
 mod histogram;
 pub mod pace;
 mod pass;
+mod replay;
 pub mod rows;
 
 use std::path::Path;
@@ -25,6 +26,7 @@ pub use histogram::{LATENCY_NS_MAX, Latencies, Latency};
 pub use pass::{
     Backlog, Cell, Cost, Counts, Interval, Ledger, Pass, Processes, Setup, Sockets, WindowRole, WindowRow,
 };
+pub use replay::{Replay, ReplayAction, ReplayClient, ReplayExpect, ReplayStep};
 
 /// Version of the format of `run.json`. It grows when a reader of the older one would misread the newer one.
 pub const SCHEMA: u32 = 1;
@@ -285,6 +287,9 @@ pub struct Violation {
     pub seen: String,
     /// Seconds since the pass's measured part began (negative: before it).
     pub at_s: f64,
+    /// How to show it again; `None`: not known (an older version wrote the record).
+    #[serde(default)]
+    pub replay: Option<Replay>,
 }
 
 /// A threshold and what became of it.

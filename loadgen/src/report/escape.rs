@@ -1,4 +1,4 @@
-//! Makes text of others safe to show: in a terminal, in Markdown, in a file's name.
+//! Makes text of others safe to show: in a terminal, in Markdown, in TOML, in a file's name.
 //!
 //! A target chooses what it answers, so its text must not move a cursor, end a table's cell or run a script.
 
@@ -38,6 +38,23 @@ pub(crate) fn markdown(text: &str) -> String {
 /// way to hold a backslash before a bar.
 pub(crate) fn markdown_code(text: &str) -> String {
     if text.is_empty() { "(empty)".to_owned() } else { format!("<code>{}</code>", entities(&said(text))) }
+}
+
+/// A text as a TOML string that reads back as the same text.
+pub(crate) fn toml(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() || is_invisible(c) => {
+                let _ = write!(quoted, "\\U{:08X}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 /// A name that is safe in a file's name and in a histogram log's tag.
@@ -99,6 +116,16 @@ mod tests {
             markdown("[x](javascript:1) *b* http://e"),
             "&#91;x&#93;(javascript:1) &#42;b&#42; http&#58;//e"
         );
+    }
+
+    #[test]
+    fn toml_reads_back_what_was_written_and_hides_nothing() {
+        for text in ["", "a\"b\\c", "\u{1b}[2J\r\n\u{202e}x", "naïve ☃ {a}"] {
+            let quoted = toml(text);
+            assert!(!quoted.contains(|c: char| c.is_control() || is_invisible(c)), "{quoted}");
+            let table: toml::Table = format!("x = {quoted}").parse().unwrap();
+            assert_eq!(table["x"].as_str(), Some(text));
+        }
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Writes a report folder. Each file appears whole or not at all, so that an interrupted write leaves the older one.
 //!
-//! What the engine writes itself while it runs (`server.log`, `violations/`) is not touched.
+//! What the engine writes itself while it runs (`server.log`) is not touched.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
-use super::{Plot, ReportError, escape, hgrm, hlog, intervals, layout, markdown, summary};
+use super::{Plot, ReportError, escape, hgrm, hlog, intervals, layout, markdown, summary, violations};
 use crate::record::RunRecord;
 
 /// Writes the record and its whole report into `dir`, which is created where it is missing.
@@ -20,8 +20,8 @@ pub fn write_folder(record: &RunRecord, plots: &[Plot], dir: &Path) -> Result<()
     write_report(record, plots, dir)
 }
 
-/// Writes every file of the report but the record itself, and removes the plots and histograms of an earlier drawing
-/// that are no longer part of it.
+/// Writes every file of the report but the record itself, and removes the plots, histograms and violations of an
+/// earlier drawing that are no longer part of it.
 ///
 /// # Errors
 /// Where a file could not be made or written.
@@ -38,6 +38,13 @@ pub fn write_report(record: &RunRecord, plots: &[Plot], dir: &Path) -> Result<()
         [(format!("{stem}.svg"), plot.svg.clone().into_bytes()), (format!("{stem}.png"), plot.png.clone())]
     });
     write_all(&dir.join("plots"), drawings.collect(), &["svg", "png"])?;
+    let replays: Vec<_> =
+        violations::files(record).into_iter().map(|(name, text)| (name, text.into_bytes())).collect();
+    let folder = dir.join(violations::FOLDER);
+    // A run without violations has no folder for them; one of an earlier run there is emptied.
+    if !replays.is_empty() || folder.is_dir() {
+        write_all(&folder, replays, &["toml"])?;
+    }
     write_file(&dir.join("report.md"), markdown::report(record, plots).as_bytes())
 }
 

@@ -3,6 +3,7 @@
 //! - [`summary`], [`intervals`]: CSV files; [`hlog`], [`hgrm`]: HdrHistogram's formats; [`json`]: for programs.
 //! - [`table`]: what `run` prints at its end; [`markdown`]: `report.md`.
 //! - [`figures`]: the numbers behind the two; [`floor`]: the harness's own share in them.
+//! - [`violations`]: each wrong reply as a scripted case that shows it again.
 //! - [`folder`]: puts all of it into a report folder.
 //!
 //! Charts come in as finished [`Plot`]s. Nothing here knows the engine, the oracle or a transport.
@@ -29,6 +30,7 @@ pub mod summary;
 pub mod table;
 #[cfg(test)]
 mod tests;
+pub mod violations;
 
 use std::path::PathBuf;
 

@@ -13,22 +13,22 @@ const COLUMNS_MAX: usize = 120;
 
 /// Bytes in one source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// Index of the source: 0 is the file, others are arguments.
-    pub(super) source: usize,
-    pub(super) start: usize,
-    pub(super) end: usize,
+    pub(crate) source: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
 }
 
 impl Place {
-    pub(super) fn new(source: usize, span: Range<usize>) -> Self {
+    pub(crate) fn new(source: usize, span: Range<usize>) -> Self {
         Self { source, start: span.start, end: span.end }
     }
 }
 
 /// One error.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Diagnostic {
+pub(crate) struct Diagnostic {
     message: String,
     place: Option<Place>,
     label: String,
@@ -37,44 +37,44 @@ pub(super) struct Diagnostic {
 
 impl Diagnostic {
     /// Sets what stands beside the mark.
-    pub(super) fn label(&mut self, label: impl Into<String>) -> &mut Self {
+    pub(crate) fn label(&mut self, label: impl Into<String>) -> &mut Self {
         self.label = label.into();
         self
     }
 
     /// Sets the line of advice under the mark.
-    pub(super) fn help(&mut self, help: impl Into<String>) -> &mut Self {
+    pub(crate) fn help(&mut self, help: impl Into<String>) -> &mut Self {
         self.help = Some(help.into());
         self
     }
 
-    pub(super) fn message(&self) -> &str {
+    pub(crate) fn message(&self) -> &str {
         &self.message
     }
 
-    pub(super) fn place(&self) -> Option<Place> {
+    pub(crate) fn place(&self) -> Option<Place> {
         self.place
     }
 
-    pub(super) fn label_text(&self) -> &str {
+    pub(crate) fn label_text(&self) -> &str {
         &self.label
     }
 }
 
 /// Errors as they are being collected.
 #[derive(Debug, Default)]
-pub(super) struct Problems {
+pub(crate) struct Problems {
     items: Vec<Diagnostic>,
 }
 
 impl Problems {
     /// Reports an error at a place.
-    pub(super) fn add(&mut self, message: impl Into<String>, place: Place) -> &mut Diagnostic {
+    pub(crate) fn add(&mut self, message: impl Into<String>, place: Place) -> &mut Diagnostic {
         self.push(message.into(), Some(place))
     }
 
     /// Reports an error of the whole file.
-    pub(super) fn add_unplaced(&mut self, message: impl Into<String>) -> &mut Diagnostic {
+    pub(crate) fn add_unplaced(&mut self, message: impl Into<String>) -> &mut Diagnostic {
         self.push(message.into(), None)
     }
 
@@ -83,21 +83,21 @@ impl Problems {
         self.items.last_mut().expect("one was just pushed")
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
     /// Whether something was reported at this very place.
-    pub(super) fn has(&self, place: Place) -> bool {
+    pub(crate) fn has(&self, place: Place) -> bool {
         self.items.iter().any(|item| item.place == Some(place))
     }
 
-    pub(super) fn first(&self) -> Option<&Diagnostic> {
+    pub(crate) fn first(&self) -> Option<&Diagnostic> {
         self.items.first()
     }
 
     /// The finished list, in the order of the text, with the texts that it points into.
-    pub(super) fn finish(mut self, sources: Vec<Source>) -> Diagnostics {
+    pub(crate) fn finish(mut self, sources: Vec<Source>) -> Diagnostics {
         self.items.sort_by_key(|item| item.place.map_or((0, 0), |place| (place.source, place.start)));
         self.items.dedup();
         Diagnostics { sources, items: self.items }
@@ -106,12 +106,12 @@ impl Problems {
 
 /// A text that errors point into.
 #[derive(Debug, Clone)]
-pub(super) struct Source {
+pub(crate) struct Source {
     /// The file's name, or the flag.
-    pub(super) name: String,
-    pub(super) text: String,
+    pub(crate) name: String,
+    pub(crate) text: String,
     /// Whether line numbers mean something: true for files, false for arguments.
-    pub(super) is_file: bool,
+    pub(crate) is_file: bool,
 }
 
 /// All errors of a scenario. `Display` shows them without colour; see [`Diagnostics::render`].
@@ -131,7 +131,7 @@ impl fmt::Display for Diagnostics {
 
 impl Diagnostics {
     /// One error about a file as a whole (it cannot be read, say).
-    pub(super) fn of_file(name: &str, message: impl Into<String>, help: &str) -> Self {
+    pub(crate) fn of_file(name: &str, message: impl Into<String>, help: &str) -> Self {
         let mut problems = Problems::default();
         problems.add_unplaced(message).help(help);
         problems.finish(vec![Source { name: name.to_owned(), text: String::new(), is_file: true }])

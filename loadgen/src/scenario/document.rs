@@ -11,7 +11,7 @@ use super::set;
 use super::sweep::{self, Variant};
 use super::tree::{self, Node};
 
-/// Larger files are not scenarios; a mistyped path must not fill the memory.
+/// Larger files are neither scenarios nor cases; a mistyped path must not fill the memory.
 const FILE_BYTES_MAX: usize = 1024 * 1024;
 
 /// A checked document.
@@ -28,8 +28,7 @@ impl Document {
     /// # Errors
     /// Everything that is wrong with the file or the sets.
     pub fn read(path: &Path, sets: &[String]) -> Result<Self, Diagnostics> {
-        let name = path.display().to_string();
-        let text = read_text(path).map_err(|(message, help)| Diagnostics::of_file(&name, message, help))?;
+        let (name, text) = read_text(path)?;
         Self::parse(&name, &text, sets)
     }
 
@@ -38,11 +37,7 @@ impl Document {
     /// # Errors
     /// Everything that is wrong with the text or the sets.
     pub fn parse(source_name: &str, text: &str, sets: &[String]) -> Result<Self, Diagnostics> {
-        if text.len() > FILE_BYTES_MAX {
-            let (message, help) = too_large();
-            return Err(Diagnostics::of_file(source_name, message, help));
-        }
-        let mut sources = vec![Source { name: source_name.to_owned(), text: text.to_owned(), is_file: true }];
+        let mut sources = vec![source(source_name, text)?];
         let argument = |set: &String| Source { name: "--set".to_owned(), text: set.clone(), is_file: false };
         sources.extend(sets.iter().map(argument));
         let mut problems = Problems::default();
@@ -80,9 +75,9 @@ fn build(text: &str, sets: &[String], sources: &[Source], problems: &mut Problem
     let mut root = tree::document(text, 0, problems)?;
     if let Some(case) = root.entry("case") {
         problems
-            .add("scripted cases cannot be checked yet", case.key_at)
+            .add("scripted cases are no load scenario", case.key_at)
             .label("this makes it a file of scripted cases")
-            .help("`check` and `run` take load scenarios, which have [[load]] and [[clients]]");
+            .help("`twinwire check` checks them; what runs has [[load]] and [[clients]]");
         return None;
     }
     let text = apply_sets(text, &mut root, sets, problems);
@@ -115,8 +110,32 @@ fn apply_sets(text: &str, root: &mut Node, sets: &[String], problems: &mut Probl
     edited
 }
 
+/// A file's name for people, and its text.
+///
+/// # Errors
+/// Where it cannot be read, is too large or is no text.
+pub(crate) fn read_text(path: &Path) -> Result<(String, String), Diagnostics> {
+    let name = path.display().to_string();
+    match text_of(path) {
+        Ok(text) => Ok((name, text)),
+        Err((message, help)) => Err(Diagnostics::of_file(&name, message, help)),
+    }
+}
+
+/// A text as what errors point into.
+///
+/// # Errors
+/// Where it is too large to be looked at.
+pub(crate) fn source(name: &str, text: &str) -> Result<Source, Diagnostics> {
+    if text.len() > FILE_BYTES_MAX {
+        let (message, help) = too_large();
+        return Err(Diagnostics::of_file(name, message, help));
+    }
+    Ok(Source { name: name.to_owned(), text: text.to_owned(), is_file: true })
+}
+
 /// The file's text, or what is wrong with it and what to do.
-fn read_text(path: &Path) -> Result<String, (String, &'static str)> {
+fn text_of(path: &Path) -> Result<String, (String, &'static str)> {
     let cannot = |error: std::io::Error| {
         let help = match error.kind() {
             std::io::ErrorKind::NotFound => "`twinwire init FILE` writes a scenario to start from",
@@ -132,13 +151,13 @@ fn read_text(path: &Path) -> Result<String, (String, &'static str)> {
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        (format!("the file is not UTF-8 text (byte {at})"), "a scenario is a TOML file, which is UTF-8 text")
+        (format!("the file is not UTF-8 text (byte {at})"), "a TOML file is UTF-8 text")
     })
 }
 
 fn too_large() -> (String, &'static str) {
     (
         "the file is larger than 1 MiB".to_owned(),
-        "a scenario is a few kilobytes of TOML; is this the right file?",
+        "a few kilobytes of TOML are expected; is this the right file?",
     )
 }

@@ -6,92 +6,12 @@
 
 use std::time::Duration;
 
+use super::grammar::{Kind, ROLES, TRANSPORTS, Table, default, duration, optional, required, tables};
 use super::limits::{
-    CLIENTS_MAX, DAY, HOUR, IN_FLIGHT_MAX, KEYS_MAX, MILLISECOND, NAME_MAX, PARTS_MAX, RATE_MAX, TAG_BYTES,
-    VALUE_MAX,
+    CLIENTS_MAX, DAY, HOUR, IN_FLIGHT_MAX, KEYS_MAX, MILLISECOND, RATE_MAX, TAG_BYTES, VALUE_MAX,
 };
-use super::model::{Op, Role, Transport};
+use super::model::Op;
 
-/// A table of the format.
-pub(super) struct Table {
-    pub(super) about: &'static str,
-    pub(super) keys: &'static [Key],
-}
-
-/// A key of a table.
-pub(super) struct Key {
-    pub(super) name: &'static str,
-    pub(super) kind: Kind,
-    pub(super) presence: Presence,
-    pub(super) about: &'static str,
-}
-
-/// Whether a key has to be there.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Presence {
-    Required,
-    Optional,
-    /// The value, as TOML, of a key that is left out.
-    Default(&'static str),
-}
-
-/// What a value may be.
-#[derive(Clone, Copy)]
-pub(super) enum Kind {
-    /// One line of text.
-    Line,
-    /// The name of something, see [`name_fault`].
-    Name,
-    Whole {
-        min: i64,
-        max: i64,
-    },
-    /// A finite number in `min..=max`; `min` itself only if it is not zero or `zero` says so.
-    Number {
-        zero: bool,
-        max: f64,
-    },
-    Flag,
-    /// A length of time as text.
-    Duration {
-        min: Duration,
-        max: Duration,
-    },
-    Choice(&'static [&'static str]),
-    List {
-        of: &'static Kind,
-        min: usize,
-        max: usize,
-    },
-    Table(&'static Table),
-    /// A table whose keys come from a list and whose values are alike.
-    Map {
-        keys: &'static [&'static str],
-        of: &'static Kind,
-    },
-    /// A table with dotted keys, each with the values that it takes.
-    Sweep,
-    /// The first whose TOML type fits.
-    Either(&'static [Kind]),
-    /// Any TOML value (a sweep's).
-    Any,
-}
-
-impl Table {
-    /// The key of this name.
-    pub(super) fn key(&self, name: &str) -> Option<&'static Key> {
-        self.keys.iter().find(|key| key.name == name)
-    }
-}
-
-const TRANSPORTS: &[&str] = &[
-    Transport::Tcp.name(),
-    Transport::TcpRaw.name(),
-    Transport::WebSocket.name(),
-    Transport::Tls.name(),
-    Transport::Wss.name(),
-];
-const ROLES: &[&str] = &[Role::Guest.name(), Role::Manager.name()];
 const OPS: &[&str] = &[
     Op::Put.name(),
     Op::Get.name(),
@@ -123,26 +43,6 @@ const METRICS: &[&str] = &[
     "errors",
     "violations",
 ];
-
-const fn required(name: &'static str, kind: Kind, about: &'static str) -> Key {
-    Key { name, kind, presence: Presence::Required, about }
-}
-
-const fn optional(name: &'static str, kind: Kind, about: &'static str) -> Key {
-    Key { name, kind, presence: Presence::Optional, about }
-}
-
-const fn default(name: &'static str, kind: Kind, value: &'static str, about: &'static str) -> Key {
-    Key { name, kind, presence: Presence::Default(value), about }
-}
-
-const fn duration(min: Duration, max: Duration) -> Kind {
-    Kind::Duration { min, max }
-}
-
-const fn tables(of: &'static Kind, min: usize) -> Kind {
-    Kind::List { of, min, max: PARTS_MAX }
-}
 
 const ZERO: Duration = Duration::ZERO;
 /// A level, or the two ends of a ramp.
@@ -353,21 +253,3 @@ static WHERE: Table = Table {
         optional("op", Kind::Choice(OPS), "An operation"),
     ],
 };
-
-/// What is wrong with a name, if anything: names become parts of file names and CSV fields.
-pub(super) fn name_fault(name: &str) -> Option<&'static str> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() {
-        Some("a name must not be empty")
-    } else if name.len() > NAME_MAX {
-        Some("a name has at most 64 characters")
-    } else if !name.chars().all(allowed) {
-        Some("a name has only letters (A-Z, a-z), digits, `-`, `_` and `.`")
-    } else if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
-        Some("a name starts with a letter or a digit")
-    } else if name == "all" {
-        Some("`all` stands for everything in reports")
-    } else {
-        None
-    }
-}

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 /// Longest name of a scenario, load or group; report files are named after them.
-pub(super) const NAME_MAX: usize = 64;
+pub(crate) const NAME_MAX: usize = 64;
 /// Clients of a scenario. Each is a connection on either side; beyond this a load needs several machines.
 pub(crate) const CLIENTS_MAX: u32 = 250_000;
 /// Keys of a client; the bound over all clients is what limits memory.
-pub(super) const KEYS_MAX: u32 = 1_000_000;
+pub(crate) const KEYS_MAX: u32 = 1_000_000;
 /// Keys over all clients: each has a register (16 bytes) in the generator's checker, 800 MB at this bound.
-pub(super) const REGISTERS_MAX: u64 = 50_000_000;
+pub(crate) const REGISTERS_MAX: u64 = 50_000_000;
 /// A value names its user and key in so many bits.
 const _: () = assert!(CLIENTS_MAX <= crate::oracle::USERS_MAX && KEYS_MAX <= crate::oracle::KEYS_MAX);
 /// Bytes of the tag that names user, key and version, and so of the smallest value.
@@ -23,11 +23,11 @@ pub(crate) const VALUE_MAX: u32 = 65_536 - PUT_OVERHEAD;
 /// Largest value whose `put` fits the 1,024 bytes that unframed clients may send.
 pub(crate) const RAW_VALUE_MAX: u32 = 1_024 - PUT_OVERHEAD;
 /// Variants of a sweep; each is a whole run.
-pub(super) const VARIANTS_MAX: usize = 256;
+pub(crate) const VARIANTS_MAX: usize = 256;
 /// Parts that a scenario may list (loads, groups, phases, thresholds).
-pub(super) const PARTS_MAX: usize = 1_000;
+pub(crate) const PARTS_MAX: usize = 1_000;
 /// More outstanding requests on one connection measure nothing but the queue.
-pub(super) const IN_FLIGHT_MAX: i64 = 4_096;
+pub(crate) const IN_FLIGHT_MAX: i64 = 4_096;
 /// Requests a second; a thousand times what one machine does over loopback.
 pub(crate) const RATE_MAX: f64 = 1e9;
 

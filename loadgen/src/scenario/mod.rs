@@ -3,18 +3,23 @@
 //! The way of the data: `tree` parses the text with places, `set` applies `--set`, `shape` checks the tree against the
 //! one description of the `format`, `decode` builds the scenario, `sweep` its variants; `diagnostics` shows all errors at
 //! once and `schema` gives the same format to editors. No I/O but reading the file, and nothing about running a load.
+//!
+//! `tree`, `grammar`, `shape`, `reader`, `diagnostics` and `schema` know no scenario in particular: scripted cases
+//! (`conform::case`) are read with them too.
 
 mod decode;
-mod diagnostics;
-mod document;
+pub(crate) mod diagnostics;
+pub(crate) mod document;
 mod format;
-mod limits;
+pub(crate) mod grammar;
+pub(crate) mod limits;
 pub mod model;
+pub(crate) mod reader;
 pub mod schema;
 mod set;
-mod shape;
+pub(crate) mod shape;
 mod sweep;
-mod tree;
+pub(crate) mod tree;
 
 pub use self::diagnostics::Diagnostics;
 pub(crate) use self::diagnostics::escape;

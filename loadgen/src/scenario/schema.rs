@@ -1,17 +1,26 @@
-//! The scenario format as a JSON schema (draft 7, which editors' TOML plugins know), from the same description that the
-//! parser uses. Rules between keys are left to `check`.
+//! A format's description as a JSON schema (draft 7, which editors' TOML plugins know): the same that the parser uses.
+//! Rules between keys are left to `check`.
 
 use serde_json::{Map, Value, json};
 
-use super::format::{Key, Kind, Presence, SCENARIO, Table};
+use super::format::SCENARIO;
+use super::grammar::{Key, Kind, Presence, Table};
 use super::limits::NAME_MAX;
 
 /// The schema of a load scenario.
 #[must_use]
 pub fn scenario() -> Value {
-    let mut schema = table(&SCENARIO);
+    document(&SCENARIO, "Twinwire load scenario", &[])
+}
+
+/// The schema of a whole document; `shared` are the tables that it refers to by name.
+pub(crate) fn document(root: &Table, title: &str, shared: &[(&str, &Table)]) -> Value {
+    let mut schema = table(root);
     schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
-    schema["title"] = json!("Twinwire load scenario");
+    schema["title"] = json!(title);
+    for (name, inner) in shared {
+        schema["definitions"][name] = table(inner);
+    }
     schema
 }
 
@@ -53,6 +62,7 @@ fn default_value(text: &str) -> Value {
 fn kind(kind: &Kind) -> Value {
     match kind {
         Kind::Line => json!({ "type": "string", "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$" }),
+        Kind::Text => json!({ "type": "string" }),
         Kind::Name => json!({
             "type": "string",
             "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
@@ -81,6 +91,15 @@ fn kind(kind: &Kind) -> Value {
         Kind::Map { keys, of } => {
             let properties: Map<_, _> = keys.iter().map(|key| ((*key).to_owned(), self::kind(of))).collect();
             json!({ "type": "object", "properties": properties, "additionalProperties": false, "minProperties": 1 })
+        }
+        Kind::Nested(name, _) => json!({ "$ref": format!("#/definitions/{name}") }),
+        Kind::Free { named, of } => {
+            let mut schema =
+                json!({ "type": "object", "additionalProperties": self::kind(of), "minProperties": 1 });
+            if *named {
+                schema["propertyNames"] = self::kind(&Kind::Name);
+            }
+            schema
         }
         Kind::Sweep => json!({
             "type": "object",

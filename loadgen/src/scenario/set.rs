@@ -5,7 +5,8 @@
 use toml_edit::{DocumentMut, InlineTable, Item, TableLike};
 
 use super::diagnostics::{Place, Problems};
-use super::format::{Kind, SCENARIO};
+use super::format::SCENARIO;
+use super::grammar::Kind;
 use super::shape::{fitting, listed};
 use super::tree::{self, Entry, Node, Value};
 

@@ -1,4 +1,4 @@
-//! Checks a tree against [`super::format`]: unknown keys, missing keys, wrong types, values out of bounds.
+//! Checks a tree against a description in the words of [`super::grammar`]: unknown keys, missing keys, wrong types, values out of bounds.
 //!
 //! What it reports it also marks as `Bad`, so that later checks neither trip over it nor report it twice; what was left
 //! out and has a default it fills in.
@@ -9,15 +9,21 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::diagnostics::{Place, Problems};
-use super::format::{Kind, Presence, Table, name_fault};
+use super::grammar::{Kind, Presence, Table, name_fault};
 use super::limits::VARIANTS_MAX;
 use super::tree::{Node, Value, default_entry};
 
 /// Keys further than this from a known one are no typing error.
 const DISTANCE_MAX: usize = 3;
 
+/// A choice among more words than this is not spelled out where a type is named.
+const WORDS_LISTED_MAX: usize = 6;
+
+/// More choices than this are counted where none of them was meant.
+const CHOICES_SHOWN_MAX: usize = 25;
+
 /// Checks a table and all that is in it.
-pub(super) fn table(table: &'static Table, node: &mut Node, problems: &mut Problems) {
+pub(crate) fn table(table: &'static Table, node: &mut Node, problems: &mut Problems) {
     let at = node.at;
     let Value::Table(entries) = &mut node.value else { return };
     for key in table.keys {
@@ -46,7 +52,7 @@ pub(super) fn table(table: &'static Table, node: &mut Node, problems: &mut Probl
 }
 
 /// Reports a key that is none of `known`.
-pub(super) fn unknown(
+pub(crate) fn unknown(
     key: &str,
     at: Place,
     known: impl Iterator<Item = &'static str>,
@@ -61,7 +67,7 @@ pub(super) fn unknown(
 }
 
 /// The known word that was probably meant.
-fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     if word.len() > 100 {
         return None; // the distance costs the product of the lengths
     }
@@ -71,7 +77,7 @@ fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
 }
 
 /// Words in backquotes, with commas.
-pub(super) fn listed(words: &[impl AsRef<str>]) -> String {
+pub(crate) fn listed(words: &[impl AsRef<str>]) -> String {
     words.iter().map(|word| format!("`{}`", word.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
@@ -89,9 +95,10 @@ fn check(kind: &'static Kind, node: &mut Node, problems: &mut Problems) {
         return;
     };
     match kind {
-        Kind::Table(inner) => table(inner, node, problems),
+        Kind::Table(inner) | Kind::Nested(_, inner) => table(inner, node, problems),
         Kind::List { of, min, max } => list(of, *min, *max, node, problems),
         Kind::Map { keys, of } => map(keys, of, node, problems),
+        Kind::Free { named, of } => free(*named, of, node, problems),
         Kind::Sweep => sweep(node, problems),
         _ => {
             if let Some(fault) = scalar_fault(kind, &node.value) {
@@ -104,16 +111,18 @@ fn check(kind: &'static Kind, node: &mut Node, problems: &mut Problems) {
 }
 
 /// The kind, or the alternative of it, that takes a value of this TOML type.
-pub(super) fn fitting(kind: &'static Kind, node: &Node) -> Option<&'static Kind> {
+pub(crate) fn fitting(kind: &'static Kind, node: &Node) -> Option<&'static Kind> {
     let fits = match kind {
-        Kind::Line | Kind::Name | Kind::Duration { .. } | Kind::Choice(_) => {
+        Kind::Line | Kind::Text | Kind::Name | Kind::Duration { .. } | Kind::Choice(_) => {
             matches!(node.value, Value::Text(_))
         }
         Kind::Whole { .. } => matches!(node.value, Value::Whole(_)),
         Kind::Number { .. } => node.number().is_some(),
         Kind::Flag => matches!(node.value, Value::Flag(_)),
         Kind::List { .. } => matches!(node.value, Value::List(_)),
-        Kind::Table(_) | Kind::Map { .. } | Kind::Sweep => matches!(node.value, Value::Table(_)),
+        Kind::Table(_) | Kind::Nested(..) | Kind::Map { .. } | Kind::Free { .. } | Kind::Sweep => {
+            matches!(node.value, Value::Table(_))
+        }
         Kind::Any => true,
         Kind::Either(kinds) => return kinds.iter().find_map(|kind| fitting(kind, node)),
     };
@@ -123,13 +132,13 @@ pub(super) fn fitting(kind: &'static Kind, node: &Node) -> Option<&'static Kind>
 /// The kind in words, for "expected …".
 fn expected(kind: &Kind) -> String {
     match kind {
-        Kind::Line => "text".to_owned(),
+        Kind::Line | Kind::Text => "text".to_owned(),
         Kind::Name => "a name".to_owned(),
         Kind::Whole { .. } => "a whole number".to_owned(),
         Kind::Number { .. } => "a number".to_owned(),
         Kind::Flag => "true or false".to_owned(),
         Kind::Duration { .. } => "a duration like \"5s\"".to_owned(),
-        Kind::Choice(names) if names.len() <= 6 => format!("one of {}", quoted(names)),
+        Kind::Choice(names) if names.len() <= WORDS_LISTED_MAX => format!("one of {}", quoted(names)),
         Kind::Choice(_) => "a word".to_owned(),
         Kind::List { min: 2, max: 2, .. } => "a pair [from, to]".to_owned(),
         Kind::List { of: Kind::Table(_), .. } => "a list of tables ([[…]])".to_owned(),
@@ -138,7 +147,7 @@ fn expected(kind: &Kind) -> String {
             [key] => format!("{{ {} = … }}", key.name),
             _ => "a table".to_owned(),
         },
-        Kind::Map { .. } | Kind::Sweep => "a table".to_owned(),
+        Kind::Nested(..) | Kind::Map { .. } | Kind::Free { .. } | Kind::Sweep => "a table".to_owned(),
         Kind::Either(kinds) => kinds.iter().map(expected).collect::<Vec<_>>().join(" or "),
         Kind::Any => "a value".to_owned(),
     }
@@ -146,7 +155,9 @@ fn expected(kind: &Kind) -> String {
 
 fn plural(kind: &Kind) -> String {
     match kind {
-        Kind::Choice(names) => quoted(names),
+        Kind::Choice(names) if names.len() <= WORDS_LISTED_MAX => quoted(names),
+        Kind::Line | Kind::Text => "texts".to_owned(),
+        Kind::Table(_) | Kind::Nested(..) => "tables".to_owned(),
         _ => "values".to_owned(),
     }
 }
@@ -178,6 +189,26 @@ fn map(keys: &'static [&'static str], of: &'static Kind, node: &mut Node, proble
         } else {
             unknown(&entry.key, entry.key_at, keys.iter().copied(), problems);
             entry.node.value = Value::Bad;
+        }
+    }
+}
+
+/// A table whose keys the writer chooses.
+fn free(named: bool, of: &'static Kind, node: &mut Node, problems: &mut Problems) {
+    let at = node.at;
+    let Value::Table(entries) = &mut node.value else { return };
+    if entries.is_empty() {
+        problems.add("an empty table", at).label("one entry at least expected");
+        node.value = Value::Bad;
+        return;
+    }
+    for entry in entries {
+        match name_fault(&entry.key).filter(|_| named) {
+            Some(rule) => {
+                problems.add("not a good name", entry.key_at).label(rule);
+                entry.node.value = Value::Bad;
+            }
+            None => check(of, &mut entry.node, problems),
         }
     }
 }
@@ -225,6 +256,7 @@ fn scalar_fault(kind: &Kind, value: &Value) -> Option<Fault> {
         (Kind::Choice(names), Value::Text(text)) => (!names.contains(&text.as_str())).then(|| {
             let label = match nearest(text, names) {
                 Some(name) => format!("did you mean \"{name}\"?"),
+                None if names.len() > CHOICES_SHOWN_MAX => format!("none of the {} known ones", names.len()),
                 None => format!("expected one of {}", quoted(names)),
             };
             fault(format!("unknown value \"{text}\""), label)
@@ -267,7 +299,7 @@ fn duration_fault(text: &str, min: Duration, max: Duration) -> Option<Fault> {
 }
 
 /// A length of time, like `500ms`, `5s`, `1m 30s`, `2min`; `None` if it is none, or negative.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     Duration::try_from(SignedDuration::from_str(text).ok()?).ok()
 }
 
@@ -291,7 +323,7 @@ fn bound(max: f64) -> String {
 }
 
 /// With commas between thousands.
-pub(super) fn grouped(number: impl Into<i128>) -> String {
+pub(crate) fn grouped(number: impl Into<i128>) -> String {
     let number = number.into();
     let digits = number.unsigned_abs().to_string();
     let mut out = if number < 0 { "-".to_owned() } else { String::new() };

@@ -9,14 +9,14 @@ use super::diagnostics::{Place, Problems};
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
-    pub(super) at: Place,
-    pub(super) value: Value,
+pub(crate) struct Node {
+    pub(crate) at: Place,
+    pub(crate) value: Value,
 }
 
 /// A TOML value; `Bad` stands for one that has been reported already and must not be looked at again.
 #[derive(Debug, Clone)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Text(String),
     Whole(i64),
     Real(f64),
@@ -29,17 +29,17 @@ pub(super) enum Value {
 
 /// A key of a table with its value.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) key_at: Place,
-    pub(super) node: Node,
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) key_at: Place,
+    pub(crate) node: Node,
     /// Written by the user; else a default.
-    pub(super) given: bool,
+    pub(crate) given: bool,
 }
 
 impl Value {
     /// What it is, for "found …".
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Text(_) => "text",
             Self::Whole(_) => "a whole number",
@@ -55,27 +55,27 @@ impl Value {
 
 impl Node {
     /// The entries of a table; none of anything else.
-    pub(super) fn entries(&self) -> &[Entry] {
+    pub(crate) fn entries(&self) -> &[Entry] {
         if let Value::Table(entries) = &self.value { entries } else { &[] }
     }
 
     /// The elements of a list; none of anything else.
-    pub(super) fn elements(&self) -> &[Node] {
+    pub(crate) fn elements(&self) -> &[Node] {
         if let Value::List(elements) = &self.value { elements } else { &[] }
     }
 
     /// The entry of this key in a table.
-    pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
+    pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries().iter().find(|entry| entry.key == key)
     }
 
     /// The text, if it is one.
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         if let Value::Text(text) = &self.value { Some(text) } else { None }
     }
 
     /// A number of either kind.
-    pub(super) fn number(&self) -> Option<f64> {
+    pub(crate) fn number(&self) -> Option<f64> {
         match self.value {
             Value::Whole(whole) => Some(whole as f64),
             Value::Real(real) => Some(real),
@@ -85,7 +85,7 @@ impl Node {
 }
 
 /// Parses a whole document; `None` after reporting its syntax errors.
-pub(super) fn document(text: &str, source: usize, problems: &mut Problems) -> Option<Node> {
+pub(crate) fn document(text: &str, source: usize, problems: &mut Problems) -> Option<Node> {
     let (table, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
         let at = Place::new(source, table.span());
@@ -107,13 +107,13 @@ pub(super) fn document(text: &str, source: usize, problems: &mut Problems) -> Op
 }
 
 /// Parses one value that begins at byte `offset` of its source; `None` where it is not valid TOML.
-pub(super) fn value(text: &str, source: usize, offset: usize, problems: &mut Problems) -> Option<Node> {
+pub(crate) fn value(text: &str, source: usize, offset: usize, problems: &mut Problems) -> Option<Node> {
     let parsed = DeValue::parse(text).ok()?;
     Some(Builder { source, offset, problems }.node(&parsed))
 }
 
 /// The value of a key that was left out of the table at `at`, from the text of its default.
-pub(super) fn default_entry(key: &str, text: &str, at: Place) -> Entry {
+pub(crate) fn default_entry(key: &str, text: &str, at: Place) -> Entry {
     let mut problems = Problems::default();
     let mut node = value(text, at.source, 0, &mut problems).expect("a default of the format is valid TOML");
     relocate(&mut node, at);

@@ -22,6 +22,12 @@ pub enum Fault {
     Corrupted,
     /// Every fiftieth read of a key that is there says it is not.
     Lost,
+    /// Every fiftieth read of another's key by a manager returns the value before the last put.
+    StaleToManagers,
+    /// Two requests that come in one write are answered in the wrong order, every fiftieth time.
+    Swaps,
+    /// Logins are answered `welcome`.
+    Welcomes,
     /// Guests may read others' keys.
     OpenToGuests,
     /// Every fiftieth read is answered twice.
@@ -46,6 +52,8 @@ pub enum Fault {
     Slow(u64),
     /// A name stays taken after its session has ended.
     KeepsNames,
+    /// A user's next session finds what the last one put.
+    KeepsStores,
 }
 
 /// What each user asked, in order.
@@ -57,24 +65,61 @@ struct Store {
     before: HashMap<String, String>,
 }
 
+impl Fault {
+    /// The same fault, but every time.
+    pub fn always(self) -> Always {
+        Always(self)
+    }
+}
+
+/// A fault that shows every time.
+#[derive(Debug, Clone, Copy)]
+pub struct Always(Fault);
+
+/// How often a fault shows.
+pub trait Often {
+    fn parts(self) -> (Fault, u64);
+}
+
+impl Often for Fault {
+    fn parts(self) -> (Fault, u64) {
+        (self, 50)
+    }
+}
+
+impl Often for Always {
+    fn parts(self) -> (Fault, u64) {
+        (self.0, 1)
+    }
+}
+
 struct State {
     fault: Fault,
+    /// The fault shows at every so manieth chance.
+    every: u64,
     stores: Mutex<HashMap<String, Store>>,
     reads: AtomicU64,
     requests: AtomicU64,
     log: Option<Log>,
 }
 
+impl State {
+    /// Whether the fault shows this time.
+    fn is_chance(&self) -> bool {
+        self.reads.fetch_add(1, Ordering::Relaxed) % self.every == self.every - 1
+    }
+}
+
 /// Starts it on a free port; it ends with the test.
-pub fn start(fault: Fault) -> SocketAddr {
-    listen(fault, None, serve_lines)
+pub fn start(fault: impl Often) -> SocketAddr {
+    listen(state(fault, None), serve_lines)
 }
 
 /// A right server over TCP and one over WebSocket, with a log of what was asked of each.
 pub fn start_recording() -> [(SocketAddr, Log); 2] {
     let start = |serve| {
         let log = Log::default();
-        (listen(Fault::None, Some(log.clone()), serve), log)
+        (listen(state(Fault::None, Some(log.clone())), serve), log)
     };
     [start(serve_lines), start(|state: &State, stream| drop(serve_websocket(state, stream)))]
 }
@@ -83,25 +128,40 @@ fn serve_lines(state: &State, stream: TcpStream) {
     let mut name = None;
     let _ = serve(state, stream, &mut name);
     if let Some(name) = name.filter(|_| state.fault != Fault::KeepsNames) {
-        state.stores.lock().unwrap().remove(&name);
+        let mut stores = state.stores.lock().unwrap();
+        let store = stores.remove(&name).unwrap();
+        if state.fault == Fault::KeepsStores {
+            stores.insert(left_by(&name), store);
+        }
     }
 }
 
 /// The same server over WebSocket. Clients' messages are short and come one frame each.
 pub fn start_websocket(fault: Fault) -> SocketAddr {
-    listen(fault, None, |state, stream| drop(serve_websocket(state, stream)))
+    listen(state(fault, None), |state, stream| drop(serve_websocket(state, stream)))
 }
 
-fn listen(fault: Fault, log: Option<Log>, serve: fn(&State, TcpStream)) -> SocketAddr {
+/// Both transports with one registry: the addresses of TCP and WebSocket.
+pub fn start_both(fault: Fault) -> (SocketAddr, SocketAddr) {
+    let state = state(fault, None);
+    let tcp = listen(state.clone(), serve_lines);
+    (tcp, listen(state, |state, stream| drop(serve_websocket(state, stream))))
+}
+
+fn state(fault: impl Often, log: Option<Log>) -> Arc<State> {
+    let (fault, every) = fault.parts();
+    let (reads, requests) = (AtomicU64::new(0), AtomicU64::new(0));
+    Arc::new(State { fault, every, stores: Mutex::default(), reads, requests, log })
+}
+
+/// Where the store of a user who has left is kept: no user's name has a space.
+fn left_by(name: &str) -> String {
+    format!("left by {name}")
+}
+
+fn listen(state: Arc<State>, serve: fn(&State, TcpStream)) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let state = Arc::new(State {
-        fault,
-        stores: Mutex::default(),
-        reads: AtomicU64::new(0),
-        requests: AtomicU64::new(0),
-        log,
-    });
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let state = state.clone();
@@ -183,8 +243,12 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
     stream.set_nodelay(true)?;
     let mut replies = stream.try_clone()?;
     let mut manager = false;
-    for line in BufReader::new(stream).lines() {
-        let line = line?;
+    let mut input = BufReader::new(stream);
+    loop {
+        let mut line = String::new();
+        if input.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
         let number = state.requests.fetch_add(1, Ordering::Relaxed);
         match state.fault {
             Fault::Silent => std::thread::sleep(Duration::from_hours(1)),
@@ -196,9 +260,11 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
         let Some(user) = name.clone() else {
             let mut stores = state.stores.lock().unwrap();
             let reply = match words[..] {
+                [_] if state.fault == Fault::Welcomes => "welcome",
                 [wanted] if stores.contains_key(wanted) => "duplicate user name",
                 [wanted] => {
-                    stores.insert(wanted.to_owned(), Store::default());
+                    let store = stores.remove(&left_by(wanted)).unwrap_or_default();
+                    stores.insert(wanted.to_owned(), store);
                     *name = Some(wanted.to_owned());
                     "success"
                 }
@@ -208,13 +274,18 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
             writeln!(replies, "{reply}")?;
             continue;
         };
-        let reply = answer(state, &user, &mut manager, &words);
+        let mut reply = answer(state, &user, &mut manager, &words);
+        if state.fault == Fault::Swaps && input.buffer().contains(&b'\n') && state.is_chance() {
+            let mut second = String::new();
+            input.read_line(&mut second)?;
+            let words: Vec<&str> = second.split_ascii_whitespace().collect();
+            reply = format!("{}\n{reply}", answer(state, &user, &mut manager, &words));
+        }
         writeln!(replies, "{reply}")?;
         if words == ["q"] {
             return Ok(());
         }
     }
-    Ok(())
 }
 
 fn answer(state: &State, user: &str, manager: &mut bool, words: &[&str]) -> String {
@@ -238,7 +309,9 @@ fn answer(state: &State, user: &str, manager: &mut bool, words: &[&str]) -> Stri
             if !*manager && state.fault != Fault::OpenToGuests {
                 return "you are not allowed to access keys of other users".to_owned();
             }
+            let outdated = state.fault == Fault::StaleToManagers && state.is_chance();
             match stores.get(other) {
+                Some(store) if outdated && store.before.contains_key(key) => store.before[key].clone(),
                 Some(store) => store.now.get(key).cloned().unwrap_or_else(|| "key not found".to_owned()),
                 None => "user not found".to_owned(),
             }
@@ -259,7 +332,7 @@ fn answer(state: &State, user: &str, manager: &mut bool, words: &[&str]) -> Stri
 fn own(state: &State, stores: &HashMap<String, Store>, user: &str, key: &str) -> String {
     let store = &stores[user];
     let Some(right) = store.now.get(key).cloned() else { return "key not found".to_owned() };
-    if state.reads.fetch_add(1, Ordering::Relaxed) % 50 != 49 {
+    if matches!(state.fault, Fault::Swaps | Fault::StaleToManagers) || !state.is_chance() {
         return right;
     }
     let wrong = match state.fault {

@@ -5,6 +5,7 @@
 
 pub mod exact;
 pub mod faulty;
+pub mod replayer;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -9,7 +9,7 @@ mod notes;
 use super::escape::{markdown as escape, markdown_code as code};
 use super::figures::{Comparison, comparisons};
 use super::format::{self, MISSING};
-use super::{Plot, capital, floor, grid, outcome};
+use super::{Plot, capital, floor, grid, outcome, violations as violations_files};
 use crate::record::{LoadInfo, RunRecord, Status, VerdictLevel};
 
 /// The file's text.
@@ -87,11 +87,16 @@ fn violations(record: &RunRecord) -> Option<String> {
     } else {
         format!("{} replies were wrong", format::count(record.violations_total))
     };
-    let headers = row(["what", "rule", "client", "request", "expected", "seen", "when"]);
+    let headers = row(["what", "rule", "client", "request", "expected", "seen", "when", "as a case"]);
     let rows: Vec<Vec<String>> = record
         .violations
         .iter()
-        .map(|v| {
+        .enumerate()
+        .map(|(index, v)| {
+            let file = violations_files::file_name(index, v).map_or(String::new(), |name| {
+                let folder = violations_files::FOLDER;
+                format!("[{}]({folder}/{name})", name.trim_end_matches(".toml"))
+            });
             let variant =
                 if v.variant.is_empty() { String::new() } else { format!(" \\[{}\\]", escape(&v.variant)) };
             vec![
@@ -107,11 +112,16 @@ fn violations(record: &RunRecord) -> Option<String> {
                 code(&v.expected),
                 code(&v.seen),
                 format!("{}{variant}, trial {}, {:.3} s", escape(&v.load), v.trial, v.at_s),
+                file,
             ]
         })
         .collect();
     let lead = headers.len();
-    Some(format!("## Wrong replies\n\n{total}{shown}.\n\n{}", grid::markdown(&headers, &rows, lead)))
+    Some(format!(
+        "## Wrong replies\n\n{total}{shown}. Each has a file with the \
+                  shortest sequence of requests that shows it again, as a scripted case.\n\n{}",
+        grid::markdown(&headers, &rows, lead)
+    ))
 }
 
 fn skipped(record: &RunRecord) -> Option<String> {

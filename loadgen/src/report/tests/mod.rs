@@ -1,6 +1,7 @@
 //! The report's files as their readers see them.
 
 mod text;
+mod violations;
 
 use std::path::Path;
 

@@ -68,7 +68,7 @@ fn no_output_lets_a_targets_control_bytes_through() {
     }
     assert!(!markdown.contains("<script>"));
     let row = markdown.lines().find(|line| line.contains("owned")).unwrap();
-    insta::assert_snapshot!(row, @"| foreign value | ROLE-2 | <code>g17</code> (guest, WebSocket) | <code>get g18 k3</code> | <code>you are not allowed to access keys of other users</code> | <code>&#92;u{1b}&#91;2Jowned&#124;&#96;x&#96;&lt;/code&gt;&lt;script&gt;alert(1)&lt;/script&gt;&#92;r&#92;nnext</code> | paced, trial 1, 1.250 s |");
+    insta::assert_snapshot!(row, @"| foreign value | ROLE-2 | <code>g17</code> (guest, WebSocket) | <code>get g18 k3</code> | <code>you are not allowed to access keys of other users</code> | <code>&#92;u{1b}&#91;2Jowned&#124;&#96;x&#96;&lt;/code&gt;&lt;script&gt;alert(1)&lt;/script&gt;&#92;r&#92;nnext</code> | paced, trial 1, 1.250 s | [01-foreign-value](violations/01-foreign-value.toml) |");
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::Audience;
-use super::reader::Reader;
 use crate::scenario::diagnostics::Problems;
 use crate::scenario::model::{Arrivals, Load, Model, Phase, Ramp, Rate, Think, Transport};
+use crate::scenario::reader::Reader;
 use crate::scenario::shape::{grouped, parse_duration};
 use crate::scenario::tree::{Node, Value};
 

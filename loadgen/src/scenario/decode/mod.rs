@@ -6,18 +6,17 @@
 
 mod clients;
 mod load;
-mod reader;
 mod sweep;
 mod threshold;
 
 use std::collections::HashSet;
 
-use self::reader::Reader;
 pub(super) use self::sweep::source_text;
 use super::diagnostics::{Place, Problems, Source};
 use super::format::SCENARIO;
 use super::limits::{CLIENTS_MAX, REGISTERS_MAX};
 use super::model::{Group, Scenario, Transport};
+use super::reader::Reader;
 use super::shape::{self, grouped};
 use super::tree::Node;
 

@@ -1,8 +1,8 @@
 //! The `[sweep]` table as the axes that a scenario records; its variants are made elsewhere.
 
-use super::reader::Reader;
 use crate::scenario::diagnostics::{Problems, Source};
 use crate::scenario::model::SweepAxis;
+use crate::scenario::reader::Reader;
 use crate::scenario::tree::Node;
 
 /// More than two swept keys make more variants than anybody looks at.

@@ -3,9 +3,9 @@
 use super::Audience;
 use super::clients::{op, role};
 use super::load::duration_of;
-use super::reader::Reader;
 use crate::scenario::diagnostics::Problems;
 use crate::scenario::model::{Bound, Filter, Group, LatencyKind, Metric, Statistic, Threshold, Transport};
+use crate::scenario::reader::Reader;
 use crate::scenario::shape::listed;
 use crate::scenario::tree::Node;
 

@@ -1,86 +1,91 @@
-//! Typed access to a table that [`crate::scenario::shape`] has checked: what is absent, or was reported as wrong, is `None`.
+//! Typed access to a table that [`super::shape`] has checked: what is absent, or was reported as wrong, is `None`.
 
 use std::time::Duration;
 
-use crate::scenario::diagnostics::Place;
-use crate::scenario::shape::parse_duration;
-use crate::scenario::tree::{Node, Value};
+use super::diagnostics::Place;
+use super::shape::parse_duration;
+use super::tree::{Node, Value};
 
 /// A view of one table.
 #[derive(Clone, Copy)]
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     node: &'a Node,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(node: &'a Node) -> Self {
+    pub(crate) fn new(node: &'a Node) -> Self {
         Self { node }
     }
 
     /// Itself, unless it is no table at all (which was reported).
-    pub(super) fn intact(self) -> Option<Self> {
+    pub(crate) fn intact(self) -> Option<Self> {
         matches!(self.node.value, Value::Table(_)).then_some(self)
     }
 
     /// Where the table stands.
-    pub(super) fn place(self) -> Place {
+    pub(crate) fn place(self) -> Place {
         self.node.at
     }
 
     /// Where the value of a key stands; the table if there is none.
-    pub(super) fn at(self, key: &str) -> Place {
+    pub(crate) fn at(self, key: &str) -> Place {
         self.node.entry(key).map_or(self.node.at, |entry| entry.node.at)
     }
 
     /// Where a key that the user wrote stands.
-    pub(super) fn given(self, key: &str) -> Option<Place> {
+    pub(crate) fn given(self, key: &str) -> Option<Place> {
         self.node.entry(key).filter(|entry| entry.given).map(|entry| entry.key_at)
     }
 
     /// The value of a key, given or by default.
-    pub(super) fn node(self, key: &str) -> Option<&'a Node> {
+    pub(crate) fn node(self, key: &str) -> Option<&'a Node> {
         let node = &self.node.entry(key)?.node;
         (!matches!(node.value, Value::Bad)).then_some(node)
     }
 
     /// Whether the key was written and is wrong: its absence must then not be reported too.
-    pub(super) fn is_bad(self, key: &str) -> bool {
+    pub(crate) fn is_bad(self, key: &str) -> bool {
         self.node.entry(key).is_some_and(|entry| matches!(entry.node.value, Value::Bad))
     }
 
-    pub(super) fn text(self, key: &str) -> Option<&'a str> {
+    /// Whether any key in it was reported: what seems to be missing may be what was mistyped.
+    pub(crate) fn has_bad(self) -> bool {
+        self.node.entries().iter().any(|entry| matches!(entry.node.value, Value::Bad))
+    }
+
+    pub(crate) fn text(self, key: &str) -> Option<&'a str> {
         self.node(key)?.text()
     }
 
     /// A whole number; the format's bounds make sure that it fits the type asked for.
-    pub(super) fn whole<T: TryFrom<i64>>(self, key: &str) -> Option<T> {
+    pub(crate) fn whole<T: TryFrom<i64>>(self, key: &str) -> Option<T> {
         whole(self.node(key)?)
     }
 
-    pub(super) fn number(self, key: &str) -> Option<f64> {
+    pub(crate) fn number(self, key: &str) -> Option<f64> {
         self.node(key)?.number()
     }
 
-    pub(super) fn flag(self, key: &str) -> Option<bool> {
+    pub(crate) fn flag(self, key: &str) -> Option<bool> {
         if let Value::Flag(flag) = self.node(key)?.value { Some(flag) } else { None }
     }
 
-    pub(super) fn duration(self, key: &str) -> Option<Duration> {
+    pub(crate) fn duration(self, key: &str) -> Option<Duration> {
         parse_duration(self.text(key)?)
     }
 
     /// The table under a key.
-    pub(super) fn table(self, key: &str) -> Option<Self> {
+    pub(crate) fn table(self, key: &str) -> Option<Self> {
         Self::new(self.node(key)?).intact()
     }
 
     /// The elements of the list under a key.
-    pub(super) fn items(self, key: &str) -> impl Iterator<Item = Self> + use<'a> {
+    pub(crate) fn items(self, key: &str) -> impl Iterator<Item = Self> + use<'a> {
         self.node(key).map_or(&[][..], Node::elements).iter().map(Self::new)
     }
 }
 
 /// A node's whole number, if it fits the type.
-pub(super) fn whole<T: TryFrom<i64>>(node: &Node) -> Option<T> {
+pub(crate) fn whole<T: TryFrom<i64>>(node: &Node) -> Option<T> {
     if let Value::Whole(whole) = node.value { T::try_from(whole).ok() } else { None }
 }

@@ -1,0 +1,223 @@
+//! Validated scripted cases: whoever runs one need not look again.
+//!
+//! Reading the text and its errors is the business of the sibling modules; nothing here knows TOML.
+
+use std::time::Duration;
+
+use crate::scenario::model::{Role, Transport};
+
+/// One scripted case: clients, what they do, and what must come back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Case {
+    /// Unique in its file. Only ASCII letters, digits, `-`, `_` and `.`.
+    pub id: String,
+    /// Ids of the requirements that it shows, at least one.
+    pub rules: Vec<&'static str>,
+    /// One line for people.
+    pub about: String,
+    /// Who must pass it.
+    pub level: Level,
+    /// The transports on which it runs, once on each; `None`: every one that the target has.
+    pub transports: Option<Vec<Transport>>,
+    /// Who takes part, at least one; steps name them by index.
+    pub clients: Vec<Client>,
+    /// What is done, at least one step.
+    pub steps: Vec<Step>,
+}
+
+/// Who must pass a case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Any honest implementation.
+    Core,
+    /// Whoever claims the whole protocol.
+    Full,
+}
+
+/// A client of a case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// What the case calls it; its user name is unique to the run.
+    pub name: String,
+    /// Whether it is connected before the first step.
+    pub connect: bool,
+    /// Whether it is logged in before the first step; only if connected.
+    pub login: bool,
+    /// Its role before the first step; a manager is logged in.
+    pub role: Role,
+    /// How it reaches the server.
+    pub transport: ClientTransport,
+}
+
+/// How a client of a case reaches the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientTransport {
+    /// Over the transport on which the case runs.
+    Case,
+    /// Over one on which the case does not run; where there is none, the case is skipped.
+    Other,
+    /// Over this one.
+    Named(Transport),
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// Index of the client that acts; `None` for [`Action::Together`], [`Action::Repeat`] and a mere wait.
+    pub client: Option<usize>,
+    /// What it does.
+    pub action: Action,
+    /// What must come back before the next step.
+    pub expect: Option<Expectation>,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Connects, with the transport's handshake.
+    Connect,
+    /// Sends a user name of one word.
+    Login(Text),
+    /// Sends messages, framed for the transport, in one write, or cut.
+    Send {
+        /// At least one.
+        messages: Vec<Text>,
+        /// Where the bytes on the wire are cut.
+        cut: Cut,
+    },
+    /// Sends bytes as they are.
+    Bytes(Vec<u8>),
+    /// Sends a WebSocket frame, legal or not.
+    Frame(Frame),
+    /// Opens a connection with a WebSocket handshake, legal or not; the reply is its status code as text.
+    Handshake(Handshake),
+    /// Closes its sending side.
+    HalfClose,
+    /// Ends in order: over WebSocket with a close frame of this code.
+    Close(u16),
+    /// Resets the connection.
+    Reset,
+    /// Lets time pass.
+    Wait(Duration),
+    /// Does these steps at once, started at one barrier.
+    Together(Vec<Step>),
+    /// Does these steps so many times, one after the other; [`Part::Index`] counts from 0.
+    Repeat {
+        /// At least 1.
+        times: u32,
+        /// At least one.
+        steps: Vec<Step>,
+    },
+}
+
+/// How a write is cut into segments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cut {
+    /// Not at all.
+    Nowhere,
+    /// Before these bytes of the framed messages, counted from 0; rising.
+    At(Vec<usize>),
+    /// After each byte.
+    EachByte,
+}
+
+/// A WebSocket frame as its sender wants it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frame {
+    /// 0 to 15; 1 is text.
+    pub opcode: u8,
+    /// Whether it is a message's last one.
+    pub fin: bool,
+    /// The three reserved bits, 0 to 7.
+    pub rsv: u8,
+    /// Whether it is masked.
+    pub mask: bool,
+    /// The length that it states.
+    pub length: FrameLength,
+    /// What it carries.
+    pub payload: Payload,
+}
+
+/// The length that a frame states.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FrameLength {
+    /// That of its payload.
+    Payload,
+    /// This one, in as few bytes as it needs.
+    Stated(u64),
+    /// These bytes as they are, 1, 3 or 9 of them; the mask bit comes on top.
+    Bytes(Vec<u8>),
+}
+
+/// What a frame carries.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Payload {
+    /// Text.
+    Text(Text),
+    /// Bytes.
+    Bytes(Vec<u8>),
+}
+
+/// A WebSocket handshake's request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handshake {
+    /// `GET` where it is right.
+    pub method: String,
+    /// What is asked for.
+    pub path: String,
+    /// `1.1` or `1.0`.
+    pub http: &'static str,
+    /// Headers that replace or join the right ones; `None` leaves a right one out.
+    pub headers: Vec<(String, Option<String>)>,
+}
+
+/// What must come back.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Expectation {
+    /// These replies in this order; at least one.
+    Replies(Vec<Text>),
+    /// One reply, any of these.
+    Any(Vec<Text>),
+    /// After [`Action::Together`]: each of these replies so many times.
+    Count(Vec<(Text, u32)>),
+    /// The server ends the connection.
+    Closed {
+        /// How.
+        how: Closing,
+        /// The close frame's code, over WebSocket.
+        code: Option<u16>,
+    },
+    /// Nothing for so long.
+    Silence(Duration),
+}
+
+/// How a server ends a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// In order.
+    Clean,
+    /// With a reset.
+    Reset,
+    /// Either way.
+    Any,
+}
+
+/// Text with placeholders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// In order; no two literals follow each other.
+    pub parts: Vec<Part>,
+}
+
+/// A piece of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// As it stands.
+    Literal(String),
+    /// The real user name of the client with this index.
+    Client(usize),
+    /// So many bytes, none of them white space.
+    Fill(usize),
+    /// The round of the innermost repeat, from 0.
+    Index,
+}

@@ -1,0 +1,348 @@
+//! A violation and what the rings knew → the shortest sequence of requests that shows it again.
+//!
+//! What is needed: the puts of the values that were due and that came, the read that had proved the newest put where
+//! the put itself had not been answered yet, and the request that was answered wrongly. Nothing else. Where a value came
+//! from an earlier session of its user, that session's end and the next one's beginning are shown too.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::context::PassContext;
+use super::flight::{Asked, Flight, Incident};
+use crate::measure::clock::Nanos;
+use crate::oracle::{Due, Era, Expect, Origin, TAG_BYTES, request, texts};
+use crate::record::{Replay, ReplayAction, ReplayClient, ReplayExpect, ReplayStep};
+use crate::scenario::model::Role;
+
+/// Longest value that is written out; of a longer one the tag stays, which tells it from every other.
+const VALUE_SHOWN_MAX: usize = 200;
+
+/// How long nothing may come where nothing was asked: any reply too many is there long before.
+const SILENCE_MS: u64 = 200;
+
+/// The sequence of an incident.
+pub(super) fn replay(context: &PassContext, incident: &Incident) -> Replay {
+    let mut build = Build { context, incident, clients: Vec::new(), steps: Vec::new() };
+    build.earlier_sessions();
+    build.puts();
+    build.offence();
+    build.aftermath();
+    build.finish()
+}
+
+struct Build<'a> {
+    context: &'a PassContext,
+    incident: &'a Incident,
+    /// Index in the pass and what the replay calls it; the first is the one that was answered wrongly.
+    clients: Vec<(u32, ReplayClient)>,
+    steps: Vec<ReplayStep>,
+}
+
+impl Build<'_> {
+    /// What came from an earlier session, and who has left: the puts, and how their user left.
+    fn earlier_sessions(&mut self) {
+        let incident = self.incident;
+        // The client that was answered wrongly comes first, whoever else takes part.
+        self.name(incident.client);
+        let absent: BTreeSet<u32> = incident.lives.absent().collect();
+        let mut leavers = absent.clone();
+        for &origin in incident.wanted.iter().filter(|origin| incident.lives.era(**origin) == Era::Earlier) {
+            let step = self.put(origin, incident.puts.get(&origin));
+            self.steps.push(step);
+            leavers.insert(origin.user);
+        }
+        for user in leavers {
+            self.leave(user);
+            if !absent.contains(&user) {
+                self.return_anew(user);
+            }
+        }
+    }
+
+    /// A client ends its session, as it should.
+    fn leave(&mut self, client: u32) {
+        let exiting = ReplayExpect::Replies(vec![texts::EXITING.to_owned()]);
+        let quit = self.step(client, vec!["q".to_owned()], exiting, None, "");
+        let close = self.step(client, Vec::new(), ReplayExpect::Closed, None, "the session has ended");
+        self.steps.extend([quit, ReplayStep { action: ReplayAction::Nothing, ..close }]);
+    }
+
+    /// It begins the next one.
+    fn return_anew(&mut self, client: u32) {
+        self.connect(client);
+        let text = |text: &str| ReplayExpect::Replies(vec![text.to_owned()]);
+        let login = self.step(client, Vec::new(), text(texts::SUCCESS), None, "a new session");
+        self.steps.push(ReplayStep { action: ReplayAction::Login, ..login });
+        if self.role(client) == Role::Manager {
+            let upgrade = self.step(client, vec!["upgrade".to_owned()], text(texts::UPGRADED), None, "");
+            self.steps.push(upgrade);
+        }
+    }
+
+    fn connect(&mut self, client: u32) {
+        let connect = self.step(client, Vec::new(), ReplayExpect::Unchecked, None, "");
+        self.steps.push(ReplayStep { action: ReplayAction::Connect, ..connect });
+    }
+
+    /// The puts that led here, by register in their order, and the read that proved the last one.
+    fn puts(&mut self) {
+        let incident = self.incident;
+        let own = self.own_put();
+        let mut steps: Vec<(Nanos, ReplayStep)> = Vec::new();
+        let mut before: Option<(Origin, Nanos)> = None;
+        let now = |origin: &&Origin| incident.lives.era(**origin) == Era::Now && Some(**origin) != own;
+        for &origin in incident.wanted.iter().filter(now) {
+            let flight = incident.puts.get(&origin);
+            // One that no ring knows is older than all that are known, but not than its own register's.
+            let unknown = match before {
+                Some((last, at)) if (last.user, last.key) == (origin.user, origin.key) => at,
+                _ => 0,
+            };
+            let at = flight.map_or(unknown, |flight| flight.sent);
+            before = Some((origin, at));
+            steps.push((at, self.put(origin, flight)));
+            if let Some(read) = self.proof(origin, flight) {
+                steps.push((read.sent, self.read(&read, origin)));
+            }
+        }
+        steps.sort_by_key(|(at, _)| *at);
+        self.steps.extend(steps.into_iter().map(|(_, step)| step));
+    }
+
+    fn put(&mut self, origin: Origin, flight: Option<&Flight>) -> ReplayStep {
+        let refused = flight.is_some_and(|flight| flight.reply() == texts::STORE_FULL.as_bytes());
+        let reply = if refused { texts::STORE_FULL } else { texts::DONE };
+        let note = match flight {
+            None => {
+                "not among the last requests that are kept: put before the load, long ago, or never answered"
+            }
+            Some(_) if refused => "refused: the case needs a server that refuses it too",
+            Some(_) => "",
+        };
+        let text = self.request(origin.user, origin.put());
+        self.step(origin.user, vec![text], ReplayExpect::Replies(vec![reply.to_owned()]), flight, note)
+    }
+
+    /// The read that had proved a put of the register that was read, where the put had no answer yet.
+    fn proof(&self, origin: Origin, put: Option<&Flight>) -> Option<Flight> {
+        let Asked::Request(expect @ Expect::GetOther { .. }, Some(sent), _) = self.incident.asked else {
+            return None;
+        };
+        let due = self.incident.dues.first() == Some(&Due::Value(origin));
+        let unanswered = put.is_some_and(|put| put.replied > sent);
+        let read = self.incident.reads.get(&origin).filter(|read| read.replied <= sent)?;
+        let same = read.client == self.incident.client && read.expect == expect && read.sent == sent;
+        (due && unanswered && !same).then_some(*read)
+    }
+
+    fn read(&mut self, read: &Flight, origin: Origin) -> ReplayStep {
+        let text = self.request(read.client, read.expect);
+        let value = self.value(origin);
+        let note = "proves the put, which had no answer yet";
+        self.step(read.client, vec![text], ReplayExpect::Replies(vec![value]), Some(read), note)
+    }
+
+    /// What was answered wrongly.
+    fn offence(&mut self) {
+        let incident = self.incident;
+        let client = incident.client;
+        let dues: Vec<ReplayExpect> = incident.dues.iter().map(|due| self.due(*due)).collect();
+        let (action, expect, sent) = match &incident.asked {
+            asked @ (Asked::Login | Asked::NextLogin) => {
+                if matches!(asked, Asked::NextLogin) {
+                    self.leave(client);
+                    self.connect(client);
+                }
+                (ReplayAction::Login, ReplayExpect::Replies(vec![texts::SUCCESS.to_owned()]), None)
+            }
+            Asked::Quit => (
+                ReplayAction::Send(vec!["q".to_owned()]),
+                ReplayExpect::Replies(vec![texts::EXITING.to_owned()]),
+                None,
+            ),
+            Asked::Close => {
+                let exiting = ReplayExpect::Replies(vec![texts::EXITING.to_owned()]);
+                let quit = self.step(client, vec!["q".to_owned()], exiting, None, "answered as it should");
+                self.steps.push(quit);
+                (ReplayAction::Nothing, ReplayExpect::Closed, None)
+            }
+            Asked::Request(expect, sent, later) => {
+                let batch = std::iter::once(expect).chain(later);
+                let texts = batch.map(|expect| self.request(client, *expect)).collect();
+                (ReplayAction::Send(texts), in_order(dues), *sent)
+            }
+            Asked::Nothing(last) => {
+                if let Some((expect, sent, _)) = last {
+                    let text = self.request(client, *expect);
+                    let step = self.step(client, vec![text], in_order(dues), None, "answered as it should");
+                    self.steps.push(ReplayStep { sent_s: self.seconds(*sent), ..step });
+                }
+                (ReplayAction::Nothing, ReplayExpect::SilenceMs(SILENCE_MS), None)
+            }
+        };
+        let step = ReplayStep {
+            client: self.name(client),
+            action,
+            expect,
+            seen: String::new(),
+            sent_s: sent.and_then(|sent| self.seconds(sent)),
+            replied_s: self.seconds(incident.replied),
+            note: String::new(),
+            wrong: true,
+        };
+        self.steps.push(step);
+    }
+
+    /// Where the wrong reply was the refusal of a put: the read that had returned its value.
+    fn aftermath(&mut self) {
+        let Some(own) = self.own_put() else { return };
+        let Some(read) = self.incident.reads.get(&own) else { return };
+        let text = self.request(read.client, read.expect);
+        let expect = ReplayExpect::Replies(vec![self.value(own)]);
+        let note = "had returned the value of the put that was then refused";
+        let step = self.step(read.client, vec![text], expect, Some(read), note);
+        self.steps.push(step);
+    }
+
+    /// The put that was answered wrongly, if it was one.
+    fn own_put(&self) -> Option<Origin> {
+        match &self.incident.asked {
+            Asked::Request(expect, ..) => Origin::put_by(self.incident.client, *expect),
+            _ => None,
+        }
+    }
+
+    fn finish(self) -> Replay {
+        let clients = self.clients.into_iter().map(|(_, client)| client).collect();
+        Replay { clients, steps: self.steps }
+    }
+
+    fn step(
+        &mut self,
+        client: u32,
+        messages: Vec<String>,
+        expect: ReplayExpect,
+        flight: Option<&Flight>,
+        note: &str,
+    ) -> ReplayStep {
+        let seen = flight.map_or(String::new(), |flight| self.seen(flight));
+        ReplayStep {
+            client: self.name(client),
+            action: ReplayAction::Send(messages),
+            expect,
+            seen,
+            sent_s: flight.and_then(|flight| self.seconds(flight.sent)),
+            replied_s: flight.and_then(|flight| self.seconds(flight.replied)),
+            note: note.to_owned(),
+            wrong: false,
+        }
+    }
+
+    /// A reply of which only the beginning was kept.
+    fn seen(&self, flight: &Flight) -> String {
+        if let Some(origin) = Origin::of(&self.context.world, flight.reply()) {
+            return self.value(origin);
+        }
+        let cut = if flight.length as usize > TAG_BYTES { "…" } else { "" };
+        format!("{}{cut}", String::from_utf8_lossy(flight.reply()))
+    }
+
+    /// A request as a case writes it; whoever it names takes part.
+    fn request(&mut self, client: u32, expect: Expect) -> String {
+        if let Expect::GetOther { target: Some(target), .. } = expect {
+            self.name(target);
+        }
+        let name = |user: u32| {
+            let known = self.clients.iter().find(|(index, _)| *index == user);
+            known.map_or_else(String::new, |(_, client)| format!("{{{}}}", client.name))
+        };
+        request(client, expect, name, |origin| self.value(origin))
+    }
+
+    fn due(&self, due: Due) -> ReplayExpect {
+        match due {
+            Due::Text(text) => ReplayExpect::Replies(vec![text.to_owned()]),
+            Due::Value(origin) => ReplayExpect::Replies(vec![self.value(origin)]),
+            Due::Upgrade => {
+                ReplayExpect::Any(vec![texts::UPGRADED.to_owned(), texts::UPGRADE_REFUSED.to_owned()])
+            }
+        }
+    }
+
+    /// A value as a case writes it.
+    fn value(&self, origin: Origin) -> String {
+        let mut value = origin.value(&self.context.world);
+        if value.len() > VALUE_SHOWN_MAX {
+            let rest = value.len() - TAG_BYTES;
+            value.truncate(TAG_BYTES);
+            let _ = write!(value, "{{fill:{rest}}}");
+        }
+        value
+    }
+
+    /// What the replay calls a client, which takes part from now on.
+    fn name(&mut self, client: u32) -> String {
+        if let Some((_, known)) = self.clients.iter().find(|(index, _)| *index == client) {
+            return known.name.clone();
+        }
+        let is_offender = client == self.incident.client;
+        let wanted = if is_offender {
+            "client"
+        } else if self.is_owner(client) {
+            "owner"
+        } else {
+            "other"
+        };
+        let taken = |name: &str| self.clients.iter().any(|(_, known)| known.name == name);
+        let numbered = (2..).map(|number| format!("{wanted}-{number}"));
+        let mut names = std::iter::once(wanted.to_owned()).chain(numbered);
+        let name = names.find(|name| !taken(name)).unwrap_or_default();
+        let plan = self.context.plan.clients[client as usize];
+        let entry = ReplayClient {
+            name: name.clone(),
+            user: self.context.world.client(client).name.clone(),
+            role: self.role(client).name().to_owned(),
+            transport: self.context.endpoints[usize::from(plan.transport)].transport().name().to_owned(),
+            logged_in: !(is_offender && matches!(self.incident.asked, Asked::Login)),
+        };
+        self.clients.push((client, entry));
+        name
+    }
+
+    fn role(&self, client: u32) -> Role {
+        if client == self.incident.client {
+            return self.incident.role;
+        }
+        let group = self.context.plan.clients[client as usize].group;
+        self.context.scenario.groups[usize::from(group)].role
+    }
+
+    /// Whether the wrong reply was about this client's key.
+    fn is_owner(&self, client: u32) -> bool {
+        let asked = match &self.incident.asked {
+            Asked::Request(expect, ..) | Asked::Nothing(Some((expect, ..))) => Some(*expect),
+            _ => None,
+        };
+        matches!(asked, Some(Expect::GetOther { target, .. }) if target == Some(client))
+    }
+
+    /// Seconds since the measured part began, where the violation's window says.
+    fn seconds(&self, at: Nanos) -> Option<f64> {
+        self.incident.timing?.seconds(at)
+    }
+}
+
+/// Several requests' replies, each of them one text; alone, a request may have a choice.
+fn in_order(dues: Vec<ReplayExpect>) -> ReplayExpect {
+    if let [only] = &dues[..] {
+        return only.clone();
+    }
+    let text = |due| match due {
+        ReplayExpect::Replies(texts) | ReplayExpect::Any(texts) => texts.into_iter().next(),
+        _ => None,
+    };
+    ReplayExpect::Replies(dues.into_iter().filter_map(text).collect())
+}
+
+#[cfg(test)]
+mod tests;

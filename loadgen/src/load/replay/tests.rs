@@ -1,0 +1,335 @@
+//! What is shown of a violation, from requests and instants set by hand.
+
+use std::sync::Arc;
+
+use super::super::curve::Curve;
+use super::super::flight::{Incidents, Ring, Timing};
+use super::super::plan;
+use super::*;
+use crate::measure::clock;
+use crate::oracle::{Finding, Session, ValueSpec, World};
+use crate::scenario::Document;
+use crate::scenario::model::Transport;
+use crate::wire::Endpoint;
+
+const SCENARIO: &str = r#"
+name = "x"
+transports = ["tcp", "websocket"]
+load = [{ name = "l", model = "closed", duration = "1s" }]
+
+[[clients]]
+name = "owners"
+role = "guest"
+count = 1
+mix = { put = 1 }
+transport = "tcp"
+
+[[clients]]
+name = "readers"
+role = "manager"
+count = 2
+mix = { get-other = 1 }
+transport = "websocket"
+"#;
+
+const OWNER: u32 = 0;
+const READER: u32 = 1;
+const WITNESS: u32 = 2;
+
+fn context() -> PassContext {
+    let document = Document::parse("x", SCENARIO, &[]).unwrap();
+    let scenario = document.scenario().clone();
+    let address = "127.0.0.1:1".parse().unwrap();
+    let values = ValueSpec { min: 16, max: 16 };
+    let names = ["owner-7", "reader-8", "witness-9"];
+    let transports = [Transport::Tcp, Transport::WebSocket];
+    PassContext {
+        plan: plan::trials(&scenario, 0, &transports, None)[0][0].clone(),
+        groups: Vec::new(),
+        curve: Arc::new(Curve::new(&scenario.loads[0], 3, None)),
+        watches: Vec::new(),
+        scenario: Arc::new(scenario),
+        variant: String::new(),
+        world: World::new(3, names.map(|name| (name.to_owned(), 0, 4, values))),
+        endpoints: vec![Endpoint::Tcp(address), Endpoint::WebSocket(address, String::new())],
+        live: Vec::new(),
+        traffic: Vec::new(),
+        incidents: Incidents::default(),
+    }
+}
+
+fn log_in(world: &World, client: u32) -> Session {
+    let session = Session::new(world, client);
+    world.set_live(client);
+    session
+}
+
+/// The load's only window, without a warm-up.
+const TIMING: Timing = Timing { origin: clock::SECOND, since: clock::SECOND, measured_from: 0 };
+
+/// An instant so many milliseconds into the measured part.
+fn ms(at: u64) -> Nanos {
+    clock::SECOND + at * 1_000_000
+}
+
+struct Play {
+    context: PassContext,
+    sessions: Vec<Session>,
+    ring: Ring,
+}
+
+impl Play {
+    fn new() -> Self {
+        let context = context();
+        let mut sessions: Vec<_> = (0..3).map(|client| log_in(&context.world, client)).collect();
+        for reader in [READER, WITNESS] {
+            let session = &mut sessions[reader as usize];
+            session.judge(&context.world, Expect::Upgrade, texts::UPGRADED.as_bytes()).unwrap();
+        }
+        Self { context, sessions, ring: Ring::default() }
+    }
+
+    fn put(&mut self) -> Expect {
+        self.sessions[OWNER as usize].put(&self.context.world, 2, &mut Vec::new())
+    }
+
+    fn get(&mut self, reader: u32) -> Expect {
+        self.sessions[reader as usize].get_other(&self.context.world, Some(OWNER), Some(2), &mut Vec::new())
+    }
+
+    /// The owner's value; `session` counts from 0.
+    fn value_of(&self, version: u32, session: u32) -> String {
+        Origin { user: OWNER, key: 2, version, incarnation: session }.value(&self.context.world)
+    }
+
+    fn value(&self, version: u32) -> String {
+        self.value_of(version, 0)
+    }
+
+    /// The owner's session ends, as every reader knows.
+    fn end(&mut self) {
+        self.context.world.set_ending(OWNER);
+        self.context.world.set_ended(OWNER);
+    }
+
+    fn note(&self, incident: Incident) {
+        self.context.incidents.note(incident.during(TIMING));
+    }
+
+    /// The reply to a request; a wrong one is noted as a violation, with `later` sent behind the request.
+    fn reply(&mut self, client: u32, expect: Expect, [sent, replied]: [u64; 2], reply: &str) {
+        let session = &mut self.sessions[client as usize];
+        let judged = session.judge(&self.context.world, expect, reply.as_bytes());
+        self.ring.note(Flight::new(client, expect, ms(sent), reply.as_bytes(), ms(replied)));
+        if let Err(finding) = judged {
+            let asked = Asked::Request(expect, Some(ms(sent)), Vec::new());
+            let incident =
+                Incident::new(&self.context, session, finding, asked, reply.as_bytes(), ms(replied));
+            self.note(incident);
+        }
+    }
+
+    /// Each step of the only violation: who, what, what is due.
+    fn steps(&mut self) -> (Replay, Vec<String>) {
+        let incidents = &self.context.incidents;
+        incidents.contribute_all(&self.context.world, &mut self.ring);
+        let mut violations = incidents.take(&self.context);
+        assert_eq!(violations.len(), 1);
+        let replay = violations.remove(0).replay.unwrap();
+        let step = |step: &ReplayStep| {
+            let done = match &step.action {
+                ReplayAction::Send(sent) => sent.join("; "),
+                other => format!("({other:?})"),
+            };
+            let due = match &step.expect {
+                ReplayExpect::Replies(due) => due.join("; "),
+                other => format!("({other:?})"),
+            };
+            format!("{}: {done} -> {due}", step.client)
+        };
+        let steps = replay.steps.iter().map(step).collect();
+        (replay, steps)
+    }
+}
+
+/// Two puts, the second answered at `answered`; another manager has read it before the reader sees the first again.
+fn stale(answered: u64) -> Play {
+    let mut play = Play::new();
+    let (first, second) = (play.put(), play.put());
+    play.reply(OWNER, first, [10, 20], "done");
+    let witnessed = play.get(WITNESS);
+    let newest = play.value(2);
+    play.reply(WITNESS, witnessed, [30, 40], &newest);
+    let read = play.get(READER);
+    let old = play.value(1);
+    play.reply(READER, read, [50, 60], &old);
+    play.reply(OWNER, second, [25, answered], "done");
+    play
+}
+
+#[test]
+fn a_read_that_had_proved_the_put_is_shown_while_the_put_was_unanswered() {
+    let mut play = stale(100);
+    let (old, new) = (play.value(1), play.value(2));
+    let (replay, steps) = play.steps();
+    assert_eq!(
+        steps,
+        [
+            format!("owner: put k2 {old} -> done"),
+            format!("owner: put k2 {new} -> done"),
+            format!("other: get {{owner}} k2 -> {new}"),
+            format!("client: get {{owner}} k2 -> {new}"),
+        ]
+    );
+    let users: Vec<_> = replay.clients.iter().map(|client| (&*client.user, &*client.transport)).collect();
+    assert_eq!(users, [("reader-8", "websocket"), ("owner-7", "tcp"), ("witness-9", "websocket")]);
+    assert_eq!(replay.steps[2].sent_s, Some(0.03));
+    assert_eq!((replay.steps[3].wrong, replay.steps[3].replied_s), (true, Some(0.06)));
+}
+
+#[test]
+fn no_other_read_is_shown_where_the_put_had_been_answered() {
+    let (_, steps) = stale(45).steps();
+    assert_eq!(steps.len(), 3, "{steps:?}");
+}
+
+#[test]
+fn puts_that_no_ring_knows_come_first_and_say_so() {
+    let mut play = stale(45);
+    play.ring = Ring::default();
+    let (replay, steps) = play.steps();
+    assert_eq!(steps.len(), 3, "{steps:?}");
+    for put in &replay.steps[..2] {
+        assert!(put.sent_s.is_none() && put.note.contains("not among the last requests"), "{put:?}");
+    }
+}
+
+#[test]
+fn a_refused_value_is_shown_with_the_refusal() {
+    let mut play = Play::new();
+    let (first, second) = (play.put(), play.put());
+    play.reply(OWNER, first, [10, 20], "done");
+    play.reply(OWNER, second, [30, 40], "store full");
+    let read = play.get(READER);
+    let (old, refused) = (play.value(1), play.value(2));
+    play.reply(READER, read, [50, 60], &refused);
+    let (_, steps) = play.steps();
+    assert_eq!(
+        steps,
+        [
+            format!("owner: put k2 {old} -> done"),
+            format!("owner: put k2 {refused} -> store full"),
+            format!("client: get {{owner}} k2 -> {old}"),
+        ]
+    );
+}
+
+#[test]
+fn a_put_that_is_refused_after_it_was_read_is_shown_with_the_read() {
+    let mut play = Play::new();
+    let put = play.put();
+    let (read, value) = (play.get(READER), play.value(1));
+    play.reply(READER, read, [15, 20], &value);
+    play.reply(OWNER, put, [10, 30], "store full");
+    let (replay, steps) = play.steps();
+    assert_eq!(
+        steps,
+        [format!("client: put k2 {value} -> done"), format!("other: get {{client}} k2 -> {value}")]
+    );
+    assert!(replay.steps[0].wrong && !replay.steps[1].wrong);
+}
+
+#[test]
+fn beyond_twenty_violations_none_is_kept() {
+    let mut play = Play::new();
+    for _ in 0..30 {
+        let read = play.get(READER);
+        play.reply(READER, read, [1, 2], "nonsense");
+    }
+    assert!(!play.context.incidents.has_room());
+    assert_eq!(play.context.incidents.take(&play.context).len(), crate::record::VIOLATIONS_KEPT);
+}
+
+#[test]
+fn a_value_of_an_earlier_session_is_shown_with_the_sessions_end_and_the_next_ones_beginning() {
+    let mut play = Play::new();
+    let put = play.put();
+    play.reply(OWNER, put, [10, 20], "done");
+    play.end();
+    play.sessions[OWNER as usize] = log_in(&play.context.world, OWNER);
+    let put = play.put();
+    play.reply(OWNER, put, [30, 40], "done");
+    let read = play.get(READER);
+    let (old, new) = (play.value(1), play.value_of(2, 1));
+    play.reply(READER, read, [50, 60], &old);
+    let (_, steps) = play.steps();
+    assert_eq!(
+        steps,
+        [
+            format!("owner: put k2 {old} -> done"),
+            "owner: q -> exiting".to_owned(),
+            "owner: (Nothing) -> (Closed)".to_owned(),
+            "owner: (Connect) -> (Unchecked)".to_owned(),
+            "owner: (Login) -> success".to_owned(),
+            format!("owner: put k2 {new} -> done"),
+            format!("client: get {{owner}} k2 -> {new}"),
+        ]
+    );
+}
+
+#[test]
+fn a_value_of_a_session_that_has_ended_is_shown_with_its_end() {
+    let mut play = Play::new();
+    let put = play.put();
+    play.reply(OWNER, put, [10, 20], "done");
+    play.end();
+    let (read, old) = (play.get(READER), play.value(1));
+    play.reply(READER, read, [50, 60], &old);
+    let (_, steps) = play.steps();
+    assert_eq!(
+        steps[1..],
+        ["owner: q -> exiting", "owner: (Nothing) -> (Closed)", "client: get {owner} k2 -> user not found"]
+    );
+}
+
+#[test]
+fn who_has_to_be_logged_out_leaves_first() {
+    let mut play = Play::new();
+    play.end();
+    let read = play.get(READER);
+    play.reply(READER, read, [50, 60], "key not found");
+    let (_, steps) = play.steps();
+    assert_eq!(
+        steps,
+        ["owner: q -> exiting", "owner: (Nothing) -> (Closed)", "client: get {owner} k2 -> user not found"]
+    );
+}
+
+#[test]
+fn a_name_that_is_not_free_and_a_close_that_does_not_come_are_shown_after_a_quit() {
+    let shown = |asked| {
+        let mut play = Play::new();
+        let finding = Finding::new("wrong reply", "LIFE-1", String::new());
+        let who = (READER, Role::Manager);
+        play.note(Incident::of_session(&play.context, who, finding, asked, b"", ms(5)));
+        play.steps().1
+    };
+    assert_eq!(
+        shown(Asked::NextLogin),
+        [
+            "client: q -> exiting",
+            "client: (Nothing) -> (Closed)",
+            "client: (Connect) -> (Unchecked)",
+            "client: (Login) -> success"
+        ]
+    );
+    assert_eq!(shown(Asked::Close), ["client: q -> exiting", "client: (Nothing) -> (Closed)"]);
+    assert_eq!(shown(Asked::Quit), ["client: q -> exiting"]);
+}
+
+#[test]
+fn instants_before_the_window_are_not_told() {
+    let timing = Timing { origin: 5 * clock::SECOND, since: 8 * clock::SECOND, measured_from: clock::SECOND };
+    let seconds = [7, 8, 10].map(|at| timing.seconds(at * clock::SECOND));
+    assert_eq!(seconds, [None, Some(2.0), Some(4.0)]);
+}

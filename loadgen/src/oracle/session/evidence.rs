@@ -1,0 +1,398 @@
+//! What it takes to show a violation again: where values come from, requests as text, and the replies that are due.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::super::position::INCARNATION_MASK;
+use super::super::value::Tag;
+use super::super::world::State;
+use super::super::{World, texts, write_key, write_missing_key};
+use super::{Epoch, Expect, Finding, MALFORMED, Position, Session};
+use crate::scenario::model::Role;
+
+/// Where a value comes from: one put of one user's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin {
+    /// Index of the user.
+    pub user: u32,
+    /// Number of the key.
+    pub key: u32,
+    /// The put's number, from 1, over all sessions of its user.
+    pub version: u32,
+    /// What its value says of the session that made it.
+    pub incarnation: u32,
+}
+
+impl Origin {
+    /// The put that a reply's tag names, if this pass has begun such a put. The first [`super::super::TAG_BYTES`]
+    /// bytes are enough.
+    #[must_use]
+    pub fn of(world: &World, reply: &[u8]) -> Option<Self> {
+        let Tag { run, user, key, incarnation, position } = Tag::decode(reply)?;
+        let client = world.clients().get(user as usize)?;
+        let known = run == world.run()
+            && key < client.keys
+            && position.is_within(Position::FIRST_EMPTY, world.register(user, key).1.begun());
+        known.then_some(Self { user, key, version: position.version(), incarnation })
+    }
+
+    /// The put that a request makes.
+    #[must_use]
+    pub fn put_by(client: u32, expect: Expect) -> Option<Self> {
+        match expect {
+            Expect::Put { key, version, incarnation } => {
+                Some(Self { user: client, key, version, incarnation })
+            }
+            _ => None,
+        }
+    }
+
+    /// The request that makes the put.
+    #[must_use]
+    pub fn put(self) -> Expect {
+        Expect::Put { key: self.key, version: self.version, incarnation: self.incarnation }
+    }
+
+    /// The value that was put.
+    #[must_use]
+    pub fn value(self, world: &World) -> String {
+        let Self { user, key, version, incarnation } = self;
+        let tag = Tag { run: world.run(), user, key, incarnation, position: Position::of_put(version) };
+        let mut value = Vec::new();
+        tag.write(world.client(user).values, &mut value);
+        String::from_utf8(value).expect("values are made of ASCII")
+    }
+}
+
+/// The reply that a request must get when it is made alone, after all that settled what it reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// This text.
+    Text(&'static str),
+    /// The upgrade, or its refusal.
+    Upgrade,
+    /// The value of this put.
+    Value(Origin),
+}
+
+/// The sessions that some requests are about: their client's own, and those of the users that they read.
+#[derive(Debug, Clone, Default)]
+pub struct Lives(BTreeMap<u32, Epoch>);
+
+/// How a put stands to the session that some requests are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Era {
+    /// It was made in that session, or its user matters to none of them.
+    Now,
+    /// It was made in an earlier session.
+    Earlier,
+    /// It was made in a later one.
+    Later,
+}
+
+impl Lives {
+    /// The users who have to be logged out.
+    pub fn absent(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().filter(|(_, life)| !life.is_live()).map(|(user, _)| *user)
+    }
+
+    /// How this put stands to its user's session.
+    #[must_use]
+    pub fn era(&self, put: Origin) -> Era {
+        // While a user is logged out, it is its next session that counts.
+        let Some(life) = self.0.get(&put.user) else { return Era::Now };
+        match life.incarnation_bits().wrapping_sub(put.incarnation) & INCARNATION_MASK {
+            0 => Era::Now,
+            ago if ago <= INCARNATION_MASK / 2 => Era::Earlier,
+            _ => Era::Later,
+        }
+    }
+}
+
+/// Requests that are shown together: made in one go, after all puts that matter to them.
+struct Batch<'a> {
+    session: &'a Session,
+    requests: &'a [Expect],
+    /// The client's role when they were judged.
+    role: Role,
+    /// What the first one might have found at the oldest, where its judgement knows better than its sending did.
+    oldest: Option<State>,
+}
+
+impl Batch<'_> {
+    /// The managers' reads of others in it, each with the oldest state that it might find.
+    fn reads(&self) -> impl Iterator<Item = (u32, Option<u32>, State)> {
+        self.requests.iter().enumerate().filter_map(|(index, expect)| match *expect {
+            Expect::GetOther { target: Some(target), key, from }
+                if self.role == Role::Manager && target != self.session.client =>
+            {
+                let oldest = self.oldest.filter(|_| index == 0).unwrap_or(from.oldest);
+                Some((target, key, oldest))
+            }
+            _ => None,
+        })
+    }
+
+    /// What all reads of this key are due: the puts come before all of them, so the newest bound holds for each.
+    fn state(&self, target: u32, key: Option<u32>) -> Option<State> {
+        let of_target = || self.reads().filter(|(of, ..)| *of == target);
+        let mut state = of_target().find(|(_, read, _)| *read == key)?.2;
+        for (_, read, other) in of_target() {
+            if other.life.is_newer_than(state.life) {
+                state = State { life: other.life, position: state.position.emptied() };
+            }
+            if read == key && other.life == state.life && other.position.is_newer_than(state.position) {
+                state.position = other.position;
+            }
+        }
+        Some(state)
+    }
+
+    fn due(&self, world: &World, expect: Expect) -> Due {
+        let session = self.session;
+        match (expect, self.role) {
+            (Expect::Put { .. }, _) => Due::Text(texts::DONE),
+            (Expect::Get { key }, _) => session.due_own(world, key),
+            (Expect::GetOther { .. }, Role::Guest) => Due::Text(texts::DENIED),
+            (Expect::GetOther { target: None, .. }, _) => Due::Text(texts::USER_NOT_FOUND),
+            (Expect::GetMissing { .. }, _) => Due::Text(texts::KEY_NOT_FOUND),
+            (Expect::GetOther { target: Some(target), key, .. }, _) if target == session.client => {
+                key.map_or(Due::Text(texts::KEY_NOT_FOUND), |key| session.due_own(world, key))
+            }
+            (Expect::GetOther { target: Some(target), key, from }, _) => {
+                let State { life, position } = self.state(target, key).unwrap_or(from.oldest);
+                match key {
+                    _ if !life.is_live() => Due::Text(texts::USER_NOT_FOUND),
+                    Some(key) => due(target, key, life, position),
+                    None => Due::Text(texts::KEY_NOT_FOUND),
+                }
+            }
+            (Expect::Bad { .. }, _) => Due::Text(texts::WRONG_FORMAT),
+            (Expect::Upgrade, Role::Guest) => Due::Upgrade,
+            (Expect::Upgrade, Role::Manager) => Due::Text(texts::ALREADY_MANAGER),
+        }
+    }
+}
+
+fn due(user: u32, key: u32, life: Epoch, position: Position) -> Due {
+    if position.is_empty() {
+        return Due::Text(texts::KEY_NOT_FOUND);
+    }
+    Due::Value(Origin { user, key, version: position.version(), incarnation: life.incarnation_bits() })
+}
+
+impl Session {
+    fn due_own(&self, world: &World, key: u32) -> Due {
+        due(self.client, key, self.epoch, world.register(self.client, key).1.own(self.epoch))
+    }
+
+    /// What these requests are due when they are sent in one go, each seeing the puts before it, and the sessions
+    /// that they are about. `role` is the client's when they were judged, `finding` what the first was found to be.
+    #[must_use]
+    pub fn dues(
+        &self,
+        world: &World,
+        requests: &[Expect],
+        role: Role,
+        finding: Option<&Finding>,
+    ) -> (Vec<Due>, Lives) {
+        let batch = Batch { session: self, requests, role, oldest: finding.and_then(|found| found.oldest) };
+        let mut puts: HashMap<u32, Origin> = HashMap::new();
+        let due = |&expect: &Expect| {
+            let own = match expect {
+                Expect::Get { key } => Some(key),
+                Expect::GetOther { target: Some(target), key, .. }
+                    if target == self.client && role == Role::Manager =>
+                {
+                    key
+                }
+                _ => None,
+            };
+            if let Some(put) = Origin::put_by(self.client, expect) {
+                puts.insert(put.key, put);
+            }
+            match own.and_then(|key| puts.get(&key)) {
+                Some(&put) => Due::Value(put),
+                None => batch.due(world, expect),
+            }
+        };
+        let dues = requests.iter().map(due).collect();
+        let lives =
+            batch.reads().filter_map(|(target, key, _)| Some((target, batch.state(target, key)?.life)));
+        (dues, Lives(lives.chain([(self.client, self.epoch)]).collect()))
+    }
+}
+
+/// The text of a request. `name` writes a user's name, `value` a value.
+#[must_use]
+pub fn request(
+    client: u32,
+    expect: Expect,
+    name: impl Fn(u32) -> String,
+    value: impl Fn(Origin) -> String,
+) -> String {
+    let key_name = |key: u32| text(|out| write_key(out, key));
+    match expect {
+        Expect::Put { key, version, incarnation } => {
+            format!("put {} {}", key_name(key), value(Origin { user: client, key, version, incarnation }))
+        }
+        Expect::Get { key } => format!("get {}", key_name(key)),
+        Expect::GetMissing { key } => format!("get {}", text(|out| write_missing_key(out, key))),
+        Expect::GetOther { target, key, .. } => {
+            let user = target.map_or_else(|| super::NOBODY.to_owned(), name);
+            let key = key.map_or_else(|| text(|out| write_missing_key(out, 0)), key_name);
+            format!("get {user} {key}")
+        }
+        Expect::Bad { which } => MALFORMED[usize::from(which) % MALFORMED.len()].to_owned(),
+        Expect::Upgrade => "upgrade".to_owned(),
+    }
+}
+
+fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+    let mut out = Vec::new();
+    write(&mut out);
+    String::from_utf8(out).expect("keys are made of ASCII")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::ValueSpec;
+
+    fn world() -> World {
+        let values = ValueSpec { min: 20, max: 20 };
+        World::new(5, [("a".to_owned(), 0, 4, values), ("b".to_owned(), 0, 4, values)])
+    }
+
+    fn log_in(world: &World, client: u32) -> Session {
+        let session = Session::new(world, client);
+        world.set_live(client);
+        session
+    }
+
+    fn manager(world: &World, client: u32) -> Session {
+        let mut session = log_in(world, client);
+        session.judge(world, Expect::Upgrade, texts::UPGRADED.as_bytes()).unwrap();
+        session
+    }
+
+    fn put(world: &World, session: &mut Session, key: u32) -> Origin {
+        let expect = session.put(world, key, &mut Vec::new());
+        session.judge(world, expect, b"done").unwrap();
+        Origin::put_by(session.client(), expect).unwrap()
+    }
+
+    /// Every kind of request reads exactly as the session writes it.
+    #[test]
+    fn a_request_is_written_as_it_was_sent() {
+        let world = world();
+        let mut session = log_in(&world, 0);
+        let mut sent = Vec::new();
+        let mut check = |session: &mut Session, write: &dyn Fn(&mut Session, &mut Vec<u8>) -> Expect| {
+            sent.clear();
+            let expect = write(session, &mut sent);
+            let name = |user: u32| world.client(user).name.clone();
+            let again = request(0, expect, name, |origin| origin.value(&world));
+            assert_eq!(again, String::from_utf8_lossy(&sent), "{expect:?}");
+        };
+        check(&mut session, &|s, out| s.put(&world, 3, out));
+        check(&mut session, &|s, out| s.get(3, out));
+        check(&mut session, &|s, out| s.get_missing(2, out));
+        for target in [None, Some(0), Some(1)] {
+            for key in [None, Some(2)] {
+                check(&mut session, &|s, out| s.get_other(&world, target, key, out));
+            }
+        }
+        for which in 0..20 {
+            check(&mut session, &|s, out| s.bad(which, out));
+        }
+        check(&mut session, &|s, out| s.upgrade(out));
+    }
+
+    #[test]
+    fn a_value_names_its_put_and_only_one_that_was_begun() {
+        let world = world();
+        let mut session = log_in(&world, 1);
+        let origin = put(&world, &mut session, 2);
+        assert_eq!(origin, Origin { user: 1, key: 2, version: 1, incarnation: 0 });
+        let value = origin.value(&world);
+        assert_eq!(Origin::of(&world, value.as_bytes()), Some(origin));
+        assert_eq!(Origin::of(&world, &value.as_bytes()[..16]), Some(origin));
+        for version in [0, 2] {
+            let other = Origin { version, ..origin }.value(&world);
+            assert_eq!(Origin::of(&world, other.as_bytes()), None);
+        }
+        assert_eq!(Origin::of(&world, b"done"), None);
+    }
+
+    #[test]
+    fn a_read_in_a_batch_sees_the_puts_before_it() {
+        let world = world();
+        let mut session = log_in(&world, 0);
+        let mut out = Vec::new();
+        let first = put(&world, &mut session, 1);
+        let get = session.get(1, &mut out);
+        let second = session.put(&world, 1, &mut out);
+        let (dues, _) = session.dues(&world, &[get, second, get], Role::Guest, None);
+        let second = Origin::put_by(0, second).unwrap();
+        assert_eq!(dues, [Due::Value(first), Due::Text("done"), Due::Value(second)]);
+    }
+
+    #[test]
+    fn reads_in_a_batch_are_all_due_the_newest_that_any_of_them_is() {
+        let world = world();
+        let (mut owner, mut reader) = (log_in(&world, 1), manager(&world, 0));
+        let mut read = |key| reader.get_other(&world, Some(1), Some(key), &mut Vec::new());
+        put(&world, &mut owner, 1);
+        let early = read(1);
+        let newest = put(&world, &mut owner, 1);
+        let batch = [early, read(2), read(1)];
+        let (dues, _) = reader.dues(&world, &batch, Role::Manager, None);
+        assert_eq!(dues, [Due::Value(newest), Due::Text("key not found"), Due::Value(newest)]);
+        let (denied, _) = reader.dues(&world, &batch, Role::Guest, None);
+        assert_eq!(denied, [Due::Text(texts::DENIED); 3]);
+    }
+
+    #[test]
+    fn a_later_session_is_due_nothing_of_an_earlier_one() {
+        let world = world();
+        let (mut owner, mut reader) = (log_in(&world, 1), manager(&world, 0));
+        let old = put(&world, &mut owner, 1);
+        world.set_ending(1);
+        world.set_ended(1);
+        let dues = |reader: &mut Session, key| {
+            let read = reader.get_other(&world, Some(1), key, &mut Vec::new());
+            let (dues, lives) = reader.dues(&world, &[read], Role::Manager, None);
+            (dues[0], lives)
+        };
+        let (due, lives) = dues(&mut reader, Some(1));
+        assert_eq!(due, Due::Text(texts::USER_NOT_FOUND));
+        assert_eq!((lives.absent().collect::<Vec<_>>(), lives.era(old)), (vec![1], Era::Earlier));
+        let mut owner = log_in(&world, 1);
+        let (due, lives) = dues(&mut reader, Some(1));
+        assert_eq!(due, Due::Text(texts::KEY_NOT_FOUND));
+        assert_eq!((lives.absent().count(), lives.era(old)), (0, Era::Earlier));
+        let get = owner.get(1, &mut Vec::new());
+        assert_eq!(owner.dues(&world, &[get], Role::Guest, None).0, [Due::Text(texts::KEY_NOT_FOUND)]);
+        let new = put(&world, &mut owner, 1);
+        let (due, lives) = dues(&mut reader, Some(1));
+        assert_eq!((due, lives.era(new), lives.era(old)), (Due::Value(new), Era::Now, Era::Earlier));
+        assert_eq!((new.version, new.incarnation), (2, 1));
+        assert_eq!(dues(&mut reader, None).0, Due::Text(texts::KEY_NOT_FOUND));
+        assert_eq!(Origin::of(&world, old.value(&world).as_bytes()), Some(old));
+    }
+
+    /// With several reads under way, an earlier one's reply bounds a later one that was sent before it came.
+    #[test]
+    fn a_pipelined_read_is_due_what_its_sessions_earlier_reply_proved() {
+        let world = world();
+        let (mut owner, mut reader) = (log_in(&world, 1), manager(&world, 0));
+        let old = put(&world, &mut owner, 1);
+        let mut read = || reader.get_other(&world, Some(1), Some(1), &mut Vec::new());
+        let (first, second) = (read(), read());
+        let new = put(&world, &mut owner, 1);
+        reader.judge(&world, first, new.value(&world).as_bytes()).unwrap();
+        let finding = reader.judge(&world, second, old.value(&world).as_bytes()).unwrap_err();
+        let (dues, _) = reader.dues(&world, &[second], Role::Manager, Some(&finding));
+        assert_eq!(dues, [Due::Value(new)]);
+    }
+}
