@@ -25,6 +25,7 @@ const END_POLL: Duration = Duration::from_millis(5);
 pub struct Process {
     child: Child,
     lines: Receiver<String>,
+    foreign: bool,
 }
 
 impl Process {
@@ -47,7 +48,7 @@ impl Process {
                 }
             }
         });
-        Ok(Self { child, lines })
+        Ok(Self { child, lines, foreign: role.is_foreign() })
     }
 
     /// Its process id.
@@ -75,6 +76,9 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
+        if self.foreign {
+            let _ = self.child.kill();
+        }
         let give_up_at = Instant::now() + END_TIMEOUT;
         while Instant::now() < give_up_at {
             if !matches!(self.child.try_wait(), Ok(None)) {

@@ -4,13 +4,15 @@
 //! repeat, a ratio of two windows that ran seconds apart does. The least is a bare loop: over TCP an epoll loop with
 //! one read and one write a request, over WebSocket tokio-tungstenite with 4 KiB buffers and nothing around it.
 //!
-//! Three pairings run in windows of a second, in a drawn order, round after round:
+//! These pairings run in windows of a second, in a drawn order, round after round:
 //!
 //! | server | generator | what it is for |
 //! |---|---|---|
 //! | floor | floor | the least |
 //! | reference | floor | against the first: what our server adds |
 //! | reference | ours | against the second: what our generator adds, with every check and all recording on |
+//! | reference | ours, puts and gets | against the next: a checked request next to an unchecked one |
+//! | redis-server | redis-benchmark | what is in common use, over TCP and where it is installed |
 //!
 //! Two figures are only ever compared against the same peer, for on loopback the sender's system call runs part of
 //! the receiver's TCP work: CPU belongs to neither side alone. The sums of both sides are printed for that reason.
@@ -35,6 +37,8 @@ mod message;
 mod options;
 #[cfg(target_os = "linux")]
 mod ours;
+#[cfg(target_os = "linux")]
+mod redis;
 #[cfg(target_os = "linux")]
 mod roles;
 #[cfg(target_os = "linux")]

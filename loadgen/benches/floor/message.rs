@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::redis;
+
 /// Keys of each client. A few, so that a reply is looked up and not merely repeated; one digit, so that every
 /// request has the same size.
 pub const KEYS: usize = 10;
@@ -18,10 +20,28 @@ pub fn opening(number: usize) -> impl Iterator<Item = String> {
     std::iter::once(format!("floor-{number}")).chain((0..KEYS).map(|key| format!("put k{key} {VALUE}")))
 }
 
-/// A scenario in which our generator asks the same: `get` of its own keys, values of the same size.
-pub fn scenario(transport: &str, connections: usize, warmup: Duration, duration: Duration) -> String {
+/// What our generator asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mix {
+    /// What the floor's asks: `get` of its own keys, values of the same size.
+    Gets,
+    /// What redis-benchmark asks: as many puts as gets, of its size.
+    PutsAndGets,
+}
+
+/// A scenario in which our generator asks this.
+pub fn scenario(
+    transport: &str,
+    connections: usize,
+    warmup: Duration,
+    duration: Duration,
+    mix: Mix,
+) -> String {
     let (warmup_ms, duration_ms) = (warmup.as_millis(), duration.as_millis());
-    let size = VALUE.len();
+    let (mix, size) = match mix {
+        Mix::Gets => ("get = 1", VALUE.len()),
+        Mix::PutsAndGets => ("get = 1, put = 1", redis::VALUE_BYTES),
+    };
     format!(
         r#"
 name = "floor"
@@ -39,7 +59,7 @@ trials = 1
 name = "guests"
 role = "guest"
 count = {connections}
-mix = {{ get = 1 }}
+mix = {{ {mix} }}
 keys = {{ count = {KEYS}, distribution = "uniform" }}
 values = {{ size = {size} }}
 "#

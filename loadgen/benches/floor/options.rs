@@ -7,7 +7,7 @@ use clap::Parser;
 use twinwire::load::engine::Placement;
 
 use crate::rounds::Plan;
-use crate::{roles, table};
+use crate::{redis, roles, table};
 
 /// Each window's requests before it are not counted: caches and the processor's clock settle.
 const WARMUP: Duration = Duration::from_millis(300);
@@ -33,7 +33,7 @@ const CONNECTIONS_MAX: u16 = 900;
 /// Server and generator run as processes on a CPU each, in short windows in a drawn order. Over TCP the floor is an
 /// epoll loop with one read and one write a request, over WebSocket tokio-tungstenite with 4 KiB buffers. Our
 /// generator is compared with the floor's against our server, our server with the floor's against the floor
-/// generator. A bar is met where the upper end of the interval of the median ratio is at most the bar. Absolute
+/// generator. Where redis is installed, redis-benchmark against redis-server is measured beside ours. A bar is met where the upper end of the interval of the median ratio is at most the bar. Absolute
 /// times are those of this machine in this minute; only the ratios repeat. Takes about 4 minutes; keep the machine
 /// idle meanwhile, and distrust a run with more than a few percent of stolen time.
 #[derive(Debug, Parser)]
@@ -86,6 +86,7 @@ pub fn main() -> ExitCode {
         length,
         server_cpu,
         generator_cpu,
+        redis: redis::is_installed(),
     };
     // `cargo test` runs benches too, with arguments that are meant for tests.
     if !arguments.iter().any(|argument| argument == "--bench") {
@@ -101,7 +102,7 @@ pub fn main() -> ExitCode {
 fn measure(plan: &Plan) -> anyhow::Result<bool> {
     print!("{}", table::heading(plan));
     let rounds = plan.run(|number, round| eprintln!("{}", table::progress(number, plan.rounds, round)))?;
-    let (text, met) = table::result(&rounds);
+    let (text, met) = table::result(&rounds, plan.redis);
     print!("\n{text}");
     Ok(met)
 }

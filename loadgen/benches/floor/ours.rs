@@ -10,7 +10,7 @@ use twinwire::scenario::Document;
 use twinwire::target::Target;
 use twinwire::wire::Endpoint;
 
-use crate::message;
+use crate::message::{self, Mix};
 use crate::roles::{Task, Wire};
 use crate::window::Window;
 
@@ -20,9 +20,9 @@ use crate::window::Window;
 const TAIL: Duration = Duration::from_millis(300);
 
 /// Runs one pass of one window. It is of whole seconds: a shorter length is rounded up.
-pub fn generate(task: &Task) -> anyhow::Result<Window> {
+pub fn generate(task: &Task, mix: Mix) -> anyhow::Result<Window> {
     let length = Duration::from_secs(task.length.as_secs().max(1)) + TAIL;
-    let text = message::scenario(task.wire.name(), task.connections, task.warmup, length);
+    let text = message::scenario(task.wire.name(), task.connections, task.warmup, length, mix);
     let document = Document::parse("floor.toml", &text, &[])?;
     Engine::check(&document)?;
     let endpoint = match task.wire {

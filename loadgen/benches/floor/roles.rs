@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use twinwire::load::engine::Placement;
 use twinwire::target::embedded;
 
-use crate::{ours, tcp, websocket};
+use crate::message::Mix;
+use crate::{ours, redis, tcp, websocket};
 
 /// The hidden first argument before a role.
 pub const FLAG: &str = "--role";
@@ -37,10 +38,35 @@ impl Wire {
 /// What a child is to be.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Role {
-    FloorServer { wire: Wire, cpu: usize },
-    ReferenceServer { wire: Wire, cpu: usize },
+    FloorServer {
+        wire: Wire,
+        cpu: usize,
+    },
+    ReferenceServer {
+        wire: Wire,
+        cpu: usize,
+    },
     FloorGenerator(Task),
     OurGenerator(Task),
+    /// Ours, with puts and gets of redis-benchmark's size.
+    OurMixedGenerator(Task),
+    RedisServer {
+        cpu: usize,
+        port: u16,
+    },
+    RedisBenchmark {
+        cpu: usize,
+        port: u16,
+        connections: usize,
+        test: String,
+    },
+}
+
+impl Role {
+    /// Whether it is another program, which does not end with its standard input.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self, Self::RedisServer { .. } | Self::RedisBenchmark { .. })
+    }
 }
 
 /// What a generator is to do.
@@ -82,17 +108,26 @@ fn reference_server(wire: Wire, cpu: usize) -> ExitCode {
 fn other(role: &Role) -> anyhow::Result<()> {
     let cpu = match role {
         Role::FloorServer { cpu, .. } | Role::ReferenceServer { cpu, .. } => *cpu,
-        Role::FloorGenerator(task) | Role::OurGenerator(task) => task.generator_cpu,
+        Role::FloorGenerator(task) | Role::OurGenerator(task) | Role::OurMixedGenerator(task) => {
+            task.generator_cpu
+        }
+        Role::RedisServer { cpu, port } => return Err(redis::become_server(*cpu, *port)),
+        Role::RedisBenchmark { cpu, port, connections, test } => {
+            return Err(redis::become_benchmark(*cpu, *port, *connections, test, 1));
+        }
     };
     // Before any thread starts, so that all of them inherit it.
     Placement::pin(&[cpu]);
     end_with_stdin();
     let window = match role {
         Role::FloorServer { wire, .. } => return floor_server(*wire),
-        Role::ReferenceServer { .. } => anyhow::bail!("the reference server is started elsewhere"),
+        Role::ReferenceServer { .. } | Role::RedisServer { .. } | Role::RedisBenchmark { .. } => {
+            anyhow::bail!("it is started elsewhere")
+        }
         Role::FloorGenerator(task) if task.wire == Wire::Tcp => tcp::generate(task)?,
         Role::FloorGenerator(task) => websocket::generate(task)?,
-        Role::OurGenerator(task) => ours::generate(task)?,
+        Role::OurGenerator(task) => ours::generate(task, Mix::Gets)?,
+        Role::OurMixedGenerator(task) => ours::generate(task, Mix::PutsAndGets)?,
     };
     println!("{}", serde_json::to_string(&window)?);
     Ok(())

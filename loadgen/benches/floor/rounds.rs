@@ -8,6 +8,7 @@ use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::children::Process;
+use crate::redis;
 use crate::roles::{Role, Task, Wire};
 use crate::window::Window;
 
@@ -27,9 +28,16 @@ pub enum Pairing {
     OurServer,
     /// Reference server, our generator.
     Ours,
+    /// Reference server, our generator with redis-benchmark's mix.
+    OursMixed,
+    /// redis-server, redis-benchmark.
+    Redis,
 }
 
+/// Those that both transports have.
 pub const PAIRINGS: [Pairing; 3] = [Pairing::Floor, Pairing::OurServer, Pairing::Ours];
+/// Those that there are over TCP where redis is installed.
+pub const REDIS_PAIRINGS: [Pairing; 2] = [Pairing::OursMixed, Pairing::Redis];
 pub const WIRES: [Wire; 2] = [Wire::Tcp, Wire::WebSocket];
 
 /// One round's windows.
@@ -44,6 +52,8 @@ pub struct Plan {
     pub length: Duration,
     pub server_cpu: usize,
     pub generator_cpu: usize,
+    /// Whether redis is compared too.
+    pub redis: bool,
 }
 
 impl Plan {
@@ -52,6 +62,9 @@ impl Plan {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(SEED);
         let mut order: Vec<(Wire, Pairing)> =
             WIRES.into_iter().flat_map(|wire| PAIRINGS.map(|pairing| (wire, pairing))).collect();
+        if self.redis {
+            order.extend(REDIS_PAIRINGS.map(|pairing| (Wire::Tcp, pairing)));
+        }
         let mut rounds = Vec::with_capacity(self.rounds);
         for number in 1..=self.rounds {
             order.shuffle(&mut random);
@@ -80,10 +93,13 @@ impl Plan {
     }
 
     fn window(&self, wire: Wire, pairing: Pairing) -> anyhow::Result<Window> {
+        if pairing == Pairing::Redis {
+            return redis::window(self);
+        }
         let cpu = self.server_cpu;
         let server = Process::start(&match pairing {
             Pairing::Floor => Role::FloorServer { wire, cpu },
-            Pairing::OurServer | Pairing::Ours => Role::ReferenceServer { wire, cpu },
+            _ => Role::ReferenceServer { wire, cpu },
         })?;
         let task = Task {
             wire,
@@ -96,8 +112,9 @@ impl Plan {
             length: self.length,
         };
         let generator = Process::start(&match pairing {
-            Pairing::Floor | Pairing::OurServer => Role::FloorGenerator(task),
+            Pairing::OursMixed => Role::OurMixedGenerator(task),
             Pairing::Ours => Role::OurGenerator(task),
+            _ => Role::FloorGenerator(task),
         })?;
         generator.window(self.warmup + self.length)
     }

@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-use crate::figures::{self, Estimate, Ratio};
+use crate::figures::{self, Cell, Estimate, Ratio};
 use crate::message::{GETS, VALUE};
+use crate::redis;
 use crate::roles::Wire;
-use crate::rounds::{PAIRINGS, Pairing, Plan, Round, WIRES};
+use crate::rounds::{PAIRINGS, Pairing, Plan, REDIS_PAIRINGS, Round, WIRES};
 use crate::window::{Side, Window};
 
 /// Bytes around a short WebSocket message: two of header, and four of mask from a client (RFC 6455 §5.2).
@@ -20,7 +21,7 @@ pub fn heading(plan: &Plan) -> String {
          {warmup} s\n\
          load:  {connections} connections, closed, one request outstanding on each, no think time; server on CPU \
          {server}, generator on CPU {generator}\n\
-         mix:   100 % `get` of an own key; on the wire {tcp_get} bytes asked and {tcp_reply} answered over TCP, \
+         mix:   100 % `get` of an own key (against redis: half puts, {redis} bytes); on the wire {tcp_get} bytes asked and {tcp_reply} answered over TCP, \
          {ws_get} and {ws_reply} over WebSocket\n",
         rounds = plan.rounds,
         length = plan.length.as_secs_f64(),
@@ -28,6 +29,7 @@ pub fn heading(plan: &Plan) -> String {
         connections = plan.connections,
         server = plan.server_cpu,
         generator = plan.generator_cpu,
+        redis = redis::VALUE_BYTES,
         tcp_get = get + 1,
         tcp_reply = value + 1,
         ws_get = get + FRAME_BYTES + MASK_BYTES,
@@ -39,17 +41,19 @@ pub fn heading(plan: &Plan) -> String {
 pub fn progress(number: usize, rounds: usize, round: &Round) -> String {
     let round = std::slice::from_ref(round);
     let mut line = format!("round {number}/{rounds}:");
-    for ratio in WIRES.into_iter().flat_map(figures::ratios).filter(|ratio| ratio.bar.is_some()) {
+    for ratio in
+        WIRES.into_iter().flat_map(|wire| figures::ratios(wire, false)).filter(|ratio| ratio.bar.is_some())
+    {
         let side = if ratio.side == Side::Server { "server" } else { "generator" };
         let median = ratio.estimate(round).map(|estimate| estimate.median);
-        let _ = write!(line, " {} {side} {} ", ratio.wire.name(), figure(median, 2));
+        let _ = write!(line, " {} {side} {} ", ratio.of.0.name(), figure(median, 2));
     }
     line
 }
 
 /// The result, and whether every bar is met.
-pub fn result(rounds: &[Round]) -> (String, bool) {
-    let mut out = costs(rounds);
+pub fn result(rounds: &[Round], redis: bool) -> (String, bool) {
+    let mut out = costs(rounds, redis);
     out.push('\n');
     let mut all_met = true;
     let _ = writeln!(
@@ -57,7 +61,7 @@ pub fn result(rounds: &[Round]) -> (String, bool) {
         "{:10} {:36} {:>7} {:>17} {:>6}",
         "transport", "ratio of CPU for each request", "median", "95 % interval", "bar"
     );
-    for ratio in WIRES.into_iter().flat_map(figures::ratios) {
+    for ratio in WIRES.into_iter().flat_map(|wire| figures::ratios(wire, redis)) {
         let estimate = ratio.estimate(rounds);
         let (verdict, met) = verdict(&ratio, estimate);
         all_met &= met;
@@ -66,12 +70,15 @@ pub fn result(rounds: &[Round]) -> (String, bool) {
         let _ = writeln!(
             out,
             "{:10} {:36} {:>7} {:>17} {:>6}  {verdict}",
-            ratio.wire.name(),
+            ratio.of.0.name(),
             ratio.what,
             figure(estimate.map(|estimate| estimate.median), 3),
             interval,
             figure(ratio.bar, 2),
         );
+    }
+    if !redis {
+        out.push_str("redis-server and redis-benchmark are not installed here: not compared.\n");
     }
     out.push_str(
         "\nA bar is met where the upper end of the interval is at most the bar. Generators are compared against our\n\
@@ -90,7 +97,7 @@ fn verdict(ratio: &Ratio, estimate: Option<Estimate>) -> (&'static str, bool) {
     }
 }
 
-fn costs(rounds: &[Round]) -> String {
+fn costs(rounds: &[Round], redis: bool) -> String {
     let mut out = format!(
         "{:10} {:6} {:9} {:>10} {:>13} {:>8} {:>11} {:>11} {:>14} {:>7}\n",
         "transport",
@@ -104,7 +111,12 @@ fn costs(rounds: &[Round]) -> String {
         "generator CPU",
         "stolen"
     );
-    for cell in WIRES.into_iter().flat_map(|wire| PAIRINGS.map(|pairing| (wire, pairing))) {
+    let mut cells: Vec<Cell> =
+        WIRES.into_iter().flat_map(|wire| PAIRINGS.map(|pairing| (wire, pairing))).collect();
+    if redis {
+        cells.extend(REDIS_PAIRINGS.map(|pairing| (Wire::Tcp, pairing)));
+    }
+    for cell in cells {
         let us = |side| figure(figures::median(rounds, cell, |window| window.us(side)), 2);
         let percent = |share: &dyn Fn(&Window) -> Option<f64>| {
             let share = figures::median(rounds, cell, share).map(|share| share * 100.0);
@@ -136,6 +148,8 @@ fn names(pairing: Pairing) -> (&'static str, &'static str) {
         Pairing::Floor => ("floor", "floor"),
         Pairing::OurServer => ("ours", "floor"),
         Pairing::Ours => ("ours", "ours"),
+        Pairing::OursMixed => ("ours", "ours, mix"),
+        Pairing::Redis => ("redis", "redis-b."),
     }
 }
 

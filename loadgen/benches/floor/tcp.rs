@@ -10,7 +10,7 @@ use twinwire::measure::clock;
 
 use crate::message::{self, GETS, KEYS, VALUE};
 use crate::roles::Task;
-use crate::window::{Edge, Window};
+use crate::window::{Sample, Window};
 
 /// Events taken by one wait: as many as there are connections in the usual run.
 const EVENTS: usize = 64;
@@ -95,7 +95,7 @@ pub fn generate(task: &Task) -> anyhow::Result<Window> {
     }
     let mut events = [EpollEvent::empty(); EVENTS];
     let mut answered = 0;
-    let mut from: Option<Edge> = None;
+    let mut from: Option<Sample> = None;
     let mut next_edge = clock::now() + clock::nanos(task.warmup);
     loop {
         let ready = wait(&epoll, &mut events, EpollTimeout::from(SILENCE_MS))?;
@@ -109,7 +109,7 @@ pub fn generate(task: &Task) -> anyhow::Result<Window> {
             }
         }
         if clock::now() >= next_edge {
-            let edge = Edge::take(task, answered);
+            let edge = Sample::of_task(task, answered);
             next_edge += clock::nanos(task.length);
             match &from {
                 None => from = Some(edge),

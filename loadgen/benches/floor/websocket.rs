@@ -15,7 +15,7 @@ use tokio_tungstenite::{WebSocketStream, accept_async_with_config, client_async_
 
 use crate::message::{self, GETS, VALUE};
 use crate::roles::Task;
-use crate::window::{Edge, Window};
+use crate::window::{Sample, Window};
 
 /// Each buffer of each connection.
 const BUFFER_BYTES: usize = 4096;
@@ -65,9 +65,9 @@ pub fn generate(task: &Task) -> anyhow::Result<Window> {
         }
         let window = async {
             tokio::time::sleep(task.warmup).await;
-            let from = Edge::take(task, answered.load(Ordering::Relaxed));
+            let from = Sample::of_task(task, answered.load(Ordering::Relaxed));
             tokio::time::sleep(task.length).await;
-            from.until(&Edge::take(task, answered.load(Ordering::Relaxed)))
+            from.until(&Sample::of_task(task, answered.load(Ordering::Relaxed)))
         };
         tokio::select! {
             window = window => window,

@@ -8,8 +8,8 @@ use twinwire::record::Cost;
 
 use crate::roles::Task;
 
-/// The state of things at one edge of a window. The generator takes it, of both processes.
-pub struct Edge {
+/// The state of things at one edge of a window.
+pub struct Sample {
     at: Nanos,
     requests: u64,
     server_cpu_ns: Option<Nanos>,
@@ -17,15 +17,21 @@ pub struct Edge {
     ticks: Option<CpuTicks>,
 }
 
-impl Edge {
-    /// Takes it now, `requests` being those answered so far.
-    pub fn take(task: &Task, requests: u64) -> Self {
+impl Sample {
+    /// Takes it in the generator, `requests` being those answered so far.
+    pub fn of_task(task: &Task, requests: u64) -> Self {
+        let cpus = [task.server_cpu, task.generator_cpu];
+        Self { generator_cpu_ns: process::own_cpu_ns(), ..Self::take(task.server_pid, 0, cpus, requests) }
+    }
+
+    /// Takes it from outside, of two processes.
+    pub fn take(server: u32, generator: u32, cpus: [usize; 2], requests: u64) -> Self {
         Self {
             at: clock::now(),
             requests,
-            server_cpu_ns: process::cpu_ns(task.server_pid),
-            generator_cpu_ns: process::own_cpu_ns(),
-            ticks: CpuTicks::read(&[task.server_cpu, task.generator_cpu]),
+            server_cpu_ns: process::cpu_ns(server),
+            generator_cpu_ns: process::cpu_ns(generator),
+            ticks: CpuTicks::read(&cpus),
         }
     }
 
@@ -73,6 +79,17 @@ impl Window {
             generator_cpu_ns: cost.generator_cpu_ns.context("the engine did not read its own CPU time")?,
             steal: cost.steal,
         })
+    }
+
+    /// This window and another one together.
+    pub fn and(&self, other: &Self) -> Self {
+        Self {
+            requests: self.requests + other.requests,
+            seconds: self.seconds + other.seconds,
+            server_cpu_ns: self.server_cpu_ns + other.server_cpu_ns,
+            generator_cpu_ns: self.generator_cpu_ns + other.generator_cpu_ns,
+            steal: self.steal.zip(other.steal).map(|(a, b)| f64::midpoint(a, b)),
+        }
     }
 
     /// CPU for each request in µs; `None` for a window without requests.
