@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::context::PassContext;
-use super::setup::SetupTimes;
+use super::setup_times::SetupTimes;
 use super::worker::Figures;
 use crate::measure::clock::{self, Nanos};
 use crate::measure::process::CpuTicks;

@@ -25,6 +25,7 @@ mod replies;
 mod requests;
 mod schedule;
 mod setup;
+mod setup_times;
 mod shared;
 mod virtual_user;
 mod windows;

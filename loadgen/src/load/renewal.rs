@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use super::setup::{self, Ready, SetupError};
+use super::setup_times::Steps;
 use super::shared::Shared;
 use crate::measure::clock::{Nanos, nanos};
 use crate::scenario::model::Reconnect;
@@ -96,7 +97,7 @@ impl Renewal {
         Box::pin(async move {
             let transport = usize::from(shared.context.plan.clients[client as usize].transport);
             let traffic = shared.traffic(transport);
-            let mut steps = setup::Steps::default();
+            let mut steps = Steps::default();
             let ready = setup::renew(&shared.context, client, connection, traffic, &mut steps).await?;
             shared.renewed(transport, steps);
             Ok(ready)

@@ -10,9 +10,9 @@ use super::context::PassContext;
 use super::flight::{Asked, Incident};
 use super::leave::{Left, quit};
 use super::replies::collect;
+use super::setup_times::Steps;
 use crate::measure::clock::{self, Nanos};
 use crate::oracle::{Expect, Finding, Good, Session, texts};
-use crate::record::Latencies;
 use crate::scenario::model::{Group, Role};
 use crate::wire::{ConnectError, Connection, Ended, Traffic};
 
@@ -36,67 +36,6 @@ pub struct Ready {
     pub connection: Connection,
     /// Its session.
     pub session: Session,
-}
-
-/// Times of the steps, over all clients of one transport and worker.
-#[derive(Debug, Default)]
-pub struct SetupTimes {
-    /// Clients set up, or sessions renewed.
-    pub clients: u32,
-    /// `q` to its reply, of a session that is renewed.
-    pub quit: Latencies,
-    /// Connect with handshake.
-    pub connect: Latencies,
-    /// Login.
-    pub login: Latencies,
-    /// Upgrade.
-    pub upgrade: Latencies,
-    /// Preload of one client.
-    pub preload: Latencies,
-}
-
-/// Times of one client's steps, in ns; a step that was not taken has none.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Steps {
-    /// See [`SetupTimes`].
-    pub quit: Option<Nanos>,
-    /// See [`SetupTimes`].
-    pub connect: Option<Nanos>,
-    /// See [`SetupTimes`].
-    pub login: Option<Nanos>,
-    /// See [`SetupTimes`].
-    pub upgrade: Option<Nanos>,
-    /// See [`SetupTimes`].
-    pub preload: Option<Nanos>,
-}
-
-impl SetupTimes {
-    /// Adds one client's times to these.
-    pub fn add(&mut self, steps: Steps) {
-        self.clients += 1;
-        let parts = [
-            (&mut self.quit, steps.quit),
-            (&mut self.connect, steps.connect),
-            (&mut self.login, steps.login),
-            (&mut self.upgrade, steps.upgrade),
-            (&mut self.preload, steps.preload),
-        ];
-        for (latencies, taken) in parts {
-            if let Some(ns) = taken {
-                latencies.record(ns);
-            }
-        }
-    }
-
-    /// Adds the other's times to these.
-    pub fn merge(&mut self, other: &Self) {
-        self.clients += other.clients;
-        self.quit.merge(&other.quit);
-        self.connect.merge(&other.connect);
-        self.login.merge(&other.login);
-        self.upgrade.merge(&other.upgrade);
-        self.preload.merge(&other.preload);
-    }
 }
 
 /// Why a client could not be set up.
