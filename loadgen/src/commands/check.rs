@@ -13,8 +13,8 @@ use crate::scenario::{Diagnostics, Document, escape};
 
 /// Check scenarios and scripted cases without running them
 ///
-/// A file with [[case]] is one of scripted cases. Prints a line for each valid file, and all errors of all others with file, line and column. Exits with 2 if there
-/// are any.
+/// A file with `[[case]]` is one of scripted cases. Prints a line for each valid file, and all errors of all others
+/// with file, line and column. Exits with 2 if there are any.
 #[derive(Debug, Parser)]
 pub struct Check {
     /// Files of scenarios or scripted cases (TOML)

@@ -4,7 +4,7 @@
 //! moved: what could not be sent in time stays due, so a backlog is only the difference of two counters.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use rand::{Rng, SeedableRng};
@@ -67,8 +67,7 @@ impl Schedule {
 #[derive(Debug)]
 pub struct Closed {
     think: Think,
-    /// When each free slot is due.
-    due: BinaryHeap<Reverse<Nanos>>,
+    due: Due,
     spans: Arc<[Span]>,
     random: Xoshiro256PlusPlus,
     end: Nanos,
@@ -79,22 +78,22 @@ impl Closed {
     /// start at once. `spans` is when the client is active.
     pub fn new(think: Think, slots: u32, spans: Arc<[Span]>, seed: u64) -> Self {
         let random = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let mut closed =
-            Self { think, due: BinaryHeap::with_capacity(slots as usize), spans, random, end: Nanos::MAX };
-        for _ in 0..slots {
-            let first = first(think, &mut closed.random);
+        let mut closed = Self { think, due: Due::new(think, slots as usize), spans, random, end: Nanos::MAX };
+        let mut firsts: Vec<Nanos> = (0..slots).map(|_| first(think, &mut closed.random)).collect();
+        firsts.sort_unstable();
+        for first in firsts {
             closed.add(first);
         }
         closed
     }
 
     fn next(&self) -> Option<Nanos> {
-        self.due.peek().map(|due| due.0).filter(|&due| due < self.end)
+        self.due.first().filter(|&due| due < self.end)
     }
 
     fn take(&mut self, now: Nanos) -> Option<Nanos> {
         self.next().filter(|&due| due <= now)?;
-        self.due.pop().map(|due| due.0)
+        self.due.take_first()
     }
 
     fn replied(&mut self, at: Nanos) {
@@ -104,8 +103,48 @@ impl Closed {
 
     /// A slot is due at `at`, or when the client is active again after it; without such a time the slot rests.
     fn add(&mut self, at: Nanos) {
-        let span = self.spans.iter().find(|span| at < span.1);
-        self.due.extend(span.map(|span| Reverse(at.max(span.0))));
+        if let Some(span) = self.spans.iter().find(|span| at < span.1) {
+            self.due.add(at.max(span.0));
+        }
+    }
+}
+
+/// When each free slot of a closed client is due.
+#[derive(Debug)]
+enum Due {
+    /// After a constant pause: replies come one after the other, and so do these.
+    InLine(VecDeque<Nanos>),
+    /// After random pauses.
+    Heap(BinaryHeap<Reverse<Nanos>>),
+}
+
+impl Due {
+    fn new(think: Think, slots: usize) -> Self {
+        match think {
+            Think::Constant(_) => Self::InLine(VecDeque::with_capacity(slots)),
+            Think::Exponential(_) => Self::Heap(BinaryHeap::with_capacity(slots)),
+        }
+    }
+
+    fn first(&self) -> Option<Nanos> {
+        match self {
+            Self::InLine(line) => line.front().copied(),
+            Self::Heap(heap) => heap.peek().map(|due| due.0),
+        }
+    }
+
+    fn take_first(&mut self) -> Option<Nanos> {
+        match self {
+            Self::InLine(line) => line.pop_front(),
+            Self::Heap(heap) => heap.pop().map(|due| due.0),
+        }
+    }
+
+    fn add(&mut self, at: Nanos) {
+        match self {
+            Self::InLine(line) => line.push_back(at),
+            Self::Heap(heap) => heap.push(Reverse(at)),
+        }
     }
 }
 

@@ -357,7 +357,7 @@ impl VirtualUser {
         } else {
             let mut recorder = shared.recorder.borrow_mut();
             for pending in self.pending.drain(..) {
-                recorder.unfinished(pending.cell, pending.at.intended, Some(pending.at.sent), now);
+                recorder.unfinished(pending.cell, pending.at, now);
             }
         }
         self.give_up_backlog(shared, shared.load_time(now), now);

@@ -90,30 +90,58 @@ impl Recorder {
         Some((at.checked_sub(self.measured.from)? / SECOND) as u32)
     }
 
-    /// A request was sent; `waited`: it was due before its connection could take it.
+    /// A request was sent; `waited`: it was due before its connection could take it. Its other figures are counted at
+    /// its end, of which every request has one.
     pub fn sent(&mut self, key: CellKey, at: Instants, waited: bool) {
+        let measured = self.measured(at.intended).is_some();
         let totals = &mut self.totals[usize::from(key.transport)];
         totals.ledger.requests += 1;
-        let Some(intended) = self.measured(at.intended) else { return };
-        let dispatch = self.paced.then(|| at.dispatched.saturating_sub(at.intended).max(1));
-        let totals = &mut self.totals[usize::from(key.transport)];
-        totals.waited += u64::from(waited);
-        if let Some(dispatch) = dispatch {
-            totals.dispatch_lag.record(dispatch);
-        }
-        self.cell(key).counts.requests += 1;
-        if let Some(window) = &mut self.window {
-            window[role_index(key.role)].requests += 1;
-        }
-        let second = self.second(key.transport, intended);
-        second.offered += 1;
-        if let Some(dispatch) = dispatch {
-            second.dispatch_lag.record(dispatch);
-        }
+        totals.waited += u64::from(waited && measured);
     }
 
     /// A request was answered; `good` is `None` where the answer broke a rule.
     pub fn replied(&mut self, key: CellKey, at: Instants, replied: Nanos, good: Option<Good>) {
+        self.note_reply(key, good);
+        let (intended_at, replied_at) = (self.measured(at.intended), self.measured(replied));
+        // Nothing takes no time: 0 would fall below the histograms' range.
+        let lag = at.sent.saturating_sub(at.intended).max(1);
+        let service = replied.saturating_sub(at.sent).max(1);
+        let response = replied.saturating_sub(at.intended).max(1);
+        let cell = self.cell(key);
+        cell.counts.achieved += u64::from(replied_at.is_some());
+        if intended_at.is_some() {
+            cell.counts.requests += 1;
+            cell.counts.violations += u64::from(good.is_none());
+            cell.counts.values += u64::from(matches!(good, Some(Good::Value | Good::ForeignValue)));
+            cell.counts.refused += u64::from(good == Some(Good::Refused));
+            cell.lag.record(lag);
+            cell.service.record(service);
+            cell.response.record(response);
+        }
+        if let Some(at) = replied_at {
+            let second = self.second(key.transport, at);
+            second.achieved += 1;
+            second.violations += u64::from(good.is_none());
+        }
+        let Some(intended) = intended_at else { return };
+        self.note_dispatch(key.transport, intended, at);
+        let second = self.second(key.transport, intended);
+        second.offered += 1;
+        second.service.record(service);
+        second.response.record(response);
+        if let Some(window) = &mut self.window {
+            let window = &mut window[role_index(key.role)];
+            window.requests += 1;
+            window.replies += 1;
+            window.service.record(service);
+            window.response.record(response);
+        }
+        for watch in &mut self.watches {
+            watch.replied(key, [lag, service, response], good.is_some());
+        }
+    }
+
+    fn note_reply(&mut self, key: CellKey, good: Option<Good>) {
         let ledger = &mut self.totals[usize::from(key.transport)].ledger;
         ledger.replies += 1;
         ledger.checked += 1;
@@ -126,36 +154,27 @@ impl Recorder {
             Some(Good::Denied) => ledger.denials += 1,
             Some(Good::Plain | Good::Refused) | None => {}
         }
-        if let Some(replied) = self.measured(replied) {
-            self.cell(key).counts.achieved += 1;
-            let second = self.second(key.transport, replied);
-            second.achieved += 1;
-            second.violations += u64::from(good.is_none());
+    }
+
+    /// The generator's own lateness at a request, intended at this load time.
+    fn note_dispatch(&mut self, transport: u8, intended: Nanos, at: Instants) {
+        if self.paced {
+            let lag = at.dispatched.saturating_sub(at.intended).max(1);
+            self.totals[usize::from(transport)].dispatch_lag.record(lag);
+            self.second(transport, intended).dispatch_lag.record(lag);
         }
-        let Some(intended) = self.measured(at.intended) else { return };
-        // Nothing takes no time: 0 would fall below the histograms' range.
-        let lag = at.sent.saturating_sub(at.intended).max(1);
-        let service = replied.saturating_sub(at.sent).max(1);
-        let response = replied.saturating_sub(at.intended).max(1);
-        let cell = self.cell(key);
-        cell.lag.record(lag);
-        cell.service.record(service);
-        cell.response.record(response);
-        cell.counts.violations += u64::from(good.is_none());
-        cell.counts.values += u64::from(matches!(good, Some(Good::Value | Good::ForeignValue)));
-        cell.counts.refused += u64::from(good == Some(Good::Refused));
+    }
+
+    /// Counts a measured request that ends without a reply; its load time, if it is measured.
+    fn note_offered(&mut self, key: CellKey, at: Instants) -> Option<Nanos> {
+        let intended = self.measured(at.intended)?;
+        self.cell(key).counts.requests += 1;
         if let Some(window) = &mut self.window {
-            let window = &mut window[role_index(key.role)];
-            window.replies += 1;
-            window.service.record(service);
-            window.response.record(response);
+            window[role_index(key.role)].requests += 1;
         }
-        let second = self.second(key.transport, intended);
-        second.service.record(service);
-        second.response.record(response);
-        for watch in &mut self.watches {
-            watch.replied(key, [lag, service, response], good.is_some());
-        }
+        self.second(key.transport, intended).offered += 1;
+        self.note_dispatch(key.transport, intended, at);
+        Some(intended)
     }
 
     /// A request ended in an error: a time-out, a reset or a close; `broken`: by a reply that cannot be read, which
@@ -167,7 +186,7 @@ impl Recorder {
             second.errors += 1;
             second.violations += u64::from(broken);
         }
-        if self.measured(at.intended).is_some() {
+        if self.note_offered(key, at).is_some() {
             let counts = &mut self.cell(key).counts;
             counts.errors += 1;
             counts.violations += u64::from(broken);
@@ -175,37 +194,30 @@ impl Recorder {
         }
     }
 
-    /// A request was still open, or due and not sent, when the load ended; its latency is at least what it has waited.
-    /// Without an instant of sending it has no service time.
-    pub fn unfinished(&mut self, key: CellKey, intended: Nanos, sent: Option<Nanos>, now: Nanos) {
+    /// A request was still open when the load ended; its latency is at least what it has waited.
+    pub fn unfinished(&mut self, key: CellKey, at: Instants, now: Nanos) {
+        self.end_unfinished(key, at, Some(at.sent), now);
+    }
+
+    /// A request of the schedule that was never sent when the load ended: it was offered all the same. It was at hand
+    /// in time, what kept it was its connection; without an instant of sending it has no service time.
+    pub fn never_sent(&mut self, key: CellKey, intended: Nanos, now: Nanos) {
+        let at = Instants { intended, dispatched: intended, sent: intended };
+        self.sent(key, at, true);
+        self.end_unfinished(key, at, None, now);
+    }
+
+    fn end_unfinished(&mut self, key: CellKey, at: Instants, sent: Option<Nanos>, now: Nanos) {
         self.totals[usize::from(key.transport)].ledger.unfinished += 1;
-        let Some(at) = self.measured(intended) else { return };
-        let response = now.saturating_sub(intended).max(1);
+        let Some(intended) = self.note_offered(key, at) else { return };
+        let response = now.saturating_sub(at.intended).max(1);
         let cell = self.cell(key);
         cell.counts.unfinished += 1;
         if let Some(sent) = sent {
             cell.service.record_unfinished(now.saturating_sub(sent).max(1));
         }
         cell.response.record_unfinished(response);
-        self.second(key.transport, at).response.record_unfinished(response);
-    }
-
-    /// A request of the schedule that was never sent: it was offered all the same.
-    pub fn never_sent(&mut self, key: CellKey, intended: Nanos, now: Nanos) {
-        self.totals[usize::from(key.transport)].ledger.requests += 1;
-        self.unfinished(key, intended, None, now);
-        let Some(at) = self.measured(intended) else { return };
-        self.totals[usize::from(key.transport)].waited += 1;
-        self.cell(key).counts.requests += 1;
-        if let Some(window) = &mut self.window {
-            window[role_index(key.role)].requests += 1;
-        }
-        self.second(key.transport, at).offered += 1;
-        if self.paced {
-            // It was at hand in time: what kept it was its connection.
-            self.second(key.transport, at).dispatch_lag.record(1);
-            self.totals[usize::from(key.transport)].dispatch_lag.record(1);
-        }
+        self.second(key.transport, intended).response.record_unfinished(response);
     }
 
     /// A reply that no request asked for; `cause` is the request that was answered before it.
@@ -261,11 +273,16 @@ impl Recorder {
         let number = ((at - self.measured.from) / SECOND) as u32;
         let seconds = &mut self.seconds[usize::from(transport)];
         // Nearly always it is the newest; an older one while a late reply is counted.
-        let known = seconds.iter().rposition(|(second, _)| *second == number);
-        let index = known.unwrap_or_else(|| {
-            seconds.push((number, Box::default()));
-            seconds.len() - 1
-        });
+        let index = match seconds.last() {
+            Some((newest, _)) if *newest == number => seconds.len() - 1,
+            _ => {
+                let known = seconds.iter().rposition(|(second, _)| *second == number);
+                known.unwrap_or_else(|| {
+                    seconds.push((number, Box::default()));
+                    seconds.len() - 1
+                })
+            }
+        };
         &mut seconds[index].1
     }
 }

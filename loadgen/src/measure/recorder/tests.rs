@@ -25,6 +25,7 @@ fn every_cell_keeps_its_key() {
                 for op in Op::ALL {
                     let key = CellKey { transport, group, role, op };
                     recorder.sent(key, at(1), false);
+                    recorder.replied(key, at(1), 2, Some(Good::Plain));
                     keys.push(key);
                 }
             }

@@ -1,6 +1,6 @@
 //! WebSocket: one text message a request, one text message a reply (WS-1).
 //!
-//! The library joins fragments, answers pings and closes, and checks UTF-8. Headers are checked by [`guard`]
+//! The library joins fragments, answers pings and closes, and checks UTF-8. Headers are checked by `guard`
 //! before it sees them, the handshake and the end of the connection are ours.
 
 mod guard;
