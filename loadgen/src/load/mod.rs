@@ -14,6 +14,7 @@ pub mod events;
 mod flight;
 mod intervals;
 mod judge;
+mod lateness;
 mod leave;
 mod pacer;
 pub mod pass;

@@ -8,12 +8,13 @@ use tokio::sync::{mpsc, watch};
 use super::collect::{self, Sample, Stretch};
 use super::context::PassContext;
 use super::events::{Event, Tick};
+use super::lateness::Lateness;
 use super::pass::{Collected, Coordinator, Ending, TICK, WindowSeen};
 use super::plan::WindowPlan;
 use super::worker::{Report, Stage};
 use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::WindowFigures;
-use crate::record::{Cost, Latencies, WindowRole, WindowRow, pace};
+use crate::record::{Cost, Latencies, WindowRole, WindowRow};
 use crate::scenario::model::Role;
 
 /// Between the decision to start a window and its first request: time for every worker to hear of it, and a gap in
@@ -62,7 +63,7 @@ impl Coordinator<'_> {
         stage: &watch::Sender<Stage>,
     ) {
         let mut before = 0;
-        let mut warned = false;
+        let mut lateness = Lateness::default();
         for (index, plan) in self.context.clone().plan.windows.iter().enumerate() {
             let at = clock::now() + START_DELAY_NS;
             let measured_from = clock::nanos(self.context.load().warmup);
@@ -78,7 +79,7 @@ impl Coordinator<'_> {
                 told: (clock::now(), collect::sum(&self.context, |live| &live.replies)),
             };
             stage.send_replace(Stage::Run(index, at));
-            self.window(reports, collected, stage, &mut running, &mut warned).await;
+            self.window(reports, collected, stage, &mut running, &mut lateness).await;
             before += plan.length();
             if !matches!(collected.ending, Ending::Complete) {
                 break;
@@ -100,7 +101,7 @@ impl Coordinator<'_> {
         collected: &mut Collected,
         stage: &watch::Sender<Stage>,
         running: &mut Running,
-        warned: &mut bool,
+        lateness: &mut Lateness,
     ) {
         collected.windows.push(WindowSeen {
             index: running.index,
@@ -122,7 +123,7 @@ impl Coordinator<'_> {
                 }
                 () = until(sample_at), if running.next_sample.is_some() => self.sample(running, collected),
                 _ = tick.tick() => {
-                    self.tick(running, warned);
+                    self.tick(running, lateness);
                     if let Some(ending) = self.reason_to_stop(collected) && !running.stopped {
                         collected.ending = ending;
                         running.stopped = true;
@@ -163,7 +164,7 @@ impl Coordinator<'_> {
         running.next_sample = (planned < running.plan.until).then(|| next_second.min(running.plan.until));
     }
 
-    fn tick(&mut self, running: &mut Running, warned: &mut bool) {
+    fn tick(&mut self, running: &mut Running, lateness: &mut Lateness) {
         let (now, replies) = (clock::now(), collect::sum(&self.context, |live| &live.replies));
         let (then, before) = running.told;
         running.told = (now, replies);
@@ -171,24 +172,18 @@ impl Coordinator<'_> {
             self.context.live.iter().map(|live| counter(live).load(Ordering::Relaxed)).max().unwrap_or(0)
         };
         let seconds = (now - then) as f64 / clock::SECOND as f64;
+        let rate = if seconds > 0.0 { (replies - before) as f64 / seconds } else { 0.0 };
+        let backlog = collect::sum(&self.context, |live| &live.backlog);
         let elapsed = running.before + (running.load_time(now) - running.plan.from);
         (self.tell)(Event::Running(Tick {
             elapsed: Duration::from_nanos(elapsed),
-            rate: if seconds > 0.0 { (replies - before) as f64 / seconds } else { 0.0 },
+            rate,
             p99_ns: Some(most(|live| &live.p99_ns)).filter(|&ns| ns > 0),
-            backlog: collect::sum(&self.context, |live| &live.backlog),
+            backlog,
             errors: collect::sum(&self.context, |live| &live.errors),
             violations: self.violations_before + collect::sum(&self.context, |live| &live.violations),
         }));
-        let (lag, response) = (most(|live| &live.lag_p50_ns), most(|live| &live.response_p50_ns));
-        if !*warned && pace::is_late(lag as f64, response as f64) {
-            *warned = true;
-            let text = format!(
-                "the generator does not keep the pace: in the last second it turned to requests {} late in the \
-                 median (median response {}); give it more CPUs, or lower the rate",
-                pace::micros(lag as f64),
-                pace::micros(response as f64)
-            );
+        if let Some(text) = lateness.look(&self.context, now, rate, backlog) {
             (self.tell)(Event::Warning(text));
         }
     }

@@ -5,7 +5,9 @@
 
 use crate::record::pace::{self, micros};
 use crate::record::rows::{self, Row};
-use crate::record::{Cell, Cost, Latencies, Ledger, LoadInfo, Pass, RunRecord, Verdict, VerdictLevel};
+use crate::record::{
+    Cell, Cost, Counts, Latencies, Ledger, LoadInfo, Pass, RunRecord, Verdict, VerdictLevel,
+};
 
 /// Share of the offered requests that a server which keeps up has answered a second after the load's end.
 const ANSWERED_SHARE_MIN: f64 = 0.99;
@@ -57,6 +59,7 @@ fn judged(record: &RunRecord, load: &LoadInfo, late: VerdictLevel) -> Verdict {
     judge.named = experiments.len() > 1;
     for experiment in &experiments {
         dispatch(&mut judge, record, load, late, experiment);
+        keeps_rate(&mut judge, record, load, experiment);
         steal(&mut judge, experiment);
         halves(&mut judge, load, experiment);
         clients(&mut judge, experiment);
@@ -307,13 +310,31 @@ fn saturated(record: &RunRecord, experiments: &[Experiment<'_>]) -> Option<Strin
     sides().find(|side| *side == GENERATOR).or_else(|| sides().next()).map(str::to_owned)
 }
 
-/// The side that an open load was too much for, if it was: not all that was offered was answered. The generator, where
-/// its own CPUs were full; else what waited, waited for the server.
+/// Whether not all that was offered was answered.
+fn is_behind(record: &RunRecord, experiment: &Experiment<'_>) -> bool {
+    let counts = row(record, experiment).counts;
+    (counts.unfinished as f64) > (1.0 - ANSWERED_SHARE_MIN) * counts.requests as f64
+}
+
+/// A generator whose CPUs were full has not shown that what waited, waited for the server.
+fn keeps_rate(judge: &mut Judge, record: &RunRecord, load: &LoadInfo, experiment: &Experiment<'_>) {
+    let full = || full_side(record, &experiment.passes) == Some(GENERATOR);
+    if load.model == "open" && is_behind(record, experiment) && full() {
+        let Counts { requests, unfinished, .. } = row(record, experiment).counts;
+        judge.invalid(
+            &experiment.name,
+            &format!(
+                "the generator's CPU was full, and {unfinished} of the {requests} offered requests were never \
+                 answered: it cannot offer this rate here"
+            ),
+        );
+    }
+}
+
+/// The side that an open load was too much for, if it was. The generator, where its own CPUs were full; else what
+/// waited, waited for the server.
 fn fell_behind(record: &RunRecord, experiments: &[Experiment<'_>]) -> Option<String> {
-    let behind = experiments.iter().find(|experiment| {
-        let counts = row(record, experiment).counts;
-        (counts.unfinished as f64) > (1.0 - ANSWERED_SHARE_MIN) * counts.requests as f64
-    })?;
+    let behind = experiments.iter().find(|experiment| is_behind(record, experiment))?;
     Some(full_side(record, &behind.passes).unwrap_or("server").to_owned())
 }
 

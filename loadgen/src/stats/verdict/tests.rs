@@ -252,3 +252,33 @@ fn an_open_load_that_falls_behind_in_one_half_is_suspect() {
         "tcp: the first half achieved 2000 of 2000 requests, the second 1400 of 2000",
     );
 }
+
+/// Judges the open load over TCP, of 4,000 requests in 4 s on a CPU each, with so many never answered.
+fn behind(unfinished: u64, generator_cpu: f64) -> Verdict {
+    judged(0, |pass| {
+        let first = pass.cells.iter_mut().max_by_key(|cell| cell.counts.requests).unwrap();
+        first.counts.unfinished = unfinished;
+        pass.ledger.unfinished += unfinished;
+        pass.ledger.requests += unfinished;
+        pass.cost.generator_cpu_ns = Some((generator_cpu * pass.cost.seconds * 1e9) as u64);
+    })
+}
+
+#[test]
+fn an_open_load_that_a_full_generator_could_not_offer_is_invalid_and_not_the_servers_limit() {
+    let verdict = behind(400, 0.95);
+    assert_judged(
+        &verdict,
+        VerdictLevel::Invalid,
+        "tcp: the generator's CPU was full, and 800 of the 4000 offered",
+    );
+    assert_eq!(verdict.saturated.as_deref(), Some("generator"));
+}
+
+#[test]
+fn an_open_load_that_the_server_fell_behind_is_valid_and_says_so() {
+    let verdict = behind(400, 0.5);
+    assert_eq!((verdict.level, verdict.saturated.as_deref()), (VerdictLevel::Valid, Some("server")));
+    let kept_up = behind(10, 0.95);
+    assert_eq!((kept_up.level, kept_up.saturated), (VerdictLevel::Valid, None));
+}
