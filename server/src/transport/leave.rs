@@ -13,11 +13,10 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWriteExt, ReadBuf},
-    net::TcpStream,
     time::timeout,
 };
 
-use super::unsent::Unsent;
+use super::{plain::Plain, unsent::Unsent};
 
 /// How long a client may take to accept its last replies.
 pub(super) const FLUSH_MAX: Duration = Duration::from_secs(5);
@@ -30,7 +29,7 @@ const LINGER_MAX: Duration = Duration::from_secs(2);
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
 /// Writes what is unsent, then closes as [`close`] does. The session must have ended before.
-pub(super) async fn flush_and_close(mut stream: TcpStream, mut unsent: Unsent) {
+pub(super) async fn flush_and_close(mut stream: Plain, mut unsent: Unsent) {
     let flushed = timeout(FLUSH_MAX, poll_fn(|cx| unsent.poll_flush(&mut stream, cx))).await;
     if matches!(flushed, Ok(Ok(()))) {
         close(stream).await;
@@ -38,7 +37,7 @@ pub(super) async fn flush_and_close(mut stream: TcpStream, mut unsent: Unsent) {
 }
 
 /// Sends a short last message on a connection that has nothing unsent, then closes as [`close`] does.
-pub(super) async fn say_and_close(mut stream: TcpStream, last_words: &[u8]) {
+pub(super) async fn say_and_close(mut stream: Plain, last_words: &[u8]) {
     // Bounded like any flush, though a socket that has sent next to nothing takes this at once.
     if matches!(timeout(FLUSH_MAX, stream.write_all(last_words)).await, Ok(Ok(()))) {
         close(stream).await;
@@ -46,7 +45,7 @@ pub(super) async fn say_and_close(mut stream: TcpStream, last_words: &[u8]) {
 }
 
 /// Closes the sending side and discards what still comes until the client closes too.
-pub(crate) async fn close(mut stream: TcpStream) {
+pub(crate) async fn close(mut stream: Plain) {
     if stream.shutdown().await.is_err() {
         return;
     }

@@ -4,6 +4,7 @@
 
 pub(crate) mod framing;
 mod leave;
+mod plain;
 mod stream;
 mod unsent;
 mod vigil;
@@ -16,7 +17,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use self::vigil::Overdue;
-pub(crate) use self::{leave::close, vigil::Watch};
+pub(crate) use self::{leave::close, plain::Plain, vigil::Watch};
 use crate::{
     config::Config,
     counters::{Counters, Refusal},
@@ -155,6 +156,7 @@ impl Buffers {
 /// Serves one connection until it ends.
 pub(crate) async fn serve(stream: TcpStream, transport: Transport, seat: Seat, host: Rc<Host>) {
     let _open = host.counters.open(transport);
+    let stream = Plain::from(stream);
     match transport {
         Transport::Tcp => stream::serve::<framing::Lines>(stream, seat, host).await,
         Transport::TcpRaw => stream::serve::<framing::Chunks>(stream, seat, host).await,
@@ -167,7 +169,7 @@ pub(crate) async fn serve(stream: TcpStream, transport: Transport, seat: Seat, h
 
 /// Tells a client that there is no room for it (TCP-6, WS-6), and closes.
 pub(crate) async fn refuse(stream: TcpStream, transport: Transport) {
-    leave::say_and_close(stream, &refusal(transport)).await;
+    leave::say_and_close(stream.into(), &refusal(transport)).await;
 }
 
 /// Like [`refuse`], but without waiting for the client: should it have sent anything, a reset may overtake the text.

@@ -12,15 +12,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::{
-    io::{AsyncRead, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{
     BATCH_BYTES, Buffers, Host, TURN_BUDGET, TURN_COST,
     framing::{Framing, Pause},
     is_drained, leave,
+    plain::Plain,
     unsent::Unsent,
     vigil::{Overdue, Vigil},
     withheld::Withheld,
@@ -44,7 +42,7 @@ enum Ending {
 }
 
 struct Connection<F> {
-    stream: TcpStream,
+    stream: Plain,
     framing: F,
     session: Session,
     unsent: Unsent,
@@ -55,7 +53,7 @@ struct Connection<F> {
 }
 
 /// Serves one TCP connection until it ends.
-pub(super) async fn serve<F: Framing>(stream: TcpStream, mut seat: Seat, host: Rc<Host>) {
+pub(super) async fn serve<F: Framing>(stream: Plain, mut seat: Seat, host: Rc<Host>) {
     let mut connection = Connection {
         stream,
         framing: F::default(),
@@ -205,7 +203,7 @@ impl<F: Framing> Connection<F> {
 /// Writes what waits. Pending only where so much still does that nothing more may be read.
 fn flush(
     unsent: &mut Unsent,
-    stream: &mut TcpStream,
+    stream: &mut Plain,
     vigil: &mut Vigil,
     host: &Host,
     session: &Session,

@@ -7,7 +7,9 @@ use std::{
 };
 
 use bytes::{Buf, BytesMut};
-use tokio::{io::AsyncWrite, net::TcpStream};
+use tokio::io::AsyncWrite;
+
+use super::plain::Plain;
 
 /// What still has to be written to one client. Empty, and without memory, nearly always.
 #[derive(Debug, Default)]
@@ -32,7 +34,7 @@ impl Unsent {
     /// Writes `bytes` after what waits already, and keeps what the kernel does not take.
     pub(super) fn send(
         &mut self,
-        stream: &mut TcpStream,
+        stream: &mut Plain,
         cx: &mut Context<'_>,
         mut bytes: &[u8],
     ) -> io::Result<()> {
@@ -47,11 +49,7 @@ impl Unsent {
     }
 
     /// Ready when everything is written.
-    pub(super) fn poll_flush(
-        &mut self,
-        stream: &mut TcpStream,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    pub(super) fn poll_flush(&mut self, stream: &mut Plain, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.is_empty() {
             let written = ready!(Pin::new(&mut *stream).poll_write(cx, &self.0))?;
             self.0.advance(nonzero(written)?);

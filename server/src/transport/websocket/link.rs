@@ -8,21 +8,18 @@ use std::{
     time::Instant,
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::{
-    super::{Host, unsent::Unsent},
+    super::{Host, plain::Plain, unsent::Unsent},
     guard::{Fault, FrameGuard},
 };
 
 /// A socket whose incoming frames are guarded and whose outgoing bytes may wait.
 #[derive(Debug)]
 pub(super) struct Link {
-    stream: TcpStream,
+    stream: Plain,
     /// Frames that came in one segment with the handshake.
     early: Vec<u8>,
     guard: FrameGuard,
@@ -34,7 +31,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(stream: TcpStream, early: Vec<u8>, takes_binary: bool, host: Rc<Host>) -> Self {
+    pub(super) fn new(stream: Plain, early: Vec<u8>, takes_binary: bool, host: Rc<Host>) -> Self {
         Self {
             stream,
             early,
@@ -62,12 +59,12 @@ impl Link {
     }
 
     /// The socket itself.
-    pub(super) fn stream(&self) -> &TcpStream {
+    pub(super) fn stream(&self) -> &Plain {
         &self.stream
     }
 
     /// The socket, for closing it.
-    pub(super) fn into_stream(self) -> TcpStream {
+    pub(super) fn into_stream(self) -> Plain {
         self.stream
     }
 }

@@ -33,6 +33,7 @@ pub use self::service::Service;
 use self::{handshake::Refusal, link::Link};
 use super::{
     Host, TURN_BUDGET, TURN_COST, is_drained, leave,
+    plain::Plain,
     vigil::{Overdue, Vigil},
     withheld::Withheld,
 };
@@ -80,7 +81,7 @@ struct Connection<S> {
 }
 
 /// Serves one WebSocket connection until it ends.
-pub(super) async fn serve<S: Service>(stream: TcpStream, mut seat: Seat, host: Rc<Host>, service: S) {
+pub(super) async fn serve<S: Service>(stream: Plain, mut seat: Seat, host: Rc<Host>, service: S) {
     // Boxed like the end and the connection itself, so that one in service has room for neither, and is held once.
     let mut connection = match Box::pin(begin(stream, &host, service)).await {
         Ok(connection) => connection,
@@ -102,10 +103,10 @@ pub(super) async fn serve<S: Service>(stream: TcpStream, mut seat: Seat, host: R
 
 /// Opens a WebSocket. Gives the stream back where that fails, with the refusal that is still to be sent, if any.
 async fn begin<S: Service>(
-    mut stream: TcpStream,
+    mut stream: Plain,
     host: &Rc<Host>,
     service: S,
-) -> Result<Box<Connection<S>>, (TcpStream, Option<Refusal>)> {
+) -> Result<Box<Connection<S>>, (Plain, Option<Refusal>)> {
     let vigil = Vigil::start(host);
     let opened = tokio::select! {
         opened = opening::open(&mut stream, &host.config) => opened,
@@ -136,7 +137,7 @@ async fn begin<S: Service>(
 pub async fn serve_alone<S: Service>(stream: TcpStream, config: Arc<Config>, service: S) {
     let host =
         Host::new(config, Arc::new(Registry::new(UpgradePolicy::Closed)), Arc::default(), Departures::new());
-    serve(stream, Seat::alone(), Rc::new(host), service).await;
+    serve(stream.into(), Seat::alone(), Rc::new(host), service).await;
 }
 
 /// Says goodbye and closes. The server is the side that closes TCP (section 7.1.1).

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     time::timeout,
 };
 
-use super::handshake::{self, Refusal};
+use super::{
+    super::plain::Plain,
+    handshake::{self, Refusal},
+};
 use crate::config::Config;
 
 /// The longest request head. Browsers stay below 2 KiB but for cookies, and this is what common servers allow.
@@ -19,7 +21,7 @@ const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Opens a WebSocket and gives back what was received beyond the request head. Fails with a refusal that is still
 /// to be sent, or with none if the client is gone.
-pub(super) async fn open(stream: &mut TcpStream, config: &Config) -> Result<Vec<u8>, Option<Refusal>> {
+pub(super) async fn open(stream: &mut Plain, config: &Config) -> Result<Vec<u8>, Option<Refusal>> {
     let mut received = Vec::new();
     let length = timeout(
         config.timeouts.login.unwrap_or(HEAD_TIME_MAX).min(HEAD_TIME_MAX),
@@ -34,7 +36,7 @@ pub(super) async fn open(stream: &mut TcpStream, config: &Config) -> Result<Vec<
 
 /// Reads until a head's empty line has come, and tells where it ends. Fails with a refusal, or with none if the
 /// client is gone.
-async fn read_head(stream: &mut TcpStream, received: &mut Vec<u8>) -> Result<usize, Option<Refusal>> {
+async fn read_head(stream: &mut Plain, received: &mut Vec<u8>) -> Result<usize, Option<Refusal>> {
     const END: &[u8] = b"\r\n\r\n";
     loop {
         // Only what is new is searched, and the three bytes that an end could have begun with.
