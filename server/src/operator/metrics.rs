@@ -61,7 +61,7 @@ async fn converse(mut stream: TcpStream, overview: &Arc<Overview>) -> io::Result
     };
     timeout(CLIENT_TIME_MAX, stream.write_all(&reply)).await??;
     // In the way of the other connections, so that no reset overtakes the reply.
-    close(stream.into()).await;
+    close(stream).await;
     Ok(())
 }
 

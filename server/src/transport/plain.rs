@@ -7,7 +7,6 @@
 
 use std::{
     io,
-    ops::Deref,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -17,6 +16,8 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
 };
+
+use super::socket::Socket;
 
 /// A connected TCP socket.
 #[derive(Debug)]
@@ -32,11 +33,21 @@ impl From<TcpStream> for Plain {
     }
 }
 
-impl Deref for Plain {
-    type Target = TcpStream;
-
-    fn deref(&self) -> &TcpStream {
+impl Socket for Plain {
+    fn tcp(&self) -> &TcpStream {
         &self.stream
+    }
+
+    fn into_tcp(self) -> TcpStream {
+        self.stream
+    }
+
+    fn is_holding(&self) -> bool {
+        false
+    }
+
+    fn held_bytes(&mut self) -> usize {
+        0
     }
 }
 
