@@ -9,7 +9,7 @@ use twinwire_server::transport::Transport;
 
 use crate::{
     program::{Program, command, refusal},
-    support::{ALL, Client, PATIENCE},
+    support::{Client, PATIENCE, PLAIN},
 };
 
 /// A server with metrics, a client on each transport, and where the metrics are.
@@ -17,7 +17,7 @@ fn start(args: &[&str]) -> (Program, Vec<Client>, String) {
     let listeners =
         ["--tcp", "127.0.0.1:0", "--tcp-raw", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--metrics", "0"];
     let mut program = Program::start(&[&listeners[..], args].concat());
-    let clients = ALL.map(|transport| program.client(transport)).into();
+    let clients = PLAIN.map(|transport| program.client(transport)).into();
     let line = program.line();
     let address = line.trim_end().strip_prefix("listening metrics ").unwrap().to_owned();
     assert!(address.starts_with("127.0.0.1:"), "a port alone is one of loopback");
