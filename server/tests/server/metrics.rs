@@ -24,7 +24,7 @@ fn start(args: &[&str]) -> (Program, Vec<Client>, String) {
     (program, clients, address)
 }
 
-fn ask(address: &str, request: &str) -> String {
+pub(crate) fn ask(address: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
@@ -34,7 +34,7 @@ fn ask(address: &str, request: &str) -> String {
 }
 
 /// The figure of one line, by its name and labels.
-fn figure(metrics: &str, name: &str) -> Option<u64> {
+pub(crate) fn figure(metrics: &str, name: &str) -> Option<u64> {
     let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
     Some(line.parse().unwrap())
 }

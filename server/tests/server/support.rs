@@ -227,19 +227,30 @@ impl Client {
         (first, self.exactly(length))
     }
 
+    /// So many bytes.
     pub(crate) fn exactly(&mut self, count: usize) -> Vec<u8> {
+        let bytes = self.try_exactly(count).unwrap_or_default();
+        assert_eq!(
+            bytes.len(),
+            count,
+            "{}: closed after {:?}",
+            self.transport,
+            String::from_utf8_lossy(&bytes)
+        );
+        bytes
+    }
+
+    /// So many bytes, fewer where the connection is closed within them, none where it is before the first.
+    pub(crate) fn try_exactly(&mut self, count: usize) -> Option<Vec<u8>> {
         let (mut bytes, mut filled) = (vec![0; count], 0);
         while filled < count {
-            let read = self.read(&mut bytes[filled..]);
-            assert!(
-                read > 0,
-                "{}: closed after {:?}",
-                self.transport,
-                String::from_utf8_lossy(&bytes[..filled])
-            );
-            filled += read;
+            match self.read(&mut bytes[filled..]) {
+                0 => break,
+                read => filled += read,
+            }
         }
-        bytes
+        bytes.truncate(filled);
+        (filled > 0 || count == 0).then_some(bytes)
     }
 
     /// What one read brings. A read with a time-out is cut short by signals, and not started again for us.
