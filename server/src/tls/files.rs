@@ -4,6 +4,7 @@ use std::{
     fmt,
     fs::File,
     io::{self, Read},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -185,12 +186,13 @@ fn contents(file: &TlsFile) -> Result<Vec<u8>, TlsError> {
     }
 }
 
-/// A key that others can read is no secret.
+/// A key that others can read is no secret. One of root's may be shared with a group, as is usual for services.
 fn warn_of_readers(path: &Path, file: &File) {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = file.metadata().map_or(0, |metadata| metadata.permissions().mode());
-    if mode & 0o077 != 0 {
-        tracing::warn!(path = %path.display(), mode = format!("{:03o}", mode & 0o777), "others may read the private key: chmod 600");
+    let Ok(metadata) = file.metadata() else { return };
+    let (mode, allowed) = (metadata.mode() & 0o777, if metadata.uid() == 0 { 0o740 } else { 0o700 });
+    if mode & !allowed != 0 {
+        let (path, mode) = (path.display(), format!("{mode:03o}"));
+        tracing::warn!(%path, mode, "others may read the private key, or change it: chmod 600");
     }
 }
 
