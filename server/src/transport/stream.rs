@@ -21,6 +21,7 @@ use super::{
     BATCH_BYTES, Buffers, Host, TURN_BUDGET, TURN_COST,
     framing::{Framing, Pause},
     is_drained, leave,
+    rota::Ticket,
     unsent::Unsent,
     vigil::{Overdue, Vigil},
     withheld::Withheld,
@@ -51,6 +52,8 @@ struct Connection<F> {
     /// The refusal of a wrong secret, while it is held back.
     withheld: Option<Withheld<Box<[u8]>>>,
     vigil: Vigil,
+    /// Its place in the line, while it waits for another turn.
+    ticket: Option<Ticket>,
     host: Rc<Host>,
 }
 
@@ -63,6 +66,7 @@ pub(super) async fn serve<F: Framing>(stream: TcpStream, mut seat: Seat, host: R
         unsent: Unsent::default(),
         withheld: None,
         vigil: Vigil::start(&host),
+        ticket: None,
         host: host.clone(),
     };
     let ending = connection.run().await;
@@ -101,6 +105,9 @@ impl<F: Framing> Connection<F> {
                 host.counters.refused(Refusal::Operator);
                 return Poll::Ready(Ending::Orderly);
             }
+            if !host.rota.admits(&mut self.ticket, self.session.is_logged_in(), cx) {
+                return Poll::Pending;
+            }
             let ending = self.turn(cx);
             if ending.is_pending() {
                 self.session.wake_on_dismissal(cx.waker());
@@ -128,7 +135,7 @@ impl<F: Framing> Connection<F> {
 
     /// Works until there is nothing to do, no room for replies, or the turn is over.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        let Self { stream, framing, session, unsent, withheld, vigil, host } = self;
+        let Self { stream, framing, session, unsent, withheld, vigil, ticket, host } = self;
         let mut buffers = host.buffers.borrow_mut();
         let Buffers { input, output } = &mut *buffers;
         let mut budget = TURN_BUDGET;
@@ -195,7 +202,7 @@ impl<F: Framing> Connection<F> {
                 host.log_wrong_secret(session.name(), stream);
             }
             if budget == 0 {
-                cx.waker().wake_by_ref();
+                *ticket = Some(host.rota.line_up(cx));
                 return Poll::Pending;
             }
         }

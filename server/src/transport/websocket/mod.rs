@@ -33,6 +33,7 @@ pub use self::service::Service;
 use self::{handshake::Refusal, link::Link};
 use super::{
     Host, TURN_BUDGET, TURN_COST, is_drained, leave,
+    rota::Ticket,
     vigil::{Overdue, Vigil},
     withheld::Withheld,
 };
@@ -74,6 +75,8 @@ struct Connection<S> {
     /// The refusal of a wrong secret, while it is held back.
     withheld: Option<Withheld<Option<Message>>>,
     vigil: Vigil,
+    /// Its place in the line, while it waits for another turn.
+    ticket: Option<Ticket>,
     /// When a ping was sent that nothing has come after.
     pinged_at: Option<Instant>,
     host: Rc<Host>,
@@ -126,6 +129,7 @@ async fn begin<S: Service>(
         service,
         withheld: None,
         vigil,
+        ticket: None,
         pinged_at: None,
         host: Rc::clone(host),
     }))
@@ -136,7 +140,11 @@ async fn begin<S: Service>(
 pub async fn serve_alone<S: Service>(stream: TcpStream, config: Arc<Config>, service: S) {
     let host =
         Host::new(config, Arc::new(Registry::new(UpgradePolicy::Closed)), Arc::default(), Departures::new());
-    serve(stream, Seat::alone(), Rc::new(host), service).await;
+    let host = Rc::new(host);
+    tokio::select! {
+        () = serve(stream, Seat::alone(), Rc::clone(&host), service) => {}
+        () = host.rota.call() => {}
+    }
 }
 
 /// Says goodbye and closes. The server is the side that closes TCP (section 7.1.1).
@@ -175,6 +183,9 @@ impl<S: Service> Connection<S> {
             if self.service.is_dismissed() {
                 host.counters.refused(counters::Refusal::Operator);
                 return Poll::Ready(Ending::Close(CloseCode::Policy));
+            }
+            if !host.rota.admits(&mut self.ticket, self.service.is_logged_in(), cx) {
+                return Poll::Pending;
             }
             let ending = self.turn(cx);
             if ending.is_pending() {
@@ -282,7 +293,7 @@ impl<S: Service> Connection<S> {
             };
             budget = budget.saturating_sub(spent);
             if budget == 0 {
-                cx.waker().wake_by_ref();
+                self.ticket = Some(self.host.rota.line_up(cx));
                 return self.flush(cx);
             }
         }
