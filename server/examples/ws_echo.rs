@@ -1,5 +1,5 @@
 //! The server's WebSocket path with an echo in the place of the session, for suites that test the framing
-//! (`tests/autobahn.sh` runs one).
+//! (`.ci/autobahn` runs one).
 //!
 //! Prints `listening websocket ADDR` for a free port of the loopback address, and serves until its standard input
 //! ends.

@@ -81,7 +81,7 @@ impl Endpoint {
     }
 }
 
-fn refusal(error: &WsError) -> String {
+pub(super) fn refusal(error: &WsError) -> String {
     match error {
         WsError::Http(response) => format!("the server answered HTTP {}", response.status()),
         other => other.to_string(),

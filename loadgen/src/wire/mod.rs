@@ -17,6 +17,7 @@ pub use connect::{ConnectError, Endpoint};
 pub use raw::SILENCE_NS;
 pub use traffic::Traffic;
 pub use wait::wait;
+pub use websocket::WebSocketConnection;
 
 use crate::measure::clock::Nanos;
 

@@ -119,9 +119,8 @@ impl Quota {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Barrier;
-
     use super::*;
+    use crate::registry::tests::Meeting;
 
     const NONE: StoreLimits =
         StoreLimits { user_keys_max: usize::MAX, user_bytes_max: usize::MAX, total_bytes_max: usize::MAX };
@@ -142,26 +141,46 @@ mod tests {
     }
 
     #[test]
+    fn store_7_of_two_that_want_the_last_room_one_gets_it() {
+        let rounds: Vec<_> = (0..40_000)
+            .map(|_| Quota::new(StoreLimits { total_bytes_max: 1 + ENTRY_BYTES, ..NONE }))
+            .collect();
+        let meeting = Meeting::of(2);
+        let take_all = || {
+            let granted = |quota: &&Quota| {
+                meeting.wait();
+                quota.add(&mut Usage::default(), 1).is_ok()
+            };
+            rounds.iter().filter(granted).count()
+        };
+        let granted: usize = std::thread::scope(|scope| {
+            let threads = [scope.spawn(take_all), scope.spawn(take_all)];
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(granted, rounds.len());
+    }
+
+    #[test]
     fn store_7_what_fits_all_users_together_is_exact_under_concurrency() {
         const ROOM: usize = 1000;
         // Threads that try for large entries all the time must not cost others one of the small ones.
         let quota = Quota::new(StoreLimits { total_bytes_max: ROOM * (1 + ENTRY_BYTES), ..NONE });
-        let barrier = Barrier::new(4);
+        let meeting = Meeting::of(4);
         let granted: usize = std::thread::scope(|scope| {
             let greedy = || {
-                barrier.wait();
+                meeting.wait();
                 let refused = |_: &usize| quota.add(&mut Usage::default(), ROOM * (2 + ENTRY_BYTES)).is_err();
-                (0..20 * ROOM).filter(refused).count()
+                (0..ROOM).filter(refused).count()
             };
             let modest = || {
-                barrier.wait();
+                meeting.wait();
                 let mut usage = Usage::default();
                 (0..ROOM).filter(|_| quota.add(&mut usage, 1).is_ok()).count()
             };
             let greedy = [scope.spawn(greedy), scope.spawn(greedy)];
             let modest = [scope.spawn(modest), scope.spawn(modest)];
             for thread in greedy {
-                assert_eq!(thread.join().unwrap(), 20 * ROOM);
+                assert_eq!(thread.join().unwrap(), ROOM);
             }
             modest.into_iter().map(|thread| thread.join().unwrap()).sum()
         });

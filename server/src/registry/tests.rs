@@ -1,14 +1,56 @@
 //! The registry by itself, and under threads that do to it all at once whatever they can.
 
 use std::{
-    sync::{
-        Barrier,
-        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
-    },
+    hint,
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
     thread,
+    time::{Duration, Instant},
 };
 
 use super::*;
+
+/// Where threads meet, round after round, and go on within nanoseconds of each other. Those that a lock wakes are
+/// microseconds apart, by which time a race is over.
+pub(super) struct Meeting {
+    threads: usize,
+    arrived: AtomicUsize,
+}
+
+impl Meeting {
+    pub(super) fn of(threads: usize) -> Self {
+        Self { threads, arrived: AtomicUsize::new(0) }
+    }
+
+    /// Waits for the others, who must not end before their last round.
+    pub(super) fn wait(&self) {
+        let began = Instant::now();
+        let number = self.arrived.fetch_add(1, SeqCst);
+        let all = (number / self.threads + 1) * self.threads;
+        for spins in 1_u32.. {
+            if self.arrived.load(SeqCst) >= all {
+                return;
+            }
+            if spins.is_multiple_of(1000) {
+                // Others may need this CPU to arrive.
+                thread::yield_now();
+                assert!(began.elapsed() < Duration::from_secs(20), "another thread has ended");
+            } else {
+                hint::spin_loop();
+            }
+        }
+    }
+}
+
+/// Tells the other threads of a test that this one has panicked, so that none waits for it.
+struct Alarm<'a>(&'a AtomicBool);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store(true, SeqCst);
+        }
+    }
+}
 
 fn registry() -> Arc<Registry> {
     Arc::new(Registry::new(UpgradePolicy::Open))
@@ -57,26 +99,27 @@ fn store_5_no_two_pairs_of_user_and_key_collide() {
     }
 }
 
+/// Seen to fail in 10 of 10 runs where `claim` looked first and inserted then.
 #[test]
 fn login_4_of_many_threads_exactly_one_gets_the_name() {
-    for _round in 0..200 {
-        let registry = registry();
-        let barrier = Barrier::new(4);
-        let winners: usize = std::thread::scope(|scope| {
-            let tries: Vec<_> = (0..4)
-                .map(|_| {
-                    scope.spawn(|| {
-                        barrier.wait();
-                        registry.claim("alice")
-                    })
-                })
-                .collect();
-            // All are joined before any is counted: a winner that is dropped early would free the name.
-            let logins: Vec<_> = tries.into_iter().map(|thread| thread.join().unwrap()).collect();
-            logins.iter().flatten().count()
-        });
-        assert_eq!(winners, 1);
-    }
+    const NAMES: usize = 10_000;
+    let (registry, meeting) = (registry(), Meeting::of(3));
+    let winners: Vec<AtomicUsize> = (0..NAMES).map(|_| AtomicUsize::new(0)).collect();
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                // Kept to the end: a winner that is dropped early would free the name.
+                let mut logins = Vec::with_capacity(NAMES);
+                for (number, winners) in winners.iter().enumerate() {
+                    let (name, before) = (format!("user{number}"), logins.len());
+                    meeting.wait();
+                    logins.extend(registry.claim(&name));
+                    winners.fetch_add(usize::from(logins.len() > before), SeqCst);
+                }
+            });
+        }
+    });
+    assert!(winners.iter().all(|winners| winners.load(SeqCst) == 1));
 }
 
 #[test]
@@ -91,23 +134,35 @@ fn life_2_a_thousand_sessions_leave_nothing_behind() {
     assert_eq!((registry.managers(), registry.stored_bytes()), (0, 0));
 }
 
+/// A value that names its version at both ends and has a length of its own, so that one that is half of one version
+/// and half of another shows.
+fn versioned(version: u64) -> String {
+    format!("{version}{}{version}", "x".repeat((version % 97 + 1) as usize))
+}
+
 /// What threads read of one key: nothing, or the version that the value names.
 fn version(found: Found<'_>) -> Option<u64> {
     match found {
-        Found::Value(value) => Some(value.trim_end_matches('x').parse().expect("whole, as it was put")),
+        Found::Value(value) => {
+            let version = value.split('x').next().and_then(|version| version.parse().ok()).unwrap_or(0);
+            assert_eq!(value, versioned(version), "whole, as it was put");
+            Some(version)
+        }
         Found::NoKey => Some(0),
         Found::NoUser => None,
     }
 }
 
+/// Seen to fail in 10 of 10 runs where `put` wrote a value in two steps, under the lock twice, and in 20 of 20 where it
+/// removed the entry first.
 #[test]
 fn atom_1_each_key_is_one_register_for_its_owner_and_every_reader() {
-    const PUTS: u64 = 20_000;
+    const PUTS: u64 = 120_000;
     let registry = registry();
     let owner = registry.claim("alice").unwrap();
     let (begun, completed) = (AtomicU64::new(0), AtomicU64::new(0));
     thread::scope(|scope| {
-        for _ in 0..3 {
+        for _ in 0..2 {
             scope.spawn(|| {
                 let mut newest = 0;
                 while newest < PUTS {
@@ -121,15 +176,18 @@ fn atom_1_each_key_is_one_register_for_its_owner_and_every_reader() {
         }
         for put in 1..=PUTS {
             begun.store(put, SeqCst);
-            // Values of many lengths, so that a reader who met one half written would see it.
-            owner.put("k", &format!("{put}{}", "x".repeat((put % 97) as usize))).unwrap();
+            owner.put("k", &versioned(put)).unwrap();
             completed.store(put, SeqCst);
             // Other keys come meanwhile, so that the table grows under the readers' eyes.
-            owner.put(&format!("k{put}"), "v").unwrap();
+            if put.is_multiple_of(4) {
+                owner.put(&format!("k{put}"), "v").unwrap();
+            }
         }
     });
 }
 
+/// Seen to fail in 10 of 10 runs where a login freed its name twice, whoever held it by then; where a store was left to
+/// its last reader; and where a name was given anew as soon as its store had ended.
 #[test]
 fn life_2_no_reader_ever_finds_what_an_earlier_session_of_the_name_had() {
     const SESSIONS: u64 = 6_000;
@@ -141,17 +199,18 @@ fn life_2_no_reader_ever_finds_what_an_earlier_session_of_the_name_had() {
         let rivals: Vec<_> = (0..2)
             .map(|_| {
                 scope.spawn(|| {
-                    while begun.load(SeqCst) < SESSIONS {
+                    let _alarm = Alarm(&is_over);
+                    while begun.load(SeqCst) < SESSIONS && !is_over.load(SeqCst) {
                         let Some(login) = registry.claim("alice") else { continue };
                         let number = begun.fetch_add(1, SeqCst) + 1;
                         assert_eq!(ended.load(SeqCst), number - 1, "LOGIN-4: two hold the name");
                         assert_eq!(login.user().get("k", |value| value.map(str::to_owned)), None);
                         assert!(!login.user().is_manager(), "ROLE-1");
-                        login.put("k", &number.to_string()).unwrap();
+                        login.put("k", &versioned(number)).unwrap();
                         assert_eq!(registry.promote(login.user()), Promotion::Granted);
                         // Some wait until they have been read, or the readers would find nothing at all.
                         let read_before = seen.load(SeqCst);
-                        while number % 16 == 0 && seen.load(SeqCst) == read_before {
+                        while number % 16 == 0 && seen.load(SeqCst) == read_before && !is_over.load(SeqCst) {
                             thread::yield_now();
                         }
                         // Published before another can hold the name.
@@ -164,6 +223,7 @@ fn life_2_no_reader_ever_finds_what_an_earlier_session_of_the_name_had() {
             .collect();
         for _ in 0..2 {
             scope.spawn(|| {
+                let _alarm = Alarm(&is_over);
                 let mut newest = 0;
                 while !is_over.load(SeqCst) {
                     let floor = gone.load(SeqCst);

@@ -122,6 +122,8 @@ impl Worker {
                 watching.watch.move_to(*clock.borrow_and_update());
             }
         });
+        let calling = Rc::clone(&host);
+        spawn_local(async move { calling.rota.call().await });
         // Ends by itself when the server stops, and with an error if it cannot go on. The connections that it had
         // accepted by then are among the arrivals before those end, which they do when nobody is left to send any.
         let accepting = acceptor.map(|acceptor| spawn_local(acceptor.run()));

@@ -18,6 +18,7 @@ use super::{
     BATCH_BYTES, Buffers, Host, TURN_BUDGET, TURN_COST,
     framing::{Framing, Pause},
     is_drained, leave,
+    rota::Ticket,
     socket::Socket,
     unsent::Unsent,
     vigil::{Overdue, Vigil},
@@ -49,6 +50,8 @@ struct Connection<F, S> {
     /// The refusal of a wrong secret, while it is held back.
     withheld: Option<Withheld<Box<[u8]>>>,
     vigil: Vigil,
+    /// Its place in the line, while it waits for another turn.
+    ticket: Option<Ticket>,
     host: Rc<Host>,
 }
 
@@ -67,6 +70,7 @@ pub(super) fn serve<F: Framing, S: Socket>(
         unsent: Unsent::default(),
         withheld: None,
         vigil,
+        ticket: None,
         host,
     };
     async move {
@@ -107,6 +111,9 @@ impl<F: Framing, S: Socket> Connection<F, S> {
                 host.counters.refused(Refusal::Operator);
                 return Poll::Ready(Ending::Orderly);
             }
+            if !host.rota.admits(&mut self.ticket, self.session.is_logged_in(), cx) {
+                return Poll::Pending;
+            }
             let ending = self.turn(cx);
             if ending.is_pending() {
                 self.session.wake_on_dismissal(cx.waker());
@@ -134,7 +141,7 @@ impl<F: Framing, S: Socket> Connection<F, S> {
 
     /// Works until there is nothing to do, no room for replies, or the turn is over.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        let Self { socket, framing, session, unsent, withheld, vigil, host } = self;
+        let Self { socket, framing, session, unsent, withheld, vigil, ticket, host } = self;
         let mut buffers = host.buffers.borrow_mut();
         let Buffers { input, output } = &mut *buffers;
         let mut budget = TURN_BUDGET;
@@ -201,7 +208,7 @@ impl<F: Framing, S: Socket> Connection<F, S> {
                 host.log_wrong_secret(session.name(), socket.tcp());
             }
             if budget == 0 {
-                cx.waker().wake_by_ref();
+                *ticket = Some(host.rota.line_up(cx));
                 return Poll::Pending;
             }
         }

@@ -37,6 +37,7 @@ use self::{handshake::Refusal, link::Link};
 use super::{
     Host, TURN_BUDGET, TURN_COST, is_drained, leave,
     plain::Plain,
+    rota::Ticket,
     socket::Socket,
     vigil::{Overdue, Vigil},
     withheld::Withheld,
@@ -79,6 +80,8 @@ struct Connection<V, S> {
     /// The refusal of a wrong secret, while it is held back.
     withheld: Option<Withheld<Option<Message>>>,
     vigil: Vigil,
+    /// Its place in the line, while it waits for another turn.
+    ticket: Option<Ticket>,
     /// When a ping was sent that nothing has come after.
     pinged_at: Option<Instant>,
     host: Rc<Host>,
@@ -143,6 +146,7 @@ async fn begin<V: Service, S: Socket>(
         service,
         withheld: None,
         vigil,
+        ticket: None,
         pinged_at: None,
         host,
     }))
@@ -154,7 +158,10 @@ pub async fn serve_alone<S: Service>(stream: TcpStream, config: Arc<Config>, ser
     let registry = Arc::new(Registry::new(UpgradePolicy::Closed));
     let host = Rc::new(Host::new(config, registry, Arc::default(), Departures::new()));
     let (vigil, deadline) = (Vigil::start(&host), host.opening_deadline());
-    serve(Plain::from(stream), Seat::alone(), vigil, deadline, host, service).await;
+    tokio::select! {
+        () = serve(Plain::from(stream), Seat::alone(), vigil, deadline, Rc::clone(&host), service) => {}
+        () = host.rota.call() => {}
+    }
 }
 
 /// Says goodbye and closes. The server is the side that closes TCP (section 7.1.1).
@@ -193,6 +200,9 @@ impl<V: Service, S: Socket> Connection<V, S> {
             if self.service.is_dismissed() {
                 host.counters.refused(counters::Refusal::Operator);
                 return Poll::Ready(Ending::Close(CloseCode::Policy));
+            }
+            if !host.rota.admits(&mut self.ticket, self.service.is_logged_in(), cx) {
+                return Poll::Pending;
             }
             let ending = self.turn(cx);
             if ending.is_pending() {
@@ -300,7 +310,7 @@ impl<V: Service, S: Socket> Connection<V, S> {
             };
             budget = budget.saturating_sub(spent);
             if budget == 0 {
-                cx.waker().wake_by_ref();
+                self.ticket = Some(self.host.rota.line_up(cx));
                 return self.flush(cx);
             }
         }
