@@ -77,7 +77,7 @@ pub fn window(plan: &Plan, Pair(wire, pairing): Pair) -> anyhow::Result<Window> 
         warmup: plan.warmup,
         length: plan.length,
         talk: Talk::Gets,
-        rate: None,
+        tick: None,
     };
     let generator = match pairing {
         Pairing::OursMixed => Process::start(&Role::OurMixedGenerator(task))?,

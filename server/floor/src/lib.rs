@@ -6,7 +6,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`message`] | what is said over the wire, and what must come back |
-//! | [`tcp`], [`paced`] | bare epoll loops: a server, a closed generator, and one that offers a rate |
+//! | [`tcp`], [`paced`] | bare epoll loops: a server, a closed generator, and one that keeps a pace |
 //! | [`websocket`] | bare tokio-tungstenite loops |
 //! | [`redis`] | redis-server, where it is installed |
 //! | [`roles`] | a child's part: to be one server or one generator, on CPUs of its own |

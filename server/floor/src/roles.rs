@@ -84,8 +84,8 @@ pub struct Task {
     pub length: Duration,
     /// What is said over TCP; over WebSocket it is always [`Talk::Gets`].
     pub talk: Talk,
-    /// Requests a second that are offered over TCP; without it, each reply is followed by the next request at once.
-    pub rate: Option<f64>,
+    /// How often each client asks over TCP; without it, each reply is followed by the next request at once.
+    pub tick: Option<Duration>,
 }
 
 impl Task {
@@ -106,10 +106,10 @@ pub fn play(role: &Role) -> anyhow::Result<()> {
             settle(cpus);
             serve(*wire)
         }
-        Role::FloorGenerator(task) => generate(task, |task| match (task.wire, task.rate) {
+        Role::FloorGenerator(task) => generate(task, |task| match (task.wire, task.tick) {
             (Wire::WebSocket, _) => websocket::generate(task),
             (Wire::Tcp, None) => tcp::generate(task),
-            (Wire::Tcp, Some(rate)) => paced::generate(task, rate),
+            (Wire::Tcp, Some(tick)) => paced::generate(task, tick),
         }),
         Role::Program { cpus, program, arguments, quiet } => {
             cpus::pin(cpus);
