@@ -35,8 +35,6 @@ mod ours;
 #[cfg(target_os = "linux")]
 mod pairings;
 #[cfg(target_os = "linux")]
-mod redis;
-#[cfg(target_os = "linux")]
 mod report;
 #[cfg(target_os = "linux")]
 mod roles;

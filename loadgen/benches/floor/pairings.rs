@@ -3,11 +3,11 @@
 use twinwire_floor::children::Process;
 use twinwire_floor::message::Talk;
 use twinwire_floor::options::Plan;
+use twinwire_floor::redis;
 use twinwire_floor::roles::{Role as Shared, Task, Wire};
 use twinwire_floor::rounds::Cell;
 use twinwire_floor::window::Window;
 
-use crate::redis;
 use crate::roles::Role;
 
 /// Who talks to whom.
@@ -61,7 +61,7 @@ impl Cell for Pair {
 /// One window, with a server and a generator of its own.
 pub fn window(plan: &Plan, Pair(wire, pairing): Pair) -> anyhow::Result<Window> {
     if pairing == Pairing::Redis {
-        return redis::window(plan);
+        return redis::benchmark_window(plan);
     }
     let server = match pairing {
         Pairing::Floor => Process::start(&Shared::FloorServer { wire, cpus: vec![plan.server_cpu] })?,

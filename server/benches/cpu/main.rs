@@ -11,13 +11,14 @@
 //! | ours, over WebSocket | bare tokio-tungstenite, `get`s | against the first: what framing may cost at all |
 //! | redis-server | bare epoll, half puts | what is in common use, where it is installed |
 //! | ours, over TCP | the same, in our protocol | against the one before |
-//! | both of these | 32 requests in one write | how much a request costs beside the system calls |
+//! | redis-server | redis-benchmark, half puts | the same with the generator that comes with it, which fills no server |
+//! | redis-server, ours | bare epoll, half puts, 32 in one write | how much a request costs beside the system calls |
 //! | ours on one worker, on two | bare epoll at a fixed pace | what sharing costs, and whether the work is shared |
 //!
-//! All but the last are saturated closed loops, the server on a CPU of its own and the generator on another. A server is only
-//! compared with another one under the same generator, for on loopback the sender's system call runs part of the
-//! receiver's TCP work. CPU is user and system time from the process's CPU clock at the edges of the window; setting
-//! up and ending are not in it.
+//! All but the last are saturated closed loops, the server on a CPU of its own and the generator on another. On
+//! loopback the sender's system call runs part of the receiver's TCP work, so that a ratio of servers means most
+//! under the same generator; where there are two, over WebSocket and with redis-benchmark, it tells of both. CPU is
+//! user and system time from the process's CPU clock at the edges of the window; setting up and ending are not in it.
 //!
 //! Workers are compared at a fixed rate: each connection asks once a millisecond. Two workers are on two CPUs, and
 //! where there are no more the generator is on the same; so that they do not interrupt it at each request, the server

@@ -50,7 +50,7 @@ pub fn main() -> ExitCode {
     };
     let wanted = |group| options.as_ref().is_none_or(|it| it.only.is_empty() || it.only.contains(&group));
     let lacking = |group| match group {
-        Group::Redis => !is_installed("redis-server"),
+        Group::Redis => !["redis-server", "redis-benchmark"].into_iter().all(is_installed),
         Group::Workers => !is_installed("chrt"),
         Group::Floor => false,
     };

@@ -8,6 +8,7 @@ use twinwire_floor::{
     cpus,
     message::Talk,
     options::Plan,
+    redis,
     roles::{Role, Task, Wire},
     rounds::Cell,
     window::Window,
@@ -45,6 +46,7 @@ pub enum Pair {
     OursOverWebSocket,
     Redis,
     OursLikeRedis,
+    RedisBenchmark,
     RedisDeep,
     OursDeep,
     OneWorker,
@@ -53,12 +55,13 @@ pub enum Pair {
 
 impl Pair {
     /// In the order of the table.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Floor,
         Self::Ours,
         Self::OursOverWebSocket,
         Self::Redis,
         Self::OursLikeRedis,
+        Self::RedisBenchmark,
         Self::RedisDeep,
         Self::OursDeep,
         Self::OneWorker,
@@ -69,7 +72,9 @@ impl Pair {
     pub fn group(self) -> Group {
         match self {
             Self::Floor | Self::Ours | Self::OursOverWebSocket => Group::Floor,
-            Self::Redis | Self::OursLikeRedis | Self::RedisDeep | Self::OursDeep => Group::Redis,
+            Self::Redis | Self::OursLikeRedis | Self::RedisBenchmark | Self::RedisDeep | Self::OursDeep => {
+                Group::Redis
+            }
             Self::OneWorker | Self::TwoWorkers => Group::Workers,
         }
     }
@@ -100,6 +105,7 @@ impl Cell for Pair {
             Self::Ours | Self::OursOverWebSocket => ("ours", "gets"),
             Self::Redis => ("redis", "mix"),
             Self::OursLikeRedis => ("ours", "mix"),
+            Self::RedisBenchmark => ("redis", "redis-b."),
             Self::RedisDeep => ("redis", "mix × 32"),
             Self::OursDeep => ("ours", "mix × 32"),
             Self::OneWorker => ("1 work.", "paced"),
@@ -123,6 +129,9 @@ impl Lab {
     /// One window, with a server and a generator of its own.
     pub fn window(&mut self, pair: Pair) -> anyhow::Result<Window> {
         let plan = self.plan;
+        if pair == Pair::RedisBenchmark {
+            return redis::benchmark_window(&plan);
+        }
         let both = vec![plan.server_cpu, plan.generator_cpu];
         let is_paced = pair.group() == Group::Workers;
         let server_cpus = if pair == Pair::TwoWorkers { both.clone() } else { vec![plan.server_cpu] };
@@ -131,7 +140,7 @@ impl Lab {
                 listening(Process::start(&Role::FloorServer { wire: Wire::Tcp, cpus: server_cpus.clone() })?)?
             }
             Pair::Redis | Pair::RedisDeep => {
-                let (server, connection) = twinwire_floor::redis::start(&server_cpus)?;
+                let (server, connection) = redis::start(&server_cpus)?;
                 (server, connection.peer_addr()?)
             }
             _ => listening(Process::start(&ours(pair, &server_cpus))?)?,

@@ -35,9 +35,10 @@ const SHARES_BAR: f64 = 1.10;
 const RATES_MAX: f64 = 1.05;
 
 /// Every ratio, in the order of the table.
-fn ratios() -> [Ratio<Pair>; 8] {
+fn ratios() -> [Ratio<Pair>; 9] {
     use Pair::{
-        Floor, OneWorker, Ours, OursDeep, OursLikeRedis, OursOverWebSocket, Redis, RedisDeep, TwoWorkers,
+        Floor, OneWorker, Ours, OursDeep, OursLikeRedis, OursOverWebSocket, Redis, RedisBenchmark, RedisDeep,
+        TwoWorkers,
     };
     let ratio = |what, side, of, to, bar| Ratio { what, side, of, to, bar };
     let at_most = |bar| Some(Bar::AtMost(bar));
@@ -47,6 +48,7 @@ fn ratios() -> [Ratio<Pair>; 8] {
         ratio("ours / TCP floor", Side::Server, OursOverWebSocket, Floor, at_most(WEBSOCKET_BAR)),
         ratio("ours / redis", Side::Server, OursLikeRedis, Redis, at_most(REDIS_BAR)),
         ratio("ours / redis, both sides", Side::Both, OursLikeRedis, Redis, None),
+        ratio("ours / redis by redis-benchmark", Side::Server, OursLikeRedis, RedisBenchmark, None),
         // Its reciprocal is the ratio of requests for each second of CPU.
         ratio(
             "requests/CPU s, ours / redis, × 32",
