@@ -77,6 +77,17 @@ pub fn lines(data: &[u8]) {
     assert_eq!((found, is_over), (expected, over.is_some()));
 }
 
+/// How many lines there are in a stream that comes at once. For the bench that counts instructions.
+#[must_use]
+pub fn count_lines(stream: &[u8]) -> usize {
+    let mut count = 0;
+    let _ = Lines::default().feed(stream, MESSAGE_BYTES_MAX, |_| {
+        count += 1;
+        ControlFlow::Continue(())
+    });
+    count
+}
+
 /// Three sessions of one registry are handed messages: of each line of `data` the first byte says whose it is and
 /// the rest is the message; the first line's first byte chooses the policy.
 ///

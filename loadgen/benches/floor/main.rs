@@ -25,32 +25,19 @@
 //! programs ran beside it: run it again when it is quieter.
 //!
 //! Not for latency, and not for what a machine can do at most. Without `--bench` (as `cargo test` calls it) it only
-//! tries each pairing for a moment, to show that it works.
+//! tries each pairing for a moment, to show that it works. The bare loops, windows and intervals are in the package
+//! `twinwire-floor`, which the server's own bench uses too.
 
-#[cfg(target_os = "linux")]
-mod children;
-#[cfg(target_os = "linux")]
-mod figures;
-#[cfg(target_os = "linux")]
-mod message;
 #[cfg(target_os = "linux")]
 mod options;
 #[cfg(target_os = "linux")]
 mod ours;
 #[cfg(target_os = "linux")]
-mod redis;
+mod pairings;
+#[cfg(target_os = "linux")]
+mod report;
 #[cfg(target_os = "linux")]
 mod roles;
-#[cfg(target_os = "linux")]
-mod rounds;
-#[cfg(target_os = "linux")]
-mod table;
-#[cfg(target_os = "linux")]
-mod tcp;
-#[cfg(target_os = "linux")]
-mod websocket;
-#[cfg(target_os = "linux")]
-mod window;
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {

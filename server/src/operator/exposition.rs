@@ -49,6 +49,10 @@ impl Collector for Figures {
             .iter()
             .map(|(command, reply, count)| (vec![("command", command.name()), ("reply", reply)], *count));
         let refusals = totals.refusals.iter().map(|(why, count)| (vec![("reason", why.name())], *count));
+        let by_worker = overview.requests_by_worker();
+        let numbers: Vec<String> = (0..by_worker.len()).map(|number| number.to_string()).collect();
+        let workers =
+            numbers.iter().zip(by_worker).map(|(number, count)| (vec![("worker", &**number)], count));
         let alone = |figure: u64| vec![(Vec::new(), figure)];
 
         gauges(
@@ -64,6 +68,7 @@ impl Collector for Figures {
             &totals.connections.iter().map(opened).collect(),
         )?;
         counters(&mut encoder, "requests", "Requests by command and reply", &requests.collect())?;
+        counters(&mut encoder, "worker_requests", "Requests by worker", &workers.collect())?;
         counters(
             &mut encoder,
             "refusals",

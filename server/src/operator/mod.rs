@@ -57,6 +57,13 @@ impl Overview {
     fn totals(&self) -> Totals {
         Totals::of(&self.counters)
     }
+
+    /// How many requests each worker has answered, in the order of their numbers.
+    fn requests_by_worker(&self) -> Vec<u64> {
+        let answered =
+            |worker| Totals::of(std::slice::from_ref(worker)).requests.iter().map(|(.., count)| count).sum();
+        self.counters.iter().map(answered).collect()
+    }
 }
 
 /// The operator's listeners, open but not yet served.

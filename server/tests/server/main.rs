@@ -7,6 +7,8 @@
 
 mod abuse;
 mod atom;
+#[cfg(target_os = "linux")]
+mod batch;
 mod binary;
 mod certificate;
 mod config;

@@ -78,6 +78,12 @@ fn a_scrape_tells_connections_requests_refusals_bytes_and_stores() {
         assert_eq!(figure(metrics, name), Some(expected), "{name} in:\n{metrics}");
     }
     // "tcp\n", "put k v\n" and so on came over TCP alone; each transport has framing of its own.
+    // Three connections on two workers, five requests each but for one's sixth.
+    let by_worker = ["0", "1"].map(|worker| {
+        figure(metrics, &format!("twinwire_worker_requests_total{{worker=\"{worker}\"}}")).unwrap()
+    });
+    assert_eq!(by_worker.iter().sum::<u64>(), 3 * 4 + 1);
+    assert!(by_worker.iter().all(|&count| count >= 4), "{by_worker:?}");
     let received = figure(metrics, "twinwire_received_bytes_total").unwrap();
     assert!((85..250).contains(&received), "{received}");
     assert!(figure(metrics, "twinwire_sent_bytes_total").unwrap() > 100);

@@ -6,9 +6,9 @@ use std::net::{TcpListener, TcpStream};
 use anyhow::{Context, bail, ensure};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use twinwire::measure::clock;
 
-use crate::message::{self, GETS, KEYS, VALUE};
+use crate::clock;
+use crate::message::{Exchange, VALUE};
 use crate::roles::Task;
 use crate::window::{Sample, Window};
 
@@ -18,16 +18,13 @@ const EVENTS: usize = 64;
 /// Longest request that the server reads at once; the load's have 7 bytes, the puts before it some 30.
 const REQUEST_BYTES_MAX: usize = 512;
 
-/// Bytes of the reply to a `get`, with its line end.
-const REPLY_BYTES: usize = VALUE.len() + 1;
-
 /// No reply for so long, in ms, means that the server is gone.
 const SILENCE_MS: u16 = 5000;
 
 /// The token of the listening socket; connections count from 0.
 const LISTENER: u64 = u64::MAX;
 
-/// Answers every line with the same line of the load's size.
+/// Answers every line with the same line of the load's size, until it fails.
 pub fn serve(listener: &TcpListener) -> anyhow::Result<()> {
     let reply = format!("{VALUE}\n");
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
@@ -72,94 +69,137 @@ fn answer(mut stream: &TcpStream, reply: &[u8]) -> Option<()> {
     Some(())
 }
 
-struct Client {
-    stream: TcpStream,
-    next_key: usize,
-    reply: [u8; REPLY_BYTES],
-    read: usize,
-}
-
-/// Asks over all connections, one request outstanding on each.
+/// Asks over all connections, one exchange outstanding on each.
 pub fn generate(task: &Task) -> anyhow::Result<Window> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-    let requests: Vec<String> = GETS.iter().map(|get| format!("{get}\n")).collect();
-    let expected = format!("{VALUE}\n");
-    let mut clients = Vec::with_capacity(task.connections);
-    for number in 0..task.connections {
-        let stream = open(task, number).context("setting up the floor generator's clients")?;
-        watch(&epoll, &stream, number as u64)?;
-        clients.push(Client { stream, next_key: 0, reply: [0; REPLY_BYTES], read: 0 });
-    }
+    let load = task.talk.load();
+    let mut clients = open_all(task, &epoll, &load)?;
     for client in &mut clients {
-        client.stream.write_all(requests[0].as_bytes())?;
+        client.ask(&load)?;
     }
     let mut events = [EpollEvent::empty(); EVENTS];
     let mut answered = 0;
-    let mut from: Option<Sample> = None;
-    let mut next_edge = clock::now() + clock::nanos(task.warmup);
+    let mut edges = Edges::new(task);
     loop {
         let ready = wait(&epoll, &mut events, EpollTimeout::from(SILENCE_MS))?;
         ensure!(!ready.is_empty(), "no reply for {SILENCE_MS} ms");
         for event in ready {
             let client = &mut clients[event.data() as usize];
-            if client.is_answered(expected.as_bytes())? {
+            if client.is_answered(&load)? {
                 answered += 1;
-                client.next_key = (client.next_key + 1) % KEYS;
-                client.stream.write_all(requests[client.next_key].as_bytes())?;
+                client.ask(&load)?;
             }
         }
-        if clock::now() >= next_edge {
-            let edge = Sample::of_task(task, answered);
-            next_edge += clock::nanos(task.length);
-            match &from {
-                None => from = Some(edge),
-                Some(from) => return from.until(&edge),
-            }
+        if let Some(window) = edges.pass(task, answered)? {
+            return Ok(window);
         }
     }
 }
 
+/// The instants at which a window begins and ends.
+#[derive(Debug)]
+pub(crate) struct Edges {
+    from: Option<Sample>,
+    next: clock::Nanos,
+}
+
+impl Edges {
+    /// From now on.
+    pub(crate) fn new(task: &Task) -> Self {
+        Self { from: None, next: clock::now() + clock::nanos(task.warmup) }
+    }
+
+    /// Looks whether an edge has come, after so many exchanges; the window when it has ended.
+    pub(crate) fn pass(&mut self, task: &Task, answered: u64) -> anyhow::Result<Option<Window>> {
+        if clock::now() < self.next {
+            return Ok(None);
+        }
+        let edge = Sample::of_task(task, answered * task.talk.depth() as u64);
+        self.next += clock::nanos(task.length);
+        if let Some(from) = &self.from {
+            return from.until(&edge).map(Some);
+        }
+        self.from = Some(edge);
+        Ok(None)
+    }
+}
+
+/// One connection of a generator.
+#[derive(Debug)]
+pub(crate) struct Client {
+    stream: TcpStream,
+    /// Which exchange is outstanding, or comes next.
+    place: usize,
+    reply: Box<[u8]>,
+    read: usize,
+}
+
 impl Client {
-    /// One read; whether it ended the reply.
-    fn is_answered(&mut self, expected: &[u8]) -> anyhow::Result<bool> {
-        let read = self.stream.read(&mut self.reply[self.read..])?;
+    /// Sends the exchange whose turn it is.
+    pub(crate) fn ask(&mut self, load: &[Exchange]) -> anyhow::Result<()> {
+        Ok(self.stream.write_all(&load[self.place].request)?)
+    }
+
+    /// One read; whether it ended the reply. The next exchange has its turn then.
+    pub(crate) fn is_answered(&mut self, load: &[Exchange]) -> anyhow::Result<bool> {
+        let expected = &*load[self.place].reply;
+        let read = self.stream.read(&mut self.reply[self.read..expected.len()])?;
         ensure!(read > 0, "the server closed a connection");
         self.read += read;
-        if self.read < REPLY_BYTES {
+        if self.read < expected.len() {
             return Ok(false);
         }
+        let reply = &self.reply[..self.read];
+        ensure!(reply == expected, "a wrong reply: {:?}", String::from_utf8_lossy(reply));
         self.read = 0;
-        ensure!(self.reply == *expected, "a wrong reply: {:?}", String::from_utf8_lossy(&self.reply));
+        self.place = (self.place + 1) % load.len();
         Ok(true)
     }
 }
 
-/// Connects, logs in and puts, and makes sure that a `get` is answered by the value.
-fn open(task: &Task, number: usize) -> anyhow::Result<TcpStream> {
+/// Connects all clients, each ready for its load.
+pub(crate) fn open_all(task: &Task, epoll: &Epoll, load: &[Exchange]) -> anyhow::Result<Vec<Client>> {
+    let room = load.iter().map(|exchange| exchange.reply.len()).max().context("a load of nothing")?;
+    let mut clients = Vec::with_capacity(task.connections);
+    for number in 0..task.connections {
+        let stream = open(task, number, load).context("setting up the floor generator's clients")?;
+        watch(epoll, &stream, number as u64)?;
+        clients.push(Client { stream, place: 0, reply: vec![0; room].into(), read: 0 });
+    }
+    Ok(clients)
+}
+
+/// Connects, says what comes before the load, and makes sure that each of its exchanges is answered as it must be.
+fn open(task: &Task, number: usize, load: &[Exchange]) -> anyhow::Result<TcpStream> {
     let mut stream = TcpStream::connect(task.server)?;
     stream.set_nodelay(true)?;
-    for message in message::opening(number) {
-        ask(&mut stream, &message)?;
+    for line in task.talk.opening(number) {
+        stream.write_all(&line)?;
+        read_line(&mut stream)?;
     }
-    for get in GETS {
-        let reply = ask(&mut stream, get)?;
-        ensure!(reply == VALUE, "`{get}` was answered by `{reply}`");
+    for Exchange { request, reply } in load {
+        stream.write_all(request)?;
+        let mut got = vec![0; reply.len()];
+        stream.read_exact(&mut got)?;
+        ensure!(
+            got == *reply,
+            "{:?} was answered by {:?}",
+            String::from_utf8_lossy(request),
+            String::from_utf8_lossy(&got)
+        );
     }
-    stream.set_nonblocking(true)?;
     Ok(stream)
 }
 
-fn ask(stream: &mut TcpStream, message: &str) -> anyhow::Result<String> {
-    stream.write_all(format!("{message}\n").as_bytes())?;
-    let mut line = Vec::new();
-    while line.last() != Some(&b'\n') {
-        let mut bytes = [0; REQUEST_BYTES_MAX];
+fn read_line(stream: &mut TcpStream) -> anyhow::Result<()> {
+    let mut bytes = [0; REQUEST_BYTES_MAX];
+    loop {
         match stream.read(&mut bytes)? {
-            0 => bail!("the server closed after `{message}`"),
-            read => line.extend_from_slice(&bytes[..read]),
+            0 => bail!("the server closed before the load"),
+            read if bytes[read - 1] == b'\n' => return Ok(()),
+            _ => {}
         }
     }
-    Ok(String::from_utf8(line)?.trim_end().to_owned())
 }
 
 fn watch(epoll: &Epoll, stream: &TcpStream, token: u64) -> anyhow::Result<()> {
@@ -168,7 +208,8 @@ fn watch(epoll: &Epoll, stream: &TcpStream, token: u64) -> anyhow::Result<()> {
     Ok(epoll.add(stream, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, token))?)
 }
 
-fn wait<'e>(
+/// What is ready; an interrupted wait is begun again.
+pub(crate) fn wait<'e>(
     epoll: &Epoll,
     events: &'e mut [EpollEvent],
     timeout: EpollTimeout,

@@ -2,13 +2,13 @@
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
-use twinwire::measure::clock::{self, Nanos};
-use twinwire::measure::process::{self, CpuTicks};
-use twinwire::record::Cost;
 
+use crate::clock::{self, Nanos};
+use crate::process::{self, CpuTicks};
 use crate::roles::Task;
 
 /// The state of things at one edge of a window.
+#[derive(Debug)]
 pub struct Sample {
     at: Nanos,
     requests: u64,
@@ -19,23 +19,27 @@ pub struct Sample {
 
 impl Sample {
     /// Takes it in the generator, `requests` being those answered so far.
+    #[must_use]
     pub fn of_task(task: &Task, requests: u64) -> Self {
-        let cpus = [task.server_cpu, task.generator_cpu];
-        Self { generator_cpu_ns: process::own_cpu_ns(), ..Self::take(task.server_pid, 0, cpus, requests) }
+        Self {
+            generator_cpu_ns: process::own_cpu_ns(),
+            ..Self::take(task.server_pid, 0, &task.cpus(), requests)
+        }
     }
 
     /// Takes it from outside, of two processes.
-    pub fn take(server: u32, generator: u32, cpus: [usize; 2], requests: u64) -> Self {
+    #[must_use]
+    pub fn take(server: u32, generator: u32, cpus: &[usize], requests: u64) -> Self {
         Self {
             at: clock::now(),
             requests,
             server_cpu_ns: process::cpu_ns(server),
             generator_cpu_ns: process::cpu_ns(generator),
-            ticks: CpuTicks::read(&cpus),
+            ticks: CpuTicks::read(cpus),
         }
     }
 
-    /// The window from here to `end`.
+    /// The window from here to `end`; fails where the system does not tell a process's CPU time.
     pub fn until(&self, end: &Self) -> anyhow::Result<Window> {
         let spent = |from: Option<Nanos>, to: Option<Nanos>| to?.checked_sub(from?);
         Ok(Window {
@@ -53,35 +57,32 @@ impl Sample {
 /// What a window cost. Also the line in which a generator reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Window {
-    requests: u64,
-    seconds: f64,
-    server_cpu_ns: u64,
-    generator_cpu_ns: u64,
-    /// Share of both CPUs' time that the host gave to others, 0 to 1.
+    /// Requests answered.
+    pub requests: u64,
+    /// Its length.
+    pub seconds: f64,
+    /// CPU time of the server in ns, user and system.
+    pub server_cpu_ns: u64,
+    /// CPU time of the generator in ns, user and system.
+    pub generator_cpu_ns: u64,
+    /// Share of the used CPUs' time that the host gave to others, 0 to 1.
     pub steal: Option<f64>,
 }
 
 /// Whose CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
+    /// The server's.
     Server,
+    /// The generator's.
     Generator,
+    /// The sum of both.
     Both,
 }
 
 impl Window {
-    /// The window that our engine measured by itself.
-    pub fn of_cost(cost: &Cost) -> anyhow::Result<Self> {
-        Ok(Self {
-            requests: cost.replies,
-            seconds: cost.seconds,
-            server_cpu_ns: cost.server_cpu_ns.context("the engine did not read the server's CPU time")?,
-            generator_cpu_ns: cost.generator_cpu_ns.context("the engine did not read its own CPU time")?,
-            steal: cost.steal,
-        })
-    }
-
     /// This window and another one together.
+    #[must_use]
     pub fn and(&self, other: &Self) -> Self {
         Self {
             requests: self.requests + other.requests,
@@ -93,16 +94,19 @@ impl Window {
     }
 
     /// CPU for each request in µs; `None` for a window without requests.
+    #[must_use]
     pub fn us(&self, side: Side) -> Option<f64> {
         (self.requests > 0).then(|| self.cpu_ns(side) as f64 / self.requests as f64 / 1000.0)
     }
 
     /// Requests a second.
+    #[must_use]
     pub fn rate(&self) -> f64 {
         self.requests as f64 / self.seconds
     }
 
-    /// Share of the window for which the side's CPU was busy with it, 0 to 1.
+    /// How many CPUs the side kept busy: with one of its own, the share of the window for which it was.
+    #[must_use]
     pub fn busy(&self, side: Side) -> f64 {
         self.cpu_ns(side) as f64 / (self.seconds * clock::SECOND as f64)
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use crate::roles::{self, Role};
+use crate::roles;
 use crate::window::Window;
 
 /// Longest that a server may take to listen, and a generator to set up its clients and end, its window aside.
@@ -22,6 +22,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(6);
 const END_POLL: Duration = Duration::from_millis(5);
 
 /// A child that ends when this is dropped.
+#[derive(Debug)]
 pub struct Process {
     child: Child,
     lines: Receiver<String>,
@@ -29,16 +30,26 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts this executable in a role.
-    pub fn start(role: &Role) -> anyhow::Result<Self> {
+    /// Starts this executable in a role, which ends with its standard input.
+    pub fn start(role: &impl serde::Serialize) -> anyhow::Result<Self> {
+        Self::spawn(role, false)
+    }
+
+    /// Starts this executable in a role that makes it another program, which is killed at its end.
+    pub fn start_foreign(role: &impl serde::Serialize) -> anyhow::Result<Self> {
+        Self::spawn(role, true)
+    }
+
+    fn spawn(role: &impl serde::Serialize, foreign: bool) -> anyhow::Result<Self> {
         let executable = std::env::current_exe().context("this executable cannot be found")?;
+        let role = serde_json::to_string(role)?;
         let mut child = Command::new(executable)
             .arg(roles::FLAG)
-            .arg(serde_json::to_string(role)?)
+            .arg(&role)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("cannot start {role:?}"))?;
+            .with_context(|| format!("cannot start {role}"))?;
         let stdout = child.stdout.take().expect("its standard output is a pipe");
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
@@ -48,15 +59,16 @@ impl Process {
                 }
             }
         });
-        Ok(Self { child, lines, foreign: role.is_foreign() })
+        Ok(Self { child, lines, foreign })
     }
 
     /// Its process id.
+    #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Where a server listens, once it does.
+    /// Where a server listens, once it does; of several listeners, the next.
     pub fn address(&self) -> anyhow::Result<SocketAddr> {
         let line = self.line(PATIENCE)?;
         let address = line.rsplit(' ').next().and_then(|address| address.parse().ok());

@@ -1,0 +1,192 @@
+//! Who talks to whom, and one window of it.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use twinwire_floor::{
+    children::Process,
+    cpus,
+    message::Talk,
+    options::Plan,
+    redis,
+    roles::{Role, Task, Wire},
+    rounds::Cell,
+    window::Window,
+};
+
+use crate::shares::requests_by_worker;
+
+/// Requests in one write of a pipelined load.
+pub const DEPTH: usize = 32;
+
+/// How often each client asks where workers are compared: with 64 clients a worker is busy for about a third of the
+/// time, so that two CPUs carry both workers and the generator and nobody waits for one.
+pub const TICK: Duration = Duration::from_millis(1);
+
+/// Runs a program that does not interrupt others when it wakes (`SCHED_BATCH`). Where workers and generator share
+/// CPUs, a generator that is interrupted at each request gives its own cost to the worker, and more so to two.
+const UNOBTRUSIVE: [&str; 3] = ["chrt", "--batch", "0"];
+
+/// Comparisons that make sense by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Group {
+    /// Against a bare epoll server, over both transports
+    Floor,
+    /// Against redis-server, one request outstanding and 32
+    Redis,
+    /// Two workers against one
+    Workers,
+}
+
+/// Who talks to whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Pair {
+    Floor,
+    Ours,
+    OursOverWebSocket,
+    Redis,
+    OursLikeRedis,
+    RedisBenchmark,
+    RedisDeep,
+    OursDeep,
+    OneWorker,
+    TwoWorkers,
+}
+
+impl Pair {
+    /// In the order of the table.
+    pub const ALL: [Self; 10] = [
+        Self::Floor,
+        Self::Ours,
+        Self::OursOverWebSocket,
+        Self::Redis,
+        Self::OursLikeRedis,
+        Self::RedisBenchmark,
+        Self::RedisDeep,
+        Self::OursDeep,
+        Self::OneWorker,
+        Self::TwoWorkers,
+    ];
+
+    /// The comparison that it is for.
+    pub fn group(self) -> Group {
+        match self {
+            Self::Floor | Self::Ours | Self::OursOverWebSocket => Group::Floor,
+            Self::Redis | Self::OursLikeRedis | Self::RedisBenchmark | Self::RedisDeep | Self::OursDeep => {
+                Group::Redis
+            }
+            Self::OneWorker | Self::TwoWorkers => Group::Workers,
+        }
+    }
+
+    fn wire(self) -> Wire {
+        if self == Self::OursOverWebSocket { Wire::WebSocket } else { Wire::Tcp }
+    }
+
+    fn talk(self) -> Talk {
+        match self {
+            Self::Redis => Talk::RedisMix { depth: 1 },
+            Self::RedisDeep => Talk::RedisMix { depth: DEPTH },
+            Self::OursLikeRedis => Talk::Mix { depth: 1 },
+            Self::OursDeep => Talk::Mix { depth: DEPTH },
+            _ => Talk::Gets,
+        }
+    }
+}
+
+impl Cell for Pair {
+    fn transport(self) -> &'static str {
+        self.wire().name()
+    }
+
+    fn sides(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Floor => ("floor", "gets"),
+            Self::Ours | Self::OursOverWebSocket => ("ours", "gets"),
+            Self::Redis => ("redis", "mix"),
+            Self::OursLikeRedis => ("ours", "mix"),
+            Self::RedisBenchmark => ("redis", "redis-b."),
+            Self::RedisDeep => ("redis", "mix × 32"),
+            Self::OursDeep => ("ours", "mix × 32"),
+            Self::OneWorker => ("1 work.", "paced"),
+            Self::TwoWorkers => ("2 work.", "paced"),
+        }
+    }
+}
+
+/// Makes windows, and remembers what only some of them tell.
+pub struct Lab {
+    plan: Plan,
+    /// Of each window with two workers: the second one's requests over the first one's.
+    pub shares: Vec<f64>,
+}
+
+impl Lab {
+    pub fn new(plan: Plan) -> Self {
+        Self { plan, shares: Vec::new() }
+    }
+
+    /// One window, with a server and a generator of its own.
+    pub fn window(&mut self, pair: Pair) -> anyhow::Result<Window> {
+        let plan = self.plan;
+        if pair == Pair::RedisBenchmark {
+            return redis::benchmark_window(&plan);
+        }
+        let both = vec![plan.server_cpu, plan.generator_cpu];
+        let is_paced = pair.group() == Group::Workers;
+        let server_cpus = if pair == Pair::TwoWorkers { both.clone() } else { vec![plan.server_cpu] };
+        let (server, address) = match pair {
+            Pair::Floor => {
+                listening(Process::start(&Role::FloorServer { wire: Wire::Tcp, cpus: server_cpus.clone() })?)?
+            }
+            Pair::Redis | Pair::RedisDeep => {
+                let (server, connection) = redis::start(&server_cpus)?;
+                (server, connection.peer_addr()?)
+            }
+            _ => listening(Process::start(&ours(pair, &server_cpus))?)?,
+        };
+        let task = Task {
+            wire: pair.wire(),
+            server: address,
+            server_pid: server.id(),
+            server_cpus,
+            generator_cpus: if is_paced { spare(both) } else { vec![plan.generator_cpu] },
+            connections: plan.connections,
+            warmup: plan.warmup,
+            length: plan.length,
+            talk: pair.talk(),
+            tick: is_paced.then_some(TICK),
+        };
+        let generator = Process::start(&Role::FloorGenerator(task))?;
+        let window = generator.window(plan.warmup + plan.length)?;
+        if pair == Pair::TwoWorkers {
+            let requests = requests_by_worker(server.address()?)?;
+            ensure!(requests.len() == 2, "the server has {} workers instead of 2", requests.len());
+            self.shares.push(requests[1] as f64 / requests[0].max(1) as f64);
+        }
+        Ok(window)
+    }
+}
+
+fn listening(server: Process) -> anyhow::Result<(Process, std::net::SocketAddr)> {
+    let address = server.address()?;
+    Ok((server, address))
+}
+
+/// The program itself, with a worker on each of these CPUs.
+fn ours(pair: Pair, cpus: &[usize]) -> Role {
+    let listener = if pair.wire() == Wire::Tcp { "--tcp" } else { "--ws" };
+    let list = cpus.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let server = env!("CARGO_BIN_EXE_twinwire-server");
+    let arguments = ["--until-stdin-closes", listener, "127.0.0.1:0", "--cpus", &list, "--metrics", "0"];
+    let before = if pair.group() == Group::Workers { &UNOBTRUSIVE[..] } else { &[] };
+    let mut words = before.iter().copied().chain([server]).chain(arguments).map(str::to_owned);
+    let program = words.next().unwrap_or_default();
+    Role::Program { cpus: cpus.to_vec(), program, arguments: words.collect(), quiet: false }
+}
+
+/// Where a generator runs beside two workers: on the other CPUs, or with them if there are none.
+fn spare(workers: Vec<usize>) -> Vec<usize> {
+    let others: Vec<usize> = cpus::allowed().into_iter().filter(|cpu| !workers.contains(cpu)).collect();
+    if others.is_empty() { workers } else { others }
+}

@@ -1,0 +1,43 @@
+//! What the benches of both packages share: the least that an exchange can cost, and how to compare with it.
+//!
+//! For benches alone, and knows neither package. A bench is one executable that starts itself once more for each
+//! server and each generator of each window.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`message`] | what is said over the wire, and what must come back |
+//! | [`tcp`], [`paced`] | bare epoll loops: a server, a closed generator, and one that keeps a pace |
+//! | [`websocket`] | bare tokio-tungstenite loops |
+//! | [`redis`] | redis-server, where it is installed |
+//! | [`roles`] | a child's part: to be one server or one generator, on CPUs of its own |
+//! | [`children`] | the parent's part: starting children and ending them, whatever happens |
+//! | [`cpus`] | which CPUs there are, and keeping to some of them |
+//! | [`window`] | one measured window: requests, and the CPU that they cost |
+//! | [`rounds`] | every window once a round, in an order drawn anew each time |
+//! | [`estimate`] | a median, its interval, and the bar that it is held against |
+//! | [`table`] | how all that is printed |
+//! | [`options`] | the command line that the benches have in common |
+//!
+//! The clock and the figures of processes are the harness's own files, compiled here once more: they need nothing
+//! else of it.
+
+#![forbid(unsafe_code)]
+#![cfg(target_os = "linux")]
+
+pub mod children;
+#[path = "../../../loadgen/src/measure/clock.rs"]
+pub mod clock;
+pub mod cpus;
+pub mod estimate;
+pub mod message;
+pub mod options;
+pub mod paced;
+#[path = "../../../loadgen/src/measure/process.rs"]
+pub mod process;
+pub mod redis;
+pub mod roles;
+pub mod rounds;
+pub mod table;
+pub mod tcp;
+pub mod websocket;
+pub mod window;

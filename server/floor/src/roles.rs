@@ -1,0 +1,150 @@
+//! The child's side: this executable started once more to be one server or one generator for one window.
+//!
+//! A server prints `listening … ADDRESS` and serves until its standard input ends; a generator prints its window as
+//! one line of JSON and ends. Either ends with its standard input, so that none outlives the bench.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use std::{io, process, thread};
+
+use serde::{Deserialize, Serialize};
+
+use crate::message::Talk;
+use crate::window::Window;
+use crate::{cpus, paced, tcp, websocket};
+
+/// The hidden first argument before a role.
+pub const FLAG: &str = "--role";
+
+/// A transport that there is a floor for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Wire {
+    /// Lines over TCP.
+    Tcp,
+    /// Text messages over WebSocket.
+    WebSocket,
+}
+
+impl Wire {
+    /// Its name in scenarios and ready lines.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::WebSocket => "websocket",
+        }
+    }
+}
+
+/// What a child is to be, on which CPUs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Role {
+    /// A bare server.
+    FloorServer {
+        /// What it speaks.
+        wire: Wire,
+        /// Where it runs.
+        cpus: Vec<usize>,
+    },
+    /// A bare generator.
+    FloorGenerator(Task),
+    /// Another program, which may print its ready lines or its window.
+    Program {
+        /// Where it runs.
+        cpus: Vec<usize>,
+        /// Its path, or its name if it is to be searched for.
+        program: String,
+        /// What it is told.
+        arguments: Vec<String>,
+        /// Whether nobody listens to what it prints.
+        quiet: bool,
+    },
+}
+
+/// What a generator is to do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Task {
+    /// What it speaks.
+    pub wire: Wire,
+    /// Whom to.
+    pub server: SocketAddr,
+    /// Whose CPU time is read.
+    pub server_pid: u32,
+    /// Where the server runs.
+    pub server_cpus: Vec<usize>,
+    /// Where the generator runs.
+    pub generator_cpus: Vec<usize>,
+    /// Clients, each with a connection.
+    pub connections: usize,
+    /// Before the window.
+    pub warmup: Duration,
+    /// Of the window.
+    pub length: Duration,
+    /// What is said over TCP; over WebSocket it is always [`Talk::Gets`].
+    pub talk: Talk,
+    /// How often each client asks over TCP; without it, each reply is followed by the next request at once.
+    pub tick: Option<Duration>,
+}
+
+impl Task {
+    /// All CPUs that are in use.
+    #[must_use]
+    pub fn cpus(&self) -> Vec<usize> {
+        let mut cpus = [&*self.server_cpus, &*self.generator_cpus].concat();
+        cpus.sort_unstable();
+        cpus.dedup();
+        cpus
+    }
+}
+
+/// Does what the role says, or becomes it; comes back when a generator has ended, or with an error.
+pub fn play(role: &Role) -> anyhow::Result<()> {
+    match role {
+        Role::FloorServer { wire, cpus } => {
+            settle(cpus);
+            serve(*wire)
+        }
+        Role::FloorGenerator(task) => generate(task, |task| match (task.wire, task.tick) {
+            (Wire::WebSocket, _) => websocket::generate(task),
+            (Wire::Tcp, None) => tcp::generate(task),
+            (Wire::Tcp, Some(tick)) => paced::generate(task, tick),
+        }),
+        Role::Program { cpus, program, arguments, quiet } => {
+            cpus::pin(cpus);
+            let mut command = Command::new(program);
+            command.args(arguments);
+            if *quiet {
+                command.stdout(Stdio::null());
+            }
+            Err(command.exec().into())
+        }
+    }
+}
+
+/// Runs a generator on its CPUs and prints its window.
+pub fn generate(task: &Task, run: impl FnOnce(&Task) -> anyhow::Result<Window>) -> anyhow::Result<()> {
+    settle(&task.generator_cpus);
+    println!("{}", serde_json::to_string(&run(task)?)?);
+    Ok(())
+}
+
+/// Keeps to these CPUs, before any thread starts, so that all of them do; and ends with standard input.
+fn settle(cpus: &[usize]) {
+    cpus::pin(cpus);
+    thread::spawn(|| {
+        // An error is an end as well.
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        process::exit(0);
+    });
+}
+
+fn serve(wire: Wire) -> anyhow::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    println!("listening {} {}", wire.name(), listener.local_addr()?);
+    match wire {
+        Wire::Tcp => tcp::serve(&listener),
+        Wire::WebSocket => websocket::serve(listener),
+    }
+}
