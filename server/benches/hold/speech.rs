@@ -83,7 +83,7 @@ fn message(wire: Wire, text: &str) -> Vec<u8> {
 }
 
 /// A short message as a server sends it.
-fn reply(wire: Wire, text: &str) -> Vec<u8> {
+pub fn reply(wire: Wire, text: &str) -> Vec<u8> {
     match wire {
         Wire::Tcp => format!("{text}\n").into_bytes(),
         Wire::WebSocket => [&[0x81, text.len() as u8], text.as_bytes()].concat(),
