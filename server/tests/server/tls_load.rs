@@ -10,8 +10,12 @@ use std::{
 
 use nix::sys::signal::Signal;
 
+use rustls::ClientConnection;
+use twinwire_server::transport::Transport::Tcp;
+
 use crate::{
-    support::Client,
+    certificate::Certificate,
+    support::{Client, TestServer},
     tls::{BOTH, program},
 };
 
@@ -51,6 +55,41 @@ fn life_5_who_never_reads_costs_no_more_than_may_wait_and_one_batch_inside_tls()
     drop(deaf);
 }
 
+#[test]
+fn form_3_replies_that_wait_inside_tls_alone_leave_as_soon_as_the_client_reads() {
+    let server = TestServer::start();
+    let mut manager = server.login(Tcp, "manager");
+    assert_eq!(manager.ask("upgrade"), "upgraded to manager");
+    for transport in BOTH {
+        let name = format!("user-{transport}");
+        let mut client = server.login(transport, &name);
+        socket2::SockRef::from(&client.stream).set_recv_buffer_size(64 * 1024).unwrap();
+        let value = "v".repeat(48_000);
+        assert_eq!(client.ask(&format!("put k {value}")), "done");
+        let framing = if client.is_websocket() { 4 } else { 1 };
+        // Less more each time than TLS holds at most: once at least the kernel is full, and all of the rest is there.
+        for round in 1.. {
+            let mut requests = client.message("get k").repeat(round);
+            requests.extend(client.message(&format!("put round {round}")));
+            client.write(&requests);
+            let (asked, patience) = (Instant::now(), Duration::from_millis(300));
+            let mut is_run = false;
+            while !is_run && asked.elapsed() < patience {
+                is_run = manager.ask(&format!("get {name} round")) == round.to_string();
+            }
+            for _ in 0..round {
+                let reply = client.exactly(framing + value.len());
+                assert!(reply.windows(value.len()).any(|window| window == value.as_bytes()), "{transport}");
+            }
+            assert_eq!(client.reply(), "done");
+            if !is_run {
+                // So much waits that the server had stopped reading.
+                break;
+            }
+        }
+    }
+}
+
 const CLIENTS: usize = 8;
 
 /// Requests that a client writes at once, and the most that it has open: they fit every buffer on the way, so that
@@ -84,6 +123,29 @@ fn load(mut client: Client, sent: &AtomicUsize, replied: &AtomicUsize) {
     }
 }
 
+/// A session that is to begin in the very moment in which the server is told to stop: all but the last of the
+/// handshake is made, and its requests come right behind that.
+fn latecomer(address: SocketAddr, i: usize) -> (Client, ClientConnection) {
+    let mut client = Client::connect_bare(BOTH[0], address);
+    let mut tls = Certificate::shared().client();
+    tls.write_tls(&mut client.stream).unwrap();
+    while tls.is_handshaking() {
+        tls.read_tls(&mut client.stream).unwrap();
+        tls.process_new_packets().unwrap();
+    }
+    tls.writer().write_all(format!("late{i}\nput k v\nget k\n").as_bytes()).unwrap();
+    (client, tls)
+}
+
+/// Sends what is left.
+fn arrive((mut client, mut tls): (Client, ClientConnection)) -> Client {
+    while tls.wants_write() {
+        tls.write_tls(&mut client.stream).unwrap();
+    }
+    client.tls = Some(tls);
+    client
+}
+
 #[test]
 fn life_4_sigterm_under_full_load_every_request_before_it_is_answered() {
     let mut program = program(&["--workers", "2"]);
@@ -102,14 +164,8 @@ fn life_4_sigterm_under_full_load_every_request_before_it_is_answered() {
             assert!(!loads.iter().any(thread::ScopedJoinHandle::is_finished), "closed before its time");
             thread::sleep(Duration::from_millis(1));
         }
-        // Sessions that begin in the very moment: nobody has read their requests yet.
-        let late: Vec<_> = (0..20)
-            .map(|i| {
-                let mut client = Client::connect(BOTH[0], addresses[0]);
-                client.write(format!("late{i}\nput k v\nget k\n").as_bytes());
-                client
-            })
-            .collect();
+        let late: Vec<_> = (0..40).map(|i| latecomer(addresses[0], i)).collect();
+        let late: Vec<_> = late.into_iter().map(arrive).collect();
         let before: Vec<usize> = tallies.iter().map(|(sent, _)| sent.load(Ordering::SeqCst)).collect();
         let told = Instant::now();
         program.signal(Signal::SIGTERM);
@@ -126,6 +182,17 @@ fn life_4_sigterm_under_full_load_every_request_before_it_is_answered() {
         assert_eq!(program.end(), (Some(0), String::new()));
         assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
     });
+}
+
+#[test]
+fn life_4_a_handshake_that_is_all_but_over_when_the_server_stops_comes_to_its_end() {
+    let server = TestServer::start();
+    let late = latecomer(server.address(BOTH[0]), 0);
+    server.shutdown.trigger();
+    // Long enough for the server to have seen it, and a small part of what such a client is given.
+    thread::sleep(Duration::from_millis(50));
+    let mut client = arrive(late);
+    assert_eq!(String::from_utf8(client.rest()).unwrap(), "success\ndone\nv\n");
 }
 
 #[test]
