@@ -1,18 +1,20 @@
-//! WebSocket (RFC 6455): one text message a message (WS-1).
+//! WebSocket (RFC 6455), over TCP or TLS: one text message a message (WS-1).
 
 use std::cell::RefCell;
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use futures_util::{Sink, Stream};
+use tokio::io::AsyncRead;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
 
-use super::traffic::Counted;
+use super::stream::Stream as Carrier;
 use super::{Ended, Replies, Reply};
 use crate::measure::clock;
 
@@ -36,14 +38,14 @@ thread_local! {
 
 /// A connection with one text message a message.
 #[derive(Debug)]
-pub struct WebSocketConnection {
-    stream: WebSocketStream<Counted>,
+pub struct WebSocketConnection<S> {
+    stream: WebSocketStream<S>,
     /// Whether the peer's close frame has come.
     close_seen: bool,
 }
 
-impl WebSocketConnection {
-    pub(super) async fn handshake(stream: Counted, url: &str) -> Result<Self, WsError> {
+impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
+    pub(super) async fn handshake(stream: S, url: &str) -> Result<Self, WsError> {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(WRITE_BUFFER_BYTES)
@@ -109,6 +111,8 @@ impl WebSocketConnection {
             WsError::ConnectionClosed | WsError::AlreadyClosed => self.end_of_stream(),
             // After its close frame a server may end TCP as it likes.
             _ if self.close_seen => Ended::Closed,
+            // TLS tells an end without its own goodbye from one with it.
+            WsError::Io(error) if error.kind() == ErrorKind::UnexpectedEof => self.end_of_stream(),
             WsError::Io(error) => Ended::from_io(&error),
             WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => self.end_of_stream(),
             WsError::Protocol(error @ ProtocolError::MaskedFrameFromServer) => {

@@ -1,0 +1,96 @@
+//! TLS for tests: certificates of every kind, and a front that speaks TLS and passes on what it decrypts.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::io::copy_bidirectional;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+/// The names that this machine has.
+pub const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
+/// A server's certificate with its key, and what a client has to trust for it.
+pub struct Certificate {
+    pub chain: Vec<CertificateDer<'static>>,
+    pub key: Vec<u8>,
+    /// PEM.
+    pub ca: String,
+}
+
+impl Certificate {
+    /// Issued by a CA of its own for these names, changed as wanted.
+    pub fn issued(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let mut params = parameters(names);
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let issued = params.signed_by(&key, &ca).unwrap();
+        Self { chain: vec![issued.der().clone()], key: key.serialize_der(), ca: ca.pem() }
+    }
+
+    /// Signed by nobody else.
+    pub fn self_signed(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let mut params = parameters(names);
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let own = params.self_signed(&key).unwrap();
+        Self { chain: vec![own.der().clone()], key: key.serialize_der(), ca: own.pem() }
+    }
+
+    /// Writes what a client has to trust; for `--ca`.
+    pub fn write_ca(&self, folder: &Path) -> PathBuf {
+        let path = folder.join("ca.pem");
+        std::fs::write(&path, &self.ca).unwrap();
+        path
+    }
+
+    pub fn acceptor(&self) -> TlsAcceptor {
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.clone()));
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(self.chain.clone(), key)
+            .unwrap();
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
+
+fn parameters(names: &[&str]) -> CertificateParams {
+    CertificateParams::new(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).unwrap()
+}
+
+/// Starts a front that speaks TLS, before a server that does not; it ends with the test.
+pub fn front(certificate: &Certificate, server: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let acceptor = certificate.acceptor();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(pass_on(acceptor.clone(), stream, server));
+            }
+        });
+    });
+    address
+}
+
+async fn pass_on(acceptor: TlsAcceptor, stream: TcpStream, server: SocketAddr) {
+    stream.set_nodelay(true).unwrap();
+    let Ok(mut stream) = acceptor.accept(stream).await else { return };
+    let Ok(mut server) = TcpStream::connect(server).await else { return };
+    server.set_nodelay(true).unwrap();
+    let _ = copy_bidirectional(&mut stream, &mut server).await;
+}
