@@ -1,8 +1,8 @@
 //! The certificate that the harness makes for a server that it starts: for this machine's own names, for one run.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -49,7 +49,9 @@ impl Certificate {
     /// # Errors
     /// Where there is no room for it.
     pub fn write(&self) -> io::Result<Files> {
-        let folder = tempfile::Builder::new().prefix("twinwire-certificate-").tempdir()?;
+        let private = Permissions::from_mode(0o700);
+        let folder =
+            tempfile::Builder::new().prefix("twinwire-certificate-").permissions(private).tempdir()?;
         let files =
             Files { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem"), folder };
         for (path, text) in [(&files.certificate, &self.certificate), (&files.key, &self.key)] {
@@ -100,8 +102,6 @@ pub(super) fn remove(argument: Option<&str>) {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]
