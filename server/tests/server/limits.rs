@@ -7,6 +7,7 @@ use twinwire_server::{
     transport::Transport,
 };
 
+use crate::certificate::Certificate;
 use crate::support::{ALL, Client, DENIED, HANDSHAKE, TestServer, frame};
 
 fn server(connections: usize) -> TestServer {
@@ -16,10 +17,13 @@ fn server(connections: usize) -> TestServer {
 /// What a client on `transport` is told that finds no seat.
 fn expect_refusal(server: &TestServer, transport: Transport) {
     let mut client = Client::connect_bare(transport, server.address(transport));
+    if transport.is_encrypted() {
+        client.encrypt(Certificate::shared().client());
+    }
     match transport {
-        Transport::Tcp => assert_eq!(client.rest(), b"server full\n"),
+        Transport::Tcp | Transport::Tls => assert_eq!(client.rest(), b"server full\n"),
         Transport::TcpRaw => assert_eq!(client.rest(), b"server full"),
-        Transport::WebSocket => {
+        Transport::WebSocket | Transport::Wss => {
             client.write(HANDSHAKE.as_bytes());
             let reply = String::from_utf8(client.rest()).unwrap();
             assert!(reply.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{reply}");

@@ -21,9 +21,9 @@ fn server(timeouts: Timeouts) -> TestServer {
 /// What a client that is late is told: a text over TCP, a close without text over WebSocket.
 fn expect_timeout(client: &mut Client, text: &str) {
     let expected = match client.transport {
-        Transport::Tcp => format!("{text}\n").into_bytes(),
+        Transport::Tcp | Transport::Tls => format!("{text}\n").into_bytes(),
         Transport::TcpRaw => text.as_bytes().to_vec(),
-        Transport::WebSocket => vec![0x88, 2, 0x03, 0xf0],
+        Transport::WebSocket | Transport::Wss => vec![0x88, 2, 0x03, 0xf0],
     };
     assert_eq!(client.rest(), expected, "{}", client.transport);
 }
