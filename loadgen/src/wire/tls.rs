@@ -69,11 +69,13 @@ impl Trust {
         let broken = |why: String| TrustError::Broken { path: path.clone(), why };
         let unread = |error: pem::Error| match error {
             pem::Error::Io(error) => TrustError::Unreadable { path: path.clone(), error },
+            pem::Error::MissingSectionEnd { .. } => broken("its END line is missing".to_owned()),
             error => broken(error.to_string()),
         };
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_file_iter(&path).map_err(unread)? {
-            roots.add(certificate.map_err(unread)?).map_err(|error| broken(error.to_string()))?;
+            let certificate = certificate.map_err(unread)?;
+            roots.add(certificate).map_err(|_| broken("what is encoded there is none".to_owned()))?;
         }
         if roots.is_empty() {
             return Err(TrustError::NoCertificate(path));
@@ -171,7 +173,10 @@ impl Peer {
 
     fn wrong_certificate(&self, wrong: &CertificateError) -> String {
         match wrong {
-            CertificateError::UnknownIssuer => format!("the server's certificate is not trusted: {}", self.unknown()),
+            // A bad signature: somebody trusted has the issuer's name, but not its key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                format!("the server's certificate is not trusted: {}", self.unknown())
+            }
             CertificateError::NotValidForNameContext { expected, presented } => {
                 let expected = expected.to_str();
                 if presented.is_empty() {
