@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use support::faulty::{self, Fault};
+use support::replayer::{Verdict, replay};
 use support::tls::{Certificate, LOCAL, Server, front, path};
 use support::{Ended, Place, scenario, twinwire};
+use twinwire::conform::case::Cases;
 
 const ENCRYPTED: &str = r#"["tls", "wss"]"#;
 const FOUR: &str = r#"["tcp", "tls", "websocket", "wss"]"#;
@@ -76,6 +78,18 @@ fn four_transports_are_compared_in_windows_with_new_sessions() {
     assert!(cost("wss") > cost("websocket") + 35.0, "{} and {}", cost("wss"), cost("websocket"));
     let report = place.read("report.md");
     assert!(report.contains("WSS to WebSocket"), "{report}");
+}
+
+#[test]
+fn the_scenario_that_is_shipped_runs_against_the_embedded_server() {
+    let place = Place::with(include_str!("../../scenarios/tls.toml"));
+    let short = ["load.paced.duration=500ms", "load.saturated.duration=200ms"];
+    let ended = place.run_to_end(&["--set", short[0], "--set", short[1], "--set", "load.paced.trials=1"]);
+    // 4: a machine that is busy with other tests wakes the generator late, and says so.
+    assert!(matches!(ended.code, Some(0 | 4)), "{ended:?}");
+    let record = record(&place);
+    assert_eq!((&record["violations_total"], &record["skipped"]), (&0.into(), &serde_json::json!([])));
+    assert_eq!(transports(&place), set(["tcp", "tls", "websocket", "wss"]));
 }
 
 #[test]
@@ -202,6 +216,18 @@ fn faults_are_found_through_tls() {
         let violations = record(&place)["violations"].as_array().unwrap().clone();
         let found = violations.iter().any(|violation| violation["kind"] == kind && violation["rule"] == rule);
         assert!(found, "{transport}: no `{kind}` ({rule}) in {violations:#?}");
+        if kind == "stale value" {
+            // It can be shown again by a case, as any other.
+            let text =
+                std::fs::read_dir(place.out().join("violations")).unwrap().flatten().find_map(|file| {
+                    let path = file.path();
+                    path.to_string_lossy().contains("stale").then(|| std::fs::read_to_string(path).unwrap())
+                });
+            let cases = Cases::parse("case", &text.unwrap()).unwrap();
+            let case = &cases.cases()[0];
+            assert_eq!(replay(case, faulty::start(Fault::None)), Verdict::Passed);
+            assert_ne!(replay(case, faulty::start(Fault::Stale.always())), Verdict::Passed);
+        }
     }
     // And a right server has none.
     run("tls", faulty::start(Fault::None)).1.expect(0);

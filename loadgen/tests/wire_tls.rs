@@ -15,7 +15,6 @@ use rustls::HandshakeKind;
 use support::tls::{Certificate, LOCAL};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::Message;
 use twinwire::wire::{Connection, Ended, Endpoint, Peer, Replies, Reply, Traffic, Trust};
@@ -139,33 +138,32 @@ async fn a_single_record_of_many_small_ones_starves_nobody() {
     writing.await.unwrap();
 }
 
-/// A server that reads nothing until it is told to, and then all of it.
-fn reader(mut server: TlsStream<TcpStream>, until: usize) -> JoinHandle<usize> {
-    tokio::spawn(async move {
-        let mut buffer = vec![0; 64 * 1024];
-        let mut received = 0;
-        while received < until {
-            received += server.read(&mut buffer).await.unwrap();
-        }
-        received
-    })
-}
-
 #[tokio::test]
 async fn flushed_means_that_nothing_is_kept_back() {
-    let (mut client, server) = pair().await;
-    let message = vec![b'x'; 40_000];
+    let place = Place::new().await;
+    let traffic = Arc::new(Traffic::default());
+    let (mut client, mut server) = tokio::join!(connect(place.tls(), &traffic), place.accept());
+    let shaken = traffic.sent();
+    let message = vec![b'x'; 4_000];
     let mut pushed = 0;
-    // Until the sockets' buffers are full.
+    // Until the sockets' buffers are full, and the library's too.
     loop {
         client.push(&message).unwrap();
-        pushed += message.len() + 1;
+        pushed += message.len() as u64 + 1;
         if !poll_fn(|cx| Poll::Ready(client.flush(cx).unwrap())).await {
             break;
         }
+        assert!(traffic.sent() - shaken > pushed, "{} bytes written of {pushed}", traffic.sent() - shaken);
         assert!(pushed < 100_000_000, "a server that does not read is noticed");
     }
-    let reading = reader(server, pushed);
+    let reading = tokio::spawn(async move {
+        let mut buffer = vec![0; 64 * 1024];
+        let mut received = 0;
+        while received < pushed {
+            received += server.read(&mut buffer).await.unwrap() as u64;
+        }
+        received
+    });
     let flushing = poll_fn(|cx| if client.flush(cx).unwrap() { Poll::Ready(()) } else { Poll::Pending });
     tokio::time::timeout(PATIENCE, flushing).await.unwrap();
     // Nobody polls the client any more, and yet all of it arrives.
