@@ -1,6 +1,7 @@
 //! Certificates made for a test, and a client's side of TLS that trusts them.
 
 use std::{
+    io::{self, Read, Write},
     net::TcpStream,
     path::PathBuf,
     sync::{Arc, OnceLock},
@@ -85,9 +86,28 @@ impl Certificate {
 }
 
 /// Makes the client's part of a handshake.
-pub(crate) fn shake_hands(tls: &mut ClientConnection, stream: &mut TcpStream) -> std::io::Result<()> {
+pub(crate) fn shake_hands(tls: &mut ClientConnection, stream: &mut (impl Read + Write)) -> io::Result<()> {
     while tls.is_handshaking() || tls.wants_write() {
         tls.complete_io(stream)?;
     }
     Ok(())
+}
+
+/// A connection that sends each byte by itself.
+pub(crate) struct Dripping(pub(crate) TcpStream);
+
+impl Read for Dripping {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.0.read(bytes)
+    }
+}
+
+impl Write for Dripping {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(&bytes[..bytes.len().min(1)])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }

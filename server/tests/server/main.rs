@@ -24,4 +24,7 @@ mod support;
 mod tcp;
 mod timeouts;
 mod tls;
+mod tls_handshake;
+mod tls_load;
+mod tls_setup;
 mod websocket;

@@ -15,7 +15,14 @@ use crate::certificate::{Certificate, shake_hands};
 /// Far longer than anything here takes, so that only a hang trips it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(crate) const ALL: [Transport; 3] = [Transport::Tcp, Transport::TcpRaw, Transport::WebSocket];
+pub(crate) const ALL: [Transport; 5] = Transport::ALL;
+
+/// Those that need no certificate.
+pub(crate) const PLAIN: [Transport; 3] = [Transport::Tcp, Transport::TcpRaw, Transport::WebSocket];
+
+/// Those on which many messages can be on their way at once.
+pub(crate) const PIPELINED: [Transport; 4] =
+    [Transport::Tcp, Transport::WebSocket, Transport::Tls, Transport::Wss];
 
 pub(crate) const DENIED: &str = "you are not allowed to access keys of other users";
 
@@ -151,6 +158,14 @@ impl Client {
         }
     }
 
+    /// Writes as much as goes without anything being read: the server stops reading at some point, then so does the
+    /// kernel taking.
+    pub(crate) fn flood(&mut self, bytes: &[u8]) {
+        self.stream.set_nonblocking(true).unwrap();
+        let _ = self.try_write(bytes);
+        self.stream.set_nonblocking(false).unwrap();
+    }
+
     /// One read, which for TLS ends only with what was announced as the end.
     fn read_once(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
         match &mut self.tls {
@@ -212,14 +227,30 @@ impl Client {
         (first, self.exactly(length))
     }
 
-    fn exactly(&mut self, count: usize) -> Vec<u8> {
+    /// So many bytes.
+    pub(crate) fn exactly(&mut self, count: usize) -> Vec<u8> {
+        let bytes = self.try_exactly(count).unwrap_or_default();
+        assert_eq!(
+            bytes.len(),
+            count,
+            "{}: closed after {:?}",
+            self.transport,
+            String::from_utf8_lossy(&bytes)
+        );
+        bytes
+    }
+
+    /// So many bytes, fewer where the connection is closed within them, none where it is before the first.
+    pub(crate) fn try_exactly(&mut self, count: usize) -> Option<Vec<u8>> {
         let (mut bytes, mut filled) = (vec![0; count], 0);
         while filled < count {
-            let read = self.read(&mut bytes[filled..]);
-            assert!(read > 0, "closed in the middle of a frame");
-            filled += read;
+            match self.read(&mut bytes[filled..]) {
+                0 => break,
+                read => filled += read,
+            }
         }
-        bytes
+        bytes.truncate(filled);
+        (filled > 0 || count == 0).then_some(bytes)
     }
 
     /// What one read brings. A read with a time-out is cut short by signals, and not started again for us.
