@@ -13,10 +13,13 @@ use crate::wire::Trust;
 /// What it is for.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
+/// What its folder's name begins with.
+const PREFIX: &str = "twinwire-certificate-";
+
 /// A self-signed certificate with its key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
-    certificate: String,
+    chain: String,
     key: String,
     trust: Trust,
 }
@@ -32,7 +35,7 @@ impl Certificate {
             .map_err(|error| failed(error.to_string()))?;
         let trust = Trust::only(made.cert.der().clone());
         Ok(Self {
-            certificate: made.cert.pem(),
+            chain: made.cert.pem(),
             key: made.signing_key.serialize_pem(),
             trust: trust.ok_or_else(|| failed("it cannot be read again".to_owned()))?,
         })
@@ -50,11 +53,10 @@ impl Certificate {
     /// Where there is no room for it.
     pub fn write(&self) -> io::Result<Files> {
         let private = Permissions::from_mode(0o700);
-        let folder =
-            tempfile::Builder::new().prefix("twinwire-certificate-").permissions(private).tempdir()?;
+        let folder = tempfile::Builder::new().prefix(PREFIX).permissions(private).tempdir()?;
         let files =
             Files { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem"), folder };
-        for (path, text) in [(&files.certificate, &self.certificate), (&files.key, &self.key)] {
+        for (path, text) in [(&files.certificate, &self.chain), (&files.key, &self.key)] {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
             file.write_all(text.as_bytes())?;
         }
@@ -90,11 +92,12 @@ impl Files {
 /// Before the name of a folder that a child of ours removes at its end: we may have been killed by then.
 pub(super) const REMOVE: &str = "--remove=";
 
-/// Removes the folder that an argument names, if it is such an argument.
+/// Removes the folder that an argument names, if it is such an argument, and such a folder.
 pub(super) fn remove(argument: Option<&str>) {
-    if let Some(folder) =
-        argument.and_then(|argument| argument.strip_prefix(REMOVE)).filter(|at| !at.is_empty())
-    {
+    let folder = argument.and_then(|argument| argument.strip_prefix(REMOVE)).map(Path::new);
+    let is_ours =
+        |folder: &&Path| folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
+    if let Some(folder) = folder.filter(is_ours) {
         // Mostly gone already.
         let _ = std::fs::remove_dir_all(folder);
     }
@@ -114,6 +117,19 @@ mod tests {
         let folder = files.folder().to_owned();
         drop(files);
         assert!(!folder.exists());
+    }
+
+    #[test]
+    fn only_its_own_folder_is_removed() {
+        let (files, other) =
+            (Certificate::generate().unwrap().write().unwrap(), tempfile::tempdir().unwrap());
+        remove(None);
+        remove(Some(REMOVE));
+        remove(Some(&format!("{REMOVE}{}", other.path().display())));
+        remove(Some(&files.folder().display().to_string()));
+        assert!(other.path().exists() && files.folder().exists());
+        remove(Some(&format!("{REMOVE}{}", files.folder().display())));
+        assert!(!files.folder().exists());
     }
 
     #[test]

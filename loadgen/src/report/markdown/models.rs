@@ -84,8 +84,8 @@ fn pairs(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String
     let names = names(record, passes);
     let (base, others) = names.split_first()?;
     let mut compared: Vec<_> = others.iter().map(|other| (base, other, other.clone())).collect();
-    let named = |name: &str| others.iter().find(|other| *other == format::transport(name));
-    if let (Some(plain), Some(encrypted)) = (named("websocket"), named("wss")) {
+    let ran = |name: &str| others.iter().find(|other| *other == format::transport(name));
+    if let (Some(plain), Some(encrypted)) = (ran("websocket"), ran("wss")) {
         compared.push((plain, encrypted, format!("{encrypted} to {plain}")));
     }
     let mut rows = Vec::new();
@@ -286,6 +286,7 @@ mod tests {
             windows.flat_map(|window| &mut window.roles).for_each(|role| role.response_p50_ns = Some(224));
         }
         record.passes.extend(encrypted);
+        record.scenario.transports.push("wss".to_owned());
         let text = section(&record, record.load("paced").unwrap());
         assert!(text.contains("| WSS              | all"), "{text}");
         assert!(text.contains("| WSS to WebSocket | all  |     5 | 2.00× (1.98 to 2.02)"), "{text}");
