@@ -4,6 +4,7 @@ use std::{
     fmt,
     fs::File,
     io::{self, Read},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -29,6 +30,13 @@ pub enum TlsFile {
     Key(PathBuf),
 }
 
+impl TlsFile {
+    fn path(&self) -> &Path {
+        let (Self::Certificate(path) | Self::Key(path)) = self;
+        path
+    }
+}
+
 impl fmt::Display for TlsFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -42,7 +50,7 @@ impl fmt::Display for TlsFile {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("{file}: {source}: check the path, and that the server's user may read it")]
+    #[error("{file}: {source}; {}", read_advice(source))]
     Unreadable {
         /// Which one.
         file: TlsFile,
@@ -51,14 +59,15 @@ pub enum TlsError {
     },
     /// A file is no text in PEM form.
     #[error(
-        "{file}: this is not PEM, which has lines such as -----BEGIN CERTIFICATE-----: convert it with openssl"
+        "{file} is not in PEM form, which has lines such as -----BEGIN CERTIFICATE-----; convert it with openssl, or \
+         name another file"
     )]
     NotPem {
         /// Which one.
         file: TlsFile,
     },
     /// A file is broken.
-    #[error("{file}: broken PEM: {reason}: copy the file again")]
+    #[error("{file} is broken: {reason}; copy it again")]
     Broken {
         /// Which one.
         file: TlsFile,
@@ -66,7 +75,7 @@ pub enum TlsError {
         reason: String,
     },
     /// There is PEM, and nothing in it that is wanted.
-    #[error("{file}: there is no {} in it; {found}", wanted(file))]
+    #[error("{file} has no {} in it; {found}", wanted(file))]
     Missing {
         /// Which one.
         file: TlsFile,
@@ -75,15 +84,16 @@ pub enum TlsError {
     },
     /// The key is encrypted.
     #[error(
-        "{file}: the key is encrypted, and nobody is there to type its passphrase: decrypt it with \
-         openssl pkey -in FILE -out NEW-FILE, and let nobody but the server's user read that"
+        "{file} is encrypted, and nobody is there to type its passphrase; decrypt it with openssl pkey -in {} -out \
+         NEW-FILE, and let nobody but the server's user read that",
+        file.path().display()
     )]
     Encrypted {
         /// Which one.
         file: TlsFile,
     },
     /// What is in the file cannot be used.
-    #[error("{file}: cannot be used: {source}; {}", usable(file))]
+    #[error("{file} cannot be used: {}; {}", why(source), usable(file))]
     Unusable {
         /// Which one.
         file: TlsFile,
@@ -92,8 +102,8 @@ pub enum TlsError {
     },
     /// The two do not belong together.
     #[error(
-        "{key} does not belong to {certificate}: the first certificate there must be the one that was made for this \
-         key, those of its issuers come after it"
+        "{key} does not belong to {certificate}; the first certificate there must be the one that was made for this \
+         key, and those of its issuers come after it"
     )]
     Mismatch {
         /// The chain of certificates.
@@ -113,9 +123,25 @@ fn wanted(file: &TlsFile) -> &'static str {
     }
 }
 
+fn read_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "check the path",
+        io::ErrorKind::PermissionDenied => "let the server's user read it",
+        _ => "name another file",
+    }
+}
+
+fn why(error: &Error) -> String {
+    match error {
+        Error::General(text) => text.clone(),
+        Error::InvalidCertificate(_) => "its first certificate is none".to_owned(),
+        error => error.to_string(),
+    }
+}
+
 fn usable(file: &TlsFile) -> &'static str {
     match file {
-        TlsFile::Certificate(_) => "it takes an X.509 certificate for a server",
+        TlsFile::Certificate(_) => "it takes the server's own X.509 certificate first",
         TlsFile::Key(_) => "it takes an RSA key of 2048 to 8192 bits, ECDSA (P-256, P-384, P-521) or Ed25519",
     }
 }
@@ -144,10 +170,9 @@ pub(super) fn read(
 
 /// The whole of a file that has at least the look of PEM.
 fn contents(file: &TlsFile) -> Result<Vec<u8>, TlsError> {
-    let (TlsFile::Certificate(path) | TlsFile::Key(path)) = file;
     let unreadable = |source| TlsError::Unreadable { file: file.clone(), source };
     let mut bytes = Vec::new();
-    let opened = File::open(path).map_err(unreadable)?;
+    let opened = File::open(file.path()).map_err(unreadable)?;
     if let TlsFile::Key(path) = file {
         warn_of_readers(path, &opened);
     }
@@ -161,12 +186,13 @@ fn contents(file: &TlsFile) -> Result<Vec<u8>, TlsError> {
     }
 }
 
-/// A key that others can read is no secret.
+/// A key that others can read is no secret. One of root's may be shared with a group, as is usual for services.
 fn warn_of_readers(path: &Path, file: &File) {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = file.metadata().map_or(0, |metadata| metadata.permissions().mode());
-    if mode & 0o077 != 0 {
-        tracing::warn!(path = %path.display(), mode = format!("{:03o}", mode & 0o777), "others may read the private key: chmod 600");
+    let Ok(metadata) = file.metadata() else { return };
+    let (mode, allowed) = (metadata.mode() & 0o777, if metadata.uid() == 0 { 0o740 } else { 0o700 });
+    if mode & !allowed != 0 {
+        let (path, mode) = (path.display(), format!("{mode:03o}"));
+        tracing::warn!(%path, mode, "others may read the private key, or change it: chmod 600");
     }
 }
 
@@ -208,9 +234,8 @@ fn found(pem: &[u8]) -> &'static str {
 fn broken(file: &TlsFile, error: &pem::Error) -> TlsError {
     let reason = match error {
         pem::Error::MissingSectionEnd { .. } => "a part has no -----END line".to_owned(),
-        pem::Error::IllegalSectionStart { line } => {
-            format!("a part begins with {:?}", String::from_utf8_lossy(line))
-        }
+        pem::Error::IllegalSectionStart { .. } => "a -----BEGIN line has no end".to_owned(),
+        pem::Error::Base64Decode(_) => "a part is not in base64".to_owned(),
         error => error.to_string(),
     };
     TlsError::Broken { file: file.clone(), reason }

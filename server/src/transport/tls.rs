@@ -221,3 +221,83 @@ impl AsyncWrite for TlsSocket {
         Pin::new(&mut *self.get_mut().0).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{ErrorKind, Write},
+        net,
+    };
+
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, crypto::aws_lc_rs};
+    use tokio::{
+        net::TcpListener,
+        runtime::{Builder, LocalOptions},
+        task::spawn_local,
+    };
+
+    use super::*;
+
+    fn certificate() -> Tls {
+        let folder = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
+        std::fs::write(&cert, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        Tls::load(cert, key).unwrap()
+    }
+
+    /// A client that has said hello, and waits.
+    fn client(address: net::SocketAddr) -> net::TcpStream {
+        let provider = std::sync::Arc::new(aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        let mut tls = ClientConnection::new(config.into(), "localhost".try_into().unwrap()).unwrap();
+        let (mut stream, mut hello) = (net::TcpStream::connect(address).unwrap(), Vec::new());
+        tls.write_tls(&mut hello).unwrap();
+        stream.write_all(&hello).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        stream
+    }
+
+    #[test]
+    fn life_5_of_many_handshakes_one_is_made_at_a_time_and_others_get_their_turn_between() {
+        const CLIENTS: usize = 20;
+        let runtime =
+            Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let handshakes = Rc::new(Handshakes::new(Some(certificate())));
+            let mut clients = Vec::new();
+            for _ in 0..CLIENTS {
+                clients.push(client(listener.local_addr().unwrap()));
+                let (stream, _) = listener.accept().await.unwrap();
+                // What has come is there to be read at once.
+                stream.readable().await.unwrap();
+                let handshakes = Rc::clone(&handshakes);
+                spawn_local(async move { handshakes.shake(stream, Transport::Tls).await.map(drop).is_ok() });
+            }
+            // Another connection of the same thread, which looks who has been answered whenever it is its turn.
+            let (mut answered, mut most_at_once) = (0, 0);
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while answered < CLIENTS {
+                assert!(Instant::now() < deadline, "only {answered} were answered");
+                yield_now().await;
+                let is_answered = |client: &net::TcpStream| match client.peek(&mut [0]) {
+                    Ok(count) => count > 0,
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                        false
+                    }
+                };
+                let now = clients.iter().filter(|client| is_answered(client)).count();
+                most_at_once = most_at_once.max(now - answered);
+                answered = now;
+            }
+            assert!(most_at_once <= 2, "{most_at_once} answers between two turns");
+        });
+    }
+}

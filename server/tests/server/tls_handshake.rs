@@ -222,7 +222,7 @@ fn expect_full(address: SocketAddr, transport: Transport) {
     let told = String::from_utf8(client.rest()).unwrap();
     match transport {
         Wss => {
-            assert!(told.starts_with("HTTP/1.1 503 ") && told.ends_with("\r\n\r\nserver full\n"), "{told}")
+            assert!(told.starts_with("HTTP/1.1 503 ") && told.ends_with("\r\n\r\nserver full\n"), "{told}");
         }
         _ => assert_eq!(told, "server full\n"),
     }
