@@ -14,11 +14,16 @@ use nix::unistd::Pid;
 use support::faulty::{self, Fault};
 use support::replayer::{Verdict, replay};
 use support::tls::{Certificate, LOCAL, Server, front, path};
-use support::{Ended, Place, scenario, twinwire};
+use support::{Ended, Place, twinwire};
 use twinwire::conform::case::Cases;
 
 const ENCRYPTED: &str = r#"["tls", "wss"]"#;
 const FOUR: &str = r#"["tcp", "tls", "websocket", "wss"]"#;
+
+/// The usual scenario, shorter.
+fn scenario(transports: &str) -> String {
+    support::scenario(transports).replace("1500ms", "600ms")
+}
 
 fn record(place: &Place) -> serde_json::Value {
     serde_json::from_str(&place.read("run.json")).unwrap()
@@ -32,10 +37,10 @@ fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
     names.map(str::to_owned).into()
 }
 
-/// A place whose scenario changes transports every 300 ms and begins new sessions in mid-load.
+/// A place whose scenario changes transports every 200 ms and begins new sessions in mid-load.
 fn interleaved(transports: &str) -> Place {
     let text = scenario(transports)
-        .replace("duration =", "interleave = \"300ms\"\nduration =")
+        .replace("duration =", "interleave = \"200ms\"\nduration =")
         .replace("name = \"guests\"", "name = \"guests\"\nreconnect = { every = 20 }");
     Place::with(&text)
 }
@@ -120,7 +125,7 @@ fn the_embedded_servers_certificate_goes_away_however_the_run_ends() {
     Ended::of(run.env("TMPDIR", temporary.path()).output().unwrap()).expect(0);
     assert_eq!(certificates(temporary.path()), 0);
     // Killed in mid-run, too.
-    let place = Place::with(&scenario(ENCRYPTED).replace("1500ms", "10min"));
+    let place = Place::with(&scenario(ENCRYPTED).replace("600ms", "10min"));
     let mut run = place.run(&[]);
     let mut run =
         run.env("TMPDIR", temporary.path()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -186,7 +191,7 @@ fn a_server_that_dies_in_mid_run_is_lost_over_tls_too() {
     let folder = tempfile::tempdir().unwrap();
     certificate.write(folder.path());
     let place = Place::with(&scenario(r#"["tls"]"#));
-    let tls = front(&certificate, faulty::start(Fault::DiesAfter(2000))).to_string();
+    let tls = front(&certificate, faulty::start(Fault::DiesAfter(300))).to_string();
     let ended = place.run_to_end(&["--tls", &tls, "--ca", &path(&folder.path().join("ca.pem"))]).expect(3);
     assert!(ended.stdout.contains("while load `short` ran over tls (trial 1)"), "{}", ended.stdout);
 }
@@ -250,7 +255,7 @@ fn a_launched_server_gets_a_certificate_that_goes_away_with_it() {
     assert_eq!(transports(&place), set(["tcp", "tls", "wss"]));
     assert_eq!(certificates(temporary.path()), 0);
     // A harness that is killed leaves that to the program's guard.
-    let place = Place::with(&scenario(ENCRYPTED).replace("1500ms", "10min"));
+    let place = Place::with(&scenario(ENCRYPTED).replace("600ms", "10min"));
     let mut run = place.run(&["--launch", &command]);
     let mut run =
         run.env("TMPDIR", temporary.path()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

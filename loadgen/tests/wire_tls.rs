@@ -228,21 +228,25 @@ async fn bytes_are_counted_as_they_are_on_the_wire() {
 }
 
 #[tokio::test]
-async fn every_connection_pays_for_a_whole_handshake() {
+async fn every_connection_pays_for_a_whole_handshake_of_either_version() {
     let place = Place::new().await;
     let traffic = Arc::new(Traffic::default());
-    let acceptor = place.certificate.acceptor();
-    for _ in 0..3 {
-        let accept = async {
-            let (stream, _) = place.listener.accept().await.unwrap();
-            acceptor.accept(stream).await.unwrap()
-        };
-        let (mut client, mut server) = tokio::join!(connect(place.tls(), &traffic), accept);
-        assert_eq!(server.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
-        // The tickets that a client could resume with come before this.
-        server.write_all(b"hello\n").await.unwrap();
-        server.flush().await.unwrap();
-        assert_eq!(drain(&mut client, 1).await.0, ["hello"]);
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let acceptor = place.certificate.acceptor_of(&[version]);
+        for _ in 0..3 {
+            let accept = async {
+                let (stream, _) = place.listener.accept().await.unwrap();
+                acceptor.accept(stream).await.unwrap()
+            };
+            let (mut client, mut server) = tokio::join!(connect(place.tls(), &traffic), accept);
+            let session = server.get_ref().1;
+            assert_eq!(session.protocol_version(), Some(version.version));
+            assert_eq!(session.handshake_kind(), Some(HandshakeKind::Full));
+            // The tickets that a client could resume with come before this.
+            server.write_all(b"hello\n").await.unwrap();
+            server.flush().await.unwrap();
+            assert_eq!(drain(&mut client, 1).await.0, ["hello"]);
+        }
     }
 }
 
