@@ -8,16 +8,11 @@ mod files;
 
 use std::{
     fmt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
 
-use rustls::{
-    ServerConfig,
-    crypto::{CryptoProvider, aws_lc_rs},
-    server::NoServerSessionStorage,
-    sign::{CertifiedKey, SingleCertAndKey},
-};
+use rustls::{ServerConfig, crypto::aws_lc_rs, server::NoServerSessionStorage, sign::SingleCertAndKey};
 
 pub use self::files::{TlsError, TlsFile};
 
@@ -46,23 +41,21 @@ pub(crate) struct Configs {
 impl Tls {
     /// Reads a chain of certificates, the server's own first, and the key that belongs to that one, from PEM files.
     pub fn load(certificate: PathBuf, key: PathBuf) -> Result<Self, TlsError> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let current = RwLock::new(Configs::new(files::read(&certificate, &key, &provider)?, &provider)?);
+        let current = RwLock::new(Configs::read(&certificate, &key)?);
         Ok(Self(Arc::new(Shared { certificate, key, current })))
     }
 
     /// Reads the files again. Handshakes that begin from now on get what is in them; where they cannot be used,
     /// everything stays as it was.
     pub fn reload(&self) -> Result<(), TlsError> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let fresh = Configs::new(files::read(&self.0.certificate, &self.0.key, &provider)?, &provider)?;
+        let fresh = Configs::read(&self.0.certificate, &self.0.key)?;
         *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
 
     /// What the next handshake is to be made with.
     pub(crate) fn current(&self) -> Configs {
-        // Locked twice in a certificate's life for writing, and never for longer than a copy of two pointers.
+        // Once for each handshake, and never held for longer than a copy of two pointers.
         self.0.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -75,8 +68,10 @@ impl fmt::Debug for Tls {
 }
 
 impl Configs {
-    fn new(certified: CertifiedKey, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
-        let mut lines = ServerConfig::builder_with_provider(Arc::clone(provider))
+    fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        let provider = aws_lc_rs::default_provider();
+        let certified = files::read(certificate, key, &provider)?;
+        let mut lines = ServerConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Library)?
             .with_no_client_auth()

@@ -92,33 +92,50 @@ impl Handshakes {
     }
 }
 
+/// What is left to do for a connection.
+type Service = Pin<Box<dyn Future<Output = ()>>>;
+
 /// Serves one connection from its handshake until it ends. It has been waited for since `vigil` began.
 pub(super) fn serve(
+    stream: TcpStream,
+    transport: Transport,
+    seat: Seat,
+    vigil: Vigil,
+    host: Rc<Host>,
+) -> impl Future<Output = ()> {
+    // Boxed one after the other: a connection in service has no room for its handshake.
+    let begun = Box::pin(begin(stream, transport, seat, vigil, host));
+    async move {
+        if let Some(service) = begun.await {
+            service.await;
+        }
+    }
+}
+
+/// Makes the handshake, and gives back what is to be done then; nothing where it fails.
+async fn begin(
     stream: TcpStream,
     transport: Transport,
     mut seat: Seat,
     vigil: Vigil,
     host: Rc<Host>,
-) -> Pin<Box<dyn Future<Output = ()>>> {
+) -> Option<Service> {
     let deadline = host.opening_deadline();
-    // Boxed by itself: a connection in service has no room for its handshake.
-    let greeted = Box::pin(greet(stream, transport, deadline, Rc::clone(&host)));
-    Box::pin(async move {
-        match greeted.await {
-            Ok(socket) if transport == Transport::Wss => {
-                let session = host.new_session();
-                Box::pin(websocket::serve(socket, seat, vigil, deadline, host, session)).await;
-            }
-            Ok(socket) => Box::pin(stream::serve::<Lines, _>(socket, seat, vigil, host)).await,
-            Err(stream) => {
-                seat.leave(&host.departures);
-                if let Some(stream) = stream {
-                    // The alert that tells why is on its way: no reset is to overtake it.
-                    leave::close(stream).await;
-                }
-            }
+    match greet(stream, transport, deadline, &host).await {
+        Ok(socket) if transport == Transport::Wss => {
+            let session = host.new_session();
+            Some(Box::pin(websocket::serve(socket, seat, vigil, deadline, host, session)))
         }
-    })
+        Ok(socket) => Some(Box::pin(stream::serve::<Lines, _>(socket, seat, vigil, host))),
+        Err(stream) => {
+            seat.leave(&host.departures);
+            if let Some(stream) = stream {
+                // The alert that tells why is on its way: no reset is to overtake it.
+                leave::close(stream).await;
+            }
+            None
+        }
+    }
 }
 
 /// Waits for a handshake, counts and logs it if it fails, and gives the connection back that is still to be closed.
@@ -126,7 +143,7 @@ async fn greet(
     stream: TcpStream,
     transport: Transport,
     deadline: tokio::time::Instant,
-    host: Rc<Host>,
+    host: &Host,
 ) -> Result<TlsSocket, Option<TcpStream>> {
     let stopping = async {
         host.phase.stopping().await;
