@@ -210,7 +210,6 @@ fn exit_2_for_wrong_usage_before_anything_is_sent() {
         (&["frob"], "`frob` is no command"),
         (&["get", "a", "b", "c"], "`c` is one word too many"),
         (&["get", ""], "an empty argument"),
-        (&["--tls", "get", "a"], "TLS is not built yet"),
         (&["--ws", "--raw", "get", "a"], "cannot be used with"),
         (&["--timeout", "5", "get", "a"], "number with its unit"),
         (&["--secret-file", "/nonexistent/secret", "upgrade"], "cannot read the secret"),

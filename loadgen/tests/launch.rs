@@ -186,7 +186,7 @@ fn a_command_that_cannot_be_understood_is_an_error_of_usage() {
     for (arguments, part) in [
         (vec!["--launch", "server {port}"], "`{port}` is no placeholder"),
         (vec!["--launch", "server 'x"], "a quote is not closed"),
-        (vec!["--launch", "server"], "put {tcp}, {tcp-raw} or {ws} where its port goes"),
+        (vec!["--launch", "server"], "put {tcp}, {tcp-raw}, {ws}, {tls} or {wss} where its port goes"),
         (vec!["--launch", "server {tcp}", "--tcp", "127.0.0.1:9"], "has two ports"),
         (vec!["--launch", "server {tcp}", "--require", "websocket"], "--require"),
         (vec!["--launch", "server {tcp}", "--launch-timeout", "soon"], "\"soon\" is not a duration"),

@@ -51,6 +51,19 @@ fn quick_takes_the_transports_of_the_target() {
 }
 
 #[test]
+fn quick_compares_encrypted_transports_where_they_are_asked_for() {
+    let place = Place::with("");
+    let ended = quick(
+        &place,
+        &["-c4", "-d300ms", "--transport", "wss", "--transport", "tls", "--set", "load.quick.think=1ms"],
+    );
+    ended.expect(0);
+    let found: BTreeSet<String> =
+        place.csv("summary.csv").iter().map(|row| row["transport"].clone()).collect();
+    assert_eq!(found, BTreeSet::from(["tls", "wss"].map(str::to_owned)));
+}
+
+#[test]
 fn a_wrong_flag_is_named_and_nothing_is_run() {
     let place = Place::with("");
     for (arguments, part) in [

@@ -7,12 +7,12 @@ use std::time::Duration;
 use clap::Parser;
 
 use super::words::{self, Command, WordsError};
-use crate::wire::Endpoint;
+use crate::wire::{Endpoint, NotAName, Peer, Trust, TrustError};
 
 /// Where the secret is looked for when no file is named; the server's own variable, so that one setting does.
 const SECRET_VARIABLE: &str = "TWINWIRE_UPGRADE_SECRET";
 
-/// Ask a key-value server over TCP or WebSocket
+/// Ask a key-value server over TCP or WebSocket, with TLS or without
 ///
 /// With commands: logs in, prints one reply a line, and leaves. Without: reads commands from the terminal, with
 /// line editing and history, or from standard input, a line after the other.
@@ -35,9 +35,14 @@ pub(super) struct Args {
     #[arg(long)]
     raw: bool,
 
-    /// Encrypt the connection (not built yet)
-    #[arg(long)]
+    /// Encrypt the connection; the server's certificate must be good for HOST
+    #[arg(long, conflicts_with = "raw")]
     tls: bool,
+
+    /// Trust the certificates in this PEM file, and no others: a CA's, or a server's own self-signed one [default:
+    /// those that this system trusts]
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    ca: Option<PathBuf>,
 
     /// Log in under this name [default: one that nobody has]
     #[arg(long, value_name = "NAME")]
@@ -78,6 +83,7 @@ A key that is itself a command word:
 Examples:
   twinwire-client localhost 1601 put a 1 get a
   twinwire-client localhost 1603 --ws --user bob --manager get alice a
+  twinwire-client localhost 1604 --tls --ca cert.pem put a 1
   echo 'put a 1 get a' | twinwire-client localhost 1601
   twinwire-client localhost 1601
 
@@ -103,8 +109,10 @@ pub(super) struct Job {
 /// Arguments that make no job.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ArgsError {
-    #[error("--tls: TLS is not built yet")]
-    Tls,
+    #[error("{0}")]
+    Trust(#[from] TrustError),
+    #[error("{0}")]
+    NotAName(#[from] NotAName),
     #[error("--user: a line end cannot stand in a name")]
     User,
     #[error("{0}\nTry --help.")]
@@ -125,30 +133,38 @@ pub(super) enum ArgsError {
 
 impl Args {
     /// Checks everything and resolves the host.
-    pub(super) fn into_job(self) -> Result<Job, ArgsError> {
-        if self.tls {
-            return Err(ArgsError::Tls);
-        }
+    pub(super) fn into_job(mut self) -> Result<Job, ArgsError> {
         if self.user.as_ref().is_some_and(|user| user.contains('\n')) {
             return Err(ArgsError::User);
         }
         let secret = self.secret()?;
-        let commands = words::commands(words::arguments(self.commands)?)?;
+        let commands = words::commands(words::arguments(std::mem::take(&mut self.commands))?)?;
         if commands.iter().any(|command| matches!(command, Command::Upgrade(Some(_)))) {
             return Err(ArgsError::SecretInArguments);
         }
-        let host = self.host.trim_start_matches('[').trim_end_matches(']');
-        let address = resolve(host, self.port)?;
-        let endpoint = if self.ws {
-            let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-            Endpoint::WebSocket(address, format!("ws://{host}:{}/", self.port))
-        } else if self.raw {
-            Endpoint::TcpRaw(address)
-        } else {
-            Endpoint::Tcp(address)
-        };
+        let endpoint = self.endpoint()?;
         let Self { user, manager, timeout, .. } = self;
         Ok(Job { endpoint, user, manager, secret, timeout, commands })
+    }
+
+    fn endpoint(&self) -> Result<Endpoint, ArgsError> {
+        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        // Before anything is looked up: what is wrong with the arguments does not depend on the network.
+        let peer = self.tls.then(|| Ok::<_, ArgsError>(Peer::new(host, &self.trust()?)?)).transpose()?;
+        let address = resolve(host, self.port)?;
+        let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        let url = |scheme| format!("{scheme}://{bracketed}:{}/", self.port);
+        Ok(match peer {
+            Some(peer) if self.ws => Endpoint::Wss(address, url("wss"), peer),
+            Some(peer) => Endpoint::Tls(address, peer),
+            None if self.ws => Endpoint::WebSocket(address, url("ws")),
+            None if self.raw => Endpoint::TcpRaw(address),
+            None => Endpoint::Tcp(address),
+        })
+    }
+
+    fn trust(&self) -> Result<Trust, TrustError> {
+        self.ca.as_deref().map_or_else(Trust::system, Trust::file)
     }
 
     fn secret(&self) -> Result<Option<String>, ArgsError> {

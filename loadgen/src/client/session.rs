@@ -20,14 +20,16 @@ const OWN_NAMES_MAX: u32 = 4;
 /// Why a session cannot begin or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// Nobody there, or no WebSocket.
+    /// Nobody there, or somebody who speaks something else.
     #[error("{0}")]
     Connect(#[from] ConnectError),
     /// Nobody answered the connection.
-    #[error("no connection to {endpoint} within {timeout:?}")]
+    #[error("no connection to {endpoint} within {timeout:?}{advice}")]
     ConnectTimedOut {
         /// Where.
         endpoint: String,
+        /// What it may be.
+        advice: &'static str,
         /// The time-out.
         timeout: Duration,
     },
@@ -61,6 +63,15 @@ pub enum SessionError {
     UpgradeRefused(String),
 }
 
+fn connect_timed_out(endpoint: &Endpoint, timeout: Duration) -> SessionError {
+    let advice = if endpoint.transport().is_encrypted() {
+        ": the server hangs, or does not speak TLS on this port"
+    } else {
+        ""
+    };
+    SessionError::ConnectTimedOut { endpoint: endpoint.to_string(), advice, timeout }
+}
+
 fn last_words(said: Option<&str>) -> String {
     said.map(|said| format!(" ({said})")).unwrap_or_default()
 }
@@ -80,8 +91,7 @@ impl Session {
     /// Where nobody speaks the transport there within `timeout`, which also bounds the wait for every reply.
     pub async fn open(endpoint: &Endpoint, timeout: Duration) -> Result<Self, SessionError> {
         let connecting = tokio::time::timeout(timeout, endpoint.connect(Arc::new(Traffic::default()))).await;
-        let connection = connecting
-            .map_err(|_| SessionError::ConnectTimedOut { endpoint: endpoint.to_string(), timeout })??;
+        let connection = connecting.map_err(|_| connect_timed_out(endpoint, timeout))??;
         Ok(Self { connection, timeout, inbox: Inbox::default() })
     }
 

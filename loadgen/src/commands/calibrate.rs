@@ -50,7 +50,7 @@ const DURATION: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..
 #[derive(Debug, Parser)]
 pub struct Calibrate {
     /// Transports: tcp, tcp-raw, websocket (repeatable) [default: tcp and websocket]
-    #[arg(long = "transport", value_name = "TRANSPORT", value_parser = transport)]
+    #[arg(long = "transport", value_name = "TRANSPORT", value_parser = null_transport)]
     pub transports: Vec<Transport>,
 
     /// Requests a second over all connections, under which latencies are measured; a rate like that of your own
@@ -81,6 +81,16 @@ pub struct Calibrate {
     /// No progress
     #[arg(long)]
     pub quiet: bool,
+}
+
+/// A transport that the null target offers.
+fn null_transport(name: &str) -> Result<Transport, String> {
+    let transport = transport(name)?;
+    if Embedded::NULL_OFFERS.contains(&transport) {
+        return Ok(transport);
+    }
+    Err("there is no floor for TLS: the target that does next to nothing would have to encrypt all the same"
+        .to_owned())
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -299,5 +309,9 @@ mod tests {
         }
         assert!(parsed(&["-d", "soon"]).is_err());
         assert!(parsed(&["--transport", "udp"]).is_err());
+        for encrypted in ["tls", "wss"] {
+            let error = parsed(&["--transport", encrypted]).unwrap_err().to_string();
+            assert!(error.contains("there is no floor for TLS"), "{error}");
+        }
     }
 }

@@ -20,7 +20,8 @@ use crate::load::engine::EngineError;
 use crate::record::{ReadError, RunRecord};
 use crate::report::{Plot, ReportError};
 use crate::scenario::Diagnostics;
-use crate::target::{AddressError, LaunchError};
+use crate::target::{AddressError, LaunchError, TargetError};
+use crate::wire::TrustError;
 
 /// What a command that did its work ends with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +79,12 @@ pub enum CommandError {
     /// A `--launch` that cannot be understood.
     #[error(transparent)]
     Launch(#[from] LaunchError),
+    /// Nobody to trust over TLS.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// A target that cannot even be prepared.
+    #[error(transparent)]
+    Target(#[from] TargetError),
     /// A run that cannot begin.
     #[error(transparent)]
     Engine(#[from] EngineError),

@@ -53,7 +53,7 @@ pub struct Quick {
     #[arg(long, value_name = "N", default_value = "64", value_parser = value_size(), allow_negative_numbers = true)]
     pub value_size: u32,
 
-    /// Transports to compare: tcp, tcp-raw, websocket (repeatable) [default: those of the target]
+    /// Transports to compare: tcp, tcp-raw, websocket, tls, wss (repeatable) [default: those of the target]
     #[arg(long = "transport", value_name = "TRANSPORT", value_parser = transport)]
     pub transports: Vec<Transport>,
 

@@ -7,9 +7,12 @@ use super::CommandError;
 use crate::scenario::model::Transport;
 use crate::scenario::{HOUR, MILLISECOND, duration_within};
 use crate::target::embedded::Embedded;
-use crate::target::launched::{Launch, Launched};
-use crate::target::{Target, socket_address, websocket};
-use crate::wire::Endpoint;
+use crate::target::launch::{Launch, Security};
+use crate::target::launched::Launched;
+use crate::target::{
+    Certificate, LaunchCommand, Target, ask_certificate, socket_address, tls, websocket, wss,
+};
+use crate::wire::{Endpoint, Trust};
 
 /// What to talk to; without any of these, the embedded server.
 #[derive(Debug, Clone, clap::Args)]
@@ -27,10 +30,25 @@ pub struct TargetArgs {
     #[arg(long, value_name = "URL")]
     pub ws: Option<String>,
 
+    /// A server that speaks lines over TLS. Its certificate must be good for HOST
+    #[arg(long, value_name = "HOST:PORT")]
+    pub tls: Option<String>,
+
+    /// A WebSocket server over TLS: wss://HOST:PORT/PATH. Its certificate must be good for HOST
+    #[arg(long, value_name = "URL")]
+    pub wss: Option<String>,
+
+    /// Trust the certificates in this PEM file, and no others, over TLS: a CA's, or a server's own self-signed one
+    /// [default: those that this system trusts; what is made for the embedded server or for {cert} is trusted anyway]
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+
     /// Start the target: a program and its arguments, split as a shell splits them, but run without one. {tcp},
-    /// {tcp-raw} and {ws} in it become free ports, which are then the target; without them it listens at the
-    /// addresses given by the flags above. It runs afresh for each trial, and with it all that it starts is measured
-    /// and stopped; its output goes to server.log (repeatable: one for each transport, say)
+    /// {tcp-raw}, {ws}, {tls} and {wss} in it become free ports, which are then the target; without them it listens at
+    /// the addresses given by the flags above. For TLS it needs a certificate: its own, good for localhost, whose CA
+    /// --ca names, or, where {cert} and {key} stand, one that is made for it (PEM files). It runs afresh for each
+    /// trial, and with it all that it starts is measured and stopped; its output goes to server.log (repeatable: one
+    /// for each transport, say)
     #[arg(long, value_name = "CMD ARGS")]
     pub launch: Vec<String>,
 
@@ -42,12 +60,6 @@ pub struct TargetArgs {
     #[arg(long, value_name = "TRANSPORT", value_parser = transport)]
     pub require: Vec<Transport>,
 
-    #[arg(long, value_name = "HOST:PORT", hide = true)]
-    tls: Option<String>,
-    #[arg(long, value_name = "URL", hide = true)]
-    wss: Option<String>,
-    #[arg(long, value_name = "FILE", hide = true)]
-    ca: Option<PathBuf>,
     #[arg(long, value_name = "NAME|FILE", hide = true)]
     profile: Option<String>,
 }
@@ -105,20 +117,17 @@ impl TargetArgs {
     /// # Errors
     /// Where an address or a command is none, a flag is for later, or a required transport is lacking.
     pub fn plan(&self) -> Result<Plan, CommandError> {
-        let later = [
-            ("--tls", self.tls.is_some()),
-            ("--wss", self.wss.is_some()),
-            ("--ca", self.ca.is_some()),
-            ("--profile", self.profile.is_some()),
-        ];
-        if let Some((flag, _)) = later.into_iter().find(|(_, given)| *given) {
-            return Err(CommandError::NotYet(format!("`{flag}`")));
+        if self.profile.is_some() {
+            return Err(CommandError::NotYet("`--profile`".to_owned()));
         }
-        let endpoints = self.endpoints()?;
-        let plan = match (self.launch.as_slice(), endpoints.as_slice()) {
-            ([], []) => Plan::Embedded,
-            ([], _) => Plan::External(endpoints),
-            (commands, _) => Plan::Launched(Launch::new(commands, endpoints, self.launch_timeout)?),
+        let commands: Vec<LaunchCommand> =
+            self.launch.iter().map(|text| LaunchCommand::parse(text)).collect::<Result<_, _>>()?;
+        let security = self.security(&commands)?;
+        let endpoints = self.endpoints(security.trust.as_ref())?;
+        let plan = match (commands.is_empty(), endpoints.is_empty()) {
+            (true, true) => Plan::Embedded,
+            (true, false) => Plan::External(endpoints),
+            (false, _) => Plan::Launched(Launch::new(commands, endpoints, security, self.launch_timeout)?),
         };
         match self.require.iter().find(|transport| !plan.transports().contains(transport)) {
             Some(lacking) => Err(CommandError::Usage(format!(
@@ -128,7 +137,31 @@ impl TargetArgs {
         }
     }
 
-    fn endpoints(&self) -> Result<Vec<Endpoint>, CommandError> {
+    /// Whom to trust over TLS, as far as the target speaks it.
+    fn security(&self, commands: &[LaunchCommand]) -> Result<Security, CommandError> {
+        let mut asked = commands.iter().flat_map(LaunchCommand::transports);
+        let encrypted = self.tls.is_some() || self.wss.is_some() || asked.any(Transport::is_encrypted);
+        match (&self.ca, ask_certificate(commands)?) {
+            (Some(_), true) => Err(CommandError::Usage(
+                "--ca names whom to trust, and {cert} in --launch makes a certificate that is trusted: keep one of them"
+                    .to_owned(),
+            )),
+            (Some(_), false) if !encrypted => Err(CommandError::Usage(
+                "--ca is for a target that speaks TLS: give --tls, --wss, or {tls} or {wss} in --launch; the embedded \
+                 server's certificate is made and trusted without it"
+                    .to_owned(),
+            )),
+            (Some(file), false) => Ok(Security { trust: Some(Trust::file(file)?), certificate: None }),
+            (None, true) => {
+                let certificate = Certificate::generate()?;
+                Ok(Security { trust: Some(certificate.trust().clone()), certificate: Some(certificate) })
+            }
+            (None, false) if encrypted => Ok(Security { trust: Some(Trust::system()?), certificate: None }),
+            (None, false) => Ok(Security::default()),
+        }
+    }
+
+    fn endpoints(&self, trust: Option<&Trust>) -> Result<Vec<Endpoint>, CommandError> {
         let mut endpoints = Vec::new();
         if let Some(text) = &self.tcp {
             endpoints.push(Endpoint::Tcp(socket_address(text)?));
@@ -137,8 +170,13 @@ impl TargetArgs {
             endpoints.push(Endpoint::TcpRaw(socket_address(text)?));
         }
         if let Some(text) = &self.ws {
-            let (address, url) = websocket(text)?;
-            endpoints.push(Endpoint::WebSocket(address, url));
+            endpoints.push(websocket(text)?);
+        }
+        if let (Some(text), Some(trust)) = (&self.tls, trust) {
+            endpoints.push(tls(text, trust)?);
+        }
+        if let (Some(text), Some(trust)) = (&self.wss, trust) {
+            endpoints.push(wss(text, trust)?);
         }
         Ok(endpoints)
     }

@@ -41,7 +41,7 @@ pub struct Ready {
 /// Why a client could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// Nobody there, or no WebSocket.
+    /// Nobody there, or somebody who speaks something else.
     #[error("{0}")]
     Connect(#[from] ConnectError),
     /// The connection ended.
@@ -168,7 +168,10 @@ impl<'a> SettingUp<'a> {
         let begun = clock::now();
         let connection = tokio::time::timeout(context.scenario.timeout, endpoint.connect(traffic))
             .await
-            .map_err(|_| step_timed_out(context, index, "connecting"))??;
+            .map_err(|_| {
+            let encrypted = endpoint.transport().is_encrypted();
+            step_timed_out(context, index, if encrypted { "connecting over TLS" } else { "connecting" })
+        })??;
         steps.connect = Some((clock::now() - begun).max(1));
         let session = Session::new(&context.world, index);
         Ok(Self { context, index, connection, session, asked: Asked::Login })

@@ -65,6 +65,7 @@ pub(super) fn sentence(record: &RunRecord) -> (String, bool) {
     let suspect = used(record).is_some_and(|layout| layout.level != VerdictLevel::Valid);
     let settings = record.floor.as_ref().map(settings).unwrap_or_default();
     let suspect = if suspect { ", suspect" } else { "" };
+    let settings = settings + &without(record);
     if is_outdone(record) {
         let text = format!(
             "{settings}{suspect}; this run is far below it: measure it anew with nothing else running"
@@ -72,6 +73,15 @@ pub(super) fn sentence(record: &RunRecord) -> (String, bool) {
         return (text, true);
     }
     (format!("{settings}{suspect}; nothing is subtracted"), false)
+}
+
+/// ", none for TLS and WSS": the transports of this run that have no floor, as those over TLS never have one.
+fn without(record: &RunRecord) -> String {
+    let Some(layout) = used(record) else { return String::new() };
+    let run = record.transports_run().into_iter();
+    let names: Vec<&str> =
+        run.filter(|name| layout.transport(name).is_none()).map(format::transport).collect();
+    if names.is_empty() { String::new() } else { format!(", none for {}", names.join(" and ")) }
 }
 
 /// Whether a load went so far below the floor that the floor cannot be one: something else ran when it was measured.

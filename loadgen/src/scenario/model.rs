@@ -2,9 +2,13 @@
 //!
 //! Reading the text, its defaults and its errors is the business of the sibling modules; nothing here knows TOML.
 
+mod transport;
+
 use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
+
+pub use transport::Transport;
 
 /// A whole scenario: what load to put on which transports, by whom, and what must hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,50 +50,6 @@ impl Scenario {
     #[must_use]
     pub fn is_mixed(&self) -> bool {
         self.groups.iter().any(|group| group.transport.is_some())
-    }
-}
-
-/// A way to reach the service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Transport {
-    /// TCP, one line a message.
-    Tcp,
-    /// TCP, one chunk a message (the original clients' framing).
-    TcpRaw,
-    /// WebSocket, one text message a message.
-    WebSocket,
-    /// The TCP framing over TLS.
-    Tls,
-    /// WebSocket over TLS.
-    Wss,
-}
-
-impl Transport {
-    /// All of them, in the order in which reports show them.
-    pub const ALL: [Self; 5] = [Self::Tcp, Self::TcpRaw, Self::WebSocket, Self::Tls, Self::Wss];
-
-    /// The name used in scenarios, flags and reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::TcpRaw => "tcp-raw",
-            Self::WebSocket => "websocket",
-            Self::Tls => "tls",
-            Self::Wss => "wss",
-        }
-    }
-
-    /// The transport of this name, if there is one.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|transport| transport.name() == name)
-    }
-}
-
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
     }
 }
 

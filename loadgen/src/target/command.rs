@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::certificate::Files;
 use crate::scenario::model::Transport;
 
 /// What is wrong with a `--launch` command, or with all of them together.
@@ -19,12 +20,13 @@ pub enum LaunchError {
     Unbalanced(String),
     /// A word in braces that means nothing.
     #[error(
-        "--launch: `{{{0}}}` is no placeholder; there are {{tcp}}, {{tcp-raw}} and {{ws}}, each a free port"
+        "--launch: `{{{0}}}` is no placeholder; there are {{tcp}}, {{tcp-raw}}, {{ws}}, {{tls}} and {{wss}}, each a \
+         free port, and {{cert}} and {{key}}, the files of a certificate that is made for it"
     )]
     UnknownPlaceholder(String),
-    /// A placeholder for a transport that cannot be used yet.
-    #[error("--launch: `{{{0}}}` is not built yet; README.md says what is")]
-    NotYet(String),
+    /// Half a certificate.
+    #[error("--launch: {{cert}} and {{key}} belong together, and only one of them is there")]
+    HalfACertificate,
     /// A placeholder in the program's own name.
     #[error("--launch `{0}`: the first word is the program to run and takes no placeholder")]
     PlaceholderAsProgram(String),
@@ -35,32 +37,41 @@ pub enum LaunchError {
     TwoPorts(Transport, &'static str),
     /// Nothing says where the launched programs listen.
     #[error(
-        "--launch says not where the target listens: put {{tcp}}, {{tcp-raw}} or {{ws}} where its port goes, \
-         or give its address with --tcp, --tcp-raw or --ws"
+        "--launch says not where the target listens: put {{tcp}}, {{tcp-raw}}, {{ws}}, {{tls}} or {{wss}} where its \
+         port goes, or give its address with --tcp, --tcp-raw, --ws, --tls or --wss"
     )]
     NoAddress,
 }
 
-/// The placeholders, and the transports for which each stands.
-const PLACEHOLDERS: [(&str, Transport); 5] = [
-    ("tcp", Transport::Tcp),
-    ("tcp-raw", Transport::TcpRaw),
-    ("ws", Transport::WebSocket),
-    ("tls", Transport::Tls),
-    ("wss", Transport::Wss),
+/// What is put in a placeholder's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Value {
+    Port(Transport),
+    Certificate,
+    Key,
+}
+
+const PLACEHOLDERS: [(&str, Value); 7] = [
+    ("tcp", Value::Port(Transport::Tcp)),
+    ("tcp-raw", Value::Port(Transport::TcpRaw)),
+    ("ws", Value::Port(Transport::WebSocket)),
+    ("tls", Value::Port(Transport::Tls)),
+    ("wss", Value::Port(Transport::Wss)),
+    ("cert", Value::Certificate),
+    ("key", Value::Key),
 ];
 
 /// The flag and placeholder of a transport.
 #[must_use]
 pub fn placeholder(transport: Transport) -> &'static str {
-    PLACEHOLDERS.iter().find(|(_, known)| *known == transport).map_or("", |(name, _)| *name)
+    PLACEHOLDERS.iter().find(|(_, value)| *value == Value::Port(transport)).map_or("", |(name, _)| *name)
 }
 
 /// A part of a word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Text(String),
-    Port(Transport),
+    Value(Value),
 }
 
 /// A command to launch.
@@ -82,7 +93,7 @@ impl LaunchCommand {
         if program.is_empty() {
             return Err(LaunchError::Empty);
         }
-        if parts(program)?.iter().any(|part| matches!(part, Part::Port(_))) {
+        if parts(program)?.iter().any(|part| matches!(part, Part::Value(_))) {
             return Err(LaunchError::PlaceholderAsProgram(program.clone()));
         }
         let arguments = arguments.iter().map(|word| parts(word)).collect::<Result<_, _>>()?;
@@ -95,25 +106,49 @@ impl LaunchCommand {
         &self.text
     }
 
-    /// The transports for which it asks a port.
-    pub fn transports(&self) -> impl Iterator<Item = Transport> + '_ {
+    fn values(&self) -> impl Iterator<Item = Value> + '_ {
         self.arguments.iter().flatten().filter_map(|part| match part {
-            Part::Port(transport) => Some(*transport),
+            Part::Value(value) => Some(*value),
             Part::Text(_) => None,
         })
     }
 
-    /// Program and arguments with the ports in their places.
+    /// The transports for which it asks a port.
+    pub fn transports(&self) -> impl Iterator<Item = Transport> + '_ {
+        self.values()
+            .filter_map(|value| if let Value::Port(transport) = value { Some(transport) } else { None })
+    }
+
+    /// Program and arguments with ports and files in their places.
     #[must_use]
-    pub fn words(&self, ports: &BTreeMap<Transport, u16>) -> Vec<String> {
+    pub fn words(&self, ports: &BTreeMap<Transport, u16>, files: Option<&Files>) -> Vec<String> {
+        let value = |value: &Value| match (value, files) {
+            (Value::Port(transport), _) => ports.get(transport).map(u16::to_string),
+            (Value::Certificate, Some(files)) => Some(files.certificate.display().to_string()),
+            (Value::Key, Some(files)) => Some(files.key.display().to_string()),
+            (Value::Certificate | Value::Key, None) => None,
+        };
         let word = |parts: &Vec<Part>| {
             let text = parts.iter().map(|part| match part {
                 Part::Text(text) => text.clone(),
-                Part::Port(transport) => ports.get(transport).map(u16::to_string).unwrap_or_default(),
+                Part::Value(of) => value(of).unwrap_or_default(),
             });
             text.collect::<String>()
         };
         std::iter::once(self.program.clone()).chain(self.arguments.iter().map(word)).collect()
+    }
+}
+
+/// Whether these commands ask for the files of a certificate.
+///
+/// # Errors
+/// Where they ask for one of the two files only.
+pub fn ask_certificate(commands: &[LaunchCommand]) -> Result<bool, LaunchError> {
+    let asks = |file: Value| commands.iter().flat_map(LaunchCommand::values).any(|value| value == file);
+    match (asks(Value::Certificate), asks(Value::Key)) {
+        (true, true) => Ok(true),
+        (false, false) => Ok(false),
+        _ => Err(LaunchError::HalfACertificate),
     }
 }
 
@@ -130,15 +165,12 @@ fn parts(word: &str) -> Result<Vec<Part>, LaunchError> {
             continue;
         };
         let known = PLACEHOLDERS.iter().find(|(known, _)| *known == name);
-        let (_, transport) = known.ok_or_else(|| LaunchError::UnknownPlaceholder(name.to_owned()))?;
-        if matches!(transport, Transport::Tls | Transport::Wss) {
-            return Err(LaunchError::NotYet(name.to_owned()));
-        }
+        let (_, value) = known.ok_or_else(|| LaunchError::UnknownPlaceholder(name.to_owned()))?;
         text += before;
         if !text.is_empty() {
             parts.push(Part::Text(std::mem::take(&mut text)));
         }
-        parts.push(Part::Port(*transport));
+        parts.push(Part::Value(*value));
         rest = &after[name.len() + 1..];
     }
     text += rest;
@@ -161,7 +193,7 @@ mod tests {
 
     fn words(text: &str) -> Vec<String> {
         let ports = [(Transport::Tcp, 1001), (Transport::TcpRaw, 1002), (Transport::WebSocket, 1003)];
-        LaunchCommand::parse(text).unwrap().words(&BTreeMap::from(ports))
+        LaunchCommand::parse(text).unwrap().words(&BTreeMap::from(ports), None)
     }
 
     #[test]
@@ -181,6 +213,22 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_is_its_two_files() {
+        let files = crate::target::Certificate::generate().unwrap().write().unwrap();
+        let command = LaunchCommand::parse("server {tls} --pem={cert},{key}").unwrap();
+        let pem = format!("--pem={},{}", files.certificate.display(), files.key.display());
+        let ports = BTreeMap::from([(Transport::Tls, 1004)]);
+        assert_eq!(command.words(&ports, Some(&files)), ["server", "1004", &pem]);
+        let asked = |texts: &[&str]| {
+            let commands: Vec<_> = texts.iter().map(|text| LaunchCommand::parse(text).unwrap()).collect();
+            ask_certificate(&commands)
+        };
+        assert_eq!(asked(&["server {tls}"]), Ok(false));
+        assert_eq!(asked(&["server {cert}", "other {key}"]), Ok(true));
+        assert_eq!(asked(&["server {cert}"]), Err(LaunchError::HalfACertificate));
+    }
+
+    #[test]
     fn braces_around_no_name_are_text() {
         assert_eq!(
             words(r#"x '{"a": {tcp}}' {} { } a{ {1}"#),
@@ -197,9 +245,11 @@ mod tests {
             ("'' x", "--launch is empty"),
             ("server 'a b", "a quote is not closed"),
             ("server \"", "a quote is not closed"),
-            ("server {port}", "`{port}` is no placeholder; there are {tcp}, {tcp-raw} and {ws}"),
+            (
+                "server {port}",
+                "`{port}` is no placeholder; there are {tcp}, {tcp-raw}, {ws}, {tls} and {wss}",
+            ),
             ("server {TCP}", "`{TCP}` is no placeholder"),
-            ("server {wss}", "`{wss}` is not built yet"),
             ("run-{tcp} x", "takes no placeholder"),
         ] {
             assert!(error(text).contains(part), "{text}: {}", error(text));
@@ -210,14 +260,14 @@ mod tests {
         #[test]
         fn no_text_is_too_odd(text in r#"[a{}'"\\ tcp-]{0,40}"#) {
             if let Ok(command) = LaunchCommand::parse(&text) {
-                prop_assert!(!command.words(&BTreeMap::new())[0].is_empty());
+                prop_assert!(!command.words(&BTreeMap::new(), None)[0].is_empty());
             }
         }
 
         #[test]
         fn a_quoted_word_comes_out_as_it_went_in(word in "[^{}\0]{0,40}") {
             let text = format!("x {}", shell_words::quote(&word));
-            prop_assert_eq!(LaunchCommand::parse(&text).unwrap().words(&BTreeMap::new()), ["x", &word]);
+            prop_assert_eq!(LaunchCommand::parse(&text).unwrap().words(&BTreeMap::new(), None), ["x", &word]);
         }
     }
 }

@@ -3,6 +3,8 @@
 //! It runs in a process of its own so that its CPU and memory can be told from the generator's, and so that its
 //! death is seen and not shared. It ends when its standard input does, whatever becomes of us. The null target of
 //! `calibrate` is started in the same way, so that it stands in the server's place in every respect.
+//!
+//! For TLS it gets a certificate of our making, whose files are gone once it listens.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -14,9 +16,10 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use super::{TargetError, null};
+use super::certificate::{self, Certificate, Files, REMOVE};
+use super::{TargetError, endpoint_on_this_machine, null};
 use crate::scenario::model::Transport;
-use crate::wire::Endpoint;
+use crate::wire::{Endpoint, Trust};
 
 /// Hidden first argument with which this executable becomes the server.
 pub const SUBCOMMAND: &str = "serve-embedded";
@@ -27,10 +30,18 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest that it may take to say goodbye; the server promises 5 s.
 const STOP_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// Becomes the server: the body of the hidden subcommand. `arguments` are the server's own.
+/// What the server takes from its environment, which is the user's and meant for a server of the user's own.
+const VARIABLES: &str = "TWINWIRE_";
+
+/// Becomes the server: the body of the hidden subcommand. `arguments` are the server's own, but for the first, which
+/// may name a folder to remove in the end.
 #[must_use]
-pub fn serve(arguments: Vec<OsString>) -> ExitCode {
-    twinwire_server::cli::run(std::iter::once(OsString::from("twinwire-server")).chain(arguments))
+pub fn serve(mut arguments: Vec<OsString>) -> ExitCode {
+    let removes = arguments.first().is_some_and(|first| first.to_string_lossy().starts_with(REMOVE));
+    let folder = if removes { arguments.remove(0) } else { OsString::new() };
+    let code = twinwire_server::cli::run(std::iter::once(OsString::from("twinwire-server")).chain(arguments));
+    certificate::remove(folder.to_str());
+    code
 }
 
 /// What the child process is.
@@ -62,6 +73,8 @@ pub struct Embedded {
     kind: Kind,
     executable: PathBuf,
     log: PathBuf,
+    /// Made when it is first needed.
+    certificate: Option<Certificate>,
     running: Option<Running>,
     endpoints: Vec<Endpoint>,
 }
@@ -74,13 +87,23 @@ struct Running {
 }
 
 impl Embedded {
-    /// The transports that it offers.
-    pub const OFFERS: [Transport; 3] = [Transport::Tcp, Transport::TcpRaw, Transport::WebSocket];
+    /// The transports that the embedded server offers.
+    pub const OFFERS: [Transport; 5] = Transport::ALL;
+
+    /// The transports that the null target offers: it has no part in what TLS costs.
+    pub const NULL_OFFERS: [Transport; 3] = [Transport::Tcp, Transport::TcpRaw, Transport::WebSocket];
 
     /// An embedded server that is `executable` with [`SUBCOMMAND`], and logs to the file `log`.
     #[must_use]
     pub fn new(executable: PathBuf, log: &Path) -> Self {
-        Self { kind: Kind::Server, executable, log: log.to_owned(), running: None, endpoints: Vec::new() }
+        Self {
+            kind: Kind::Server,
+            executable,
+            log: log.to_owned(),
+            certificate: None,
+            running: None,
+            endpoints: Vec::new(),
+        }
     }
 
     /// The null target in the embedded server's place.
@@ -93,6 +116,15 @@ impl Embedded {
     #[must_use]
     pub fn is_server(&self) -> bool {
         self.kind == Kind::Server
+    }
+
+    /// The transports that it offers.
+    #[must_use]
+    pub fn offers(&self) -> &'static [Transport] {
+        match self.kind {
+            Kind::Server => &Self::OFFERS,
+            Kind::Null => &Self::NULL_OFFERS,
+        }
     }
 
     /// What it is, for people.
@@ -125,27 +157,20 @@ impl Embedded {
     /// Where it does not start.
     pub async fn restart(&mut self, transports: &[Transport], cpus: &[usize]) -> Result<(), TargetError> {
         self.stop().await;
-        let mut command = Command::new(&self.executable);
-        command.arg(self.kind.subcommand()).arg("--until-stdin-closes").args(listeners(transports));
-        if !cpus.is_empty() {
-            let list: Vec<String> = cpus.iter().map(ToString::to_string).collect();
-            command.arg("--cpus").arg(list.join(","));
-        }
         let machine = |what: &str, error: std::io::Error| TargetError::Machine(format!("{what}: {error}"));
+        let files = self.files(transports)?;
         let log = self.open_log().map_err(|error| machine("cannot write server.log", error))?;
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+        let mut child = self
+            .command(transports, cpus, files.as_ref())
             .stderr(log)
-            // Ctrl-C in a terminal goes to the whole group; the server must outlive the run's last requests.
-            .process_group(0)
-            .kill_on_drop(true)
             .spawn()
             .map_err(|error| machine("cannot start the embedded server", error))?;
         let stdout = child.stdout.take().expect("its standard output is a pipe");
         let mut lines = BufReader::new(stdout).lines();
-        let ready = tokio::time::timeout(START_TIMEOUT, ready(&mut lines, transports.len())).await;
-        match ready {
+        let trust = self.certificate.as_ref().map(Certificate::trust);
+        let ready = ready(&mut lines, transports.len(), trust);
+        // Then the certificate's files have been read, and go away with `files`.
+        match tokio::time::timeout(START_TIMEOUT, ready).await {
             Ok(Some(endpoints)) => self.endpoints = endpoints,
             Ok(None) => return Err(self.not_started(&self.last_words())),
             Err(_) => return Err(self.not_started(&format!("it was silent for {START_TIMEOUT:?}"))),
@@ -162,6 +187,48 @@ impl Embedded {
         if tokio::time::timeout(STOP_TIMEOUT, running.child.wait()).await.is_err() {
             let _ = running.child.kill().await;
         }
+    }
+
+    /// A certificate's files, where one of the transports needs them.
+    fn files(&mut self, transports: &[Transport]) -> Result<Option<Files>, TargetError> {
+        if !transports.iter().any(|transport| transport.is_encrypted()) {
+            return Ok(None);
+        }
+        let certificate = match &mut self.certificate {
+            Some(certificate) => certificate,
+            none => none.insert(Certificate::generate()?),
+        };
+        let written = certificate.write();
+        written
+            .map(Some)
+            .map_err(|error| TargetError::Machine(format!("cannot write a certificate: {error}")))
+    }
+
+    fn command(&self, transports: &[Transport], cpus: &[usize], files: Option<&Files>) -> Command {
+        let mut command = Command::new(&self.executable);
+        command.arg(self.kind.subcommand());
+        if let Some(files) = files {
+            command.arg(format!("{REMOVE}{}", files.folder().display()));
+        }
+        command.arg("--until-stdin-closes").args(listeners(transports));
+        if let Some(files) = files {
+            command.arg("--tls-cert").arg(&files.certificate).arg("--tls-key").arg(&files.key);
+        }
+        if !cpus.is_empty() {
+            let list: Vec<String> = cpus.iter().map(ToString::to_string).collect();
+            command.arg("--cpus").arg(list.join(","));
+        }
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with(VARIABLES))
+        {
+            command.env_remove(name);
+        }
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Ctrl-C in a terminal goes to the whole group; the server must outlive the run's last requests.
+            .process_group(0)
+            .kill_on_drop(true);
+        command
     }
 
     fn not_started(&self, why: &str) -> TargetError {
@@ -185,35 +252,34 @@ impl Embedded {
 
 fn listeners(transports: &[Transport]) -> Vec<&'static str> {
     let flag = |transport: &Transport| match transport {
-        Transport::Tcp => Some("--tcp"),
-        Transport::TcpRaw => Some("--tcp-raw"),
-        Transport::WebSocket => Some("--ws"),
-        Transport::Tls | Transport::Wss => None,
+        Transport::Tcp => "--tcp",
+        Transport::TcpRaw => "--tcp-raw",
+        Transport::WebSocket => "--ws",
+        Transport::Tls => "--tls",
+        Transport::Wss => "--wss",
     };
-    transports.iter().filter_map(flag).flat_map(|flag| [flag, "127.0.0.1:0"]).collect()
+    transports.iter().map(flag).flat_map(|flag| [flag, "127.0.0.1:0"]).collect()
 }
 
 /// Reads the ready lines; `None` where the output ends before all of them came.
-async fn ready(lines: &mut Lines<BufReader<ChildStdout>>, count: usize) -> Option<Vec<Endpoint>> {
+async fn ready(
+    lines: &mut Lines<BufReader<ChildStdout>>,
+    count: usize,
+    trust: Option<&Trust>,
+) -> Option<Vec<Endpoint>> {
     let mut endpoints = Vec::with_capacity(count);
     while endpoints.len() < count {
         let line = lines.next_line().await.ok()??;
-        endpoints.extend(ready_line(&line));
+        endpoints.extend(ready_line(&line, trust));
     }
     Some(endpoints)
 }
 
 /// `listening tcp 127.0.0.1:1601`.
-fn ready_line(line: &str) -> Option<Endpoint> {
+fn ready_line(line: &str, trust: Option<&Trust>) -> Option<Endpoint> {
     let mut words = line.strip_prefix("listening ")?.split(' ');
     let transport = Transport::from_name(words.next()?)?;
-    let address = words.next()?.parse().ok()?;
-    match transport {
-        Transport::Tcp => Some(Endpoint::Tcp(address)),
-        Transport::TcpRaw => Some(Endpoint::TcpRaw(address)),
-        Transport::WebSocket => Some(Endpoint::WebSocket(address, format!("ws://{address}/"))),
-        Transport::Tls | Transport::Wss => None,
-    }
+    endpoint_on_this_machine(transport, words.next()?.parse().ok()?, trust)
 }
 
 #[cfg(test)]
@@ -223,10 +289,33 @@ mod tests {
     #[test]
     fn ready_lines_name_transport_and_address() {
         let address = "127.0.0.1:40001".parse().unwrap();
-        assert_eq!(ready_line("listening tcp 127.0.0.1:40001"), Some(Endpoint::Tcp(address)));
-        assert_eq!(ready_line("listening tcp-raw 127.0.0.1:40001"), Some(Endpoint::TcpRaw(address)));
+        let of = |line: &str| ready_line(line, None);
+        assert_eq!(of("listening tcp 127.0.0.1:40001"), Some(Endpoint::Tcp(address)));
+        assert_eq!(of("listening tcp-raw 127.0.0.1:40001"), Some(Endpoint::TcpRaw(address)));
         let websocket = Endpoint::WebSocket(address, "ws://127.0.0.1:40001/".to_owned());
-        assert_eq!(ready_line("listening websocket 127.0.0.1:40001"), Some(websocket));
-        assert_eq!(ready_line("warming up"), None);
+        assert_eq!(of("listening websocket 127.0.0.1:40001"), Some(websocket));
+        assert_eq!(of("warming up"), None);
+        let certificate = Certificate::generate().unwrap();
+        for transport in [Transport::Tls, Transport::Wss] {
+            let line = format!("listening {transport} 127.0.0.1:40001");
+            assert_eq!(of(&line), None, "whom to trust there?");
+            let endpoint = ready_line(&line, Some(certificate.trust())).unwrap();
+            assert_eq!((endpoint.transport(), endpoint.address()), (transport, address));
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_made_only_where_it_is_needed_and_once() {
+        let mut embedded = Embedded::new(PathBuf::from("twinwire"), Path::new("server.log"));
+        assert!(embedded.files(&[Transport::Tcp, Transport::WebSocket]).unwrap().is_none());
+        assert!(embedded.certificate.is_none());
+        let first = embedded.files(&[Transport::Tcp, Transport::Wss]).unwrap().unwrap();
+        let made = embedded.certificate.clone();
+        let second = embedded.files(&[Transport::Tls]).unwrap().unwrap();
+        assert_ne!(first.folder(), second.folder());
+        assert!(
+            made.is_some() && embedded.certificate == made,
+            "clients trust one certificate for the whole run"
+        );
     }
 }

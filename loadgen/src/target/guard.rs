@@ -19,12 +19,13 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitStatus, wait};
 use nix::unistd::Pid;
 
+use super::certificate;
 use crate::measure::tree;
 
 /// Hidden first argument with which this executable becomes a guard.
 pub const SUBCOMMAND: &str = "guard-launched";
 
-/// Before the name of the CPUs; then comes the program with its arguments.
+/// Before the name of the CPUs; then comes the folder to remove in the end, and then the program with its arguments.
 pub(super) const CPUS: &str = "--cpus=";
 
 /// Longest that the program and its children may take to end by themselves once they were asked to.
@@ -71,8 +72,8 @@ impl News {
 /// Becomes a guard: the body of the hidden subcommand.
 #[must_use]
 pub fn guard(arguments: &[OsString]) -> ExitCode {
-    let Some((cpus, words)) = arguments.split_first() else { return ExitCode::from(2) };
-    let Some((program, arguments)) = words.split_first() else { return ExitCode::from(2) };
+    let [cpus, folder, program, arguments @ ..] = arguments else { return ExitCode::from(2) };
+    let folder = folder.to_str().map(str::to_owned);
     if let Some(cpus) = cpus.to_str().and_then(|cpus| cpus.strip_prefix(CPUS)) {
         confine(cpus);
     }
@@ -82,18 +83,24 @@ pub fn guard(arguments: &[OsString]) -> ExitCode {
         Ok(target) => target,
         Err(error) => {
             News::Failed(format!("cannot run `{}`: {error}", program.display())).tell();
+            certificate::remove(folder.as_deref());
             return ExitCode::FAILURE;
         }
     };
     News::Started(target.as_raw()).tell();
+    let in_the_end = move || {
+        end(target);
+        certificate::remove(folder.as_deref());
+    };
+    let when_let_go = in_the_end.clone();
     std::thread::spawn(move || {
         // Nothing is ever written to it: it ends when the harness lets go of it, or has ended.
         let _ = io::stdin().read(&mut [0]);
-        end(target);
+        when_let_go();
         std::process::exit(0);
     });
     News::Ended(wait_for(target)).tell();
-    end(target);
+    in_the_end();
     ExitCode::SUCCESS
 }
 

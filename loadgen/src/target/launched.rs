@@ -18,10 +18,12 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::Instant;
 
-use super::TargetError;
-use super::command::{LaunchCommand, LaunchError, placeholder};
+use super::certificate::{Files, REMOVE};
+use super::command::{LaunchCommand, placeholder};
 use super::guard::{self, News};
+use super::launch::Launch;
 use super::ports::{self, FreePorts};
+use super::{Certificate, TargetError, endpoint_on_this_machine};
 use crate::measure::tree::Tree;
 use crate::scenario::model::Transport;
 use crate::wire::Endpoint;
@@ -37,49 +39,6 @@ const LAST_LINES: usize = 8;
 /// See [`LAST_LINES`].
 const LAST_BYTES: u64 = 700;
 
-/// What to launch, checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Launch {
-    commands: Vec<LaunchCommand>,
-    given: Vec<Endpoint>,
-    timeout: Duration,
-}
-
-impl Launch {
-    /// These commands, whose programs listen on ports that they are told, or at the `given` addresses. `timeout` is
-    /// the longest that they may take to listen.
-    ///
-    /// # Errors
-    /// Where a command is wrong, or it is not clear where a transport is.
-    pub fn new(commands: &[String], given: Vec<Endpoint>, timeout: Duration) -> Result<Self, LaunchError> {
-        let commands =
-            commands.iter().map(|text| LaunchCommand::parse(text)).collect::<Result<Vec<_>, _>>()?;
-        let asked: Vec<Transport> = commands.iter().flat_map(LaunchCommand::transports).collect();
-        if asked.is_empty() && given.is_empty() {
-            return Err(LaunchError::NoAddress);
-        }
-        match given.iter().map(Endpoint::transport).find(|given| asked.contains(given)) {
-            Some(transport) => Err(LaunchError::TwoPorts(transport, placeholder(transport))),
-            None => Ok(Self { commands, given, timeout }),
-        }
-    }
-
-    /// The transports that the programs offer, in the order of reports.
-    #[must_use]
-    pub fn transports(&self) -> Vec<Transport> {
-        let given = self.given.iter().map(Endpoint::transport);
-        let mut all: Vec<_> = self.commands.iter().flat_map(LaunchCommand::transports).chain(given).collect();
-        all.sort_unstable();
-        all.dedup();
-        all
-    }
-
-    /// The commands as the user wrote them.
-    pub fn texts(&self) -> impl Iterator<Item = &str> {
-        self.commands.iter().map(LaunchCommand::text)
-    }
-}
-
 /// Launched programs as the harness sees them.
 #[derive(Debug)]
 pub struct Launched {
@@ -88,6 +47,8 @@ pub struct Launched {
     log: PathBuf,
     ports: FreePorts,
     running: Vec<Running>,
+    /// The certificate of those that run, where we made it.
+    files: Option<Files>,
     endpoints: Vec<Endpoint>,
 }
 
@@ -105,8 +66,15 @@ impl Launched {
     /// Programs under guards that are `executable` with [`guard::SUBCOMMAND`]; they log to the file `log`.
     #[must_use]
     pub fn new(launch: Launch, executable: PathBuf, log: &Path) -> Self {
-        let ports = FreePorts::default();
-        Self { launch, executable, log: log.to_owned(), ports, running: Vec::new(), endpoints: Vec::new() }
+        Self {
+            launch,
+            executable,
+            log: log.to_owned(),
+            ports: FreePorts::default(),
+            running: Vec::new(),
+            files: None,
+            endpoints: Vec::new(),
+        }
     }
 
     /// What is launched.
@@ -151,11 +119,14 @@ impl Launched {
         let ports = self.free_ports()?;
         self.check_given()?;
         let awaited = self.awaited(&ports);
+        let files = self.launch.security.certificate.as_ref().map(Certificate::write).transpose();
+        self.files = files.map_err(|error| machine("cannot write a certificate", error))?;
         for command in &self.launch.commands {
-            let words = command.words(&ports);
+            let words = command.words(&ports, self.files.as_ref());
             let log_from = log_line(&self.log, &format!("started: {}", shell_words::join(&words)))
                 .map_err(|error| machine("cannot write server.log", error))?;
-            let running = Running::start(&self.executable, &self.log, &words, cpus, log_from)
+            let running = self
+                .start(&words, cpus, log_from)
                 .map_err(|error| machine("cannot start a program's guard", error))?;
             self.running.push(running);
         }
@@ -177,6 +148,7 @@ impl Launched {
                 let _ = running.guard.kill().await;
             }
         }
+        self.files = None;
     }
 
     fn free_ports(&mut self) -> Result<BTreeMap<Transport, u16>, TargetError> {
@@ -235,7 +207,9 @@ impl Launched {
             awaited.retain(|(transport, addresses)| {
                 let Some(address) = ports::reachable(&listeners, addresses) else { return true };
                 let given = self.launch.given.iter().find(|given| given.transport() == *transport);
-                self.endpoints.extend(given.cloned().or_else(|| endpoint(*transport, address)));
+                self.endpoints.extend(given.cloned().or_else(|| {
+                    endpoint_on_this_machine(*transport, address, self.launch.security.trust.as_ref())
+                }));
                 false
             });
             if awaited.is_empty() && self.running.iter().all(Running::has_started) {
@@ -259,6 +233,27 @@ impl Launched {
         format!("nothing listened on {} within {timeout:?} of --launch{words}", places.join(" and "))
     }
 
+    fn start(&self, words: &[String], cpus: &[usize], log_from: u64) -> std::io::Result<Running> {
+        let cpus: Vec<String> = cpus.iter().map(ToString::to_string).collect();
+        let folder = self.files.as_ref().map(|files| files.folder().display().to_string());
+        let mut guard = Command::new(&self.executable)
+            .arg(guard::SUBCOMMAND)
+            .arg(format!("{}{}", guard::CPUS, cpus.join(",")))
+            .arg(format!("{REMOVE}{}", folder.unwrap_or_default()))
+            .args(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(File::options().append(true).open(&self.log)?)
+            // Ctrl-C in a terminal goes to the whole group; the target must outlive the run's last requests.
+            .process_group(0)
+            .spawn()?;
+        let news = Arc::new(Mutex::new(None));
+        if let Some(stdout) = guard.stdout.take() {
+            tokio::spawn(listen(stdout, news.clone()));
+        }
+        Ok(Running { command: words.first().cloned().unwrap_or_default(), guard, news, log_from })
+    }
+
     /// The end of what was logged since, for an error.
     fn last_words(&self, from: u64) -> String {
         let words = read_last(&self.log, from).unwrap_or_default();
@@ -271,31 +266,6 @@ impl Launched {
 }
 
 impl Running {
-    fn start(
-        executable: &Path,
-        log: &Path,
-        words: &[String],
-        cpus: &[usize],
-        log_from: u64,
-    ) -> std::io::Result<Self> {
-        let cpus: Vec<String> = cpus.iter().map(ToString::to_string).collect();
-        let mut guard = Command::new(executable)
-            .arg(guard::SUBCOMMAND)
-            .arg(format!("{}{}", guard::CPUS, cpus.join(",")))
-            .args(words)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(File::options().append(true).open(log)?)
-            // Ctrl-C in a terminal goes to the whole group; the target must outlive the run's last requests.
-            .process_group(0)
-            .spawn()?;
-        let news = Arc::new(Mutex::new(None));
-        if let Some(stdout) = guard.stdout.take() {
-            tokio::spawn(listen(stdout, news.clone()));
-        }
-        Ok(Self { command: words.first().cloned().unwrap_or_default(), guard, news, log_from })
-    }
-
     fn last_news(&self) -> Option<News> {
         self.news.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -325,15 +295,6 @@ async fn listen(stdout: ChildStdout, news: Arc<Mutex<Option<News>>>) {
     }
 }
 
-fn endpoint(transport: Transport, address: SocketAddr) -> Option<Endpoint> {
-    match transport {
-        Transport::Tcp => Some(Endpoint::Tcp(address)),
-        Transport::TcpRaw => Some(Endpoint::TcpRaw(address)),
-        Transport::WebSocket => Some(Endpoint::WebSocket(address, format!("ws://{address}/"))),
-        Transport::Tls | Transport::Wss => None,
-    }
-}
-
 /// Writes a line of our own into the log; the log's length then.
 fn log_line(log: &Path, line: &str) -> std::io::Result<u64> {
     let mut log = File::options().create(true).append(true).open(log)?;
@@ -354,37 +315,16 @@ fn read_last(path: &Path, from: u64) -> std::io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const TIMEOUT: Duration = Duration::from_secs(1);
-
-    fn launch(commands: &[&str], given: Vec<Endpoint>) -> Result<Launch, LaunchError> {
-        let commands: Vec<String> = commands.iter().map(|&command| command.to_owned()).collect();
-        Launch::new(&commands, given, TIMEOUT)
-    }
-
-    fn tcp() -> Endpoint {
-        Endpoint::Tcp("127.0.0.1:1601".parse().unwrap())
-    }
-
-    #[test]
-    fn a_launch_offers_what_it_has_ports_or_addresses_for() {
-        let both = launch(&["a {ws}", "b {tcp-raw} {ws}"], vec![tcp()]).unwrap();
-        assert_eq!(both.transports(), [Transport::Tcp, Transport::TcpRaw, Transport::WebSocket]);
-        assert_eq!(launch(&["a"], vec![tcp()]).unwrap().transports(), [Transport::Tcp]);
-    }
-
-    #[test]
-    fn it_must_be_clear_where_a_target_listens() {
-        assert_eq!(launch(&["a", "b c"], Vec::new()), Err(LaunchError::NoAddress));
-        assert_eq!(launch(&["a {tcp}"], vec![tcp()]), Err(LaunchError::TwoPorts(Transport::Tcp, "tcp")));
-    }
+    use crate::target::launch::Security;
 
     #[test]
     fn last_words_are_the_end_of_what_was_logged_since() {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("server.log");
         let from = log_line(&log, "started: x").unwrap();
-        let launched = Launched::new(launch(&["a {tcp}"], Vec::new()).unwrap(), PathBuf::new(), &log);
+        let commands = vec![LaunchCommand::parse("a {tcp}").unwrap()];
+        let launch = Launch::new(commands, Vec::new(), Security::default(), Duration::ZERO).unwrap();
+        let launched = Launched::new(launch, PathBuf::new(), &log);
         assert_eq!(launched.last_words(from), " without a word");
         let endless = "x".repeat(10_000);
         std::fs::write(&log, format!("# started: x\n{endless}\n\n1\n2\n3\n4\n5\n6\n7\n8\n9\n")).unwrap();

@@ -5,19 +5,24 @@
 //! puts the null target, which does the least that a server can.
 
 mod address;
+mod certificate;
 mod command;
 pub mod embedded;
 pub mod guard;
+pub mod launch;
 pub mod launched;
 pub mod null;
 mod ports;
 
-pub use address::{AddressError, socket_address, websocket};
-pub use command::LaunchError;
+pub use address::{AddressError, socket_address, tls, websocket, wss};
+pub use certificate::Certificate;
+pub use command::{LaunchCommand, LaunchError, ask_certificate};
+
+use std::net::SocketAddr;
 
 use crate::measure::tree::Tree;
 use crate::scenario::model::Transport;
-use crate::wire::Endpoint;
+use crate::wire::{Endpoint, Peer, Trust};
 use embedded::Embedded;
 use launched::Launched;
 
@@ -53,7 +58,7 @@ impl Target {
     #[must_use]
     pub fn has(&self, transport: Transport) -> bool {
         match self {
-            Self::Embedded(_) => Embedded::OFFERS.contains(&transport),
+            Self::Embedded(embedded) => embedded.offers().contains(&transport),
             Self::Launched(launched) => launched.launch().transports().contains(&transport),
             Self::External { endpoints, .. } => {
                 endpoints.iter().any(|endpoint| endpoint.transport() == transport)
@@ -132,6 +137,25 @@ impl Target {
             Self::External { endpoints, .. } => {
                 endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
             }
+        }
+    }
+}
+
+/// A listener on this machine, known by its address alone; `None` for TLS where nobody is to be trusted.
+fn endpoint_on_this_machine(
+    transport: Transport,
+    address: SocketAddr,
+    trust: Option<&Trust>,
+) -> Option<Endpoint> {
+    // The name that most certificates for this machine have.
+    let peer = || Peer::new("localhost", trust?).ok();
+    match transport {
+        Transport::Tcp => Some(Endpoint::Tcp(address)),
+        Transport::TcpRaw => Some(Endpoint::TcpRaw(address)),
+        Transport::WebSocket => Some(Endpoint::WebSocket(address, format!("ws://{address}/"))),
+        Transport::Tls => Some(Endpoint::Tls(address, peer()?)),
+        Transport::Wss => {
+            Some(Endpoint::Wss(address, format!("wss://localhost:{}/", address.port()), peer()?))
         }
     }
 }

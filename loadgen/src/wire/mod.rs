@@ -1,20 +1,26 @@
 //! The client's side of each transport: messages out, replies in, bytes counted.
 //!
-//! What a reply means is the oracle's business; when to send is the load engine's. The three framings differ in
-//! how a message ends and in nothing else that a caller sees. Replies are handed to a [`Replies`] as they come, so
+//! What a reply means is the oracle's business; when to send is the load engine's. The three framings, two of them also
+//! over TLS, differ in how a message ends and in nothing else that a caller sees. Replies are handed to a [`Replies`] as they come, so
 //! that none is copied, and reading never waits for writing: a peer that stops reading cannot block its replies.
 
 mod connect;
 mod line;
 mod raw;
+mod stream;
+mod tls;
 mod traffic;
 mod wait;
 mod websocket;
 
 use std::task::Context;
 
+use tokio_rustls::client::TlsStream;
+use traffic::Counted;
+
 pub use connect::{ConnectError, Endpoint};
 pub use raw::SILENCE_NS;
+pub use tls::{NotAName, Peer, Trust, TrustError};
 pub use traffic::Traffic;
 pub use wait::wait;
 pub use websocket::WebSocketConnection;
@@ -67,6 +73,8 @@ impl Ended {
         use std::io::ErrorKind;
         match error.kind() {
             ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => Self::Reset,
+            // TLS that ends without its own goodbye; what was cut off would be missed by whoever waits for it.
+            ErrorKind::UnexpectedEof => Self::Closed,
             _ => Self::Failed(error.to_string()),
         }
     }
@@ -76,11 +84,15 @@ impl Ended {
 #[derive(Debug)]
 pub enum Connection {
     /// One line a message.
-    Line(line::LineConnection),
+    Line(line::LineConnection<Counted>),
     /// One chunk a message.
     Raw(raw::RawConnection),
     /// One text message a message.
-    WebSocket(Box<websocket::WebSocketConnection>),
+    WebSocket(Box<websocket::WebSocketConnection<Counted>>),
+    /// One line a message, over TLS.
+    Tls(Box<line::LineConnection<TlsStream<Counted>>>),
+    /// One text message a message, over TLS.
+    Wss(Box<websocket::WebSocketConnection<TlsStream<Counted>>>),
 }
 
 impl Connection {
@@ -93,6 +105,8 @@ impl Connection {
             Self::Line(line) => line.push(message),
             Self::Raw(raw) => raw.push(message),
             Self::WebSocket(websocket) => return websocket.push(message),
+            Self::Tls(line) => line.push(message),
+            Self::Wss(websocket) => return websocket.push(message),
         }
         Ok(())
     }
@@ -106,6 +120,8 @@ impl Connection {
             Self::Line(line) => line.flush(cx),
             Self::Raw(raw) => raw.flush(cx),
             Self::WebSocket(websocket) => websocket.flush(cx),
+            Self::Tls(line) => line.flush(cx),
+            Self::Wss(websocket) => websocket.flush(cx),
         }
     }
 
@@ -114,8 +130,9 @@ impl Connection {
         match self {
             Self::Line(line) => line.shrink(),
             Self::Raw(raw) => raw.shrink(),
+            Self::Tls(line) => line.shrink(),
             // The library keeps its buffers to itself.
-            Self::WebSocket(_) => {}
+            Self::WebSocket(_) | Self::Wss(_) => {}
         }
     }
 
@@ -128,6 +145,8 @@ impl Connection {
             Self::Line(line) => line.drain(cx, replies),
             Self::Raw(raw) => raw.drain(cx, replies),
             Self::WebSocket(websocket) => websocket.drain(cx, replies),
+            Self::Tls(line) => line.drain(cx, replies),
+            Self::Wss(websocket) => websocket.drain(cx, replies),
         }
     }
 

@@ -3,13 +3,10 @@
 //! One message is outstanding at a time and the empty message goes out as one space. A reply has ended when it is
 //! a whole legal one; bytes that are none are given 50 ms of silence to become one before they count as the reply.
 
-use std::sync::Arc;
 use std::task::Context;
 
-use tokio::net::TcpStream;
-
-use super::line::{Outgoing, read};
-use super::traffic::{Meter, Traffic};
+use super::stream::{Outgoing, Stream as _};
+use super::traffic::Counted;
 use super::{Ended, Replies, Reply};
 use crate::measure::clock::{self, Nanos};
 
@@ -22,17 +19,15 @@ const REPLY_BYTES_MAX: usize = 2 * 65_536;
 /// A connection with one chunk a message.
 #[derive(Debug)]
 pub struct RawConnection {
-    stream: TcpStream,
-    meter: Meter,
+    stream: Counted,
     outgoing: Outgoing,
     reply: Vec<u8>,
     last_byte_at: Nanos,
 }
 
 impl RawConnection {
-    pub(super) fn new(stream: TcpStream, traffic: Arc<Traffic>) -> Self {
-        let meter = Meter::new(&stream, traffic);
-        Self { stream, meter, outgoing: Outgoing::default(), reply: Vec::new(), last_byte_at: 0 }
+    pub(super) fn new(stream: Counted) -> Self {
+        Self { stream, outgoing: Outgoing::default(), reply: Vec::new(), last_byte_at: 0 }
     }
 
     pub(super) fn push(&mut self, message: &[u8]) {
@@ -46,18 +41,18 @@ impl RawConnection {
     }
 
     pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
-        self.outgoing.flush(&mut self.stream, &self.meter, cx)
+        self.outgoing.flush(&mut self.stream, cx)
     }
 
     /// The caller polls again at least every [`SILENCE_NS`] while a reply is due: silence wakes nobody.
     pub(super) fn drain(&mut self, cx: &mut Context<'_>, replies: &mut impl Replies) -> Result<(), Ended> {
         loop {
-            let Self { stream, meter, reply, last_byte_at, .. } = self;
+            let Self { stream, reply, last_byte_at, .. } = self;
             let keep = |bytes: &[u8], at| {
                 reply.extend_from_slice(bytes);
                 *last_byte_at = at;
             };
-            let Some(came) = read(stream, meter, cx, keep) else { break };
+            let Some(came) = stream.read(cx, keep) else { break };
             if let Err(end) = came {
                 // What came before the end is a reply, be it a legal one or not.
                 self.give(replies);

@@ -1,7 +1,6 @@
 //! Counts the bytes of one worker's sockets, watches some of them, and a stream that counts by itself.
 
-use std::io;
-use std::ops::Deref;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -87,38 +86,30 @@ impl Traffic {
         self.received.load(Ordering::Relaxed)
     }
 
-    pub(super) fn add_sent(&self, bytes: usize) {
+    fn add_sent(&self, bytes: usize) {
         // One writer: a load and a store are enough, and cheaper than a locked addition.
         self.sent.store(self.sent() + bytes as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn add_received(&self, bytes: usize) {
+    fn add_received(&self, bytes: usize) {
         self.received.store(self.received() + bytes as u64, Ordering::Relaxed);
     }
 }
 
 /// Where one connection's bytes are counted. Kept as long as the connection: a watched socket is let go with it.
 #[derive(Debug)]
-pub(super) struct Meter {
+struct Meter {
     traffic: Arc<Traffic>,
     _watched: Option<Arc<OwnedFd>>,
 }
 
 impl Meter {
-    pub(super) fn new(stream: &TcpStream, traffic: Arc<Traffic>) -> Self {
+    fn new(stream: &TcpStream, traffic: Arc<Traffic>) -> Self {
         Self { _watched: traffic.watch(stream), traffic }
     }
 }
 
-impl Deref for Meter {
-    type Target = Traffic;
-
-    fn deref(&self) -> &Traffic {
-        &self.traffic
-    }
-}
-
-/// A TCP stream that counts what passes.
+/// A TCP stream that counts what passes: under TLS, what is encrypted.
 #[derive(Debug)]
 pub struct Counted {
     stream: TcpStream,
@@ -139,7 +130,7 @@ impl AsyncRead for Counted {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        self.meter.add_received(buf.filled().len() - before);
+        self.meter.traffic.add_received(buf.filled().len() - before);
         Poll::Ready(Ok(()))
     }
 }
@@ -147,8 +138,23 @@ impl AsyncRead for Counted {
 impl AsyncWrite for Counted {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
-        self.meter.add_sent(written);
+        self.meter.traffic.add_sent(written);
         Poll::Ready(Ok(written))
+    }
+
+    /// TLS writes all records of a batch at once.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs))?;
+        self.meter.traffic.add_sent(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,6 +1,7 @@
-//! WebSocket (RFC 6455): one text message a message (WS-1).
+//! WebSocket (RFC 6455), over TCP or TLS: one text message a message (WS-1).
 
 use std::cell::RefCell;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Sink, Stream};
+use tokio::io::AsyncRead;
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
@@ -17,6 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
 
 use super::connect::refusal;
+use super::stream::Stream as Carrier;
 use super::traffic::{Counted, Traffic};
 use super::{ConnectError, Ended, Replies, Reply};
 use crate::measure::clock;
@@ -41,13 +44,13 @@ thread_local! {
 
 /// A connection with one text message a message.
 #[derive(Debug)]
-pub struct WebSocketConnection {
-    stream: WebSocketStream<Counted>,
+pub struct WebSocketConnection<S = Counted> {
+    stream: WebSocketStream<S>,
     /// Whether the peer's close frame has come.
     close_seen: bool,
 }
 
-impl WebSocketConnection {
+impl WebSocketConnection<Counted> {
     /// Opens one that takes messages of up to so many bytes, where an [`super::Endpoint`]'s takes what may be a
     /// reply: for suites that test the framing with others.
     ///
@@ -68,12 +71,14 @@ impl WebSocketConnection {
             .await
             .map_err(|error| ConnectError::Handshake(url.to_owned(), refusal(&error)))
     }
+}
 
-    pub(super) async fn handshake(stream: Counted, url: &str) -> Result<Self, WsError> {
+impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
+    pub(super) async fn handshake(stream: S, url: &str) -> Result<Self, WsError> {
         Self::handshake_taking(stream, url, REPLY_BYTES_MAX).await
     }
 
-    async fn handshake_taking(stream: Counted, url: &str, message_bytes_max: usize) -> Result<Self, WsError> {
+    async fn handshake_taking(stream: S, url: &str, message_bytes_max: usize) -> Result<Self, WsError> {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(WRITE_BUFFER_BYTES)
@@ -178,6 +183,8 @@ impl WebSocketConnection {
             WsError::ConnectionClosed | WsError::AlreadyClosed => self.end_of_stream(),
             // After its close frame a server may end TCP as it likes.
             _ if self.close_seen => Ended::Closed,
+            // TLS tells an end without its own goodbye from one with it.
+            WsError::Io(error) if error.kind() == ErrorKind::UnexpectedEof => self.end_of_stream(),
             WsError::Io(error) => Ended::from_io(&error),
             WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => self.end_of_stream(),
             WsError::Protocol(error @ ProtocolError::MaskedFrameFromServer) => {

@@ -6,6 +6,7 @@
 pub mod exact;
 pub mod faulty;
 pub mod replayer;
+pub mod tls;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -77,20 +77,26 @@ fn waiting(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<Stri
     ))
 }
 
-/// Each role's windows against the first transport's of the same pair.
+/// Each role's windows against the first transport's of the same pair; and WSS against WebSocket, whatever comes first,
+/// since that is what TLS costs there.
 fn pairs(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String> {
     let kind = load.headline_kind();
     let names = names(record, passes);
     let (base, others) = names.split_first()?;
+    let mut compared: Vec<_> = others.iter().map(|other| (base, other, other.clone())).collect();
+    let ran = |name: &str| others.iter().find(|other| *other == format::transport(name));
+    if let (Some(plain), Some(encrypted)) = (ran("websocket"), ran("wss")) {
+        compared.push((plain, encrypted, format!("{encrypted} to {plain}")));
+    }
     let mut rows = Vec::new();
-    for other in others {
+    for (base, other, title) in &compared {
         for role in ["guest", "manager", "all"] {
             let p50 = ratios(passes, [base, other], |window| median(window, role, kind));
             let p90 = ratios(passes, [base, other], |window| tail(window, role, kind));
             if p50.is_empty() {
                 continue;
             }
-            let mut cells = vec![escape(other), role.to_owned(), p50.len().to_string()];
+            let mut cells = vec![escape(title), role.to_owned(), p50.len().to_string()];
             cells.extend([spread(&p50), spread(&p90)]);
             cells.push(if role == "all" {
                 spread(&ratios(passes, [base, other], cpu))
@@ -106,7 +112,7 @@ fn pairs(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String
     let headers = row(["transport", "role", "pairs", "p50", "p90", "CPU of both sides"]);
     Some(format!(
         "### Windows in pairs\n\nThe load switched between the transports, so that the machine's drift hits all alike. \
-         Each pair gives a ratio to {}: their median, and in brackets the quartiles, of {} time and of CPU time for \
+         Each pair gives a ratio, to {} where nothing else is said: their median, and in brackets the quartiles, of {} time and of CPU time for \
          each request.\n\n{}",
         escape(base),
         kind.name(),
@@ -270,6 +276,20 @@ mod tests {
         assert!(text.contains("1.12× (1.11 to 1.13)"), "{text}");
         let plain = section(&record, record.load("saturated").unwrap());
         assert_eq!(plain, "", "a plain closed load has nothing to add");
+        assert!(!text.contains(" to WebSocket"), "{text}");
+        // WSS stands beside WebSocket, too, whatever comes first.
+        let mut encrypted: Vec<Pass> =
+            record.passes.iter().filter(|pass| pass.transports == ["websocket"]).cloned().collect();
+        for pass in &mut encrypted {
+            pass.transports = vec!["wss".to_owned()];
+            let windows = pass.windows.iter_mut();
+            windows.flat_map(|window| &mut window.roles).for_each(|role| role.response_p50_ns = Some(224));
+        }
+        record.passes.extend(encrypted);
+        record.scenario.transports.push("wss".to_owned());
+        let text = section(&record, record.load("paced").unwrap());
+        assert!(text.contains("| WSS              | all"), "{text}");
+        assert!(text.contains("| WSS to WebSocket | all  |     5 | 2.00× (1.98 to 2.02)"), "{text}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::super::format::{self, Unit};
 use super::super::{grid, outcome};
 use super::{escape, loads, row};
 use crate::record::{Latencies, Ledger, RunRecord, Setup};
+use crate::scenario::model::Transport;
 
 /// Picks one sum of the ledger.
 type Sum = fn(&Ledger) -> u64;
@@ -135,7 +136,16 @@ receiver's work. Compare the sum of both sides; take the split as approximate.
         let first = escape(format::transport(record.transports_run()[0]));
         text += &format!("- A ratio is that transport's figure divided by the one of {first}.\n");
     }
+    if is_encrypted(record) {
+        text += "- Over TLS every connection pays for a whole handshake, since no session is resumed; it is part of the \
+                 time to connect. Bytes and segments are those of the encrypted connection.\n";
+    }
     text
+}
+
+fn is_encrypted(record: &RunRecord) -> bool {
+    let run = record.transports_run();
+    run.iter().any(|name| Transport::from_name(name).is_some_and(Transport::is_encrypted))
 }
 
 pub(super) fn reproduce(record: &RunRecord) -> String {
@@ -149,9 +159,11 @@ pub(super) fn reproduce(record: &RunRecord) -> String {
     } else {
         " with the same programs (their paths are from where the run was started), and addresses where they were given"
     };
+    let trust =
+        if is_encrypted(record) && !environment.embedded { " (and `--ca`, where it was given)" } else { "" };
     let log = if environment.started_target() { ", and what the server said in `server.log`" } else { "" };
     format!(
-        "## Run it again\n\n```sh\ntwinwire run scenario.toml{launch}\n```\n\nin this folder{target}. The seed is {}: every \
+        "## Run it again\n\n```sh\ntwinwire run scenario.toml{launch}\n```\n\nin this folder{target}{trust}. The seed is {}: every \
          client makes the same requests in the same order.\n\nThe figures are in `summary.csv` and \
          `intervals.csv`, the histograms in `latencies.hlog` and `histograms/` (HdrHistogram's formats), all of it \
          in `run.json`{log}. `twinwire report .` draws this folder again.\n",

@@ -373,3 +373,21 @@ fn a_floor_that_a_run_goes_far_below_is_to_be_measured_anew() {
     narrow.layouts[1].transports[0].saturated.rate = Some(3_000.0);
     assert!(shows(narrow), "4,000 requests/s over TCP");
 }
+
+#[test]
+fn a_transport_without_a_floor_shows_none_and_is_named() {
+    let mut record = floored();
+    record.scenario.transports.push("wss".to_owned());
+    let of_websocket = |pass: &&crate::record::Pass| pass.transports == ["websocket"];
+    let mut encrypted: Vec<_> = record.passes.iter().filter(of_websocket).cloned().collect();
+    for pass in &mut encrypted {
+        pass.transports = vec!["wss".to_owned()];
+        pass.cells.iter_mut().for_each(|cell| cell.transport = "wss".to_owned());
+    }
+    record.passes.extend(encrypted);
+    let text = table::render(&record, Path::new("out"), Style::default());
+    assert!(text.contains("values of 64 bytes, none for WSS; nothing is subtracted"), "{text}");
+    let floors = text.lines().filter(|line| line.starts_with("floor  "));
+    let all: Vec<&str> = floors.filter(|line| !line.contains("measured")).collect();
+    assert!(!all.is_empty() && all.iter().all(|line| line.trim_end().contains('–')), "{text}");
+}

@@ -1,0 +1,203 @@
+//! `twinwire-client --tls`: the real binary against servers with good and with bad certificates.
+
+#![expect(clippy::unwrap_used, reason = "a panic in a test's helper is the report")]
+
+mod support;
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Command, Stdio};
+
+use rcgen::{BasicConstraints, IsCa, date_time_ymd};
+use support::faulty::{self, Fault};
+use support::tls::{Certificate, LOCAL, Server, front, path};
+use support::{Ended, twinwire};
+
+fn client(host: &str, port: u16, arguments: &[&str]) -> Ended {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_twinwire-client"));
+    command.args([host, &port.to_string(), "--timeout", "2s", "--tls"]).args(arguments);
+    command.env_remove("TWINWIRE_UPGRADE_SECRET").stdin(Stdio::null());
+    // What this machine's system trusts is nobody's business here.
+    command.env("SSL_CERT_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/some-ca.pem"));
+    command.env_remove("SSL_CERT_DIR");
+    Ended::of(command.output().unwrap())
+}
+
+/// What the client says of a server behind a front with this certificate, for a snapshot: without ports and folders.
+/// It is told to trust what the certificate asks for.
+fn complaint(certificate: &Certificate, host: &str) -> String {
+    let server = front(certificate, faulty::start(Fault::None));
+    let folder = tempfile::tempdir().unwrap();
+    certificate.write(folder.path());
+    let ca = path(&folder.path().join("ca.pem"));
+    let said = client(host, server.port(), &["--ca", &ca, "get", "a"]).expect(3).stderr;
+    said.replace(&server.port().to_string(), "PORT").replace(&path(folder.path()), "FOLDER")
+}
+
+#[test]
+fn requests_are_answered_over_both_transports_and_by_every_name() {
+    let server = Server::start(&Certificate::issued(&LOCAL, |_| {}));
+    for (port, flags) in [(server.tls.port(), None), (server.wss.port(), Some("--ws"))] {
+        for host in ["127.0.0.1", "localhost"] {
+            let commands = ["put", "a", "wert-ä", "get", "a", "upgrade", "get", "nobody", "a"];
+            let arguments: Vec<&str> = flags.into_iter().chain(commands).collect();
+            let ended = client(host, port, &[&["--ca", &server.ca()], &arguments[..]].concat()).expect(0);
+            assert_eq!(
+                ended.stdout, "done\nwert-ä\nupgraded to manager\nuser not found\n",
+                "{host} {flags:?}"
+            );
+            assert_eq!(ended.stderr, "");
+        }
+    }
+}
+
+#[test]
+fn a_self_signed_certificate_can_be_trusted_by_itself() {
+    let server = Server::start(&Certificate::self_signed(&LOCAL, |_| {}));
+    let ended = client("127.0.0.1", server.tls.port(), &["--ca", &server.ca(), "put", "a", "1"]).expect(0);
+    assert_eq!(ended.stdout, "done\n");
+}
+
+#[test]
+fn long_values_come_back_whole() {
+    let server = Server::start(&Certificate::issued(&LOCAL, |_| {}));
+    let value = "v".repeat(60_000);
+    for (port, flag) in [(server.tls.port(), "--manager"), (server.wss.port(), "--ws")] {
+        let arguments = ["--ca", &server.ca(), flag, "put", "a", &value, "get", "a"];
+        let ended = client("127.0.0.1", port, &arguments).expect(0);
+        assert!(ended.stdout == format!("done\n{value}\n"), "{flag}");
+    }
+}
+
+#[test]
+fn an_unknown_issuer_is_not_trusted() {
+    let server = Server::start(&Certificate::issued(&LOCAL, |_| {}));
+    let folder = tempfile::tempdir().unwrap();
+    Certificate::issued(&LOCAL, |_| {}).write(folder.path());
+    let other = path(&folder.path().join("ca.pem"));
+    let neutral = |ended: Ended| {
+        let said = ended.expect(3).stderr.replace(&path(folder.path()), "FOLDER");
+        said.replace(&server.tls.port().to_string(), "PORT").replace(&server.wss.port().to_string(), "PORT")
+    };
+    let said = neutral(client("127.0.0.1", server.tls.port(), &["--ca", &other, "get", "a"]));
+    insta::assert_snapshot!(said, @"twinwire-client: no TLS at 127.0.0.1:PORT: the server's certificate is not trusted: neither it nor its CA is in `FOLDER/ca.pem`; name its CA with --ca FILE");
+    let said = neutral(client("127.0.0.1", server.wss.port(), &["--ws", "get", "a"]));
+    insta::assert_snapshot!(said, @"twinwire-client: no TLS at wss://127.0.0.1:PORT/: the server's certificate is not trusted: no CA that this system trusts has issued it; name its CA with --ca FILE");
+}
+
+#[test]
+fn a_certificate_for_other_names_is_refused_with_the_names_that_it_has() {
+    let said =
+        complaint(&Certificate::issued(&["example.org", "*.example.net", "192.0.2.7"], |_| {}), "127.0.0.1");
+    insta::assert_snapshot!(said, @"twinwire-client: no TLS at 127.0.0.1:PORT: the server's certificate is not for `127.0.0.1`, but for `example.org`, `*.example.net`, `192.0.2.7`");
+    let said = complaint(&Certificate::issued(&["127.0.0.1"], |_| {}), "localhost");
+    insta::assert_snapshot!(said, @"twinwire-client: no TLS at 127.0.0.1:PORT: the server's certificate is not for `localhost`, but for `127.0.0.1`");
+    let said = complaint(&Certificate::issued(&[], |_| {}), "localhost");
+    insta::assert_snapshot!(said, @"twinwire-client: no TLS at 127.0.0.1:PORT: the server's certificate is not for `localhost`: it names no host at all");
+}
+
+#[test]
+fn a_certificate_out_of_its_time_is_refused_with_its_date() {
+    let expired = Certificate::issued(&LOCAL, |params| params.not_after = date_time_ymd(2020, 2, 29));
+    let said = complaint(&expired, "localhost");
+    let (said, _now) = said.split_once("(now: ").unwrap();
+    insta::assert_snapshot!(said, @"twinwire-client: no TLS at 127.0.0.1:PORT: the server's certificate expired at 2020-02-29T00:00:00Z");
+    let early = Certificate::issued(&LOCAL, |params| params.not_before = date_time_ymd(4000, 1, 1));
+    let said = complaint(&early, "localhost");
+    let (said, _now) = said.split_once("(now: ").unwrap();
+    insta::assert_snapshot!(said, @"twinwire-client: no TLS at 127.0.0.1:PORT: the server's certificate is not valid before 4000-01-01T00:00:00Z");
+}
+
+#[test]
+fn a_cas_own_certificate_is_no_servers() {
+    let ca =
+        Certificate::self_signed(&LOCAL, |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
+    insta::assert_snapshot!(complaint(&ca, "localhost"), @"twinwire-client: no TLS at 127.0.0.1:PORT: the server's certificate is that of a CA (CA:TRUE), which must not be a server's own: let the CA issue another one for the server");
+}
+
+#[test]
+fn a_server_without_tls_is_said_to_be_one() {
+    let folder = tempfile::tempdir().unwrap();
+    Certificate::issued(&LOCAL, |_| {}).write(folder.path());
+    let ca = path(&folder.path().join("ca.pem"));
+    let said = |server: SocketAddr| {
+        let said = client("127.0.0.1", server.port(), &["--ca", &ca, "get", "a"]).expect(3).stderr;
+        said.replace(&server.port().to_string(), "PORT")
+    };
+    // One that answers whatever comes, one that closes, one that waits, and none.
+    let answers = listening(|mut stream| {
+        let _ = stream.read(&mut [0; 2000]);
+        let _ = stream.write_all(b"wrong message format\n");
+        let _ = stream.read(&mut [0]);
+    });
+    insta::assert_snapshot!(said(answers), @"twinwire-client: no TLS at 127.0.0.1:PORT: the server does not speak TLS on this port");
+    let closes = listening(|mut stream| {
+        let _ = stream.read(&mut [0; 2000]);
+    });
+    insta::assert_snapshot!(said(closes), @"twinwire-client: no TLS at 127.0.0.1:PORT: the server ended the connection in the TLS handshake: perhaps it does not speak TLS on this port");
+    let waits = listening(|mut stream| while stream.read(&mut [0; 2000]).is_ok_and(|bytes| bytes > 0) {});
+    insta::assert_snapshot!(said(waits), @"twinwire-client: no connection to tls 127.0.0.1:PORT within 2s: the server hangs, or does not speak TLS on this port");
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    insta::assert_snapshot!(said(nobody), @"twinwire-client: cannot connect to 127.0.0.1:PORT: Connection refused (os error 111)");
+}
+
+fn listening(serve: fn(std::net::TcpStream)) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || listener.incoming().flatten().for_each(serve));
+    address
+}
+
+#[test]
+fn tls_without_websocket_on_its_port_is_said_to_lack_it() {
+    let server = Server::start(&Certificate::issued(&LOCAL, |_| {}));
+    let said =
+        client("localhost", server.tls.port(), &["--ca", &server.ca(), "--ws", "get", "a"]).expect(3).stderr;
+    let said = said.replace(&server.tls.port().to_string(), "PORT");
+    insta::assert_snapshot!(said, @"twinwire-client: no WebSocket at wss://localhost:PORT/: WebSocket protocol error: httparse error: invalid HTTP version");
+}
+
+#[test]
+fn a_file_without_anybody_to_trust_is_an_error_of_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    Certificate::issued(&LOCAL, |_| {}).write(folder.path());
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    std::fs::write(folder.path().join("broken.pem"), broken).unwrap();
+    std::fs::write(folder.path().join("cut.pem"), "-----BEGIN CERTIFICATE-----\nAAAA\n").unwrap();
+    let said: String = ["missing.pem", "key.pem", "broken.pem", "cut.pem"]
+        .iter()
+        .map(|name| {
+            let ca = path(&folder.path().join(name));
+            client("127.0.0.1", 9, &["--ca", &ca, "get", "a"]).expect(2).stderr
+        })
+        .collect();
+    insta::assert_snapshot!(said.replace(&path(folder.path()), "FOLDER"), @r"
+    twinwire-client: --ca: cannot read `FOLDER/missing.pem`: No such file or directory (os error 2)
+    twinwire-client: --ca: `FOLDER/key.pem` holds no certificate: a PEM file with BEGIN CERTIFICATE in it is needed
+    twinwire-client: --ca: `FOLDER/broken.pem` holds a certificate that cannot be read: what is encoded there is none
+    twinwire-client: --ca: `FOLDER/cut.pem` holds a certificate that cannot be read: its END line is missing
+    ");
+}
+
+#[test]
+fn flags_that_do_not_go_together_are_refused() {
+    for (arguments, part) in
+        [(&["--raw", "get", "a"] as &[&str], "cannot be used with"), (&["--ca"], "a value is required")]
+    {
+        let said = client("127.0.0.1", 9, arguments).expect(2).stderr;
+        assert!(said.contains(part), "{said}");
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_twinwire-client"));
+    let said = Ended::of(command.args(["127.0.0.1", "9", "--ca", "x", "get", "a"]).output().unwrap())
+        .expect(2)
+        .stderr;
+    assert!(said.contains("--tls"), "{said}");
+    let help = Ended::of(Command::new(env!("CARGO_BIN_EXE_twinwire-client")).arg("--help").output().unwrap())
+        .expect(0);
+    assert!(help.stdout.contains("--ca <FILE>") && !help.stdout.contains("not built"), "{}", help.stdout);
+    let help = Ended::of(twinwire().args(["run", "--help"]).output().unwrap()).expect(0).stdout;
+    assert!(
+        help.contains("--ca <FILE>") && help.contains("--wss <URL>") && help.contains("{cert}"),
+        "{help}"
+    );
+}
