@@ -104,7 +104,7 @@ async fn start(abuse: Abuse, work: &Rc<Work>, hold: Duration) -> anyhow::Result<
         Abuse::SlowReaders => slow_readers(work).await,
         Abuse::SlowWriters => slow_writers(work).await,
         Abuse::HalfOpen => {
-            half_open(work);
+            half_open(work).await;
             Ok(())
         }
         Abuse::Resets => {
@@ -170,10 +170,13 @@ async fn slow_writers(work: &Rc<Work>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn half_open(work: &Rc<Work>) {
+async fn half_open(work: &Rc<Work>) {
     for number in 0..work.size {
         let shared = Rc::clone(work);
+        // Spread, so that they do not come all at once.
+        let offset = GONE_AFTER.mul_f64(number as f64 / work.size as f64);
         work.spawn(async move {
+            sleep(offset).await;
             for round in 0.. {
                 let name = format!("{}-{round}", shared.name(number));
                 let mut peer = Peer::login(shared.target, number, &name).await?;
@@ -190,6 +193,10 @@ fn half_open(work: &Rc<Work>) {
             }
             Ok(())
         });
+    }
+    // Until as many have been sent away as there are: by then all have been there together.
+    while work.served.get() < work.size as u64 {
+        sleep(SIP.1).await;
     }
 }
 

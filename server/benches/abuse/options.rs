@@ -6,7 +6,14 @@ use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use nix::sys::resource::{Resource, getrlimit};
 
-use crate::{abuse::Abuse, abuser, experiment::Plan, peer::Target, processes, table};
+use crate::{
+    abuse::Abuse,
+    abuser,
+    experiment::Plan,
+    peer::Target,
+    processes::{self, Ticks},
+    table,
+};
 
 /// What a process needs beside its abusers' or clients' connections; the server keeps some for those on their way out.
 const DESCRIPTORS_SPARE: u64 = 512;
@@ -88,6 +95,7 @@ fn run(options: &Options) -> anyhow::Result<bool> {
     processes::pin(plan.client_cpu)
         .context("this needs two CPUs; name them with --server-cpu and --client-cpu")?;
     print!("{}\n{}", table::heading(&plan), table::titles());
+    let before = Ticks::now()?;
     let abuses = if options.only.is_empty() { Abuse::value_variants() } else { &options.only };
     let mut all_met = true;
     for abuse in abuses {
@@ -96,7 +104,7 @@ fn run(options: &Options) -> anyhow::Result<bool> {
         print!("{rows}");
         all_met &= met;
     }
-    print!("{}", table::NOTES);
+    print!("{}", table::notes(Ticks::now()?.stolen_since(before)));
     // A trial measures nothing that could be missed.
     Ok(all_met || !options.bench)
 }

@@ -33,6 +33,29 @@ pub fn pin(cpu: usize) -> anyhow::Result<()> {
     sched_setaffinity(Pid::from_raw(0), &cpus).with_context(|| format!("cannot run on CPU {cpu}"))
 }
 
+/// What `/proc/stat` has counted for all CPUs so far.
+#[derive(Debug, Clone, Copy)]
+pub struct Ticks {
+    all: u64,
+    stolen: u64,
+}
+
+impl Ticks {
+    pub fn now() -> anyhow::Result<Self> {
+        let stat = fs::read_to_string("/proc/stat")?;
+        let line =
+            stat.lines().next().and_then(|line| line.strip_prefix("cpu ")).context("no line for all CPUs")?;
+        // user, nice, system, idle, iowait, irq, softirq, steal; what follows is counted among these already.
+        let ticks = line.split_whitespace().take(8).map(str::parse).collect::<Result<Vec<u64>, _>>()?;
+        Ok(Self { all: ticks.iter().sum(), stolen: ticks.get(7).copied().unwrap_or(0) })
+    }
+
+    /// The share of time since `before` that the host gave to others.
+    pub fn stolen_since(self, before: Self) -> f64 {
+        self.stolen.saturating_sub(before.stolen) as f64 / self.all.saturating_sub(before.all).max(1) as f64
+    }
+}
+
 /// A child whose lines are read, and that ends when its standard input does.
 struct Process {
     child: Child,

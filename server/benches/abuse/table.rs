@@ -99,8 +99,14 @@ fn micros(outcome: &Outcome, latencies: impl Fn(&Pair) -> &Latencies) -> String 
 }
 
 /// How to read it.
-pub const NOTES: &str = "\n\
-    A bar is met where the upper end of the interval is at most the bar and no reply took longer than a second. Each\n\
-    window with abuse begins before the abuse does and ends once all of it is there. Memory: the server's before, how\n\
-    much it grew at most, and what it may. After each window its descriptors were as many as before, and what the\n\
-    abusers got was what the limits say; otherwise the run would have stopped here.\n";
+pub fn notes(stolen: f64) -> String {
+    format!(
+        "\nA bar is met where the upper end of the interval is at most the bar and no reply took longer than a second. \
+         Each\nwindow with abuse begins as the abuse does and ends once all of it is there. Memory: the server's before, \
+         how much\nit grew at most, and what it may. After each window its descriptors were as many as before, and what \
+         the abusers\ngot was what the limits say; otherwise the run would have stopped here. The host gave {:.1} % of \
+         the CPUs' time to\nothers: over a percent or two, or with other programs at work here, p90 is theirs and not \
+         the server's.\n",
+        stolen * 100.0
+    )
+}
