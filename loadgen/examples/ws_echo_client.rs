@@ -22,7 +22,7 @@ const AGENT: &str = "twinwire";
 const MESSAGE_BYTES_MAX: usize = 17 << 20;
 
 /// A case takes seconds at most.
-const CASE_TIMEOUT: Duration = Duration::from_secs(60);
+const CASE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What has come and is to be sent back, with whether it is binary.
 #[derive(Default)]
