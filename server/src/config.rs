@@ -6,6 +6,7 @@ use crate::{
     protocol::{MESSAGE_BYTES_MAX, Origins},
     registry::{StoreLimits, UpgradePolicy},
     server::Listening,
+    tls::Tls,
     transport::Transport,
 };
 
@@ -20,6 +21,8 @@ const UNSENT_BYTES_MAX: usize = 256 * 1024;
 pub struct Config {
     /// What to listen on; port 0 takes a free one.
     pub listeners: Vec<Listening>,
+    /// The certificate and key for listeners that speak TLS, which cannot do without.
+    pub tls: Option<Tls>,
     /// By which rule guests become managers.
     pub upgrade: UpgradePolicy,
     /// The most managers at once; `None` for no cap.
@@ -118,6 +121,7 @@ impl Config {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
             listeners: transports.iter().map(|&transport| Listening { transport, address }).collect(),
+            tls: None,
             upgrade: UpgradePolicy::Open,
             managers_max: None,
             origins: Origins::default(),

@@ -72,6 +72,8 @@ pub enum Refusal {
     ServerFull,
     /// Its opening handshake was none.
     Handshake,
+    /// It did not get through a TLS handshake.
+    TlsHandshake,
     /// Its handshake came from a web page of an origin that is not allowed.
     Origin,
     /// It did not log in within its time.
@@ -88,9 +90,10 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ServerFull,
         Self::Handshake,
+        Self::TlsHandshake,
         Self::Origin,
         Self::LoginTimeout,
         Self::IdleTimeout,
@@ -105,6 +108,7 @@ impl Refusal {
         match self {
             Self::ServerFull => "server-full",
             Self::Handshake => "handshake",
+            Self::TlsHandshake => "tls-handshake",
             Self::Origin => "origin",
             Self::LoginTimeout => "login-timeout",
             Self::IdleTimeout => "idle-timeout",

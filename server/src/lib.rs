@@ -1,4 +1,4 @@
-//! A key-value server over raw TCP and WebSocket: one store for each connected user, two roles, one process.
+//! A key-value server over TCP and WebSocket, with TLS or without: one store for each connected user, two roles, one process.
 //!
 //! The way of a request is the way through these modules:
 //!
@@ -7,7 +7,8 @@
 //! | [`cli`] | flags and environment → a validated [`config::Config`]; the whole program as one function | serve |
 //! | [`config`] | what a server is told to do, in types that admit no nonsense | read arguments |
 //! | [`server`] | listeners, worker threads, admission, shutdown | know a byte of the protocol |
-//! | [`transport`] | bytes ↔ messages: lines, chunks, WebSocket frames; back pressure; closing | decide on a reply |
+//! | [`transport`] | bytes ↔ messages: lines, chunks, WebSocket frames, TLS; back pressure; closing | decide on a reply |
+//! | [`tls`] | the certificate and its key: from files to what a handshake needs, again when they are renewed | touch a connection |
 //! | [`session`] | one connection's state machine: a message in, a reply and what to do next out | any I/O |
 //! | [`protocol`] | words, requests and the exact reply texts | hold state |
 //! | [`counters`] | what each worker counts, and their sums | share a cache line between workers |
@@ -29,6 +30,7 @@ pub mod protocol;
 pub mod registry;
 pub mod server;
 pub mod session;
+pub mod tls;
 pub mod transport;
 
 pub use config::Config;

@@ -70,6 +70,7 @@ impl Session {
 
     /// Leaves the waker of the connection's task with the user, so that a dismissal reaches a connection that waits.
     /// Cheap to call before every wait: it does something once, after the login.
+    #[inline]
     pub fn wake_on_dismissal(&mut self, waker: &Waker) {
         if !self.is_leashed
             && let State::LoggedIn(login) = &self.state

@@ -11,12 +11,13 @@ use std::{
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
-use super::{control::ControlArgs, limits::LimitArgs};
+use super::{control::ControlArgs, limits::LimitArgs, tls::TlsArgs};
 use crate::{
     config::{Config, Workers},
     protocol::NoOrigin,
     registry::{Secret, UpgradePolicy},
     server::Listening,
+    tls::TlsError,
     transport::Transport,
 };
 
@@ -31,11 +32,11 @@ const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, port))
 }
 
-/// A key-value server over TCP and WebSocket, with one store for each connected user.
+/// A key-value server over TCP and WebSocket, with TLS or without, with one store for each connected user.
 ///
 /// Without a listener of its own choice it serves TCP on 127.0.0.1:1601 and WebSocket on 127.0.0.1:1603. It prints
 /// one line for each listener when it is ready. SIGTERM or Ctrl-C stops it with a goodbye to every client, a second
-/// one at once.
+/// one at once; SIGHUP has it read a renewed certificate.
 ///
 /// Every option can also stand in the environment, --max-connections as `TWINWIRE_MAX_CONNECTIONS`, and in a TOML file,
 /// as max-connections = 100. The command line comes first, then the environment, then the file.
@@ -60,6 +61,17 @@ pub(super) struct Args {
     /// Serve WebSocket on this address, under any path [default: 127.0.0.1:1603, where no listener is given]
     #[arg(long, value_name = "ADDR", value_parser = address, help_heading = "Listeners")]
     ws: Vec<SocketAddr>,
+
+    /// Serve lines over TLS on this address; needs --tls-cert and --tls-key [default: off]
+    #[arg(long, value_name = "ADDR", value_parser = address, help_heading = "Listeners")]
+    tls: Vec<SocketAddr>,
+
+    /// Serve WebSocket over TLS on this address, under any path; needs --tls-cert and --tls-key [default: off]
+    #[arg(long, value_name = "ADDR", value_parser = address, help_heading = "Listeners")]
+    wss: Vec<SocketAddr>,
+
+    #[command(flatten)]
+    certificate: TlsArgs,
 
     /// Who becomes a manager: whoever asks, whoever knows the secret, or nobody [default: open]
     ///
@@ -144,6 +156,16 @@ pub(super) enum ArgsError {
     SecretUnused,
     #[error("cannot read the upgrade secret from {}: {source}", path.display())]
     SecretFile { path: PathBuf, source: io::Error },
+    #[error(
+        "a listener for {transport} needs a certificate and its key: name their files with --tls-cert and --tls-key"
+    )]
+    NoCertificate { transport: Transport },
+    #[error("{given} needs {missing} as well: the certificate is of no use without its key")]
+    HalfCertificate { given: &'static str, missing: &'static str },
+    #[error("--tls-cert and --tls-key have no effect without a listener: add --tls or --wss")]
+    CertificateUnused,
+    #[error(transparent)]
+    Certificate(#[from] TlsError),
     #[error("--allow-origin {origin}: {source}")]
     Origin { origin: String, source: NoOrigin },
     #[error("the upgrade secret in {place} must be exactly one word")]
@@ -170,12 +192,14 @@ impl Args {
         if let (Some(&Listening { transport, address }), None) = (exposed, self.upgrade) {
             return Err(ArgsError::Exposed { transport, address });
         }
+        let tls = self.certificate.load(&listeners)?;
         let workers = match (self.cpus.is_empty(), self.workers) {
             (false, _) => Workers::Pinned(self.cpus.clone()),
             (true, Some(count)) => Workers::Floating(count),
             (true, None) => Workers::for_each_cpu(),
         };
-        let mut config = Config { listeners, upgrade: self.policy()?, workers, ..Config::on_free_ports(&[]) };
+        let upgrade = self.policy()?;
+        let mut config = Config { listeners, tls, upgrade, workers, ..Config::on_free_ports(&[]) };
         config.control.clone_from(&self.control);
         config.metrics = self.metrics;
         self.limits.apply(&mut config);
@@ -193,6 +217,8 @@ impl Args {
             (Transport::Tcp, &self.tcp),
             (Transport::TcpRaw, &self.tcp_raw),
             (Transport::WebSocket, &self.ws),
+            (Transport::Tls, &self.tls),
+            (Transport::Wss, &self.wss),
         ];
         let chosen: Vec<_> = given
             .into_iter()
@@ -267,12 +293,14 @@ mod tests {
             "[::ffff:192.0.2.1]:0",
             "[fe80::1]:0",
         ] {
-            for flag in ["--tcp", "--tcp-raw", "--ws"] {
+            for flag in ["--tcp", "--tcp-raw", "--ws", "--tls", "--wss"] {
                 assert!(
                     matches!(config(&[flag, exposed]), Err(ArgsError::Exposed { .. })),
                     "{flag} {exposed}"
                 );
-                assert!(config(&[flag, exposed, "--upgrade", "open"]).is_ok(), "{flag} {exposed}");
+                // What a listener for TLS lacks then is a certificate.
+                let spoken = config(&[flag, exposed, "--upgrade", "open"]);
+                assert!(matches!(spoken, Ok(_) | Err(ArgsError::NoCertificate { .. })), "{flag} {exposed}");
             }
             // One harmless listener does not cover for another.
             assert!(config(&["--tcp", "127.0.0.1:0", "--ws", exposed]).is_err(), "{exposed}");

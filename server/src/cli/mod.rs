@@ -7,6 +7,7 @@ mod control;
 mod layers;
 mod limits;
 mod signals;
+mod tls;
 mod units;
 
 use std::{
@@ -35,7 +36,7 @@ const EXIT_NOT_PERMITTED: u8 = 4;
 ///
 /// 0 after an orderly stop, 1 if the server could not start, 2 if the arguments make no sense; those of the
 /// subcommand `control` are in its help. For the length of
-/// the call the process's SIGTERM and SIGINT belong to the server.
+/// the call the process's SIGTERM, SIGINT and SIGHUP belong to the server.
 pub fn run<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let (args, effective) = match layers::resolve(&args, &env::vars_os().collect()) {
@@ -62,7 +63,7 @@ pub fn run<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
     }
     let shutdown = Shutdown::new();
     // Before anything is announced: from the ready lines on a signal means an orderly stop.
-    if let Err(error) = signals::stop_on_signals(&shutdown) {
+    if let Err(error) = signals::obey(&shutdown, config.tls.clone()) {
         return fail(&error, EXIT_FAILED);
     }
     if until_stdin_closes {

@@ -25,7 +25,8 @@ use super::{
 };
 use crate::{
     counters::{Counters, Refusal},
-    transport::{self, Transport},
+    tls::Tls,
+    transport::{self, Handshakes, Transport},
 };
 
 /// How long a client that finds the server full waits for a seat before it is told so.
@@ -53,14 +54,13 @@ impl Acceptor {
         admission: Admission,
         departures: Departures,
         counters: Arc<Counters>,
+        tls: Option<Tls>,
         shutdown: Shutdown,
     ) -> Self {
-        let errors = Sparingly::default();
-        Self {
-            listeners,
-            dealer: Dealer { desks, next: Cell::new(0), admission, departures, errors, counters },
-            shutdown,
-        }
+        let (errors, handshakes) = (Sparingly::default(), Rc::new(Handshakes::new(tls)));
+        let next = Cell::new(0);
+        let dealer = Dealer { desks, next, admission, departures, errors, counters, handshakes };
+        Self { listeners, dealer, shutdown }
     }
 
     /// Accepts until the server stops, or until an error that lasts. The listeners are closed then, and nobody is
@@ -133,6 +133,8 @@ struct Dealer {
     errors: Sparingly,
     /// Those of the worker on whose thread this is.
     counters: Arc<Counters>,
+    /// With those who are refused.
+    handshakes: Rc<Handshakes>,
 }
 
 impl Dealer {
@@ -169,8 +171,9 @@ impl Dealer {
         } else {
             // Nobody is sent to a worker any more from here, so nobody need be waited for at shutdown.
             self.counters.refused(Refusal::ServerFull);
+            let handshakes = Rc::clone(&self.handshakes);
             drop(self);
-            transport::refuse(stream, transport).await;
+            transport::refuse(stream, transport, &handshakes).await;
         }
     }
 }

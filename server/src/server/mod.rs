@@ -69,6 +69,14 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// There is no certificate to listen with.
+    #[error(
+        "a listener for {transport} needs a certificate and its key: name their files with --tls-cert and --tls-key"
+    )]
+    NoCertificate {
+        /// What it was for.
+        transport: Transport,
+    },
     /// The metrics cannot be served where they are wanted.
     #[error("cannot listen on {address} for metrics: {source}; {}", listen_advice(source))]
     Metrics {
@@ -159,6 +167,9 @@ impl Server {
         let mut listeners = Vec::with_capacity(config.listeners.len());
         let mut addresses = Vec::with_capacity(config.listeners.len());
         for &Listening { transport, address } in &config.listeners {
+            if transport.is_encrypted() && config.tls.is_none() {
+                return Err(StartError::NoCertificate { transport });
+            }
             let failed = |source| StartError::Listen { transport, address, source };
             let listener = listen(address).map_err(failed)?;
             addresses.push(Listening { transport, address: listener.local_addr().map_err(failed)? });
@@ -219,7 +230,9 @@ impl Server {
         let admission = Admission::new(self.connections_max);
         // It runs on the first worker's thread.
         let own = counters.into_iter().next().unwrap_or_default();
-        let acceptor = Acceptor::new(self.listeners, desks, admission, departures, own, shutdown.clone());
+        let tls = config.tls.clone();
+        let acceptor =
+            Acceptor::new(self.listeners, desks, admission, departures, own, tls, shutdown.clone());
         tracing::info!(workers = workers.len(), connections_max = self.connections_max, "serving");
         let outcome = thread::scope(|scope| {
             clock::start(scope, config.timeouts.resolution(), clock, shutdown)

@@ -110,6 +110,9 @@ impl Lines {
         if pause.is_break() {
             return self.hold(&bytes[done..], pause);
         }
+        if done == bytes.len() {
+            return pause;
+        }
         self.held.extend_from_slice(&bytes[done..]);
         self.check_length(bytes_max, run)
     }
@@ -154,7 +157,10 @@ impl Lines {
 /// Runs whole lines and tells how many bytes they took.
 fn run_lines(bytes: &[u8], run: &mut impl FnMut(&[u8]) -> ControlFlow<Pause>) -> (usize, ControlFlow<Pause>) {
     let mut done = 0;
-    while let Some(length) = memchr::memchr(b'\n', &bytes[done..]) {
+    // Most reads end with a line: the search need not be told that nothing is left.
+    while done < bytes.len()
+        && let Some(length) = memchr::memchr(b'\n', &bytes[done..])
+    {
         let line = &bytes[done..done + length];
         done += length + 1;
         let pause = run(without_cr(line));

@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::unsent::Unsent;
+use super::{socket::Socket, unsent::Unsent};
 
 /// How long a client may take to accept its last replies.
 pub(super) const FLUSH_MAX: Duration = Duration::from_secs(5);
@@ -30,28 +30,37 @@ const LINGER_MAX: Duration = Duration::from_secs(2);
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
 /// Writes what is unsent, then closes as [`close`] does. The session must have ended before.
-pub(super) async fn flush_and_close(mut stream: TcpStream, mut unsent: Unsent) {
-    let flushed = timeout(FLUSH_MAX, poll_fn(|cx| unsent.poll_flush(&mut stream, cx))).await;
+pub(super) async fn flush_and_close<S: Socket>(mut socket: S, mut unsent: Unsent) {
+    let flushed = timeout(FLUSH_MAX, poll_fn(|cx| unsent.poll_flush(&mut socket, cx))).await;
     if matches!(flushed, Ok(Ok(()))) {
-        close(stream).await;
+        close(socket).await;
     }
 }
 
 /// Sends a short last message on a connection that has nothing unsent, then closes as [`close`] does.
-pub(super) async fn say_and_close(mut stream: TcpStream, last_words: &[u8]) {
+pub(super) async fn say_and_close<S: Socket>(mut socket: S, last_words: &[u8]) {
     // Bounded like any flush, though a socket that has sent next to nothing takes this at once.
-    if matches!(timeout(FLUSH_MAX, stream.write_all(last_words)).await, Ok(Ok(()))) {
-        close(stream).await;
+    if matches!(timeout(FLUSH_MAX, socket.write_all(last_words)).await, Ok(Ok(()))) {
+        close(socket).await;
     }
 }
 
 /// Closes the sending side and discards what still comes until the client closes too.
-pub(crate) async fn close(mut stream: TcpStream) {
-    if stream.shutdown().await.is_err() {
-        return;
-    }
+pub(crate) async fn close<S: Socket>(mut socket: S) {
+    // Out of time or patience: the socket is dropped either way.
+    let _ = timeout(LINGER_MAX, async {
+        if socket.shutdown().await.is_ok() {
+            // What comes now means nothing any more, whatever it was wrapped in.
+            discard(socket.into_tcp()).await;
+        }
+    })
+    .await;
+}
+
+/// Reads until the client closes its side, or has sent too much for that.
+async fn discard(mut stream: TcpStream) {
     let mut left = LINGER_BYTES_MAX;
-    let discard = poll_fn(|cx| {
+    poll_fn(|cx| {
         // On the stack, since nothing is kept: a connection that lingers owns no buffer.
         let mut scratch = [0; 4096];
         loop {
@@ -63,7 +72,6 @@ pub(crate) async fn close(mut stream: TcpStream) {
             }
             left -= count;
         }
-    });
-    // Out of time or patience: the socket is dropped either way.
-    let _ = timeout(LINGER_MAX, discard).await;
+    })
+    .await;
 }

@@ -4,20 +4,33 @@
 
 pub(crate) mod framing;
 mod leave;
+mod plain;
 mod rota;
+mod socket;
 mod stream;
+mod tls;
 mod unsent;
 mod vigil;
 pub mod websocket;
 mod withheld;
 
-use std::{cell::RefCell, fmt, io, mem::MaybeUninit, rc::Rc, sync::Arc, time::Instant};
+use std::{
+    cell::RefCell,
+    fmt, io,
+    mem::MaybeUninit,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use self::vigil::Overdue;
-pub(crate) use self::{leave::close, rota::Rota, vigil::Watch};
+pub(crate) use self::{leave::close, rota::Rota, tls::Handshakes, vigil::Watch};
+use self::{
+    plain::Plain,
+    vigil::{Overdue, Vigil},
+};
 use crate::{
     config::Config,
     counters::{Counters, Refusal},
@@ -41,6 +54,10 @@ const TURN_BUDGET: usize = 8 * 1024;
 /// The share of [`TURN_BUDGET`] that a request costs beside its bytes.
 const TURN_COST: usize = 64;
 
+/// How long a client may take until requests can be sent, for a TLS handshake and a WebSocket's together, if it may
+/// take as long over its login. No person is waited for here.
+const OPENING_MAX: Duration = Duration::from_secs(10);
+
 /// How a listener's connections speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Transport {
@@ -50,11 +67,15 @@ pub enum Transport {
     TcpRaw,
     /// One text message a request (RFC 6455).
     WebSocket,
+    /// Lines over TLS.
+    Tls,
+    /// WebSocket over TLS.
+    Wss,
 }
 
 impl Transport {
     /// Every transport, in the order of their numbers.
-    pub const ALL: [Self; 3] = [Self::Tcp, Self::TcpRaw, Self::WebSocket];
+    pub const ALL: [Self; 5] = [Self::Tcp, Self::TcpRaw, Self::WebSocket, Self::Tls, Self::Wss];
 
     /// The transport's name in ready lines, messages and logs.
     #[must_use]
@@ -63,7 +84,15 @@ impl Transport {
             Self::Tcp => "tcp",
             Self::TcpRaw => "tcp-raw",
             Self::WebSocket => "websocket",
+            Self::Tls => "tls",
+            Self::Wss => "wss",
         }
+    }
+
+    /// Whether its connections begin with a TLS handshake.
+    #[must_use]
+    pub const fn is_encrypted(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
     }
 }
 
@@ -94,6 +123,8 @@ pub(crate) struct Host {
     pub(crate) rota: Rota,
     /// When wrong secrets are told of in the log.
     pub(crate) wrong_secrets: Sparingly,
+    /// For those who speak TLS.
+    handshakes: Handshakes,
 }
 
 impl Host {
@@ -104,6 +135,7 @@ impl Host {
         counters: Arc<Counters>,
         departures: Departures,
     ) -> Self {
+        let handshakes = Handshakes::new(config.tls.clone());
         Self {
             buffers: RefCell::new(Buffers::new(config.message_bytes_max)),
             config,
@@ -114,11 +146,17 @@ impl Host {
             watch: Watch::new(),
             rota: Rota::default(),
             wrong_secrets: Sparingly::default(),
+            handshakes,
         }
     }
 
     fn new_session(&self) -> Session {
         Session::new(Arc::clone(&self.registry), self.config.message_bytes_max, Arc::clone(&self.counters))
+    }
+
+    /// By when a connection that begins now must be open for requests.
+    fn opening_deadline(&self) -> tokio::time::Instant {
+        tokio::time::Instant::now() + self.config.timeouts.login.unwrap_or(OPENING_MAX).min(OPENING_MAX)
     }
 
     /// Counts a client that has kept the server waiting for too long.
@@ -160,33 +198,46 @@ impl Buffers {
 /// Serves one connection until it ends.
 pub(crate) async fn serve(stream: TcpStream, transport: Transport, seat: Seat, host: Rc<Host>) {
     let _open = host.counters.open(transport);
+    let vigil = Vigil::start(&host);
     match transport {
-        Transport::Tcp => stream::serve::<framing::Lines>(stream, seat, host).await,
-        Transport::TcpRaw => stream::serve::<framing::Chunks>(stream, seat, host).await,
-        // Boxed, so that an idle TCP connection is not as large as a WebSocket.
-        Transport::WebSocket => {
-            Box::pin(websocket::serve(stream, seat, Rc::clone(&host), host.new_session())).await;
+        Transport::Tcp => stream::serve::<framing::Lines, _>(Plain::from(stream), seat, vigil, host).await,
+        Transport::TcpRaw => {
+            stream::serve::<framing::Chunks, _>(Plain::from(stream), seat, vigil, host).await;
         }
+        // Boxed like what follows, so that an idle TCP connection is not as large as any other.
+        Transport::WebSocket => {
+            let (deadline, session) = (host.opening_deadline(), host.new_session());
+            Box::pin(websocket::serve(Plain::from(stream), seat, vigil, deadline, host, session)).await;
+        }
+        Transport::Tls | Transport::Wss => tls::serve(stream, transport, seat, vigil, host).await,
     }
 }
 
 /// Tells a client that there is no room for it (TCP-6, WS-6), and closes.
-pub(crate) async fn refuse(stream: TcpStream, transport: Transport) {
-    leave::say_and_close(stream, &refusal(transport)).await;
+pub(crate) async fn refuse(stream: TcpStream, transport: Transport, handshakes: &Handshakes) {
+    let refusal = refusal(transport);
+    if transport.is_encrypted() {
+        tls::refuse(stream, transport, &refusal, handshakes).await;
+    } else {
+        leave::say_and_close(stream, &refusal).await;
+    }
 }
 
 /// Like [`refuse`], but without waiting for the client: should it have sent anything, a reset may overtake the text.
+/// Where there would have to be a handshake first, nothing is said.
 pub(crate) fn refuse_at_once(stream: &TcpStream, transport: Transport) {
-    // A fresh socket takes this whole; if it does not, the client is gone.
-    let _ = stream.try_write(&refusal(transport));
+    if !transport.is_encrypted() {
+        // A fresh socket takes this whole; if it does not, the client is gone.
+        let _ = stream.try_write(&refusal(transport));
+    }
 }
 
 fn refusal(transport: Transport) -> Vec<u8> {
     let text = Status::ServerFull.text();
     match transport {
-        Transport::Tcp => format!("{text}\n").into_bytes(),
+        Transport::Tcp | Transport::Tls => format!("{text}\n").into_bytes(),
         Transport::TcpRaw => text.as_bytes().to_vec(),
-        Transport::WebSocket => websocket::full(),
+        Transport::WebSocket | Transport::Wss => websocket::full(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! TCP and raw TCP: the loop that reads, runs and writes for one connection.
+//! TCP, raw TCP and lines over TLS: the loop that reads, runs and writes for one connection.
 //!
 //! Everything on the way of a request happens inside one poll: one read into the worker's buffer, every whole
 //! message run, all replies of the batch in one write. Nothing is allocated, no timer is armed.
@@ -12,16 +12,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::{
-    io::{AsyncRead, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::ReadBuf;
 
 use super::{
     BATCH_BYTES, Buffers, Host, TURN_BUDGET, TURN_COST,
     framing::{Framing, Pause},
     is_drained, leave,
     rota::Ticket,
+    socket::Socket,
     unsent::Unsent,
     vigil::{Overdue, Vigil},
     withheld::Withheld,
@@ -44,8 +42,8 @@ enum Ending {
     Broken,
 }
 
-struct Connection<F> {
-    stream: TcpStream,
+struct Connection<F, S> {
+    socket: S,
     framing: F,
     session: Session,
     unsent: Unsent,
@@ -57,34 +55,42 @@ struct Connection<F> {
     host: Rc<Host>,
 }
 
-/// Serves one TCP connection until it ends.
-pub(super) async fn serve<F: Framing>(stream: TcpStream, mut seat: Seat, host: Rc<Host>) {
+/// Serves one connection until it ends. It has been waited for since `vigil` began.
+pub(super) fn serve<F: Framing, S: Socket>(
+    socket: S,
+    mut seat: Seat,
+    vigil: Vigil,
+    host: Rc<Host>,
+) -> impl Future<Output = ()> {
+    // Made out here, since a future keeps room for its arguments beside what it makes of them.
     let mut connection = Connection {
-        stream,
+        socket,
         framing: F::default(),
         session: host.new_session(),
         unsent: Unsent::default(),
         withheld: None,
-        vigil: Vigil::start(&host),
+        vigil,
         ticket: None,
-        host: host.clone(),
+        host,
     };
-    let ending = connection.run().await;
-    let Connection { stream, session, mut unsent, .. } = connection;
-    // The name first, then the seat, and only then anything that the client can take for a close (LIFE-3).
-    drop(session);
-    seat.leave(&host.departures);
-    if let Ending::TimedOut(status) = ending {
-        unsent.push(status.text().as_bytes());
-        unsent.push(F::TERMINATOR);
-    }
-    if ending != Ending::Broken {
-        // Boxed, so that a connection in service need not have room for its own end.
-        Box::pin(leave::flush_and_close(stream, unsent)).await;
+    async move {
+        let ending = connection.run().await;
+        let Connection { socket, session, mut unsent, host, .. } = connection;
+        // The name first, then the seat, and only then anything that the client can take for a close (LIFE-3).
+        drop(session);
+        seat.leave(&host.departures);
+        if let Ending::TimedOut(status) = ending {
+            unsent.push(status.text().as_bytes());
+            unsent.push(F::TERMINATOR);
+        }
+        if ending != Ending::Broken {
+            // Boxed, so that a connection in service need not have room for its own end.
+            Box::pin(leave::flush_and_close(socket, unsent)).await;
+        }
     }
 }
 
-impl<F: Framing> Connection<F> {
+impl<F: Framing, S: Socket> Connection<F, S> {
     async fn run(&mut self) -> Ending {
         let host = Rc::clone(&self.host);
         let mut stopping = pin!(host.phase.changed());
@@ -135,13 +141,13 @@ impl<F: Framing> Connection<F> {
 
     /// Works until there is nothing to do, no room for replies, or the turn is over.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        let Self { stream, framing, session, unsent, withheld, vigil, ticket, host } = self;
+        let Self { socket, framing, session, unsent, withheld, vigil, ticket, host } = self;
         let mut buffers = host.buffers.borrow_mut();
         let Buffers { input, output } = &mut *buffers;
         let mut budget = TURN_BUDGET;
         loop {
-            if !unsent.is_empty() {
-                match flush(unsent, stream, vigil, host, session, cx) {
+            if !unsent.is_empty(socket) {
+                match flush(unsent, socket, vigil, host, session, cx) {
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(_)) => return Poll::Ready(Ending::Broken),
                     Poll::Pending => return Poll::Pending,
@@ -150,7 +156,7 @@ impl<F: Framing> Connection<F> {
             if let Some(reply) = withheld {
                 let reply = ready!(reply.poll(cx, host));
                 *withheld = None;
-                if unsent.send(stream, cx, &reply).is_err() {
+                if unsent.send(socket, cx, &reply).is_err() {
                     return Poll::Ready(Ending::Broken);
                 }
             }
@@ -159,11 +165,11 @@ impl<F: Framing> Connection<F> {
                 if host.phase.get() == Phase::Closing {
                     return Poll::Ready(Ending::Orderly);
                 }
-                match Pin::new(&mut *stream).poll_read(cx, &mut fresh) {
+                match Pin::new(&mut *socket).poll_read(cx, &mut fresh) {
                     Poll::Ready(Ok(())) if fresh.filled().is_empty() => return Poll::Ready(Ending::Orderly),
                     Poll::Ready(Ok(())) => host.counters.received(fresh.filled().len()),
                     Poll::Ready(Err(_)) => return Poll::Ready(Ending::Broken),
-                    Poll::Pending if is_drained(host, stream) => return Poll::Ready(Ending::Orderly),
+                    Poll::Pending if is_drained(host, socket.tcp()) => return Poll::Ready(Ending::Orderly),
                     Poll::Pending => return Poll::Pending,
                 }
             }
@@ -189,7 +195,7 @@ impl<F: Framing> Connection<F> {
                 }
             });
             host.counters.sent(output.len());
-            if unsent.send(stream, cx, output).is_err() {
+            if unsent.send(socket, cx, output).is_err() {
                 return Poll::Ready(Ending::Broken);
             }
             if outcome == ControlFlow::Break(Pause::End) {
@@ -199,7 +205,7 @@ impl<F: Framing> Connection<F> {
                 vigil.note_request();
             }
             if withheld.is_some() {
-                host.log_wrong_secret(session.name(), stream);
+                host.log_wrong_secret(session.name(), socket.tcp());
             }
             if budget == 0 {
                 *ticket = Some(host.rota.line_up(cx));
@@ -210,18 +216,19 @@ impl<F: Framing> Connection<F> {
 }
 
 /// Writes what waits. Pending only where so much still does that nothing more may be read.
-fn flush(
+fn flush<S: Socket>(
     unsent: &mut Unsent,
-    stream: &mut TcpStream,
+    socket: &mut S,
     vigil: &mut Vigil,
     host: &Host,
     session: &Session,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<()>> {
-    let before = unsent.len();
-    let flushed = unsent.poll_flush(stream, cx)?;
-    let is_blocked = flushed.is_pending() && unsent.len() >= host.config.unsent_bytes_max;
-    let has_changed = (unsent.len() < before && vigil.note_progress()) | (is_blocked && vigil.note_blocked());
+    let before = unsent.len(socket);
+    let flushed = unsent.poll_flush(socket, cx)?;
+    let left = unsent.len(socket);
+    let is_blocked = flushed.is_pending() && left >= host.config.unsent_bytes_max;
+    let has_changed = (left < before && vigil.note_progress()) | (is_blocked && vigil.note_blocked());
     if has_changed {
         vigil.set_alarm(cx, session.is_logged_in(), None);
     }

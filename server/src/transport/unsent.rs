@@ -7,21 +7,24 @@ use std::{
 };
 
 use bytes::{Buf, BytesMut};
-use tokio::{io::AsyncWrite, net::TcpStream};
+
+use super::socket::Socket;
 
 /// What still has to be written to one client. Empty, and without memory, nearly always.
+///
+/// What a socket holds of what it was given waits as well: it is counted, and flushed, like the rest.
 #[derive(Debug, Default)]
 pub(super) struct Unsent(BytesMut);
 
 impl Unsent {
-    /// How many bytes wait.
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
+    /// How many bytes wait, here and in the socket.
+    pub(super) fn len<S: Socket>(&self, socket: &mut S) -> usize {
+        self.0.len() + socket.held_bytes()
     }
 
-    /// Whether nothing waits.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Whether nothing waits, here or in the socket.
+    pub(super) fn is_empty<S: Socket>(&self, socket: &S) -> bool {
+        self.0.is_empty() && !socket.is_holding()
     }
 
     /// Keeps `bytes` for the next flush.
@@ -29,15 +32,15 @@ impl Unsent {
         self.0.extend_from_slice(bytes);
     }
 
-    /// Writes `bytes` after what waits already, and keeps what the kernel does not take.
-    pub(super) fn send(
+    /// Writes `bytes` after what waits already, and keeps what the socket does not take.
+    pub(super) fn send<S: Socket>(
         &mut self,
-        stream: &mut TcpStream,
+        socket: &mut S,
         cx: &mut Context<'_>,
         mut bytes: &[u8],
     ) -> io::Result<()> {
-        while self.is_empty() && !bytes.is_empty() {
-            match Pin::new(&mut *stream).poll_write(cx, bytes) {
+        while self.0.is_empty() && !bytes.is_empty() {
+            match Pin::new(&mut *socket).poll_write(cx, bytes) {
                 Poll::Ready(written) => bytes = &bytes[nonzero(written?)?..],
                 Poll::Pending => break,
             }
@@ -46,20 +49,20 @@ impl Unsent {
         Ok(())
     }
 
-    /// Ready when everything is written.
-    pub(super) fn poll_flush(
+    /// Ready when the kernel has everything.
+    pub(super) fn poll_flush<S: Socket>(
         &mut self,
-        stream: &mut TcpStream,
+        socket: &mut S,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        while !self.is_empty() {
-            let written = ready!(Pin::new(&mut *stream).poll_write(cx, &self.0))?;
+        while !self.0.is_empty() {
+            let written = ready!(Pin::new(&mut *socket).poll_write(cx, &self.0))?;
             self.0.advance(nonzero(written)?);
-            if self.is_empty() {
+            if self.0.is_empty() {
                 self.0 = BytesMut::new();
             }
         }
-        Poll::Ready(Ok(()))
+        if socket.is_holding() { Pin::new(socket).poll_flush(cx) } else { Poll::Ready(Ok(())) }
     }
 }
 

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, io::Read};
 
 use twinwire_server::transport::Transport;
 
-use crate::support::{ALL, TestServer};
+use crate::support::{ALL, PIPELINED, TestServer};
 
 #[test]
 fn form_1_malformed_messages_are_refused_and_the_session_goes_on() {
@@ -44,7 +44,7 @@ fn form_2_white_space_does_not_count() {
 #[test]
 fn form_3_ten_thousand_requests_in_one_write_are_answered_in_order() {
     let server = TestServer::start();
-    for transport in [Transport::Tcp, Transport::WebSocket] {
+    for transport in PIPELINED {
         let mut client = server.login(transport, &format!("user-{transport}"));
         let (mut requests, mut expected) = (Vec::new(), Vec::new());
         for i in 0..5000 {
@@ -64,7 +64,7 @@ fn form_3_a_batch_whose_replies_pass_every_buffer_is_answered_in_full() {
     // 300 replies of 64 KiB are far beyond what server and kernel hold for a client: the server has to wait for
     // the reader, and to go on.
     let server = TestServer::start();
-    for transport in [Transport::Tcp, Transport::WebSocket] {
+    for transport in PIPELINED {
         let mut client = server.login(transport, &format!("user-{transport}"));
         let value = "v".repeat(65_000);
         assert_eq!(client.ask(&format!("put k {value}")), "done");

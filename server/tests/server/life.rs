@@ -1,10 +1,10 @@
 //! LIFE: how sessions end, and that none ends another's.
 
-use std::{io::Write, time::Duration};
+use std::time::Duration;
 
 use twinwire_server::transport::Transport;
 
-use crate::support::{ALL, TestServer, frame};
+use crate::support::{ALL, PIPELINED, TestServer, frame};
 
 #[test]
 fn life_1_nothing_after_q_is_run() {
@@ -24,7 +24,7 @@ fn life_1_nothing_after_q_is_run() {
 fn life_3_after_q_the_name_is_free_when_the_close_is_seen() {
     let server = TestServer::start();
     for round in 0..50 {
-        let transport = ALL[round % 3];
+        let transport = ALL[round % ALL.len()];
         let mut client = server.login(transport, "alice");
         assert_eq!(client.ask("get k"), "key not found");
         assert_eq!(client.ask("put k v"), "done");
@@ -70,13 +70,11 @@ fn expect_service(server: &TestServer, name: &str) {
 #[test]
 fn life_5_a_client_that_never_reads_does_not_stop_its_neighbours() {
     let server = TestServer::start();
-    for transport in [Transport::Tcp, Transport::WebSocket] {
+    for transport in PIPELINED {
         let mut deaf = server.login(transport, &format!("deaf-{transport}"));
         assert_eq!(deaf.ask(&format!("put k {}", "v".repeat(60_000))), "done");
         let requests = deaf.message("get k").repeat(1000);
-        deaf.stream.set_nonblocking(true).unwrap();
-        // As much as goes: the server stops reading at some point, then so does the kernel taking.
-        let _ = deaf.stream.write_all(&requests);
+        deaf.flood(&requests);
         expect_service(&server, &format!("neighbour-{transport}"));
         deaf.reset();
         server.login_when_free(transport, &format!("deaf-{transport}"));
@@ -130,11 +128,16 @@ fn on_shutdown_every_client_gets_its_replies_and_a_goodbye() {
 
 #[test]
 fn on_shutdown_what_was_received_before_is_answered() {
-    let server = TestServer::start();
-    let mut client = server.login(Transport::Tcp, "alice");
-    client.write("get k\n".repeat(1000).as_bytes());
-    // The first reply shows that the batch has arrived; the rest of it must not be lost.
-    assert_eq!(client.reply(), "key not found");
-    server.shutdown.trigger();
-    assert_eq!(client.rest().len(), 999 * "key not found\n".len());
+    for transport in PIPELINED {
+        let server = TestServer::start();
+        let mut client = server.login(transport, "alice");
+        client.write(&client.message("get k").repeat(1000));
+        // The first reply shows that the batch has arrived; the rest of it must not be lost.
+        assert_eq!(client.reply(), "key not found");
+        server.shutdown.trigger();
+        for _ in 1..1000 {
+            assert_eq!(client.reply(), "key not found", "{transport}");
+        }
+        client.expect_close(1001);
+    }
 }

@@ -7,6 +7,7 @@ use twinwire_server::{
     transport::Transport,
 };
 
+use crate::certificate::Certificate;
 use crate::support::{ALL, Client, DENIED, HANDSHAKE, TestServer, frame};
 
 fn server(connections: usize) -> TestServer {
@@ -16,10 +17,13 @@ fn server(connections: usize) -> TestServer {
 /// What a client on `transport` is told that finds no seat.
 fn expect_refusal(server: &TestServer, transport: Transport) {
     let mut client = Client::connect_bare(transport, server.address(transport));
+    if transport.is_encrypted() {
+        client.encrypt(Certificate::shared().client());
+    }
     match transport {
-        Transport::Tcp => assert_eq!(client.rest(), b"server full\n"),
+        Transport::Tcp | Transport::Tls => assert_eq!(client.rest(), b"server full\n"),
         Transport::TcpRaw => assert_eq!(client.rest(), b"server full"),
-        Transport::WebSocket => {
+        Transport::WebSocket | Transport::Wss => {
             client.write(HANDSHAKE.as_bytes());
             let reply = String::from_utf8(client.rest()).unwrap();
             assert!(reply.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{reply}");
@@ -30,7 +34,7 @@ fn expect_refusal(server: &TestServer, transport: Transport) {
 
 #[test]
 fn tcp_6_and_ws_6_one_more_than_the_limit_is_refused_and_the_next_after_a_leave_is_served() {
-    let server = server(3);
+    let server = server(ALL.len());
     for leaver in ALL {
         let mut clients: Vec<_> =
             ALL.into_iter().map(|t| server.login_when_free(t, &format!("user-{t}"))).collect();
@@ -54,7 +58,7 @@ fn tcp_6_and_ws_6_one_more_than_the_limit_is_refused_and_the_next_after_a_leave_
 fn tcp_6_a_client_that_just_closed_is_never_counted_against_the_next() {
     let server = server(1);
     for round in 0..50 {
-        drop(server.login_when_free(ALL[round % 3], "alice"));
+        drop(server.login_when_free(ALL[round % ALL.len()], "alice"));
     }
 }
 
@@ -150,7 +154,7 @@ fn role_8_of_concurrent_upgrades_exactly_as_many_are_granted_as_the_cap_leaves()
             let upgrades: Vec<_> = (0..CLIENTS)
                 .map(|i| {
                     scope.spawn(move || {
-                        let mut client = server.login(ALL[i % 3], &format!("user{round}-{i}"));
+                        let mut client = server.login(ALL[i % ALL.len()], &format!("user{round}-{i}"));
                         barrier.wait();
                         let reply = client.ask("upgrade");
                         let is_manager = client.ask("get nobody k") == "user not found";

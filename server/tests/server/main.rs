@@ -8,6 +8,7 @@
 mod abuse;
 mod atom;
 mod binary;
+mod certificate;
 mod config;
 mod form;
 mod life;
@@ -22,4 +23,8 @@ mod stop;
 mod support;
 mod tcp;
 mod timeouts;
+mod tls;
+mod tls_handshake;
+mod tls_load;
+mod tls_setup;
 mod websocket;

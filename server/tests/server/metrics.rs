@@ -9,7 +9,7 @@ use twinwire_server::transport::Transport;
 
 use crate::{
     program::{Program, command, refusal},
-    support::{ALL, Client, PATIENCE},
+    support::{Client, PATIENCE, PLAIN},
 };
 
 /// A server with metrics, a client on each transport, and where the metrics are.
@@ -17,14 +17,14 @@ fn start(args: &[&str]) -> (Program, Vec<Client>, String) {
     let listeners =
         ["--tcp", "127.0.0.1:0", "--tcp-raw", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--metrics", "0"];
     let mut program = Program::start(&[&listeners[..], args].concat());
-    let clients = ALL.map(|transport| program.client(transport)).into();
+    let clients = PLAIN.map(|transport| program.client(transport)).into();
     let line = program.line();
     let address = line.trim_end().strip_prefix("listening metrics ").unwrap().to_owned();
     assert!(address.starts_with("127.0.0.1:"), "a port alone is one of loopback");
     (program, clients, address)
 }
 
-fn ask(address: &str, request: &str) -> String {
+pub(crate) fn ask(address: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
@@ -34,7 +34,7 @@ fn ask(address: &str, request: &str) -> String {
 }
 
 /// The figure of one line, by its name and labels.
-fn figure(metrics: &str, name: &str) -> Option<u64> {
+pub(crate) fn figure(metrics: &str, name: &str) -> Option<u64> {
     let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
     Some(line.parse().unwrap())
 }

@@ -18,7 +18,7 @@ use twinwire_server::transport::Transport;
 
 use crate::{
     program::{ON_FREE_PORTS, Program, command, refusal},
-    support::{ALL, Client, DENIED},
+    support::{Client, DENIED, PLAIN},
 };
 
 /// A server with a control socket, and where its clients find it.
@@ -36,7 +36,7 @@ impl Operated {
         let mut program = Program::spawn(
             command(&[&ON_FREE_PORTS[..], &control, args].concat()).env("TWINWIRE_UPGRADE_SECRET", "sesame"),
         );
-        let addresses = ALL.map(|transport| (transport, program.address(transport)));
+        let addresses = PLAIN.map(|transport| (transport, program.address(transport)));
         Self { program, addresses, folder }
     }
 
@@ -72,7 +72,7 @@ fn role_9_the_operator_changes_roles_under_each_policy_from_the_next_request_on(
         let server = Operated::start(&["--upgrade", policy]);
         let mut bob = server.login(Transport::Tcp, "bob");
         assert_eq!(bob.ask("put k v"), "done");
-        for transport in ALL {
+        for transport in PLAIN {
             let mut alice = server.login(transport, "alice");
             assert_eq!(alice.ask("get bob k"), DENIED, "{policy}");
             assert_eq!(server.done(&["promote", "alice"]), "alice is now a manager\n");
@@ -102,7 +102,7 @@ fn role_9_a_disconnected_user_is_closed_in_good_order_and_its_name_and_store_are
     let server = Operated::start(&[]);
     let mut neighbour = server.login(Transport::Tcp, "neighbour");
     assert_eq!(neighbour.ask("upgrade"), "upgraded to manager");
-    for transport in ALL {
+    for transport in PLAIN {
         let mut alice = server.login(transport, "alice");
         assert_eq!(alice.ask("put k v"), "done");
         assert_eq!(server.done(&["disconnect", "alice"]), "alice is disconnected\n");

@@ -7,12 +7,22 @@ use std::{
     time::Duration,
 };
 
-use twinwire_server::{Config, Server, Shutdown, transport::Transport};
+use rustls::ClientConnection;
+use twinwire_server::{Config, Server, Shutdown, tls::Tls, transport::Transport};
+
+use crate::certificate::{Certificate, shake_hands};
 
 /// Far longer than anything here takes, so that only a hang trips it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(crate) const ALL: [Transport; 3] = [Transport::Tcp, Transport::TcpRaw, Transport::WebSocket];
+pub(crate) const ALL: [Transport; 5] = Transport::ALL;
+
+/// Those that need no certificate.
+pub(crate) const PLAIN: [Transport; 3] = [Transport::Tcp, Transport::TcpRaw, Transport::WebSocket];
+
+/// Those on which many messages can be on their way at once.
+pub(crate) const PIPELINED: [Transport; 4] =
+    [Transport::Tcp, Transport::WebSocket, Transport::Tls, Transport::Wss];
 
 pub(crate) const DENIED: &str = "you are not allowed to access keys of other users";
 
@@ -32,7 +42,9 @@ impl TestServer {
     }
 
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = Config::on_free_ports(&ALL);
+        let mut config = Config::on_free_ports(&Transport::ALL);
+        let certificate = Certificate::shared();
+        config.tls = Some(Tls::load(certificate.cert(), certificate.key()).unwrap());
         change(&mut config);
         let server = Server::bind(config).expect("free ports");
         let addresses = server.addresses().iter().map(|at| (at.transport, at.address)).collect();
@@ -87,19 +99,39 @@ impl Drop for TestServer {
 /// One connection.
 pub(crate) struct Client {
     pub(crate) transport: Transport,
+    /// TCP itself, whatever is spoken over it.
     pub(crate) stream: TcpStream,
+    pub(crate) tls: Option<ClientConnection>,
 }
 
 impl Client {
-    /// Connects; a WebSocket is opened as well.
+    /// Connects; a WebSocket is opened as well, after a TLS handshake where there is to be one.
     pub(crate) fn connect(transport: Transport, address: SocketAddr) -> Self {
         let mut client = Self::connect_bare(transport, address);
-        if transport == Transport::WebSocket {
-            client.write(HANDSHAKE.as_bytes());
-            let head = client.read_head();
-            assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        if transport.is_encrypted() {
+            client.encrypt(Certificate::shared().client());
+        }
+        if client.is_websocket() {
+            client.open();
         }
         client
+    }
+
+    /// Makes the TLS handshake.
+    pub(crate) fn encrypt(&mut self, mut tls: ClientConnection) {
+        shake_hands(&mut tls, &mut self.stream).expect("a handshake");
+        self.tls = Some(tls);
+    }
+
+    /// Opens the WebSocket.
+    pub(crate) fn open(&mut self) {
+        self.write(HANDSHAKE.as_bytes());
+        let head = self.read_head();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    }
+
+    pub(crate) fn is_websocket(&self) -> bool {
+        matches!(self.transport, Transport::WebSocket | Transport::Wss)
     }
 
     pub(crate) fn connect_bare(transport: Transport, address: SocketAddr) -> Self {
@@ -107,20 +139,48 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { transport, stream }
+        Self { transport, stream, tls: None }
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
+        self.try_write(bytes).unwrap();
+    }
+
+    /// Writes until everything is out or, where that would block and must not, nothing more can be.
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        match &mut self.tls {
+            None => self.stream.write_all(bytes),
+            Some(tls) => {
+                let mut stream = rustls::Stream::new(tls, &mut self.stream);
+                stream.write_all(bytes)?;
+                stream.flush()
+            }
+        }
+    }
+
+    /// Writes as much as goes without anything being read: the server stops reading at some point, then so does the
+    /// kernel taking.
+    pub(crate) fn flood(&mut self, bytes: &[u8]) {
+        self.stream.set_nonblocking(true).unwrap();
+        let _ = self.try_write(bytes);
+        self.stream.set_nonblocking(false).unwrap();
+    }
+
+    /// One read, which for TLS ends only with what was announced as the end.
+    fn read_once(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        match &mut self.tls {
+            None => self.stream.read(bytes),
+            Some(tls) => rustls::Stream::new(tls, &mut self.stream).read(bytes),
+        }
     }
 
     /// The bytes of one message on this transport.
     pub(crate) fn message(&self, text: &str) -> Vec<u8> {
         match self.transport {
-            Transport::Tcp => format!("{text}\n").into_bytes(),
+            Transport::Tcp | Transport::Tls => format!("{text}\n").into_bytes(),
             // RAW-1: the empty message goes as one space.
             Transport::TcpRaw => if text.is_empty() { " " } else { text }.as_bytes().to_vec(),
-            Transport::WebSocket => frame(0x81, text.as_bytes()),
+            Transport::WebSocket | Transport::Wss => frame(0x81, text.as_bytes()),
         }
     }
 
@@ -137,7 +197,7 @@ impl Client {
     /// The next reply, as text.
     pub(crate) fn reply(&mut self) -> String {
         let bytes = match self.transport {
-            Transport::Tcp => self.read_until(b"\n"),
+            Transport::Tcp | Transport::Tls => self.read_until(b"\n"),
             Transport::TcpRaw => {
                 let mut bytes = vec![0; 65_536];
                 let count = self.read(&mut bytes);
@@ -145,7 +205,7 @@ impl Client {
                 bytes.truncate(count);
                 bytes
             }
-            Transport::WebSocket => {
+            Transport::WebSocket | Transport::Wss => {
                 let (first, payload) = self.frame();
                 assert_eq!(first, 0x81, "a whole text message: {payload:?}");
                 payload
@@ -167,16 +227,36 @@ impl Client {
         (first, self.exactly(length))
     }
 
-    fn exactly(&mut self, count: usize) -> Vec<u8> {
-        let mut bytes = vec![0; count];
-        self.stream.read_exact(&mut bytes).unwrap();
+    /// So many bytes.
+    pub(crate) fn exactly(&mut self, count: usize) -> Vec<u8> {
+        let bytes = self.try_exactly(count).unwrap_or_default();
+        assert_eq!(
+            bytes.len(),
+            count,
+            "{}: closed after {:?}",
+            self.transport,
+            String::from_utf8_lossy(&bytes)
+        );
         bytes
+    }
+
+    /// So many bytes, fewer where the connection is closed within them, none where it is before the first.
+    pub(crate) fn try_exactly(&mut self, count: usize) -> Option<Vec<u8>> {
+        let (mut bytes, mut filled) = (vec![0; count], 0);
+        while filled < count {
+            match self.read(&mut bytes[filled..]) {
+                0 => break,
+                read => filled += read,
+            }
+        }
+        bytes.truncate(filled);
+        (filled > 0 || count == 0).then_some(bytes)
     }
 
     /// What one read brings. A read with a time-out is cut short by signals, and not started again for us.
     fn read(&mut self, bytes: &mut [u8]) -> usize {
         loop {
-            match self.stream.read(bytes) {
+            match self.read_once(bytes) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 read => return read.unwrap(),
             }
@@ -198,24 +278,37 @@ impl Client {
         String::from_utf8(self.read_until(b"\r\n\r\n")).unwrap()
     }
 
-    /// Everything up to the close, which must be a clean one.
+    /// Everything up to the close, which must be a clean one: over TLS announced, and then TCP's own.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
-        self.stream.read_to_end(&mut rest).expect("a close, not a reset");
+        if let Some(tls) = &mut self.tls {
+            let read = rustls::Stream::new(tls, &mut self.stream).read_to_end(&mut rest);
+            read.unwrap_or_else(|error| panic!("{error} after {:?}", String::from_utf8_lossy(&rest)));
+            assert_eq!(self.stream.read(&mut [0]).expect("a close, not a reset"), 0, "nothing after the end");
+        } else {
+            self.stream.read_to_end(&mut rest).expect("a close, not a reset");
+        }
         rest
     }
 
     /// The server closes now: on a WebSocket with `code`, on TCP without another byte.
     pub(crate) fn expect_close(&mut self, code: u16) {
         let expected = match self.transport {
-            Transport::WebSocket => [&[0x88, 2], code.to_be_bytes().as_slice()].concat(),
+            Transport::WebSocket | Transport::Wss => [&[0x88, 2], code.to_be_bytes().as_slice()].concat(),
             _ => Vec::new(),
         };
         assert_eq!(self.rest(), expected);
     }
 
-    pub(crate) fn half_close(&self) {
-        self.stream.shutdown(Half::Write).unwrap();
+    /// Closes the sending side: over TLS by saying so, and not otherwise.
+    pub(crate) fn half_close(&mut self) {
+        match &mut self.tls {
+            None => self.stream.shutdown(Half::Write).unwrap(),
+            Some(tls) => {
+                tls.send_close_notify();
+                rustls::Stream::new(tls, &mut self.stream).flush().unwrap();
+            }
+        }
     }
 
     /// Ends the connection by a reset: a socket with unread input that is closed sends one.

@@ -7,7 +7,7 @@ use std::{
 
 use twinwire_server::{config::Timeouts, transport::Transport};
 
-use crate::support::{ALL, Client, HANDSHAKE, TestServer, frame};
+use crate::support::{ALL, Client, HANDSHAKE, PIPELINED, TestServer, frame};
 
 const NONE: Timeouts = Timeouts { login: None, idle: None, unsent: None, ping: None };
 
@@ -21,9 +21,9 @@ fn server(timeouts: Timeouts) -> TestServer {
 /// What a client that is late is told: a text over TCP, a close without text over WebSocket.
 fn expect_timeout(client: &mut Client, text: &str) {
     let expected = match client.transport {
-        Transport::Tcp => format!("{text}\n").into_bytes(),
+        Transport::Tcp | Transport::Tls => format!("{text}\n").into_bytes(),
         Transport::TcpRaw => text.as_bytes().to_vec(),
-        Transport::WebSocket => vec![0x88, 2, 0x03, 0xf0],
+        Transport::WebSocket | Transport::Wss => vec![0x88, 2, 0x03, 0xf0],
     };
     assert_eq!(client.rest(), expected, "{}", client.transport);
 }
@@ -115,14 +115,13 @@ fn who_never_reads_is_dropped_after_a_while_and_who_reads_late_is_not() {
     });
     let mut manager = server.login(Transport::Tcp, "manager");
     assert_eq!(manager.ask("upgrade"), "upgraded to manager");
-    for transport in [Transport::Tcp, Transport::WebSocket] {
+    for transport in PIPELINED {
         let name = format!("deaf-{transport}");
         let mut deaf = server.login(transport, &name);
         assert_eq!(deaf.ask(&format!("put k {}", "v".repeat(60_000))), "done");
         // Far more than every buffer between here and there takes: the server stops reading in the middle.
         let requests = deaf.message("get k").repeat(2000);
-        deaf.stream.set_nonblocking(true).unwrap();
-        let _ = deaf.stream.write_all(&requests);
+        deaf.flood(&requests);
         let began = Instant::now();
         while manager.ask(&format!("get {name} k")) != "user not found" {
             assert!(began.elapsed() < SHORT * 40, "{transport}: never dropped");
@@ -145,16 +144,17 @@ fn who_reads_slowly_but_steadily_gets_everything() {
         config.timeouts = Timeouts { unsent: Some(patience), idle: Some(patience), ..NONE };
         config.unsent_bytes_max = 64 * 1024;
     });
-    for transport in [Transport::Tcp, Transport::WebSocket] {
+    for transport in PIPELINED {
         let mut slow = server.login(transport, &format!("slow-{transport}"));
         let value = "v".repeat(60_000);
         assert_eq!(slow.ask(&format!("put k {value}")), "done");
+        // What the kernel holds must not last for as long as a time-out after the server has sent its last.
+        socket2::SockRef::from(&slow.stream).set_recv_buffer_size(64 * 1024).unwrap();
         slow.write(&slow.message("get k").repeat(REPLIES));
         // Some 18 MB at less than 8 MB/s: far longer than either time-out, and never a rest as long as one.
-        let (began, framing) = (Instant::now(), if transport == Transport::Tcp { 1 } else { 4 });
-        let mut reply = vec![0; value.len() + framing];
+        let (began, framing) = (Instant::now(), if slow.is_websocket() { 4 } else { 1 });
         for _ in 0..REPLIES {
-            slow.stream.read_exact(&mut reply).unwrap();
+            let reply = slow.exactly(value.len() + framing);
             assert!(reply.windows(value.len()).any(|window| window == value.as_bytes()), "{transport}");
             std::thread::sleep(Duration::from_millis(8));
         }

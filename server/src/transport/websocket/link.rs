@@ -8,21 +8,18 @@ use std::{
     time::Instant,
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::{
-    super::{Host, unsent::Unsent},
+    super::{Host, socket::Socket, unsent::Unsent},
     guard::{Fault, FrameGuard},
 };
 
 /// A socket whose incoming frames are guarded and whose outgoing bytes may wait.
 #[derive(Debug)]
-pub(super) struct Link {
-    stream: TcpStream,
+pub(super) struct Link<S> {
+    socket: S,
     /// Frames that came in one segment with the handshake.
     early: Vec<u8>,
     guard: FrameGuard,
@@ -33,10 +30,10 @@ pub(super) struct Link {
     host: Rc<Host>,
 }
 
-impl Link {
-    pub(super) fn new(stream: TcpStream, early: Vec<u8>, takes_binary: bool, host: Rc<Host>) -> Self {
+impl<S: Socket> Link<S> {
+    pub(super) fn new(socket: S, early: Vec<u8>, takes_binary: bool, host: Rc<Host>) -> Self {
         Self {
-            stream,
+            socket,
             early,
             guard: FrameGuard::new(host.config.message_bytes_max).taking_binary(takes_binary),
             fault: None,
@@ -52,8 +49,8 @@ impl Link {
     }
 
     /// How many bytes the kernel has not taken yet.
-    pub(super) fn unsent_bytes(&self) -> usize {
-        self.unsent.len()
+    pub(super) fn unsent_bytes(&mut self) -> usize {
+        self.unsent.len(&mut self.socket)
     }
 
     /// When anything at all last came from the client.
@@ -62,17 +59,17 @@ impl Link {
     }
 
     /// The socket itself.
-    pub(super) fn stream(&self) -> &TcpStream {
-        &self.stream
+    pub(super) fn socket(&self) -> &S {
+        &self.socket
     }
 
     /// The socket, for closing it.
-    pub(super) fn into_stream(self) -> TcpStream {
-        self.stream
+    pub(super) fn into_socket(self) -> S {
+        self.socket
     }
 }
 
-impl AsyncRead for Link {
+impl<S: Socket> AsyncRead for Link<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.fault.is_some() {
@@ -80,7 +77,7 @@ impl AsyncRead for Link {
         }
         let before = buf.filled().len();
         if this.early.is_empty() {
-            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+            ready!(Pin::new(&mut this.socket).poll_read(cx, buf))?;
         } else {
             let count = this.early.len().min(buf.remaining());
             buf.put_slice(&this.early[..count]);
@@ -101,24 +98,24 @@ impl AsyncRead for Link {
     }
 }
 
-impl AsyncWrite for Link {
+impl<S: Socket> AsyncWrite for Link<S> {
     /// Takes everything until as much waits as may: the library need not know that a client reads slowly.
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let Self { stream, unsent, host, .. } = self.get_mut();
-        if unsent.len() >= host.config.unsent_bytes_max {
-            ready!(unsent.poll_flush(stream, cx))?;
+        let Self { socket, unsent, host, .. } = self.get_mut();
+        if unsent.len(socket) >= host.config.unsent_bytes_max {
+            ready!(unsent.poll_flush(socket, cx))?;
         }
-        unsent.send(stream, cx, buf)?;
+        unsent.send(socket, cx, buf)?;
         host.counters.sent(buf.len());
         Poll::Ready(Ok(buf.len()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, unsent, .. } = self.get_mut();
-        unsent.poll_flush(stream, cx)
+        let Self { socket, unsent, .. } = self.get_mut();
+        unsent.poll_flush(socket, cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
     }
 }

@@ -19,7 +19,10 @@ use std::{
 };
 
 use futures_util::{Sink, SinkExt, Stream};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::TcpStream,
+    time::{Instant as Moment, timeout},
+};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -33,7 +36,9 @@ pub use self::service::Service;
 use self::{handshake::Refusal, link::Link};
 use super::{
     Host, TURN_BUDGET, TURN_COST, is_drained, leave,
+    plain::Plain,
     rota::Ticket,
+    socket::Socket,
     vigil::{Overdue, Vigil},
     withheld::Withheld,
 };
@@ -69,9 +74,9 @@ enum Ending {
     Broken,
 }
 
-struct Connection<S> {
-    socket: WebSocketStream<Link>,
-    service: S,
+struct Connection<V, S> {
+    socket: WebSocketStream<Link<S>>,
+    service: V,
     /// The refusal of a wrong secret, while it is held back.
     withheld: Option<Withheld<Option<Message>>>,
     vigil: Vigil,
@@ -82,48 +87,60 @@ struct Connection<S> {
     host: Rc<Host>,
 }
 
-/// Serves one WebSocket connection until it ends.
-pub(super) async fn serve<S: Service>(stream: TcpStream, mut seat: Seat, host: Rc<Host>, service: S) {
+/// Serves one WebSocket connection until it ends. It has been waited for since `vigil` began, and must be open by
+/// `deadline`.
+pub(super) fn serve<V: Service, S: Socket>(
+    socket: S,
+    mut seat: Seat,
+    vigil: Vigil,
+    deadline: Moment,
+    host: Rc<Host>,
+    service: V,
+) -> impl Future<Output = ()> {
     // Boxed like the end and the connection itself, so that one in service has room for neither, and is held once.
-    let mut connection = match Box::pin(begin(stream, &host, service)).await {
-        Ok(connection) => connection,
-        Err((stream, refusal)) => {
-            seat.leave(&host.departures);
-            if let Some(refusal) = refusal {
-                if let Some(reason) = refusal.reason() {
-                    host.counters.refused(reason);
+    let begun = Box::pin(begin(socket, vigil, deadline, Rc::clone(&host), service));
+    async move {
+        let mut connection = match begun.await {
+            Ok(connection) => connection,
+            Err((socket, refusal)) => {
+                seat.leave(&host.departures);
+                if let Some(refusal) = refusal {
+                    if let Some(reason) = refusal.reason() {
+                        host.counters.refused(reason);
+                    }
+                    tracing::debug!(?refusal, "handshake refused");
+                    Box::pin(leave::say_and_close(socket, &refusal.response())).await;
                 }
-                tracing::debug!(?refusal, "handshake refused");
-                Box::pin(leave::say_and_close(stream, &refusal.response())).await;
+                return;
             }
-            return;
-        }
-    };
-    let ending = connection.run().await;
-    Box::pin(end(connection.give_up(&mut seat), ending)).await;
+        };
+        let ending = connection.run().await;
+        Box::pin(end(connection.give_up(&mut seat), ending)).await;
+    }
 }
 
-/// Opens a WebSocket. Gives the stream back where that fails, with the refusal that is still to be sent, if any.
-async fn begin<S: Service>(
-    mut stream: TcpStream,
-    host: &Rc<Host>,
-    service: S,
-) -> Result<Box<Connection<S>>, (TcpStream, Option<Refusal>)> {
-    let vigil = Vigil::start(host);
+/// Opens a WebSocket. Gives the socket back where that fails, with the refusal that is still to be sent, if any.
+async fn begin<V: Service, S: Socket>(
+    mut socket: S,
+    vigil: Vigil,
+    deadline: Moment,
+    host: Rc<Host>,
+    service: V,
+) -> Result<Box<Connection<V, S>>, (S, Option<Refusal>)> {
     let opened = tokio::select! {
-        opened = opening::open(&mut stream, &host.config) => opened,
+        opened = opening::open(&mut socket, deadline, &host.config.origins) => opened,
         () = host.phase.stopping() => Err(Some(Refusal::Stopping)),
     };
     let early = match opened {
         Ok(early) => early,
-        Err(refusal) => return Err((stream, refusal)),
+        Err(refusal) => return Err((socket, refusal)),
     };
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BYTES)
         .write_buffer_size(WRITE_BYTES)
         .max_message_size(Some(host.config.message_bytes_max))
         .max_frame_size(Some(host.config.message_bytes_max));
-    let link = Link::new(stream, early, S::TAKES_BINARY, Rc::clone(host));
+    let link = Link::new(socket, early, V::TAKES_BINARY, Rc::clone(&host));
     Ok(Box::new(Connection {
         socket: WebSocketStream::from_raw_socket(link, Role::Server, Some(config)).await,
         service,
@@ -131,24 +148,24 @@ async fn begin<S: Service>(
         vigil,
         ticket: None,
         pinged_at: None,
-        host: Rc::clone(host),
+        host,
     }))
 }
 
 /// Serves one connection outside of any server, with `service` in the place of a session: for trying the framing by
 /// itself. Must be called on a current-thread runtime with time and I/O; limits and time-outs are those of `config`.
 pub async fn serve_alone<S: Service>(stream: TcpStream, config: Arc<Config>, service: S) {
-    let host =
-        Host::new(config, Arc::new(Registry::new(UpgradePolicy::Closed)), Arc::default(), Departures::new());
-    let host = Rc::new(host);
+    let registry = Arc::new(Registry::new(UpgradePolicy::Closed));
+    let host = Rc::new(Host::new(config, registry, Arc::default(), Departures::new()));
+    let (vigil, deadline) = (Vigil::start(&host), host.opening_deadline());
     tokio::select! {
-        () = serve(stream, Seat::alone(), Rc::clone(&host), service) => {}
+        () = serve(Plain::from(stream), Seat::alone(), vigil, deadline, Rc::clone(&host), service) => {}
         () = host.rota.call() => {}
     }
 }
 
 /// Says goodbye and closes. The server is the side that closes TCP (section 7.1.1).
-async fn end(mut socket: WebSocketStream<Link>, ending: Ending) {
+async fn end<S: Socket>(mut socket: WebSocketStream<Link<S>>, ending: Ending) {
     let goodbye = async {
         match ending {
             Ending::Close(code) => {
@@ -159,11 +176,11 @@ async fn end(mut socket: WebSocketStream<Link>, ending: Ending) {
         }
     };
     if timeout(leave::FLUSH_MAX, goodbye).await == Ok(true) {
-        leave::close(socket.into_inner().into_stream()).await;
+        leave::close(socket.into_inner().into_socket()).await;
     }
 }
 
-impl<S: Service> Connection<S> {
+impl<V: Service, S: Socket> Connection<V, S> {
     async fn run(&mut self) -> Ending {
         let host = Rc::clone(&self.host);
         let mut stopping = pin!(host.phase.changed());
@@ -199,7 +216,7 @@ impl<S: Service> Connection<S> {
     /// Ends the session. The name first, then the seat, and only then anything that the client can take for a close
     /// (LIFE-3).
     #[expect(clippy::boxed_local, reason = "it lives in a box; taking it out first would hold it twice")]
-    fn give_up(self: Box<Self>, seat: &mut Seat) -> WebSocketStream<Link> {
+    fn give_up(self: Box<Self>, seat: &mut Seat) -> WebSocketStream<Link<S>> {
         let Self { socket, service, host, .. } = *self;
         drop(service);
         seat.leave(&host.departures);
@@ -261,7 +278,7 @@ impl<S: Service> Connection<S> {
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         let mut budget = TURN_BUDGET;
         loop {
-            if self.socket.get_ref().unsent_bytes() >= self.host.config.unsent_bytes_max
+            if self.socket.get_mut().unsent_bytes() >= self.host.config.unsent_bytes_max
                 && let Some(ending) = ready!(self.make_room(cx))
             {
                 return Poll::Ready(ending);
@@ -301,9 +318,9 @@ impl<S: Service> Connection<S> {
 
     /// Waits until a client that reads slowly has taken all that waits for it.
     fn make_room(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
-        let before = self.socket.get_ref().unsent_bytes();
+        let before = self.socket.get_mut().unsent_bytes();
         let flushed = Pin::new(&mut self.socket).poll_flush(cx);
-        let has_progressed = self.socket.get_ref().unsent_bytes() < before && self.vigil.note_progress();
+        let has_progressed = self.socket.get_mut().unsent_bytes() < before && self.vigil.note_progress();
         if has_progressed | (flushed.is_pending() && self.vigil.note_blocked()) {
             self.set_alarm(cx);
         }
@@ -318,7 +335,7 @@ impl<S: Service> Connection<S> {
         }
         let spent = TURN_COST + message.len() + reply.len();
         if let Flow::ContinueAfter(delay) = flow {
-            self.host.log_wrong_secret(self.service.name(), self.socket.get_ref().stream());
+            self.host.log_wrong_secret(self.service.name(), self.socket.get_ref().socket().tcp());
             self.withheld = Some(Withheld::new(Some(reply), delay));
         } else {
             Pin::new(&mut self.socket).start_send(reply)?;
@@ -328,7 +345,7 @@ impl<S: Service> Connection<S> {
 
     /// All that has come is run: the replies go out in one write.
     fn rest(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        if is_drained(&self.host, self.socket.get_ref().stream()) {
+        if is_drained(&self.host, self.socket.get_ref().socket().tcp()) {
             return Poll::Ready(Ending::Close(CloseCode::Away));
         }
         self.flush(cx)

@@ -1,0 +1,90 @@
+//! The server's certificate and private key: read from PEM files, checked, and read again when they are renewed.
+//!
+//! TLS 1.3 and 1.2 by rustls, with one provider of cryptography (aws-lc-rs) that is named here and nowhere else. No
+//! certificates of clients, and no sessions to resume: connections here are few and long, so a full handshake for
+//! each costs little, while nothing is kept for clients that have gone and nothing outlives a certificate.
+
+mod files;
+
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use rustls::{
+    ServerConfig,
+    crypto::{CryptoProvider, aws_lc_rs},
+    server::NoServerSessionStorage,
+    sign::{CertifiedKey, SingleCertAndKey},
+};
+
+pub use self::files::{TlsError, TlsFile};
+
+/// What WebSocket over TLS is asked for in the handshake, if anything is (RFC 7301).
+const ALPN_WEBSOCKET: &[u8] = b"http/1.1";
+
+/// A certificate with its key, as handshakes need them. Clones are handles on the same one.
+#[derive(Clone)]
+pub struct Tls(Arc<Shared>);
+
+struct Shared {
+    certificate: PathBuf,
+    key: PathBuf,
+    current: RwLock<Configs>,
+}
+
+/// The same certificate for each kind of connection.
+#[derive(Clone)]
+pub(crate) struct Configs {
+    /// For lines over TLS.
+    pub(crate) lines: Arc<ServerConfig>,
+    /// For WebSocket over TLS.
+    pub(crate) websocket: Arc<ServerConfig>,
+}
+
+impl Tls {
+    /// Reads a chain of certificates, the server's own first, and the key that belongs to that one, from PEM files.
+    pub fn load(certificate: PathBuf, key: PathBuf) -> Result<Self, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let current = RwLock::new(Configs::new(files::read(&certificate, &key, &provider)?, &provider)?);
+        Ok(Self(Arc::new(Shared { certificate, key, current })))
+    }
+
+    /// Reads the files again. Handshakes that begin from now on get what is in them; where they cannot be used,
+    /// everything stays as it was.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let fresh = Configs::new(files::read(&self.0.certificate, &self.0.key, &provider)?, &provider)?;
+        *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    /// What the next handshake is to be made with.
+    pub(crate) fn current(&self) -> Configs {
+        // Locked twice in a certificate's life for writing, and never for longer than a copy of two pointers.
+        self.0.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Where they came from, and nothing of what is in them.
+        f.debug_struct("Tls").field("certificate", &self.0.certificate).field("key", &self.0.key).finish()
+    }
+}
+
+impl Configs {
+    fn new(certified: CertifiedKey, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
+        let mut lines = ServerConfig::builder_with_provider(Arc::clone(provider))
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Library)?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        lines.session_storage = Arc::new(NoServerSessionStorage {});
+        lines.send_tls13_tickets = 0;
+        let mut websocket = lines.clone();
+        websocket.alpn_protocols = vec![ALPN_WEBSOCKET.to_vec()];
+        Ok(Self { lines: Arc::new(lines), websocket: Arc::new(websocket) })
+    }
+}

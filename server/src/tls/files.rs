@@ -1,0 +1,242 @@
+//! From PEM files to a certificate that goes with its key, or to an error that says which file is wrong and what to do.
+
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use rustls::{
+    Error, InconsistentKeys,
+    crypto::CryptoProvider,
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
+    sign::CertifiedKey,
+};
+
+/// More than the longest chain needs: what is larger is another kind of file.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// One of the two files, by the option that names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TlsFile {
+    /// The chain of certificates.
+    Certificate(PathBuf),
+    /// The private key.
+    Key(PathBuf),
+}
+
+impl TlsFile {
+    fn path(&self) -> &Path {
+        let (Self::Certificate(path) | Self::Key(path)) = self;
+        path
+    }
+}
+
+impl fmt::Display for TlsFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Certificate(path) => write!(f, "--tls-cert {}", path.display()),
+            Self::Key(path) => write!(f, "--tls-key {}", path.display()),
+        }
+    }
+}
+
+/// Why a certificate and a key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("{file}: {source}; {}", read_advice(source))]
+    Unreadable {
+        /// Which one.
+        file: TlsFile,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file is no text in PEM form.
+    #[error(
+        "{file} is not in PEM form, which has lines such as -----BEGIN CERTIFICATE-----; convert it with openssl, or \
+         name another file"
+    )]
+    NotPem {
+        /// Which one.
+        file: TlsFile,
+    },
+    /// A file is broken.
+    #[error("{file} is broken: {reason}; copy it again")]
+    Broken {
+        /// Which one.
+        file: TlsFile,
+        /// What does not fit.
+        reason: String,
+    },
+    /// There is PEM, and nothing in it that is wanted.
+    #[error("{file} has no {} in it; {found}", wanted(file))]
+    Missing {
+        /// Which one.
+        file: TlsFile,
+        /// What is in it instead.
+        found: &'static str,
+    },
+    /// The key is encrypted.
+    #[error(
+        "{file} is encrypted, and nobody is there to type its passphrase; decrypt it with openssl pkey -in {} -out \
+         NEW-FILE, and let nobody but the server's user read that",
+        file.path().display()
+    )]
+    Encrypted {
+        /// Which one.
+        file: TlsFile,
+    },
+    /// What is in the file cannot be used.
+    #[error("{file} cannot be used: {}; {}", why(source), usable(file))]
+    Unusable {
+        /// Which one.
+        file: TlsFile,
+        /// Why.
+        source: Error,
+    },
+    /// The two do not belong together.
+    #[error(
+        "{key} does not belong to {certificate}; the first certificate there must be the one that was made for this \
+         key, and those of its issuers come after it"
+    )]
+    Mismatch {
+        /// The chain of certificates.
+        certificate: TlsFile,
+        /// The private key.
+        key: TlsFile,
+    },
+    /// The library cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Library(Error),
+}
+
+fn wanted(file: &TlsFile) -> &'static str {
+    match file {
+        TlsFile::Certificate(_) => "certificate",
+        TlsFile::Key(_) => "private key",
+    }
+}
+
+fn read_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "check the path",
+        io::ErrorKind::PermissionDenied => "let the server's user read it",
+        _ => "name another file",
+    }
+}
+
+fn why(error: &Error) -> String {
+    match error {
+        Error::General(text) => text.clone(),
+        Error::InvalidCertificate(_) => "its first certificate is none".to_owned(),
+        error => error.to_string(),
+    }
+}
+
+fn usable(file: &TlsFile) -> &'static str {
+    match file {
+        TlsFile::Certificate(_) => "it takes the server's own X.509 certificate first",
+        TlsFile::Key(_) => "it takes an RSA key of 2048 to 8192 bits, ECDSA (P-256, P-384, P-521) or Ed25519",
+    }
+}
+
+/// Reads both files and checks that they go together.
+pub(super) fn read(
+    certificate: &Path,
+    key: &Path,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, TlsError> {
+    let (certificate, key) = (TlsFile::Certificate(certificate.to_owned()), TlsFile::Key(key.to_owned()));
+    let chain = chain(&certificate, &contents(&certificate)?)?;
+    let private = private_key(&key, &contents(&key)?)?;
+    let private = provider
+        .key_provider
+        .load_private_key(private)
+        .map_err(|source| TlsError::Unusable { file: key.clone(), source })?;
+    let certified = CertifiedKey::new(chain, private);
+    match certified.keys_match() {
+        // A key that cannot tell its public half is one of hardware: the handshake will show.
+        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
+        Err(Error::InconsistentKeys(_)) => Err(TlsError::Mismatch { certificate, key }),
+        Err(source) => Err(TlsError::Unusable { file: certificate, source }),
+    }
+}
+
+/// The whole of a file that has at least the look of PEM.
+fn contents(file: &TlsFile) -> Result<Vec<u8>, TlsError> {
+    let unreadable = |source| TlsError::Unreadable { file: file.clone(), source };
+    let mut bytes = Vec::new();
+    let opened = File::open(file.path()).map_err(unreadable)?;
+    if let TlsFile::Key(path) = file {
+        warn_of_readers(path, &opened);
+    }
+    opened.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(unreadable(io::Error::other("it is larger than 1 MiB")));
+    }
+    match memchr::memmem::find(&bytes, b"-----BEGIN ") {
+        Some(_) => Ok(bytes),
+        None => Err(TlsError::NotPem { file: file.clone() }),
+    }
+}
+
+/// A key that others can read is no secret. One of root's may be shared with a group, as is usual for services.
+fn warn_of_readers(path: &Path, file: &File) {
+    let Ok(metadata) = file.metadata() else { return };
+    let (mode, allowed) = (metadata.mode() & 0o777, if metadata.uid() == 0 { 0o740 } else { 0o700 });
+    if mode & !allowed != 0 {
+        let (path, mode) = (path.display(), format!("{mode:03o}"));
+        tracing::warn!(%path, mode, "others may read the private key, or change it: chmod 600");
+    }
+}
+
+fn chain(file: &TlsFile, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let chain = chain.map_err(|error| broken(file, &error))?;
+    if chain.is_empty() {
+        return Err(TlsError::Missing { file: file.clone(), found: found(pem) });
+    }
+    Ok(chain)
+}
+
+fn private_key(file: &TlsFile, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
+    // In PKCS #8's way, and in that of the older files.
+    let is_encrypted = [b"-----BEGIN ENCRYPTED PRIVATE KEY-----".as_slice(), b"Proc-Type: 4,ENCRYPTED"]
+        .iter()
+        .any(|sign| memchr::memmem::find(pem, sign).is_some());
+    if is_encrypted {
+        return Err(TlsError::Encrypted { file: file.clone() });
+    }
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
+        pem::Error::NoItemsFound => TlsError::Missing { file: file.clone(), found: found(pem) },
+        error => broken(file, &error),
+    })
+}
+
+/// What somebody may have mistaken for what is wanted.
+fn found(pem: &[u8]) -> &'static str {
+    let has = |sign: &[u8]| memchr::memmem::find(pem, sign).is_some();
+    if has(b"PRIVATE KEY-----") {
+        "it holds a private key: are --tls-cert and --tls-key the wrong way round?"
+    } else if has(b"BEGIN CERTIFICATE-----") {
+        "it holds a certificate: are --tls-cert and --tls-key the wrong way round?"
+    } else {
+        "name another file"
+    }
+}
+
+fn broken(file: &TlsFile, error: &pem::Error) -> TlsError {
+    let reason = match error {
+        pem::Error::MissingSectionEnd { .. } => "a part has no -----END line".to_owned(),
+        pem::Error::IllegalSectionStart { .. } => "a -----BEGIN line has no end".to_owned(),
+        pem::Error::Base64Decode(_) => "a part is not in base64".to_owned(),
+        error => error.to_string(),
+    };
+    TlsError::Broken { file: file.clone(), reason }
+}

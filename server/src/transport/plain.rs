@@ -1,0 +1,124 @@
+//! A TCP socket that is read and written at the least cost.
+//!
+//! The runtime's own `poll_read` and `poll_write` ask for readiness under the task's budget on each call. This asks
+//! the kernel first where the socket was ready when last heard of, and registers for a wake-up only where there is
+//! nothing to do. The system calls are made directly: the C library's are cancellation points, which costs as much
+//! again in a program with threads.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use rustix::net::{RecvFlags, SendFlags};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    net::TcpStream,
+};
+
+use super::socket::Socket;
+
+/// A connected TCP socket.
+#[derive(Debug)]
+pub(crate) struct Plain {
+    stream: TcpStream,
+    /// Whether the last read left nothing, so that the next one need not ask the kernel.
+    is_drained: bool,
+}
+
+impl From<TcpStream> for Plain {
+    fn from(stream: TcpStream) -> Self {
+        Self { stream, is_drained: false }
+    }
+}
+
+impl Socket for Plain {
+    fn tcp(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    fn into_tcp(self) -> TcpStream {
+        self.stream
+    }
+
+    fn is_holding(&self) -> bool {
+        false
+    }
+
+    fn held_bytes(&mut self) -> usize {
+        0
+    }
+}
+
+impl Plain {
+    /// One read, if the socket may have something.
+    ///
+    /// A read that does not fill the buffer has emptied the socket, and the kernel tells of what comes after (epoll(7),
+    /// on edge triggering): so it takes back the readiness, which is what "would block" means to the runtime.
+    fn try_recv(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let room = bytes.len();
+        let mut short = None;
+        let outcome = self.stream.try_io(Interest::READABLE, || {
+            let (count, _) = rustix::net::recv(&self.stream, bytes, RecvFlags::empty())?;
+            if 0 < count && count < room {
+                short = Some(count);
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(count)
+        });
+        self.is_drained = short.is_some();
+        short.map_or(outcome, Ok)
+    }
+}
+
+fn would_block(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
+impl AsyncRead for Plain {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if std::mem::take(&mut self.is_drained) {
+            ready!(self.stream.poll_read_ready(cx))?;
+        }
+        loop {
+            match self.try_recv(buf.initialize_unfilled()) {
+                Ok(count) => {
+                    buf.advance(count);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if would_block(&error) => ready!(self.stream.poll_read_ready(cx))?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Plain {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let written = self.stream.try_io(Interest::WRITABLE, || {
+                // No signal: that the client has gone is an error like any other.
+                Ok(rustix::net::send(&self.stream, buf, SendFlags::NOSIGNAL)?)
+            });
+            match written {
+                Err(error) if would_block(&error) => ready!(self.stream.poll_write_ready(cx))?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,303 @@
+//! TLS: the handshake, and a socket that encrypts. What is said inside is the other transports' affair.
+
+use std::{
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use rustls::server::Acceptor;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    sync::Semaphore,
+    task::yield_now,
+    time::{sleep, timeout, timeout_at},
+};
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+
+use super::{
+    BATCH_BYTES, Host, Transport, framing::Lines, leave, socket::Socket, stream, vigil::Vigil, websocket,
+};
+use crate::{
+    counters::Refusal,
+    server::{Seat, Sparingly},
+    tls::Tls,
+};
+
+/// How long a handshake may go on when the server stops: requests may have come right behind its end, and they are
+/// answered (LIFE-4). A small part of the time that is there for goodbyes.
+const STOPPING_MAX: Duration = Duration::from_millis(500);
+
+/// Makes one thread's handshakes.
+#[derive(Debug)]
+pub(crate) struct Handshakes {
+    tls: Option<Tls>,
+    /// Whose turn it is to compute. A handshake takes a good part of a millisecond, so that a crowd of clients that
+    /// connect at once would keep everybody else waiting for as many: one is made at a time, and the thread sees to
+    /// its other connections before the next.
+    turn: Semaphore,
+    /// When those that failed are told of in the log.
+    failures: Sparingly,
+}
+
+/// A handshake that failed: why, and the connection where it can still be closed in order.
+type Failure = (io::Error, Option<TcpStream>);
+
+impl Handshakes {
+    /// Handshakes with this certificate.
+    pub(crate) fn new(tls: Option<Tls>) -> Self {
+        Self { tls, turn: Semaphore::new(1), failures: Sparingly::default() }
+    }
+
+    /// Makes the server's part of one. Takes as long as the client does.
+    async fn shake(&self, stream: TcpStream, transport: Transport) -> Result<TlsSocket, Failure> {
+        let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
+        let start = match (&mut acceptor).await {
+            Ok(start) => start,
+            Err(error) => return Err((error, acceptor.take_io())),
+        };
+        let Some(tls) = &self.tls else {
+            return Err((io::Error::other("there is no certificate"), Some(start.io)));
+        };
+        let configs = tls.current();
+        let config = if transport == Transport::Wss { configs.websocket } else { configs.lines };
+        let turn = self.turn.acquire().await;
+        // Here is where nearly all of the time goes. As much waits inside the library as one batch of replies is
+        // large, so that a batch leaves in one write.
+        let accept =
+            start.into_stream_with(config, |connection| connection.set_buffer_limit(Some(BATCH_BYTES)));
+        yield_now().await;
+        drop(turn);
+        match accept.into_fallible().await {
+            Ok(stream) => Ok(TlsSocket(Box::new(stream))),
+            Err((error, stream)) => Err((error, Some(stream))),
+        }
+    }
+
+    /// Tells the operator of a failure, but not of each one.
+    fn log_failure(&self, transport: Transport, error: &io::Error, stream: Option<&TcpStream>) {
+        if let Some(untold) = self.failures.pass(Instant::now()) {
+            let peer = stream.and_then(|stream| stream.peer_addr().ok());
+            let peer = peer.map(|peer| peer.to_string()).unwrap_or_default();
+            tracing::info!(%transport, peer, %error, untold, "a TLS handshake failed");
+        }
+    }
+}
+
+/// Serves one connection from its handshake until it ends. It has been waited for since `vigil` began.
+pub(super) fn serve(
+    stream: TcpStream,
+    transport: Transport,
+    mut seat: Seat,
+    vigil: Vigil,
+    host: Rc<Host>,
+) -> Pin<Box<dyn Future<Output = ()>>> {
+    let deadline = host.opening_deadline();
+    // Boxed by itself: a connection in service has no room for its handshake.
+    let greeted = Box::pin(greet(stream, transport, deadline, Rc::clone(&host)));
+    Box::pin(async move {
+        match greeted.await {
+            Ok(socket) if transport == Transport::Wss => {
+                let session = host.new_session();
+                Box::pin(websocket::serve(socket, seat, vigil, deadline, host, session)).await;
+            }
+            Ok(socket) => Box::pin(stream::serve::<Lines, _>(socket, seat, vigil, host)).await,
+            Err(stream) => {
+                seat.leave(&host.departures);
+                if let Some(stream) = stream {
+                    // The alert that tells why is on its way: no reset is to overtake it.
+                    leave::close(stream).await;
+                }
+            }
+        }
+    })
+}
+
+/// Waits for a handshake, counts and logs it if it fails, and gives the connection back that is still to be closed.
+async fn greet(
+    stream: TcpStream,
+    transport: Transport,
+    deadline: tokio::time::Instant,
+    host: Rc<Host>,
+) -> Result<TlsSocket, Option<TcpStream>> {
+    let stopping = async {
+        host.phase.stopping().await;
+        sleep(STOPPING_MAX).await;
+    };
+    let shaken = tokio::select! {
+        biased;
+        shaken = timeout_at(deadline, host.handshakes.shake(stream, transport)) => shaken,
+        () = stopping => return Err(None),
+    };
+    let (error, stream) = match shaken {
+        Ok(Ok(socket)) => return Ok(socket),
+        Ok(Err(failure)) => failure,
+        Err(_) => (io::Error::new(io::ErrorKind::TimedOut, "the client took too long"), None),
+    };
+    // Whoever has gone was not refused: a look whether somebody listens is no fault.
+    if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::TimedOut) {
+        host.counters.refused(Refusal::TlsHandshake);
+        host.handshakes.log_failure(transport, &error, stream.as_ref());
+    }
+    Err(stream)
+}
+
+/// Says `last_words` to a client that there is no room for: after a handshake, since it understands nothing else.
+pub(super) async fn refuse(
+    stream: TcpStream,
+    transport: Transport,
+    last_words: &[u8],
+    handshakes: &Handshakes,
+) {
+    match timeout(leave::FLUSH_MAX, handshakes.shake(stream, transport)).await {
+        Ok(Ok(socket)) => leave::say_and_close(socket, last_words).await,
+        Ok(Err((_, Some(stream)))) => leave::close(stream).await,
+        Ok(Err((_, None))) | Err(_) => {}
+    }
+}
+
+/// A TCP connection that is encrypted.
+///
+/// Its client's close is like one of TCP alone, whether it is announced or not: lines and frames show by themselves
+/// whether they are whole. So is what breaks the rules of TLS, after which nothing can be read: the alert that says so
+/// leaves like a last reply.
+#[derive(Debug)]
+pub(super) struct TlsSocket(Box<TlsStream<TcpStream>>);
+
+impl Socket for TlsSocket {
+    fn tcp(&self) -> &TcpStream {
+        self.0.get_ref().0
+    }
+
+    fn into_tcp(self) -> TcpStream {
+        self.0.into_inner().0
+    }
+
+    fn is_holding(&self) -> bool {
+        self.0.get_ref().1.wants_write()
+    }
+
+    fn held_bytes(&mut self) -> usize {
+        if !self.is_holding() {
+            return 0;
+        }
+        // All that has come is processed when it is read: this tells how much there is, and does nothing.
+        self.0.get_mut().1.process_new_packets().map_or(0, |state| state.tls_bytes_to_write())
+    }
+}
+
+impl AsyncRead for TlsSocket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let read = Pin::new(&mut *this.0).poll_read(cx, buf);
+        // TLS answers some of what it reads by itself. If it cannot be written, writing will tell.
+        if this.is_holding() {
+            let _ = Pin::new(&mut *this.0).poll_flush(cx);
+        }
+        match read {
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                tracing::debug!(%error, "TLS broke off");
+                Poll::Ready(Ok(()))
+            }
+            read => read,
+        }
+    }
+}
+
+impl AsyncWrite for TlsSocket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.get_mut().0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.get_mut().0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.get_mut().0).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{ErrorKind, Write},
+        net,
+    };
+
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, crypto::aws_lc_rs};
+    use tokio::{
+        net::TcpListener,
+        runtime::{Builder, LocalOptions},
+        task::spawn_local,
+    };
+
+    use super::*;
+
+    fn certificate() -> Tls {
+        let folder = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
+        std::fs::write(&cert, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        Tls::load(cert, key).unwrap()
+    }
+
+    /// A client that has said hello, and waits.
+    fn client(address: net::SocketAddr) -> net::TcpStream {
+        let provider = std::sync::Arc::new(aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        let mut tls = ClientConnection::new(config.into(), "localhost".try_into().unwrap()).unwrap();
+        let (mut stream, mut hello) = (net::TcpStream::connect(address).unwrap(), Vec::new());
+        tls.write_tls(&mut hello).unwrap();
+        stream.write_all(&hello).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        stream
+    }
+
+    #[test]
+    fn life_5_of_many_handshakes_one_is_made_at_a_time_and_others_get_their_turn_between() {
+        const CLIENTS: usize = 20;
+        let runtime =
+            Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let handshakes = Rc::new(Handshakes::new(Some(certificate())));
+            let mut clients = Vec::new();
+            for _ in 0..CLIENTS {
+                clients.push(client(listener.local_addr().unwrap()));
+                let (stream, _) = listener.accept().await.unwrap();
+                // What has come is there to be read at once.
+                stream.readable().await.unwrap();
+                let handshakes = Rc::clone(&handshakes);
+                spawn_local(async move { handshakes.shake(stream, Transport::Tls).await.map(drop).is_ok() });
+            }
+            // Another connection of the same thread, which looks who has been answered whenever it is its turn.
+            let (mut answered, mut most_at_once) = (0, 0);
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while answered < CLIENTS {
+                assert!(Instant::now() < deadline, "only {answered} were answered");
+                yield_now().await;
+                let is_answered = |client: &net::TcpStream| match client.peek(&mut [0]) {
+                    Ok(count) => count > 0,
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                        false
+                    }
+                };
+                let now = clients.iter().filter(|client| is_answered(client)).count();
+                most_at_once = most_at_once.max(now - answered);
+                answered = now;
+            }
+            assert!(most_at_once <= 2, "{most_at_once} answers between two turns");
+        });
+    }
+}
