@@ -108,7 +108,7 @@ fn login_4_of_many_threads_exactly_one_gets_the_name() {
     thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
-                // Kept to the end: a winner that is dropped early would free the name.
+                // Kept until all have tried: a winner that is dropped early would free the name.
                 let mut logins = Vec::with_capacity(NAMES);
                 for (number, winners) in winners.iter().enumerate() {
                     let (name, before) = (format!("user{number}"), logins.len());
@@ -116,10 +116,13 @@ fn login_4_of_many_threads_exactly_one_gets_the_name() {
                     logins.extend(registry.claim(&name));
                     winners.fetch_add(usize::from(logins.len() > before), SeqCst);
                 }
+                meeting.wait();
             });
         }
     });
-    assert!(winners.iter().all(|winners| winners.load(SeqCst) == 1));
+    for (number, winners) in winners.iter().enumerate() {
+        assert_eq!(winners.load(SeqCst), 1, "sessions of user{number}");
+    }
 }
 
 #[test]
