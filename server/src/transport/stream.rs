@@ -144,7 +144,7 @@ impl<F: Framing, S: Socket> Connection<F, S> {
         let Self { socket, framing, session, unsent, withheld, vigil, ticket, host } = self;
         let mut buffers = host.buffers.borrow_mut();
         let Buffers { input, output } = &mut *buffers;
-        let mut budget = TURN_BUDGET;
+        let (mut budget, mut is_over) = (TURN_BUDGET, false);
         loop {
             if !unsent.is_empty(socket) {
                 match flush(unsent, socket, vigil, host, session, cx) {
@@ -207,7 +207,8 @@ impl<F: Framing, S: Socket> Connection<F, S> {
             if withheld.is_some() {
                 host.log_wrong_secret(session.name(), socket.tcp());
             }
-            if budget == 0 {
+            // Whoever has asked for something large mostly has nothing more to ask: one more read tells.
+            if budget == 0 && (std::mem::replace(&mut is_over, true) || framing.is_holding()) {
                 *ticket = Some(host.rota.line_up(cx));
                 return Poll::Pending;
             }

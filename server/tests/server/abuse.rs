@@ -5,8 +5,8 @@
 
 use std::{
     io::{Read, Write},
-    net::SocketAddr,
-    sync::atomic::{AtomicBool, Ordering},
+    net::{Shutdown, SocketAddr},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -159,7 +159,7 @@ fn life_5_a_flood_of_logins_is_answered_and_holds_nobody_up() {
     let _holder = server.login(Tcp, "taken");
     server.expect_service(|round| round == 100);
     let before = server.program.resident_kib();
-    let left = std::sync::atomic::AtomicUsize::new(4);
+    let left = AtomicUsize::new(4);
     thread::scope(|scope| {
         for i in 0..4 {
             let (server, left) = (&server, &left);
@@ -183,6 +183,87 @@ fn life_5_a_flood_of_logins_is_answered_and_holds_nobody_up() {
         server.expect_service(|_| left.load(Ordering::SeqCst) == 0);
     });
     assert!(server.growth_kib(before) < 8 * 1024, "{} KiB", server.growth_kib(before));
+}
+
+/// Fails where floods run again and again before the kernel is asked who else is there: each request of a neighbour
+/// then waits for tens of thousands of refusals.
+#[test]
+fn life_5_a_neighbour_waits_for_a_few_turns_of_floods_and_not_for_dozens() {
+    const ASKED: usize = 300;
+    let server = Abused::start(&[]);
+    let (refused, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let mut waited = Vec::with_capacity(ASKED);
+    thread::scope(|scope| {
+        for i in 0..4 {
+            let (server, refused, is_over) = (&server, &refused, &is_over);
+            scope.spawn(move || {
+                let client = server.connect(BOTH[i % 2]);
+                // A refusal is 21 bytes as a line and 22 as a frame.
+                let (flood, size) = (client.message("two words").repeat(1000), 21 + i % 2);
+                let (mut reader, mut writer) = (client.stream.try_clone().unwrap(), client.stream);
+                scope.spawn(move || while writer.write_all(&flood).is_ok() {});
+                let mut bytes = vec![0; 1000 * size];
+                while !is_over.load(Ordering::SeqCst) {
+                    reader.read_exact(&mut bytes).unwrap();
+                    refused.fetch_add(1000, Ordering::SeqCst);
+                }
+                reader.shutdown(Shutdown::Both).unwrap();
+            });
+        }
+        let mut neighbour = server.login(Tcp, "neighbour");
+        while refused.load(Ordering::SeqCst) < 100_000 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        for _ in 0..ASKED {
+            let before = refused.load(Ordering::SeqCst);
+            assert_eq!(neighbour.ask("get k"), "key not found");
+            waited.push(refused.load(Ordering::SeqCst) - before);
+        }
+        is_over.store(true, Ordering::SeqCst);
+    });
+    waited.sort_unstable();
+    // The median: now and then this thread itself gets no CPU for long.
+    let median = waited[ASKED / 2];
+    assert!(median < 20_000, "{median} refusals while a neighbour waited for one reply");
+}
+
+#[test]
+fn life_5_who_sends_a_byte_at_a_time_is_served_and_is_not_logged_in_by_trying() {
+    const SLOW: usize = 200;
+    let server = Abused::start(&["--login-timeout", "1s"]);
+    server.expect_service(|round| round == 100);
+    let (descriptors, before) = (server.program.descriptors(), server.program.resident_kib());
+    let began = Instant::now();
+    // Half of them ask something short; the other half have a name of which a byte now and then comes, for ever.
+    let mut askers: Vec<Client> =
+        (0..SLOW / 2).map(|i| server.login(BOTH[i % 2], &format!("slow{i}"))).collect();
+    let mut namers: Vec<Client> = (0..SLOW / 2).map(|_| server.bare(Tcp)).collect();
+    let requests: Vec<Vec<u8>> = askers.iter().map(|client| client.message("get k")).collect();
+    let bytes = requests.iter().map(Vec::len).max().unwrap();
+    for at in 0..bytes {
+        for (client, request) in askers.iter_mut().zip(&requests) {
+            client.write(&request[at.min(request.len())..(at + 1).min(request.len())]);
+        }
+        for client in &mut namers {
+            let _ = client.stream.write_all(b"x");
+        }
+        server.expect_service(|round| round == 10);
+    }
+    for client in &mut askers {
+        assert_eq!(client.reply(), "key not found");
+    }
+    while began.elapsed() < Duration::from_millis(1200) {
+        namers.retain_mut(|client| client.stream.write_all(b"x").is_ok());
+        server.expect_service(|round| round == 10);
+    }
+    for client in &mut namers {
+        let mut said = [0; 14];
+        client.stream.read_exact(&mut said).unwrap();
+        assert_eq!(&said, b"login timeout\n");
+    }
+    assert!(server.growth_kib(before) < SLOW * 24, "{} KiB", server.growth_kib(before));
+    drop((askers, namers));
+    server.expect_descriptors(descriptors);
 }
 
 #[test]

@@ -276,7 +276,7 @@ impl<V: Service, S: Socket> Connection<V, S> {
 
     /// Works until there is nothing to do, no room for replies, or the turn is over.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        let mut budget = TURN_BUDGET;
+        let (mut budget, mut is_over) = (TURN_BUDGET, false);
         loop {
             if self.socket.get_mut().unsent_bytes() >= self.host.config.unsent_bytes_max
                 && let Some(ending) = ready!(self.make_room(cx))
@@ -309,7 +309,8 @@ impl<V: Service, S: Socket> Connection<V, S> {
                 Poll::Pending => return self.rest(cx),
             };
             budget = budget.saturating_sub(spent);
-            if budget == 0 {
+            // Whoever has asked for something large mostly has nothing more to ask: one more look tells.
+            if budget == 0 && std::mem::replace(&mut is_over, true) {
                 self.ticket = Some(self.host.rota.line_up(cx));
                 return self.flush(cx);
             }

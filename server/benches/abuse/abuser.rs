@@ -1,0 +1,305 @@
+//! The abusers: a process of its own that does one abuse until its standard input ends.
+//!
+//! It says `going` when it begins, `full` once all of it is there, and at the end `served N`. A reply that is not what
+//! the limits say ends it with an error.
+
+use std::{
+    cell::Cell,
+    io,
+    rc::Rc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail, ensure};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    runtime::Builder,
+    sync::{mpsc, oneshot},
+    task::{LocalSet, spawn_local},
+    time::{interval_at, sleep, timeout},
+};
+
+use crate::{
+    abuse::Abuse,
+    peer::{Peer, Target, message, reply},
+};
+
+/// What a slow reader has asked for a thousand times.
+const VALUE_BYTES: usize = 60_000;
+
+/// How a slow reader reads.
+const SIP: (usize, Duration) = (4096, Duration::from_millis(50));
+
+/// How often a slow writer sends a byte.
+const BYTE_PERIOD: Duration = Duration::from_millis(100);
+
+/// When the server should have sent a half-open peer away, and how long it may take beyond that.
+const GONE_AFTER: Duration = Duration::from_millis(1500);
+const GONE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the abusers of one process share.
+struct Work {
+    target: Target,
+    size: usize,
+    /// Names must not meet those of another process.
+    run: u32,
+    served: Cell<u64>,
+    failures: mpsc::UnboundedSender<anyhow::Error>,
+}
+
+impl Work {
+    fn served(&self, more: u64) {
+        self.served.set(self.served.get() + more);
+    }
+
+    fn name(&self, number: usize) -> String {
+        format!("abuser-{}-{number}", self.run)
+    }
+
+    /// Starts one of them, which has failed if it ever ends by an error.
+    fn spawn(self: &Rc<Self>, task: impl Future<Output = anyhow::Result<()>> + 'static) {
+        let work = Rc::clone(self);
+        spawn_local(async move {
+            if let Err(error) = task.await {
+                let _ = work.failures.send(error);
+            }
+        });
+    }
+}
+
+/// Runs this process as abusers.
+pub fn run(abuse: Abuse, target: Target, size: usize, hold: Duration) -> anyhow::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    let (end, ended) = oneshot::channel::<()>();
+    thread::spawn(move || {
+        let _end = end;
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+    });
+    let (failures, mut failed) = mpsc::unbounded_channel();
+    let work = Rc::new(Work { target, size, run: std::process::id(), served: Cell::new(0), failures });
+    let abusing = async {
+        println!("going");
+        start(abuse, &work, hold).await?;
+        println!("full");
+        std::future::pending::<anyhow::Result<()>>().await
+    };
+    let everything = async {
+        tokio::select! {
+            failure = abusing => failure,
+            failure = failed.recv() => failure.map_or(Ok(()), Err),
+            _ = ended => Ok(()),
+        }
+    };
+    LocalSet::new().block_on(&Builder::new_current_thread().enable_all().build()?, everything)?;
+    println!("served {}", work.served.get());
+    Ok(())
+}
+
+/// Begins the abuse; returns once all of it is there.
+async fn start(abuse: Abuse, work: &Rc<Work>, hold: Duration) -> anyhow::Result<()> {
+    match abuse {
+        Abuse::SlowReaders => slow_readers(work).await,
+        Abuse::SlowWriters => slow_writers(work).await,
+        Abuse::HalfOpen => {
+            half_open(work).await;
+            Ok(())
+        }
+        Abuse::Resets => {
+            resets(work);
+            Ok(())
+        }
+        Abuse::LoginFlood => login_flood(work).await,
+        Abuse::Connections => connections(work).await,
+        Abuse::Silent => silent(work, hold).await,
+    }
+}
+
+async fn slow_readers(work: &Rc<Work>) -> anyhow::Result<()> {
+    for number in 0..work.size {
+        let mut peer = Peer::login(work.target, number, &work.name(number)).await?;
+        peer.ask(&format!("put k {}", "v".repeat(VALUE_BYTES)), "done").await?;
+        let requests = message(peer.is_websocket, "get k").repeat(1000);
+        let (mut reader, mut writer) = peer.stream.into_split();
+        // Stays where the server has stopped reading.
+        work.spawn(async move { Ok(writer.write_all(&requests).await?) });
+        let shared = Rc::clone(work);
+        work.spawn(async move {
+            let mut sip = vec![0; SIP.0];
+            loop {
+                sleep(SIP.1).await;
+                let read = reader.read(&mut sip).await?;
+                ensure!(read > 0, "a slow reader was closed");
+                shared.served(read as u64 / 1024);
+            }
+        });
+    }
+    Ok(())
+}
+
+async fn slow_writers(work: &Rc<Work>) -> anyhow::Result<()> {
+    let began = Instant::now();
+    for number in 0..work.size {
+        let mut peer = Peer::login(work.target, number, &work.name(number)).await?;
+        let shared = Rc::clone(work);
+        // Half of either transport.
+        let is_endless = number % 4 < 2;
+        let text = if is_endless { format!("put k {}", "v".repeat(VALUE_BYTES)) } else { "get k".to_owned() };
+        let request = message(peer.is_websocket, &text);
+        // Spread over the period, so that they do not come all at once.
+        let offset = BYTE_PERIOD.mul_f64(number as f64 / work.size as f64);
+        let mut ticks = interval_at((began + BYTE_PERIOD + offset).into(), BYTE_PERIOD);
+        work.spawn(async move {
+            loop {
+                for byte in &request {
+                    ticks.tick().await;
+                    peer.stream.write_u8(*byte).await.context("a slow writer was closed")?;
+                }
+                peer.expect("key not found").await?;
+                shared.served(1);
+            }
+        });
+    }
+    // Until the short ones have all been answered once.
+    let answered = work.size as u64 / 2;
+    while work.served.get() < answered {
+        sleep(BYTE_PERIOD).await;
+    }
+    Ok(())
+}
+
+async fn half_open(work: &Rc<Work>) {
+    for number in 0..work.size {
+        let shared = Rc::clone(work);
+        // Spread, so that they do not come all at once.
+        let offset = GONE_AFTER.mul_f64(number as f64 / work.size as f64);
+        work.spawn(async move {
+            sleep(offset).await;
+            for round in 0.. {
+                let name = format!("{}-{round}", shared.name(number));
+                let mut peer = Peer::login(shared.target, number, &name).await?;
+                if number % 4 < 2 {
+                    // Closed in one direction: what was asked before is answered, then the server closes, too.
+                    peer.ask("get k", "key not found").await?;
+                    peer.stream.shutdown().await?;
+                }
+                sleep(GONE_AFTER).await;
+                let mut farewell = Vec::new();
+                let read = timeout(GONE_PATIENCE, peer.stream.read_to_end(&mut farewell)).await;
+                ensure!(read.is_ok(), "a half-open peer is still there");
+                shared.served(1);
+            }
+            Ok(())
+        });
+    }
+    // Until as many have been sent away as there are: by then all have been there together.
+    while work.served.get() < work.size as u64 {
+        sleep(SIP.1).await;
+    }
+}
+
+fn resets(work: &Rc<Work>) {
+    for number in 0..work.size {
+        let shared = Rc::clone(work);
+        work.spawn(async move {
+            for round in 0.. {
+                let name = format!("{}-{round}", shared.name(number));
+                let mut peer = Peer::login(shared.target, number + 2 * round, &name).await?;
+                let request =
+                    message(peer.is_websocket, &format!("put k {}", "v".repeat(round * 37 % 40_000)));
+                peer.stream.write_all(&request[..request.len() - 1]).await?;
+                shared.served(1);
+            }
+            Ok(())
+        });
+    }
+}
+
+async fn login_flood(work: &Rc<Work>) -> anyhow::Result<()> {
+    let holder = Peer::login(work.target, 0, &work.name(0)).await?;
+    for number in 0..work.size {
+        let peer = Peer::open(work.target, number).await?;
+        let tries =
+            [message(peer.is_websocket, &work.name(0)), message(peer.is_websocket, "two words")].concat();
+        let refusals = [
+            reply(peer.is_websocket, "duplicate user name"),
+            reply(peer.is_websocket, "wrong message format"),
+        ]
+        .concat();
+        let (mut reader, mut writer) = peer.stream.into_split();
+        work.spawn(async move {
+            let flood = tries.repeat(500);
+            loop {
+                writer.write_all(&flood).await?;
+            }
+        });
+        let shared = Rc::clone(work);
+        work.spawn(async move {
+            let mut bytes = vec![0; refusals.len() * 500];
+            let right = refusals.repeat(500);
+            loop {
+                reader.read_exact(&mut bytes).await.context("a flood was closed")?;
+                ensure!(bytes == right, "a flood was answered otherwise");
+                shared.served(1000);
+            }
+        });
+    }
+    work.spawn(async move {
+        let _holder = holder;
+        std::future::pending().await
+    });
+    Ok(())
+}
+
+async fn connections(work: &Rc<Work>) -> anyhow::Result<()> {
+    let (all_there, is_full) = oneshot::channel();
+    let (shared, mut all_there) = (Rc::clone(work), Some(all_there));
+    work.spawn(async move {
+        for number in 0.. {
+            let mut peer = Peer::login(shared.target, number, &shared.name(number)).await?;
+            peer.ask("put k v", "done").await?;
+            // Some say goodbye, some just go.
+            if number % 4 < 2 {
+                peer.ask("q", "exiting").await?;
+            }
+            drop(peer);
+            shared.served(1);
+            if shared.served.get() >= shared.size as u64
+                && let Some(all_there) = all_there.take()
+            {
+                let _ = all_there.send(());
+            }
+        }
+        Ok(())
+    });
+    Ok(is_full.await?)
+}
+
+async fn silent(work: &Rc<Work>, hold: Duration) -> anyhow::Result<()> {
+    let mut peers = Vec::with_capacity(work.size);
+    for number in 0..work.size {
+        peers.push(match number % 3 {
+            0 => Peer::open_over(work.target, number, false).await?,
+            1 => Peer::open(work.target, 2 * number + 1).await?,
+            _ => {
+                let mut peer = Peer::open_over(work.target, number, false).await?;
+                peer.stream.write_all(b"half a na").await?;
+                peer
+            }
+        });
+    }
+    sleep(hold).await;
+    for peer in &peers {
+        match peer.stream.try_read(&mut [0]) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => work.served(1),
+            _ => bail!("a silent one was answered or closed before its time"),
+        }
+    }
+    work.spawn(async move {
+        let _peers = peers;
+        std::future::pending().await
+    });
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! One abuse against one server: windows in pairs, with and without it.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+
+use crate::{
+    abuse::Abuse,
+    neighbour::{Latencies, Neighbours},
+    processes::{Abusers, Server},
+};
+
+/// How long neighbours ask before anything is measured: caches and the processor's clock settle.
+const WARMUP: Duration = Duration::from_millis(300);
+
+/// The size of the experiment.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    pub pairs: usize,
+    pub window: Duration,
+    pub server_cpu: usize,
+    pub client_cpu: usize,
+    /// Each abuse is so many times smaller than it should be.
+    pub divisor: usize,
+    /// The most descriptors of a process that abusers may use.
+    pub descriptors_max: usize,
+}
+
+/// The two windows of a pair, over each transport.
+pub struct Pair {
+    pub without: [Latencies; 2],
+    pub with: [Latencies; 2],
+}
+
+/// What an abuse came to.
+pub struct Outcome {
+    pub abuse: Abuse,
+    /// How many abusers there were at once, or connections in each window.
+    pub size: usize,
+    /// Whether the limit on descriptors allowed no more.
+    pub is_short: bool,
+    pub pairs: Vec<Pair>,
+    pub served: u64,
+    pub resident_kib_before: u64,
+    /// The most at the end of a window with the abuse.
+    pub resident_kib_max: u64,
+    pub resident_kib_after: u64,
+    pub growth_kib_max: u64,
+}
+
+impl Outcome {
+    /// How much the server's memory grew at most.
+    pub fn growth_kib(&self) -> u64 {
+        self.resident_kib_max.max(self.resident_kib_after).saturating_sub(self.resident_kib_before)
+    }
+}
+
+impl Plan {
+    /// How many abusers there are at once, or connections in a window.
+    fn size(&self, abuse: Abuse) -> usize {
+        // Two at least, for there are two transports.
+        let size = (abuse.size() / self.divisor).max(2);
+        if abuse.is_crowd() { size } else { size.div_ceil(self.pairs) }
+    }
+
+    /// Runs one abuse. An error where the server did not serve as its limits say, or kept descriptors.
+    pub fn run(&self, abuse: Abuse) -> anyhow::Result<Outcome> {
+        let meant = self.size(abuse);
+        let size = if abuse.is_crowd() { meant.min(self.descriptors_max) } else { meant };
+        let server = Server::start(abuse, self.server_cpu, self.client_cpu)?;
+        let mut neighbours = Neighbours::login(server.target)?;
+        window(&mut neighbours, || {
+            thread::sleep(WARMUP);
+            Ok(())
+        })?;
+        let descriptors = server.descriptors()?;
+        let mut outcome = Outcome {
+            abuse,
+            size,
+            is_short: size < meant,
+            pairs: Vec::with_capacity(self.pairs),
+            served: 0,
+            resident_kib_before: server.resident_kib()?,
+            resident_kib_max: 0,
+            resident_kib_after: 0,
+            growth_kib_max: abuse.growth_kib_max(size),
+        };
+        for number in 0..self.pairs {
+            let quiet = |neighbours: &mut Neighbours| {
+                window(neighbours, || {
+                    thread::sleep(self.window);
+                    Ok(())
+                })
+            };
+            // Each comes first as often as second, in the order of the Thue-Morse sequence: no drift favours one.
+            let (without, with) = if number.count_ones().is_multiple_of(2) {
+                let without = quiet(&mut neighbours)?;
+                (without, self.abused(&server, &mut neighbours, &mut outcome)?)
+            } else {
+                let with = self.abused(&server, &mut neighbours, &mut outcome)?;
+                server.settle(descriptors)?;
+                (quiet(&mut neighbours)?, with)
+            };
+            server.settle(descriptors).with_context(|| format!("after {}", abuse.name()))?;
+            outcome.pairs.push(Pair { without, with });
+        }
+        outcome.resident_kib_after = server.resident_kib()?;
+        Ok(outcome)
+    }
+
+    /// A window with the abuse: from its beginning until all of it has been there, and no shorter than the others.
+    fn abused(
+        &self,
+        server: &Server,
+        neighbours: &mut Neighbours,
+        outcome: &mut Outcome,
+    ) -> anyhow::Result<[Latencies; 2]> {
+        let began = Instant::now();
+        let abusers = Abusers::start(outcome.abuse, server.target, outcome.size, self.window)?;
+        let measured = window(neighbours, || {
+            abusers.wait_until_full()?;
+            thread::sleep(self.window.saturating_sub(began.elapsed()));
+            outcome.resident_kib_max = outcome.resident_kib_max.max(server.resident_kib()?);
+            Ok(())
+        })?;
+        outcome.served += abusers.stop()?;
+        Ok(measured)
+    }
+}
+
+/// Has the neighbours ask while `wait` waits.
+fn window(
+    neighbours: &mut Neighbours,
+    wait: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<[Latencies; 2]> {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let measuring = scope.spawn(|| neighbours.measure(&is_over));
+        let waited = wait();
+        is_over.store(true, Ordering::Relaxed);
+        let measured = measuring.join().expect("the neighbours do not panic");
+        waited?;
+        measured
+    })
+}

@@ -1,0 +1,145 @@
+//! The neighbours: one over each transport, each asks at fixed instants and notes how long the reply took.
+//!
+//! A reply counts as there when the kernel received it, by the kernel's own note of when that was: how long the
+//! neighbour then had to wait for the CPU that it shares with the abusers is nothing that the server did.
+
+use std::{
+    io::{IoSliceMut, Read, Write},
+    net::TcpStream,
+    os::fd::AsRawFd,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, ensure};
+use nix::{
+    cmsg_space,
+    sys::{
+        socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt::ReceiveTimestampns},
+        time::TimeSpec,
+    },
+};
+
+use crate::peer::{HANDSHAKE, Target, message, reply};
+
+/// Between two requests of a neighbour: so much that the server is idle in most of a window without abuse.
+const PERIOD: Duration = Duration::from_millis(1);
+
+/// Far longer than any reply may take (LIFE-5 allows a second).
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The names of the transports, in the order in which everything here comes.
+pub const TRANSPORTS: [&str; 2] = ["tcp", "websocket"];
+
+/// One neighbour.
+struct Neighbour {
+    stream: TcpStream,
+    request: Vec<u8>,
+    expected: Vec<u8>,
+}
+
+/// Both.
+pub struct Neighbours([Neighbour; 2]);
+
+/// Latencies of one window, sorted.
+pub struct Latencies(Vec<Duration>);
+
+impl Latencies {
+    /// What nine in ten are within.
+    pub fn p90(&self) -> Duration {
+        self.0[(self.0.len() * 9).div_ceil(10) - 1]
+    }
+
+    /// The longest.
+    pub fn max(&self) -> Duration {
+        self.0[self.0.len() - 1]
+    }
+}
+
+impl Neighbours {
+    /// Logs both in.
+    pub fn login(target: Target) -> anyhow::Result<Self> {
+        Ok(Self([Neighbour::login(target, false)?, Neighbour::login(target, true)?]))
+    }
+
+    /// Has both ask until `is_over`, at least once each.
+    pub fn measure(&mut self, is_over: &AtomicBool) -> anyhow::Result<[Latencies; 2]> {
+        let origin = SystemTime::now() + PERIOD;
+        let Self([tcp, websocket]) = self;
+        thread::scope(|scope| {
+            let tcp = scope.spawn(|| tcp.ask_until(is_over, origin));
+            let websocket = scope.spawn(|| websocket.ask_until(is_over, origin + PERIOD / 2));
+            let joined = [tcp, websocket].map(|thread| thread.join().expect("a neighbour does not panic"));
+            let [tcp, websocket] = joined;
+            Ok([tcp?, websocket?])
+        })
+    }
+}
+
+impl Neighbour {
+    fn login(target: Target, is_websocket: bool) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(if is_websocket { target.websocket } else { target.tcp })?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        setsockopt(&stream, ReceiveTimestampns, &true)?;
+        let mut neighbour =
+            Self { stream, request: message(is_websocket, "get k"), expected: reply(is_websocket, "value") };
+        if is_websocket {
+            neighbour.stream.write_all(HANDSHAKE)?;
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                neighbour.stream.read_exact(&mut byte)?;
+                head.extend(byte);
+            }
+        }
+        let name = format!("neighbour-{}", TRANSPORTS[usize::from(is_websocket)]);
+        for (text, expected) in [(&*name, "success"), ("put k value", "done")] {
+            neighbour.ask(&message(is_websocket, text), &reply(is_websocket, expected))?;
+        }
+        Ok(neighbour)
+    }
+
+    /// Asks, and tells when the kernel received the end of the reply.
+    fn ask(&mut self, request: &[u8], expected: &[u8]) -> anyhow::Result<SystemTime> {
+        self.stream.write_all(request)?;
+        let mut bytes = vec![0; expected.len()];
+        let (mut filled, mut received) = (0, SystemTime::now());
+        while filled < bytes.len() {
+            let mut space = cmsg_space!(TimeSpec);
+            let mut into = [IoSliceMut::new(&mut bytes[filled..])];
+            let message =
+                recvmsg::<()>(self.stream.as_raw_fd(), &mut into, Some(&mut space), MsgFlags::empty())
+                    .context("a neighbour got no reply")?;
+            ensure!(message.bytes > 0, "a neighbour was closed");
+            filled += message.bytes;
+            for note in message.cmsgs()? {
+                if let ControlMessageOwned::ScmTimestampns(at) = note {
+                    received = SystemTime::UNIX_EPOCH + Duration::from(at);
+                }
+            }
+        }
+        ensure!(bytes == expected, "a neighbour got a wrong reply: {}", String::from_utf8_lossy(&bytes));
+        Ok(received)
+    }
+
+    fn ask_until(&mut self, is_over: &AtomicBool, mut intended: SystemTime) -> anyhow::Result<Latencies> {
+        let (request, expected) = (self.request.clone(), self.expected.clone());
+        let mut latencies = Vec::new();
+        let mut replied = SystemTime::UNIX_EPOCH;
+        while latencies.is_empty() || !is_over.load(Ordering::Relaxed) {
+            if let Ok(early) = intended.duration_since(SystemTime::now()) {
+                thread::sleep(early);
+            }
+            // Late since the last reply was: the wait counts. Late since it had no CPU: that does not.
+            let from = if replied > intended { intended } else { SystemTime::now() };
+            replied = self.ask(&request, &expected)?;
+            // A clock that was set back in between is no latency.
+            latencies.push(replied.duration_since(from).unwrap_or_default());
+            intended += PERIOD;
+        }
+        latencies.sort_unstable();
+        Ok(Latencies(latencies))
+    }
+}
