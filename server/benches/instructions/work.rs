@@ -13,6 +13,9 @@ use twinwire_server::{
 const USERS: usize = 64;
 const KEYS: usize = 10;
 
+/// Users that the table of names has had room for.
+const CROWD: usize = 16 * USERS;
+
 /// 16 bytes, the harness's smallest value.
 const VALUE: &str = "abcdef0123456789";
 
@@ -32,6 +35,8 @@ impl Scene {
     /// A session that has not logged in.
     pub fn stranger() -> Self {
         let registry = Arc::new(Registry::new(UpgradePolicy::Open));
+        // A crowd that has left again, so that the table need not grow while it is counted.
+        drop((0..CROWD).map(|number| registry.claim(&format!("gone{number}"))).collect::<Vec<_>>());
         let others = (0..USERS).map(|number| user(&registry, &format!("user{number}"))).collect();
         let session = Session::new(Arc::clone(&registry), MESSAGE_BYTES_MAX, Arc::default());
         Self { registry, _others: others, session, output: Vec::with_capacity(1024), login: None }
