@@ -21,8 +21,13 @@
 //! user and system time from the process's CPU clock at the edges of the window; setting up and ending are not in it.
 //!
 //! Workers are compared at a fixed rate: each connection asks once a millisecond. Two workers are on two CPUs, and
-//! where there are no more the generator is on the same; so that they do not interrupt it at each request, the server
-//! runs as `SCHED_BATCH` then, with one worker as well. What each has carried is what the server's metrics count.
+//! where there are no more the generator is beside the second. So one worker is measured half the time alone and half
+//! the time beside the generator; and the server runs as `SCHED_BATCH`, with one worker as with two, since a worker
+//! that interrupts the generator at each request turns a burst into as many single ones. What each worker has carried
+//! is what the server's metrics count.
+//!
+//! Redis is asked in two ways. redis-benchmark takes more CPU than redis, which so has idle moments, and costs more for
+//! each request; the bare generator keeps it as busy as ours. How the floor stands to that is told for comparison.
 //!
 //! How to read the output: a bar is met where it holds for the *worse end* of the ratio's interval. The interval is
 //! that of the median over the rounds, by order statistics, so it assumes nothing about the noise. `stolen` over a

@@ -128,13 +128,22 @@ impl Lab {
 
     /// One window, with a server and a generator of its own.
     pub fn window(&mut self, pair: Pair) -> anyhow::Result<Window> {
-        let plan = self.plan;
-        if pair == Pair::RedisBenchmark {
-            return redis::benchmark_window(&plan);
+        let Plan { server_cpu, generator_cpu, .. } = self.plan;
+        match pair {
+            Pair::RedisBenchmark => redis::benchmark_window(&self.plan),
+            // As much of it beside the generator as of two workers, in case one of those has to be.
+            Pair::OneWorker => {
+                let alone = self.window_on(pair, vec![server_cpu])?;
+                Ok(alone.and(&self.window_on(pair, vec![generator_cpu])?))
+            }
+            Pair::TwoWorkers => self.window_on(pair, vec![server_cpu, generator_cpu]),
+            _ => self.window_on(pair, vec![server_cpu]),
         }
-        let both = vec![plan.server_cpu, plan.generator_cpu];
+    }
+
+    fn window_on(&mut self, pair: Pair, server_cpus: Vec<usize>) -> anyhow::Result<Window> {
+        let plan = self.plan;
         let is_paced = pair.group() == Group::Workers;
-        let server_cpus = if pair == Pair::TwoWorkers { both.clone() } else { vec![plan.server_cpu] };
         let (server, address) = match pair {
             Pair::Floor => {
                 listening(Process::start(&Role::FloorServer { wire: Wire::Tcp, cpus: server_cpus.clone() })?)?
@@ -150,7 +159,7 @@ impl Lab {
             server: address,
             server_pid: server.id(),
             server_cpus,
-            generator_cpus: if is_paced { spare(both) } else { vec![plan.generator_cpu] },
+            generator_cpus: vec![if is_paced { spare(&plan) } else { plan.generator_cpu }],
             connections: plan.connections,
             warmup: plan.warmup,
             length: plan.length,
@@ -185,8 +194,8 @@ fn ours(pair: Pair, cpus: &[usize]) -> Role {
     Role::Program { cpus: cpus.to_vec(), program, arguments: words.collect(), quiet: false }
 }
 
-/// Where a generator runs beside two workers: on the other CPUs, or with them if there are none.
-fn spare(workers: Vec<usize>) -> Vec<usize> {
-    let others: Vec<usize> = cpus::allowed().into_iter().filter(|cpu| !workers.contains(cpu)).collect();
-    if others.is_empty() { workers } else { others }
+/// Where a generator runs beside two workers: on another CPU, or with the second one if there is none.
+fn spare(plan: &Plan) -> usize {
+    let is_free = |cpu: &usize| ![plan.server_cpu, plan.generator_cpu].contains(cpu);
+    cpus::allowed().into_iter().find(is_free).unwrap_or(plan.generator_cpu)
 }
