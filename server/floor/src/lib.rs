@@ -6,11 +6,13 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`message`] | what is said over the wire, and what must come back |
+//! | [`speech`] | the same for many short sessions, step by step, as bytes |
 //! | [`tcp`], [`paced`] | bare epoll loops: a server, a closed generator, and one that keeps a pace |
 //! | [`websocket`] | bare tokio-tungstenite loops |
 //! | [`redis`] | redis-server, where it is installed |
 //! | [`roles`] | a child's part: to be one server or one generator, on CPUs of its own |
 //! | [`children`] | the parent's part: starting children and ending them, whatever happens |
+//! | [`server`] | the reference server as a child |
 //! | [`cpus`] | which CPUs there are, and keeping to some of them |
 //! | [`open_files`] | the limit on open files |
 //! | [`window`] | one measured window: requests, and the CPU that they cost |
@@ -41,6 +43,8 @@ pub mod process;
 pub mod redis;
 pub mod roles;
 pub mod rounds;
+pub mod server;
+pub mod speech;
 pub mod table;
 pub mod tcp;
 pub mod websocket;
