@@ -27,8 +27,6 @@ mod abuser;
 #[cfg(target_os = "linux")]
 mod experiment;
 #[cfg(target_os = "linux")]
-mod figures;
-#[cfg(target_os = "linux")]
 mod neighbour;
 #[cfg(target_os = "linux")]
 mod options;
