@@ -28,11 +28,8 @@ struct Options {
 
 /// Everything; the executable's body.
 pub fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().collect();
-    if let [_, flag, role] = arguments.as_slice()
-        && flag == shared::FLAG
-    {
-        return roles::play(role);
+    if let Some(role) = shared::asked() {
+        return roles::play(&role);
     }
     let options = is_bench().then(Options::parse);
     let plan = options.as_ref().map_or_else(Plan::trial, |options| Plan::of(&options.common));

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use tokio::sync::watch;
-use twinwire::load::engine::{Engine, Placement};
+use twinwire::load::engine::Engine;
 use twinwire::load::pass::Ending;
+use twinwire::load::placement::Placement;
 use twinwire::record::Cost;
 use twinwire::scenario::Document;
 use twinwire::target::Target;

@@ -3,9 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::unistd::Pid;
 use tokio::sync::watch;
 
 use super::abort;
@@ -14,11 +11,12 @@ use super::curve::Curve;
 use super::events::{Event, PassLabel};
 use super::flight::Incidents;
 use super::pass::{Coordinator, Ending, PassResult};
+use super::placement::Placement;
 use super::plan::{self, PassPlan, WindowPlan};
 use super::probe;
 use super::requests::GroupMix;
-use crate::measure::clock;
 use crate::measure::recorder::Live;
+use crate::measure::{clock, cpus, open_files};
 use crate::oracle::{ValueSpec, World};
 use crate::record::{Pass, Probe, Skipped, VIOLATIONS_KEPT, Violation};
 use crate::scenario::model::{Scenario, Transport};
@@ -33,50 +31,6 @@ const DESCRIPTORS_SPARE: u64 = 256;
 /// Sockets of each transport whose counters are read each second: enough to see what the kernel makes of a load, few
 /// enough that a sample takes well under a millisecond.
 const SOCKETS_SAMPLED: usize = 32;
-
-/// Who gets which CPU.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Placement {
-    /// The server's, where it is ours to start; empty: not confined.
-    pub server: Vec<usize>,
-    /// The generator's, one worker on each; empty: one worker, not confined.
-    pub generator: Vec<usize>,
-}
-
-impl Placement {
-    /// Splits the CPUs that this process may use: the first half to the server, the rest to the generator.
-    /// With one CPU, or a server that is not ours to place, the generator is not confined.
-    #[must_use]
-    pub fn split(server_is_ours: bool) -> Self {
-        let Ok(allowed) = sched_getaffinity(Pid::from_raw(0)) else { return Self::default() };
-        let cpus: Vec<usize> =
-            (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false)).collect();
-        if cpus.len() < 2 || !server_is_ours {
-            return Self::default();
-        }
-        let (server, generator) = cpus.split_at(cpus.len() / 2);
-        Self { server: server.to_vec(), generator: generator.to_vec() }
-    }
-
-    /// Confines the calling thread to these CPUs, as far as the system lets it.
-    pub fn pin(cpus: &[usize]) {
-        let mut set = CpuSet::new();
-        if cpus.iter().all(|&cpu| set.set(cpu).is_ok()) && !cpus.is_empty() {
-            // Not being pinned costs precision, never correctness; the verdict looks at the shared CPU.
-            let _ = sched_setaffinity(Pid::from_raw(0), &set);
-        }
-    }
-
-    /// All CPUs in use; none named: every one.
-    #[must_use]
-    pub fn used(&self) -> Vec<usize> {
-        self.server.iter().chain(&self.generator).copied().collect()
-    }
-
-    fn workers(&self) -> usize {
-        self.generator.len().max(1)
-    }
-}
 
 /// What a run measured, before it becomes a record.
 #[derive(Debug)]
@@ -144,13 +98,9 @@ impl Engine<'_> {
         let clients =
             document.variants().iter().map(|variant| connections(&variant.scenario)).max().unwrap_or(0);
         let needed = u64::from(clients) + DESCRIPTORS_SPARE;
-        let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(()) };
-        if needed > hard {
-            return Err(EngineError::Descriptors { clients, limit: hard });
-        }
-        if needed > soft {
-            setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
-                .map_err(|_| EngineError::Descriptors { clients, limit: soft })?;
+        let limit = open_files::raise_limit(needed);
+        if needed > limit {
+            return Err(EngineError::Descriptors { clients, limit });
         }
         Ok(())
     }
@@ -175,17 +125,15 @@ impl Engine<'_> {
             },
         };
         // The thread is the caller's: the next run must find all CPUs again.
-        let before = sched_getaffinity(Pid::from_raw(0));
-        Placement::pin(&self.placement.generator);
+        let before = cpus::allowed();
+        cpus::pin(&self.placement.generator);
         for load in 0..scenario.loads.len() {
             if !self.load(load, &transports, &mut progress).await {
                 break;
             }
         }
         self.target.stop().await;
-        if let Ok(before) = before {
-            let _ = sched_setaffinity(Pid::from_raw(0), &before);
-        }
+        cpus::pin(&before);
         let mut result = progress.result;
         result.elapsed_s = (clock::now() - progress.begun) as f64 / clock::SECOND as f64;
         result

@@ -18,6 +18,7 @@ mod lateness;
 mod leave;
 mod pacer;
 pub mod pass;
+pub mod placement;
 pub mod plan;
 mod probe;
 mod renewal;

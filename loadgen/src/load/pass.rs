@@ -8,14 +8,15 @@ use tokio::sync::{mpsc, watch};
 use super::abort::{Aborts, Rule};
 use super::collect::{self, Stretch};
 use super::context::PassContext;
-use super::engine::Placement;
 use super::events::Event;
 use super::intervals::Intervals;
+use super::placement::Placement;
 use super::setup::SetupError;
 use super::setup_times::SetupTimes;
 use super::windows;
 use super::worker::{self, Figures, Report, Stage};
 use crate::measure::clock::{self, Nanos};
+use crate::measure::cpus;
 use crate::measure::recorder::{Totals, WindowFigures};
 use crate::record::{Backlog, Cost, Pass, Violation};
 use crate::target::Target;
@@ -112,7 +113,7 @@ impl Coordinator<'_> {
             let cpu = self.placement.generator.get(worker).copied();
             threads.push(std::thread::spawn(move || {
                 if let Some(cpu) = cpu {
-                    Placement::pin(&[cpu]);
+                    cpus::pin(&[cpu]);
                 }
                 worker::run(context, worker, stage, sender);
             }));

@@ -1,7 +1,10 @@
-//! Measuring: the clock, the recorders of one worker, and the figures of processes and sockets.
+//! Measuring: the clock, the recorders of one worker, the figures of processes and sockets, and what the system lets
+//! this process have.
 
 pub mod clock;
+pub mod cpus;
 pub mod figures;
+pub mod open_files;
 pub mod process;
 pub mod recorder;
 pub mod tcp_info;

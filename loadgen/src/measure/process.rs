@@ -30,11 +30,22 @@ fn clock_ns(clock: ClockId) -> Option<Nanos> {
 /// Resident memory of a process in KiB; `None` for `pid`: this process.
 #[must_use]
 pub fn rss_kib(pid: Option<u32>) -> Option<u64> {
-    let path = match pid {
-        Some(pid) => format!("/proc/{pid}/status"),
-        None => "/proc/self/status".to_owned(),
-    };
-    field_kib(&fs::read_to_string(path).ok()?, "VmRSS:")
+    field_kib(&fs::read_to_string(folder(pid) + "/status").ok()?, "VmRSS:")
+}
+
+/// Open descriptors of a process; `None` for `pid`: this process.
+#[must_use]
+pub fn descriptors(pid: Option<u32>) -> Option<u64> {
+    let folder = folder(pid) + "/fd";
+    // Since Linux 6.2 the folder's size is their number; to count tens of thousands each second costs too much.
+    match fs::metadata(&folder).ok()?.len() {
+        0 => Some(fs::read_dir(folder).ok()?.count() as u64),
+        number => Some(number),
+    }
+}
+
+fn folder(pid: Option<u32>) -> String {
+    pid.map_or("/proc/self".to_owned(), |pid| format!("/proc/{pid}"))
 }
 
 /// The machine's memory in KiB.

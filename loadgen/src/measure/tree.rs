@@ -47,7 +47,7 @@ impl Figures {
         Self {
             cpu_ns: process::own_cpu_ns(),
             rss_kib: process::rss_kib(None),
-            descriptors: descriptors("self"),
+            descriptors: process::descriptors(None),
             voluntary_switches: usage.and_then(|usage| count(usage.voluntary_context_switches())),
             involuntary_switches: usage.and_then(|usage| count(usage.involuntary_context_switches())),
         }
@@ -81,7 +81,7 @@ impl Figures {
         Self {
             cpu_ns: process::cpu_ns(pid).map(|ns| ns + ended_children_ns(pid).unwrap_or(0)),
             rss_kib: process::rss_kib(Some(pid)),
-            descriptors: descriptors(&pid.to_string()),
+            descriptors: process::descriptors(Some(pid)),
             voluntary_switches: voluntary,
             involuntary_switches: involuntary,
         }
@@ -164,16 +164,6 @@ fn switches(pid: u32) -> Option<(u64, u64)> {
 fn switches_of(status: &str) -> Option<(u64, u64)> {
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok();
     Some((field("voluntary_ctxt_switches:")?, field("nonvoluntary_ctxt_switches:")?))
-}
-
-/// Open descriptors of a process (`self` for this one).
-fn descriptors(pid: &str) -> Option<u64> {
-    let folder = format!("/proc/{pid}/fd");
-    // Since Linux 6.2 the folder's size is their number; to count tens of thousands each second costs too much.
-    match fs::metadata(&folder).ok()?.len() {
-        0 => Some(fs::read_dir(folder).ok()?.count() as u64),
-        number => Some(number),
-    }
 }
 
 /// CPU time of a process's children that have ended and were waited for, theirs included, in steps of 10 ms.
@@ -263,7 +253,7 @@ mod tests {
         let (whole, guarded) = (tree(false), tree(true));
         let counted =
             fs::read_dir(format!("/proc/{}/fd", shell.id())).map(|entries| entries.count() as u64).ok();
-        let told = descriptors(&shell.id().to_string());
+        let told = process::descriptors(Some(shell.id()));
         for pid in &members {
             let pid = nix::unistd::Pid::from_raw(pid.cast_signed());
             let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);

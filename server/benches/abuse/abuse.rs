@@ -1,9 +1,10 @@
 //! The abuses: what each is, how large, and what the server is told and allowed.
 
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 
 /// What abusers do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum Abuse {
     /// Sessions that ask for 60 MB each and read 4 KiB of it every 50 ms.
     SlowReaders,

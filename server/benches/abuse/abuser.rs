@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     runtime::Builder,
@@ -20,10 +20,11 @@ use tokio::{
     task::{LocalSet, spawn_local},
     time::{interval_at, sleep, timeout},
 };
+use twinwire_floor::speech::{reply, request};
 
 use crate::{
     abuse::Abuse,
-    peer::{Peer, Target, message, reply},
+    peer::{Doors, Peer},
 };
 
 /// What a slow reader has asked for a thousand times.
@@ -39,9 +40,19 @@ const BYTE_PERIOD: Duration = Duration::from_millis(100);
 const GONE_AFTER: Duration = Duration::from_millis(1500);
 const GONE_PATIENCE: Duration = Duration::from_secs(5);
 
+/// What the process is told.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Task {
+    pub abuse: Abuse,
+    pub doors: Doors,
+    pub size: usize,
+    /// How long the silent are held before it is looked whether they still are there.
+    pub hold: Duration,
+}
+
 /// What the abusers of one process share.
 struct Work {
-    target: Target,
+    doors: Doors,
     size: usize,
     /// Names must not meet those of another process.
     run: u32,
@@ -70,16 +81,15 @@ impl Work {
 }
 
 /// Runs this process as abusers.
-pub fn run(abuse: Abuse, target: Target, size: usize, hold: Duration) -> anyhow::Result<()> {
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+pub fn run(task: &Task) -> anyhow::Result<()> {
+    let Task { abuse, doors, size, hold } = *task;
     let (end, ended) = oneshot::channel::<()>();
     thread::spawn(move || {
         let _end = end;
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
     });
     let (failures, mut failed) = mpsc::unbounded_channel();
-    let work = Rc::new(Work { target, size, run: std::process::id(), served: Cell::new(0), failures });
+    let work = Rc::new(Work { doors, size, run: std::process::id(), served: Cell::new(0), failures });
     let abusing = async {
         println!("going");
         start(abuse, &work, hold).await?;
@@ -119,9 +129,9 @@ async fn start(abuse: Abuse, work: &Rc<Work>, hold: Duration) -> anyhow::Result<
 
 async fn slow_readers(work: &Rc<Work>) -> anyhow::Result<()> {
     for number in 0..work.size {
-        let mut peer = Peer::login(work.target, number, &work.name(number)).await?;
+        let mut peer = Peer::login(work.doors, number, &work.name(number)).await?;
         peer.ask(&format!("put k {}", "v".repeat(VALUE_BYTES)), "done").await?;
-        let requests = message(peer.is_websocket, "get k").repeat(1000);
+        let requests = request(peer.wire, "get k").repeat(1000);
         let (mut reader, mut writer) = peer.stream.into_split();
         // Stays where the server has stopped reading.
         work.spawn(async move { Ok(writer.write_all(&requests).await?) });
@@ -142,12 +152,12 @@ async fn slow_readers(work: &Rc<Work>) -> anyhow::Result<()> {
 async fn slow_writers(work: &Rc<Work>) -> anyhow::Result<()> {
     let began = Instant::now();
     for number in 0..work.size {
-        let mut peer = Peer::login(work.target, number, &work.name(number)).await?;
+        let mut peer = Peer::login(work.doors, number, &work.name(number)).await?;
         let shared = Rc::clone(work);
         // Half of either transport.
         let is_endless = number % 4 < 2;
         let text = if is_endless { format!("put k {}", "v".repeat(VALUE_BYTES)) } else { "get k".to_owned() };
-        let request = message(peer.is_websocket, &text);
+        let request = request(peer.wire, &text);
         // Spread over the period, so that they do not come all at once.
         let offset = BYTE_PERIOD.mul_f64(number as f64 / work.size as f64);
         let mut ticks = interval_at((began + BYTE_PERIOD + offset).into(), BYTE_PERIOD);
@@ -179,7 +189,7 @@ async fn half_open(work: &Rc<Work>) {
             sleep(offset).await;
             for round in 0.. {
                 let name = format!("{}-{round}", shared.name(number));
-                let mut peer = Peer::login(shared.target, number, &name).await?;
+                let mut peer = Peer::login(shared.doors, number, &name).await?;
                 if number % 4 < 2 {
                     // Closed in one direction: what was asked before is answered, then the server closes, too.
                     peer.ask("get k", "key not found").await?;
@@ -206,9 +216,8 @@ fn resets(work: &Rc<Work>) {
         work.spawn(async move {
             for round in 0.. {
                 let name = format!("{}-{round}", shared.name(number));
-                let mut peer = Peer::login(shared.target, number + 2 * round, &name).await?;
-                let request =
-                    message(peer.is_websocket, &format!("put k {}", "v".repeat(round * 37 % 40_000)));
+                let mut peer = Peer::login(shared.doors, number + 2 * round, &name).await?;
+                let request = request(peer.wire, &format!("put k {}", "v".repeat(round * 37 % 40_000)));
                 peer.stream.write_all(&request[..request.len() - 1]).await?;
                 shared.served(1);
             }
@@ -218,16 +227,12 @@ fn resets(work: &Rc<Work>) {
 }
 
 async fn login_flood(work: &Rc<Work>) -> anyhow::Result<()> {
-    let holder = Peer::login(work.target, 0, &work.name(0)).await?;
+    let holder = Peer::login(work.doors, 0, &work.name(0)).await?;
     for number in 0..work.size {
-        let peer = Peer::open(work.target, number).await?;
-        let tries =
-            [message(peer.is_websocket, &work.name(0)), message(peer.is_websocket, "two words")].concat();
-        let refusals = [
-            reply(peer.is_websocket, "duplicate user name"),
-            reply(peer.is_websocket, "wrong message format"),
-        ]
-        .concat();
+        let peer = Peer::open(work.doors, number).await?;
+        let tries = [request(peer.wire, &work.name(0)), request(peer.wire, "two words")].concat();
+        let refusals =
+            [reply(peer.wire, "duplicate user name"), reply(peer.wire, "wrong message format")].concat();
         let (mut reader, mut writer) = peer.stream.into_split();
         work.spawn(async move {
             let flood = tries.repeat(500);
@@ -258,7 +263,7 @@ async fn connections(work: &Rc<Work>) -> anyhow::Result<()> {
     let (shared, mut all_there) = (Rc::clone(work), Some(all_there));
     work.spawn(async move {
         for number in 0.. {
-            let mut peer = Peer::login(shared.target, number, &shared.name(number)).await?;
+            let mut peer = Peer::login(shared.doors, number, &shared.name(number)).await?;
             peer.ask("put k v", "done").await?;
             // Some say goodbye, some just go.
             if number % 4 < 2 {
@@ -281,10 +286,10 @@ async fn silent(work: &Rc<Work>, hold: Duration) -> anyhow::Result<()> {
     let mut peers = Vec::with_capacity(work.size);
     for number in 0..work.size {
         peers.push(match number % 3 {
-            0 => Peer::open_over(work.target, number, false).await?,
-            1 => Peer::open(work.target, 2 * number + 1).await?,
+            0 => Peer::open_over(work.doors[0], number).await?,
+            1 => Peer::open(work.doors, 2 * number + 1).await?,
             _ => {
-                let mut peer = Peer::open_over(work.target, number, false).await?;
+                let mut peer = Peer::open_over(work.doors[0], number).await?;
                 peer.stream.write_all(b"half a na").await?;
                 peer
             }

@@ -7,12 +7,17 @@ use std::{
 };
 
 use anyhow::Context;
+use twinwire_floor::{open_files, server::Server};
 
 use crate::{
     abuse::Abuse,
+    abuser::Task,
     neighbour::{Latencies, Neighbours},
-    processes::{Abusers, Server},
+    processes::{Abusers, serve, settle},
 };
+
+/// What a process needs beside its abusers' or clients' connections; the server keeps some for those on their way out.
+const DESCRIPTORS_SPARE: usize = 512;
 
 /// How long neighbours ask before anything is measured: caches and the processor's clock settle.
 const WARMUP: Duration = Duration::from_millis(300);
@@ -26,8 +31,6 @@ pub struct Plan {
     pub client_cpu: usize,
     /// Each abuse is so many times smaller than it should be.
     pub divisor: usize,
-    /// The most descriptors of a process that abusers may use.
-    pub descriptors_max: usize,
 }
 
 /// The two windows of a pair, over each transport.
@@ -70,21 +73,21 @@ impl Plan {
     /// Runs one abuse. An error where the server did not serve as its limits say, or kept descriptors.
     pub fn run(&self, abuse: Abuse) -> anyhow::Result<Outcome> {
         let meant = self.size(abuse);
-        let size = if abuse.is_crowd() { meant.min(self.descriptors_max) } else { meant };
-        let server = Server::start(abuse, self.server_cpu, self.client_cpu)?;
-        let mut neighbours = Neighbours::login(server.target)?;
+        let size = if abuse.is_crowd() { affordable(meant) } else { meant };
+        let server = serve(abuse, self.server_cpu)?;
+        let mut neighbours = Neighbours::login(server.doors())?;
         window(&mut neighbours, || {
             thread::sleep(WARMUP);
             Ok(())
         })?;
-        let descriptors = server.descriptors()?;
+        let before = server.holdings()?;
         let mut outcome = Outcome {
             abuse,
             size,
             is_short: size < meant,
             pairs: Vec::with_capacity(self.pairs),
             served: 0,
-            resident_kib_before: server.resident_kib()?,
+            resident_kib_before: before.resident_kib,
             resident_kib_max: 0,
             resident_kib_after: 0,
             growth_kib_max: abuse.growth_kib_max(size),
@@ -102,13 +105,13 @@ impl Plan {
                 (without, self.abused(&server, &mut neighbours, &mut outcome)?)
             } else {
                 let with = self.abused(&server, &mut neighbours, &mut outcome)?;
-                server.settle(descriptors)?;
+                settle(&server, before.descriptors)?;
                 (quiet(&mut neighbours)?, with)
             };
-            server.settle(descriptors).with_context(|| format!("after {}", abuse.name()))?;
+            settle(&server, before.descriptors).with_context(|| format!("after {}", abuse.name()))?;
             outcome.pairs.push(Pair { without, with });
         }
-        outcome.resident_kib_after = server.resident_kib()?;
+        outcome.resident_kib_after = server.holdings()?.resident_kib;
         Ok(outcome)
     }
 
@@ -120,16 +123,28 @@ impl Plan {
         outcome: &mut Outcome,
     ) -> anyhow::Result<[Latencies; 2]> {
         let began = Instant::now();
-        let abusers = Abusers::start(outcome.abuse, server.target, outcome.size, self.window)?;
+        let abusers = Abusers::start(&Task {
+            abuse: outcome.abuse,
+            doors: server.doors(),
+            size: outcome.size,
+            hold: self.window,
+        })?;
         let measured = window(neighbours, || {
             abusers.wait_until_full()?;
             thread::sleep(self.window.saturating_sub(began.elapsed()));
-            outcome.resident_kib_max = outcome.resident_kib_max.max(server.resident_kib()?);
+            outcome.resident_kib_max = outcome.resident_kib_max.max(server.holdings()?.resident_kib);
             Ok(())
         })?;
         outcome.served += abusers.stop()?;
         Ok(measured)
     }
+}
+
+/// So many connections, or as many as the limit on open files allows.
+fn affordable(connections: usize) -> usize {
+    let limit = open_files::raise_limit((connections + DESCRIPTORS_SPARE) as u64);
+    let most = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(DESCRIPTORS_SPARE).max(1);
+    connections.min(most)
 }
 
 /// Has the neighbours ask while `wait` waits.

@@ -7,8 +7,8 @@
 //! windows that follow each other do. Beside it: that the abusers were served as the limits say, the server's memory
 //! against its bound, and that its descriptors came back.
 //!
-//! The server has the first CPU for itself, neighbours and abusers share the second. So that it is the server's
-//! treatment which is measured and not a fight for that second CPU, the abusers run as a process of their own in the
+//! The server has a CPU for itself, neighbours and abusers share another. So that it is the server's
+//! treatment which is measured and not a fight for that other CPU, the abusers run as a process of their own in the
 //! system's idle class (`chrt --idle`, else `nice`), which gives way whenever a neighbour wakes. They take all that is
 //! left, so a flood is as fast as one CPU can make it. And a neighbour's latency ends when the kernel received the
 //! reply, by the kernel's own note, however late the neighbour then got its CPU.
@@ -26,8 +26,6 @@ mod abuse;
 mod abuser;
 #[cfg(target_os = "linux")]
 mod experiment;
-#[cfg(target_os = "linux")]
-mod figures;
 #[cfg(target_os = "linux")]
 mod neighbour;
 #[cfg(target_os = "linux")]

@@ -4,7 +4,7 @@
 //! neighbour then had to wait for the CPU that it shares with the abusers is nothing that the server did.
 
 use std::{
-    io::{IoSliceMut, Read, Write},
+    io::{IoSliceMut, Write},
     net::TcpStream,
     os::fd::AsRawFd,
     sync::atomic::{AtomicBool, Ordering},
@@ -20,17 +20,15 @@ use nix::{
         time::TimeSpec,
     },
 };
+use twinwire_floor::{
+    server::Door,
+    speech::{Step, arrival, reply, request},
+};
 
-use crate::peer::{HANDSHAKE, Target, message, reply};
+use crate::peer::{Doors, PATIENCE};
 
 /// Between two requests of a neighbour: so much that the server is idle in most of a window without abuse.
 const PERIOD: Duration = Duration::from_millis(1);
-
-/// Far longer than any reply may take (LIFE-5 allows a second).
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// The names of the transports, in the order in which everything here comes.
-pub const TRANSPORTS: [&str; 2] = ["tcp", "websocket"];
 
 /// One neighbour.
 struct Neighbour {
@@ -59,8 +57,8 @@ impl Latencies {
 
 impl Neighbours {
     /// Logs both in.
-    pub fn login(target: Target) -> anyhow::Result<Self> {
-        Ok(Self([Neighbour::login(target, false)?, Neighbour::login(target, true)?]))
+    pub fn login([tcp, websocket]: Doors) -> anyhow::Result<Self> {
+        Ok(Self([Neighbour::login(tcp, 0)?, Neighbour::login(websocket, 1)?]))
     }
 
     /// Has both ask until `is_over`, at least once each.
@@ -78,27 +76,15 @@ impl Neighbours {
 }
 
 impl Neighbour {
-    fn login(target: Target, is_websocket: bool) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(if is_websocket { target.websocket } else { target.tcp })?;
+    fn login(door: Door, name: u64) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(door.address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
+        for step in arrival(door.wire).iter().chain(&[Step::Ask("put k value", "done")]) {
+            step.take(&stream, door.wire, name)?;
+        }
         setsockopt(&stream, ReceiveTimestampns, &true)?;
-        let mut neighbour =
-            Self { stream, request: message(is_websocket, "get k"), expected: reply(is_websocket, "value") };
-        if is_websocket {
-            neighbour.stream.write_all(HANDSHAKE)?;
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                neighbour.stream.read_exact(&mut byte)?;
-                head.extend(byte);
-            }
-        }
-        let name = format!("neighbour-{}", TRANSPORTS[usize::from(is_websocket)]);
-        for (text, expected) in [(&*name, "success"), ("put k value", "done")] {
-            neighbour.ask(&message(is_websocket, text), &reply(is_websocket, expected))?;
-        }
-        Ok(neighbour)
+        Ok(Self { stream, request: request(door.wire, "get k"), expected: reply(door.wire, "value") })
     }
 
     /// Asks, and tells when the kernel received the end of the reply.

@@ -1,22 +1,22 @@
 //! The command line, and what it leads to: abusers, a measuring run, or a moment's trial.
 
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
-use nix::sys::resource::{Resource, getrlimit};
+use twinwire_floor::{
+    cpus,
+    options::{outcome, two_cpus},
+    process::CpuTicks,
+    roles,
+};
 
 use crate::{
     abuse::Abuse,
-    abuser,
+    abuser::{self, Task},
     experiment::Plan,
-    peer::Target,
-    processes::{self, Ticks},
     table,
 };
-
-/// What a process needs beside its abusers' or clients' connections; the server keeps some for those on their way out.
-const DESCRIPTORS_SPARE: u64 = 512;
 
 /// The trial: enough to see replies, too short to measure.
 const TRIAL_WINDOW: Duration = Duration::from_millis(200);
@@ -42,61 +42,40 @@ struct Options {
     /// Length of a window
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(50..=60_000))]
     window_ms: u16,
-
-    /// The server's CPU
-    #[arg(long, default_value_t = 0)]
-    server_cpu: usize,
-
-    /// The CPU of neighbours and abusers
-    #[arg(long, default_value_t = 1)]
-    client_cpu: usize,
-
-    /// Run as abusers; this program starts itself so
-    #[arg(long, hide = true, value_enum, requires_all = ["tcp", "ws", "size"])]
-    abuser: Option<Abuse>,
-    #[arg(long, hide = true)]
-    tcp: Option<SocketAddr>,
-    #[arg(long, hide = true)]
-    ws: Option<SocketAddr>,
-    #[arg(long, hide = true)]
-    size: Option<usize>,
-    #[arg(long, hide = true, default_value_t = 0)]
-    hold_ms: u64,
 }
 
+/// Everything; the executable's body.
 pub fn main() -> ExitCode {
-    match run(&Options::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("abuse: {error:#}");
-            ExitCode::FAILURE
-        }
+    if let Some(task) = roles::asked().and_then(|role| serde_json::from_str::<Task>(&role).ok()) {
+        return outcome("abuse", abuser::run(&task).map(|()| true));
     }
-}
-
-fn run(options: &Options) -> anyhow::Result<bool> {
-    if let (Some(abuse), Some(tcp), Some(websocket), Some(size)) =
-        (options.abuser, options.tcp, options.ws, options.size)
-    {
-        let hold = Duration::from_millis(options.hold_ms);
-        abuser::run(abuse, Target { tcp, websocket }, size, hold)?;
-        return Ok(true);
+    if let Some(ended) = roles::played("abuse") {
+        return ended;
     }
-    let (_, descriptors) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let options = Options::parse();
+    let Some((server_cpu, client_cpu)) = two_cpus() else {
+        println!(
+            "abuse: not measured: server and clients need a CPU each, and this process may use only one"
+        );
+        return ExitCode::SUCCESS;
+    };
+    cpus::pin(&[client_cpu]);
     let plan = Plan {
         pairs: if options.bench { usize::from(options.pairs) } else { 1 },
         window: if options.bench { Duration::from_millis(options.window_ms.into()) } else { TRIAL_WINDOW },
-        server_cpu: options.server_cpu,
-        client_cpu: options.client_cpu,
+        server_cpu,
+        client_cpu,
         divisor: if options.bench { 1 } else { TRIAL_DIVISOR },
-        descriptors_max: usize::try_from(descriptors.saturating_sub(DESCRIPTORS_SPARE))?.max(1),
     };
-    processes::pin(plan.client_cpu)
-        .context("this needs two CPUs; name them with --server-cpu and --client-cpu")?;
-    print!("{}\n{}", table::heading(&plan), table::titles());
-    let before = Ticks::now()?;
-    let abuses = if options.only.is_empty() { Abuse::value_variants() } else { &options.only };
+    // A trial measures nothing that could be missed.
+    outcome("abuse", run(&plan, &options.only).map(|met| met || !options.bench))
+}
+
+/// Runs the abuses and prints each as it comes; whether every bar is met.
+fn run(plan: &Plan, only: &[Abuse]) -> anyhow::Result<bool> {
+    print!("{}\n{}", table::heading(plan), table::titles());
+    let before = CpuTicks::read(&[]);
+    let abuses = if only.is_empty() { Abuse::value_variants() } else { only };
     let mut all_met = true;
     for abuse in abuses {
         let outcome = plan.run(*abuse).with_context(|| abuse.name())?;
@@ -104,7 +83,7 @@ fn run(options: &Options) -> anyhow::Result<bool> {
         print!("{rows}");
         all_met &= met;
     }
-    print!("{}", table::notes(Ticks::now()?.stolen_since(before)));
-    // A trial measures nothing that could be missed.
-    Ok(all_met || !options.bench)
+    let stolen = CpuTicks::read(&[]).zip(before).and_then(|(after, before)| after.stolen_since(before));
+    print!("{}", table::notes(stolen));
+    Ok(all_met)
 }

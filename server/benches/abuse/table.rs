@@ -2,11 +2,19 @@
 
 use std::{fmt::Write, time::Duration};
 
+use twinwire_floor::{
+    estimate::{Bar, Estimate},
+    roles::Wire,
+    table::{figure, interval},
+};
+
 use crate::{
     experiment::{Outcome, Pair, Plan},
-    figures::{Estimate, P90_RATIO_MAX},
-    neighbour::{Latencies, TRANSPORTS},
+    neighbour::Latencies,
 };
+
+/// A neighbour's p90 with the abuse may be so many times the one without.
+const P90_RATIO_MAX: f64 = 2.0;
 
 /// LIFE-5: longest that a neighbour may wait for any reply.
 const LONGEST_MAX: Duration = Duration::from_secs(1);
@@ -46,14 +54,13 @@ pub fn titles() -> String {
 /// The rows of one abuse, and whether all its bars are met.
 pub fn rows(outcome: &Outcome) -> (String, bool) {
     let (mut out, mut all_met) = (String::new(), true);
-    for (index, transport) in TRANSPORTS.iter().enumerate() {
+    for (index, transport) in Wire::BOTH.map(Wire::name).into_iter().enumerate() {
         let ratio =
             |pair: &Pair| pair.with[index].p90().as_secs_f64() / pair.without[index].p90().as_secs_f64();
         let estimate = Estimate::of(outcome.pairs.iter().map(ratio).collect());
-        let interval = estimate.and_then(|estimate| estimate.interval);
         let longest = outcome.pairs.iter().map(|pair| pair.with[index].max()).max().unwrap_or_default();
-        let (verdict, met) = match interval {
-            Some((_, high)) if high <= P90_RATIO_MAX && longest <= LONGEST_MAX => ("met", true),
+        let (verdict, met) = match estimate.and_then(|estimate| estimate.meets(Bar::AtMost(P90_RATIO_MAX))) {
+            Some(true) if longest <= LONGEST_MAX => ("met", true),
             Some(_) => ("missed", false),
             None => ("–", false),
         };
@@ -66,8 +73,8 @@ pub fn rows(outcome: &Outcome) -> (String, bool) {
             if is_first { outcome.size.to_string() } else { String::new() },
             micros(outcome, |pair| &pair.without[index]),
             micros(outcome, |pair| &pair.with[index]),
-            estimate.map_or("–".to_owned(), |estimate| format!("{:.2}", estimate.median)),
-            interval.map_or("–".to_owned(), |(low, high)| format!("{low:.2} to {high:.2}")),
+            figure(estimate.map(|estimate| estimate.median), 2),
+            interval(estimate, 2),
             longest.as_millis(),
             if is_first { memory(outcome) } else { String::new() },
             if is_first { format!("{} {}", outcome.served, outcome.abuse.unit()) } else { String::new() },
@@ -95,18 +102,18 @@ fn memory(outcome: &Outcome) -> String {
 /// The median over the pairs of a p90, in µs.
 fn micros(outcome: &Outcome, latencies: impl Fn(&Pair) -> &Latencies) -> String {
     let figures = outcome.pairs.iter().map(|pair| latencies(pair).p90().as_secs_f64() * 1e6).collect();
-    Estimate::of(figures).map_or("–".to_owned(), |estimate| format!("{:.0}", estimate.median))
+    figure(Estimate::of(figures).map(|estimate| estimate.median), 0)
 }
 
 /// How to read it.
-pub fn notes(stolen: f64) -> String {
+pub fn notes(stolen: Option<f64>) -> String {
     format!(
         "\nA bar is met where the upper end of the interval is at most the bar and no reply took longer than a second. \
          Each\nwindow with abuse begins as the abuse does and ends once all of it is there. Memory: the server's before, \
          how much\nit grew at most, and what it may. After each window its descriptors were as many as before, and what \
-         the abusers\ngot was what the limits say; otherwise the run would have stopped here. The host gave {:.1} % of \
+         the abusers\ngot was what the limits say; otherwise the run would have stopped here. The host gave {} % of \
          the CPUs' time to\nothers: over a percent or two, or with other programs at work here, p90 is theirs and not \
          the server's.\n",
-        stolen * 100.0
+        figure(stolen.map(|share| share * 100.0), 1)
     )
 }

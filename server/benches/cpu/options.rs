@@ -33,12 +33,8 @@ struct Options {
 
 /// Everything; the executable's body.
 pub fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().collect();
-    if let [_, flag, role] = arguments.as_slice()
-        && flag == roles::FLAG
-    {
-        let played = serde_json::from_str(role).map_err(Into::into).and_then(|role| roles::play(&role));
-        return outcome("cpu", played.map(|()| true));
+    if let Some(ended) = roles::played("cpu") {
+        return ended;
     }
     let options = is_bench().then(Options::parse);
     let plan = options.as_ref().map_or_else(Plan::trial, |options| Plan::of(&options.common));

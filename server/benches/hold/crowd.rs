@@ -11,9 +11,7 @@ use nix::{
     sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
 };
 use socket2::{Domain, Socket, Type};
-use twinwire_floor::roles::Wire;
-
-use crate::speech::Step;
+use twinwire_floor::{roles::Wire, server::Door, speech::Step};
 
 /// Events taken by one wait.
 const EVENTS: usize = 256;
@@ -27,13 +25,6 @@ const SILENCE_MS: u16 = 10_000;
 /// Clients of one source address. Each address has some 28,000 ports for all connections to one listener, and those
 /// that were closed keep theirs for a while.
 const CLIENTS_OF_ADDRESS: usize = 5_000;
-
-/// Where a server is to be reached.
-#[derive(Debug, Clone, Copy)]
-pub struct Door {
-    pub wire: Wire,
-    pub address: SocketAddr,
-}
 
 struct Client {
     stream: TcpStream,

@@ -7,13 +7,14 @@ use twinwire_floor::{
     estimate::{Bar, Estimate},
     process::CpuTicks,
     roles::Wire,
+    server::Server,
+    speech::{Step, arrival, visit},
 };
 
 use crate::{
     crowd::Crowd,
     report::Row,
-    server::{Server, lack_of_descriptors},
-    speech::{Step, arrival, visit},
+    server::{lack_of_descriptors, settled, start},
 };
 
 /// Memory of each idle session, in KiB.
@@ -55,8 +56,8 @@ pub struct Sizes {
 
 impl Sizes {
     fn start(&self) -> anyhow::Result<(Server, Crowd)> {
-        let (server, mut crowd) = (Server::start(self.server_cpu)?, Crowd::new()?);
-        for wire in [Wire::Tcp, Wire::WebSocket] {
+        let (server, mut crowd) = (start(self.server_cpu)?, Crowd::new()?);
+        for wire in Wire::BOTH {
             crowd.pass_through(server.door(wire), WARMUP_SESSIONS, visit(wire), SESSIONS_AT_ONCE)?;
         }
         Ok((server, crowd))
@@ -70,13 +71,13 @@ impl Sizes {
     pub fn memory(&self, wire: Wire) -> anyhow::Result<Vec<Row>> {
         let what = format!("{}: memory of each of {} idle sessions, KiB", wire.name(), self.idle);
         let bar = if wire == Wire::Tcp { TCP_KIB_BAR } else { WEBSOCKET_KIB_BAR };
-        if let Some(why) = lack_of_descriptors(self.idle)? {
+        if let Some(why) = lack_of_descriptors(self.idle) {
             return Ok(vec![Row::left_out(what, why)]);
         }
         let (server, mut crowd) = self.start()?;
-        let before = server.settled()?;
+        let before = settled(&server)?;
         crowd.gather(server.door(wire), self.idle, arrival(wire), ARRIVALS_AT_ONCE)?;
-        let grown_kib = server.settled()?.resident_kib.saturating_sub(before.resident_kib);
+        let grown_kib = settled(&server)?.resident_kib.saturating_sub(before.resident_kib);
         // They were idle, and are still there.
         crowd.all(&[Step::Ask("get k", "key not found")], ARRIVALS_AT_ONCE)?;
         Ok(vec![Row::figure(what, grown_kib as f64 / self.idle as f64, 2, Some(Bar::AtMost(bar)))])
@@ -85,11 +86,11 @@ impl Sizes {
     /// Very many connections on both transports, all of which are answered.
     pub fn together(&self) -> anyhow::Result<Vec<Row>> {
         let what = format!("both: of {} connections held at once, answered", self.held);
-        if let Some(why) = lack_of_descriptors(self.held)? {
+        if let Some(why) = lack_of_descriptors(self.held) {
             return Ok(vec![Row::left_out(what, why)]);
         }
         let (server, mut crowd) = self.start()?;
-        for wire in [Wire::Tcp, Wire::WebSocket] {
+        for wire in Wire::BOTH {
             crowd.gather(server.door(wire), self.held / 2, arrival(wire), ARRIVALS_AT_ONCE)?;
         }
         let steps = [Step::Ask("put k v", "done"), Step::Ask("get k", "v")];
@@ -134,7 +135,7 @@ impl Sizes {
             for (wire, count) in [(Wire::Tcp, count - over_websocket), (Wire::WebSocket, over_websocket)] {
                 crowd.pass_through(server.door(wire), count, visit(wire), SESSIONS_AT_ONCE)?;
             }
-            server.settled()
+            settled(&server)
         };
         let before = live(first)?;
         let after = live(self.churn - first)?;

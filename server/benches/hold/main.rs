@@ -28,8 +28,6 @@ mod options;
 mod report;
 #[cfg(target_os = "linux")]
 mod server;
-#[cfg(target_os = "linux")]
-mod speech;
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {

@@ -65,12 +65,8 @@ enum Part {
 
 /// Everything; the executable's body.
 pub fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().collect();
-    if let [_, flag, role] = arguments.as_slice()
-        && flag == roles::FLAG
-    {
-        let played = serde_json::from_str(role).map_err(Into::into).and_then(|role| roles::play(&role));
-        return outcome("hold", played.map(|()| true));
+    if let Some(ended) = roles::played("hold") {
+        return ended;
     }
     let (options, shrink) =
         if is_bench() { (Options::parse(), 1) } else { (Options::parse_from(["hold"]), TRIAL) };

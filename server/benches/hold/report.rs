@@ -2,7 +2,7 @@
 
 use twinwire_floor::{
     estimate::{Bar, Estimate},
-    table::figure,
+    table::{figure, interval},
 };
 
 /// One figure.
@@ -26,12 +26,10 @@ impl Row {
 
     /// One of several rounds; its bar must hold at the worse end of the interval.
     pub fn estimate(what: String, estimate: Option<Estimate>, decimals: usize, bar: Option<Bar>) -> Self {
-        let interval = estimate.and_then(|estimate| estimate.interval);
         Self {
             what,
             text: figure(estimate.map(|estimate| estimate.median), decimals),
-            interval: interval
-                .map_or("–".to_owned(), |(low, high)| format!("{low:.decimals$} to {high:.decimals$}")),
+            interval: interval(estimate, decimals),
             bar,
             met: bar.map(|bar| estimate.and_then(|estimate| estimate.meets(bar)).unwrap_or(false)),
             steal: None,

@@ -7,9 +7,10 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use twinwire_floor::roles::Wire;
-
-use crate::speech::{Step, arrival, reply};
+use twinwire_floor::{
+    roles::Wire,
+    speech::{Step, arrival, reply, request},
+};
 
 /// As many as make the server find several of them ready at once.
 pub const CONNECTIONS: usize = 16;
@@ -42,7 +43,7 @@ impl Exchange {
         for name in 0..CONNECTIONS as u64 {
             streams.push(self.open(server, name).context("setting up")?);
         }
-        let request = Step::Ask(GET, VALUE).request(self.wire, 0).repeat(self.depth);
+        let request = request(self.wire, GET).repeat(self.depth);
         let expected = reply(self.wire, VALUE).repeat(self.depth);
         let mut got = vec![0; expected.len()];
         for _round in 0..rounds {
@@ -58,18 +59,11 @@ impl Exchange {
     }
 
     fn open(self, server: SocketAddr, name: u64) -> anyhow::Result<TcpStream> {
-        let mut stream = TcpStream::connect(server)?;
+        let stream = TcpStream::connect(server)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(SILENCE))?;
         for step in arrival(self.wire).iter().copied().chain([PUT]) {
-            stream.write_all(&step.request(self.wire, name))?;
-            let mut got = Vec::new();
-            while !step.is_answered(self.wire, &got).with_context(|| format!("{step:?} was refused"))? {
-                let mut bytes = [0; 512];
-                let count = stream.read(&mut bytes)?;
-                ensure!(count > 0, "the server closed after {step:?}");
-                got.extend_from_slice(&bytes[..count]);
-            }
+            step.take(&stream, self.wire, name)?;
         }
         Ok(stream)
     }

@@ -14,10 +14,6 @@ mod callgrind;
 mod exchange;
 #[cfg(target_os = "linux")]
 mod report;
-#[cfg(target_os = "linux")]
-#[path = "../hold/speech.rs"]
-#[allow(dead_code, reason = "sessions that quit are the other bench's")]
-mod speech;
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {

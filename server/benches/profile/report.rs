@@ -34,12 +34,8 @@ const SHARE_MIN: f64 = 0.01;
 
 /// Everything; the executable's body.
 pub fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().collect();
-    if let [_, flag, role] = arguments.as_slice()
-        && flag == roles::FLAG
-    {
-        let played = serde_json::from_str(role).map_err(Into::into).and_then(|role| roles::play(&role));
-        return outcome("profile", played.map(|()| true));
+    if let Some(ended) = roles::played("profile") {
+        return ended;
     }
     if !is_bench() {
         return outcome("profile", try_all().map(|()| true));

@@ -62,6 +62,11 @@ impl Process {
         Ok(Self { child, lines, foreign })
     }
 
+    /// Ends its standard input, which is its sign to end.
+    pub fn end_input(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
     /// Its process id.
     #[must_use]
     pub fn id(&self) -> u32 {
@@ -80,14 +85,15 @@ impl Process {
         Ok(serde_json::from_str(&self.line(length + PATIENCE)?)?)
     }
 
-    fn line(&self, timeout: Duration) -> anyhow::Result<String> {
+    /// The next line that it prints, which may take so long.
+    pub fn line(&self, timeout: Duration) -> anyhow::Result<String> {
         self.lines.recv_timeout(timeout).context("a child process ended, or was silent for too long")
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        drop(self.child.stdin.take());
+        self.end_input();
         if self.foreign {
             let _ = self.child.kill();
         }

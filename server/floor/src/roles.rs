@@ -5,18 +5,22 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 use std::{io, process, thread};
 
 use serde::{Deserialize, Serialize};
 
 use crate::message::Talk;
+use crate::options::outcome;
 use crate::window::Window;
 use crate::{cpus, paced, tcp, websocket};
 
 /// The hidden first argument before a role.
 pub const FLAG: &str = "--role";
+
+/// How the names of variables begin that set what our programs do.
+const SETTINGS: &str = "TWINWIRE_";
 
 /// A transport that there is a floor for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -28,6 +32,9 @@ pub enum Wire {
 }
 
 impl Wire {
+    /// Both of them.
+    pub const BOTH: [Self; 2] = [Self::Tcp, Self::WebSocket];
+
     /// Its name in scenarios and ready lines.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -99,6 +106,21 @@ impl Task {
     }
 }
 
+/// The role that this executable was started for, if it was started by a bench.
+#[must_use]
+pub fn asked() -> Option<String> {
+    let mut arguments = std::env::args().skip(1);
+    (arguments.next()? == FLAG).then(|| arguments.next())?
+}
+
+/// Plays the role that this executable was started for, if it was; the first that a bench's `main` does.
+#[must_use]
+pub fn played(bench: &str) -> Option<ExitCode> {
+    let role = asked()?;
+    let played = serde_json::from_str(&role).map_err(Into::into).and_then(|role| play(&role));
+    Some(outcome(bench, played.map(|()| true)))
+}
+
 /// Does what the role says, or becomes it; comes back when a generator has ended, or with an error.
 pub fn play(role: &Role) -> anyhow::Result<()> {
     match role {
@@ -115,6 +137,12 @@ pub fn play(role: &Role) -> anyhow::Result<()> {
             cpus::pin(cpus);
             let mut command = Command::new(program);
             command.args(arguments);
+            // Settings that the user's own servers may have are none of a measured one's.
+            for (name, _) in std::env::vars_os() {
+                if name.to_string_lossy().starts_with(SETTINGS) {
+                    command.env_remove(name);
+                }
+            }
             if *quiet {
                 command.stdout(Stdio::null());
             }

@@ -66,8 +66,7 @@ pub fn ratios(lines: &[Line]) -> (String, bool) {
     for Line { transport, what, estimate, bar } in lines {
         let (verdict, met) = verdict(*bar, *estimate);
         all_met &= met;
-        let interval = estimate.and_then(|estimate| estimate.interval);
-        let interval = interval.map_or("–".to_owned(), |(low, high)| format!("{low:.3} to {high:.3}"));
+        let interval = interval(*estimate, 3);
         let median = figure(estimate.map(|estimate| estimate.median), 3);
         let bar = bar.map_or("–".to_owned(), |bar| bar.to_string());
         let _ = writeln!(out, "{transport:10} {what:36} {median:>7} {interval:>17} {bar:>6}  {verdict}");
@@ -133,4 +132,11 @@ pub fn median<C: Cell>(rounds: &[Round<C>], cell: C, of: impl Fn(&Window) -> Opt
 #[must_use]
 pub fn figure(value: Option<f64>, decimals: usize) -> String {
     value.map_or("–".to_owned(), |value| format!("{value:.decimals$}"))
+}
+
+/// An estimate's interval with so many decimals; a dash for none.
+#[must_use]
+pub fn interval(estimate: Option<Estimate>, decimals: usize) -> String {
+    let interval = estimate.and_then(|estimate| estimate.interval);
+    interval.map_or("–".to_owned(), |(low, high)| format!("{low:.decimals$} to {high:.decimals$}"))
 }

@@ -76,6 +76,21 @@ impl Abused {
         }
     }
 
+    /// Abuses over both transports at once, and expects service until that has ended.
+    fn expect_service_during(&self, abuse: impl Fn(Transport) + Sync) {
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let abuse = &abuse;
+            let abusers = BOTH.map(|transport| scope.spawn(move || abuse(transport)));
+            scope.spawn(|| self.expect_service(|_| is_over.load(Ordering::SeqCst)));
+            let ended = abusers.map(thread::ScopedJoinHandle::join);
+            is_over.store(true, Ordering::SeqCst);
+            for abuser in ended {
+                abuser.unwrap();
+            }
+        });
+    }
+
     /// Waits until no more descriptors are open than `before`, as is the case once everybody has gone.
     fn expect_descriptors(&self, before: usize) {
         let began = Instant::now();
@@ -121,27 +136,13 @@ fn life_5_resets_in_the_middle_of_messages_leave_nothing_behind() {
     let server = Abused::start(&[]);
     server.expect_service(|round| round == 100);
     let descriptors = server.program.descriptors();
-    let is_over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let abusers: Vec<_> = BOTH
-            .into_iter()
-            .map(|transport| {
-                let server = &server;
-                scope.spawn(move || {
-                    for i in 0..400 {
-                        let mut client = server.login(transport, &format!("broken-{transport}-{i}"));
-                        let message = client.message(&format!("put k {}", "v".repeat(i * 100)));
-                        client.write(&message[..message.len() - 1 - i % 5]);
-                        client.reset();
-                    }
-                })
-            })
-            .collect();
-        scope.spawn(|| server.expect_service(|_| is_over.load(Ordering::SeqCst)));
-        for abuser in abusers {
-            abuser.join().unwrap();
+    server.expect_service_during(|transport| {
+        for i in 0..400 {
+            let mut client = server.login(transport, &format!("broken-{transport}-{i}"));
+            let message = client.message(&format!("put k {}", "v".repeat(i * 100)));
+            client.write(&message[..message.len() - 1 - i % 5]);
+            client.reset();
         }
-        is_over.store(true, Ordering::SeqCst);
     });
     server.expect_descriptors(descriptors);
     // Every name is free, so every session has ended.
@@ -362,36 +363,22 @@ fn life_5_half_closed_and_half_sent_connections_end_or_wait_but_hold_nobody_up()
 #[test]
 fn life_5_frames_and_lines_as_small_as_can_be_hold_nobody_up() {
     let server = Abused::start(&[]);
-    let is_over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let abusers: Vec<_> = BOTH
-            .into_iter()
-            .map(|transport| {
-                let server = &server;
-                scope.spawn(move || {
-                    let mut client = server.login(transport, &format!("tiny-{transport}"));
-                    let mut reader = client.stream.try_clone().unwrap();
-                    // One message in 10,000 fragments of nothing; 10,000 pings; 10,000 empty lines.
-                    let flood = if transport == Tcp {
-                        b"\n".repeat(10_000)
-                    } else {
-                        let fragments = [frame(0x01, b""), frame(0x00, b"").repeat(10_000), frame(0x80, b"")];
-                        [fragments.concat(), frame(0x89, b"x").repeat(10_000)].concat()
-                    };
-                    thread::scope(|scope| {
-                        scope.spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
-                        for _ in 0..20 {
-                            client.write(&flood);
-                        }
-                        client.half_close();
-                    });
-                })
-            })
-            .collect();
-        scope.spawn(|| server.expect_service(|_| is_over.load(Ordering::SeqCst)));
-        for abuser in abusers {
-            abuser.join().unwrap();
-        }
-        is_over.store(true, Ordering::SeqCst);
+    server.expect_service_during(|transport| {
+        let mut client = server.login(transport, &format!("tiny-{transport}"));
+        let mut reader = client.stream.try_clone().unwrap();
+        // One message in 10,000 fragments of nothing; 10,000 pings; 10,000 empty lines.
+        let flood = if transport == Tcp {
+            b"\n".repeat(10_000)
+        } else {
+            let fragments = [frame(0x01, b""), frame(0x00, b"").repeat(10_000), frame(0x80, b"")];
+            [fragments.concat(), frame(0x89, b"x").repeat(10_000)].concat()
+        };
+        thread::scope(|scope| {
+            scope.spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+            for _ in 0..20 {
+                client.write(&flood);
+            }
+            client.half_close();
+        });
     });
 }

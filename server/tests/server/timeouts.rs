@@ -73,12 +73,13 @@ fn tcp_7_a_handshake_that_does_not_come_in_time_gets_a_whole_http_reply() {
 fn tcp_7_and_ws_5_a_session_without_requests_is_told_so_and_its_name_is_free() {
     let server = server(Timeouts { idle: Some(SHORT), ..NONE });
     for transport in ALL {
-        let mut client = server.login(transport, "alice");
+        let name = format!("user-{transport}");
+        let mut client = server.login(transport, &name);
         assert_eq!(client.ask("put k v"), "done");
         let asked = Instant::now();
         expect_timeout(&mut client, "idle timeout");
         assert!(asked.elapsed() >= SHORT, "not before its time");
-        assert_eq!(server.login(transport, "alice").ask("get k"), "key not found", "LIFE-2");
+        assert_eq!(server.login(transport, &name).ask("get k"), "key not found", "LIFE-2");
     }
 }
 

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::load::engine::{Placement, RunResult};
+use crate::load::engine::RunResult;
 use crate::load::pacer_mechanism;
 use crate::load::pass::Ending;
+use crate::load::placement::Placement;
 use crate::load::plan;
 use crate::measure::process;
 use crate::record::cost;
