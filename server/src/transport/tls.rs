@@ -14,7 +14,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     sync::Semaphore,
-    task::yield_now,
+    task::{coop::has_budget_remaining, yield_now},
     time::{sleep, timeout, timeout_at},
 };
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
@@ -210,6 +210,11 @@ impl Socket for TlsSocket {
         }
         // All that has come is processed when it is read: this tells how much there is, and does nothing.
         self.0.get_mut().1.process_new_packets().map_or(0, |state| state.tls_bytes_to_write())
+    }
+
+    fn is_cut_short(&self) -> bool {
+        // The runtime's own limit, of reads from the socket: records may be so small that a turn has many of them.
+        !has_budget_remaining()
     }
 }
 
