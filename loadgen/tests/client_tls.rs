@@ -154,7 +154,17 @@ fn tls_without_websocket_on_its_port_is_said_to_lack_it() {
     let said =
         client("localhost", server.tls.port(), &["--ca", &server.ca(), "--ws", "get", "a"]).expect(3).stderr;
     let said = said.replace(&server.tls.port().to_string(), "PORT");
-    insta::assert_snapshot!(said, @"twinwire-client: no WebSocket at wss://localhost:PORT/: WebSocket protocol error: httparse error: invalid HTTP version");
+    insta::assert_snapshot!(said, @"twinwire-client: no WebSocket at wss://localhost:PORT/: the server does not speak WebSocket on this port: its answer is not HTTP");
+}
+
+#[test]
+fn websocket_without_tls_on_a_port_for_tls_is_said_to_lack_it() {
+    let server = Server::start(&Certificate::issued(&LOCAL, |_| {}));
+    let port = server.wss.port().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_twinwire-client"));
+    let output = command.args(["localhost", &port, "--ws", "get", "a"]).stdin(Stdio::null()).output();
+    let said = Ended::of(output.unwrap()).expect(3).stderr.replace(&port, "PORT");
+    insta::assert_snapshot!(said, @"twinwire-client: no WebSocket at ws://localhost:PORT/: the server does not speak WebSocket on this port, unless over TLS: its answer is not HTTP");
 }
 
 #[test]

@@ -173,6 +173,25 @@ fn a_missed_threshold_exits_1_and_a_met_one_0() {
 }
 
 #[test]
+fn a_run_of_which_nothing_could_run_has_neither_passed_nor_missed_a_threshold() {
+    let never_met = "\n[[thresholds]]\nmetric = \"rate\"\nmin = 1\n";
+    for text in [scenario(BOTH), scenario(BOTH) + never_met] {
+        let place = Place::with(&text);
+        let ended = place.run_to_end(&["--tls", "127.0.0.1:1"]).expect(2);
+        let first = ended.stdout.lines().next().unwrap();
+        assert!(first.starts_with("tiny: NOTHING RAN; 0 replies checked"), "{first}");
+        assert!(first.contains("skipped: tcp") && !first.contains("suspect"), "{first}");
+        assert_eq!(
+            ended.stderr.lines().last().unwrap(),
+            "error: tiny: the target offers none of the scenario's transports"
+        );
+        let record: serde_json::Value = serde_json::from_str(&place.read("run.json")).unwrap();
+        assert_eq!(record["outcome"]["status"], "nothing-ran");
+        assert!(place.read("report.md").starts_with("# tiny: NOTHING RAN"));
+    }
+}
+
+#[test]
 fn a_transport_that_the_target_lacks_is_skipped_in_the_first_line() {
     let place = Place::with(&scenario(BOTH));
     let address = support::faulty::start(support::faulty::Fault::None).to_string();

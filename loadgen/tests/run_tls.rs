@@ -68,6 +68,7 @@ fn four_transports_are_compared_in_windows_with_new_sessions() {
         assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);
     }
     assert_eq!(transports(&place), set(["tcp", "tls", "websocket", "wss"]));
+    assert!(place.read("report.md").contains("\n## TCP, TLS, WebSocket and WSS\n"));
     let record = record(&place);
     let cost = |transport: &str| {
         let passes = record["passes"].as_array().unwrap();
@@ -99,6 +100,7 @@ fn the_scenario_that_is_shipped_runs_against_the_embedded_server() {
     let record = record(&place);
     assert_eq!((&record["violations_total"], &record["skipped"]), (&0.into(), &serde_json::json!([])));
     assert_eq!(transports(&place), set(["tcp", "tls", "websocket", "wss"]));
+    assert!(place.read("report.md").contains("\n## TCP, TLS, WebSocket and WSS\n"));
 }
 
 #[test]

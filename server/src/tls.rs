@@ -48,6 +48,7 @@ impl Tls {
     /// Reads the files again. Handshakes that begin from now on get what is in them; where they cannot be used,
     /// everything stays as it was.
     pub fn reload(&self) -> Result<(), TlsError> {
+        files::expect_regular(&self.0.certificate, &self.0.key)?;
         let fresh = Configs::read(&self.0.certificate, &self.0.key)?;
         *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())

@@ -103,6 +103,8 @@ pub enum Status {
     ThresholdMissed,
     /// Stopped by the user.
     Interrupted,
+    /// The target offers no transport of the scenario's.
+    NothingRan,
 }
 
 impl Status {
@@ -114,6 +116,7 @@ impl Status {
             Self::Violated | Self::ThresholdMissed => 1,
             Self::TargetLost => 3,
             Self::Invalid => 4,
+            Self::NothingRan => 2,
             Self::Interrupted => 130,
         }
     }

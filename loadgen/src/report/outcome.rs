@@ -17,6 +17,7 @@ pub(super) fn label(record: &RunRecord) -> &'static str {
         Status::Invalid => "NOT VALID: the generator fell short",
         Status::ThresholdMissed => "FAILED: a threshold was missed",
         Status::Interrupted => "interrupted",
+        Status::NothingRan => "NOTHING RAN",
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::error::Error as WsError;
+use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
 
 use super::Connection;
 use super::line::LineConnection;
@@ -84,7 +84,8 @@ impl Endpoint {
         let stream = open.await.map_err(|error| ConnectError::Tcp(address, error))?;
         let stream = Counted::new(stream, traffic);
         let tls = |error| ConnectError::Tls(self.place(), error);
-        let websocket = |error: WsError| ConnectError::Handshake(self.place(), refusal(&error));
+        let websocket =
+            |error: WsError| ConnectError::Handshake(self.place(), refusal(&error, &self.place()));
         match self {
             Self::Tcp(_) => Ok(Connection::Line(LineConnection::new(stream))),
             Self::TcpRaw(_) => Ok(Connection::Raw(RawConnection::new(stream))),
@@ -113,8 +114,13 @@ impl Endpoint {
     }
 }
 
-pub(super) fn refusal(error: &WsError) -> String {
+/// Why there is no WebSocket at `url`.
+pub(super) fn refusal(error: &WsError, url: &str) -> String {
     match error {
+        WsError::Protocol(ProtocolError::HttparseError(_)) => {
+            let unless = if url.starts_with("wss:") { "" } else { ", unless over TLS" };
+            format!("the server does not speak WebSocket on this port{unless}: its answer is not HTTP")
+        }
         WsError::Http(response) => format!("the server answered HTTP {}", response.status()),
         other => other.to_string(),
     }

@@ -69,7 +69,7 @@ impl WebSocketConnection<Counted> {
         let stream = open.await.map_err(|error| ConnectError::Tcp(address, error))?;
         Self::handshake_taking(Counted::new(stream, Arc::<Traffic>::default()), url, message_bytes_max)
             .await
-            .map_err(|error| ConnectError::Handshake(url.to_owned(), refusal(&error)))
+            .map_err(|error| ConnectError::Handshake(url.to_owned(), refusal(&error, url)))
     }
 }
 

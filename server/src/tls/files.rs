@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -144,6 +144,22 @@ fn usable(file: &TlsFile) -> &'static str {
         TlsFile::Certificate(_) => "it takes the server's own X.509 certificate first",
         TlsFile::Key(_) => "it takes an RSA key of 2048 to 8192 bits, ECDSA (P-256, P-384, P-521) or Ed25519",
     }
+}
+
+/// Checks that both files can be read more than once. A pipe, such as a shell's `<(...)`, can not: whoever opened it
+/// again would wait for somebody to write to it.
+pub(super) fn expect_regular(certificate: &Path, key: &Path) -> Result<(), TlsError> {
+    for file in [TlsFile::Certificate(certificate.to_owned()), TlsFile::Key(key.to_owned())] {
+        match fs::metadata(file.path()) {
+            Ok(metadata) if metadata.is_file() => {}
+            Ok(_) => {
+                let source = io::Error::other("it is no regular file, which alone can be read again");
+                return Err(TlsError::Unreadable { file, source });
+            }
+            Err(source) => return Err(TlsError::Unreadable { file, source }),
+        }
+    }
+    Ok(())
 }
 
 /// Reads both files and checks that they go together.

@@ -18,6 +18,12 @@ pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin {
 
     /// How many it holds.
     fn held_bytes(&mut self) -> usize;
+
+    /// Whether the last read came to no end because the connection has had enough of this turn, while more may be
+    /// there.
+    fn is_cut_short(&self) -> bool {
+        false
+    }
 }
 
 impl Socket for TcpStream {

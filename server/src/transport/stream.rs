@@ -170,7 +170,12 @@ impl<F: Framing, S: Socket> Connection<F, S> {
                     Poll::Ready(Ok(())) => host.counters.received(fresh.filled().len()),
                     Poll::Ready(Err(_)) => return Poll::Ready(Ending::Broken),
                     Poll::Pending if is_drained(host, socket.tcp()) => return Poll::Ready(Ending::Orderly),
-                    Poll::Pending => return Poll::Pending,
+                    Poll::Pending => {
+                        if socket.is_cut_short() {
+                            *ticket = Some(host.rota.line_up(cx));
+                        }
+                        return Poll::Pending;
+                    }
                 }
             }
             output.clear();

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
@@ -13,7 +14,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     sync::Semaphore,
-    task::yield_now,
+    task::{coop::has_budget_remaining, yield_now},
     time::{sleep, timeout, timeout_at},
 };
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
@@ -83,9 +84,8 @@ impl Handshakes {
     }
 
     /// Tells the operator of a failure, but not of each one.
-    fn log_failure(&self, transport: Transport, error: &io::Error, stream: Option<&TcpStream>) {
+    fn log_failure(&self, transport: Transport, error: &io::Error, peer: Option<SocketAddr>) {
         if let Some(untold) = self.failures.pass(Instant::now()) {
-            let peer = stream.and_then(|stream| stream.peer_addr().ok());
             let peer = peer.map(|peer| peer.to_string()).unwrap_or_default();
             tracing::info!(%transport, peer, %error, untold, "a TLS handshake failed");
         }
@@ -145,6 +145,8 @@ async fn greet(
     deadline: tokio::time::Instant,
     host: &Host,
 ) -> Result<TlsSocket, Option<TcpStream>> {
+    // Asked for now: whoever takes too long takes the connection along.
+    let peer = stream.peer_addr().ok();
     let stopping = async {
         host.phase.stopping().await;
         sleep(STOPPING_MAX).await;
@@ -162,7 +164,7 @@ async fn greet(
     // Whoever has gone was not refused: a look whether somebody listens is no fault.
     if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::TimedOut) {
         host.counters.refused(Refusal::TlsHandshake);
-        host.handshakes.log_failure(transport, &error, stream.as_ref());
+        host.handshakes.log_failure(transport, &error, peer);
     }
     Err(stream)
 }
@@ -208,6 +210,11 @@ impl Socket for TlsSocket {
         }
         // All that has come is processed when it is read: this tells how much there is, and does nothing.
         self.0.get_mut().1.process_new_packets().map_or(0, |state| state.tls_bytes_to_write())
+    }
+
+    fn is_cut_short(&self) -> bool {
+        // The runtime's own limit, of reads from the socket: records may be so small that a turn has many of them.
+        !has_budget_remaining()
     }
 }
 

@@ -382,3 +382,34 @@ fn life_5_frames_and_lines_as_small_as_can_be_hold_nobody_up() {
         });
     });
 }
+
+#[test]
+fn life_5_a_message_whose_fragments_never_end_holds_nobody_up() {
+    let server = Abused::start(&[]);
+    let is_over = AtomicBool::new(false);
+    let nothing = frame(0x00, b"").repeat(100_000);
+    thread::scope(|scope| {
+        for is_logged_in in [true, false] {
+            let mut client = server.connect(WebSocket);
+            if is_logged_in {
+                assert_eq!(client.ask("endless"), "success");
+            }
+            client.write(&frame(0x01, b"get"));
+            let (nothing, is_over) = (&nothing, &is_over);
+            scope.spawn(move || {
+                while !is_over.load(Ordering::SeqCst) {
+                    client.write(nothing);
+                }
+                // It is a message like any other once it ends.
+                client.write(&frame(0x80, b" k"));
+                assert_eq!(
+                    client.reply(),
+                    if is_logged_in { "key not found" } else { "wrong message format" }
+                );
+            });
+        }
+        let served = scope.spawn(|| server.expect_service(|round| round == 30)).join();
+        is_over.store(true, Ordering::SeqCst);
+        served.unwrap();
+    });
+}

@@ -99,6 +99,27 @@ fn tcp_2_a_stream_that_comes_byte_by_byte_is_answered_alike() {
 }
 
 #[test]
+fn tcp_2_records_of_a_byte_each_are_answered_alike_however_many_come_at_once() {
+    let server = TestServer::start();
+    for transport in BOTH {
+        let mut client = server.login(transport, "alice");
+        let request = client.message(&format!("put k {}", "v".repeat(60_000)));
+        let (tls, mut records) = (client.tls.as_mut().unwrap(), Vec::new());
+        tls.set_buffer_limit(None);
+        for byte in request.repeat(3) {
+            tls.writer().write_all(&[byte]).unwrap();
+            while tls.wants_write() {
+                tls.write_tls(&mut records).unwrap();
+            }
+        }
+        // More than a turn may read, and with nothing behind it that would wake the server once more.
+        client.stream.write_all(&records).unwrap();
+        assert_eq!([client.reply(), client.reply(), client.reply()], ["done"; 3], "{transport}");
+        assert_eq!(client.ask("get k").len(), 60_000);
+    }
+}
+
+#[test]
 fn requests_that_come_with_the_end_of_the_handshake_are_answered() {
     let server = TestServer::start();
     for transport in BOTH {

@@ -147,6 +147,18 @@ fn tcp_7_a_handshake_that_is_never_finished_ends_with_the_login_time_out() {
 }
 
 #[test]
+fn who_never_finishes_a_handshake_is_named_in_the_log() {
+    let mut program = program(&["--log", "info", "--login-timeout", "200ms"]);
+    let mut client = Client::connect_bare(Tls, program.address(Tls));
+    let name = format!("peer=\"{}\"", client.stream.local_addr().unwrap());
+    assert_eq!(raw_rest(&mut client), b"");
+    program.signal(Signal::SIGTERM);
+    let (_, log) = program.end();
+    let line = log.lines().find(|line| line.contains("a TLS handshake failed")).unwrap();
+    assert!(line.contains(&name) && line.contains("took too long"), "{line}");
+}
+
+#[test]
 fn tcp_7_handshake_and_login_share_one_time_out() {
     let limit = Duration::from_millis(1500);
     let server = TestServer::with(|config| config.timeouts = Timeouts { login: Some(limit), ..NONE });

@@ -5,6 +5,8 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::Output,
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use nix::sys::signal::Signal;
@@ -171,6 +173,29 @@ fn sighup_renews_the_certificate_for_new_connections_and_keeps_the_old_one_if_it
     assert_eq!(client.ask("get k"), "key not found", "those from before go on");
     program.signal(Signal::SIGTERM);
     client.expect_close(1001);
+}
+
+#[test]
+fn sighup_waits_for_no_pipe_that_nobody_writes_to() {
+    for path in [Certificate::cert, Certificate::key] {
+        let files = Certificate::new();
+        let flags = files.flags();
+        let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+        let mut program = Program::start(&[&["--tls", "127.0.0.1:0"], &flags[..]].concat());
+        let address = program.address(Tls);
+        std::fs::remove_file(path(&files)).unwrap();
+        nix::unistd::mkfifo(&path(&files), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        program.signal(Signal::SIGHUP);
+        assert!(trusts(&files, address));
+        program.signal(Signal::SIGTERM);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while program.child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "it waits for the pipe, and obeys no signal");
+            sleep(Duration::from_millis(5));
+        }
+        let (code, log) = program.end();
+        assert!(code == Some(0) && log.contains("no regular file"), "{log}");
+    }
 }
 
 #[test]

@@ -71,6 +71,10 @@ pub fn record(
 fn judge(record: &mut RunRecord, ending: &Ending) {
     let invalid = record.loads.iter().any(|load| load.verdict.level == VerdictLevel::Invalid);
     let (ended, message) = match ending {
+        Ending::Complete if record.passes.is_empty() => {
+            let message = "the target offers none of the scenario's transports".to_owned();
+            (Some(Status::NothingRan), Some(message))
+        }
         Ending::Complete => (None, None),
         Ending::Interrupted => (Some(Status::Interrupted), None),
         Ending::TargetLost(message) => (Some(Status::TargetLost), Some(message.clone())),

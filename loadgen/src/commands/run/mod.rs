@@ -263,21 +263,18 @@ fn complaints(finished: &[Finished]) -> String {
 /// The code of the worst run, by the order in which the codes apply. A scenario of which nothing could run is an
 /// error of usage, unless another one ran.
 fn exit_code(finished: &[Finished]) -> u8 {
-    const WORST_FIRST: [Status; 6] = [
+    const WORST_FIRST: [Status; 7] = [
         Status::Violated,
         Status::TargetLost,
         Status::Invalid,
         Status::ThresholdMissed,
         Status::Interrupted,
         Status::Passed,
+        Status::NothingRan,
     ];
     let worst = WORST_FIRST
         .into_iter()
         .find(|status| finished.iter().any(|run| run.record.outcome.status == *status));
-    let nothing_ran = finished.iter().all(|run| run.record.passes.is_empty());
-    match worst {
-        Some(Status::Passed) | None if nothing_ran => 2,
-        Some(status) => status.exit_code(),
-        None => 0,
-    }
+    // Nobody runs none, but by stopping before the first.
+    worst.unwrap_or(Status::Interrupted).exit_code()
 }

@@ -139,7 +139,7 @@ fn headline(record: &RunRecord, compared: &[Vec<Comparison<'_>>]) -> Option<Stri
     let kind = load.headline_kind();
     let mut text = format!(
         "## {}\n\nLoad **{}**: {}. Latency is the {} time, {}.\n",
-        escape(&transports.join(" and ")),
+        escape(&listed(&transports)),
         escape(&load.name),
         escape(&outcome::settings(load)),
         kind.name(),
@@ -154,6 +154,14 @@ fn headline(record: &RunRecord, compared: &[Vec<Comparison<'_>>]) -> Option<Stri
         text += &loads::comparison(comparison);
     }
     Some(text)
+}
+
+/// "TCP, TLS and WebSocket".
+fn listed(words: &[&str]) -> String {
+    match words {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        words => words.concat(),
+    }
 }
 
 /// "Against TCP, the median over WebSocket is 1.14× for guests, 1.12× for managers."

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::{
-    super::{Host, socket::Socket, unsent::Unsent},
+    super::{BATCH_BYTES, Host, socket::Socket, unsent::Unsent},
     guard::{Fault, FrameGuard},
 };
 
@@ -25,6 +25,8 @@ pub(super) struct Link<S> {
     guard: FrameGuard,
     fault: Option<CloseCode>,
     unsent: Unsent,
+    /// How many bytes may still be read in this turn: a message whose fragments never end costs, and is never whole.
+    turn_left: usize,
     /// When the client was last heard, by the worker's clock.
     heard_at: Instant,
     host: Rc<Host>,
@@ -38,9 +40,20 @@ impl<S: Socket> Link<S> {
             guard: FrameGuard::new(host.config.message_bytes_max).taking_binary(takes_binary),
             fault: None,
             unsent: Unsent::default(),
+            turn_left: 0,
             heard_at: host.watch.now(),
             host,
         }
+    }
+
+    /// Lets as much be read again as a turn may: two of the largest messages, with what comes between their parts.
+    pub(super) fn begin_turn(&mut self) {
+        self.turn_left = 2 * self.host.config.message_bytes_max + BATCH_BYTES;
+    }
+
+    /// Whether the last read came to no end because the turn was over.
+    pub(super) fn is_cut_short(&self) -> bool {
+        self.turn_left == 0 || self.socket.is_cut_short()
     }
 
     /// Why the guard stopped the stream, if it did. Reading fails from then on.
@@ -75,6 +88,10 @@ impl<S: Socket> AsyncRead for Link<S> {
         if this.fault.is_some() {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
+        if this.turn_left == 0 {
+            // The turn is over, and whoever has it lines up for another: nobody else need wake the task.
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         if this.early.is_empty() {
             ready!(Pin::new(&mut this.socket).poll_read(cx, buf))?;
@@ -84,6 +101,7 @@ impl<S: Socket> AsyncRead for Link<S> {
             // At most once or twice in a connection's life.
             this.early = this.early.split_off(count);
         }
+        this.turn_left = this.turn_left.saturating_sub(buf.filled().len() - before);
         this.host.counters.received(buf.filled().len() - before);
         this.heard_at = this.host.watch.now();
         if let Err(Fault { offset, code }) = this.guard.inspect(&buf.filled()[before..]) {

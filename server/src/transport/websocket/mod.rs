@@ -277,6 +277,7 @@ impl<V: Service, S: Socket> Connection<V, S> {
     /// Works until there is nothing to do, no room for replies, or the turn is over.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         let (mut budget, mut is_over) = (TURN_BUDGET, false);
+        self.socket.get_mut().begin_turn();
         loop {
             if self.socket.get_mut().unsent_bytes() >= self.host.config.unsent_bytes_max
                 && let Some(ending) = ready!(self.make_room(cx))
@@ -306,6 +307,10 @@ impl<V: Service, S: Socket> Connection<V, S> {
                 Poll::Ready(Some(Ok(_))) => TURN_COST,
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(self.failure(&error)),
                 Poll::Ready(None) => return Poll::Ready(Ending::Broken),
+                Poll::Pending if self.socket.get_ref().is_cut_short() => {
+                    self.ticket = Some(self.host.rota.line_up(cx));
+                    return self.flush(cx);
+                }
                 Poll::Pending => return self.rest(cx),
             };
             budget = budget.saturating_sub(spent);
