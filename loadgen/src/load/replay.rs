@@ -262,11 +262,24 @@ impl Build<'_> {
     fn due(&self, due: Due) -> ReplayExpect {
         match due {
             Due::Text(text) => ReplayExpect::Replies(vec![text.to_owned()]),
-            Due::Value(origin) => ReplayExpect::Replies(vec![self.value(origin)]),
+            Due::Value(origin) => ReplayExpect::Replies(vec![self.value(self.last_put(origin))]),
             Due::Upgrade => {
                 ReplayExpect::Any(vec![texts::UPGRADED.to_owned(), texts::UPGRADE_REFUSED.to_owned()])
             }
         }
+    }
+
+    /// What a read finds that was due to find `origin`. In the run a later put may have been under way; here it is
+    /// over by then, if it is shown.
+    fn last_put(&self, origin: Origin) -> Origin {
+        let incident = self.incident;
+        let is_later = |put: &&Origin| {
+            (put.user, put.key) == (origin.user, origin.key)
+                && put.version > origin.version
+                && incident.lives.era(**put) == Era::Now
+                && incident.puts.get(put).is_none_or(|flight| flight.reply() == texts::DONE.as_bytes())
+        };
+        incident.wanted.iter().rfind(is_later).copied().unwrap_or(origin)
     }
 
     /// A value as a case writes it.

@@ -408,8 +408,8 @@ fn life_5_a_message_whose_fragments_never_end_holds_nobody_up() {
                 );
             });
         }
-        let served = scope.spawn(|| server.expect_service(|round| round == 30)).join();
+        let outcome = scope.spawn(|| server.expect_service(|round| round == 30)).join();
         is_over.store(true, Ordering::SeqCst);
-        served.unwrap();
+        outcome.unwrap();
     });
 }

@@ -194,6 +194,31 @@ fn no_other_read_is_shown_where_the_put_had_been_answered() {
 }
 
 #[test]
+fn a_read_that_was_sent_along_finds_the_last_put_that_is_shown() {
+    let mut play = Play::new();
+    let (first, second) = (play.put(), play.put());
+    play.reply(OWNER, first, [10, 20], "done");
+    let read = play.get(READER);
+    let (old, new) = (play.value(1), play.value(2));
+    let session = &mut play.sessions[READER as usize];
+    let mut finding = session.judge(&play.context.world, Expect::Upgrade, new.as_bytes()).unwrap_err();
+    finding.kind = "swapped reply";
+    let asked = Asked::Request(Expect::Upgrade, Some(ms(25)), vec![read]);
+    let incident = Incident::new(&play.context, session, finding, asked, new.as_bytes(), ms(40));
+    play.note(incident);
+    play.reply(OWNER, second, [30, 45], "done");
+    let (_, steps) = play.steps();
+    assert_eq!(
+        steps,
+        [
+            format!("other: put k2 {old} -> done"),
+            format!("other: put k2 {new} -> done"),
+            format!("client: upgrade; get {{other}} k2 -> already a manager; {new}"),
+        ]
+    );
+}
+
+#[test]
 fn puts_that_no_ring_knows_come_first_and_say_so() {
     let mut play = stale(45);
     play.ring = Ring::default();
