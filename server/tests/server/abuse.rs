@@ -1,11 +1,10 @@
 //! What clients do to a server on purpose or by accident: it serves within its limits, and neighbours do not notice.
 //!
-//! Through the program itself, so that its memory and its descriptors can be looked at from outside. Numbers are
-//! those that take seconds; what is bounded for hundreds is bounded for thousands.
+//! Numbers are those that take seconds; what is bounded for hundreds is bounded for thousands.
 
 use std::{
     io::{Read, Write},
-    net::{Shutdown, SocketAddr},
+    net::Shutdown,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
@@ -14,97 +13,9 @@ use std::{
 use twinwire_server::transport::Transport::{self, Tcp, WebSocket};
 
 use crate::{
-    program::Program,
-    support::{Client, PATIENCE, frame},
+    abused::{Abused, BOTH},
+    support::{Client, frame},
 };
-
-const BOTH: [Transport; 2] = [Tcp, WebSocket];
-
-struct Abused {
-    program: Program,
-    addresses: [SocketAddr; 2],
-}
-
-impl Abused {
-    /// A server with one worker, which has to serve abusers and neighbours alike.
-    fn start(flags: &[&str]) -> Self {
-        let listeners = ["--tcp", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--workers", "1"];
-        let mut program = Program::start(&[&listeners, flags].concat());
-        let addresses = BOTH.map(|transport| program.address(transport));
-        Self { program, addresses }
-    }
-
-    fn bare(&self, transport: Transport) -> Client {
-        Client::connect_bare(transport, self.addresses[usize::from(transport == WebSocket)])
-    }
-
-    fn connect(&self, transport: Transport) -> Client {
-        Client::connect(transport, self.addresses[usize::from(transport == WebSocket)])
-    }
-
-    fn login(&self, transport: Transport, name: &str) -> Client {
-        let mut client = self.connect(transport);
-        assert_eq!(client.ask(name), "success");
-        client
-    }
-
-    /// Two sessions over each transport that want no more than a second for each answer (LIFE-5), `until` told.
-    fn expect_service(&self, until: impl Fn(usize) -> bool) {
-        let mut clients = BOTH.map(|transport| self.login(transport, &format!("neighbour-{transport}")));
-        for round in 0.. {
-            for client in &mut clients {
-                for (request, expected) in
-                    [(format!("put k {round}"), "done"), ("get k".into(), &*round.to_string())]
-                {
-                    let asked = Instant::now();
-                    assert_eq!(client.ask(&request), expected);
-                    assert!(
-                        asked.elapsed() < Duration::from_secs(1),
-                        "{}: {:?}",
-                        client.transport,
-                        asked.elapsed()
-                    );
-                }
-            }
-            if until(round) {
-                break;
-            }
-        }
-        for mut client in clients {
-            assert_eq!(client.ask("q"), "exiting");
-            client.expect_close(1000);
-        }
-    }
-
-    /// Abuses over both transports at once, and expects service until that has ended.
-    fn expect_service_during(&self, abuse: impl Fn(Transport) + Sync) {
-        let is_over = AtomicBool::new(false);
-        thread::scope(|scope| {
-            let abuse = &abuse;
-            let abusers = BOTH.map(|transport| scope.spawn(move || abuse(transport)));
-            scope.spawn(|| self.expect_service(|_| is_over.load(Ordering::SeqCst)));
-            let ended = abusers.map(thread::ScopedJoinHandle::join);
-            is_over.store(true, Ordering::SeqCst);
-            for abuser in ended {
-                abuser.unwrap();
-            }
-        });
-    }
-
-    /// Waits until no more descriptors are open than `before`, as is the case once everybody has gone.
-    fn expect_descriptors(&self, before: usize) {
-        let began = Instant::now();
-        while self.program.descriptors() > before {
-            assert!(began.elapsed() < PATIENCE, "{} instead of {before}", self.program.descriptors());
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    /// How much memory the server has gained since `before`, in KiB.
-    fn growth_kib(&self, before: usize) -> usize {
-        self.program.resident_kib().saturating_sub(before)
-    }
-}
 
 #[test]
 fn life_5_who_never_reads_costs_no_more_than_may_wait_for_each() {

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic in a test is its report")]
 
 mod abuse;
+mod abused;
 mod atom;
 #[cfg(target_os = "linux")]
 mod batch;
