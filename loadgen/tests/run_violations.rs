@@ -238,20 +238,25 @@ fn what_goes_wrong_with_a_new_session_is_shown_by_one() {
     let renewing = scenario(r#"["tcp"]"#)
         .replace("keys = { count = 8 }", "keys = { count = 8 }\nreconnect = { every = 20 }");
     for (fault, rule) in [(Fault::KeepsNames, "LIFE-3"), (Fault::KeepsStores, "LIFE-2")] {
-        let mut rules = Vec::new();
+        let mut shown = 0;
         for file in &Found::with(&renewing, fault).files {
             let text = std::fs::read_to_string(file).unwrap();
             let cases = Cases::parse("case", &text).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
             let case = &cases.cases()[0];
             assert_eq!(replayer::replay(case, right_server()), Verdict::Passed, "{text}");
+            // A read that fell between two sessions is shown between them, where stores that are kept for the next
+            // one are not seen yet.
+            if case.rules == ["LIFE-2"] && !case.steps.iter().any(|step| step.action == Action::Connect) {
+                continue;
+            }
             let verdict = replayer::replay(case, faulty::start(fault));
             assert!(matches!(verdict, Verdict::Failed(_)), "{verdict:?} of\n{text}");
             if case.rules == [rule] {
                 assert!(case.steps.iter().any(|step| step.action == Action::Connect), "{text}");
+                shown += 1;
             }
-            rules.extend(case.rules.clone());
         }
-        assert!(rules.contains(&rule), "{rules:?}");
+        assert!(shown > 0, "no {rule}");
     }
 }
 
