@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic in a test's helper is the report")]
 
+#[path = "program/support/mod.rs"]
 mod support;
 
 use std::collections::HashMap;

@@ -1,12 +1,8 @@
 //! `twinwire quick` as a user meets it.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test's helper is the report")]
-
-mod support;
-
 use std::collections::BTreeSet;
 
-use support::{Ended, Place, twinwire};
+use crate::support::{Ended, Place, twinwire};
 
 fn quick(place: &Place, arguments: &[&str]) -> Ended {
     let mut command = twinwire();

@@ -1,7 +1,5 @@
 //! `twinwire-client` as people and scripts use it: the real binary against the reference server in this process.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test's helper is the report")]
-
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::num::NonZeroUsize;

@@ -1,7 +1,5 @@
 //! `check` and `init` as functions: what they would print and how they would exit.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test's helper is the test's report")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

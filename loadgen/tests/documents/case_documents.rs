@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use twinwire::conform::case::Cases;
 use twinwire::conform::case::model::{Action, ClientTransport, Expectation, Level, Part};
 
-const EVERYTHING: &str = include_str!("data/cases.toml");
+const EVERYTHING: &str = include_str!("../data/cases.toml");
 
 fn parse(text: &str) -> Cases {
     Cases::parse("x.toml", text).unwrap_or_else(|errors| panic!("{errors}"))

@@ -1,16 +1,13 @@
 //! `--launch`: targets that the harness starts, measures and stops.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test's helper is the report")]
-
-mod support;
-
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::{Ended, Place, scenario};
+
+use crate::support::{Ended, Place, scenario};
 
 const BOTH: &str = r#"["tcp", "websocket"]"#;
 

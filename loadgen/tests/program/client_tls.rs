@@ -1,17 +1,14 @@
 //! `twinwire-client --tls`: the real binary against servers with good and with bad certificates.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test's helper is the report")]
-
-mod support;
-
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
 
 use rcgen::{BasicConstraints, IsCa, date_time_ymd};
-use support::faulty::{self, Fault};
-use support::tls::{Certificate, LOCAL, Server, front, path};
-use support::{Ended, twinwire};
+
+use crate::support::faulty::{self, Fault};
+use crate::support::tls::{Certificate, LOCAL, Server, front, path};
+use crate::support::{Ended, twinwire};
 
 fn client(host: &str, port: u16, arguments: &[&str]) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_twinwire-client"));

@@ -1,9 +1,5 @@
 //! The client's side of TLS and of WebSocket over TLS, against servers of a test's own.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test's helper is the report")]
-
-mod support;
-
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,12 +8,13 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use rustls::HandshakeKind;
-use support::tls::{Certificate, LOCAL};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::Message;
 use twinwire::wire::{Connection, Ended, Endpoint, Peer, Replies, Reply, Traffic, Trust};
+
+use crate::support::tls::{Certificate, LOCAL};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

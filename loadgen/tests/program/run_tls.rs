@@ -1,9 +1,5 @@
 //! TLS under load: the embedded server, launched ones and given ones, and what goes wrong with them.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test's helper is the report")]
-
-mod support;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
@@ -11,18 +7,19 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::faulty::{self, Fault};
-use support::replayer::{Verdict, replay};
-use support::tls::{Certificate, LOCAL, Server, front, path};
-use support::{Ended, Place, twinwire};
 use twinwire::conform::case::Cases;
+
+use crate::support::faulty::{self, Fault};
+use crate::support::replayer::{Verdict, replay};
+use crate::support::tls::{Certificate, LOCAL, Server, front, path};
+use crate::support::{Ended, Place, twinwire};
 
 const ENCRYPTED: &str = r#"["tls", "wss"]"#;
 const FOUR: &str = r#"["tcp", "tls", "websocket", "wss"]"#;
 
 /// The usual scenario, shorter.
 fn scenario(transports: &str) -> String {
-    support::scenario(transports).replace("1500ms", "600ms")
+    crate::support::scenario(transports).replace("1500ms", "600ms")
 }
 
 fn record(place: &Place) -> serde_json::Value {
@@ -92,7 +89,7 @@ fn four_transports_are_compared_in_windows_with_new_sessions() {
 
 #[test]
 fn the_scenario_that_is_shipped_runs_against_the_embedded_server() {
-    let place = Place::with(include_str!("../../scenarios/tls.toml"));
+    let place = Place::with(include_str!("../../../scenarios/tls.toml"));
     let short = ["load.paced.duration=500ms", "load.saturated.duration=200ms"];
     let ended = place.run_to_end(&["--set", short[0], "--set", short[1], "--set", "load.paced.trials=1"]);
     // 4: a machine that is busy with other tests wakes the generator late, and says so.

@@ -1,13 +1,10 @@
 //! `twinwire calibrate` and what runs make of its file, as a user sees them.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test's helper is the report")]
-
-mod support;
-
 use std::path::Path;
 
 use serde_json::Value;
-use support::{Ended, Place, twinwire};
+
+use crate::support::{Ended, Place, twinwire};
 
 /// A tenth of a second for each measurement: nothing is said of how good its figures are.
 const SHORT: [&str; 9] = ["-R", "1000", "-c", "8", "--value-size", "32", "-d", "100ms", "--quiet"];

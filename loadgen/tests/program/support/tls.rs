@@ -17,7 +17,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::twinwire;
+use crate::support::twinwire;
 
 /// The names that this machine has.
 pub const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];

@@ -1,6 +1,6 @@
 //! Helpers of the tests that run the real binaries.
 
-#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(dead_code, reason = "of two test binaries one uses only a part")]
 #![expect(clippy::unwrap_used, reason = "a panic in a test helper is the report")]
 
 pub mod exact;

@@ -5,8 +5,6 @@
 //! request at a time, so every history is legal, and no reply may be called wrong. A service that sometimes answers
 //! with the value before the newest must be found out.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test's helper is the report")]
-
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};

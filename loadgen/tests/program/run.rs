@@ -1,16 +1,13 @@
 //! `twinwire run` as a user meets it: exit codes, the report folder, the table, interruptions.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test's helper is the report")]
-
-mod support;
-
 use std::collections::{BTreeSet, HashMap};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::{Ended, Place, scenario, twinwire};
+
+use crate::support::{Ended, Place, scenario, twinwire};
 
 type Row = HashMap<String, String>;
 
@@ -194,7 +191,7 @@ fn a_run_of_which_nothing_could_run_has_neither_passed_nor_missed_a_threshold() 
 #[test]
 fn a_transport_that_the_target_lacks_is_skipped_in_the_first_line() {
     let place = Place::with(&scenario(BOTH));
-    let address = support::faulty::start(support::faulty::Fault::None).to_string();
+    let address = crate::support::faulty::start(crate::support::faulty::Fault::None).to_string();
     let ended = place.run_to_end(&["--tcp", &address]).expect(0);
     let first = ended.stdout.lines().next().unwrap();
     assert!(first.contains("skipped") && first.contains("websocket"), "{}", ended.stdout);
@@ -205,7 +202,7 @@ fn a_transport_that_the_target_lacks_is_skipped_in_the_first_line() {
 #[test]
 fn a_scenario_of_which_nothing_can_run_is_an_error() {
     let place = Place::with(&scenario(r#"["websocket"]"#));
-    let address = support::faulty::start(support::faulty::Fault::None).to_string();
+    let address = crate::support::faulty::start(crate::support::faulty::Fault::None).to_string();
     place.run_to_end(&["--tcp", &address]).expect(2);
 }
 

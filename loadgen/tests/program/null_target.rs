@@ -1,15 +1,11 @@
 //! The null target as the harness meets it: a process of its own whose replies are legal.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test's helper is the report")]
-
-mod support;
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{Place, twinwire};
+use crate::support::{Place, twinwire};
 
 const SCENARIO: &str = r#"
 name = "null"

@@ -1,14 +1,11 @@
 //! `twinwire run` with every load model: open, phases, interleaved, with new sessions, cut short by a threshold.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test's helper is the report")]
-
-mod support;
-
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use support::faulty::{self, Fault, Log};
-use support::{Ended, Place};
+
+use crate::support::faulty::{self, Fault, Log};
+use crate::support::{Ended, Place};
 
 /// A scenario with this load, four guests and two managers with `extra` keys each.
 fn scenario(transports: &str, load: &str, extra: &str) -> String {

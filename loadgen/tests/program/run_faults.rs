@@ -1,11 +1,7 @@
 //! `twinwire run` against servers that break one rule each: every fault has its name, and a right server has none.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test's helper is the report")]
-
-mod support;
-
-use support::faulty::{self, Fault};
-use support::{Ended, Place, scenario};
+use crate::support::faulty::{self, Fault};
+use crate::support::{Ended, Place, scenario};
 
 fn run_against(fault: Fault) -> (Place, Ended) {
     let place = Place::with(&scenario(r#"["tcp"]"#));

@@ -1,18 +1,15 @@
 //! Each violation of a run comes out as a scripted case: valid, as short as it can be, passed by a right server and failed
 //! by the one that was seen.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test's helper is the report")]
-
-mod support;
-
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use support::faulty::{self, Fault};
-use support::replayer::{self, Verdict};
-use support::{Ended, Place, scenario, twinwire};
 use twinwire::conform::case::Cases;
 use twinwire::conform::case::model::{Action, Case, Expectation, Step};
+
+use crate::support::faulty::{self, Fault};
+use crate::support::replayer::{self, Verdict};
+use crate::support::{Ended, Place, scenario, twinwire};
 
 /// What a run against a faulty server left behind.
 struct Found {

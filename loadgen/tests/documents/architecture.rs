@@ -1,7 +1,5 @@
 //! ARCHITECTURE.md's rules about who may use whom, checked against the sources.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test's helper is the report")]
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

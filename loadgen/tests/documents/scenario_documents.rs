@@ -1,7 +1,5 @@
 //! Documents that are right: the shipped scenarios, defaults, `--set`, sweeps, and the text "as run".
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test's helper is the test's report")]
-
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +7,7 @@ use proptest::prelude::*;
 use twinwire::scenario::Document;
 use twinwire::scenario::model::{Arrivals, Model, Op, Rate, Reconnect, Scenario, Think, Transport, Values};
 
-const EVERYTHING: &str = include_str!("data/everything.toml");
+const EVERYTHING: &str = include_str!("../data/everything.toml");
 
 fn shipped() -> Vec<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
