@@ -41,13 +41,14 @@ pub fn main() -> ExitCode {
     };
     let redis = ["redis-server", "redis-benchmark"].into_iter().all(is_installed);
     let pairs = Pair::all(redis);
-    let window = |pair| pairings::window(&plan, pair);
+    let windows = |block: &[Pair]| block.iter().map(|pair| pairings::window(&plan, *pair)).collect();
+    let blocks: Vec<_> = pairs.iter().map(|pair| vec![*pair]).collect();
     let Some(options) = options else {
-        return outcome("floor", rounds::run(&pairs, plan.rounds, window, |_, _| {}).map(|_| true));
+        return outcome("floor", rounds::run(&blocks, plan.rounds, windows, |_, _| {}).map(|_| true));
     };
     print!("{}", report::heading(&plan));
     let told = |number, round: &_| eprintln!("{}", report::progress(number, plan.rounds, round));
-    let met = rounds::run(&pairs, plan.rounds, window, told).map(|rounds| {
+    let met = rounds::run(&blocks, plan.rounds, windows, told).map(|rounds| {
         let (text, met) = report::result(&rounds, redis);
         print!("\n{text}");
         met || !options.common.check

@@ -10,7 +10,7 @@ use twinwire_floor::{
 };
 
 use crate::{
-    pairs::{Group, Lab, Pair},
+    pairs::{Group, Lab, Pair, blocks},
     report,
 };
 
@@ -77,7 +77,7 @@ fn measure(plan: Plan, pairs: &[Pair], told: bool) -> anyhow::Result<bool> {
             eprintln!("{}", report::progress(number, plan.rounds, round));
         }
     };
-    let rounds = rounds::run(pairs, plan.rounds, |pair| lab.window(pair), progress)?;
+    let rounds = rounds::run(&blocks(pairs), plan.rounds, |block| lab.windows(block), progress)?;
     if !told {
         return Ok(true);
     }

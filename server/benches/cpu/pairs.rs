@@ -1,6 +1,6 @@
-//! Who talks to whom, and one window of it.
+//! Who talks to whom, and windows of it.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::ensure;
 use twinwire_floor::{
@@ -79,6 +79,16 @@ impl Pair {
         }
     }
 
+    /// Whether one request is outstanding on each connection of a closed loop.
+    fn is_shallow(self) -> bool {
+        matches!(self, Self::Floor | Self::Ours | Self::OursOverWebSocket | Self::Redis | Self::OursLikeRedis)
+    }
+
+    /// Whether so many are.
+    fn is_deep(self) -> bool {
+        matches!(self, Self::RedisDeep | Self::OursDeep)
+    }
+
     fn wire(self) -> Wire {
         if self == Self::OursOverWebSocket { Wire::WebSocket } else { Wire::Tcp }
     }
@@ -114,6 +124,14 @@ impl Cell for Pair {
     }
 }
 
+/// These pairs, those together that are asked in turn.
+pub fn blocks(pairs: &[Pair]) -> Vec<Vec<Pair>> {
+    let (shallow, others): (Vec<Pair>, Vec<Pair>) = pairs.iter().partition(|pair| pair.is_shallow());
+    let (deep, alone): (Vec<Pair>, Vec<Pair>) = others.into_iter().partition(|pair| pair.is_deep());
+    let together = [shallow, deep].into_iter().filter(|block| !block.is_empty());
+    together.chain(alone.into_iter().map(|pair| vec![pair])).collect()
+}
+
 /// Makes windows, and remembers what only some of them tell.
 pub struct Lab {
     plan: Plan,
@@ -126,48 +144,44 @@ impl Lab {
         Self { plan, shares: Vec::new() }
     }
 
-    /// One window, with a server and a generator of its own.
-    pub fn window(&mut self, pair: Pair) -> anyhow::Result<Window> {
+    /// A window of each pair of a block, with servers and a generator of their own.
+    pub fn windows(&mut self, block: &[Pair]) -> anyhow::Result<Vec<Window>> {
         let Plan { server_cpu, generator_cpu, .. } = self.plan;
-        match pair {
-            Pair::RedisBenchmark => redis::benchmark_window(&self.plan),
+        match block {
+            [Pair::RedisBenchmark] => Ok(vec![redis::benchmark_window(&self.plan)?]),
             // As much of it beside the generator as of two workers, in case one of those has to be.
-            Pair::OneWorker => {
-                let alone = self.window_on(pair, vec![server_cpu])?;
-                Ok(alone.and(&self.window_on(pair, vec![generator_cpu])?))
+            [Pair::OneWorker] => {
+                let alone = self.paced(Pair::OneWorker, vec![server_cpu])?;
+                Ok(vec![alone.and(&self.paced(Pair::OneWorker, vec![generator_cpu])?)])
             }
-            Pair::TwoWorkers => self.window_on(pair, vec![server_cpu, generator_cpu]),
-            _ => self.window_on(pair, vec![server_cpu]),
+            [Pair::TwoWorkers] => Ok(vec![self.paced(Pair::TwoWorkers, vec![server_cpu, generator_cpu])?]),
+            _ => self.in_turn(block),
         }
     }
 
-    fn window_on(&mut self, pair: Pair, server_cpus: Vec<usize>) -> anyhow::Result<Window> {
+    /// All of them asked in turn by one generator.
+    fn in_turn(&self, block: &[Pair]) -> anyhow::Result<Vec<Window>> {
         let plan = self.plan;
-        let is_paced = pair.group() == Group::Workers;
-        let (server, address) = match pair {
-            Pair::Floor => {
-                listening(Process::start(&Role::FloorServer { wire: Wire::Tcp, cpus: server_cpus.clone() })?)?
-            }
-            Pair::Redis | Pair::RedisDeep => {
-                let (server, connection) = redis::start(&server_cpus)?;
-                (server, connection.peer_addr()?)
-            }
-            _ => listening(Process::start(&ours(pair, &server_cpus))?)?,
+        let cpus = vec![plan.server_cpu];
+        let servers: Vec<_> = block.iter().map(|pair| serve(*pair, &cpus)).collect::<Result<_, _>>()?;
+        let task = |(pair, (server, address)): (&Pair, &(Process, SocketAddr))| {
+            task(&plan, *pair, (server.id(), *address), cpus.clone())
         };
+        let tasks: Vec<Task> = block.iter().zip(&servers).map(task).collect();
+        let length = (plan.warmup + plan.length) * 2 * block.len() as u32;
+        Process::start(&Role::Alternator(tasks))?.windows(length)
+    }
+
+    /// At a fixed pace, for a comparison of workers.
+    fn paced(&mut self, pair: Pair, server_cpus: Vec<usize>) -> anyhow::Result<Window> {
+        let plan = self.plan;
+        let (server, address) = serve(pair, &server_cpus)?;
         let task = Task {
-            wire: pair.wire(),
-            server: address,
-            server_pid: server.id(),
-            server_cpus,
-            generator_cpus: vec![if is_paced { spare(&plan) } else { plan.generator_cpu }],
-            connections: plan.connections,
-            warmup: plan.warmup,
-            length: plan.length,
-            talk: pair.talk(),
-            tick: is_paced.then_some(TICK),
+            generator_cpus: vec![spare(&plan)],
+            tick: Some(TICK),
+            ..task(&plan, pair, (server.id(), address), server_cpus)
         };
-        let generator = Process::start(&Role::FloorGenerator(task))?;
-        let window = generator.window(plan.warmup + plan.length)?;
+        let window = Process::start(&Role::FloorGenerator(task))?.window(plan.warmup + plan.length)?;
         if pair == Pair::TwoWorkers {
             let requests = requests_by_worker(server.address()?)?;
             ensure!(requests.len() == 2, "the server has {} workers instead of 2", requests.len());
@@ -177,7 +191,31 @@ impl Lab {
     }
 }
 
-fn listening(server: Process) -> anyhow::Result<(Process, std::net::SocketAddr)> {
+fn task(plan: &Plan, pair: Pair, (server_pid, server): (u32, SocketAddr), server_cpus: Vec<usize>) -> Task {
+    Task {
+        wire: pair.wire(),
+        server,
+        server_pid,
+        server_cpus,
+        generator_cpus: vec![plan.generator_cpu],
+        connections: plan.connections,
+        warmup: plan.warmup,
+        length: plan.length,
+        talk: pair.talk(),
+        tick: None,
+    }
+}
+
+/// Starts the server of a pair.
+fn serve(pair: Pair, cpus: &[usize]) -> anyhow::Result<(Process, SocketAddr)> {
+    let server = match pair {
+        Pair::Floor => Process::start(&Role::FloorServer { wire: Wire::Tcp, cpus: cpus.to_vec() })?,
+        Pair::Redis | Pair::RedisDeep => {
+            let (server, connection) = redis::start(cpus)?;
+            return Ok((server, connection.peer_addr()?));
+        }
+        _ => Process::start(&ours(pair, cpus))?,
+    };
     let address = server.address()?;
     Ok((server, address))
 }

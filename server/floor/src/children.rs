@@ -85,6 +85,11 @@ impl Process {
         Ok(serde_json::from_str(&self.line(length + PATIENCE)?)?)
     }
 
+    /// The windows of a generator that takes so long for all of them.
+    pub fn windows(&self, length: Duration) -> anyhow::Result<Vec<Window>> {
+        Ok(serde_json::from_str(&self.line(length + PATIENCE)?)?)
+    }
+
     /// The next line that it prints, which may take so long.
     pub fn line(&self, timeout: Duration) -> anyhow::Result<String> {
         self.lines.recv_timeout(timeout).context("a child process ended, or was silent for too long")

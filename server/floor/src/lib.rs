@@ -8,6 +8,7 @@
 //! | [`message`] | what is said over the wire, and what must come back |
 //! | [`speech`] | the same for many short sessions, step by step, as bytes |
 //! | [`tcp`], [`paced`] | bare epoll loops: a server, a closed generator, and one that keeps a pace |
+//! | [`turns`] | a closed generator that asks several servers in turn |
 //! | [`websocket`] | bare tokio-tungstenite loops |
 //! | [`redis`] | redis-server, where it is installed |
 //! | [`roles`] | a child's part: to be one server or one generator, on CPUs of its own |
@@ -47,5 +48,6 @@ pub mod server;
 pub mod speech;
 pub mod table;
 pub mod tcp;
+pub mod turns;
 pub mod websocket;
 pub mod window;

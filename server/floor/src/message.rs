@@ -1,5 +1,8 @@
 //! What is said over the wire: the opening, then the load, with the reply that each request must have.
 
+use crate::roles::Wire;
+use crate::speech::{reply, request};
+
 /// Keys of each client. A few, so that a reply is looked up and not merely repeated; one digit, so that every
 /// request has the same size.
 pub const KEYS: usize = 10;
@@ -19,7 +22,7 @@ pub fn opening(number: usize) -> impl Iterator<Item = String> {
     std::iter::once(format!("floor-{number}")).chain((0..KEYS).map(|key| format!("put k{key} {VALUE}")))
 }
 
-/// What a generator over TCP says.
+/// What a generator says; over WebSocket `get`s alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Talk {
     /// `get` of an own key.
@@ -55,25 +58,23 @@ impl Talk {
         }
     }
 
-    /// What client `number` sends before the load, each answered by one line.
+    /// What client `number` sends before the load, each answered by one message.
     #[must_use]
-    pub fn opening(self, number: usize) -> Vec<Vec<u8>> {
+    pub fn opening(self, wire: Wire, number: usize) -> Vec<Vec<u8>> {
         match self {
-            Self::Gets => opening(number).map(|message| format!("{message}\n").into_bytes()).collect(),
-            Self::Mix { .. } => vec![format!("floor-{number}\n").into_bytes()],
+            Self::Gets => opening(number).map(|message| request(wire, &message)).collect(),
+            Self::Mix { .. } => vec![request(wire, &format!("floor-{number}"))],
             Self::RedisMix { .. } => Vec::new(),
         }
     }
 
     /// The load, to be gone through again and again: in a mix, each `get` follows the `put` of its key.
     #[must_use]
-    pub fn load(self) -> Vec<Exchange> {
+    pub fn load(self, wire: Wire) -> Vec<Exchange> {
         let (Self::Mix { depth } | Self::RedisMix { depth }) = self else {
-            let exchange = |get| Exchange {
-                request: format!("{get}\n").into_bytes(),
-                reply: format!("{VALUE}\n").into_bytes(),
-            };
-            return GETS.map(exchange).into();
+            return GETS
+                .map(|get| Exchange { request: request(wire, get), reply: reply(wire, VALUE) })
+                .into();
         };
         // As many exchanges as there are different requests, so that they come out even whatever the depth.
         let different = 2 * KEYS;
@@ -111,7 +112,7 @@ mod tests {
     #[test]
     fn a_mix_is_half_puts_and_reads_each_key_after_its_put_at_any_depth() {
         for depth in [1, 3, 32] {
-            let load = Talk::Mix { depth }.load();
+            let load = Talk::Mix { depth }.load(Wire::Tcp);
             let text: String = load.iter().map(|each| String::from_utf8_lossy(&each.request)).collect();
             let lines: Vec<_> = text.lines().collect();
             assert_eq!(lines.len(), 2 * KEYS * depth);
@@ -126,7 +127,7 @@ mod tests {
 
     #[test]
     fn redis_is_asked_for_the_same_in_its_own_protocol() {
-        let load = Talk::RedisMix { depth: 2 }.load();
+        let load = Talk::RedisMix { depth: 2 }.load(Wire::Tcp);
         let expected =
             "*3\r\n$3\r\nSET\r\n$2\r\nk0\r\n$16\r\nabcdef0123456789\r\n*2\r\n$3\r\nGET\r\n$2\r\nk0\r\n";
         assert_eq!(String::from_utf8_lossy(&load[0].request), expected);

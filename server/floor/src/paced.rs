@@ -23,7 +23,7 @@ const TIMER: u64 = u64::MAX;
 /// Asks over all connections once each `tick`.
 pub fn generate(task: &Task, tick: Duration) -> anyhow::Result<Window> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-    let load = task.talk.load();
+    let load = task.talk.load(task.wire);
     let mut clients = open_all(task, &epoll, &load)?;
     let mut is_busy = vec![false; clients.len()];
     let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;

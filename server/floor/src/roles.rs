@@ -1,7 +1,7 @@
 //! The child's side: this executable started once more to be one server or one generator for one window.
 //!
-//! A server prints `listening … ADDRESS` and serves until its standard input ends; a generator prints its window as
-//! one line of JSON and ends. Either ends with its standard input, so that none outlives the bench.
+//! A server prints `listening … ADDRESS` and serves until its standard input ends; a generator prints its window,
+//! or its windows, as one line of JSON and ends. Either ends with its standard input, so that none outlives the bench.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::message::Talk;
 use crate::options::outcome;
 use crate::window::Window;
-use crate::{cpus, paced, tcp, websocket};
+use crate::{cpus, paced, tcp, turns, websocket};
 
 /// The hidden first argument before a role.
 pub const FLAG: &str = "--role";
@@ -57,6 +57,8 @@ pub enum Role {
     },
     /// A bare generator.
     FloorGenerator(Task),
+    /// A bare generator that asks several servers in turn, and prints a window for each.
+    Alternator(Vec<Task>),
     /// Another program, which may print its ready lines or its window.
     Program {
         /// Where it runs.
@@ -89,7 +91,7 @@ pub struct Task {
     pub warmup: Duration,
     /// Of the window.
     pub length: Duration,
-    /// What is said over TCP; over WebSocket it is always [`Talk::Gets`].
+    /// What is said; over WebSocket it is always [`Talk::Gets`].
     pub talk: Talk,
     /// How often each client asks over TCP; without it, each reply is followed by the next request at once.
     pub tick: Option<Duration>,
@@ -133,6 +135,11 @@ pub fn play(role: &Role) -> anyhow::Result<()> {
             (Wire::Tcp, None) => tcp::generate(task),
             (Wire::Tcp, Some(tick)) => paced::generate(task, tick),
         }),
+        Role::Alternator(tasks) => {
+            settle(tasks.first().map_or(&[], |task| &task.generator_cpus));
+            println!("{}", serde_json::to_string(&turns::alternate(tasks)?)?);
+            Ok(())
+        }
         Role::Program { cpus, program, arguments, quiet } => {
             cpus::pin(cpus);
             let mut command = Command::new(program);

@@ -28,23 +28,25 @@ pub trait Cell: Copy + Eq + Hash + Debug {
 /// One round's windows.
 pub type Round<C> = HashMap<C, Window>;
 
-/// Runs all rounds of these windows; `after` hears of each.
+/// Runs all rounds of these windows, those of a block together; `after` hears of each.
 ///
-/// A window that a starved machine spoiled is measured again, and that is said.
+/// A block that a starved machine spoiled is measured again, and that is said.
 pub fn run<C: Cell>(
-    cells: &[C],
+    blocks: &[Vec<C>],
     rounds: usize,
-    mut window: impl FnMut(C) -> anyhow::Result<Window>,
+    mut windows: impl FnMut(&[C]) -> anyhow::Result<Vec<Window>>,
     mut after: impl FnMut(usize, &Round<C>),
 ) -> anyhow::Result<Vec<Round<C>>> {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(SEED);
-    let mut order = cells.to_vec();
+    let mut order = blocks.to_vec();
     let mut measured = Vec::with_capacity(rounds);
     for number in 1..=rounds {
         order.shuffle(&mut random);
         let mut round = Round::new();
-        for &cell in &order {
-            round.insert(cell, at_last(cell, &mut window)?);
+        for block in &mut order {
+            // Within a block as well: who begins is drawn.
+            block.shuffle(&mut random);
+            round.extend(block.iter().copied().zip(at_last(block, &mut windows)?));
         }
         after(number, &round);
         measured.push(round);
@@ -52,12 +54,15 @@ pub fn run<C: Cell>(
     Ok(measured)
 }
 
-fn at_last<C: Cell>(cell: C, window: &mut impl FnMut(C) -> anyhow::Result<Window>) -> anyhow::Result<Window> {
+fn at_last<C: Cell>(
+    block: &[C],
+    windows: &mut impl FnMut(&[C]) -> anyhow::Result<Vec<Window>>,
+) -> anyhow::Result<Vec<Window>> {
     let mut tries = 1;
     loop {
-        match window(cell) {
+        match windows(block) {
             Err(error) if tries < TRIES => {
-                eprintln!("again: {cell:?}: {error:#}");
+                eprintln!("again: {block:?}: {error:#}");
                 tries += 1;
             }
             outcome => return outcome,

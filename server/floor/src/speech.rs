@@ -116,6 +116,16 @@ pub fn reply(wire: Wire, text: &str) -> Vec<u8> {
     message(wire, text, 0, &[])
 }
 
+/// Whether a server's message has come to its end: a short one over WebSocket, of at most 125 bytes.
+#[must_use]
+pub fn is_whole(wire: Wire, got: &[u8]) -> bool {
+    match (wire, got) {
+        (Wire::Tcp, got) => got.ends_with(b"\n"),
+        (Wire::WebSocket, [_, length, text @ ..]) => text.len() == usize::from(*length),
+        (Wire::WebSocket, _) => false,
+    }
+}
+
 /// Of at most 65,535 bytes.
 fn message(wire: Wire, text: &str, mask_bit: u8, mask: &[u8]) -> Vec<u8> {
     if wire == Wire::Tcp {
@@ -142,6 +152,16 @@ mod tests {
         {
             let text = "v".repeat(length);
             assert_eq!(reply(Wire::WebSocket, &text), [head, text.as_bytes()].concat());
+        }
+    }
+
+    #[test]
+    fn a_message_is_whole_at_its_line_feed_or_at_the_length_that_it_tells() {
+        for wire in Wire::BOTH {
+            let message = reply(wire, "done");
+            assert!(
+                (0..message.len()).all(|cut| !is_whole(wire, &message[..cut])) && is_whole(wire, &message)
+            );
         }
     }
 

@@ -9,7 +9,8 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 
 use crate::clock;
 use crate::message::{Exchange, VALUE};
-use crate::roles::Task;
+use crate::roles::{Task, Wire};
+use crate::speech::{self, Step};
 use crate::window::{Sample, Window};
 
 /// Events taken by one wait: as many as there are connections in the usual run.
@@ -17,6 +18,9 @@ const EVENTS: usize = 64;
 
 /// Longest request that the server reads at once; the load's have 7 bytes, the puts before it some 30.
 const REQUEST_BYTES_MAX: usize = 512;
+
+/// Longest reply before the load.
+const REPLY_BYTES_MAX: usize = 512;
 
 /// No reply for so long, in ms, means that the server is gone.
 const SILENCE_MS: u16 = 5000;
@@ -71,28 +75,53 @@ fn answer(mut stream: &TcpStream, reply: &[u8]) -> Option<()> {
 
 /// Asks over all connections, one exchange outstanding on each.
 pub fn generate(task: &Task) -> anyhow::Result<Window> {
-    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-    let load = task.talk.load();
-    let mut clients = open_all(task, &epoll, &load)?;
-    for client in &mut clients {
-        client.ask(&load)?;
+    Crowd::open(task)?.turn(task)
+}
+
+/// All connections to one server. Any server will do whose load is known byte by byte.
+#[derive(Debug)]
+pub(crate) struct Crowd {
+    epoll: Epoll,
+    load: Vec<Exchange>,
+    clients: Vec<Client>,
+}
+
+impl Crowd {
+    /// Connects, with nothing outstanding.
+    pub(crate) fn open(task: &Task) -> anyhow::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let load = task.talk.load(task.wire);
+        let clients = open_all(task, &epoll, &load)?;
+        Ok(Self { epoll, load, clients })
     }
-    let mut events = [EpollEvent::empty(); EVENTS];
-    let mut answered = 0;
-    let mut edges = Edges::new(task);
-    loop {
-        let ready = wait(&epoll, &mut events, EpollTimeout::from(SILENCE_MS))?;
-        ensure!(!ready.is_empty(), "no reply for {SILENCE_MS} ms");
-        for event in ready {
-            let client = &mut clients[event.data() as usize];
-            if client.is_answered(&load)? {
+
+    /// Warms up, measures one window, and waits for what is outstanding then.
+    pub(crate) fn turn(&mut self, task: &Task) -> anyhow::Result<Window> {
+        for client in &mut self.clients {
+            client.ask(&self.load)?;
+        }
+        let mut events = [EpollEvent::empty(); EVENTS];
+        let (mut answered, mut outstanding) = (0, self.clients.len());
+        let (mut edges, mut window) = (Edges::new(task), None);
+        while outstanding > 0 {
+            let ready = wait(&self.epoll, &mut events, EpollTimeout::from(SILENCE_MS))?;
+            ensure!(!ready.is_empty(), "no reply for {SILENCE_MS} ms");
+            for event in ready {
+                let client = &mut self.clients[event.data() as usize];
+                if !client.is_answered(&self.load)? {
+                    continue;
+                }
                 answered += 1;
-                client.ask(&load)?;
+                match window {
+                    None => client.ask(&self.load)?,
+                    Some(_) => outstanding -= 1,
+                }
+            }
+            if window.is_none() {
+                window = edges.pass(task, answered)?;
             }
         }
-        if let Some(window) = edges.pass(task, answered)? {
-            return Ok(window);
-        }
+        window.context("a load of no connection")
     }
 }
 
@@ -173,9 +202,12 @@ pub(crate) fn open_all(task: &Task, epoll: &Epoll, load: &[Exchange]) -> anyhow:
 fn open(task: &Task, number: usize, load: &[Exchange]) -> anyhow::Result<TcpStream> {
     let mut stream = TcpStream::connect(task.server)?;
     stream.set_nodelay(true)?;
-    for line in task.talk.opening(number) {
-        stream.write_all(&line)?;
-        read_line(&mut stream)?;
+    if task.wire == Wire::WebSocket {
+        Step::Handshake.take(&stream, task.wire, number as u64)?;
+    }
+    for message in task.talk.opening(task.wire, number) {
+        stream.write_all(&message)?;
+        read_message(&mut stream, task.wire)?;
     }
     for Exchange { request, reply } in load {
         stream.write_all(request)?;
@@ -191,13 +223,17 @@ fn open(task: &Task, number: usize, load: &[Exchange]) -> anyhow::Result<TcpStre
     Ok(stream)
 }
 
-fn read_line(stream: &mut TcpStream) -> anyhow::Result<()> {
-    let mut bytes = [0; REQUEST_BYTES_MAX];
+/// Whatever it says: the floor's server says the same to everything.
+fn read_message(stream: &mut TcpStream, wire: Wire) -> anyhow::Result<()> {
+    let mut bytes = [0; REPLY_BYTES_MAX];
+    let mut read = 0;
     loop {
-        match stream.read(&mut bytes)? {
+        match stream.read(&mut bytes[read..])? {
             0 => bail!("the server closed before the load"),
-            read if bytes[read - 1] == b'\n' => return Ok(()),
-            _ => {}
+            more => read += more,
+        }
+        if speech::is_whole(wire, &bytes[..read]) {
+            return Ok(());
         }
     }
 }

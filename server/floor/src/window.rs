@@ -89,7 +89,9 @@ impl Window {
             seconds: self.seconds + other.seconds,
             server_cpu_ns: self.server_cpu_ns + other.server_cpu_ns,
             generator_cpu_ns: self.generator_cpu_ns + other.generator_cpu_ns,
-            steal: self.steal.zip(other.steal).map(|(a, b)| f64::midpoint(a, b)),
+            steal: self.steal.zip(other.steal).map(|(here, there)| {
+                (here * self.seconds + there * other.seconds) / (self.seconds + other.seconds)
+            }),
         }
     }
 
