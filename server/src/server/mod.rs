@@ -5,6 +5,7 @@
 mod accept;
 mod admission;
 mod clock;
+mod crew;
 mod descriptors;
 mod shutdown;
 mod sparingly;
@@ -28,6 +29,7 @@ use tokio::sync::watch;
 pub use shutdown::Shutdown;
 pub(crate) use {
     admission::{Departures, Seat},
+    crew::Crew,
     shutdown::{Phase, PhaseCell},
     sparingly::Sparingly,
 };

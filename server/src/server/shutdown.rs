@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, sync::Arc};
 
-use tokio::sync::{Notify, futures::Notified, watch};
+use tokio::sync::{Notify, watch};
 
 /// Stops a server. Clones are handles on the same stop.
 #[derive(Debug, Clone)]
@@ -62,21 +62,16 @@ impl PhaseCell {
         self.phase.get()
     }
 
-    /// Enters `phase` and wakes every task that has polled [`Self::changed`].
-    pub(super) fn set(&self, phase: Phase) {
+    /// Enters `phase` and wakes whoever waits for [`Self::stopping`].
+    pub(crate) fn set(&self, phase: Phase) {
         self.phase.set(phase);
         self.changed.notify_waiters();
-    }
-
-    /// Ready when the phase changes.
-    pub(crate) fn changed(&self) -> Notified<'_> {
-        self.changed.notified()
     }
 
     /// Ready when the worker is no longer running.
     pub(crate) async fn stopping(&self) {
         while self.get() == Phase::Running {
-            self.changed().await;
+            self.changed.notified().await;
         }
     }
 }

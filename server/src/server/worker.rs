@@ -1,7 +1,6 @@
 //! One thread of the server: a runtime of its own, and the connections that were dealt to it.
 
 use std::{
-    cell::Cell,
     io,
     net::TcpStream,
     pin::pin,
@@ -16,7 +15,7 @@ use nix::{
 };
 use tokio::{
     runtime::{Builder, LocalOptions},
-    sync::{Notify, mpsc, watch},
+    sync::{mpsc, watch},
     task::spawn_local,
     time::{Instant, timeout_at},
 };
@@ -24,6 +23,7 @@ use tokio::{
 use super::{
     accept::Acceptor,
     admission::{Departures, Seat},
+    crew::Crew,
     shutdown::{Phase, Shutdown},
 };
 use crate::{
@@ -114,7 +114,6 @@ impl Worker {
     async fn work(self, acceptor: Option<Acceptor>) -> io::Result<()> {
         let Self { index, mut arrivals, shared, .. } = self;
         let Shared { config, registry, counters, mut clock, departures, shutdown } = shared;
-        let crowd = Rc::new(Crowd::default());
         let host = Rc::new(Host::new(config, registry, counters, departures));
         let watching = Rc::clone(&host);
         spawn_local(async move {
@@ -122,6 +121,9 @@ impl Worker {
                 watching.watch.move_to(*clock.borrow_and_update());
             }
         });
+        let crew = Rc::new(Crew::new());
+        let running = Rc::clone(&crew);
+        spawn_local(async move { running.run().await });
         let calling = Rc::clone(&host);
         spawn_local(async move { calling.rota.call().await });
         // Ends by itself when the server stops, and with an error if it cannot go on. The connections that it had
@@ -129,7 +131,7 @@ impl Worker {
         let accepting = acceptor.map(|acceptor| spawn_local(acceptor.run()));
         let serving = async {
             while let Some(arrival) = arrivals.recv().await {
-                serve(arrival, &host, &crowd);
+                serve(arrival, &host, &crew);
             }
         };
         let mut serving = pin!(serving);
@@ -138,17 +140,17 @@ impl Worker {
             () = &mut serving => true,
         };
         let stopped_at = Instant::now();
-        host.phase.set(Phase::Draining);
+        host.enter(Phase::Draining);
         let drained = async {
             if !has_served {
                 serving.await;
             }
-            crowd.gone().await;
+            crew.gone().await;
         };
         if timeout_at(stopped_at + DRAINING_MAX, drained).await.is_err() {
-            host.phase.set(Phase::Closing);
-            if timeout_at(stopped_at + STOPPING_MAX, crowd.gone()).await.is_err() {
-                tracing::warn!(worker = index, connections = crowd.size.get(), "dropped at shutdown");
+            host.enter(Phase::Closing);
+            if timeout_at(stopped_at + STOPPING_MAX, crew.gone()).await.is_err() {
+                tracing::warn!(worker = index, connections = crew.len(), "dropped at shutdown");
             }
         }
         match accepting {
@@ -158,10 +160,9 @@ impl Worker {
     }
 }
 
-/// Starts the task of one connection. A panic ends that task alone (LIFE-5).
-fn serve(arrival: Arrival, host: &Rc<Host>, crowd: &Rc<Crowd>) {
+/// Starts to serve one connection.
+fn serve(arrival: Arrival, host: &Rc<Host>, crew: &Crew) {
     let Arrival { stream, transport, seat } = arrival;
-    let (host, member) = (Rc::clone(host), Member::join(crowd));
     let stream = match tokio::net::TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => {
@@ -169,41 +170,5 @@ fn serve(arrival: Arrival, host: &Rc<Host>, crowd: &Rc<Crowd>) {
             return;
         }
     };
-    spawn_local(async move {
-        let _member = member;
-        transport::serve(stream, transport, seat, host).await;
-    });
-}
-
-/// The connections of a worker, counted so that shutdown knows when the last has gone.
-#[derive(Debug, Default)]
-struct Crowd {
-    size: Cell<usize>,
-    left: Notify,
-}
-
-impl Crowd {
-    async fn gone(&self) {
-        while self.size.get() > 0 {
-            self.left.notified().await;
-        }
-    }
-}
-
-struct Member(Rc<Crowd>);
-
-impl Member {
-    fn join(crowd: &Rc<Crowd>) -> Self {
-        crowd.size.update(|size| size + 1);
-        Self(Rc::clone(crowd))
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        self.0.size.update(|size| size - 1);
-        if self.0.size.get() == 0 {
-            self.0.left.notify_one();
-        }
-    }
+    transport::start(crew, stream, transport, seat, Rc::clone(host));
 }

@@ -84,7 +84,7 @@ impl Framing for Lines {
         if self.held.is_empty() {
             return self.cut(fresh, bytes_max, run);
         }
-        let Some(end) = memchr::memchr(b'\n', fresh) else {
+        let Some(end) = line_feed(fresh) else {
             self.held.extend_from_slice(fresh);
             return self.check_length(bytes_max, run);
         };
@@ -159,7 +159,7 @@ fn run_lines(bytes: &[u8], run: &mut impl FnMut(&[u8]) -> ControlFlow<Pause>) ->
     let mut done = 0;
     // Most reads end with a line: the search need not be told that nothing is left.
     while done < bytes.len()
-        && let Some(length) = memchr::memchr(b'\n', &bytes[done..])
+        && let Some(length) = line_feed(&bytes[done..])
     {
         let line = &bytes[done..done + length];
         done += length + 1;
@@ -169,6 +169,15 @@ fn run_lines(bytes: &[u8], run: &mut impl FnMut(&[u8]) -> ControlFlow<Pause>) ->
         }
     }
     (done, ControlFlow::Continue(()))
+}
+
+/// Where the first line feed is.
+fn line_feed(bytes: &[u8]) -> Option<usize> {
+    // To set up a search by vectors takes as long as to look at some twenty bytes.
+    if bytes.len() <= 16 {
+        return bytes.iter().position(|byte| *byte == b'\n');
+    }
+    memchr::memchr(b'\n', bytes)
 }
 
 fn without_cr(line: &[u8]) -> &[u8] {

@@ -33,10 +33,10 @@ use self::{
 };
 use crate::{
     config::Config,
-    counters::{Counters, Refusal},
+    counters::{Counters, Open, Refusal},
     protocol::{MESSAGE_BYTES_MAX, Status},
     registry::Registry,
-    server::{Departures, Phase, PhaseCell, Seat, Sparingly},
+    server::{Crew, Departures, Phase, PhaseCell, Seat, Sparingly},
     session::Session,
 };
 
@@ -150,6 +150,12 @@ impl Host {
         }
     }
 
+    /// Enters `phase`, and wakes every connection for it.
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.watch.wake_all();
+    }
+
     fn new_session(&self) -> Session {
         Session::new(Arc::clone(&self.registry), self.config.message_bytes_max, Arc::clone(&self.counters))
     }
@@ -195,22 +201,34 @@ impl Buffers {
     }
 }
 
-/// Serves one connection until it ends.
-pub(crate) async fn serve(stream: TcpStream, transport: Transport, seat: Seat, host: Rc<Host>) {
-    let _open = host.counters.open(transport);
+/// Has `crew` serve one connection until it ends.
+pub(crate) fn start(crew: &Crew, stream: TcpStream, transport: Transport, seat: Seat, host: Rc<Host>) {
+    let open = host.counters.open(transport);
     let vigil = Vigil::start(&host);
     match transport {
-        Transport::Tcp => stream::serve::<framing::Lines, _>(Plain::from(stream), seat, vigil, host).await,
-        Transport::TcpRaw => {
-            stream::serve::<framing::Chunks, _>(Plain::from(stream), seat, vigil, host).await;
+        Transport::Tcp => {
+            crew.add(stream::serve::<framing::Lines, _>(Plain::from(stream), seat, vigil, host, Some(open)));
         }
-        // Boxed like what follows, so that an idle TCP connection is not as large as any other.
+        Transport::TcpRaw => {
+            crew.add(stream::serve::<framing::Chunks, _>(Plain::from(stream), seat, vigil, host, Some(open)));
+        }
         Transport::WebSocket => {
             let (deadline, session) = (host.opening_deadline(), host.new_session());
-            Box::pin(websocket::serve(Plain::from(stream), seat, vigil, deadline, host, session)).await;
+            crew.add(counted(
+                open,
+                websocket::serve(Plain::from(stream), seat, vigil, deadline, host, session),
+            ));
         }
-        Transport::Tls | Transport::Wss => tls::serve(stream, transport, seat, vigil, host).await,
+        Transport::Tls | Transport::Wss => {
+            crew.add(counted(open, tls::serve(stream, transport, seat, vigil, host)));
+        }
     }
+}
+
+/// The same, counted as open until it is over.
+async fn counted(open: Open, serving: impl Future<Output = ()>) {
+    serving.await;
+    drop(open);
 }
 
 /// Tells a client that there is no room for it (TCP-6, WS-6), and closes.

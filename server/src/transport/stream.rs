@@ -7,7 +7,7 @@ use std::{
     future::{Future, poll_fn},
     io,
     ops::ControlFlow,
-    pin::{Pin, pin},
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
 };
@@ -25,7 +25,7 @@ use super::{
     withheld::Withheld,
 };
 use crate::{
-    counters::Refusal,
+    counters::{Open, Refusal},
     protocol::Status,
     server::{Phase, Seat},
     session::{Flow, Session},
@@ -55,15 +55,18 @@ struct Connection<F, S> {
     host: Rc<Host>,
 }
 
-/// Serves one connection until it ends. It has been waited for since `vigil` began.
-pub(super) fn serve<F: Framing, S: Socket>(
+/// Serves one connection until it ends, and counts it as `open` until then. It has been waited for since `vigil` began.
+///
+/// A future written by hand, without others inside while the connection is in service: after each system call the
+/// processor guesses wrong where any function on the way out returns to.
+pub(super) fn serve<F: Framing, S: Socket + 'static>(
     socket: S,
     mut seat: Seat,
     vigil: Vigil,
     host: Rc<Host>,
+    open: Option<Open>,
 ) -> impl Future<Output = ()> {
-    // Made out here, since a future keeps room for its arguments beside what it makes of them.
-    let mut connection = Connection {
+    let mut serving = Some(Connection {
         socket,
         framing: F::default(),
         session: host.new_session(),
@@ -72,55 +75,60 @@ pub(super) fn serve<F: Framing, S: Socket>(
         vigil,
         ticket: None,
         host,
-    };
-    async move {
-        let ending = connection.run().await;
-        let Connection { socket, session, mut unsent, host, .. } = connection;
-        // The name first, then the seat, and only then anything that the client can take for a close (LIFE-3).
-        drop(session);
-        seat.leave(&host.departures);
-        if let Ending::TimedOut(status) = ending {
-            unsent.push(status.text().as_bytes());
-            unsent.push(F::TERMINATOR);
+    });
+    // Boxed, so that a connection in service need not have room for its own end.
+    let mut leaving: Option<Pin<Box<dyn Future<Output = ()>>>> = None;
+    poll_fn(move |cx| {
+        let _ = &open;
+        if let Some(connection) = &mut serving {
+            let ending = ready!(connection.poll(cx));
+            if let Some(connection) = serving.take() {
+                leaving = connection.give_up(ending, &mut seat);
+            }
         }
-        if ending != Ending::Broken {
-            // Boxed, so that a connection in service need not have room for its own end.
-            Box::pin(leave::flush_and_close(socket, unsent)).await;
-        }
-    }
+        leaving.as_mut().map_or(Poll::Ready(()), |leaving| leaving.as_mut().poll(cx))
+    })
 }
 
-impl<F: Framing, S: Socket> Connection<F, S> {
-    async fn run(&mut self) -> Ending {
-        let host = Rc::clone(&self.host);
-        let mut stopping = pin!(host.phase.changed());
-        let mut registered = false;
-        poll_fn(|cx| {
-            // Polled once: it leaves this task's waker behind. From then on the phase itself is looked at.
-            if !registered {
-                registered = true;
-                let _ = stopping.as_mut().poll(cx);
-                self.vigil.set_alarm(cx, false, None);
+impl<F: Framing, S: Socket + 'static> Connection<F, S> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        if !self.vigil.is_watched() {
+            self.vigil.set_alarm(cx, false, None);
+        }
+        if self.vigil.is_due()
+            && let Some(ending) = self.overdue(cx)
+        {
+            return Poll::Ready(ending);
+        }
+        if self.session.is_dismissed() {
+            self.host.counters.refused(Refusal::Operator);
+            return Poll::Ready(Ending::Orderly);
+        }
+        if !self.host.rota.admits(&mut self.ticket, self.session.is_logged_in(), cx) {
+            return Poll::Pending;
+        }
+        let ending = self.turn(cx);
+        if ending.is_pending() {
+            self.session.wake_on_dismissal(cx.waker());
+        }
+        ending
+    }
+
+    /// Ends the session. The name first, then the seat, and only then, in what is given back, anything that the client
+    /// can take for a close (LIFE-3).
+    fn give_up(self, ending: Ending, seat: &mut Seat) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
+        let Self { socket, session, mut unsent, host, .. } = self;
+        drop(session);
+        seat.leave(&host.departures);
+        match ending {
+            Ending::Broken => return None,
+            Ending::Orderly => {}
+            Ending::TimedOut(status) => {
+                unsent.push(status.text().as_bytes());
+                unsent.push(F::TERMINATOR);
             }
-            if self.vigil.is_due()
-                && let Some(ending) = self.overdue(cx)
-            {
-                return Poll::Ready(ending);
-            }
-            if self.session.is_dismissed() {
-                host.counters.refused(Refusal::Operator);
-                return Poll::Ready(Ending::Orderly);
-            }
-            if !host.rota.admits(&mut self.ticket, self.session.is_logged_in(), cx) {
-                return Poll::Pending;
-            }
-            let ending = self.turn(cx);
-            if ending.is_pending() {
-                self.session.wake_on_dismissal(cx.waker());
-            }
-            ending
-        })
-        .await
+        }
+        Some(Box::pin(leave::flush_and_close(socket, unsent)))
     }
 
     /// Ends the connection if it has waited for too long, else has it woken when it next may have.

@@ -126,7 +126,7 @@ async fn begin(
             let session = host.new_session();
             Some(Box::pin(websocket::serve(socket, seat, vigil, deadline, host, session)))
         }
-        Ok(socket) => Some(Box::pin(stream::serve::<Lines, _>(socket, seat, vigil, host))),
+        Ok(socket) => Some(Box::pin(stream::serve::<Lines, _>(socket, seat, vigil, host, None))),
         Err(stream) => {
             seat.leave(&host.departures);
             if let Some(stream) = stream {

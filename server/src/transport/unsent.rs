@@ -45,7 +45,10 @@ impl Unsent {
                 Poll::Pending => break,
             }
         }
-        self.push(bytes);
+        // Nearly always there is nothing left, which is cheaper to see than to append.
+        if !bytes.is_empty() {
+            self.push(bytes);
+        }
         Ok(())
     }
 

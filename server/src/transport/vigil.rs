@@ -26,7 +26,8 @@ pub(crate) struct Watch {
 
 #[derive(Debug)]
 struct Alarm {
-    due: Instant,
+    /// `None` where nothing is waited for that could be overdue.
+    due: Option<Instant>,
     waker: Waker,
 }
 
@@ -44,9 +45,16 @@ impl Watch {
     pub(crate) fn move_to(&self, now: Instant) {
         self.now.set(now);
         for (_, alarm) in self.alarms.borrow().iter() {
-            if alarm.due <= now {
+            if alarm.due.is_some_and(|due| due <= now) {
                 alarm.waker.wake_by_ref();
             }
+        }
+    }
+
+    /// Wakes every connection, for something that concerns all of them.
+    pub(super) fn wake_all(&self) {
+        for (_, alarm) in self.alarms.borrow().iter() {
+            alarm.waker.wake_by_ref();
         }
     }
 }
@@ -129,13 +137,15 @@ impl Vigil {
         let next = after_login.and_then(|idle| self.after(self.host.watch.now(), idle));
         self.due = [self.deadline(is_logged_in), next, also].into_iter().flatten().min();
         let mut alarms = self.host.watch.alarms.borrow_mut();
-        match (self.due, self.alarm) {
-            (Some(due), Some(key)) => alarms[key].due = due,
-            (Some(due), None) => self.alarm = Some(alarms.insert(Alarm { due, waker: cx.waker().clone() })),
-            (None, _) => {
-                self.alarm.take().map(|key| alarms.remove(key));
-            }
+        match self.alarm {
+            Some(key) => alarms[key].due = self.due,
+            None => self.alarm = Some(alarms.insert(Alarm { due: self.due, waker: cx.waker().clone() })),
         }
+    }
+
+    /// Whether an alarm has been set, however late: the connection is woken by its clock from then on.
+    pub(super) fn is_watched(&self) -> bool {
+        self.alarm.is_some()
     }
 
     /// `timeout` after `at`, as this clock can tell it: what happened at `at` may have happened any time until the

@@ -11,7 +11,7 @@ mod service;
 
 use std::{
     future::{Future, poll_fn},
-    pin::{Pin, pin},
+    pin::Pin,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -182,14 +182,8 @@ async fn end<S: Socket>(mut socket: WebSocketStream<Link<S>>, ending: Ending) {
 
 impl<V: Service, S: Socket> Connection<V, S> {
     async fn run(&mut self) -> Ending {
-        let host = Rc::clone(&self.host);
-        let mut stopping = pin!(host.phase.changed());
-        let mut registered = false;
         poll_fn(|cx| {
-            // Polled once: it leaves this task's waker behind. From then on the phase itself is looked at.
-            if !registered {
-                registered = true;
-                let _ = stopping.as_mut().poll(cx);
+            if !self.vigil.is_watched() {
                 self.set_alarm(cx);
             }
             if self.vigil.is_due()
@@ -198,10 +192,10 @@ impl<V: Service, S: Socket> Connection<V, S> {
                 return Poll::Ready(ending);
             }
             if self.service.is_dismissed() {
-                host.counters.refused(counters::Refusal::Operator);
+                self.host.counters.refused(counters::Refusal::Operator);
                 return Poll::Ready(Ending::Close(CloseCode::Policy));
             }
-            if !host.rota.admits(&mut self.ticket, self.service.is_logged_in(), cx) {
+            if !self.host.rota.admits(&mut self.ticket, self.service.is_logged_in(), cx) {
                 return Poll::Pending;
             }
             let ending = self.turn(cx);
