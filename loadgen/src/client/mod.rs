@@ -76,6 +76,7 @@ impl Failure {
                 SessionError::Connect(_)
                 | SessionError::ConnectTimedOut { .. }
                 | SessionError::Ended { .. }
+                | SessionError::Speechless(_)
                 | SessionError::TimedOut(_)
                 | SessionError::Unasked(_) => NO_SERVER,
                 SessionError::LoginRefused(_)

@@ -41,8 +41,13 @@ pub enum SessionError {
         /// What the server said unasked before.
         said: Option<String>,
     },
+    /// The connection ended without a word, which is also how a port for something else takes a login.
+    #[error("{0} without an answer to the login: does it want TLS (--tls), or WebSocket (--ws)?")]
+    Speechless(Ended),
     /// No reply in time.
-    #[error("no reply within {0:?}: the server hangs, or speaks another framing (try --raw or --ws)")]
+    #[error(
+        "no reply within {0:?}: the server hangs, or speaks another framing (try --ws, or --raw without TLS)"
+    )]
     TimedOut(Duration),
     /// A text that no request asked for: replies can no longer be told apart.
     #[error("the server said `{0}` unasked")]
@@ -100,7 +105,12 @@ impl Session {
     /// # Errors
     /// [`SessionError::NameTaken`] and [`SessionError::NoName`] leave a session that may try again.
     pub async fn log_in(&mut self, name: &str) -> Result<(), SessionError> {
-        let reply = self.ask(name).await?;
+        let reply = self.ask(name).await.map_err(|error| match error {
+            SessionError::Ended { ended: ended @ (Ended::Closed | Ended::Reset), said: None } => {
+                SessionError::Speechless(ended)
+            }
+            error => error,
+        })?;
         match reply.as_str() {
             texts::SUCCESS => Ok(()),
             texts::DUPLICATE_USER_NAME => Err(SessionError::NameTaken(name.to_owned())),

@@ -165,6 +165,19 @@ fn websocket_without_tls_on_a_port_for_tls_is_said_to_lack_it() {
 }
 
 #[test]
+fn a_login_without_tls_on_a_port_for_tls_is_told_what_it_may_lack() {
+    let server = Server::start(&Certificate::issued(&LOCAL, |_| {}));
+    for port in [server.tls.port(), server.wss.port()] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_twinwire-client"));
+        let output = command.args(["localhost", &port.to_string(), "get", "a"]).stdin(Stdio::null()).output();
+        let said = Ended::of(output.unwrap()).expect(3).stderr;
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(said, @"twinwire-client: the server closed the connection without an answer to the login: does it want TLS (--tls), or WebSocket (--ws)?");
+        }
+    }
+}
+
+#[test]
 fn a_file_without_anybody_to_trust_is_an_error_of_usage() {
     let folder = tempfile::tempdir().unwrap();
     Certificate::issued(&LOCAL, |_| {}).write(folder.path());
