@@ -16,8 +16,8 @@ use crate::{
 
 /// CPU for each request of the server, as ratios: to a bare epoll server, to redis-server, and of two workers to one
 ///
-/// Server and generator run as processes on a CPU each, in short windows in a drawn order. redis-server is compared
-/// where it is installed. A bar is met where it holds for the worse end of the interval of the median ratio. Absolute
+/// Servers run on one CPU and are asked in turn by a generator on another. redis-server is compared where it is
+/// installed. A bar is met where it holds for the worse end of the interval of the median ratio. Absolute
 /// times are those of this machine in this minute; only the ratios repeat. Takes about 5 minutes; keep the machine
 /// idle meanwhile, and distrust a run with more than a few percent of stolen time.
 #[derive(Debug, Parser)]

@@ -126,10 +126,14 @@ impl Cell for Pair {
 
 /// These pairs, those together that are asked in turn.
 pub fn blocks(pairs: &[Pair]) -> Vec<Vec<Pair>> {
-    let (shallow, others): (Vec<Pair>, Vec<Pair>) = pairs.iter().partition(|pair| pair.is_shallow());
-    let (deep, alone): (Vec<Pair>, Vec<Pair>) = others.into_iter().partition(|pair| pair.is_deep());
-    let together = [shallow, deep].into_iter().filter(|block| !block.is_empty());
-    together.chain(alone.into_iter().map(|pair| vec![pair])).collect()
+    let together = |is_one: fn(Pair) -> bool| pairs.iter().copied().filter(|pair| is_one(*pair)).collect();
+    let blocks: [Vec<Pair>; 4] = [
+        together(Pair::is_shallow),
+        together(Pair::is_deep),
+        together(|pair| pair.group() == Group::Workers),
+        together(|pair| pair == Pair::RedisBenchmark),
+    ];
+    blocks.into_iter().filter(|block| !block.is_empty()).collect()
 }
 
 /// Makes windows, and remembers what only some of them tell.
@@ -147,62 +151,53 @@ impl Lab {
     /// A window of each pair of a block, with servers and a generator of their own.
     pub fn windows(&mut self, block: &[Pair]) -> anyhow::Result<Vec<Window>> {
         let Plan { server_cpu, generator_cpu, .. } = self.plan;
-        match block {
-            [Pair::RedisBenchmark] => Ok(vec![redis::benchmark_window(&self.plan)?]),
-            // As much of it beside the generator as of two workers, in case one of those has to be.
-            [Pair::OneWorker] => {
-                let alone = self.paced(Pair::OneWorker, vec![server_cpu])?;
-                Ok(vec![alone.and(&self.paced(Pair::OneWorker, vec![generator_cpu])?)])
-            }
-            [Pair::TwoWorkers] => Ok(vec![self.paced(Pair::TwoWorkers, vec![server_cpu, generator_cpu])?]),
-            _ => self.in_turn(block),
+        if block == [Pair::RedisBenchmark] {
+            return Ok(vec![redis::benchmark_window(&self.plan)?]);
         }
+        if block.iter().any(|pair| pair.group() != Group::Workers) {
+            return self.in_turn(block.iter().map(|pair| (*pair, vec![server_cpu])).collect());
+        }
+        // As much of one worker beside the generator as of two, in case one of those has to be.
+        let [one, beside, two] = [vec![server_cpu], vec![generator_cpu], vec![server_cpu, generator_cpu]];
+        let placed = vec![(Pair::OneWorker, one), (Pair::OneWorker, beside), (Pair::TwoWorkers, two)];
+        let windows = self.in_turn(placed)?;
+        let one = windows[0].and(&windows[1]);
+        Ok(block.iter().map(|pair| if *pair == Pair::OneWorker { one } else { windows[2] }).collect())
     }
 
-    /// All of them asked in turn by one generator.
-    fn in_turn(&self, block: &[Pair]) -> anyhow::Result<Vec<Window>> {
+    /// All of them on their CPUs, asked in turn by one generator.
+    fn in_turn(&mut self, placed: Vec<(Pair, Vec<usize>)>) -> anyhow::Result<Vec<Window>> {
         let plan = self.plan;
-        let cpus = vec![plan.server_cpu];
-        let servers: Vec<_> = block.iter().map(|pair| serve(*pair, &cpus)).collect::<Result<_, _>>()?;
-        let task = |(pair, (server, address)): (&Pair, &(Process, SocketAddr))| {
-            task(&plan, *pair, (server.id(), *address), cpus.clone())
-        };
-        let tasks: Vec<Task> = block.iter().zip(&servers).map(task).collect();
-        let length = (plan.warmup + plan.length) * 2 * block.len() as u32;
-        Process::start(&Role::Alternator(tasks))?.windows(length)
-    }
-
-    /// At a fixed pace, for a comparison of workers.
-    fn paced(&mut self, pair: Pair, server_cpus: Vec<usize>) -> anyhow::Result<Window> {
-        let plan = self.plan;
-        let (server, address) = serve(pair, &server_cpus)?;
-        let task = Task {
-            generator_cpus: vec![spare(&plan)],
-            tick: Some(TICK),
-            ..task(&plan, pair, (server.id(), address), server_cpus)
-        };
-        let window = Process::start(&Role::FloorGenerator(task))?.window(plan.warmup + plan.length)?;
-        if pair == Pair::TwoWorkers {
+        let (mut servers, mut tasks) = (Vec::new(), Vec::new());
+        for (pair, cpus) in placed {
+            let (server, address) = serve(pair, &cpus)?;
+            tasks.push(task(&plan, pair, (server.id(), address), cpus));
+            servers.push((pair, server));
+        }
+        let length = (plan.warmup + plan.length) * 2 * tasks.len() as u32;
+        let windows = Process::start(&Role::Alternator(tasks))?.windows(length)?;
+        for (_, server) in servers.iter().filter(|(pair, _)| *pair == Pair::TwoWorkers) {
             let requests = requests_by_worker(server.address()?)?;
             ensure!(requests.len() == 2, "the server has {} workers instead of 2", requests.len());
             self.shares.push(requests[1] as f64 / requests[0].max(1) as f64);
         }
-        Ok(window)
+        Ok(windows)
     }
 }
 
 fn task(plan: &Plan, pair: Pair, (server_pid, server): (u32, SocketAddr), server_cpus: Vec<usize>) -> Task {
+    let is_paced = pair.group() == Group::Workers;
     Task {
         wire: pair.wire(),
         server,
         server_pid,
         server_cpus,
-        generator_cpus: vec![plan.generator_cpu],
+        generator_cpus: vec![if is_paced { spare(plan) } else { plan.generator_cpu }],
         connections: plan.connections,
         warmup: plan.warmup,
         length: plan.length,
         talk: pair.talk(),
-        tick: None,
+        tick: is_paced.then_some(TICK),
     }
 }
 

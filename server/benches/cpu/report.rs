@@ -8,6 +8,7 @@ use twinwire_floor::{
     options::Plan,
     rounds::Round,
     table::{self, Line, Ratio, figure},
+    turns::TURNS,
     window::{Side, Window},
 };
 
@@ -73,7 +74,7 @@ fn ratios() -> [Ratio<Pair>; 10] {
 pub fn heading(plan: &Plan) -> String {
     let (server, generator) = (plan.server_cpu, plan.generator_cpu);
     format!(
-        "cpu:   the server's CPU for each request, {rounds} rounds in drawn order, windows of {length} s after {warmup} s\n\
+        "cpu:   the server's CPU for each request, {rounds} rounds in drawn order, {length} s of each in turns of {turn} ms\n\
          load:  {connections} connections, one request outstanding on each, no think time; server on CPU {server}, \
          generator on CPU {generator}\n\
          gets:  `get` of an own key, {get} bytes asked and {value} answered over TCP\n\
@@ -81,7 +82,7 @@ pub fn heading(plan: &Plan) -> String {
          paced: each connection asks every {TICK:?}; two workers on CPUs {server} and {generator}, one half the time on either\n",
         rounds = plan.rounds,
         length = plan.length.as_secs_f64(),
-        warmup = plan.warmup.as_secs_f64(),
+        turn = (plan.length / TURNS).as_millis(),
         connections = plan.connections,
         get = GETS[0].len() + 1,
         value = VALUE.len() + 1,

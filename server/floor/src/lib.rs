@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`message`] | what is said over the wire, and what must come back |
 //! | [`speech`] | the same for many short sessions, step by step, as bytes |
-//! | [`tcp`], [`paced`] | bare epoll loops: a server, a closed generator, and one that keeps a pace |
+//! | [`tcp`] | bare epoll loops: a server, a closed generator, and one that keeps a pace |
 //! | [`turns`] | a closed generator that asks several servers in turn |
 //! | [`websocket`] | bare tokio-tungstenite loops |
 //! | [`redis`] | redis-server, where it is installed |
@@ -38,7 +38,7 @@ pub mod message;
 #[path = "../../../loadgen/src/measure/open_files.rs"]
 pub mod open_files;
 pub mod options;
-pub mod paced;
+mod paced;
 #[path = "../../../loadgen/src/measure/process.rs"]
 pub mod process;
 pub mod redis;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::message::Talk;
 use crate::options::outcome;
 use crate::window::Window;
-use crate::{cpus, paced, tcp, turns, websocket};
+use crate::{cpus, tcp, turns, websocket};
 
 /// The hidden first argument before a role.
 pub const FLAG: &str = "--role";
@@ -130,10 +130,9 @@ pub fn play(role: &Role) -> anyhow::Result<()> {
             settle(cpus);
             serve(*wire)
         }
-        Role::FloorGenerator(task) => generate(task, |task| match (task.wire, task.tick) {
-            (Wire::WebSocket, _) => websocket::generate(task),
-            (Wire::Tcp, None) => tcp::generate(task),
-            (Wire::Tcp, Some(tick)) => paced::generate(task, tick),
+        Role::FloorGenerator(task) => generate(task, |task| match task.wire {
+            Wire::WebSocket => websocket::generate(task),
+            Wire::Tcp => tcp::generate(task),
         }),
         Role::Alternator(tasks) => {
             settle(tasks.first().map_or(&[], |task| &task.generator_cpus));

@@ -81,9 +81,9 @@ pub fn generate(task: &Task) -> anyhow::Result<Window> {
 /// All connections to one server. Any server will do whose load is known byte by byte.
 #[derive(Debug)]
 pub(crate) struct Crowd {
-    epoll: Epoll,
-    load: Vec<Exchange>,
-    clients: Vec<Client>,
+    pub(crate) epoll: Epoll,
+    pub(crate) load: Vec<Exchange>,
+    pub(crate) clients: Vec<Client>,
 }
 
 impl Crowd {
@@ -97,6 +97,9 @@ impl Crowd {
 
     /// Warms up, measures one window, and waits for what is outstanding then.
     pub(crate) fn turn(&mut self, task: &Task) -> anyhow::Result<Window> {
+        if let Some(tick) = task.tick {
+            return self.paced_turn(task, tick);
+        }
         for client in &mut self.clients {
             client.ask(&self.load)?;
         }
@@ -187,7 +190,7 @@ impl Client {
 }
 
 /// Connects all clients, each ready for its load.
-pub(crate) fn open_all(task: &Task, epoll: &Epoll, load: &[Exchange]) -> anyhow::Result<Vec<Client>> {
+fn open_all(task: &Task, epoll: &Epoll, load: &[Exchange]) -> anyhow::Result<Vec<Client>> {
     let room = load.iter().map(|exchange| exchange.reply.len()).max().context("a load of nothing")?;
     let mut clients = Vec::with_capacity(task.connections);
     for number in 0..task.connections {

@@ -9,7 +9,7 @@ use crate::tcp::Crowd;
 use crate::window::Window;
 
 /// Turns that make up a window.
-const TURNS: u32 = 10;
+pub const TURNS: u32 = 10;
 
 /// Each turn's requests before it are not counted: what the last server has left in the caches goes out.
 const WARMUPS_PER_TURN: u32 = 5;
