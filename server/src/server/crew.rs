@@ -145,7 +145,7 @@ impl Crew {
     pub(crate) async fn run(&self) {
         poll_fn(|cx| {
             self.desk.notes().runner = Some(cx.waker().clone());
-            let _ = self.with_own_list(|thread| thread.runner.replace(Some(cx.waker().clone())));
+            let _ = self.desk.with_own_list(|thread| thread.runner.replace(Some(cx.waker().clone())));
             Poll::Ready(())
         })
         .await;
@@ -156,7 +156,7 @@ impl Crew {
                 self.poll(key);
             }
             self.batch.replace(batch);
-            if self.with_own_list(|thread| !thread.list.borrow().is_empty()) == Some(true) {
+            if self.has_more() {
                 yield_now().await;
             }
         }
@@ -169,7 +169,7 @@ impl Crew {
         if self.desk.has_notes.load(Ordering::Relaxed) && self.desk.has_notes.swap(false, Ordering::AcqRel) {
             batch.append(&mut self.desk.notes().keys);
         }
-        self.with_own_list(|thread| {
+        self.desk.with_own_list(|thread| {
             let mut list = thread.list.borrow_mut();
             let count = list.len().min(BATCH);
             batch.extend(list.drain(..count));
@@ -178,9 +178,10 @@ impl Crew {
         if batch.is_empty() { Poll::Pending } else { Poll::Ready(()) }
     }
 
-    /// What the thread knows of this crew; nothing where it is another's, or ending.
-    fn with_own_list<R>(&self, look: impl FnOnce(&Thread) -> R) -> Option<R> {
-        self.desk.with_own_list(look)
+    /// Whether somebody has been woken since the batch was made, from this thread or from another.
+    fn has_more(&self) -> bool {
+        self.desk.has_notes.load(Ordering::Relaxed)
+            || self.desk.with_own_list(|thread| !thread.list.borrow().is_empty()) == Some(true)
     }
 
     fn poll(&self, key: usize) {
@@ -211,16 +212,18 @@ impl Drop for Crew {
         // While the thread's list is still this crew's: what the members wake as they go finds its way.
         let members = self.members.take();
         let _ = catch_unwind(AssertUnwindSafe(|| drop(members)));
-        self.with_own_list(|thread| {
+        self.desk.with_own_list(|thread| {
             thread.crew.set(0);
             thread.list.borrow_mut().clear();
             thread.runner.take();
             thread.is_awake.set(false);
         });
+        self.desk.notes().runner = None;
     }
 }
 
 impl Desk {
+    /// What the thread knows of this crew; nothing where it is another's, or ending.
     fn with_own_list<R>(&self, look: impl FnOnce(&Thread) -> R) -> Option<R> {
         let look = |thread: &Thread| (thread.crew.get() == self.crew).then(|| look(thread));
         THREAD.try_with(look).ok().flatten()

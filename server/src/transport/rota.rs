@@ -1,11 +1,11 @@
 //! Whose turn it is among connections that have more to do than one turn allows.
 //!
-//! Such a connection does not have itself woken. Dozens of those that are woken run between two looks at the kernel, who
-//! knows who else has something to say, so a flood would hold everybody up for one turn after the other, and each further
-//! flood for as many more. It lines up here instead, and after each look at the kernel
-//! one connection of those in line goes on, behind all whom the kernel has woken. Whoever asks little so waits for one
-//! turn at most, however many floods there are; and floods still get a turn at each look, so none starves. Who is not
-//! logged in lines up, too, for each of its turns: a storm of newcomers is let in one by one.
+//! Such a connection does not have itself woken. Dozens of those that are woken run between two looks at the kernel, which
+//! knows who else has something to say, so a flood would hold everybody up for one turn after the other, and each
+//! further flood for as many more. It lines up here instead, and after each look at the kernel one connection of those
+//! in line goes on, behind all whom the kernel has woken. Whoever asks little so waits for one turn at most, however many
+//! floods there are; and floods still get a turn at each look, so none starves. Who is not logged in lines up, too, for
+//! each of its turns: a storm of newcomers is let in one by one.
 
 use std::{
     cell::{Cell, RefCell},
