@@ -41,7 +41,7 @@ pub enum SessionError {
         /// What the server said unasked before.
         said: Option<String>,
     },
-    /// The connection ended without a word, which is also how a port for something else takes a login.
+    /// A connection without a handshake ended without a word, which is also how a port for TLS or WebSocket takes a login.
     #[error("{0} without an answer to the login: does it want TLS (--tls), or WebSocket (--ws)?")]
     Speechless(Ended),
     /// No reply in time.
@@ -105,8 +105,10 @@ impl Session {
     /// # Errors
     /// [`SessionError::NameTaken`] and [`SessionError::NoName`] leave a session that may try again.
     pub async fn log_in(&mut self, name: &str) -> Result<(), SessionError> {
+        // What comes after a handshake has shown that the port is the right one.
+        let is_plain = matches!(self.connection, Connection::Line(_) | Connection::Raw(_));
         let reply = self.ask(name).await.map_err(|error| match error {
-            SessionError::Ended { ended: ended @ (Ended::Closed | Ended::Reset), said: None } => {
+            SessionError::Ended { ended: ended @ (Ended::Closed | Ended::Reset), said: None } if is_plain => {
                 SessionError::Speechless(ended)
             }
             error => error,

@@ -352,3 +352,21 @@ fn help_tells_of_command_words_as_keys_and_of_exit_codes() {
         assert!(out.iter().any(|line| line.contains(part)), "{part}");
     }
 }
+
+#[test]
+fn whoever_has_shaken_hands_is_not_asked_whether_it_should_have() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut socket = tokio_tungstenite::tungstenite::accept(stream).unwrap();
+        assert!(socket.read().unwrap().is_text());
+        socket.close(None).unwrap();
+        while socket.read().is_ok() {}
+    });
+    let output = client(port, &["--ws", "get", "a"]).output().unwrap();
+    server.join().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let said = stderr(&output);
+    assert!(said.contains("the server closed the connection") && !said.contains("--tls"), "{said}");
+}
