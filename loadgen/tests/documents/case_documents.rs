@@ -4,6 +4,8 @@ use proptest::prelude::*;
 use twinwire::conform::case::Cases;
 use twinwire::conform::case::model::{Action, ClientTransport, Expectation, Level, Part};
 
+use crate::mutation;
+
 const EVERYTHING: &str = include_str!("../data/cases.toml");
 
 fn parse(text: &str) -> Cases {
@@ -70,46 +72,10 @@ fn endlessly_nested_steps_are_an_error_and_no_crash() {
 
 /// The file with every key, with a few random changes.
 fn mutated() -> impl Strategy<Value = String> {
-    let snippet = prop::sample::select(vec![
-        "",
-        "0",
-        "-1",
-        "99999999999999999999",
-        "\"",
-        "[",
-        "]",
-        "{",
-        "}",
-        "=",
-        ".",
-        "\n",
-        "é",
-        "\0",
-        "nan",
-        "true",
-        "\"5s\"",
-        "[[case]]\n",
-        "[[load]]\n",
-        "{i}",
-        "{fill:3}",
-        "{alice}",
-        "{{",
-        "together",
-        "repeat",
-        "#",
-        "7f",
-    ]);
-    let change = (any::<prop::sample::Index>(), 0..6_usize, snippet);
-    prop::collection::vec(change, 1..6).prop_map(|changes| {
-        let mut text = EVERYTHING.to_owned();
-        for (index, length, snippet) in changes {
-            let boundaries: Vec<_> = text.char_indices().map(|(at, _)| at).collect();
-            let Some(&start) = boundaries.get(index.index(boundaries.len().max(1))) else { continue };
-            let end = boundaries.iter().copied().find(|&at| at >= start + length).unwrap_or(text.len());
-            text.replace_range(start..end, snippet);
-        }
-        text
-    })
+    mutation::of(
+        vec![EVERYTHING.to_owned()],
+        &["[[case]]\n", "{i}", "{fill:3}", "{alice}", "{{", "together", "repeat", "7f"],
+    )
 }
 
 /// Whatever it is, it is cases or errors that say why and where.

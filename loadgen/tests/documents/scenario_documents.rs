@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use twinwire::scenario::Document;
 use twinwire::scenario::model::{Arrivals, Model, Op, Rate, Reconnect, Scenario, Think, Transport, Values};
 
+use crate::mutation;
+
 const EVERYTHING: &str = include_str!("../data/everything.toml");
 
 fn shipped() -> Vec<PathBuf> {
@@ -191,41 +193,7 @@ fn endlessly_nested_text_is_an_error_and_no_crash() {
 fn mutated() -> impl Strategy<Value = String> {
     let mut texts: Vec<_> = shipped().iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
     texts.push(EVERYTHING.to_owned());
-    let snippet = prop::sample::select(vec![
-        "",
-        "0",
-        "-1",
-        "99999999999999999999",
-        "\"",
-        "[",
-        "]",
-        "{",
-        "}",
-        "=",
-        ".",
-        "\n",
-        "é",
-        "\0",
-        "nan",
-        "1e400",
-        "true",
-        "\"5s\"",
-        "[[load]]\n",
-        "[sweep]\n",
-        "1979-05-27",
-        "'''",
-        "#",
-    ]);
-    let change = (any::<prop::sample::Index>(), 0..6_usize, snippet);
-    (prop::sample::select(texts), prop::collection::vec(change, 1..6)).prop_map(|(mut text, changes)| {
-        for (index, length, snippet) in changes {
-            let boundaries: Vec<_> = text.char_indices().map(|(at, _)| at).collect();
-            let Some(&start) = boundaries.get(index.index(boundaries.len().max(1))) else { continue };
-            let end = boundaries.iter().copied().find(|&at| at >= start + length).unwrap_or(text.len());
-            text.replace_range(start..end, snippet);
-        }
-        text
-    })
+    mutation::of(texts, &["1e400", "[sweep]\n", "1979-05-27", "'''"])
 }
 
 proptest! {

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::{Ended, Place, scenario};
+use crate::support::{Ended, Place, scenario, until};
 
 const BOTH: &str = r#"["tcp", "websocket"]"#;
 
@@ -38,15 +37,6 @@ fn pids(place: &Path) -> Vec<i32> {
 fn is_alive(pid: i32) -> bool {
     // A zombie that nobody has waited for yet has ended.
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
-}
-
-#[track_caller]
-fn until(what: &str, done: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !done() {
-        assert!(Instant::now() < deadline, "not within 30 s: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 #[test]

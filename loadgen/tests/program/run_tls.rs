@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -12,7 +11,7 @@ use twinwire::conform::case::Cases;
 use crate::support::faulty::{self, Fault};
 use crate::support::replayer::{Verdict, replay};
 use crate::support::tls::{Certificate, LOCAL, Server, front, path};
-use crate::support::{Ended, Place, twinwire};
+use crate::support::{Ended, Place, twinwire, until};
 
 const ENCRYPTED: &str = r#"["tls", "wss"]"#;
 const FOUR: &str = r#"["tcp", "tls", "websocket", "wss"]"#;
@@ -46,15 +45,6 @@ fn interleaved(transports: &str) -> Place {
 fn certificates(temporary: &Path) -> usize {
     let entries = std::fs::read_dir(temporary).unwrap().flatten();
     entries.filter(|entry| entry.file_name().to_string_lossy().contains("certificate")).count()
-}
-
-#[track_caller]
-fn until(what: &str, done: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !done() {
-        assert!(Instant::now() < deadline, "not within 30 s: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 #[test]

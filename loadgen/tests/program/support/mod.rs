@@ -10,6 +10,7 @@ pub mod tls;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 /// A small scenario over these transports: guests and managers, half a second of load.
 pub fn scenario(transports: &str) -> String {
@@ -116,5 +117,15 @@ impl Ended {
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
+    }
+}
+
+/// Waits for a condition, for as long as even a busy machine may need.
+#[track_caller]
+pub fn until(what: &str, done: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !done() {
+        assert!(Instant::now() < deadline, "not within 30 s: {what}");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
