@@ -48,6 +48,14 @@ pub struct Pass {
     pub windows: Vec<WindowRow>,
 }
 
+impl Pass {
+    /// Whether clients of several transports ran at once, as the scenario put them.
+    #[must_use]
+    pub fn is_mixed(&self) -> bool {
+        self.transports.len() > 1
+    }
+}
+
 /// What waited for the server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backlog {

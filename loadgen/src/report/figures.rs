@@ -6,7 +6,7 @@
 use super::floor;
 use crate::record::rows::{self, Key, Row};
 use crate::record::{
-    Cost, Counts, FloorQuantiles, Latencies, Latency, LoadInfo, RunRecord, TransportFloor, is_ceiling,
+    Cost, Counts, FloorQuantiles, Latencies, Latency, LoadInfo, Pass, RunRecord, TransportFloor, is_ceiling,
     is_within,
 };
 use crate::scenario::model::LatencyKind;
@@ -124,6 +124,8 @@ pub struct Comparison<'a> {
     pub variant: &'a str,
     /// The transports that ran in it, in the scenario's order. Ratios are against the first.
     pub transports: Vec<&'a str>,
+    /// Whether they ran at once: how much each was asked is the scenario's doing then, and compares nothing.
+    pub is_mixed: bool,
     /// Roles in order, each operation of a role, then all of the role's; everything at the end.
     pub lines: Vec<Line>,
     /// What each transport cost.
@@ -245,7 +247,9 @@ fn comparison<'a>(
     let lateness = transports.iter().map(|transport| lateness(record, load, variant, transport)).collect();
     let layout = floor::used(record);
     let floors = transports.iter().map(|transport| layout?.transport(transport)).collect();
-    Comparison { load, variant, transports, lines, costs, lateness, floors }
+    let mut passes = record.passes.iter().filter(|pass| pass.load == load.name && pass.variant == variant);
+    let is_mixed = passes.any(Pass::is_mixed);
+    Comparison { load, variant, transports, is_mixed, lines, costs, lateness, floors }
 }
 
 fn lateness(record: &RunRecord, load: &LoadInfo, variant: &str, transport: &str) -> Quantiles {

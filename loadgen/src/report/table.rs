@@ -300,9 +300,10 @@ fn costs(record: &RunRecord, style: Style) -> Vec<String> {
                 let mut cells: Vec<String> = all.iter().map(cell).collect();
                 floor::align(&mut cells);
                 columns.push((format::transport(transport).to_owned(), cells));
-                if i > 0 {
-                    let cells =
-                        all.iter().map(|c| format::ratio(number(c, transports[0]), number(c, transport)));
+                let alone = |c: &&Comparison<'_>| !c.is_mixed;
+                if i > 0 && all.iter().any(|c| alone(&c)) {
+                    let base = |c| Some(c).filter(alone).and_then(|c| number(c, transports[0]));
+                    let cells = all.iter().map(|c| format::ratio(base(c), number(c, transport)));
                     columns.push(("ratio".to_owned(), cells.collect()));
                 }
             }

@@ -242,7 +242,7 @@ fn halves(judge: &mut Judge, load: &LoadInfo, experiment: &Experiment<'_>) {
                 let due = if planned { format!(" of {:.0}", offered[half]) } else { String::new() };
                 format!("{:.0}{due}", achieved[half])
             };
-            let mixed = experiment.passes.iter().any(|pass| pass.transports.len() > 1);
+            let mixed = experiment.passes.iter().any(|pass| pass.is_mixed());
             judge.suspect(
                 if mixed { transport } else { &experiment.name },
                 &format!(

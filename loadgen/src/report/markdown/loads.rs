@@ -148,9 +148,13 @@ fn unit(
     Unit::for_largest(largest.max().unwrap_or(0))
 }
 
-/// Lines of the cost table that the floor is compared with.
+/// Lines of the cost table that are treated apart.
 const THROUGHPUT: &str = "throughput";
+const REQUESTS: &str = "requests";
 const CPU_OF_BOTH: &str = "CPU of both sides";
+
+/// Lines that tell of a mixed load how its clients were shared out among the transports, and not how these do.
+const SHARED_OUT: [&str; 2] = [THROUGHPUT, REQUESTS];
 
 fn cost(comparison: &Comparison<'_>) -> String {
     let mut headers = vec![String::new(), "unit".to_owned()];
@@ -175,7 +179,8 @@ fn cost(comparison: &Comparison<'_>) -> String {
         for (i, value) in values.iter().enumerate() {
             cells.push(floor::marked(format::optional(*value, decimals), within(what, i)));
             if i > 0 {
-                cells.push(format::ratio(values[0], *value));
+                let is_comparable = !(comparison.is_mixed && SHARED_OUT.contains(&what));
+                cells.push(format::ratio(values[0].filter(|_| is_comparable), *value));
             }
         }
         rows.push(cells);
@@ -183,7 +188,7 @@ fn cost(comparison: &Comparison<'_>) -> String {
     let totals = comparison.total();
     let total = |of: fn(&Figures) -> Option<f64>| totals.iter().map(|t| t.as_ref().and_then(of)).collect();
     push(THROUGHPUT, "requests/s", 0, total(|figures| figures.rate));
-    push("requests", "", 0, total(|figures| Some(figures.counts.requests as f64)));
+    push(REQUESTS, "", 0, total(|figures| Some(figures.counts.requests as f64)));
     push("errors", "", 0, total(|figures| Some(figures.counts.errors as f64)));
     push("unfinished", "", 0, total(|figures| Some(figures.counts.unfinished as f64)));
     let cost = |of: fn(&CostFigures) -> Option<f64>, scale: f64| {

@@ -4,7 +4,7 @@ use super::super::figures::Quantiles;
 use super::super::format::{self, Unit};
 use super::super::{grid, outcome};
 use super::{escape, loads, row};
-use crate::record::{Latencies, Ledger, RunRecord, Setup};
+use crate::record::{Latencies, Ledger, Pass, RunRecord, Setup};
 use crate::scenario::model::Transport;
 
 /// Picks one sum of the ledger.
@@ -135,6 +135,10 @@ receiver's work. Compare the sum of both sides; take the split as approximate.
     if record.transports_run().len() > 1 {
         let first = escape(format::transport(record.transports_run()[0]));
         text += &format!("- A ratio is that transport's figure divided by the one of {first}.\n");
+    }
+    if record.passes.iter().any(Pass::is_mixed) {
+        text += "- In a **mixed** load clients of all transports run at once. How many requests each transport gets is the \
+                 scenario's doing, and what they cost cannot be told apart: neither is compared.\n";
     }
     if is_encrypted(record) {
         text += "- Over TLS every connection pays for a whole handshake, since no session is resumed; it is part of the \

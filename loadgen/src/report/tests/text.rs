@@ -195,11 +195,23 @@ fn figures_that_unfinished_requests_reach_are_shown_as_lower_bounds() {
 }
 
 #[test]
-fn a_mixed_load_shows_the_wires_transports_and_no_cost_of_either() {
+fn a_mixed_load_shows_the_wires_transports_and_compares_neither_how_many_requests_they_got_nor_their_cost() {
     let text = table::render(&mixed(), Path::new("out"), Style::default());
-    assert!(text.contains("[mixed]"), "{text}");
-    assert!(text.contains("TCP  WebSocket"), "{text}");
-    assert!(!text.contains("CPU of both sides"), "{text}");
+    let totals = text.split("\n\n").find(|block| block.contains("throughput")).unwrap();
+    insta::assert_snapshot!(totals, @"
+                   throughput, requests/s
+    load                   TCP  WebSocket
+    paced [mixed]        1,000      1,000
+    ");
+    let markdown = markdown::report(&mixed(), &[]);
+    let rows =
+        markdown.lines().filter(|line| line.starts_with("| throughput") || line.starts_with("| requests  "));
+    insta::assert_snapshot!(rows.collect::<Vec<_>>().join("\n"), @"
+    | throughput | requests/s | 1,000 |     1,000 |     – |
+    | requests   |            | 2,000 |     2,000 |     – |
+    ");
+    assert!(markdown.contains("- In a **mixed** load"), "{markdown}");
+    assert!(!markdown::report(&fixture::record(), &[]).contains("**mixed**"));
 }
 
 /// The fixture with the floor of its machine.
