@@ -77,6 +77,7 @@ impl Failure {
                 | SessionError::ConnectTimedOut { .. }
                 | SessionError::Ended { .. }
                 | SessionError::Speechless(_)
+                | SessionError::OtherProtocol { .. }
                 | SessionError::TimedOut(_)
                 | SessionError::Unasked(_) => NO_SERVER,
                 SessionError::LoginRefused(_)

@@ -34,10 +34,11 @@ impl Output {
         stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|_| ReaderGone)
     }
 
-    /// Something to know that is no reply.
+    /// Something to know that is no reply. A server's words in it cannot drive a terminal.
     #[expect(clippy::unused_self, reason = "whoever prints has been handed the right to")]
     pub(super) fn complain(self, message: &str) {
         // Nobody is left to tell where stderr is closed.
-        let _ = writeln!(io::stderr(), "twinwire-client: {message}");
+        let safe = Style { colour: false, terminal: true }.show(message);
+        let _ = writeln!(io::stderr(), "twinwire-client: {safe}");
     }
 }

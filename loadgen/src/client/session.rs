@@ -44,6 +44,14 @@ pub enum SessionError {
     /// A connection without a handshake ended without a word, which is also how a port for TLS or WebSocket takes a login.
     #[error("{0} without an answer to the login: does it want TLS (--tls), or WebSocket (--ws)?")]
     Speechless(Ended),
+    /// What came after a login without a handshake is another protocol's way to refuse it.
+    #[error("the server speaks {protocol} on this port: use {flag}")]
+    OtherProtocol {
+        /// Its name.
+        protocol: &'static str,
+        /// What has it spoken.
+        flag: &'static str,
+    },
     /// No reply in time.
     #[error(
         "no reply within {0:?}: the server hangs, or speaks another framing (try --ws, or --raw without TLS)"
@@ -117,6 +125,12 @@ impl Session {
             texts::SUCCESS => Ok(()),
             texts::DUPLICATE_USER_NAME => Err(SessionError::NameTaken(name.to_owned())),
             texts::WRONG_FORMAT => Err(SessionError::NoName(name.to_owned())),
+            text if is_plain && text.starts_with(TLS_ALERT) => {
+                Err(SessionError::OtherProtocol { protocol: "TLS", flag: "--tls" })
+            }
+            text if is_plain && text.starts_with("HTTP/") => {
+                Err(SessionError::OtherProtocol { protocol: "HTTP", flag: "--ws" })
+            }
             _ => Err(SessionError::LoginRefused(reply)),
         }
     }
@@ -212,6 +226,9 @@ pub fn upgrade_message(secret: Option<&str>) -> String {
         None => "upgrade".to_owned(),
     }
 }
+
+/// How every alert of TLS 1.0 to 1.3 begins (RFC 8446, sections 5.1 and 6).
+const TLS_ALERT: &str = "\x15\x03";
 
 /// Replies that nobody has taken yet.
 #[derive(Debug, Default)]

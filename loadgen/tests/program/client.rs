@@ -370,3 +370,17 @@ fn whoever_has_shaken_hands_is_not_asked_whether_it_should_have() {
     let said = stderr(&output);
     assert!(said.contains("the server closed the connection") && !said.contains("--tls"), "{said}");
 }
+
+#[test]
+fn a_login_that_is_answered_over_http_is_told_so() {
+    let output = client(scripted(&["HTTP/1.1 400 Bad Request\r\n"], true), &["get", "a"]).output().unwrap();
+    assert_eq!(lines(&output), (vec![], 3));
+    assert_eq!(stderr(&output), "twinwire-client: the server speaks HTTP on this port: use --ws\n");
+}
+
+#[test]
+fn what_a_server_says_cannot_drive_the_terminal_of_whoever_reads_the_error() {
+    let output = client(scripted(&["\x1b[2Jgone\n"], true), &["get", "a"]).output().unwrap();
+    let said = stderr(&output);
+    assert_eq!(said, "twinwire-client: login refused: the server answered `\\u{1b}[2Jgone`\n");
+}

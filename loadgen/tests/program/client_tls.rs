@@ -178,6 +178,16 @@ fn a_login_without_tls_on_a_port_for_tls_is_told_what_it_may_lack() {
 }
 
 #[test]
+fn a_login_over_raw_tcp_on_a_port_for_tls_is_told_so() {
+    let server = Server::start(&Certificate::issued(&LOCAL, |_| {}));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_twinwire-client"));
+    let port = server.tls.port().to_string();
+    let output = command.args(["localhost", &port, "--raw", "get", "a"]).stdin(Stdio::null()).output();
+    let said = Ended::of(output.unwrap()).expect(3).stderr;
+    insta::assert_snapshot!(said, @"twinwire-client: the server speaks TLS on this port: use --tls");
+}
+
+#[test]
 fn a_file_without_anybody_to_trust_is_an_error_of_usage() {
     let folder = tempfile::tempdir().unwrap();
     Certificate::issued(&LOCAL, |_| {}).write(folder.path());
