@@ -6,7 +6,7 @@ use plotters_backend::{BackendCoord, DrawingBackend, DrawingErrorKind};
 
 use super::DrawError;
 use super::text::{BASELINE_EM, Face, Style};
-use crate::chart::spec::{Fill, Ink, Marker, Shape, Stroke, WIDTH};
+use crate::chart::spec::{Fill, Ink, Marker, Shape, Stroke};
 
 /// Distance of a hatching's lines, and their width, in nominal pixels.
 const HATCH: (f64, f64) = (5.0, 1.0);
@@ -36,10 +36,10 @@ impl<'b, DB: DrawingBackend> Canvas<'b, DB> {
         Self { backend, scale: f64::from(scale) }
     }
 
-    /// White all over.
-    pub(super) fn clear(&mut self, height: f64) -> Result<(), DrawError> {
-        let corner = self.coord((WIDTH, height));
-        self.backend.draw_rect((0, 0), corner, &style(Ink(255, 255, 255), 1.0, 1, true), true).map_err(failed)
+    /// White from one corner to the other.
+    pub(super) fn clear(&mut self, from: Point, to: Point) -> Result<(), DrawError> {
+        let (from, to) = (self.coord(from), self.coord(to));
+        self.backend.draw_rect(from, to, &style(Ink(255, 255, 255), 1.0, 1, true), true).map_err(failed)
     }
 
     /// All is drawn.

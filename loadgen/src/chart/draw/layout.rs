@@ -13,8 +13,10 @@ pub(super) const LEGEND_SIZE: f64 = 12.5;
 pub(super) const HEADING_SIZE: f64 = 13.0;
 /// Size of axis titles and tick labels.
 pub(super) const AXIS_SIZE: f64 = 12.0;
-/// Width of a legend's line or field.
-const KEY_WIDTH: f64 = 34.0;
+/// Width of a legend's line: both gaps between the longest dashes are beside its marker.
+const LINE_WIDTH: f64 = 46.0;
+/// Width of a legend's field.
+const FIELD_WIDTH: f64 = 34.0;
 /// Width of a legend's marker.
 const DOT_WIDTH: f64 = 10.0;
 /// Between a legend's sign and its text.
@@ -122,7 +124,11 @@ fn legend(y: &mut f64, spec: &Spec) -> Vec<Entry> {
     let mut x = MARGIN;
     for entry in &spec.legend {
         let text = fitted(&entry.text, LEGEND_SIZE, Weight::Normal, WIDTH / 3.0);
-        let sign = if matches!(entry.key, LegendKey::Dot(_)) { DOT_WIDTH } else { KEY_WIDTH };
+        let sign = match entry.key {
+            LegendKey::Line(..) => LINE_WIDTH,
+            LegendKey::Field(_) => FIELD_WIDTH,
+            LegendKey::Dot(_) => DOT_WIDTH,
+        };
         let taken = sign + KEY_GAP + width(&text, LEGEND_SIZE, Weight::Normal);
         if x > MARGIN && x + taken > WIDTH - MARGIN {
             x = MARGIN;

@@ -77,7 +77,7 @@ fn draw<DB: DrawingBackend>(
     spec: &Spec,
     layout: &Layout,
 ) -> Result<(), DrawError> {
-    canvas.clear(layout.height)?;
+    canvas.clear((0.0, 0.0), (WIDTH, layout.height))?;
     let strong = Face { size: layout::TITLE_SIZE, weight: Weight::Strong, ink: DARK };
     let normal = Face { size: layout::LEGEND_SIZE, weight: Weight::Normal, ink: DARK };
     for line in &layout.title {

@@ -17,6 +17,8 @@ const AXIS: Face = Face { size: AXIS_SIZE, weight: Weight::Normal, ink: GREY };
 const HAIRLINE: f64 = 1.0;
 /// Length of the marks at the horizontal axis.
 const TICK: f64 = 4.0;
+/// White around a text among the marks.
+const AROUND: f64 = 2.5;
 /// Least room between two labels; one that comes nearer to its neighbour is left out.
 const LABEL_ROOM: f64 = 8.0;
 /// Share of the em that capital letters are high.
@@ -130,8 +132,11 @@ fn draw_mark<DB: DrawingBackend>(
         Mark::Dot { at: point, marker } => canvas.marker(at(point), *marker),
         Mark::Text { at: point, text } => {
             let (x, y) = at(point);
-            let at = (x + 10.0, y + AXIS_SIZE * CAPITAL / 2.0);
-            canvas.text(&clean(text), at, Side::Left, Face { ink: DARK, ..AXIS })
+            let (text, left, half) = (clean(text), x + 10.0, AXIS_SIZE * CAPITAL / 2.0);
+            // No grid line runs through it.
+            let right = left + width(&text, AXIS_SIZE, Weight::Normal);
+            canvas.clear((left - AROUND, y - half - AROUND), (right + AROUND, y + half + AROUND))?;
+            canvas.text(&text, (left, y + half), Side::Left, Face { ink: DARK, ..AXIS })
         }
     }
 }
