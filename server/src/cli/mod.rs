@@ -114,6 +114,8 @@ fn log_to_stderr(level: tracing::level_filters::LevelFilter) {
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
+        // Of a log that cannot be written it would tell where it cannot be told: that is a panic.
+        .log_internal_errors(false)
         .try_init();
 }
 

@@ -34,9 +34,10 @@ pub(super) fn obey(shutdown: &Shutdown, tls: Option<Tls>) -> io::Result<()> {
                 Signal::SIGHUP => reload(tls.as_ref()),
                 _ if is_stopping => process::exit(EXIT_INTERRUPTED),
                 _ => {
-                    tracing::info!(%signal, "stopping");
+                    // First, whatever becomes of the log.
                     shutdown.trigger();
                     is_stopping = true;
+                    tracing::info!(%signal, "stopping");
                 }
             }
         }
@@ -60,7 +61,7 @@ pub(super) fn stop_when_stdin_closes(shutdown: &Shutdown) {
     thread::spawn(move || {
         // An error is an end as well.
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-        tracing::info!("standard input closed: stopping");
         shutdown.trigger();
+        tracing::info!("standard input closed: stopping");
     });
 }

@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::SocketAddr,
+    process::Stdio,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
@@ -11,7 +12,10 @@ use std::{
 use nix::sys::signal::Signal;
 use twinwire_server::transport::Transport;
 
-use crate::{program::Program, support::Client};
+use crate::{
+    program::{ON_FREE_PORTS, Program, command},
+    support::Client,
+};
 
 const CLIENTS: usize = 12;
 
@@ -102,4 +106,27 @@ fn sigterm_under_full_load_every_request_before_it_is_answered_and_the_exit_is_0
         assert_eq!(program.end(), (Some(0), String::new()));
         assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
     });
+}
+
+#[test]
+fn a_log_that_cannot_be_written_costs_no_reply_and_no_stop() {
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), "right").unwrap();
+    let secret = secret.path().to_str().unwrap();
+    let flags = ["--log", "info", "--upgrade", "secret", "--upgrade-secret-file", secret];
+    // As of a full disk, and of a reader that has gone.
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let (reader, gone) = std::io::pipe().unwrap();
+    drop(reader);
+    for stderr in [Stdio::from(full), Stdio::from(gone)] {
+        let mut program = Program::spawn(command(&[&ON_FREE_PORTS[..], &flags].concat()).stderr(stderr));
+        for transport in [Transport::Tcp, Transport::TcpRaw, Transport::WebSocket] {
+            let mut client = program.client(transport);
+            assert_eq!(client.ask("upgrade wrong"), "upgrade refused");
+            assert_eq!(client.ask("get k"), "key not found");
+        }
+        program.signal(Signal::SIGHUP);
+        program.signal(Signal::SIGTERM);
+        assert_eq!(program.child.wait().unwrap().code(), Some(0));
+    }
 }
