@@ -7,7 +7,8 @@
 use std::{
     future::poll_fn,
     pin::Pin,
-    task::{Poll, ready},
+    rc::Rc,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -17,9 +18,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::{socket::Socket, unsent::Unsent};
+use super::{Host, patience, socket::Socket, unsent::Unsent};
+use crate::server::Seat;
 
-/// How long a client may take to accept its last replies.
+/// How long a client may take to accept a few words that it is told at once.
 pub(super) const FLUSH_MAX: Duration = Duration::from_secs(5);
 
 /// How long a closed connection waits for the client to close its side. Longer than a round trip across the
@@ -30,9 +32,20 @@ const LINGER_MAX: Duration = Duration::from_secs(2);
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
 /// Writes what is unsent, then closes as [`close`] does. The session must have ended before.
-pub(super) async fn flush_and_close<S: Socket>(mut socket: S, mut unsent: Unsent) {
-    let flushed = timeout(FLUSH_MAX, poll_fn(|cx| unsent.poll_flush(&mut socket, cx))).await;
-    if matches!(flushed, Ok(Ok(()))) {
+///
+/// Who still has replies to take is as much of a load as any client, and keeps its seat and its time for that: what was
+/// asked before the end is answered (LIFE-4). The seat is free before the close.
+pub(super) async fn flush_and_close<S: Socket>(
+    mut socket: S,
+    mut unsent: Unsent,
+    mut seat: Seat,
+    host: Rc<Host>,
+) {
+    let patience = host.config.timeouts.unsent;
+    let flush = |socket: &mut S, cx: &mut Context<'_>| unsent.poll_flush(socket, cx);
+    let taken = |socket: &S| patience::taken_bytes(socket.tcp());
+    if patience::wait_for(&mut socket, patience, taken, flush).await.is_ok() {
+        seat.leave(&host.departures);
         close(socket).await;
     }
 }

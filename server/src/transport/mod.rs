@@ -4,6 +4,7 @@
 
 pub(crate) mod framing;
 mod leave;
+mod patience;
 mod plain;
 mod rota;
 mod socket;

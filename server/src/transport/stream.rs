@@ -52,6 +52,7 @@ struct Connection<F, S> {
     vigil: Vigil,
     /// Its place in the line, while it waits for another turn.
     ticket: Option<Ticket>,
+    seat: Seat,
     host: Rc<Host>,
 }
 
@@ -61,7 +62,7 @@ struct Connection<F, S> {
 /// processor guesses wrong where any function on the way out returns to.
 pub(super) fn serve<F: Framing, S: Socket + 'static>(
     socket: S,
-    mut seat: Seat,
+    seat: Seat,
     vigil: Vigil,
     host: Rc<Host>,
     open: Option<Open>,
@@ -74,6 +75,7 @@ pub(super) fn serve<F: Framing, S: Socket + 'static>(
         withheld: None,
         vigil,
         ticket: None,
+        seat,
         host,
     });
     // Boxed, so that a connection in service need not have room for its own end.
@@ -83,7 +85,7 @@ pub(super) fn serve<F: Framing, S: Socket + 'static>(
         if let Some(connection) = &mut serving {
             let ending = ready!(connection.poll(cx));
             if let Some(connection) = serving.take() {
-                leaving = connection.give_up(ending, &mut seat);
+                leaving = connection.give_up(ending);
             }
         }
         leaving.as_mut().map_or(Poll::Ready(()), |leaving| leaving.as_mut().poll(cx))
@@ -116,10 +118,9 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
 
     /// Ends the session. The name first, then the seat, and only then, in what is given back, anything that the client
     /// can take for a close (LIFE-3).
-    fn give_up(self, ending: Ending, seat: &mut Seat) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
-        let Self { socket, session, mut unsent, host, .. } = self;
+    fn give_up(self, ending: Ending) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
+        let Self { socket, session, mut unsent, seat, host, .. } = self;
         drop(session);
-        seat.leave(&host.departures);
         match ending {
             Ending::Broken => return None,
             Ending::Orderly => {}
@@ -128,7 +129,7 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
                 unsent.push(F::TERMINATOR);
             }
         }
-        Some(Box::pin(leave::flush_and_close(socket, unsent)))
+        Some(Box::pin(leave::flush_and_close(socket, unsent, seat, host)))
     }
 
     /// Ends the connection if it has waited for too long, else has it woken when it next may have.
@@ -138,7 +139,7 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
             self.vigil.note_request();
             None
         } else {
-            self.vigil.overdue(self.session.is_logged_in())
+            self.vigil.overdue(self.session.is_logged_in(), self.socket.tcp())
         };
         self.vigil.set_alarm(cx, self.session.is_logged_in(), None);
         overdue.map(|overdue| match self.host.counted(overdue) {
@@ -149,7 +150,7 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
 
     /// Works until there is nothing to do, no room for replies, or the turn is over.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        let Self { socket, framing, session, unsent, withheld, vigil, ticket, host } = self;
+        let Self { socket, framing, session, unsent, withheld, vigil, ticket, seat: _, host } = self;
         let mut buffers = host.buffers.borrow_mut();
         let Buffers { input, output } = &mut *buffers;
         let (mut budget, mut is_over) = (TURN_BUDGET, false);

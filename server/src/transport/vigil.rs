@@ -13,8 +13,9 @@ use std::{
 };
 
 use slab::Slab;
+use tokio::net::TcpStream;
 
-use super::Host;
+use super::{Host, patience};
 use crate::protocol::Status;
 
 /// A worker's coarse clock and its alarms.
@@ -76,15 +77,24 @@ pub(super) struct Vigil {
     due: Option<Instant>,
     /// When the connection began or, once it is logged in, when its last request came.
     active_at: Instant,
-    /// Since when the client has taken nothing while the server does not read from it.
-    blocked_since: Option<Instant>,
+    /// While the server does not read from the client, because that takes too little.
+    blocked: Option<Blocked>,
+}
+
+/// A client whose replies wait.
+#[derive(Debug, Clone, Copy)]
+struct Blocked {
+    /// When it was last known to take any.
+    since: Instant,
+    /// How many bytes it had taken when last looked at.
+    taken: u64,
 }
 
 impl Vigil {
     /// The waits of a connection that begins now.
     pub(super) fn start(host: &Rc<Host>) -> Self {
         let active_at = host.watch.now();
-        Self { host: Rc::clone(host), alarm: None, due: None, active_at, blocked_since: None }
+        Self { host: Rc::clone(host), alarm: None, due: None, active_at, blocked: None }
     }
 
     /// Whether it is time to look at the waits. True until [`Self::set_alarm`] is called again.
@@ -99,16 +109,16 @@ impl Vigil {
 
     /// Notes that the server has stopped reading; `true` if it had not before.
     pub(super) fn note_blocked(&mut self) -> bool {
-        let is_new = self.blocked_since.is_none();
+        let is_new = self.blocked.is_none();
         if is_new {
-            self.blocked_since = Some(self.host.watch.now());
+            self.blocked = Some(Blocked { since: self.host.watch.now(), taken: 0 });
         }
         is_new
     }
 
     /// Notes that the client has taken replies; `true` if the server had stopped reading.
     pub(super) fn note_progress(&mut self) -> bool {
-        let was_blocked = self.blocked_since.take().is_some();
+        let was_blocked = self.blocked.take().is_some();
         if was_blocked {
             // Not reading was the server's doing.
             self.note_request();
@@ -118,15 +128,22 @@ impl Vigil {
 
     /// Whether the server has stopped reading.
     pub(super) fn is_blocked(&self) -> bool {
-        self.blocked_since.is_some()
+        self.blocked.is_some()
     }
 
-    /// What the client is overdue with, if it is.
-    pub(super) fn overdue(&self, is_logged_in: bool) -> Option<Overdue> {
+    /// What the client at the other end of `stream` is overdue with, if it is.
+    pub(super) fn overdue(&mut self, is_logged_in: bool, stream: &TcpStream) -> Option<Overdue> {
+        let now = self.host.watch.now();
+        if let Some(blocked) = &mut self.blocked {
+            let taken = patience::taken_bytes(stream);
+            if taken > blocked.taken {
+                *blocked = Blocked { since: now, taken };
+            }
+        }
         let deadline = self.deadline(is_logged_in)?;
         let status = if is_logged_in { Status::IdleTimeout } else { Status::LoginTimeout };
         let overdue = if self.is_blocked() { Overdue::Reader } else { Overdue::Message(status) };
-        (deadline <= self.host.watch.now()).then_some(overdue)
+        (deadline <= now).then_some(overdue)
     }
 
     /// Has the connection woken when the next thing may be overdue, `also` included.
@@ -135,7 +152,9 @@ impl Vigil {
         // The login starts another wait, which may be over before the one for the login would have been.
         let after_login = timeouts.idle.filter(|_| !is_logged_in);
         let next = after_login.and_then(|idle| self.after(self.host.watch.now(), idle));
-        self.due = [self.deadline(is_logged_in), next, also].into_iter().flatten().min();
+        let look = self.blocked.and(timeouts.unsent);
+        let look = look.and_then(|unsent| self.after(self.host.watch.now(), unsent / patience::LOOKS));
+        self.due = [self.deadline(is_logged_in), next, look, also].into_iter().flatten().min();
         let mut alarms = self.host.watch.alarms.borrow_mut();
         match self.alarm {
             Some(key) => alarms[key].due = self.due,
@@ -156,8 +175,8 @@ impl Vigil {
 
     fn deadline(&self, is_logged_in: bool) -> Option<Instant> {
         let timeouts = &self.host.config.timeouts;
-        let (since, timeout) = match (self.blocked_since, is_logged_in) {
-            (Some(since), _) => (since, timeouts.unsent),
+        let (since, timeout) = match (self.blocked, is_logged_in) {
+            (Some(blocked), _) => (blocked.since, timeouts.unsent),
             (None, true) => (self.active_at, timeouts.idle),
             (None, false) => (self.active_at, timeouts.login),
         };

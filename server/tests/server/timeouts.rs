@@ -2,6 +2,7 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
+    net::Shutdown,
     time::{Duration, Instant},
 };
 
@@ -163,6 +164,58 @@ fn who_reads_slowly_but_steadily_gets_everything() {
         assert_eq!(slow.ask("q"), "exiting");
         slow.expect_close(1000);
     }
+}
+
+/// What a client does once it has asked.
+#[derive(Debug, Clone, Copy)]
+enum Then {
+    Stay,
+    Quit,
+    HalfClose,
+}
+
+/// Reads some 6 MB at 1 MB/s, so that the kernel, which wants a good part of some megabytes free, takes nothing from
+/// the server for longer than the client's time is.
+fn reads_steadily(server: &TestServer, transport: Transport, then: Then) {
+    let mut slow = server.login(transport, &format!("{transport}-{then:?}"));
+    let value = "v".repeat(60_000);
+    assert_eq!(slow.ask(&format!("put k {value}")), "done");
+    socket2::SockRef::from(&slow.stream).set_recv_buffer_size(64 * 1024).unwrap();
+    slow.write(&slow.message("get k").repeat(110));
+    match then {
+        Then::Stay => {}
+        Then::Quit => slow.write(&slow.message("q")),
+        Then::HalfClose => slow.stream.shutdown(Shutdown::Write).unwrap(),
+    }
+    let framing = if slow.is_websocket() { 4 } else { 1 };
+    for number in 0..110 {
+        let reply = slow.exactly(value.len() + framing);
+        let is_whole = reply.windows(value.len()).any(|window| window == value.as_bytes());
+        assert!(is_whole, "{transport}, {then:?}, reply {number}");
+        std::thread::sleep(Duration::from_millis(60));
+    }
+    match then {
+        Then::Stay => assert_eq!(slow.ask("get none"), "key not found"),
+        Then::Quit => assert_eq!(slow.reply(), "exiting"),
+        Then::HalfClose => assert_eq!(slow.rest(), b""),
+    }
+}
+
+#[test]
+fn life_4_who_takes_replies_all_the_while_gets_all_of_them_however_long_that_is_before_and_after_the_end() {
+    let server = TestServer::with(|config| {
+        config.timeouts = Timeouts { unsent: Some(SHORT), ..NONE };
+        config.unsent_bytes_max = 64 * 1024;
+    });
+    std::thread::scope(|scope| {
+        for transport in PIPELINED {
+            for then in [Then::Stay, Then::Quit] {
+                let server = &server;
+                scope.spawn(move || reads_steadily(server, transport, then));
+            }
+        }
+        scope.spawn(|| reads_steadily(&server, Transport::Tcp, Then::HalfClose));
+    });
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod service;
 
 use std::{
     future::{Future, poll_fn},
+    io,
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -18,11 +19,8 @@ use std::{
     time::Instant,
 };
 
-use futures_util::{Sink, SinkExt, Stream};
-use tokio::{
-    net::TcpStream,
-    time::{Instant as Moment, timeout},
-};
+use futures_util::{Sink, Stream};
+use tokio::{net::TcpStream, time::Instant as Moment};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -36,6 +34,7 @@ pub use self::service::Service;
 use self::{handshake::Refusal, link::Link};
 use super::{
     Host, TURN_BUDGET, TURN_COST, is_drained, leave,
+    patience::{self, taken_bytes},
     plain::Plain,
     rota::Ticket,
     socket::Socket,
@@ -115,7 +114,7 @@ pub(super) fn serve<V: Service, S: Socket>(
             }
         };
         let ending = connection.run().await;
-        Box::pin(end(connection.give_up(&mut seat), ending)).await;
+        Box::pin(end(connection.give_up(), ending, seat, host)).await;
     }
 }
 
@@ -165,19 +164,40 @@ pub async fn serve_alone<S: Service>(stream: TcpStream, config: Arc<Config>, ser
 }
 
 /// Says goodbye and closes. The server is the side that closes TCP (section 7.1.1).
-async fn end<S: Socket>(mut socket: WebSocketStream<Link<S>>, ending: Ending) {
-    let goodbye = async {
-        match ending {
-            Ending::Close(code) => {
-                socket.close(Some(CloseFrame { code, reason: Utf8Bytes::default() })).await.is_ok()
-            }
-            Ending::Closed => socket.flush().await.is_ok(),
-            Ending::Broken => false,
+///
+/// What is due goes out first, for which the client has its time and keeps its seat, as over TCP. Without that the seat
+/// is free before the echo of the client's own close.
+async fn end<S: Socket>(
+    mut socket: WebSocketStream<Link<S>>,
+    ending: Ending,
+    mut seat: Seat,
+    host: Rc<Host>,
+) {
+    if ending == Ending::Broken {
+        return;
+    }
+    if socket.get_mut().unsent_bytes() > 0 && flush(&mut socket, &host).await.is_err() {
+        return;
+    }
+    seat.leave(&host.departures);
+    if let Ending::Close(code) = ending {
+        let frame = CloseFrame { code, reason: Utf8Bytes::default() };
+        if Pin::new(&mut socket).start_send(Message::Close(Some(frame))).is_err() {
+            return;
         }
-    };
-    if timeout(leave::FLUSH_MAX, goodbye).await == Ok(true) {
+    }
+    if flush(&mut socket, &host).await.is_ok() {
         leave::close(socket.into_inner().into_socket()).await;
     }
+}
+
+/// Writes all that waits, for as long as the client has the patience of the server.
+async fn flush<S: Socket>(socket: &mut WebSocketStream<Link<S>>, host: &Host) -> io::Result<()> {
+    let taken = |socket: &WebSocketStream<Link<S>>| taken_bytes(socket.get_ref().socket().tcp());
+    let flush = |socket: &mut WebSocketStream<Link<S>>, cx: &mut Context<'_>| {
+        Pin::new(socket).poll_flush(cx).map_err(io::Error::other)
+    };
+    patience::wait_for(socket, host.config.timeouts.unsent, taken, flush).await
 }
 
 impl<V: Service, S: Socket> Connection<V, S> {
@@ -210,10 +230,9 @@ impl<V: Service, S: Socket> Connection<V, S> {
     /// Ends the session. The name first, then the seat, and only then anything that the client can take for a close
     /// (LIFE-3).
     #[expect(clippy::boxed_local, reason = "it lives in a box; taking it out first would hold it twice")]
-    fn give_up(self: Box<Self>, seat: &mut Seat) -> WebSocketStream<Link<S>> {
-        let Self { socket, service, host, .. } = *self;
+    fn give_up(self: Box<Self>) -> WebSocketStream<Link<S>> {
+        let Self { socket, service, .. } = *self;
         drop(service);
-        seat.leave(&host.departures);
         socket
     }
 
@@ -224,7 +243,7 @@ impl<V: Service, S: Socket> Connection<V, S> {
         if self.withheld.is_some() {
             self.vigil.note_request();
         }
-        let overdue = self.vigil.overdue(self.service.is_logged_in());
+        let overdue = self.vigil.overdue(self.service.is_logged_in(), self.socket.get_ref().socket().tcp());
         let ending = overdue.map(|overdue| match self.host.counted(overdue) {
             Overdue::Message(_) => Ending::Close(CloseCode::Policy),
             Overdue::Reader => Ending::Broken,
