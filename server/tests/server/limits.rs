@@ -213,6 +213,12 @@ fn tcp_3_and_ws_4_the_longest_message_is_as_long_as_the_server_was_told() {
         let half = vec![b'x'; limit / 2 + 1];
         fragments.write(&[frame(0x01, &half), frame(0x80, &half)].concat());
         fragments.expect_close(1009);
+        let mut controlling = server.login_when_free(Transport::WebSocket, "alice");
+        controlling.write(&frame(0x89, &[b'p'; 125]));
+        assert_eq!(controlling.frame(), (0x8a, vec![b'p'; 125]), "no message, so no part of its limit");
+        let goodbye = [&1000_u16.to_be_bytes()[..], &[b'r'; 123]].concat();
+        controlling.write(&frame(0x88, &goodbye));
+        assert_eq!(controlling.frame(), (0x88, goodbye));
     }
     let server = TestServer::with(|config| config.message_bytes_max = 100);
     let mut raw = server.login(Transport::TcpRaw, "alice");

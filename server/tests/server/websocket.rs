@@ -54,6 +54,18 @@ fn ws_2_and_2a_bad_requests_get_a_whole_http_reply() {
 }
 
 #[test]
+fn ws_2a_a_head_without_an_end_is_answered_and_one_that_never_began_is_not() {
+    let server = TestServer::start();
+    for (request, expected) in [("GET / HTTP/1.1\r\nHost: x\r\n", "HTTP/1.1 400 "), ("", "")] {
+        let mut client = Client::connect_bare(WebSocket, server.address(WebSocket));
+        client.write(request.as_bytes());
+        client.half_close();
+        let reply = String::from_utf8(client.rest()).unwrap();
+        assert!(reply.starts_with(expected) && reply.is_empty() == expected.is_empty(), "{reply}");
+    }
+}
+
+#[test]
 fn ws_2_frames_in_one_segment_with_the_handshake_are_not_lost() {
     let server = TestServer::start();
     let mut client = Client::connect_bare(WebSocket, server.address(WebSocket));

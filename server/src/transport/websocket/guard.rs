@@ -7,7 +7,7 @@
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 /// The longest payload of a control frame.
-const CONTROL_BYTES_MAX: u64 = 125;
+pub(super) const CONTROL_BYTES_MAX: u64 = 125;
 
 /// Two bytes, and up to eight more of length. The mask is counted with the payload.
 const HEADER_BYTES_MAX: usize = 10;

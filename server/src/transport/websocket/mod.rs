@@ -138,7 +138,8 @@ async fn begin<V: Service, S: Socket>(
         .read_buffer_size(READ_BYTES)
         .write_buffer_size(WRITE_BYTES)
         .max_message_size(Some(host.config.message_bytes_max))
-        .max_frame_size(Some(host.config.message_bytes_max));
+        // A control frame may be longer than a message.
+        .max_frame_size(Some(host.config.message_bytes_max.max(guard::CONTROL_BYTES_MAX as usize)));
     let link = Link::new(socket, early, V::TAKES_BINARY, Rc::clone(&host));
     Ok(Box::new(Connection {
         socket: WebSocketStream::from_raw_socket(link, Role::Server, Some(config)).await,

@@ -32,7 +32,7 @@ pub(super) async fn open<S: Socket>(
 }
 
 /// Reads until a head's empty line has come, and tells where it ends. Fails with a refusal, or with none if the
-/// client is gone.
+/// client is gone, or has gone before it began.
 async fn read_head<S: Socket>(socket: &mut S, received: &mut Vec<u8>) -> Result<usize, Option<Refusal>> {
     const END: &[u8] = b"\r\n\r\n";
     loop {
@@ -40,7 +40,8 @@ async fn read_head<S: Socket>(socket: &mut S, received: &mut Vec<u8>) -> Result<
         let searched = received.len().saturating_sub(END.len() - 1);
         received.reserve(1024);
         if socket.read_buf(received).await.map_err(|_| None)? == 0 {
-            return Err(None);
+            let is_begun = !received.is_empty();
+            return Err(is_begun.then_some(Refusal::Bad("the request head has no end")));
         }
         let length = memchr::memmem::find(&received[searched..], END).map(|end| searched + end + END.len());
         if length.unwrap_or(received.len()) > HEAD_BYTES_MAX {
