@@ -14,6 +14,7 @@ use twinwire_server::transport::Transport::{self, Tcp, WebSocket};
 
 use crate::{
     abused::{Abused, BOTH},
+    program::Program,
     support::{Client, frame},
 };
 
@@ -323,4 +324,46 @@ fn life_5_a_message_whose_fragments_never_end_holds_nobody_up() {
         is_over.store(true, Ordering::SeqCst);
         outcome.unwrap();
     });
+}
+
+#[test]
+fn websockets_that_have_had_large_messages_give_the_memory_back_when_they_rest() {
+    const EACH: usize = 40;
+    // The shortest time-out sets the pace of the server's clock.
+    let mut program = Program::start(&[
+        "--ws",
+        "127.0.0.1:0",
+        "--message-max",
+        "1MiB",
+        "--idle-timeout",
+        "2m",
+        "--login-timeout",
+        "400ms",
+    ]);
+    let address = program.address(Transport::WebSocket);
+    let value = "v".repeat(1024 * 1024 - 6);
+    let wave = |number: usize| -> Vec<Client> {
+        let swell = |i| {
+            let mut client = Client::connect(Transport::WebSocket, address);
+            assert_eq!(client.ask(&format!("user{number}-{i}")), "success");
+            assert_eq!(client.ask(&format!("put k {value}")), "done");
+            assert_eq!(client.ask("get k"), value);
+            assert_eq!(client.ask("put k v"), "done");
+            client
+        };
+        (0..EACH).map(swell).collect()
+    };
+    let mut waves = vec![wave(0)];
+    let swollen_kib = program.resident_kib();
+    assert!(swollen_kib > EACH * 1024, "{swollen_kib} KiB: the messages were large");
+    for number in 1..3 {
+        std::thread::sleep(Duration::from_millis(1500));
+        waves.push(wave(number));
+    }
+    // What one wave gave back is what the next one took.
+    let kib = program.resident_kib();
+    assert!(kib < swollen_kib * 3 / 2, "{kib} KiB, after {swollen_kib} KiB");
+    for client in waves.iter_mut().flatten() {
+        assert_eq!(client.ask("get k"), "v", "and nothing was lost");
+    }
 }

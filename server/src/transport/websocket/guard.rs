@@ -54,6 +54,11 @@ impl FrameGuard {
         Self { takes_binary, ..self }
     }
 
+    /// Whether nothing is half there, of a frame or of a message.
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.header_len == 0 && self.body_left == 0 && self.message.is_none()
+    }
+
     /// Follows `bytes`, which come right after those of the last call.
     pub(super) fn inspect(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let mut offset = 0;

@@ -66,6 +66,11 @@ impl<S: Socket> Link<S> {
         self.unsent.len(&mut self.socket)
     }
 
+    /// Whether the client has sent nothing by halves, and nothing waits for it.
+    pub(super) fn is_at_rest(&mut self) -> bool {
+        self.guard.is_between_messages() && self.unsent_bytes() == 0
+    }
+
     /// When anything at all last came from the client.
     pub(super) fn heard_at(&self) -> Instant {
         self.heard_at

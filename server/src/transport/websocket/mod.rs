@@ -3,6 +3,7 @@
 //! The library joins fragments, answers pings and closes, and checks UTF-8. Headers are checked by `guard`
 //! before it sees them, the handshake and the end of the connection are ours.
 
+mod end;
 mod guard;
 mod handshake;
 mod link;
@@ -11,12 +12,11 @@ mod service;
 
 use std::{
     future::{Future, poll_fn},
-    io,
     pin::Pin,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures_util::{Sink, Stream};
@@ -24,17 +24,20 @@ use tokio::{net::TcpStream, time::Instant as Moment};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
-        Bytes, Error, Message, Utf8Bytes,
+        Bytes, Error, Message,
         error::ProtocolError,
-        protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
+        protocol::{Role, WebSocketConfig, frame::coding::CloseCode},
     },
 };
 
 pub use self::service::Service;
-use self::{handshake::Refusal, link::Link};
+use self::{
+    end::{Ending, end},
+    handshake::Refusal,
+    link::Link,
+};
 use super::{
     Host, TURN_BUDGET, TURN_COST, is_drained, leave,
-    patience::{self, taken_bytes},
     plain::Plain,
     rota::Ticket,
     socket::Socket,
@@ -57,20 +60,15 @@ const READ_BYTES: usize = 2 * 1024;
 /// has sent a batch keeps what it needed.
 const WRITE_BYTES: usize = 16 * 1024;
 
+/// From how many bytes on a message, with its reply, leaves more memory behind than an idle connection should hold.
+const LARGE_BYTES: usize = 2 * READ_BYTES;
+
+/// For how long that memory is kept for the next one.
+const SWOLLEN_MAX: Duration = Duration::from_secs(1);
+
 /// The reply to a client that there is no room for.
 pub(super) fn full() -> Vec<u8> {
     Refusal::Full.response()
-}
-
-/// Why a connection is over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Ending {
-    /// The server closes, and says why.
-    Close(CloseCode),
-    /// The client has closed; what is due, its close frame's echo included, still goes out.
-    Closed,
-    /// The connection broke.
-    Broken,
 }
 
 struct Connection<V, S> {
@@ -83,6 +81,8 @@ struct Connection<V, S> {
     ticket: Option<Ticket>,
     /// When a ping was sent that nothing has come after.
     pinged_at: Option<Instant>,
+    /// When a message last came or went that the library keeps more memory for than an idle connection should hold.
+    swollen_at: Option<Instant>,
     host: Rc<Host>,
 }
 
@@ -113,7 +113,12 @@ pub(super) fn serve<V: Service, S: Socket>(
                 return;
             }
         };
-        let ending = connection.run().await;
+        let ending = loop {
+            match connection.run().await {
+                Some(ending) => break ending,
+                None => connection = Box::pin(connection.shrunk()).await,
+            }
+        };
         Box::pin(end(connection.give_up(), ending, seat, host)).await;
     }
 }
@@ -134,22 +139,28 @@ async fn begin<V: Service, S: Socket>(
         Ok(early) => early,
         Err(refusal) => return Err((socket, refusal)),
     };
+    let link = Link::new(socket, early, V::TAKES_BINARY, Rc::clone(&host));
+    Ok(Box::new(Connection {
+        socket: speak(link, &host).await,
+        service,
+        withheld: None,
+        vigil,
+        ticket: None,
+        pinged_at: None,
+        swollen_at: None,
+        host,
+    }))
+}
+
+/// The library's part, at the beginning of a stream or between two messages.
+async fn speak<S: Socket>(link: Link<S>, host: &Host) -> WebSocketStream<Link<S>> {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BYTES)
         .write_buffer_size(WRITE_BYTES)
         .max_message_size(Some(host.config.message_bytes_max))
         // A control frame may be longer than a message.
         .max_frame_size(Some(host.config.message_bytes_max.max(guard::CONTROL_BYTES_MAX as usize)));
-    let link = Link::new(socket, early, V::TAKES_BINARY, Rc::clone(&host));
-    Ok(Box::new(Connection {
-        socket: WebSocketStream::from_raw_socket(link, Role::Server, Some(config)).await,
-        service,
-        withheld: None,
-        vigil,
-        ticket: None,
-        pinged_at: None,
-        host,
-    }))
+    WebSocketStream::from_raw_socket(link, Role::Server, Some(config)).await
 }
 
 /// Serves one connection outside of any server, with `service` in the place of a session: for trying the framing by
@@ -164,45 +175,9 @@ pub async fn serve_alone<S: Service>(stream: TcpStream, config: Arc<Config>, ser
     }
 }
 
-/// Says goodbye and closes. The server is the side that closes TCP (section 7.1.1).
-///
-/// What is due goes out first, for which the client has its time and keeps its seat, as over TCP. Without that the seat
-/// is free before the echo of the client's own close.
-async fn end<S: Socket>(
-    mut socket: WebSocketStream<Link<S>>,
-    ending: Ending,
-    mut seat: Seat,
-    host: Rc<Host>,
-) {
-    if ending == Ending::Broken {
-        return;
-    }
-    if socket.get_mut().unsent_bytes() > 0 && flush(&mut socket, &host).await.is_err() {
-        return;
-    }
-    seat.leave(&host.departures);
-    if let Ending::Close(code) = ending {
-        let frame = CloseFrame { code, reason: Utf8Bytes::default() };
-        if Pin::new(&mut socket).start_send(Message::Close(Some(frame))).is_err() {
-            return;
-        }
-    }
-    if flush(&mut socket, &host).await.is_ok() {
-        leave::close(socket.into_inner().into_socket()).await;
-    }
-}
-
-/// Writes all that waits, for as long as the client has the patience of the server.
-async fn flush<S: Socket>(socket: &mut WebSocketStream<Link<S>>, host: &Host) -> io::Result<()> {
-    let taken = |socket: &WebSocketStream<Link<S>>| taken_bytes(socket.get_ref().socket().tcp());
-    let flush = |socket: &mut WebSocketStream<Link<S>>, cx: &mut Context<'_>| {
-        Pin::new(socket).poll_flush(cx).map_err(io::Error::other)
-    };
-    patience::wait_for(socket, host.config.timeouts.unsent, taken, flush).await
-}
-
 impl<V: Service, S: Socket> Connection<V, S> {
-    async fn run(&mut self) -> Ending {
+    /// Serves until the connection ends, or until it rests with memory that it should give back: `None` then.
+    async fn run(&mut self) -> Option<Ending> {
         poll_fn(|cx| {
             if !self.vigil.is_watched() {
                 self.set_alarm(cx);
@@ -210,22 +185,47 @@ impl<V: Service, S: Socket> Connection<V, S> {
             if self.vigil.is_due()
                 && let Some(ending) = self.overdue(cx)
             {
-                return Poll::Ready(ending);
+                return Poll::Ready(Some(ending));
             }
             if self.service.is_dismissed() {
                 self.host.counters.refused(counters::Refusal::Operator);
-                return Poll::Ready(Ending::Close(CloseCode::Policy));
+                return Poll::Ready(Some(Ending::Close(CloseCode::Policy)));
             }
             if !self.host.rota.admits(&mut self.ticket, self.service.is_logged_in(), cx) {
                 return Poll::Pending;
             }
-            let ending = self.turn(cx);
-            if ending.is_pending() {
-                self.service.wake_on_dismissal(cx.waker());
+            if let Poll::Ready(ending) = self.turn(cx) {
+                return Poll::Ready(Some(ending));
             }
-            ending
+            self.service.wake_on_dismissal(cx.waker());
+            if self.swollen_at.is_some() {
+                if self.is_to_shrink() {
+                    return Poll::Ready(None);
+                }
+                self.set_alarm(cx);
+            }
+            Poll::Pending
         })
         .await
+    }
+
+    /// Whether it is time to give memory back, and nothing is in it.
+    fn is_to_shrink(&mut self) -> bool {
+        self.shrink_due().is_some_and(|due| due <= self.host.watch.now())
+            && self.withheld.is_none()
+            && self.ticket.is_none()
+            && self.socket.get_mut().is_at_rest()
+    }
+
+    fn shrink_due(&self) -> Option<Instant> {
+        self.vigil.after(self.swollen_at?, SWOLLEN_MAX)
+    }
+
+    /// The same connection, resting, with as much memory as at its beginning.
+    async fn shrunk(self: Box<Self>) -> Box<Self> {
+        let Self { socket, service, withheld, vigil, ticket, pinged_at, host, .. } = *self;
+        let socket = speak(socket.into_inner(), &host).await;
+        Box::new(Self { socket, service, withheld, vigil, ticket, pinged_at, swollen_at: None, host })
     }
 
     /// Ends the session. The name first, then the seat, and only then anything that the client can take for a close
@@ -284,8 +284,8 @@ impl<V: Service, S: Socket> Connection<V, S> {
     }
 
     fn set_alarm(&mut self, cx: &Context<'_>) {
-        let ping_due = self.ping_due();
-        self.vigil.set_alarm(cx, self.service.is_logged_in(), ping_due);
+        let also = [self.ping_due(), self.shrink_due()].into_iter().flatten().min();
+        self.vigil.set_alarm(cx, self.service.is_logged_in(), also);
     }
 
     /// Works until there is nothing to do, no room for replies, or the turn is over.
@@ -353,7 +353,11 @@ impl<V: Service, S: Socket> Connection<V, S> {
         if self.service.is_logged_in() {
             self.vigil.note_request();
         }
-        let spent = TURN_COST + message.len() + reply.len();
+        let bytes = message.len() + reply.len();
+        if bytes > LARGE_BYTES {
+            self.swollen_at = Some(self.host.watch.now());
+        }
+        let spent = TURN_COST + bytes;
         if let Flow::ContinueAfter(delay) = flow {
             self.host.log_wrong_secret(self.service.name(), self.socket.get_ref().socket().tcp());
             self.withheld = Some(Withheld::new(Some(reply), delay));

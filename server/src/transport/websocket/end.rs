@@ -1,0 +1,70 @@
+//! How a connection ends.
+
+use std::{io, pin::Pin, rc::Rc, task::Context};
+
+use futures_util::Sink;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Message, Utf8Bytes,
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
+};
+
+use super::{
+    super::{
+        Host, leave,
+        patience::{self, taken_bytes},
+        socket::Socket,
+    },
+    link::Link,
+};
+use crate::server::Seat;
+
+/// Why a connection is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The server closes, and says why.
+    Close(CloseCode),
+    /// The client has closed; what is due, its close frame's echo included, still goes out.
+    Closed,
+    /// The connection broke.
+    Broken,
+}
+
+/// Says goodbye and closes. The server is the side that closes TCP (section 7.1.1).
+///
+/// What is due goes out first, for which the client has its time and keeps its seat, as over TCP. Without that the seat
+/// is free before the echo of the client's own close.
+pub(super) async fn end<S: Socket>(
+    mut socket: WebSocketStream<Link<S>>,
+    ending: Ending,
+    mut seat: Seat,
+    host: Rc<Host>,
+) {
+    if ending == Ending::Broken {
+        return;
+    }
+    if socket.get_mut().unsent_bytes() > 0 && flush(&mut socket, &host).await.is_err() {
+        return;
+    }
+    seat.leave(&host.departures);
+    if let Ending::Close(code) = ending {
+        let frame = CloseFrame { code, reason: Utf8Bytes::default() };
+        if Pin::new(&mut socket).start_send(Message::Close(Some(frame))).is_err() {
+            return;
+        }
+    }
+    if flush(&mut socket, &host).await.is_ok() {
+        leave::close(socket.into_inner().into_socket()).await;
+    }
+}
+
+/// Writes all that waits, for as long as the client has the patience of the server.
+async fn flush<S: Socket>(socket: &mut WebSocketStream<Link<S>>, host: &Host) -> io::Result<()> {
+    let taken = |socket: &WebSocketStream<Link<S>>| taken_bytes(socket.get_ref().socket().tcp());
+    let flush = |socket: &mut WebSocketStream<Link<S>>, cx: &mut Context<'_>| {
+        Pin::new(socket).poll_flush(cx).map_err(io::Error::other)
+    };
+    patience::wait_for(socket, host.config.timeouts.unsent, taken, flush).await
+}
