@@ -3,7 +3,12 @@
 //! No I/O and no framing: every transport drives the same code, so the transports cannot disagree about the
 //! protocol.
 
-use std::{sync::Arc, task::Waker, time::Duration};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+    task::Waker,
+    time::Duration,
+};
 
 use crate::{
     counters::{Command, Counters},
@@ -11,24 +16,20 @@ use crate::{
     registry::{Found, Login, Promotion, Registry, StoreFull, UpgradePolicy},
 };
 
-/// How long the first wrong secret of a session is answered late; each further one, twice as long as the last.
-///
-/// A person who mistypes hardly notices, and one connection gets through no more than a guess a second.
-const WRONG_SECRET_DELAY_MIN: Duration = Duration::from_millis(125);
-
-/// How often the delay doubles: up to a second. A transport may not notice before the delay is over that its client
-/// has gone, and the name must be free again within seconds (LIFE-2).
-const WRONG_SECRET_DOUBLINGS_MAX: u8 = 3;
-
 /// What the transport does after the reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a session that says Close must not be handed another message"]
 pub enum Flow {
     /// The session goes on.
     Continue,
-    /// The client has tried a wrong secret. The session goes on, but the reply is held back for so long, and no
-    /// other message is handed over before (ROLE-8).
-    ContinueAfter(Duration),
+    /// A secret was tried. The session goes on, but the reply is held back, and no other message is handed over before
+    /// (ROLE-8).
+    ContinueAfter {
+        /// For so long.
+        delay: Duration,
+        /// Whether the secret was wrong. A right one is held back as well where others were not.
+        is_wrong: bool,
+    },
     /// Send what is due, then close. The name is free already (LIFE-3).
     Close,
 }
@@ -38,7 +39,7 @@ pub enum Flow {
 pub struct Session {
     state: State,
     message_bytes_max: usize,
-    wrong_secrets: u8,
+    peer: IpAddr,
     /// Whether a dismissal wakes the connection already.
     is_leashed: bool,
     counters: Arc<Counters>,
@@ -54,11 +55,18 @@ enum State {
 
 impl Session {
     /// A session that waits for its name, takes messages of up to so many bytes, and is counted in `counters`, which
-    /// must be this thread's.
+    /// must be this thread's. Its client is at no known address.
     #[must_use]
     pub fn new(registry: Arc<Registry>, message_bytes_max: usize, counters: Arc<Counters>) -> Self {
         let state = State::Anonymous(registry);
-        Self { state, message_bytes_max, wrong_secrets: 0, is_leashed: false, counters }
+        let peer = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        Self { state, message_bytes_max, peer, is_leashed: false, counters }
+    }
+
+    /// The same with a client at this address, who has to answer for the wrong secrets that come from there.
+    #[must_use]
+    pub fn at(self, peer: IpAddr) -> Self {
+        Self { peer, ..self }
     }
 
     /// Whether the operator has disconnected the user. The connection is then to be closed; what it has sent and
@@ -171,7 +179,7 @@ impl Session {
         Flow::Continue
     }
 
-    fn upgrade(&mut self, secret: Option<&str>) -> (Status, Flow) {
+    fn upgrade(&self, secret: Option<&str>) -> (Status, Flow) {
         let State::LoggedIn(login) = &self.state else { return (Status::WrongFormat, Flow::Continue) };
         let policy = login.registry().upgrade_policy();
         if secret.is_some() && !matches!(policy, UpgradePolicy::Secret(_)) {
@@ -180,23 +188,28 @@ impl Session {
         if login.user().is_manager() {
             return (Status::AlreadyManager, Flow::Continue);
         }
-        match (policy, secret) {
-            (UpgradePolicy::Secret(expected), Some(word)) if !expected.matches(word) => {
-                let delay = WRONG_SECRET_DELAY_MIN * (1 << self.wrong_secrets);
-                self.wrong_secrets = (self.wrong_secrets + 1).min(WRONG_SECRET_DOUBLINGS_MAX);
-                return (Status::UpgradeRefused, Flow::ContinueAfter(delay));
+        let delay = match (policy, secret) {
+            (UpgradePolicy::Secret(expected), Some(word)) => {
+                let is_right = expected.matches(word);
+                let delay = login.registry().guess_delay(self.peer, is_right);
+                if !is_right {
+                    return (Status::UpgradeRefused, Flow::ContinueAfter { delay, is_wrong: true });
+                }
+                delay
             }
             (UpgradePolicy::Closed, _) | (UpgradePolicy::Secret(_), None) => {
                 return (Status::UpgradeRefused, Flow::Continue);
             }
-            (UpgradePolicy::Open | UpgradePolicy::Secret(_), _) => {}
-        }
+            (UpgradePolicy::Open, _) => Duration::ZERO,
+        };
         let status = match login.registry().promote(login.user()) {
             Promotion::Granted => Status::Upgraded,
             Promotion::Already => Status::AlreadyManager,
             Promotion::Full | Promotion::Gone => Status::UpgradeRefused,
         };
-        (status, Flow::Continue)
+        let flow =
+            if delay.is_zero() { Flow::Continue } else { Flow::ContinueAfter { delay, is_wrong: false } };
+        (status, flow)
     }
 
     fn end(&mut self, reply: impl FnOnce(Reply<'_>), last: Status) -> Flow {

@@ -3,16 +3,23 @@
 //! A user is here exactly as long as a session holds its name (LIFE-2). Knows nothing of connections, framing or
 //! reply texts.
 
+mod guesses;
 mod leash;
 mod limits;
 mod policy;
 mod role;
 mod user;
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{
+    net::IpAddr,
+    num::NonZeroUsize,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use foldhash::fast::RandomState;
 
+use guesses::Guesses;
 pub(crate) use leash::Gone;
 use limits::Quota;
 pub use limits::{ENTRY_BYTES, StoreFull, StoreLimits};
@@ -28,6 +35,7 @@ pub struct Registry {
     // One atomic insert decides a race for a name (LOGIN-4); reads never wait for writers.
     users: papaya::HashMap<Arc<str>, Arc<User>, RandomState>,
     upgrade: UpgradePolicy,
+    guesses: Guesses,
     managers: Managers,
     quota: Quota,
 }
@@ -50,6 +58,7 @@ impl Registry {
         Self {
             users: papaya::HashMap::with_hasher(RandomState::default()),
             upgrade,
+            guesses: Guesses::default(),
             managers: Managers::new(None),
             quota: Quota::new(StoreLimits::default()),
         }
@@ -83,6 +92,11 @@ impl Registry {
                 Err(Ended) => Found::NoUser,
             })
         })
+    }
+
+    /// A client at `peer` has tried a secret, right or wrong: how late that is to be answered.
+    pub(crate) fn guess_delay(&self, peer: IpAddr, is_right: bool) -> Duration {
+        self.guesses.delay(peer, is_right, Instant::now())
     }
 
     /// By which rule guests become managers.

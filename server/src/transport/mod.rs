@@ -36,7 +36,7 @@ use crate::{
     config::Config,
     counters::{Counters, Open, Refusal},
     protocol::{MESSAGE_BYTES_MAX, Status},
-    registry::Registry,
+    registry::{Registry, UpgradePolicy},
     server::{Crew, Departures, Phase, PhaseCell, Seat, Sparingly},
     session::Session,
 };
@@ -157,8 +157,15 @@ impl Host {
         self.watch.wake_all();
     }
 
-    fn new_session(&self) -> Session {
-        Session::new(Arc::clone(&self.registry), self.config.message_bytes_max, Arc::clone(&self.counters))
+    fn new_session(&self, stream: &TcpStream) -> Session {
+        let (registry, counters) = (Arc::clone(&self.registry), Arc::clone(&self.counters));
+        let session = Session::new(registry, self.config.message_bytes_max, counters);
+        // Nobody else has to know, and it takes a system call.
+        let is_asked_for = matches!(self.registry.upgrade_policy(), UpgradePolicy::Secret(_));
+        match is_asked_for.then(|| stream.peer_addr()) {
+            Some(Ok(peer)) => session.at(peer.ip()),
+            _ => session,
+        }
     }
 
     /// By when a connection that begins now must be open for requests.
@@ -214,7 +221,7 @@ pub(crate) fn start(crew: &Crew, stream: TcpStream, transport: Transport, seat: 
             crew.add(stream::serve::<framing::Chunks, _>(Plain::from(stream), seat, vigil, host, Some(open)));
         }
         Transport::WebSocket => {
-            let (deadline, session) = (host.opening_deadline(), host.new_session());
+            let (deadline, session) = (host.opening_deadline(), host.new_session(&stream));
             crew.add(counted(
                 open,
                 websocket::serve(Plain::from(stream), seat, vigil, deadline, host, session),

@@ -47,7 +47,7 @@ struct Connection<F, S> {
     framing: F,
     session: Session,
     unsent: Unsent,
-    /// The refusal of a wrong secret, while it is held back.
+    /// The answer to a secret, while it is held back.
     withheld: Option<Withheld<Box<[u8]>>>,
     vigil: Vigil,
     /// Its place in the line, while it waits for another turn.
@@ -67,10 +67,11 @@ pub(super) fn serve<F: Framing, S: Socket + 'static>(
     host: Rc<Host>,
     open: Option<Open>,
 ) -> impl Future<Output = ()> {
+    let session = host.new_session(socket.tcp());
     let mut serving = Some(Connection {
         socket,
         framing: F::default(),
-        session: host.new_session(),
+        session,
         unsent: Unsent::default(),
         withheld: None,
         vigil,
@@ -188,6 +189,7 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
                 }
             }
             output.clear();
+            let mut has_guessed_wrong = false;
             let outcome = framing.feed(fresh.filled(), host.config.message_bytes_max, |message| {
                 let before = output.len();
                 let flow = session.handle(message, |reply| {
@@ -198,7 +200,8 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
                 budget = budget.saturating_sub(spent);
                 match flow {
                     Flow::Close => ControlFlow::Break(Pause::End),
-                    Flow::ContinueAfter(delay) => {
+                    Flow::ContinueAfter { delay, is_wrong } => {
+                        has_guessed_wrong = is_wrong;
                         *withheld = Some(Withheld::new(output.drain(before..).collect(), delay));
                         ControlFlow::Break(Pause::Hold)
                     }
@@ -218,7 +221,7 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
             if budget < TURN_BUDGET && session.is_logged_in() {
                 vigil.note_request();
             }
-            if withheld.is_some() {
+            if has_guessed_wrong {
                 host.log_wrong_secret(session.name(), socket.tcp());
             }
             // Whoever has asked for something large mostly has nothing more to ask: one more read tells.

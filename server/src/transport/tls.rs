@@ -123,7 +123,7 @@ async fn begin(
     let deadline = host.opening_deadline();
     match greet(stream, transport, deadline, &host).await {
         Ok(socket) if transport == Transport::Wss => {
-            let session = host.new_session();
+            let session = host.new_session(socket.tcp());
             Some(Box::pin(websocket::serve(socket, seat, vigil, deadline, host, session)))
         }
         Ok(socket) => Some(Box::pin(stream::serve::<Lines, _>(socket, seat, vigil, host, None))),

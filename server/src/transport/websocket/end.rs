@@ -6,7 +6,8 @@ use futures_util::Sink;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
-        Message, Utf8Bytes,
+        Error, Message, Utf8Bytes,
+        error::ProtocolError,
         protocol::{CloseFrame, frame::coding::CloseCode},
     },
 };
@@ -30,6 +31,22 @@ pub(super) enum Ending {
     Closed,
     /// The connection broke.
     Broken,
+}
+
+impl Ending {
+    /// What the client is told about a fault of its own (WS-4a): the library's verdict, or else the guard's.
+    pub(super) fn after(error: &Error, fault: Option<CloseCode>) -> Self {
+        match error {
+            // The guard's verdict is on what comes after all that the library has seen: the library's own goes first.
+            Error::Io(_) => fault.map_or(Self::Broken, Self::Close),
+            Error::Utf8(_) => Self::Close(CloseCode::Invalid),
+            Error::Capacity(_) => Self::Close(CloseCode::Size),
+            // The client closed its side without a close frame: what came before is answered (LIFE-4).
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Self::Closed,
+            Error::Protocol(_) => Self::Close(CloseCode::Protocol),
+            _ => Self::Broken,
+        }
+    }
 }
 
 /// Says goodbye and closes. The server is the side that closes TCP (section 7.1.1).

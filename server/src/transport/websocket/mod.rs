@@ -25,7 +25,6 @@ use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
         Bytes, Error, Message,
-        error::ProtocolError,
         protocol::{Role, WebSocketConfig, frame::coding::CloseCode},
     },
 };
@@ -74,7 +73,7 @@ pub(super) fn full() -> Vec<u8> {
 struct Connection<V, S> {
     socket: WebSocketStream<Link<S>>,
     service: V,
-    /// The refusal of a wrong secret, while it is held back.
+    /// The answer to a secret, while it is held back.
     withheld: Option<Withheld<Option<Message>>>,
     vigil: Vigil,
     /// Its place in the line, while it waits for another turn.
@@ -311,7 +310,7 @@ impl<V: Service, S: Socket> Connection<V, S> {
             let spent = match Pin::new(&mut self.socket).poll_next(cx) {
                 Poll::Ready(Some(Ok(message @ (Message::Text(_) | Message::Binary(_))))) => {
                     match self.answer(&message) {
-                        Ok((Flow::Continue | Flow::ContinueAfter(_), spent)) => spent,
+                        Ok((Flow::Continue | Flow::ContinueAfter { .. }, spent)) => spent,
                         Ok((Flow::Close, _)) => return Poll::Ready(Ending::Close(CloseCode::Normal)),
                         Err(_) => return Poll::Ready(Ending::Broken),
                     }
@@ -319,7 +318,9 @@ impl<V: Service, S: Socket> Connection<V, S> {
                 Poll::Ready(Some(Ok(Message::Close(_)))) => return Poll::Ready(Ending::Closed),
                 // Pings are answered by the library, and the guard lets nothing else pass.
                 Poll::Ready(Some(Ok(_))) => TURN_COST,
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(self.failure(&error)),
+                Poll::Ready(Some(Err(error))) => {
+                    return Poll::Ready(Ending::after(&error, self.socket.get_ref().fault()));
+                }
                 Poll::Ready(None) => return Poll::Ready(Ending::Broken),
                 Poll::Pending if self.socket.get_ref().is_cut_short() => {
                     self.ticket = Some(self.host.rota.line_up(cx));
@@ -358,8 +359,10 @@ impl<V: Service, S: Socket> Connection<V, S> {
             self.swollen_at = Some(self.host.watch.now());
         }
         let spent = TURN_COST + bytes;
-        if let Flow::ContinueAfter(delay) = flow {
-            self.host.log_wrong_secret(self.service.name(), self.socket.get_ref().socket().tcp());
+        if let Flow::ContinueAfter { delay, is_wrong } = flow {
+            if is_wrong {
+                self.host.log_wrong_secret(self.service.name(), self.socket.get_ref().socket().tcp());
+            }
             self.withheld = Some(Withheld::new(Some(reply), delay));
         } else {
             Pin::new(&mut self.socket).start_send(reply)?;
@@ -380,20 +383,6 @@ impl<V: Service, S: Socket> Connection<V, S> {
         match Pin::new(&mut self.socket).poll_flush(cx) {
             Poll::Ready(Err(_)) => Poll::Ready(Ending::Broken),
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
-        }
-    }
-
-    /// What the client is told about a fault of its own (WS-4a).
-    fn failure(&self, error: &Error) -> Ending {
-        match error {
-            // The guard's verdict is on what comes after all that the library has seen: the library's own goes first.
-            Error::Io(_) => self.socket.get_ref().fault().map_or(Ending::Broken, Ending::Close),
-            Error::Utf8(_) => Ending::Close(CloseCode::Invalid),
-            Error::Capacity(_) => Ending::Close(CloseCode::Size),
-            // The client closed its side without a close frame: what came before is answered (LIFE-4).
-            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Ending::Closed,
-            Error::Protocol(_) => Ending::Close(CloseCode::Protocol),
-            _ => Ending::Broken,
         }
     }
 }
