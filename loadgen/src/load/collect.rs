@@ -56,12 +56,17 @@ impl Sample {
     fn cost_since(&self, earlier: &Self) -> Cost {
         let sent = |sample: &Self| sample.bytes.iter().map(|bytes| bytes.0).sum::<u64>();
         let received = |sample: &Self| sample.bytes.iter().map(|bytes| bytes.1).sum::<u64>();
+        let server_cpu_ns = difference(self.server.cpu_ns, earlier.server.cpu_ns);
+        let generator_cpu_ns = difference(self.generator.cpu_ns, earlier.generator.cpu_ns);
+        let ticks = self.ticks.zip(earlier.ticks);
+        let ours_ns = server_cpu_ns.zip(generator_cpu_ns).map(|(server, generator)| server + generator);
         Cost {
             replies: self.replies - earlier.replies,
             seconds: (self.at - earlier.at) as f64 / clock::SECOND as f64,
-            server_cpu_ns: difference(self.server.cpu_ns, earlier.server.cpu_ns),
-            generator_cpu_ns: difference(self.generator.cpu_ns, earlier.generator.cpu_ns),
-            steal: self.ticks.zip(earlier.ticks).and_then(|(now, then)| now.stolen_since(then)),
+            server_cpu_ns,
+            generator_cpu_ns,
+            steal: ticks.and_then(|(now, then)| now.stolen_since(then)),
+            others: ticks.zip(ours_ns).and_then(|((now, then), ours)| now.others_since(then, ours)),
             bytes_sent: sent(self) - sent(earlier),
             bytes_received: received(self) - received(earlier),
             server_rss_kib: self.server.rss_kib,

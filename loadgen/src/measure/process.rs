@@ -5,7 +5,7 @@
 use std::fs;
 
 use nix::time::{ClockId, clock_getcpuclockid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, SysconfVar, sysconf};
 
 use super::clock::{Nanos, SECOND};
 
@@ -75,10 +75,17 @@ pub fn os() -> String {
     }
 }
 
-/// Clock ticks of some CPUs: all, and those that the host took for others.
+/// How long a clock tick is in which the system counts CPU time, in ns.
+#[must_use]
+pub fn tick_ns() -> Option<Nanos> {
+    SECOND.checked_div(u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok()?)
+}
+
+/// Clock ticks of some CPUs: all, those in which they did nothing, and those that the host took for others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CpuTicks {
     total: u64,
+    idle: u64,
     stolen: u64,
 }
 
@@ -90,7 +97,7 @@ impl CpuTicks {
     }
 
     fn parse(stat: &str, cpus: &[usize]) -> Option<Self> {
-        let mut sum = Self { total: 0, stolen: 0 };
+        let mut sum = Self { total: 0, idle: 0, stolen: 0 };
         let mut any = false;
         for line in stat.lines() {
             let mut fields = line.split_whitespace();
@@ -103,6 +110,7 @@ impl CpuTicks {
                 // user nice system idle iowait irq softirq steal; guest time is part of user time.
                 let ticks: Vec<u64> = fields.take(8).filter_map(|field| field.parse().ok()).collect();
                 sum.total += ticks.iter().sum::<u64>();
+                sum.idle += ticks.get(3)? + ticks.get(4)?;
                 sum.stolen += ticks.get(7)?;
                 any = true;
             }
@@ -116,6 +124,16 @@ impl CpuTicks {
         let total = self.total.checked_sub(earlier.total).filter(|&ticks| ticks > 0)?;
         Some(self.stolen.saturating_sub(earlier.stolen) as f64 / total as f64)
     }
+
+    /// Share (0 to 1) of the time since `earlier` that neither programs which used `known_ns` nor the host took, nor was
+    /// left over: what other programs took.
+    #[must_use]
+    pub fn others_since(self, earlier: Self, known_ns: Nanos) -> Option<f64> {
+        let total = self.total.checked_sub(earlier.total).filter(|&ticks| ticks > 0)?;
+        let spare = self.idle.saturating_sub(earlier.idle) + self.stolen.saturating_sub(earlier.stolen);
+        let busy_ns = total.saturating_sub(spare) * tick_ns()?;
+        Some(busy_ns.saturating_sub(known_ns) as f64 / (total * tick_ns()?) as f64)
+    }
 }
 
 #[cfg(test)]
@@ -127,17 +145,27 @@ mod tests {
 
     #[test]
     fn ticks_are_summed_over_the_named_cpus() {
-        assert_eq!(CpuTicks::parse(STAT, &[0]), Some(CpuTicks { total: 40, stolen: 10 }));
-        assert_eq!(CpuTicks::parse(STAT, &[0, 1]), Some(CpuTicks { total: 100, stolen: 10 }));
-        assert_eq!(CpuTicks::parse(STAT, &[]), Some(CpuTicks { total: 100, stolen: 10 }));
+        assert_eq!(CpuTicks::parse(STAT, &[0]), Some(CpuTicks { total: 40, idle: 10, stolen: 10 }));
+        assert_eq!(CpuTicks::parse(STAT, &[0, 1]), Some(CpuTicks { total: 100, idle: 20, stolen: 10 }));
+        assert_eq!(CpuTicks::parse(STAT, &[]), Some(CpuTicks { total: 100, idle: 20, stolen: 10 }));
         assert_eq!(CpuTicks::parse(STAT, &[7]), None);
     }
 
     #[test]
     fn a_share_of_no_time_is_missing_not_zero() {
-        let ticks = CpuTicks { total: 40, stolen: 10 };
+        let ticks = CpuTicks { total: 40, idle: 10, stolen: 10 };
         assert_eq!(ticks.stolen_since(ticks), None);
-        assert_eq!(CpuTicks { total: 140, stolen: 35 }.stolen_since(ticks), Some(0.25));
+        assert_eq!(CpuTicks { total: 140, idle: 10, stolen: 35 }.stolen_since(ticks), Some(0.25));
+    }
+
+    #[test]
+    fn others_took_what_is_neither_known_nor_idle_nor_stolen() {
+        let earlier = CpuTicks { total: 40, idle: 10, stolen: 10 };
+        let now = CpuTicks { total: 140, idle: 30, stolen: 20 };
+        let known_ns = 60 * tick_ns().unwrap();
+        assert_eq!(now.others_since(earlier, known_ns), Some(0.1));
+        assert_eq!(now.others_since(earlier, 2 * known_ns), Some(0.0), "clocks differ by a little");
+        assert_eq!(now.others_since(now, 0), None);
     }
 
     #[test]

@@ -5,9 +5,8 @@
 use std::fs;
 
 use nix::sys::resource::{UsageWho, getrusage};
-use nix::unistd::{SysconfVar, sysconf};
 
-use super::clock::{Nanos, SECOND};
+use super::clock::Nanos;
 use super::process;
 
 /// Processes of a tree and threads of a process that are looked at; a sample must not become a load of its own.
@@ -168,8 +167,7 @@ fn switches_of(status: &str) -> Option<(u64, u64)> {
 
 /// CPU time of a process's children that have ended and were waited for, theirs included, in steps of 10 ms.
 fn ended_children_ns(pid: u32) -> Option<Nanos> {
-    let ticks_per_second = u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok()?;
-    Stat::read(pid)?.children_ticks.checked_mul(SECOND)?.checked_div(ticks_per_second)
+    Stat::read(pid)?.children_ticks.checked_mul(process::tick_ns()?)
 }
 
 /// What is used of `/proc/PID/stat`.

@@ -325,6 +325,7 @@ fn cost(replies: u64, transport: &str, open: bool) -> Cost {
         server_cpu_ns: Some(replies * per_request_ns.0 * idle),
         generator_cpu_ns: Some(replies * per_request_ns.1 * idle),
         steal: Some(0.004),
+        others: Some(0.012),
         bytes_sent: replies * if transport == "tcp" { 42 } else { 47 },
         bytes_received: replies * if transport == "tcp" { 37 } else { 38 },
         server_rss_kib: Some(8_200),

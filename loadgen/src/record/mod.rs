@@ -13,6 +13,7 @@ pub mod pace;
 mod pass;
 mod replay;
 pub mod rows;
+mod spent;
 
 use std::path::Path;
 
@@ -23,10 +24,9 @@ pub use floor::{
     WITHIN, is_ceiling, is_within,
 };
 pub use histogram::{LATENCY_NS_MAX, Latencies, Latency};
-pub use pass::{
-    Backlog, Cell, Cost, Counts, Interval, Ledger, Pass, Processes, Setup, Sockets, WindowRole, WindowRow,
-};
+pub use pass::{Backlog, Cell, Counts, Interval, Ledger, Pass, Setup, WindowRole, WindowRow};
 pub use replay::{Replay, ReplayAction, ReplayClient, ReplayExpect, ReplayStep};
+pub use spent::{Cost, Processes, Sockets};
 
 /// Version of the format of `run.json`. It grows when a reader of the older one would misread the newer one.
 pub const SCHEMA: u32 = 1;

@@ -277,6 +277,8 @@ pub struct CostFigures {
     pub generator_cores: Option<f64>,
     /// Share (0 to 1) of the used CPUs' time that the host took away.
     pub steal: Option<f64>,
+    /// Share (0 to 1) of it that other programs took.
+    pub others: Option<f64>,
     /// Bytes on the wire for each reply, both directions, framing included.
     pub bytes: Option<f64>,
     /// The part of them that the clients sent.
@@ -311,6 +313,7 @@ impl CostFigures {
             server_cores: cost.server_cpu_ns.and_then(cores),
             generator_cores: cost.generator_cpu_ns.and_then(cores),
             steal: cost.steal,
+            others: cost.others,
             bytes: each.bytes_sent.zip(each.bytes_received).map(|(sent, received)| sent + received),
             bytes_sent: each.bytes_sent,
             bytes_received: each.bytes_received,

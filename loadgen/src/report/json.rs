@@ -159,6 +159,8 @@ pub struct JsonCost<'a> {
     pub generator_cores: Option<f64>,
     /// Share (0 to 1) of the used CPUs' time taken by the host.
     pub steal: Option<f64>,
+    /// Share of it taken by other programs.
+    pub others: Option<f64>,
     /// Bytes sent for each reply, framing included.
     pub bytes_sent: Option<f64>,
     /// Bytes received for each reply.
@@ -249,6 +251,7 @@ fn costs<'a>(record: &'a RunRecord, load: &'a LoadInfo) -> Vec<JsonCost<'a>> {
                 server_cores: rounded(cost.server_cores),
                 generator_cores: rounded(cost.generator_cores),
                 steal: cost.steal,
+                others: cost.others,
                 bytes_sent: rounded(cost.bytes_sent),
                 bytes_received: rounded(cost.bytes_received),
                 segments: rounded(cost.segments),

@@ -22,6 +22,10 @@ const LAG_P99_SHARE_MAX: f64 = 0.25;
 /// Stolen CPU time that a comparison stands.
 const STEAL_SHARE_MAX: f64 = 0.02;
 
+/// Of the used CPUs' time, what other programs may take. More than of stolen time: what the kernel does for nobody, between
+/// two programs and on its own, counts here as well.
+const OTHERS_SHARE_MAX: f64 = 0.10;
+
 /// Difference between the halves of a run: more is a trend, not one level.
 const HALVES_RATIO_MAX: f64 = 1.20;
 
@@ -60,7 +64,7 @@ fn judged(record: &RunRecord, load: &LoadInfo, late: VerdictLevel) -> Verdict {
     for experiment in &experiments {
         dispatch(&mut judge, record, load, late, experiment);
         keeps_rate(&mut judge, record, load, experiment);
-        steal(&mut judge, experiment);
+        taken_away(&mut judge, experiment);
         halves(&mut judge, load, experiment);
         clients(&mut judge, experiment);
         samples(&mut judge, experiment);
@@ -197,18 +201,24 @@ fn row(record: &RunRecord, experiment: &Experiment<'_>) -> Row {
     rows::merged(record, |pass, _| ours(pass)).unwrap_or_default()
 }
 
-fn steal(judge: &mut Judge, experiment: &Experiment<'_>) {
-    let known = || experiment.passes.iter().filter_map(|pass| Some((pass.cost.steal?, pass.cost.seconds)));
-    let seconds: f64 = known().map(|(_, seconds)| seconds).sum();
-    let share = known().map(|(share, seconds)| share * seconds).sum::<f64>() / seconds;
-    // Without a reading the share is not a number, and no comparison with it holds.
-    if share > STEAL_SHARE_MAX {
-        let percent = share * 100.0;
-        judge.suspect(
-            &experiment.name,
-            &format!("the host took {percent:.1} % of the used CPUs' time away (2 % are allowed)"),
-        );
-    }
+/// What the host and other programs took of the CPUs while they were measured.
+fn taken_away(judge: &mut Judge, experiment: &Experiment<'_>) {
+    let share = |of: fn(&Cost) -> Option<f64>| {
+        let known = || experiment.passes.iter().filter_map(|pass| Some((of(&pass.cost)?, pass.cost.seconds)));
+        let seconds: f64 = known().map(|(_, seconds)| seconds).sum();
+        // Without a reading the share is not a number, and no comparison with it holds.
+        known().map(|(share, seconds)| share * seconds).sum::<f64>() / seconds
+    };
+    let mut judge = |who: &str, share: f64, max: f64| {
+        if share > max {
+            let (percent, allowed) = (share * 100.0, max * 100.0);
+            let reason =
+                format!("{who} took {percent:.1} % of the used CPUs' time away ({allowed:.0} % are allowed)");
+            judge.suspect(&experiment.name, &reason);
+        }
+    };
+    judge("the host", share(|cost| cost.steal), STEAL_SHARE_MAX);
+    judge("other programs", share(|cost| cost.others), OTHERS_SHARE_MAX);
 }
 
 /// Compares what was achieved in the two halves of the passes, each transport for itself.

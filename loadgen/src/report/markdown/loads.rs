@@ -220,6 +220,7 @@ fn cost(comparison: &Comparison<'_>) -> String {
     push("server's memory", "MiB", 1, cost(|cost| cost.server_mib, 1.0));
     push("generator's memory", "MiB", 1, cost(|cost| cost.generator_mib, 1.0));
     push("CPU time stolen by the host", "%", 2, cost(|cost| cost.steal, 100.0));
+    push("CPU time taken by other programs", "%", 2, cost(|cost| cost.others, 100.0));
     let floors = |of: &dyn Fn(usize) -> Option<f64>| (0..comparison.transports.len()).map(of).collect();
     if comparison.load.saturates() {
         let highest = floors(&|i| comparison.highest_rate(i));

@@ -312,6 +312,7 @@ fn markdown_shows_the_floor_beside_the_figures_and_marks_what_is_within_it() {
     | server's memory                                       | MiB        |    8.0 |       8.0 | 1.00× |
     | generator's memory                                    | MiB        |   30.3 |      30.3 | 1.00× |
     | CPU time stolen by the host                           | %          |   0.40 |      0.40 | 1.00× |
+    | CPU time taken by other programs                      | %          |   1.20 |      1.20 | 1.00× |
     | floor: highest rate that the harness can offer        | requests/s |  4,500 |     9,000 | 2.00× |
     | floor: CPU of both sides                              | µs/request |  12.00 |      6.00 | 0.50× |
 

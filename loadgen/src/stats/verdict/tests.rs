@@ -160,6 +160,18 @@ fn stolen_time_is_suspect() {
 }
 
 #[test]
+fn cpu_time_that_other_programs_take_is_suspect_from_a_tenth_on() {
+    let taken = |share| judged(1, move |pass| pass.cost.others = Some(share));
+    assert_judged(
+        &taken(0.48),
+        VerdictLevel::Suspect,
+        "tcp: other programs took 48.0 % of the used CPUs' time",
+    );
+    assert_eq!(taken(0.099).level, VerdictLevel::Valid);
+    assert_eq!(judged(1, |pass| pass.cost.others = None).level, VerdictLevel::Valid);
+}
+
+#[test]
 fn halves_that_differ_are_suspect() {
     let slower = |achieved| judged(1, move |pass| pass.intervals[1].achieved = achieved);
     assert_judged(
