@@ -86,6 +86,25 @@ fn role_8_a_secret_is_neither_an_argument_nor_shown() {
     assert!(shown.contains("TWINWIRE_UPGRADE_SECRET is set") && !shown.contains("sesame"), "{shown}");
 }
 
+#[test]
+fn role_8_a_policy_from_further_up_takes_back_a_files_secret() {
+    let secret = file("sesame\n");
+    let text = format!(
+        "tcp = '127.0.0.1:0'\nupgrade = 'secret'\nupgrade-secret-file = '{}'\n",
+        secret.path().display()
+    );
+    let options = file(&text);
+    let path = options.path().to_str().unwrap();
+    let mut program = Program::start(&["--config", path, "--upgrade", "closed"]);
+    assert_eq!(program.client(Transport::Tcp).ask("upgrade"), "upgrade refused");
+    let mut program = Program::spawn(command(&["--config", path]).env("TWINWIRE_UPGRADE", "open"));
+    assert_eq!(program.client(Transport::Tcp).ask("upgrade"), "upgraded to manager");
+    let args = ["--upgrade", "closed", "--upgrade-secret-file", secret.path().to_str().unwrap()];
+    let (code, stderr) = refusal(&mut command(&args));
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("--upgrade-secret-file has no effect without --upgrade secret"), "{stderr}");
+}
+
 /// A file of the folder `deploy`.
 fn deployed(name: &str) -> String {
     std::fs::read_to_string(format!("{}/deploy/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()

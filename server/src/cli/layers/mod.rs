@@ -26,6 +26,10 @@ const PREFIX: &str = "TWINWIRE_";
 /// Options that make sense on the command line alone.
 const COMMAND_LINE_ONLY: [&str; 4] = ["help", "version", "check-config", "until-stdin-closes"];
 
+/// The option that chooses the policy, and the one that only the policy `secret` has a use for.
+const POLICY: &str = "upgrade";
+const SECRET_FILE: &str = "upgrade-secret-file";
+
 /// The option that names the file: it cannot stand in it.
 const FILE_OPTION: &str = "config";
 
@@ -84,6 +88,8 @@ struct Settled {
     origins: BTreeMap<String, Origin>,
     /// What stands for them on a command line.
     words: Vec<OsString>,
+    /// The upgrade policy's name, if it is settled.
+    policy: Option<OsString>,
 }
 
 /// Reads `args`, which begin with the program's name, and fills up from `environment` and from the file that either
@@ -100,6 +106,7 @@ pub(super) fn resolve(args: &[OsString], environment: &Environment) -> Result<(A
                 settled.origins.insert(arg.get_id().to_string(), Origin::CommandLine);
             }
         }
+        settled.policy = given.get_raw(POLICY).and_then(|mut raw| raw.next()).map(Into::into);
         options.settle(&mut settled, options.in_environment(environment)?);
         if let Some(path) = Options::file(&given, environment) {
             options.settle(&mut settled, file::read(Path::new(&path), &options)?);
@@ -166,6 +173,8 @@ impl Options {
 
     /// Adds a layer: what is settled already is stronger, and so is what excludes it.
     fn settle(&self, settled: &mut Settled, layer: Vec<(&Arg, Origin, Raw)>) {
+        // Whoever replaces the policy `secret` by another takes its secret back as well.
+        let is_without_secret = settled.policy.as_ref().is_some_and(|policy| policy != "secret");
         let stronger: Vec<&Arg> =
             self.all().filter(|arg| settled.origins.contains_key(arg.get_id().as_str())).collect();
         for (arg, origin, raw) in layer {
@@ -175,7 +184,11 @@ impl Options {
                 };
                 other.get_id() == arg.get_id() || conflicts(other, arg) || conflicts(arg, other)
             });
-            if !is_excluded {
+            let is_moot = is_without_secret && arg.get_long() == Some(SECRET_FILE);
+            if !is_excluded && !is_moot {
+                if let (Some(POLICY), Raw::Texts(texts)) = (arg.get_long(), &raw) {
+                    settled.policy = texts.first().map(Into::into);
+                }
                 settled.origins.insert(arg.get_id().to_string(), origin);
                 // It was read before: it has words.
                 settled.words.extend(words(arg, &raw).unwrap_or_default());
