@@ -11,7 +11,12 @@ use std::{
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
-use super::{control::ControlArgs, limits::LimitArgs, tls::TlsArgs};
+use super::{
+    control::ControlArgs,
+    limits::LimitArgs,
+    tls::TlsArgs,
+    units::{WORKERS_MOST, cpu, worker_count},
+};
 use crate::{
     config::{Config, Workers},
     protocol::NoOrigin,
@@ -101,12 +106,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "ADDR", value_parser = metrics_address, help_heading = "Operation")]
     metrics: Option<SocketAddr>,
 
-    /// How many threads serve [default: one for each CPU]
-    #[arg(long, value_name = "COUNT", help_heading = "Threads", conflicts_with = "cpus")]
+    /// How many threads serve, at most 1024 [default: one for each CPU]
+    #[arg(
+        long, value_name = "COUNT", value_parser = worker_count, help_heading = "Threads", conflicts_with = "cpus"
+    )]
     workers: Option<NonZeroUsize>,
 
     /// One thread on each of these CPUs, such as 0,1 [default: wherever the system runs them]
-    #[arg(long, value_name = "LIST", help_heading = "Threads", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_parser = cpu, help_heading = "Threads", value_delimiter = ',')]
     cpus: Vec<usize>,
 
     /// What is logged to standard error: off, error, warn, info, debug or trace
@@ -168,6 +175,8 @@ pub(super) enum ArgsError {
     Certificate(#[from] TlsError),
     #[error("--allow-origin {origin}: {source}")]
     Origin { origin: String, source: NoOrigin },
+    #[error("--cpus names {given} CPUs, and there may be at most {WORKERS_MOST} threads")]
+    TooManyCpus { given: usize },
     #[error("the upgrade secret in {place} must be exactly one word")]
     SecretForm { place: String },
 }
@@ -194,6 +203,9 @@ impl Args {
         }
         let tls = self.certificate.load(&listeners)?;
         let workers = match (self.cpus.is_empty(), self.workers) {
+            (false, _) if self.cpus.len() > WORKERS_MOST => {
+                return Err(ArgsError::TooManyCpus { given: self.cpus.len() });
+            }
             (false, _) => Workers::Pinned(self.cpus.clone()),
             (true, Some(count)) => Workers::Floating(count),
             (true, None) => Workers::for_each_cpu(),

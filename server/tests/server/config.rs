@@ -87,6 +87,35 @@ fn role_8_a_secret_is_neither_an_argument_nor_shown() {
 }
 
 #[test]
+fn a_number_that_makes_no_sense_is_refused_with_what_is_wanted_wherever_it_stands() {
+    let said = |command: &mut std::process::Command| {
+        let (code, stderr) = refusal(command);
+        assert_eq!(code, Some(2), "{stderr}");
+        stderr
+    };
+    for count in ["0", "1025", "1000000", "18446744073709551615", "many"] {
+        let expected = "expected a whole number from 1 to 1024";
+        let options = file(&format!("workers = '{count}'\n"));
+        let by_flag = said(&mut command(&["--workers", count]));
+        let by_variable = said(command(&[]).env("TWINWIRE_WORKERS", count));
+        let by_file = said(&mut command(&["--config", options.path().to_str().unwrap()]));
+        for told in [by_flag, by_variable, by_file] {
+            assert!(told.contains(expected), "{told}");
+        }
+    }
+    for option in ["--max-connections", "--max-managers", "--max-keys"] {
+        for count in ["0", "few", "18446744073709551616"] {
+            let told = said(&mut command(&[option, count]));
+            assert!(told.contains("expected a whole number from 1 to 18446744073709551615"), "{told}");
+        }
+    }
+    let told = said(&mut command(&["--cpus", "0,x"]));
+    assert!(told.contains("expected the numbers of CPUs from 0 on, such as 0,1"), "{told}");
+    let told = said(&mut command(&["--cpus", &vec!["0"; 1025].join(",")]));
+    assert_eq!(told, "twinwire-server: --cpus names 1025 CPUs, and there may be at most 1024 threads\n");
+}
+
+#[test]
 fn role_8_a_policy_from_further_up_takes_back_a_files_secret() {
     let secret = file("sesame\n");
     let text = format!(
