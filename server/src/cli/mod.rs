@@ -14,6 +14,7 @@ use std::{
     env,
     ffi::OsString,
     io::{self, IsTerminal, Write},
+    net::SocketAddr,
     process::ExitCode,
 };
 
@@ -70,8 +71,8 @@ pub fn run<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
         signals::stop_when_stdin_closes(&shutdown);
     }
     let outcome = Server::bind(config).and_then(|server| {
-        announce(&server);
-        server.run(&shutdown)
+        let (addresses, metrics) = (server.addresses().to_vec(), server.metrics_address());
+        server.run_and_tell(&shutdown, || announce(&addresses, metrics))
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -92,13 +93,12 @@ fn conclude(outcome: &control::Outcome) -> ExitCode {
 }
 
 /// One line for each listener, for people and for programs that wait for the server.
-fn announce(server: &Server) {
+fn announce(addresses: &[Listening], metrics: Option<SocketAddr>) {
     let mut stdout = io::stdout().lock();
-    let announced = server
-        .addresses()
+    let announced = addresses
         .iter()
         .try_for_each(|Listening { transport, address }| writeln!(stdout, "listening {transport} {address}"));
-    let announced = announced.and_then(|()| match server.metrics_address() {
+    let announced = announced.and_then(|()| match metrics {
         Some(address) => writeln!(stdout, "listening metrics {address}"),
         None => Ok(()),
     });

@@ -14,12 +14,13 @@ mod worker;
 use std::{
     io,
     net::{SocketAddr, TcpListener},
-    sync::Arc,
+    sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
 use nix::{
+    errno::Errno,
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     unistd::Pid,
 };
@@ -109,6 +110,17 @@ pub enum StartError {
         /// The hard limit.
         limit: usize,
     },
+    /// The process may not open as many files as any server needs.
+    #[error(
+        "a server needs {needed} file descriptors at least, and this process may have {limit}; raise the limit \
+         (ulimit -Hn)"
+    )]
+    TooFewDescriptors {
+        /// What the least server needs.
+        needed: usize,
+        /// The hard limit.
+        limit: usize,
+    },
     /// A CPU to run on is not there for this process.
     #[error("CPU {cpu} of --cpus is not available to this process")]
     NoSuchCpu {
@@ -122,7 +134,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// A worker could not be set up.
-    #[error("cannot start worker {index}: {source}")]
+    #[error("cannot start worker {index}: {source}{}", worker_advice(source))]
     Worker {
         /// Which one, from 0.
         index: usize,
@@ -139,6 +151,14 @@ fn listen_advice(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied => "ports below 1024 need privileges: choose a higher one",
         io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
         _ => "choose another address",
+    }
+}
+
+fn worker_advice(error: &io::Error) -> &'static str {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EMFILE) => "; raise the limit on open files (ulimit -Hn) or lower --workers",
+        Some(Errno::EAGAIN) => "; raise the limit on threads (ulimit -u) or lower --workers",
+        _ => "",
     }
 }
 
@@ -199,6 +219,11 @@ impl Server {
     ///
     /// Blocks. With pinned workers the calling thread stays on the first of their CPUs.
     pub fn run(self, shutdown: &Shutdown) -> Result<(), StartError> {
+        self.run_and_tell(shutdown, || ())
+    }
+
+    /// The same, and calls `ready` once every worker has what it needs: from then on nothing keeps it from serving.
+    pub(crate) fn run_and_tell(self, shutdown: &Shutdown, ready: impl FnOnce()) -> Result<(), StartError> {
         let cpus = match &self.config.workers {
             Workers::Floating(count) => vec![None; count.get()],
             Workers::Pinned(cpus) => cpus.iter().copied().map(Some).collect(),
@@ -243,36 +268,58 @@ impl Server {
                 shutdown.trigger();
                 StartError::Operator { source }
             })?;
-            run_workers(scope, workers, acceptor, shutdown)
+            run_workers(scope, workers, acceptor, shutdown, ready)
         });
         tracing::info!("stopped");
         outcome
     }
 }
 
-/// Runs the first worker here and the others on threads of their own.
+/// Runs the first worker here and the others on threads of their own, and calls `ready` in between: when all of them
+/// stand. Nobody serves if one does not, since connections that were dealt to it would be lost.
 fn run_workers<'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
     workers: Vec<Worker>,
     acceptor: Acceptor,
     shutdown: &Shutdown,
+    ready: impl FnOnce(),
 ) -> Result<(), StartError> {
     let mut workers = workers.into_iter();
     let Some(first) = workers.next() else { return Ok(()) };
+    let (stands, standing) = mpsc::channel();
     let mut others = Vec::new();
+    let mut spawned = Ok(());
     for worker in workers {
         let index = worker.index();
         let failed = move |source| StartError::Worker { index, source };
         let builder = thread::Builder::new().name(format!("worker-{index}"));
-        match builder.spawn_scoped(scope, move || worker.run(None).map_err(failed)) {
+        let stands = stands.clone();
+        let run = move || {
+            let runtime = worker.prepare().map_err(failed)?;
+            // Whoever waits for this may have given up, and has triggered the shutdown then.
+            let _ = stands.send(());
+            drop(stands);
+            worker.run(&runtime, None).map_err(failed)
+        };
+        match builder.spawn_scoped(scope, run) {
             Ok(thread) => others.push(thread),
             Err(source) => {
-                shutdown.trigger();
-                return Err(failed(source));
+                spawned = Err(failed(source));
+                break;
             }
         }
     }
-    let outcome = first.run(Some(acceptor)).map_err(|source| StartError::Worker { index: 0, source });
+    drop(stands);
+    let outcome = spawned.and_then(|()| {
+        let failed = |source| StartError::Worker { index: 0, source };
+        let runtime = first.prepare().map_err(failed)?;
+        // Ends when each of them has either told or failed.
+        if standing.iter().count() < others.len() {
+            return Ok(());
+        }
+        ready();
+        first.run(&runtime, Some(acceptor)).map_err(failed)
+    });
     // Whatever ended the first worker, the server cannot do without its acceptor.
     shutdown.trigger();
     others.into_iter().fold(outcome, |outcome, thread| match thread.join() {

@@ -1,7 +1,7 @@
 //! The program itself: ready lines, exit codes, what it says when it cannot start, signals.
 
 use std::{
-    process::Output,
+    process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -83,6 +83,43 @@ fn too_few_descriptors_are_one_clear_line() {
     assert!(stderr.starts_with("twinwire-server: 99999999999 connections need "), "{stderr}");
     assert!(stderr.ends_with("raise the limit (ulimit -Hn) or lower --max-connections\n"), "{stderr}");
     assert_eq!(stderr.lines().count(), 1);
+}
+
+/// What the program says, and how it exits, where it may open so few files that it cannot start.
+fn refusal_with_files(limit: usize, workers: &str) -> String {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")]);
+    limited.args([env!("CARGO_BIN_EXE_twinwire-server"), "--tcp", "127.0.0.1:0", "--workers", workers]);
+    let (code, stderr) = refusal(limited.stdin(Stdio::null()));
+    assert_eq!(code, Some(1), "with {limit}: {stderr}");
+    stderr
+}
+
+#[test]
+fn a_worker_that_cannot_start_ends_the_server_before_it_is_announced() {
+    // At each of these another worker lacks another one of its descriptors.
+    for limit in 16..=24 {
+        let stderr = refusal_with_files(limit, "8");
+        assert!(
+            stderr.starts_with("twinwire-server: cannot start worker ")
+                && stderr.ends_with("raise the limit on open files (ulimit -Hn) or lower --workers\n"),
+            "with {limit}: {stderr}"
+        );
+    }
+}
+
+#[test]
+fn fewer_descriptors_than_any_server_needs_are_one_clear_line() {
+    for limit in 5..=15 {
+        let stderr = refusal_with_files(limit, "2");
+        assert_eq!(
+            stderr,
+            format!(
+                "twinwire-server: a server needs 16 file descriptors at least, and this process may have {limit}; \
+                 raise the limit (ulimit -Hn)\n"
+            )
+        );
+    }
 }
 
 #[test]
