@@ -124,7 +124,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", help_heading = "Configuration")]
     config: Option<PathBuf>,
 
-    /// Print the options in force and where each comes from, and stop: exit code 0 if they make sense, else 2
+    /// Print the options in force and where each comes from, and stop: exit code 0 if a server could start with them
+    /// on this machine, as far as it shows without opening a port, else 2
     #[arg(long, help_heading = "Configuration")]
     pub(super) check_config: bool,
 

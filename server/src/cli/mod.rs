@@ -51,7 +51,7 @@ pub fn run<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
         Err(error) => return fail(&error, EXIT_USAGE),
     };
     if let Some(Command::Control(control)) = args.command {
-        return conclude(&control.exec());
+        return conclude(&control.exec(), "the answer");
     }
     log_to_stderr(args.log);
     let (until_stdin_closes, check_config) = (args.until_stdin_closes, args.check_config);
@@ -60,7 +60,12 @@ pub fn run<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
         Err(error) => return fail(&error, EXIT_USAGE),
     };
     if check_config {
-        return conclude(&control::Outcome { text: effective.to_string(), error: None, code: 0 });
+        let error = Server::check(&config).err().map(|error| error.to_string());
+        let code = if error.is_some() { EXIT_USAGE } else { 0 };
+        return conclude(
+            &control::Outcome { text: effective.to_string(), error, code },
+            "the options in force",
+        );
     }
     let shutdown = Shutdown::new();
     // Before anything is announced: from the ready lines on a signal means an orderly stop.
@@ -80,14 +85,17 @@ pub fn run<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
     }
 }
 
-/// Prints what an operator asked for.
-fn conclude(outcome: &control::Outcome) -> ExitCode {
+/// Prints what an operator asked for; `what` it is, should that fail.
+fn conclude(outcome: &control::Outcome, what: &str) -> ExitCode {
     if let Some(error) = &outcome.error {
         let _ = writeln!(io::stderr(), "twinwire-server: {error}");
     }
     match io::stdout().write_all(outcome.text.as_bytes()) {
         // A reader that has seen enough is a success.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(&error, EXIT_FAILED),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let unwritten = format!("cannot write {what} to standard output: {error}");
+            fail(&io::Error::other(unwritten), EXIT_FAILED)
+        }
         _ => ExitCode::from(outcome.code),
     }
 }

@@ -23,6 +23,7 @@ use tokio::runtime::Builder;
 pub use answer::{Answer, Connections, Reason, Requests, Role, Stats, UserRow};
 pub use client::{AskError, ask};
 pub use socket::SocketError;
+pub(crate) use socket::check as check_socket;
 
 use crate::{
     config::Config,

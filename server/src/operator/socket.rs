@@ -27,6 +27,18 @@ pub enum SocketError {
     /// Something else is there, which is left alone.
     #[error("{} is there and is not a socket: choose another path for --control", .0.display())]
     NotASocket(PathBuf),
+    /// Its folder is missing.
+    #[error(
+        "the control socket {} has no folder to be in: make {} first (systemd's RuntimeDirectory= does it)",
+        path.display(),
+        folder.display()
+    )]
+    NoFolder {
+        /// Where the socket is to be.
+        path: PathBuf,
+        /// What is missing.
+        folder: PathBuf,
+    },
     /// The system refused it.
     #[error("cannot make the control socket {}: {source}", path.display())]
     Failed {
@@ -51,6 +63,7 @@ type Identity = (u64, u64);
 impl ControlSocket {
     /// Makes the socket. The file of a server that is gone is replaced.
     pub(super) fn bind(path: &Path) -> Result<Self, SocketError> {
+        check(path)?;
         let failed = |source| SocketError::Failed { path: path.to_owned(), source };
         let address = SockAddr::unix(path).map_err(failed)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed)?;
@@ -81,6 +94,26 @@ impl Drop for ControlSocket {
         if identity(&self.path).is_ok_and(|file| file == self.file) {
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+/// What keeps a socket from being made at `path`, as far as it shows without making one: whether a server that lives
+/// has it does not.
+pub(crate) fn check(path: &Path) -> Result<(), SocketError> {
+    let failed = |source| SocketError::Failed { path: path.to_owned(), source };
+    SockAddr::unix(path).map_err(failed)?;
+    match fs::symlink_metadata(path) {
+        Ok(file) if file.file_type().is_socket() => return Ok(()),
+        Ok(_) => return Err(SocketError::NotASocket(path.to_owned())),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+        Err(error) => return Err(failed(error)),
+    }
+    match path.parent() {
+        // A name alone is one in the folder where the server runs.
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            Err(SocketError::NoFolder { path: path.to_owned(), folder: folder.to_owned() })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -157,6 +190,9 @@ mod tests {
         let failed =
             |path: &str| matches!(ControlSocket::bind(Path::new(path)), Err(SocketError::Failed { .. }));
         assert!(failed(&format!("/tmp/{}", "x".repeat(200))));
-        assert!(failed("/no/such/folder/control"));
+        let nowhere = ControlSocket::bind(Path::new("/no/such/folder/control"));
+        assert!(
+            matches!(nowhere, Err(SocketError::NoFolder { folder, .. }) if folder == Path::new("/no/such/folder"))
+        );
     }
 }

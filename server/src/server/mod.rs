@@ -4,6 +4,7 @@
 
 mod accept;
 mod admission;
+mod check;
 mod clock;
 mod crew;
 mod descriptors;
@@ -19,11 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::{
-    errno::Errno,
-    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
-    unistd::Pid,
-};
+use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::sync::watch;
 
@@ -79,6 +76,16 @@ pub enum StartError {
     NoCertificate {
         /// What it was for.
         transport: Transport,
+    },
+    /// Two listeners are to be in one place.
+    #[error("{what} cannot listen on {address}, where {other} is to: give one of them another port")]
+    SameAddress {
+        /// What the second one is for.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// What the first one is for.
+        other: &'static str,
     },
     /// The metrics cannot be served where they are wanted.
     #[error("cannot listen on {address} for metrics: {source}; {}", listen_advice(source))]
@@ -182,16 +189,19 @@ pub struct Server {
 }
 
 impl Server {
+    /// What would keep a server of `config` from starting on this machine, as far as it shows without opening
+    /// anything.
+    pub fn check(config: &Config) -> Result<(), StartError> {
+        check::all(config)
+    }
+
     /// Opens every listener of `config`. Nothing is open if one fails.
     pub fn bind(config: Config) -> Result<Self, StartError> {
-        check_cpus(&config.workers)?;
+        Self::check(&config)?;
         let connections_max = descriptors::connections_max(&config)?;
         let mut listeners = Vec::with_capacity(config.listeners.len());
         let mut addresses = Vec::with_capacity(config.listeners.len());
         for &Listening { transport, address } in &config.listeners {
-            if transport.is_encrypted() && config.tls.is_none() {
-                return Err(StartError::NoCertificate { transport });
-            }
             let failed = |source| StartError::Listen { transport, address, source };
             let listener = listen(address).map_err(failed)?;
             addresses.push(Listening { transport, address: listener.local_addr().map_err(failed)? });
@@ -340,21 +350,4 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
-}
-
-fn check_cpus(workers: &Workers) -> Result<(), StartError> {
-    let Workers::Pinned(cpus) = workers else { return Ok(()) };
-    // Where the system cannot tell, pinning itself fails later.
-    let thread = Pid::from_raw(0);
-    let Ok(before) = sched_getaffinity(thread) else { return Ok(()) };
-    // Only trying tells: a process may move to CPUs outside its present set, as far as the system lets it.
-    let refused = cpus.iter().find(|&&cpu| {
-        let mut alone = CpuSet::new();
-        alone.set(cpu).and_then(|()| sched_setaffinity(thread, &alone)).is_err()
-    });
-    let _ = sched_setaffinity(thread, &before);
-    match refused {
-        Some(&cpu) => Err(StartError::NoSuchCpu { cpu }),
-        None => Ok(()),
-    }
 }

@@ -86,6 +86,62 @@ fn role_8_a_secret_is_neither_an_argument_nor_shown() {
     assert!(shown.contains("TWINWIRE_UPGRADE_SECRET is set") && !shown.contains("sesame"), "{shown}");
 }
 
+/// What `--check-config` and a start say to a configuration that cannot start here.
+fn refused_alike(args: &[&str]) -> String {
+    let Output { status, stdout, stderr } = command(&[args, &["--check-config"]].concat()).output().unwrap();
+    let checked = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(2), "{args:?}: {checked}");
+    assert!(
+        String::from_utf8(stdout).unwrap().contains("# Listeners\n"),
+        "what is in force is shown all the same"
+    );
+    let (code, started) = refusal(&mut command(args));
+    assert_eq!((code, &started), (Some(1), &checked), "{args:?}");
+    started
+}
+
+#[test]
+fn check_config_refuses_with_2_what_cannot_start_on_this_machine() {
+    let told = refused_alike(&["--cpus", "1023"]);
+    assert_eq!(told, "twinwire-server: CPU 1023 of --cpus is not available to this process\n");
+    let told = refused_alike(&["--max-connections", "99999999999"]);
+    assert!(told.starts_with("twinwire-server: 99999999999 connections need "), "{told}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let in_folder = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let hidden = |told: String| told.replace(folder.path().to_str().unwrap(), "FOLDER");
+    std::fs::write(in_folder("file"), "precious").unwrap();
+    let told = refused_alike(&["--control", &in_folder("file")]);
+    insta::assert_snapshot!(hidden(told), @"twinwire-server: FOLDER/file is there and is not a socket: choose another path for --control");
+    for nowhere in ["none/control", "file/control"] {
+        let told = hidden(refused_alike(&["--control", &in_folder(nowhere)]));
+        let parent = nowhere.strip_suffix("/control").unwrap();
+        assert_eq!(
+            told,
+            format!(
+                "twinwire-server: the control socket FOLDER/{nowhere} has no folder to be in: make FOLDER/{parent} \
+                 first (systemd's RuntimeDirectory= does it)\n"
+            )
+        );
+    }
+}
+
+#[test]
+fn check_config_refuses_two_listeners_in_one_place() {
+    let told = refused_alike(&["--tcp", "127.0.0.1:1601", "--ws", "127.0.0.1:1601"]);
+    insta::assert_snapshot!(told, @"twinwire-server: websocket cannot listen on 127.0.0.1:1601, where tcp is to: give one of them another port");
+    let told = refused_alike(&["--tcp", "0.0.0.0:1601", "--upgrade", "open", "--metrics", "1601"]);
+    insta::assert_snapshot!(told, @"twinwire-server: metrics cannot listen on 127.0.0.1:1601, where tcp is to: give one of them another port");
+}
+
+#[test]
+fn what_cannot_be_printed_is_named() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let Output { status, stderr, .. } = command(&["--check-config"]).stdout(full).output().unwrap();
+    assert_eq!(status.code(), Some(1));
+    insta::assert_snapshot!(String::from_utf8(stderr).unwrap(), @"twinwire-server: cannot write the options in force to standard output: No space left on device (os error 28)");
+}
+
 #[test]
 fn a_number_that_makes_no_sense_is_refused_with_what_is_wanted_wherever_it_stands() {
     let said = |command: &mut std::process::Command| {
@@ -141,12 +197,19 @@ fn deployed(name: &str) -> String {
 
 #[test]
 fn the_unit_and_the_container_start_a_server_that_makes_sense() {
-    let path = format!("{}/deploy/twinwire-server.toml", env!("CARGO_MANIFEST_DIR"));
+    // What systemd makes for the service, and allows it, is not here.
+    let runtime = tempfile::tempdir().unwrap();
+    let text = deployed("twinwire-server.toml");
+    assert!(text.contains("control = \"/run/twinwire/control\""));
+    let options = file(&text.replace("/run/twinwire", runtime.path().to_str().unwrap()));
+    let path = options.path().to_str().unwrap();
     let unit = deployed("twinwire-server.service");
     let start =
         unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/twinwire-server ")).unwrap();
-    let start = start.replace("/etc/twinwire/twinwire-server.toml", &path);
-    let args: Vec<_> = start.split_whitespace().chain(["--check-config"]).collect();
+    let start = start.replace("/etc/twinwire/twinwire-server.toml", path);
+    assert!(unit.contains("\nRuntimeDirectory=twinwire\n"));
+    let args: Vec<_> =
+        start.split_whitespace().chain(["--max-connections", "10", "--check-config"]).collect();
     let Output { status, stderr, .. } = command(&args).output().unwrap();
     assert_eq!((status.code(), String::from_utf8_lossy(&stderr).as_ref()), (Some(0), ""));
 
