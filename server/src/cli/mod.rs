@@ -54,6 +54,7 @@ pub fn run<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
         return conclude(&control.exec(), "the answer");
     }
     log_to_stderr(args.log);
+    effective.warn_of_strangers();
     let (until_stdin_closes, check_config) = (args.until_stdin_closes, args.check_config);
     let config = match args.into_config() {
         Ok(config) => config,

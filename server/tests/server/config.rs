@@ -135,6 +135,31 @@ fn check_config_refuses_two_listeners_in_one_place() {
 }
 
 #[test]
+fn a_mistyped_variable_is_warned_of_with_the_one_that_may_be_meant() {
+    let warned = |name: &str| {
+        let Output { status, stderr, .. } = command(&["--check-config"]).env(name, "5").output().unwrap();
+        assert_eq!(status.code(), Some(0));
+        String::from_utf8(stderr).unwrap()
+    };
+    let warning = warned("TWINWIRE_MAX_CONECTIONS");
+    let expected = "TWINWIRE_MAX_CONECTIONS is set in the environment and means nothing here: is TWINWIRE_MAX_CONNECTIONS meant?\n";
+    assert!(warning.contains("WARN") && warning.ends_with(expected), "{warning}");
+    // Such as Kubernetes sets it for a service of that name.
+    let warning = warned("TWINWIRE_SERVICE_HOST");
+    assert!(
+        warning.ends_with("TWINWIRE_SERVICE_HOST is set in the environment and means nothing here\n"),
+        "{warning}"
+    );
+    assert_eq!(warned("TWINWIRE_UPGRADE_SECRET"), "");
+    let mut mistyped = command(&["--tcp", "127.0.0.1:0"]);
+    let mut program = Program::spawn(mistyped.env("TWINWIRE_MAX_CONECTIONS", "5"));
+    program.client(Transport::Tcp);
+    program.signal(nix::sys::signal::Signal::SIGTERM);
+    let (code, log) = program.end();
+    assert!(code == Some(0) && log.contains("is TWINWIRE_MAX_CONNECTIONS meant?"), "{log}");
+}
+
+#[test]
 fn what_cannot_be_printed_is_named() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let Output { status, stderr, .. } = command(&["--check-config"]).stdout(full).output().unwrap();

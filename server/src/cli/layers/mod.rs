@@ -15,7 +15,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, parser::ValueSource};
+use clap::{
+    Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, error::ContextKind,
+    parser::ValueSource,
+};
 
 pub(super) use self::{effective::Effective, file::FileError};
 use super::args::{Args, SECRET_VARIABLE};
@@ -77,6 +80,14 @@ enum Raw {
     Texts(Vec<String>),
 }
 
+/// A variable that means nothing to this program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stranger {
+    name: String,
+    /// The variable whose name it resembles.
+    meant: Option<String>,
+}
+
 /// The options with their names, ready to read values of.
 struct Options {
     command: Command,
@@ -130,6 +141,15 @@ impl Options {
     /// The option of that name.
     fn named(&self, name: &str) -> Option<&Arg> {
         self.all().find(|arg| arg.get_long() == Some(name) && name != FILE_OPTION)
+    }
+
+    /// The option whose name resembles `name`, which the argument parser knows.
+    fn resembling(&self, name: &str) -> Option<&str> {
+        let alone = [self.command.get_name().to_owned(), format!("--{name}=")];
+        let error = self.command.clone().try_get_matches_from(alone).err()?;
+        let suggested = error.get(ContextKind::SuggestedArg)?.to_string();
+        let suggested = suggested.trim_start_matches('-').split([' ', '=']).next()?;
+        self.named(suggested)?.get_long()
     }
 
     /// The name of the file of options, if one is given.
@@ -205,6 +225,21 @@ fn variable(name: &str) -> String {
 /// Whether a variable means something to this program.
 fn is_known(options: &Options, name: &OsStr) -> bool {
     name == SECRET_VARIABLE || options.all().any(|arg| *name == *variable(arg.get_long().unwrap_or_default()))
+}
+
+/// The variables that look as if they were meant for this program and are not, each with the one that may be meant.
+///
+/// They are no errors: a container's platform makes variables of its own from the name of a service, such as
+/// `TWINWIRE_PORT`.
+fn strangers(options: &Options, environment: &Environment) -> Vec<Stranger> {
+    let mine = environment.keys().filter(|name| name.to_string_lossy().starts_with(PREFIX));
+    mine.filter(|name| !is_known(options, name))
+        .map(|name| {
+            let name = name.to_string_lossy();
+            let key = name[PREFIX.len()..].to_ascii_lowercase().replace('_', "-");
+            Stranger { meant: options.resembling(&key).map(variable), name: name.escape_debug().to_string() }
+        })
+        .collect()
 }
 
 /// A value from a variable: several are separated by commas.
