@@ -244,6 +244,9 @@ fn strangers(options: &Options, environment: &Environment) -> Vec<Stranger> {
 
 /// A value from a variable: several are separated by commas.
 fn from_text(arg: &Arg, text: &str) -> Result<Raw, String> {
+    if let (true, Ok(on)) = (may_be_bare(arg), text.parse()) {
+        return Ok(Raw::Flag(on));
+    }
     match arg.get_action() {
         ArgAction::SetTrue => match text {
             "true" | "1" => Ok(Raw::Flag(true)),
@@ -255,14 +258,18 @@ fn from_text(arg: &Arg, text: &str) -> Result<Raw, String> {
     }
 }
 
+/// Whether the option makes sense without a value as well.
+fn may_be_bare(arg: &Arg) -> bool {
+    arg.get_num_args().is_some_and(|count| count.min_values() == 0)
+}
+
 /// How a value is written on a command line.
 fn words(arg: &Arg, raw: &Raw) -> Result<Vec<OsString>, String> {
     let flag = format!("--{}", arg.get_long().unwrap_or_default());
     let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
-    let may_be_bare = arg.get_num_args().is_some_and(|count| count.min_values() == 0);
     match raw {
-        Raw::Flag(true) if is_switch || may_be_bare => Ok(vec![flag.into()]),
-        Raw::Flag(false) if is_switch || may_be_bare => Ok(Vec::new()),
+        Raw::Flag(true) if is_switch || may_be_bare(arg) => Ok(vec![flag.into()]),
+        Raw::Flag(false) if is_switch || may_be_bare(arg) => Ok(Vec::new()),
         Raw::Flag(on) => Err(format!("expected a value, not {on}")),
         Raw::Texts(_) if is_switch => Err("expected true or false".to_owned()),
         Raw::Texts(texts) if texts.len() != 1 && !matches!(arg.get_action(), ArgAction::Append) => {

@@ -76,6 +76,11 @@ fn an_option_that_may_stand_alone_is_switched_on_by_true() {
     assert_eq!(line(&shown, "tcp-raw"), r#"tcp-raw = ["127.0.0.1:1602"] # file, FILE:1"#);
     let off = resolve(&[], &[], Some(&file("tcp-raw = false\n"))).unwrap();
     assert!(line(&off, "tcp-raw").starts_with("# tcp-raw ="), "{off}");
+    let shown = resolve(&[], &[("TWINWIRE_TCP_RAW", "true")], None).unwrap();
+    assert_eq!(line(&shown, "tcp-raw"), r#"tcp-raw = ["127.0.0.1:1602"] # environment, TWINWIRE_TCP_RAW"#);
+    let off = resolve(&[], &[("TWINWIRE_TCP_RAW", "false")], Some(&file("tcp-raw = true\n"))).unwrap();
+    assert!(line(&off, "tcp-raw").starts_with("# tcp-raw ="), "a variable comes before the file: {off}");
+    assert!(resolve(&[], &[("TWINWIRE_TCP", "true")], None).unwrap_err().contains("expected HOST:PORT"));
 }
 
 #[test]
