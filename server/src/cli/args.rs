@@ -1,8 +1,7 @@
 //! The command line, and how it becomes a [`Config`].
 
 use std::{
-    env::{self, VarError},
-    fs, io,
+    io,
     net::{SocketAddr, ToSocketAddrs},
     num::NonZeroUsize,
     path::PathBuf,
@@ -14,13 +13,14 @@ use tracing::level_filters::LevelFilter;
 use super::{
     control::ControlArgs,
     limits::LimitArgs,
+    secret,
     tls::TlsArgs,
     units::{WORKERS_MOST, cpu, worker_count},
 };
 use crate::{
     config::{Config, Workers},
     protocol::NoOrigin,
-    registry::{Secret, UpgradePolicy},
+    registry::UpgradePolicy,
     server::Listening,
     tls::TlsError,
     transport::Transport,
@@ -180,6 +180,11 @@ pub(super) enum ArgsError {
     TooManyCpus { given: usize },
     #[error("the upgrade secret in {place} must be exactly one word")]
     SecretForm { place: String },
+    #[error(
+        "the upgrade secret in {place} has {given} bytes, and no client can send more than {most} with this \
+         --message-max: choose a shorter one"
+    )]
+    SecretTooLong { place: String, given: usize, most: usize },
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -211,11 +216,11 @@ impl Args {
             (true, Some(count)) => Workers::Floating(count),
             (true, None) => Workers::for_each_cpu(),
         };
-        let upgrade = self.policy()?;
-        let mut config = Config { listeners, tls, upgrade, workers, ..Config::on_free_ports(&[]) };
+        let mut config = Config { listeners, tls, workers, ..Config::on_free_ports(&[]) };
+        self.limits.apply(&mut config);
+        config.upgrade = self.policy(config.message_bytes_max)?;
         config.control.clone_from(&self.control);
         config.metrics = self.metrics;
-        self.limits.apply(&mut config);
         for origin in &self.allow_origin {
             config
                 .origins
@@ -248,7 +253,7 @@ impl Args {
         ]
     }
 
-    fn policy(&self) -> Result<UpgradePolicy, ArgsError> {
+    fn policy(&self, message_bytes_max: usize) -> Result<UpgradePolicy, ArgsError> {
         let policy = self.upgrade.unwrap_or(Upgrade::Open);
         if policy != Upgrade::Secret && self.upgrade_secret_file.is_some() {
             return Err(ArgsError::SecretUnused);
@@ -256,27 +261,10 @@ impl Args {
         Ok(match policy {
             Upgrade::Open => UpgradePolicy::Open,
             Upgrade::Closed => UpgradePolicy::Closed,
-            Upgrade::Secret => UpgradePolicy::Secret(self.secret()?),
-        })
-    }
-
-    fn secret(&self) -> Result<Secret, ArgsError> {
-        let (text, place) = if let Some(path) = &self.upgrade_secret_file {
-            let text = fs::read_to_string(path);
-            (
-                text.map_err(|source| ArgsError::SecretFile { path: path.clone(), source })?,
-                path.display().to_string(),
-            )
-        } else {
-            match env::var(SECRET_VARIABLE) {
-                Ok(text) => (text, SECRET_VARIABLE.to_owned()),
-                Err(VarError::NotPresent) => return Err(ArgsError::NoSecret),
-                Err(VarError::NotUnicode(_)) => {
-                    return Err(ArgsError::SecretForm { place: SECRET_VARIABLE.to_owned() });
-                }
+            Upgrade::Secret => {
+                UpgradePolicy::Secret(secret::read(self.upgrade_secret_file.as_deref(), message_bytes_max)?)
             }
-        };
-        Secret::new(&text).ok_or(ArgsError::SecretForm { place })
+        })
     }
 }
 

@@ -6,6 +6,7 @@ mod args;
 mod control;
 mod layers;
 mod limits;
+mod secret;
 mod signals;
 mod tls;
 mod units;

@@ -158,6 +158,28 @@ fn role_8_the_secret_comes_from_a_file_or_the_environment() {
 }
 
 #[test]
+fn role_8_a_secret_that_no_client_can_send_is_refused_and_a_mark_at_its_beginning_is_none_of_it() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    let args =
+        ["--tcp", "127.0.0.1:0", "--upgrade", "secret", "--message-max", "64", "--upgrade-secret-file"];
+    // "upgrade " and 56 bytes are a whole message.
+    std::fs::write(path, format!("{}\n", "x".repeat(57))).unwrap();
+    let (code, stderr) = refusal(&mut command(&[&args[..], &[path]].concat()));
+    assert_eq!(code, Some(2));
+    insta::assert_snapshot!(stderr.replace(path, "FILE"), @"twinwire-server: the upgrade secret in FILE has 57 bytes, and no client can send more than 56 with this --message-max: choose a shorter one");
+    let longest = "x".repeat(56);
+    std::fs::write(path, format!("\u{feff}{longest}\r\n")).unwrap();
+    let mut program = Program::start(&[&args[..], &[path]].concat());
+    let mut client = program.client(Transport::Tcp);
+    assert_eq!(client.ask(&format!("upgrade {longest}")), "upgraded to manager");
+    // It has no end.
+    let (code, stderr) = refusal(&mut command(&[&args[..], &["/dev/zero"]].concat()));
+    assert_eq!(code, Some(2));
+    insta::assert_snapshot!(stderr, @"twinwire-server: cannot read the upgrade secret from /dev/zero: it is larger than 1 MiB");
+}
+
+#[test]
 fn role_8_wrong_secrets_are_logged_but_not_each_of_them() {
     let mut program = Program::spawn(
         command(&["--tcp", "127.0.0.1:0", "--upgrade", "secret", "--workers", "1"])
