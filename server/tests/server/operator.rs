@@ -271,7 +271,11 @@ fn the_control_socket_of_a_dead_server_is_taken_over_and_a_live_ones_is_not() {
     server.done(&["list"]);
     second.signal(Signal::SIGTERM);
     assert_eq!(second.end().0, Some(0));
-    assert!(!path.exists(), "an orderly stop leaves nothing behind");
+    assert_eq!(
+        fs::read_dir(server.folder.path()).unwrap().count(),
+        0,
+        "an orderly stop leaves nothing behind"
+    );
     let (code, ..) = server.control(&["list"]);
     assert_eq!(code, Some(3));
 }
