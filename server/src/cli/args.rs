@@ -1,8 +1,7 @@
 //! The command line, and how it becomes a [`Config`].
 
 use std::{
-    env::{self, VarError},
-    fs, io,
+    io,
     net::{SocketAddr, ToSocketAddrs},
     num::NonZeroUsize,
     path::PathBuf,
@@ -11,11 +10,17 @@ use std::{
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
-use super::{control::ControlArgs, limits::LimitArgs, tls::TlsArgs};
+use super::{
+    control::ControlArgs,
+    limits::LimitArgs,
+    secret,
+    tls::TlsArgs,
+    units::{WORKERS_MOST, cpu, worker_count},
+};
 use crate::{
     config::{Config, Workers},
     protocol::NoOrigin,
-    registry::{Secret, UpgradePolicy},
+    registry::UpgradePolicy,
     server::Listening,
     tls::TlsError,
     transport::Transport,
@@ -101,12 +106,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "ADDR", value_parser = metrics_address, help_heading = "Operation")]
     metrics: Option<SocketAddr>,
 
-    /// How many threads serve [default: one for each CPU]
-    #[arg(long, value_name = "COUNT", help_heading = "Threads", conflicts_with = "cpus")]
+    /// How many threads serve, at most 1024 [default: one for each CPU]
+    #[arg(
+        long, value_name = "COUNT", value_parser = worker_count, help_heading = "Threads", conflicts_with = "cpus"
+    )]
     workers: Option<NonZeroUsize>,
 
     /// One thread on each of these CPUs, such as 0,1 [default: wherever the system runs them]
-    #[arg(long, value_name = "LIST", help_heading = "Threads", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_parser = cpu, help_heading = "Threads", value_delimiter = ',')]
     cpus: Vec<usize>,
 
     /// What is logged to standard error: off, error, warn, info, debug or trace
@@ -117,7 +124,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", help_heading = "Configuration")]
     config: Option<PathBuf>,
 
-    /// Print the options in force and where each comes from, and stop: exit code 0 if they make sense, else 2
+    /// Print the options in force and where each comes from, and stop: exit code 0 if a server could start with them
+    /// on this machine, as far as it shows without opening a port, else 2
     #[arg(long, help_heading = "Configuration")]
     pub(super) check_config: bool,
 
@@ -168,8 +176,15 @@ pub(super) enum ArgsError {
     Certificate(#[from] TlsError),
     #[error("--allow-origin {origin}: {source}")]
     Origin { origin: String, source: NoOrigin },
+    #[error("--cpus names {given} CPUs, and there may be at most {WORKERS_MOST} threads")]
+    TooManyCpus { given: usize },
     #[error("the upgrade secret in {place} must be exactly one word")]
     SecretForm { place: String },
+    #[error(
+        "the upgrade secret in {place} has {given} bytes, and no client can send more than {most} with this \
+         --message-max: choose a shorter one"
+    )]
+    SecretTooLong { place: String, given: usize, most: usize },
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -194,15 +209,18 @@ impl Args {
         }
         let tls = self.certificate.load(&listeners)?;
         let workers = match (self.cpus.is_empty(), self.workers) {
+            (false, _) if self.cpus.len() > WORKERS_MOST => {
+                return Err(ArgsError::TooManyCpus { given: self.cpus.len() });
+            }
             (false, _) => Workers::Pinned(self.cpus.clone()),
             (true, Some(count)) => Workers::Floating(count),
             (true, None) => Workers::for_each_cpu(),
         };
-        let upgrade = self.policy()?;
-        let mut config = Config { listeners, tls, upgrade, workers, ..Config::on_free_ports(&[]) };
+        let mut config = Config { listeners, tls, workers, ..Config::on_free_ports(&[]) };
+        self.limits.apply(&mut config);
+        config.upgrade = self.policy(config.message_bytes_max)?;
         config.control.clone_from(&self.control);
         config.metrics = self.metrics;
-        self.limits.apply(&mut config);
         for origin in &self.allow_origin {
             config
                 .origins
@@ -235,7 +253,7 @@ impl Args {
         ]
     }
 
-    fn policy(&self) -> Result<UpgradePolicy, ArgsError> {
+    fn policy(&self, message_bytes_max: usize) -> Result<UpgradePolicy, ArgsError> {
         let policy = self.upgrade.unwrap_or(Upgrade::Open);
         if policy != Upgrade::Secret && self.upgrade_secret_file.is_some() {
             return Err(ArgsError::SecretUnused);
@@ -243,27 +261,10 @@ impl Args {
         Ok(match policy {
             Upgrade::Open => UpgradePolicy::Open,
             Upgrade::Closed => UpgradePolicy::Closed,
-            Upgrade::Secret => UpgradePolicy::Secret(self.secret()?),
-        })
-    }
-
-    fn secret(&self) -> Result<Secret, ArgsError> {
-        let (text, place) = if let Some(path) = &self.upgrade_secret_file {
-            let text = fs::read_to_string(path);
-            (
-                text.map_err(|source| ArgsError::SecretFile { path: path.clone(), source })?,
-                path.display().to_string(),
-            )
-        } else {
-            match env::var(SECRET_VARIABLE) {
-                Ok(text) => (text, SECRET_VARIABLE.to_owned()),
-                Err(VarError::NotPresent) => return Err(ArgsError::NoSecret),
-                Err(VarError::NotUnicode(_)) => {
-                    return Err(ArgsError::SecretForm { place: SECRET_VARIABLE.to_owned() });
-                }
+            Upgrade::Secret => {
+                UpgradePolicy::Secret(secret::read(self.upgrade_secret_file.as_deref(), message_bytes_max)?)
             }
-        };
-        Secret::new(&text).ok_or(ArgsError::SecretForm { place })
+        })
     }
 }
 

@@ -107,7 +107,11 @@ impl Action {
 
 fn json(answer: &Answer) -> String {
     // It has just been read as JSON.
-    serde_json::to_string(answer).unwrap_or_default() + "\n"
+    let text = serde_json::to_string(answer).unwrap_or_default();
+    // What drives a terminal can only stand within strings, and is below U+10000.
+    let escaped =
+        |c: char| if drives_a_terminal(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    text.chars().map(escaped).chain(["\n".to_owned()]).collect()
 }
 
 fn role_told(user: &str, role: Role, changed: bool) -> String {
@@ -181,8 +185,14 @@ fn duration(seconds: u64) -> String {
 /// Text that a client chose, without what would drive a terminal.
 fn shown(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+        .map(|c| if drives_a_terminal(c) { c.escape_default().to_string() } else { c.to_string() })
         .collect()
+}
+
+/// Controls (C0, DEL, C1), line and paragraph separators, and what turns the direction of the text after it.
+fn drives_a_terminal(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -205,5 +215,25 @@ mod tests {
         alice        manager  3        120    2m 5s
         é\u{1b}[31m  guest    1000000  7      0s
         ");
+    }
+
+    #[test]
+    fn controls_and_marks_of_direction_are_escaped_in_text_and_in_json() {
+        for (c, text, json_text) in [
+            ('\u{1b}', r"\u{1b}", r"\u001b"),
+            ('\u{7f}', r"\u{7f}", r"\u007f"),
+            ('\u{9b}', r"\u{9b}", r"\u009b"),
+            ('\u{61c}', r"\u{61c}", r"\u061c"),
+            ('\u{2028}', r"\u{2028}", r"\u2028"),
+            ('\u{202e}', r"\u{202e}", r"\u202e"),
+            ('\u{2069}', r"\u{2069}", r"\u2069"),
+            ('é', "é", "é"),
+            ('😀', "😀", "😀"),
+        ] {
+            let answer = Answer::Disconnected { user: format!("a{c}b") };
+            assert_eq!(shown(&format!("a{c}b")), format!("a{text}b"));
+            assert_eq!(json(&answer), format!("{{\"disconnected\":{{\"user\":\"a{json_text}b\"}}}}\n"));
+            assert_eq!(serde_json::from_str::<Answer>(&json(&answer)).unwrap(), answer, "it means the same");
+        }
     }
 }

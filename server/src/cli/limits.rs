@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use clap::Args;
 
-use super::units::{Timeout, message_size, size, timeout};
+use super::units::{Timeout, count, message_size, size, timeout};
 use crate::{
     config::{Config, Timeouts},
     registry::StoreLimits,
@@ -16,11 +16,11 @@ use crate::{
 pub(super) struct LimitArgs {
     /// The most connections at once; further ones are told that the server is full
     /// [default: as many as the limit on open files allows]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = count)]
     max_connections: Option<NonZeroUsize>,
 
     /// The most managers at once; further upgrades are refused [default: no cap]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = count)]
     max_managers: Option<NonZeroUsize>,
 
     /// The longest message; a client that sends a longer one is told so and closed
@@ -28,7 +28,7 @@ pub(super) struct LimitArgs {
     message_max: usize,
 
     /// The most keys of one user; a put of a further one is refused
-    #[arg(long, value_name = "COUNT", default_value = "1000000")]
+    #[arg(long, value_name = "COUNT", value_parser = count, default_value = "1000000")]
     max_keys: NonZeroUsize,
 
     /// The most bytes of one user's keys and values; a put beyond is refused

@@ -6,6 +6,7 @@ mod args;
 mod control;
 mod layers;
 mod limits;
+mod secret;
 mod signals;
 mod tls;
 mod units;
@@ -14,6 +15,7 @@ use std::{
     env,
     ffi::OsString,
     io::{self, IsTerminal, Write},
+    net::SocketAddr,
     process::ExitCode,
 };
 
@@ -50,16 +52,22 @@ pub fn run<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
         Err(error) => return fail(&error, EXIT_USAGE),
     };
     if let Some(Command::Control(control)) = args.command {
-        return conclude(&control.exec());
+        return conclude(&control.exec(), "the answer");
     }
     log_to_stderr(args.log);
+    effective.warn_of_strangers();
     let (until_stdin_closes, check_config) = (args.until_stdin_closes, args.check_config);
     let config = match args.into_config() {
         Ok(config) => config,
         Err(error) => return fail(&error, EXIT_USAGE),
     };
     if check_config {
-        return conclude(&control::Outcome { text: effective.to_string(), error: None, code: 0 });
+        let error = Server::check(&config).err().map(|error| error.to_string());
+        let code = if error.is_some() { EXIT_USAGE } else { 0 };
+        return conclude(
+            &control::Outcome { text: effective.to_string(), error, code },
+            "the options in force",
+        );
     }
     let shutdown = Shutdown::new();
     // Before anything is announced: from the ready lines on a signal means an orderly stop.
@@ -70,8 +78,8 @@ pub fn run<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
         signals::stop_when_stdin_closes(&shutdown);
     }
     let outcome = Server::bind(config).and_then(|server| {
-        announce(&server);
-        server.run(&shutdown)
+        let (addresses, metrics) = (server.addresses().to_vec(), server.metrics_address());
+        server.run_and_tell(&shutdown, || announce(&addresses, metrics))
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -79,26 +87,28 @@ pub fn run<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
     }
 }
 
-/// Prints what an operator asked for.
-fn conclude(outcome: &control::Outcome) -> ExitCode {
+/// Prints what an operator asked for; `what` it is, should that fail.
+fn conclude(outcome: &control::Outcome, what: &str) -> ExitCode {
     if let Some(error) = &outcome.error {
         let _ = writeln!(io::stderr(), "twinwire-server: {error}");
     }
     match io::stdout().write_all(outcome.text.as_bytes()) {
         // A reader that has seen enough is a success.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(&error, EXIT_FAILED),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let unwritten = format!("cannot write {what} to standard output: {error}");
+            fail(&io::Error::other(unwritten), EXIT_FAILED)
+        }
         _ => ExitCode::from(outcome.code),
     }
 }
 
 /// One line for each listener, for people and for programs that wait for the server.
-fn announce(server: &Server) {
+fn announce(addresses: &[Listening], metrics: Option<SocketAddr>) {
     let mut stdout = io::stdout().lock();
-    let announced = server
-        .addresses()
+    let announced = addresses
         .iter()
         .try_for_each(|Listening { transport, address }| writeln!(stdout, "listening {transport} {address}"));
-    let announced = announced.and_then(|()| match server.metrics_address() {
+    let announced = announced.and_then(|()| match metrics {
         Some(address) => writeln!(stdout, "listening metrics {address}"),
         None => Ok(()),
     });

@@ -1,6 +1,6 @@
-//! Sizes and durations as people write them.
+//! Counts, sizes and durations as people write them.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use jiff::SignedDuration;
 
@@ -12,6 +12,26 @@ const DURATION_MAX: Duration = Duration::from_hours(366 * 24);
 /// The largest message that may be asked for. A worker has room for one of them, and a client can make the server
 /// hold one for itself.
 const MESSAGE_BYTES_MOST: usize = 16 << 20;
+
+/// The most threads that may be asked for. Each is a runtime with descriptors and a stack of its own, made for a CPU of
+/// its own: more than the largest machines have is a slip.
+pub(super) const WORKERS_MOST: usize = 1024;
+
+/// A count above 0.
+pub(super) fn count(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| format!("expected a whole number from 1 to {}", usize::MAX))
+}
+
+/// How many threads there may be.
+pub(super) fn worker_count(text: &str) -> Result<NonZeroUsize, String> {
+    let count = text.parse::<NonZeroUsize>().ok().filter(|count| count.get() <= WORKERS_MOST);
+    count.ok_or_else(|| format!("expected a whole number from 1 to {WORKERS_MOST}"))
+}
+
+/// A CPU's number, as the system counts them.
+pub(super) fn cpu(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "expected the numbers of CPUs from 0 on, such as 0,1".to_owned())
+}
 
 /// A number of bytes above 0: `65536`, `64KiB`, `1 MiB`, `2GiB`.
 pub(super) fn size(text: &str) -> Result<usize, String> {
@@ -57,6 +77,22 @@ pub(super) struct Timeout(pub(super) Option<Duration>);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_are_whole_numbers_above_0_and_bounded_where_each_is_a_thread() {
+        for (text, expected) in
+            [("1", Some(1)), ("1024", Some(1024)), ("0", None), ("", None), ("many", None)]
+        {
+            assert_eq!(count(text).ok().map(NonZeroUsize::get), expected, "{text}");
+            assert_eq!(worker_count(text).ok().map(NonZeroUsize::get), expected, "{text}");
+        }
+        assert!(count("18446744073709551615").is_ok() && count("18446744073709551616").is_err());
+        for text in ["1025", "1000000", "18446744073709551615", "18446744073709551616", "-1"] {
+            assert_eq!(worker_count(text).unwrap_err(), "expected a whole number from 1 to 1024", "{text}");
+        }
+        assert_eq!(cpu("0"), Ok(0));
+        assert!(cpu("-1").is_err() && cpu("").is_err() && cpu("18446744073709551616").is_err());
+    }
 
     #[test]
     fn sizes_are_bytes_or_have_a_binary_unit() {

@@ -1,14 +1,14 @@
 //! The metrics over HTTP: `GET /metrics`, and nothing else.
 //!
 //! One request a connection, a head within bounds and within its time, so few clients at once that they cannot be a
-//! burden. No more of HTTP is spoken than a scraper needs.
+//! burden: the one that has been there longest gives way to the next. No more of HTTP is spoken than a scraper needs.
 
-use std::{io, net, sync::Arc, time::Duration};
+use std::{collections::VecDeque, io, net, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    task::JoinHandle,
     time::{sleep, timeout},
 };
 
@@ -27,17 +27,23 @@ const CLIENT_TIME_MAX: Duration = Duration::from_secs(5);
 /// Serves until it is dropped; returns only with an error.
 pub(super) async fn serve(listener: net::TcpListener, overview: Arc<Overview>) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
-    let room = Arc::new(Semaphore::new(CLIENTS_MAX));
+    let mut clients: VecDeque<JoinHandle<()>> = VecDeque::with_capacity(CLIENTS_MAX);
     loop {
-        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return Ok(()) };
         match listener.accept().await {
             Ok((stream, _peer)) => {
+                clients.retain(|client| !client.is_finished());
+                // A scraper asks at once and is answered at once: who is still there after so many others has nothing
+                // to say, and the next one is not to wait for that.
+                if clients.len() >= CLIENTS_MAX
+                    && let Some(longest) = clients.pop_front()
+                {
+                    longest.abort();
+                }
                 let overview = Arc::clone(&overview);
-                tokio::spawn(async move {
-                    let _place = place;
+                clients.push_back(tokio::spawn(async move {
                     // A client that has gone, or takes too long, is nobody to tell.
                     let _ = converse(stream, &overview).await;
-                });
+                }));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a scraper; trying again");

@@ -23,6 +23,7 @@ use tokio::runtime::Builder;
 pub use answer::{Answer, Connections, Reason, Requests, Role, Stats, UserRow};
 pub use client::{AskError, ask};
 pub use socket::SocketError;
+pub(crate) use socket::check as check_socket;
 
 use crate::{
     config::Config,
@@ -32,11 +33,12 @@ use crate::{
 };
 use socket::ControlSocket;
 
-/// How many clients of each kind are served at once; further ones wait. An operator and a scraper come one at a time.
+/// How many clients of each kind are served at once. An operator and a scraper come one at a time.
 const CLIENTS_MAX: usize = 8;
 
-/// The descriptors that the operator's thread may need: two listeners, their clients, and its runtime's own.
-pub(crate) const DESCRIPTORS: usize = 2 + 2 * CLIENTS_MAX + 8;
+/// The descriptors that the operator's thread may need: two listeners, a lock, their clients, one that gives way to
+/// another, and its runtime's own.
+pub(crate) const DESCRIPTORS: usize = 2 + 1 + 2 * CLIENTS_MAX + 1 + 8;
 
 /// How long accepting pauses after an error that lasts, such as too few descriptors.
 const ERROR_WAIT: Duration = Duration::from_millis(50);

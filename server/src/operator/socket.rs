@@ -1,22 +1,36 @@
 //! The control socket as a file: made for its owner alone, taken over from a dead server, removed at the end.
+//!
+//! Whoever makes, replaces or removes it holds a lock on a file beside it, for as long as the server lives: of several
+//! servers that find a dead one's socket at the same time, one gets it.
 
 use std::{
-    fs, io,
+    ffi::OsString,
+    fs::{self, File, TryLockError},
+    io,
     os::{
         fd::OwnedFd,
         unix::{
-            fs::{FileTypeExt, MetadataExt},
+            fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
             net::{UnixListener, UnixStream},
         },
     },
     path::{Path, PathBuf},
 };
 
-use nix::sys::stat::{Mode, fchmod};
+use nix::{
+    fcntl::OFlag,
+    sys::stat::{Mode, fchmod},
+};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 /// How many operators may be waiting to be accepted.
 const BACKLOG: i32 = 16;
+
+/// What the name of the locked file ends in.
+const LOCK_SUFFIX: &str = ".lock";
+
+/// How often the locked file may turn out to be removed before it is left to whoever does that.
+const LOCK_TRIES: usize = 100;
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +41,30 @@ pub enum SocketError {
     /// Something else is there, which is left alone.
     #[error("{} is there and is not a socket: choose another path for --control", .0.display())]
     NotASocket(PathBuf),
+    /// Its folder is missing.
+    #[error(
+        "the control socket {} has no folder to be in: make {} first (systemd's RuntimeDirectory= does it)",
+        path.display(),
+        folder.display()
+    )]
+    NoFolder {
+        /// Where the socket is to be.
+        path: PathBuf,
+        /// What is missing.
+        folder: PathBuf,
+    },
+    /// The file that is locked for it cannot be.
+    #[error(
+        "cannot lock {}, which tells whether a server has the control socket: {source}; remove what is there, or \
+         choose another path for --control",
+        path.display()
+    )]
+    Lock {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The system refused it.
     #[error("cannot make the control socket {}: {source}", path.display())]
     Failed {
@@ -43,6 +81,16 @@ pub(super) struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
     file: Identity,
+    /// After the socket, so that it is given back when that has been removed.
+    _lock: Lock,
+}
+
+/// The lock, and the file that it is on, which is removed when this is dropped. A file that was left behind by a server
+/// that died is locked by nobody.
+#[derive(Debug)]
+struct Lock {
+    file: File,
+    path: PathBuf,
 }
 
 /// Which file it is, whatever its name.
@@ -51,6 +99,8 @@ type Identity = (u64, u64);
 impl ControlSocket {
     /// Makes the socket. The file of a server that is gone is replaced.
     pub(super) fn bind(path: &Path) -> Result<Self, SocketError> {
+        check(path)?;
+        let lock = Lock::take(path)?;
         let failed = |source| SocketError::Failed { path: path.to_owned(), source };
         let address = SockAddr::unix(path).map_err(failed)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed)?;
@@ -66,12 +116,64 @@ impl ControlSocket {
         }
         socket.listen(BACKLOG).map_err(failed)?;
         let file = identity(path).map_err(failed)?;
-        Ok(Self { listener: UnixListener::from(OwnedFd::from(socket)), path: path.to_owned(), file })
+        Ok(Self {
+            listener: UnixListener::from(OwnedFd::from(socket)),
+            path: path.to_owned(),
+            file,
+            _lock: lock,
+        })
     }
 
     /// A handle on the listener.
     pub(super) fn listener(&self) -> io::Result<UnixListener> {
         self.listener.try_clone()
+    }
+}
+
+impl Lock {
+    /// The lock for the socket at `socket`, if no server that lives has it.
+    fn take(socket: &Path) -> Result<Self, SocketError> {
+        let mut path = OsString::from(socket);
+        path.push(LOCK_SUFFIX);
+        let path = PathBuf::from(path);
+        let failed = |source| SocketError::Lock { path: path.clone(), source };
+        for _ in 0..LOCK_TRIES {
+            let file = File::options()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                // Whatever else may be there is neither followed nor waited for.
+                .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
+                .open(&path)
+                .map_err(failed)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(SocketError::InUse(socket.to_owned())),
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
+            }
+            // A server that was stopping may have removed the file between the two.
+            let lock = Self { file, path: path.clone() };
+            if lock.is_in_place() {
+                return Ok(lock);
+            }
+        }
+        Err(SocketError::InUse(socket.to_owned()))
+    }
+
+    /// Whether the file is still the one of that name.
+    fn is_in_place(&self) -> bool {
+        let locked = self.file.metadata().map(|file| (file.dev(), file.ino()));
+        locked.is_ok_and(|locked| identity(&self.path).is_ok_and(|there| there == locked))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // The lock itself is given back when the file is closed, after this.
+        if self.is_in_place() {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -84,10 +186,29 @@ impl Drop for ControlSocket {
     }
 }
 
-/// Removes a socket that nobody listens on.
+/// What keeps a socket from being made at `path`, as far as it shows without making one: whether a server that lives
+/// has it does not.
+pub(crate) fn check(path: &Path) -> Result<(), SocketError> {
+    let failed = |source| SocketError::Failed { path: path.to_owned(), source };
+    SockAddr::unix(path).map_err(failed)?;
+    match fs::symlink_metadata(path) {
+        Ok(file) if file.file_type().is_socket() => return Ok(()),
+        Ok(_) => return Err(SocketError::NotASocket(path.to_owned())),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+        Err(error) => return Err(failed(error)),
+    }
+    match path.parent() {
+        // A name alone is one in the folder where the server runs.
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            Err(SocketError::NoFolder { path: path.to_owned(), folder: folder.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a socket that nobody listens on. Whoever calls this has the lock: nobody else of ours puts one there.
 fn remove_stale(path: &Path) -> Result<(), SocketError> {
     let failed = |source| SocketError::Failed { path: path.to_owned(), source };
-    let before = identity(path).map_err(failed)?;
     if !fs::symlink_metadata(path).map_err(failed)?.file_type().is_socket() {
         return Err(SocketError::NotASocket(path.to_owned()));
     }
@@ -97,10 +218,6 @@ fn remove_stale(path: &Path) -> Result<(), SocketError> {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(failed(error)),
         // A server whose queue is full is one that lives.
         Ok(_) | Err(_) => return Err(SocketError::InUse(path.to_owned())),
-    }
-    // Another server may have found it stale as well and have put its own there by now.
-    if identity(path).is_ok_and(|now| now != before) {
-        return Err(SocketError::InUse(path.to_owned()));
     }
     fs::remove_file(path).map_err(failed)
 }
@@ -142,6 +259,46 @@ mod tests {
     }
 
     #[test]
+    fn of_many_that_find_a_stale_socket_at_once_one_gets_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control");
+        for round in 0..200 {
+            drop(UnixListener::bind(&path).unwrap());
+            let start = std::sync::Barrier::new(4);
+            let bind = || {
+                start.wait();
+                ControlSocket::bind(&path)
+            };
+            let bound: Vec<_> = std::thread::scope(|scope| {
+                let threads = [(); 4].map(|()| scope.spawn(bind));
+                threads.map(|thread| thread.join().unwrap()).into_iter().collect()
+            });
+            let count = bound.iter().filter(|bound| bound.is_ok()).count();
+            assert_eq!(count, 1, "in round {round}: {bound:?}");
+            assert!(
+                bound.iter().all(|bound| matches!(bound, Ok(_) | Err(SocketError::InUse(_)))),
+                "{bound:?}"
+            );
+            assert!(UnixStream::connect(&path).is_ok(), "the one that there is is found");
+            drop(bound);
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
+        }
+    }
+
+    #[test]
+    fn a_lock_that_is_no_file_of_ours_is_neither_followed_nor_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, lock) = (folder.path().join("control"), folder.path().join("control.lock"));
+        let refused =
+            || matches!(ControlSocket::bind(&path), Err(SocketError::Lock { path, .. }) if path == lock);
+        std::os::unix::fs::symlink(folder.path().join("elsewhere"), &lock).unwrap();
+        assert!(refused() && !folder.path().join("elsewhere").exists());
+        fs::remove_file(&lock).unwrap();
+        nix::unistd::mkfifo(&lock, Mode::S_IRWXU).unwrap();
+        assert!(refused());
+    }
+
+    #[test]
     fn a_file_that_somebody_else_put_there_is_not_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("control");
@@ -157,6 +314,9 @@ mod tests {
         let failed =
             |path: &str| matches!(ControlSocket::bind(Path::new(path)), Err(SocketError::Failed { .. }));
         assert!(failed(&format!("/tmp/{}", "x".repeat(200))));
-        assert!(failed("/no/such/folder/control"));
+        let nowhere = ControlSocket::bind(Path::new("/no/such/folder/control"));
+        assert!(
+            matches!(nowhere, Err(SocketError::NoFolder { folder, .. }) if folder == Path::new("/no/such/folder"))
+        );
     }
 }

@@ -8,6 +8,10 @@ use crate::{config::Config, operator};
 /// What a process needs that serves nobody: standard streams, libraries' files, and some to spare.
 const OWN: usize = 32;
 
+/// With fewer there is no server of a single worker and a single client. The runtime's library panics for the lack of
+/// some of them instead of telling.
+const FEWEST: usize = 16;
+
 /// What a worker's runtime opens: its epoll, its waker, their duplicates.
 const FOR_EACH_WORKER: usize = 8;
 
@@ -20,6 +24,9 @@ pub(super) fn connections_max(config: &Config) -> Result<usize, StartError> {
     let reserved =
         OWN + FOR_EACH_WORKER * config.workers.count() + config.listeners.len() + DEPARTURES_MAX + operator;
     let limit = raise();
+    if limit < FEWEST {
+        return Err(StartError::TooFewDescriptors { needed: FEWEST, limit });
+    }
     match config.connections_max {
         None => Ok(limit.saturating_sub(reserved).max(1)),
         Some(connections) => {

@@ -4,6 +4,7 @@
 
 mod accept;
 mod admission;
+mod check;
 mod clock;
 mod crew;
 mod descriptors;
@@ -14,15 +15,12 @@ mod worker;
 use std::{
     io,
     net::{SocketAddr, TcpListener},
-    sync::Arc,
+    sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
-use nix::{
-    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
-    unistd::Pid,
-};
+use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::sync::watch;
 
@@ -79,6 +77,16 @@ pub enum StartError {
         /// What it was for.
         transport: Transport,
     },
+    /// Two listeners are to be in one place.
+    #[error("{what} cannot listen on {address}, where {other} is to: give one of them another port")]
+    SameAddress {
+        /// What the second one is for.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// What the first one is for.
+        other: &'static str,
+    },
     /// The metrics cannot be served where they are wanted.
     #[error("cannot listen on {address} for metrics: {source}; {}", listen_advice(source))]
     Metrics {
@@ -109,6 +117,17 @@ pub enum StartError {
         /// The hard limit.
         limit: usize,
     },
+    /// The process may not open as many files as any server needs.
+    #[error(
+        "a server needs {needed} file descriptors at least, and this process may have {limit}; raise the limit \
+         (ulimit -Hn)"
+    )]
+    TooFewDescriptors {
+        /// What the least server needs.
+        needed: usize,
+        /// The hard limit.
+        limit: usize,
+    },
     /// A CPU to run on is not there for this process.
     #[error("CPU {cpu} of --cpus is not available to this process")]
     NoSuchCpu {
@@ -122,7 +141,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// A worker could not be set up.
-    #[error("cannot start worker {index}: {source}")]
+    #[error("cannot start worker {index}: {source}{}", worker_advice(source))]
     Worker {
         /// Which one, from 0.
         index: usize,
@@ -139,6 +158,14 @@ fn listen_advice(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied => "ports below 1024 need privileges: choose a higher one",
         io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
         _ => "choose another address",
+    }
+}
+
+fn worker_advice(error: &io::Error) -> &'static str {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EMFILE) => "; raise the limit on open files (ulimit -Hn) or lower --workers",
+        Some(Errno::EAGAIN) => "; raise the limit on threads (ulimit -u) or lower --workers",
+        _ => "",
     }
 }
 
@@ -162,16 +189,19 @@ pub struct Server {
 }
 
 impl Server {
+    /// What would keep a server of `config` from starting on this machine, as far as it shows without opening
+    /// anything.
+    pub fn check(config: &Config) -> Result<(), StartError> {
+        check::all(config)
+    }
+
     /// Opens every listener of `config`. Nothing is open if one fails.
     pub fn bind(config: Config) -> Result<Self, StartError> {
-        check_cpus(&config.workers)?;
+        Self::check(&config)?;
         let connections_max = descriptors::connections_max(&config)?;
         let mut listeners = Vec::with_capacity(config.listeners.len());
         let mut addresses = Vec::with_capacity(config.listeners.len());
         for &Listening { transport, address } in &config.listeners {
-            if transport.is_encrypted() && config.tls.is_none() {
-                return Err(StartError::NoCertificate { transport });
-            }
             let failed = |source| StartError::Listen { transport, address, source };
             let listener = listen(address).map_err(failed)?;
             addresses.push(Listening { transport, address: listener.local_addr().map_err(failed)? });
@@ -199,6 +229,11 @@ impl Server {
     ///
     /// Blocks. With pinned workers the calling thread stays on the first of their CPUs.
     pub fn run(self, shutdown: &Shutdown) -> Result<(), StartError> {
+        self.run_and_tell(shutdown, || ())
+    }
+
+    /// The same, and calls `ready` once every worker has what it needs: from then on nothing keeps it from serving.
+    pub(crate) fn run_and_tell(self, shutdown: &Shutdown, ready: impl FnOnce()) -> Result<(), StartError> {
         let cpus = match &self.config.workers {
             Workers::Floating(count) => vec![None; count.get()],
             Workers::Pinned(cpus) => cpus.iter().copied().map(Some).collect(),
@@ -243,36 +278,58 @@ impl Server {
                 shutdown.trigger();
                 StartError::Operator { source }
             })?;
-            run_workers(scope, workers, acceptor, shutdown)
+            run_workers(scope, workers, acceptor, shutdown, ready)
         });
         tracing::info!("stopped");
         outcome
     }
 }
 
-/// Runs the first worker here and the others on threads of their own.
+/// Runs the first worker here and the others on threads of their own, and calls `ready` in between: when all of them
+/// stand. Nobody serves if one does not, since connections that were dealt to it would be lost.
 fn run_workers<'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
     workers: Vec<Worker>,
     acceptor: Acceptor,
     shutdown: &Shutdown,
+    ready: impl FnOnce(),
 ) -> Result<(), StartError> {
     let mut workers = workers.into_iter();
     let Some(first) = workers.next() else { return Ok(()) };
+    let (stands, standing) = mpsc::channel();
     let mut others = Vec::new();
+    let mut spawned = Ok(());
     for worker in workers {
         let index = worker.index();
         let failed = move |source| StartError::Worker { index, source };
         let builder = thread::Builder::new().name(format!("worker-{index}"));
-        match builder.spawn_scoped(scope, move || worker.run(None).map_err(failed)) {
+        let stands = stands.clone();
+        let run = move || {
+            let runtime = worker.prepare().map_err(failed)?;
+            // Whoever waits for this may have given up, and has triggered the shutdown then.
+            let _ = stands.send(());
+            drop(stands);
+            worker.run(&runtime, None).map_err(failed)
+        };
+        match builder.spawn_scoped(scope, run) {
             Ok(thread) => others.push(thread),
             Err(source) => {
-                shutdown.trigger();
-                return Err(failed(source));
+                spawned = Err(failed(source));
+                break;
             }
         }
     }
-    let outcome = first.run(Some(acceptor)).map_err(|source| StartError::Worker { index: 0, source });
+    drop(stands);
+    let outcome = spawned.and_then(|()| {
+        let failed = |source| StartError::Worker { index: 0, source };
+        let runtime = first.prepare().map_err(failed)?;
+        // Ends when each of them has either told or failed.
+        if standing.iter().count() < others.len() {
+            return Ok(());
+        }
+        ready();
+        first.run(&runtime, Some(acceptor)).map_err(failed)
+    });
     // Whatever ended the first worker, the server cannot do without its acceptor.
     shutdown.trigger();
     others.into_iter().fold(outcome, |outcome, thread| match thread.join() {
@@ -293,21 +350,4 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
-}
-
-fn check_cpus(workers: &Workers) -> Result<(), StartError> {
-    let Workers::Pinned(cpus) = workers else { return Ok(()) };
-    // Where the system cannot tell, pinning itself fails later.
-    let thread = Pid::from_raw(0);
-    let Ok(before) = sched_getaffinity(thread) else { return Ok(()) };
-    // Only trying tells: a process may move to CPUs outside its present set, as far as the system lets it.
-    let refused = cpus.iter().find(|&&cpu| {
-        let mut alone = CpuSet::new();
-        alone.set(cpu).and_then(|()| sched_setaffinity(thread, &alone)).is_err()
-    });
-    let _ = sched_setaffinity(thread, &before);
-    match refused {
-        Some(&cpu) => Err(StartError::NoSuchCpu { cpu }),
-        None => Ok(()),
-    }
 }

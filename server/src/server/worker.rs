@@ -14,7 +14,7 @@ use nix::{
     unistd::Pid,
 };
 use tokio::{
-    runtime::{Builder, LocalOptions},
+    runtime::{Builder, LocalOptions, LocalRuntime},
     sync::{mpsc, watch},
     task::spawn_local,
     time::{Instant, timeout_at},
@@ -98,16 +98,19 @@ impl Worker {
         self.index
     }
 
-    /// Serves on this thread until the server stops; accepts as well if it is given the acceptor.
-    pub(super) fn run(self, acceptor: Option<Acceptor>) -> io::Result<()> {
+    /// Moves this thread to the worker's CPU, and opens all that it needs to serve.
+    pub(super) fn prepare(&self) -> io::Result<LocalRuntime> {
         if let Some(cpu) = self.cpu {
             let mut cpus = CpuSet::new();
             cpus.set(cpu)?;
             sched_setaffinity(Pid::from_raw(0), &cpus)?;
         }
-        let runtime =
-            Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default())?;
-        // Leaving drops the runtime, and with it every task that has not ended by itself.
+        Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default())
+    }
+
+    /// Serves on this thread until the server stops; accepts as well if it is given the acceptor. Every task that has
+    /// not ended by itself goes with the runtime.
+    pub(super) fn run(self, runtime: &LocalRuntime, acceptor: Option<Acceptor>) -> io::Result<()> {
         runtime.block_on(self.work(acceptor))
     }
 

@@ -12,11 +12,13 @@ use rustls::{
     Error, InconsistentKeys,
     crypto::CryptoProvider,
     pki_types::{
-        CertificateDer, PrivateKeyDer,
+        CertificateDer, PrivateKeyDer, UnixTime,
         pem::{self, PemObject},
     },
     sign::CertifiedKey,
 };
+
+use super::clients;
 
 /// More than the longest chain needs: what is larger is another kind of file.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -93,7 +95,7 @@ pub enum TlsError {
         file: TlsFile,
     },
     /// What is in the file cannot be used.
-    #[error("{file} cannot be used: {}; {}", why(source), usable(file))]
+    #[error("{file} cannot be used: {}; {}", why(source), usable(file, source))]
     Unusable {
         /// Which one.
         file: TlsFile,
@@ -134,13 +136,20 @@ fn read_advice(error: &io::Error) -> &'static str {
 fn why(error: &Error) -> String {
     match error {
         Error::General(text) => text.clone(),
+        error if clients::is_without_extensions(error) => {
+            "its first certificate is of X.509 version 1, which has no extensions".to_owned()
+        }
         Error::InvalidCertificate(_) => "its first certificate is none".to_owned(),
         error => error.to_string(),
     }
 }
 
-fn usable(file: &TlsFile) -> &'static str {
+fn usable(file: &TlsFile, error: &Error) -> &'static str {
     match file {
+        TlsFile::Certificate(_) if clients::is_without_extensions(error) => {
+            "a server's is of version 3 and names its hosts: make one with openssl's \
+             -addext subjectAltName=DNS:HOST,IP:ADDRESS"
+        }
         TlsFile::Certificate(_) => "it takes the server's own X.509 certificate first",
         TlsFile::Key(_) => "it takes an RSA key of 2048 to 8192 bits, ECDSA (P-256, P-384, P-521) or Ed25519",
     }
@@ -178,7 +187,10 @@ pub(super) fn read(
     let certified = CertifiedKey::new(chain, private);
     match certified.keys_match() {
         // A key that cannot tell its public half is one of hardware: the handshake will show.
-        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
+        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
+            warn_of_refusals(&certificate, &certified, provider);
+            Ok(certified)
+        }
         Err(Error::InconsistentKeys(_)) => Err(TlsError::Mismatch { certificate, key }),
         Err(source) => Err(TlsError::Unusable { file: certificate, source }),
     }
@@ -209,6 +221,14 @@ fn warn_of_readers(path: &Path, file: &File) {
     if mode & !allowed != 0 {
         let (path, mode) = (path.display(), format!("{mode:03o}"));
         tracing::warn!(%path, mode, "others may read the private key, or change it: chmod 600");
+    }
+}
+
+/// Such a certificate is no reason not to start: a client may have been told not to mind.
+fn warn_of_refusals(file: &TlsFile, certified: &CertifiedKey, provider: &CryptoProvider) {
+    let Ok(certificate) = certified.end_entity_cert() else { return };
+    if let Some(objection) = clients::objection(certificate, UnixTime::now(), provider) {
+        tracing::warn!(path = %file.path().display(), "clients will refuse the certificate: {objection}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! The program itself: ready lines, exit codes, what it says when it cannot start, signals.
 
 use std::{
-    process::Output,
+    process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -85,6 +85,43 @@ fn too_few_descriptors_are_one_clear_line() {
     assert_eq!(stderr.lines().count(), 1);
 }
 
+/// What the program says, and how it exits, where it may open so few files that it cannot start.
+fn refusal_with_files(limit: usize, workers: &str) -> String {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")]);
+    limited.args([env!("CARGO_BIN_EXE_twinwire-server"), "--tcp", "127.0.0.1:0", "--workers", workers]);
+    let (code, stderr) = refusal(limited.stdin(Stdio::null()));
+    assert_eq!(code, Some(1), "with {limit}: {stderr}");
+    stderr
+}
+
+#[test]
+fn a_worker_that_cannot_start_ends_the_server_before_it_is_announced() {
+    // At each of these another worker lacks another one of its descriptors.
+    for limit in 16..=24 {
+        let stderr = refusal_with_files(limit, "8");
+        assert!(
+            stderr.starts_with("twinwire-server: cannot start worker ")
+                && stderr.ends_with("raise the limit on open files (ulimit -Hn) or lower --workers\n"),
+            "with {limit}: {stderr}"
+        );
+    }
+}
+
+#[test]
+fn fewer_descriptors_than_any_server_needs_are_one_clear_line() {
+    for limit in 5..=15 {
+        let stderr = refusal_with_files(limit, "2");
+        assert_eq!(
+            stderr,
+            format!(
+                "twinwire-server: a server needs 16 file descriptors at least, and this process may have {limit}; \
+                 raise the limit (ulimit -Hn)\n"
+            )
+        );
+    }
+}
+
 #[test]
 fn a_bad_address_is_refused() {
     let (code, stderr) = refusal(&mut command(&["--tcp", "nonsense"]));
@@ -118,6 +155,28 @@ fn role_8_the_secret_comes_from_a_file_or_the_environment() {
     let mut client = program.client(Transport::Tcp);
     assert_eq!(client.ask("upgrade"), "upgrade refused");
     assert_eq!(client.ask("upgrade sesame"), "upgraded to manager");
+}
+
+#[test]
+fn role_8_a_secret_that_no_client_can_send_is_refused_and_a_mark_at_its_beginning_is_none_of_it() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    let args =
+        ["--tcp", "127.0.0.1:0", "--upgrade", "secret", "--message-max", "64", "--upgrade-secret-file"];
+    // "upgrade " and 56 bytes are a whole message.
+    std::fs::write(path, format!("{}\n", "x".repeat(57))).unwrap();
+    let (code, stderr) = refusal(&mut command(&[&args[..], &[path]].concat()));
+    assert_eq!(code, Some(2));
+    insta::assert_snapshot!(stderr.replace(path, "FILE"), @"twinwire-server: the upgrade secret in FILE has 57 bytes, and no client can send more than 56 with this --message-max: choose a shorter one");
+    let longest = "x".repeat(56);
+    std::fs::write(path, format!("\u{feff}{longest}\r\n")).unwrap();
+    let mut program = Program::start(&[&args[..], &[path]].concat());
+    let mut client = program.client(Transport::Tcp);
+    assert_eq!(client.ask(&format!("upgrade {longest}")), "upgraded to manager");
+    // It has no end.
+    let (code, stderr) = refusal(&mut command(&[&args[..], &["/dev/zero"]].concat()));
+    assert_eq!(code, Some(2));
+    insta::assert_snapshot!(stderr, @"twinwire-server: cannot read the upgrade secret from /dev/zero: it is larger than 1 MiB");
 }
 
 #[test]

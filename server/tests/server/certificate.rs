@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use rcgen::{CertificateParams, KeyPair};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion,
     crypto::aws_lc_rs,
@@ -26,10 +27,17 @@ pub(crate) struct Certificate {
 
 impl Certificate {
     pub(crate) fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    /// One that `change` makes another of.
+    pub(crate) fn with(change: impl FnOnce(&mut CertificateParams)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let certificate =
-            Self { folder, cert_pem: made.cert.pem(), key_pem: made.signing_key.serialize_pem() };
+        let (mut params, key) =
+            (CertificateParams::new(["localhost".to_owned()]).unwrap(), KeyPair::generate().unwrap());
+        change(&mut params);
+        let made = params.self_signed(&key).unwrap();
+        let certificate = Self { folder, cert_pem: made.pem(), key_pem: key.serialize_pem() };
         certificate.write();
         certificate
     }

@@ -86,6 +86,135 @@ fn role_8_a_secret_is_neither_an_argument_nor_shown() {
     assert!(shown.contains("TWINWIRE_UPGRADE_SECRET is set") && !shown.contains("sesame"), "{shown}");
 }
 
+/// What `--check-config` and a start say to a configuration that cannot start here.
+fn refused_alike(args: &[&str]) -> String {
+    let Output { status, stdout, stderr } = command(&[args, &["--check-config"]].concat()).output().unwrap();
+    let checked = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(2), "{args:?}: {checked}");
+    assert!(
+        String::from_utf8(stdout).unwrap().contains("# Listeners\n"),
+        "what is in force is shown all the same"
+    );
+    let (code, started) = refusal(&mut command(args));
+    assert_eq!((code, &started), (Some(1), &checked), "{args:?}");
+    started
+}
+
+#[test]
+fn check_config_refuses_with_2_what_cannot_start_on_this_machine() {
+    let told = refused_alike(&["--cpus", "1023"]);
+    assert_eq!(told, "twinwire-server: CPU 1023 of --cpus is not available to this process\n");
+    let told = refused_alike(&["--max-connections", "99999999999"]);
+    assert!(told.starts_with("twinwire-server: 99999999999 connections need "), "{told}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let in_folder = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let hidden = |told: String| told.replace(folder.path().to_str().unwrap(), "FOLDER");
+    std::fs::write(in_folder("file"), "precious").unwrap();
+    let told = refused_alike(&["--control", &in_folder("file")]);
+    insta::assert_snapshot!(hidden(told), @"twinwire-server: FOLDER/file is there and is not a socket: choose another path for --control");
+    for nowhere in ["none/control", "file/control"] {
+        let told = hidden(refused_alike(&["--control", &in_folder(nowhere)]));
+        let parent = nowhere.strip_suffix("/control").unwrap();
+        assert_eq!(
+            told,
+            format!(
+                "twinwire-server: the control socket FOLDER/{nowhere} has no folder to be in: make FOLDER/{parent} \
+                 first (systemd's RuntimeDirectory= does it)\n"
+            )
+        );
+    }
+}
+
+#[test]
+fn check_config_refuses_two_listeners_in_one_place() {
+    let told = refused_alike(&["--tcp", "127.0.0.1:1601", "--ws", "127.0.0.1:1601"]);
+    insta::assert_snapshot!(told, @"twinwire-server: websocket cannot listen on 127.0.0.1:1601, where tcp is to: give one of them another port");
+    let told = refused_alike(&["--tcp", "0.0.0.0:1601", "--upgrade", "open", "--metrics", "1601"]);
+    insta::assert_snapshot!(told, @"twinwire-server: metrics cannot listen on 127.0.0.1:1601, where tcp is to: give one of them another port");
+}
+
+#[test]
+fn a_mistyped_variable_is_warned_of_with_the_one_that_may_be_meant() {
+    let warned = |name: &str| {
+        let Output { status, stderr, .. } = command(&["--check-config"]).env(name, "5").output().unwrap();
+        assert_eq!(status.code(), Some(0));
+        String::from_utf8(stderr).unwrap()
+    };
+    let warning = warned("TWINWIRE_MAX_CONECTIONS");
+    let expected = "TWINWIRE_MAX_CONECTIONS is set in the environment and means nothing here: is TWINWIRE_MAX_CONNECTIONS meant?\n";
+    assert!(warning.contains("WARN") && warning.ends_with(expected), "{warning}");
+    // Such as Kubernetes sets it for a service of that name.
+    let warning = warned("TWINWIRE_SERVICE_HOST");
+    assert!(
+        warning.ends_with("TWINWIRE_SERVICE_HOST is set in the environment and means nothing here\n"),
+        "{warning}"
+    );
+    assert_eq!(warned("TWINWIRE_UPGRADE_SECRET"), "");
+    let mut mistyped = command(&["--tcp", "127.0.0.1:0"]);
+    let mut program = Program::spawn(mistyped.env("TWINWIRE_MAX_CONECTIONS", "5"));
+    program.client(Transport::Tcp);
+    program.signal(nix::sys::signal::Signal::SIGTERM);
+    let (code, log) = program.end();
+    assert!(code == Some(0) && log.contains("is TWINWIRE_MAX_CONNECTIONS meant?"), "{log}");
+}
+
+#[test]
+fn what_cannot_be_printed_is_named() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let Output { status, stderr, .. } = command(&["--check-config"]).stdout(full).output().unwrap();
+    assert_eq!(status.code(), Some(1));
+    insta::assert_snapshot!(String::from_utf8(stderr).unwrap(), @"twinwire-server: cannot write the options in force to standard output: No space left on device (os error 28)");
+}
+
+#[test]
+fn a_number_that_makes_no_sense_is_refused_with_what_is_wanted_wherever_it_stands() {
+    let said = |command: &mut std::process::Command| {
+        let (code, stderr) = refusal(command);
+        assert_eq!(code, Some(2), "{stderr}");
+        stderr
+    };
+    for count in ["0", "1025", "1000000", "18446744073709551615", "many"] {
+        let expected = "expected a whole number from 1 to 1024";
+        let options = file(&format!("workers = '{count}'\n"));
+        let by_flag = said(&mut command(&["--workers", count]));
+        let by_variable = said(command(&[]).env("TWINWIRE_WORKERS", count));
+        let by_file = said(&mut command(&["--config", options.path().to_str().unwrap()]));
+        for told in [by_flag, by_variable, by_file] {
+            assert!(told.contains(expected), "{told}");
+        }
+    }
+    for option in ["--max-connections", "--max-managers", "--max-keys"] {
+        for count in ["0", "few", "18446744073709551616"] {
+            let told = said(&mut command(&[option, count]));
+            assert!(told.contains("expected a whole number from 1 to 18446744073709551615"), "{told}");
+        }
+    }
+    let told = said(&mut command(&["--cpus", "0,x"]));
+    assert!(told.contains("expected the numbers of CPUs from 0 on, such as 0,1"), "{told}");
+    let told = said(&mut command(&["--cpus", &vec!["0"; 1025].join(",")]));
+    assert_eq!(told, "twinwire-server: --cpus names 1025 CPUs, and there may be at most 1024 threads\n");
+}
+
+#[test]
+fn role_8_a_policy_from_further_up_takes_back_a_files_secret() {
+    let secret = file("sesame\n");
+    let text = format!(
+        "tcp = '127.0.0.1:0'\nupgrade = 'secret'\nupgrade-secret-file = '{}'\n",
+        secret.path().display()
+    );
+    let options = file(&text);
+    let path = options.path().to_str().unwrap();
+    let mut program = Program::start(&["--config", path, "--upgrade", "closed"]);
+    assert_eq!(program.client(Transport::Tcp).ask("upgrade"), "upgrade refused");
+    let mut program = Program::spawn(command(&["--config", path]).env("TWINWIRE_UPGRADE", "open"));
+    assert_eq!(program.client(Transport::Tcp).ask("upgrade"), "upgraded to manager");
+    let args = ["--upgrade", "closed", "--upgrade-secret-file", secret.path().to_str().unwrap()];
+    let (code, stderr) = refusal(&mut command(&args));
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("--upgrade-secret-file has no effect without --upgrade secret"), "{stderr}");
+}
+
 /// A file of the folder `deploy`.
 fn deployed(name: &str) -> String {
     std::fs::read_to_string(format!("{}/deploy/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -93,12 +222,19 @@ fn deployed(name: &str) -> String {
 
 #[test]
 fn the_unit_and_the_container_start_a_server_that_makes_sense() {
-    let path = format!("{}/deploy/twinwire-server.toml", env!("CARGO_MANIFEST_DIR"));
+    // What systemd makes for the service, and allows it, is not here.
+    let runtime = tempfile::tempdir().unwrap();
+    let text = deployed("twinwire-server.toml");
+    assert!(text.contains("control = \"/run/twinwire/control\""));
+    let options = file(&text.replace("/run/twinwire", runtime.path().to_str().unwrap()));
+    let path = options.path().to_str().unwrap();
     let unit = deployed("twinwire-server.service");
     let start =
         unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/twinwire-server ")).unwrap();
-    let start = start.replace("/etc/twinwire/twinwire-server.toml", &path);
-    let args: Vec<_> = start.split_whitespace().chain(["--check-config"]).collect();
+    let start = start.replace("/etc/twinwire/twinwire-server.toml", path);
+    assert!(unit.contains("\nRuntimeDirectory=twinwire\n"));
+    let args: Vec<_> =
+        start.split_whitespace().chain(["--max-connections", "10", "--check-config"]).collect();
     let Output { status, stderr, .. } = command(&args).output().unwrap();
     assert_eq!((status.code(), String::from_utf8_lossy(&stderr).as_ref()), (Some(0), ""));
 

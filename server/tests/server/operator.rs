@@ -176,6 +176,21 @@ fn role_9_users_and_figures_are_shown_as_tables_and_as_json() {
 }
 
 #[test]
+fn role_9_no_name_drives_the_operators_terminal() {
+    let server = Operated::start(&[]);
+    let name = "a\u{9b}31m\u{202e}é";
+    let _client = server.login(Transport::Tcp, name);
+    let table = server.done(&["list"]);
+    assert!(table.contains(r"a\u{9b}31m\u{202e}é"), "{table:?}");
+    let json = server.done(&["list", "--json"]);
+    assert!(json.contains(r"a\u009b31m\u202eé"), "{json:?}");
+    let list: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(list["users"][0]["user"], name, "programs read the name itself");
+    let told = server.done(&["promote", name]);
+    assert_eq!(told, "a\\u{9b}31m\\u{202e}é is now a manager\n");
+}
+
+#[test]
 fn role_9_an_unknown_user_no_server_wrong_usage_and_no_permission_are_told_apart() {
     let server = Operated::start(&[]);
     for action in ["promote", "demote", "disconnect"] {
@@ -256,7 +271,11 @@ fn the_control_socket_of_a_dead_server_is_taken_over_and_a_live_ones_is_not() {
     server.done(&["list"]);
     second.signal(Signal::SIGTERM);
     assert_eq!(second.end().0, Some(0));
-    assert!(!path.exists(), "an orderly stop leaves nothing behind");
+    assert_eq!(
+        fs::read_dir(server.folder.path()).unwrap().count(),
+        0,
+        "an orderly stop leaves nothing behind"
+    );
     let (code, ..) = server.control(&["list"]);
     assert_eq!(code, Some(3));
 }

@@ -19,6 +19,18 @@ use crate::{
     tls::program,
 };
 
+/// Made by `openssl x509 -req` without extensions, as old instructions have it: of version 1.
+const VERSION_1: &str = "-----BEGIN CERTIFICATE-----
+MIIBJTCBywIUMQoLuZL3DSHi9w0YSCKIU0itIWwwCgYIKoZIzj0EAwIwFDESMBAG
+A1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyODE4NDcxOFoYDzIxMjYxMTA0MTg0NzE4
+WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AAQox3nqGiZ+/lml1nd0KE1Nriv9nOSpYC9aDxDsfe6Ms1zSXqURqaUuLtuNMIhn
+uY0LNk2n8C+9DoQe6IJyLoxuMAoGCCqGSM49BAMCA0kAMEYCIQDRbVEGBUyaT2Gj
+iR5Bd3PqvjONpbwJK3+nzVK7exLuTwIhALCRKr+dLrrEiQTCAHDGBRVo7Jt1++UZ
+bVbAgX5e7d1y
+-----END CERTIFICATE-----
+";
+
 /// What the program says when it is to serve TLS with these files, whose folder is left out.
 fn refused(certificate: &Path, key: &Path) -> String {
     let [certificate, key] = [certificate, key].map(|path| path.to_str().unwrap());
@@ -75,6 +87,7 @@ fn a_file_that_cannot_be_used_is_named_with_what_to_do() {
     insta::assert_snapshot!(refused(&bad("cut.pem", &broken), &key), @"twinwire-server: --tls-cert cut.pem is broken: a part has no -----END line; copy it again");
     insta::assert_snapshot!(refused(&bad("garbled.pem", &garbled), &key), @"twinwire-server: --tls-cert garbled.pem is broken: a part is not in base64; copy it again");
     insta::assert_snapshot!(refused(&bad("none.pem", no_certificate), &key), @"twinwire-server: --tls-cert none.pem cannot be used: its first certificate is none; it takes the server's own X.509 certificate first");
+    insta::assert_snapshot!(refused(&bad("old.pem", VERSION_1), &key), @"twinwire-server: --tls-cert old.pem cannot be used: its first certificate is of X.509 version 1, which has no extensions; a server's is of version 3 and names its hosts: make one with openssl's -addext subjectAltName=DNS:HOST,IP:ADDRESS");
     insta::assert_snapshot!(refused(&cert, &bad("encrypted.pem", &encrypted)), @"twinwire-server: --tls-key encrypted.pem is encrypted, and nobody is there to type its passphrase; decrypt it with openssl pkey -in encrypted.pem -out NEW-FILE, and let nobody but the server's user read that");
     insta::assert_snapshot!(refused(&cert, &bad("old.pem", &old)), @"twinwire-server: --tls-key old.pem is encrypted, and nobody is there to type its passphrase; decrypt it with openssl pkey -in old.pem -out NEW-FILE, and let nobody but the server's user read that");
     insta::assert_snapshot!(refused(&cert, &bad("no-key.pem", no_key)), @"twinwire-server: --tls-key no-key.pem cannot be used: failed to parse private key as RSA, ECDSA, or EdDSA; it takes an RSA key of 2048 to 8192 bits, ECDSA (P-256, P-384, P-521) or Ed25519");
@@ -130,6 +143,30 @@ fn a_key_that_others_may_read_is_warned_of() {
         warning.contains("others may read the private key") && warning.contains("mode=\"644\""),
         "{warning}"
     );
+}
+
+#[test]
+fn a_certificate_that_clients_will_refuse_is_warned_of() {
+    let warned = |change: fn(&mut rcgen::CertificateParams)| {
+        let certificate = Certificate::with(change);
+        let flags = certificate.flags();
+        let flags =
+            [&["--tls", "127.0.0.1:0", "--check-config"], &flags.each_ref().map(String::as_str)[..]].concat();
+        let Output { status, stderr, .. } = command(&flags).output().unwrap();
+        assert_eq!(status.code(), Some(0));
+        let text = String::from_utf8(stderr).unwrap();
+        text.split_once("WARN ").map(|(_, warning)| warning.split(" path=").next().unwrap().to_owned())
+    };
+    assert_eq!(warned(|_| ()), None);
+    let expired = warned(|params| params.not_after = rcgen::date_time_ymd(2020, 2, 3));
+    insta::assert_snapshot!(expired.unwrap(), @"clients will refuse the certificate: it expired on 2020-02-03T00:00:00Z: renew it");
+    let early = warned(|params| params.not_before = rcgen::date_time_ymd(2999, 1, 1));
+    insta::assert_snapshot!(early.unwrap(), @"clients will refuse the certificate: it is not valid before 2999-01-01T00:00:00Z: check this machine's clock, or use another until then");
+    let authority = warned(|params| params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained));
+    insta::assert_snapshot!(authority.unwrap(), @"clients will refuse the certificate: it is an authority's (CA:TRUE), not a server's: make one with openssl's -addext basicConstraints=critical,CA:FALSE");
+    let for_clients =
+        warned(|params| params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth]);
+    insta::assert_snapshot!(for_clients.unwrap(), @"clients will refuse the certificate: certificate does not allow extended key usage for server authentication, allows client authentication");
 }
 
 /// Whether a client that trusts `certificate` alone gets through.

@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Arg, ArgAction, ArgMatches};
 
-use super::{Environment, FILE_OPTION, Options, Origin, PREFIX, SECRET_VARIABLE, is_known};
+use super::{Environment, FILE_OPTION, Options, Origin, SECRET_VARIABLE, Stranger, strangers};
 
 /// Every option with its value and origin, secrets left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,8 +15,7 @@ pub(in crate::cli) struct Effective {
     lines: Vec<Line>,
     /// Whether the environment holds a secret.
     has_secret: bool,
-    /// Variables that look as if they were meant for this program and are not.
-    strangers: Vec<String>,
+    strangers: Vec<Stranger>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,14 +44,18 @@ impl Effective {
             origin: origins.get(arg.get_id().as_str()).cloned().unwrap_or(Origin::Default),
             otherwise: told_default(arg),
         });
-        let mine = environment.keys().filter(|name| name.to_string_lossy().starts_with(PREFIX));
         Self {
             lines: lines.collect(),
             has_secret: environment.contains_key(std::ffi::OsStr::new(SECRET_VARIABLE)),
-            strangers: mine
-                .filter(|name| !is_known(options, name))
-                .map(|name| name.to_string_lossy().escape_debug().to_string())
-                .collect(),
+            strangers: strangers(options, environment),
+        }
+    }
+
+    /// Warns of what may be a slip. Not told by [`Self::new`], since nothing can be logged before the level is known.
+    pub(in crate::cli) fn warn_of_strangers(&self) {
+        for Stranger { name, meant } in &self.strangers {
+            let meant = meant.as_deref().map(|meant| format!(": is {meant} meant?")).unwrap_or_default();
+            tracing::warn!("{name} is set in the environment and means nothing here{meant}");
         }
     }
 }
@@ -105,7 +108,7 @@ impl Display for Effective {
         if self.has_secret {
             writeln!(f, "\n# {SECRET_VARIABLE} is set; it is not shown")?;
         }
-        for name in &self.strangers {
+        for Stranger { name, .. } in &self.strangers {
             writeln!(f, "\n# {name} is set and means nothing here")?;
         }
         Ok(())

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Arg, error::ContextKind};
+use clap::Arg;
 use toml::de::{DeTable, DeValue};
 
 use super::{Options, Origin, Raw};
@@ -94,17 +94,12 @@ fn text(value: &DeValue<'_>) -> Result<String, String> {
     }
 }
 
-/// What to say about a key that is no option; the argument parser knows which one it resembles.
+/// What to say about a key that is no option.
 fn unknown(options: &Options, key: &str) -> String {
     if key == "upgrade-secret" {
         return "a secret does not belong here: name its file with upgrade-secret-file".to_owned();
     }
-    let alone = [options.command.get_name().to_owned(), format!("--{key}=")];
-    let suggestion = options.command.clone().try_get_matches_from(alone).err().and_then(|error| {
-        let suggested = error.get(ContextKind::SuggestedArg)?.to_string();
-        Some(suggested.trim_start_matches('-').split([' ', '=']).next()?.to_owned())
-    });
-    match suggestion.filter(|name| options.named(name).is_some()) {
+    match options.resembling(key) {
         Some(name) => format!("unknown option '{key}': is '{name}' meant?"),
         None => format!("unknown option '{key}': --help lists them all"),
     }

@@ -15,7 +15,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, parser::ValueSource};
+use clap::{
+    Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, error::ContextKind,
+    parser::ValueSource,
+};
 
 pub(super) use self::{effective::Effective, file::FileError};
 use super::args::{Args, SECRET_VARIABLE};
@@ -25,6 +28,10 @@ const PREFIX: &str = "TWINWIRE_";
 
 /// Options that make sense on the command line alone.
 const COMMAND_LINE_ONLY: [&str; 4] = ["help", "version", "check-config", "until-stdin-closes"];
+
+/// The option that chooses the policy, and the one that only the policy `secret` has a use for.
+const POLICY: &str = "upgrade";
+const SECRET_FILE: &str = "upgrade-secret-file";
 
 /// The option that names the file: it cannot stand in it.
 const FILE_OPTION: &str = "config";
@@ -73,6 +80,14 @@ enum Raw {
     Texts(Vec<String>),
 }
 
+/// A variable that means nothing to this program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stranger {
+    name: String,
+    /// The variable whose name it resembles.
+    meant: Option<String>,
+}
+
 /// The options with their names, ready to read values of.
 struct Options {
     command: Command,
@@ -84,6 +99,8 @@ struct Settled {
     origins: BTreeMap<String, Origin>,
     /// What stands for them on a command line.
     words: Vec<OsString>,
+    /// The upgrade policy's name, if it is settled.
+    policy: Option<OsString>,
 }
 
 /// Reads `args`, which begin with the program's name, and fills up from `environment` and from the file that either
@@ -100,6 +117,7 @@ pub(super) fn resolve(args: &[OsString], environment: &Environment) -> Result<(A
                 settled.origins.insert(arg.get_id().to_string(), Origin::CommandLine);
             }
         }
+        settled.policy = given.get_raw(POLICY).and_then(|mut raw| raw.next()).map(Into::into);
         options.settle(&mut settled, options.in_environment(environment)?);
         if let Some(path) = Options::file(&given, environment) {
             options.settle(&mut settled, file::read(Path::new(&path), &options)?);
@@ -123,6 +141,15 @@ impl Options {
     /// The option of that name.
     fn named(&self, name: &str) -> Option<&Arg> {
         self.all().find(|arg| arg.get_long() == Some(name) && name != FILE_OPTION)
+    }
+
+    /// The option whose name resembles `name`, which the argument parser knows.
+    fn resembling(&self, name: &str) -> Option<&str> {
+        let alone = [self.command.get_name().to_owned(), format!("--{name}=")];
+        let error = self.command.clone().try_get_matches_from(alone).err()?;
+        let suggested = error.get(ContextKind::SuggestedArg)?.to_string();
+        let suggested = suggested.trim_start_matches('-').split([' ', '=']).next()?;
+        self.named(suggested)?.get_long()
     }
 
     /// The name of the file of options, if one is given.
@@ -166,6 +193,8 @@ impl Options {
 
     /// Adds a layer: what is settled already is stronger, and so is what excludes it.
     fn settle(&self, settled: &mut Settled, layer: Vec<(&Arg, Origin, Raw)>) {
+        // Whoever replaces the policy `secret` by another takes its secret back as well.
+        let is_without_secret = settled.policy.as_ref().is_some_and(|policy| policy != "secret");
         let stronger: Vec<&Arg> =
             self.all().filter(|arg| settled.origins.contains_key(arg.get_id().as_str())).collect();
         for (arg, origin, raw) in layer {
@@ -175,7 +204,11 @@ impl Options {
                 };
                 other.get_id() == arg.get_id() || conflicts(other, arg) || conflicts(arg, other)
             });
-            if !is_excluded {
+            let is_moot = is_without_secret && arg.get_long() == Some(SECRET_FILE);
+            if !is_excluded && !is_moot {
+                if let (Some(POLICY), Raw::Texts(texts)) = (arg.get_long(), &raw) {
+                    settled.policy = texts.first().map(Into::into);
+                }
                 settled.origins.insert(arg.get_id().to_string(), origin);
                 // It was read before: it has words.
                 settled.words.extend(words(arg, &raw).unwrap_or_default());
@@ -194,8 +227,26 @@ fn is_known(options: &Options, name: &OsStr) -> bool {
     name == SECRET_VARIABLE || options.all().any(|arg| *name == *variable(arg.get_long().unwrap_or_default()))
 }
 
+/// The variables that look as if they were meant for this program and are not, each with the one that may be meant.
+///
+/// They are no errors: a container's platform makes variables of its own from the name of a service, such as
+/// `TWINWIRE_PORT`.
+fn strangers(options: &Options, environment: &Environment) -> Vec<Stranger> {
+    let mine = environment.keys().filter(|name| name.to_string_lossy().starts_with(PREFIX));
+    mine.filter(|name| !is_known(options, name))
+        .map(|name| {
+            let name = name.to_string_lossy();
+            let key = name[PREFIX.len()..].to_ascii_lowercase().replace('_', "-");
+            Stranger { meant: options.resembling(&key).map(variable), name: name.escape_debug().to_string() }
+        })
+        .collect()
+}
+
 /// A value from a variable: several are separated by commas.
 fn from_text(arg: &Arg, text: &str) -> Result<Raw, String> {
+    if let (true, Ok(on)) = (may_be_bare(arg), text.parse()) {
+        return Ok(Raw::Flag(on));
+    }
     match arg.get_action() {
         ArgAction::SetTrue => match text {
             "true" | "1" => Ok(Raw::Flag(true)),
@@ -207,14 +258,18 @@ fn from_text(arg: &Arg, text: &str) -> Result<Raw, String> {
     }
 }
 
+/// Whether the option makes sense without a value as well.
+fn may_be_bare(arg: &Arg) -> bool {
+    arg.get_num_args().is_some_and(|count| count.min_values() == 0)
+}
+
 /// How a value is written on a command line.
 fn words(arg: &Arg, raw: &Raw) -> Result<Vec<OsString>, String> {
     let flag = format!("--{}", arg.get_long().unwrap_or_default());
     let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
-    let may_be_bare = arg.get_num_args().is_some_and(|count| count.min_values() == 0);
     match raw {
-        Raw::Flag(true) if is_switch || may_be_bare => Ok(vec![flag.into()]),
-        Raw::Flag(false) if is_switch || may_be_bare => Ok(Vec::new()),
+        Raw::Flag(true) if is_switch || may_be_bare(arg) => Ok(vec![flag.into()]),
+        Raw::Flag(false) if is_switch || may_be_bare(arg) => Ok(Vec::new()),
         Raw::Flag(on) => Err(format!("expected a value, not {on}")),
         Raw::Texts(_) if is_switch => Err("expected true or false".to_owned()),
         Raw::Texts(texts) if texts.len() != 1 && !matches!(arg.get_action(), ArgAction::Append) => {

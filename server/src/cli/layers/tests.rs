@@ -76,6 +76,11 @@ fn an_option_that_may_stand_alone_is_switched_on_by_true() {
     assert_eq!(line(&shown, "tcp-raw"), r#"tcp-raw = ["127.0.0.1:1602"] # file, FILE:1"#);
     let off = resolve(&[], &[], Some(&file("tcp-raw = false\n"))).unwrap();
     assert!(line(&off, "tcp-raw").starts_with("# tcp-raw ="), "{off}");
+    let shown = resolve(&[], &[("TWINWIRE_TCP_RAW", "true")], None).unwrap();
+    assert_eq!(line(&shown, "tcp-raw"), r#"tcp-raw = ["127.0.0.1:1602"] # environment, TWINWIRE_TCP_RAW"#);
+    let off = resolve(&[], &[("TWINWIRE_TCP_RAW", "false")], Some(&file("tcp-raw = true\n"))).unwrap();
+    assert!(line(&off, "tcp-raw").starts_with("# tcp-raw ="), "a variable comes before the file: {off}");
+    assert!(resolve(&[], &[("TWINWIRE_TCP", "true")], None).unwrap_err().contains("expected HOST:PORT"));
 }
 
 #[test]
@@ -126,8 +131,30 @@ fn a_secret_is_never_taken_from_the_file_and_never_shown() {
 }
 
 #[test]
+fn another_policy_from_further_up_leaves_out_the_secrets_file_of_the_one_it_replaces() {
+    let file = file("upgrade = 'secret'\nupgrade-secret-file = 'secret.txt'\n");
+    let over_file = resolve(&["--upgrade", "closed"], &[], Some(&file)).unwrap();
+    assert_eq!(line(&over_file, "upgrade"), r#"upgrade = "closed" # command line"#);
+    assert_eq!(line(&over_file, "upgrade-secret-file"), "# upgrade-secret-file = # default: none");
+    let by_variable = resolve(&[], &[("TWINWIRE_UPGRADE", "open")], Some(&file)).unwrap();
+    assert_eq!(line(&by_variable, "upgrade-secret-file"), "# upgrade-secret-file = # default: none");
+    let variables = [("TWINWIRE_UPGRADE", "secret"), ("TWINWIRE_UPGRADE_SECRET_FILE", "secret.txt")];
+    let over_variables = resolve(&["--upgrade", "open"], &variables, None).unwrap();
+    assert_eq!(line(&over_variables, "upgrade-secret-file"), "# upgrade-secret-file = # default: none");
+
+    // Where it is of use, or was named by whoever chose the policy, it stays.
+    let kept = |args: &[&str], variables: &[(&str, &str)], file: Option<&NamedTempFile>| {
+        let shown = resolve(args, variables, file).unwrap();
+        assert!(line(&shown, "upgrade-secret-file").starts_with("upgrade-secret-file ="), "{shown}");
+    };
+    kept(&["--upgrade", "secret"], &[], Some(&file));
+    kept(&["--upgrade-secret-file", "other.txt"], &[("TWINWIRE_UPGRADE", "open")], Some(&file));
+    kept(&[], &[("TWINWIRE_UPGRADE", "open"), ("TWINWIRE_UPGRADE_SECRET_FILE", "secret.txt")], None);
+}
+
+#[test]
 fn a_bad_variable_is_named_an_empty_one_ignored_and_a_strange_one_told() {
-    insta::assert_snapshot!(resolve(&[], &[("TWINWIRE_WORKERS", "many")], None).unwrap_err(), @r"TWINWIRE_WORKERS: invalid value 'many' for '--workers <COUNT>': invalid digit found in string");
+    insta::assert_snapshot!(resolve(&[], &[("TWINWIRE_WORKERS", "many")], None).unwrap_err(), @r"TWINWIRE_WORKERS: invalid value 'many' for '--workers <COUNT>': expected a whole number from 1 to 1024");
     insta::assert_snapshot!(resolve(&[], &[("TWINWIRE_UPGRADE", "ajar")], None).unwrap_err(), @r"TWINWIRE_UPGRADE: invalid value 'ajar' for '--upgrade <POLICY>' [possible values: open, secret, closed]");
     let shown = resolve(&[], &[("TWINWIRE_WORKERS", ""), ("TWINWIRE_WORKRES", "2")], None).unwrap();
     assert!(line(&shown, "workers").starts_with("# workers = # default"), "{shown}");

@@ -1,0 +1,51 @@
+//! The upgrade secret, from a file or from the environment, never from an argument.
+
+use std::{
+    env::{self, VarError},
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use super::args::{ArgsError, SECRET_VARIABLE};
+use crate::registry::Secret;
+
+/// More than a file of one word needs: what is larger is another kind of file, or has no end.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// What stands before the secret in the only message that carries it.
+const BEFORE: &str = "upgrade ";
+
+/// The secret in `file`, or in the environment where none is named, if it is one that a client can send.
+pub(super) fn read(file: Option<&Path>, message_bytes_max: usize) -> Result<Secret, ArgsError> {
+    let (text, place) = match file {
+        Some(path) => {
+            let text =
+                contents(path).map_err(|source| ArgsError::SecretFile { path: path.to_owned(), source })?;
+            (text, path.display().to_string())
+        }
+        None => match env::var(SECRET_VARIABLE) {
+            Ok(text) => (text, SECRET_VARIABLE.to_owned()),
+            Err(VarError::NotPresent) => return Err(ArgsError::NoSecret),
+            Err(VarError::NotUnicode(_)) => {
+                return Err(ArgsError::SecretForm { place: SECRET_VARIABLE.to_owned() });
+            }
+        },
+    };
+    // Some editors begin a file with this mark, which no client would send.
+    let word = text.trim_start_matches('\u{feff}').trim_ascii();
+    let most = message_bytes_max.saturating_sub(BEFORE.len());
+    if word.len() > most {
+        return Err(ArgsError::SecretTooLong { place, given: word.len(), most });
+    }
+    Secret::new(word).ok_or(ArgsError::SecretForm { place })
+}
+
+fn contents(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::other("it is larger than 1 MiB"));
+    }
+    Ok(text)
+}

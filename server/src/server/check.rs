@@ -1,0 +1,87 @@
+//! What can be said against a configuration on this machine before anything is opened: the same for a start and for
+//! `--check-config`. What only opening shows, such as a port that another program has, is not for here.
+
+use std::net::SocketAddr;
+
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    unistd::Pid,
+};
+
+use super::{Listening, StartError, descriptors};
+use crate::{
+    config::{Config, Workers},
+    operator,
+};
+
+pub(super) fn all(config: &Config) -> Result<(), StartError> {
+    cpus(&config.workers)?;
+    descriptors::connections_max(config)?;
+    for &Listening { transport, .. } in &config.listeners {
+        if transport.is_encrypted() && config.tls.is_none() {
+            return Err(StartError::NoCertificate { transport });
+        }
+    }
+    addresses(config)?;
+    Ok(config.control.as_deref().map_or(Ok(()), operator::check_socket)?)
+}
+
+/// Two listeners on one port, which only the first of them would get.
+fn addresses(config: &Config) -> Result<(), StartError> {
+    let listeners = config.listeners.iter().map(|listening| (listening.transport.name(), listening.address));
+    let all: Vec<_> = listeners.chain(config.metrics.map(|address| ("metrics", address))).collect();
+    for (index, &(what, address)) in all.iter().enumerate() {
+        if let Some(&(other, _)) = all[..index].iter().find(|(_, other)| overlap(*other, address)) {
+            return Err(StartError::SameAddress { what, address, other });
+        }
+    }
+    Ok(())
+}
+
+/// Whether one of the two takes the other's port. Whether IPv6's "everywhere" is IPv4's as well is a setting of the
+/// system, and left to it.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
+    let is_same_address = one == other || is_everywhere && one.is_ipv4() == other.is_ipv4();
+    one.port() == other.port() && one.port() != 0 && is_same_address
+}
+
+fn cpus(workers: &Workers) -> Result<(), StartError> {
+    let Workers::Pinned(cpus) = workers else { return Ok(()) };
+    // Where the system cannot tell, pinning itself fails later.
+    let thread = Pid::from_raw(0);
+    let Ok(before) = sched_getaffinity(thread) else { return Ok(()) };
+    // Only trying tells: a process may move to CPUs outside its present set, as far as the system lets it.
+    let refused = cpus.iter().find(|&&cpu| {
+        let mut alone = CpuSet::new();
+        alone.set(cpu).and_then(|()| sched_setaffinity(thread, &alone)).is_err()
+    });
+    let _ = sched_setaffinity(thread, &before);
+    match refused {
+        Some(&cpu) => Err(StartError::NoSuchCpu { cpu }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_listeners_overlap_on_one_port_of_one_address_or_of_everywhere() {
+        for (one, other, expected) in [
+            ("127.0.0.1:1601", "127.0.0.1:1601", true),
+            ("127.0.0.1:1601", "127.0.0.1:1602", false),
+            ("127.0.0.1:1601", "127.0.0.2:1601", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+            ("0.0.0.0:1601", "127.0.0.1:1601", true),
+            ("[::1]:1601", "[::]:1601", true),
+            ("0.0.0.0:0", "127.0.0.1:0", false),
+            ("127.0.0.1:1601", "[::1]:1601", false),
+            ("127.0.0.1:1601", "[::]:1601", false),
+        ] {
+            assert_eq!(overlap(one.parse().unwrap(), other.parse().unwrap()), expected, "{one} {other}");
+            assert_eq!(overlap(other.parse().unwrap(), one.parse().unwrap()), expected, "{other} {one}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What clients will say of the certificate: asked of the library that checks one for them, since serving one does not
+//! look at its dates and its purpose.
+
+use jiff::Timestamp;
+use rustls::{
+    CertificateError, Error, RootCertStore,
+    client::verify_server_cert_signed_by_trust_anchor,
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, UnixTime},
+    server::ParsedCertificate,
+};
+
+/// Why every client would refuse a server that has this certificate; `None` where it depends on whom the client trusts
+/// and which name it looks for.
+pub(super) fn objection(
+    certificate: &CertificateDer<'_>,
+    now: UnixTime,
+    provider: &CryptoProvider,
+) -> Option<String> {
+    let parsed = ParsedCertificate::try_from(certificate).ok()?;
+    let algorithms = provider.signature_verification_algorithms.all;
+    // What concerns the certificate alone is checked first. After that nobody is trusted who could have signed it.
+    let nobody = RootCertStore::empty();
+    match verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], now, algorithms) {
+        Ok(()) | Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => None,
+        Err(error) => Some(told(&error)),
+    }
+}
+
+fn told(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) => {
+            format!("it expired on {}: renew it", date(*not_after))
+        }
+        Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. }) => {
+            format!(
+                "it is not valid before {}: check this machine's clock, or use another until then",
+                date(*not_before)
+            )
+        }
+        Error::InvalidCertificate(CertificateError::Other(other))
+            if other.to_string() == "CaUsedAsEndEntity" =>
+        {
+            "it is an authority's (CA:TRUE), not a server's: make one with openssl's \
+             -addext basicConstraints=critical,CA:FALSE"
+                .to_owned()
+        }
+        Error::InvalidCertificate(reason) => reason.to_string(),
+        error => error.to_string(),
+    }
+}
+
+/// Whether the reason why a certificate cannot be read is that it is of a version without extensions.
+pub(super) fn is_without_extensions(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::InvalidCertificate(CertificateError::Other(other)) if other.to_string() == "UnsupportedCertVersion"
+    )
+}
+
+fn date(time: UnixTime) -> String {
+    let seconds = i64::try_from(time.as_secs()).ok();
+    let time = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| "a date beyond reckoning".to_owned(), |time| time.to_string())
+}
