@@ -2,7 +2,6 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::Shutdown,
     time::{Duration, Instant},
 };
 
@@ -172,6 +171,8 @@ enum Then {
     Stay,
     Quit,
     HalfClose,
+    /// With a close frame.
+    Close,
 }
 
 /// Reads some 6 MB at 1 MB/s, so that the kernel, which wants a good part of some megabytes free, takes nothing from
@@ -185,7 +186,8 @@ fn reads_steadily(server: &TestServer, transport: Transport, then: Then) {
     match then {
         Then::Stay => {}
         Then::Quit => slow.write(&slow.message("q")),
-        Then::HalfClose => slow.stream.shutdown(Shutdown::Write).unwrap(),
+        Then::HalfClose => slow.half_close(),
+        Then::Close => slow.write(&frame(0x88, &1000_u16.to_be_bytes())),
     }
     let framing = if slow.is_websocket() { 4 } else { 1 };
     for number in 0..110 {
@@ -198,23 +200,30 @@ fn reads_steadily(server: &TestServer, transport: Transport, then: Then) {
         Then::Stay => assert_eq!(slow.ask("get none"), "key not found"),
         Then::Quit => assert_eq!(slow.reply(), "exiting"),
         Then::HalfClose => assert_eq!(slow.rest(), b""),
+        Then::Close => slow.expect_close(1000),
     }
 }
 
 #[test]
 fn life_4_who_takes_replies_all_the_while_gets_all_of_them_however_long_that_is_before_and_after_the_end() {
-    let server = TestServer::with(|config| {
-        config.timeouts = Timeouts { unsent: Some(SHORT), ..NONE };
-        config.unsent_bytes_max = 64 * 1024;
+    // With more to come than may wait, so that the server stops reading, and with less, so that it knows of the end.
+    let servers = [64 * 1024, 16 * 1024 * 1024].map(|unsent_bytes_max| {
+        TestServer::with(|config| {
+            config.timeouts = Timeouts { unsent: Some(SHORT), ..NONE };
+            config.unsent_bytes_max = unsent_bytes_max;
+        })
     });
     std::thread::scope(|scope| {
-        for transport in PIPELINED {
-            for then in [Then::Stay, Then::Quit] {
-                let server = &server;
-                scope.spawn(move || reads_steadily(server, transport, then));
+        for server in &servers {
+            for transport in PIPELINED {
+                for then in [Then::Stay, Then::Quit, Then::HalfClose] {
+                    scope.spawn(move || reads_steadily(server, transport, then));
+                }
+            }
+            for transport in [Transport::WebSocket, Transport::Wss] {
+                scope.spawn(move || reads_steadily(server, transport, Then::Close));
             }
         }
-        scope.spawn(|| reads_steadily(&server, Transport::Tcp, Then::HalfClose));
     });
 }
 

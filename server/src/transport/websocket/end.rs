@@ -1,8 +1,14 @@
 //! How a connection ends.
 
-use std::{io, pin::Pin, rc::Rc, task::Context};
+use std::{
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, ready},
+};
 
 use futures_util::Sink;
+use tokio::io::AsyncWrite;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -81,7 +87,9 @@ pub(super) async fn end<S: Socket>(
 async fn flush<S: Socket>(socket: &mut WebSocketStream<Link<S>>, host: &Host) -> io::Result<()> {
     let taken = |socket: &WebSocketStream<Link<S>>| taken_bytes(socket.get_ref().socket().tcp());
     let flush = |socket: &mut WebSocketStream<Link<S>>, cx: &mut Context<'_>| {
-        Pin::new(socket).poll_flush(cx).map_err(io::Error::other)
+        ready!(Pin::new(&mut *socket).poll_flush(cx)).map_err(io::Error::other)?;
+        // Once the client has closed, the library hands over what it has, and waits for nothing.
+        Pin::new(socket.get_mut()).poll_flush(cx)
     };
     patience::wait_for(socket, host.config.timeouts.unsent, taken, flush).await
 }
