@@ -90,7 +90,8 @@ Examples:
 Exit codes:
   0  every command was answered, be it by `key not found` or `user not found`
   1  a reply was a refusal or `wrong message format`, the name is taken, or --manager was refused
-  2  wrong usage; nothing was sent of a command line, or of a line of input, that is not understood
+  2  wrong usage; nothing was sent of a command line, or of a line of input, that is not understood;
+     or standard output cannot be written
   3  no server, no reply in time, or the connection was lost
 When several apply: 3, then 2, then 1.";
 
