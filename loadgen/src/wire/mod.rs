@@ -75,7 +75,7 @@ impl Ended {
             ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => Self::Reset,
             // TLS that ends without its own goodbye; what was cut off would be missed by whoever waits for it.
             ErrorKind::UnexpectedEof => Self::Closed,
-            _ => Self::Failed(error.to_string()),
+            _ => Self::Failed(tls::words(error)),
         }
     }
 }

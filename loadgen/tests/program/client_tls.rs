@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
 
-use rcgen::{BasicConstraints, IsCa, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, PKCS_ED25519, date_time_ymd};
 
 use crate::support::faulty::{self, Fault};
 use crate::support::tls::{Certificate, LOCAL, Server, front, path};
@@ -80,6 +80,19 @@ fn an_unknown_issuer_is_not_trusted() {
     insta::assert_snapshot!(said, @"twinwire-client: no TLS at 127.0.0.1:PORT: the server's certificate is not trusted: neither it nor its CA is in `FOLDER/ca.pem`; name its CA with --ca FILE");
     let said = neutral(client("127.0.0.1", server.wss.port(), &["--ws", "get", "a"]));
     insta::assert_snapshot!(said, @"twinwire-client: no TLS at wss://127.0.0.1:PORT/: the server's certificate is not trusted: no CA that this system trusts has issued it; name its CA with --ca FILE");
+}
+
+#[test]
+fn an_issuer_that_shares_its_name_with_another_kind_of_key_is_not_trusted() {
+    // Both have the library's default name; the trusted one's key cannot have made such a signature.
+    let trusted = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let trusted = CertificateParams::new(Vec::new()).unwrap().self_signed(&trusted).unwrap();
+    let server = Server::start(&Certificate::self_signed(&LOCAL, |_| {}));
+    let file = server.folder.path().join("other.pem");
+    std::fs::write(&file, trusted.pem()).unwrap();
+    let said = client("127.0.0.1", server.tls.port(), &["--ca", &path(&file), "get", "a"]).expect(3).stderr;
+    let said = said.replace(&server.tls.port().to_string(), "PORT").replace(&path(&file), "FILE");
+    insta::assert_snapshot!(said, @"twinwire-client: no TLS at 127.0.0.1:PORT: the server's certificate is not trusted: neither it nor its CA is in `FILE`; name its CA with --ca FILE");
 }
 
 #[test]
