@@ -240,8 +240,9 @@ fn fault(wrong: &CertificateError) -> &'static str {
 fn broken_rule(name: &str) -> &'static str {
     match name {
         "CaUsedAsEndEntity" => {
-            "the server's certificate is that of a CA (CA:TRUE), which must not be a server's own: let the CA issue \
-             another one for the server"
+            "the server's certificate is that of a CA (CA:TRUE), which must not be a server's own: where it is \
+             self-signed, make it anew with `openssl req -x509 … -addext basicConstraints=critical,CA:FALSE`; else let \
+             the CA issue one for the server"
         }
         "EndEntityUsedAsCa" => "the server's certificate was issued by one that is no CA's (CA:FALSE)",
         "PathLenConstraintViolated" | "NameConstraintViolation" => {

@@ -122,7 +122,7 @@ fn a_certificate_out_of_its_time_is_refused_with_its_date() {
 fn a_cas_own_certificate_is_no_servers() {
     let ca =
         Certificate::self_signed(&LOCAL, |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
-    insta::assert_snapshot!(complaint(&ca, "localhost"), @"twinwire-client: no TLS at 127.0.0.1:PORT: the server's certificate is that of a CA (CA:TRUE), which must not be a server's own: let the CA issue another one for the server");
+    insta::assert_snapshot!(complaint(&ca, "localhost"), @"twinwire-client: no TLS at 127.0.0.1:PORT: the server's certificate is that of a CA (CA:TRUE), which must not be a server's own: where it is self-signed, make it anew with `openssl req -x509 … -addext basicConstraints=critical,CA:FALSE`; else let the CA issue one for the server");
 }
 
 #[test]
