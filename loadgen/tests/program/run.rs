@@ -180,7 +180,8 @@ fn a_run_of_which_nothing_could_run_has_neither_passed_nor_missed_a_threshold() 
         assert!(first.contains("skipped: tcp") && !first.contains("suspect"), "{first}");
         assert_eq!(
             ended.stderr.lines().last().unwrap(),
-            "error: tiny: the target offers none of the scenario's transports"
+            "error: tiny: the target offers none of the scenario's transports: run it over what there is with --set \
+             'transports=[\"tls\"]'"
         );
         let record: serde_json::Value = serde_json::from_str(&place.read("run.json")).unwrap();
         assert_eq!(record["outcome"]["status"], "nothing-ran");
