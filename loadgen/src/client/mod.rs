@@ -78,8 +78,8 @@ impl Failure {
                 SessionError::Connect(_)
                 | SessionError::ConnectTimedOut { .. }
                 | SessionError::Ended { .. }
-                | SessionError::Speechless(_)
-                | SessionError::OtherProtocol { .. }
+                | SessionError::Speechless(..)
+                | SessionError::OtherProtocol(_)
                 | SessionError::TimedOut(_)
                 | SessionError::Unasked(_) => NO_SERVER,
                 SessionError::LoginRefused(_)
