@@ -263,11 +263,19 @@ fn a_result_that_cannot_be_written_is_no_success() {
 }
 
 #[test]
-fn a_report_folder_that_cannot_be_written_is_known_before_the_load() {
+fn a_report_folder_that_cannot_be_made_is_known_before_the_load() {
     let place = Place::with(&scenario(BOTH));
     std::fs::write(place.out(), "a file, not a folder").unwrap();
     let ended = place.run_to_end(&[]).expect(2);
-    assert!(ended.stderr.contains("cannot write"), "{}", ended.stderr);
+    assert_eq!(ended.stderr, "error: --out `out` is a file: name a folder for the report\n");
+    std::fs::write(place.path().join("reports"), "a file, not a folder").unwrap();
+    let output = twinwire().current_dir(place.path()).args(["run", "scenario.toml"]).output().unwrap();
+    let said = Ended::of(output).expect(2).stderr;
+    assert!(said.starts_with("error: cannot make the folder `reports/runs/tiny-"), "{said}");
+    assert!(
+        said.ends_with("Not a directory (os error 20); name a folder elsewhere with --out DIR\n"),
+        "{said}"
+    );
 }
 
 /// A run that ends with the test, whatever becomes of the test.
