@@ -67,18 +67,22 @@ pub(super) struct Args {
     commands: Vec<String>,
 }
 
+/// Wrapped for 80 columns: clap breaks longer lines once more, in a narrower terminal.
 const AFTER_HELP: &str = "\
 Commands (options come before them):
   get KEY          the value of one's own key
   get USER KEY     the value of another user's key, for managers
   put KEY VALUE    store a value
   upgrade          become a manager
-  Several may stand in a row. Keys, values and names hold no white space and may be any UTF-8 text.
+  Several may stand in a row. Keys, values and names hold no white space and may
+  be any UTF-8 text.
 
 A key that is itself a command word:
-  A command ends where the next get, put or upgrade stands. An argument with white space in it is one whole
-  message instead, sent as it is: 'get get' reads the key get, 'put upgrade 1' writes the key upgrade.
-  In lines of input quotes do the same: get a 'get get' put b 2. There a line may also be help, or q to leave.
+  A command ends where the next get, put or upgrade stands. An argument with
+  white space in it is one whole message instead, sent as it is: 'get get' reads
+  the key get, 'put upgrade 1' writes the key upgrade. In lines of input quotes
+  do the same: get a 'get get' put b 2. There a line may also be help, or q to
+  leave.
 
 Examples:
   twinwire-client localhost 1601 put a 1 get a
@@ -89,9 +93,10 @@ Examples:
 
 Exit codes:
   0  every command was answered, be it by `key not found` or `user not found`
-  1  a reply was a refusal or `wrong message format`, the name is taken, or --manager was refused
-  2  wrong usage; nothing was sent of a command line, or of a line of input, that is not understood;
-     or standard output cannot be written
+  1  a reply was a refusal or `wrong message format`, the name is taken, or
+     --manager was refused
+  2  wrong usage; nothing was sent of a command line, or of a line of input,
+     that is not understood; or standard output cannot be written
   3  no server, no reply in time, or the connection was lost
 When several apply: 3, then 2, then 1.";
 
@@ -231,6 +236,11 @@ mod tests {
         assert_eq!(job.commands, [Command::Message("put -1 --raw".to_owned())]);
         assert_eq!(job.user.as_deref(), Some("get"));
         assert_eq!(job.endpoint.to_string(), "ws://[::1]:9/");
+    }
+
+    #[test]
+    fn the_helps_own_lines_fit_80_columns() {
+        assert!(AFTER_HELP.lines().all(|line| line.chars().count() <= 80));
     }
 
     #[test]
