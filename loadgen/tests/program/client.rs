@@ -210,6 +210,7 @@ fn exit_2_for_wrong_usage_before_anything_is_sent() {
         (&["frob"], "`frob` is no command"),
         (&["get", "a", "b", "c"], "`c` is one word too many"),
         (&["get", ""], "an empty argument"),
+        (&["get", "a", "--ws"], "options come before the commands"),
         (&["--ws", "--raw", "get", "a"], "cannot be used with"),
         (&["--timeout", "5", "get", "a"], "number with its unit"),
         (&["--secret-file", "/nonexistent/secret", "upgrade"], "cannot read the secret"),
@@ -218,8 +219,15 @@ fn exit_2_for_wrong_usage_before_anything_is_sent() {
         assert_eq!(lines(&output), (vec![], 2), "{arguments:?}: {}", stderr(&output));
         assert!(stderr(&output).contains(said), "{arguments:?}: {}", stderr(&output));
     }
-    let nothing = Command::new(env!("CARGO_BIN_EXE_twinwire-client")).output().unwrap();
-    assert_eq!(nothing.status.code(), Some(2));
+    for (arguments, said) in [
+        (&[] as &[&str], "Usage"),
+        (&["h:1601", "get", "a"], "two words: h 1601"),
+        (&["h", "get"], "1 to 65535"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_twinwire-client")).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(said), "{arguments:?}: {}", stderr(&output));
+    }
 }
 
 fn free_port() -> u16 {
