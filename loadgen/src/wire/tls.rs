@@ -266,13 +266,13 @@ fn of_tls(error: &io::Error) -> Option<&TlsError> {
 pub(super) fn words(error: &io::Error) -> String {
     match of_tls(error) {
         Some(TlsError::AlertReceived(alert)) => format!("the server ended TLS ({})", name(*alert)),
+        Some(TlsError::InvalidMessage(_)) => "the server sent what is no TLS".to_owned(),
         Some(TlsError::PeerIncompatible(_)) => {
             "the server has no version or algorithm of TLS in common with this program, which speaks 1.2 and 1.3"
                 .to_owned()
         }
         Some(
             TlsError::PeerMisbehaved(_)
-            | TlsError::InvalidMessage(_)
             | TlsError::InappropriateMessage { .. }
             | TlsError::InappropriateHandshakeMessage { .. },
         ) => "the server broke the rules of TLS".to_owned(),
