@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Arg, CommandFactory as _, Parser};
 
 use super::words::{self, Command, WordsError};
 use crate::wire::{Endpoint, NotAName, Peer, Trust, TrustError};
@@ -21,10 +21,11 @@ const SECRET_VARIABLE: &str = "TWINWIRE_UPGRADE_SECRET";
 #[command(name = "twinwire-client", version, after_help = AFTER_HELP)]
 pub(super) struct Args {
     /// Name or address of the server
+    #[arg(value_parser = host)]
     host: String,
 
     /// Port of the server
-    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(value_parser = port)]
     port: u16,
 
     /// Speak WebSocket, one text message a request
@@ -67,18 +68,22 @@ pub(super) struct Args {
     commands: Vec<String>,
 }
 
+/// Wrapped for 80 columns: clap breaks longer lines once more, in a narrower terminal.
 const AFTER_HELP: &str = "\
 Commands (options come before them):
   get KEY          the value of one's own key
   get USER KEY     the value of another user's key, for managers
   put KEY VALUE    store a value
   upgrade          become a manager
-  Several may stand in a row. Keys, values and names hold no white space and may be any UTF-8 text.
+  Several may stand in a row. Keys, values and names hold no white space and may
+  be any UTF-8 text.
 
-A key that is itself a command word:
-  A command ends where the next get, put or upgrade stands. An argument with white space in it is one whole
-  message instead, sent as it is: 'get get' reads the key get, 'put upgrade 1' writes the key upgrade.
-  In lines of input quotes do the same: get a 'get get' put b 2. There a line may also be help, or q to leave.
+A key that is itself a command word, or any word that is an option:
+  A command ends where the next get, put or upgrade stands. An argument with
+  white space in it is one whole message instead, sent as it is: 'get get' reads
+  the key get, 'put upgrade 1' writes the key upgrade. In lines of input quotes
+  do the same: get a 'get get' put b 2. There a line may also be help, or q to
+  leave.
 
 Examples:
   twinwire-client localhost 1601 put a 1 get a
@@ -89,8 +94,10 @@ Examples:
 
 Exit codes:
   0  every command was answered, be it by `key not found` or `user not found`
-  1  a reply was a refusal or `wrong message format`, the name is taken, or --manager was refused
-  2  wrong usage; nothing was sent of a command line, or of a line of input, that is not understood
+  1  a reply was a refusal or `wrong message format`, the name is taken, or
+     --manager was refused
+  2  wrong usage; nothing was sent of a command line, or of a line of input,
+     that is not understood; or standard output cannot be written
   3  no server, no reply in time, or the connection was lost
 When several apply: 3, then 2, then 1.";
 
@@ -118,6 +125,11 @@ pub(super) enum ArgsError {
     #[error("{0}\nTry --help.")]
     Words(#[from] WordsError),
     #[error(
+        "options come before the commands, and `{0}` stands among them. To use it as a word, quote the whole command: \
+         'put KEY {0}'"
+    )]
+    LateOption(String),
+    #[error(
         "`upgrade` takes no word here: every user of this machine sees the arguments of a program. Put the secret \
          into a file (--secret-file FILE) or into {SECRET_VARIABLE}"
     )]
@@ -136,6 +148,9 @@ impl Args {
     pub(super) fn into_job(mut self) -> Result<Job, ArgsError> {
         if self.user.as_ref().is_some_and(|user| user.contains('\n')) {
             return Err(ArgsError::User);
+        }
+        if let Some(option) = self.commands.iter().find(|word| is_option(word)) {
+            return Err(ArgsError::LateOption(option.clone()));
         }
         let secret = self.secret()?;
         let commands = words::commands(words::arguments(std::mem::take(&mut self.commands))?)?;
@@ -187,6 +202,30 @@ impl Args {
     }
 }
 
+/// Whether this is one of the client's own options, or that with its value; other words may begin with hyphens.
+fn is_option(word: &str) -> bool {
+    let name = word.strip_prefix("--").map(|name| name.split('=').next().unwrap_or(name));
+    let command = Args::command();
+    let mut names = command.get_arguments().filter_map(Arg::get_long).chain(["help", "version"]);
+    !word.contains(char::is_whitespace) && name.is_some_and(|name| names.any(|known| known == name))
+}
+
+/// A host alone: what ends in a port is taken for both in one word. An IPv6 address has more colons.
+fn host(text: &str) -> Result<String, String> {
+    let both = text
+        .rsplit_once(':')
+        .filter(|(host, port)| (!host.contains(':') || host.ends_with(']')) && port.parse::<u16>().is_ok());
+    match both {
+        Some((host, port)) => Err(format!("host and port are two words: {host} {port}")),
+        None => Ok(text.to_owned()),
+    }
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    let port = text.parse().ok().filter(|&port| port > 0);
+    port.ok_or_else(|| "the server's port comes after its host, a number from 1 to 65535".to_owned())
+}
+
 /// IPv4 first: a server that listens on one of both mostly listens there.
 fn resolve(host: &str, port: u16) -> Result<SocketAddr, ArgsError> {
     let unresolved = |why: String| ArgsError::Unresolved(host.to_owned(), why);
@@ -225,16 +264,45 @@ mod tests {
 
     #[test]
     fn options_stand_before_the_commands_and_words_may_begin_with_a_hyphen() {
-        let args = ["c", "::1", "9", "--ws", "--user", "get", "put", "-1", "--raw"];
+        let args = ["c", "::1", "9", "--ws", "--user", "get", "put", "-1", "--x"];
         let job = Args::try_parse_from(args).unwrap().into_job().unwrap();
-        assert_eq!(job.commands, [Command::Message("put -1 --raw".to_owned())]);
+        assert_eq!(job.commands, [Command::Message("put -1 --x".to_owned())]);
         assert_eq!(job.user.as_deref(), Some("get"));
         assert_eq!(job.endpoint.to_string(), "ws://[::1]:9/");
     }
 
     #[test]
+    fn an_option_among_the_commands_is_no_word_unless_it_is_quoted() {
+        let job =
+            |words: &[&str]| Args::try_parse_from([&["c", "::1", "9"], words].concat()).unwrap().into_job();
+        for option in ["--ws", "--user=bob", "--timeout", "--help"] {
+            let error = job(&["get", "a", option]).unwrap_err().to_string();
+            assert!(error.contains("options come before the commands") && error.contains(option), "{error}");
+        }
+        let quoted = job(&["put a --ws"]).unwrap().commands;
+        assert_eq!(quoted, [Command::Message("put a --ws".to_owned())]);
+    }
+
+    #[test]
+    fn host_and_port_are_two_words() {
+        assert_eq!(host("127.0.0.1:1601").unwrap_err(), "host and port are two words: 127.0.0.1 1601");
+        assert_eq!(host("[::1]:1601").unwrap_err(), "host and port are two words: [::1] 1601");
+        for alone in ["localhost", "::1", "[::1]", "fe80::1:1601", "host:name"] {
+            assert_eq!(host(alone).as_deref(), Ok(alone));
+        }
+        assert_eq!(port("1601"), Ok(1601));
+        for wrong in ["get", "0", "65536", ""] {
+            assert!(port(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_helps_own_lines_fit_80_columns() {
+        assert!(AFTER_HELP.lines().all(|line| line.chars().count() <= 80));
+    }
+
+    #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory as _;
         Args::command().debug_assert();
     }
 }

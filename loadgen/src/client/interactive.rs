@@ -1,7 +1,7 @@
 //! Commands as they are typed or piped: a line may hold several.
 
 use super::lines::{Line, Lines, Prompt};
-use super::output::{Output, ReaderGone};
+use super::output::{Output, Reader};
 use super::session::{Session, SessionError};
 use super::words::{self, Command};
 use super::{Failure, Outcome, ask};
@@ -88,7 +88,7 @@ async fn converse(
         match line.trim() {
             "q" | "quit" | "exit" => break,
             "help" | "?" => {
-                if output.text(HELP).is_err() {
+                if output.text(HELP)? == Reader::Gone {
                     break;
                 }
                 continue;
@@ -97,8 +97,8 @@ async fn converse(
         }
         match words::commands(words::line(&line)) {
             Ok(commands) => match answer(job, session, &commands, output).await? {
-                Ok(answered) => outcome.add(answered),
-                Err(ReaderGone) => break,
+                Some(answered) => outcome.add(answered),
+                None => break,
             },
             Err(error) if lines.is_terminal() => output.complain(&format!("{error} (help shows all)")),
             Err(error) => {
@@ -111,22 +111,22 @@ async fn converse(
     Ok(if lines.is_terminal() { Outcome::default() } else { outcome })
 }
 
-/// The commands of one line.
+/// The commands of one line; nothing where the reader is gone.
 async fn answer(
     job: &Job,
     session: &mut Session,
     commands: &[Command],
     output: Output,
-) -> Result<Result<Outcome, ReaderGone>, Failure> {
+) -> Result<Option<Outcome>, Failure> {
     let mut outcome = Outcome::default();
     for command in commands {
         let reply = ask(job, session, command).await?;
         outcome.saw(&reply);
-        if output.reply(&reply).is_err() {
-            return Ok(Err(ReaderGone));
+        if output.reply(&reply)? == Reader::Gone {
+            return Ok(None);
         }
     }
-    Ok(Ok(outcome))
+    Ok(Some(outcome))
 }
 
 /// The next line, unless the server goes first.

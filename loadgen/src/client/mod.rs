@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{Args, ArgsError, Job};
-use output::Output;
+use output::{Lost, Output, Reader};
 use reply::{Kind, kind};
 use session::{Session, SessionError, upgrade_message};
 use words::Command;
@@ -58,6 +58,8 @@ enum Failure {
     Session(#[from] SessionError),
     #[error("{0}")]
     Input(String),
+    #[error("{0}")]
+    Output(#[from] Lost),
     #[error("this machine gives no event loop: {0}")]
     Machine(std::io::Error),
 }
@@ -71,13 +73,13 @@ impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Args(ArgsError::Unresolved(..)) | Self::Machine(_) => NO_SERVER,
-            Self::Args(_) | Self::Input(_) => USAGE,
+            Self::Args(_) | Self::Input(_) | Self::Output(_) => USAGE,
             Self::Session(error) => match error {
                 SessionError::Connect(_)
                 | SessionError::ConnectTimedOut { .. }
                 | SessionError::Ended { .. }
-                | SessionError::Speechless(_)
-                | SessionError::OtherProtocol { .. }
+                | SessionError::Speechless(..)
+                | SessionError::OtherProtocol(_)
                 | SessionError::TimedOut(_)
                 | SessionError::Unasked(_) => NO_SERVER,
                 SessionError::LoginRefused(_)
@@ -126,7 +128,7 @@ async fn once(job: &Job, output: Output) -> Result<Outcome, Failure> {
     for command in &job.commands {
         let reply = ask(job, &mut session, command).await?;
         outcome.saw(&reply);
-        if output.reply(&reply).is_err() {
+        if output.reply(&reply)? == Reader::Gone {
             // Who has stopped reading wants no more, and that is no failure.
             outcome = Outcome::default();
             break;

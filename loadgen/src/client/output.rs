@@ -1,12 +1,21 @@
 //! The one place that writes to standard output and standard error.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 
 use super::reply::Style;
 
-/// Nobody reads standard output any more: whoever did has seen enough.
+/// Whoever reads standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ReaderGone;
+pub(super) enum Reader {
+    Reads,
+    /// Has seen enough, which is no failure.
+    Gone,
+}
+
+/// Somebody may wait for a reply that is lost: a full disk, for one.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output: {0}")]
+pub(super) struct Lost(io::Error);
 
 /// Where replies go.
 #[derive(Debug, Clone, Copy)]
@@ -23,15 +32,19 @@ impl Output {
     }
 
     /// One reply, one line; seen at once, as a reader may be waiting for it.
-    pub(super) fn reply(self, text: &str) -> Result<(), ReaderGone> {
+    pub(super) fn reply(self, text: &str) -> Result<Reader, Lost> {
         self.text(&(self.style.show(text) + "\n"))
     }
 
     /// Text of our own.
     #[expect(clippy::unused_self, reason = "whoever prints has been handed the right to")]
-    pub(super) fn text(self, text: &str) -> Result<(), ReaderGone> {
+    pub(super) fn text(self, text: &str) -> Result<Reader, Lost> {
         let mut stdout = io::stdout().lock();
-        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|_| ReaderGone)
+        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            Ok(()) => Ok(Reader::Reads),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
+            Err(error) => Err(Lost(error)),
+        }
     }
 
     /// Something to know that is no reply. A server's words in it cannot drive a terminal.

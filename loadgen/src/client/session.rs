@@ -11,7 +11,9 @@ use tokio::time::timeout;
 
 use super::reply::{Kind, kind};
 use crate::oracle::texts;
-use crate::wire::{ConnectError, Connection, Ended, Endpoint, Replies, Reply, Traffic, wait};
+use crate::wire::{
+    ConnectError, Connection, Ended, Endpoint, Foreign, Replies, Reply, Traffic, speechless, wait,
+};
 
 /// Names of our own making that are tried before the server is taken to refuse every name. Each holds 64 random
 /// bits, so that the second try is all but never needed.
@@ -42,16 +44,11 @@ pub enum SessionError {
         said: Option<String>,
     },
     /// A connection without a handshake ended without a word, which is also how a port for TLS or WebSocket takes a login.
-    #[error("{0} without an answer to the login: does it want TLS (--tls), or WebSocket (--ws)?")]
-    Speechless(Ended),
+    #[error("{0}{1}")]
+    Speechless(Ended, &'static str),
     /// What came after a login without a handshake is another protocol's way to refuse it.
-    #[error("the server speaks {protocol} on this port: use {flag}")]
-    OtherProtocol {
-        /// Its name.
-        protocol: &'static str,
-        /// What has it spoken.
-        flag: &'static str,
-    },
+    #[error("{0}")]
+    OtherProtocol(Foreign),
     /// No reply in time.
     #[error(
         "no reply within {0:?}: the server hangs, or speaks another framing (try --ws, or --raw without TLS)"
@@ -113,24 +110,21 @@ impl Session {
     /// # Errors
     /// [`SessionError::NameTaken`] and [`SessionError::NoName`] leave a session that may try again.
     pub async fn log_in(&mut self, name: &str) -> Result<(), SessionError> {
-        // What comes after a handshake has shown that the port is the right one.
-        let is_plain = matches!(self.connection, Connection::Line(_) | Connection::Raw(_));
+        let is_unproved = self.connection.is_unproved();
         let reply = self.ask(name).await.map_err(|error| match error {
-            SessionError::Ended { ended: ended @ (Ended::Closed | Ended::Reset), said: None } if is_plain => {
-                SessionError::Speechless(ended)
-            }
+            SessionError::Ended { ended, said: None } if is_unproved => match speechless(&ended) {
+                Some(advice) => SessionError::Speechless(ended, advice),
+                None => SessionError::Ended { ended, said: None },
+            },
             error => error,
         })?;
+        if is_unproved && let Some(foreign) = Foreign::of(&reply) {
+            return Err(SessionError::OtherProtocol(foreign));
+        }
         match reply.as_str() {
             texts::SUCCESS => Ok(()),
             texts::DUPLICATE_USER_NAME => Err(SessionError::NameTaken(name.to_owned())),
             texts::WRONG_FORMAT => Err(SessionError::NoName(name.to_owned())),
-            text if is_plain && text.starts_with(TLS_ALERT) => {
-                Err(SessionError::OtherProtocol { protocol: "TLS", flag: "--tls" })
-            }
-            text if is_plain && text.starts_with("HTTP/") => {
-                Err(SessionError::OtherProtocol { protocol: "HTTP", flag: "--ws" })
-            }
             _ => Err(SessionError::LoginRefused(reply)),
         }
     }
@@ -226,9 +220,6 @@ pub fn upgrade_message(secret: Option<&str>) -> String {
         None => "upgrade".to_owned(),
     }
 }
-
-/// How every alert of TLS 1.0 to 1.3 begins (RFC 8446, sections 5.1 and 6).
-const TLS_ALERT: &str = "\x15\x03";
 
 /// Replies that nobody has taken yet.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use super::CommandError;
-use crate::scenario::{STARTER, escape};
+use crate::scenario::{STARTER, escape, starter};
 
 /// Write a commented starter scenario
 #[derive(Debug, Parser)]
@@ -27,11 +27,12 @@ impl Init {
         if path.as_os_str() == "-" {
             return Ok(STARTER.to_owned());
         }
+        let text = starter(&path);
         let written = OpenOptions::new()
             .write(true)
             .create_new(true)
             .open(&path)
-            .and_then(|mut file| file.write_all(STARTER.as_bytes()));
+            .and_then(|mut file| file.write_all(text.as_bytes()));
         match written {
             Ok(()) => {
                 let name = escape(&path.display().to_string());

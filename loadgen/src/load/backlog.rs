@@ -24,6 +24,11 @@ impl Backlog {
         Self { schedules: RefCell::new(schedules), due: Cell::new(0), taken: Cell::new(0) }
     }
 
+    /// Nothing is due at or after this instant, until another end is set: it is looked at a little later too.
+    pub fn set_end(&self, end: Nanos) {
+        self.schedules.borrow_mut().iter_mut().flatten().for_each(|(_, open)| open.set_end(end));
+    }
+
     /// So many requests were sent, or given up.
     pub fn took(&self, count: u64) {
         self.taken.set(self.taken.get() + count);
@@ -36,7 +41,7 @@ impl Backlog {
         }
     }
 
-    /// The backlog at `now` (load time, before the window's end) of the clients on this transport; `None`: on all.
+    /// The backlog at `now` (load time) of the clients on this transport; `None`: on all.
     pub fn at(&self, now: Nanos, transport: Option<u8>) -> u64 {
         for (on, open) in self.schedules.borrow_mut().iter_mut().flatten() {
             if transport.is_none_or(|transport| transport == *on) {
@@ -95,6 +100,16 @@ mod tests {
         assert!(waiting > 300, "two clients, two seconds, 100 requests/s each: {waiting}");
         assert_eq!(take(0, 3 * SECOND) + take(1, 3 * SECOND), waiting);
         assert_eq!(backlog.at(3 * SECOND, None), 0);
+    }
+
+    #[test]
+    fn what_is_due_after_a_windows_end_does_not_wait_yet() {
+        let backlog = Backlog::new(vec![Some((0, schedule(1)))]);
+        backlog.set_end(SECOND);
+        let waiting = backlog.at(SECOND - 1, None);
+        assert_eq!(backlog.at(2 * SECOND, None), waiting);
+        backlog.set_end(3 * SECOND);
+        assert!(backlog.at(2 * SECOND, None) > waiting);
     }
 
     #[test]

@@ -50,6 +50,12 @@ impl PassContext {
         &self.scenario.loads[self.plan.load]
     }
 
+    /// Where a client connects to.
+    #[must_use]
+    pub fn endpoint(&self, client: u32) -> &Endpoint {
+        &self.endpoints[usize::from(self.plan.clients[client as usize].transport)]
+    }
+
     /// All that a report says of a wrong reply, but for its instant and how to show it again.
     #[must_use]
     pub fn violation(
@@ -69,7 +75,7 @@ impl PassContext {
             load: self.load().name.clone(),
             variant: self.variant.clone(),
             trial: self.plan.trial,
-            transport: self.endpoints[usize::from(plan.transport)].transport().name().to_owned(),
+            transport: self.endpoint(client).transport().name().to_owned(),
             client: self.world.client(client).name.clone(),
             group: self.scenario.groups[usize::from(plan.group)].name.clone(),
             role: role.name().to_owned(),

@@ -48,10 +48,10 @@ pub struct PassLabel {
 /// Figures of the moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tick {
-    /// Since the load began, warm-up included.
+    /// Load time since the load began, warm-up included; it stands still between windows.
     pub elapsed: Duration,
-    /// Replies a second since the last tick.
-    pub rate: f64,
+    /// Replies since then.
+    pub replies: u64,
     /// 99th percentile of service over the last whole second, ns.
     pub p99_ns: Option<u64>,
     /// Requests of an open load that are due and not sent.
@@ -60,4 +60,20 @@ pub struct Tick {
     pub errors: u64,
     /// Violations so far in the whole run.
     pub violations: u64,
+}
+
+/// How far a load was when somebody last looked.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Seen {
+    elapsed: Duration,
+    replies: u64,
+}
+
+impl Seen {
+    /// Looks again: replies a second of load time since the last look.
+    pub fn rate(&mut self, tick: &Tick) -> f64 {
+        let (elapsed, replies) = (tick.elapsed.saturating_sub(self.elapsed), tick.replies - self.replies);
+        *self = Self { elapsed: tick.elapsed, replies: tick.replies };
+        if elapsed.is_zero() { 0.0 } else { replies as f64 / elapsed.as_secs_f64() }
+    }
 }

@@ -32,6 +32,7 @@ mod shared;
 mod virtual_user;
 mod windows;
 mod worker;
+mod wrong_port;
 
 /// How requests are paced on this system, for the report.
 #[must_use]

@@ -53,7 +53,7 @@ impl Schedule {
     pub fn set_end(&mut self, end: Nanos) {
         match self {
             Self::Closed(closed) => closed.end = end,
-            Self::Open(open) => open.end = end,
+            Self::Open(open) => open.set_end(end),
         }
     }
 
@@ -191,6 +191,11 @@ impl Open {
 
     fn next(&self) -> Option<Nanos> {
         self.next.filter(|&next| next < self.end)
+    }
+
+    /// See [`Schedule::set_end`].
+    pub fn set_end(&mut self, end: Nanos) {
+        self.end = end;
     }
 
     /// Takes the next request, which is due by `now`.

@@ -11,10 +11,11 @@ use super::flight::{Asked, Incident};
 use super::leave::{Left, quit};
 use super::replies::collect;
 use super::setup_times::Steps;
+use super::wrong_port;
 use crate::measure::clock::{self, Nanos};
 use crate::oracle::{Expect, Finding, Good, Session, texts};
 use crate::scenario::model::{Group, Role};
-use crate::wire::{ConnectError, Connection, Ended, Traffic};
+use crate::wire::{ConnectError, Connection, Ended, Foreign, Traffic, speechless};
 
 /// A name may stay taken for this long after the close of its last session (LIFE-2).
 const NAME_FREE_WITHIN: Duration = Duration::from_secs(5);
@@ -45,32 +46,54 @@ pub enum SetupError {
     #[error("{0}")]
     Connect(#[from] ConnectError),
     /// The connection ended.
-    #[error("{step} as `{client}`: {ended}")]
+    #[error("{step} as `{client}` at {place}: {ended}{advice}")]
     Ended {
         /// What was being done.
         step: &'static str,
         /// User name.
         client: String,
+        /// Where.
+        place: String,
         /// How it ended.
         ended: Ended,
+        /// What it may be.
+        advice: &'static str,
+    },
+    /// The port speaks another protocol.
+    #[error("{step} as `{client}` at {place}: {foreign}")]
+    Foreign {
+        /// What was being done.
+        step: &'static str,
+        /// User name.
+        client: String,
+        /// Where.
+        place: String,
+        /// Which one.
+        foreign: Foreign,
     },
     /// No reply in time.
-    #[error("{step} as `{client}`: no reply within {timeout:?}")]
+    #[error("{step} as `{client}` at {place}: no reply within {timeout:?}{advice}")]
     TimedOut {
         /// What was being done.
         step: &'static str,
         /// User name.
         client: String,
+        /// Where.
+        place: String,
         /// The scenario's time-out.
         timeout: Duration,
+        /// What it may be.
+        advice: &'static str,
     },
     /// A legal refusal that leaves no client.
-    #[error("{step} as `{client}`: the server answered `{reply}`{advice}")]
+    #[error("{step} as `{client}` at {place}: the server answered `{reply}`{advice}")]
     Refused {
         /// What was being done.
         step: &'static str,
         /// User name.
         client: String,
+        /// Where.
+        place: String,
         /// The refusal.
         reply: String,
         /// What to do about it.
@@ -136,7 +159,7 @@ pub async fn renew(
             return Err(wrong(Asked::Close, &format!("exiting, and no close within {timeout:?}")));
         }
         Left { reply: Some((_, at)), closed: true } => steps.quit = Some((at - begun).max(1)),
-        Left { reply: None, .. } => return Err(step_timed_out(context, index, STEP)),
+        Left { reply: None, .. } => return Err(step_timed_out(context, index, STEP, "")),
     }
     drop(connection);
     context.world.set_ended(index);
@@ -163,15 +186,12 @@ impl<'a> SettingUp<'a> {
         traffic: Arc<Traffic>,
         steps: &mut Steps,
     ) -> Result<Self, SetupError> {
-        let plan = context.plan.clients[index as usize];
-        let endpoint = &context.endpoints[usize::from(plan.transport)];
+        let endpoint = context.endpoint(index);
         let begun = clock::now();
-        let connection = tokio::time::timeout(context.scenario.timeout, endpoint.connect(traffic))
-            .await
-            .map_err(|_| {
-            let encrypted = endpoint.transport().is_encrypted();
-            step_timed_out(context, index, if encrypted { "connecting over TLS" } else { "connecting" })
-        })??;
+        let connection =
+            tokio::time::timeout(context.scenario.timeout, endpoint.connect(traffic)).await.map_err(
+                |_| step_timed_out(context, index, "connecting", wrong_port::unconnected(endpoint)),
+            )??;
         steps.connect = Some((clock::now() - begun).max(1));
         let session = Session::new(&context.world, index);
         Ok(Self { context, index, connection, session, asked: Asked::Login })
@@ -203,6 +223,12 @@ impl<'a> SettingUp<'a> {
         loop {
             let begun = clock::now();
             let (reply, at) = self.ask(STEP, name.as_bytes()).await?;
+            if self.may_be_elsewhere()
+                && let Some(foreign) = Foreign::of(&reply)
+            {
+                let place = self.place();
+                return Err(SetupError::Foreign { step: STEP, client: name, place, foreign });
+            }
             match reply.as_str() {
                 texts::SUCCESS => return Ok((at - begun).max(1)),
                 texts::DUPLICATE_USER_NAME if at < give_up_at => {
@@ -299,12 +325,27 @@ impl<'a> SettingUp<'a> {
         match collect(&mut self.connection, count, self.context.scenario.timeout).await {
             Ok(replies) => Ok(replies),
             Err(Some(ended)) => Err(self.ended(step, ended)),
-            Err(None) => Err(step_timed_out(self.context, self.index, step)),
+            Err(None) => {
+                let advice = match &self.asked {
+                    Asked::Login => wrong_port::unanswered(&self.connection),
+                    _ => "",
+                };
+                Err(step_timed_out(self.context, self.index, step, advice))
+            }
         }
+    }
+
+    fn place(&self) -> String {
+        self.context.endpoint(self.index).to_string()
     }
 
     fn name(&self) -> String {
         self.context.world.client(self.index).name.clone()
+    }
+
+    /// Whether the port may be one for something else: nothing has come from it, and no handshake was made.
+    fn may_be_elsewhere(&self) -> bool {
+        matches!(self.asked, Asked::Login) && self.connection.is_unproved()
     }
 
     fn ended(&self, step: &'static str, ended: Ended) -> SetupError {
@@ -313,12 +354,17 @@ impl<'a> SettingUp<'a> {
                 let finding = Finding::new("wrong reply", rule, "a well-formed reply".to_owned());
                 self.violated(step, finding, &what)
             }
-            ended => SetupError::Ended { step, client: self.name(), ended },
+            ended => {
+                let advice = speechless(&ended).filter(|_| self.may_be_elsewhere()).unwrap_or_default();
+                let place = self.place();
+                SetupError::Ended { step, client: self.name(), place, ended, advice }
+            }
         }
     }
 
     fn refused(&self, step: &'static str, reply: String, advice: &'static str) -> SetupError {
-        SetupError::Refused { step, client: self.name(), reply, advice }
+        let place = self.place();
+        SetupError::Refused { step, client: self.name(), place, reply, advice }
     }
 
     fn violated(&self, step: &'static str, finding: Finding, seen: &str) -> SetupError {
@@ -341,7 +387,13 @@ fn violated(step: &'static str, incident: Incident) -> SetupError {
     SetupError::Violated { step, incident: Box::new(incident) }
 }
 
-fn step_timed_out(context: &PassContext, index: u32, step: &'static str) -> SetupError {
+fn step_timed_out(context: &PassContext, index: u32, step: &'static str, advice: &'static str) -> SetupError {
     let client = context.world.client(index).name.clone();
-    SetupError::TimedOut { step, client, timeout: context.scenario.timeout }
+    SetupError::TimedOut {
+        step,
+        client,
+        place: context.endpoint(index).to_string(),
+        timeout: context.scenario.timeout,
+        advice,
+    }
 }

@@ -118,6 +118,7 @@ impl Shared {
         self.window.set(window);
         self.origin.set(at - window.from);
         self.watched_at.set(at);
+        self.backlog.set_end(window.until);
         // In an interleaved load what ends in the gap after a window belongs to it.
         let last = if self.context.plan.is_interleaved() { window.until - 1 } else { Nanos::MAX };
         self.recorder.borrow_mut().begin_window(self.origin.get(), last);

@@ -4,10 +4,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::collect::{self, Sample, Stretch};
 use super::context::PassContext;
-use super::events::{Event, Tick};
+use super::events::{Event, Seen, Tick};
 use super::lateness::Lateness;
 use super::pass::{Collected, Coordinator, Ending, TICK, WindowSeen};
 use super::plan::WindowPlan;
@@ -40,8 +41,21 @@ struct Running {
     next_sample: Option<Nanos>,
     last_sample: Option<(Nanos, Sample)>,
     stopped: bool,
-    /// Instant and replies of the last tick.
-    told: (Nanos, u64),
+}
+
+/// What looks at a load four times a second, whatever the length of its windows.
+struct Watcher {
+    tick: Interval,
+    seen: Seen,
+    lateness: Lateness,
+}
+
+impl Watcher {
+    fn new() -> Self {
+        let mut tick = tokio::time::interval_at(Instant::now() + TICK, TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { tick, seen: Seen::default(), lateness: Lateness::default() }
+    }
 }
 
 impl Running {
@@ -63,7 +77,7 @@ impl Coordinator<'_> {
         stage: &watch::Sender<Stage>,
     ) {
         let mut before = 0;
-        let mut lateness = Lateness::default();
+        let mut watcher = Watcher::new();
         for (index, plan) in self.context.clone().plan.windows.iter().enumerate() {
             let at = clock::now() + START_DELAY_NS;
             let measured_from = clock::nanos(self.context.load().warmup);
@@ -76,10 +90,9 @@ impl Coordinator<'_> {
                 next_sample: (plan.until > measured_from).then(|| plan.from.max(measured_from)),
                 last_sample: None,
                 stopped: false,
-                told: (clock::now(), collect::sum(&self.context, |live| &live.replies)),
             };
             stage.send_replace(Stage::Run(index, at));
-            self.window(reports, collected, stage, &mut running, &mut lateness).await;
+            self.window(reports, collected, stage, &mut running, &mut watcher).await;
             before += plan.length();
             if !matches!(collected.ending, Ending::Complete) {
                 break;
@@ -101,7 +114,7 @@ impl Coordinator<'_> {
         collected: &mut Collected,
         stage: &watch::Sender<Stage>,
         running: &mut Running,
-        lateness: &mut Lateness,
+        watcher: &mut Watcher,
     ) {
         collected.windows.push(WindowSeen {
             index: running.index,
@@ -109,7 +122,6 @@ impl Coordinator<'_> {
             roles: [WindowFigures::default(), WindowFigures::default()],
         });
         let workers = self.context.live.len();
-        let mut tick = tokio::time::interval(TICK);
         let mut interrupt = self.interrupt.clone();
         while running.done < workers {
             let sample_at = running.next_sample.map_or(Nanos::MAX, |at| running.clock_time(at));
@@ -122,8 +134,8 @@ impl Coordinator<'_> {
                     take(report, collected, Some(running));
                 }
                 () = until(sample_at), if running.next_sample.is_some() => self.sample(running, collected),
-                _ = tick.tick() => {
-                    self.tick(running, lateness);
+                _ = watcher.tick.tick() => {
+                    self.tick(running, watcher);
                     if let Some(ending) = self.reason_to_stop(collected) && !running.stopped {
                         collected.ending = ending;
                         running.stopped = true;
@@ -164,26 +176,23 @@ impl Coordinator<'_> {
         running.next_sample = (planned < running.plan.until).then(|| next_second.min(running.plan.until));
     }
 
-    fn tick(&mut self, running: &mut Running, lateness: &mut Lateness) {
-        let (now, replies) = (clock::now(), collect::sum(&self.context, |live| &live.replies));
-        let (then, before) = running.told;
-        running.told = (now, replies);
+    fn tick(&mut self, running: &Running, watcher: &mut Watcher) {
+        let now = clock::now();
         let most = |counter: fn(&crate::measure::recorder::Live) -> &std::sync::atomic::AtomicU64| {
             self.context.live.iter().map(|live| counter(live).load(Ordering::Relaxed)).max().unwrap_or(0)
         };
-        let seconds = (now - then) as f64 / clock::SECOND as f64;
-        let rate = if seconds > 0.0 { (replies - before) as f64 / seconds } else { 0.0 };
-        let backlog = collect::sum(&self.context, |live| &live.backlog);
         let elapsed = running.before + (running.load_time(now) - running.plan.from);
-        (self.tell)(Event::Running(Tick {
+        let tick = Tick {
             elapsed: Duration::from_nanos(elapsed),
-            rate,
+            replies: collect::sum(&self.context, |live| &live.replies),
             p99_ns: Some(most(|live| &live.p99_ns)).filter(|&ns| ns > 0),
-            backlog,
+            backlog: collect::sum(&self.context, |live| &live.backlog),
             errors: collect::sum(&self.context, |live| &live.errors),
             violations: self.violations_before + collect::sum(&self.context, |live| &live.violations),
-        }));
-        if let Some(text) = lateness.look(&self.context, now, rate, backlog) {
+        };
+        let rate = watcher.seen.rate(&tick);
+        (self.tell)(Event::Running(tick));
+        if let Some(text) = watcher.lateness.look(&self.context, now, rate, tick.backlog) {
             (self.tell)(Event::Warning(text));
         }
     }

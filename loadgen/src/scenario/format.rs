@@ -131,7 +131,8 @@ static LOAD: Table = Table {
         optional(
             "interleave",
             duration(Duration::from_millis(10), HOUR),
-            "Switch between the transports in windows of this length; left out: one after the other",
+            "Switch between the transports in windows of this length; left out: one after the other. With a single \
+             transport there is nothing to switch to",
         ),
         default(
             "headline",

@@ -7,6 +7,9 @@
 //! `tree`, `grammar`, `shape`, `reader`, `diagnostics` and `schema` know no scenario in particular: scripted cases
 //! (`conform::case`) are read with them too.
 
+use std::ffi::OsStr;
+use std::path::Path;
+
 mod decode;
 pub(crate) mod diagnostics;
 pub(crate) mod document;
@@ -32,3 +35,11 @@ pub use self::sweep::Variant;
 
 /// A scenario to start from: what `init` writes.
 pub const STARTER: &str = include_str!("starter.toml");
+
+/// What is written to this file: named after it where that is a name, so that its reports are found under its own.
+pub(crate) fn starter(file: &Path) -> String {
+    let stem = file.file_stem().and_then(OsStr::to_str).filter(|stem| grammar::name_fault(stem).is_none());
+    let Some(stem) = stem else { return STARTER.to_owned() };
+    let line = |name: &str| format!("{:<38} # ", format!("name = \"{name}\""));
+    STARTER.replacen(&line("starter"), &line(stem), 1)
+}

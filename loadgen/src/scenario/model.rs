@@ -136,7 +136,8 @@ pub struct Load {
     pub phases: Vec<Phase>,
     /// Repetitions, each on a fresh server (if it is ours to start) and fresh connections; at least 1.
     pub trials: u32,
-    /// Length of the windows in which the load switches between transports; `None`: one after the other.
+    /// Length of the windows in which the load switches between transports; `None`: one after the other. Nothing
+    /// switches where there is but one.
     pub interleave: Option<Duration>,
     /// Whether the scenario marks it as the one that heads the report.
     pub headline: bool,

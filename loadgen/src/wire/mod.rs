@@ -5,6 +5,7 @@
 //! that none is copied, and reading never waits for writing: a peer that stops reading cannot block its replies.
 
 mod connect;
+mod foreign;
 mod line;
 mod raw;
 mod stream;
@@ -19,6 +20,7 @@ use tokio_rustls::client::TlsStream;
 use traffic::Counted;
 
 pub use connect::{ConnectError, Endpoint};
+pub use foreign::{Foreign, speechless};
 pub use raw::SILENCE_NS;
 pub use tls::{NotAName, Peer, Trust, TrustError};
 pub use traffic::Traffic;
@@ -75,7 +77,7 @@ impl Ended {
             ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => Self::Reset,
             // TLS that ends without its own goodbye; what was cut off would be missed by whoever waits for it.
             ErrorKind::UnexpectedEof => Self::Closed,
-            _ => Self::Failed(error.to_string()),
+            _ => Self::Failed(tls::words(error)),
         }
     }
 }
@@ -148,6 +150,12 @@ impl Connection {
             Self::Tls(line) => line.drain(cx, replies),
             Self::Wss(websocket) => websocket.drain(cx, replies),
         }
+    }
+
+    /// Whether it began without a handshake, which would have shown that the port is the right one.
+    #[must_use]
+    pub fn is_unproved(&self) -> bool {
+        matches!(self, Self::Line(_) | Self::Raw(_))
     }
 
     /// Most requests that may be outstanding on it: the raw framing cannot tell two replies apart.

@@ -11,7 +11,7 @@ use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, Error as TlsError, RootCertStore};
+use rustls::{AlertDescription, CertificateError, ClientConfig, Error as TlsError, RootCertStore};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -154,33 +154,36 @@ impl Peer {
     }
 
     fn why(&self, error: &io::Error) -> String {
-        let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
-        match (tls, error.kind()) {
+        match (of_tls(error), error.kind()) {
             (Some(TlsError::InvalidCertificate(wrong)), _) => self.wrong_certificate(wrong),
             (Some(TlsError::InvalidMessage(_)), _) => {
                 "the server does not speak TLS on this port".to_owned()
             }
             (Some(TlsError::AlertReceived(alert)), _) => {
-                format!("the server refused the TLS handshake (alert {alert:?})")
+                format!("the server refused the TLS handshake ({})", name(*alert))
             }
             (None, ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
                 "the server ended the connection in the TLS handshake: perhaps it does not speak TLS on this port"
                     .to_owned()
             }
-            _ => error.to_string(),
+            _ => words(error),
         }
     }
 
     fn wrong_certificate(&self, wrong: &CertificateError) -> String {
         match wrong {
-            // A bad signature: somebody trusted has the issuer's name, but not its key.
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            // A bad signature, or one by another kind of key: somebody trusted has the issuer's name, but not its key.
+            CertificateError::UnknownIssuer
+            | CertificateError::BadSignature
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
                 format!("the server's certificate is not trusted: {}", self.unknown())
             }
             CertificateError::NotValidForNameContext { expected, presented } => {
                 let expected = expected.to_str();
                 if presented.is_empty() {
-                    return format!("the server's certificate is not for `{expected}`: it names no host at all");
+                    return format!(
+                        "the server's certificate is not for `{expected}`: it names no host at all"
+                    );
                 }
                 let names: Vec<String> = presented.iter().map(|name| format!("`{}`", bare(name))).collect();
                 format!("the server's certificate is not for `{expected}`, but for {}", names.join(", "))
@@ -193,12 +196,8 @@ impl Peer {
                 date(*not_before),
                 date(*time)
             ),
-            CertificateError::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
-                "the server's certificate is that of a CA (CA:TRUE), which must not be a server's own: let the CA \
-                 issue another one for the server"
-                    .to_owned()
-            }
-            other => format!("the server's certificate is not accepted: {other}"),
+            CertificateError::Other(other) => broken_rule(&other.to_string()).to_owned(),
+            other => fault(other).to_owned(),
         }
     }
 
@@ -218,6 +217,82 @@ impl Peer {
             }
         }
     }
+}
+
+/// What the library, which shows its certificates' errors as they are called in its source, says in words.
+fn fault(wrong: &CertificateError) -> &'static str {
+    match wrong {
+        CertificateError::BadEncoding => "the server's certificate is damaged: it cannot be read",
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. } => {
+            "the server's certificate is signed in a way that is not trusted, such as with SHA-1: have it made anew, \
+             with SHA-256"
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "the server's certificate is not for servers: its extended key usage lacks serverAuth"
+        }
+        CertificateError::Expired => "the server's certificate ends before it begins to be valid",
+        CertificateError::Revoked => "the server's certificate was revoked",
+        _ => REFUSED,
+    }
+}
+
+/// The same of errors that have only a name.
+fn broken_rule(name: &str) -> &'static str {
+    match name {
+        "CaUsedAsEndEntity" => {
+            "the server's certificate is that of a CA (CA:TRUE), which must not be a server's own: where it is \
+             self-signed, make it anew with `openssl req -x509 … -addext basicConstraints=critical,CA:FALSE`; else let \
+             the CA issue one for the server"
+        }
+        "EndEntityUsedAsCa" => "the server's certificate was issued by one that is no CA's (CA:FALSE)",
+        "PathLenConstraintViolated" | "NameConstraintViolation" => {
+            "the server's certificate was issued by a CA that may not issue it"
+        }
+        "UnsupportedCertVersion" => "the server's certificate is too old: only version 3 is accepted",
+        "UnsupportedCriticalExtension" => {
+            "the server's certificate has an extension that is critical and not known here"
+        }
+        _ => REFUSED,
+    }
+}
+
+const REFUSED: &str = "the server's certificate breaks a rule for certificates: `openssl x509 -text -noout -in FILE` shows what is in it";
+
+fn of_tls(error: &io::Error) -> Option<&TlsError> {
+    error.get_ref().and_then(|inner| inner.downcast_ref())
+}
+
+/// What went wrong with a connection, over TLS or not, for people: the library shows what its source calls it.
+pub(super) fn words(error: &io::Error) -> String {
+    match of_tls(error) {
+        Some(TlsError::AlertReceived(alert)) => format!("the server ended TLS ({})", name(*alert)),
+        Some(TlsError::InvalidMessage(_)) => "the server sent what is no TLS".to_owned(),
+        Some(TlsError::PeerIncompatible(_)) => {
+            "the server has no version or algorithm of TLS in common with this program, which speaks 1.2 and 1.3"
+                .to_owned()
+        }
+        Some(
+            TlsError::PeerMisbehaved(_)
+            | TlsError::InappropriateMessage { .. }
+            | TlsError::InappropriateHandshakeMessage { .. },
+        ) => "the server broke the rules of TLS".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// An alert as RFC 8446 calls it, but for its underscores.
+fn name(alert: AlertDescription) -> String {
+    let Some(name) = alert.as_str() else { return format!("alert {}", u8::from(alert)) };
+    let mut words = String::from("alert:");
+    let mut after_capital = false;
+    for letter in name.chars() {
+        if letter.is_uppercase() && !after_capital {
+            words.push(' ');
+        }
+        after_capital = letter.is_uppercase();
+        words.extend(letter.to_lowercase());
+    }
+    words
 }
 
 /// The name alone, of what the library writes as `DnsName("localhost")` or `IpAddress(127.0.0.1)`.
@@ -241,6 +316,31 @@ mod tests {
         assert_eq!(bare("DnsName(\"localhost\")"), "localhost");
         assert_eq!(bare("IpAddress(127.0.0.1)"), "127.0.0.1");
         assert_eq!(bare("DirectoryName"), "DirectoryName");
+    }
+
+    #[test]
+    fn the_librarys_names_for_faults_reach_nobody() {
+        let algorithm = CertificateError::UnsupportedSignatureAlgorithmContext {
+            signature_algorithm_id: vec![6, 9, 42],
+            supported_algorithms: Vec::new(),
+        };
+        let unnamed = CertificateError::UnhandledCriticalExtension;
+        let faults = [algorithm, CertificateError::BadEncoding, CertificateError::InvalidPurpose, unnamed]
+            .map(|wrong| fault(&wrong));
+        let rules =
+            ["EndEntityUsedAsCa", "NameConstraintViolation", "MaximumPathDepthExceeded"].map(broken_rule);
+        for said in [&faults[..], &rules[..]].concat() {
+            assert!(said.starts_with("the server's certificate ") && !said.contains(['[', '{']), "{said}");
+        }
+    }
+
+    #[test]
+    fn alerts_are_told_in_words() {
+        assert_eq!(name(AlertDescription::HandshakeFailure), "alert: handshake failure");
+        assert_eq!(name(AlertDescription::UnknownCA), "alert: unknown ca");
+        assert_eq!(name(AlertDescription::from(200)), "alert 200");
+        let refused = io::Error::other(TlsError::AlertReceived(AlertDescription::CertificateRequired));
+        assert_eq!(words(&refused), "the server ended TLS (alert: certificate required)");
     }
 
     #[test]

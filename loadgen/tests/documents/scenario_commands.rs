@@ -80,6 +80,23 @@ fn check_without_a_file_is_a_usage_error() {
 }
 
 #[test]
+fn init_names_the_scenario_after_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = |file: &str| {
+        let path = folder.path().join(file);
+        Init { file: path.clone() }.exec().unwrap();
+        Document::read(&path, &[]).unwrap().scenario().name.clone()
+    };
+    assert_eq!(name("my.toml"), "my");
+    assert_eq!(
+        name("a-name-that-is-longer-than-the-column-it-stands-in.toml"),
+        "a-name-that-is-longer-than-the-column-it-stands-in"
+    );
+    assert_eq!(name("no name.toml"), "starter");
+    assert_eq!(name("all.toml"), "starter");
+}
+
+#[test]
 fn init_writes_a_valid_scenario_and_never_overwrites() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mine.toml");

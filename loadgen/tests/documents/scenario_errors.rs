@@ -186,9 +186,9 @@ fn only_one_load_heads_the_report() {
 }
 
 #[test]
-fn interleaving_needs_transports_to_switch_between() {
+fn interleaving_goes_with_any_transports_but_not_with_pinned_groups() {
     right(&load("interleave = \"500ms\""));
-    wrong(&transports("[\"tcp\"]", "interleave = \"500ms\"", ""), "`interleave` with a single transport");
+    right(&transports("[\"tcp\"]", "interleave = \"500ms\"", ""));
     wrong(
         &document("interleave = \"500ms\"", "transport = \"tcp\"", ""),
         "`interleave` with groups that are pinned to a transport",

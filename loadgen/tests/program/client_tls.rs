@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
 
-use rcgen::{BasicConstraints, IsCa, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, PKCS_ED25519, date_time_ymd};
 
 use crate::support::faulty::{self, Fault};
 use crate::support::tls::{Certificate, LOCAL, Server, front, path};
@@ -83,6 +83,19 @@ fn an_unknown_issuer_is_not_trusted() {
 }
 
 #[test]
+fn an_issuer_that_shares_its_name_with_another_kind_of_key_is_not_trusted() {
+    // Both have the library's default name; the trusted one's key cannot have made such a signature.
+    let trusted = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let trusted = CertificateParams::new(Vec::new()).unwrap().self_signed(&trusted).unwrap();
+    let server = Server::start(&Certificate::self_signed(&LOCAL, |_| {}));
+    let file = server.folder.path().join("other.pem");
+    std::fs::write(&file, trusted.pem()).unwrap();
+    let said = client("127.0.0.1", server.tls.port(), &["--ca", &path(&file), "get", "a"]).expect(3).stderr;
+    let said = said.replace(&server.tls.port().to_string(), "PORT").replace(&path(&file), "FILE");
+    insta::assert_snapshot!(said, @"twinwire-client: no TLS at 127.0.0.1:PORT: the server's certificate is not trusted: neither it nor its CA is in `FILE`; name its CA with --ca FILE");
+}
+
+#[test]
 fn a_certificate_for_other_names_is_refused_with_the_names_that_it_has() {
     let said =
         complaint(&Certificate::issued(&["example.org", "*.example.net", "192.0.2.7"], |_| {}), "127.0.0.1");
@@ -109,7 +122,7 @@ fn a_certificate_out_of_its_time_is_refused_with_its_date() {
 fn a_cas_own_certificate_is_no_servers() {
     let ca =
         Certificate::self_signed(&LOCAL, |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
-    insta::assert_snapshot!(complaint(&ca, "localhost"), @"twinwire-client: no TLS at 127.0.0.1:PORT: the server's certificate is that of a CA (CA:TRUE), which must not be a server's own: let the CA issue another one for the server");
+    insta::assert_snapshot!(complaint(&ca, "localhost"), @"twinwire-client: no TLS at 127.0.0.1:PORT: the server's certificate is that of a CA (CA:TRUE), which must not be a server's own: where it is self-signed, make it anew with `openssl req -x509 … -addext basicConstraints=critical,CA:FALSE`; else let the CA issue one for the server");
 }
 
 #[test]

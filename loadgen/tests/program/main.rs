@@ -13,6 +13,7 @@ mod quick;
 mod run;
 mod run_faults;
 mod run_models;
+mod run_ports;
 mod run_tls;
 mod run_violations;
 mod support;

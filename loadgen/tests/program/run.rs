@@ -180,7 +180,8 @@ fn a_run_of_which_nothing_could_run_has_neither_passed_nor_missed_a_threshold() 
         assert!(first.contains("skipped: tcp") && !first.contains("suspect"), "{first}");
         assert_eq!(
             ended.stderr.lines().last().unwrap(),
-            "error: tiny: the target offers none of the scenario's transports"
+            "error: tiny: the target offers none of the scenario's transports: run it over what there is with --set \
+             'transports=[\"tls\"]'"
         );
         let record: serde_json::Value = serde_json::from_str(&place.read("run.json")).unwrap();
         assert_eq!(record["outcome"]["status"], "nothing-ran");
@@ -262,11 +263,19 @@ fn a_result_that_cannot_be_written_is_no_success() {
 }
 
 #[test]
-fn a_report_folder_that_cannot_be_written_is_known_before_the_load() {
+fn a_report_folder_that_cannot_be_made_is_known_before_the_load() {
     let place = Place::with(&scenario(BOTH));
     std::fs::write(place.out(), "a file, not a folder").unwrap();
     let ended = place.run_to_end(&[]).expect(2);
-    assert!(ended.stderr.contains("cannot write"), "{}", ended.stderr);
+    assert_eq!(ended.stderr, "error: --out `out` is a file: name a folder for the report\n");
+    std::fs::write(place.path().join("reports"), "a file, not a folder").unwrap();
+    let output = twinwire().current_dir(place.path()).args(["run", "scenario.toml"]).output().unwrap();
+    let said = Ended::of(output).expect(2).stderr;
+    assert!(said.starts_with("error: cannot make the folder `reports/runs/tiny-"), "{said}");
+    assert!(
+        said.ends_with("Not a directory (os error 20); name a folder elsewhere with --out DIR\n"),
+        "{said}"
+    );
 }
 
 /// A run that ends with the test, whatever becomes of the test.

@@ -194,6 +194,17 @@ fn an_interleaved_load_records_its_windows_in_pairs_that_add_up() {
 }
 
 #[test]
+fn progress_of_an_interleaved_load_tells_the_rate_of_the_load() {
+    // Without a terminal a line comes every five seconds.
+    let load = "model = \"open\"\nrate = 900\nwarmup = \"0s\"\nduration = \"3s\"\ninterleave = \"100ms\"";
+    let place = Place::with(&scenario(BOTH, load, ""));
+    let stderr = place.run_to_end(&[]).expect(0).stderr;
+    let line = stderr.lines().find(|line| line.contains(" req/s")).unwrap_or_else(|| panic!("{stderr}"));
+    let rate: f64 = line.split(" req/s").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+    assert!((700.0..1100.0).contains(&rate), "{line}");
+}
+
+#[test]
 fn phases_of_clients_let_only_those_act() {
     let load = "model = \"closed\"\nthink = \"2ms\"\nwarmup = \"0s\"\n\
                 phases = [{ duration = \"1s\", clients = 1 }, { duration = \"1s\", clients = 6 }, { duration = \"1s\", clients = [6, 1] }]";

@@ -199,7 +199,7 @@ async fn bytes_that_are_no_records_end_the_connection_with_the_reason() {
     let (mut stream, _) = server.into_inner();
     stream.write_all(b"done\n").await.unwrap();
     let Some(Ended::Failed(why)) = drain(&mut client, 1).await.1 else { panic!("it must fail") };
-    insta::assert_snapshot!(why, @"received corrupt message of type InvalidContentType");
+    insta::assert_snapshot!(why, @"the server sent what is no TLS");
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use crate::record::{
     VerdictLevel,
 };
 use crate::scenario::Document;
-use crate::scenario::model::{Arrivals, Load, Model, Rate, Think};
+use crate::scenario::model::{Arrivals, Load, Model, Rate, Think, Transport};
 use crate::stats::{thresholds, verdict};
 use crate::target::Target;
 
@@ -63,17 +63,16 @@ pub fn record(
     }
     record.costs = cost::by_transport(&record);
     record.thresholds = thresholds::judge(&record, &scenario.thresholds);
-    judge(&mut record, &result.ending);
+    judge(&mut record, &result.ending, target);
     record
 }
 
 /// The first status that applies, in the order of the exit codes.
-fn judge(record: &mut RunRecord, ending: &Ending) {
+fn judge(record: &mut RunRecord, ending: &Ending, target: &Target) {
     let invalid = record.loads.iter().any(|load| load.verdict.level == VerdictLevel::Invalid);
     let (ended, message) = match ending {
         Ending::Complete if record.passes.is_empty() => {
-            let message = "the target offers none of the scenario's transports".to_owned();
-            (Some(Status::NothingRan), Some(message))
+            (Some(Status::NothingRan), Some(nothing_offered(target)))
         }
         Ending::Complete => (None, None),
         Ending::Interrupted => (Some(Status::Interrupted), None),
@@ -104,6 +103,18 @@ fn judge(record: &mut RunRecord, ending: &Ending) {
         Some(status) => status,
         None => Status::Passed,
     };
+}
+
+fn nothing_offered(target: &Target) -> String {
+    let offered: Vec<String> = Transport::ALL
+        .into_iter()
+        .filter(|&transport| target.has(transport))
+        .map(|transport| format!("\"{transport}\""))
+        .collect();
+    format!(
+        "the target offers none of the scenario's transports: run it over what there is with --set 'transports=[{}]'",
+        offered.join(", ")
+    )
 }
 
 fn environment(target: &Target, placement: &Placement) -> Environment {

@@ -149,6 +149,13 @@ impl Options {
         taken
     }
 
+    fn make(&self, folder: &Path) -> Result<(), CommandError> {
+        std::fs::create_dir_all(folder).map_err(|error| {
+            let advice = if self.out.is_none() { "; name a folder elsewhere with --out DIR" } else { "" };
+            CommandError::Usage(format!("cannot make the folder `{}`: {error}{advice}", folder.display()))
+        })
+    }
+
     fn run(
         &self,
         document: &Document,
@@ -160,6 +167,7 @@ impl Options {
         check_folder(folder)?;
         let log = folder.join("server.log");
         let mut target = plan.target(&log)?;
+        self.make(folder)?;
         start_log(&log, &target.describe())?;
         let placement = Placement::split(target.is_ours());
         let started = Timestamp::now();
@@ -187,6 +195,10 @@ impl Options {
 
 /// A folder that holds other things than a run is not ours to fill: plots of an older run are removed from it.
 fn check_folder(folder: &Path) -> Result<(), CommandError> {
+    if folder.is_file() {
+        let folder = folder.display();
+        return Err(CommandError::Usage(format!("--out `{folder}` is a file: name a folder for the report")));
+    }
     let empty = std::fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none());
     if empty || folder.join("run.json").is_file() || folder.join("server.log").is_file() {
         return Ok(());
@@ -198,12 +210,9 @@ fn check_folder(folder: &Path) -> Result<(), CommandError> {
     )))
 }
 
-/// Begins the folder with the server's log, so that a folder that cannot be written is known before the load.
+/// Begins the folder with the server's log, so that one that cannot be written is known before the load.
 fn start_log(log: &Path, target: &str) -> Result<(), CommandError> {
     let write = |source| CommandError::Write { path: log.to_owned(), source };
-    if let Some(folder) = log.parent() {
-        std::fs::create_dir_all(folder).map_err(write)?;
-    }
     std::fs::write(log, format!("# Log of the target ({target}): what it wrote, all trials in order.\n"))
         .map_err(write)
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::load::events::{Event, PassLabel, Tick};
+use crate::load::events::{Event, PassLabel, Seen, Tick};
 
 /// Without a terminal, a running load tells how it goes this often: seldom enough for a log of a long run.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -16,16 +16,31 @@ const STEPS: u64 = 1000;
 /// Shows progress in the way that fits where stderr goes.
 pub enum Progress {
     /// A bar that redraws itself.
-    Bar(ProgressBar, Option<PassLabel>),
+    Bar(ProgressBar, Shown),
     /// Plain lines.
     Lines {
-        /// The pass that runs.
-        label: Option<PassLabel>,
-        /// When the last line was written.
+        /// What they tell of.
+        shown: Shown,
+        /// When the last one was written.
         told: Instant,
     },
     /// Nothing.
     Quiet,
+}
+
+/// What has been shown so far.
+#[derive(Debug, Default)]
+pub struct Shown {
+    /// The pass that runs.
+    label: Option<PassLabel>,
+    /// Its figures, when last shown.
+    seen: Seen,
+}
+
+impl Shown {
+    fn begin(&mut self, label: PassLabel) {
+        *self = Self { label: Some(label), seen: Seen::default() };
+    }
 }
 
 impl Progress {
@@ -36,23 +51,23 @@ impl Progress {
             return Self::Quiet;
         }
         if !std::io::stderr().is_terminal() {
-            return Self::Lines { label: None, told: Instant::now() };
+            return Self::Lines { shown: Shown::default(), told: Instant::now() };
         }
         let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template("{prefix}  {bar:24.cyan/dim}  {msg}")
             .expect("the template is a constant that a test draws")
             .progress_chars("━╸─");
         bar.set_style(style);
-        Self::Bar(bar, None)
+        Self::Bar(bar, Shown::default())
     }
 
     /// Takes the next event.
     pub fn tell(&mut self, event: Event) {
         match self {
             Self::Quiet => {}
-            Self::Bar(bar, label) => tell_bar(bar, label, event),
-            Self::Lines { label, told } => {
-                if let Some(line) = line(label, told, event) {
+            Self::Bar(bar, shown) => tell_bar(bar, shown, event),
+            Self::Lines { shown, told } => {
+                if let Some(line) = line(shown, told, event) {
                     // Progress that nobody reads is no reason to stop.
                     let _ = writeln!(std::io::stderr(), "{line}");
                 }
@@ -68,23 +83,23 @@ impl Progress {
     }
 }
 
-fn tell_bar(bar: &ProgressBar, label: &mut Option<PassLabel>, event: Event) {
+fn tell_bar(bar: &ProgressBar, shown: &mut Shown, event: Event) {
     match event {
         Event::PassStarted(started) => {
             bar.set_position(0);
             bar.set_prefix(headline(&started));
             bar.set_message("setting up");
-            *label = Some(started);
+            shown.begin(started);
         }
         Event::SettingUp { ready, clients } => {
             bar.set_message(format!("setting up {ready}/{clients} clients"));
         }
         Event::Running(tick) => {
-            if let Some(label) = label {
+            if let Some(label) = &shown.label {
                 let share = tick.elapsed.as_secs_f64() / label.length.as_secs_f64().max(f64::MIN_POSITIVE);
                 bar.set_position((share * STEPS as f64) as u64);
             }
-            bar.set_message(figures(&tick));
+            bar.set_message(figures(&tick, shown.seen.rate(&tick)));
         }
         Event::PassEnded => bar.set_position(STEPS),
         Event::Warning(text) => bar.println(format!("warning: {text}")),
@@ -92,11 +107,11 @@ fn tell_bar(bar: &ProgressBar, label: &mut Option<PassLabel>, event: Event) {
 }
 
 /// The line that an event is worth, if any.
-fn line(label: &mut Option<PassLabel>, told: &mut Instant, event: Event) -> Option<String> {
+fn line(shown: &mut Shown, told: &mut Instant, event: Event) -> Option<String> {
     match event {
         Event::PassStarted(started) => {
             let line = headline(&started);
-            *label = Some(started);
+            shown.begin(started);
             *told = Instant::now();
             Some(line)
         }
@@ -104,9 +119,9 @@ fn line(label: &mut Option<PassLabel>, told: &mut Instant, event: Event) -> Opti
             *told = Instant::now();
             Some(format!(
                 "{}: {:.0} s, {}",
-                headline(label.as_ref()?),
+                headline(shown.label.as_ref()?),
                 tick.elapsed.as_secs_f64(),
-                figures(&tick)
+                figures(&tick, shown.seen.rate(&tick))
             ))
         }
         Event::Running(_) | Event::SettingUp { .. } | Event::PassEnded => None,
@@ -121,7 +136,7 @@ fn headline(label: &PassLabel) -> String {
     format!("[{pass}/{passes}] {load}{variant} {} trial {trial}/{trials}", transports.join("+"))
 }
 
-fn figures(tick: &Tick) -> String {
+fn figures(tick: &Tick, rate: f64) -> String {
     let p99 = match tick.p99_ns {
         None => "–".to_owned(),
         Some(ns) if ns < 1_000_000 => format!("{} µs", ns / 1000),
@@ -129,7 +144,7 @@ fn figures(tick: &Tick) -> String {
     };
     let errors = if tick.errors > 0 { format!(", {} errors", tick.errors) } else { String::new() };
     let backlog = if tick.backlog > 0 { format!(", {} waiting", tick.backlog) } else { String::new() };
-    format!("{:.0} req/s, p99 {p99}, {} violations{errors}{backlog}", tick.rate, tick.violations)
+    format!("{rate:.0} req/s, p99 {p99}, {} violations{errors}{backlog}", tick.violations)
 }
 
 #[cfg(test)]
@@ -157,17 +172,17 @@ mod tests {
         let Progress::Quiet = Progress::new(true) else { panic!("quiet is quiet") };
         let bar = ProgressBar::with_draw_target(Some(STEPS), target);
         bar.set_style(ProgressStyle::with_template("{prefix}  {bar:24}  {msg}").unwrap());
-        let mut current = None;
-        tell_bar(&bar, &mut current, Event::PassStarted(label()));
+        let mut shown = Shown::default();
+        tell_bar(&bar, &mut shown, Event::PassStarted(label()));
         let tick = Tick {
             elapsed: Duration::from_millis(2500),
-            rate: 38_123.4,
+            replies: 95_308,
             p99_ns: Some(1_234_000),
             backlog: 0,
             errors: 0,
             violations: 1,
         };
-        tell_bar(&bar, &mut current, Event::Running(tick));
+        tell_bar(&bar, &mut shown, Event::Running(tick));
         bar.tick();
         let seen = terminal.contents();
         assert!(seen.contains("[4/6] steady manager-share=50 websocket trial 2/3"), "{seen}");
@@ -176,11 +191,31 @@ mod tests {
 
     #[test]
     fn without_a_terminal_each_pass_is_a_line() {
-        let (mut current, mut told) = (None, Instant::now());
-        let started = line(&mut current, &mut told, Event::PassStarted(label()));
+        let (mut shown, mut told) = (Shown::default(), Instant::now());
+        let started = line(&mut shown, &mut told, Event::PassStarted(label()));
         assert_eq!(started.as_deref(), Some("[4/6] steady manager-share=50 websocket trial 2/3"));
-        assert_eq!(line(&mut current, &mut told, Event::SettingUp { ready: 1, clients: 2 }), None);
-        let warning = line(&mut current, &mut told, Event::Warning("x".to_owned()));
+        assert_eq!(line(&mut shown, &mut told, Event::SettingUp { ready: 1, clients: 2 }), None);
+        let warning = line(&mut shown, &mut told, Event::Warning("x".to_owned()));
         assert_eq!(warning.as_deref(), Some("warning: x"));
+    }
+
+    #[test]
+    fn a_line_tells_the_rate_since_the_line_before() {
+        let mut shown = Shown { label: Some(label()), ..Shown::default() };
+        let mut at = |elapsed_ms, replies| {
+            let tick = Tick {
+                elapsed: Duration::from_millis(elapsed_ms),
+                replies,
+                p99_ns: None,
+                backlog: 0,
+                errors: 0,
+                violations: 0,
+            };
+            let mut told = Instant::now().checked_sub(LINE_EVERY).unwrap();
+            line(&mut shown, &mut told, Event::Running(tick)).unwrap()
+        };
+        assert!(at(4000, 2000).contains(": 4 s, 500 req/s"));
+        assert!(at(8000, 10_000).contains(": 8 s, 2000 req/s"));
+        assert!(at(8000, 10_000).contains(": 8 s, 0 req/s"), "no load time has passed");
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Audience;
 use crate::scenario::diagnostics::Problems;
-use crate::scenario::model::{Arrivals, Load, Model, Phase, Ramp, Rate, Think, Transport};
+use crate::scenario::model::{Arrivals, Load, Model, Phase, Ramp, Rate, Think};
 use crate::scenario::reader::Reader;
 use crate::scenario::shape::{grouped, parse_duration};
 use crate::scenario::tree::{Node, Value};
@@ -171,10 +171,6 @@ fn check_interleave(
             .add("`interleave` with groups that are pinned to a transport", at)
             .label("all transports run together here")
             .help("remove `interleave`, or the `transport` keys of the groups");
-    } else if let Some([only]) = audience.transports.map(|all: &[Transport]| all) {
-        problems
-            .add("`interleave` with a single transport", at)
-            .label(format!("there is only \"{only}\" to switch to"));
     }
     if window > length && length.is_some() {
         problems

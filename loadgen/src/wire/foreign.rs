@@ -1,0 +1,50 @@
+//! What else a port may speak, by how it takes a login that no handshake came before.
+
+use std::fmt;
+
+use super::Ended;
+
+/// How every alert of TLS 1.0 to 1.3 begins (RFC 8446, sections 5.1 and 6).
+const TLS_ALERT: &str = "\x15\x03";
+
+/// Another protocol, whose way to refuse a request came instead of a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foreign {
+    /// An alert.
+    Tls,
+    /// A status line.
+    Http,
+}
+
+impl Foreign {
+    /// The protocol of an answer to a login without a handshake, if it is another one.
+    #[must_use]
+    pub fn of(answer: &str) -> Option<Self> {
+        if answer.starts_with(TLS_ALERT) {
+            Some(Self::Tls)
+        } else if answer.starts_with("HTTP/") {
+            Some(Self::Http)
+        } else {
+            None
+        }
+    }
+}
+
+impl fmt::Display for Foreign {
+    /// With the flag that has it spoken, which client and harness have alike.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (protocol, flag) = match self {
+            Self::Tls => ("TLS", "--tls"),
+            Self::Http => ("HTTP", "--ws"),
+        };
+        write!(f, "the server speaks {protocol} on this port: use {flag}")
+    }
+}
+
+/// What it may mean that a connection ended before a login without a handshake was answered: a port for TLS or WebSocket
+/// takes one so.
+#[must_use]
+pub fn speechless(ended: &Ended) -> Option<&'static str> {
+    matches!(ended, Ended::Closed | Ended::Reset)
+        .then_some(" without an answer to the login: does it want TLS (--tls), or WebSocket (--ws)?")
+}
