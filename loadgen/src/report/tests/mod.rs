@@ -1,5 +1,6 @@
 //! The report's files as their readers see them.
 
+mod mixed;
 mod text;
 mod violations;
 
@@ -25,24 +26,6 @@ fn hostile() -> RunRecord {
     record.outcome.status = Status::Violated;
     record.violations = vec![fixture::violation(); 5];
     record.violations_total = 12;
-    record
-}
-
-/// One load whose groups are pinned: both transports in one pass.
-fn mixed() -> RunRecord {
-    let mut record = fixture::record();
-    record.loads.truncate(1);
-    record.loads[0].variants = vec!["mixed".into()];
-    let other = record.passes.swap_remove(1);
-    record.passes.truncate(1);
-    let pass = &mut record.passes[0];
-    pass.variant = "mixed".into();
-    pass.transports = vec!["tcp".into(), "websocket".into()];
-    pass.cells.extend(other.cells);
-    pass.intervals.extend(other.intervals);
-    pass.setup.extend(other.setup);
-    pass.ledger.add(&other.ledger);
-    pass.dispatch_lag.merge(&other.dispatch_lag);
     record
 }
 
@@ -344,16 +327,4 @@ fn a_record_without_a_single_pass_still_makes_a_report() {
     write_folder(&record, &[], dir.path()).unwrap();
     let text = table::render(&record, Path::new("out"), Style::default());
     assert!(text.contains("NO TARGET") && text.contains("no server on 127.0.0.1:1601"), "{text}");
-}
-
-#[test]
-fn a_mixed_load_is_judged_and_written_like_any_other() {
-    let record = mixed();
-    let verdict = crate::stats::verdict::verdict(&record, &record.loads[0]);
-    assert_eq!(verdict, crate::record::Verdict::default());
-    let lines = lines(summary::csv(&record).unwrap());
-    let all =
-        lines.iter().find(|line| line.starts_with("paced,mixed,all,websocket,all,all,all,2000,")).unwrap();
-    // Both transports had the whole time of the pass.
-    assert!(all.contains(",1000.000,"), "{all}");
 }

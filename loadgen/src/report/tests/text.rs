@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::super::markdown;
 use super::super::table::{self, Style};
-use super::{hostile, mixed, plot, swept};
+use super::{hostile, plot, swept};
 use crate::record::Skipped;
 use crate::record::fixture;
 
@@ -192,26 +192,6 @@ fn figures_that_unfinished_requests_reach_are_shown_as_lower_bounds() {
     let json = serde_json::to_value(super::super::json::run(&record, "out")).unwrap();
     let row = json["rows"].as_array().unwrap().iter().find(|row| row["unfinished"] == 100).unwrap();
     assert_eq!(row["response"]["at_least"], serde_json::json!(["p99", "max"]));
-}
-
-#[test]
-fn a_mixed_load_shows_the_wires_transports_and_compares_neither_how_many_requests_they_got_nor_their_cost() {
-    let text = table::render(&mixed(), Path::new("out"), Style::default());
-    let totals = text.split("\n\n").find(|block| block.contains("throughput")).unwrap();
-    insta::assert_snapshot!(totals, @"
-                   throughput, requests/s
-    load                   TCP  WebSocket
-    paced [mixed]        1,000      1,000
-    ");
-    let markdown = markdown::report(&mixed(), &[]);
-    let rows =
-        markdown.lines().filter(|line| line.starts_with("| throughput") || line.starts_with("| requests  "));
-    insta::assert_snapshot!(rows.collect::<Vec<_>>().join("\n"), @"
-    | throughput | requests/s | 1,000 |     1,000 |     – |
-    | requests   |            | 2,000 |     2,000 |     – |
-    ");
-    assert!(markdown.contains("- In a **mixed** load"), "{markdown}");
-    assert!(!markdown::report(&fixture::record(), &[]).contains("**mixed**"));
 }
 
 /// The fixture with the floor of its machine.
