@@ -14,7 +14,7 @@ pub(super) fn label(record: &RunRecord) -> &'static str {
         Status::Passed => "passed",
         Status::Violated => "FAILED: wrong replies",
         Status::TargetLost => "TARGET LOST",
-        Status::Invalid => "NOT VALID: the generator fell short",
+        Status::Invalid => "NOT VALID: the generator did not keep up",
         Status::ThresholdMissed => "FAILED: a threshold was missed",
         Status::Interrupted => "interrupted",
         Status::NothingRan => "NOTHING RAN",

@@ -173,7 +173,7 @@ fn dispatch(
             late,
             &experiment.name,
             &format!(
-                "the generator woke {} late in the median, {:.0} % of the median response of {} (10 %, or 20 µs, are allowed)",
+                "the generator woke {} late in the median, {:.1} % of the median response of {} (10 %, or 20 µs, are allowed)",
                 micros(lag),
                 lag / total * 100.0,
                 micros(total)
@@ -186,7 +186,7 @@ fn dispatch(
         judge.suspect(
             &experiment.name,
             &format!(
-                "the generator's p99 lateness of {} is {:.0} % of the p99 response of {} (25 % are allowed)",
+                "the generator's p99 lateness of {} is {:.1} % of the p99 response of {} (25 % are allowed)",
                 micros(lag),
                 lag / total * 100.0,
                 micros(total)
@@ -252,11 +252,15 @@ fn halves(judge: &mut Judge, load: &LoadInfo, experiment: &Experiment<'_>) {
                 let due = if planned { format!(" of {:.0}", offered[half]) } else { String::new() };
                 format!("{:.0}{due}", achieved[half])
             };
+            let difference = match high / low - 1.0 {
+                finite if finite.is_finite() => format!(", a difference of {:.0} %", finite * 100.0),
+                _ => String::new(),
+            };
             let mixed = experiment.passes.iter().any(|pass| pass.is_mixed());
             judge.suspect(
                 if mixed { transport } else { &experiment.name },
                 &format!(
-                    "the first half achieved {} requests, the second {} (a difference of 20 % is allowed)",
+                    "the first half achieved {} requests, the second {}{difference} (20 % are allowed)",
                     half(0),
                     half(1)
                 ),
