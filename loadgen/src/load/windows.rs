@@ -146,6 +146,8 @@ impl Coordinator<'_> {
                     running.stopped = true;
                     collected.ending = Ending::Interrupted;
                     stage.send_replace(Stage::Stop);
+                    let text = "interrupted: what was measured so far is reported; again to end at once";
+                    (self.tell)(Event::Warning(text.to_owned()));
                 }
             }
         }

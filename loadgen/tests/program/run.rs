@@ -300,23 +300,31 @@ impl Drop for Running {
     }
 }
 
-/// Starts a run of ten minutes and waits until it says on stderr how its load goes.
+/// Starts a run of ten minutes and waits until it says on stderr how its load goes. What it says then is read on, or
+/// its next line would find a closed pipe.
 fn running(scenario: &str) -> (Place, Running) {
+    let (place, running, _) = told(scenario);
+    (place, running)
+}
+
+/// The same with what it says from then on.
+fn told(scenario: &str) -> (Place, Running, std::thread::JoinHandle<String>) {
     let place = Place::with(&scenario.replace("1500ms", "10min"));
     let mut child = place.run(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let running = Running(Some(child));
     assert!(lines.any(|line| line.unwrap().contains(" req/s")), "it ended before it told of its load");
-    // Read on, or its next line would find a closed pipe.
-    std::thread::spawn(move || lines.count());
-    (place, running)
+    let rest = std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>().join("\n"));
+    (place, running, rest)
 }
 
 #[test]
 fn ctrl_c_writes_the_report_of_what_was_measured_and_exits_130() {
-    let (place, running) = running(&scenario(BOTH));
+    let (place, running, told) = told(&scenario(BOTH));
     kill(running.pid(), Signal::SIGINT).unwrap();
     let ended = running.wait().expect(130);
+    let told = told.join().unwrap();
+    assert!(told.contains("interrupted") && told.contains("again to end at once"), "{told}");
     assert!(ended.stdout.to_lowercase().contains("interrupted"), "{}", ended.stdout);
     let record: serde_json::Value = serde_json::from_str(&place.read("run.json")).unwrap();
     assert_eq!(record["outcome"]["interrupted"], true);
