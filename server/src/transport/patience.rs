@@ -43,6 +43,10 @@ pub(super) async fn wait_for<T>(
     taken: impl Fn(&T) -> u64,
     mut flush: impl FnMut(&mut T, &mut Context<'_>) -> Poll<io::Result<()>>,
 ) -> io::Result<()> {
+    // Nearly always there is nothing to wait for.
+    if let Poll::Ready(flushed) = poll_fn(|cx| Poll::Ready(flush(socket, cx))).await {
+        return flushed;
+    }
     let Some(patience) = patience else { return poll_fn(|cx| flush(socket, cx)).await };
     let (mut taken_before, mut in_vain) = (taken(socket), 0);
     while in_vain < LOOKS {
