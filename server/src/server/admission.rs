@@ -9,8 +9,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How many connections may be closing, or be told that there is no room, beside those that are served.
 ///
-/// Each holds a descriptor for at most a few seconds. Beyond that many a closing connection keeps its seat until
-/// it is gone, and a refused one is closed without waiting for its client.
+/// Each holds a descriptor for a few seconds at most, but for a WebSocket whose client does not take its close: that may
+/// have the time-out for replies. Beyond that many a closing connection keeps its seat until it is gone, and a refused
+/// one is closed without waiting for its client.
 pub(super) const DEPARTURES_MAX: usize = 128;
 
 /// The seats of a server, one for each connection that is served.
