@@ -204,10 +204,12 @@ impl Args {
 
 /// Whether this is one of the client's own options, or that with its value; other words may begin with hyphens.
 fn is_option(word: &str) -> bool {
-    let name = word.strip_prefix("--").map(|name| name.split('=').next().unwrap_or(name));
+    let Some(text) = word.strip_prefix("--").filter(|text| !text.contains(char::is_whitespace)) else {
+        return false;
+    };
+    let name = text.split('=').next().unwrap_or(text);
     let command = Args::command();
-    let mut names = command.get_arguments().filter_map(Arg::get_long).chain(["help", "version"]);
-    !word.contains(char::is_whitespace) && name.is_some_and(|name| names.any(|known| known == name))
+    command.get_arguments().filter_map(Arg::get_long).chain(["help", "version"]).any(|known| known == name)
 }
 
 /// A host alone: what ends in a port is taken for both in one word. An IPv6 address has more colons.

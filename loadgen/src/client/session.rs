@@ -12,7 +12,8 @@ use tokio::time::timeout;
 use super::reply::{Kind, kind};
 use crate::oracle::texts;
 use crate::wire::{
-    ConnectError, Connection, Ended, Endpoint, Foreign, Replies, Reply, Traffic, speechless, wait,
+    ConnectError, Connection, Ended, Endpoint, Foreign, Replies, Reply, Traffic, speechless, unconnected,
+    wait,
 };
 
 /// Names of our own making that are tried before the server is taken to refuse every name. Each holds 64 random
@@ -73,15 +74,6 @@ pub enum SessionError {
     UpgradeRefused(String),
 }
 
-fn connect_timed_out(endpoint: &Endpoint, timeout: Duration) -> SessionError {
-    let advice = if endpoint.transport().is_encrypted() {
-        ": the server hangs, or does not speak TLS on this port"
-    } else {
-        ""
-    };
-    SessionError::ConnectTimedOut { endpoint: endpoint.to_string(), advice, timeout }
-}
-
 fn last_words(said: Option<&str>) -> String {
     said.map(|said| format!(" ({said})")).unwrap_or_default()
 }
@@ -101,7 +93,10 @@ impl Session {
     /// Where nobody speaks the transport there within `timeout`, which also bounds the wait for every reply.
     pub async fn open(endpoint: &Endpoint, timeout: Duration) -> Result<Self, SessionError> {
         let connecting = tokio::time::timeout(timeout, endpoint.connect(Arc::new(Traffic::default()))).await;
-        let connection = connecting.map_err(|_| connect_timed_out(endpoint, timeout))??;
+        let connection = connecting.map_err(|_| {
+            let advice = unconnected(endpoint);
+            SessionError::ConnectTimedOut { endpoint: endpoint.to_string(), advice, timeout }
+        })??;
         Ok(Self { connection, timeout, inbox: Inbox::default() })
     }
 

@@ -15,7 +15,7 @@ use super::wrong_port;
 use crate::measure::clock::{self, Nanos};
 use crate::oracle::{Expect, Finding, Good, Session, texts};
 use crate::scenario::model::{Group, Role};
-use crate::wire::{ConnectError, Connection, Ended, Foreign, Traffic, speechless};
+use crate::wire::{ConnectError, Connection, Ended, Foreign, Traffic, speechless, unconnected};
 
 /// A name may stay taken for this long after the close of its last session (LIFE-2).
 const NAME_FREE_WITHIN: Duration = Duration::from_secs(5);
@@ -189,9 +189,9 @@ impl<'a> SettingUp<'a> {
         let endpoint = context.endpoint(index);
         let begun = clock::now();
         let connection =
-            tokio::time::timeout(context.scenario.timeout, endpoint.connect(traffic)).await.map_err(
-                |_| step_timed_out(context, index, "connecting", wrong_port::unconnected(endpoint)),
-            )??;
+            tokio::time::timeout(context.scenario.timeout, endpoint.connect(traffic))
+                .await
+                .map_err(|_| step_timed_out(context, index, "connecting", unconnected(endpoint)))??;
         steps.connect = Some((clock::now() - begun).max(1));
         let session = Session::new(&context.world, index);
         Ok(Self { context, index, connection, session, asked: Asked::Login })

@@ -1,16 +1,6 @@
 //! What a silent port may be, as advice for an error: one that speaks something else, for all that can be seen.
 
-use crate::scenario::model::Transport;
-use crate::wire::{Connection, Endpoint};
-
-/// A connection did not come about in time.
-pub fn unconnected(endpoint: &Endpoint) -> &'static str {
-    match endpoint.transport() {
-        Transport::Tcp | Transport::TcpRaw => "",
-        Transport::WebSocket => ": the server hangs, or does not speak WebSocket on this port",
-        Transport::Tls | Transport::Wss => ": the server hangs, or does not speak TLS on this port",
-    }
-}
+use crate::wire::Connection;
 
 /// The first login was not answered.
 pub fn unanswered(connection: &Connection) -> &'static str {

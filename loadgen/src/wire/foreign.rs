@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::Ended;
+use super::{Ended, Endpoint};
+use crate::scenario::model::Transport;
 
 /// How every alert of TLS 1.0 to 1.3 begins (RFC 8446, sections 5.1 and 6).
 const TLS_ALERT: &str = "\x15\x03";
@@ -47,4 +48,14 @@ impl fmt::Display for Foreign {
 pub fn speechless(ended: &Ended) -> Option<&'static str> {
     matches!(ended, Ended::Closed | Ended::Reset)
         .then_some(" without an answer to the login: does it want TLS (--tls), or WebSocket (--ws)?")
+}
+
+/// What it may be that a connection did not come about in time, as the end of an error.
+#[must_use]
+pub fn unconnected(endpoint: &Endpoint) -> &'static str {
+    match endpoint.transport() {
+        Transport::Tcp | Transport::TcpRaw => "",
+        Transport::WebSocket => ": the server hangs, or does not speak WebSocket on this port",
+        Transport::Tls | Transport::Wss => ": the server hangs, or does not speak TLS on this port",
+    }
 }

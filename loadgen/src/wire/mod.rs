@@ -20,7 +20,7 @@ use tokio_rustls::client::TlsStream;
 use traffic::Counted;
 
 pub use connect::{ConnectError, Endpoint};
-pub use foreign::{Foreign, speechless};
+pub use foreign::{Foreign, speechless, unconnected};
 pub use raw::SILENCE_NS;
 pub use tls::{NotAName, Peer, Trust, TrustError};
 pub use traffic::Traffic;
