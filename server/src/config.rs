@@ -57,7 +57,8 @@ pub struct Timeouts {
     pub login: Option<Duration>,
     /// From one request to the next (TCP-7).
     pub idle: Option<Duration>,
-    /// Once the server has stopped reading because too much waits unsent: until the client has taken some of it.
+    /// Once the server has stopped reading because too much waits unsent, or the session has ended: until the client has
+    /// taken some of it. It may take a quarter longer, since it is looked at so often.
     pub unsent: Option<Duration>,
     /// For so long a WebSocket may be silent before it is pinged, and as long again before it is dropped.
     pub ping: Option<Duration>,

@@ -57,7 +57,8 @@ pub(super) struct LimitArgs {
     )]
     idle_timeout: Timeout,
 
-    /// How long a client that the server has stopped reading from may take no reply before it is dropped, or `off`
+    /// How long a client that the server has stopped reading from, or whose session has ended, may take none of what it
+    /// is due before it is dropped, or `off`
     #[arg(
         long, value_name = "DURATION", value_parser = timeout, default_value = "1m",
         help_heading = "Time-outs"
