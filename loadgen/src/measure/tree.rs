@@ -239,10 +239,16 @@ mod tests {
 
     #[test]
     fn a_tree_is_what_was_started_and_what_that_started() {
-        // The shell starts another one, which uses CPU and ends; then it waits with a child of its own.
-        let script = "sh -c 'i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done'; sleep 60 & echo ready; wait";
-        let mut shell =
-            Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().expect("a shell is there");
+        // The shell starts another one, which uses CPU and ends; then it waits with a child of its own. The child
+        // says itself that it is there: until a process has become its program, its figures still move.
+        let child = "sh -c 'echo ready; read line' <&3 3<&- &";
+        let busy = "sh -c 'i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done'";
+        let mut shell = Command::new("sh")
+            .args(["-c", &format!("exec 3<&0; {busy}; {child} wait")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell is there");
         let mut line = String::new();
         let mut output = std::io::BufReader::new(shell.stdout.take().unwrap());
         std::io::BufRead::read_line(&mut output, &mut line).unwrap();
