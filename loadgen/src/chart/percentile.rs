@@ -4,7 +4,7 @@ use super::Figure;
 use super::axis;
 use super::source::{View, last_share, quantiles};
 use super::spec::{Axis, LegendEntry, LegendKey, Mark, Panel, Spec};
-use super::style::{DARK, FLOOR_NAME, LINE, floor_marker, list, look};
+use super::style::{FLOOR_MARKER, FLOOR_NAME, LINE, list, look};
 use crate::record::Latencies;
 
 /// Where curves begin: below lie the few fastest requests, which would stretch the vertical axis for nothing.
@@ -53,7 +53,7 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     ));
     let mut legend = View::legend(&drawn);
     if all().any(|curve| !curve.floor.is_empty()) {
-        legend.push(LegendEntry { key: LegendKey::Dot(floor_marker(DARK)), text: FLOOR_NAME.to_owned() });
+        legend.push(LegendEntry { key: LegendKey::Dot(FLOOR_MARKER), text: FLOOR_NAME.to_owned() });
     }
     let names = list(&drawn);
     let title = format!("{} by percentile: {names}", view.quantity());
@@ -87,7 +87,7 @@ fn panel(role: &str, curves: &[Curve<'_>], x: &Axis, y: &Axis, index: usize) -> 
         let look = look(curve.transport);
         marks.push(Mark::Line { points: curve.points.clone(), stroke: look.stroke(LINE), marker: None });
         marks.extend(curve.marked.iter().map(|&at| Mark::Dot { at, marker: look.marker() }));
-        marks.extend(curve.floor.iter().map(|&at| Mark::Dot { at, marker: floor_marker(look.ink) }));
+        marks.extend(curve.floor.iter().map(|&at| Mark::Dot { at, marker: look.floor_marker() }));
     }
     let y = if index.is_multiple_of(2) { y.clone() } else { y.unlabelled() };
     Panel { title: plural(role), x: x.clone(), y, marks }

@@ -11,6 +11,9 @@ use crate::scenario::model::{LatencyKind, Op, Role};
 /// shows them all.
 const VARIANTS_SHOWN: usize = 4;
 
+/// Reasons of a verdict that a footnote names; the report has them all.
+const REASONS_SHOWN: usize = 2;
+
 /// Samples that must lie beyond a percentile before it is drawn, as before it is printed.
 pub(super) const SAMPLES_BEYOND: f64 = 10.0;
 
@@ -160,14 +163,18 @@ impl<'a> View<'a> {
         // Where several variants ran, a reason names the one that it is about.
         let label = format!("[{}]", self.variant);
         let here = |reason: &&String| self.load.variants.len() < 2 || reason.contains(&label);
-        let Some(reason) = self.load.verdict.reasons.iter().find(here) else {
-            return self.about_replies();
+        let reasons: Vec<&str> = self.load.verdict.reasons.iter().filter(here).map(String::as_str).collect();
+        let judged = match self.load.verdict.level {
+            VerdictLevel::Valid => None,
+            VerdictLevel::Suspect => Some("Suspect measurement"),
+            VerdictLevel::Invalid => Some("Not a valid measurement"),
         };
-        let why = format!(": {reason}");
-        match self.load.verdict.level {
-            VerdictLevel::Valid => {}
-            VerdictLevel::Suspect => notes.push(format!("Suspect measurement{why}.")),
-            VerdictLevel::Invalid => notes.push(format!("Not a valid measurement{why}.")),
+        if let (Some(judged), false) = (judged, reasons.is_empty()) {
+            let mut why = reasons[..reasons.len().min(REASONS_SHOWN)].join("; ");
+            if let Some(more @ 1..) = reasons.len().checked_sub(REASONS_SHOWN) {
+                why = format!("{why}; and {more} more reason{}", if more == 1 { "" } else { "s" });
+            }
+            notes.push(format!("{judged}: {why}."));
         }
         notes.extend(self.about_replies());
         notes

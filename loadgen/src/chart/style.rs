@@ -22,10 +22,9 @@ pub(super) const FLOOR: Stroke = Stroke { ink: DARK, width: 1.6, dash: [3.0, 2.0
 /// What legends call it.
 pub(super) const FLOOR_NAME: &str = "The harness’s own floor";
 
-/// The harness's own floor, where it is a point.
-pub(super) fn floor_marker(ink: Ink) -> Marker {
-    Marker { shape: Shape::Diamond, ink, hollow: true, radius: DOT + 1.0 }
-}
+/// The legend's marker for the harness's own floor, where that is a point.
+pub(super) const FLOOR_MARKER: Marker =
+    Marker { shape: Shape::Diamond, ink: DARK, hollow: true, radius: DOT + 1.0 };
 
 /// How one transport looks.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +42,11 @@ impl Look {
 
     pub(super) fn marker(self) -> Marker {
         Marker { shape: self.shape, ink: self.ink, hollow: self.hollow, radius: DOT }
+    }
+
+    /// The harness's own floor over this transport.
+    pub(super) fn floor_marker(self) -> Marker {
+        Marker { ink: self.ink, hollow: self.hollow, ..FLOOR_MARKER }
     }
 
     pub(super) fn fill(self) -> Fill {

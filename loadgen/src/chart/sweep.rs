@@ -10,6 +10,9 @@ use crate::record::{LoadInfo, RunRecord, rows};
 /// Ratio of the largest to the smallest swept number from which a logarithmic axis shows them better.
 const RATIO_OF_LOG: f64 = 50.0;
 
+/// Distance of two transports' upright lines at the same value, as a share of the axis.
+const ASIDE: f64 = 0.012;
+
 /// What is plotted against the swept value.
 #[derive(Clone, Copy)]
 enum Metric {
@@ -128,9 +131,12 @@ fn measure(view: View<'_>, transport: &str, trial: Option<u32>, metric: Metric) 
 
 fn panel(title: &str, lines: &[Line<'_>], x: Axis, y: Axis) -> Panel {
     let mut marks = Vec::new();
-    for line in lines {
+    for (index, line) in lines.iter().enumerate() {
         let look = look(line.transport);
+        // Side by side, so that none hides another.
+        let aside = (index as f64 - (lines.len() - 1) as f64 / 2.0) * ASIDE;
         for &(place, _, low, high) in line.points.iter().filter(|point| point.2 < point.3) {
+            let place = beside(place, aside, &x);
             let stroke = Stroke::solid(look.ink, 1.2);
             marks.push(Mark::Line { points: vec![(place, low), (place, high)], stroke, marker: None });
         }
@@ -138,6 +144,14 @@ fn panel(title: &str, lines: &[Line<'_>], x: Axis, y: Axis) -> Panel {
         marks.push(Mark::Line { points, stroke: look.stroke(LINE), marker: Some(look.marker()) });
     }
     Panel { title: title.to_owned(), x, y, marks }
+}
+
+/// The value that is this share of an axis away from another.
+fn beside(place: f64, share: f64, axis: &Axis) -> f64 {
+    match axis.scale {
+        Scale::Log => place * (axis.to / axis.from).powf(share),
+        Scale::Linear | Scale::Nines => place + (axis.to - axis.from) * share,
+    }
 }
 
 /// The axis of the variants and the place of each: by number where all of them are, else one after the other.

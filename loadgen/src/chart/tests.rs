@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::fixture::{Wish, load, record, usual};
 use super::spec::{Mark, Shape, Spec, WIDTH};
 use super::{Figure, all};
-use crate::record::{Latencies, RunRecord};
+use crate::record::{Latencies, RunRecord, VerdictLevel};
 
 fn find<'a>(figures: &'a [Figure], name: &str) -> &'a Figure {
     let names: Vec<_> = figures.iter().map(|figure| &figure.name).collect();
@@ -164,6 +164,20 @@ fn a_cut_or_wrong_run_says_so_in_its_charts() {
     let figures = all(&record);
     let notes = find(&figures, "latency-percentiles-paced").spec.notes.join(" ");
     assert!(notes.contains("cut short") && notes.contains("3 replies"), "{notes}");
+}
+
+#[test]
+fn a_doubtful_run_says_why_in_its_charts_and_how_many_more_reasons_there_are() {
+    let note = |reasons: &[&str]| {
+        let mut record = record(&usual());
+        record.loads[0].verdict.level = VerdictLevel::Suspect;
+        record.loads[0].verdict.reasons = reasons.iter().map(|&reason| reason.to_owned()).collect();
+        find(&all(&record), "timeline-paced").spec.notes[0].clone()
+    };
+    assert_eq!(note(&["a"]), "Suspect measurement: a.");
+    assert_eq!(note(&["a", "b"]), "Suspect measurement: a; b.");
+    assert_eq!(note(&["a", "b", "c"]), "Suspect measurement: a; b; and 1 more reason.");
+    assert_eq!(note(&["a", "b", "c", "d"]), "Suspect measurement: a; b; and 2 more reasons.");
 }
 
 #[test]

@@ -127,7 +127,8 @@ fn median(trials: &[Points]) -> Points {
 fn panel(title: &str, lines: &[Lines<'_>], x: Axis, y: Axis) -> Panel {
     let mut marks = Vec::new();
     for line in lines.iter().filter(|line| line.trials.len() > 1) {
-        let stroke = Stroke::solid(look(line.transport).ink.tint(TRIAL_TINT), TRIAL_LINE);
+        let look = look(line.transport);
+        let stroke = Stroke { ink: look.ink.tint(TRIAL_TINT), ..look.stroke(TRIAL_LINE) };
         let trial = |points: &Points| Mark::Line { points: points.clone(), stroke, marker: None };
         marks.extend(line.trials.iter().map(trial));
     }
