@@ -25,7 +25,7 @@ fn start(args: &[&str]) -> (Program, Vec<Client>, String) {
     (program, clients, address)
 }
 
-pub(crate) fn ask(address: &str, request: &str) -> String {
+fn ask(address: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
@@ -38,6 +38,19 @@ pub(crate) fn ask(address: &str, request: &str) -> String {
 pub(crate) fn figure(metrics: &str, name: &str) -> Option<u64> {
     let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
     Some(line.parse().unwrap())
+}
+
+/// The metrics once a figure is this. A client may see its connection's end before the server counts it.
+pub(crate) fn once(address: &str, name: &str, expected: u64) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let reply = ask(address, "GET /metrics HTTP/1.1\r\n\r\n");
+        if figure(&reply, name) == Some(expected) {
+            return reply;
+        }
+        assert!(Instant::now() < deadline, "{name} is not {expected} in:\n{reply}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]
@@ -91,10 +104,7 @@ fn a_scrape_tells_connections_requests_refusals_bytes_and_stores() {
     assert!(metrics.ends_with("# EOF\n"));
 
     drop(clients);
-    let gone = r#"twinwire_connections_open{transport="tcp"}"#;
-    while figure(&ask(&address, "GET /metrics HTTP/1.1\r\n\r\n"), gone) != Some(0) {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    once(&address, r#"twinwire_connections_open{transport="tcp"}"#, 0);
 }
 
 #[test]
