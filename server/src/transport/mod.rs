@@ -137,6 +137,8 @@ impl Host {
         departures: Departures,
     ) -> Self {
         let handshakes = Handshakes::new(config.tls.clone());
+        // Where there are no time-outs, nobody moves the clock.
+        let watch = Watch::new(Instant::now(), config.timeouts.resolution().unwrap_or_default());
         Self {
             buffers: RefCell::new(Buffers::new(config.message_bytes_max)),
             config,
@@ -144,7 +146,7 @@ impl Host {
             counters,
             phase: PhaseCell::new(),
             departures,
-            watch: Watch::new(),
+            watch,
             rota: Rota::default(),
             wrong_secrets: Sparingly::default(),
             handshakes,

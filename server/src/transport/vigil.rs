@@ -4,6 +4,9 @@
 //! what it shows. One that waits has an alarm, an instant and a waker in the worker's list, which is looked through
 //! when the clock moves: some dozen bytes and a comparison for each connection, and no timer that a request would
 //! have to arm or to reset.
+//!
+//! The clock goes on by one step at most, however long ago it was last moved: where the server itself stood still (a
+//! machine that was paused, a process that was stopped), its clients' requests wait unread, and are not overdue.
 
 use std::{
     cell::{Cell, RefCell},
@@ -22,6 +25,9 @@ use crate::protocol::Status;
 #[derive(Debug)]
 pub(crate) struct Watch {
     now: Cell<Instant>,
+    /// When it was last moved; with every pause of the server, `now` lags further behind.
+    moved_at: Cell<Instant>,
+    step: Duration,
     alarms: RefCell<Slab<Alarm>>,
 }
 
@@ -33,17 +39,20 @@ struct Alarm {
 }
 
 impl Watch {
-    pub(crate) fn new() -> Self {
-        Self { now: Cell::new(Instant::now()), alarms: RefCell::default() }
+    /// A clock that shows `now`, and that is moved about once in each `step`.
+    pub(crate) fn new(now: Instant, step: Duration) -> Self {
+        Self { now: Cell::new(now), moved_at: Cell::new(now), step, alarms: RefCell::default() }
     }
 
-    /// When the clock was last moved.
+    /// What the clock shows.
     pub(super) fn now(&self) -> Instant {
         self.now.get()
     }
 
-    /// Moves the clock, and wakes every connection whose alarm is due.
-    pub(crate) fn move_to(&self, now: Instant) {
+    /// Moves the clock on, by one step at most, and wakes every connection whose alarm is due.
+    pub(crate) fn move_to(&self, instant: Instant) {
+        let passed = instant.saturating_duration_since(self.moved_at.replace(instant));
+        let now = self.now.get() + passed.min(self.step);
         self.now.set(now);
         for (_, alarm) in self.alarms.borrow().iter() {
             if alarm.due.is_some_and(|due| due <= now) {
@@ -189,5 +198,24 @@ impl Drop for Vigil {
         if let Some(key) = self.alarm {
             self.host.watch.alarms.borrow_mut().remove(key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_goes_on_as_time_does_but_for_pauses() {
+        let (start, step) = (Instant::now(), Duration::from_millis(100));
+        let watch = Watch::new(start, step);
+        let shown = |at: u64| {
+            watch.move_to(start + Duration::from_millis(at));
+            watch.now().duration_since(start).as_millis()
+        };
+        assert_eq!([90, 190, 250].map(shown), [90, 190, 250]);
+        assert_eq!(shown(3_000), 350, "a pause counts as one step");
+        assert_eq!(shown(3_100), 450);
+        assert_eq!(shown(2_000), 450, "nor does it go back");
     }
 }

@@ -7,7 +7,10 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
     unistd::Pid,
 };
 use twinwire_server::transport::Transport;
@@ -74,6 +77,14 @@ impl Program {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+    }
+
+    /// Has it stand still until `SIGCONT`.
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        let seen = waitpid(pid, Some(WaitPidFlag::WUNTRACED));
+        assert_eq!(seen, Ok(WaitStatus::Stopped(pid, Signal::SIGSTOP)));
     }
 
     /// How much memory it has, by the system's count.

@@ -5,9 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::sys::signal::Signal;
 use twinwire_server::{config::Timeouts, transport::Transport};
 
-use crate::support::{ALL, Client, HANDSHAKE, PIPELINED, TestServer, frame};
+use crate::{
+    program::{ON_FREE_PORTS, Program},
+    support::{ALL, Client, HANDSHAKE, PIPELINED, PLAIN, TestServer, frame},
+};
 
 const NONE: Timeouts = Timeouts { login: None, idle: None, unsent: None, ping: None };
 
@@ -93,6 +97,23 @@ fn tcp_7_whoever_asks_often_enough_is_never_idle() {
             assert_eq!(client.ask("get k"), "key not found");
         }
         std::thread::sleep(SHORT / 20);
+    }
+}
+
+#[test]
+fn life_5_a_server_that_stood_still_blames_nobody_for_it() {
+    const IDLE: Duration = Duration::from_secs(3);
+    let mut program = Program::start(&[&ON_FREE_PORTS[..], &["--idle-timeout", "3s"]].concat());
+    let mut clients = PLAIN.map(|transport| program.client(transport));
+    program.stop();
+    for client in &mut clients {
+        client.write(&client.message("get k"));
+    }
+    // That much has to pass: it is what the test is about.
+    std::thread::sleep(IDLE * 2);
+    program.signal(Signal::SIGCONT);
+    for client in &mut clients {
+        assert_eq!(client.reply(), "key not found");
     }
 }
 
