@@ -161,7 +161,8 @@ fn new_keys_in_the_middle_of_a_session_are_taken() {
 fn form_3_a_batch_leaves_in_one_record() {
     let server = TestServer::start();
     for transport in BOTH {
-        let mut client = server.login(transport, "alice");
+        let name = format!("user-{transport}");
+        let mut client = server.login(transport, &name);
         client.write(&client.message("put k v").repeat(32));
         // What is written at once over loopback is read at once: it is one segment, and one record fills it.
         let mut record = [0; 4096];
@@ -169,7 +170,7 @@ fn form_3_a_batch_leaves_in_one_record() {
         assert_eq!(record[0], 23, "application data");
         assert_eq!(usize::from(u16::from_be_bytes([record[3], record[4]])) + 5, count, "{transport}");
         client.reset();
-        drop(server.login_when_free(transport, "alice"));
+        drop(server.login_when_free(transport, &name));
     }
 }
 
