@@ -17,7 +17,7 @@ transports = ["tcp", "websocket"]
 name = "thinking"
 model = "closed"
 think = "2ms"
-duration = "300ms"
+duration = "1s"
 warmup = "50ms"
 
 [[clients]]

@@ -11,8 +11,12 @@ use crate::support::tls::{Certificate, LOCAL, Server, front, path};
 use crate::support::{Ended, twinwire};
 
 fn client(host: &str, port: u16, arguments: &[&str]) -> Ended {
+    patient_client("20s", host, port, arguments)
+}
+
+fn patient_client(patience: &str, host: &str, port: u16, arguments: &[&str]) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_twinwire-client"));
-    command.args([host, &port.to_string(), "--timeout", "2s", "--tls"]).args(arguments);
+    command.args([host, &port.to_string(), "--timeout", patience, "--tls"]).args(arguments);
     command.env_remove("TWINWIRE_UPGRADE_SECRET").stdin(Stdio::null());
     // What this machine's system trusts is nobody's business here.
     command.env("SSL_CERT_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/some-ca.pem"));
@@ -130,10 +134,12 @@ fn a_server_without_tls_is_said_to_be_one() {
     let folder = tempfile::tempdir().unwrap();
     Certificate::issued(&LOCAL, |_| {}).write(folder.path());
     let ca = path(&folder.path().join("ca.pem"));
-    let said = |server: SocketAddr| {
-        let said = client("127.0.0.1", server.port(), &["--ca", &ca, "get", "a"]).expect(3).stderr;
-        said.replace(&server.port().to_string(), "PORT")
+    let said_within = |patience: &str, server: SocketAddr| {
+        let ended =
+            patient_client(patience, "127.0.0.1", server.port(), &["--ca", &ca, "get", "a"]).expect(3);
+        ended.stderr.replace(&server.port().to_string(), "PORT")
     };
+    let said = |server: SocketAddr| said_within("20s", server);
     // One that answers whatever comes, one that closes, one that waits, and none.
     let answers = listening(|mut stream| {
         let _ = stream.read(&mut [0; 2000]);
@@ -146,7 +152,7 @@ fn a_server_without_tls_is_said_to_be_one() {
     });
     insta::assert_snapshot!(said(closes), @"twinwire-client: no TLS at 127.0.0.1:PORT: the server ended the connection in the TLS handshake: perhaps it does not speak TLS on this port");
     let waits = listening(|mut stream| while stream.read(&mut [0; 2000]).is_ok_and(|bytes| bytes > 0) {});
-    insta::assert_snapshot!(said(waits), @"twinwire-client: no connection to tls 127.0.0.1:PORT within 2s: the server hangs, or does not speak TLS on this port");
+    insta::assert_snapshot!(said_within("1s", waits), @"twinwire-client: no connection to tls 127.0.0.1:PORT within 1s: the server hangs, or does not speak TLS on this port");
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     insta::assert_snapshot!(said(nobody), @"twinwire-client: cannot connect to 127.0.0.1:PORT: Connection refused (os error 111)");
 }

@@ -35,8 +35,9 @@ fn pids(place: &Path) -> Vec<i32> {
 }
 
 fn is_alive(pid: i32) -> bool {
-    // A zombie that nobody has waited for yet has ended.
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+    // One that nobody has waited for yet, or that is just being waited for, has ended.
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.is_ok_and(|stat| !stat.contains(") Z ") && !stat.contains(") X "))
 }
 
 #[test]
@@ -47,13 +48,14 @@ fn a_launched_server_is_loaded_measured_and_stopped() {
     let record = record(&place);
     assert_eq!(record["environment"]["launched"], serde_json::json!([both()]));
     assert_eq!(record["environment"]["embedded"], false);
-    for row in place.csv("intervals.csv") {
-        let positive = ["server_cpu", "server_rss_kib", "server_descriptors", "server_voluntary_switches"];
-        for column in positive.into_iter().chain(["generator_descriptors", "sampled_segments_sent"]) {
-            assert!(row[column].parse::<f64>().unwrap() > 0.0, "{column}: {row:?}");
-        }
-        assert_eq!(row["sampled_sockets"], "6");
+    // A second that the machine slept through may be empty.
+    let rows = place.csv("intervals.csv");
+    let positive = ["server_cpu", "server_rss_kib", "server_descriptors", "server_voluntary_switches"];
+    for column in positive.into_iter().chain(["generator_descriptors", "sampled_segments_sent"]) {
+        let sum: f64 = rows.iter().filter_map(|row| row[column].parse::<f64>().ok()).sum();
+        assert!(sum > 0.0, "{column}: {rows:?}");
     }
+    assert!(rows.iter().all(|row| ["6", ""].contains(&&*row["sampled_sockets"])), "{rows:?}");
     // Fresh for each trial, on fresh ports.
     let log = place.read("server.log");
     let starts: Vec<&str> = log.lines().filter(|line| line.starts_with("# started: ")).collect();
@@ -130,12 +132,12 @@ fn a_program_that_is_not_there_is_said_to_be_missing() {
 fn a_program_that_never_listens_is_given_up_and_stopped() {
     let place = Place::with(&scenario(r#"["tcp"]"#));
     let command = shell("echo warming up {tcp}; exec sleep 600");
-    let ended = place.run_to_end(&["--launch", &command, "--launch-timeout", "500ms"]).expect(3);
-    for part in ["nothing listened on 127.0.0.1:", "(tcp) within 500ms", "warming up"] {
+    let ended = place.run_to_end(&["--launch", &command, "--launch-timeout", "3s"]).expect(3);
+    for part in ["nothing listened on 127.0.0.1:", "(tcp) within 3s", "warming up"] {
         assert!(ended.stderr.contains(part), "{part}: {}", ended.stderr);
     }
     let pid = pids(place.path())[0];
-    assert!(!is_alive(pid), "{pid} still runs");
+    until("it ends", || !is_alive(pid));
 }
 
 #[test]
@@ -153,7 +155,7 @@ fn a_program_that_ignores_sigterm_is_killed_with_all_that_it_started() {
     place.run_to_end(&["--launch", &command]).expect(0);
     let pids = pids(place.path());
     assert_eq!(pids.len(), 3, "{pids:?}");
-    assert!(pids.iter().all(|pid| !is_alive(*pid)), "{pids:?}");
+    until("all of them end", || pids.iter().all(|pid| !is_alive(*pid)));
 }
 
 #[test]
@@ -254,7 +256,7 @@ fn a_guard_that_is_killed_leaves_no_server_behind() {
     kill(Pid::from_raw(guard), Signal::SIGKILL).unwrap();
     let ended = running.wait().expect(3);
     assert!(ended.stdout.contains("`sh` ended (killed, as its guard was)"), "{}", ended.stdout);
-    assert!(!is_alive(running.server()));
+    until("the server ends", || !is_alive(running.server()));
 }
 
 #[test]
@@ -262,7 +264,7 @@ fn ctrl_c_stops_the_launched_server_too() {
     let mut running = loaded();
     running.signal(Signal::SIGINT);
     running.wait().expect(130);
-    assert!(!is_alive(running.server()));
+    until("the server ends", || !is_alive(running.server()));
 }
 
 #[test]
@@ -272,7 +274,7 @@ fn ctrl_c_is_heard_while_a_program_is_awaited() {
     // Nothing was measured, which is no success either way.
     let ended = running.wait();
     assert_eq!(ended.code, Some(130), "{ended:?}");
-    assert!(!is_alive(running.server()));
+    until("the server ends", || !is_alive(running.server()));
 }
 
 #[test]

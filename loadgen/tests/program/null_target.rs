@@ -10,14 +10,14 @@ use crate::support::{Place, twinwire};
 const SCENARIO: &str = r#"
 name = "null"
 transports = ["tcp", "tcp-raw", "websocket"]
-timeout = "2s"
+timeout = "20s"
 
 [[load]]
 name = "short"
 model = "closed"
 think = "1ms"
 warmup = "50ms"
-duration = "500ms"
+duration = "1s"
 
 [[clients]]
 name = "clients"

@@ -34,7 +34,7 @@ fn quick_takes_the_transports_of_the_target() {
     let command =
         format!("'{}' serve-embedded --tcp-raw 127.0.0.1:{{tcp-raw}}", env!("CARGO_BIN_EXE_twinwire"));
     let ended =
-        quick(&place, &["-c4", "-d300ms", "--value-size", "16", "--json", "--quiet", "--launch", &command]);
+        quick(&place, &["-c4", "-d1s", "--value-size", "16", "--json", "--quiet", "--launch", &command]);
     let ended = ended.expect(0);
     assert_eq!(ended.stderr, "");
     let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
@@ -51,7 +51,7 @@ fn quick_compares_encrypted_transports_where_they_are_asked_for() {
     let place = Place::with("");
     let ended = quick(
         &place,
-        &["-c4", "-d300ms", "--transport", "wss", "--transport", "tls", "--set", "load.quick.think=1ms"],
+        &["-c4", "-d1s", "--transport", "wss", "--transport", "tls", "--set", "load.quick.think=1ms"],
     );
     ended.expect(0);
     let found: BTreeSet<String> =

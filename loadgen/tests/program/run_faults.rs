@@ -4,10 +4,19 @@ use crate::support::faulty::{self, Fault};
 use crate::support::{Ended, Place, scenario};
 
 fn run_against(fault: Fault) -> (Place, Ended) {
-    let place = Place::with(&scenario(r#"["tcp"]"#));
+    run_scenario(&scenario(r#"["tcp"]"#), fault)
+}
+
+fn run_scenario(scenario: &str, fault: Fault) -> (Place, Ended) {
+    let place = Place::with(scenario);
     let address = faulty::start(fault).to_string();
     let ended = place.run_to_end(&["--tcp", &address]);
     (place, ended)
+}
+
+/// A load that only its fault ends, with a short patience for replies.
+fn endless(transports: &str) -> String {
+    scenario(transports).replace("1500ms", "10min").replace("\"20s\"", "\"2s\"")
 }
 
 /// The fault is found, exits with 1, stands at the top of the report, and says who saw what.
@@ -99,7 +108,7 @@ fn tcp_1_a_reply_without_an_end_is_named() {
 
 #[test]
 fn ws_7_a_masked_reply_is_named() {
-    let place = Place::with(&scenario(r#"["websocket"]"#));
+    let place = Place::with(&endless(r#"["websocket"]"#));
     let url = format!("ws://{}/", faulty::start_websocket(Fault::MasksAfter(300)));
     let ended = place.run_to_end(&["--ws", &url]);
     names((place, ended), "broken framing", "WS-7");
@@ -136,7 +145,7 @@ fn a_server_that_is_not_there_is_said_to_be_missing() {
 
 #[test]
 fn a_server_that_never_answers_is_said_to_be_silent() {
-    let (_, ended) = run_against(Fault::Silent);
+    let (_, ended) = run_scenario(&endless(r#"["tcp"]"#), Fault::Silent);
     let ended = ended.expect(3);
     assert!(ended.stdout.contains("logging in as `guests-"), "{}", ended.stdout);
     assert!(ended.stdout.contains("no reply within 2s"), "{}", ended.stdout);
@@ -153,7 +162,7 @@ fn a_server_that_dies_in_mid_run_is_lost_and_what_was_measured_is_kept() {
 }
 
 fn lost_in_mid_run(fault: Fault) {
-    let (place, ended) = run_against(fault);
+    let (place, ended) = run_scenario(&endless(r#"["tcp"]"#), fault);
     let ended = ended.expect(3);
     assert!(ended.stdout.contains("while load `short` ran over tcp (trial 1)"), "{}", ended.stdout);
     let all = place

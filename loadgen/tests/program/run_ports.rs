@@ -10,7 +10,7 @@ use crate::support::{Place, scenario};
 /// What the run says, without its user names and with PORT for this one.
 fn said(transport: &str, flags: &[&str], port: u16) -> String {
     let place = Place::with(&scenario(&format!("[\"{transport}\"]")));
-    let stderr = place.run_to_end(flags).expect(3).stderr;
+    let stderr = place.run_to_end(&[&["--set", "timeout=2s"], flags].concat()).expect(3).stderr;
     let line = stderr.lines().rfind(|line| line.starts_with("error: ")).unwrap();
     let (_, said) = line.split_once("(trial 1): ").unwrap();
     let name = said.split('`').nth(1).unwrap();

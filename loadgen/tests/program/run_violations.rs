@@ -79,7 +79,7 @@ fn right_server() -> SocketAddr {
 
 #[test]
 fn at_most_twenty_files_are_written_check_takes_them_and_the_rest_is_counted() {
-    let found = Found::by(Fault::AcceptsAnything);
+    let found = Found::with(&scenario(r#"["tcp"]"#).replace("bad = 5", "bad = 60"), Fault::AcceptsAnything);
     let record = found.record();
     let total = record["violations_total"].as_u64().unwrap();
     assert!(total > 20, "{total}");
@@ -189,19 +189,20 @@ fn a_managers_stale_read_over_websocket_names_both_transports() {
         .replace("name = \"managers\"", "name = \"managers\"\ntransport = \"websocket\"")
         .replace("count = 2", "count = 1");
     let place = Place::with(&scenario);
-    let (tcp, websocket) = faulty::start_both(Fault::StaleToManagers);
+    let (tcp, websocket) = faulty::start_both(Fault::StaleToManagers.every(5));
     place.run_to_end(&["--tcp", &tcp.to_string(), "--ws", &format!("ws://{websocket}/")]).expect(1);
     let file = place.out().join("violations/01-stale-value.toml");
     let text = std::fs::read_to_string(&file).unwrap();
     let cases = Cases::read(&file).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
     let case = &cases.cases()[0];
     assert_eq!(case.rules, ["ATOM-1"], "{text}");
-    assert_eq!(case.steps.len(), 3, "{text}");
+    // Where the newer put's reply came late, what proves that it was made is a read of the owner's.
+    assert!(matches!(case.steps.len(), 3 | 4), "{text}");
     assert!(text.contains("transports = [\"websocket\"]"), "{text}");
     assert!(text.contains("clients.client = { role = \"manager\" }"), "{text}");
     let owner = text.lines().find(|line| line.starts_with("clients.owner")).unwrap();
     assert!(owner.starts_with("clients.owner = { transport = \"tcp\" } # guests-"), "{text}");
-    assert!(sent(&case.steps[2]).starts_with("get {owner} k"), "{text}");
+    assert!(sent(case.steps.last().unwrap()).starts_with("get {owner} k"), "{text}");
 }
 
 /// The point of it all: whoever gets the file can tell a right server from the faulty one.

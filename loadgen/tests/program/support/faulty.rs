@@ -67,14 +67,19 @@ struct Store {
 
 impl Fault {
     /// The same fault, but every time.
-    pub fn always(self) -> Always {
-        Always(self)
+    pub fn always(self) -> Every {
+        self.every(1)
+    }
+
+    /// The same fault, at every so manieth chance.
+    pub fn every(self, chances: u64) -> Every {
+        Every(self, chances)
     }
 }
 
-/// A fault that shows every time.
+/// A fault that shows at every so manieth chance.
 #[derive(Debug, Clone, Copy)]
-pub struct Always(Fault);
+pub struct Every(Fault, u64);
 
 /// How often a fault shows.
 pub trait Often {
@@ -87,9 +92,9 @@ impl Often for Fault {
     }
 }
 
-impl Often for Always {
+impl Often for Every {
     fn parts(self) -> (Fault, u64) {
-        (self.0, 1)
+        (self.0, self.1)
     }
 }
 
@@ -126,6 +131,8 @@ pub fn start_recording() -> [(SocketAddr, Log); 2] {
 
 fn serve_lines(state: &State, stream: TcpStream) {
     let mut name = None;
+    // Whoever sees the close finds the name free (LIFE-3).
+    let open = stream.try_clone();
     let _ = serve(state, stream, &mut name);
     if let Some(name) = name.filter(|_| state.fault != Fault::KeepsNames) {
         let mut stores = state.stores.lock().unwrap();
@@ -134,6 +141,7 @@ fn serve_lines(state: &State, stream: TcpStream) {
             stores.insert(left_by(&name), store);
         }
     }
+    drop(open);
 }
 
 /// The same server over WebSocket. Clients' messages are short and come one frame each.
@@ -142,7 +150,7 @@ pub fn start_websocket(fault: Fault) -> SocketAddr {
 }
 
 /// Both transports with one registry: the addresses of TCP and WebSocket.
-pub fn start_both(fault: Fault) -> (SocketAddr, SocketAddr) {
+pub fn start_both(fault: impl Often) -> (SocketAddr, SocketAddr) {
     let state = state(fault, None);
     let tcp = listen(state.clone(), serve_lines);
     (tcp, listen(state, |state, stream| drop(serve_websocket(state, stream))))

@@ -66,7 +66,7 @@ impl Client {
 
     fn ask(&mut self, message: &str) -> String {
         self.send(&[message.to_owned()]);
-        self.reply(Duration::from_secs(5)).unwrap_or_default()
+        self.reply(Duration::from_secs(20)).unwrap_or_default()
     }
 }
 
@@ -96,7 +96,7 @@ pub fn replay(case: &Case, address: SocketAddr) -> Verdict {
                 Some(reply) => return Verdict::Failed(reply),
                 None => continue,
             },
-            Expectation::Closed { .. } => match client.reply(Duration::from_secs(2)) {
+            Expectation::Closed { .. } => match client.reply(Duration::from_secs(20)) {
                 Some(end) if end.is_empty() => continue,
                 other => return Verdict::Failed(format!("{other:?} instead of the close")),
             },
@@ -104,7 +104,7 @@ pub fn replay(case: &Case, address: SocketAddr) -> Verdict {
         };
         let due: Vec<String> = due.iter().map(real).collect();
         for index in 0..if any { 1 } else { due.len() } {
-            let reply = client.reply(Duration::from_secs(5)).unwrap_or_default();
+            let reply = client.reply(Duration::from_secs(20)).unwrap_or_default();
             let right = if any { due.contains(&reply) } else { reply == due[index] };
             if !right {
                 return Verdict::Failed(reply);
