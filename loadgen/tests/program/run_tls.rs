@@ -35,7 +35,12 @@ fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
 
 /// A place whose scenario changes transports every 200 ms and begins new sessions in mid-load.
 fn interleaved(transports: &str) -> Place {
+    interleaved_for("600ms", transports)
+}
+
+fn interleaved_for(duration: &str, transports: &str) -> Place {
     let text = scenario(transports)
+        .replace("600ms", duration)
         .replace("duration =", "interleave = \"200ms\"\nduration =")
         .replace("name = \"guests\"", "name = \"guests\"\nreconnect = { every = 5 }");
     Place::with(&text)
@@ -49,7 +54,7 @@ fn certificates(temporary: &Path) -> usize {
 
 #[test]
 fn four_transports_are_compared_in_windows_with_new_sessions() {
-    let place = interleaved(FOUR);
+    let place = interleaved_for("3s", FOUR);
     let ended = place.run_to_end(&[]).expect(0);
     for part in ["TLS", "WSS", "none wrong"] {
         assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);

@@ -63,6 +63,11 @@ impl Outcome {
 }
 
 impl Plan {
+    /// Whether nothing is measured.
+    pub fn is_trial(&self) -> bool {
+        self.divisor > 1
+    }
+
     /// How many abusers there are at once, or connections in a window.
     fn size(&self, abuse: Abuse) -> usize {
         // Two at least, for there are two transports.
@@ -123,12 +128,8 @@ impl Plan {
         outcome: &mut Outcome,
     ) -> anyhow::Result<[Latencies; 2]> {
         let began = Instant::now();
-        let abusers = Abusers::start(&Task {
-            abuse: outcome.abuse,
-            doors: server.doors(),
-            size: outcome.size,
-            hold: self.window,
-        })?;
+        let (abuse, doors, size) = (outcome.abuse, server.doors(), outcome.size);
+        let abusers = Abusers::start(&Task { abuse, doors, size, hold: self.window }, self.is_trial())?;
         let measured = window(neighbours, || {
             abusers.wait_until_full()?;
             thread::sleep(self.window.saturating_sub(began.elapsed()));

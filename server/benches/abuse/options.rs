@@ -78,7 +78,12 @@ fn run(plan: &Plan, only: &[Abuse]) -> anyhow::Result<bool> {
     let abuses = if only.is_empty() { Abuse::value_variants() } else { only };
     let mut all_met = true;
     for abuse in abuses {
-        let outcome = plan.run(*abuse).with_context(|| abuse.name())?;
+        let outcome = plan.run(*abuse).or_else(|error| {
+            // A machine that has other things to do may have made somebody late.
+            eprintln!("{}: {error:#}", abuse.name());
+            if plan.is_trial() { plan.run(*abuse) } else { Err(error) }
+        });
+        let outcome = outcome.with_context(|| abuse.name())?;
         let (rows, met) = table::rows(&outcome);
         print!("{rows}");
         all_met &= met;

@@ -43,9 +43,10 @@ pub fn settle(server: &Server, before: u64) -> anyhow::Result<()> {
 pub struct Abusers(Process);
 
 impl Abusers {
-    /// Starts them; they have begun when this returns.
-    pub fn start(task: &Task) -> anyhow::Result<Self> {
-        let abusers = Self(Process::start(&yielding(task)?)?);
+    /// Starts them; they have begun when this returns. In a trial they are like any program: in the idle class they
+    /// would wait for ever beside one that takes all of the CPU.
+    pub fn start(task: &Task, is_trial: bool) -> anyhow::Result<Self> {
+        let abusers = Self(Process::start(&role(task, is_trial)?)?);
         abusers.line("going")?;
         Ok(abusers)
     }
@@ -69,12 +70,16 @@ impl Abusers {
     }
 }
 
-/// This program as abusers that run only when nothing else wants the CPU, as far as the system's tools allow.
-fn yielding(task: &Task) -> anyhow::Result<Role> {
+/// This program as abusers that run only when nothing else wants the CPU, as far as the system's tools allow, but in a
+/// trial.
+fn role(task: &Task, is_trial: bool) -> anyhow::Result<Role> {
     let executable = std::env::current_exe().context("this executable cannot be found")?;
     let executable = executable.to_str().context("this executable's path is no text")?;
-    let (program, how): (_, &[&str]) =
-        if is_installed("chrt") { ("chrt", &["--idle", "0"]) } else { ("nice", &["-n", "19"]) };
+    let (program, how): (_, &[&str]) = match is_trial {
+        true => ("nice", &["-n", "0"]),
+        false if is_installed("chrt") => ("chrt", &["--idle", "0"]),
+        false => ("nice", &["-n", "19"]),
+    };
     let task = serde_json::to_string(task)?;
     let arguments = [how, &[executable, roles::FLAG, &task]].concat();
     Ok(Role::Program {

@@ -9,52 +9,59 @@ use nix::{sys::signal::Signal, unistd::Pid};
 use twinwire_server::transport::Transport;
 
 use crate::{
+    disturbance::undisturbed,
     program::{ON_FREE_PORTS, Program, command, refusal},
     support::Client,
 };
 
 #[test]
 fn sigterm_and_sigint_say_goodbye_on_each_transport_and_exit_0() {
-    for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let mut program = Program::start(&ON_FREE_PORTS);
-        let mut clients = [Transport::Tcp, Transport::TcpRaw, Transport::WebSocket]
-            .map(|transport| program.client(transport));
-        let asked_at = Instant::now();
-        program.signal(signal);
-        for client in &mut clients {
-            client.expect_close(1001);
+    undisturbed(|| {
+        for signal in [Signal::SIGTERM, Signal::SIGINT] {
+            let mut program = Program::start(&ON_FREE_PORTS);
+            let mut clients = [Transport::Tcp, Transport::TcpRaw, Transport::WebSocket]
+                .map(|transport| program.client(transport));
+            let asked_at = Instant::now();
+            program.signal(signal);
+            for client in &mut clients {
+                client.expect_close(1001);
+            }
+            drop(clients);
+            assert_eq!(program.end(), (Some(0), String::new()), "{signal}");
+            assert!(asked_at.elapsed() < Duration::from_secs(5));
         }
-        drop(clients);
-        assert_eq!(program.end(), (Some(0), String::new()), "{signal}");
-        assert!(asked_at.elapsed() < Duration::from_secs(5));
-    }
+    });
 }
 
 #[test]
 fn sigterm_ends_the_server_within_its_time_whatever_clients_do() {
-    let mut program = Program::start(&ON_FREE_PORTS);
-    let mut deaf = program.client(Transport::Tcp);
-    let _silent = program.client(Transport::TcpRaw);
-    let _half_open = program.client(Transport::WebSocket);
-    assert_eq!(deaf.ask(&format!("put k {}", "v".repeat(60_000))), "done");
-    deaf.stream.set_nonblocking(true).unwrap();
-    let _ = std::io::Write::write_all(&mut deaf.stream, "get k\n".repeat(1000).as_bytes());
-    let asked_at = Instant::now();
-    program.signal(Signal::SIGTERM);
-    assert_eq!(program.end().0, Some(0));
-    assert!(asked_at.elapsed() < Duration::from_secs(5), "{:?}", asked_at.elapsed());
+    undisturbed(|| {
+        let mut program = Program::start(&ON_FREE_PORTS);
+        let mut deaf = program.client(Transport::Tcp);
+        let _silent = program.client(Transport::TcpRaw);
+        let _half_open = program.client(Transport::WebSocket);
+        assert_eq!(deaf.ask(&format!("put k {}", "v".repeat(60_000))), "done");
+        deaf.stream.set_nonblocking(true).unwrap();
+        let _ = std::io::Write::write_all(&mut deaf.stream, "get k\n".repeat(1000).as_bytes());
+        let asked_at = Instant::now();
+        program.signal(Signal::SIGTERM);
+        assert_eq!(program.end().0, Some(0));
+        assert!(asked_at.elapsed() < Duration::from_secs(5), "{:?}", asked_at.elapsed());
+    });
 }
 
 #[test]
 fn a_second_signal_ends_the_server_at_once() {
-    let mut program = Program::start(&[&ON_FREE_PORTS[..], &["--log", "info"]].concat());
-    let mut silent = program.client(Transport::Tcp);
-    program.signal(Signal::SIGTERM);
-    // The close shows that the first signal has been taken. This client does not close its own side, so that the
-    // server has still somebody to wait for.
-    silent.expect_close(1001);
-    program.signal(Signal::SIGINT);
-    assert_eq!(program.end().0, Some(130));
+    undisturbed(|| {
+        let mut program = Program::start(&[&ON_FREE_PORTS[..], &["--log", "info"]].concat());
+        let mut silent = program.client(Transport::Tcp);
+        program.signal(Signal::SIGTERM);
+        // The close shows that the first signal has been taken. This client does not close its own side, so that the
+        // server has still somebody to wait for.
+        silent.expect_close(1001);
+        program.signal(Signal::SIGINT);
+        assert_eq!(program.end().0, Some(130));
+    });
 }
 
 #[test]

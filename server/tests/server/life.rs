@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use twinwire_server::transport::Transport;
 
+use crate::disturbance::undisturbed;
 use crate::support::{ALL, PIPELINED, TestServer, frame};
 
 #[test]
@@ -128,16 +129,18 @@ fn on_shutdown_every_client_gets_its_replies_and_a_goodbye() {
 
 #[test]
 fn on_shutdown_what_was_received_before_is_answered() {
-    for transport in PIPELINED {
-        let server = TestServer::start();
-        let mut client = server.login(transport, "alice");
-        client.write(&client.message("get k").repeat(1000));
-        // The first reply shows that the batch has arrived; the rest of it must not be lost.
-        assert_eq!(client.reply(), "key not found");
-        server.shutdown.trigger();
-        for _ in 1..1000 {
-            assert_eq!(client.reply(), "key not found", "{transport}");
+    undisturbed(|| {
+        for transport in PIPELINED {
+            let server = TestServer::start();
+            let mut client = server.login(transport, "alice");
+            client.write(&client.message("get k").repeat(1000));
+            // The first reply shows that the batch has arrived; the rest of it must not be lost.
+            assert_eq!(client.reply(), "key not found");
+            server.shutdown.trigger();
+            for _ in 1..1000 {
+                assert_eq!(client.reply(), "key not found", "{transport}");
+            }
+            client.expect_close(1001);
         }
-        client.expect_close(1001);
-    }
+    });
 }

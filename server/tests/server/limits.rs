@@ -8,6 +8,7 @@ use twinwire_server::{
 };
 
 use crate::certificate::Certificate;
+use crate::disturbance::undisturbed;
 use crate::support::{ALL, Client, DENIED, HANDSHAKE, TestServer, frame};
 
 fn server(connections: usize) -> TestServer {
@@ -34,32 +35,36 @@ fn expect_refusal(server: &TestServer, transport: Transport) {
 
 #[test]
 fn tcp_6_and_ws_6_one_more_than_the_limit_is_refused_and_the_next_after_a_leave_is_served() {
-    let server = server(ALL.len());
-    for leaver in ALL {
-        let mut clients: Vec<_> =
-            ALL.into_iter().map(|t| server.login_when_free(t, &format!("user-{t}"))).collect();
-        for transport in ALL {
-            expect_refusal(&server, transport);
+    undisturbed(|| {
+        let server = server(ALL.len());
+        for leaver in ALL {
+            let mut clients: Vec<_> =
+                ALL.into_iter().map(|t| server.login_when_free(t, &format!("user-{t}"))).collect();
+            for transport in ALL {
+                expect_refusal(&server, transport);
+            }
+            for client in &mut clients {
+                assert_eq!(client.ask("get k"), "key not found", "those who have a seat keep it");
+            }
+            let at = clients.iter().position(|client| client.transport == leaver).unwrap();
+            let mut leaving = clients.swap_remove(at);
+            assert_eq!(leaving.ask("q"), "exiting");
+            leaving.expect_close(1000);
+            // Its socket is still open on this side: having left is enough.
+            let mut next = server.login(leaver, "next");
+            assert_eq!(next.ask("get k"), "key not found");
         }
-        for client in &mut clients {
-            assert_eq!(client.ask("get k"), "key not found", "those who have a seat keep it");
-        }
-        let at = clients.iter().position(|client| client.transport == leaver).unwrap();
-        let mut leaving = clients.swap_remove(at);
-        assert_eq!(leaving.ask("q"), "exiting");
-        leaving.expect_close(1000);
-        // Its socket is still open on this side: having left is enough.
-        let mut next = server.login(leaver, "next");
-        assert_eq!(next.ask("get k"), "key not found");
-    }
+    });
 }
 
 #[test]
 fn tcp_6_a_client_that_just_closed_is_never_counted_against_the_next() {
-    let server = server(1);
-    for round in 0..50 {
-        drop(server.login_when_free(ALL[round % ALL.len()], "alice"));
-    }
+    undisturbed(|| {
+        let server = server(1);
+        for round in 0..50 {
+            drop(server.login_when_free(ALL[round % ALL.len()], "alice"));
+        }
+    });
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod batch;
 mod binary;
 mod certificate;
 mod config;
+mod disturbance;
 mod form;
 mod life;
 mod limits;

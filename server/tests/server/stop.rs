@@ -13,6 +13,7 @@ use nix::sys::signal::Signal;
 use twinwire_server::transport::Transport;
 
 use crate::{
+    disturbance::undisturbed,
     program::{ON_FREE_PORTS, Program, command},
     support::Client,
 };
@@ -75,36 +76,41 @@ fn latecomers(address: SocketAddr) -> Vec<Client> {
 
 #[test]
 fn sigterm_under_full_load_every_request_before_it_is_answered_and_the_exit_is_0_within_5_seconds() {
-    let mut program = Program::start(&["--tcp", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--workers", "2"]);
-    let addresses = [Transport::Tcp, Transport::WebSocket].map(|transport| program.address(transport));
-    let tallies: Vec<Tally> = (0..CLIENTS).map(|_| Tally::default()).collect();
-    thread::scope(|scope| {
-        for (i, tally) in tallies.iter().enumerate() {
-            let transport = [Transport::Tcp, Transport::WebSocket][i % 2];
-            let mut client = Client::connect(transport, addresses[i % 2]);
-            assert_eq!(client.ask(&format!("user{i}")), "success");
-            scope.spawn(move || load(client, tally));
-        }
-        while tallies.iter().any(|tally| tally.replied.load(Ordering::SeqCst) < 20 * OPEN_MAX) {
-            thread::sleep(Duration::from_millis(1));
-        }
-        let late = latecomers(addresses[0]);
-        let before: Vec<usize> = tallies.iter().map(|tally| tally.sent.load(Ordering::SeqCst)).collect();
-        let told = Instant::now();
-        program.signal(Signal::SIGTERM);
-        for (i, mut client) in late.into_iter().enumerate() {
-            assert_eq!(String::from_utf8(client.rest()).unwrap(), "success\ndone\nv\n", "latecomer {i}");
-        }
-        while !tallies.iter().all(|tally| tally.closed.load(Ordering::SeqCst)) {
-            assert!(told.elapsed() < Duration::from_secs(20), "clients that are never closed");
-            thread::sleep(Duration::from_millis(1));
-        }
-        for (i, (tally, before)) in tallies.iter().zip(before).enumerate() {
-            let replied = tally.replied.load(Ordering::SeqCst);
-            assert!(replied >= before, "client {i}: {replied} replies, {before} requests before the signal");
-        }
-        assert_eq!(program.end(), (Some(0), String::new()));
-        assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
+    undisturbed(|| {
+        let mut program = Program::start(&["--tcp", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--workers", "2"]);
+        let addresses = [Transport::Tcp, Transport::WebSocket].map(|transport| program.address(transport));
+        let tallies: Vec<Tally> = (0..CLIENTS).map(|_| Tally::default()).collect();
+        thread::scope(|scope| {
+            for (i, tally) in tallies.iter().enumerate() {
+                let transport = [Transport::Tcp, Transport::WebSocket][i % 2];
+                let mut client = Client::connect(transport, addresses[i % 2]);
+                assert_eq!(client.ask(&format!("user{i}")), "success");
+                scope.spawn(move || load(client, tally));
+            }
+            while tallies.iter().any(|tally| tally.replied.load(Ordering::SeqCst) < 20 * OPEN_MAX) {
+                thread::sleep(Duration::from_millis(1));
+            }
+            let late = latecomers(addresses[0]);
+            let before: Vec<usize> = tallies.iter().map(|tally| tally.sent.load(Ordering::SeqCst)).collect();
+            let told = Instant::now();
+            program.signal(Signal::SIGTERM);
+            for (i, mut client) in late.into_iter().enumerate() {
+                assert_eq!(String::from_utf8(client.rest()).unwrap(), "success\ndone\nv\n", "latecomer {i}");
+            }
+            while !tallies.iter().all(|tally| tally.closed.load(Ordering::SeqCst)) {
+                assert!(told.elapsed() < Duration::from_secs(20), "clients that are never closed");
+                thread::sleep(Duration::from_millis(1));
+            }
+            for (i, (tally, before)) in tallies.iter().zip(before).enumerate() {
+                let replied = tally.replied.load(Ordering::SeqCst);
+                assert!(
+                    replied >= before,
+                    "client {i}: {replied} replies, {before} requests before the signal"
+                );
+            }
+            assert_eq!(program.end(), (Some(0), String::new()));
+            assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
+        });
     });
 }
 

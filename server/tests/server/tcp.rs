@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use twinwire_server::{config::Timeouts, transport::Transport::Tcp};
 
+use crate::disturbance::undisturbed;
 use crate::support::{DENIED, TestServer};
 
 #[test]
@@ -93,35 +94,37 @@ fn life_4_a_half_close_after_much_still_gets_every_reply() {
 
 #[test]
 fn tcp_8_no_reset_overtakes_what_is_said_before_a_close() {
-    let timeouts = Timeouts {
-        login: Some(Duration::from_millis(300)),
-        idle: Some(Duration::from_millis(300)),
-        ..Timeouts::default()
-    };
-    let server = TestServer::with(|config| {
-        config.timeouts = timeouts;
-        config.connections_max = std::num::NonZeroUsize::new(2);
-    });
-    // 64 KiB more than the server will ever read as messages: the beginning of a line that does not end.
-    let more = vec![b'x'; 64 * 1024];
-    for _ in 0..3 {
-        let mut unnamed = server.connect(Tcp);
-        let mut idle = server.login_when_free(Tcp, "alice");
-        let mut unseated = server.connect(Tcp);
-        for client in [&mut unnamed, &mut idle, &mut unseated] {
-            client.write(&more);
+    undisturbed(|| {
+        let timeouts = Timeouts {
+            login: Some(Duration::from_millis(300)),
+            idle: Some(Duration::from_millis(300)),
+            ..Timeouts::default()
+        };
+        let server = TestServer::with(|config| {
+            config.timeouts = timeouts;
+            config.connections_max = std::num::NonZeroUsize::new(2);
+        });
+        // 64 KiB more than the server will ever read as messages: the beginning of a line that does not end.
+        let more = vec![b'x'; 64 * 1024];
+        for _ in 0..3 {
+            let mut unnamed = server.connect(Tcp);
+            let mut idle = server.login_when_free(Tcp, "alice");
+            let mut unseated = server.connect(Tcp);
+            for client in [&mut unnamed, &mut idle, &mut unseated] {
+                client.write(&more);
+            }
+            std::thread::sleep(Duration::from_millis(700));
+            assert_eq!(String::from_utf8(unseated.rest()).unwrap(), "server full\n");
+            assert_eq!(String::from_utf8(unnamed.rest()).unwrap(), "login timeout\n");
+            assert_eq!(String::from_utf8(idle.rest()).unwrap(), "idle timeout\n");
         }
-        std::thread::sleep(Duration::from_millis(700));
-        assert_eq!(String::from_utf8(unseated.rest()).unwrap(), "server full\n");
-        assert_eq!(String::from_utf8(unnamed.rest()).unwrap(), "login timeout\n");
-        assert_eq!(String::from_utf8(idle.rest()).unwrap(), "idle timeout\n");
-    }
-    for round in 0..10 {
-        let mut client = server.login_when_free(Tcp, "alice");
-        client.write(&[more.clone(), more.clone(), more.clone()].concat());
-        std::thread::sleep(Duration::from_millis(round));
-        assert_eq!(String::from_utf8(client.rest()).unwrap(), "message too long\n");
-    }
+        for round in 0..10 {
+            let mut client = server.login_when_free(Tcp, "alice");
+            client.write(&[more.clone(), more.clone(), more.clone()].concat());
+            std::thread::sleep(Duration::from_millis(round));
+            assert_eq!(String::from_utf8(client.rest()).unwrap(), "message too long\n");
+        }
+    });
 }
 
 #[test]

@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use twinwire_server::{config::Timeouts, transport::Transport};
 
 use crate::{
+    disturbance::undisturbed,
     program::{ON_FREE_PORTS, Program},
     support::{ALL, Client, HANDSHAKE, PIPELINED, PLAIN, TestServer, frame},
 };
@@ -34,34 +35,38 @@ fn expect_timeout(client: &mut Client, text: &str) {
 
 #[test]
 fn tcp_7_and_ws_5_who_does_not_log_in_in_time_is_told_so_and_closed() {
-    let server = server(Timeouts { login: Some(SHORT), ..NONE });
-    let began = Instant::now();
-    let mut late: Vec<_> = ALL.into_iter().map(|transport| server.connect(transport)).collect();
-    let mut in_time = ALL.map(|transport| server.login(transport, &format!("user-{transport}")));
-    for client in &mut late {
-        expect_timeout(client, "login timeout");
-        assert!(began.elapsed() >= SHORT, "not before its time");
-    }
-    for client in &mut in_time {
-        assert_eq!(client.ask("get k"), "key not found", "the time-out is for the login alone");
-    }
+    undisturbed(|| {
+        let server = server(Timeouts { login: Some(SHORT), ..NONE });
+        let began = Instant::now();
+        let mut late: Vec<_> = ALL.into_iter().map(|transport| server.connect(transport)).collect();
+        let mut in_time = ALL.map(|transport| server.login(transport, &format!("user-{transport}")));
+        for client in &mut late {
+            expect_timeout(client, "login timeout");
+            assert!(began.elapsed() >= SHORT, "not before its time");
+        }
+        for client in &mut in_time {
+            assert_eq!(client.ask("get k"), "key not found", "the time-out is for the login alone");
+        }
+    });
 }
 
 #[test]
 fn tcp_7_tries_that_fail_do_not_put_the_login_time_out_off() {
-    let server = server(Timeouts { login: Some(SHORT), ..NONE });
-    let _alice = server.login(Transport::Tcp, "alice");
-    let (mut client, began) = (server.connect(Transport::Tcp), Instant::now());
-    let last = loop {
-        let Ok(()) = client.stream.write_all(b"alice\n") else { break "closed".to_owned() };
-        let reply = client.reply();
-        if reply != "duplicate user name" {
-            break reply;
-        }
-        assert!(began.elapsed() < SHORT * 20, "never timed out");
-        std::thread::sleep(Duration::from_millis(5));
-    };
-    assert_eq!(last, "login timeout");
+    undisturbed(|| {
+        let server = server(Timeouts { login: Some(SHORT), ..NONE });
+        let _alice = server.login(Transport::Tcp, "alice");
+        let (mut client, began) = (server.connect(Transport::Tcp), Instant::now());
+        let last = loop {
+            let Ok(()) = client.stream.write_all(b"alice\n") else { break "closed".to_owned() };
+            let reply = client.reply();
+            if reply != "duplicate user name" {
+                break reply;
+            }
+            assert!(began.elapsed() < SHORT * 20, "never timed out");
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        assert_eq!(last, "login timeout");
+    });
 }
 
 #[test]
@@ -75,29 +80,33 @@ fn tcp_7_a_handshake_that_does_not_come_in_time_gets_a_whole_http_reply() {
 
 #[test]
 fn tcp_7_and_ws_5_a_session_without_requests_is_told_so_and_its_name_is_free() {
-    let server = server(Timeouts { idle: Some(SHORT), ..NONE });
-    for transport in ALL {
-        let name = format!("user-{transport}");
-        let mut client = server.login(transport, &name);
-        assert_eq!(client.ask("put k v"), "done");
-        let asked = Instant::now();
-        expect_timeout(&mut client, "idle timeout");
-        assert!(asked.elapsed() >= SHORT, "not before its time");
-        assert_eq!(server.login(transport, &name).ask("get k"), "key not found", "LIFE-2");
-    }
+    undisturbed(|| {
+        let server = server(Timeouts { idle: Some(SHORT), ..NONE });
+        for transport in ALL {
+            let name = format!("user-{transport}");
+            let mut client = server.login(transport, &name);
+            let asked = Instant::now();
+            assert_eq!(client.ask("put k v"), "done");
+            expect_timeout(&mut client, "idle timeout");
+            assert!(asked.elapsed() >= SHORT, "not before its time");
+            assert_eq!(server.login(transport, &name).ask("get k"), "key not found", "LIFE-2");
+        }
+    });
 }
 
 #[test]
 fn tcp_7_whoever_asks_often_enough_is_never_idle() {
-    let server = server(Timeouts { idle: Some(SHORT), login: Some(SHORT), ..NONE });
-    let mut clients = ALL.map(|transport| server.login(transport, &format!("user-{transport}")));
-    let until = Instant::now() + SHORT * 4;
-    while Instant::now() < until {
-        for client in &mut clients {
-            assert_eq!(client.ask("get k"), "key not found");
+    undisturbed(|| {
+        let server = server(Timeouts { idle: Some(SHORT), login: Some(SHORT), ..NONE });
+        let mut clients = ALL.map(|transport| server.login(transport, &format!("user-{transport}")));
+        let until = Instant::now() + SHORT * 4;
+        while Instant::now() < until {
+            for client in &mut clients {
+                assert_eq!(client.ask("get k"), "key not found");
+            }
+            std::thread::sleep(SHORT / 20);
         }
-        std::thread::sleep(SHORT / 20);
-    }
+    });
 }
 
 #[test]
@@ -143,8 +152,8 @@ fn who_never_reads_is_dropped_after_a_while_and_who_reads_late_is_not() {
         assert_eq!(deaf.ask(&format!("put k {}", "v".repeat(60_000))), "done");
         // Far more than every buffer between here and there takes: the server stops reading in the middle.
         let requests = deaf.message("get k").repeat(2000);
-        deaf.flood(&requests);
         let began = Instant::now();
+        deaf.flood(&requests);
         while manager.ask(&format!("get {name} k")) != "user not found" {
             assert!(began.elapsed() < SHORT * 40, "{transport}: never dropped");
             std::thread::sleep(SHORT / 20);
@@ -160,30 +169,32 @@ fn who_never_reads_is_dropped_after_a_while_and_who_reads_late_is_not() {
 
 #[test]
 fn who_reads_slowly_but_steadily_gets_everything() {
-    const REPLIES: usize = 300;
-    let patience = SHORT * 2;
-    let server = TestServer::with(|config| {
-        config.timeouts = Timeouts { unsent: Some(patience), idle: Some(patience), ..NONE };
-        config.unsent_bytes_max = 64 * 1024;
-    });
-    for transport in PIPELINED {
-        let mut slow = server.login(transport, &format!("slow-{transport}"));
-        let value = "v".repeat(60_000);
-        assert_eq!(slow.ask(&format!("put k {value}")), "done");
-        // What the kernel holds must not last for as long as a time-out after the server has sent its last.
-        socket2::SockRef::from(&slow.stream).set_recv_buffer_size(64 * 1024).unwrap();
-        slow.write(&slow.message("get k").repeat(REPLIES));
-        // Some 18 MB at less than 8 MB/s: far longer than either time-out, and never a rest as long as one.
-        let (began, framing) = (Instant::now(), if slow.is_websocket() { 4 } else { 1 });
-        for _ in 0..REPLIES {
-            let reply = slow.exactly(value.len() + framing);
-            assert!(reply.windows(value.len()).any(|window| window == value.as_bytes()), "{transport}");
-            std::thread::sleep(Duration::from_millis(8));
+    undisturbed(|| {
+        const REPLIES: usize = 300;
+        let patience = SHORT * 2;
+        let server = TestServer::with(|config| {
+            config.timeouts = Timeouts { unsent: Some(patience), idle: Some(patience), ..NONE };
+            config.unsent_bytes_max = 64 * 1024;
+        });
+        for transport in PIPELINED {
+            let mut slow = server.login(transport, &format!("slow-{transport}"));
+            let value = "v".repeat(60_000);
+            assert_eq!(slow.ask(&format!("put k {value}")), "done");
+            // What the kernel holds must not last for as long as a time-out after the server has sent its last.
+            socket2::SockRef::from(&slow.stream).set_recv_buffer_size(64 * 1024).unwrap();
+            slow.write(&slow.message("get k").repeat(REPLIES));
+            // Some 18 MB at less than 8 MB/s: far longer than either time-out, and never a rest as long as one.
+            let (began, framing) = (Instant::now(), if slow.is_websocket() { 4 } else { 1 });
+            for _ in 0..REPLIES {
+                let reply = slow.exactly(value.len() + framing);
+                assert!(reply.windows(value.len()).any(|window| window == value.as_bytes()), "{transport}");
+                std::thread::sleep(Duration::from_millis(8));
+            }
+            assert!(began.elapsed() > patience * 2);
+            assert_eq!(slow.ask("q"), "exiting");
+            slow.expect_close(1000);
         }
-        assert!(began.elapsed() > patience * 2);
-        assert_eq!(slow.ask("q"), "exiting");
-        slow.expect_close(1000);
-    }
+    });
 }
 
 /// What a client does once it has asked.
@@ -227,61 +238,69 @@ fn reads_steadily(server: &TestServer, transport: Transport, then: Then) {
 
 #[test]
 fn life_4_who_takes_replies_all_the_while_gets_all_of_them_however_long_that_is_before_and_after_the_end() {
-    // With more to come than may wait, so that the server stops reading, and with less, so that it knows of the end.
-    let servers = [64 * 1024, 16 * 1024 * 1024].map(|unsent_bytes_max| {
-        TestServer::with(|config| {
-            config.timeouts = Timeouts { unsent: Some(SHORT), ..NONE };
-            config.unsent_bytes_max = unsent_bytes_max;
-        })
-    });
-    std::thread::scope(|scope| {
-        for server in &servers {
-            for transport in PIPELINED {
-                for then in [Then::Stay, Then::Quit, Then::HalfClose] {
-                    scope.spawn(move || reads_steadily(server, transport, then));
+    undisturbed(|| {
+        // With more to come than may wait, so that the server stops reading, and with less, so that it knows of the end.
+        let servers = [64 * 1024, 16 * 1024 * 1024].map(|unsent_bytes_max| {
+            TestServer::with(|config| {
+                config.timeouts = Timeouts { unsent: Some(SHORT), ..NONE };
+                config.unsent_bytes_max = unsent_bytes_max;
+            })
+        });
+        std::thread::scope(|scope| {
+            for server in &servers {
+                for transport in PIPELINED {
+                    for then in [Then::Stay, Then::Quit, Then::HalfClose] {
+                        scope.spawn(move || reads_steadily(server, transport, then));
+                    }
+                }
+                for transport in [Transport::WebSocket, Transport::Wss] {
+                    scope.spawn(move || reads_steadily(server, transport, Then::Close));
                 }
             }
-            for transport in [Transport::WebSocket, Transport::Wss] {
-                scope.spawn(move || reads_steadily(server, transport, Then::Close));
-            }
-        }
+        });
     });
 }
 
 #[test]
 fn ws_5_a_silent_websocket_is_pinged_and_lives_while_it_answers() {
-    let server = server(Timeouts { ping: Some(SHORT), ..NONE });
-    let mut client = server.login(Transport::WebSocket, "alice");
-    for round in 0..3 {
-        let began = Instant::now();
-        assert_eq!(client.frame(), (0x89, Vec::new()), "an empty ping");
-        assert!(round == 0 || began.elapsed() >= SHORT, "no ping before its time");
-        client.write(&frame(0x8a, b""));
-    }
-    assert_eq!(client.ask("get k"), "key not found");
+    undisturbed(|| {
+        let server = server(Timeouts { ping: Some(SHORT), ..NONE });
+        let mut client = server.login(Transport::WebSocket, "alice");
+        for round in 0..3 {
+            let began = Instant::now();
+            assert_eq!(client.frame(), (0x89, Vec::new()), "an empty ping");
+            assert!(round == 0 || began.elapsed() >= SHORT, "no ping before its time");
+            client.write(&frame(0x8a, b""));
+        }
+        assert_eq!(client.ask("get k"), "key not found");
+    });
 }
 
 #[test]
 fn ws_5_a_websocket_that_does_not_answer_a_ping_is_closed_with_1008() {
-    let server = server(Timeouts { ping: Some(SHORT), ..NONE });
-    let mut client = server.login(Transport::WebSocket, "alice");
-    assert_eq!(client.frame(), (0x89, Vec::new()));
-    let pinged = Instant::now();
-    client.expect_close(1008);
-    assert!(pinged.elapsed() >= SHORT / 2, "it had time to answer");
-    server.login(Transport::WebSocket, "alice");
+    undisturbed(|| {
+        let server = server(Timeouts { ping: Some(SHORT), ..NONE });
+        let mut client = server.login(Transport::WebSocket, "alice");
+        assert_eq!(client.frame(), (0x89, Vec::new()));
+        let pinged = Instant::now();
+        client.expect_close(1008);
+        assert!(pinged.elapsed() >= SHORT / 2, "it had time to answer");
+        server.login(Transport::WebSocket, "alice");
+    });
 }
 
 #[test]
 fn ws_5_a_busy_websocket_is_not_pinged() {
-    let server = server(Timeouts { ping: Some(SHORT), ..NONE });
-    let mut client = server.login(Transport::WebSocket, "alice");
-    let until = Instant::now() + SHORT * 3;
-    while Instant::now() < until {
-        // `ask` takes nothing but a text frame.
-        assert_eq!(client.ask("get k"), "key not found");
-        std::thread::sleep(SHORT / 20);
-    }
+    undisturbed(|| {
+        let server = server(Timeouts { ping: Some(SHORT), ..NONE });
+        let mut client = server.login(Transport::WebSocket, "alice");
+        let until = Instant::now() + SHORT * 3;
+        while Instant::now() < until {
+            // `ask` takes nothing but a text frame.
+            assert_eq!(client.ask("get k"), "key not found");
+            std::thread::sleep(SHORT / 20);
+        }
+    });
 }
 
 #[test]

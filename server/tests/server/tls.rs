@@ -102,7 +102,7 @@ fn tcp_2_a_stream_that_comes_byte_by_byte_is_answered_alike() {
 fn tcp_2_records_of_a_byte_each_are_answered_alike_however_many_come_at_once() {
     let server = TestServer::start();
     for transport in BOTH {
-        let mut client = server.login(transport, "alice");
+        let mut client = server.login(transport, &format!("user-{transport}"));
         let request = client.message(&format!("put k {}", "v".repeat(60_000)));
         let (tls, mut records) = (client.tls.as_mut().unwrap(), Vec::new());
         tls.set_buffer_limit(None);

@@ -17,6 +17,7 @@ use twinwire_server::{
 
 use crate::{
     certificate::{Certificate, shake_hands},
+    disturbance::undisturbed,
     metrics,
     support::{Client, HANDSHAKE, TestServer},
     tls::{BOTH, program},
@@ -109,40 +110,41 @@ fn tcp_9_the_first_request_of_a_client_with_nagles_algorithm_does_not_wait() {
         asked.elapsed()
     };
     // The kernel would put its acknowledgement off by 40 ms each time, however quick the machine.
-    let quickest = (0..10).map(first).min().unwrap();
-    assert!(quickest < Duration::from_millis(30), "{quickest:?}");
+    assert!((0..100).any(|i| first(i) < Duration::from_millis(30)), "not one of a hundred came at once");
 }
 
 #[test]
 fn tcp_7_a_handshake_that_is_never_finished_ends_with_the_login_time_out() {
-    let limit = Duration::from_millis(400);
-    let server = TestServer::with(|config| {
-        config.timeouts = Timeouts { login: Some(limit), ..NONE };
-        config.workers = Workers::Floating(NonZeroUsize::MIN);
-    });
-    let hello = client_hello();
-    let began = Instant::now();
-    let mut waiting = Vec::new();
-    for transport in BOTH {
-        for part in [0, 1, 5, hello.len() / 2, hello.len()] {
-            let mut client = Client::connect_bare(transport, server.address(transport));
-            client.write(&hello[..part]);
-            waiting.push(client);
+    undisturbed(|| {
+        let limit = Duration::from_millis(400);
+        let server = TestServer::with(|config| {
+            config.timeouts = Timeouts { login: Some(limit), ..NONE };
+            config.workers = Workers::Floating(NonZeroUsize::MIN);
+        });
+        let hello = client_hello();
+        let began = Instant::now();
+        let mut waiting = Vec::new();
+        for transport in BOTH {
+            for part in [0, 1, 5, hello.len() / 2, hello.len()] {
+                let mut client = Client::connect_bare(transport, server.address(transport));
+                client.write(&hello[..part]);
+                waiting.push(client);
+            }
         }
-    }
-    let mut neighbour = server.login(Tls, "neighbour");
-    while began.elapsed() < limit / 2 {
-        assert_eq!(neighbour.ask("get k"), "key not found");
-    }
-    for client in &mut waiting {
-        let mut said = Vec::new();
-        // Nobody is told anything who cannot understand it; what comes is the server's own part of the handshake.
-        let _ = client.stream.read_to_end(&mut said);
-        assert!(said.is_empty() || said[0] == 22, "{said:x?}");
-        assert!(began.elapsed() >= limit, "not before its time");
-    }
-    assert!(began.elapsed() < limit * 10);
-    assert_eq!(neighbour.ask("get k"), "key not found", "the time-out is for the login alone");
+        let mut neighbour = server.login(Tls, "neighbour");
+        while began.elapsed() < limit / 2 {
+            assert_eq!(neighbour.ask("get k"), "key not found");
+        }
+        for client in &mut waiting {
+            let mut said = Vec::new();
+            // Nobody is told anything who cannot understand it; what comes is the server's own part of the handshake.
+            let _ = client.stream.read_to_end(&mut said);
+            assert!(said.is_empty() || said[0] == 22, "{said:x?}");
+            assert!(began.elapsed() >= limit, "not before its time");
+        }
+        assert!(began.elapsed() < limit * 10);
+        assert_eq!(neighbour.ask("get k"), "key not found", "the time-out is for the login alone");
+    });
 }
 
 #[test]
@@ -159,23 +161,25 @@ fn who_never_finishes_a_handshake_is_named_in_the_log() {
 
 #[test]
 fn tcp_7_handshake_and_login_share_one_time_out() {
-    let limit = Duration::from_millis(1500);
-    let server = TestServer::with(|config| config.timeouts = Timeouts { login: Some(limit), ..NONE });
-    for transport in BOTH {
-        let began = Instant::now();
-        let mut client = Client::connect_bare(transport, server.address(transport));
-        thread::sleep(limit / 2);
-        client.encrypt(Certificate::shared().client());
-        if client.is_websocket() {
-            // The head of its handshake comes too late as well.
-            client.write(b"GET / HTTP/1.1\r\n");
-            assert!(String::from_utf8(client.rest()).unwrap().starts_with("HTTP/1.1 408 "));
-        } else {
-            assert_eq!(client.rest(), b"login timeout\n");
+    undisturbed(|| {
+        let limit = Duration::from_millis(1500);
+        let server = TestServer::with(|config| config.timeouts = Timeouts { login: Some(limit), ..NONE });
+        for transport in BOTH {
+            let began = Instant::now();
+            let mut client = Client::connect_bare(transport, server.address(transport));
+            thread::sleep(limit / 2);
+            client.encrypt(Certificate::shared().client());
+            if client.is_websocket() {
+                // The head of its handshake comes too late as well.
+                client.write(b"GET / HTTP/1.1\r\n");
+                assert!(String::from_utf8(client.rest()).unwrap().starts_with("HTTP/1.1 408 "));
+            } else {
+                assert_eq!(client.rest(), b"login timeout\n");
+            }
+            assert!(began.elapsed() >= limit, "not before its time");
+            assert!(began.elapsed() < limit + limit / 2, "not as long again after the handshake");
         }
-        assert!(began.elapsed() >= limit, "not before its time");
-        assert!(began.elapsed() < limit + limit / 2, "not as long again after the handshake");
-    }
+    });
 }
 
 #[test]
@@ -213,32 +217,34 @@ fn life_5_resets_in_the_middle_of_handshakes_leave_nothing_behind() {
 
 #[test]
 fn life_5_a_storm_of_handshakes_holds_nobody_up() {
-    const CLIENTS: usize = 200;
-    let server = TestServer::with(|config| config.workers = Workers::Floating(NonZeroUsize::MIN));
-    let mut neighbour = server.login(Tcp, "neighbour");
-    let left = AtomicUsize::new(CLIENTS);
-    thread::scope(|scope| {
-        // All have said hello before the first one is answered, as far as that can be had.
-        let clients: Vec<_> = (0..CLIENTS)
-            .map(|i| {
-                let mut client = Client::connect_bare(BOTH[i % 2], server.address(BOTH[i % 2]));
-                let mut tls = Certificate::shared().client();
-                tls.write_tls(&mut client.stream).unwrap();
-                (client, tls)
-            })
-            .collect();
-        for (mut client, tls) in clients {
-            let left = &left;
-            scope.spawn(move || {
-                client.encrypt(tls);
-                left.fetch_sub(1, Ordering::SeqCst);
-            });
-        }
-        while left.load(Ordering::SeqCst) > 0 {
-            let asked = Instant::now();
-            assert_eq!(neighbour.ask("get k"), "key not found");
-            assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
-        }
+    undisturbed(|| {
+        const CLIENTS: usize = 200;
+        let server = TestServer::with(|config| config.workers = Workers::Floating(NonZeroUsize::MIN));
+        let mut neighbour = server.login(Tcp, "neighbour");
+        let left = AtomicUsize::new(CLIENTS);
+        thread::scope(|scope| {
+            // All have said hello before the first one is answered, as far as that can be had.
+            let clients: Vec<_> = (0..CLIENTS)
+                .map(|i| {
+                    let mut client = Client::connect_bare(BOTH[i % 2], server.address(BOTH[i % 2]));
+                    let mut tls = Certificate::shared().client();
+                    tls.write_tls(&mut client.stream).unwrap();
+                    (client, tls)
+                })
+                .collect();
+            for (mut client, tls) in clients {
+                let left = &left;
+                scope.spawn(move || {
+                    client.encrypt(tls);
+                    left.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+            while left.load(Ordering::SeqCst) > 0 {
+                let asked = Instant::now();
+                assert_eq!(neighbour.ask("get k"), "key not found");
+                assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+            }
+        });
     });
 }
 
@@ -257,27 +263,29 @@ fn expect_full(address: SocketAddr, transport: Transport) {
 
 #[test]
 fn tcp_6_clients_without_a_seat_wait_for_their_text_within_bounds() {
-    let server = TestServer::with(|config| config.connections_max = NonZeroUsize::new(1));
-    let mut seated = server.login(Tls, "alice");
-    for transport in BOTH {
-        expect_full(server.address(transport), transport);
-    }
-    // More than are waited for, and none of them says a word.
-    let silent: Vec<_> = (0..200).map(|_| Client::connect_bare(Tls, server.address(Tls))).collect();
-    let mut beyond = 0;
-    for mut client in silent {
-        client.stream.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
-        beyond += usize::from(matches!(client.stream.read(&mut [0]), Ok(0)));
-    }
-    assert!((50..=100).contains(&beyond), "{beyond} of 200 were closed at once");
-    assert_eq!(seated.ask("get k"), "key not found");
-    // Those have gone now, and there is room for the next.
-    let began = Instant::now();
-    loop {
-        let mut client = Client::connect_bare(Tls, server.address(Tls));
-        if shake_hands(&mut Certificate::shared().client(), &mut client.stream).is_ok() {
-            break;
+    undisturbed(|| {
+        let server = TestServer::with(|config| config.connections_max = NonZeroUsize::new(1));
+        let mut seated = server.login(Tls, "alice");
+        for transport in BOTH {
+            expect_full(server.address(transport), transport);
         }
-        assert!(began.elapsed() < Duration::from_secs(10), "no room came back");
-    }
+        // More than are waited for, and none of them says a word.
+        let silent: Vec<_> = (0..200).map(|_| Client::connect_bare(Tls, server.address(Tls))).collect();
+        let mut beyond = 0;
+        for mut client in silent {
+            client.stream.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+            beyond += usize::from(matches!(client.stream.read(&mut [0]), Ok(0)));
+        }
+        assert!((50..=100).contains(&beyond), "{beyond} of 200 were closed at once");
+        assert_eq!(seated.ask("get k"), "key not found");
+        // Those have gone now, and there is room for the next.
+        let began = Instant::now();
+        loop {
+            let mut client = Client::connect_bare(Tls, server.address(Tls));
+            if shake_hands(&mut Certificate::shared().client(), &mut client.stream).is_ok() {
+                break;
+            }
+            assert!(began.elapsed() < Duration::from_secs(10), "no room came back");
+        }
+    });
 }

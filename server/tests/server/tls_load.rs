@@ -15,6 +15,7 @@ use twinwire_server::transport::Transport::Tcp;
 
 use crate::{
     certificate::Certificate,
+    disturbance::undisturbed,
     support::{Client, TestServer},
     tls::{BOTH, program},
 };
@@ -27,32 +28,34 @@ fn login(i: usize, addresses: &[SocketAddr; 2], name: &str) -> Client {
 
 #[test]
 fn life_5_who_never_reads_costs_no_more_than_may_wait_and_one_batch_inside_tls() {
-    const DEAF: usize = 40;
-    let mut program = program(&["--workers", "1", "--max-unsent", "64KiB"]);
-    let addresses = BOTH.map(|transport| program.address(transport));
-    let mut neighbours = [0, 1].map(|i| login(i, &addresses, &format!("neighbour{i}")));
-    let before = program.resident_kib();
-    let deaf: Vec<Client> = (0..DEAF)
-        .map(|i| {
-            let mut client = login(i, &addresses, &format!("deaf{i}"));
-            assert_eq!(client.ask(&format!("put k {}", "v".repeat(60_000))), "done");
-            // Each asks for 60 MB.
-            client.flood(&client.message("get k").repeat(1000));
-            client
-        })
-        .collect();
-    for round in 0..300 {
-        for neighbour in &mut neighbours {
-            let asked = Instant::now();
-            assert_eq!(neighbour.ask(&format!("put k {round}")), "done");
-            assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    undisturbed(|| {
+        const DEAF: usize = 40;
+        let mut program = program(&["--workers", "1", "--max-unsent", "64KiB"]);
+        let addresses = BOTH.map(|transport| program.address(transport));
+        let mut neighbours = [0, 1].map(|i| login(i, &addresses, &format!("neighbour{i}")));
+        let before = program.resident_kib();
+        let deaf: Vec<Client> = (0..DEAF)
+            .map(|i| {
+                let mut client = login(i, &addresses, &format!("deaf{i}"));
+                assert_eq!(client.ask(&format!("put k {}", "v".repeat(60_000))), "done");
+                // Each asks for 60 MB.
+                client.flood(&client.message("get k").repeat(1000));
+                client
+            })
+            .collect();
+        for round in 0..300 {
+            for neighbour in &mut neighbours {
+                let asked = Instant::now();
+                assert_eq!(neighbour.ask(&format!("put k {round}")), "done");
+                assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+            }
         }
-    }
-    // The store's 60 KB, 64 KiB that may wait, a batch and a reply beyond, the library's own, and as much again for
-    // what is requested.
-    let grown = program.resident_kib().saturating_sub(before);
-    assert!(grown < DEAF * 576, "{grown} KiB for {DEAF} clients");
-    drop(deaf);
+        // The store's 60 KB, 64 KiB that may wait, a batch and a reply beyond, the library's own, and as much again for
+        // what is requested.
+        let grown = program.resident_kib().saturating_sub(before);
+        assert!(grown < DEAF * 576, "{grown} KiB for {DEAF} clients");
+        drop(deaf);
+    });
 }
 
 #[test]
@@ -148,64 +151,72 @@ fn arrive((mut client, mut tls): (Client, ClientConnection)) -> Client {
 
 #[test]
 fn life_4_sigterm_under_full_load_every_request_before_it_is_answered() {
-    let mut program = program(&["--workers", "2"]);
-    let addresses = BOTH.map(|transport| program.address(transport));
-    let tallies: Vec<_> = (0..CLIENTS).map(|_| (AtomicUsize::new(0), AtomicUsize::new(0))).collect();
-    thread::scope(|scope| {
-        let loads: Vec<_> = tallies
-            .iter()
-            .enumerate()
-            .map(|(i, (sent, replied))| {
-                let client = login(i, &addresses, &format!("user{i}"));
-                scope.spawn(move || load(client, sent, replied))
-            })
-            .collect();
-        while tallies.iter().any(|(_, replied)| replied.load(Ordering::SeqCst) < 10 * OPEN_MAX) {
-            assert!(!loads.iter().any(thread::ScopedJoinHandle::is_finished), "closed before its time");
-            thread::sleep(Duration::from_millis(1));
-        }
-        let late: Vec<_> = (0..40).map(|i| latecomer(addresses[0], i)).collect();
-        let late: Vec<_> = late.into_iter().map(arrive).collect();
-        let before: Vec<usize> = tallies.iter().map(|(sent, _)| sent.load(Ordering::SeqCst)).collect();
-        let told = Instant::now();
-        program.signal(Signal::SIGTERM);
-        for (i, mut client) in late.into_iter().enumerate() {
-            assert_eq!(String::from_utf8(client.rest()).unwrap(), "success\ndone\nv\n", "latecomer {i}");
-        }
-        for load in loads {
-            load.join().expect("a close in order");
-        }
-        for (i, ((_, replied), before)) in tallies.iter().zip(before).enumerate() {
-            let replied = replied.load(Ordering::SeqCst);
-            assert!(replied >= before, "client {i}: {replied} replies, {before} requests before the signal");
-        }
-        assert_eq!(program.end(), (Some(0), String::new()));
-        assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
+    undisturbed(|| {
+        let mut program = program(&["--workers", "2"]);
+        let addresses = BOTH.map(|transport| program.address(transport));
+        let tallies: Vec<_> = (0..CLIENTS).map(|_| (AtomicUsize::new(0), AtomicUsize::new(0))).collect();
+        thread::scope(|scope| {
+            let loads: Vec<_> = tallies
+                .iter()
+                .enumerate()
+                .map(|(i, (sent, replied))| {
+                    let client = login(i, &addresses, &format!("user{i}"));
+                    scope.spawn(move || load(client, sent, replied))
+                })
+                .collect();
+            while tallies.iter().any(|(_, replied)| replied.load(Ordering::SeqCst) < 10 * OPEN_MAX) {
+                assert!(!loads.iter().any(thread::ScopedJoinHandle::is_finished), "closed before its time");
+                thread::sleep(Duration::from_millis(1));
+            }
+            let late: Vec<_> = (0..40).map(|i| latecomer(addresses[0], i)).collect();
+            let late: Vec<_> = late.into_iter().map(arrive).collect();
+            let before: Vec<usize> = tallies.iter().map(|(sent, _)| sent.load(Ordering::SeqCst)).collect();
+            let told = Instant::now();
+            program.signal(Signal::SIGTERM);
+            for (i, mut client) in late.into_iter().enumerate() {
+                assert_eq!(String::from_utf8(client.rest()).unwrap(), "success\ndone\nv\n", "latecomer {i}");
+            }
+            for load in loads {
+                load.join().expect("a close in order");
+            }
+            for (i, ((_, replied), before)) in tallies.iter().zip(before).enumerate() {
+                let replied = replied.load(Ordering::SeqCst);
+                assert!(
+                    replied >= before,
+                    "client {i}: {replied} replies, {before} requests before the signal"
+                );
+            }
+            assert_eq!(program.end(), (Some(0), String::new()));
+            assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
+        });
     });
 }
 
 #[test]
 fn life_4_a_handshake_that_is_all_but_over_when_the_server_stops_comes_to_its_end() {
-    let server = TestServer::start();
-    let late = latecomer(server.address(BOTH[0]), 0);
-    server.shutdown.trigger();
-    // Long enough for the server to have seen it, and a small part of what such a client is given.
-    thread::sleep(Duration::from_millis(50));
-    let mut client = arrive(late);
-    assert_eq!(String::from_utf8(client.rest()).unwrap(), "success\ndone\nv\n");
+    undisturbed(|| {
+        let server = TestServer::start();
+        let late = latecomer(server.address(BOTH[0]), 0);
+        server.shutdown.trigger();
+        // Long enough for the server to have seen it, and a small part of what such a client is given.
+        thread::sleep(Duration::from_millis(50));
+        let mut client = arrive(late);
+        assert_eq!(String::from_utf8(client.rest()).unwrap(), "success\ndone\nv\n");
+    });
 }
 
 #[test]
 fn sigterm_waits_for_no_handshake_that_never_ends() {
-    let mut program = program(&[]);
-    let addresses = BOTH.map(|transport| program.address(transport));
-    let mut client = login(0, &addresses, "alice");
-    let mut silent = Client::connect_bare(BOTH[1], addresses[1]);
-    silent.stream.write_all(b"\x16\x03").unwrap();
-    let told = Instant::now();
-    program.signal(Signal::SIGTERM);
-    client.expect_close(1001);
-    drop(client);
-    assert_eq!(program.end(), (Some(0), String::new()));
-    assert!(told.elapsed() < Duration::from_secs(3), "{:?}", told.elapsed());
+    undisturbed(|| {
+        let mut program = program(&[]);
+        let addresses = BOTH.map(|transport| program.address(transport));
+        let mut client = login(0, &addresses, "alice");
+        let mut silent = Client::connect_bare(BOTH[1], addresses[1]);
+        silent.stream.write_all(b"\x16\x03").unwrap();
+        program.signal(Signal::SIGTERM);
+        client.expect_close(1001);
+        drop(client);
+        // One that was waited for to the last would be told of.
+        assert_eq!(program.end(), (Some(0), String::new()));
+    });
 }
