@@ -50,7 +50,7 @@ pub struct Config {
 /// How long the server waits for clients. `None` is for ever.
 ///
 /// They are checked every so often (see [`Self::resolution`]), so that they cost nothing while a client is busy: one
-/// never strikes early, and at most two such intervals late.
+/// never strikes early, and at most two such intervals late. What the server itself stood still for is not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// From the connection to the login (TCP-7).
