@@ -6,7 +6,7 @@ use super::flight::{Asked, Flight, Incident};
 use super::schedule::Schedule;
 use super::shared::Shared;
 use crate::measure::recorder::{CellKey, Instants, Live};
-use crate::oracle::{Expect, Finding, Session, texts};
+use crate::oracle::{Expect, Finding, Good, Session, texts};
 use crate::wire::{Replies, Reply};
 
 /// A request that waits for its reply.
@@ -80,7 +80,9 @@ impl Replies for Judge<'_> {
             let expected = "a text message".to_owned();
             judged = Err(Finding::new("binary message", "WS-1", expected));
         }
-        let good = judged.as_ref().ok().copied();
+        let absent = judged.as_ref().err().and_then(|finding| finding.absent);
+        let absent = absent.filter(|_| self.shared.may_doubt());
+        let good = judged.as_ref().ok().copied().or(absent.map(|_| Good::Plain));
         self.shared.recorder.borrow_mut().replied(cell, at, reply.at, good);
         self.shared.flown(Flight::new(self.session.client(), expect, at.sent, reply.text, reply.at));
         Live::count(&self.shared.live().replies);
@@ -91,7 +93,16 @@ impl Replies for Judge<'_> {
                 finding.rule = "FORM-3";
             }
             let later = self.pending.iter().map(|later| later.expect).collect();
-            self.violated(finding, Asked::Request(expect, Some(at.sent), later), reply);
+            let asked = Asked::Request(expect, Some(at.sent), later);
+            match absent {
+                Some(absent) => {
+                    let session = &*self.session;
+                    self.shared.doubt((absent, &pending), reply.at, |context| {
+                        Incident::new(context, session, finding, asked, reply.text, reply.at)
+                    });
+                }
+                None => self.violated(finding, asked, reply),
+            }
         }
     }
 }

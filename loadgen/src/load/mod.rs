@@ -9,6 +9,7 @@ mod backlog;
 mod collect;
 mod context;
 mod curve;
+mod doubts;
 pub mod engine;
 pub mod events;
 mod flight;

@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering;
 
 use super::backlog::Backlog;
 use super::context::PassContext;
+use super::doubts::{Doubt, Doubts};
 use super::flight::{Flight, Incident, Ring, Timing};
+use super::judge::Pending;
 use super::pacer::Pacer;
 use super::plan::WindowPlan;
 use super::setup::SetupError;
@@ -54,6 +56,7 @@ pub struct Shared {
     backlog_max: RefCell<Vec<u64>>,
     oldest: RefCell<Vec<Oldest>>,
     flights: RefCell<Ring>,
+    doubts: Doubts,
     renewals: RefCell<Vec<SetupTimes>>,
     lost: RefCell<Vec<u32>>,
     first_lost: RefCell<Option<String>>,
@@ -102,6 +105,7 @@ impl Shared {
             backlog_max: RefCell::new(vec![0; transports]),
             oldest: RefCell::new(vec![Oldest::NONE; clients]),
             flights: RefCell::default(),
+            doubts: Doubts::default(),
             renewals: RefCell::new(std::iter::repeat_with(SetupTimes::default).take(transports).collect()),
             lost: RefCell::new(vec![0; transports]),
             first_lost: RefCell::default(),
@@ -206,6 +210,35 @@ impl Shared {
         }
     }
 
+    /// Whether a reply's judgement may be put off.
+    #[must_use]
+    pub fn may_doubt(&self) -> bool {
+        self.doubts.have_room()
+    }
+
+    /// Puts off the judgement of a reply that may be right after all; see [`Self::may_doubt`].
+    pub fn doubt(
+        &self,
+        (absent, pending): (u32, &Pending),
+        replied: Nanos,
+        incident: impl FnOnce(&PassContext) -> Incident,
+    ) {
+        let has_room = self.context.incidents.has_room();
+        let incident = has_room.then(|| Box::new(incident(&self.context).during(self.timing())));
+        self.doubts.add(Doubt { absent, cell: pending.cell, at: pending.at, replied, incident });
+    }
+
+    /// Judges what was doubted long enough by now; without it, all that is left.
+    pub fn settle_doubts(&self, now: Option<Nanos>) {
+        for Doubt { cell, at, incident, .. } in self.doubts.settle(&self.context.world, now) {
+            self.recorder.borrow_mut().violated(cell, at, clock::now());
+            Live::count(&self.live().violations);
+            if let Some(incident) = incident {
+                self.context.incidents.note(*incident);
+            }
+        }
+    }
+
     fn timing(&self) -> Timing {
         let origin = self.origin.get();
         Timing {
@@ -272,6 +305,7 @@ impl Shared {
             }
         }
         self.tell(now);
+        self.settle_doubts(Some(now));
         self.context.incidents.contribute(&self.context.world, &mut self.flights.borrow_mut());
     }
 

@@ -352,7 +352,7 @@ impl VirtualUser {
         if let Some(ended) = ended {
             self.fail_pending(shared, &ended, now);
             self.link = Link::Lost;
-            shared.context.world.set_ending(self.client());
+            shared.context.world.set_lost(self.client());
             shared.lost(self.number, self.client(), &ended);
         } else {
             let mut recorder = shared.recorder.borrow_mut();

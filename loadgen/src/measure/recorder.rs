@@ -223,11 +223,21 @@ impl Recorder {
     /// A reply that no request asked for; `cause` is the request that was answered before it.
     pub fn unasked(&mut self, transport: u8, cause: Option<(CellKey, Instants)>, now: Nanos) {
         self.totals[usize::from(transport)].ledger.unasked += 1;
-        if let Some((key, at)) = cause
-            && self.measured(at.intended).is_some()
-        {
+        match cause {
+            Some((key, at)) => self.violated(key, at, now),
+            None => self.note_violation(transport, now),
+        }
+    }
+
+    /// A request that was answered some time ago turns out to be a violation now.
+    pub fn violated(&mut self, key: CellKey, at: Instants, now: Nanos) {
+        if self.measured(at.intended).is_some() {
             self.cell(key).counts.violations += 1;
         }
+        self.note_violation(key.transport, now);
+    }
+
+    fn note_violation(&mut self, transport: u8, now: Nanos) {
         if let Some(now) = self.measured(now) {
             self.second(transport, now).violations += 1;
         }

@@ -74,6 +74,9 @@ pub struct Finding {
     pub rule: &'static str,
     /// What was allowed.
     pub expected: String,
+    /// The user who was not found: rightly after all, where the server has ended that session by itself (an idle
+    /// time-out, its operator) and the client is about to hear of it. See [`World::is_lost`](super::World::is_lost).
+    pub absent: Option<u32>,
     /// Of a read of another's key: the oldest state that it might have found.
     pub(super) oldest: Option<State>,
 }
@@ -82,6 +85,6 @@ impl Finding {
     /// A reply that is wrong in this way, breaks this rule, where this was allowed.
     #[must_use]
     pub fn new(kind: &'static str, rule: &'static str, expected: String) -> Self {
-        Self { kind, rule, expected, oldest: None }
+        Self { kind, rule, expected, absent: None, oldest: None }
     }
 }

@@ -90,7 +90,8 @@ pub(super) fn own(
 pub(super) fn other(world: &World, target: u32, key: Option<u32>, oldest: State, reply: &[u8]) -> Finding {
     let named = key.and_then(|key| name(world, target, key, oldest, reply));
     let (kind, rule) = named.unwrap_or((WRONG, "ROLE-3"));
-    Finding { oldest: Some(oldest), ..Finding::new(kind, rule, allowed(world, target, key, oldest)) }
+    let absent = (reply == texts::USER_NOT_FOUND.as_bytes()).then_some(target);
+    Finding { absent, oldest: Some(oldest), ..Finding::new(kind, rule, allowed(world, target, key, oldest)) }
 }
 
 const STALE: (&str, &str) = ("stale value", "ATOM-1");

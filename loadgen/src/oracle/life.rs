@@ -13,6 +13,8 @@ pub(super) struct Life {
     settled: AtomicU32,
     /// Whether some login was never answered: a server may take it up at any time that the name is free.
     stray_login: AtomicBool,
+    /// Whether the connection ended by itself, and none comes after it.
+    lost: AtomicBool,
 }
 
 impl Life {
@@ -51,6 +53,16 @@ impl Life {
     pub(super) fn end(&self) {
         self.begin_end();
         self.prove(self.begun());
+    }
+
+    /// The connection has ended by itself.
+    pub(super) fn lose(&self) {
+        self.lost.store(true, Ordering::Release);
+    }
+
+    /// Whether it has.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
     }
 
     /// The newest epoch that may have come.

@@ -145,6 +145,19 @@ impl World {
         self.life(client).begin_end();
     }
 
+    /// The client's connection was lost, and there will be no other: its session may have ended some time ago.
+    pub fn set_lost(&self, client: u32) {
+        let life = self.life(client);
+        life.begin_end();
+        life.lose();
+    }
+
+    /// Whether the client's connection was lost. Who did not find its session shortly before was right.
+    #[must_use]
+    pub fn is_lost(&self, client: u32) -> bool {
+        self.life(client).is_lost()
+    }
+
     /// The client's session has ended: it must not be found any more. Called after the close that follows
     /// `exiting`; where a connection was lost, only the next success makes the end certain, so it is not called.
     pub fn set_ended(&self, client: u32) {

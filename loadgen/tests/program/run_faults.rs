@@ -92,6 +92,20 @@ fn role_2_a_guest_that_reads_anothers_key_is_named() {
 }
 
 #[test]
+fn role_3_a_user_who_is_there_and_is_not_found_is_named() {
+    finds(Fault::ForgetsUsers, "wrong reply", "ROLE-3");
+}
+
+#[test]
+fn a_session_that_the_server_ended_need_not_be_found_before_its_client_hears_of_it() {
+    let (place, ended) = run_against(Fault::Disconnects(1000));
+    let ended = ended.expect(0);
+    assert!(ended.stderr.contains("1 clients ended early"), "{}", ended.stderr);
+    let record: serde_json::Value = serde_json::from_str(&place.read("run.json")).unwrap();
+    assert_eq!((&record["violations_total"], &record["violations"]), (&0.into(), &serde_json::json!([])));
+}
+
+#[test]
 fn form_3_a_reply_that_nobody_asked_for_is_named() {
     finds(Fault::Twice, "unasked reply", "FORM-3");
 }

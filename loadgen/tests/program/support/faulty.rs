@@ -24,6 +24,10 @@ pub enum Fault {
     Lost,
     /// Every fiftieth read of another's key by a manager returns the value before the last put.
     StaleToManagers,
+    /// Every fiftieth read of another's key by a manager says that there is no such user.
+    ForgetsUsers,
+    /// Ends the session of whoever asks this request, counted over all, and closes the connection a while later. It may.
+    Disconnects(u64),
     /// Two requests that come in one write are answered in the wrong order, every fiftieth time.
     Swaps,
     /// Logins are answered `welcome`.
@@ -136,9 +140,9 @@ fn serve_lines(state: &State, stream: TcpStream) {
     let _ = serve(state, stream, &mut name);
     if let Some(name) = name.filter(|_| state.fault != Fault::KeepsNames) {
         let mut stores = state.stores.lock().unwrap();
-        let store = stores.remove(&name).unwrap();
+        let store = stores.remove(&name);
         if state.fault == Fault::KeepsStores {
-            stores.insert(left_by(&name), store);
+            stores.extend(store.map(|store| (left_by(&name), store)));
         }
     }
     drop(open);
@@ -262,6 +266,12 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
             Fault::Silent => std::thread::sleep(Duration::from_hours(1)),
             Fault::HangsAfter(limit) if number >= limit => std::thread::sleep(Duration::from_hours(1)),
             Fault::DiesAfter(limit) if number >= limit => return Ok(()),
+            Fault::Disconnects(limit) if number == limit => {
+                // Nobody has to be able to tell why, or at once.
+                state.stores.lock().unwrap().remove(name.as_ref().unwrap());
+                std::thread::sleep(Duration::from_millis(100));
+                return Ok(());
+            }
             _ => {}
         }
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -317,6 +327,9 @@ fn answer(state: &State, user: &str, manager: &mut bool, words: &[&str]) -> Stri
             if !*manager && state.fault != Fault::OpenToGuests {
                 return "you are not allowed to access keys of other users".to_owned();
             }
+            if state.fault == Fault::ForgetsUsers && state.is_chance() {
+                return "user not found".to_owned();
+            }
             let outdated = state.fault == Fault::StaleToManagers && state.is_chance();
             match stores.get(other) {
                 Some(store) if outdated && store.before.contains_key(key) => store.before[key].clone(),
@@ -340,7 +353,9 @@ fn answer(state: &State, user: &str, manager: &mut bool, words: &[&str]) -> Stri
 fn own(state: &State, stores: &HashMap<String, Store>, user: &str, key: &str) -> String {
     let store = &stores[user];
     let Some(right) = store.now.get(key).cloned() else { return "key not found".to_owned() };
-    if matches!(state.fault, Fault::Swaps | Fault::StaleToManagers) || !state.is_chance() {
+    if matches!(state.fault, Fault::Swaps | Fault::StaleToManagers | Fault::ForgetsUsers)
+        || !state.is_chance()
+    {
         return right;
     }
     let wrong = match state.fault {
