@@ -108,7 +108,7 @@ fn life_5_a_flood_of_logins_is_answered_and_holds_nobody_up() {
 }
 
 /// Fails where floods run again and again before the kernel is asked who else is there: each request of a neighbour
-/// then waits for tens of thousands of refusals.
+/// then waits for well over ten thousand refusals, else nearly all of them for less than one batch.
 #[test]
 fn life_5_a_neighbour_waits_for_a_few_turns_of_floods_and_not_for_dozens() {
     const ASKED: usize = 300;
@@ -150,7 +150,7 @@ fn life_5_a_neighbour_waits_for_a_few_turns_of_floods_and_not_for_dozens() {
     waited.sort_unstable();
     // One of the quicker ones: now and then this thread itself gets no CPU for long.
     let waited = waited[ASKED / 10];
-    assert!(waited < 20_000, "{waited} refusals while a neighbour waited for one reply");
+    assert!(waited < 5_000, "{waited} refusals while a neighbour waited for one reply");
 }
 
 #[test]
