@@ -50,7 +50,7 @@ pub struct Config {
 /// How long the server waits for clients. `None` is for ever.
 ///
 /// They are checked every so often (see [`Self::resolution`]), so that they cost nothing while a client is busy: one
-/// never strikes early, and at most two such intervals late. What the server itself stood still for is not counted.
+/// never strikes early, and at most three such intervals late. What the server itself stood still for is not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// From the connection to the login (TCP-7).
@@ -72,6 +72,12 @@ impl Timeouts {
         const COARSEST: Duration = Duration::from_secs(1);
         let shortest = [self.login, self.idle, self.unsent, self.ping].into_iter().flatten().min()?;
         Some((shortest / 8).clamp(FINEST, COARSEST))
+    }
+
+    /// The longest that may pass between two looks without being taken for a pause of the server: a quarter more than
+    /// [`Self::resolution`], since timers are a little late, and what is cut off is lost to every time-out.
+    pub(crate) fn step_max(&self) -> Option<Duration> {
+        self.resolution().map(|resolution| resolution + resolution / 4)
     }
 }
 
@@ -150,5 +156,15 @@ mod tests {
         assert_eq!(resolution(Duration::from_secs(2)), Duration::from_millis(250));
         assert_eq!(resolution(Duration::from_millis(1)), Duration::from_millis(10));
         assert_eq!(Timeouts::default().resolution(), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn looks_that_are_as_late_as_timers_are_lose_no_time() {
+        // The runtime's timers tell milliseconds: they may be late by two where they begin and end within one.
+        let late = Duration::from_millis(2);
+        for shortest in [1, 100, 400, 30_000].map(Duration::from_millis) {
+            let timeouts = Timeouts { idle: Some(shortest), ..Timeouts::default() };
+            assert!(timeouts.step_max() >= timeouts.resolution().map(|resolution| resolution + late));
+        }
     }
 }

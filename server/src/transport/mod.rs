@@ -138,7 +138,7 @@ impl Host {
     ) -> Self {
         let handshakes = Handshakes::new(config.tls.clone());
         // Where there are no time-outs, nobody moves the clock.
-        let watch = Watch::new(Instant::now(), config.timeouts.resolution().unwrap_or_default());
+        let watch = Watch::new(Instant::now(), config.timeouts.step_max().unwrap_or_default());
         Self {
             buffers: RefCell::new(Buffers::new(config.message_bytes_max)),
             config,

@@ -39,7 +39,7 @@ struct Alarm {
 }
 
 impl Watch {
-    /// A clock that shows `now`, and that is moved about once in each `step`.
+    /// A clock that shows `now`, and that goes on by at most `step` whenever it is moved.
     pub(crate) fn new(now: Instant, step: Duration) -> Self {
         Self { now: Cell::new(now), moved_at: Cell::new(now), step, alarms: RefCell::default() }
     }
@@ -179,7 +179,7 @@ impl Vigil {
     /// `timeout` after `at`, as this clock can tell it: what happened at `at` may have happened any time until the
     /// clock moved on, and no time-out strikes early.
     pub(super) fn after(&self, at: Instant, timeout: Duration) -> Option<Instant> {
-        at.checked_add(timeout)?.checked_add(self.host.config.timeouts.resolution()?)
+        at.checked_add(timeout)?.checked_add(self.host.config.timeouts.step_max()?)
     }
 
     fn deadline(&self, is_logged_in: bool) -> Option<Instant> {
