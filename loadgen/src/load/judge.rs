@@ -81,7 +81,8 @@ impl Replies for Judge<'_> {
             judged = Err(Finding::new("binary message", "WS-1", expected));
         }
         let absent = judged.as_ref().err().and_then(|finding| finding.absent);
-        let absent = absent.filter(|_| self.shared.may_doubt());
+        // What is wrong with it in any case is judged at once.
+        let absent = absent.filter(|_| !reply.binary && self.shared.may_doubt());
         let good = judged.as_ref().ok().copied().or(absent.map(|_| Good::Plain));
         self.shared.recorder.borrow_mut().replied(cell, at, reply.at, good);
         self.shared.flown(Flight::new(self.session.client(), expect, at.sent, reply.text, reply.at));

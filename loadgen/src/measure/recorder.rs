@@ -233,6 +233,7 @@ impl Recorder {
     pub fn violated(&mut self, key: CellKey, at: Instants, now: Nanos) {
         if self.measured(at.intended).is_some() {
             self.cell(key).counts.violations += 1;
+            self.watches.iter_mut().for_each(|watch| watch.violated(key));
         }
         self.note_violation(key.transport, now);
     }

@@ -112,6 +112,11 @@ impl Watch {
         }
     }
 
+    /// A request that was answered before turns out to be a violation.
+    pub fn violated(&mut self, key: CellKey) {
+        self.seen.violations += u64::from(self.filter.matches(key));
+    }
+
     /// A request ended in an error.
     pub fn failed(&mut self, key: CellKey) {
         self.seen.errors += u64::from(self.filter.matches(key));
@@ -138,8 +143,10 @@ mod tests {
         watch.replied(CellKey { op: Op::Put, ..GUEST_GET }, [1, 2, 9_000], true);
         watch.replied(CellKey { role: Role::Manager, ..GUEST_GET }, [1, 2, 9_000], false);
         watch.failed(GUEST_GET);
+        watch.violated(GUEST_GET);
+        watch.violated(CellKey { op: Op::Put, ..GUEST_GET });
         let seen = watch.take();
-        assert_eq!((seen.replies, seen.errors, seen.violations), (1, 1, 0));
+        assert_eq!((seen.replies, seen.errors, seen.violations), (1, 1, 1));
         assert_eq!(seen.value(metric, 1.0).map(|ns| ns as u64 / 10), Some(300));
         assert_eq!(seen.value(Metric::Rate, 2.0), Some(0.5));
         assert_eq!(watch.take().value(metric, 1.0), None, "nothing seen is not a small latency");
