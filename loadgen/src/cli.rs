@@ -74,8 +74,8 @@ pub fn main() -> ExitCode {
         Ok(outcome) => {
             let printed = print(&outcome.stdout);
             complain(&outcome.stderr);
-            // Half a result is an error of a file, which comes before whatever the result says.
-            ExitCode::from(if printed { outcome.exit_code } else { 2 })
+            // Half a result is an error of a file; it hides nothing that the whole one says.
+            ExitCode::from(if printed || outcome.exit_code != 0 { outcome.exit_code } else { 2 })
         }
         Err(error) => fail(&error),
     }

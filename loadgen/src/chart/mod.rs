@@ -77,6 +77,15 @@ pub fn all(record: &RunRecord) -> Vec<Figure> {
     figures
 }
 
+/// Stems of the files that a load of a variant may get, where no other load or variant has them.
+#[must_use]
+pub fn stems(load: &str, variant: &str) -> Vec<String> {
+    let of_variant = [percentile::STEM, operations::STEM, timeline::STEM, density::STEM, cost::STEM];
+    let mut stems: Vec<String> = of_variant.iter().map(|chart| source::stem(chart, load, variant)).collect();
+    stems.push(source::stem(sweep::STEM, load, ""));
+    stems
+}
+
 /// Names that differ only in what a file's name cannot hold get a number.
 fn make_names_unique(figures: &mut [Figure]) {
     let mut taken = std::collections::HashSet::new();
