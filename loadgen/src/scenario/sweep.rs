@@ -86,6 +86,7 @@ fn is_same(one: &Node, other: &Node) -> bool {
     match (&one.value, &other.value) {
         (Value::Text(one), Value::Text(other)) => one == other,
         (Value::Flag(one), Value::Flag(other)) => one == other,
+        (Value::Whole(one), Value::Whole(other)) => one == other,
         (Value::List(one), Value::List(other)) => {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
         }

@@ -306,6 +306,10 @@ fn a_sweep_has_at_most_two_known_keys_with_distinct_values() {
     wrong(&sweep("sede = [5]"), "`sede` leads nowhere: there is no `sede`");
     wrong(&sweep("clients.guests.count = [5]"), "`clients` is a table, not a list of values");
     wrong(&sweep("seed = [1, 1]"), "a swept value comes twice");
+    let mixes = |first: &str, second: &str| sweep(&format!("\"clients.guests.mix\" = [{first}, {second}]"));
+    let mix = "{ put = 10, get = 10, get-missing = 10, bad = 20 }";
+    right(&mixes(mix, "{ put = 10, get = 10, get-missing = 10, bad = 30 }"));
+    wrong(&mixes(mix, "{ bad = 20, put=10, get=10.0, get-missing=10 }"), "a swept value comes twice");
     wrong(&sweep("name = [\"a\"]"), "`name` cannot be swept");
     wrong(
         &sweep("manager-share = [101]\nseed = [1, 2]"),

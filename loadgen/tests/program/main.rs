@@ -7,6 +7,7 @@
 mod calibrate;
 mod client;
 mod client_tls;
+mod folders;
 mod launch;
 mod null_target;
 mod quick;
@@ -16,5 +17,6 @@ mod run_models;
 mod run_ports;
 mod run_tls;
 mod run_violations;
+mod signals;
 mod support;
 mod wire_tls;

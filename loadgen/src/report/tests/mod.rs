@@ -93,7 +93,7 @@ fn intervals_have_the_columns_of_the_contract() {
     let lines = lines(intervals::csv(&fixture::record()).unwrap());
     insta::assert_snapshot!(lines[..2].join("\n"), @"
     load,variant,trial,transport,second,offered,achieved,errors,violations,response_p50,response_p99,service_p50,service_p99,dispatch_lag_p99,server_cpu,generator_cpu,steal,server_rss_kib,generator_rss_kib,bytes_sent,bytes_received,server_descriptors,generator_descriptors,server_voluntary_switches,server_involuntary_switches,generator_voluntary_switches,generator_involuntary_switches,sampled_sockets,sampled_bytes_sent,sampled_bytes_received,sampled_segments_sent,sampled_segments_received,sampled_retransmits,length_s
-    paced,,1,tcp,0,1000,1000,0,0,90.000,180.000,81.000,,25.000,0.312,0.401,0.00456,8200,31000,42000,37000,112,140,900,9,1000,10,32,21000,18500,510,500,0
+    paced,,1,tcp,0,1000,1000,0,0,90.000,180.000,81.000,,25.000,0.312,0.401,0.00456,8200,31000,42000,37000,112,140,900,9,1000,10,32,21000,18500,510,500,0,1.000
     ");
     assert_eq!(lines.len(), 1 + 8 * 2);
     let contract = "load,variant,trial,transport,second,offered,achieved,errors,violations,response_p50,response_p99,\

@@ -70,6 +70,10 @@ impl Place {
         std::fs::read_to_string(self.out().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
+    pub fn read_bytes(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.out().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
     /// `twinwire run scenario.toml --out out` with more arguments, not yet started.
     pub fn run(&self, arguments: &[&str]) -> Command {
         let mut command = twinwire();
