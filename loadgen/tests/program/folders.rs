@@ -31,7 +31,10 @@ fn several(place: &Place, names: &[&str], more: &[&str]) -> Command {
 fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        if entry.file_type().unwrap().is_dir() {
+        if entry.file_type().unwrap().is_symlink() {
+            let leads_to = fs::read_link(entry.path()).unwrap();
+            files.insert(entry.path(), leads_to.into_os_string().into_encoded_bytes());
+        } else if entry.file_type().unwrap().is_dir() {
             files.extend(tree(&entry.path()));
         } else {
             files.insert(entry.path(), fs::read(entry.path()).unwrap());
@@ -97,11 +100,11 @@ fn a_run_over_an_older_one_removes_what_that_one_listed_and_nothing_else() {
     }
     fs::create_dir_all(place.out().join("violations")).unwrap();
     fs::write(place.out().join("violations/note.toml"), "mine").unwrap();
-    assert!(place.out().join("plots/timeline-short.svg").is_file());
+    assert!(place.out().join("plots/latency-percentiles-short.svg").is_file());
     let ended = place.run_to_end(&["--quiet", "--set", "load.0.name=other"]);
     assert!(is_done(&ended), "{ended:?}");
-    assert!(!place.out().join("plots/timeline-short.svg").exists());
-    assert!(place.out().join("plots/timeline-other.svg").is_file());
+    assert!(!place.out().join("plots/latency-percentiles-short.svg").exists());
+    assert!(place.out().join("plots/latency-percentiles-other.svg").is_file());
     for foreign in ["plots/logo.svg", "histograms/mine.hgrm", "notes.txt", "violations/note.toml"] {
         assert_eq!(place.read(foreign), "mine");
     }
@@ -118,7 +121,7 @@ fn a_record_that_lists_no_files_is_still_known_by_its_own() {
     let again = twinwire().current_dir(place.path()).args(["report", "out"]).output().unwrap();
     Ended::of(again).expect(0);
     assert!(is_done(&place.run_to_end(&["--quiet", "--set", "load.0.name=other"])));
-    assert!(!place.out().join("plots/timeline-short.svg").exists());
+    assert!(!place.out().join("plots/latency-percentiles-short.svg").exists());
     assert_eq!(place.read("plots/logo.svg"), "mine");
 }
 
