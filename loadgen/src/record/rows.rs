@@ -49,7 +49,7 @@ impl Row {
     pub fn rate(&self) -> Option<f64> {
         let Counts { requests, achieved, errors, unfinished, .. } = self.counts;
         let answered = requests.saturating_sub(errors + unfinished);
-        let replies = if achieved > 0 { achieved } else { answered };
+        let replies = achieved.unwrap_or(answered);
         (self.seconds > 0.0).then(|| replies as f64 / self.seconds)
     }
 
