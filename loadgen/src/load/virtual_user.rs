@@ -434,3 +434,22 @@ impl std::fmt::Debug for VirtualUser {
         f.debug_struct("VirtualUser").field("client", &self.client()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_was_due_before_a_wake_is_dispatched_at_the_wake() {
+        let free = |now| Window { from: 0, until: now };
+        // The pacer woke at 500, late, for what was due at 100; what was due at 300 then waits behind it.
+        assert_eq!([100, 300, 500].map(|intended| dispatched(intended, 500, free(510))), [500; 3]);
+        // What became due after the wake, and before it was looked at.
+        assert_eq!(dispatched(505, 500, free(510)), 510);
+        // What became due later, while the server kept the connection busy.
+        assert_eq!(dispatched(700, 500, free(510)), 700);
+        // The connection was busy until the worker, which stood still from 600 to 900, found the reply.
+        let pause = Window { from: 600, until: 900 };
+        assert_eq!([550, 700, 950].map(|intended| dispatched(intended, 500, pause)), [550, 900, 950]);
+    }
+}
