@@ -322,11 +322,11 @@ impl Shared {
         }
     }
 
-    /// A client has ended before its time.
-    pub fn lost(&self, number: u32, client: u32, ended: &Ended) {
+    /// A client has ended before its time, at this instant.
+    pub fn lost(&self, number: u32, client: u32, ended: &Ended, now: Nanos) {
         let transport = usize::from(self.context.plan.clients[client as usize].transport);
         self.lost.borrow_mut()[transport] += 1;
-        self.backlog.forget(number, self.load_time(clock::now()));
+        self.backlog.forget(number, self.load_time(now));
         let name = &self.context.world.client(client).name;
         self.first_lost.borrow_mut().get_or_insert_with(|| format!("`{name}`: {ended}"));
     }

@@ -391,7 +391,7 @@ impl VirtualUser {
         self.fail_pending(shared, ended, error, now);
         self.link = Link::Lost;
         shared.context.world.set_lost(self.client());
-        shared.lost(self.number, self.client(), ended);
+        shared.lost(self.number, self.client(), ended, now);
     }
 
     /// Every open request ends in an error; without one it is the next that finds no connection.
