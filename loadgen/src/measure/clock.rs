@@ -23,7 +23,6 @@ pub fn now() -> Nanos {
 pub fn asleep() -> Nanos {
     #[cfg(target_os = "linux")]
     {
-        // In this order, so that the time between the two reads counts as none.
         let monotonic = now();
         let with_sleep = clock_gettime(ClockId::CLOCK_BOOTTIME);
         with_sleep.map_or(0, |time| {

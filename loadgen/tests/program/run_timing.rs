@@ -1,6 +1,7 @@
 //! What `twinwire run` makes of time: pauses of its own, a server over its capacity, clients that are lost.
 
 use std::net::SocketAddr;
+use std::process::Stdio;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -56,7 +57,8 @@ fn dispatch_lag(passes: &[Pass]) -> Latencies {
 fn stopped(load: &str, requests: usize) -> (Place, RunRecord) {
     let [(address, log), _] = faulty::start_recording();
     let place = Place::with(&scenario(TCP, load));
-    let mut run = place.run(&["--tcp", &address.to_string(), "--quiet"]).spawn().unwrap();
+    let mut run =
+        place.run(&["--tcp", &address.to_string(), "--quiet"]).stdout(Stdio::null()).spawn().unwrap();
     until("the load runs", || asked(&log) >= requests);
     let pid = Pid::from_raw(run.id().cast_signed());
     kill(pid, Signal::SIGSTOP).unwrap();

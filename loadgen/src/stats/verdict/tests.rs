@@ -299,11 +299,11 @@ fn an_open_load_that_the_server_fell_behind_is_valid_and_says_so() {
 fn a_pause_of_the_harness_makes_any_load_invalid_and_is_named() {
     let pause = |at_s, length_s| crate::record::Pause { at_s, length_s };
     for load in [0, 1] {
-        let verdict = judged(load, |pass| pass.pauses = vec![pause(0.25, 0.5), pause(1.0, 0.125)]);
+        let verdict = judged(load, |pass| pass.pauses = vec![pause(0.25, 0.5), pause(1.0, 0.25)]);
         assert_judged(
             &verdict,
             VerdictLevel::Invalid,
-            "tcp: the harness itself stood still for 0.50 s from second 0.25 of trial 1, for 0.12 s from second 1.00",
+            "tcp: the harness itself stood still for 0.50 s from second 0.25 of trial 1, for 0.25 s from second 1.00",
         );
         let many = judged(load, |pass| pass.pauses = vec![pause(0.25, 0.5); 4]);
         assert!(many.reasons[0].contains("of trial 2, 3 times more: it was"), "{many:?}");
