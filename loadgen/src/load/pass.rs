@@ -276,7 +276,9 @@ impl Coordinator<'_> {
             let cost = Cost::sum(collected.stretches.iter().filter(of_part).map(|stretch| &stretch.cost));
             let setup = |&t: &usize| collect::setup(context, &collected.setup, t, setup_s);
             let mut waiting = Waiting::default();
-            part.iter().for_each(|&t| waiting.add(&sums.waiting[t]));
+            for &transport in &part {
+                waiting.add(&sums.waiting[transport]);
+            }
             let paused = sums.paused.iter().filter(|(transport, _)| {
                 transport.is_none_or(|transport| part.contains(&usize::from(transport)))
             });
