@@ -180,6 +180,8 @@ fn pass(
             ..Cost::default()
         },
         dispatch_lag: Latencies::default(),
+        due_of_lost: 0,
+        pauses: Vec::new(),
         backlog: crate::record::Backlog::default(),
         renewals: None,
         windows: Vec::new(),

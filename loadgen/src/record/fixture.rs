@@ -219,6 +219,8 @@ fn pass(load: &str, open: bool, trial: u32, transport: &str, started_s: f64) -> 
         ledger: ledger(requests, &cells),
         cost: cost(requests, transport, open),
         dispatch_lag: if open { samples(requests, 6_000, &mut seed) } else { Latencies::default() },
+        due_of_lost: 0,
+        pauses: Vec::new(),
         backlog: crate::record::Backlog::default(),
         renewals: None,
         windows: Vec::new(),

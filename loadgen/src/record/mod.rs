@@ -24,7 +24,7 @@ pub use floor::{
     WITHIN, is_ceiling, is_within,
 };
 pub use histogram::{LATENCY_NS_MAX, Latencies, Latency};
-pub use pass::{Backlog, Cell, Counts, Interval, Ledger, Pass, Setup, WindowRole, WindowRow};
+pub use pass::{Backlog, Cell, Counts, Interval, Ledger, Pass, Pause, Setup, WindowRole, WindowRow};
 pub use replay::{Replay, ReplayAction, ReplayClient, ReplayExpect, ReplayStep};
 pub use spent::{Cost, Processes, Sockets};
 

@@ -6,7 +6,7 @@
 use crate::record::pace::{self, micros};
 use crate::record::rows::{self, Row};
 use crate::record::{
-    Cell, Cost, Counts, Latencies, Ledger, LoadInfo, Pass, RunRecord, Verdict, VerdictLevel,
+    Cell, Cost, Counts, Latencies, Ledger, LoadInfo, Pass, Pause, RunRecord, Verdict, VerdictLevel,
 };
 
 /// Share of the offered requests that a server which keeps up has answered a second after the load's end.
@@ -62,6 +62,7 @@ fn judged(record: &RunRecord, load: &LoadInfo, late: VerdictLevel) -> Verdict {
     let experiments = experiments(&passes);
     judge.named = experiments.len() > 1;
     for experiment in &experiments {
+        pauses(&mut judge, experiment);
         dispatch(&mut judge, record, load, late, experiment);
         keeps_rate(&mut judge, record, load, experiment);
         taken_away(&mut judge, experiment);
@@ -141,6 +142,37 @@ fn ledger(judge: &mut Judge, experiment: &Experiment<'_>) {
     }
 }
 
+/// Most pauses that a reason names; the record has them all.
+const PAUSES_NAMED: usize = 5;
+
+/// While the harness stood still, it neither sent what was due nor read what had come: what it then measures is itself.
+fn pauses(judge: &mut Judge, experiment: &Experiment<'_>) {
+    let pauses =
+        experiment.passes.iter().flat_map(|pass| pass.pauses.iter().map(move |pause| (*pass, pause)));
+    let pauses: Vec<(&Pass, &Pause)> = pauses.collect();
+    if pauses.is_empty() {
+        return;
+    }
+    let mut named: Vec<String> = pauses
+        .iter()
+        .take(PAUSES_NAMED)
+        .map(|(pass, Pause { at_s, length_s })| {
+            format!("for {length_s:.2} s from second {at_s:.2} of trial {}", pass.trial)
+        })
+        .collect();
+    if let more @ 1.. = pauses.len() - named.len() {
+        named.push(format!("{more} times more"));
+    }
+    judge.invalid(
+        &experiment.name,
+        &format!(
+            "the harness itself stood still {}: it was stopped, asleep or without a CPU, and what it measured then is \
+             not the server's",
+            named.join(", ")
+        ),
+    );
+}
+
 /// What was offered must have been dispatched, and in time. Closed loads are paced only by their think time;
 /// without one they have no dispatch lag.
 fn dispatch(
@@ -156,12 +188,22 @@ fn dispatch(
     let row = row(record, experiment);
     let offered: u64 =
         experiment.passes.iter().flat_map(|pass| &pass.intervals).map(|interval| interval.offered).sum();
-    let offered = offered.max(row.counts.requests);
-    if open && (lag.len() as f64) < DISPATCHED_SHARE_MIN * offered as f64 {
-        let share = lag.len() as f64 / offered as f64 * 100.0;
+    let sum = |of: fn(&Pass) -> u64| experiment.passes.iter().map(|pass| of(pass)).sum::<u64>();
+    let of_lost = sum(|pass| pass.due_of_lost);
+    let offered = offered.max(row.counts.requests) + of_lost;
+    // What waited for the server to the end could not be dispatched: that is the server's doing.
+    let dispatched = lag.len() + sum(|pass| pass.backlog.never_sent);
+    if open && (dispatched as f64) < DISPATCHED_SHARE_MIN * offered as f64 {
+        let share = dispatched as f64 / offered as f64 * 100.0;
+        let why = match of_lost {
+            0 => String::new(),
+            _ => format!("; {of_lost} of them were due from clients that were lost"),
+        };
         judge.invalid(
             &experiment.name,
-            &format!("only {share:.1} % of the {offered} offered requests were dispatched (99 % are due)"),
+            &format!(
+                "only {share:.1} % of the {offered} offered requests were dispatched (99 % are due){why}"
+            ),
         );
     }
     let total = if row.response.is_empty() { &row.service } else { &row.response };
@@ -324,10 +366,13 @@ fn saturated(record: &RunRecord, experiments: &[Experiment<'_>]) -> Option<Strin
     sides().find(|side| *side == GENERATOR).or_else(|| sides().next()).map(str::to_owned)
 }
 
-/// Whether not all that was offered was answered.
+/// Whether not all that was offered was answered, or was only because the load had ended: a backlog that stands is one
+/// that grows, or that the end alone took away.
 fn is_behind(record: &RunRecord, experiment: &Experiment<'_>) -> bool {
     let counts = row(record, experiment).counts;
-    (counts.unfinished as f64) > (1.0 - ANSWERED_SHARE_MIN) * counts.requests as f64
+    let standing: u64 = experiment.passes.iter().map(|pass| pass.backlog.standing).sum();
+    let allowed = (1.0 - ANSWERED_SHARE_MIN) * counts.requests as f64;
+    counts.unfinished as f64 > allowed || standing as f64 > allowed
 }
 
 /// A generator whose CPUs were full has not shown that what waited, waited for the server.
@@ -335,12 +380,15 @@ fn keeps_rate(judge: &mut Judge, record: &RunRecord, load: &LoadInfo, experiment
     let full = || full_side(record, &experiment.passes) == Some(GENERATOR);
     if load.model == "open" && is_behind(record, experiment) && full() {
         let Counts { requests, unfinished, .. } = row(record, experiment).counts;
+        let standing: u64 = experiment.passes.iter().map(|pass| pass.backlog.standing).sum();
+        let what = if unfinished >= standing {
+            format!("{unfinished} of the {requests} offered requests were never answered")
+        } else {
+            format!("{standing} of the {requests} offered requests were still waiting at the end")
+        };
         judge.invalid(
             &experiment.name,
-            &format!(
-                "the generator's CPU was full, and {unfinished} of the {requests} offered requests were never \
-                 answered: it cannot offer this rate here"
-            ),
+            &format!("the generator's CPU was full, and {what}: it cannot offer this rate here"),
         );
     }
 }

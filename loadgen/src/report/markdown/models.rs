@@ -296,7 +296,7 @@ mod tests {
     fn what_waited_is_shown_with_its_share() {
         let mut record = fixture::record();
         for pass in record.passes.iter_mut().filter(|pass| pass.load == "paced") {
-            pass.backlog = crate::record::Backlog { waited: 500, max: Some(77) };
+            pass.backlog = crate::record::Backlog { waited: 500, max: Some(77), ..Default::default() };
         }
         let text = section(&record, record.load("paced").unwrap());
         assert!(text.contains("1,000 (25.0 %)") && text.contains("77"), "{text}");

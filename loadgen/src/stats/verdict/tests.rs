@@ -294,3 +294,56 @@ fn an_open_load_that_the_server_fell_behind_is_valid_and_says_so() {
     let kept_up = behind(10, 0.95);
     assert_eq!((kept_up.level, kept_up.saturated), (VerdictLevel::Valid, None));
 }
+
+#[test]
+fn a_pause_of_the_harness_makes_any_load_invalid_and_is_named() {
+    let pause = |at_s, length_s| crate::record::Pause { at_s, length_s };
+    for load in [0, 1] {
+        let verdict = judged(load, |pass| pass.pauses = vec![pause(0.25, 0.5), pause(1.0, 0.25)]);
+        assert_judged(
+            &verdict,
+            VerdictLevel::Invalid,
+            "tcp: the harness itself stood still for 0.50 s from second 0.25 of trial 1, for 0.25 s from second 1.00",
+        );
+        let many = judged(load, |pass| pass.pauses = vec![pause(0.25, 0.5); 4]);
+        assert!(many.reasons[0].contains("of trial 2, 3 times more: it was"), "{many:?}");
+    }
+}
+
+#[test]
+fn what_waited_for_the_server_to_the_end_is_not_the_generators_and_what_was_lost_was_not_dispatched() {
+    let dispatched = |count, never_sent, of_lost| {
+        judged(0, move |pass| {
+            pass.dispatch_lag = repeated(6_000, count);
+            pass.backlog.never_sent = never_sent;
+            pass.due_of_lost = of_lost;
+        })
+    };
+    assert_eq!(dispatched(1_500, 480, 0).level, VerdictLevel::Valid);
+    assert_judged(&dispatched(1_500, 470, 0), VerdictLevel::Invalid, "tcp: only 98.5 % of the 4000 offered");
+    assert_eq!(dispatched(2_000, 0, 20).level, VerdictLevel::Valid);
+    assert_judged(
+        &dispatched(2_000, 0, 500),
+        VerdictLevel::Invalid,
+        "tcp: only 80.0 % of the 5000 offered requests were dispatched (99 % are due); 1000 of them were due from",
+    );
+}
+
+#[test]
+fn a_backlog_that_stood_to_the_end_is_named_though_it_was_worked_off() {
+    let standing = |standing, generator_cpu: f64| {
+        judged(0, move |pass| {
+            pass.backlog.standing = standing;
+            pass.cost.generator_cpu_ns = Some((generator_cpu * pass.cost.seconds * 1e9) as u64);
+        })
+    };
+    assert_eq!(standing(20, 0.5).saturated, None);
+    assert_eq!(standing(21, 0.5).saturated.as_deref(), Some("server"));
+    let full = standing(21, 0.95);
+    assert_eq!(full.saturated.as_deref(), Some("generator"));
+    assert_judged(
+        &full,
+        VerdictLevel::Invalid,
+        "tcp: the generator's CPU was full, and 42 of the 4000 offered",
+    );
+}
