@@ -290,6 +290,7 @@ impl Coordinator<'_> {
                 measured_s: part.iter().map(|&t| lengths[t]).max().unwrap_or(0) as f64 / clock::SECOND as f64,
                 complete,
                 clients: context.plan.cohort,
+                workers: context.live.len() as u32,
                 clients_lost: part.iter().map(|&t| sums.lost[t]).sum(),
                 cells: part.iter().flat_map(|&t| sums.cells[t].clone()).collect(),
                 setup: part.iter().map(setup).collect(),

@@ -23,6 +23,9 @@ pub struct Pass {
     pub complete: bool,
     /// Clients that took part.
     pub clients: u32,
+    /// Threads of the generator; 0 in records of older versions.
+    #[serde(default)]
+    pub workers: u32,
     /// Clients that ended before their time, by a time-out, a reset or a close.
     pub clients_lost: u32,
     /// Figures by transport, group, role and operation.
@@ -59,6 +62,25 @@ impl Pass {
     #[must_use]
     pub fn is_mixed(&self) -> bool {
         self.transports.len() > 1
+    }
+
+    /// Leaves nothing but counts and costs.
+    pub(super) fn forget_latencies(&mut self) {
+        self.dispatch_lag = Latencies::default();
+        for cell in &mut self.cells {
+            (cell.lag, cell.service, cell.response) = Default::default();
+        }
+        for setup in self.setup.iter_mut().chain(&mut self.renewals) {
+            (setup.quit, setup.connect, setup.login) = Default::default();
+            (setup.upgrade, setup.preload) = Default::default();
+        }
+        for second in &mut self.intervals {
+            (second.response_p50_ns, second.response_p99_ns) = (None, None);
+            (second.service_p50_ns, second.service_p99_ns) = (None, None);
+            second.dispatch_lag_p99_ns = None;
+        }
+        // Pairs of windows have no other use.
+        self.windows.clear();
     }
 }
 

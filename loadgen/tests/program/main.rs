@@ -7,6 +7,7 @@
 mod calibrate;
 mod client;
 mod client_tls;
+mod folders;
 mod launch;
 mod null_target;
 mod quick;
@@ -17,5 +18,6 @@ mod run_ports;
 mod run_timing;
 mod run_tls;
 mod run_violations;
+mod signals;
 mod support;
 mod wire_tls;

@@ -106,7 +106,7 @@ fn a_closed_load_whose_harness_was_stopped_is_not_valid() {
 fn what_is_answered_after_a_window_is_no_part_of_its_rate() {
     // One outstanding request of each of six clients, at least 20 ms for each: at most 300 requests/s, of 1,200.
     let delay = Delay::Constant(Duration::from_millis(20));
-    let (tcp, websocket) = (exact::start_tcp(delay), exact::start_websocket(delay));
+    let (tcp, websocket) = (exact::start_tcp(delay).address, exact::start_websocket(delay).address);
     let load = "model = \"open\"\nrate = 1200\nwarmup = \"0s\"\nduration = \"2s\"\ninterleave = \"400ms\"";
     let place = Place::with(&scenario(r#"["tcp", "websocket"]"#, load));
     place.run_to_end(&["--tcp", &tcp.to_string(), "--ws", &format!("ws://{websocket}/"), "--quiet"]);
@@ -127,7 +127,7 @@ fn what_is_answered_after_a_window_is_no_part_of_its_rate() {
 #[test]
 fn an_overload_that_drains_within_the_grace_is_named() {
     // At most 300 requests/s can be answered, of 360; the hundred that then wait are answered within the second of grace.
-    let address: SocketAddr = exact::start_tcp(Delay::Constant(Duration::from_millis(20)));
+    let address = exact::start_tcp(Delay::Constant(Duration::from_millis(20))).address;
     let load = "model = \"open\"\nrate = 360\narrivals = \"uniform\"\nwarmup = \"0s\"\nduration = \"2s\"";
     let place = Place::with(&scenario(TCP, load));
     place.run_to_end(&["--tcp", &address.to_string(), "--quiet"]);
