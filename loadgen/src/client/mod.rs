@@ -72,11 +72,10 @@ const NO_SERVER: u8 = 3;
 impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Args(ArgsError::Unresolved(..)) | Self::Machine(_) => NO_SERVER,
+            Self::Args(ArgsError::Unresolved(_)) | Self::Machine(_) => NO_SERVER,
             Self::Args(_) | Self::Input(_) | Self::Output(_) => USAGE,
             Self::Session(error) => match error {
                 SessionError::Connect(_)
-                | SessionError::ConnectTimedOut { .. }
                 | SessionError::Ended { .. }
                 | SessionError::Speechless(..)
                 | SessionError::OtherProtocol(_)
