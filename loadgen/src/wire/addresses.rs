@@ -215,7 +215,8 @@ mod tests {
         // A backlog that is full lets no connection in, and refuses none.
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let silent = socket.listen(1).unwrap().local_addr().unwrap();
+        let full = socket.listen(1).unwrap();
+        let silent = full.local_addr().unwrap();
         let mut waiting = Vec::new();
         while let Ok(stream) = timeout(Duration::from_millis(200), TcpStream::connect(silent)).await {
             waiting.push(stream.unwrap());
