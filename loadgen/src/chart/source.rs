@@ -161,7 +161,7 @@ impl<'a> View<'a> {
         let here = |reason: &&String| self.load.variants.len() < 2 || reason.contains(&label);
         let reasons: Vec<&str> = self.load.verdict.reasons.iter().filter(here).map(String::as_str).collect();
         let judged = match self.load.verdict.level {
-            VerdictLevel::Valid => None,
+            VerdictLevel::Valid | VerdictLevel::Unjudged => None,
             VerdictLevel::Suspect => Some("Suspect measurement"),
             VerdictLevel::Invalid => Some("Not a valid measurement"),
         };

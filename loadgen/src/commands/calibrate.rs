@@ -292,7 +292,7 @@ fn broken_off(record: &RunRecord) -> Outcome {
     let stderr = format!("error: no floor was written: {}\n", crate::scenario::escape(&why));
     // A measurement that is whole but for clients that were lost has passed as a run, and not as a floor.
     let exit_code = match record.outcome.status {
-        Status::Passed => Status::Invalid.exit_code(),
+        Status::Passed | Status::CorrectnessMissed => Status::Invalid.exit_code(),
         status => status.exit_code(),
     };
     Outcome { stdout: String::new(), stderr, exit_code }

@@ -27,6 +27,7 @@ pub const ALL: &str = "all";
 /// role, and of all; trials and groups merged.
 #[must_use]
 pub fn files(record: &RunRecord) -> Vec<(String, String)> {
+    let record = &*record.results();
     let mut names = BTreeSet::new();
     let mut files = Vec::new();
     for key in rows::keys(record) {

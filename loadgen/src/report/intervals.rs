@@ -50,6 +50,7 @@ const HEADER: [&str; 34] = [
 /// # Errors
 /// Where a row could not be written.
 pub fn csv(record: &RunRecord) -> Result<Vec<u8>, ReportError> {
+    let record = &*record.results();
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(HEADER)?;
     for pass in &record.passes {

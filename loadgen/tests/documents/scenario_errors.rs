@@ -71,7 +71,7 @@ fn an_error_in_a_set_value_shows_the_argument() {
      --> --set
       |
       | load.main.cout=5
-      | ^^^^^^^^^^^^^^ there is `name`, `model`, `rate`, `arrivals`, `think`, `in-flight`, `warmup`, `duration`, `phases`, `trials`, `interleave`, `headline`
+      | ^^^^^^^^^^^^^^ there is `name`, `model`, `rate`, `arrivals`, `think`, `in-flight`, `warmup`, `duration`, `phases`, `trials`, `interleave`, `headline`, `timing`
       = help: keys go by their names, an element of a list by its name or its number (from 0)
 
     error: `load.mian.trials` leads nowhere: there is no `mian`
@@ -276,6 +276,38 @@ fn thresholds_have_one_bound_of_the_right_kind() {
     wrong(&threshold("metric = \"errors\""), "a threshold without a bound");
     wrong(&threshold("metric = \"errors\"\nmax = 1\nmin = 0"), "a threshold with both `max` and `min`");
     wrong(&threshold("metric = \"response.p98\"\nmax = \"1s\""), "unknown value \"response.p98\"");
+}
+
+#[test]
+fn lost_clients_are_judged_by_load_and_transport_and_only_at_the_end() {
+    let threshold = |lines: &str| rest(&format!("[[thresholds]]\nmetric = \"lost\"\nmax = 0\n{lines}\n"));
+    right(&threshold("where = { load = \"main\", transport = \"tcp\" }"));
+    for key in ["group = \"guests\"", "role = \"guest\"", "op = \"put\""] {
+        wrong(
+            &threshold(&format!("where = {{ {key} }}")),
+            &format!("`lost` by {}", key.split(' ').next().unwrap()),
+        );
+    }
+    wrong(&threshold("abort = true"), "`abort` on a figure that is known only at the load's end");
+    let by_transport = "[[thresholds]]\nmetric = \"lost\"\nmax = 0\nwhere = { transport = \"tcp\" }\n";
+    let pinned = document("", "transport = \"tcp\"", by_transport);
+    wrong(&pinned, "`lost` by transport, with groups that are pinned to a transport");
+}
+
+#[test]
+fn latencies_of_a_load_whose_timing_is_unjudged_cannot_be_judged() {
+    let threshold = |metric: &str, filter: &str| {
+        let lines = format!("[[thresholds]]\nmetric = \"{metric}\"\nmax = {filter}\n");
+        document("timing = \"unjudged\"", "", &lines)
+    };
+    let message = "a threshold on a latency of a load whose timing is unjudged";
+    wrong(&threshold("response.p99", "\"1s\""), message);
+    wrong(&threshold("lag.max", "\"1s\"\nwhere = { load = \"main\" }"), message);
+    right(&threshold("errors", "0"));
+    right(&threshold("unfinished", "0\nwhere = { load = \"main\" }"));
+    let named = |timing: &str| threshold("response.p99", "\"1s\"").replace("unjudged", timing);
+    right(&named("judged"));
+    wrong(&load("timing = \"never\""), "unknown value \"never\"");
 }
 
 #[test]

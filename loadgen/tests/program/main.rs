@@ -15,6 +15,7 @@ mod run;
 mod run_faults;
 mod run_models;
 mod run_ports;
+mod run_timing;
 mod run_tls;
 mod run_violations;
 mod signals;

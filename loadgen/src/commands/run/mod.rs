@@ -270,8 +270,9 @@ fn complaints(finished: &[Finished]) -> String {
 /// The code of the worst run, by the order in which the codes apply. A scenario of which nothing could run is an
 /// error of usage, unless another one ran.
 fn exit_code(finished: &[Finished]) -> u8 {
-    const WORST_FIRST: [Status; 7] = [
+    const WORST_FIRST: [Status; 8] = [
         Status::Violated,
+        Status::CorrectnessMissed,
         Status::TargetLost,
         Status::Invalid,
         Status::ThresholdMissed,

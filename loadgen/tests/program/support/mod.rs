@@ -93,7 +93,8 @@ impl Place {
         let ended = self.run_to_end(arguments);
         let record = || serde_json::from_str::<serde_json::Value>(&self.read("run.json")).unwrap();
         let is_late = ended.code == Some(4) && record()["outcome"]["message"].is_null();
-        if is_late { ended } else { ended.expect(0) }
+        let is_behind = ended.code == Some(1) && ended.stdout.contains("were still unanswered at its end");
+        if is_late || is_behind && record()["violations_total"] == 0 { ended } else { ended.expect(0) }
     }
 
     /// Rows of a CSV file of the report, by column name.
