@@ -161,7 +161,8 @@ fn parts(word: &str) -> Result<Vec<Part>, LaunchError> {
     let mut rest = word;
     while let Some(start) = rest.find('{') {
         let (before, after) = (&rest[..start], &rest[start + 1..]);
-        if let Some(name) = after.strip_prefix('{').and_then(|inner| inner.split_once("}}")).map(|(name, _)| name)
+        if let Some(name) =
+            after.strip_prefix('{').and_then(|inner| inner.split_once("}}")).map(|(name, _)| name)
             && is_name(name)
         {
             text += &format!("{before}{{{name}}}");
