@@ -41,6 +41,10 @@ pub use websocket::WebSocketConnection;
 
 use crate::measure::clock::Nanos;
 
+/// Longest reply that is taken, in bytes: no message of a server may be longer (its `--message-max` is 16 MiB at most). A
+/// peer that sends more without an end does not speak the protocol.
+const REPLY_BYTES_MAX: usize = 16 << 20;
+
 /// One reply as it came.
 #[derive(Debug, Clone, Copy)]
 pub struct Reply<'a> {

@@ -20,7 +20,7 @@ use super::addresses::Addresses;
 use super::handshake::{HandshakeError, shake};
 use super::stream::Stream as Carrier;
 use super::traffic::{Counted, Traffic};
-use super::{ConnectError, Ended, Replies, Reply, Site};
+use super::{ConnectError, Ended, REPLY_BYTES_MAX, Replies, Reply, Site};
 use crate::measure::clock;
 
 /// Read buffer of a connection. The library's default of 128 KiB is allocated for each connection and cleared at
@@ -30,9 +30,6 @@ const READ_BUFFER_BYTES: usize = 4096;
 /// Queued bytes beyond which the library writes by itself: never, so that a batch is one write, and what is stamped as
 /// sent before a flush has not been written before.
 const WRITE_BUFFER_BYTES: usize = usize::MAX - 1;
-
-/// Longest reply taken: twice a message's limit, so that a reply that is too long is seen and judged as such.
-const REPLY_BYTES_MAX: usize = 2 * 65_536;
 
 /// Messages in a row before other connections get their turn.
 const MESSAGES_MAX: usize = 256;
