@@ -184,9 +184,9 @@ fn draw(figure: chart::Figure) -> Result<Plot, chart::DrawError> {
 /// The lines for these errors on stderr: a full disk has one for each file, of which a few say all.
 fn lines(errors: &[CommandError]) -> String {
     const SHOWN: usize = 3;
-    let mut lines: String = errors.iter().take(SHOWN).map(|error| format!("error: {error}\n")).collect();
+    let mut lines: Vec<String> = errors.iter().take(SHOWN).map(|error| format!("error: {error}\n")).collect();
     if errors.len() > SHOWN {
-        lines.push_str(&format!("error: and {} more files of the report\n", errors.len() - SHOWN));
+        lines.push(format!("error: and {} more files of the report\n", errors.len() - SHOWN));
     }
-    lines
+    lines.concat()
 }

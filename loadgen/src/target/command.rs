@@ -165,7 +165,7 @@ fn parts(word: &str) -> Result<Vec<Part>, LaunchError> {
             after.strip_prefix('{').and_then(|inner| inner.split_once("}}")).map(|(name, _)| name)
             && is_name(name)
         {
-            text += &format!("{before}{{{name}}}");
+            text.extend([before, "{", name, "}"]);
             rest = &after[name.len() + 3..];
             continue;
         }

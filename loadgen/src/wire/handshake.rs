@@ -201,8 +201,7 @@ pub(super) async fn shake<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 fn ended(came: &[u8], before: usize, reset: bool) -> HandshakeError {
-    let rest = &came[before..];
-    if rest.is_empty() { HandshakeError::Unanswered { reset } } else { HandshakeError::CutOff }
+    if came.len() == before { HandshakeError::Unanswered { reset } } else { HandshakeError::CutOff }
 }
 
 fn failed(error: &io::Error, came: &[u8], before: usize) -> HandshakeError {

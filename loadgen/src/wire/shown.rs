@@ -14,9 +14,9 @@ pub(super) fn printable(text: &str) -> String {
         let escaped = c.escape_debug();
         // What it escapes beside quotes cannot be seen, or drives a terminal.
         if escaped.len() > 1 && !matches!(c, '"' | '\'' | '\\') {
-            shown.extend(escaped)
+            shown.extend(escaped);
         } else {
-            shown.push(c)
+            shown.push(c);
         }
     }
     shown

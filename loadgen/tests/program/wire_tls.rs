@@ -289,9 +289,10 @@ async fn nothing_is_written_before_a_flush_however_much_is_queued() {
         let endpoint = if framed { place.wss() } else { place.tls() };
         let serve = async {
             let stream = place.accept().await;
-            let mut stream = match framed {
-                true => tokio_tungstenite::accept_async(stream).await.unwrap().into_inner(),
-                false => stream,
+            let mut stream = if framed {
+                tokio_tungstenite::accept_async(stream).await.unwrap().into_inner()
+            } else {
+                stream
             };
             tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.unwrap_or(0)
         };

@@ -47,10 +47,10 @@ pub(super) fn as_plain_text(open_metrics: &str) -> String {
             let is_counter =
                 lines.peek().and_then(|next| of(next, "# TYPE ")).is_some_and(|(_, kind)| kind == "counter");
             let suffix = if is_counter { "_total" } else { "" };
-            text.push_str(&format!("# HELP {name}{suffix} {help}"));
+            text.extend(["# HELP ", &name, suffix, " ", &help]);
         } else if let Some((name, kind)) = of(line, "# TYPE ") {
             let suffix = if kind == "counter" { "_total" } else { "" };
-            text.push_str(&format!("# TYPE {name}{suffix} {kind}"));
+            text.extend(["# TYPE ", &name, suffix, " ", &kind]);
         } else {
             text.push_str(line);
         }

@@ -112,7 +112,7 @@ fn judge(head: &[u8]) -> Option<Result<Wanted, &'static str>> {
         _ => return Some(Err("405 Method Not Allowed")),
     };
     let fields = request.headers.iter().filter(|field| field.name.eq_ignore_ascii_case("accept"));
-    let format = Format::preferred(fields.filter_map(|field| std::str::from_utf8(field.value).ok()));
+    let format = Format::preferred(&fields.filter_map(|field| std::str::from_utf8(field.value).ok()));
     Some(Ok(Wanted { format, has_body }))
 }
 

@@ -27,7 +27,7 @@ impl Format {
 
     /// The format that suits `accept` best, the values of all its lines. OpenMetrics has to be named; a client that
     /// takes neither gets the plain one, since an error would help it less.
-    pub(super) fn preferred<'a>(accept: impl Iterator<Item = &'a str> + Clone) -> Self {
+    pub(super) fn preferred<'a>(accept: &(impl Iterator<Item = &'a str> + Clone)) -> Self {
         let quality = |format: Self| {
             let ranges = accept.clone().flat_map(|line| line.split(','));
             ranges.filter_map(|range| format.matched(range)).max_by_key(|matched| matched.0)
@@ -107,7 +107,7 @@ mod tests {
             (&["text/html,application/*,*/*;q=0.8"], Plain),
             (&["nonsense, ;q=, application/openmetrics-text;q=7"], Plain),
         ] {
-            assert_eq!(Format::preferred(accept.iter().copied()), expected, "{accept:?}");
+            assert_eq!(Format::preferred(&accept.iter().copied()), expected, "{accept:?}");
         }
     }
 }
