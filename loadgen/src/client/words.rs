@@ -155,7 +155,7 @@ pub fn commands(tokens: Vec<Token>) -> Result<Vec<Command>, WordsError> {
             _ => None,
         };
         let operands: Vec<String> = std::iter::from_fn(operand).take(2).collect();
-        let missing = |command, what, usage, next: Option<&Token>| match next {
+        let missing = |command, what: &'static str, usage, next: Option<&Token>| match next {
             Some(Token::Literal(word)) => {
                 // The first of what is missing stands there.
                 let what = what.split(" and ").next().unwrap_or(what);
