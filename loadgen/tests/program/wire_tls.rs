@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::Message;
-use twinwire::wire::{Connection, Ended, Endpoint, Peer, Replies, Reply, Traffic, Trust};
+use twinwire::wire::{Connection, Ended, Endpoint, Peer, Replies, Reply, Site, Traffic, Trust};
 
 use crate::support::tls::{Certificate, LOCAL};
 
@@ -54,11 +54,15 @@ impl Place {
     }
 
     fn tls(&self) -> Endpoint {
-        Endpoint::Tls(self.address(), self.peer())
+        Endpoint::Tls(self.address().into(), self.peer())
     }
 
     fn wss(&self) -> Endpoint {
-        Endpoint::Wss(self.address(), format!("wss://{}/", self.address()), self.peer())
+        Endpoint::Wss(
+            self.address().into(),
+            Site::root(true, "127.0.0.1", self.address().port()),
+            self.peer(),
+        )
     }
 
     async fn accept(&self) -> TlsStream<TcpStream> {
@@ -68,7 +72,7 @@ impl Place {
 }
 
 async fn connect(endpoint: Endpoint, traffic: &Arc<Traffic>) -> Connection {
-    tokio::time::timeout(PATIENCE, endpoint.connect(traffic.clone())).await.unwrap().unwrap()
+    endpoint.connect(traffic.clone(), PATIENCE).await.unwrap()
 }
 
 /// A client over TLS lines with its server's side.
@@ -274,6 +278,38 @@ async fn ws_1_messages_go_both_ways_over_tls() {
     let ((replies, ended), asked) = tokio::join!(ask, serve);
     assert_eq!(replies, asked.iter().map(|message| format!("re: {message}")).collect::<Vec<_>>());
     assert_eq!((replies.len(), ended), (200, Some(Ended::Closed)));
+}
+
+/// What is stamped as sent before a flush must not be on its way before it.
+#[tokio::test]
+async fn nothing_is_written_before_a_flush_however_much_is_queued() {
+    for framed in [false, true] {
+        let place = Place::new().await;
+        let traffic = Arc::new(Traffic::default());
+        let endpoint = if framed { place.wss() } else { place.tls() };
+        let serve = async {
+            let stream = place.accept().await;
+            let mut stream = match framed {
+                true => tokio_tungstenite::accept_async(stream).await.unwrap().into_inner(),
+                false => stream,
+            };
+            tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.unwrap_or(0)
+        };
+        let ask = async {
+            let mut client = connect(endpoint, &traffic).await;
+            let before = traffic.sent();
+            for length in [60_000, 100, 17_000, 20_000] {
+                client.push(&vec![b'x'; length]).unwrap();
+            }
+            let queued = traffic.sent() - before;
+            while !poll_fn(|cx| Poll::Ready(client.flush(cx).unwrap())).await {
+                tokio::task::yield_now().await;
+            }
+            (queued, traffic.sent() - before)
+        };
+        let ((queued, flushed), _) = tokio::join!(ask, serve);
+        assert!(queued == 0 && flushed > 97_100, "{framed}: {queued} before, {flushed} after");
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::{
 
 use nix::sys::signal::{SigSet, Signal};
 
+use super::notify;
 use crate::{server::Shutdown, tls::Tls};
 
 /// The exit code of a program that was interrupted, by convention 128 and the number of SIGINT.
@@ -37,6 +38,7 @@ pub(super) fn obey(shutdown: &Shutdown, tls: Option<Tls>) -> io::Result<()> {
                     // First, whatever becomes of the log.
                     shutdown.trigger();
                     is_stopping = true;
+                    notify::tell(notify::State::Stopping);
                     tracing::info!(%signal, "stopping");
                 }
             }
