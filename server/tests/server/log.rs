@@ -42,6 +42,30 @@ fn knock(address: SocketAddr) {
     assert!(!bad.rest().is_empty());
 }
 
+#[test]
+fn an_operator_sees_sessions_new_managers_and_that_the_server_is_full() {
+    let args = ["--tcp", "127.0.0.1:0", "--max-connections", "1", "--log", "debug"];
+    let mut program = Program::start(&args);
+    let address = program.address(Transport::Tcp);
+    let mut ann = Client::connect(Transport::Tcp, address);
+    assert_eq!(ann.ask("ann"), "success");
+    assert_eq!(ann.ask("upgrade"), "upgraded to manager");
+    assert_eq!(Client::connect(Transport::Tcp, address).reply(), "server full");
+    assert_eq!(ann.ask("q"), "exiting");
+    assert_eq!(ann.rest(), b"");
+    program.signal(Signal::SIGTERM);
+    let (code, log) = program.end();
+    assert_eq!(code, Some(0));
+    for expected in [
+        r#"logged in user="ann" peer=127.0.0.1"#,
+        r#"became a manager user="ann" peer=127.0.0.1"#,
+        "the server is full: a client was refused transport=tcp peer=127.0.0.1",
+        r#"the session has ended user="ann""#,
+    ] {
+        assert!(log.contains(expected), "no `{expected}` in:\n{log}");
+    }
+}
+
 const DROPPED: &str = "twinwire_log_lines_dropped_total";
 
 #[test]
