@@ -35,10 +35,10 @@ pub(super) fn obey(shutdown: &Shutdown, tls: Option<Tls>) -> io::Result<()> {
                 Signal::SIGHUP => reload(tls.as_ref()),
                 _ if is_stopping => process::exit(EXIT_INTERRUPTED),
                 _ => {
-                    // First, whatever becomes of the log.
-                    shutdown.trigger();
                     is_stopping = true;
+                    // Before the stop, since nothing waits for this thread. Neither of the two ever blocks.
                     notify::tell(notify::State::Stopping);
+                    shutdown.trigger();
                     tracing::info!(%signal, "stopping");
                 }
             }
