@@ -13,6 +13,7 @@ mod null_target;
 mod quick;
 mod run;
 mod run_faults;
+mod run_long;
 mod run_memory;
 mod run_models;
 mod run_ports;
