@@ -41,9 +41,10 @@ pub(super) async fn serve(socket: &ControlSocket, overview: Arc<Overview>) -> io
     let listener = UnixListener::from_std(socket.listener()?)?;
     let mut clients = Clients::new(OPERATORS_MAX);
     loop {
-        clients.room().await;
         match listener.accept().await {
             Ok((stream, _peer)) => {
+                // Only now: nobody gives way to a client that may never come.
+                clients.room().await;
                 let overview = Arc::clone(&overview);
                 clients.serve(async move {
                     // A client that has gone, or takes too long, is nobody to tell.

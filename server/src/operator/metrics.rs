@@ -28,9 +28,10 @@ pub(super) async fn serve(listener: net::TcpListener, overview: Arc<Overview>) -
     let listener = TcpListener::from_std(listener)?;
     let mut clients = Clients::new(SCRAPERS_MAX);
     loop {
-        clients.room().await;
         match listener.accept().await {
             Ok((stream, _peer)) => {
+                // Only now: nobody gives way to a client that may never come.
+                clients.room().await;
                 let overview = Arc::clone(&overview);
                 clients.serve(async move {
                     // A client that has gone, or takes too long, is nobody to tell.
