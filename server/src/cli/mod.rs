@@ -90,8 +90,12 @@ fn start(args: Args, effective: &Effective) -> Result<ExitCode, (Box<dyn std::er
         ));
     }
     let shutdown = Shutdown::new();
+    // The service is that of the program that started this one, where there is such: its manager hears of neither the start
+    // nor the stop of a part of it.
+    let tell_manager = if until_stdin_closes { |_| () } else { notify::tell };
     // Before anything is announced: from the ready lines on a signal means an orderly stop.
-    signals::obey(&shutdown, config.tls.clone()).map_err(|error| (error.into(), EXIT_FAILED))?;
+    signals::obey(&shutdown, config.tls.clone(), tell_manager)
+        .map_err(|error| (error.into(), EXIT_FAILED))?;
     if until_stdin_closes {
         signals::stop_when_stdin_closes(&shutdown);
     }
@@ -99,10 +103,7 @@ fn start(args: Args, effective: &Effective) -> Result<ExitCode, (Box<dyn std::er
         let (addresses, metrics) = (server.addresses().to_vec(), server.metrics_address());
         server.run_and_tell(&shutdown, || {
             announce(&addresses, metrics);
-            // The service is that of the program that started this one, where there is such.
-            if !until_stdin_closes {
-                notify::tell(notify::State::Ready);
-            }
+            tell_manager(notify::State::Ready);
         })
     });
     outcome.map(|()| ExitCode::SUCCESS).map_err(|error| (error.into(), EXIT_FAILED))
