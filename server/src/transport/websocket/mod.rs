@@ -320,7 +320,7 @@ impl<V: Service, S: Socket> Connection<V, S> {
                 // Pings are answered by the library, and the guard lets nothing else pass.
                 Poll::Ready(Some(Ok(_))) => TURN_COST,
                 Poll::Ready(Some(Err(error))) => {
-                    return Poll::Ready(Ending::after(&error, self.socket.get_ref().fault()));
+                    return Poll::Ready(Ending::after(&error, self.socket.get_ref().ending()));
                 }
                 Poll::Ready(None) => return Poll::Ready(Ending::Broken),
                 Poll::Pending if self.socket.get_ref().is_cut_short() => {
