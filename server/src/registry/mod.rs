@@ -12,15 +12,11 @@ mod role;
 mod store;
 mod user;
 
-use std::{
-    net::IpAddr,
-    num::NonZeroUsize,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::IpAddr, num::NonZeroUsize, sync::Arc};
 
 use foldhash::fast::RandomState;
 
+pub(crate) use guesses::Guess;
 use guesses::Guesses;
 pub(crate) use leash::Gone;
 use limits::Quota;
@@ -62,7 +58,7 @@ impl Registry {
         Self {
             users: papaya::HashMap::with_hasher(RandomState::default()),
             upgrade,
-            guesses: Guesses::default(),
+            guesses: Guesses::new(),
             managers: Managers::new(None),
             quota: Quota::new(StoreLimits::default()),
             reclaimer: None,
@@ -103,11 +99,6 @@ impl Registry {
                 Err(Ended) => Found::NoUser,
             })
         })
-    }
-
-    /// A client at `peer` has tried a secret, right or wrong: how late that is to be answered.
-    pub(crate) fn guess_delay(&self, peer: IpAddr, is_right: bool) -> Duration {
-        self.guesses.delay(peer, is_right, Instant::now())
     }
 
     /// By which rule guests become managers.
@@ -195,6 +186,11 @@ impl Login {
     #[must_use]
     pub fn user(&self) -> &User {
         &self.user
+    }
+
+    /// The user, at `peer`, has tried a secret, right or wrong.
+    pub(crate) fn guess(&self, peer: IpAddr, is_right: bool) -> Guess {
+        Guess::begin(&self.registry, peer, is_right)
     }
 
     /// Stores a copy of `value` under `key`, in place of what was there; where there is no room for the

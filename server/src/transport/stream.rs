@@ -48,7 +48,7 @@ struct Connection<F, S> {
     session: Session,
     unsent: Unsent,
     /// The answer to a secret, while it is held back.
-    withheld: Option<Withheld<Box<[u8]>>>,
+    withheld: Option<Withheld>,
     vigil: Vigil,
     /// Its place in the line, while it waits for another turn.
     ticket: Option<Ticket>,
@@ -165,9 +165,15 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
                 }
             }
             if let Some(reply) = withheld {
-                let reply = ready!(reply.poll(cx, host));
+                let wait = ready!(reply.poll(cx, host, socket.tcp()));
                 *withheld = None;
-                if unsent.send(socket, cx, &reply).is_err() {
+                output.clear();
+                session.conclude(wait, |reply| {
+                    output.extend_from_slice(reply.text().as_bytes());
+                    output.extend_from_slice(F::TERMINATOR);
+                });
+                host.counters.sent(output.len());
+                if unsent.send(socket, cx, output).is_err() {
                     return Poll::Ready(Ending::Broken);
                 }
             }
@@ -203,7 +209,7 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
                     Flow::Close => ControlFlow::Break(Pause::End),
                     Flow::ContinueAfter { delay, is_wrong } => {
                         has_guessed_wrong = is_wrong;
-                        *withheld = Some(Withheld::new(output.drain(before..).collect(), delay));
+                        *withheld = Some(Withheld::new(delay));
                         ControlFlow::Break(Pause::Hold)
                     }
                     Flow::Continue if budget == 0 || output.len() >= BATCH_BYTES => {

@@ -75,7 +75,7 @@ struct Connection<V, S> {
     socket: WebSocketStream<Link<S>>,
     service: V,
     /// The answer to a secret, while it is held back.
-    withheld: Option<Withheld<Option<Message>>>,
+    withheld: Option<Withheld>,
     vigil: Vigil,
     /// Its place in the line, while it waits for another turn.
     ticket: Option<Ticket>,
@@ -299,9 +299,11 @@ impl<V: Service, S: Socket> Connection<V, S> {
                 return Poll::Ready(ending);
             }
             if let Some(reply) = &mut self.withheld {
-                let Poll::Ready(reply) = reply.poll(cx, &self.host) else { return self.flush(cx) };
+                let tcp = self.socket.get_ref().socket().tcp();
+                let Poll::Ready(wait) = reply.poll(cx, &self.host, tcp) else { return self.flush(cx) };
                 self.withheld = None;
-                if reply.is_some_and(|reply| Pin::new(&mut self.socket).start_send(reply).is_err()) {
+                let reply = self.service.conclude(wait);
+                if Pin::new(&mut self.socket).start_send(reply).is_err() {
                     return Poll::Ready(Ending::Broken);
                 }
             }
@@ -372,7 +374,7 @@ impl<V: Service, S: Socket> Connection<V, S> {
             if is_wrong {
                 self.host.log_wrong_secret(self.service.name(), self.socket.get_ref().socket().tcp());
             }
-            self.withheld = Some(Withheld::new(Some(reply), delay));
+            self.withheld = Some(Withheld::new(delay));
         } else {
             Pin::new(&mut self.socket).start_send(reply)?;
         }
