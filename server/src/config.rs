@@ -67,13 +67,15 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
+    /// The longest between two looks at them, and between two ticks of the clock that tells how long sessions are idle.
+    pub(crate) const COARSEST: Duration = Duration::from_secs(1);
+
     /// How often they are looked at: an eighth of the shortest, between 10 ms and 1 s. `None` where there is none.
     #[must_use]
     pub fn resolution(&self) -> Option<Duration> {
         const FINEST: Duration = Duration::from_millis(10);
-        const COARSEST: Duration = Duration::from_secs(1);
         let shortest = [self.login, self.idle, self.unsent, self.ping].into_iter().flatten().min()?;
-        Some((shortest / 8).clamp(FINEST, COARSEST))
+        Some((shortest / 8).clamp(FINEST, Self::COARSEST))
     }
 
     /// The longest that may pass between two looks without being taken for a pause of the server: a quarter more than

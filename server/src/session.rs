@@ -3,17 +3,12 @@
 //! No I/O and no framing: every transport drives the same code, so the transports cannot disagree about the
 //! protocol.
 
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    sync::Arc,
-    task::Waker,
-    time::Duration,
-};
+use std::{sync::Arc, task::Waker, time::Duration};
 
 use crate::{
     counters::{Command, Counters},
     protocol::{Reply, Request, Status, parse_name},
-    registry::{Found, Guess, Login, Promotion, Registry, StoreFull, UpgradePolicy},
+    registry::{Found, Guess, Login, Peer, Promotion, Registry, StoreFull, UpgradePolicy},
 };
 
 /// What the transport does after the reply.
@@ -51,7 +46,7 @@ pub struct Session {
     /// A secret whose answer is held back. Boxed: hardly any session ever has one.
     guess: Option<Box<Guess>>,
     message_bytes_max: usize,
-    peer: IpAddr,
+    peer: Peer,
     /// Whether a dismissal wakes the connection already.
     is_leashed: bool,
     counters: Arc<Counters>,
@@ -71,13 +66,12 @@ impl Session {
     #[must_use]
     pub fn new(registry: Arc<Registry>, message_bytes_max: usize, counters: Arc<Counters>) -> Self {
         let state = State::Anonymous(registry);
-        let peer = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-        Self { state, guess: None, message_bytes_max, peer, is_leashed: false, counters }
+        Self { state, guess: None, message_bytes_max, peer: Peer::NONE, is_leashed: false, counters }
     }
 
-    /// The same with a client at this address, who has to answer for the wrong secrets that come from there.
+    /// The same with this client, whose address has to answer for the wrong secrets that come from there.
     #[must_use]
-    pub fn at(self, peer: IpAddr) -> Self {
+    pub fn of(self, peer: Peer) -> Self {
         Self { peer, ..self }
     }
 
@@ -97,6 +91,14 @@ impl Session {
         {
             login.user().leash().attach(waker);
             self.is_leashed = true;
+        }
+    }
+
+    /// Notes that a client that is logged in has asked something, so many milliseconds after the registry was made.
+    #[inline]
+    pub(crate) fn note_active(&self, now_ms: u64) {
+        if let State::LoggedIn(login) = &self.state {
+            login.user().note_active(now_ms);
         }
     }
 
@@ -139,9 +141,9 @@ impl Session {
         match &self.state {
             State::LoggedIn(_) => self.request(message, reply),
             State::Anonymous(registry) => {
-                let outcome = match parse_name(message).map(|name| registry.claim(name)) {
+                let outcome = match parse_name(message).map(|name| registry.claim_for(name, self.peer)) {
                     Ok(Some(login)) => {
-                        tracing::debug!(user = login.name(), peer = %self.peer, "logged in");
+                        tracing::debug!(user = login.name(), peer = %self.peer.address, "logged in");
                         self.state = State::LoggedIn(login);
                         Status::Success
                     }
@@ -223,7 +225,7 @@ impl Session {
         }
         match (policy, secret) {
             (UpgradePolicy::Secret(expected), Some(word)) => {
-                let guess = login.guess(self.peer, expected.matches(word));
+                let guess = login.guess(self.peer.address.ip(), expected.matches(word));
                 if guess.is_right() && guess.delay().is_zero() {
                     return Ok(self.promote(login));
                 }
@@ -237,7 +239,7 @@ impl Session {
     fn promote(&self, login: &Login) -> Status {
         match login.registry().promote(login.user()) {
             Promotion::Granted => {
-                tracing::info!(user = login.name(), peer = %self.peer, "became a manager");
+                tracing::info!(user = login.name(), peer = %self.peer.address, "became a manager");
                 Status::Upgraded
             }
             Promotion::Already => Status::AlreadyManager,

@@ -12,7 +12,7 @@ mod role;
 mod store;
 mod user;
 
-use std::{net::IpAddr, num::NonZeroUsize, sync::Arc};
+use std::{net::IpAddr, num::NonZeroUsize, sync::Arc, time::Instant};
 
 use foldhash::fast::RandomState;
 
@@ -26,7 +26,7 @@ pub(crate) use reclaim::Reclaimer;
 use role::Managers;
 pub use role::Promotion;
 use user::Ended;
-pub use user::{Profile, User};
+pub use user::{Peer, Profile, User};
 
 /// The names in use and whom they belong to, and the rule by which guests become managers.
 #[derive(Debug)]
@@ -38,6 +38,7 @@ pub struct Registry {
     managers: Managers,
     quota: Quota,
     reclaimer: Option<Reclaimer>,
+    started: Instant,
 }
 
 /// What a manager finds in another's store (ROLE-3).
@@ -62,6 +63,7 @@ impl Registry {
             managers: Managers::new(None),
             quota: Quota::new(StoreLimits::default()),
             reclaimer: None,
+            started: Instant::now(),
         }
     }
 
@@ -77,11 +79,22 @@ impl Registry {
         Self { reclaimer: Some(reclaimer), ..self }
     }
 
-    /// Takes `name` for a new session, with an empty store and the role of a guest; `None` if it is held.
+    /// When it was made: from then on its users' activity is told.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Takes `name` for a new session of nobody's, with an empty store and the role of a guest; `None` if it is held.
     #[must_use]
     pub fn claim(self: &Arc<Self>, name: &str) -> Option<Login> {
+        self.claim_for(name, Peer::NONE)
+    }
+
+    /// The same for the session of a client.
+    #[must_use]
+    pub fn claim_for(self: &Arc<Self>, name: &str, peer: Peer) -> Option<Login> {
         let name: Arc<str> = name.into();
-        let user = Arc::new(User::new());
+        let user = Arc::new(User::new(peer));
         self.users.pin().try_insert(Arc::clone(&name), Arc::clone(&user)).ok()?;
         Some(Login { registry: Arc::clone(self), name, user })
     }

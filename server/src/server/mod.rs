@@ -38,7 +38,7 @@ use self::{
     worker::{Shared, Worker},
 };
 use crate::{
-    config::{Config, Workers},
+    config::{Config, Timeouts, Workers},
     counters::Counters,
     operator::{Doors, Overview, SocketError},
     registry::{Reclaimer, Registry},
@@ -287,7 +287,7 @@ impl Server {
             Acceptor::new(self.listeners, desks, admission, departures, own, tls, shutdown.clone());
         tracing::info!(workers = workers.len(), connections_max = self.connections_max, "serving");
         let outcome = thread::scope(|scope| {
-            clock::start(scope, config.timeouts.resolution(), clock, shutdown)
+            clock::start(scope, config.timeouts.resolution().unwrap_or(Timeouts::COARSEST), clock, shutdown)
                 .map_err(|source| StartError::Clock { source })?;
             self.doors.serve(scope, overview, shutdown.clone()).map_err(|source| {
                 shutdown.trigger();

@@ -27,6 +27,7 @@ use super::{
 use crate::{
     counters::{Open, Refusal},
     protocol::Status,
+    registry::Peer,
     server::{Phase, Seat},
     session::{Flow, Session},
 };
@@ -62,12 +63,13 @@ struct Connection<F, S> {
 /// processor guesses wrong where any function on the way out returns to.
 pub(super) fn serve<F: Framing, S: Socket + 'static>(
     socket: S,
+    peer: Peer,
     seat: Seat,
     vigil: Vigil,
     host: Rc<Host>,
     open: Option<Open>,
 ) -> impl Future<Output = ()> {
-    let session = host.new_session(socket.tcp());
+    let session = host.new_session(peer);
     let mut serving = Some(Connection {
         socket,
         framing: F::default(),
@@ -227,6 +229,7 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
             }
             if budget < TURN_BUDGET && session.is_logged_in() {
                 vigil.note_request();
+                session.note_active(host.watch.now_ms());
             }
             if has_guessed_wrong {
                 host.log_wrong_secret(session.name(), socket.tcp());

@@ -364,6 +364,7 @@ impl<V: Service, S: Socket> Connection<V, S> {
         let (reply, flow) = self.service.answer(message);
         if self.service.is_logged_in() {
             self.vigil.note_request();
+            self.service.note_active(self.host.watch.now_ms());
         }
         let bytes = message.len() + reply.len();
         if bytes > LARGE_BYTES {

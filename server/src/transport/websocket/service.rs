@@ -32,6 +32,9 @@ pub trait Service {
         true
     }
 
+    /// Notes that the client has asked something, so many milliseconds after the server's start.
+    fn note_active(&self, _now_ms: u64) {}
+
     /// Whether the connection is to be closed for reasons of policy. Looked at whenever it is woken.
     fn is_dismissed(&self) -> bool {
         false
@@ -64,6 +67,10 @@ impl Service for Session {
 
     fn is_logged_in(&self) -> bool {
         self.is_logged_in()
+    }
+
+    fn note_active(&self, now_ms: u64) {
+        Session::note_active(self, now_ms);
     }
 
     fn is_dismissed(&self) -> bool {
