@@ -5,7 +5,7 @@ use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, thread::available_p
 use crate::{
     protocol::{MESSAGE_BYTES_MAX, Origins},
     registry::{StoreLimits, UpgradePolicy},
-    server::Listening,
+    server::Endpoint,
     tls::Tls,
     transport::Transport,
 };
@@ -19,8 +19,8 @@ const UNSENT_BYTES_MAX: usize = 256 * 1024;
 /// A server's configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// What to listen on; port 0 takes a free one.
-    pub listeners: Vec<Listening>,
+    /// What to listen on.
+    pub listeners: Vec<Endpoint>,
     /// The certificate and key for listeners that speak TLS, which cannot do without.
     pub tls: Option<Tls>,
     /// By which rule guests become managers.
@@ -31,8 +31,8 @@ pub struct Config {
     pub origins: Origins,
     /// Where the operator's socket is to be; see [`crate::operator`].
     pub control: Option<PathBuf>,
-    /// Where to serve figures for Prometheus.
-    pub metrics: Option<SocketAddr>,
+    /// Where to serve figures for Prometheus: every address of one host, or none.
+    pub metrics: Vec<SocketAddr>,
     /// On how many threads, and where.
     pub workers: Workers,
     /// The most connections at once; `None` for as many as there can be descriptors.
@@ -131,13 +131,16 @@ impl Config {
     pub fn on_free_ports(transports: &[Transport]) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
-            listeners: transports.iter().map(|&transport| Listening { transport, address }).collect(),
+            listeners: transports
+                .iter()
+                .map(|&transport| Endpoint { transport, addresses: vec![address] })
+                .collect(),
             tls: None,
             upgrade: UpgradePolicy::Open,
             managers_max: None,
             origins: Origins::default(),
             control: None,
-            metrics: None,
+            metrics: Vec::new(),
             workers: Workers::for_each_cpu(),
             connections_max: None,
             connections_per_ip_max: None,

@@ -100,9 +100,9 @@ fn start(args: Args, effective: &Effective) -> Result<ExitCode, (Box<dyn std::er
         signals::stop_when_stdin_closes(&shutdown);
     }
     let outcome = Server::bind(config).and_then(|server| {
-        let (addresses, metrics) = (server.addresses().to_vec(), server.metrics_address());
+        let (addresses, metrics) = (server.addresses().to_vec(), server.metrics_addresses());
         server.run_and_tell(&shutdown, || {
-            announce(&addresses, metrics);
+            announce(&addresses, &metrics);
             tell_manager(notify::State::Ready);
         })
     });
@@ -125,14 +125,13 @@ fn conclude(outcome: &control::Outcome, what: &str) -> ExitCode {
 }
 
 /// One line for each listener, for people and for programs that wait for the server.
-fn announce(addresses: &[Listening], metrics: Option<SocketAddr>) {
+fn announce(addresses: &[Listening], metrics: &[SocketAddr]) {
     let mut stdout = io::stdout().lock();
     let announced = addresses
         .iter()
         .try_for_each(|Listening { transport, address }| writeln!(stdout, "listening {transport} {address}"));
-    let announced = announced.and_then(|()| match metrics {
-        Some(address) => writeln!(stdout, "listening metrics {address}"),
-        None => Ok(()),
+    let announced = announced.and_then(|()| {
+        metrics.iter().try_for_each(|address| writeln!(stdout, "listening metrics {address}"))
     });
     if let Err(error) = announced.and_then(|()| stdout.flush()) {
         tracing::warn!(%error, "nobody reads standard output");

@@ -18,8 +18,8 @@ use tokio::{
 };
 
 use super::{
-    BACKLOG,
     admission::{Admission, Admitted, Departures, Full, Seat},
+    listen::BACKLOG,
     shutdown::Shutdown,
     sparingly::Sparingly,
     worker::{Arrival, Desk},
