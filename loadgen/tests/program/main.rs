@@ -14,6 +14,8 @@ mod null_target;
 mod quick;
 mod run;
 mod run_faults;
+mod run_long;
+mod run_memory;
 mod run_models;
 mod run_ports;
 mod run_timing;
