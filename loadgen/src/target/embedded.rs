@@ -45,6 +45,12 @@ pub fn serve(mut arguments: Vec<OsString>) -> ExitCode {
     code
 }
 
+/// The server's command line, for completions and man pages.
+#[must_use]
+pub fn command() -> clap::Command {
+    twinwire_server::cli::command()
+}
+
 /// What the child process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {

@@ -7,6 +7,7 @@
 mod calibrate;
 mod client;
 mod client_tls;
+mod completions;
 mod folders;
 mod launch;
 mod null_target;
