@@ -49,18 +49,26 @@ struct Neighbour {
 /// Both.
 pub struct Neighbours([Neighbour; 2]);
 
-/// Latencies of one window, sorted.
-pub struct Latencies(Vec<Duration>);
+/// Latencies of one window.
+pub struct Latencies {
+    sorted: Vec<Duration>,
+    longest_wait: Duration,
+}
 
 impl Latencies {
     /// What nine in ten are within.
     pub fn p90(&self) -> Duration {
-        self.0[(self.0.len() * 9).div_ceil(10) - 1]
+        self.sorted[(self.sorted.len() * 9).div_ceil(10) - 1]
     }
 
     /// The longest.
     pub fn max(&self) -> Duration {
-        self.0[self.0.len() - 1]
+        self.sorted[self.sorted.len() - 1]
+    }
+
+    /// The longest that a single reply took, from when its request was written: whatever made that late.
+    pub fn longest_wait(&self) -> Duration {
+        self.longest_wait
     }
 }
 
@@ -133,20 +141,22 @@ impl Neighbour {
     }
 
     fn ask_until(&mut self, is_over: &AtomicBool, mut intended: SystemTime) -> anyhow::Result<Latencies> {
-        let mut latencies = Vec::new();
+        let (mut latencies, mut longest_wait) = (Vec::new(), Duration::ZERO);
         let mut replied = SystemTime::UNIX_EPOCH;
         while latencies.is_empty() || !is_over.load(Ordering::Relaxed) {
             if let Ok(early) = intended.duration_since(SystemTime::now()) {
                 thread::sleep(early);
             }
             // Late since the last reply was: the wait counts. Late since it had no CPU: that does not.
-            let from = if replied > intended { intended } else { SystemTime::now() };
+            let asked = SystemTime::now();
+            let from = if replied > intended { intended } else { asked };
             replied = self.ask()?;
             // A clock that was set back in between is no latency.
             latencies.push(replied.duration_since(from).unwrap_or_default());
+            longest_wait = longest_wait.max(replied.duration_since(asked).unwrap_or_default());
             intended += PERIOD;
         }
         latencies.sort_unstable();
-        Ok(Latencies(latencies))
+        Ok(Latencies { sorted: latencies, longest_wait })
     }
 }
