@@ -29,6 +29,9 @@ pub use session::{Due, Era, Lives, Origin, Session, request};
 pub use value::{KEYS_MAX, TAG_BYTES, USERS_MAX, ValueSpec};
 pub use world::{Client, World};
 
+/// Bytes of a message that every server takes; longer ones it may refuse (TCP-3, WS-4).
+pub const MESSAGE_BYTES: usize = 65_536;
+
 /// Decimal digits of a number below 2^32.
 const DIGITS_MAX: usize = 10;
 

@@ -11,7 +11,7 @@ use super::position::{Epoch, Position};
 use super::reads::Reads;
 use super::value::{Tag, ValueSpec};
 use super::world::{Answer, State};
-use super::{World, findings, texts, write_numbered};
+use super::{MESSAGE_BYTES, World, findings, texts, write_numbered};
 use crate::scenario::model::Role;
 
 /// A user who never is: no client's name contains a colon.
@@ -35,6 +35,8 @@ pub struct Session {
     /// Whether an `upgrade` was written: its reply may turn reads that follow it from denied into allowed.
     asked_upgrade: bool,
     reads: Reads,
+    /// Whether the server said that a request was longer than it takes, after which it closes (TCP-3).
+    too_long: bool,
 }
 
 impl Session {
@@ -49,6 +51,7 @@ impl Session {
             role: Role::Guest,
             asked_upgrade: false,
             reads: Reads::default(),
+            too_long: false,
         }
     }
 
@@ -62,6 +65,12 @@ impl Session {
     #[must_use]
     pub fn role(&self) -> Role {
         self.role
+    }
+
+    /// Whether the server refused a request as longer than it takes, as it may.
+    #[must_use]
+    pub fn was_too_long(&self) -> bool {
+        self.too_long
     }
 
     /// Writes `put KEY VALUE` with the key's next version.
@@ -177,14 +186,17 @@ impl Session {
         String::from_utf8_lossy(&out).into_owned()
     }
 
-    fn judge_put(&self, world: &World, key: u32, version: u32, reply: &[u8]) -> Result<Good, Finding> {
+    fn judge_put(&mut self, world: &World, key: u32, version: u32, reply: &[u8]) -> Result<Good, Finding> {
         let position = Position::of_put(version);
         let (index, register) = world.register(self.client, key);
         if reply == texts::DONE.as_bytes() {
             register.accept(self.epoch, position);
             return Ok(Good::Plain);
         }
-        if reply == texts::STORE_FULL.as_bytes() {
+        let too_long = reply == texts::MESSAGE_TOO_LONG.as_bytes()
+            && self.put_bytes(world, key, position) > MESSAGE_BYTES;
+        self.too_long |= too_long;
+        if too_long || reply == texts::STORE_FULL.as_bytes() {
             // Somebody may have read it before its refusal was known.
             if world.refusals().refuse(index, register, position) {
                 return Err(findings::refused_but_read());
@@ -267,6 +279,12 @@ impl Session {
 
     fn wrong(&self, world: &World, text: &str, rule: &'static str, reply: &[u8]) -> Finding {
         findings::not_the_text(world, self.client, text, rule, reply)
+    }
+
+    /// Bytes of a put's whole message.
+    fn put_bytes(&self, world: &World, key: u32, position: Position) -> usize {
+        let digits = key.checked_ilog10().map_or(1, |log| log as usize + 1);
+        "put k ".len() + digits + self.tag(world, key, position).size(self.values)
     }
 
     fn tag(&self, world: &World, key: u32, position: Position) -> Tag {

@@ -21,6 +21,8 @@ use std::{
     process::ExitCode,
 };
 
+use clap::CommandFactory as _;
+
 use self::{
     args::{Args, Command},
     layers::{Effective, LayerError},
@@ -39,6 +41,12 @@ const EXIT_NO_SERVER: u8 = 3;
 
 /// The server's control socket is somebody else's.
 const EXIT_NOT_PERMITTED: u8 = 4;
+
+/// The command line, for completions and man pages.
+#[must_use]
+pub fn command() -> clap::Command {
+    Args::command()
+}
 
 /// Runs the program: `args` begin with its name, as from [`std::env::args_os`].
 ///
