@@ -236,11 +236,15 @@ impl Recorder {
         let response = now.saturating_sub(intended).max(1);
         let service = sent.map(|sent| now.saturating_sub(sent).max(1));
         let cell = self.cell(key);
-        service.into_iter().for_each(|ns| cell.service.record_unfinished(ns));
+        if let Some(ns) = service {
+            cell.service.record_unfinished(ns);
+        }
         cell.response.record_unfinished(response);
         if let Some(window) = &mut self.window {
             let window = &mut window[role_index(key.role)];
-            service.into_iter().for_each(|ns| window.service.record_unfinished(ns));
+            if let Some(ns) = service {
+                window.service.record_unfinished(ns);
+            }
             window.response.record_unfinished(response);
         }
         self.second(key.transport, second).response.record_unfinished(response);
