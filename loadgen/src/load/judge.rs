@@ -6,7 +6,7 @@ use super::flight::{Asked, Flight, Incident};
 use super::schedule::Schedule;
 use super::shared::Shared;
 use crate::measure::recorder::{CellKey, Instants, Live};
-use crate::oracle::{Expect, Finding, Good, Session, texts};
+use crate::oracle::{Expect, Finding, Good, SWAPPED, Session, texts};
 use crate::wire::{Replies, Reply};
 
 /// A request that waits for its reply.
@@ -55,10 +55,11 @@ impl Judge<'_> {
             .violated(|context| Incident::new(context, self.session, finding, asked, reply.text, reply.at));
     }
 
-    /// Whether another open request would have been answered rightly by this text.
+    /// Whether this is exactly what another open request is due.
     fn is_swapped(&self, expect: Expect, text: &[u8]) -> bool {
-        let world = &self.shared.context.world;
-        self.pending.iter().any(|p| p.expect != expect && self.session.is_whole(world, p.expect, text))
+        let open: Vec<Expect> =
+            std::iter::once(expect).chain(self.pending.iter().map(|p| p.expect)).collect();
+        self.session.due_elsewhere(&self.shared.context.world, &open, text).is_some()
     }
 }
 
@@ -90,7 +91,7 @@ impl Replies for Judge<'_> {
         self.schedule.replied(self.shared.load_time(reply.at));
         if let Err(mut finding) = judged {
             if self.is_swapped(expect, reply.text) {
-                finding.kind = "swapped reply";
+                finding.kind = SWAPPED;
                 finding.rule = "FORM-3";
             }
             let later = self.pending.iter().map(|later| later.expect).collect();

@@ -10,6 +10,7 @@ mod collect;
 mod context;
 mod curve;
 mod doubts;
+mod ending;
 pub mod engine;
 pub mod events;
 mod flight;

@@ -1,4 +1,4 @@
-//! Setting one client up: connect, log in, upgrade, preload; and once more in mid-load, after a `q`.
+//! Setting one client up: connect, log in, upgrade, preload; and once more in mid-load, after its session has ended.
 //!
 //! Each step's reply is checked like any other. What goes wrong here ends the pass: a load with fewer clients than
 //! asked for would measure something else.
@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::PassContext;
+use super::ending::{self, Ending, is_serving};
 use super::flight::{Asked, Incident};
-use super::leave::{Left, quit};
+use super::leave::{Left, not_closed, quit, wrong_leaving};
 use super::replies::collect;
 use super::setup_times::Steps;
 use super::wrong_port;
@@ -129,45 +130,69 @@ pub async fn set_up(
     Ok(client.ready())
 }
 
-/// Ends client `index`'s session and begins its next one, whose store is empty: nothing is preloaded.
+/// Ends client `index`'s session in this way and begins its next one, whose store is empty: nothing is preloaded.
 ///
 /// # Errors
 /// Where it cannot go on.
 pub async fn renew(
     context: &PassContext,
     index: u32,
-    mut connection: Connection,
+    connection: Connection,
+    ending: Ending,
     traffic: Arc<Traffic>,
     steps: &mut Steps,
 ) -> Result<Ready, SetupError> {
+    context.world.set_ending(index);
+    // Where the close after `exiting` has been seen, the name must be free (LIFE-3): no patience.
+    let give_up_at = match ending {
+        Ending::Quit => {
+            steps.quit = Some(log_out(context, index, connection).await?);
+            context.world.set_ended(index);
+            0
+        }
+        Ending::Close => {
+            ending::close(connection).await;
+            clock::now() + clock::nanos(NAME_FREE_WITHIN)
+        }
+        Ending::Reset => {
+            connection.reset();
+            clock::now() + clock::nanos(NAME_FREE_WITHIN)
+        }
+    };
+    let mut client = SettingUp::connect(context, index, traffic, steps).await?;
+    client.asked = Asked::NextLogin(ending);
+    steps.login = Some(client.log_in(give_up_at).await?);
+    context.world.set_live(index);
+    client.is_a_guest(ending).await?;
+    client.take_role(steps).await?;
+    Ok(client.ready())
+}
+
+/// Ends a session by `q`; how long the reply took.
+async fn log_out(context: &PassContext, index: u32, mut connection: Connection) -> Result<Nanos, SetupError> {
     const STEP: &str = "logging out";
     let timeout = context.scenario.timeout;
-    context.world.set_ending(index);
     let begun = clock::now();
-    let left = quit(&mut connection, timeout).await;
     let wrong = |asked: Asked, seen: &str| {
-        let finding = wrong("LIFE-1", "exiting, then the close");
+        let finding = wrong_leaving(&asked);
         let who = (index, context.scenario.groups[usize::from(context.world.client(index).group)].role);
         let incident = Incident::of_session(context, who, finding, asked, seen.as_bytes(), clock::now());
         violated(STEP, incident)
     };
-    match left {
-        Left { reply: Some((reply, _)), .. } if reply != texts::EXITING => {
-            return Err(wrong(Asked::Quit, &reply));
+    match quit(&mut connection, timeout, timeout).await {
+        Left::Answered { reply, .. } if reply != texts::EXITING => Err(wrong(Asked::Quit, &reply)),
+        Left::Answered { closed: false, .. } => Err(wrong(Asked::Close, &not_closed(timeout))),
+        Left::Answered { at, closed: true, .. } => Ok((at - begun).max(1)),
+        Left::Unanswered(Some(ended)) if ended.is_close() && is_serving(context, index).await => {
+            Err(wrong(Asked::Quit, &ended.to_string()))
         }
-        Left { reply: Some(_), closed: false } => {
-            return Err(wrong(Asked::Close, &format!("exiting, and no close within {timeout:?}")));
+        Left::Unanswered(Some(ended)) => {
+            let client = context.world.client(index).name.clone();
+            let place = context.endpoint(index).to_string();
+            Err(SetupError::Ended { step: STEP, client, place, ended, advice: "" })
         }
-        Left { reply: Some((_, at)), closed: true } => steps.quit = Some((at - begun).max(1)),
-        Left { reply: None, .. } => return Err(step_timed_out(context, index, STEP, "")),
+        Left::Unanswered(None) => Err(step_timed_out(context, index, STEP, "")),
     }
-    drop(connection);
-    context.world.set_ended(index);
-    let mut client = SettingUp::connect(context, index, traffic, steps).await?;
-    // The close has been seen, so the name must be free (LIFE-3): no patience.
-    client.asked = Asked::NextLogin;
-    client.enter(0, steps).await?;
-    Ok(client.ready())
 }
 
 struct SettingUp<'a> {
@@ -201,10 +226,31 @@ impl<'a> SettingUp<'a> {
     async fn enter(&mut self, give_up_at: Nanos, steps: &mut Steps) -> Result<(), SetupError> {
         steps.login = Some(self.log_in(give_up_at).await?);
         self.context.world.set_live(self.index);
+        self.take_role(steps).await
+    }
+
+    /// A manager upgrades.
+    async fn take_role(&mut self, steps: &mut Steps) -> Result<(), SetupError> {
         if self.group().role == Role::Manager {
             steps.upgrade = Some(self.upgrade().await?);
         }
         Ok(())
+    }
+
+    /// Whatever its last session was, a new one is a guest's (ROLE-1): it may not even read its own key as another's.
+    async fn is_a_guest(&mut self, ending: Ending) -> Result<(), SetupError> {
+        const STEP: &str = "logging in again";
+        let mut request = Vec::new();
+        let expect = self.session.get_other(&self.context.world, Some(self.index), Some(0), &mut request);
+        self.asked = Asked::First(ending, expect);
+        let (reply, _) = self.ask(STEP, &request).await?;
+        match self.session.judge(&self.context.world, expect, reply.as_bytes()) {
+            Ok(_) => Ok(()),
+            Err(mut finding) => {
+                finding.rule = "ROLE-1";
+                Err(self.violated(STEP, finding, &reply))
+            }
+        }
     }
 
     fn group(&self) -> &'a Group {
@@ -240,8 +286,13 @@ impl<'a> SettingUp<'a> {
                     tokio::time::sleep(LOGIN_RETRY).await;
                     self.session = Session::new(&context.world, self.index);
                 }
-                texts::DUPLICATE_USER_NAME if give_up_at == 0 => {
-                    return Err(self.violated(STEP, wrong("LIFE-3", texts::SUCCESS), &reply));
+                texts::DUPLICATE_USER_NAME => {
+                    let rule = match self.asked {
+                        Asked::NextLogin(Ending::Quit) => "LIFE-3",
+                        Asked::NextLogin(Ending::Close | Ending::Reset) => "LIFE-2",
+                        _ => "LOGIN-1",
+                    };
+                    return Err(self.violated(STEP, wrong(rule, texts::SUCCESS), &reply));
                 }
                 texts::SERVER_FULL | texts::LOGIN_TIMEOUT => {
                     return Err(self.refused(STEP, reply, ": it bears fewer clients than the scenario has"));
@@ -262,7 +313,7 @@ impl<'a> SettingUp<'a> {
                 Err(self.refused(STEP, reply, ": the scenario has managers, and this server grants none"))
             }
             Ok(_) => Ok((at - begun).max(1)),
-            Err(_) => Err(self.violated(STEP, wrong("ROLE-4", texts::UPGRADED), &reply)),
+            Err(finding) => Err(self.violated(STEP, wrong(finding.rule, texts::UPGRADED), &reply)),
         }
     }
 

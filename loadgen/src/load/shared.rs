@@ -2,12 +2,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+use tokio::task::JoinHandle;
 
 use super::backlog::Backlog;
 use super::context::PassContext;
 use super::doubts::{Doubt, Doubts};
+use super::ending::is_serving;
 use super::flight::{Flight, Incident, Ring, Timing};
 use super::judge::Pending;
 use super::pacer::Pacer;
@@ -15,7 +19,7 @@ use super::plan::WindowPlan;
 use super::setup::SetupError;
 use super::setup_times::{SetupTimes, Steps};
 use crate::measure::clock::{self, Nanos, SECOND};
-use crate::measure::recorder::{Live, Recorder, joint_quantile};
+use crate::measure::recorder::{CellKey, Instants, Live, Recorder, joint_quantile};
 use crate::measure::watch::Seen;
 use crate::wire::{Ended, SILENCE_NS, Traffic};
 
@@ -57,6 +61,8 @@ pub struct Shared {
     oldest: RefCell<Vec<Oldest>>,
     flights: RefCell<Ring>,
     doubts: Doubts,
+    /// Those who look whether a server that closed is still there.
+    suspects: RefCell<Vec<JoinHandle<()>>>,
     renewals: RefCell<Vec<SetupTimes>>,
     lost: RefCell<Vec<u32>>,
     first_lost: RefCell<Option<String>>,
@@ -106,6 +112,7 @@ impl Shared {
             oldest: RefCell::new(vec![Oldest::NONE; clients]),
             flights: RefCell::default(),
             doubts: Doubts::default(),
+            suspects: RefCell::default(),
             renewals: RefCell::new(std::iter::repeat_with(SetupTimes::default).take(transports).collect()),
             lost: RefCell::new(vec![0; transports]),
             first_lost: RefCell::default(),
@@ -231,11 +238,41 @@ impl Shared {
     /// Judges what was doubted long enough by now; without it, all that is left.
     pub fn settle_doubts(&self, now: Option<Nanos>) {
         for Doubt { cell, at, incident, .. } in self.doubts.settle(&self.context.world, now) {
-            self.recorder.borrow_mut().violated(cell, at, clock::now());
-            Live::count(&self.live().violations);
-            if let Some(incident) = incident {
-                self.context.incidents.note(*incident);
+            self.convict(cell, at, incident);
+        }
+    }
+
+    /// Counts a violation, unless the server does not answer a newcomer either: then it has died. See
+    /// [`Self::judge_suspects`].
+    pub fn suspect(
+        self: &Rc<Self>,
+        (client, pending): (u32, &Pending),
+        incident: impl FnOnce(&PassContext) -> Incident,
+    ) {
+        let (shared, cell, at) = (self.clone(), pending.cell, pending.at);
+        let has_room = self.context.incidents.has_room();
+        let incident = has_room.then(|| Box::new(incident(&self.context).during(self.timing())));
+        self.suspects.borrow_mut().push(tokio::task::spawn_local(async move {
+            if is_serving(&shared.context, client).await {
+                shared.convict(cell, at, incident);
             }
+        }));
+    }
+
+    /// Waits until all that is suspect is judged.
+    pub async fn judge_suspects(&self) {
+        let suspects = self.suspects.take();
+        for suspect in suspects {
+            suspect.await.expect("such tasks are neither cancelled nor panic");
+        }
+    }
+
+    /// Counts a violation that was put off.
+    fn convict(&self, cell: CellKey, at: Instants, incident: Option<Box<Incident>>) {
+        self.recorder.borrow_mut().violated(cell, at, clock::now());
+        Live::count(&self.live().violations);
+        if let Some(incident) = incident {
+            self.context.incidents.note(*incident);
         }
     }
 

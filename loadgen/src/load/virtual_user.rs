@@ -16,7 +16,7 @@ use super::schedule::Schedule;
 use super::shared::{Oldest, Shared};
 use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::{CellKey, Instants, Live};
-use crate::oracle::{Expect, Finding, Session};
+use crate::oracle::{Expect, Finding, Session, texts};
 use crate::scenario::model::Role;
 use crate::wire::{Connection, Ended};
 
@@ -280,7 +280,7 @@ impl VirtualUser {
         }
         match std::mem::replace(&mut self.link, Link::Lost) {
             Link::Up(connection) => {
-                self.link = Link::Renewing(Renewal::begin(shared, self.client(), connection));
+                self.link = Link::Renewing(Renewal::begin(shared, &self.session, connection));
                 self.blocked = true;
                 true
             }
@@ -347,9 +347,10 @@ impl VirtualUser {
     }
 
     /// The client ends before its time: by its connection's end or a time-out, or (`None`) because the run stops.
-    fn end(&mut self, shared: &Shared, ended: Option<Ended>) -> Poll<()> {
+    fn end(&mut self, shared: &Rc<Shared>, ended: Option<Ended>) -> Poll<()> {
         let now = clock::now();
         if let Some(ended) = ended {
+            self.suspect(shared, &ended, now);
             self.fail_pending(shared, &ended, now);
             self.link = Link::Lost;
             shared.context.world.set_lost(self.client());
@@ -363,6 +364,17 @@ impl VirtualUser {
         self.give_up_backlog(shared, shared.load_time(now), now);
         shared.set_oldest(self.number, Oldest::NONE);
         Poll::Ready(())
+    }
+
+    /// A close where a reply was due breaks a rule, if the server is still there; see [`super::ending`].
+    fn suspect(&self, shared: &Rc<Shared>, ended: &Ended, now: Nanos) {
+        let Some(oldest) = self.pending.front().filter(|_| ended.is_close()) else { return };
+        let Some(rule) = oldest.expect.forbids_close() else { return };
+        let finding = Finding::new("closed instead of a reply", rule, format!("`{}`", texts::WRONG_FORMAT));
+        let asked = Asked::Request(oldest.expect, Some(oldest.at.sent), Vec::new());
+        shared.suspect((self.client(), oldest), |context| {
+            Incident::new(context, &self.session, finding, asked, ended.to_string().as_bytes(), now)
+        });
     }
 
     /// Every open request ends in an error; without one it is the next that finds no connection.

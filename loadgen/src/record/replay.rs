@@ -60,6 +60,10 @@ pub enum ReplayAction {
     Login,
     /// Sends these messages in one write.
     Send(Vec<String>),
+    /// Closes the connection in order.
+    Close,
+    /// Resets the connection.
+    Reset,
     /// Sends nothing.
     Nothing,
 }

@@ -126,6 +126,8 @@ fn line(step: &ReplayStep) -> String {
         ReplayAction::Connect => "connect = true".to_owned(),
         ReplayAction::Login => format!("login = {}", escape::toml(&format!("{{{}}}", step.client))),
         ReplayAction::Send(messages) => format!("send = {}", one_or_list(messages)),
+        ReplayAction::Close => "close = 1000".to_owned(),
+        ReplayAction::Reset => "reset = true".to_owned(),
         // An action has to be; what counts is what comes by itself.
         ReplayAction::Nothing => "wait = \"1ms\"".to_owned(),
     };

@@ -48,6 +48,8 @@ pub struct WebSocketConnection<S = Counted> {
     stream: WebSocketStream<S>,
     /// Whether the peer's close frame has come.
     close_seen: bool,
+    /// Whether ours has been queued.
+    close_sent: bool,
 }
 
 impl WebSocketConnection<Counted> {
@@ -87,7 +89,7 @@ impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
         let request = url.into_client_request()?;
         let (stream, _response) =
             tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await?;
-        Ok(Self { stream, close_seen: false })
+        Ok(Self { stream, close_seen: false, close_sent: false })
     }
 
     /// Queues one text message.
@@ -151,6 +153,24 @@ impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
         Ok(())
     }
 
+    /// As [`super::Connection::poll_close`].
+    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>, replies: &mut impl Replies) -> Poll<()> {
+        if !self.close_sent {
+            self.close_sent = true;
+            let why = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };
+            if Pin::new(&mut self.stream).start_send(Message::Close(Some(why))).is_err() {
+                return Poll::Ready(());
+            }
+        }
+        let gone_on = self.flush(cx).and_then(|_| self.drain(cx, replies));
+        if gone_on.is_ok() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// What carries it.
+    pub(super) fn stream(&self) -> &S {
+        self.stream.get_ref()
+    }
+
     /// How an error of reading ends the connection. A peer that broke the framing is told why, as far as a close
     /// frame goes out at once (RFC 6455 section 7.1.7): nothing of what it says is waited for.
     fn fail(&mut self, error: WsError, cx: &mut Context<'_>) -> Ended {
@@ -174,7 +194,7 @@ impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
             Ended::Closed
         } else {
             // So does a server that dies: nothing that it said is wrong.
-            Ended::Failed("the server ended TCP without a close frame".to_owned())
+            Ended::Unclosed
         }
     }
 
