@@ -26,10 +26,11 @@ struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes (the first that applies):
   2    wrong usage, scenario or file
-  1    a reply broke the protocol
+  1    a reply was wrong, or a threshold on errors, violations, unfinished or lost was missed: judged in every run;
+       where a scenario has none, no client may be lost and 1 % of a load's requests may stay unfinished
   3    no target, or it was lost
-  4    the measurement is not valid
-  1    a threshold was missed
+  4    the measurement is not valid, or nothing was measured
+  1    another threshold was missed
   130  interrupted
   0    all passed";
 
@@ -74,8 +75,8 @@ pub fn main() -> ExitCode {
         Ok(outcome) => {
             let printed = print(&outcome.stdout);
             complain(&outcome.stderr);
-            // Half a result is an error of a file, which comes before whatever the result says.
-            ExitCode::from(if printed { outcome.exit_code } else { 2 })
+            // Half a result is an error of a file; it hides nothing that the whole one says.
+            ExitCode::from(if printed || outcome.exit_code != 0 { outcome.exit_code } else { 2 })
         }
         Err(error) => fail(&error),
     }

@@ -37,6 +37,8 @@ pub struct Config {
     pub workers: Workers,
     /// The most connections at once; `None` for as many as there can be descriptors.
     pub connections_max: Option<NonZeroUsize>,
+    /// The most connections at once from one IPv4 address, or from one IPv6 network of 64 bits; `None` for no limit.
+    pub connections_per_ip_max: Option<NonZeroUsize>,
     /// The longest message in bytes, terminator not counted.
     pub message_bytes_max: usize,
     /// How much may be stored.
@@ -57,8 +59,8 @@ pub struct Timeouts {
     pub login: Option<Duration>,
     /// From one request to the next (TCP-7).
     pub idle: Option<Duration>,
-    /// Once the server has stopped reading because too much waits unsent, or the session has ended: until the client has
-    /// taken some of it. It may take a quarter longer, since it is looked at so often.
+    /// Once replies wait that the kernel does not take, before the session's end or after it: until the client has taken
+    /// some. It may take a quarter longer, since it is looked at so often.
     pub unsent: Option<Duration>,
     /// For so long a WebSocket may be silent before it is pinged, and as long again before it is dropped.
     pub ping: Option<Duration>,
@@ -136,6 +138,7 @@ impl Config {
             metrics: None,
             workers: Workers::for_each_cpu(),
             connections_max: None,
+            connections_per_ip_max: None,
             message_bytes_max: MESSAGE_BYTES_MAX,
             stores: StoreLimits::default(),
             unsent_bytes_max: UNSENT_BYTES_MAX,

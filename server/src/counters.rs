@@ -70,6 +70,8 @@ impl Command {
 pub enum Refusal {
     /// There was no seat for it.
     ServerFull,
+    /// Its address had as many connections as one may have.
+    AddressFull,
     /// Its opening handshake was none.
     Handshake,
     /// It did not get through a TLS handshake.
@@ -90,8 +92,9 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ServerFull,
+        Self::AddressFull,
         Self::Handshake,
         Self::TlsHandshake,
         Self::Origin,
@@ -107,6 +110,7 @@ impl Refusal {
     pub const fn name(self) -> &'static str {
         match self {
             Self::ServerFull => "server-full",
+            Self::AddressFull => "address-full",
             Self::Handshake => "handshake",
             Self::TlsHandshake => "tls-handshake",
             Self::Origin => "origin",

@@ -7,6 +7,9 @@ use super::spec::{Axis, Fill, Ink, LegendEntry, LegendKey, Mark, Marker, Panel, 
 use super::style::{DARK, FLOOR, FLOOR_NAME, look, name};
 use crate::record::{Pass, rows};
 
+/// Begins the names of its files.
+pub(super) const STEM: &str = "cost";
+
 /// The server's part of a CPU bar.
 const SERVER: Fill = Fill { ink: Ink(0x4A, 0x4A, 0x4A), hatched: false };
 /// The generator's part.
@@ -70,7 +73,7 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     }
     let title = if with_cpu { "Throughput and CPU time for each request" } else { "Throughput" };
     Some(Figure {
-        name: view.stem("cost"),
+        name: view.stem(STEM),
         caption: format!("{title} by transport, load “{}”.", view.load.name),
         spec: Spec {
             title: format!("{title}, by transport"),

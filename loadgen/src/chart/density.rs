@@ -8,6 +8,9 @@ use super::spec::{Axis, Mark, Panel, Spec, Stroke};
 use super::style::{LINE, list, look};
 use crate::record::Latencies;
 
+/// Begins the names of its files.
+pub(super) const STEM: &str = "latency-density";
+
 /// Bins of the axis at most: more would be narrower than what can be seen.
 const BINS_MAX: f64 = 120.0;
 /// Bins of the axis at least; fewer show no shape.
@@ -60,7 +63,7 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
         bin_ratio(&x, bins)
     ));
     Some(Figure {
-        name: view.stem("latency-density"),
+        name: view.stem(STEM),
         caption: format!(
             "How {} is spread over {names}, load “{}”. Further left is better.",
             view.quantity().to_lowercase(),

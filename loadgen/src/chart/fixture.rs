@@ -65,6 +65,7 @@ pub(super) fn load(name: &str, model: &str, pace: &str, trials: u32) -> LoadInfo
         variants: vec![String::new()],
         clients: 100,
         probes: Vec::new(),
+        timing: crate::scenario::model::Timing::Judged,
         verdict: Verdict::default(),
     }
 }
@@ -167,6 +168,7 @@ fn pass(
         measured_s: f64::from(wish.seconds),
         complete: true,
         clients: 100,
+        workers: 1,
         clients_lost: 0,
         cells,
         setup: Vec::new(),
@@ -180,6 +182,8 @@ fn pass(
             ..Cost::default()
         },
         dispatch_lag: Latencies::default(),
+        due_of_lost: 0,
+        pauses: Vec::new(),
         backlog: crate::record::Backlog::default(),
         renewals: None,
         windows: Vec::new(),

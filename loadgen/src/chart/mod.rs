@@ -20,6 +20,7 @@ mod tests;
 mod timeline;
 
 use crate::record::RunRecord;
+use crate::scenario::model::Timing;
 
 pub use draw::DrawError;
 
@@ -61,20 +62,31 @@ impl Figure {
 /// Every figure that the record bears: the headline load's first, then the other loads' in order.
 #[must_use]
 pub fn all(record: &RunRecord) -> Vec<Figure> {
+    let record = &*record.results();
     let headline = record.headline().map(|load| load.name.as_str());
     let mut views = source::views(record);
     views.sort_by_key(|view| Some(view.load.name.as_str()) != headline);
     let mut figures = Vec::new();
-    for view in views {
+    for view in views.into_iter().filter(|view| view.load.timing == Timing::Judged) {
         figures.extend(percentile::figure(view));
         figures.extend(operations::figure(view));
         figures.extend(timeline::figure(view));
         figures.extend(density::figure(view));
         figures.extend(cost::figure(view));
     }
-    figures.extend(record.loads.iter().filter_map(|load| sweep::figure(record, load)));
+    let judged = record.loads.iter().filter(|load| load.timing == Timing::Judged);
+    figures.extend(judged.filter_map(|load| sweep::figure(record, load)));
     make_names_unique(&mut figures);
     figures
+}
+
+/// Stems of the files that a load of a variant may get, where no other load or variant has them.
+#[must_use]
+pub fn stems(load: &str, variant: &str) -> Vec<String> {
+    let of_variant = [percentile::STEM, operations::STEM, timeline::STEM, density::STEM, cost::STEM];
+    let mut stems: Vec<String> = of_variant.iter().map(|chart| source::stem(chart, load, variant)).collect();
+    stems.push(source::stem(sweep::STEM, load, ""));
+    stems
 }
 
 /// Names that differ only in what a file's name cannot hold get a number.

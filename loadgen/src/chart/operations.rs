@@ -6,6 +6,9 @@ use super::spec::{Axis, LegendEntry, LegendKey, Mark, Marker, Panel, Shape, Spec
 use super::style::{DOT, GREY, LINE, Look, line_entry, look};
 use super::{Figure, axis::names};
 
+/// Begins the names of its files.
+pub(super) const STEM: &str = "latency-operations";
+
 /// The quantiles shown, each with its marker.
 const SHOWN: [(f64, &str, Shape); 3] =
     [(0.5, "p50", Shape::Circle), (0.9, "p90", Shape::Diamond), (0.99, "p99", Shape::Bar)];
@@ -68,7 +71,7 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     notes.push("A percentile is shown only with at least ten requests beyond it.".to_owned());
     let height = rows.len() as f64 * (drawn.len() as f64 * LINE_HEIGHT + ROW_GAP);
     Some(Figure {
-        name: view.stem("latency-operations"),
+        name: view.stem(STEM),
         caption: format!(
             "{} of each operation by role and transport, load “{}”: median, 90th and 99th percentile.",
             view.quantity(),

@@ -7,6 +7,9 @@ use super::spec::{Axis, LegendEntry, LegendKey, Mark, Panel, Spec};
 use super::style::{FLOOR_MARKER, FLOOR_NAME, LINE, list, look};
 use crate::record::Latencies;
 
+/// Begins the names of its files.
+pub(super) const STEM: &str = "latency-percentiles";
+
 /// Where curves begin: below lie the few fastest requests, which would stretch the vertical axis for nothing.
 const FIRST_SHARE: f64 = 0.01;
 /// Points of a curve for each nine: finer than a pixel's step would show nothing.
@@ -58,7 +61,7 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     let names = list(&drawn);
     let title = format!("{} by percentile: {names}", view.quantity());
     Some(Figure {
-        name: view.stem("latency-percentiles"),
+        name: view.stem(STEM),
         caption: format!(
             "{} by percentile over {names}, load “{}”{}. Lower is better.",
             view.quantity(),

@@ -123,11 +123,7 @@ impl<'a> View<'a> {
 
     /// A file's stem for a chart of this load and variant.
     pub(super) fn stem(self, chart: &str) -> String {
-        let mut stem = format!("{chart}-{}", slug(&self.load.name));
-        if !self.variant.is_empty() {
-            stem = format!("{stem}-{}", slug(self.variant));
-        }
-        stem
+        stem(chart, &self.load.name, self.variant)
     }
 
     /// Load, clients, time and target, in one line.
@@ -165,7 +161,7 @@ impl<'a> View<'a> {
         let here = |reason: &&String| self.load.variants.len() < 2 || reason.contains(&label);
         let reasons: Vec<&str> = self.load.verdict.reasons.iter().filter(here).map(String::as_str).collect();
         let judged = match self.load.verdict.level {
-            VerdictLevel::Valid => None,
+            VerdictLevel::Valid | VerdictLevel::Unjudged => None,
             VerdictLevel::Suspect => Some("Suspect measurement"),
             VerdictLevel::Invalid => Some("Not a valid measurement"),
         };
@@ -227,8 +223,17 @@ pub(super) fn quantiles(latencies: &Latencies, shares: &[f64]) -> Vec<f64> {
     values
 }
 
+/// The stem of a file's name; `variant` is empty where nothing is swept.
+pub(super) fn stem(chart: &str, load: &str, variant: &str) -> String {
+    let mut stem = format!("{chart}-{}", slug(load));
+    if !variant.is_empty() {
+        stem = format!("{stem}-{}", slug(variant));
+    }
+    stem
+}
+
 /// What of a name may stand in a file's name.
-pub(super) fn slug(name: &str) -> String {
+fn slug(name: &str) -> String {
     let mut slug = String::new();
     for c in name.chars().take(60) {
         if c.is_ascii_alphanumeric() || matches!(c, '_' | '.') {

@@ -2,10 +2,13 @@
 
 use super::Figure;
 use super::axis::{self, names, number};
-use super::source::{View, slug};
+use super::source::{self, View};
 use super::spec::{Axis, Mark, Panel, Scale, Spec, Stroke, Tick};
 use super::style::{LINE, list, look};
 use crate::record::{LoadInfo, RunRecord, rows};
+
+/// Begins the names of its files.
+pub(super) const STEM: &str = "sweep";
 
 /// Ratio of the largest to the smallest swept number from which a logarithmic axis shows them better.
 const RATIO_OF_LOG: f64 = 50.0;
@@ -71,7 +74,7 @@ pub(super) fn figure(record: &RunRecord, load: &LoadInfo) -> Option<Figure> {
     let swept = x.title.split(", ").next().unwrap_or_default();
     let quantity = view.quantity().to_lowercase();
     Some(Figure {
-        name: format!("sweep-{}", slug(&load.name)),
+        name: source::stem(STEM, &load.name, ""),
         caption: format!("Throughput and {quantity} by {swept}, load “{}”, over {names}.", load.name),
         spec: Spec {
             title: format!("Throughput and {quantity} by {swept}: {names}"),

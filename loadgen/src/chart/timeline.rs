@@ -10,6 +10,9 @@ use super::style::{LINE, list, look};
 use crate::record::Interval;
 use crate::scenario::model::LatencyKind;
 
+/// Begins the names of its files.
+pub(super) const STEM: &str = "timeline";
+
 /// The rest of a second at a run's end is left out where it is shorter: a rate over less is noise.
 const INTERVAL_S_MIN: f64 = 0.5;
 /// Points up to which each one gets a marker; beyond, the markers would cover the line.
@@ -65,7 +68,7 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     let names = list(&drawn);
     let what = if panels.len() > 1 { "Throughput and p99 over time" } else { "Throughput over time" };
     Some(Figure {
-        name: view.stem("timeline"),
+        name: view.stem(STEM),
         caption: format!("{what}, load “{}”, over {names}.", view.load.name),
         spec: Spec {
             title: format!("{what}: {names}"),

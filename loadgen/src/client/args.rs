@@ -122,7 +122,7 @@ pub(super) enum ArgsError {
     NotAName(#[from] NotAName),
     #[error("--user: a line end cannot stand in a name")]
     User,
-    #[error("{0}\nTry --help.")]
+    #[error("{0} (see --help)")]
     Words(#[from] WordsError),
     #[error(
         "options come before the commands, and `{0}` stands among them. To use it as a word, quote the whole command: \

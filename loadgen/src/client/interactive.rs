@@ -17,25 +17,31 @@ Several commands may stand on a line: put a 1 get a
 Quotes make one whole message of what holds white space, for keys that are command words: 'get get'
 ";
 
-/// Serves whoever is at standard input until they leave.
+/// Serves standard input until its end, `q`, or a signal.
 pub(super) async fn run(job: &Job, output: Output) -> Result<Outcome, Failure> {
+    let (mut lines, ending) = Lines::start(output).map_err(Failure::Terminal)?;
+    let ended = tokio::select! {
+        biased;
+        signal = ending => Err(Failure::Signal(signal)),
+        ended = serve(job, &mut lines, output) => ended,
+    };
+    // The terminal is the user's again before the server is waited for, or an error is told.
+    drop(lines);
+    let (session, outcome) = ended?;
+    session.quit().await;
+    Ok(outcome)
+}
+
+async fn serve(job: &Job, lines: &mut Lines, output: Output) -> Result<(Session, Outcome), Failure> {
     let mut session = Session::open(&job.endpoint, job.timeout).await?;
-    let mut lines = Lines::start();
-    let outcome = async {
-        if !log_in(job, &mut session, &mut lines, output).await? {
-            return Ok(Outcome::default());
-        }
+    let mut outcome = Outcome::default();
+    if log_in(job, &mut session, lines, output).await? {
         if job.manager {
             session.upgrade(job.secret.as_deref()).await?;
         }
-        converse(job, &mut session, &mut lines, output).await
+        outcome = converse(job, &mut session, lines, output).await?;
     }
-    .await;
-    lines.finish();
-    if outcome.is_ok() {
-        session.quit().await;
-    }
-    outcome
+    Ok((session, outcome))
 }
 
 /// `false` where the user leaves instead.
@@ -57,6 +63,7 @@ async fn log_in(
                 Line::Text(typed) => session.log_in(&typed).await,
                 Line::Interrupted => continue,
                 Line::End => return Ok(false),
+                Line::Signal(signal) => return Err(Failure::Signal(signal)),
                 Line::Failed(why) => return Err(Failure::Input(why)),
             },
         };
@@ -83,6 +90,7 @@ async fn converse(
             Line::Text(line) => line,
             Line::Interrupted => continue,
             Line::End => break,
+            Line::Signal(signal) => return Err(Failure::Signal(signal)),
             Line::Failed(why) => return Err(Failure::Input(why)),
         };
         match line.trim() {
@@ -139,8 +147,10 @@ async fn next(session: &mut Session, lines: &mut Lines, prompt: Prompt) -> Resul
         line = lines.next() => return Ok(line),
     };
     if lines.is_terminal() {
+        // A line that is half typed must not end in the shell.
         lines.notice(&format!("{lost}; press Enter to leave"));
         lines.next().await;
+        return Err(Failure::Told(lost));
     }
     Err(lost.into())
 }

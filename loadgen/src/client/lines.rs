@@ -1,20 +1,40 @@
-//! Lines of input, from a terminal with editing and history, or from a pipe.
+//! Lines of input, from a terminal with editing and history, from a plain terminal, or from a pipe.
 //!
 //! Reading blocks, so it has a thread of its own: the session answers pings and sees a close while somebody types.
 
-use std::io::{self, BufRead as _, IsTerminal as _};
-use std::path::PathBuf;
-use std::sync::mpsc;
+use std::future::{Future, pending};
+use std::io::{self, BufRead as _, ErrorKind, IsTerminal as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::thread::JoinHandleExt as _;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use rustyline::config::Configurer as _;
+use nix::sys::pthread::pthread_kill;
+use nix::sys::signal::Signal;
+use nix::sys::termios::SpecialCharacterIndices as Key;
 use rustyline::error::ReadlineError;
-use rustyline::{DefaultEditor, ExternalPrinter};
+use rustyline::{
+    Cmd, ConditionalEventHandler, Config, DefaultEditor, Event, EventContext, EventHandler, ExternalPrinter,
+    KeyCode, KeyEvent, Modifiers, RepeatCount,
+};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::output::Output;
+use super::terminal::{Terminal, ending_signal, leave_stop_signal_to_others};
 use super::words;
 
 /// Lines that the history keeps.
 const HISTORY_LINES: usize = 1000;
+
+/// Longest line that the history keeps, in bytes: nobody looks for a longer one, and a thousand of them stay small.
+const HISTORY_LINE_MAX: usize = 4096;
+
+/// Longest wait for the editor to let go of the terminal. It needs microseconds unless the terminal takes no output.
+const EDITOR_END_MAX: Duration = Duration::from_secs(1);
 
 /// What came.
 #[derive(Debug)]
@@ -23,6 +43,8 @@ pub(super) enum Line {
     Text(String),
     /// Ctrl-C: the line is given up, the program is not.
     Interrupted,
+    /// A signal that ends the program.
+    Signal(Signal),
     /// The end of input.
     End,
     /// Input that cannot be read.
@@ -47,37 +69,57 @@ impl Prompt {
     }
 }
 
-/// The reading thread, seen from the session's. It reads a line only when one was asked for, and at its end, or
-/// when nobody asks any more, it saves the history.
+/// Where lines come from.
+enum Source {
+    Pipe,
+    /// A terminal that cannot move its cursor; the kernel edits its lines.
+    PlainTerminal,
+    Editor(Editing),
+}
+
+struct Editing {
+    terminal: Arc<Terminal>,
+    thread: Option<JoinHandle<()>>,
+    notices: Box<dyn ExternalPrinter + Send>,
+}
+
+/// The reading thread, seen from the session's. It reads a line only when one was asked for.
 pub(super) struct Lines {
     prompts: Option<mpsc::Sender<Prompt>>,
     came: UnboundedReceiver<Line>,
-    thread: Option<std::thread::JoinHandle<()>>,
-    notices: Option<Box<dyn ExternalPrinter + Send>>,
+    source: Source,
+    output: Output,
 }
 
+/// The signal that ends the program, when one comes.
+pub(super) type Ending = Pin<Box<dyn Future<Output = Signal>>>;
+
 impl Lines {
-    /// From the terminal where both ends are one, else from standard input as it comes.
-    pub(super) fn start() -> Self {
+    /// From the terminal where both ends are one, else from standard input as it comes. The terminal keeps its mode
+    /// until this is dropped, and signals are told instead of followed.
+    pub(super) fn start(output: Output) -> io::Result<(Self, Ending)> {
         let (prompts, asked) = mpsc::channel();
         let (send, came) = unbounded_channel();
-        let editor = (io::stdin().is_terminal() && io::stdout().is_terminal())
-            .then(|| DefaultEditor::new().ok())
-            .flatten();
-        let (thread, notices) = if let Some(mut editor) = editor {
-            let printer = editor.create_external_printer().ok();
-            let notices = printer.map(|printer| Box::new(printer) as Box<dyn ExternalPrinter + Send>);
-            (Some(std::thread::spawn(move || edit(&mut editor, &asked, &send))), notices)
+        let (source, ending): (_, Ending) = if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
+            std::thread::spawn(move || read(None, &asked, &send));
+            (Source::Pipe, Box::pin(pending()))
+        } else if let Some((mut editor, notices)) = editor() {
+            let ending = Box::pin(ending_signal()?);
+            let terminal = Arc::new(Terminal::enter()?);
+            let interrupted = bind_keys(&mut editor, &terminal);
+            let thread = std::thread::spawn(move || edit(&mut editor, &interrupted, &asked, &send));
+            leave_stop_signal_to_others();
+            (Source::Editor(Editing { terminal, thread: Some(thread), notices }), ending)
         } else {
-            std::thread::spawn(move || read(&asked, &send));
-            (None, None)
+            std::thread::spawn(move || read(Some(output), &asked, &send));
+            (Source::PlainTerminal, Box::pin(pending()))
         };
-        Self { prompts: Some(prompts), came, thread, notices }
+        Ok((Self { prompts: Some(prompts), came, source, output }, ending))
     }
 
     /// Whether somebody sits there and can be asked again.
     pub(super) fn is_terminal(&self) -> bool {
-        self.thread.is_some()
+        !matches!(self.source, Source::Pipe)
     }
 
     /// Asks for a line, to be taken from [`Lines::next`].
@@ -90,31 +132,56 @@ impl Lines {
 
     /// The line that was asked for. May be dropped and called again.
     pub(super) async fn next(&mut self) -> Line {
-        self.came.recv().await.unwrap_or(Line::End)
+        let gone = || Line::Failed("the line editor has failed".to_owned());
+        self.came.recv().await.unwrap_or_else(gone)
     }
 
     /// Says something above the line that is being typed.
     pub(super) fn notice(&mut self, text: &str) {
-        if let Some(notices) = &mut self.notices {
-            let _ = notices.print(format!("{text}\n"));
-        }
-    }
-
-    /// Waits until the terminal is as it was and the history is kept. A pipe is just left.
-    pub(super) fn finish(mut self) {
-        self.prompts = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        let told = match &mut self.source {
+            Source::Editor(editing) => editing.notices.print(format!("{}\n", self.output.safe(text))).is_ok(),
+            Source::PlainTerminal | Source::Pipe => false,
+        };
+        if !told {
+            self.output.complain(text);
         }
     }
 }
 
-fn read(asked: &mpsc::Receiver<Prompt>, send: &UnboundedSender<Line>) {
+impl Drop for Lines {
+    /// However the client ends, the terminal is as it was found. A pipe is just left.
+    fn drop(&mut self) {
+        self.prompts = None;
+        if let Source::Editor(editing) = &mut self.source {
+            if let Some(thread) = editing.thread.take() {
+                end(&thread);
+            }
+            editing.terminal.restore();
+        }
+    }
+}
+
+/// Waits until the editor is at no prompt any more, so that it sets no mode after us. It does not see that nobody asks
+/// while it waits for a key, but takes the signal as the end of its line.
+fn end(thread: &JoinHandle<()>) {
+    let deadline = Instant::now() + EDITOR_END_MAX;
+    while !thread.is_finished() && Instant::now() < deadline {
+        let _ = pthread_kill(thread.as_pthread_t(), Signal::SIGINT);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Lines as the kernel or a pipe gives them; `terminal` shows prompts.
+fn read(terminal: Option<Output>, asked: &mpsc::Receiver<Prompt>, send: &UnboundedSender<Line>) {
     let mut input = io::stdin().lock().lines();
-    for _ in asked {
+    for prompt in asked {
+        if let Some(output) = terminal {
+            // Where nothing can be shown, the replies tell.
+            let _ = output.text(prompt.text());
+        }
         let line = match input.next() {
             Some(Ok(line)) => Line::Text(line),
-            Some(Err(error)) => Line::Failed(format!("cannot read standard input: {error}")),
+            Some(Err(error)) => Line::Failed(unreadable("standard input", &error)),
             None => Line::End,
         };
         if send.send(line).is_err() {
@@ -123,32 +190,115 @@ fn read(asked: &mpsc::Receiver<Prompt>, send: &UnboundedSender<Line>) {
     }
 }
 
-fn edit(editor: &mut DefaultEditor, asked: &mpsc::Receiver<Prompt>, send: &UnboundedSender<Line>) {
+fn unreadable(what: &str, error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::InvalidData => {
+            format!(
+                "cannot read {what}: it holds bytes that are not UTF-8, and nothing from there on was sent"
+            )
+        }
+        _ => format!("cannot read {what}: {error}"),
+    }
+}
+
+/// An editor with a way to print above its line; nothing where the terminal cannot move its cursor.
+fn editor() -> Option<(DefaultEditor, Box<dyn ExternalPrinter + Send>)> {
+    let config = Config::builder()
+        .max_history_size(HISTORY_LINES)
+        .ok()?
+        .history_ignore_space(true)
+        // What is pasted runs as if it were typed, a line after the other.
+        .bracketed_paste(false)
+        .build();
+    let mut editor = DefaultEditor::with_config(config).ok()?;
+    let notices = editor.create_external_printer().ok()?;
+    Some((editor, Box::new(notices)))
+}
+
+/// Keys for which the editor's own ways lose what was typed after them, or the terminal's mode. Gives what Ctrl-C sets.
+fn bind_keys(editor: &mut DefaultEditor, terminal: &Arc<Terminal>) -> Arc<AtomicBool> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    if let Some(key) = terminal.key(Key::VINTR) {
+        let handler = EventHandler::Conditional(Box::new(Interrupt(Arc::clone(&interrupted))));
+        editor.bind_sequence(KeyEvent::new(key, Modifiers::NONE), handler);
+    }
+    if let Some(key) = terminal.key(Key::VSUSP) {
+        let handler = EventHandler::Conditional(Box::new(Suspend(Arc::clone(terminal))));
+        editor.bind_sequence(KeyEvent::new(key, Modifiers::NONE), handler);
+    }
+    // The editor takes this one for the key to suspend, where there is none.
+    editor.bind_sequence(KeyEvent::new('\0', Modifiers::NONE), Cmd::Noop);
+    // There is nothing to complete, and pasted words may stand apart by it.
+    editor.bind_sequence(KeyEvent::new('\t', Modifiers::NONE), Cmd::Insert(1, "\t".to_owned()));
+    // A terminal may mark what is pasted though it was not asked to.
+    for mark in [KeyCode::BracketedPasteStart, KeyCode::BracketedPasteEnd] {
+        editor.bind_sequence(KeyEvent(mark, Modifiers::NONE), Cmd::Noop);
+    }
+    interrupted
+}
+
+/// Ctrl-C: ends the line as Enter does, so that what was typed after it stays, and says that it is to be given up.
+struct Interrupt(Arc<AtomicBool>);
+
+impl ConditionalEventHandler for Interrupt {
+    fn handle(&self, _: &Event, _: RepeatCount, _: bool, _: &EventContext<'_>) -> Option<Cmd> {
+        self.0.store(true, Ordering::Relaxed);
+        Some(Cmd::AcceptLine)
+    }
+}
+
+/// Ctrl-Z: the shell gets the terminal as the client found it.
+struct Suspend(Arc<Terminal>);
+
+impl ConditionalEventHandler for Suspend {
+    fn handle(&self, _: &Event, _: RepeatCount, _: bool, _: &EventContext<'_>) -> Option<Cmd> {
+        self.0.suspend();
+        Some(Cmd::Repaint)
+    }
+}
+
+fn edit(
+    editor: &mut DefaultEditor,
+    interrupted: &AtomicBool,
+    asked: &mpsc::Receiver<Prompt>,
+    send: &UnboundedSender<Line>,
+) {
     let history = history_file();
-    // A history that cannot be read or written is one that is not there.
-    let _ = editor.set_max_history_size(HISTORY_LINES);
-    editor.set_history_ignore_space(true);
     if let Some(file) = &history {
+        // A history that cannot be read or written is one that is not there.
         let _ = editor.load_history(file);
     }
     for prompt in asked {
         let line = match editor.readline(prompt.text()) {
+            Ok(_) if interrupted.swap(false, Ordering::Relaxed) => Line::Interrupted,
             Ok(line) => {
-                if prompt == Prompt::Commands && !words::may_hold_secret(&line) {
-                    let _ = editor.add_history_entry(line.as_str());
+                if prompt == Prompt::Commands {
+                    keep(editor, &line, history.as_deref());
                 }
                 Line::Text(line)
             }
-            Err(ReadlineError::Interrupted) => Line::Interrupted,
+            Err(ReadlineError::Interrupted) => Line::Signal(Signal::SIGINT),
             Err(ReadlineError::Eof) => Line::End,
+            Err(ReadlineError::Io(error)) => Line::Failed(unreadable("the terminal", &error)),
             Err(error) => Line::Failed(format!("cannot read the terminal: {error}")),
         };
         if send.send(line).is_err() {
             break;
         }
     }
-    if let Some(file) = &history {
-        let _ = file.parent().map_or(Ok(()), std::fs::create_dir_all);
+}
+
+/// Adds a line to the history, and to its file at once: no end of the client loses it.
+fn keep(editor: &mut DefaultEditor, line: &str, file: Option<&Path>) {
+    if words::may_hold_secret(line) || line.len() > HISTORY_LINE_MAX {
+        return;
+    }
+    let _ = editor.add_history_entry(line);
+    if let Some(file) = file {
+        if let Some(folder) = file.parent() {
+            let _ = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        }
+        // It sets the file's mode to 0600 by itself.
         let _ = editor.append_history(file);
     }
 }

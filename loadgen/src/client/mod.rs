@@ -9,6 +9,7 @@
 //! | [`session`] | connect, log in, ask, leave |
 //! | [`reply`] | what a reply means and how it looks |
 //! | `interactive`, `lines` | commands from a terminal or a pipe |
+//! | `terminal` | the terminal's mode, and the signals that end the client there |
 //! | `output` | the one place that prints |
 
 mod args;
@@ -17,11 +18,13 @@ mod lines;
 mod output;
 pub mod reply;
 pub mod session;
+mod terminal;
 pub mod words;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use nix::sys::signal::Signal;
 
 use args::{Args, ArgsError, Job};
 use output::{Lost, Output, Reader};
@@ -56,6 +59,13 @@ enum Failure {
     Args(#[from] ArgsError),
     #[error("{0}")]
     Session(#[from] SessionError),
+    /// The same, which the user has been told.
+    #[error("{0}")]
+    Told(SessionError),
+    #[error("ended by {0}")]
+    Signal(Signal),
+    #[error("cannot use the terminal: {0}")]
+    Terminal(std::io::Error),
     #[error("{0}")]
     Input(String),
     #[error("{0}")]
@@ -73,14 +83,16 @@ impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Args(ArgsError::Unresolved(..)) | Self::Machine(_) => NO_SERVER,
-            Self::Args(_) | Self::Input(_) | Self::Output(_) => USAGE,
-            Self::Session(error) => match error {
+            Self::Args(_) | Self::Terminal(_) | Self::Input(_) | Self::Output(_) => USAGE,
+            // As shells count them.
+            Self::Signal(signal) => 128 + *signal as u8,
+            Self::Session(error) | Self::Told(error) => match error {
                 SessionError::Connect(_)
                 | SessionError::ConnectTimedOut { .. }
                 | SessionError::Ended { .. }
                 | SessionError::Speechless(..)
                 | SessionError::OtherProtocol(_)
-                | SessionError::TimedOut(_)
+                | SessionError::TimedOut(..)
                 | SessionError::Unasked(_) => NO_SERVER,
                 SessionError::LoginRefused(_)
                 | SessionError::NameTaken(_)
@@ -102,7 +114,9 @@ pub fn main() -> ExitCode {
         Ok(Outcome { refused: true, .. }) => REFUSED,
         Ok(_) => ANSWERED,
         Err(failure) => {
-            output.complain(&failure.to_string());
+            if !matches!(failure, Failure::Told(_) | Failure::Signal(_)) {
+                output.complain(&failure.to_string());
+            }
             failure.exit_code()
         }
     };

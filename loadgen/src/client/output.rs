@@ -48,10 +48,14 @@ impl Output {
     }
 
     /// Something to know that is no reply. A server's words in it cannot drive a terminal.
-    #[expect(clippy::unused_self, reason = "whoever prints has been handed the right to")]
     pub(super) fn complain(self, message: &str) {
         // Nobody is left to tell where stderr is closed.
-        let safe = Style { colour: false, terminal: true }.show(message);
-        let _ = writeln!(io::stderr(), "twinwire-client: {safe}");
+        let _ = writeln!(io::stderr(), "twinwire-client: {}", self.safe(message));
+    }
+
+    /// The same text without what could drive a terminal.
+    #[expect(clippy::unused_self, reason = "see `text`")]
+    pub(super) fn safe(self, message: &str) -> String {
+        Style { colour: false, terminal: true }.show(message)
     }
 }

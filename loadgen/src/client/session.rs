@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::reply::{Kind, kind};
 use crate::oracle::texts;
+use crate::scenario::model::Transport;
 use crate::wire::{
     ConnectError, Connection, Ended, Endpoint, Foreign, Replies, Reply, Traffic, speechless, unconnected,
     wait,
@@ -51,10 +52,8 @@ pub enum SessionError {
     #[error("{0}")]
     OtherProtocol(Foreign),
     /// No reply in time.
-    #[error(
-        "no reply within {0:?}: the server hangs, or speaks another framing (try --ws, or --raw without TLS)"
-    )]
-    TimedOut(Duration),
+    #[error("no reply within {0:?}: the server hangs{1}")]
+    TimedOut(Duration, &'static str),
     /// A text that no request asked for: replies can no longer be told apart.
     #[error("the server said `{0}` unasked")]
     Unasked(String),
@@ -62,9 +61,7 @@ pub enum SessionError {
     #[error("login refused: the server answered `{0}`")]
     LoginRefused(String),
     /// The name is taken.
-    #[error(
-        "the user name `{0}` is taken: choose another one with --user, or leave it out to get a free one"
-    )]
+    #[error("the user name `{0}` is taken: choose another one")]
     NameTaken(String),
     /// Not a name.
     #[error("`{0}` is no user name for this server: a name is one word of 1 to 64 bytes")]
@@ -83,6 +80,8 @@ fn last_words(said: Option<&str>) -> String {
 pub struct Session {
     connection: Connection,
     timeout: Duration,
+    /// What else a missing reply may mean; empty once one has come, since then the framing is the right one.
+    framing_advice: &'static str,
     inbox: Inbox,
 }
 
@@ -97,7 +96,8 @@ impl Session {
             let advice = unconnected(endpoint);
             SessionError::ConnectTimedOut { endpoint: endpoint.to_string(), advice, timeout }
         })??;
-        Ok(Self { connection, timeout, inbox: Inbox::default() })
+        let framing_advice = other_framings(endpoint.transport());
+        Ok(Self { connection, timeout, framing_advice, inbox: Inbox::default() })
     }
 
     /// Logs in under this name.
@@ -164,6 +164,7 @@ impl Session {
         let pushed = self.connection.push(message.as_bytes());
         pushed.map_err(|ended| SessionError::Ended { ended, said: None })?;
         let reply = self.reply().await?;
+        self.framing_advice = "";
         if kind(&reply) == Kind::Ended {
             return Err(SessionError::Ended { ended: Ended::Closed, said: Some(reply) });
         }
@@ -180,7 +181,9 @@ impl Session {
                 (None, Err(ended)) => Poll::Ready(Err(SessionError::Ended { ended, said: None })),
             }
         };
-        wait(self.timeout, step).await.unwrap_or(Err(SessionError::TimedOut(self.timeout)))
+        wait(self.timeout, step)
+            .await
+            .unwrap_or(Err(SessionError::TimedOut(self.timeout, self.framing_advice)))
     }
 
     /// Waits, while nothing is asked, until the connection has ended. Answers pings meanwhile. May be dropped and
@@ -204,6 +207,17 @@ impl Session {
             // Then the name is free (LIFE-3), and a following client may take it.
             let _ = timeout(self.timeout, self.ended()).await;
         }
+    }
+}
+
+/// What to try where a first request stays unanswered: flags that were not given.
+fn other_framings(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Tcp => ", or speaks another framing (try --ws or --raw)",
+        Transport::TcpRaw => ", or speaks another framing (try without --raw, or --ws)",
+        Transport::Tls => ", or speaks another framing (try --ws as well)",
+        // The handshake has shown that both sides mean the same.
+        Transport::WebSocket | Transport::Wss => "",
     }
 }
 

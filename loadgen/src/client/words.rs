@@ -43,6 +43,16 @@ pub enum WordsError {
         /// The command word that stands where the missing one should, if any.
         next: Option<String>,
     },
+    /// White space in what should be a key or a value.
+    #[error("`{word}` cannot be {what} of `{command}`: keys, values and names hold no white space")]
+    Blank {
+        /// The command.
+        command: &'static str,
+        /// What it should have been.
+        what: &'static str,
+        /// What stands there.
+        word: String,
+    },
     /// A word where a command should begin.
     #[error("`{0}` is no command: a command begins with get, put or upgrade")]
     Unknown(String),
@@ -117,7 +127,9 @@ fn quoted(text: &str) -> Option<(Token, &str)> {
     let inside = &text[1..];
     let ends_word = |at: &usize| inside[at + 1..].chars().next().is_none_or(is_space);
     let end = inside.match_indices(quote).map(|(at, _)| at).find(ends_word)?;
-    let literal = inside[..end].contains(is_space).then(|| inside[..end].to_owned())?;
+    // A line that was recalled or quoted may hold line ends; they part words, and end no message early.
+    let whole = inside[..end].contains(is_space) && !inside[..end].contains('\n');
+    let literal = whole.then(|| inside[..end].to_owned())?;
     Some((Token::Literal(literal), &inside[end + 1..]))
 }
 
@@ -143,9 +155,16 @@ pub fn commands(tokens: Vec<Token>) -> Result<Vec<Command>, WordsError> {
             _ => None,
         };
         let operands: Vec<String> = std::iter::from_fn(operand).take(2).collect();
-        let missing = |command, what, usage, next: Option<&Token>| {
-            let next = next.map(|token| token.clone().into_text());
-            WordsError::Missing { command, what, usage, next: next.filter(|next| is_command_word(next)) }
+        let missing = |command, what: &'static str, usage, next: Option<&Token>| match next {
+            Some(Token::Literal(word)) => {
+                // The first of what is missing stands there.
+                let what = what.split(" and ").next().unwrap_or(what);
+                WordsError::Blank { command, what, word: word.clone() }
+            }
+            Some(Token::Word(next)) if is_command_word(next) => {
+                WordsError::Missing { command, what, usage, next: Some(next.clone()) }
+            }
+            _ => WordsError::Missing { command, what, usage, next: None },
         };
         let (command, form) = match (word.as_str(), operands.as_slice()) {
             ("get", []) => return Err(missing("get", "a key", GET, tokens.peek())),
@@ -245,6 +264,23 @@ mod tests {
         assert_eq!(text("get a b c"), "`c` is one word too many after `get`: get KEY or get USER KEY");
         assert_eq!(text("put a b c"), "`c` is one word too many after `put`: put KEY VALUE");
         assert_eq!(text("upgrade a b"), "`b` is one word too many after `upgrade`: upgrade");
+    }
+
+    #[test]
+    fn white_space_in_a_key_or_a_value_is_called_that() {
+        let text = |words: &[&str]| of_arguments(words).unwrap_err().to_string();
+        let why = "keys, values and names hold no white space";
+        assert_eq!(text(&["put", "a", "x y"]), format!("`x y` cannot be a value of `put`: {why}"));
+        assert_eq!(text(&["put", "x y", "1"]), format!("`x y` cannot be a key of `put`: {why}"));
+        assert_eq!(text(&["get", "x y"]), format!("`x y` cannot be a key of `get`: {why}"));
+        let typed = of_line("put a 'x y'").unwrap_err().to_string();
+        assert_eq!(typed, format!("`x y` cannot be a value of `put`: {why}"));
+    }
+
+    #[test]
+    fn a_line_end_in_a_line_parts_words_and_is_in_no_message() {
+        assert_eq!(of_line("put a 1\nget a").unwrap(), [message("put a 1"), message("get a")]);
+        assert!(of_line("'get a\nget b'").is_err());
     }
 
     #[test]

@@ -12,7 +12,8 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
 use super::floor_args::CALIBRATION;
-use super::run::{assemble, interrupts, progress::Progress};
+use super::interrupt::interrupts;
+use super::run::{assemble, progress::Progress};
 use super::target_args::transport;
 use super::{CommandError, Outcome};
 use crate::load::engine::Engine;
@@ -116,10 +117,7 @@ impl Calibrate {
         let document = self.document()?;
         Engine::check(&document)?;
         let file = self.out.clone().unwrap_or_else(|| PathBuf::from(CALIBRATION));
-        // A file that cannot be written should not be known only after a minute's work.
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder)
-            .map_err(|source| CommandError::Write { path: folder.to_owned(), source })?;
+        check_file(&file)?;
         let interrupt = interrupts()?;
         let started = Timestamp::now();
         let mut layouts = Vec::new();
@@ -136,11 +134,17 @@ impl Calibrate {
         }
         let floor = self.floor(started, layouts);
         let json = serde_json::to_string_pretty(&floor).map_err(report::ReportError::from)? + "\n";
-        report::write_file(&file, json.as_bytes())?;
+        let written = report::write_file(&file, json.as_bytes());
         let stdout = if self.json { json } else { floor::table(&floor, &file.display().to_string()) };
         let invalid = floor.layouts.iter().any(|layout| layout.level == VerdictLevel::Invalid);
         let status = if invalid { Status::Invalid } else { Status::Passed };
-        Ok(Outcome { stdout, stderr: String::new(), exit_code: status.exit_code() })
+        let (stderr, exit_code) = match (written, status.exit_code()) {
+            (Ok(()), code) => (String::new(), code),
+            // The measurement is not lost: it stands on stdout.
+            (Err(error), 0) => (format!("error: {error}\n"), 2),
+            (Err(error), code) => (format!("error: {error}\n"), code),
+        };
+        Ok(Outcome { stdout, stderr, exit_code })
     }
 
     fn floor(&self, started: Timestamp, layouts: Vec<Layout>) -> Floor {
@@ -208,6 +212,31 @@ values = {{ size = {value_size} }}
     }
 }
 
+/// Checks that the floor can be written, which should not be known only after a minute's work: over an older floor, or
+/// where nothing is yet.
+fn check_file(file: &Path) -> Result<(), CommandError> {
+    let failed = |source| CommandError::Write { path: file.to_owned(), source };
+    match std::fs::symlink_metadata(file) {
+        Ok(metadata) if !metadata.is_file() || Floor::read(file).is_err() => {
+            return Err(CommandError::Usage(format!(
+                "`{}` exists and is no floor that `twinwire calibrate` wrote: name another file with --out",
+                file.display()
+            )));
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)
+        .map_err(|source| CommandError::Write { path: folder.to_owned(), source })?;
+    if !file.exists() {
+        // The name itself is tried, too.
+        std::fs::File::create_new(file).and_then(|_| std::fs::remove_file(file)).map_err(failed)?;
+    }
+    tempfile::tempfile_in(folder).map(|_| ()).map_err(failed)
+}
+
 /// One run of both loads.
 fn run(
     document: &Document,
@@ -263,7 +292,7 @@ fn broken_off(record: &RunRecord) -> Outcome {
     let stderr = format!("error: no floor was written: {}\n", crate::scenario::escape(&why));
     // A measurement that is whole but for clients that were lost has passed as a run, and not as a floor.
     let exit_code = match record.outcome.status {
-        Status::Passed => Status::Invalid.exit_code(),
+        Status::Passed | Status::CorrectnessMissed => Status::Invalid.exit_code(),
         status => status.exit_code(),
     };
     Outcome { stdout: String::new(), stderr, exit_code }

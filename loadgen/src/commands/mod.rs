@@ -6,6 +6,7 @@ pub mod calibrate;
 pub mod check;
 pub mod floor_args;
 pub mod init;
+mod interrupt;
 pub mod not_yet;
 pub mod quick;
 pub mod report;
@@ -13,12 +14,14 @@ pub mod run;
 pub mod schema;
 pub mod target_args;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::chart;
 use crate::load::engine::EngineError;
 use crate::record::{ReadError, RunRecord};
-use crate::report::{Plot, ReportError};
+use crate::report::contents::{self, Contents};
+use crate::report::{Folder, FolderError, Plot, ReportError};
 use crate::scenario::Diagnostics;
 use crate::target::{AddressError, LaunchError, TargetError};
 use crate::wire::TrustError;
@@ -91,6 +94,9 @@ pub enum CommandError {
     /// A record that cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// A report folder that cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// A report that cannot be written.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -131,10 +137,53 @@ fn joined(failed: &[Diagnostics], colour: bool) -> String {
     failed.iter().map(|errors| errors.render(colour)).collect::<Vec<_>>().join("\n")
 }
 
-/// Draws every chart of a record.
-fn draw(record: &RunRecord) -> Result<Vec<Plot>, CommandError> {
-    let plot = |figure: chart::Figure| {
-        Ok(Plot { svg: figure.svg()?, png: figure.png()?, name: figure.name, caption: figure.caption })
+/// The names of the files that belong to a record which does not list them: an older version wrote it.
+fn files_of(record: &RunRecord) -> BTreeSet<String> {
+    let figures = chart::all(record);
+    Contents::new(record).names(figures.iter().map(|figure| figure.name.as_str()))
+}
+
+/// Writes what belongs into a folder beside its record, charts included. What fails leaves out no other file.
+fn write_report(
+    folder: &mut Folder,
+    record: &RunRecord,
+    contents: Contents,
+    figures: Vec<chart::Figure>,
+) -> Vec<CommandError> {
+    let mut failed: Vec<CommandError> = contents.failed.into_iter().map(CommandError::from).collect();
+    let mut write = |name: &str, bytes: &[u8], failed: &mut Vec<CommandError>| {
+        failed.extend(folder.write(name, bytes).err().map(CommandError::from));
     };
-    chart::all(record).into_iter().map(plot).collect()
+    for (name, bytes) in &contents.files {
+        write(name, bytes, &mut failed);
+    }
+    let mut plots = Vec::new();
+    for figure in figures {
+        match draw(figure) {
+            Ok(plot) => {
+                for (name, bytes) in contents::plot_files(&plot) {
+                    write(&name, bytes, &mut failed);
+                }
+                plots.push(plot);
+            }
+            Err(error) => failed.push(error.into()),
+        }
+    }
+    let (name, text) = contents::text_file(record, &plots);
+    write(name, &text, &mut failed);
+    failed
+}
+
+fn draw(figure: chart::Figure) -> Result<Plot, chart::DrawError> {
+    Ok(Plot { svg: figure.svg()?, png: figure.png()?, name: figure.name, caption: figure.caption })
+}
+
+/// The lines for these errors on stderr: a full disk has one for each file, of which a few say all.
+fn lines(errors: &[CommandError]) -> String {
+    const SHOWN: usize = 3;
+    let mut lines: String = errors.iter().take(SHOWN).map(|error| format!("error: {error}\n")).collect();
+    if errors.len() > SHOWN {
+        lines.push_str(&format!("error: and {} more files of the report\n", errors.len() - SHOWN));
+    }
+    lines
 }

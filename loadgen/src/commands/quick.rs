@@ -18,14 +18,42 @@ use crate::scenario::{
 /// Where errors that `--set` brings about are said to be.
 const SOURCE: &str = "the scenario of `quick`";
 
+/// Trials of a closed load: in a drawn order, so that the machine's ups and downs hit the transports alike, and as many as
+/// leave a difference visible beside one trial that went wrong.
+const TRIALS: u32 = 10;
+
+/// Shortest of these trials. A shorter load has fewer of them, and at last one, which compares nothing.
+const TRIAL_MIN: Duration = Duration::from_millis(200);
+
+/// Shortest warm-up of a trial, where there is any: caches and connections settle.
+const TRIAL_WARMUP_MIN: Duration = Duration::from_millis(100);
+
+/// Longest window of an open load that switches between the transports.
+const WINDOW_MAX: Duration = Duration::from_millis(500);
+
+/// Windows of each transport, at least, as far as the time reaches: pairs for a comparison.
+const WINDOWS_MIN: u32 = 10;
+
+/// Requests of a window, if the rate gives so many: enough for a median of the guests.
+const WINDOW_REQUESTS: f64 = 50.0;
+
+/// A window must be so long to be one.
+const WINDOW_MIN: Duration = Duration::from_millis(10);
+
 /// Keys of each client: enough for gets to meet many, few enough that preloading them takes no time.
 const KEYS: u32 = 100;
 
 /// Put a load on a target without a scenario file
 ///
 /// Without -R each client sends, waits for the reply, and sends again at once (a closed load): the slower side is
-/// saturated. With -R requests come at that rate, whatever the server does (an open load, Poisson arrivals). The
-/// report folder holds the scenario that was run: `twinwire run scenario.toml` in it runs the same again, and is a
+/// saturated. With -R requests come at that rate, whatever the server does (an open load, Poisson arrivals).
+///
+/// The transports take turns, so that a moment in which the machine is slow does not pass for a difference between them.
+/// With -R the load switches every half second or less. Without, -d is divided into up to ten short trials, each on a fresh
+/// server, in a drawn order. In all it takes -d and --warmup for each transport, and a moment for each trial to set up.
+/// Below two seconds there are fewer trials, and of a single one no ratio is given.
+///
+/// The report folder holds the scenario that was run: `twinwire run scenario.toml` in it runs the same again, and is a
 /// start for one of your own.
 #[derive(Debug, Parser)]
 pub struct Quick {
@@ -33,11 +61,11 @@ pub struct Quick {
     #[arg(short, long, value_name = "CLIENTS", default_value = "50", value_parser = clients(), allow_negative_numbers = true)]
     pub clients: u32,
 
-    /// Measured time on each transport, after a warm-up
+    /// Measured time on each transport, in all trials together
     #[arg(short, long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub duration: Duration,
 
-    /// Load before that whose figures are thrown away
+    /// Load before that whose figures are thrown away, in all trials together (at least 100ms in each)
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = warmup)]
     pub warmup: Duration,
 
@@ -144,10 +172,25 @@ impl Quick {
         let names: Vec<String> =
             transports.iter().map(|transport| format!("{:?}", transport.name())).collect();
         let managers = self.manager_count();
-        let pace = match self.rate {
-            Some(rate) => format!("model = \"open\"\nrate = {rate}\narrivals = \"poisson\""),
-            None => "model = \"closed\"\nthink = \"0ms\"".to_owned(),
+        let alone = transports.len() < 2;
+        let (pace, turns, trials) = match self.rate {
+            Some(rate) => {
+                let window = self.window(rate).filter(|_| !alone);
+                let turns = window.map_or_else(String::new, |window| {
+                    format!(
+                        "interleave = \"{}\"                   # the transports take turns\n",
+                        written(window)
+                    )
+                });
+                (format!("model = \"open\"\nrate = {rate}\narrivals = \"poisson\""), turns, 1)
+            }
+            None => {
+                let trials = if alone { 1 } else { self.trials() };
+                let turns = if trials > 1 { format!("trials = {trials}\n") } else { String::new() };
+                ("model = \"closed\"\nthink = \"0ms\"".to_owned(), turns, trials)
+            }
         };
+        let (warmup, duration) = (self.warmup_of(trials), whole_ms(self.duration / trials));
         let mut text = format!(
             "\
 # Written by `twinwire quick`; `twinwire run` runs it again.
@@ -163,16 +206,35 @@ name = \"quick\"
 {pace}
 warmup = \"{warmup}\"
 duration = \"{duration}\"
-",
+{turns}",
             about = self.about(managers),
             seed = self.seed,
             names = names.join(", "),
-            warmup = written(self.warmup),
-            duration = written(self.duration),
+            warmup = written(warmup),
+            duration = written(duration),
         );
         self.group(Role::Guest, self.clients - managers, &mut text);
         self.group(Role::Manager, managers, &mut text);
         text
+    }
+
+    /// Trials of a closed load.
+    fn trials(&self) -> u32 {
+        let fitting = self.duration.as_nanos() / TRIAL_MIN.as_nanos();
+        u32::try_from(fitting).unwrap_or(TRIALS).clamp(1, TRIALS)
+    }
+
+    /// Warm-up of each trial.
+    fn warmup_of(&self, trials: u32) -> Duration {
+        whole_ms(self.warmup / trials).max(TRIAL_WARMUP_MIN).min(self.warmup)
+    }
+
+    /// Window of an open load; `None` where it is too short to switch.
+    fn window(&self, rate: f64) -> Option<Duration> {
+        let share = self.duration / WINDOWS_MIN;
+        let filled = Duration::try_from_secs_f64(WINDOW_REQUESTS / rate).unwrap_or(Duration::MAX);
+        let window = whole_ms(filled.max(WINDOW_MAX.min(share)).min(share.max(self.duration / 2)));
+        (window >= WINDOW_MIN && window < self.duration).then_some(window)
     }
 
     fn group(&self, role: Role, count: u32, text: &mut String) {
@@ -224,6 +286,12 @@ values = {{ size = {size} }}
     }
 }
 
+/// Cut to whole milliseconds where it has some, for people.
+fn whole_ms(duration: Duration) -> Duration {
+    let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    if ms == 0 { duration } else { Duration::from_millis(ms) }
+}
+
 /// A duration as a scenario has it, in the largest unit that it is whole in.
 fn written(duration: Duration) -> String {
     let ns = duration.as_nanos();
@@ -264,8 +332,9 @@ mod tests {
         name = "quick"
         model = "closed"
         think = "0ms"
-        warmup = "500ms"
-        duration = "5s"
+        warmup = "100ms"
+        duration = "500ms"
+        trials = 10
 
         [[clients]]
         name = "guests"
@@ -315,6 +384,32 @@ mod tests {
         keys = { count = 100 }
         values = { size = 16 }
         "#);
+    }
+
+    #[test]
+    fn transports_take_turns_in_windows_or_trials_and_one_alone_has_none() {
+        let load = |arguments: &str| {
+            let arguments: Vec<&str> = arguments.split(' ').collect();
+            let text = text(&arguments);
+            let load = text.split("[[clients]]").next().unwrap();
+            let wanted = ["duration", "warmup", "trials", "interleave"];
+            let lines = load.lines().filter(|line| wanted.iter().any(|key| line.starts_with(key)));
+            lines.map(|line| line.split('#').next().unwrap().trim_end()).collect::<Vec<_>>().join(" · ")
+        };
+        assert_eq!(load("-d 5s"), r#"warmup = "100ms" · duration = "500ms" · trials = 10"#);
+        assert_eq!(load("-d 1m --warmup 5s"), r#"warmup = "500ms" · duration = "6s" · trials = 10"#);
+        assert_eq!(
+            load("-d 1s --warmup 0s"),
+            r#"warmup = "0ns" · duration = "200ms" · trials = 5"#.replace("0ns", "0s")
+        );
+        assert_eq!(load("-d 300ms"), r#"warmup = "500ms" · duration = "300ms""#);
+        assert_eq!(load("-d 5s --transport tcp"), r#"warmup = "500ms" · duration = "5s""#);
+        assert_eq!(load("-d 5s -R 2000"), r#"warmup = "500ms" · duration = "5s" · interleave = "500ms""#);
+        assert_eq!(load("-d 1s -R 2000"), r#"warmup = "500ms" · duration = "1s" · interleave = "100ms""#);
+        assert_eq!(load("-d 60s -R 10"), r#"warmup = "500ms" · duration = "60s" · interleave = "5s""#);
+        assert_eq!(load("-d 5s -R 1"), r#"warmup = "500ms" · duration = "5s" · interleave = "2500ms""#);
+        assert_eq!(load("-d 50ms -R 2000"), r#"warmup = "500ms" · duration = "50ms" · interleave = "25ms""#);
+        assert_eq!(load("-d 5s -R 2000 --transport tcp"), r#"warmup = "500ms" · duration = "5s""#);
     }
 
     #[test]
@@ -382,7 +477,10 @@ mod tests {
             let quick = quick(&flags).unwrap();
             let document = quick.document(&Plan::Embedded).map_err(|error| TestCaseError::fail(error.to_string()))?;
             prop_assert_eq!(document.scenario().clients(), clients);
-            prop_assert_eq!(document.scenario().loads[0].duration(), Duration::from_millis(ms));
+            let load = &document.scenario().loads[0];
+            let (asked, all) = (Duration::from_millis(ms), load.duration() * load.trials);
+            prop_assert!(all <= asked && asked - all < Duration::from_millis(10), "{:?} of {:?}", all, asked);
+            prop_assert!(load.warmup * load.trials <= Duration::from_secs(1));
         }
     }
 }

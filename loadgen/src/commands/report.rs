@@ -1,18 +1,21 @@
 //! `twinwire report RUN`: draws a run folder's report again, from its record alone.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Parser;
 
-use super::{CommandError, Outcome, draw};
-use crate::record::{ReadError, RunRecord};
+use super::{CommandError, Outcome, files_of, lines, write_report};
+use crate::chart;
+use crate::record::RunRecord;
+use crate::report::contents::Contents;
+use crate::report::folder::{RECORD, record_text};
 use crate::report::table::{self, Style};
-use crate::report::write_report;
+use crate::report::{Folder, FolderError};
 
 /// Draw a run folder's report again, from its run.json alone
 ///
-/// Writes tables, histograms, charts, the violations' cases and report.md anew beside run.json, which stays as it is,
-/// and prints the result's table.
+/// Writes tables, histograms, charts, the violations' cases and report.md anew beside run.json, and prints the result's
+/// table. The record stays as it is; what no run wrote is left alone.
 #[derive(Debug, Parser)]
 pub struct Report {
     /// The report folder, or the run.json in it
@@ -24,38 +27,76 @@ impl Report {
     /// Draws the report; the text is the table that `run` printed. `colour`: whether stdout shows colours.
     ///
     /// # Errors
-    /// Where there is no record, or the report cannot be written.
+    /// Where there is no record, or the folder is none of a run's; a file that could not be written is told beside the
+    /// table.
     pub fn exec(self, colour: bool) -> Result<Outcome, CommandError> {
-        let (record, folder) = find(&self.run)?;
-        let plots = draw(&record)?;
-        write_report(&record, &plots, &folder)?;
-        Ok(Outcome::success(table::render(&record, &folder, Style { color: colour })))
+        let (mut folder, record) = self.find()?;
+        let failed = redraw(&mut folder, &record)?;
+        let stdout = table::render(&record, folder.path(), Style { color: colour });
+        let exit_code = if failed.is_empty() { 0 } else { 2 };
+        Ok(Outcome { stdout, stderr: lines(&failed), exit_code })
+    }
+
+    /// Takes the folder and reads the record: the folder or the file itself may be named.
+    fn find(&self) -> Result<(Folder, RunRecord), CommandError> {
+        let mut folder = self.run.clone();
+        if !folder.is_dir() && folder.file_name().is_some_and(|name| name == RECORD) {
+            folder.pop();
+        }
+        if folder.as_os_str().is_empty() {
+            // The parent of a bare file name: the current folder.
+            folder.push(".");
+        }
+        Folder::of_run(&folder, files_of).map_err(|error| match error {
+            FolderError::NotOurs { path, why } => CommandError::Usage(format!(
+                "`{}` is no report folder: {why}; name the folder of a run, or the {RECORD} in it",
+                path.display()
+            )),
+            FolderError::NotAFolder(path) => CommandError::Usage(format!(
+                "`{}` is no {RECORD}: name the folder of a run, or the {RECORD} in it",
+                path.display()
+            )),
+            error => error.into(),
+        })
     }
 }
 
-/// Finds and reads the record: its folder or the file itself may be named.
-fn find(run: &Path) -> Result<(RunRecord, PathBuf), ReadError> {
-    let (file, folder) = if run.is_dir() {
-        (run.join("run.json"), run.to_owned())
-    } else {
-        // The parent of a bare file name is empty: the current folder.
-        let parent = run.parent().filter(|parent| !parent.as_os_str().is_empty());
-        (run.to_owned(), parent.unwrap_or(Path::new(".")).to_owned())
-    };
-    Ok((RunRecord::read(&file)?, folder))
+fn redraw(folder: &mut Folder, record: &RunRecord) -> Result<Vec<CommandError>, CommandError> {
+    let figures = chart::all(record);
+    let contents = Contents::new(record);
+    let names = contents.names(figures.iter().map(|figure| figure.name.as_str()));
+    folder.check(&names)?;
+    let is_listed = folder.lists(&names);
+    let mut failed = write_report(folder, record, contents, figures);
+    failed.extend(folder.keep_only(&names).err().map(CommandError::from));
+    if !is_listed {
+        // Another version drew other files: the next run must know them.
+        let text = record_text(record, &names)?;
+        failed.extend(folder.write(RECORD, text.as_bytes()).err().map(CommandError::from));
+    }
+    Ok(failed)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
     use super::*;
+    use crate::record::fixture;
+
+    fn find(run: &Path) -> Result<(Folder, RunRecord), CommandError> {
+        Report { run: run.to_owned() }.find()
+    }
 
     #[test]
     fn a_folder_and_its_file_name_the_same_run() {
         let dir = tempfile::tempdir().unwrap();
-        crate::report::write_folder(&crate::record::fixture::record(), &[], dir.path()).unwrap();
+        let text = record_text(&fixture::record(), &BTreeSet::new()).unwrap();
+        std::fs::write(dir.path().join("run.json"), text).unwrap();
         for run in [dir.path().to_owned(), dir.path().join("run.json")] {
-            let (record, folder) = find(&run).unwrap();
-            assert_eq!(folder, dir.path());
+            let (folder, record) = find(&run).unwrap();
+            assert_eq!(folder.path(), dir.path());
             assert_eq!(record.scenario.name, "compare");
         }
     }
@@ -63,6 +104,6 @@ mod tests {
     #[test]
     fn a_missing_run_is_named() {
         let error = find(Path::new("no/such/run")).unwrap_err();
-        assert!(error.to_string().starts_with("cannot read no/such/run:"), "{error}");
+        assert!(error.to_string().starts_with("cannot read `no/such/run`:"), "{error}");
     }
 }

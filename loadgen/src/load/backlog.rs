@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 
 use super::schedule::Open;
 use crate::measure::clock::Nanos;
+use crate::measure::recorder::Window;
 
 /// One worker's backlog.
 #[derive(Debug, Default)]
@@ -15,13 +16,15 @@ pub struct Backlog {
     schedules: RefCell<Vec<Option<(u8, Open)>>>,
     due: Cell<u64>,
     taken: Cell<u64>,
+    /// Schedules of clients that were lost, from then on.
+    lost: RefCell<Vec<(u8, Open)>>,
 }
 
 impl Backlog {
     /// The backlog of these clients.
     #[must_use]
     pub fn new(schedules: Vec<Option<(u8, Open)>>) -> Self {
-        Self { schedules: RefCell::new(schedules), due: Cell::new(0), taken: Cell::new(0) }
+        Self { schedules: RefCell::new(schedules), ..Self::default() }
     }
 
     /// Nothing is due at or after this instant, until another end is set: it is looked at a little later too.
@@ -36,9 +39,23 @@ impl Backlog {
 
     /// A client was lost: nothing is due from it any more. What was by `now` has been given up.
     pub fn forget(&self, number: u32, now: Nanos) {
-        if let Some((_, mut open)) = self.schedules.borrow_mut()[number as usize].take() {
+        if let Some((on, mut open)) = self.schedules.borrow_mut()[number as usize].take() {
             self.count(&mut open, now);
+            self.lost.borrow_mut().push((on, open));
         }
+    }
+
+    /// What would have been due of the lost clients, after they were, in this part of the load: by transport, each of
+    /// which came as far as `reached`. To be asked once, at the end.
+    pub fn due_of_lost(&self, part: Window, reached: &[Nanos]) -> Vec<u64> {
+        let mut due = vec![0; reached.len()];
+        for (on, mut open) in self.lost.take() {
+            let end = part.until.min(reached[usize::from(on)]);
+            open.set_end(end);
+            due[usize::from(on)] +=
+                std::iter::from_fn(|| open.take(end)).filter(|&at| at >= part.from).count() as u64;
+        }
+        due
     }
 
     /// The backlog at `now` (load time) of the clients on this transport; `None`: on all.
@@ -80,6 +97,7 @@ mod tests {
             trials: 1,
             interleave: None,
             headline: false,
+            timing: crate::scenario::model::Timing::Judged,
         };
         let curve = Arc::new(Curve::new(&load, 1, Some(100.0)));
         Open::new(curve.clone(), curve.spans(0), 0, Arrivals::Poisson, seed)
@@ -110,6 +128,26 @@ mod tests {
         assert_eq!(backlog.at(2 * SECOND, None), waiting);
         backlog.set_end(3 * SECOND);
         assert!(backlog.at(2 * SECOND, None) > waiting);
+    }
+
+    #[test]
+    fn what_a_lost_client_would_have_asked_is_known_at_the_end() {
+        let part = Window { from: 2 * SECOND, until: 6 * SECOND };
+        let between = |from: Nanos, until: Nanos| {
+            let mut schedule = schedule(1);
+            std::iter::from_fn(|| schedule.take(until - 1)).filter(|&at| at >= from).count() as u64
+        };
+        // One is lost at the third second, one in the warm-up; a third transport's load was cut before the end.
+        let all = [schedule(1), schedule(1), schedule(1)];
+        let backlog = Backlog::new((0..).zip(all).map(Some).collect());
+        backlog.set_end(4 * SECOND);
+        backlog.forget(0, 3 * SECOND);
+        backlog.forget(1, SECOND);
+        backlog.forget(2, 3 * SECOND);
+        let due = backlog.due_of_lost(part, &[8 * SECOND, 8 * SECOND, 5 * SECOND]);
+        let expected = [(3, 6), (2, 6), (3, 5)].map(|(from, until)| between(from * SECOND, until * SECOND));
+        assert_eq!(due, expected);
+        assert!(due.iter().all(|&due| due > 100), "{due:?}");
     }
 
     #[test]

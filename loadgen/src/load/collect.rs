@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use super::context::PassContext;
 use super::setup_times::SetupTimes;
+use super::shared::Waiting;
 use super::worker::Figures;
 use crate::measure::clock::{self, Nanos};
+use crate::measure::pauses::Pause;
 use crate::measure::process::CpuTicks;
-use crate::measure::recorder::{CellFigures, CellKey, Totals};
+use crate::measure::recorder::{CellFigures, CellKey, Totals, Window};
 use crate::measure::tcp_info::TcpInfo;
 use crate::measure::tree::{Figures as ProcessFigures, Tree};
-use crate::record::{Cell, Cost, Processes, Setup, Sockets};
+use crate::record::{self, Cell, Cost, Processes, Setup, Sockets};
 
 /// Figures of processes and sockets at one instant.
 #[derive(Debug, Clone)]
@@ -59,7 +61,8 @@ impl Sample {
         let server_cpu_ns = difference(self.server.cpu_ns, earlier.server.cpu_ns);
         let generator_cpu_ns = difference(self.generator.cpu_ns, earlier.generator.cpu_ns);
         let ticks = self.ticks.zip(earlier.ticks);
-        let ours_ns = server_cpu_ns.zip(generator_cpu_ns).map(|(server, generator)| server + generator);
+        // Of a server that is not ours to read nothing is known: what it takes here counts as others'.
+        let ours_ns = generator_cpu_ns.map(|generator| generator + server_cpu_ns.unwrap_or(0));
         Cost {
             replies: self.replies - earlier.replies,
             seconds: (self.at - earlier.at) as f64 / clock::SECOND as f64,
@@ -195,8 +198,12 @@ pub struct Sums {
     pub lost: Vec<u32>,
     /// By transport.
     pub renewals: Vec<SetupTimes>,
-    /// Largest backlogs by transport, the workers' added up: at most that many waited at once.
-    pub backlog_max: Vec<u64>,
+    /// What waited by transport, the workers' added up: at most that many did at once.
+    pub waiting: Vec<Waiting>,
+    /// Requests that lost clients had still to send, by transport.
+    pub due_of_lost: Vec<u64>,
+    /// Every worker's pauses, with the transport under load (`None`: all), in load time.
+    pub paused: Vec<(Option<u8>, Pause)>,
 }
 
 /// Adds the workers' figures up.
@@ -209,15 +216,19 @@ pub fn sums(context: &PassContext, workers: Vec<Figures>) -> Sums {
         totals: std::iter::repeat_with(Totals::recorder).take(transports).collect(),
         lost: vec![0; transports],
         renewals: std::iter::repeat_with(SetupTimes::default).take(transports).collect(),
-        backlog_max: vec![0; transports],
+        waiting: vec![Waiting::default(); transports],
+        due_of_lost: vec![0; transports],
+        paused: Vec::new(),
     };
     for figures in workers {
         for (transport, totals) in figures.totals.iter().enumerate() {
             sums.totals[transport].merge(totals);
             sums.lost[transport] += figures.fates.lost[transport];
             sums.renewals[transport].merge(&figures.fates.renewals[transport]);
-            sums.backlog_max[transport] += figures.fates.backlog_max[transport];
+            sums.waiting[transport].add(&figures.fates.waiting[transport]);
+            sums.due_of_lost[transport] += figures.fates.due_of_lost[transport];
         }
+        sums.paused.extend(figures.fates.paused);
         for (key, cell) in figures.cells {
             merged
                 .entry(key)
@@ -246,6 +257,33 @@ pub fn sums(context: &PassContext, workers: Vec<Figures>) -> Sums {
     sums
 }
 
+/// The pauses that touch what was measured, from this load time on, in their order; those that several workers saw
+/// at the same time are one.
+#[must_use]
+pub fn pauses(paused: impl Iterator<Item = Pause>, measured_from: Nanos) -> Vec<record::Pause> {
+    let mut paused: Vec<Pause> = paused.filter(|pause| pause.between.until > measured_from).collect();
+    paused.sort_unstable_by_key(|pause| pause.between.from);
+    let mut apart: Vec<Pause> = Vec::new();
+    for Pause { between, asleep } in paused {
+        let from = between.from.max(measured_from);
+        match apart.last_mut().filter(|last| from <= last.between.until) {
+            Some(last) => {
+                last.between.until = last.between.until.max(between.until);
+                last.asleep = last.asleep.max(asleep);
+            }
+            None => apart.push(Pause { between: Window { from, until: between.until }, asleep }),
+        }
+    }
+    let seconds = |ns: Nanos| ns as f64 / clock::SECOND as f64;
+    apart
+        .into_iter()
+        .map(|Pause { between: Window { from, until }, asleep }| record::Pause {
+            at_s: seconds(from - measured_from),
+            length_s: seconds(until - from + asleep),
+        })
+        .collect()
+}
+
 /// One transport's set-up times over all workers.
 #[must_use]
 pub fn setup(context: &PassContext, workers: &[Vec<SetupTimes>], transport: usize, elapsed_s: f64) -> Setup {
@@ -268,5 +306,31 @@ pub fn record(context: &PassContext, times: SetupTimes, transport: usize, elapse
         login: times.login,
         upgrade: times.upgrade,
         preload: times.preload,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_told_once_and_as_far_as_they_touch_what_was_measured() {
+        let pause = |from_ms: u64, until_ms: u64, asleep_s: u64| Pause {
+            between: Window { from: from_ms * 1_000_000, until: until_ms * 1_000_000 },
+            asleep: asleep_s * clock::SECOND,
+        };
+        // Two workers saw the first, one of them a little earlier; one pause was over before the measured part began.
+        let paused = [
+            pause(3_000, 4_000, 0),
+            pause(100, 900, 0),
+            pause(2_950, 3_990, 0),
+            pause(5_000, 5_010, 60),
+            pause(800, 1_500, 0),
+        ];
+        let found: Vec<(f64, f64)> = pauses(paused.into_iter(), clock::SECOND)
+            .iter()
+            .map(|pause| (pause.at_s, pause.length_s))
+            .collect();
+        assert_eq!(found, [(0.0, 0.5), (1.95, 1.05), (4.0, 60.01)]);
     }
 }

@@ -233,6 +233,7 @@ mod tests {
             trials: 1,
             interleave: None,
             headline: false,
+            timing: crate::scenario::model::Timing::Judged,
         }
     }
 

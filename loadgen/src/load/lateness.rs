@@ -7,6 +7,7 @@ use crate::measure::clock::Nanos;
 use crate::measure::process;
 use crate::measure::recorder::Live;
 use crate::record::pace;
+use crate::scenario::model::Timing;
 
 /// A generator that used this share of its CPUs is full.
 const FULL_SHARE: f64 = 0.9;
@@ -29,7 +30,7 @@ impl Lateness {
     /// Looks at an open load at `now`, which is answered at `rate` (requests/s) and has so many requests waiting; what
     /// there is to tell, if anything.
     pub fn look(&mut self, context: &PassContext, now: Nanos, rate: f64, backlog: u64) -> Option<String> {
-        if self.told || !context.load().is_open() {
+        if self.told || !context.load().is_open() || context.load().timing == Timing::Unjudged {
             return None;
         }
         let text = wakes_late(context).or_else(|| {

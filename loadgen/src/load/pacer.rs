@@ -27,6 +27,10 @@ const MARGIN: Nanos = 5_000;
 /// The lateness is followed in steps of this size: its running median, which a few long preemptions do not move.
 const STEP: Nanos = 250;
 
+/// The first step; the n-th is an n-th of it, until it is as small as [`STEP`]. So a worker that seldom wakes knows its
+/// lateness after a handful of wakes.
+const STEP_FIRST: Nanos = 40_000;
+
 /// Clients of one worker that wait for an instant.
 #[derive(Debug)]
 pub struct Pacer {
@@ -37,7 +41,23 @@ pub struct Pacer {
     armed_for: Cell<Nanos>,
     /// The instant that it is set to, where that was to come.
     set_to: Cell<Option<Nanos>>,
-    lateness: Cell<Nanos>,
+    lateness: Cell<Lateness>,
+}
+
+/// How late the timer wakes this worker: a running median.
+#[derive(Debug, Clone, Copy, Default)]
+struct Lateness {
+    median: Nanos,
+    wakes: u32,
+}
+
+impl Lateness {
+    fn learn(&mut self, late: Nanos) {
+        self.wakes = self.wakes.saturating_add(1);
+        let step = (STEP_FIRST / Nanos::from(self.wakes)).max(STEP);
+        let next = if late > self.median { self.median + step } else { self.median.saturating_sub(step) };
+        self.median = next.min(LEAD_MAX + MARGIN);
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -59,7 +79,7 @@ impl Pacer {
             timer: timer::Timer::new()?,
             armed_for: Cell::new(Nanos::MAX),
             set_to: Cell::new(None),
-            lateness: Cell::new(0),
+            lateness: Cell::default(),
         }))
     }
 
@@ -138,7 +158,7 @@ impl Pacer {
     }
 
     fn set(&self, due: Nanos, now: Nanos) -> io::Result<()> {
-        let at = due.saturating_sub(self.lateness.get().saturating_sub(MARGIN).min(LEAD_MAX));
+        let at = due.saturating_sub(self.lateness.get().median.saturating_sub(MARGIN).min(LEAD_MAX));
         self.armed_for.set(due);
         self.set_to.set(Some(at).filter(|&at| at > now));
         self.timer.set(at)
@@ -147,9 +167,9 @@ impl Pacer {
     /// Follows the median of how late the timer wakes this worker.
     fn learn(&self, now: Nanos) {
         let Some(late) = self.set_to.take().and_then(|at| now.checked_sub(at)) else { return };
-        let median = self.lateness.get();
-        let next = if late > median { median + STEP } else { median.saturating_sub(STEP) };
-        self.lateness.set(next.min(LEAD_MAX + MARGIN));
+        let mut lateness = self.lateness.get();
+        lateness.learn(late);
+        self.lateness.set(lateness);
     }
 }
 
@@ -159,3 +179,25 @@ mod timer;
 #[cfg(not(target_os = "linux"))]
 #[path = "pacer/runtime_timer.rs"]
 mod timer;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handful_of_wakes_teaches_the_lateness_and_a_long_one_does_not_unlearn_it() {
+        for true_median in [4_000, 15_000, 37_000, 60_000, 90_000] {
+            let mut lateness = Lateness::default();
+            // Half a microsecond to either side, and now and then a preemption.
+            let mut known = (1..=1_000_u64).map(|wake| {
+                let late = true_median + if wake % 2 == 0 { 500 } else { 0 };
+                lateness.learn(if wake % 20 == 19 { 5_000_000 } else { late });
+                lateness.median.abs_diff(true_median)
+            });
+            let after_ten = known.nth(9).unwrap();
+            assert!(after_ten < 20_000, "{true_median}: {after_ten} off after ten wakes");
+            let worst = known.skip(290).max().unwrap();
+            assert!(worst < 3_000, "{true_median}: {worst} off after 300");
+        }
+    }
+}

@@ -13,6 +13,7 @@ use super::intervals::Intervals;
 use super::placement::Placement;
 use super::setup::SetupError;
 use super::setup_times::SetupTimes;
+use super::shared::Waiting;
 use super::windows;
 use super::worker::{self, Figures, Report, Stage};
 use crate::measure::clock::{self, Nanos};
@@ -274,7 +275,11 @@ impl Coordinator<'_> {
             let of_part = |stretch: &&Stretch| part.iter().any(|&t| stretch.is_of(t as u8));
             let cost = Cost::sum(collected.stretches.iter().filter(of_part).map(|stretch| &stretch.cost));
             let setup = |&t: &usize| collect::setup(context, &collected.setup, t, setup_s);
-            let backlog_max = part.iter().map(|&t| sums.backlog_max[t]).sum();
+            let mut waiting = Waiting::default();
+            part.iter().for_each(|&t| waiting.add(&sums.waiting[t]));
+            let paused = sums.paused.iter().filter(|(transport, _)| {
+                transport.is_none_or(|transport| part.contains(&usize::from(transport)))
+            });
             parts_of_record.push(Pass {
                 load: context.load().name.clone(),
                 variant: context.variant.clone(),
@@ -283,6 +288,7 @@ impl Coordinator<'_> {
                 measured_s: part.iter().map(|&t| lengths[t]).max().unwrap_or(0) as f64 / clock::SECOND as f64,
                 complete,
                 clients: context.plan.cohort,
+                workers: context.live.len() as u32,
                 clients_lost: part.iter().map(|&t| sums.lost[t]).sum(),
                 cells: part.iter().flat_map(|&t| sums.cells[t].clone()).collect(),
                 setup: part.iter().map(setup).collect(),
@@ -290,9 +296,14 @@ impl Coordinator<'_> {
                 ledger: totals.ledger,
                 cost: cost.unwrap_or_default(),
                 dispatch_lag: totals.dispatch_lag,
+                due_of_lost: part.iter().map(|&t| sums.due_of_lost[t]).sum(),
+                pauses: collect::pauses(paused.map(|(_, pause)| *pause), warmup),
                 backlog: Backlog {
                     waited: totals.waited,
-                    max: context.load().is_open().then_some(backlog_max),
+                    max: context.load().is_open().then_some(waiting.max),
+                    never_sent: totals.never_sent,
+                    standing: waiting.standing,
+                    drained_ns: waiting.drained,
                 },
                 renewals: (renewals.clients > 0).then(|| collect::record(context, renewals, part[0], 0.0)),
                 windows: windows::rows(context, &collected.windows, &collected.stretches, part[0]),

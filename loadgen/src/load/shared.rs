@@ -19,7 +19,8 @@ use super::plan::WindowPlan;
 use super::setup::SetupError;
 use super::setup_times::{SetupTimes, Steps};
 use crate::measure::clock::{self, Nanos, SECOND};
-use crate::measure::recorder::{CellKey, Instants, Live, Recorder, joint_quantile};
+use crate::measure::pauses::{Pause, Pulse};
+use crate::measure::recorder::{CellKey, Instants, Live, Recorder, Window, joint_quantile};
 use crate::measure::watch::Seen;
 use crate::wire::{Ended, SILENCE_NS, Traffic};
 
@@ -57,7 +58,15 @@ pub struct Shared {
     origin: Cell<Nanos>,
     window: Cell<WindowPlan>,
     backlog: Backlog,
-    backlog_max: RefCell<Vec<u64>>,
+    /// By transport, of a mixed load in the first place.
+    waiting: RefCell<Vec<Waiting>>,
+    /// The least backlog seen in the last quarter of the window that runs.
+    standing: Cell<Option<u64>>,
+    pulse: Pulse,
+    /// Pauses so far, with the transport under load (`None`: all), in load time.
+    paused: RefCell<Vec<(Option<u8>, Pause)>>,
+    /// Load time that each transport has reached.
+    reached: RefCell<Vec<Nanos>>,
     oldest: RefCell<Vec<Oldest>>,
     flights: RefCell<Ring>,
     doubts: Doubts,
@@ -83,8 +92,32 @@ pub struct Fates {
     pub first_lost: Option<String>,
     /// New sessions in mid-load, by transport.
     pub renewals: Vec<SetupTimes>,
-    /// Most requests that were due and not sent at one time, by transport; of a mixed load in the first place.
-    pub backlog_max: Vec<u64>,
+    /// What waited to be sent, by transport; of a mixed load in the first place.
+    pub waiting: Vec<Waiting>,
+    /// Requests of the measured part that lost clients would have asked, by transport.
+    pub due_of_lost: Vec<u64>,
+    /// When the worker stood still, with the transport under load (`None`: all), in load time.
+    pub paused: Vec<(Option<u8>, Pause)>,
+}
+
+/// What of an open load waited to be sent.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Waiting {
+    /// Most requests that were due and not sent at one time.
+    pub max: u64,
+    /// The backlogs that never went away in the last quarters of the windows, added up.
+    pub standing: u64,
+    /// How long after a window's end the last request had its end, at most.
+    pub drained: Nanos,
+}
+
+impl Waiting {
+    /// Adds another worker's share.
+    pub fn add(&mut self, other: &Self) {
+        self.max += other.max;
+        self.standing += other.standing;
+        self.drained = self.drained.max(other.drained);
+    }
 }
 
 impl Shared {
@@ -108,7 +141,11 @@ impl Shared {
             origin: Cell::new(0),
             window: Cell::new(context.plan.windows[0]),
             backlog,
-            backlog_max: RefCell::new(vec![0; transports]),
+            waiting: RefCell::new(vec![Waiting::default(); transports]),
+            standing: Cell::new(None),
+            pulse: Pulse::default(),
+            paused: RefCell::default(),
+            reached: RefCell::new(vec![0; transports]),
             oldest: RefCell::new(vec![Oldest::NONE; clients]),
             flights: RefCell::default(),
             doubts: Doubts::default(),
@@ -130,9 +167,46 @@ impl Shared {
         self.origin.set(at - window.from);
         self.watched_at.set(at);
         self.backlog.set_end(window.until);
-        // In an interleaved load what ends in the gap after a window belongs to it.
-        let last = if self.context.plan.is_interleaved() { window.until - 1 } else { Nanos::MAX };
-        self.recorder.borrow_mut().begin_window(self.origin.get(), last);
+        self.recorder.borrow_mut().begin_window(self.origin.get(), window.until);
+        self.standing.set(None);
+        self.pulse.begin(at, clock::asleep());
+    }
+
+    /// The window is over, or cut.
+    pub fn end_window(&self) {
+        let (now, window) = (clock::now(), self.window.get());
+        self.pulse.beat_with(now, clock::asleep());
+        let paused = self.pulse.take().into_iter().map(|Pause { between, asleep }| {
+            let between = Window { from: self.load_time(between.from), until: self.load_time(between.until) };
+            (window.transport, Pause { between, asleep })
+        });
+        self.paused.borrow_mut().extend(paused);
+        for (transport, reached) in self.reached.borrow_mut().iter_mut().enumerate() {
+            if window.transport.is_none_or(|active| usize::from(active) == transport) {
+                *reached = self.load_time(now).min(window.until);
+            }
+        }
+        let waiting = &mut self.waiting.borrow_mut()[usize::from(window.transport.unwrap_or(0))];
+        waiting.standing += self.standing.take().unwrap_or(0);
+        waiting.drained = waiting.drained.max(now.saturating_sub(self.until()));
+    }
+
+    /// The worker is awake, as it is at every poll of a client.
+    pub fn beat(&self, now: Nanos) {
+        self.pulse.beat(now);
+    }
+
+    /// The worker's last pause, if it ended after this instant.
+    #[must_use]
+    pub fn pause_since(&self, at: Nanos) -> Option<Window> {
+        self.pulse.pause_since(at)
+    }
+
+    /// The part of the load that is measured, in load time.
+    #[must_use]
+    pub fn measured(&self) -> Window {
+        let from = clock::nanos(self.context.load().warmup);
+        Window { from, until: from + clock::nanos(self.context.load().duration()) }
     }
 
     /// Load time of an instant of the clock.
@@ -285,11 +359,11 @@ impl Shared {
         }
     }
 
-    /// A client has ended before its time.
-    pub fn lost(&self, number: u32, client: u32, ended: &Ended) {
+    /// A client has ended before its time, at this instant.
+    pub fn lost(&self, number: u32, client: u32, ended: &Ended, now: Nanos) {
         let transport = usize::from(self.context.plan.clients[client as usize].transport);
         self.lost.borrow_mut()[transport] += 1;
-        self.backlog.forget(number, self.load_time(clock::now()));
+        self.backlog.forget(number, self.load_time(now));
         let name = &self.context.world.client(client).name;
         self.first_lost.borrow_mut().get_or_insert_with(|| format!("`{name}`: {ended}"));
     }
@@ -325,7 +399,9 @@ impl Shared {
             lost: self.lost.take(),
             first_lost: self.first_lost.take(),
             renewals: self.renewals.take(),
-            backlog_max: self.backlog_max.take(),
+            waiting: self.waiting.take(),
+            due_of_lost: self.backlog.due_of_lost(self.measured(), &self.reached.borrow()),
+            paused: self.paused.take(),
         }
     }
 
@@ -333,6 +409,7 @@ impl Shared {
     /// things stand.
     pub fn sweep(&self) {
         let now = clock::now();
+        self.pulse.beat_with(now, clock::asleep());
         let over = now >= self.until() || self.stopped();
         for (number, oldest) in self.oldest.borrow().iter().enumerate() {
             let late = oldest.sent != Nanos::MAX
@@ -357,11 +434,7 @@ impl Shared {
         if open {
             let backlog = self.backlog.at(self.load_time(now), self.window.get().transport);
             live.backlog.store(backlog, Ordering::Relaxed);
-            if self.load_time(now) >= clock::nanos(self.context.load().warmup) {
-                let transport = usize::from(self.window.get().transport.unwrap_or(0));
-                let max = &mut self.backlog_max.borrow_mut()[transport];
-                *max = (*max).max(backlog);
-            }
+            self.note_backlog(self.load_time(now), backlog);
         }
         let recorder = self.recorder.borrow();
         let second = recorder.second_of(now);
@@ -376,6 +449,21 @@ impl Shared {
         if open {
             live.response_p50_ns.store(joint(0.5, response), Ordering::Relaxed);
             live.lag_p50_ns.store(joint(0.5, |second| &second.dispatch_lag), Ordering::Relaxed);
+        }
+    }
+
+    /// `at`: load time.
+    fn note_backlog(&self, at: Nanos, backlog: u64) {
+        let (window, measured) = (self.window.get(), self.measured());
+        if at < measured.from {
+            return;
+        }
+        let transport = usize::from(window.transport.unwrap_or(0));
+        let max = &mut self.waiting.borrow_mut()[transport].max;
+        *max = (*max).max(backlog);
+        let length = window.until.saturating_sub(window.from.max(measured.from));
+        if (window.until - length / 4..window.until).contains(&at) {
+            self.standing.set(Some(self.standing.get().map_or(backlog, |least| least.min(backlog))));
         }
     }
 

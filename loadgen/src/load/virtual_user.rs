@@ -15,7 +15,7 @@ use super::requests::Requests;
 use super::schedule::Schedule;
 use super::shared::{Oldest, Shared};
 use crate::measure::clock::{self, Nanos};
-use crate::measure::recorder::{CellKey, Instants, Live};
+use crate::measure::recorder::{CellKey, Instants, Live, RequestError, Window};
 use crate::oracle::{Expect, Finding, Session, texts};
 use crate::scenario::model::Role;
 use crate::wire::{Connection, Ended};
@@ -54,6 +54,21 @@ pub struct VirtualUser {
     unsent: bool,
     /// Whether what becomes due now has to wait for the server: for a reply, or for a new session.
     blocked: bool,
+    /// When the generator last turned to what nothing but itself had kept: what was due between these instants of the
+    /// clock was dispatched at the second, though it may then have had to wait for the server.
+    turned: Window,
+    /// When it was last looked at what is due.
+    looked: Nanos,
+}
+
+/// Why a client is done before its time.
+enum End {
+    /// The run stops.
+    Stopped,
+    /// Its connection ended.
+    Lost(Ended),
+    /// Its oldest request was not answered in time.
+    TimedOut,
 }
 
 /// What a virtual user is made of.
@@ -100,6 +115,8 @@ impl VirtualUser {
             armed_for: None,
             unsent: false,
             blocked: false,
+            turned: Window { from: 0, until: 0 },
+            looked: 0,
         }
     }
 
@@ -146,17 +163,18 @@ impl VirtualUser {
         shared.pacer.register(self.number, cx.waker());
         loop {
             if let Err(ended) = self.renew(cx, shared) {
-                return self.end(shared, Some(ended));
+                return self.end(shared, End::Lost(ended));
             }
             if let Err(ended) = self.read(cx, shared) {
-                return self.end(shared, Some(ended));
+                return self.end(shared, End::Lost(ended));
             }
             let now = clock::now();
+            shared.beat(now);
             if shared.stopped() {
-                return self.end(shared, None);
+                return self.end(shared, End::Stopped);
             }
             if self.pending.front().is_some_and(|oldest| oldest.at.sent + shared.timeout <= now) {
-                return self.end(shared, Some(Ended::Failed("no reply in time".to_owned())));
+                return self.end(shared, End::TimedOut);
             }
             if now >= shared.drained_at() {
                 self.give_up_backlog(shared, shared.load_time(now), now);
@@ -165,7 +183,7 @@ impl VirtualUser {
                 continue;
             }
             if let Err(ended) = self.send_due(cx, shared, now) {
-                return self.end(shared, Some(ended));
+                return self.end(shared, End::Lost(ended));
             }
             return self.rest(shared, now);
         }
@@ -220,6 +238,13 @@ impl VirtualUser {
             room = room.min(left as usize);
         }
         let woken = shared.pacer.woken_at(self.number);
+        if !self.blocked {
+            self.turned = Window { from: 0, until: now };
+        } else if let Some(pause) = shared.pause_since(self.looked).filter(|_| room > 0) {
+            // The reply that it waited for came while the worker stood still; whatever was due then, waited for us.
+            self.turned = pause;
+        }
+        self.looked = now;
         while room > 0
             && let Some(intended) = self.schedule.take(shared.load_time(now))
         {
@@ -234,13 +259,7 @@ impl VirtualUser {
                 let expect = request.write(world, &mut self.session, message);
                 connection.push(message).map(|()| expect)
             })?;
-            // What had to wait for the server was dispatched as soon as it could be: that wait is the server's.
-            let dispatched = match self.blocked {
-                true => intended,
-                false if woken >= intended => woken,
-                // Another event came before the pacer.
-                false => now,
-            };
+            let dispatched = dispatched(intended, woken, self.turned);
             let at = Instants { intended, dispatched, sent: now };
             self.pending.push_back(Pending { cell, expect, at });
         }
@@ -331,7 +350,8 @@ impl VirtualUser {
         }
         while let Some(intended) = self.schedule.take(until) {
             let cell = self.draw_cell(shared);
-            shared.recorder.borrow_mut().never_sent(cell, shared.clock_time(intended), now);
+            let intended = shared.clock_time(intended);
+            shared.recorder.borrow_mut().never_sent(cell, intended, now, self.blocked);
             shared.took(1);
         }
     }
@@ -346,19 +366,20 @@ impl VirtualUser {
             .violated(|context| Incident::new(context, &self.session, finding, asked, what.as_bytes(), now));
     }
 
-    /// The client ends before its time: by its connection's end or a time-out, or (`None`) because the run stops.
-    fn end(&mut self, shared: &Rc<Shared>, ended: Option<Ended>) -> Poll<()> {
+    /// The client ends before its time.
+    fn end(&mut self, shared: &Rc<Shared>, end: End) -> Poll<()> {
         let now = clock::now();
-        if let Some(ended) = ended {
-            self.suspect(shared, &ended, now);
-            self.fail_pending(shared, &ended, now);
-            self.link = Link::Lost;
-            shared.context.world.set_lost(self.client());
-            shared.lost(self.number, self.client(), &ended);
-        } else {
-            let mut recorder = shared.recorder.borrow_mut();
-            for pending in self.pending.drain(..) {
-                recorder.unfinished(pending.cell, pending.at, now);
+        match end {
+            End::Stopped => {
+                let mut recorder = shared.recorder.borrow_mut();
+                for pending in self.pending.drain(..) {
+                    recorder.unfinished(pending.cell, pending.at, now);
+                }
+            }
+            End::Lost(ended) => self.lose(shared, &ended, RequestError::Lost, now),
+            End::TimedOut => {
+                let ended = Ended::Failed("no reply in time".to_owned());
+                self.lose(shared, &ended, RequestError::TimedOut, now);
             }
         }
         self.give_up_backlog(shared, shared.load_time(now), now);
@@ -377,8 +398,16 @@ impl VirtualUser {
         });
     }
 
+    fn lose(&mut self, shared: &Rc<Shared>, ended: &Ended, error: RequestError, now: Nanos) {
+        self.suspect(shared, ended, now);
+        self.fail_pending(shared, ended, error, now);
+        self.link = Link::Lost;
+        shared.context.world.set_lost(self.client());
+        shared.lost(self.number, self.client(), ended, now);
+    }
+
     /// Every open request ends in an error; without one it is the next that finds no connection.
-    fn fail_pending(&mut self, shared: &Shared, ended: &Ended, now: Nanos) {
+    fn fail_pending(&mut self, shared: &Shared, ended: &Ended, error: RequestError, now: Nanos) {
         if let Ended::Framing { rule, what } = ended {
             self.framing_broken(shared, rule, what, now);
         }
@@ -390,16 +419,49 @@ impl VirtualUser {
         }
         let mut recorder = shared.recorder.borrow_mut();
         // Only the oldest request's reply was broken; what came after it was not answered at all.
-        let mut broken = matches!(ended, Ended::Framing { .. });
+        let mut first = if let Ended::Framing { .. } = ended { RequestError::Broken } else { error };
         for pending in self.pending.drain(..) {
-            recorder.failed(pending.cell, pending.at, now, std::mem::take(&mut broken));
+            recorder.failed(pending.cell, pending.at, now, std::mem::replace(&mut first, error));
             Live::count(&shared.live().errors);
         }
+    }
+}
+
+/// When a request was dispatched that is sent now, or waits: at the pacer's wake for it or a later one, or where another
+/// event came before the pacer, when the generator turned to it. All that the client had due is dispatched at one wake, as
+/// it would have to wait there for nothing of ours. What became due while it had to wait for the server was dispatched
+/// as soon as it could be: that wait is the server's.
+fn dispatched(intended: Nanos, woken: Nanos, turned: Window) -> Nanos {
+    if woken >= intended {
+        woken
+    } else if turned.from <= intended && intended <= turned.until {
+        turned.until
+    } else {
+        intended
     }
 }
 
 impl std::fmt::Debug for VirtualUser {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("VirtualUser").field("client", &self.client()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_was_due_before_a_wake_is_dispatched_at_the_wake() {
+        let free = |now| Window { from: 0, until: now };
+        // The pacer woke at 500, late, for what was due at 100; what was due at 300 then waits behind it.
+        assert_eq!([100, 300, 500].map(|intended| dispatched(intended, 500, free(510))), [500; 3]);
+        // What became due after the wake, and before it was looked at.
+        assert_eq!(dispatched(505, 500, free(510)), 510);
+        // What became due later, while the server kept the connection busy.
+        assert_eq!(dispatched(700, 500, free(510)), 700);
+        // The connection was busy until the worker, which stood still from 600 to 900, found the reply.
+        let pause = Window { from: 600, until: 900 };
+        assert_eq!([550, 700, 950].map(|intended| dispatched(intended, 500, pause)), [550, 900, 950]);
     }
 }

@@ -18,6 +18,21 @@ pub fn now() -> Nanos {
     time.tv_sec() as u64 * SECOND + time.tv_nsec() as u64
 }
 
+/// How long the machine has slept since it started: what [`now`] leaves out. 0 where the system does not tell.
+#[must_use]
+pub fn asleep() -> Nanos {
+    #[cfg(target_os = "linux")]
+    {
+        let monotonic = now();
+        let with_sleep = clock_gettime(ClockId::CLOCK_BOOTTIME);
+        with_sleep.map_or(0, |time| {
+            (time.tv_sec() as u64 * SECOND + time.tv_nsec() as u64).saturating_sub(monotonic)
+        })
+    }
+    #[cfg(not(target_os = "linux"))]
+    0
+}
+
 /// A duration in nanoseconds.
 #[must_use]
 pub fn nanos(duration: std::time::Duration) -> Nanos {

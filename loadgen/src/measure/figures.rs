@@ -30,6 +30,17 @@ pub struct Instants {
     pub sent: Nanos,
 }
 
+/// Why a request ended in an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestError {
+    /// Its connection ended.
+    Lost,
+    /// By a reply that cannot be read, which is a violation too.
+    Broken,
+    /// It, or an older one on its connection, was not answered in time: what it waited is a lower bound of its latency.
+    TimedOut,
+}
+
 /// Figures of one cell.
 #[derive(Debug, Default)]
 pub struct CellFigures {
@@ -46,7 +57,8 @@ pub struct CellFigures {
 impl CellFigures {
     pub(super) fn recorder() -> Self {
         Self {
-            counts: Counts::default(),
+            // Of a cell that is used the replies are known, though there be none.
+            counts: Counts { achieved: Some(0), ..Counts::default() },
             lag: Latencies::recorder(),
             service: Latencies::recorder(),
             response: Latencies::recorder(),
@@ -116,6 +128,8 @@ pub struct Totals {
     pub ledger: Ledger,
     /// Intended to dispatched, over the measured part.
     pub dispatch_lag: Latencies,
+    /// Requests of the measured part that were never sent because they waited for the server to the end.
+    pub never_sent: u64,
     /// Requests of the measured part that were due while their connection had as many outstanding as `in-flight`
     /// allows, or was being renewed: they waited for the server.
     pub waited: u64,
@@ -125,13 +139,14 @@ impl Totals {
     /// Nothing yet.
     #[must_use]
     pub fn recorder() -> Self {
-        Self { ledger: Ledger::default(), dispatch_lag: Latencies::recorder(), waited: 0 }
+        Self { ledger: Ledger::default(), dispatch_lag: Latencies::recorder(), never_sent: 0, waited: 0 }
     }
 
     /// Adds the other's sums to these.
     pub fn merge(&mut self, other: &Self) {
         self.ledger.add(&other.ledger);
         self.dispatch_lag.merge(&other.dispatch_lag);
+        self.never_sent += other.never_sent;
         self.waited += other.waited;
     }
 }
@@ -165,7 +180,7 @@ impl Live {
 }
 
 /// A stretch of time: from `from` until before `until`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     /// First instant of it.
     pub from: Nanos,
@@ -174,7 +189,9 @@ pub struct Window {
 }
 
 impl Window {
-    pub(super) fn contains(&self, at: Nanos) -> bool {
+    /// Whether this instant lies in it.
+    #[must_use]
+    pub fn contains(&self, at: Nanos) -> bool {
         (self.from..self.until).contains(&at)
     }
 }

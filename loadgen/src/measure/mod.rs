@@ -5,6 +5,7 @@ pub mod clock;
 pub mod cpus;
 pub mod figures;
 pub mod open_files;
+pub mod pauses;
 pub mod process;
 pub mod recorder;
 pub mod tcp_info;

@@ -5,7 +5,9 @@
 //! and violations by when they happened.
 
 use super::clock::{Nanos, SECOND};
-pub use super::figures::{CellFigures, CellKey, Instants, Live, Second, Totals, Window, WindowFigures};
+pub use super::figures::{
+    CellFigures, CellKey, Instants, Live, RequestError, Second, Totals, Window, WindowFigures,
+};
 use super::watch::Watch;
 use crate::oracle::Good;
 use crate::record::Latencies;
@@ -17,8 +19,9 @@ pub struct Recorder {
     measured: Window,
     /// The clock's instant at which load time 0 would have been, in the window that runs.
     origin: Nanos,
-    /// Last instant of load time that an event is counted at; what comes later in the window's wake counts there.
-    last: Nanos,
+    /// End of the window that runs, in load time. Errors and violations that come later count in its last instant;
+    /// replies that come later are no part of what was achieved.
+    until: Nanos,
     cells: Vec<Option<Box<CellFigures>>>,
     groups: usize,
     paced: bool,
@@ -60,7 +63,7 @@ impl Recorder {
         Self {
             measured,
             origin: 0,
-            last: Nanos::MAX,
+            until: Nanos::MAX,
             cells,
             groups,
             paced,
@@ -71,11 +74,10 @@ impl Recorder {
         }
     }
 
-    /// A window begins. `origin` is where load time 0 lies on the clock; what happens after load time `last` counts
-    /// there.
-    pub fn begin_window(&mut self, origin: Nanos, last: Nanos) {
+    /// A window begins. `origin` is where load time 0 lies on the clock, `until` the window's end in load time.
+    pub fn begin_window(&mut self, origin: Nanos, until: Nanos) {
         self.origin = origin;
-        self.last = last;
+        self.until = until;
     }
 
     /// The window's figures by role (guest, manager), where windows are compared.
@@ -86,7 +88,7 @@ impl Recorder {
     /// Number of the measured second that holds this instant; `None` before the first.
     #[must_use]
     pub fn second_of(&self, at: Nanos) -> Option<u32> {
-        let at = at.saturating_sub(self.origin).min(self.last);
+        let at = self.load_time(at);
         Some((at.checked_sub(self.measured.from)? / SECOND) as u32)
     }
 
@@ -103,12 +105,13 @@ impl Recorder {
     pub fn replied(&mut self, key: CellKey, at: Instants, replied: Nanos, good: Option<Good>) {
         self.note_reply(key, good);
         let (intended_at, replied_at) = (self.measured(at.intended), self.measured(replied));
+        let achieved = replied_at.is_some() && !self.is_over(replied);
         // Nothing takes no time: 0 would fall below the histograms' range.
         let lag = at.sent.saturating_sub(at.intended).max(1);
         let service = replied.saturating_sub(at.sent).max(1);
         let response = replied.saturating_sub(at.intended).max(1);
         let cell = self.cell(key);
-        cell.counts.achieved += u64::from(replied_at.is_some());
+        *cell.counts.achieved.get_or_insert_default() += u64::from(achieved);
         if intended_at.is_some() {
             cell.counts.requests += 1;
             cell.counts.violations += u64::from(good.is_none());
@@ -120,7 +123,7 @@ impl Recorder {
         }
         if let Some(at) = replied_at {
             let second = self.second(key.transport, at);
-            second.achieved += 1;
+            second.achieved += u64::from(achieved);
             second.violations += u64::from(good.is_none());
         }
         let Some(intended) = intended_at else { return };
@@ -166,58 +169,74 @@ impl Recorder {
     }
 
     /// Counts a measured request that ends without a reply; its load time, if it is measured.
-    fn note_offered(&mut self, key: CellKey, at: Instants) -> Option<Nanos> {
-        let intended = self.measured(at.intended)?;
+    fn note_offered(&mut self, key: CellKey, intended: Nanos) -> Option<Nanos> {
+        let intended = self.measured(intended)?;
         self.cell(key).counts.requests += 1;
         if let Some(window) = &mut self.window {
             window[role_index(key.role)].requests += 1;
         }
         self.second(key.transport, intended).offered += 1;
-        self.note_dispatch(key.transport, intended, at);
         Some(intended)
     }
 
-    /// A request ended in an error: a time-out, a reset or a close; `broken`: by a reply that cannot be read, which
-    /// is a violation too.
-    pub fn failed(&mut self, key: CellKey, at: Instants, now: Nanos, broken: bool) {
+    /// A request ended in an error.
+    pub fn failed(&mut self, key: CellKey, at: Instants, now: Nanos, error: RequestError) {
+        let broken = error == RequestError::Broken;
         self.totals[usize::from(key.transport)].ledger.errors += 1;
         if let Some(now) = self.measured(now) {
             let second = self.second(key.transport, now);
             second.errors += 1;
             second.violations += u64::from(broken);
         }
-        if self.note_offered(key, at).is_some() {
-            let counts = &mut self.cell(key).counts;
-            counts.errors += 1;
-            counts.violations += u64::from(broken);
-            self.watches.iter_mut().for_each(|watch| watch.failed(key));
+        let Some(intended) = self.note_offered(key, at.intended) else { return };
+        self.note_dispatch(key.transport, intended, at);
+        let counts = &mut self.cell(key).counts;
+        counts.errors += 1;
+        counts.violations += u64::from(broken);
+        self.watches.iter_mut().for_each(|watch| watch.failed(key));
+        if error == RequestError::TimedOut {
+            self.note_unanswered(key, intended, at.intended, Some(at.sent), now);
         }
     }
 
     /// A request was still open when the load ended; its latency is at least what it has waited.
     pub fn unfinished(&mut self, key: CellKey, at: Instants, now: Nanos) {
-        self.end_unfinished(key, at, Some(at.sent), now);
-    }
-
-    /// A request of the schedule that was never sent when the load ended: it was offered all the same. It was at hand
-    /// in time, what kept it was its connection; without an instant of sending it has no service time.
-    pub fn never_sent(&mut self, key: CellKey, intended: Nanos, now: Nanos) {
-        let at = Instants { intended, dispatched: intended, sent: intended };
-        self.sent(key, at, true);
-        self.end_unfinished(key, at, None, now);
-    }
-
-    fn end_unfinished(&mut self, key: CellKey, at: Instants, sent: Option<Nanos>, now: Nanos) {
         self.totals[usize::from(key.transport)].ledger.unfinished += 1;
-        let Some(intended) = self.note_offered(key, at) else { return };
-        let response = now.saturating_sub(at.intended).max(1);
+        let Some(intended) = self.note_offered(key, at.intended) else { return };
+        self.note_dispatch(key.transport, intended, at);
+        self.cell(key).counts.unfinished += 1;
+        self.note_unanswered(key, intended, at.intended, Some(at.sent), now);
+    }
+
+    /// A request of the schedule that was never sent when the load ended: it was offered all the same. Without an
+    /// instant of sending it has no service time, and it was not dispatched; `waited`: what kept it was the server, not
+    /// the generator.
+    pub fn never_sent(&mut self, key: CellKey, intended: Nanos, now: Nanos, waited: bool) {
+        self.sent(key, Instants { intended, dispatched: intended, sent: intended }, waited);
+        let totals = &mut self.totals[usize::from(key.transport)];
+        totals.ledger.unfinished += 1;
+        let Some(intended_at) = self.note_offered(key, intended) else { return };
+        self.totals[usize::from(key.transport)].never_sent += u64::from(waited);
+        self.cell(key).counts.unfinished += 1;
+        self.note_unanswered(key, intended_at, intended, None, now);
+    }
+
+    /// A measured request, of this second of load time, that was not answered by `now`: a lower bound of its latencies.
+    fn note_unanswered(
+        &mut self,
+        key: CellKey,
+        second: Nanos,
+        intended: Nanos,
+        sent: Option<Nanos>,
+        now: Nanos,
+    ) {
+        let response = now.saturating_sub(intended).max(1);
         let cell = self.cell(key);
-        cell.counts.unfinished += 1;
         if let Some(sent) = sent {
             cell.service.record_unfinished(now.saturating_sub(sent).max(1));
         }
         cell.response.record_unfinished(response);
-        self.second(key.transport, intended).response.record_unfinished(response);
+        self.second(key.transport, second).response.record_unfinished(response);
     }
 
     /// A reply that no request asked for; `cause` is the request that was answered before it.
@@ -266,8 +285,18 @@ impl Recorder {
 
     /// The load time of an instant of the clock, if it is measured.
     fn measured(&self, at: Nanos) -> Option<Nanos> {
-        let at = at.saturating_sub(self.origin).min(self.last);
+        let at = self.load_time(at);
         self.measured.contains(at).then_some(at)
+    }
+
+    /// The load time of an instant of the clock; of one after the window's end its last instant.
+    fn load_time(&self, at: Nanos) -> Nanos {
+        at.saturating_sub(self.origin).min(self.until - 1)
+    }
+
+    /// Whether an instant of the clock lies after the window's end.
+    fn is_over(&self, at: Nanos) -> bool {
+        at.saturating_sub(self.origin) >= self.until
     }
 
     fn cell(&mut self, key: CellKey) -> &mut CellFigures {

@@ -65,6 +65,8 @@ impl Seen {
             Metric::Rate => (seconds > 0.0).then(|| self.replies as f64 / seconds),
             Metric::Errors => Some(self.errors as f64),
             Metric::Violations => Some(self.violations as f64),
+            // Known only at the load's end: no threshold on them aborts a run.
+            Metric::Unfinished | Metric::Lost => None,
         }
     }
 }
@@ -92,7 +94,7 @@ impl Watch {
     pub fn new(filter: WatchFilter, metric: Metric) -> Self {
         let kind = match metric {
             Metric::Latency(kind, _) => Some(kind),
-            Metric::Rate | Metric::Errors | Metric::Violations => None,
+            Metric::Rate | Metric::Errors | Metric::Violations | Metric::Unfinished | Metric::Lost => None,
         };
         Self { filter, kind, seen: Seen::default() }
     }

@@ -8,6 +8,7 @@ use crate::record::{
     ReplayExpect, ReplayStep, RunRecord, SCHEMA, SaturatedFloor, ScenarioInfo, Setup, Sockets, Status,
     ThresholdResult, TransportFloor, Verdict, VerdictLevel, Violation,
 };
+use crate::scenario::model::Timing;
 
 /// A run that passed.
 pub(crate) fn record() -> RunRecord {
@@ -49,6 +50,7 @@ pub(crate) fn record() -> RunRecord {
             measured: Some(412_000.0),
             measured_text: "0.412 ms".into(),
             met: Some(true),
+            correctness: false,
         }],
         floor: None,
     }
@@ -179,6 +181,7 @@ fn load(name: &str, model: &str, pace: &str, headline: bool) -> LoadInfo {
         duration_s: 2.0,
         trials: 2,
         headline,
+        timing: Timing::Judged,
         variants: vec![String::new()],
         clients: 100,
         probes: Vec::new(),
@@ -214,11 +217,14 @@ fn pass(load: &str, open: bool, trial: u32, transport: &str, started_s: f64) -> 
         measured_s: 2.0,
         complete: true,
         clients: 100,
+        workers: 1,
         clients_lost: 0,
         intervals: intervals(transport, requests, base),
         ledger: ledger(requests, &cells),
         cost: cost(requests, transport, open),
         dispatch_lag: if open { samples(requests, 6_000, &mut seed) } else { Latencies::default() },
+        due_of_lost: 0,
+        pauses: Vec::new(),
         backlog: crate::record::Backlog::default(),
         renewals: None,
         windows: Vec::new(),

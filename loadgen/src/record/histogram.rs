@@ -114,6 +114,12 @@ impl Latencies {
         self.histogram().map(Histogram::mean)
     }
 
+    /// Smallest sample in ns; `None` without samples.
+    #[must_use]
+    pub fn min_ns(&self) -> Option<u64> {
+        self.histogram().map(Histogram::min)
+    }
+
     /// Largest sample; `None` without samples.
     #[must_use]
     pub fn max(&self) -> Option<Latency> {

@@ -10,21 +10,25 @@ pub(crate) mod fixture;
 mod floor;
 mod histogram;
 pub mod pace;
+pub mod pairs;
 mod pass;
 mod replay;
 pub mod rows;
 mod spent;
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+use crate::scenario::model::Timing;
 
 pub use floor::{
     FLOOR_SCHEMA, Floor, FloorCost, FloorQuantiles, Layout, PacedFloor, SaturatedFloor, TransportFloor,
     WITHIN, is_ceiling, is_within,
 };
 pub use histogram::{LATENCY_NS_MAX, Latencies, Latency};
-pub use pass::{Backlog, Cell, Counts, Interval, Ledger, Pass, Setup, WindowRole, WindowRow};
+pub use pass::{Backlog, Cell, Counts, Interval, Ledger, Pass, Pause, Setup, WindowRole, WindowRow};
 pub use replay::{Replay, ReplayAction, ReplayClient, ReplayExpect, ReplayStep};
 pub use spent::{Cost, Processes, Sockets};
 
@@ -95,11 +99,13 @@ pub enum Status {
     Passed,
     /// A reply was wrong.
     Violated,
+    /// A threshold on errors, violations, unfinished requests or lost clients was missed.
+    CorrectnessMissed,
     /// The target was not there, or was lost.
     TargetLost,
     /// The measurement is not valid.
     Invalid,
-    /// A threshold was missed.
+    /// Another threshold was missed.
     ThresholdMissed,
     /// Stopped by the user.
     Interrupted,
@@ -113,7 +119,7 @@ impl Status {
     pub const fn exit_code(self) -> u8 {
         match self {
             Self::Passed => 0,
-            Self::Violated | Self::ThresholdMissed => 1,
+            Self::Violated | Self::CorrectnessMissed | Self::ThresholdMissed => 1,
             Self::TargetLost => 3,
             Self::Invalid => 4,
             Self::NothingRan => 2,
@@ -205,6 +211,9 @@ pub struct LoadInfo {
     /// Probes of a rate that the scenario gives as a share; empty where it does not.
     #[serde(default)]
     pub probes: Vec<Probe>,
+    /// Whether its timing is judged and shown.
+    #[serde(default)]
+    pub timing: Timing,
     /// Judgement of the measurement.
     pub verdict: Verdict,
 }
@@ -252,6 +261,8 @@ pub struct Verdict {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VerdictLevel {
+    /// The load is there for correctness alone, and its timing was not judged.
+    Unjudged,
     /// Nothing speaks against the figures.
     #[default]
     Valid,
@@ -306,6 +317,9 @@ pub struct ThresholdResult {
     pub measured_text: String,
     /// `None`: not judged.
     pub met: Option<bool>,
+    /// Whether it is on errors, violations, unfinished requests or lost clients, and so judged in every run.
+    #[serde(default)]
+    pub correctness: bool,
 }
 
 /// Why a record could not be read.
@@ -365,6 +379,20 @@ impl RunRecord {
     /// Where the file cannot be read, is not a record, or is of a newer schema.
     pub fn read(path: &Path) -> Result<Self, ReadError> {
         read(path, "a run record", SCHEMA)
+    }
+
+    /// What of the record is a result: all but the latencies of loads whose timing is unjudged. Reports and charts show
+    /// this; `run.json` keeps everything.
+    #[must_use]
+    pub fn results(&self) -> Cow<'_, Self> {
+        let unjudged =
+            |pass: &Pass| self.load(&pass.load).is_some_and(|load| load.timing == Timing::Unjudged);
+        if !self.passes.iter().any(unjudged) {
+            return Cow::Borrowed(self);
+        }
+        let mut results = self.clone();
+        results.passes.iter_mut().filter(|pass| unjudged(pass)).for_each(Pass::forget_latencies);
+        Cow::Owned(results)
     }
 
     /// The load of this name.

@@ -23,6 +23,9 @@ pub struct Pass {
     pub complete: bool,
     /// Clients that took part.
     pub clients: u32,
+    /// Threads of the generator; 0 in records of older versions.
+    #[serde(default)]
+    pub workers: u32,
     /// Clients that ended before their time, by a time-out, a reset or a close.
     pub clients_lost: u32,
     /// Figures by transport, group, role and operation.
@@ -37,6 +40,12 @@ pub struct Pass {
     pub cost: Cost,
     /// Intended to dispatched: the generator's own lateness, over all requests.
     pub dispatch_lag: Latencies,
+    /// Requests that clients which were lost had still to send in the measured part of an open load.
+    #[serde(default)]
+    pub due_of_lost: u64,
+    /// When the harness itself stood still, as far as the measured part and its replies saw it.
+    #[serde(default)]
+    pub pauses: Vec<Pause>,
     /// Open loads: what limits were reached, and how far the server fell behind.
     #[serde(default)]
     pub backlog: Backlog,
@@ -54,6 +63,34 @@ impl Pass {
     pub fn is_mixed(&self) -> bool {
         self.transports.len() > 1
     }
+
+    /// Leaves nothing but counts and costs.
+    pub(super) fn forget_latencies(&mut self) {
+        self.dispatch_lag = Latencies::default();
+        for cell in &mut self.cells {
+            (cell.lag, cell.service, cell.response) = Default::default();
+        }
+        for setup in self.setup.iter_mut().chain(&mut self.renewals) {
+            (setup.quit, setup.connect, setup.login) = Default::default();
+            (setup.upgrade, setup.preload) = Default::default();
+        }
+        for second in &mut self.intervals {
+            (second.response_p50_ns, second.response_p99_ns) = (None, None);
+            (second.service_p50_ns, second.service_p99_ns) = (None, None);
+            second.dispatch_lag_p99_ns = None;
+        }
+        // Pairs of windows have no other use.
+        self.windows.clear();
+    }
+}
+
+/// A time in which the harness, or a part of its workers, stood still: stopped, frozen, asleep or without a CPU.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Load time since the measured part began, in seconds.
+    pub at_s: f64,
+    /// Its length in seconds, the machine's sleep included.
+    pub length_s: f64,
 }
 
 /// What waited for the server.
@@ -64,6 +101,16 @@ pub struct Backlog {
     pub waited: u64,
     /// Most requests that were due and not sent at one time, as seen 20 times a second; open loads only.
     pub max: Option<u64>,
+    /// Requests that were never sent because they waited for the server to the end.
+    #[serde(default)]
+    pub never_sent: u64,
+    /// The backlog that stood to the end: the fewest requests that were due and not sent in the last quarter of the
+    /// measured part, of an interleaved load those of its windows together.
+    #[serde(default)]
+    pub standing: u64,
+    /// How long after the load's end, or that of a window, the last reply came, in ns.
+    #[serde(default)]
+    pub drained_ns: u64,
 }
 
 /// One window of an interleaved load: one transport's half of a pair.
@@ -136,9 +183,9 @@ pub struct Cell {
 pub struct Counts {
     /// Requests whose intended instant lies in the measured part.
     pub requests: u64,
-    /// Replies in the measured part, whenever their requests were intended; records of older versions have none.
+    /// Replies in the measured part, whenever their requests were intended; `None` in records of older versions.
     #[serde(default)]
-    pub achieved: u64,
+    pub achieved: Option<u64>,
     /// Of the requests, ended by a time-out, a reset or a close.
     pub errors: u64,
     /// Of them, answered wrongly.
@@ -155,7 +202,8 @@ impl Counts {
     /// Adds the other's counters to these.
     pub fn add(&mut self, other: &Self) {
         self.requests += other.requests;
-        self.achieved += other.achieved;
+        let achieved = [self.achieved, other.achieved].into_iter().flatten().reduce(|sum, more| sum + more);
+        self.achieved = achieved;
         self.errors += other.errors;
         self.violations += other.violations;
         self.unfinished += other.unfinished;

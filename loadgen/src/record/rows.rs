@@ -49,7 +49,7 @@ impl Row {
     pub fn rate(&self) -> Option<f64> {
         let Counts { requests, achieved, errors, unfinished, .. } = self.counts;
         let answered = requests.saturating_sub(errors + unfinished);
-        let replies = if achieved > 0 { achieved } else { answered };
+        let replies = achieved.unwrap_or(answered);
         (self.seconds > 0.0).then(|| replies as f64 / self.seconds)
     }
 
@@ -206,6 +206,17 @@ fn seconds(record: &RunRecord, key: &Key) -> f64 {
 mod tests {
     use super::*;
     use crate::record::fixture;
+
+    #[test]
+    fn where_nothing_was_answered_in_time_the_rate_is_zero() {
+        let rate = |achieved| {
+            let counts = Counts { requests: 90, achieved, errors: 10, ..Counts::default() };
+            Row { counts, seconds: 2.0, ..Row::default() }.rate()
+        };
+        assert_eq!(rate(Some(0)), Some(0.0));
+        assert_eq!(rate(Some(50)), Some(25.0));
+        assert_eq!(rate(None), Some(40.0), "an older record does not tell");
+    }
 
     fn find(rows: &[(Key, Row)], load: &str, trial: Option<u32>, names: [Option<&str>; 3]) -> Row {
         let is = |found: &Option<String>, wanted: Option<&str>| found.as_deref() == wanted;

@@ -4,12 +4,13 @@
 //! [`crate::record::rows`].
 
 use super::floor;
+use crate::record::pairs::Ratio;
 use crate::record::rows::{self, Key, Row};
 use crate::record::{
-    Cost, Counts, FloorQuantiles, Latencies, Latency, LoadInfo, Pass, RunRecord, TransportFloor, is_ceiling,
-    is_within,
+    Cost, Counts, FloorQuantiles, Latencies, Latency, LoadInfo, Pass, RunRecord, TransportFloor,
+    VerdictLevel, WindowRow, is_ceiling, is_within,
 };
-use crate::scenario::model::LatencyKind;
+use crate::scenario::model::{LatencyKind, Timing};
 
 /// The quantiles of one latency, in nanoseconds; what too few samples support is missing.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -113,6 +114,8 @@ pub struct Line {
     pub op: Option<String>,
     /// Figures for each of the comparison's transports; `None` where it made no such request.
     pub cells: Vec<Option<Figures>>,
+    /// For each of them, the median's and the p99's ratio to the first one's.
+    pub ratios: Vec<[Option<Ratio>; 2]>,
 }
 
 /// The transports side by side, for one variant of one load, trials and groups merged.
@@ -132,6 +135,8 @@ pub struct Comparison<'a> {
     pub costs: Vec<Option<CostFigures>>,
     /// How late the generator woke, where each transport ran by itself.
     pub lateness: Vec<Quantiles>,
+    /// Each transport's passes.
+    passes: Vec<Vec<&'a Pass>>,
     /// The harness's own floor over each transport, where it is known for this machine and placement.
     pub floors: Vec<Option<&'a TransportFloor>>,
 }
@@ -143,10 +148,40 @@ impl Comparison<'_> {
         self.lines.last().map_or(&[], |line| &line.cells)
     }
 
-    /// Whether the floor over any of the transports is known.
+    /// The ratio to the first transport over the trials of both, of a figure of a pass and a transport.
+    pub(super) fn trial_ratio(&self, i: usize, figure: impl Fn(&Pass, &str) -> Option<f64>) -> Option<Ratio> {
+        if !has_ratios(self.load) {
+            return None;
+        }
+        let (base, other) = (self.transports.first()?, self.transports.get(i)?);
+        let twin = |pass: &&Pass| self.passes[i].iter().copied().find(|twin| twin.trial == pass.trial);
+        let pairs =
+            self.passes[0].iter().filter_map(|pass| figure(pass, base).zip(figure(twin(pass)?, other)));
+        Ratio::of(pairs.collect::<Vec<_>>())
+    }
+
+    /// The ratio of the throughput.
+    pub(super) fn rate_ratio(&self, i: usize) -> Option<Ratio> {
+        self.trial_ratio(i, |pass, transport| {
+            let mut row = Row { seconds: pass.measured_s, ..Row::default() };
+            let cells = pass.cells.iter().filter(|cell| cell.transport == transport);
+            cells.for_each(|cell| row.counts.add(&cell.counts));
+            row.rate()
+        })
+    }
+
+    /// The ratio of a cost.
+    pub(super) fn cost_ratio(&self, i: usize, of: impl Fn(&CostFigures) -> Option<f64>) -> Option<Ratio> {
+        if self.is_mixed {
+            return None;
+        }
+        self.trial_ratio(i, |pass, _| of(&CostFigures::of(&pass.cost)))
+    }
+
+    /// Whether there is a floor to show: it is known over any of the transports, and the load's timing is a result.
     #[must_use]
     pub fn has_floor(&self) -> bool {
-        self.floors.iter().any(Option::is_some)
+        self.load.timing == Timing::Judged && self.floors.iter().any(Option::is_some)
     }
 
     /// The floor's quantile over the transport at `i`.
@@ -232,12 +267,27 @@ fn comparison<'a>(
         let key = matching.find(|key| key.role == *role && key.op == *op)?;
         Some(Figures::of(&rows::of(record, key)))
     };
+    let passes: Vec<Vec<&Pass>> = transports
+        .iter()
+        .map(|name| {
+            let ours = |pass: &&Pass| {
+                pass.load == load.name && pass.variant == variant && pass.transports.iter().any(|t| t == name)
+            };
+            record.passes.iter().filter(ours).collect()
+        })
+        .collect();
     let lines = wanted
         .into_iter()
         .map(|(role, op)| Line {
             role: role.clone(),
             op: op.clone(),
             cells: transports.iter().map(|transport| figures(role, op, transport)).collect(),
+            ratios: (0..transports.len())
+                .map(|i| {
+                    let twins = [(transports[0], &passes[0]), (transports[i], &passes[i])];
+                    [0.5, 0.99].map(|q| latency_ratio(load, (role.as_deref(), op.as_deref()), q, twins))
+                })
+                .collect(),
         })
         .collect();
     let costs = transports
@@ -247,9 +297,69 @@ fn comparison<'a>(
     let lateness = transports.iter().map(|transport| lateness(record, load, variant, transport)).collect();
     let layout = floor::used(record);
     let floors = transports.iter().map(|transport| layout?.transport(transport)).collect();
-    let mut passes = record.passes.iter().filter(|pass| pass.load == load.name && pass.variant == variant);
-    let is_mixed = passes.any(Pass::is_mixed);
-    Comparison { load, variant, transports, is_mixed, lines, costs, lateness, floors }
+    let is_mixed = passes.iter().flatten().any(|pass| pass.is_mixed());
+    Comparison { load, variant, transports, is_mixed, lines, costs, lateness, passes, floors }
+}
+
+/// Whether the load's transports may be compared: neither where the measurement is not valid, nor where timing is not what
+/// the load is for.
+fn has_ratios(load: &LoadInfo) -> bool {
+    matches!(load.verdict.level, VerdictLevel::Valid | VerdictLevel::Suspect)
+}
+
+/// A quantile's ratio of the second transport to the first, in windows where these tell it, else in trials.
+fn latency_ratio(
+    load: &LoadInfo,
+    (role, op): (Option<&str>, Option<&str>),
+    q: f64,
+    twins: [(&str, &Vec<&Pass>); 2],
+) -> Option<Ratio> {
+    let [(base, ours), (other, theirs)] = twins;
+    if base == other || !has_ratios(load) {
+        return None;
+    }
+    let kind = load.headline_kind();
+    let twin = |pass: &Pass| theirs.iter().copied().find(|twin| twin.trial == pass.trial);
+    let of_window = |window: &WindowRow| {
+        let found = window.roles.iter().find(|found| found.role == role.unwrap_or("all"))?;
+        let (service, response) = if q < 0.9 {
+            (found.service_p50_ns, found.response_p50_ns)
+        } else {
+            (found.service_p99_ns, found.response_p99_ns)
+        };
+        Some(if kind == LatencyKind::Response { response? } else { service? } as f64)
+    };
+    let of_pass = |pass: &Pass, transport: &str| {
+        let mut sum = Latencies::default();
+        let wanted = |cell: &&crate::record::Cell| {
+            cell.transport == transport
+                && role.is_none_or(|role| role == cell.role)
+                && op.is_none_or(|op| op == cell.op)
+        };
+        pass.cells.iter().filter(wanted).for_each(|cell| match kind {
+            LatencyKind::Response => sum.merge(&cell.response),
+            LatencyKind::Service => sum.merge(&cell.service),
+            LatencyKind::Lag => sum.merge(&cell.lag),
+        });
+        sum.quantile(q)
+    };
+    let mut windows = Vec::new();
+    let mut trials = Vec::new();
+    for pass in ours {
+        let Some(twin) = twin(pass) else { continue };
+        for window in pass.windows.iter().filter(|_| op.is_none()) {
+            let same = twin.windows.iter().find(|candidate| candidate.pair == window.pair);
+            windows.extend(of_window(window).zip(same.and_then(of_window)));
+        }
+        if let Some((one, two)) = of_pass(pass, base).zip(of_pass(twin, other)) {
+            // Leaving out the trials of which only a bound is known would leave out the slow ones.
+            if one.at_least || two.at_least {
+                return None;
+            }
+            trials.push((one.ns as f64, two.ns as f64));
+        }
+    }
+    Ratio::of(windows).or_else(|| Ratio::of(trials))
 }
 
 fn lateness(record: &RunRecord, load: &LoadInfo, variant: &str, transport: &str) -> Quantiles {

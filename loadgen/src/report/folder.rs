@@ -1,75 +1,373 @@
-//! Writes a report folder. Each file appears whole or not at all, so that an interrupted write leaves the older one.
+//! The report folder on disk: whose it is, and what may be written into it or removed from it.
 //!
-//! What the engine writes itself while it runs (`server.log`) is not touched.
+//! A folder is a run's only if its `run.json` is a run's record. That file lists what the run wrote; a later run removes
+//! just that and leaves everything else alone. Nothing is written or removed through a symbolic link. While a [`Folder`]
+//! is held, no other command of this program can use it: the lock is the system's and ends with the process.
+//!
+//! Each file appears whole or not at all. What stands in the files is the business of [`super::contents`].
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::Write as _;
-use std::path::Path;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Component, Path, PathBuf};
 
-use super::{Plot, ReportError, escape, hgrm, hlog, intervals, layout, markdown, summary, violations};
+use serde::{Deserialize, Serialize};
+
+use super::{ReportError, layout, violations};
 use crate::record::RunRecord;
 
-/// Writes the record and its whole report into `dir`, which is created where it is missing.
-///
-/// # Errors
-/// Where a file could not be made or written; the record itself is written first.
-pub fn write_folder(record: &RunRecord, plots: &[Plot], dir: &Path) -> Result<(), ReportError> {
-    create(dir)?;
-    write_file(&dir.join("run.json"), layout::pretty(&serde_json::to_string(record)?).as_bytes())?;
-    write_report(record, plots, dir)
+/// The record's file, which makes a folder a run's.
+pub const RECORD: &str = "run.json";
+
+/// What the target wrote; the engine fills it while it runs.
+pub const LOG: &str = "server.log";
+
+/// Folder of the charts, within that of the report.
+pub const PLOTS: &str = "plots";
+
+/// Folder of the percentile distributions, within that of the report.
+pub const HISTOGRAMS: &str = "histograms";
+
+const SUBFOLDERS: [&str; 3] = [PLOTS, HISTOGRAMS, violations::FOLDER];
+
+/// Bytes written to see whether the folder takes any: more than a file system keeps beside a file's name.
+const PROBE_BYTES: usize = 4096;
+
+/// Why a folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// It holds something, and no record of a run.
+    #[error(
+        "`{}` exists and is no report folder ({why}): name a new or empty folder, or that of an earlier run, \
+         which is then written over", .path.display()
+    )]
+    NotOurs {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with its `run.json`.
+        why: String,
+    },
+    /// It is a file or the like.
+    #[error("`{}` is a file: name a folder for the report", .0.display())]
+    NotAFolder(PathBuf),
+    /// It, or a folder in it, is a symbolic link.
+    #[error("`{}` is a symbolic link, and a report is never written through one: name the folder itself", .0.display())]
+    Link(PathBuf),
+    /// Another command uses it.
+    #[error("another twinwire is using the folder `{}`: wait for its end, or name another folder", .0.display())]
+    InUse(PathBuf),
+    /// Something that no run wrote has the name of a file that is to be written.
+    #[error("`{}` was not written by a run and is in the way of the report: move it away, or name another folder", .0.display())]
+    InTheWay(PathBuf),
+    /// The system refuses something.
+    #[error("cannot {verb} `{}`: {source}", .path.display())]
+    System {
+        /// What was tried.
+        verb: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
 }
 
-/// Writes every file of the report but the record itself, and removes the plots, histograms and violations of an
-/// earlier drawing that are no longer part of it.
-///
-/// # Errors
-/// Where a file could not be made or written.
-pub fn write_report(record: &RunRecord, plots: &[Plot], dir: &Path) -> Result<(), ReportError> {
-    create(dir)?;
-    write_file(&dir.join("scenario.toml"), record.scenario.text.as_bytes())?;
-    write_file(&dir.join("summary.csv"), &summary::csv(record)?)?;
-    write_file(&dir.join("intervals.csv"), &intervals::csv(record)?)?;
-    write_file(&dir.join("latencies.hlog"), &hlog::log(record)?)?;
-    let histograms = hgrm::files(record).into_iter().map(|(name, text)| (name, text.into_bytes()));
-    write_all(&dir.join("histograms"), histograms.collect(), &["hgrm"])?;
-    let drawings = plots.iter().flat_map(|plot| {
-        let stem = escape::name(&plot.name);
-        [(format!("{stem}.svg"), plot.svg.clone().into_bytes()), (format!("{stem}.png"), plot.png.clone())]
-    });
-    write_all(&dir.join("plots"), drawings.collect(), &["svg", "png"])?;
-    let replays: Vec<_> =
-        violations::files(record).into_iter().map(|(name, text)| (name, text.into_bytes())).collect();
-    let folder = dir.join(violations::FOLDER);
-    // A run without violations has no folder for them; one of an earlier run there is emptied.
-    if !replays.is_empty() || folder.is_dir() {
-        write_all(&folder, replays, &["toml"])?;
-    }
-    write_file(&dir.join("report.md"), markdown::report(record, plots).as_bytes())
+fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FolderError {
+    move |source| FolderError::System { verb, path: path.to_owned(), source }
 }
 
-/// Writes these files and removes others with these endings.
-fn write_all(dir: &Path, files: Vec<(String, Vec<u8>)>, endings: &[&str]) -> Result<(), ReportError> {
-    create(dir)?;
-    let mut written = BTreeSet::new();
-    for (name, bytes) in files {
-        write_file(&dir.join(&name), &bytes)?;
-        written.insert(name);
+/// A report folder that this process may fill, and that no other command uses meanwhile.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    /// `None` where the file system has no locks.
+    _lock: Option<File>,
+    /// Folders that were made for it, the outermost first.
+    made: Vec<PathBuf>,
+    /// Files that are a run's, by their names within the folder.
+    own: BTreeSet<String>,
+    /// Whether the record itself lists them; an older version's does not.
+    listed: bool,
+}
+
+impl Folder {
+    /// Makes a folder that does not exist yet.
+    ///
+    /// # Errors
+    /// [`FolderError::System`] of kind `AlreadyExists` where it does, another one where it cannot be made.
+    pub fn create(path: &Path) -> Result<Self, FolderError> {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        if let Some(parent) = parent {
+            fs::create_dir_all(parent).map_err(failed("make the folder", path))?;
+        }
+        fs::create_dir(path).map_err(failed("make the folder", path))?;
+        let lock = lock(path)?;
+        let made = vec![path.to_owned()];
+        Ok(Self { path: path.to_owned(), _lock: lock, made, own: BTreeSet::new(), listed: true })
     }
-    let failed = |source| ReportError::Write { path: dir.to_owned(), source };
-    for entry in fs::read_dir(dir).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let ours = path.extension().is_some_and(|ending| endings.iter().any(|known| ending == *known));
-        if ours && !written.contains(name) {
-            fs::remove_file(&path).map_err(|source| ReportError::Write { path, source })?;
+
+    /// Takes a folder that the user named: a new one, an empty one, or that of an earlier run. `derived` tells which
+    /// files belong to a record that does not list them.
+    ///
+    /// # Errors
+    /// Where it is anything else, or in use.
+    pub fn claim(
+        path: &Path,
+        derived: impl FnOnce(&RunRecord) -> BTreeSet<String>,
+    ) -> Result<Self, FolderError> {
+        let path = &without_trailing_separator(path);
+        let made = match fs::symlink_metadata(path) {
+            Ok(metadata) => {
+                is_folder(path, &metadata)?;
+                Vec::new()
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => make(path)?,
+            Err(error) => return Err(failed("make the folder", path)(error)),
+        };
+        let mut folder =
+            Self { path: path.clone(), _lock: lock(path)?, made, own: BTreeSet::new(), listed: true };
+        let mut entries = fs::read_dir(path).map_err(failed("read the folder", path))?;
+        if entries.next().is_some() {
+            folder.read_own(derived)?;
+        }
+        Ok(folder)
+    }
+
+    /// Takes the folder of an earlier run.
+    ///
+    /// # Errors
+    /// Where it is none, or in use.
+    pub fn of_run(
+        path: &Path,
+        derived: impl FnOnce(&RunRecord) -> BTreeSet<String>,
+    ) -> Result<(Self, RunRecord), FolderError> {
+        let path = without_trailing_separator(path);
+        let metadata = fs::symlink_metadata(&path).map_err(failed("read", &path))?;
+        is_folder(&path, &metadata)?;
+        let lock = lock(&path)?;
+        let mut folder = Self { path, _lock: lock, made: Vec::new(), own: BTreeSet::new(), listed: true };
+        let record = folder.read_own(derived)?;
+        Ok((folder, record))
+    }
+
+    fn read_own(
+        &mut self,
+        derived: impl FnOnce(&RunRecord) -> BTreeSet<String>,
+    ) -> Result<RunRecord, FolderError> {
+        #[derive(Deserialize)]
+        struct Listing {
+            files: Option<BTreeSet<String>>,
+        }
+        let not_ours = |why: String| FolderError::NotOurs { path: self.path.clone(), why };
+        let file = self.path.join(RECORD);
+        match fs::symlink_metadata(&file) {
+            Ok(metadata) if metadata.is_file() => {}
+            Ok(_) => return Err(not_ours(format!("its {RECORD} is no file"))),
+            Err(_) => return Err(not_ours(format!("it has no {RECORD}"))),
+        }
+        let record = RunRecord::read(&file).map_err(|error| not_ours(error.to_string()))?;
+        let text = fs::read(&file).map_err(failed("read", &file))?;
+        let listing: Listing =
+            serde_json::from_slice(&text).map_err(|error| not_ours(format!("its list of files: {error}")))?;
+        self.listed = listing.files.is_some();
+        self.own = listing.files.unwrap_or_else(|| derived(&record));
+        // A record may have been written by anybody: its list must not lead out of the folder.
+        self.own.retain(|name| is_within(name));
+        self.own.insert(RECORD.to_owned());
+        Ok(record)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether its record lists exactly these files.
+    #[must_use]
+    pub fn lists(&self, names: &BTreeSet<String>) -> bool {
+        !self.listed || self.own.iter().filter(|name| *name != RECORD).eq(names)
+    }
+
+    /// Bytes of the files that [`Self::clear`] removes.
+    #[must_use]
+    pub fn own_bytes(&self) -> u64 {
+        let length = |name| fs::symlink_metadata(self.path.join(name)).map_or(0, |metadata| metadata.len());
+        self.own.iter().map(length).sum()
+    }
+
+    /// Checks that nothing is in the way of files with these names.
+    ///
+    /// # Errors
+    /// Where something is: a link, or what no run wrote.
+    pub fn check(&self, names: &BTreeSet<String>) -> Result<(), FolderError> {
+        for subfolder in SUBFOLDERS {
+            self.check_subfolder(subfolder)?;
+        }
+        for name in &self.own {
+            self.check_place(name)?;
+        }
+        // The folder's entries are few, and the names may be many.
+        let mut folders = vec![String::new()];
+        folders.extend(SUBFOLDERS.map(|name| format!("{name}/")));
+        for folder in folders {
+            let Ok(entries) = fs::read_dir(self.path.join(&folder)) else { continue };
+            for entry in entries.flatten() {
+                let name = format!("{folder}{}", entry.file_name().to_string_lossy());
+                if names.contains(&name) {
+                    self.check_place(&name)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_subfolder(&self, name: &str) -> Result<(), FolderError> {
+        let path = self.path.join(name);
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_symlink() => Err(FolderError::Link(path)),
+            Ok(metadata) if !metadata.is_dir() => Err(FolderError::InTheWay(path)),
+            _ => Ok(()),
         }
     }
-    Ok(())
+
+    /// Only a file of a run's own gives way.
+    fn check_place(&self, name: &str) -> Result<(), FolderError> {
+        let path = self.path.join(name);
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_file() && self.own.contains(name) => Ok(()),
+            Ok(metadata) if metadata.is_symlink() => Err(FolderError::Link(path)),
+            Ok(_) => Err(FolderError::InTheWay(path)),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Tries whether files can be written, with the longest names that there will be.
+    ///
+    /// # Errors
+    /// Where one cannot.
+    pub fn try_out(&mut self, longest: &[String]) -> Result<(), FolderError> {
+        let written = temporary().tempfile_in(&self.path).and_then(|mut file| {
+            file.write_all(&[0; PROBE_BYTES])?;
+            file.close()
+        });
+        written.map_err(failed("write into the folder", &self.path))?;
+        for name in longest {
+            if let Some((subfolder, _)) = name.split_once('/') {
+                self.make_subfolder(subfolder)?;
+            }
+            let path = self.path.join(name);
+            match File::create_new(&path) {
+                Ok(_) => fs::remove_file(&path).map_err(failed("remove", &path))?,
+                // It can be written, as it was before; what is no run's has been found by `check`.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed("write", &path)(error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn make_subfolder(&mut self, name: &str) -> Result<(), FolderError> {
+        self.check_subfolder(name)?;
+        let path = self.path.join(name);
+        match fs::create_dir(&path) {
+            Ok(()) => self.made.push(path),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed("make the folder", &path)(error)),
+        }
+        Ok(())
+    }
+
+    /// Removes what the earlier run wrote, its record first: what is left when this is cut short is no run's.
+    ///
+    /// # Errors
+    /// Where a file cannot be removed.
+    pub fn clear(&mut self) -> Result<(), FolderError> {
+        self.remove(RECORD)?;
+        for name in self.own.clone() {
+            self.remove(&name)?;
+        }
+        Ok(())
+    }
+
+    /// Removes files of an earlier drawing that are not among these; the record and the log stay.
+    ///
+    /// # Errors
+    /// Where a file cannot be removed.
+    pub fn keep_only(&mut self, names: &BTreeSet<String>) -> Result<(), FolderError> {
+        for name in self.own.clone() {
+            if !names.contains(&name) && ![RECORD, LOG].contains(&&*name) {
+                self.remove(&name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) -> Result<(), FolderError> {
+        if !self.own.contains(name) {
+            return Ok(());
+        }
+        self.check_place(name)?;
+        let path = self.path.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("remove", &path)(error)),
+            _ => {
+                self.own.remove(name);
+                if name.starts_with(violations::FOLDER) {
+                    // A run without violations has no folder for them. It stays where anything else is in it.
+                    let _ = fs::remove_dir(self.path.join(violations::FOLDER));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes one file, whole or not at all.
+    ///
+    /// # Errors
+    /// Where it cannot be written, or something is in its way.
+    pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), ReportError> {
+        if let Some((subfolder, _)) = name.split_once('/') {
+            self.make_subfolder(subfolder)?;
+        }
+        self.check_place(name)?;
+        write_file(&self.path.join(name), bytes)?;
+        self.own.insert(name.to_owned());
+        Ok(())
+    }
+
+    /// Begins the log, which others then append to.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn begin_log(&mut self, text: &str) -> Result<PathBuf, FolderError> {
+        self.check_place(LOG)?;
+        let path = self.path.join(LOG);
+        let begun = File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes()));
+        begun.map_err(failed("write", &path))?;
+        self.own.insert(LOG.to_owned());
+        Ok(path)
+    }
+
+    /// Gives it up before anything was written: what was made for it goes again where it is still empty.
+    pub fn abandon(self) {
+        for folder in self.made.iter().rev() {
+            let _ = fs::remove_dir(folder);
+        }
+    }
 }
 
-fn create(dir: &Path) -> Result<(), ReportError> {
-    fs::create_dir_all(dir).map_err(|source| ReportError::Write { path: dir.to_owned(), source })
+/// The text of `run.json`: the record, and the list of the files written with it.
+///
+/// # Errors
+/// Where the record cannot be turned into JSON.
+pub fn record_text(record: &RunRecord, files: &BTreeSet<String>) -> Result<String, ReportError> {
+    #[derive(Serialize)]
+    struct Saved<'a> {
+        #[serde(flatten)]
+        record: &'a RunRecord,
+        files: &'a BTreeSet<String>,
+    }
+    Ok(layout::pretty(&serde_json::to_string(&Saved { record, files })?))
 }
 
 /// Writes one file, whole or not at all: into a temporary one beside it, which is then renamed.
@@ -93,4 +391,118 @@ fn temporary() -> tempfile::Builder<'static, 'static> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
     builder
+}
+
+/// `link/` would be what the link leads to; `link` is the link.
+fn without_trailing_separator(path: &Path) -> PathBuf {
+    path.components().collect()
+}
+
+fn is_folder(path: &Path, metadata: &fs::Metadata) -> Result<(), FolderError> {
+    if metadata.is_symlink() {
+        Err(FolderError::Link(path.to_owned()))
+    } else if metadata.is_dir() {
+        Ok(())
+    } else {
+        Err(FolderError::NotAFolder(path.to_owned()))
+    }
+}
+
+/// Makes a folder and those above it; which of them were missing, the outermost first.
+fn make(path: &Path) -> Result<Vec<PathBuf>, FolderError> {
+    let missing = |path: &&Path| !path.as_os_str().is_empty() && fs::symlink_metadata(path).is_err();
+    let mut made: Vec<PathBuf> = path.ancestors().take_while(missing).map(Path::to_owned).collect();
+    made.reverse();
+    fs::create_dir_all(path).map_err(failed("make the folder", path))?;
+    Ok(made)
+}
+
+fn lock(path: &Path) -> Result<Option<File>, FolderError> {
+    let file = File::open(path).map_err(failed("read the folder", path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(FolderError::InUse(path.to_owned())),
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
+}
+
+/// Whether a listed name is a file of the folder or of one of its subfolders.
+fn is_within(name: &str) -> bool {
+    let parts: Vec<Component<'_>> = Path::new(name).components().collect();
+    match parts[..] {
+        [Component::Normal(_)] => !name.contains('/'),
+        [Component::Normal(folder), Component::Normal(_)] => {
+            SUBFOLDERS.iter().any(|known| folder == *known) && name.matches('/').count() == 1
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::fixture;
+
+    fn none(_: &RunRecord) -> BTreeSet<String> {
+        BTreeSet::new()
+    }
+
+    #[test]
+    fn a_list_leads_nowhere_else() {
+        for name in ["summary.csv", "plots/a.svg", "violations/01-x.toml"] {
+            assert!(is_within(name), "{name}");
+        }
+        for name in
+            ["", ".", "..", "../a", "/a", "plots/../a", "plots//a", "a/b", "plots", "plots/", "plots/a/b"]
+        {
+            assert!(!is_within(name) || name == "plots", "{name}");
+        }
+    }
+
+    #[test]
+    fn a_folder_is_used_by_one_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out");
+        let first = Folder::claim(&path, none).unwrap();
+        assert!(matches!(Folder::claim(&path, none), Err(FolderError::InUse(_))));
+        drop(first);
+        Folder::claim(&path, none).unwrap();
+    }
+
+    #[test]
+    fn what_was_made_for_nothing_goes_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b/c");
+        let mut folder = Folder::claim(&path, none).unwrap();
+        folder.try_out(&["histograms/x.hgrm".to_owned()]).unwrap();
+        folder.abandon();
+        assert!(!dir.path().join("a").exists());
+        let mut folder = Folder::claim(&path, none).unwrap();
+        folder.write("summary.csv", b"x").unwrap();
+        folder.abandon();
+        assert!(path.join("summary.csv").exists());
+    }
+
+    #[test]
+    fn a_name_that_the_file_system_does_not_take_is_found_by_trying() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut folder = Folder::claim(dir.path(), none).unwrap();
+        assert!(folder.try_out(&[format!("plots/{}.svg", "x".repeat(252))]).is_err());
+        folder.try_out(&[format!("plots/{}.svg", "x".repeat(200))]).unwrap();
+        assert_eq!(fs::read_dir(dir.path().join("plots")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn only_a_record_makes_a_folder_a_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(RECORD);
+        let whole = record_text(&fixture::record(), &BTreeSet::new()).unwrap();
+        for foreign in ["", "{}", "{\"schema\": 1}", &whole[..whole.len() / 2], "[]"] {
+            fs::write(&file, foreign).unwrap();
+            let claimed = Folder::claim(dir.path(), none);
+            assert!(matches!(claimed, Err(FolderError::NotOurs { .. })), "{foreign:.40}");
+        }
+        fs::write(&file, whole).unwrap();
+        Folder::claim(dir.path(), none).unwrap();
+    }
 }

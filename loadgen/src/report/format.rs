@@ -3,6 +3,7 @@
 //! Files for programs (CSV, JSON) do not come here; they hold plain numbers.
 
 use crate::record::Latency;
+use crate::record::pairs::{PAIRS_MIN, Ratio};
 
 /// What stands where there is no figure.
 pub(crate) const MISSING: &str = "–";
@@ -110,31 +111,25 @@ pub(crate) fn optional(number: Option<f64>, decimals: usize) -> String {
     number.map_or_else(|| MISSING.to_owned(), |number| grouped(number, decimals))
 }
 
-/// How many times the base this is.
-pub(crate) fn ratio(base: Option<f64>, other: Option<f64>) -> String {
-    match base.zip(other) {
-        Some((base, other)) if base > 0.0 => times(other / base),
-        _ => MISSING.to_owned(),
+/// A ratio over pairs with its interval, or that none is shown.
+pub(crate) fn ratio(ratio: Option<Ratio>) -> String {
+    let Some(ratio) = ratio else { return MISSING.to_owned() };
+    if !ratio.is_difference() {
+        return NO_DIFFERENCE.to_owned();
     }
+    let number = |ratio: f64| grouped(ratio, if ratio < 10.0 { 2 } else { 1 });
+    let pairs = if ratio.pairs < PAIRS_MIN { format!(", n={}", ratio.pairs) } else { String::new() };
+    format!("{}× ({}–{}{pairs})", number(ratio.median), number(ratio.low), number(ratio.high))
 }
 
-/// The ratio of two latencies of which either may be a lower bound.
-pub(crate) fn latency_ratio(base: Option<Latency>, other: Option<Latency>) -> String {
-    let Some((base, other)) = base.zip(other).filter(|(base, _)| base.ns > 0) else {
-        return MISSING.to_owned();
-    };
-    let bound = match (base.at_least, other.at_least) {
-        // Nothing is known of the ratio of two lower bounds.
-        (true, true) => return MISSING.to_owned(),
-        (false, true) => "≥",
-        (true, false) => "≤",
-        (false, false) => "",
-    };
-    format!("{bound}{}", times(other.ns as f64 / base.ns as f64))
-}
+/// What stands where two transports may be alike.
+pub(crate) const NO_DIFFERENCE: &str = "no difference shown";
 
-fn times(ratio: f64) -> String {
-    format!("{}×", grouped(ratio, if ratio < 10.0 { 2 } else { 1 }))
+/// What a ratio is, below a table that has some.
+pub(crate) fn ratio_legend() -> String {
+    format!(
+        "ratio: median over pairs of windows or trials, 95 % interval; of fewer than {PAIRS_MIN} (n) maybe by chance"
+    )
 }
 
 /// A transport's name for people.
@@ -178,13 +173,13 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_of_bounds_says_which_way_it_may_be_wrong() {
-        assert_eq!(latency_ratio(Some(exactly(100)), Some(exactly(114))), "1.14×");
-        assert_eq!(latency_ratio(Some(exactly(100)), Some(at_least(114))), "≥1.14×");
-        assert_eq!(latency_ratio(Some(at_least(100)), Some(exactly(114))), "≤1.14×");
-        assert_eq!(latency_ratio(Some(at_least(100)), Some(at_least(114))), "–");
-        assert_eq!(latency_ratio(Some(exactly(0)), Some(exactly(114))), "–");
-        assert_eq!(ratio(Some(0.0), Some(1.0)), "–");
+    fn a_ratio_never_stands_without_its_interval() {
+        let of = |ratios: &[f64]| ratio(Ratio::of(ratios.iter().map(|ratio| (1.0, *ratio))));
+        assert_eq!(of(&[1.54]), "–");
+        assert_eq!(of(&[1.54, 1.2]), "1.37× (1.20–1.54, n=2)");
+        assert_eq!(of(&[1.54, 0.9]), "no difference shown");
+        assert_eq!(of(&[1.1, 1.2, 1.1, 1.2, 1.1, 1.2]), "1.15× (1.10–1.20)");
+        assert_eq!(of(&[12.0, 14.0, 13.0, 12.5, 13.5, 12.0]), "12.8× (12.0–14.0)");
     }
 
     #[test]

@@ -16,10 +16,18 @@ const TICKS_PER_HALF_DISTANCE: u32 = 5;
 
 const NS_PER_US: f64 = 1e3;
 
+/// Longest name of a file without its ending. File systems take 255 bytes; this leaves room for a number and the
+/// ending.
+const STEM_MAX: usize = 230;
+
+/// Stands for every role, and every operation.
+pub const ALL: &str = "all";
+
 /// Name and text of each file: the headline latency of each load, variant, transport, role and operation, of each
 /// role, and of all; trials and groups merged.
 #[must_use]
 pub fn files(record: &RunRecord) -> Vec<(String, String)> {
+    let record = &*record.results();
     let mut names = BTreeSet::new();
     let mut files = Vec::new();
     for key in rows::keys(record) {
@@ -34,19 +42,34 @@ pub fn files(record: &RunRecord) -> Vec<(String, String)> {
 }
 
 fn stem(key: &Key, kind: &str) -> String {
-    let all = "all".to_owned();
-    let (role, op) = (key.role.as_ref().unwrap_or(&all), key.op.as_ref().unwrap_or(&all));
-    let parts = [&key.load, &key.variant, &key.transport, role, op, kind];
-    let parts: Vec<String> =
-        parts.iter().filter(|part| !part.is_empty()).map(|part| escape::name(part)).collect();
-    parts.join("-")
+    let (role, op) = (key.role.as_deref().unwrap_or(ALL), key.op.as_deref().unwrap_or(ALL));
+    join(&key.load, &key.variant, [&key.transport, role, op, kind])
 }
 
-/// Names that differ only in what a file name cannot hold get a number.
+/// The name of a file of this load, variant, transport, role, operation and kind of latency, where no other one has
+/// it.
+#[must_use]
+pub fn file_name(load: &str, variant: &str, rest: [&str; 4]) -> String {
+    format!("{}.hgrm", join(load, variant, rest))
+}
+
+fn join(load: &str, variant: &str, rest: [&str; 4]) -> String {
+    let parts = |parts: &[&str]| {
+        let parts = parts.iter().filter(|part| !part.is_empty()).map(|part| escape::name(part));
+        parts.collect::<Vec<_>>().join("-")
+    };
+    let (mut start, end) = (parts(&[load, variant]), parts(&rest));
+    // What tells the files of a variant apart is at the end: it stays, and long labels are cut.
+    start.truncate(STEM_MAX.saturating_sub(end.len() + 1));
+    format!("{start}-{end}")
+}
+
+/// Names that differ only in what a file name cannot hold, or in case, which some file systems do not tell apart, get
+/// a number.
 fn unique(names: &mut BTreeSet<String>, stem: &str) -> String {
     let mut name = format!("{stem}.hgrm");
     let mut number = 2;
-    while !names.insert(name.clone()) {
+    while !names.insert(name.to_ascii_lowercase()) {
         name = format!("{stem}-{number}.hgrm");
         number += 1;
     }
@@ -89,4 +112,24 @@ fn shape(histogram: &Histogram<u64>) -> (u32, u64) {
         }
     }
     (buckets, sub_buckets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_load_and_variant_make_a_name_that_every_file_system_takes() {
+        let (load, label) = ("l".repeat(64), format!("{}=1", "k".repeat(300)));
+        let name = file_name(&load, &label, ["websocket", "manager", "get-missing", "response"]);
+        assert!(name.len() <= 240, "{}", name.len());
+        assert!(name.ends_with("-websocket-manager-get-missing-response.hgrm"), "{name}");
+    }
+
+    #[test]
+    fn names_that_differ_only_in_case_get_a_number() {
+        let mut names = BTreeSet::new();
+        let made: Vec<String> = ["a", "A", "a"].iter().map(|stem| unique(&mut names, stem)).collect();
+        assert_eq!(made, ["a.hgrm", "A-2.hgrm", "a-3.hgrm"]);
+    }
 }

@@ -20,6 +20,7 @@ const MAX_VALUE_DIVISOR: f64 = 1e6;
 /// # Errors
 /// Where a histogram could not be serialized.
 pub fn log(record: &RunRecord) -> Result<Vec<u8>, ReportError> {
+    let record = &*record.results();
     let failed = |error: &dyn std::fmt::Display| ReportError::Histogram(error.to_string());
     let start = started(record)?;
     let mut bytes = Vec::new();

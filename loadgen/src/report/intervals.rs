@@ -1,13 +1,14 @@
 //! `intervals.csv`: how each pass went, a row a second and transport.
 //!
-//! Requests are counts of that second, so they add up to the totals; the last row may be shorter than a second.
+//! Requests are counts of that second, so they add up to the totals; the last row may be shorter than a second, and
+//! `length_s` says how long it is.
 
 use super::ReportError;
 use super::summary::{decimal, micros};
 use crate::record::{Interval, Pass, RunRecord, Sockets};
 
 /// Other programs rely on the first 21 columns and their order; new ones are appended.
-const HEADER: [&str; 33] = [
+const HEADER: [&str; 34] = [
     "load",
     "variant",
     "trial",
@@ -41,6 +42,7 @@ const HEADER: [&str; 33] = [
     "sampled_segments_sent",
     "sampled_segments_received",
     "sampled_retransmits",
+    "length_s",
 ];
 
 /// The file's bytes.
@@ -48,6 +50,7 @@ const HEADER: [&str; 33] = [
 /// # Errors
 /// Where a row could not be written.
 pub fn csv(record: &RunRecord) -> Result<Vec<u8>, ReportError> {
+    let record = &*record.results();
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(HEADER)?;
     for pass in &record.passes {
@@ -99,5 +102,6 @@ fn fields(pass: &Pass, interval: &Interval) -> [String; HEADER.len()] {
         sampled(|sockets| sockets.segments_sent),
         sampled(|sockets| sockets.segments_received),
         sampled(|sockets| sockets.retransmits),
+        decimal(Some(interval.length_s)),
     ]
 }

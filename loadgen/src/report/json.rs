@@ -178,6 +178,7 @@ pub struct JsonCost<'a> {
 /// The figures of one run whose report lies in `folder`.
 #[must_use]
 pub fn run<'a>(record: &'a RunRecord, folder: &'a str) -> Run<'a> {
+    let results = record.results();
     Run {
         schema: record.schema,
         scenario: &record.scenario.name,
@@ -190,7 +191,7 @@ pub fn run<'a>(record: &'a RunRecord, folder: &'a str) -> Run<'a> {
         exit_code: record.outcome.status.exit_code(),
         verdicts: record.loads.iter().map(|l| LoadVerdict { load: &l.name, verdict: &l.verdict }).collect(),
         skipped: &record.skipped,
-        rows: rows::all(record).map(|(key, row)| json_row(key, &Figures::of(&row))).collect(),
+        rows: rows::all(&results).map(|(key, row)| json_row(key, &Figures::of(&row))).collect(),
         cost: record.loads.iter().flat_map(|load| costs(record, load)).collect(),
         violations: &record.violations,
         violations_total: record.violations_total,

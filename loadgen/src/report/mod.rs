@@ -4,7 +4,7 @@
 //! - [`table`]: what `run` prints at its end; [`markdown`]: `report.md`.
 //! - [`figures`]: the numbers behind the two; [`floor`]: the harness's own share in them.
 //! - [`violations`]: each wrong reply as a scripted case that shows it again.
-//! - [`folder`]: puts all of it into a report folder.
+//! - [`contents`]: every file's name and bytes; [`folder`]: the report folder on disk, and what may be done to it.
 //!
 //! Charts come in as finished [`Plot`]s. Nothing here knows the engine, the oracle or a transport.
 
@@ -13,6 +13,7 @@
     reason = "a report is some kilobytes of text, written once: an allocation a line buys plain code"
 )]
 
+pub mod contents;
 mod escape;
 pub mod figures;
 pub mod floor;
@@ -34,7 +35,7 @@ pub mod violations;
 
 use std::path::PathBuf;
 
-pub use folder::{write_file, write_folder, write_report};
+pub use folder::{Folder, FolderError, write_file};
 
 /// A finished chart.
 #[derive(Debug, Clone)]
@@ -66,6 +67,9 @@ pub enum ReportError {
         /// Why.
         source: std::io::Error,
     },
+    /// The folder does not take a file.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// A CSV row could not be written.
     #[error("cannot write a CSV row: {0}")]
     Csv(#[from] csv::Error),

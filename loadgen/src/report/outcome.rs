@@ -14,7 +14,9 @@ pub(super) fn label(record: &RunRecord) -> &'static str {
         Status::Passed => "passed",
         Status::Violated => "FAILED: wrong replies",
         Status::TargetLost => "TARGET LOST",
-        Status::Invalid => "NOT VALID: the generator did not keep up",
+        Status::CorrectnessMissed => "FAILED: errors, unfinished requests or lost clients",
+        Status::Invalid if ledger(record).checked == 0 => "NOTHING WAS MEASURED",
+        Status::Invalid => "NOT VALID: the figures cannot be trusted",
         Status::ThresholdMissed => "FAILED: a threshold was missed",
         Status::Interrupted => "interrupted",
         Status::NothingRan => "NOTHING RAN",
@@ -73,6 +75,7 @@ pub(super) fn settings(load: &LoadInfo) -> String {
 /// The verdict's word.
 pub(super) fn level(level: VerdictLevel) -> &'static str {
     match level {
+        VerdictLevel::Unjudged => "timing not judged",
         VerdictLevel::Valid => "valid",
         VerdictLevel::Suspect => "suspect",
         VerdictLevel::Invalid => "INVALID",

@@ -35,6 +35,7 @@ const STATISTICS: [&str; 6] = ["mean", "p50", "p90", "p99", "p99_9", "max"];
 /// # Errors
 /// Where a row could not be written.
 pub fn csv(record: &RunRecord) -> Result<Vec<u8>, ReportError> {
+    let record = &*record.results();
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(header())?;
     for (key, row) in rows::all(record) {

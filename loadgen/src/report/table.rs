@@ -8,8 +8,9 @@ use super::figures::{Comparison, P50, P99, comparisons};
 use super::format::{self, MISSING, Unit};
 use super::grid::{Grid, Group};
 use super::{escape, floor, outcome};
-use crate::record::{LoadInfo, RunRecord, Status, VerdictLevel};
-use crate::scenario::model::LatencyKind;
+use crate::record::pairs::Ratio;
+use crate::record::{Counts, LoadInfo, RunRecord, Status, VerdictLevel};
+use crate::scenario::model::{LatencyKind, Timing};
 
 /// Columns of an ordinary terminal window, and of a CI log.
 pub const WIDTH: usize = 100;
@@ -53,6 +54,7 @@ impl Style {
 /// The text, with a line end at its end. `folder` is where the report is.
 #[must_use]
 pub fn render(record: &RunRecord, folder: &Path, style: Style) -> String {
+    let record = &*record.results();
     let mut lines = head(record, style);
     lines.extend(violations(record, style));
     // Where nothing ran there is nothing to judge, and an empty table would only hide the reason above.
@@ -144,9 +146,15 @@ fn headline(record: &RunRecord, load: &LoadInfo, style: Style) -> Vec<String> {
     }
     let mut lines = vec![
         format!("{}: {}", style.bold(&escape::line(&load.name)), outcome::settings(load)),
-        style.dim(&format!("latency is the {} time, {}", kind.name(), outcome::meaning(kind))),
+        style.dim(&match load.timing {
+            Timing::Judged => format!("latency is the {} time, {}", kind.name(), outcome::meaning(kind)),
+            Timing::Unjudged => "for correctness alone: its latencies are no results".to_owned(),
+        }),
     ];
-    let legends = legend(&tables, style).into_iter().chain(floor_legend(&tables, style));
+    let ratios =
+        tables.iter().any(|line| line.contains("  ratio")).then(|| style.dim(&format::ratio_legend()));
+    let legends =
+        legend(&tables, style).into_iter().chain(ratios).into_iter().chain(floor_legend(&tables, style));
     let legends: Vec<String> = legends.collect();
     lines.extend(tables);
     lines.extend(legends);
@@ -225,7 +233,10 @@ fn groups(comparison: &Comparison<'_>, kind: LatencyKind) -> Vec<Group> {
     let largest = figures.filter_map(|figures| figures.latency(kind).p99.or(figures.latency(kind).p50));
     let unit = Unit::for_largest(largest.map(|latency| latency.ns).max().unwrap_or(0));
     let mut groups = Vec::new();
-    for quantile in [P50, P99] {
+    if comparison.load.timing == Timing::Unjudged {
+        return counts(comparison);
+    }
+    for (place, quantile) in [P50, P99].into_iter().enumerate() {
         let of = |row: usize, i: usize| match comparison.lines.get(row) {
             Some(line) => line.cells[i].as_ref().and_then(|figures| (quantile.of)(figures.latency(kind))),
             None => comparison.floor(i, kind, quantile),
@@ -235,7 +246,10 @@ fn groups(comparison: &Comparison<'_>, kind: LatencyKind) -> Vec<Group> {
             let within = figure && comparison.is_latency_within(i, kind, quantile, of(row, i));
             floor::marked(unit.latency(of(row, i)), within)
         };
-        let ratio = |row, i| format::latency_ratio(of(row, 0), of(row, i));
+        let ratio = |row: usize, i: usize| {
+            // Of the floor only one measurement is kept.
+            comparison.lines.get(row).map_or_else(String::new, |line| format::ratio(line.ratios[i][place]))
+        };
         groups.push(Group {
             title: format!("{}, {}", quantile.name, unit.symbol()),
             columns: columns(comparison, cell, Some(&ratio)),
@@ -248,6 +262,23 @@ fn groups(comparison: &Comparison<'_>, kind: LatencyKind) -> Vec<Group> {
     };
     groups.push(Group { title: "requests/s".to_owned(), columns: columns(comparison, rate, None) });
     groups
+}
+
+/// What there is of a load whose timing is not judged.
+fn counts(comparison: &Comparison<'_>) -> Vec<Group> {
+    let shown: [(&str, fn(&Counts) -> u64); 3] = [
+        ("requests", |counts| counts.requests),
+        ("errors", |counts| counts.errors),
+        ("unfinished", |counts| counts.unfinished),
+    ];
+    let group = |(title, of): (&str, fn(&Counts) -> u64)| {
+        let cell = |row: usize, i: usize| {
+            let figures = comparison.lines.get(row).and_then(|line| line.cells[i].as_ref());
+            figures.map_or_else(|| MISSING.to_owned(), |figures| format::count(of(&figures.counts)))
+        };
+        Group { title: title.to_owned(), columns: columns(comparison, cell, None) }
+    };
+    shown.into_iter().map(group).collect()
 }
 
 /// A column for each transport, and a ratio after each but the first.
@@ -272,49 +303,71 @@ fn columns(
 /// One number of a load on a transport, by the transport's place in it.
 type Figure<'a> = &'a dyn Fn(&Comparison<'_>, usize) -> Option<f64>;
 
+/// Its ratio to the first transport's.
+type RatioOf<'a> = &'a dyn Fn(&Comparison<'_>, usize) -> Option<Ratio>;
+
 /// Whether that number is within the harness's floor.
 type Within<'a> = &'a dyn Fn(&Comparison<'_>, usize) -> bool;
 
 /// Throughput and CPU of every load and variant, a line each.
 fn costs(record: &RunRecord, style: Style) -> Vec<String> {
-    let all: Vec<Comparison<'_>> = record.loads.iter().flat_map(|load| comparisons(record, load)).collect();
+    let judged = record.loads.iter().filter(|load| load.timing == Timing::Judged);
+    let all: Vec<Comparison<'_>> = judged.flat_map(|load| comparisons(record, load)).collect();
+    if all.is_empty() {
+        return Vec::new();
+    }
     let transports = record.transports_run();
     let name = |comparison: &Comparison<'_>| {
         let variant = escape::line(comparison.variant);
         let load = escape::line(&comparison.load.name);
         if variant.is_empty() { load } else { format!("{load} [{variant}]") }
     };
-    let group =
-        |title: &str, figure: Figure<'_>, within: Within<'_>, show: &dyn Fn(Option<f64>) -> String| {
-            let of = |c: &Comparison<'_>, transport: &str| {
-                let i = c.transports.iter().position(|t| *t == transport)?;
-                Some((figure(c, i)?, within(c, i)))
-            };
-            let number = |c: &Comparison<'_>, transport: &str| of(c, transport).map(|(number, _)| number);
-            let mut columns = Vec::new();
-            for (i, transport) in transports.iter().enumerate() {
-                let cell = |c: &Comparison<'_>| {
-                    let within = of(c, transport).is_some_and(|(_, within)| within);
-                    floor::marked(show(number(c, transport)), within)
-                };
-                let mut cells: Vec<String> = all.iter().map(cell).collect();
-                floor::align(&mut cells);
-                columns.push((format::transport(transport).to_owned(), cells));
-                let alone = |c: &&Comparison<'_>| !c.is_mixed;
-                if i > 0 && all.iter().any(|c| alone(&c)) {
-                    let base = |c| Some(c).filter(alone).and_then(|c| number(c, transports[0]));
-                    let cells = all.iter().map(|c| format::ratio(base(c), number(c, transport)));
-                    columns.push(("ratio".to_owned(), cells.collect()));
-                }
-            }
-            Group { title: title.to_owned(), columns }
+    let group = |title: &str,
+                 figure: Figure<'_>,
+                 ratio: RatioOf<'_>,
+                 within: Within<'_>,
+                 show: &dyn Fn(Option<f64>) -> String| {
+        let of = |c: &Comparison<'_>, transport: &str| {
+            let i = c.transports.iter().position(|t| *t == transport)?;
+            Some((figure(c, i)?, within(c, i)))
         };
+        let number = |c: &Comparison<'_>, transport: &str| of(c, transport).map(|(number, _)| number);
+        let mut columns = Vec::new();
+        for (i, transport) in transports.iter().enumerate() {
+            let cell = |c: &Comparison<'_>| {
+                let within = of(c, transport).is_some_and(|(_, within)| within);
+                floor::marked(show(number(c, transport)), within)
+            };
+            let mut cells: Vec<String> = all.iter().map(cell).collect();
+            floor::align(&mut cells);
+            columns.push((format::transport(transport).to_owned(), cells));
+            let alone = |c: &&Comparison<'_>| !c.is_mixed;
+            if i > 0 && all.iter().any(|c| alone(&c)) {
+                let ratio = |c: &Comparison<'_>| {
+                    let i = c.transports.iter().position(|t| t == transport)?;
+                    // Of a load that ran over other transports the first one is another.
+                    let same = alone(&c) && c.transports.first() == transports.first();
+                    ratio(c, i).filter(|_| same)
+                };
+                let cells = all.iter().map(|c| format::ratio(ratio(c)));
+                columns.push(("ratio".to_owned(), cells.collect()));
+            }
+        }
+        Group { title: title.to_owned(), columns }
+    };
     let rate: Figure<'_> = &|c, i| c.total().get(i)?.as_ref()?.rate;
     let cpu_us: Figure<'_> = &|c, i| Some(c.costs[i].as_ref()?.both_ns? / 1e3);
-    let rate = group("throughput, requests/s", rate, &|c, i| c.is_rate_within(i), &format::rate);
+    let rate = group(
+        "throughput, requests/s",
+        rate,
+        &|c, i| c.rate_ratio(i),
+        &|c, i| c.is_rate_within(i),
+        &format::rate,
+    );
     let mut groups = vec![rate];
     let show = |us| format::optional(us, 1);
-    let cpu = group("CPU of both sides, µs/request", cpu_us, &|c, i| c.is_cost_within(i), &show);
+    let ratio: RatioOf<'_> = &|c, i| c.cost_ratio(i, |cost| cost.both_ns);
+    let cpu = group("CPU of both sides, µs/request", cpu_us, ratio, &|c, i| c.is_cost_within(i), &show);
     // Without the server's process there is no CPU of both sides.
     if cpu.columns.iter().any(|(_, cells)| cells.iter().any(|cell| cell.trim_end() != MISSING)) {
         groups.push(cpu);
@@ -338,6 +391,7 @@ fn verdicts(record: &RunRecord, style: Style) -> Vec<String> {
         let verdict = &load.verdict;
         let word = outcome::level(verdict.level);
         let word = match verdict.level {
+            VerdictLevel::Unjudged => style.dim(word),
             VerdictLevel::Valid => style.good(word),
             VerdictLevel::Suspect => style.doubtful(word),
             VerdictLevel::Invalid => style.bad(word),

@@ -10,7 +10,7 @@ use super::grammar::{Kind, ROLES, TRANSPORTS, Table, default, duration, optional
 use super::limits::{
     CLIENTS_MAX, DAY, HOUR, IN_FLIGHT_MAX, KEYS_MAX, MILLISECOND, RATE_MAX, TAG_BYTES, VALUE_MAX,
 };
-use super::model::Op;
+use super::model::{Op, Timing};
 
 const OPS: &[&str] = &[
     Op::Put.name(),
@@ -42,6 +42,8 @@ const METRICS: &[&str] = &[
     "rate",
     "errors",
     "violations",
+    "unfinished",
+    "lost",
 ];
 
 const ZERO: Duration = Duration::ZERO;
@@ -139,6 +141,12 @@ static LOAD: Table = Table {
             Kind::Flag,
             "false",
             "The one load whose figures head the report (default: the first)",
+        ),
+        default(
+            "timing",
+            Kind::Choice(&[Timing::Judged.name(), Timing::Unjudged.name()]),
+            "\"judged\"",
+            "unjudged: a load for correctness alone, without a verdict on its timing and without latencies as results",
         ),
     ],
 };

@@ -8,6 +8,8 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use transport::Transport;
 
 /// A whole scenario: what load to put on which transports, by whom, and what must hold.
@@ -141,6 +143,30 @@ pub struct Load {
     pub interleave: Option<Duration>,
     /// Whether the scenario marks it as the one that heads the report.
     pub headline: bool,
+    /// Whether its timing is judged and shown.
+    pub timing: Timing,
+}
+
+/// What a load's latencies are for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Timing {
+    /// They are results, with a verdict on the measurement.
+    #[default]
+    Judged,
+    /// The load is there for correctness alone: its latencies are no results, so nothing judges them.
+    Unjudged,
+}
+
+impl Timing {
+    /// The name used in scenarios.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Judged => "judged",
+            Self::Unjudged => "unjudged",
+        }
+    }
 }
 
 impl Load {
@@ -324,6 +350,21 @@ pub enum Metric {
     Errors,
     /// Number of violations.
     Violations,
+    /// Number of requests that were neither answered nor failed when the load ended.
+    Unfinished,
+    /// Number of clients that ended before their time, by a time-out, a reset or a close.
+    Lost,
+}
+
+impl Metric {
+    /// Whether it tells of right and wrong rather than of speed: judged in every run, however the figures came about.
+    #[must_use]
+    pub const fn is_correctness(self) -> bool {
+        match self {
+            Self::Errors | Self::Violations | Self::Unfinished | Self::Lost => true,
+            Self::Latency(..) | Self::Rate => false,
+        }
+    }
 }
 
 /// Which latency.

@@ -42,32 +42,77 @@ pub(super) fn variants(
     if !axes.iter().all(|axis| can_sweep(root, axis, problems)) {
         return Vec::new();
     }
+    let labelled: Vec<Axis<'_>> = axes.iter().map(|axis| labelled(axis, sources, problems)).collect();
     let mut variants: Vec<Variant> = Vec::new();
-    for combination in combinations(axes) {
-        let label = combination.iter().map(|(axis, value)| label(axis, value, sources)).collect::<Vec<_>>();
-        let label = label.join(",");
-        if variants.iter().any(|variant| variant.label == label) {
-            let at = combination.last().map_or(axes[0].key_at, |(_, value)| value.at);
-            problems.add("a swept value comes twice", at).label(format!("its variant is `{label}`, again"));
-        } else if let Some(scenario) = scenario(root, base, &combination, &label, sources, problems) {
+    for (label, combination) in combinations(&labelled) {
+        if let Some(scenario) = scenario(root, base, &combination, &label, sources, problems) {
             variants.push(Variant { label, scenario });
         }
     }
     variants
 }
 
+/// A swept key with its values, each with a label that no other one has.
+struct Axis<'a> {
+    entry: &'a Entry,
+    values: Vec<(String, &'a Node)>,
+}
+
+/// Gives each value its label; one that comes twice is a problem.
+fn labelled<'a>(entry: &'a Entry, sources: &[Source], problems: &mut Problems) -> Axis<'a> {
+    let mut values: Vec<(String, &Node)> = Vec::new();
+    for value in entry.node.elements() {
+        let plain = label(entry, value, sources);
+        if let Some((first, _)) = values.iter().find(|(_, known)| is_same(known, value)) {
+            problems
+                .add("a swept value comes twice", value.at)
+                .label(format!("its variant is `{first}`, again"));
+            continue;
+        }
+        // Values that differ only beyond the label's end, or in what a label cannot hold, get a number.
+        let mut label = plain.clone();
+        let mut number = 2;
+        while values.iter().any(|(taken, _)| taken.eq_ignore_ascii_case(&label)) {
+            label = format!("{plain}-{number}");
+            number += 1;
+        }
+        values.push((label, value));
+    }
+    Axis { entry, values }
+}
+
+/// Whether two values are the same, wherever and however they are written.
+fn is_same(one: &Node, other: &Node) -> bool {
+    match (&one.value, &other.value) {
+        (Value::Text(one), Value::Text(other)) => one == other,
+        (Value::Flag(one), Value::Flag(other)) => one == other,
+        (Value::Whole(one), Value::Whole(other)) => one == other,
+        (Value::List(one), Value::List(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+        }
+        (Value::Table(one), Value::Table(entries)) => {
+            one.len() == entries.len()
+                && one.iter().all(|entry| {
+                    other.entry(&entry.key).is_some_and(|found| is_same(&entry.node, &found.node))
+                })
+        }
+        _ => one.number().is_some() && one.number() == other.number(),
+    }
+}
+
 type Combination<'a> = Vec<(&'a Entry, &'a Node)>;
 
-/// Every way to take one value of each axis; the last axis changes fastest.
-fn combinations(axes: &[Entry]) -> Vec<Combination<'_>> {
-    let mut all: Vec<Combination<'_>> = vec![Vec::new()];
+/// Every way to take one value of each axis, with its label; the last axis changes fastest.
+fn combinations<'a>(axes: &[Axis<'a>]) -> Vec<(String, Combination<'a>)> {
+    let mut all: Vec<(String, Combination<'a>)> = vec![(String::new(), Vec::new())];
     for axis in axes {
         let mut longer = Vec::new();
-        for start in &all {
-            for value in axis.node.elements() {
-                let mut combination = start.clone();
-                combination.push((axis, value));
-                longer.push(combination);
+        for (start, combination) in &all {
+            for (label, value) in &axis.values {
+                let label = if start.is_empty() { label.clone() } else { format!("{start},{label}") };
+                let mut combination = combination.clone();
+                combination.push((axis.entry, *value));
+                longer.push((label, combination));
             }
         }
         all = longer;

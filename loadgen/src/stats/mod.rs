@@ -3,5 +3,6 @@
 //! Pure functions; nothing here measures or draws.
 
 pub mod floor;
+pub mod losses;
 pub mod thresholds;
 pub mod verdict;

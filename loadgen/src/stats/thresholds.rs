@@ -6,34 +6,62 @@ use crate::record::rows::{self, Row};
 use crate::record::{Cell, Latencies, Latency, Pass, RunRecord, ThresholdResult, VerdictLevel};
 use crate::scenario::model::{Bound, Filter, Metric, Statistic, Threshold};
 
-/// Judges each threshold. The loads' verdicts must stand already: in an invalid run figures are shown, but none
-/// is judged.
+/// How far a run came, as far as thresholds care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// To its end.
+    Whole,
+    /// To the threshold that stopped it: what was measured until then is judged.
+    Aborted,
+    /// Interrupted, or its target or machine failed: only what is missed already can be judged.
+    Cut,
+}
+
+/// Judges each threshold. The loads' verdicts must stand already.
+///
+/// Thresholds on right and wrong are judged in every run. Of the others figures are shown in an invalid run or one that
+/// was cut, but none is judged.
 #[must_use]
-pub fn judge(record: &RunRecord, thresholds: &[Threshold]) -> Vec<ThresholdResult> {
+pub fn judge(record: &RunRecord, thresholds: &[Threshold], extent: Extent) -> Vec<ThresholdResult> {
     let invalid = record.loads.iter().any(|load| load.verdict.level == VerdictLevel::Invalid);
-    thresholds
-        .iter()
-        .map(|threshold| {
-            let mut result = judge_one(record, threshold);
-            if invalid {
+    let judged = thresholds.iter().map(|threshold| {
+        let mut result = judge_one(record, threshold);
+        if result.correctness {
+            // A count only grows: what it has passed in a part of a run, it has passed in all of it.
+            let proven = result.measured.is_some() && matches!(threshold.bound, Bound::Max(_));
+            if extent != Extent::Whole && (result.met == Some(true) || !proven) {
                 result.met = None;
-                result.measured_text += "; the run is not valid";
+                result.measured_text += "; the run was cut short";
             }
-            result
-        })
-        .collect()
+        } else if invalid {
+            result.met = None;
+            result.measured_text += "; the run is not valid";
+        } else if extent == Extent::Cut {
+            result.met = None;
+        }
+        result
+    });
+    judged.collect()
 }
 
 fn judge_one(record: &RunRecord, threshold: &Threshold) -> ThresholdResult {
     let text = text(threshold);
+    let correctness = threshold.metric.is_correctness();
     match measure(record, threshold) {
         Ok(measured) => ThresholdResult {
             text,
             measured: Some(measured.value),
             measured_text: measured.text(threshold.metric),
             met: Some(measured.meets(threshold.bound)),
+            correctness,
         },
-        Err(why) => ThresholdResult { text, measured: None, measured_text: why, met: Some(false) },
+        Err(unknown) => ThresholdResult {
+            text,
+            measured: None,
+            measured_text: unknown.text(threshold.metric, threshold.bound),
+            met: Some(unknown.within.is_some_and(|within| within.meets(threshold.bound))),
+            correctness,
+        },
     }
 }
 
@@ -62,14 +90,72 @@ impl Measured {
     }
 }
 
-fn measure(record: &RunRecord, threshold: &Threshold) -> Result<Measured, String> {
+/// A figure that cannot be given.
+struct Unknown {
+    why: String,
+    /// Where it lies for all that.
+    within: Option<Within>,
+}
+
+/// The smallest and the largest sample, between which each quantile lies.
+#[derive(Clone, Copy)]
+struct Within {
+    least_ns: f64,
+    /// `None`: unfinished requests may lie anywhere above.
+    most_ns: Option<f64>,
+}
+
+impl Within {
+    fn meets(self, bound: Bound) -> bool {
+        match bound {
+            Bound::Max(max) => self.most_ns.is_some_and(|most| most <= max),
+            Bound::Min(min) => self.least_ns >= min,
+        }
+    }
+
+    fn misses(self, bound: Bound) -> bool {
+        match bound {
+            Bound::Max(max) => self.least_ns > max,
+            Bound::Min(min) => self.most_ns.is_some_and(|most| most < min),
+        }
+    }
+}
+
+impl Unknown {
+    fn because(why: impl Into<String>) -> Self {
+        Self { why: why.into(), within: None }
+    }
+
+    fn text(&self, metric: Metric, bound: Bound) -> String {
+        let least = |within: Within| format!("none was below {}", number(metric, within.least_ns));
+        let most = |within: Within| within.most_ns.map(|ns| format!("none was above {}", number(metric, ns)));
+        let proof = self.within.and_then(|within| match bound {
+            Bound::Max(_) if within.meets(bound) => most(within),
+            Bound::Max(_) if within.misses(bound) => Some(least(within)),
+            Bound::Min(_) if within.meets(bound) => Some(least(within)),
+            Bound::Min(_) if within.misses(bound) => most(within),
+            Bound::Max(_) | Bound::Min(_) => None,
+        });
+        proof.map_or_else(|| self.why.clone(), |proof| format!("{}, but {proof}", self.why))
+    }
+}
+
+fn measure(record: &RunRecord, threshold: &Threshold) -> Result<Measured, Unknown> {
     let filter = &threshold.filter;
-    let row = rows::merged(record, |pass, cell| matches(filter, pass, cell))
-        .ok_or_else(|| "nothing matched".to_owned())?;
+    if threshold.metric == Metric::Lost {
+        return lost(record, filter);
+    }
+    let row = rows::merged(record, |pass, cell| {
+        // What a run that was cut left open is the cut's doing.
+        matches(filter, pass, cell) && (pass.complete || threshold.metric != Metric::Unfinished)
+    });
+    let row = row.ok_or_else(|| Unknown::because("nothing matched"))?;
     match threshold.metric {
         Metric::Latency(kind, statistic) => latency(row.latencies(kind), statistic),
-        Metric::Rate => rate(&row).ok_or_else(|| "nothing was measured".to_owned()),
+        Metric::Rate => rate(&row).ok_or_else(|| Unknown::because("nothing was measured")),
         Metric::Errors => Ok(Measured::exactly(row.counts.errors as f64)),
+        Metric::Unfinished => Ok(Measured::exactly(row.counts.unfinished as f64)),
+        Metric::Lost => lost(record, filter),
         Metric::Violations => {
             // Set-up and warm-up belong to no cell, but to the whole.
             let whole = *filter == Filter::default();
@@ -79,15 +165,33 @@ fn measure(record: &RunRecord, threshold: &Threshold) -> Result<Measured, String
     }
 }
 
+/// Clients are counted from their set-up on.
+fn lost(record: &RunRecord, filter: &Filter) -> Result<Measured, Unknown> {
+    let matching = |pass: &&Pass| {
+        filter.load.as_ref().is_none_or(|load| *load == pass.load)
+            && filter.transport.is_none_or(|wanted| pass.transports.iter().any(|name| name == wanted.name()))
+    };
+    let lost = record.passes.iter().filter(matching).map(|pass| f64::from(pass.clients_lost));
+    lost.reduce(|sum, lost| sum + lost)
+        .map(Measured::exactly)
+        .ok_or_else(|| Unknown::because("nothing matched"))
+}
+
 fn rate(row: &Row) -> Option<Measured> {
     row.rate().map(Measured::exactly)
 }
 
-fn latency(latencies: &Latencies, statistic: Statistic) -> Result<Measured, String> {
-    let few = || match latencies.len() {
-        0 => "no samples".to_owned(),
-        1 => "too few samples: 1".to_owned(),
-        samples => format!("too few samples: {samples}"),
+fn latency(latencies: &Latencies, statistic: Statistic) -> Result<Measured, Unknown> {
+    let few = || {
+        let why = match latencies.len() {
+            0 => "no samples".to_owned(),
+            samples => format!("too few samples: {samples}"),
+        };
+        let within = latencies.min_ns().zip(latencies.max()).map(|(least, most)| Within {
+            least_ns: least as f64,
+            most_ns: Some(most.ns as f64).filter(|_| !most.at_least),
+        });
+        Unknown { why, within }
     };
     let of = |latency: Option<Latency>| {
         latency.map(|l| Measured { value: l.ns as f64, at_least: l.at_least }).ok_or_else(few)
@@ -114,13 +218,16 @@ fn matches(filter: &Filter, pass: &Pass, cell: &Cell) -> bool {
         && filter.op.is_none_or(|op| op.name() == cell.op)
 }
 
-/// `response.p99 ≤ 20 ms where load=paced, op=get`.
-fn text(threshold: &Threshold) -> String {
+/// A threshold for people: `response.p99 ≤ 20 ms where load=paced, op=get`.
+#[must_use]
+pub fn text(threshold: &Threshold) -> String {
     let metric = match threshold.metric {
         Metric::Latency(kind, statistic) => format!("{}.{}", kind.name(), statistic_name(statistic)),
         Metric::Rate => "rate".to_owned(),
         Metric::Errors => "errors".to_owned(),
         Metric::Violations => "violations".to_owned(),
+        Metric::Unfinished => "unfinished".to_owned(),
+        Metric::Lost => "lost".to_owned(),
     };
     let bound = match threshold.bound {
         Bound::Max(max) => format!("≤ {}", number(threshold.metric, max)),
@@ -157,7 +264,7 @@ fn number(metric: Metric, value: f64) -> String {
     match metric {
         Metric::Latency(..) => duration(value),
         Metric::Rate => format!("{} requests/s", trimmed(value, 1)),
-        Metric::Errors | Metric::Violations => trimmed(value, 1),
+        Metric::Errors | Metric::Violations | Metric::Unfinished | Metric::Lost => trimmed(value, 1),
     }
 }
 
@@ -184,7 +291,7 @@ mod tests {
     const P99: Metric = Metric::Latency(LatencyKind::Response, Statistic::P99);
 
     fn judged(record: &RunRecord, metric: Metric, bound: Bound, filter: Filter) -> ThresholdResult {
-        judge(record, &[Threshold { metric, filter, bound, abort: false }]).remove(0)
+        judge(record, &[Threshold { metric, filter, bound, abort: false }], Extent::Whole).remove(0)
     }
 
     fn guests_get() -> Filter {
@@ -246,11 +353,35 @@ mod tests {
     }
 
     #[test]
-    fn too_few_samples_meet_nothing() {
-        let filter = Filter { op: Some(Op::GetOther), ..guests_get() };
-        let few = judged(&fixture::record(), P99, Bound::Max(20e6), filter);
-        assert_eq!((few.measured, few.met), (None, Some(false)));
-        assert_eq!(few.measured_text, "too few samples: 180");
+    fn too_few_samples_meet_nothing_that_they_do_not_prove() {
+        let record = fixture::record();
+        let filter = || Filter { op: Some(Op::GetOther), ..guests_get() };
+        let (mut least, mut most) = (u64::MAX, 0);
+        let cells = record.passes.iter().filter(|pass| pass.load == "paced").flat_map(|pass| &pass.cells);
+        for cell in
+            cells.filter(|cell| cell.transport == "tcp" && cell.role == "guest" && cell.op == "get-other")
+        {
+            least = least.min(cell.response.min_ns().unwrap());
+            most = most.max(cell.response.max().unwrap().ns);
+        }
+        let between = (least + most) as f64 / 2.0;
+        for (bound, met, said) in [
+            (Bound::Max(between), false, "too few samples: 180"),
+            (Bound::Min(between), false, "too few samples: 180"),
+            (Bound::Max(most as f64), true, "too few samples: 180, but none was above"),
+            (Bound::Max(least as f64 - 1.0), false, "too few samples: 180, but none was below"),
+            (Bound::Min(least as f64), true, "too few samples: 180, but none was below"),
+            (Bound::Min(most as f64 + 1.0), false, "too few samples: 180, but none was above"),
+        ] {
+            let few = judged(&record, P99, bound, filter());
+            assert_eq!((few.measured, few.met), (None, Some(met)), "{bound:?}");
+            assert!(few.measured_text.starts_with(said), "{bound:?}: {}", few.measured_text);
+        }
+        // One that was never answered may have taken any time.
+        let mut record = record;
+        let cells = record.passes.iter_mut().flat_map(|pass| &mut pass.cells);
+        cells.filter(|cell| cell.op == "get-other").for_each(|cell| cell.response.record_unfinished(1));
+        assert_eq!(judged(&record, P99, Bound::Max(most as f64), filter()).met, Some(false));
     }
 
     #[test]
@@ -265,11 +396,85 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_judged_in_an_invalid_run() {
+    fn no_figure_is_judged_in_an_invalid_run_and_right_and_wrong_in_every_one() {
         let mut record = fixture::record();
         record.loads[1].verdict.level = VerdictLevel::Invalid;
+        record.passes[0].clients_lost = 1;
         let result = judged(&record, P99, Bound::Max(1.0), guests_get());
         assert_eq!(result.met, None);
         assert!(result.measured.is_some() && result.measured_text.ends_with("the run is not valid"));
+        for (metric, met) in [
+            (Metric::Errors, true),
+            (Metric::Violations, true),
+            (Metric::Unfinished, true),
+            (Metric::Lost, false),
+        ] {
+            assert_eq!(
+                judged(&record, metric, Bound::Max(0.0), Filter::default()).met,
+                Some(met),
+                "{metric:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_run_that_was_cut_can_miss_a_count_and_meet_nothing() {
+        let mut record = fixture::record();
+        let pass = record.passes.last_mut().unwrap();
+        pass.complete = false;
+        pass.clients_lost = 2;
+        pass.cells[0].counts.errors = 1;
+        pass.cells[0].counts.unfinished = 5;
+        let judged = |metric, bound, extent| {
+            judge(&record, &[Threshold { metric, filter: Filter::default(), bound, abort: false }], extent)[0]
+                .met
+        };
+        for extent in [Extent::Cut, Extent::Aborted] {
+            for metric in [Metric::Errors, Metric::Lost] {
+                assert_eq!(judged(metric, Bound::Max(0.0), extent), Some(false), "{metric:?}");
+                assert_eq!(
+                    judged(metric, Bound::Max(2.0), extent),
+                    None,
+                    "{metric:?}: more may have followed"
+                );
+                assert_eq!(
+                    judged(metric, Bound::Min(3.0), extent),
+                    None,
+                    "{metric:?}: more may have followed"
+                );
+            }
+            // What the cut left open is the cut's doing.
+            assert_eq!(judged(Metric::Unfinished, Bound::Max(0.0), extent), None);
+        }
+        assert_eq!(judged(P99, Bound::Max(1.0), Extent::Cut), None);
+        assert_eq!(judged(P99, Bound::Max(1.0), Extent::Aborted), Some(false));
+        record.passes.clear();
+        let none = judge(
+            &record,
+            &[Threshold {
+                metric: Metric::Lost,
+                filter: Filter::default(),
+                bound: Bound::Max(0.0),
+                abort: false,
+            }],
+            Extent::Cut,
+        );
+        assert_eq!(none[0].met, None, "no target, no clients to lose");
+    }
+
+    #[test]
+    fn lost_clients_are_counted_by_load_and_transport() {
+        let mut record = fixture::record();
+        for (pass, lost) in record.passes.iter_mut().zip([1, 10, 100, 1_000]) {
+            pass.clients_lost = lost;
+        }
+        let lost = |load: Option<&str>, transport| {
+            let filter = Filter { load: load.map(str::to_owned), transport, ..Filter::default() };
+            judged(&record, Metric::Lost, Bound::Max(0.0), filter).measured
+        };
+        assert_eq!(lost(None, None), Some(1_111.0));
+        assert_eq!(lost(Some("paced"), Some(Transport::Tcp)), Some(101.0));
+        assert_eq!(lost(Some("saturated"), None), Some(0.0));
+        assert_eq!(lost(None, Some(Transport::Wss)), None);
     }
 }

@@ -6,8 +6,9 @@
 use crate::record::pace::{self, micros};
 use crate::record::rows::{self, Row};
 use crate::record::{
-    Cell, Cost, Counts, Latencies, Ledger, LoadInfo, Pass, RunRecord, Verdict, VerdictLevel,
+    Cell, Cost, Counts, Latencies, Ledger, LoadInfo, Pass, Pause, RunRecord, Verdict, VerdictLevel,
 };
+use crate::scenario::model::Timing;
 
 /// Share of the offered requests that a server which keeps up has answered a second after the load's end.
 const ANSWERED_SHARE_MIN: f64 = 0.99;
@@ -25,6 +26,10 @@ const STEAL_SHARE_MAX: f64 = 0.02;
 /// Of the used CPUs' time, what other programs may take. More than of stolen time: what the kernel does for nobody, between
 /// two programs and on its own, counts here as well.
 const OTHERS_SHARE_MAX: f64 = 0.10;
+
+/// Of all the machine's CPUs, what may be in use beside a server of which only the address is known: more leaves nothing
+/// free for a generator that is to wake at once.
+const BUSY_SHARE_MAX: f64 = 0.95;
 
 /// Difference between the halves of a run: more is a trend, not one level.
 const HALVES_RATIO_MAX: f64 = 1.20;
@@ -51,9 +56,11 @@ pub fn of_floor(record: &RunRecord, load: &LoadInfo) -> Verdict {
     judged(record, load, VerdictLevel::Suspect)
 }
 
-/// `late`: what a generator makes of a load that wakes too late in the median.
+/// `late`: the most that a generator makes of a load that wakes too late in the median.
 fn judged(record: &RunRecord, load: &LoadInfo, late: VerdictLevel) -> Verdict {
-    let mut judge = Judge { named: false, reasons: Vec::new(), level: VerdictLevel::Valid };
+    let timed = load.timing == Timing::Judged;
+    let level = if timed { VerdictLevel::Valid } else { VerdictLevel::Unjudged };
+    let mut judge = Judge { named: false, reasons: Vec::new(), level };
     let passes: Vec<&Pass> = record.passes.iter().filter(|pass| pass.load == load.name).collect();
     if passes.is_empty() {
         // Cut before it began: nothing false was measured, and nothing else either.
@@ -62,30 +69,39 @@ fn judged(record: &RunRecord, load: &LoadInfo, late: VerdictLevel) -> Verdict {
     let experiments = experiments(&passes);
     judge.named = experiments.len() > 1;
     for experiment in &experiments {
-        dispatch(&mut judge, record, load, late, experiment);
-        keeps_rate(&mut judge, record, load, experiment);
-        taken_away(&mut judge, experiment);
-        halves(&mut judge, load, experiment);
+        if timed {
+            pauses(&mut judge, experiment);
+            dispatch(&mut judge, record, load, late, experiment);
+            keeps_rate(&mut judge, record, load, experiment);
+            taken_away(&mut judge, record, experiment);
+            halves(&mut judge, load, experiment);
+            samples(&mut judge, experiment);
+        }
         clients(&mut judge, experiment);
-        samples(&mut judge, experiment);
         ledger(&mut judge, experiment);
+        checked(&mut judge, experiment);
     }
-    shared_cpu(&mut judge, record);
+    if timed {
+        shared_cpu(&mut judge, record);
+    }
     let saturated = if load.model == "closed" {
         saturated(record, &experiments)
     } else {
         fell_behind(record, &experiments)
     };
+    // A generator that did not do its part has shown no limit of the server's.
+    let shown = |side: &String| side == GENERATOR || judge.level != VerdictLevel::Invalid;
+    let saturated = saturated.filter(shown).filter(|_| timed);
     Verdict { level: judge.level, reasons: judge.reasons, saturated }
 }
 
 /// Passes that measure the same thing: one variant over one transport, or over all in a mixed load.
-struct Experiment<'a> {
-    name: String,
-    passes: Vec<&'a Pass>,
+pub(super) struct Experiment<'a> {
+    pub(super) name: String,
+    pub(super) passes: Vec<&'a Pass>,
 }
 
-fn experiments<'a>(passes: &[&'a Pass]) -> Vec<Experiment<'a>> {
+pub(super) fn experiments<'a>(passes: &[&'a Pass]) -> Vec<Experiment<'a>> {
     let mut experiments: Vec<Experiment<'a>> = Vec::new();
     for pass in passes {
         let transports = pass.transports.join(" with ");
@@ -141,6 +157,63 @@ fn ledger(judge: &mut Judge, experiment: &Experiment<'_>) {
     }
 }
 
+/// What was measured to its end without one checked reply says nothing, however little there was to go wrong.
+fn checked(judge: &mut Judge, experiment: &Experiment<'_>) {
+    let whole = || experiment.passes.iter().filter(|pass| pass.complete);
+    let mut transports: Vec<&String> = whole().flat_map(|pass| &pass.transports).collect();
+    transports.sort_unstable();
+    transports.dedup();
+    for transport in transports {
+        let clients = |pass: &&&Pass| pass.setup.iter().all(|s| s.transport != *transport || s.clients > 0);
+        if whole().filter(clients).count() == 0 {
+            continue;
+        }
+        let cells = experiment.passes.iter().flat_map(|pass| &pass.cells);
+        let mut sum = Counts::default();
+        cells.filter(|cell| cell.transport == *transport).for_each(|cell| sum.add(&cell.counts));
+        if sum.requests <= sum.errors + sum.unfinished {
+            let mixed = experiment.passes.iter().any(|pass| pass.is_mixed());
+            let over = if mixed { format!(" over {transport}") } else { String::new() };
+            let why = match sum.requests {
+                0 => "no request fell into the measured part: make it longer, or the rate higher".to_owned(),
+                requests => format!("of {requests} requests none was answered"),
+            };
+            judge.invalid(&experiment.name, &format!("no reply{over} was checked: {why}"));
+        }
+    }
+}
+
+/// Most pauses that a reason names; the record has them all.
+const PAUSES_NAMED: usize = 5;
+
+/// While the harness stood still, it neither sent what was due nor read what had come: what it then measures is itself.
+fn pauses(judge: &mut Judge, experiment: &Experiment<'_>) {
+    let pauses =
+        experiment.passes.iter().flat_map(|pass| pass.pauses.iter().map(move |pause| (*pass, pause)));
+    let pauses: Vec<(&Pass, &Pause)> = pauses.collect();
+    if pauses.is_empty() {
+        return;
+    }
+    let mut named: Vec<String> = pauses
+        .iter()
+        .take(PAUSES_NAMED)
+        .map(|(pass, Pause { at_s, length_s })| {
+            format!("for {length_s:.2} s from second {at_s:.2} of trial {}", pass.trial)
+        })
+        .collect();
+    if let more @ 1.. = pauses.len() - named.len() {
+        named.push(format!("{more} times more"));
+    }
+    judge.invalid(
+        &experiment.name,
+        &format!(
+            "the harness itself stood still {}: it was stopped, asleep or without a CPU, and what it measured then is \
+             not the server's",
+            named.join(", ")
+        ),
+    );
+}
+
 /// What was offered must have been dispatched, and in time. Closed loads are paced only by their think time;
 /// without one they have no dispatch lag.
 fn dispatch(
@@ -156,24 +229,34 @@ fn dispatch(
     let row = row(record, experiment);
     let offered: u64 =
         experiment.passes.iter().flat_map(|pass| &pass.intervals).map(|interval| interval.offered).sum();
-    let offered = offered.max(row.counts.requests);
-    if open && (lag.len() as f64) < DISPATCHED_SHARE_MIN * offered as f64 {
-        let share = lag.len() as f64 / offered as f64 * 100.0;
+    let sum = |of: fn(&Pass) -> u64| experiment.passes.iter().map(|pass| of(pass)).sum::<u64>();
+    let of_lost = sum(|pass| pass.due_of_lost);
+    let offered = offered.max(row.counts.requests) + of_lost;
+    // What waited for the server to the end could not be dispatched: that is the server's doing.
+    let dispatched = lag.len() + sum(|pass| pass.backlog.never_sent);
+    if open && (dispatched as f64) < DISPATCHED_SHARE_MIN * offered as f64 {
+        let share = dispatched as f64 / offered as f64 * 100.0;
+        let why = match of_lost {
+            0 => String::new(),
+            _ => format!("; {of_lost} of them were due from clients that were lost"),
+        };
         judge.invalid(
             &experiment.name,
-            &format!("only {share:.1} % of the {offered} offered requests were dispatched (99 % are due)"),
+            &format!(
+                "only {share:.1} % of the {offered} offered requests were dispatched (99 % are due){why}"
+            ),
         );
     }
     let total = if row.response.is_empty() { &row.service } else { &row.response };
     let quantiles = |q: f64| Some((lag.quantile(q)?.ns as f64, total.quantile(q)?.ns as f64));
     if let Some((lag, total)) = quantiles(0.5)
-        && pace::is_late(lag, total)
+        && let Some((level, allowed)) = pace::judge(lag, total)
     {
         judge.add(
-            late,
+            late.min(level),
             &experiment.name,
             &format!(
-                "the generator woke {} late in the median, {:.1} % of the median response of {} (10 %, or 20 µs, are allowed)",
+                "the generator woke {} late in the median, {:.1} % of the median response of {} ({allowed})",
                 micros(lag),
                 lag / total * 100.0,
                 micros(total)
@@ -196,20 +279,20 @@ fn dispatch(
 }
 
 /// All requests of an experiment.
-fn row(record: &RunRecord, experiment: &Experiment<'_>) -> Row {
+pub(super) fn row(record: &RunRecord, experiment: &Experiment<'_>) -> Row {
     let ours = |pass: &Pass| experiment.passes.iter().any(|known| std::ptr::eq(*known, pass));
     rows::merged(record, |pass, _| ours(pass)).unwrap_or_default()
 }
 
 /// What the host and other programs took of the CPUs while they were measured.
-fn taken_away(judge: &mut Judge, experiment: &Experiment<'_>) {
+fn taken_away(judge: &mut Judge, record: &RunRecord, experiment: &Experiment<'_>) {
     let share = |of: fn(&Cost) -> Option<f64>| {
         let known = || experiment.passes.iter().filter_map(|pass| Some((of(&pass.cost)?, pass.cost.seconds)));
         let seconds: f64 = known().map(|(_, seconds)| seconds).sum();
         // Without a reading the share is not a number, and no comparison with it holds.
         known().map(|(share, seconds)| share * seconds).sum::<f64>() / seconds
     };
-    let mut judge = |who: &str, share: f64, max: f64| {
+    let mut weigh = |who: &str, share: f64, max: f64| {
         if share > max {
             let (percent, allowed) = (share * 100.0, max * 100.0);
             let reason =
@@ -217,8 +300,31 @@ fn taken_away(judge: &mut Judge, experiment: &Experiment<'_>) {
             judge.suspect(&experiment.name, &reason);
         }
     };
-    judge("the host", share(|cost| cost.steal), STEAL_SHARE_MAX);
-    judge("other programs", share(|cost| cost.others), OTHERS_SHARE_MAX);
+    weigh("the host", share(|cost| cost.steal), STEAL_SHARE_MAX);
+    if record.environment.started_target() {
+        // Without the server's part the rest is not the others'.
+        let others = |cost: &Cost| cost.others.filter(|_| cost.server_cpu_ns.is_some());
+        weigh("other programs", share(others), OTHERS_SHARE_MAX);
+        return;
+    }
+    // A target at a given address may run here or elsewhere: what it takes cannot be told from what others take. Yet
+    // where nothing is left over, the generator had to wait for its turn.
+    let costs = || experiment.passes.iter().map(|pass| &pass.cost);
+    let ours_s = costs().filter_map(|cost| cost.generator_cpu_ns).sum::<u64>() as f64 / 1e9;
+    let had_s = costs().map(|cost| cost.seconds).sum::<f64>() * record.environment.cpus as f64;
+    let others = share(|cost| cost.others);
+    let busy = others + share(|cost| cost.steal) + ours_s / had_s;
+    if busy > BUSY_SHARE_MAX && full_side(record, &experiment.passes) != Some(GENERATOR) {
+        judge.suspect(
+            &experiment.name,
+            &format!(
+                "this machine's CPUs were {:.1} % busy, {:.1} % with other programs (the target among them, if it runs \
+                 here): the generator had to wait for a CPU",
+                busy * 100.0,
+                others * 100.0
+            ),
+        );
+    }
 }
 
 /// Compares what was achieved in the two halves of the passes, each transport for itself.
@@ -324,10 +430,17 @@ fn saturated(record: &RunRecord, experiments: &[Experiment<'_>]) -> Option<Strin
     sides().find(|side| *side == GENERATOR).or_else(|| sides().next()).map(str::to_owned)
 }
 
-/// Whether not all that was offered was answered.
+/// Whether more was left unfinished than a server that keeps up leaves.
+pub(super) fn is_unfinished(counts: &Counts) -> bool {
+    counts.unfinished as f64 > (1.0 - ANSWERED_SHARE_MIN) * counts.requests as f64
+}
+
+/// Whether not all that was offered was answered, or was only because the load had ended: a backlog that stands is one
+/// that grows, or that the end alone took away.
 fn is_behind(record: &RunRecord, experiment: &Experiment<'_>) -> bool {
     let counts = row(record, experiment).counts;
-    (counts.unfinished as f64) > (1.0 - ANSWERED_SHARE_MIN) * counts.requests as f64
+    let standing: u64 = experiment.passes.iter().map(|pass| pass.backlog.standing).sum();
+    is_unfinished(&counts) || standing as f64 > (1.0 - ANSWERED_SHARE_MIN) * counts.requests as f64
 }
 
 /// A generator whose CPUs were full has not shown that what waited, waited for the server.
@@ -335,12 +448,15 @@ fn keeps_rate(judge: &mut Judge, record: &RunRecord, load: &LoadInfo, experiment
     let full = || full_side(record, &experiment.passes) == Some(GENERATOR);
     if load.model == "open" && is_behind(record, experiment) && full() {
         let Counts { requests, unfinished, .. } = row(record, experiment).counts;
+        let standing: u64 = experiment.passes.iter().map(|pass| pass.backlog.standing).sum();
+        let what = if unfinished >= standing {
+            format!("{unfinished} of the {requests} offered requests were never answered")
+        } else {
+            format!("{standing} of the {requests} offered requests were still waiting at the end")
+        };
         judge.invalid(
             &experiment.name,
-            &format!(
-                "the generator's CPU was full, and {unfinished} of the {requests} offered requests were never \
-                 answered: it cannot offer this rate here"
-            ),
+            &format!("the generator's CPU was full, and {what}: it cannot offer this rate here"),
         );
     }
 }
@@ -352,22 +468,28 @@ fn fell_behind(record: &RunRecord, experiments: &[Experiment<'_>]) -> Option<Str
     Some(full_side(record, &behind.passes).unwrap_or("server").to_owned())
 }
 
-const GENERATOR: &str = "generator";
+pub(super) const GENERATOR: &str = "generator";
 
 /// The side whose CPUs these passes filled, `generator` or `server`; the generator where both were.
 #[must_use]
 pub fn full_side(record: &RunRecord, passes: &[&Pass]) -> Option<&'static str> {
     let environment = &record.environment;
-    let full = |cpus: &[usize], cpu_ns: fn(&Cost) -> Option<u64>| {
-        let cpus = if cpus.is_empty() { environment.cpus } else { cpus.len() };
-        let known = || passes.iter().filter_map(|pass| Some((cpu_ns(&pass.cost)?, pass.cost.seconds)));
+    // A thread uses one CPU at most, however many there are for it.
+    let workers = |pass: &Pass| match pass.workers {
+        0 => environment.generator_cpus.len().max(1),
+        workers => workers as usize,
+    };
+    let servers =
+        if environment.server_cpus.is_empty() { environment.cpus } else { environment.server_cpus.len() };
+    let full = |cpus: &dyn Fn(&Pass) -> usize, cpu_ns: fn(&Cost) -> Option<u64>| {
+        let known = || passes.iter().filter_map(|pass| Some((cpu_ns(&pass.cost)?, pass)));
         let used_s = known().map(|(ns, _)| ns as f64 / 1e9).sum::<f64>();
-        let had_s = known().map(|(_, seconds)| seconds).sum::<f64>() * cpus as f64;
+        let had_s = known().map(|(_, pass)| pass.cost.seconds * cpus(pass) as f64).sum::<f64>();
         had_s > 0.0 && used_s >= FULL_SHARE * had_s
     };
-    if full(&environment.generator_cpus, |cost| cost.generator_cpu_ns) {
+    if full(&workers, |cost| cost.generator_cpu_ns) {
         Some(GENERATOR)
-    } else if full(&environment.server_cpus, |cost| cost.server_cpu_ns) {
+    } else if full(&|_| servers, |cost| cost.server_cpu_ns) {
         Some("server")
     } else {
         None

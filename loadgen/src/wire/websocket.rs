@@ -28,8 +28,9 @@ use crate::measure::clock;
 /// each read, which doubles the CPU of a request.
 const READ_BUFFER_BYTES: usize = 4096;
 
-/// Queued bytes beyond which the library writes by itself, so that a batch is one write.
-const WRITE_BUFFER_BYTES: usize = 16 * 1024;
+/// Queued bytes beyond which the library writes by itself: never, so that a batch is one write, and what is stamped as
+/// sent before a flush has not been written before.
+const WRITE_BUFFER_BYTES: usize = usize::MAX - 1;
 
 /// Longest reply taken: twice a message's limit, so that a reply that is too long is seen and judged as such.
 const REPLY_BYTES_MAX: usize = 2 * 65_536;

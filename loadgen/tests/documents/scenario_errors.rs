@@ -71,7 +71,7 @@ fn an_error_in_a_set_value_shows_the_argument() {
      --> --set
       |
       | load.main.cout=5
-      | ^^^^^^^^^^^^^^ there is `name`, `model`, `rate`, `arrivals`, `think`, `in-flight`, `warmup`, `duration`, `phases`, `trials`, `interleave`, `headline`
+      | ^^^^^^^^^^^^^^ there is `name`, `model`, `rate`, `arrivals`, `think`, `in-flight`, `warmup`, `duration`, `phases`, `trials`, `interleave`, `headline`, `timing`
       = help: keys go by their names, an element of a list by its name or its number (from 0)
 
     error: `load.mian.trials` leads nowhere: there is no `mian`
@@ -279,6 +279,38 @@ fn thresholds_have_one_bound_of_the_right_kind() {
 }
 
 #[test]
+fn lost_clients_are_judged_by_load_and_transport_and_only_at_the_end() {
+    let threshold = |lines: &str| rest(&format!("[[thresholds]]\nmetric = \"lost\"\nmax = 0\n{lines}\n"));
+    right(&threshold("where = { load = \"main\", transport = \"tcp\" }"));
+    for key in ["group = \"guests\"", "role = \"guest\"", "op = \"put\""] {
+        wrong(
+            &threshold(&format!("where = {{ {key} }}")),
+            &format!("`lost` by {}", key.split(' ').next().unwrap()),
+        );
+    }
+    wrong(&threshold("abort = true"), "`abort` on a figure that is known only at the load's end");
+    let by_transport = "[[thresholds]]\nmetric = \"lost\"\nmax = 0\nwhere = { transport = \"tcp\" }\n";
+    let pinned = document("", "transport = \"tcp\"", by_transport);
+    wrong(&pinned, "`lost` by transport, with groups that are pinned to a transport");
+}
+
+#[test]
+fn latencies_of_a_load_whose_timing_is_unjudged_cannot_be_judged() {
+    let threshold = |metric: &str, filter: &str| {
+        let lines = format!("[[thresholds]]\nmetric = \"{metric}\"\nmax = {filter}\n");
+        document("timing = \"unjudged\"", "", &lines)
+    };
+    let message = "a threshold on a latency of a load whose timing is unjudged";
+    wrong(&threshold("response.p99", "\"1s\""), message);
+    wrong(&threshold("lag.max", "\"1s\"\nwhere = { load = \"main\" }"), message);
+    right(&threshold("errors", "0"));
+    right(&threshold("unfinished", "0\nwhere = { load = \"main\" }"));
+    let named = |timing: &str| threshold("response.p99", "\"1s\"").replace("unjudged", timing);
+    right(&named("judged"));
+    wrong(&load("timing = \"never\""), "unknown value \"never\"");
+}
+
+#[test]
 fn a_threshold_names_only_what_the_scenario_has() {
     let threshold = |filter: &str| {
         rest(&format!("[[thresholds]]\nmetric = \"errors\"\nmax = 0\nwhere = {{ {filter} }}\n"))
@@ -306,6 +338,10 @@ fn a_sweep_has_at_most_two_known_keys_with_distinct_values() {
     wrong(&sweep("sede = [5]"), "`sede` leads nowhere: there is no `sede`");
     wrong(&sweep("clients.guests.count = [5]"), "`clients` is a table, not a list of values");
     wrong(&sweep("seed = [1, 1]"), "a swept value comes twice");
+    let mixes = |first: &str, second: &str| sweep(&format!("\"clients.guests.mix\" = [{first}, {second}]"));
+    let mix = "{ put = 10, get = 10, get-missing = 10, bad = 20 }";
+    right(&mixes(mix, "{ put = 10, get = 10, get-missing = 10, bad = 30 }"));
+    wrong(&mixes(mix, "{ bad = 20, put=10, get=10.0, get-missing=10 }"), "a swept value comes twice");
     wrong(&sweep("name = [\"a\"]"), "`name` cannot be swept");
     wrong(
         &sweep("manager-share = [101]\nseed = [1, 2]"),

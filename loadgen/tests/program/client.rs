@@ -1,6 +1,7 @@
 //! `twinwire-client` as people and scripts use it: the real binary against the reference server in this process.
 
 mod output;
+mod terminal;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -210,6 +211,7 @@ fn exit_2_for_wrong_usage_before_anything_is_sent() {
         (&["frob"], "`frob` is no command"),
         (&["get", "a", "b", "c"], "`c` is one word too many"),
         (&["get", ""], "an empty argument"),
+        (&["put", "a", "hello world"], "`hello world` cannot be a value of `put`"),
         (&["get", "a", "--ws"], "options come before the commands"),
         (&["--ws", "--raw", "get", "a"], "cannot be used with"),
         (&["--timeout", "5", "get", "a"], "number with its unit"),
@@ -218,6 +220,7 @@ fn exit_2_for_wrong_usage_before_anything_is_sent() {
         let output = client(port, arguments).output().unwrap();
         assert_eq!(lines(&output), (vec![], 2), "{arguments:?}: {}", stderr(&output));
         assert!(stderr(&output).contains(said), "{arguments:?}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("\\n"), "{arguments:?}: {}", stderr(&output));
     }
     for (arguments, said) in [
         (&[] as &[&str], "Usage"),
@@ -274,6 +277,12 @@ fn exit_3_where_the_server_hangs_or_goes_and_what_came_before_is_printed() {
     let silent = client(scripted(&[], false), &["--timeout", "200ms", "get", "a"]).output().unwrap();
     assert_eq!(lines(&silent), (vec![], 3));
     assert!(stderr(&silent).contains("no reply within 200ms"), "{}", stderr(&silent));
+    assert!(stderr(&silent).contains("try --ws or --raw"), "{}", stderr(&silent));
+    let raw = client(scripted(&[], false), &["--raw", "--timeout", "200ms", "get", "a"]).output().unwrap();
+    assert!(stderr(&raw).contains("try without --raw, or --ws"), "{}", stderr(&raw));
+    let later =
+        client(scripted(&["success\n"], false), &["--timeout", "200ms", "get", "a"]).output().unwrap();
+    assert_eq!(stderr(&later), "twinwire-client: no reply within 200ms: the server hangs\n");
     let port = scripted(&["success\n", "one\n"], true);
     let gone = client(port, &["get", "a", "get", "b"]).output().unwrap();
     assert_eq!(lines(&gone), (vec!["one"], 3), "{}", stderr(&gone));

@@ -7,6 +7,7 @@
 mod calibrate;
 mod client;
 mod client_tls;
+mod folders;
 mod launch;
 mod null_target;
 mod quick;
@@ -14,7 +15,9 @@ mod run;
 mod run_faults;
 mod run_models;
 mod run_ports;
+mod run_timing;
 mod run_tls;
 mod run_violations;
+mod signals;
 mod support;
 mod wire_tls;

@@ -29,6 +29,42 @@ fn quick_loads_both_transports_of_the_embedded_server() {
 }
 
 #[test]
+fn quick_alternates_short_trials_so_that_a_ratio_has_pairs_and_a_single_trial_gives_none() {
+    let place = Place::with("");
+    let short = quick(&place, &["-c", "4", "-d", "200ms", "--set", "load.quick.think=1ms"]).expect(0);
+    // "2 × 1 s" is no ratio, "1.10×" is one.
+    let ratios = |text: &str| {
+        let ratio = |(at, _): &(usize, &str)| text[..*at].ends_with(|c: char| c.is_ascii_digit());
+        text.match_indices('×').filter(ratio).count()
+    };
+    assert_eq!(ratios(&short.stdout), 0, "{}", short.stdout);
+    assert_eq!(ratios(&place.read("report.md")), 0);
+    let more = quick(&place, &["-c", "4", "-d", "1s", "--set", "load.quick.think=1ms"]).expect(0);
+    let trials: BTreeSet<String> = place.csv("summary.csv").iter().map(|row| row["trial"].clone()).collect();
+    assert_eq!(trials, BTreeSet::from(["1", "2", "3", "4", "5", "all"].map(str::to_owned)));
+    // Each ratio has its interval, or none is shown.
+    for text in [more.stdout, place.read("report.md")] {
+        assert_eq!(ratios(&text), text.matches("× (").count(), "{text}");
+        assert!(text.contains("× (") || text.contains("no difference shown"), "{text}");
+    }
+}
+
+#[test]
+fn quick_with_a_rate_that_the_server_cannot_take_says_so_plainly() {
+    let place = Place::with("");
+    let address = crate::support::faulty::start(crate::support::faulty::Fault::Slow(20)).to_string();
+    let arguments = ["-c", "4", "-d", "2s", "-R", "600", "--managers", "0", "--tcp", &address];
+    let few_keys = ["--set", "clients.guests.keys.count=4"];
+    let ended = quick(&place, &[&arguments[..], &few_keys].concat()).expect(1);
+    assert!(ended.stderr.contains("the server did not keep up with the rate ("), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("lower the load, or allow it with a threshold on `unfinished`"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
 fn quick_takes_the_transports_of_the_target() {
     let place = Place::with("");
     let command =

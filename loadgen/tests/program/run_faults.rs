@@ -184,11 +184,45 @@ fn role_3_a_user_who_is_there_and_is_not_found_is_named() {
 
 #[test]
 fn a_session_that_the_server_ended_need_not_be_found_before_its_client_hears_of_it() {
-    let (place, ended) = run_against(Fault::Disconnects(1000));
+    let allowed = "\n[[thresholds]]\nmetric = \"lost\"\nmax = 1\n";
+    let (place, ended) = run_scenario(&(scenario(r#"["tcp"]"#) + allowed), Fault::Disconnects(1000));
     let ended = ended.expect(0);
     assert!(ended.stderr.contains("1 clients ended early"), "{}", ended.stderr);
     let record: serde_json::Value = serde_json::from_str(&place.read("run.json")).unwrap();
     assert_eq!((&record["violations_total"], &record["violations"]), (&0.into(), &serde_json::json!([])));
+}
+
+#[test]
+fn a_lost_client_fails_the_run_unless_a_threshold_allows_it_in_the_warm_up_too() {
+    let warming = scenario(r#"["tcp"]"#).replace("warmup = \"100ms\"", "warmup = \"3s\"");
+    for (scenario, lost_at) in [(scenario(r#"["tcp"]"#), 1000), (warming, 200)] {
+        let (place, ended) = run_scenario(&scenario, Fault::Disconnects(lost_at));
+        let ended = ended.expect(1);
+        let first = ended.stdout.lines().next().unwrap();
+        assert!(first.starts_with("tiny: FAILED: errors, unfinished requests or lost clients"), "{first}");
+        let said =
+            "load `short` over tcp: 1 of 6 clients lost their connection, or were not answered in time";
+        assert!(ended.stdout.contains(said) && ended.stderr.contains(said), "{ended:?}");
+        assert!(
+            ended.stdout.contains("lost = 0 where load=short, transport=tcp (default): MISSED (1)"),
+            "{ended:?}"
+        );
+        let record: serde_json::Value = serde_json::from_str(&place.read("run.json")).unwrap();
+        assert_eq!(record["outcome"]["status"], "correctness-missed");
+    }
+}
+
+#[test]
+fn a_threshold_on_errors_is_judged_where_the_target_was_lost_and_decides_first() {
+    let errors = "\n[[thresholds]]\nmetric = \"errors\"\nmax = 0\n";
+    let (place, ended) = run_scenario(&(endless(r#"["tcp"]"#) + errors), Fault::DiesAfter(2000));
+    let ended = ended.expect(1);
+    assert!(ended.stdout.contains("while load `short` ran over tcp (trial 1)"), "{}", ended.stdout);
+    let record: serde_json::Value = serde_json::from_str(&place.read("run.json")).unwrap();
+    assert_eq!(record["thresholds"][0]["met"], false);
+    // Without a target from the start there is nothing that could have failed.
+    let place = Place::with(&(scenario(r#"["tcp"]"#) + errors));
+    place.run_to_end(&["--tcp", "127.0.0.1:1"]).expect(3);
 }
 
 #[test]

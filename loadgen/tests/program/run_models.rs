@@ -147,7 +147,8 @@ fn the_same_seed_gives_each_client_the_same_requests_on_every_transport_byte_for
 #[test]
 fn what_the_server_cannot_take_waits_is_counted_and_stays_unfinished() {
     let load = "model = \"open\"\nrate = 600\narrivals = \"uniform\"\nwarmup = \"0s\"\nduration = \"2s\"";
-    let place = Place::with(&scenario(TCP, load, "").replace("preload = 8", ""));
+    let allowed = "[[thresholds]]\nmetric = \"unfinished\"\nmax = 1200\n";
+    let place = Place::with(&(scenario(TCP, load, "").replace("preload = 8", "") + allowed));
     // Six clients, one request outstanding on each, at least 20 ms for each: at most 300 requests/s.
     let address = faulty::start(Fault::Slow(20)).to_string();
     place.measure(&["--tcp", &address]);
@@ -167,6 +168,75 @@ fn what_the_server_cannot_take_waits_is_counted_and_stays_unfinished() {
         rows.iter().find(|row| row["trial"] == "all" && row["op"] == "all" && row["role"] == "all").unwrap();
     let rate: f64 = all["rate"].parse().unwrap();
     assert!((1.0..310.0).contains(&rate), "achieved goes by the replies: {rate}");
+}
+
+#[test]
+fn an_overload_that_no_threshold_allows_fails_and_says_what_was_offered_and_answered() {
+    let load = "model = \"open\"\nrate = 600\narrivals = \"uniform\"\nwarmup = \"0s\"\nduration = \"2s\"";
+    let place = Place::with(&scenario(TCP, load, ""));
+    let address = faulty::start(Fault::Slow(20)).to_string();
+    let ended = place.run_to_end(&["--tcp", &address]).expect(1);
+    let message = ended.stdout.lines().nth(1).unwrap();
+    for part in
+        ["load `load` over tcp: ", " of 1200 requests", "(600 requests/s were offered, ", "did not keep up"]
+    {
+        assert!(message.contains(part), "{message}");
+    }
+    assert!(
+        ended.stdout.contains("unfinished ≤ 1 % where load=load, transport=tcp (default): MISSED"),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn a_run_without_one_checked_reply_has_not_passed_whatever_its_thresholds_say() {
+    let load =
+        "model = \"open\"\nrate = 0.001\narrivals = \"uniform\"\nwarmup = \"0s\"\nduration = \"100ms\"";
+    let thresholds =
+        "[[thresholds]]\nmetric = \"rate\"\nmax = 100\n[[thresholds]]\nmetric = \"lost\"\nmax = 0\n";
+    for timing in ["", "\ntiming = \"unjudged\""] {
+        let place = Place::with(&(scenario(BOTH, &(load.to_owned() + timing), "") + thresholds));
+        let ended = place.run_to_end(&[]).expect(4);
+        assert!(
+            ended.stdout.starts_with("models: NOTHING WAS MEASURED; 0 replies checked"),
+            "{}",
+            ended.stdout
+        );
+        assert!(
+            ended.stdout.contains("no reply was checked: no request fell into the measured part"),
+            "{ended:?}"
+        );
+    }
+}
+
+#[test]
+fn a_load_whose_timing_is_unjudged_gives_counts_and_no_latencies_and_never_ends_with_4_for_timing() {
+    let load = "model = \"open\"\nrate = 900\nwarmup = \"100ms\"\nduration = \"1s\"\ninterleave = \"250ms\"\n\
+                timing = \"unjudged\"";
+    let place = Place::with(&scenario(BOTH, load, "reconnect = { every = 50 }"));
+    let ended = place.run_to_end(&[]).expect(0);
+    assert!(ended.stdout.contains("verdict   load: timing not judged"), "{}", ended.stdout);
+    assert!(!ended.stdout.contains("p50") && !ended.stdout.contains("  ratio"), "{}", ended.stdout);
+    let report = place.read("report.md");
+    assert!(report.contains("**Timing not judged**"), "{report}");
+    assert!(!report.contains("p50") && !report.contains("### Latency"), "{report}");
+    for (file, counted) in [("summary.csv", "requests"), ("intervals.csv", "offered")] {
+        for row in place.csv(file) {
+            assert!(row[counted].parse::<u64>().is_ok(), "{row:?}");
+            let latencies = ["lag_", "service_", "response_", "dispatch_"];
+            let given = |(name, cell): (&String, &String)| {
+                latencies.iter().any(|latency| name.starts_with(latency)) && !cell.is_empty()
+            };
+            assert!(!row.iter().any(given), "{file}: {row:?}");
+        }
+    }
+    assert_eq!(std::fs::read_dir(place.out().join("histograms")).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(place.out().join("plots")).unwrap().count(), 0);
+    let record = record(&place);
+    assert_eq!(
+        (&record["loads"][0]["timing"], &record["loads"][0]["verdict"]["level"]),
+        (&"unjudged".into(), &"unjudged".into())
+    );
 }
 
 #[test]

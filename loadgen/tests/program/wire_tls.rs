@@ -276,6 +276,38 @@ async fn ws_1_messages_go_both_ways_over_tls() {
     assert_eq!((replies.len(), ended), (200, Some(Ended::Closed)));
 }
 
+/// What is stamped as sent before a flush must not be on its way before it.
+#[tokio::test]
+async fn nothing_is_written_before_a_flush_however_much_is_queued() {
+    for framed in [false, true] {
+        let place = Place::new().await;
+        let traffic = Arc::new(Traffic::default());
+        let endpoint = if framed { place.wss() } else { place.tls() };
+        let serve = async {
+            let stream = place.accept().await;
+            let mut stream = match framed {
+                true => tokio_tungstenite::accept_async(stream).await.unwrap().into_inner(),
+                false => stream,
+            };
+            tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.unwrap_or(0)
+        };
+        let ask = async {
+            let mut client = connect(endpoint, &traffic).await;
+            let before = traffic.sent();
+            for length in [60_000, 100, 17_000, 20_000] {
+                client.push(&vec![b'x'; length]).unwrap();
+            }
+            let queued = traffic.sent() - before;
+            while !poll_fn(|cx| Poll::Ready(client.flush(cx).unwrap())).await {
+                tokio::task::yield_now().await;
+            }
+            (queued, traffic.sent() - before)
+        };
+        let ((queued, flushed), _) = tokio::join!(ask, serve);
+        assert!(queued == 0 && flushed > 97_100, "{framed}: {queued} before, {flushed} after");
+    }
+}
+
 #[tokio::test]
 async fn a_websocket_over_tls_that_just_ends_lacks_its_close_frame() {
     for polite in [true, false] {

@@ -19,6 +19,11 @@ pub(super) struct LimitArgs {
     #[arg(long, value_name = "COUNT", value_parser = count)]
     max_connections: Option<NonZeroUsize>,
 
+    /// The most connections at once from one IPv4 address, or from one IPv6 /64; further ones are told that the server
+    /// is full [default: no limit]
+    #[arg(long, value_name = "COUNT", value_parser = count)]
+    max_connections_per_ip: Option<NonZeroUsize>,
+
     /// The most managers at once; further upgrades are refused [default: no cap]
     #[arg(long, value_name = "COUNT", value_parser = count)]
     max_managers: Option<NonZeroUsize>,
@@ -39,7 +44,8 @@ pub(super) struct LimitArgs {
     #[arg(long, value_name = "SIZE", value_parser = size, default_value = "1GiB")]
     max_total_bytes: usize,
 
-    /// The most that waits unsent for one client; beyond it the server stops reading from that client
+    /// The most that waits unsent for one client, beside 128 KiB in the kernel; beyond it the server stops reading from
+    /// that client
     #[arg(long, value_name = "SIZE", value_parser = size, default_value = "256KiB")]
     max_unsent: usize,
 
@@ -57,8 +63,7 @@ pub(super) struct LimitArgs {
     )]
     idle_timeout: Timeout,
 
-    /// How long a client that the server has stopped reading from, or whose session has ended, may take none of what it
-    /// is due before it is dropped, or `off`
+    /// How long a client may take none of the replies that wait for it before it is dropped, or `off`
     #[arg(
         long, value_name = "DURATION", value_parser = timeout, default_value = "1m",
         help_heading = "Time-outs"
@@ -77,6 +82,7 @@ impl LimitArgs {
     /// Writes what was asked for into `config`.
     pub(super) fn apply(&self, config: &mut Config) {
         config.connections_max = self.max_connections;
+        config.connections_per_ip_max = self.max_connections_per_ip;
         config.managers_max = self.max_managers;
         config.message_bytes_max = self.message_max;
         config.stores = StoreLimits {

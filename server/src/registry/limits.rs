@@ -10,7 +10,7 @@ pub struct StoreLimits {
     /// The most bytes of one user: keys and values, nothing else counted.
     pub user_bytes_max: usize,
     /// The most bytes of all users together: keys, values, and [`ENTRY_BYTES`] for each entry, so that it bounds
-    /// the memory of short entries too.
+    /// the memory of short entries too. A large store counts until it is freed, a moment after its session's end.
     pub total_bytes_max: usize,
 }
 
@@ -49,6 +49,11 @@ pub(super) struct Usage {
 }
 
 impl Usage {
+    /// So many keys, and so many bytes in keys and values.
+    pub(super) fn of(keys: usize, bytes: usize) -> Self {
+        Self { keys, bytes }
+    }
+
     /// How many keys, and how many bytes in keys and values.
     pub(super) fn keys_and_bytes(&self) -> (usize, usize) {
         (self.keys, self.bytes)

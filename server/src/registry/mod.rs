@@ -7,7 +7,9 @@ mod guesses;
 mod leash;
 mod limits;
 mod policy;
+mod reclaim;
 mod role;
+mod store;
 mod user;
 
 use std::{
@@ -24,6 +26,7 @@ pub(crate) use leash::Gone;
 use limits::Quota;
 pub use limits::{ENTRY_BYTES, StoreFull, StoreLimits};
 pub use policy::{Secret, UpgradePolicy};
+pub(crate) use reclaim::Reclaimer;
 use role::Managers;
 pub use role::Promotion;
 use user::Ended;
@@ -38,6 +41,7 @@ pub struct Registry {
     guesses: Guesses,
     managers: Managers,
     quota: Quota,
+    reclaimer: Option<Reclaimer>,
 }
 
 /// What a manager finds in another's store (ROLE-3).
@@ -61,6 +65,7 @@ impl Registry {
             guesses: Guesses::default(),
             managers: Managers::new(None),
             quota: Quota::new(StoreLimits::default()),
+            reclaimer: None,
         }
     }
 
@@ -68,6 +73,12 @@ impl Registry {
     #[must_use]
     pub fn with_limits(self, managers_max: Option<NonZeroUsize>, stores: StoreLimits) -> Self {
         Self { managers: Managers::new(managers_max), quota: Quota::new(stores), ..self }
+    }
+
+    /// The same, with large stores freed elsewhere than by those who end sessions.
+    #[must_use]
+    pub(crate) fn with_reclaimer(self, reclaimer: Reclaimer) -> Self {
+        Self { reclaimer: Some(reclaimer), ..self }
     }
 
     /// Takes `name` for a new session, with an empty store and the role of a guest; `None` if it is held.
@@ -140,7 +151,7 @@ impl Registry {
         self.managers.len()
     }
 
-    /// What all users have stored, as [`StoreLimits::total_bytes_max`] counts it.
+    /// What all users have stored and what is not freed yet, as [`StoreLimits::total_bytes_max`] counts it.
     #[must_use]
     pub fn stored_bytes(&self) -> usize {
         self.quota.total_bytes()
@@ -197,10 +208,14 @@ impl Drop for Login {
     fn drop(&mut self) {
         // The store goes first: a manager that found the user a moment ago must not read what a later session of
         // that name would not have. Only the very entry that this session made is removed.
-        self.user.end(&self.registry.quota);
+        let store = self.user.end();
         self.registry.managers.end(&self.user.role);
         let _gone = self.registry.users.pin().remove_if(&*self.name, |_, user| Arc::ptr_eq(user, &self.user));
         self.user.leash().release();
+        // Last: the name need not wait for it.
+        if let Some(store) = store {
+            reclaim::reclaim(store, &self.registry);
+        }
     }
 }
 

@@ -85,6 +85,38 @@ fn life_2_a_later_session_starts_empty_and_as_a_guest() {
 }
 
 #[test]
+fn life_5_a_large_store_is_freed_after_its_name_and_counts_until_then() {
+    const KEYS: usize = 5000;
+    let (reclaimer, ended) = Reclaimer::new();
+    let registry = Arc::new(Registry::new(UpgradePolicy::Open).with_reclaimer(reclaimer));
+    let small = registry.claim("small").unwrap();
+    small.put("k", "v").unwrap();
+    drop(small);
+    assert!(ended.try_recv().is_err(), "what is quickly freed is freed at once");
+    assert_eq!(registry.stored_bytes(), 0);
+    let large = registry.claim("large").unwrap();
+    for number in 1000..1000 + KEYS {
+        large.put(&number.to_string(), "v").unwrap();
+    }
+    let heavy = registry.claim("heavy").unwrap();
+    heavy.put("k", &"v".repeat(1 << 20)).unwrap();
+    drop((large, heavy));
+    assert_eq!(value(&registry, "large", "1000"), "NoUser");
+    assert_eq!(value(&registry, "heavy", "k"), "NoUser");
+    let next = registry.claim("large").unwrap();
+    assert_eq!(value(&registry, "large", "1000"), "NoKey", "LIFE-2");
+    next.put("1000", "w").unwrap();
+    let stored = 5 + ENTRY_BYTES;
+    let waiting = KEYS * stored + (1 << 20) + 1 + ENTRY_BYTES;
+    assert_eq!(registry.stored_bytes(), waiting + stored);
+    for _ in 0..2 {
+        ended.try_recv().expect("a large store").free();
+    }
+    assert_eq!(registry.stored_bytes(), stored);
+    assert_eq!(value(&registry, "large", "1000"), r#"Value("w")"#);
+}
+
+#[test]
 fn store_5_no_two_pairs_of_user_and_key_collide() {
     let registry = registry();
     let pairs = [("a", "bc"), ("ab", "c"), ("a:b", "c"), ("a", "b:c"), ("role", "role"), ("a", "a")];

@@ -1,23 +1,28 @@
 //! One user: a role and a store. Both live and die with one session.
 
 use std::{
-    collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
-
-use foldhash::fast::RandomState;
 
 use super::{
     leash::Leash,
     limits::{Quota, StoreFull, Usage},
     role::Role,
+    store::Entries,
 };
 
 #[derive(Debug, Default)]
-struct Store {
-    entries: HashMap<Box<str>, Box<str>, RandomState>,
+pub(super) struct Store {
+    entries: Entries,
     usage: Usage,
+}
+
+impl Store {
+    /// What is in it, and how much that is.
+    pub(super) fn into_parts(self) -> (Entries, Usage) {
+        (self.entries, self.usage)
+    }
 }
 
 /// A logged-in user, shared between its own session and the managers that read its store.
@@ -103,17 +108,14 @@ impl User {
     pub(super) fn read<R>(&self, key: &str, found: impl FnOnce(Result<Option<&str>, Ended>) -> R) -> R {
         let store = self.store();
         found(match store.as_ref() {
-            Some(store) => Ok(store.entries.get(key).map(AsRef::as_ref)),
+            Some(store) => Ok(store.entries.get(key)),
             None => Err(Ended),
         })
     }
 
-    /// Ends the session: the store is gone for everybody from now on, and its room is `quota`'s again.
-    pub(super) fn end(&self, quota: &Quota) {
-        let store = self.store().take();
-        if let Some(store) = store {
-            quota.release(&store.usage);
-        }
+    /// Ends the session: the store, which is given back to be freed, is gone for everybody from now on.
+    pub(super) fn end(&self) -> Option<Store> {
+        self.store().take()
     }
 
     fn store(&self) -> MutexGuard<'_, Option<Store>> {
@@ -147,7 +149,7 @@ mod tests {
     #[test]
     fn atom_2_nothing_is_put_after_the_end() {
         let (user, quota) = (User::new(), quota());
-        user.end(&quota);
+        assert!(user.end().is_some());
         user.put("k", "v", &quota).unwrap();
         assert_eq!(quota.total_bytes(), 0);
         assert_eq!(user.read("k", |entry| entry.map(|value| value.map(str::to_owned))), Err(Ended));

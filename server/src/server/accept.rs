@@ -2,7 +2,8 @@
 
 use std::{
     cell::Cell,
-    io, net,
+    io,
+    net::{self, IpAddr},
     pin::pin,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
@@ -18,13 +19,13 @@ use tokio::{
 
 use super::{
     BACKLOG,
-    admission::{Admission, Departures, Seat},
+    admission::{Admission, Admitted, Departures, Full, Seat},
     shutdown::Shutdown,
     sparingly::Sparingly,
     worker::{Arrival, Desk},
 };
 use crate::{
-    counters::{Counters, Refusal},
+    counters::Counters,
     tls::Tls,
     transport::{self, Handshakes, Transport},
 };
@@ -93,7 +94,26 @@ async fn accept(
             () = &mut stopping => return accept_the_last(listener, transport, &dealer),
         };
         match accepted {
-            Ok((stream, _peer)) => dealer.receive(stream, transport),
+            Ok((stream, peer)) => {
+                let peer = peer.ip();
+                if let Some(stream) = dealer.receive(stream, transport, peer) {
+                    // It waits here, and those behind it in the backlog, until there is a seat for it, or room to
+                    // tell it in order that there is none.
+                    tokio::select! {
+                        admitted = dealer.admission.admit(peer) => match admitted {
+                            Some(admitted) => dealer.seat(stream, transport, admitted),
+                            None => dealer.refuse_at_once(&stream, transport, Full::Address),
+                        },
+                        Some(room) = dealer.departures.enter() => {
+                            dealer.let_wait(stream, transport, peer, Full::Server, room);
+                        }
+                        () = &mut stopping => {
+                            dealer.refuse_at_once(&stream, transport, Full::Server);
+                            return accept_the_last(listener, transport, &dealer);
+                        }
+                    }
+                }
+            }
             // The client has gone again, or a signal came.
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
@@ -114,9 +134,12 @@ fn accept_the_last(listener: TcpListener, transport: Transport, dealer: &Rc<Deal
     let listener = listener.into_std()?;
     for _ in 0..BACKLOG {
         // An error means that there is nobody left, nearly always; and whatever it means, it is time to stop.
-        let Ok((stream, _peer)) = listener.accept() else { break };
+        let Ok((stream, peer)) = listener.accept() else { break };
         if stream.set_nonblocking(true).is_ok() {
-            dealer.receive(TcpStream::from_std(stream)?, transport);
+            let stream = dealer.receive(TcpStream::from_std(stream)?, transport, peer.ip());
+            if let Some(stream) = stream {
+                dealer.refuse_at_once(&stream, transport, Full::Server);
+            }
         }
     }
     Ok(())
@@ -138,43 +161,82 @@ struct Dealer {
 }
 
 impl Dealer {
-    fn receive(self: &Rc<Self>, stream: TcpStream, transport: Transport) {
-        match self.admission.try_admit() {
-            Some(permit) => self.seat(stream, transport, permit),
-            None => {
-                spawn_local(Rc::clone(self).wait_or_refuse(stream, transport));
-            }
+    /// Seats a connection, or has it wait for a seat, or for being told that there is none. Gives it back where there is
+    /// no room for waiting either.
+    fn receive(self: &Rc<Self>, stream: TcpStream, transport: Transport, peer: IpAddr) -> Option<TcpStream> {
+        match self.admission.try_admit(peer) {
+            Ok(admitted) => self.seat(stream, transport, admitted),
+            Err(full) => match (full, self.departures.try_enter()) {
+                (_, Some(room)) => self.let_wait(stream, transport, peer, full, room),
+                // Others need not wait for an address that has more than its share.
+                (Full::Address, None) => self.refuse_at_once(&stream, transport, full),
+                (Full::Server, None) => return Some(stream),
+            },
         }
+        None
     }
 
-    fn seat(&self, stream: TcpStream, transport: Transport, permit: OwnedSemaphorePermit) {
+    fn seat(&self, stream: TcpStream, transport: Transport, admitted: Admitted) {
         let loads = self.desks.iter().map(|desk| desk.load.load(Ordering::Relaxed)).collect::<Vec<_>>();
         let Some(index) = least_loaded(&loads, self.next.get()) else { return };
         self.next.set(index + 1);
         // The stream leaves this thread's poller: its worker watches it with its own.
         let Ok(stream) = stream.into_std() else { return };
         let Desk { inbox, load } = &self.desks[index];
-        let seat = Seat::new(permit, load.clone());
+        let seat = Seat::new(admitted, load.clone());
         if inbox.send(Arrival { stream, transport, seat }).is_err() {
             tracing::error!(worker = index, "worker is gone: its connection is dropped");
         }
     }
 
-    async fn wait_or_refuse(self: Rc<Self>, stream: TcpStream, transport: Transport) {
-        // Waiting takes a descriptor as well. Past that bound nobody waits, neither for a seat nor for a close.
-        let Some(_room) = self.departures.try_enter() else {
-            self.counters.refused(Refusal::ServerFull);
-            return transport::refuse_at_once(&stream, transport);
-        };
-        if let Ok(Some(permit)) = timeout(FULL_WAIT, self.admission.admit()).await {
-            self.seat(stream, transport, permit);
+    /// Waiting takes a descriptor, which is what `room` is for.
+    fn let_wait(
+        self: &Rc<Self>,
+        stream: TcpStream,
+        transport: Transport,
+        peer: IpAddr,
+        full: Full,
+        room: OwnedSemaphorePermit,
+    ) {
+        let waiting = Rc::clone(self).wait_or_refuse(stream, transport, peer, full);
+        spawn_local(async move {
+            waiting.await;
+            drop(room);
+        });
+    }
+
+    async fn wait_or_refuse(
+        self: Rc<Self>,
+        stream: TcpStream,
+        transport: Transport,
+        peer: IpAddr,
+        full: Full,
+    ) {
+        let admitted = timeout(FULL_WAIT, async {
+            match full {
+                Full::Server => self.admission.admit(peer).await,
+                Full::Address => loop {
+                    if let Ok(admitted) = self.admission.try_admit(peer) {
+                        break Some(admitted);
+                    }
+                    sleep(FULL_WAIT / 10).await;
+                },
+            }
+        });
+        if let Ok(Some(admitted)) = admitted.await {
+            self.seat(stream, transport, admitted);
         } else {
             // Nobody is sent to a worker any more from here, so nobody need be waited for at shutdown.
-            self.counters.refused(Refusal::ServerFull);
+            self.counters.refused(full.reason());
             let handshakes = Rc::clone(&self.handshakes);
             drop(self);
             transport::refuse(stream, transport, &handshakes).await;
         }
+    }
+
+    fn refuse_at_once(&self, stream: &TcpStream, transport: Transport, full: Full) {
+        self.counters.refused(full.reason());
+        transport::refuse_at_once(stream, transport);
     }
 }
 

@@ -41,7 +41,7 @@ use crate::{
     config::{Config, Workers},
     counters::Counters,
     operator::{Doors, Overview, SocketError},
-    registry::Registry,
+    registry::{Reclaimer, Registry},
     transport::Transport,
 };
 
@@ -55,6 +55,11 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_mins(1))
     .with_interval(Duration::from_secs(15))
     .with_retries(4);
+
+/// How many bytes the kernel takes for one client that it cannot send yet. What waits beyond that waits in the server,
+/// where it counts for the limit on unsent replies and for their time-out; by itself the kernel takes 4 MiB. More than a
+/// batch of replies, so that it does not run dry while the next one is made.
+const KERNEL_UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
 /// Why a server could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -137,6 +142,12 @@ pub enum StartError {
     /// The thread that looks after time-outs could not be set up.
     #[error("cannot start the clock: {source}")]
     Clock {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The thread that frees stores could not be set up.
+    #[error("cannot start the thread that frees stores: {source}{}", worker_advice(source))]
+    Reclaimer {
         /// What the system said.
         source: io::Error,
     },
@@ -239,7 +250,11 @@ impl Server {
             Workers::Pinned(cpus) => cpus.iter().copied().map(Some).collect(),
         };
         let config = Arc::new(self.config);
-        let registry = Registry::new(config.upgrade.clone()).with_limits(config.managers_max, config.stores);
+        // Before the first worker moves this thread to its CPU, where the other one would be as well.
+        let reclaimer = Reclaimer::start().map_err(|source| StartError::Reclaimer { source })?;
+        let registry = Registry::new(config.upgrade.clone())
+            .with_limits(config.managers_max, config.stores)
+            .with_reclaimer(reclaimer);
         let registry = Arc::new(registry);
         let clock = watch::Sender::new(Instant::now());
         let counters: Vec<Arc<Counters>> = cpus.iter().map(|_| Arc::default()).collect();
@@ -264,7 +279,7 @@ impl Server {
                 },
             ));
         }
-        let admission = Admission::new(self.connections_max);
+        let admission = Admission::new(self.connections_max, config.connections_per_ip_max);
         // It runs on the first worker's thread.
         let own = counters.into_iter().next().unwrap_or_default();
         let tls = config.tls.clone();
@@ -343,10 +358,12 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // A restart need not wait until the last server's connections have left TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
-    // Both are passed on to every connection that is accepted, which then costs no call of its own. A reply is small
+    // All of these are passed on to every connection that is accepted, which then costs no call of its own. A reply is small
     // and somebody waits for it (TCP-9); and a client whose machine has gone without a word is noticed.
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&KEEPALIVE)?;
+    // Not every system has this, and it is not what a server would fail for.
+    let _ = socket.set_tcp_notsent_lowat(KERNEL_UNSENT_BYTES_MAX);
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

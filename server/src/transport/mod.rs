@@ -29,6 +29,7 @@ use tokio::net::TcpStream;
 
 pub(crate) use self::{leave::close, rota::Rota, tls::Handshakes, vigil::Watch};
 use self::{
+    patience::Countdown,
     plain::Plain,
     vigil::{Overdue, Vigil},
 };
@@ -170,9 +171,9 @@ impl Host {
         }
     }
 
-    /// By when a connection that begins now must be open for requests.
-    fn opening_deadline(&self) -> tokio::time::Instant {
-        tokio::time::Instant::now() + self.config.timeouts.login.unwrap_or(OPENING_MAX).min(OPENING_MAX)
+    /// How long a connection may take until it is open for requests.
+    fn opening_time(&self) -> Countdown {
+        Countdown::of(self.config.timeouts.login.unwrap_or(OPENING_MAX).min(OPENING_MAX))
     }
 
     /// Counts a client that has kept the server waiting for too long.
@@ -223,11 +224,8 @@ pub(crate) fn start(crew: &Crew, stream: TcpStream, transport: Transport, seat: 
             crew.add(stream::serve::<framing::Chunks, _>(Plain::from(stream), seat, vigil, host, Some(open)));
         }
         Transport::WebSocket => {
-            let (deadline, session) = (host.opening_deadline(), host.new_session(&stream));
-            crew.add(counted(
-                open,
-                websocket::serve(Plain::from(stream), seat, vigil, deadline, host, session),
-            ));
+            let (time, session) = (host.opening_time(), host.new_session(&stream));
+            crew.add(counted(open, websocket::serve(Plain::from(stream), seat, vigil, time, host, session)));
         }
         Transport::Tls | Transport::Wss => {
             crew.add(counted(open, tls::serve(stream, transport, seat, vigil, host)));
@@ -251,8 +249,8 @@ pub(crate) async fn refuse(stream: TcpStream, transport: Transport, handshakes: 
     }
 }
 
-/// Like [`refuse`], but without waiting for the client: should it have sent anything, a reset may overtake the text.
-/// Where there would have to be a handshake first, nothing is said.
+/// Like [`refuse`], but without waiting for the client, for those who have no claim to more: should it have sent
+/// anything, a reset may overtake the text. Where there would have to be a handshake first, nothing is said.
 pub(crate) fn refuse_at_once(stream: &TcpStream, transport: Transport) {
     if !transport.is_encrypted() {
         // A fresh socket takes this whole; if it does not, the client is gone.

@@ -7,6 +7,7 @@
 use std::{
     future::poll_fn,
     io,
+    pin::pin,
     task::{Context, Poll},
     time::Duration,
 };
@@ -20,6 +21,34 @@ use tokio::{net::TcpStream, time::timeout};
 /// How often a time-out is looked at. One that nothing was taken in since has struck; a client may be given one such
 /// part more, as its replies were still on their way when it began.
 pub(super) const LOOKS: u32 = 4;
+
+/// The time that a client has for something, counted in parts: a pause of the server takes one of them at most, however
+/// long it is, since the next part begins after it.
+#[derive(Debug)]
+pub(super) struct Countdown {
+    part: Duration,
+    parts_left: u32,
+}
+
+impl Countdown {
+    /// So much time, from the first wait on.
+    pub(super) fn of(time: Duration) -> Self {
+        const PARTS: u32 = 8;
+        Self { part: time / PARTS, parts_left: PARTS }
+    }
+
+    /// What `awaited` gives; `None` where the time is over first. What is left of it is there for the next wait.
+    pub(super) async fn wait_for<T>(&mut self, awaited: impl Future<Output = T>) -> Option<T> {
+        let mut awaited = pin!(awaited);
+        while self.parts_left > 0 {
+            if let Ok(done) = timeout(self.part, &mut awaited).await {
+                return Some(done);
+            }
+            self.parts_left -= 1;
+        }
+        None
+    }
+}
 
 /// The bytes of the kernel's `struct tcp_info` up to the end of `tcpi_bytes_acked`, which is the last of them.
 const INFO_BYTES: usize = 128;

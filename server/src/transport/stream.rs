@@ -144,8 +144,9 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
         };
         self.vigil.set_alarm(cx, self.session.is_logged_in(), None);
         overdue.map(|overdue| match self.host.counted(overdue) {
-            Overdue::Message(status) => Ending::TimedOut(status),
-            Overdue::Reader => Ending::Broken,
+            Overdue::Message(status) if !self.vigil.is_blocked() => Ending::TimedOut(status),
+            // A client that leaves replies waiting would not take this one either.
+            Overdue::Message(_) | Overdue::Reader => Ending::Broken,
         })
     }
 
@@ -245,10 +246,9 @@ fn flush<S: Socket>(
     let before = unsent.len(socket);
     let flushed = unsent.poll_flush(socket, cx)?;
     let left = unsent.len(socket);
-    let is_blocked = flushed.is_pending() && left >= host.config.unsent_bytes_max;
-    let has_changed = (left < before && vigil.note_progress()) | (is_blocked && vigil.note_blocked());
-    if has_changed {
+    if vigil.note_unsent(flushed.is_pending(), left < before, session.is_logged_in()) {
         vigil.set_alarm(cx, session.is_logged_in(), None);
     }
-    if is_blocked { Poll::Pending } else { Poll::Ready(Ok(())) }
+    let is_full = flushed.is_pending() && left >= host.config.unsent_bytes_max;
+    if is_full { Poll::Pending } else { Poll::Ready(Ok(())) }
 }

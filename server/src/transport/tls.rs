@@ -15,12 +15,13 @@ use tokio::{
     net::TcpStream,
     sync::Semaphore,
     task::{coop::has_budget_remaining, yield_now},
-    time::{sleep, timeout, timeout_at},
+    time::{sleep, timeout},
 };
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 use super::{
-    BATCH_BYTES, Host, Transport, framing::Lines, leave, socket::Socket, stream, vigil::Vigil, websocket,
+    BATCH_BYTES, Host, Transport, framing::Lines, leave, patience::Countdown, socket::Socket, stream,
+    vigil::Vigil, websocket,
 };
 use crate::{
     counters::Refusal,
@@ -120,11 +121,11 @@ async fn begin(
     vigil: Vigil,
     host: Rc<Host>,
 ) -> Option<Service> {
-    let deadline = host.opening_deadline();
-    match greet(stream, transport, deadline, &host).await {
+    let mut time = host.opening_time();
+    match greet(stream, transport, &mut time, &host).await {
         Ok(socket) if transport == Transport::Wss => {
             let session = host.new_session(socket.tcp());
-            Some(Box::pin(websocket::serve(socket, seat, vigil, deadline, host, session)))
+            Some(Box::pin(websocket::serve(socket, seat, vigil, time, host, session)))
         }
         Ok(socket) => Some(Box::pin(stream::serve::<Lines, _>(socket, seat, vigil, host, None))),
         Err(stream) => {
@@ -142,7 +143,7 @@ async fn begin(
 async fn greet(
     stream: TcpStream,
     transport: Transport,
-    deadline: tokio::time::Instant,
+    time: &mut Countdown,
     host: &Host,
 ) -> Result<TlsSocket, Option<TcpStream>> {
     // Asked for now: whoever takes too long takes the connection along.
@@ -153,13 +154,13 @@ async fn greet(
     };
     let shaken = tokio::select! {
         biased;
-        shaken = timeout_at(deadline, host.handshakes.shake(stream, transport)) => shaken,
+        shaken = time.wait_for(host.handshakes.shake(stream, transport)) => shaken,
         () = stopping => return Err(None),
     };
     let (error, stream) = match shaken {
-        Ok(Ok(socket)) => return Ok(socket),
-        Ok(Err(failure)) => failure,
-        Err(_) => (io::Error::new(io::ErrorKind::TimedOut, "the client took too long"), None),
+        Some(Ok(socket)) => return Ok(socket),
+        Some(Err(failure)) => failure,
+        None => (io::Error::new(io::ErrorKind::TimedOut, "the client took too long"), None),
     };
     // Whoever has gone was not refused: a look whether somebody listens is no fault.
     if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::TimedOut) {

@@ -21,6 +21,10 @@ use tokio::net::TcpStream;
 use super::{Host, patience};
 use crate::protocol::Status;
 
+/// How often in each time-out it is looked whether a client takes its replies: twice as often as
+/// [`patience::LOOKS`], so that a look that is late by one tick of the clock comes in time for those.
+const EARLY_LOOKS: u32 = 2 * patience::LOOKS;
+
 /// A worker's coarse clock and its alarms.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -86,7 +90,7 @@ pub(super) struct Vigil {
     due: Option<Instant>,
     /// When the connection began or, once it is logged in, when its last request came.
     active_at: Instant,
-    /// While the server does not read from the client, because that takes too little.
+    /// While replies wait that the kernel does not take.
     blocked: Option<Blocked>,
 }
 
@@ -116,26 +120,23 @@ impl Vigil {
         self.active_at = self.host.watch.now();
     }
 
-    /// Notes that the server has stopped reading; `true` if it had not before.
-    pub(super) fn note_blocked(&mut self) -> bool {
-        let is_new = self.blocked.is_none();
-        if is_new {
-            self.blocked = Some(Blocked { since: self.host.watch.now(), taken: 0 });
-        }
-        is_new
-    }
-
-    /// Notes that the client has taken replies; `true` if the server had stopped reading.
-    pub(super) fn note_progress(&mut self) -> bool {
-        let was_blocked = self.blocked.take().is_some();
-        if was_blocked {
-            // Not reading was the server's doing.
+    /// Notes whether replies wait, and whether some have gone just now; `true` where an alarm is to be set for them.
+    pub(super) fn note_unsent(&mut self, is_waiting: bool, has_taken: bool, is_logged_in: bool) -> bool {
+        let was_waiting = self.blocked.is_some();
+        if was_waiting && has_taken && is_logged_in {
+            // It was perhaps the server that did not read. Before the login nothing puts the login's time-out off.
             self.note_request();
         }
-        was_blocked
+        if !is_waiting {
+            self.blocked = None;
+        } else if has_taken || !was_waiting {
+            let taken = self.blocked.map_or(0, |blocked| blocked.taken);
+            self.blocked = Some(Blocked { since: self.host.watch.now(), taken });
+        }
+        is_waiting && !was_waiting
     }
 
-    /// Whether the server has stopped reading.
+    /// Whether replies wait that the client does not take.
     pub(super) fn is_blocked(&self) -> bool {
         self.blocked.is_some()
     }
@@ -149,9 +150,7 @@ impl Vigil {
                 *blocked = Blocked { since: now, taken };
             }
         }
-        let deadline = self.deadline(is_logged_in)?;
-        let status = if is_logged_in { Status::IdleTimeout } else { Status::LoginTimeout };
-        let overdue = if self.is_blocked() { Overdue::Reader } else { Overdue::Message(status) };
+        let (deadline, overdue) = self.deadline(is_logged_in)?;
         (deadline <= now).then_some(overdue)
     }
 
@@ -162,8 +161,9 @@ impl Vigil {
         let after_login = timeouts.idle.filter(|_| !is_logged_in);
         let next = after_login.and_then(|idle| self.after(self.host.watch.now(), idle));
         let look = self.blocked.and(timeouts.unsent);
-        let look = look.and_then(|unsent| self.after(self.host.watch.now(), unsent / patience::LOOKS));
-        self.due = [self.deadline(is_logged_in), next, look, also].into_iter().flatten().min();
+        let look = look.and_then(|unsent| self.host.watch.now().checked_add(unsent / EARLY_LOOKS));
+        let deadline = self.deadline(is_logged_in).map(|(deadline, _)| deadline);
+        self.due = [deadline, next, look, also].into_iter().flatten().min();
         let mut alarms = self.host.watch.alarms.borrow_mut();
         match self.alarm {
             Some(key) => alarms[key].due = self.due,
@@ -182,14 +182,22 @@ impl Vigil {
         at.checked_add(timeout)?.checked_add(self.host.config.timeouts.step_max()?)
     }
 
-    fn deadline(&self, is_logged_in: bool) -> Option<Instant> {
+    /// Which time-out is the next, and when it strikes.
+    fn deadline(&self, is_logged_in: bool) -> Option<(Instant, Overdue)> {
         let timeouts = &self.host.config.timeouts;
-        let (since, timeout) = match (self.blocked, is_logged_in) {
-            (Some(blocked), _) => (blocked.since, timeouts.unsent),
-            (None, true) => (self.active_at, timeouts.idle),
-            (None, false) => (self.active_at, timeouts.login),
+        let message = match (is_logged_in, self.blocked) {
+            (false, _) => timeouts.login.map(|login| (login, Status::LoginTimeout)),
+            (true, None) => timeouts.idle.map(|idle| (idle, Status::IdleTimeout)),
+            (true, Some(_)) => None,
         };
-        self.after(since, timeout?)
+        let message = message.and_then(|(timeout, status)| {
+            Some((self.after(self.active_at, timeout)?, Overdue::Message(status)))
+        });
+        let reader = self
+            .blocked
+            .zip(timeouts.unsent)
+            .and_then(|(blocked, unsent)| Some((self.after(blocked.since, unsent)?, Overdue::Reader)));
+        [message, reader].into_iter().flatten().min_by_key(|(deadline, _)| *deadline)
     }
 }
 
@@ -203,7 +211,82 @@ impl Drop for Vigil {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::{
+        net::TcpListener,
+        runtime::{Builder, LocalOptions},
+    };
+
     use super::*;
+    use crate::{
+        config::{Config, Timeouts},
+        registry::{Registry, UpgradePolicy},
+        server::Departures,
+    };
+
+    fn host(timeouts: Timeouts) -> Rc<Host> {
+        let config = Config { timeouts, ..Config::on_free_ports(&[]) };
+        let registry = Arc::new(Registry::new(UpgradePolicy::Closed));
+        Rc::new(Host::new(Arc::new(config), registry, Arc::default(), Departures::new()))
+    }
+
+    /// Runs a connection's waits by a clock of the test's own until something is overdue, and tells what, and after
+    /// how many of the clock's ticks. `happens` comes before each.
+    fn overdue_after(timeouts: Timeouts, mut happens: impl FnMut(&mut Vigil, u32)) -> (Overdue, u32) {
+        let runtime =
+            Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
+        runtime.block_on(async {
+            let host = host(timeouts);
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (mut vigil, cx) = (Vigil::start(&host), Context::from_waker(Waker::noop()));
+            vigil.set_alarm(&cx, false, None);
+            let (start, tick) = (host.watch.now(), timeouts.resolution().unwrap());
+            for ticks in 1..200 {
+                happens(&mut vigil, ticks);
+                if vigil.is_blocked() && ticks == 1 {
+                    vigil.set_alarm(&cx, false, None);
+                }
+                host.watch.move_to(start + tick * ticks);
+                if vigil.is_due() {
+                    if let Some(overdue) = vigil.overdue(false, &client) {
+                        return (overdue, ticks);
+                    }
+                    vigil.set_alarm(&cx, false, None);
+                }
+            }
+            panic!("nothing was ever overdue");
+        })
+    }
+
+    const NONE: Timeouts = Timeouts { login: None, idle: None, unsent: None, ping: None };
+
+    #[test]
+    fn who_takes_no_replies_is_overdue_within_what_is_promised() {
+        // Eight ticks, a quarter more, and three ticks.
+        let timeouts = Timeouts { unsent: Some(Duration::from_secs(2)), ..NONE };
+        let (overdue, ticks) = overdue_after(timeouts, |vigil, tick| {
+            if tick == 1 {
+                assert!(vigil.note_unsent(true, false, false));
+            }
+        });
+        assert_eq!(overdue, Overdue::Reader);
+        assert!((8..=8 + 2 + 3).contains(&ticks), "{ticks} ticks");
+    }
+
+    #[test]
+    fn tcp_7_who_takes_replies_now_and_then_has_no_more_time_to_log_in() {
+        let second = Some(Duration::from_secs(1));
+        for unsent in [None, second] {
+            let (overdue, ticks) =
+                overdue_after(Timeouts { login: second, unsent, ..NONE }, |vigil, tick| {
+                    vigil.note_unsent(tick % 2 == 1, tick > 1, false);
+                });
+            assert_eq!(overdue, Overdue::Message(Status::LoginTimeout));
+            assert!((8..=8 + 3).contains(&ticks), "{ticks} ticks");
+        }
+    }
 
     #[test]
     fn a_clock_goes_on_as_time_does_but_for_pauses() {

@@ -67,6 +67,54 @@ fn tcp_6_a_client_that_just_closed_is_never_counted_against_the_next() {
     });
 }
 
+/// More than may be told at the same time: those behind them wait, and are told as well.
+#[test]
+fn tcp_6_and_tcp_8_each_of_hundreds_that_find_the_server_full_is_told_so_without_a_reset() {
+    const REFUSED: usize = 300;
+    for transport in [Transport::Tcp, Transport::Tls] {
+        let server = server(1);
+        let mut holder = server.login(Transport::Tcp, "holder");
+        let mut refused: Vec<_> = (0..REFUSED)
+            .map(|_| {
+                let mut client = Client::connect_bare(transport, server.address(transport));
+                if transport == Transport::Tcp {
+                    client.write(&b"name\n".repeat(1000));
+                }
+                client
+            })
+            .collect();
+        for mut client in refused.drain(..) {
+            if transport.is_encrypted() {
+                client.encrypt(Certificate::shared().client());
+            }
+            assert_eq!(client.rest(), b"server full\n");
+        }
+        assert_eq!(holder.ask("get k"), "key not found");
+        assert_eq!(holder.ask("q"), "exiting");
+        holder.expect_close(1000);
+        server.login(transport, "next");
+    }
+}
+
+#[test]
+fn an_address_over_its_limit_is_told_that_the_server_is_full_and_others_are_served() {
+    let server = TestServer::with(|config| config.connections_per_ip_max = NonZeroUsize::new(2));
+    let mut clients = ["alice", "bob"].map(|name| server.login(Transport::Tcp, name));
+    for transport in ALL {
+        expect_refusal(&server, transport);
+    }
+    let other = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    other.bind(&std::net::SocketAddr::from(([127, 0, 0, 2], 0)).into()).unwrap();
+    other.connect(&server.address(Transport::Tcp).into()).unwrap();
+    let mut other = Client { transport: Transport::Tcp, stream: other.into(), tls: None };
+    assert_eq!(other.ask("carol"), "success", "another address");
+    let [alice, bob] = &mut clients;
+    assert_eq!(alice.ask("q"), "exiting");
+    alice.expect_close(1000);
+    assert_eq!(server.login(Transport::WebSocket, "alice").ask("get k"), "key not found");
+    assert_eq!(bob.ask("get k"), "key not found");
+}
+
 #[test]
 fn store_7_a_put_beyond_a_limit_is_refused_and_the_store_keeps_what_it_had() {
     let server = TestServer::with(|config| {

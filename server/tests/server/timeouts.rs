@@ -127,6 +127,75 @@ fn life_5_a_server_that_stood_still_blames_nobody_for_it() {
 }
 
 #[test]
+fn life_5_a_server_that_stood_still_refuses_no_handshake_for_it() {
+    let mut program = Program::start(&[&ON_FREE_PORTS[..], &["--login-timeout", "2s"]].concat());
+    let [_, _, address] = PLAIN.map(|transport| program.address(transport));
+    let mut clients: Vec<_> = (0..10)
+        .map(|_| {
+            let mut client = Client::connect_bare(Transport::WebSocket, address);
+            client.write(&HANDSHAKE.as_bytes()[..40]);
+            client
+        })
+        .collect();
+    // One that is served after them, so that they are being waited for.
+    Client::connect(Transport::WebSocket, address);
+    program.stop();
+    std::thread::sleep(Duration::from_secs(4));
+    program.signal(Signal::SIGCONT);
+    for client in &mut clients {
+        client.write(&HANDSHAKE.as_bytes()[40..]);
+    }
+    for client in &mut clients {
+        let head = client.read_head();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    }
+}
+
+/// What a client does not take waits in the server, where its limits count it, and not by megabytes in the kernel.
+#[cfg(target_os = "linux")]
+#[test]
+fn life_5_who_never_reads_has_little_wait_in_the_kernel_and_is_dropped_however_much_may_wait() {
+    let server = TestServer::with(|config| {
+        config.timeouts = Timeouts { unsent: Some(SHORT * 4), ..NONE };
+        config.unsent_bytes_max = 64 * 1024 * 1024;
+    });
+    let mut manager = server.login(Transport::Tcp, "manager");
+    assert_eq!(manager.ask("upgrade"), "upgraded to manager");
+    for transport in PIPELINED {
+        let name = format!("deaf-{transport}");
+        let mut deaf = server.login(transport, &name);
+        assert_eq!(deaf.ask(&format!("put k {}", "v".repeat(65_000))), "done");
+        assert_eq!(deaf.ask("put n 0"), "done");
+        deaf.write(&[deaf.message("get k").repeat(44), deaf.message("put n 1")].concat());
+        // All of its requests have been run by then.
+        while manager.ask(&format!("get {name} n")) == "0" {
+            std::thread::sleep(SHORT / 20);
+        }
+        let waiting = kernel_unsent_bytes(server.address(transport), deaf.stream.local_addr().unwrap());
+        assert!(waiting < 1024 * 1024, "{transport}: {waiting} bytes");
+        let began = Instant::now();
+        while manager.ask(&format!("get {name} n")) != "user not found" {
+            assert!(began.elapsed() < SHORT * 100, "{transport}: never dropped");
+            std::thread::sleep(SHORT / 20);
+        }
+    }
+}
+
+/// What the kernel has of a connection that its other end has not acknowledged, as /proc/net/tcp tells it.
+#[cfg(target_os = "linux")]
+fn kernel_unsent_bytes(server: std::net::SocketAddr, client: std::net::SocketAddr) -> usize {
+    let ports = [server, client].map(|address| format!(":{:04X}", address.port()));
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let queues = table.lines().find_map(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let is_it = fields[1].ends_with(&ports[0]) && fields[2].ends_with(&ports[1]);
+        is_it.then(|| fields[4].to_owned())
+    });
+    // Nothing, if it has been dropped already.
+    queues.map_or(0, |queues| usize::from_str_radix(queues.split_once(':').unwrap().0, 16).unwrap())
+}
+
+#[test]
 fn tcp_7_pings_pongs_and_half_messages_are_no_requests() {
     let server = server(Timeouts { idle: Some(SHORT), ..NONE });
     let mut pinging = server.login(Transport::WebSocket, "pinging");

@@ -284,3 +284,17 @@ fn life_4_a_client_that_ends_without_a_close_frame_still_gets_its_replies() {
     assert_eq!([client.reply(), client.reply()], ["done", "v"]);
     assert_eq!(client.rest(), b"");
 }
+
+#[test]
+fn ws_2_what_comes_behind_a_head_of_bare_line_feeds_is_not_lost() {
+    let server = TestServer::start();
+    let mut client = Client::connect_bare(WebSocket, server.address(WebSocket));
+    // Where the frames were taken for a part of the head, what looks like its end would be found in them.
+    let requests = [frame(0x81, b"alice"), frame(0x89, b"\r\n\r\n"), vec![0x81, 0x80], b"\r\n\r\n".to_vec()];
+    client.write(&[HANDSHAKE.replace('\r', "").into_bytes(), requests.concat()].concat());
+    let head = client.read_head();
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    assert_eq!(client.reply(), "success");
+    assert_eq!(client.frame(), (0x8a, b"\r\n\r\n".to_vec()));
+    assert_eq!(client.reply(), "wrong message format", "the empty message, whose mask is two line ends");
+}

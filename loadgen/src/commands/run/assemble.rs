@@ -16,8 +16,9 @@ use crate::record::{
     VerdictLevel,
 };
 use crate::scenario::Document;
-use crate::scenario::model::{Arrivals, Load, Model, Rate, Think, Transport};
-use crate::stats::{thresholds, verdict};
+use crate::scenario::model::{Arrivals, Load, Model, Rate, Think, Threshold, Transport};
+use crate::stats::thresholds::Extent;
+use crate::stats::{losses, thresholds, verdict};
 use crate::target::Target;
 
 /// Makes the record of a run.
@@ -62,47 +63,61 @@ pub fn record(
         record.loads[index].verdict = verdict::verdict(&record, &record.loads[index]);
     }
     record.costs = cost::by_transport(&record);
-    record.thresholds = thresholds::judge(&record, &scenario.thresholds);
-    judge(&mut record, &result.ending, target);
+    judge(&mut record, &scenario.thresholds, &result.ending, target);
     record
 }
 
-/// The first status that applies, in the order of the exit codes.
-fn judge(record: &mut RunRecord, ending: &Ending, target: &Target) {
-    let invalid = record.loads.iter().any(|load| load.verdict.level == VerdictLevel::Invalid);
-    let (ended, message) = match ending {
+/// Judges the thresholds, and finds the first status that applies, in the order of the exit codes.
+fn judge(record: &mut RunRecord, thresholds: &[Threshold], ending: &Ending, target: &Target) {
+    let (extent, ended, message) = match ending {
         Ending::Complete if record.passes.is_empty() => {
-            (Some(Status::NothingRan), Some(nothing_offered(target)))
+            (Extent::Cut, Some(Status::NothingRan), Some(nothing_offered(target)))
         }
-        Ending::Complete => (None, None),
-        Ending::Interrupted => (Some(Status::Interrupted), None),
-        Ending::TargetLost(message) => (Some(Status::TargetLost), Some(message.clone())),
-        Ending::SetupViolated(message, _) => (Some(Status::Violated), Some(message.clone())),
-        Ending::MachineFailed(message) => (Some(Status::Invalid), Some(message.clone())),
+        Ending::Complete => (Extent::Whole, None, None),
+        Ending::Interrupted => (Extent::Cut, Some(Status::Interrupted), None),
+        Ending::TargetLost(message) => (Extent::Cut, Some(Status::TargetLost), Some(message.clone())),
+        Ending::SetupViolated(message, _) => (Extent::Cut, Some(Status::Violated), Some(message.clone())),
+        Ending::MachineFailed(message) => (Extent::Cut, Some(Status::Invalid), Some(message.clone())),
         Ending::Aborted(threshold) => {
-            let threshold = &mut record.thresholds[*threshold];
-            threshold.met = Some(false);
-            let message = format!("stopped: {} was missed for 5 s in a row", threshold.text);
-            (Some(Status::ThresholdMissed), Some(message))
+            let text = thresholds::text(&thresholds[*threshold]);
+            let message = format!("stopped: {text} was missed for 5 s in a row");
+            (Extent::Aborted, Some(Status::ThresholdMissed), Some(message))
         }
     };
-    let unjudged = invalid || ended.is_some_and(|ended| ended != Status::ThresholdMissed);
-    if unjudged {
-        // What was cut short, or did not do what it should, says nothing about a threshold.
-        record.thresholds.iter_mut().for_each(|threshold| threshold.met = None);
+    let invalid = record.loads.iter().any(|load| load.verdict.level == VerdictLevel::Invalid);
+    let mut judged = thresholds::judge(record, thresholds, extent);
+    if let Ending::Aborted(threshold) = ending {
+        let threshold = &mut judged[*threshold];
+        if threshold.correctness || !invalid {
+            threshold.met = Some(false);
+        }
     }
-    let missed = record.thresholds.iter().any(|threshold| threshold.met == Some(false));
-    record.outcome.interrupted = matches!(ending, Ending::Interrupted);
-    record.outcome.message = message;
+    let losses = losses::losses(record, thresholds);
+    let message = message.or_else(|| {
+        let first = losses.first()?;
+        let more = match losses.len() - 1 {
+            0 => String::new(),
+            more => format!(" (and {more} more, see the thresholds)"),
+        };
+        Some(format!("{}{more}", first.message))
+    });
+    judged.extend(losses.into_iter().map(|loss| loss.result));
+    let missed = |correctness: bool| {
+        judged.iter().any(|threshold| threshold.correctness == correctness && threshold.met == Some(false))
+    };
     record.outcome.status = match ended {
         _ if record.violations_total > 0 => Status::Violated,
+        _ if missed(true) => Status::CorrectnessMissed,
         Some(Status::TargetLost) => Status::TargetLost,
         Some(Status::Invalid) => Status::Invalid,
         _ if invalid => Status::Invalid,
-        _ if missed => Status::ThresholdMissed,
+        _ if missed(false) => Status::ThresholdMissed,
         Some(status) => status,
         None => Status::Passed,
     };
+    record.outcome.interrupted = matches!(ending, Ending::Interrupted);
+    record.outcome.message = message;
+    record.thresholds = judged;
 }
 
 fn nothing_offered(target: &Target) -> String {
@@ -152,6 +167,7 @@ fn load_info(load: &Load, document: &Document, probes: Vec<Probe>) -> LoadInfo {
         variants: document.variants().iter().map(plan::variant_name).collect(),
         clients: scenario.clients(),
         probes,
+        timing: load.timing,
         verdict: Verdict::default(),
     }
 }

@@ -1,32 +1,35 @@
 //! `twinwire run SCENARIO...`: load runs, one report folder each.
 
 pub(super) mod assemble;
+mod folders;
 pub(super) mod progress;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Parser;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::floor_args::FloorArgs;
+use super::interrupt::interrupts;
 use super::target_args::{Plan, TargetArgs};
-use super::{CommandError, Outcome, draw};
+use super::{CommandError, Outcome, lines, write_report};
+use crate::chart;
 use crate::load::engine::Engine;
 use crate::load::placement::Placement;
 use crate::record::{Floor, RunRecord, Status};
+use crate::report::contents::Contents;
+use crate::report::folder::{LOG, RECORD, record_text};
 use crate::report::table::{self, Style};
-use crate::report::{self, json};
+use crate::report::{self, Folder, json};
 use crate::scenario::Document;
+use crate::target::Target;
 use progress::Progress;
-
-/// Where report folders go without `--out`.
-const RUNS: &str = "reports/runs";
 
 /// Put a scenario's load on a target, check every reply, and write a report folder
 ///
 /// Progress goes to stderr, the result to stdout. Ctrl-C stops the run and still writes the report of what was
-/// measured; a second Ctrl-C ends at once.
+/// measured, as do SIGTERM, SIGQUIT and SIGHUP (not under nohup); another one half a second later or more ends at once.
 #[derive(Debug, Parser)]
 pub struct Run {
     /// Scenario files (TOML), run one after the other
@@ -46,8 +49,8 @@ pub struct Options {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
 
-    /// Report folder; with several scenarios each gets a subfolder. That of an earlier run is written over; one
-    /// that holds anything else is refused [default: reports/runs/SCENARIO-TIME]
+    /// Report folder; with several scenarios each gets a subfolder. What an earlier run wrote there is removed before the
+    /// load; a folder with other things and no run.json of a run is refused [default: reports/runs/SCENARIO-TIME]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
@@ -55,7 +58,7 @@ pub struct Options {
     #[arg(long)]
     pub json: bool,
 
-    /// No progress
+    /// No progress; warnings are still told
     #[arg(long)]
     pub quiet: bool,
 
@@ -68,10 +71,12 @@ pub struct Options {
     pub target: TargetArgs,
 }
 
-/// A scenario's record and the folder where its report is.
+/// A scenario's record and where it was saved.
 struct Finished {
     record: RunRecord,
     folder: PathBuf,
+    /// What could not be written.
+    failed: Vec<CommandError>,
 }
 
 impl Run {
@@ -117,65 +122,57 @@ impl Options {
         }
         let floor = self.floor.read()?;
         let interrupt = interrupts()?;
-        let mut finished = Vec::with_capacity(documents.len());
-        for (document, folder) in documents.iter().zip(self.folders(documents)) {
-            if *interrupt.borrow() {
-                break;
+        let folders = folders::prepare(self.out.as_deref(), documents)?;
+        let mut finished: Vec<Finished> = Vec::with_capacity(documents.len());
+        let mut broken: Option<CommandError> = None;
+        for (document, folder) in documents.iter().zip(folders) {
+            // A command that is stopped at its very beginning has a report of its first scenario all the same.
+            if broken.is_some() || !finished.is_empty() && *interrupt.borrow() {
+                folder.abandon();
+                continue;
             }
-            let record = self.run(document, &folder, plan, floor.clone(), interrupt.clone())?;
-            finished.push(Finished { record, folder });
+            match self.run(document, folder, plan, floor.clone(), interrupt.clone()) {
+                Ok(run) => finished.push(run),
+                Err(error) => broken = Some(error),
+            }
         }
+        // What ran is told, whatever becomes of the rest.
+        let broken = match broken {
+            Some(error) if finished.is_empty() => return Err(error),
+            broken => broken,
+        };
         let stdout = if self.json { to_json(&finished)? } else { tables(&finished, colour) };
-        Ok(Outcome { stdout, stderr: complaints(&finished), exit_code: exit_code(&finished) })
-    }
-
-    /// A folder for each scenario; none of them twice.
-    fn folders(&self, documents: &[Document]) -> Vec<PathBuf> {
-        let time = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-        let mut taken: Vec<PathBuf> = Vec::new();
-        for document in documents {
-            let name = &document.scenario().name;
-            let (wanted, ours) = match &self.out {
-                Some(out) if documents.len() == 1 => (out.clone(), false),
-                Some(out) => (out.join(name), false),
-                None => (Path::new(RUNS).join(format!("{name}-{time}")), true),
-            };
-            let numbered = (2..).map(|number| PathBuf::from(format!("{}-{number}", wanted.display())));
-            let mut candidates = std::iter::once(wanted.clone()).chain(numbered);
-            // A folder that the user named may be there already; one that we name must be new.
-            let free = candidates.find(|path| !(taken.contains(path) || ours && path.exists()));
-            taken.push(free.unwrap_or(wanted));
-        }
-        taken
-    }
-
-    fn make(&self, folder: &Path) -> Result<(), CommandError> {
-        std::fs::create_dir_all(folder).map_err(|error| {
-            let advice = if self.out.is_none() { "; name a folder elsewhere with --out DIR" } else { "" };
-            CommandError::Usage(format!("cannot make the folder `{}`: {error}{advice}", folder.display()))
-        })
+        let stderr = complaints(&finished) + &lines(broken.as_slice());
+        let is_whole = broken.is_none() && finished.iter().all(|run| run.failed.is_empty());
+        let exit_code = match exit_code(&finished) {
+            0 if !is_whole => 2,
+            code => code,
+        };
+        Ok(Outcome { stdout, stderr, exit_code })
     }
 
     fn run(
         &self,
         document: &Document,
-        folder: &Path,
+        mut folder: Folder,
         plan: &Plan,
         floor: Option<Floor>,
         interrupt: watch::Receiver<bool>,
-    ) -> Result<RunRecord, CommandError> {
-        check_folder(folder)?;
-        let log = folder.join("server.log");
-        let mut target = plan.target(&log)?;
-        self.make(folder)?;
-        start_log(&log, &target.describe())?;
-        let placement = Placement::split(target.is_ours());
-        let started = Timestamp::now();
-        let mut progress = Progress::new(self.quiet);
+    ) -> Result<Finished, CommandError> {
+        let mut target = match begin(&mut folder, plan) {
+            Ok(target) => target,
+            Err(error) => {
+                folder.abandon();
+                return Err(error);
+            }
+        };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(CommandError::Machine)?;
+        let placement = Placement::split(target.is_ours());
+        let started = Timestamp::now();
+        let mut progress = Progress::new(self.quiet);
         let engine = Engine {
             document,
             target: &mut target,
@@ -187,62 +184,61 @@ impl Options {
         progress.finish();
         let mut record = assemble::record(document, &target, &placement, started, result);
         record.floor = floor;
-        let plots = draw(&record)?;
-        report::write_folder(&record, &plots, folder)?;
-        Ok(record)
+        Ok(save(record, folder))
     }
 }
 
-/// A folder that holds other things than a run is not ours to fill: plots of an older run are removed from it.
-fn check_folder(folder: &Path) -> Result<(), CommandError> {
-    if folder.is_file() {
-        let folder = folder.display();
-        return Err(CommandError::Usage(format!("--out `{folder}` is a file: name a folder for the report")));
-    }
-    let empty = std::fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none());
-    if empty || folder.join("run.json").is_file() || folder.join("server.log").is_file() {
-        return Ok(());
-    }
-    Err(CommandError::Usage(format!(
-        "--out `{}` exists and is no report folder: name a new or empty folder, or that of an earlier run, \
-         which is then written over",
-        folder.display()
-    )))
+/// The target, and the log that it writes to.
+fn begin(folder: &mut Folder, plan: &Plan) -> Result<Target, CommandError> {
+    let target = plan.target(&folder.path().join(LOG))?;
+    let first_line =
+        format!("# Log of the target ({}): what it wrote, all trials in order.\n", target.describe());
+    folder.begin_log(&first_line)?;
+    Ok(target)
 }
 
-/// Begins the folder with the server's log, so that one that cannot be written is known before the load.
-fn start_log(log: &Path, target: &str) -> Result<(), CommandError> {
-    let write = |source| CommandError::Write { path: log.to_owned(), source };
-    std::fs::write(log, format!("# Log of the target ({target}): what it wrote, all trials in order.\n"))
-        .map_err(write)
-}
-
-/// Turns the first Ctrl-C or SIGTERM into a wish to stop, and the second into an end at once.
-pub(super) fn interrupts() -> Result<watch::Receiver<bool>, CommandError> {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    let (sender, receiver) = watch::channel(false);
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::Machine)?;
-    let (mut interrupt, mut terminate) = {
-        let _inside = runtime.enter();
-        let interrupt = signal(SignalKind::interrupt()).map_err(CommandError::Machine)?;
-        (interrupt, signal(SignalKind::terminate()).map_err(CommandError::Machine)?)
+/// Writes the report, the record first. Where the folder no longer takes the record, that goes elsewhere: what was
+/// measured is never lost.
+fn save(record: RunRecord, mut folder: Folder) -> Finished {
+    let figures = chart::all(&record);
+    let contents = Contents::new(&record);
+    let names = contents.names(figures.iter().map(|figure| figure.name.as_str()));
+    let path = folder.path().to_owned();
+    let text = match record_text(&record, &names) {
+        Ok(text) => text,
+        Err(error) => return Finished { record, folder: path, failed: vec![error.into()] },
     };
-    std::thread::spawn(move || {
-        runtime.block_on(async move {
-            loop {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-                if sender.send_replace(true) {
-                    std::process::exit(i32::from(Status::Interrupted.exit_code()));
-                }
-            }
-        });
-    });
-    Ok(receiver)
+    match folder.write(RECORD, text.as_bytes()) {
+        Ok(()) => {
+            let failed = write_report(&mut folder, &record, contents, figures);
+            Finished { record, folder: path, failed }
+        }
+        Err(error) => {
+            let (saved, told) = save_elsewhere(&record.scenario.name, &text);
+            let failed = vec![error.into(), CommandError::Usage(told)];
+            Finished { record, folder: saved.unwrap_or(path), failed }
+        }
+    }
+}
+
+/// Saves a record in a new folder among the temporary files, or in the current folder; where that is, and what there is
+/// to say of it.
+fn save_elsewhere(name: &str, text: &str) -> (Option<PathBuf>, String) {
+    for place in [std::env::temp_dir(), PathBuf::from(".")] {
+        let made = tempfile::Builder::new().prefix(&format!("twinwire-{name}-")).tempdir_in(place);
+        // A folder that does not take the record goes again.
+        let Some(made) =
+            made.ok().filter(|made| report::write_file(&made.path().join(RECORD), text.as_bytes()).is_ok())
+        else {
+            continue;
+        };
+        let path = made.keep();
+        let shown = path.display();
+        let told =
+            format!("the run's record is in `{shown}/{RECORD}`: `twinwire report {shown}` draws its report");
+        return (Some(path), told);
+    }
+    (None, "the run's record could not be saved anywhere: what is printed is all there is".to_owned())
 }
 
 fn to_json(finished: &[Finished]) -> Result<String, CommandError> {
@@ -260,11 +256,13 @@ fn tables(finished: &[Finished], colour: bool) -> String {
     tables.join("\n")
 }
 
-/// A line for each run that something ended before its time.
+/// A line for each run that something ended before its time, and for what could not be written.
 fn complaints(finished: &[Finished]) -> String {
-    let messages = finished.iter().filter_map(|run| {
-        let message = run.record.outcome.message.as_deref()?;
-        Some(format!("error: {}: {}\n", run.record.scenario.name, crate::scenario::escape(message)))
+    let messages = finished.iter().map(|run| {
+        let message = run.record.outcome.message.as_deref().map(|message| {
+            format!("error: {}: {}\n", run.record.scenario.name, crate::scenario::escape(message))
+        });
+        message.unwrap_or_default() + &lines(&run.failed)
     });
     messages.collect()
 }
@@ -272,8 +270,9 @@ fn complaints(finished: &[Finished]) -> String {
 /// The code of the worst run, by the order in which the codes apply. A scenario of which nothing could run is an
 /// error of usage, unless another one ran.
 fn exit_code(finished: &[Finished]) -> u8 {
-    const WORST_FIRST: [Status; 7] = [
+    const WORST_FIRST: [Status; 8] = [
         Status::Violated,
+        Status::CorrectnessMissed,
         Status::TargetLost,
         Status::Invalid,
         Status::ThresholdMissed,

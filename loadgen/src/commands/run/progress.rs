@@ -1,6 +1,7 @@
-//! Progress on stderr: a bar on a terminal, a line now and then elsewhere. It never touches stdout.
+//! Progress on stderr: a bar on a terminal that can redraw, a line now and then elsewhere. Warnings are told in every
+//! way, the quiet one included. It never touches stdout.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -24,7 +25,7 @@ pub enum Progress {
         /// When the last one was written.
         told: Instant,
     },
-    /// Nothing.
+    /// Nothing but warnings.
     Quiet,
 }
 
@@ -50,10 +51,11 @@ impl Progress {
         if quiet {
             return Self::Quiet;
         }
-        if !std::io::stderr().is_terminal() {
+        let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
+        // A bar that is hidden shows no line printed above it either: no terminal, or one that cannot redraw.
+        if bar.is_hidden() {
             return Self::Lines { shown: Shown::default(), told: Instant::now() };
         }
-        let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template("{prefix}  {bar:24.cyan/dim}  {msg}")
             .expect("the template is a constant that a test draws")
             .progress_chars("━╸─");
@@ -64,7 +66,11 @@ impl Progress {
     /// Takes the next event.
     pub fn tell(&mut self, event: Event) {
         match self {
-            Self::Quiet => {}
+            Self::Quiet => {
+                if let Event::Warning(text) = event {
+                    let _ = writeln!(std::io::stderr(), "{}", warning(&text));
+                }
+            }
             Self::Bar(bar, shown) => tell_bar(bar, shown, event),
             Self::Lines { shown, told } => {
                 if let Some(line) = line(shown, told, event) {
@@ -102,7 +108,7 @@ fn tell_bar(bar: &ProgressBar, shown: &mut Shown, event: Event) {
             bar.set_message(figures(&tick, shown.seen.rate(&tick)));
         }
         Event::PassEnded => bar.set_position(STEPS),
-        Event::Warning(text) => bar.println(format!("warning: {text}")),
+        Event::Warning(text) => bar.println(warning(&text)),
     }
 }
 
@@ -125,8 +131,12 @@ fn line(shown: &mut Shown, told: &mut Instant, event: Event) -> Option<String> {
             ))
         }
         Event::Running(_) | Event::SettingUp { .. } | Event::PassEnded => None,
-        Event::Warning(text) => Some(format!("warning: {text}")),
+        Event::Warning(text) => Some(warning(&text)),
     }
+}
+
+fn warning(text: &str) -> String {
+    format!("warning: {text}")
 }
 
 fn headline(label: &PassLabel) -> String {

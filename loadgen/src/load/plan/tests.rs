@@ -34,6 +34,7 @@ fn scenario(interleave: Option<u64>) -> Scenario {
             trials: 8,
             interleave: interleave.map(Duration::from_millis),
             headline: false,
+            timing: crate::scenario::model::Timing::Judged,
         }],
         groups: vec![group("many", 8), group("few", 2)],
         sweep: Vec::new(),

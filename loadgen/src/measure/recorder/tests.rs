@@ -57,28 +57,74 @@ fn load_time_goes_on_where_the_last_window_ended() {
     // Two windows of half a second, three seconds apart on the clock.
     for origin in [10 * SECOND, 13 * SECOND] {
         let (from, until) = if origin == 10 * SECOND { (0, SECOND / 2) } else { (SECOND / 2, SECOND) };
-        recorder.begin_window(origin, until - 1);
+        recorder.begin_window(origin, until);
         recorder.sent(KEY, at(origin + from), false);
-        // Answered in the gap after the window: counted at its end.
+        recorder.replied(KEY, at(origin + from), origin + until - 1, Some(Good::Value));
+        // Answered in the gap after the window: its latency counts, but nothing was achieved in the window.
+        recorder.sent(KEY, at(origin + from), false);
         recorder.replied(KEY, at(origin + from), origin + until + 5, Some(Good::Value));
         let [guest, manager] = recorder.take_window().unwrap();
-        assert_eq!((guest.requests, guest.replies, manager.requests), (1, 1, 0));
+        assert_eq!((guest.requests, guest.replies, manager.requests), (2, 2, 0));
         // A histogram holds three digits.
         let max = guest.response.max().unwrap().ns;
         assert!(max.abs_diff(until - from + 5) < SECOND / 1000, "{max}");
     }
-    assert_eq!(seconds(&mut recorder), [(0, 2, 2)]);
+    assert_eq!(seconds(&mut recorder), [(0, 4, 2)]);
+    let (_, cells) = recorder.into_figures();
+    assert_eq!((cells[0].1.counts.requests, cells[0].1.counts.achieved), (4, Some(2)));
+}
+
+#[test]
+fn errors_and_violations_after_the_end_appear_in_the_last_second() {
+    let mut recorder = recorder(SECOND, 3 * SECOND, 1, 1);
+    recorder.begin_window(0, 3 * SECOND);
+    let request = at(3 * SECOND - 5);
+    recorder.sent(KEY, request, false);
+    recorder.failed(KEY, request, 5 * SECOND, RequestError::TimedOut);
+    recorder.sent(KEY, request, false);
+    recorder.replied(KEY, request, 3 * SECOND, None);
+    recorder.unasked(0, Some((KEY, request)), 4 * SECOND);
+    let seconds = recorder.take_seconds_before(0, u32::MAX);
+    let [(1, last)] = &seconds[..] else { panic!("{seconds:?}") };
+    assert_eq!((last.offered, last.achieved, last.errors, last.violations), (2, 0, 1, 2));
+    let (_, cells) = recorder.into_figures();
+    let counts = cells[0].1.counts;
+    assert_eq!((counts.requests, counts.achieved, counts.errors, counts.violations), (2, Some(0), 1, 2));
+}
+
+#[test]
+fn a_time_out_is_a_latency_of_at_least_so_much_and_a_lost_connection_is_none() {
+    let mut recorder = recorder(0, 9 * SECOND, 1, 1);
+    let request = Instants { intended: SECOND, dispatched: SECOND, sent: 2 * SECOND };
+    for error in [RequestError::TimedOut, RequestError::Lost, RequestError::Broken] {
+        recorder.sent(KEY, request, false);
+        recorder.failed(KEY, request, 7 * SECOND, error);
+    }
+    let seconds = recorder.take_seconds_before(0, u32::MAX);
+    assert_eq!(seconds.iter().map(|(_, second)| second.response.len()).sum::<u64>(), 1);
+    let (totals, cells) = recorder.into_figures();
+    assert_eq!((totals[0].ledger.errors, totals[0].dispatch_lag.len()), (3, 3));
+    let cell = &cells[0].1;
+    assert_eq!((cell.counts.errors, cell.counts.unfinished, cell.counts.violations), (3, 0, 1));
+    for (latencies, at_least) in [(&cell.response, 6 * SECOND), (&cell.service, 5 * SECOND)] {
+        let max = latencies.max().unwrap();
+        assert!(max.at_least && max.ns.abs_diff(at_least) < at_least / 500, "{max:?}");
+        assert_eq!(latencies.len(), 1);
+    }
 }
 
 #[test]
 fn what_was_never_sent_was_offered_and_has_no_service_time() {
     let mut recorder = recorder(0, SECOND, 1, 1);
-    recorder.never_sent(KEY, 100, SECOND);
+    recorder.never_sent(KEY, 100, SECOND, true);
+    recorder.never_sent(KEY, 200, SECOND, false);
     let (totals, cells) = recorder.into_figures();
-    let Totals { ledger, waited, .. } = &totals[0];
-    assert_eq!((ledger.requests, ledger.unfinished, *waited), (1, 1, 1));
+    let Totals { ledger, waited, never_sent, dispatch_lag } = &totals[0];
+    assert_eq!((ledger.requests, ledger.unfinished), (2, 2));
+    assert_eq!((*waited, *never_sent), (1, 1), "the other one waited for the generator");
+    assert!(dispatch_lag.is_empty(), "neither was dispatched");
     let cell = &cells[0].1;
-    assert_eq!((cell.counts.requests, cell.counts.unfinished), (1, 1));
-    assert_eq!((cell.service.len(), cell.response.len()), (0, 1));
+    assert_eq!((cell.counts.requests, cell.counts.unfinished), (2, 2));
+    assert_eq!((cell.service.len(), cell.response.len()), (0, 2));
     assert!(cell.response.max().is_some_and(|max| max.at_least));
 }

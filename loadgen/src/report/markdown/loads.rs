@@ -4,8 +4,9 @@ use super::super::figures::{Comparison, CostFigures, Figures, Line, P50, P90, P9
 use super::super::format::{self, MISSING, Unit};
 use super::super::{capital, floor, grid, outcome};
 use super::escape;
+use crate::record::pairs::Ratio;
 use crate::record::{Latency, LoadInfo, VerdictLevel};
-use crate::scenario::model::LatencyKind;
+use crate::scenario::model::{LatencyKind, Timing};
 
 /// Why a quantile may be missing, below each table where one is.
 const FEWER: &str = "\n– Too few samples: a quantile is given only where at least ten lie beyond it.\n";
@@ -24,7 +25,9 @@ pub(super) fn section(load: &LoadInfo, comparisons: &[Comparison<'_>]) -> String
         let variant = escape(comparison.variant);
         let suffix = if variant.is_empty() { String::new() } else { format!(": {variant}") };
         text += &format!("\n### Throughput and cost{suffix}\n\n{}", cost(comparison));
-        text += &format!("\n### Latency{suffix}\n\n{}", latencies(comparison));
+        if load.timing == Timing::Judged {
+            text += &format!("\n### Latency{suffix}\n\n{}", latencies(comparison));
+        }
     }
     text
 }
@@ -32,10 +35,13 @@ pub(super) fn section(load: &LoadInfo, comparisons: &[Comparison<'_>]) -> String
 fn verdict(load: &LoadInfo) -> String {
     let verdict = &load.verdict;
     let mut text = match verdict.level {
+        VerdictLevel::Unjudged => {
+            "**Timing not judged**: this load is there for correctness alone.".to_owned()
+        }
         VerdictLevel::Valid => "**Valid**: nothing speaks against these figures.".to_owned(),
         VerdictLevel::Suspect => "**Suspect**: read the figures with this in mind.".to_owned(),
         VerdictLevel::Invalid => {
-            "**Invalid**: the generator did not do what the load asked for; do not use these figures."
+            "**Invalid**: the measurement is not what the load asked for; do not use these figures."
                 .to_owned()
         }
     };
@@ -53,11 +59,12 @@ fn verdict(load: &LoadInfo) -> String {
 /// The headline table: each role and operation, transports side by side.
 pub(super) fn comparison(comparison: &Comparison<'_>) -> String {
     let kind = comparison.load.headline_kind();
+    let timed = comparison.load.timing == Timing::Judged;
     let unit = unit(comparison, kind, |quantiles| quantiles.p99.or(quantiles.p50));
     let names: Vec<&str> = comparison.transports.iter().map(|name| format::transport(name)).collect();
     let mut headers = vec!["role".to_owned(), "operation".to_owned()];
     headers.extend(names.iter().map(|name| format!("requests, {name}")));
-    for quantile in ["p50", "p99"] {
+    for quantile in ["p50", "p99"].into_iter().filter(|_| timed) {
         for (i, name) in names.iter().enumerate() {
             headers.push(format!("{quantile} {name}, {}", unit.symbol()));
             if i > 0 {
@@ -80,13 +87,16 @@ fn compared(comparison: &Comparison<'_>, line: &Line, unit: Unit) -> Vec<String>
     cells.extend(line.cells.iter().map(|cell| {
         cell.as_ref().map_or_else(|| MISSING.to_owned(), |cell| format::count(cell.counts.requests))
     }));
-    for quantile in [P50, P99] {
+    if comparison.load.timing == Timing::Unjudged {
+        return cells;
+    }
+    for (place, quantile) in [P50, P99].into_iter().enumerate() {
         let of = |cell: &Option<Figures>| cell.as_ref().and_then(|cell| (quantile.of)(cell.latency(kind)));
         for (i, cell) in line.cells.iter().enumerate() {
             let within = comparison.is_latency_within(i, kind, quantile, of(cell));
             cells.push(floor::marked(unit.latency(of(cell)), within));
             if i > 0 {
-                cells.push(format::latency_ratio(of(&line.cells[0]), of(cell)));
+                cells.push(format::ratio(line.ratios[i][place]));
             }
         }
     }
@@ -104,7 +114,7 @@ fn floor_row(comparison: &Comparison<'_>, unit: Unit) -> Vec<String> {
         for i in 0..transports {
             cells.push(unit.latency(of(i)));
             if i > 0 {
-                cells.push(format::latency_ratio(of(0), of(i)));
+                cells.push(String::new());
             }
         }
     }
@@ -148,13 +158,39 @@ fn unit(
     Unit::for_largest(largest.max().unwrap_or(0))
 }
 
+/// A line of the cost table that comes from what was spent.
+struct CostLine {
+    what: &'static str,
+    unit: &'static str,
+    decimals: usize,
+    scale: f64,
+    of: fn(&CostFigures) -> Option<f64>,
+}
+
+#[rustfmt::skip]
+const COSTS: [CostLine; 16] = [
+    CostLine { what: CPU_OF_BOTH, unit: "µs/request", decimals: 2, scale: 1e-3, of: |c| c.both_ns },
+    CostLine { what: "of it the server's, approximately", unit: "µs/request", decimals: 2, scale: 1e-3, of: |c| c.server_ns },
+    CostLine { what: "of it the generator's, approximately", unit: "µs/request", decimals: 2, scale: 1e-3, of: |c| c.generator_ns },
+    CostLine { what: "bytes, both directions", unit: "B/request", decimals: 1, scale: 1.0, of: |c| c.bytes },
+    CostLine { what: "of them sent by clients", unit: "B/request", decimals: 1, scale: 1.0, of: |c| c.bytes_sent },
+    CostLine { what: "of them sent by the server", unit: "B/request", decimals: 1, scale: 1.0, of: |c| c.bytes_received },
+    CostLine { what: "TCP segments, both directions, by a sample of sockets", unit: "1/request", decimals: 2, scale: 1.0, of: |c| c.segments },
+    CostLine { what: "segments that these sockets sent again", unit: "", decimals: 0, scale: 1.0, of: |c| c.retransmits.map(|n| n as f64) },
+    CostLine { what: "server's context switches", unit: "1/request", decimals: 3, scale: 1.0, of: |c| c.server_switches },
+    CostLine { what: "generator's context switches", unit: "1/request", decimals: 3, scale: 1.0, of: |c| c.generator_switches },
+    CostLine { what: "server's CPU", unit: "cores", decimals: 3, scale: 1.0, of: |c| c.server_cores },
+    CostLine { what: "generator's CPU", unit: "cores", decimals: 3, scale: 1.0, of: |c| c.generator_cores },
+    CostLine { what: "server's memory", unit: "MiB", decimals: 1, scale: 1.0, of: |c| c.server_mib },
+    CostLine { what: "generator's memory", unit: "MiB", decimals: 1, scale: 1.0, of: |c| c.generator_mib },
+    CostLine { what: "CPU time stolen by the host", unit: "%", decimals: 2, scale: 100.0, of: |c| c.steal },
+    CostLine { what: "CPU time taken by other programs", unit: "%", decimals: 2, scale: 100.0, of: |c| c.others },
+];
+
 /// Lines of the cost table that are treated apart.
 const THROUGHPUT: &str = "throughput";
 const REQUESTS: &str = "requests";
 const CPU_OF_BOTH: &str = "CPU of both sides";
-
-/// Lines that tell of a mixed load how its clients were shared out among the transports, and not how these do.
-const SHARED_OUT: [&str; 2] = [THROUGHPUT, REQUESTS];
 
 fn cost(comparison: &Comparison<'_>) -> String {
     let mut headers = vec![String::new(), "unit".to_owned()];
@@ -170,7 +206,8 @@ fn cost(comparison: &Comparison<'_>) -> String {
         CPU_OF_BOTH => comparison.is_cost_within(i),
         _ => false,
     };
-    let mut push = |what: &str, unit: &str, decimals: usize, values: Vec<Option<f64>>| {
+    type RatioOf<'a> = &'a dyn Fn(usize) -> Option<Ratio>;
+    let mut push = |what: &str, unit: &str, decimals: usize, values: Vec<Option<f64>>, ratio: RatioOf<'_>| {
         // A line without any figure says nothing: the target's process may not be ours to read.
         if values.iter().all(Option::is_none) {
             return;
@@ -179,55 +216,33 @@ fn cost(comparison: &Comparison<'_>) -> String {
         for (i, value) in values.iter().enumerate() {
             cells.push(floor::marked(format::optional(*value, decimals), within(what, i)));
             if i > 0 {
-                let is_comparable = !(comparison.is_mixed && SHARED_OUT.contains(&what));
-                cells.push(format::ratio(values[0].filter(|_| is_comparable), *value));
+                cells.push(format::ratio(ratio(i)));
             }
         }
         rows.push(cells);
     };
     let totals = comparison.total();
     let total = |of: fn(&Figures) -> Option<f64>| totals.iter().map(|t| t.as_ref().and_then(of)).collect();
-    push(THROUGHPUT, "requests/s", 0, total(|figures| figures.rate));
-    push(REQUESTS, "", 0, total(|figures| Some(figures.counts.requests as f64)));
-    push("errors", "", 0, total(|figures| Some(figures.counts.errors as f64)));
-    push("unfinished", "", 0, total(|figures| Some(figures.counts.unfinished as f64)));
-    let cost = |of: fn(&CostFigures) -> Option<f64>, scale: f64| {
+    let none = |_| None;
+    push(THROUGHPUT, "requests/s", 0, total(|figures| figures.rate), &|i| {
+        comparison.rate_ratio(i).filter(|_| !comparison.is_mixed)
+    });
+    push(REQUESTS, "", 0, total(|figures| Some(figures.counts.requests as f64)), &none);
+    push("errors", "", 0, total(|figures| Some(figures.counts.errors as f64)), &none);
+    push("unfinished", "", 0, total(|figures| Some(figures.counts.unfinished as f64)), &none);
+    for CostLine { what, unit, decimals, scale, of } in COSTS {
         let each = |cost: &Option<CostFigures>| cost.as_ref().and_then(of).map(|value| value * scale);
-        comparison.costs.iter().map(each).collect::<Vec<_>>()
-    };
-    push(CPU_OF_BOTH, "µs/request", 2, cost(|cost| cost.both_ns, 1e-3));
-    push("of it the server's, approximately", "µs/request", 2, cost(|cost| cost.server_ns, 1e-3));
-    push("of it the generator's, approximately", "µs/request", 2, cost(|cost| cost.generator_ns, 1e-3));
-    push("bytes, both directions", "B/request", 1, cost(|cost| cost.bytes, 1.0));
-    push("of them sent by clients", "B/request", 1, cost(|cost| cost.bytes_sent, 1.0));
-    push("of them sent by the server", "B/request", 1, cost(|cost| cost.bytes_received, 1.0));
-    push(
-        "TCP segments, both directions, by a sample of sockets",
-        "1/request",
-        2,
-        cost(|cost| cost.segments, 1.0),
-    );
-    push(
-        "segments that these sockets sent again",
-        "",
-        0,
-        cost(|cost| cost.retransmits.map(|n| n as f64), 1.0),
-    );
-    push("server's context switches", "1/request", 3, cost(|cost| cost.server_switches, 1.0));
-    push("generator's context switches", "1/request", 3, cost(|cost| cost.generator_switches, 1.0));
-    push("server's CPU", "cores", 3, cost(|cost| cost.server_cores, 1.0));
-    push("generator's CPU", "cores", 3, cost(|cost| cost.generator_cores, 1.0));
-    push("server's memory", "MiB", 1, cost(|cost| cost.server_mib, 1.0));
-    push("generator's memory", "MiB", 1, cost(|cost| cost.generator_mib, 1.0));
-    push("CPU time stolen by the host", "%", 2, cost(|cost| cost.steal, 100.0));
-    push("CPU time taken by other programs", "%", 2, cost(|cost| cost.others, 100.0));
+        push(what, unit, decimals, comparison.costs.iter().map(each).collect(), &|i| {
+            comparison.cost_ratio(i, of)
+        });
+    }
     let floors = |of: &dyn Fn(usize) -> Option<f64>| (0..comparison.transports.len()).map(of).collect();
     if comparison.load.saturates() {
         let highest = floors(&|i| comparison.highest_rate(i));
-        push("floor: highest rate that the harness can offer", "requests/s", 0, highest);
+        push("floor: highest rate that the harness can offer", "requests/s", 0, highest, &none);
     }
     let floor_us = floors(&|i| comparison.floor_cost_ns(i).map(|ns| ns * 1e-3));
-    push("floor: CPU of both sides", "µs/request", 2, floor_us);
+    push("floor: CPU of both sides", "µs/request", 2, floor_us, &none);
     grid::markdown(&headers, &rows, 2) + &floor_note(&rows)
 }
 

@@ -8,13 +8,15 @@ mod notes;
 
 use super::escape::{markdown as escape, markdown_code as code};
 use super::figures::{Comparison, comparisons};
-use super::format::{self, MISSING};
+use super::format;
 use super::{Plot, capital, floor, grid, outcome, violations as violations_files};
 use crate::record::{LoadInfo, RunRecord, Status, VerdictLevel};
+use crate::scenario::model::Timing;
 
 /// The file's text.
 #[must_use]
 pub fn report(record: &RunRecord, plots: &[Plot]) -> String {
+    let record = &*record.results();
     let compared: Vec<Vec<Comparison<'_>>> =
         record.loads.iter().map(|load| comparisons(record, load)).collect();
     let mut sections = vec![head(record)];
@@ -59,7 +61,7 @@ fn head(record: &RunRecord) -> String {
         text +=
             "\n> Some replies were wrong, so no figure below may be quoted as the service's performance.\n";
     }
-    for load in record.loads.iter().filter(|load| load.verdict.level != VerdictLevel::Valid) {
+    for load in record.loads.iter().filter(|load| load.verdict.level > VerdictLevel::Valid) {
         let reasons = &load.verdict.reasons;
         let first = reasons.first().map_or(String::new(), |reason| format!(": {}", escape(reason)));
         let more = match reasons.len() {
@@ -137,13 +139,15 @@ fn headline(record: &RunRecord, compared: &[Vec<Comparison<'_>>]) -> Option<Stri
     let all = compared.iter().find(|all| all.first().is_some_and(|first| first.load.name == load.name))?;
     let transports: Vec<&str> = all.first()?.transports.iter().map(|t| format::transport(t)).collect();
     let kind = load.headline_kind();
+    let latency = match load.timing {
+        Timing::Judged => format!("Latency is the {} time, {}.", kind.name(), outcome::meaning(kind)),
+        Timing::Unjudged => "It is there for correctness alone: its latencies are no results.".to_owned(),
+    };
     let mut text = format!(
-        "## {}\n\nLoad **{}**: {}. Latency is the {} time, {}.\n",
+        "## {}\n\nLoad **{}**: {}. {latency}\n",
         escape(&listed(&transports)),
         escape(&load.name),
         escape(&outcome::settings(load)),
-        kind.name(),
-        outcome::meaning(kind),
     );
     for comparison in all {
         text.push('\n');
@@ -164,9 +168,8 @@ fn listed(words: &[&str]) -> String {
     }
 }
 
-/// "Against TCP, the median over WebSocket is 1.14× for guests, 1.12× for managers."
+/// "Against TCP, the median over WebSocket: 1.14× (1.10–1.17) for guests and no difference shown for managers."
 fn sentence(comparison: &Comparison<'_>) -> String {
-    let kind = comparison.load.headline_kind();
     let Some((base, others)) = comparison.transports.split_first() else { return String::new() };
     let mut text = String::new();
     for (i, other) in others.iter().enumerate() {
@@ -175,16 +178,14 @@ fn sentence(comparison: &Comparison<'_>) -> String {
             .iter()
             .filter(|line| line.op.is_none() && line.role.is_some())
             .filter_map(|line| {
-                let p50 = |i: usize| line.cells.get(i)?.as_ref()?.latency(kind).p50;
-                let ratio = format::latency_ratio(p50(0), p50(i + 1));
-                (ratio != MISSING)
-                    .then(|| format!("**{ratio}** for {}s", escape(line.role.as_deref()?)).into())
-                    .flatten()
+                let [p50, _] = line.ratios.get(i + 1)?;
+                let role = escape(line.role.as_deref()?);
+                Some(format!("**{}** for {role}s", format::ratio(Some((*p50)?))))
             })
             .collect();
         if !roles.is_empty() {
             text += &format!(
-                "Against {}, the median over {} is {}.\n\n",
+                "Against {}, the median over {}: {}.\n\n",
                 escape(format::transport(base)),
                 escape(format::transport(other)),
                 roles.join(" and "),

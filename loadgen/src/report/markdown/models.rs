@@ -4,7 +4,7 @@ use super::super::figures::Quantiles;
 use super::super::format::{self, MISSING, Unit};
 use super::super::grid;
 use super::{escape, loads, row};
-use crate::record::{Latencies, LoadInfo, Pass, RunRecord, Setup, WindowRole, WindowRow};
+use crate::record::{Latencies, LoadInfo, Pass, RunRecord, Setup, VerdictLevel, WindowRole, WindowRow};
 use crate::scenario::model::LatencyKind;
 
 /// Everything that there is to say of this load; empty for a plain closed one.
@@ -80,6 +80,9 @@ fn waiting(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<Stri
 /// Each role's windows against the first transport's of the same pair; and WSS against WebSocket, whatever comes first,
 /// since that is what TLS costs there.
 fn pairs(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String> {
+    if load.verdict.level == VerdictLevel::Invalid {
+        return None;
+    }
     let kind = load.headline_kind();
     let names = names(record, passes);
     let (base, others) = names.split_first()?;
@@ -93,7 +96,8 @@ fn pairs(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String
         for role in ["guest", "manager", "all"] {
             let p50 = ratios(passes, [base, other], |window| median(window, role, kind));
             let p90 = ratios(passes, [base, other], |window| tail(window, role, kind));
-            if p50.is_empty() {
+            // One pair alone compares nothing.
+            if p50.len() < 2 {
                 continue;
             }
             let mut cells = vec![escape(title), role.to_owned(), p50.len().to_string()];
@@ -296,7 +300,7 @@ mod tests {
     fn what_waited_is_shown_with_its_share() {
         let mut record = fixture::record();
         for pass in record.passes.iter_mut().filter(|pass| pass.load == "paced") {
-            pass.backlog = crate::record::Backlog { waited: 500, max: Some(77) };
+            pass.backlog = crate::record::Backlog { waited: 500, max: Some(77), ..Default::default() };
         }
         let text = section(&record, record.load("paced").unwrap());
         assert!(text.contains("1,000 (25.0 %)") && text.contains("77"), "{text}");

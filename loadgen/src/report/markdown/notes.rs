@@ -4,6 +4,7 @@ use super::super::figures::Quantiles;
 use super::super::format::{self, Unit};
 use super::super::{grid, outcome};
 use super::{escape, loads, row};
+use crate::record::pairs::PAIRS_MIN;
 use crate::record::{Latencies, Ledger, Pass, RunRecord, Setup};
 use crate::scenario::model::Transport;
 
@@ -134,7 +135,11 @@ receiver's work. Compare the sum of both sides; take the split as approximate.
     .to_owned();
     if record.transports_run().len() > 1 {
         let first = escape(format::transport(record.transports_run()[0]));
-        text += &format!("- A ratio is that transport's figure divided by the one of {first}.\n");
+        text += &format!(
+            "- A ratio is that transport's figure divided by the one of {first}: the median over pairs of windows or trials, \
+             and in brackets where the median lies with 95 % (by the sign test). Fewer than {PAIRS_MIN} pairs (n) may differ \
+             by chance; one alone gives no ratio. Where the interval holds 1, no difference is shown.\n"
+        );
     }
     if record.passes.iter().any(Pass::is_mixed) {
         text += "- In a **mixed** load clients of all transports run at once. How many requests each transport gets is the \

@@ -4,6 +4,7 @@ mod mixed;
 mod text;
 mod violations;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -16,6 +17,25 @@ use super::table::Style;
 use super::*;
 use crate::record::fixture;
 use crate::record::{Interval, Processes, RunRecord, Status};
+
+/// Writes a whole report as a run does, into a folder that may hold an earlier one.
+fn write_folder(record: &RunRecord, plots: &[Plot], dir: &Path) -> Result<(), ReportError> {
+    let contents = contents::Contents::new(record);
+    let names = contents.names(plots.iter().map(|plot| plot.name.as_str()));
+    let mut folder = Folder::claim(dir, |_| BTreeSet::new())?;
+    folder.check(&names)?;
+    folder.clear()?;
+    folder.begin_log("# log")?;
+    folder.write(folder::RECORD, folder::record_text(record, &names)?.as_bytes())?;
+    for (name, bytes) in &contents.files {
+        folder.write(name, bytes)?;
+    }
+    for (name, bytes) in plots.iter().flat_map(contents::plot_files) {
+        folder.write(&name, bytes)?;
+    }
+    let (name, text) = contents::text_file(record, plots);
+    folder.write(name, &text)
+}
 
 fn lines(bytes: Vec<u8>) -> Vec<String> {
     String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
@@ -72,8 +92,8 @@ fn summary_rows_of_a_run_have_no_other_transport_than_those_that_ran() {
 fn intervals_have_the_columns_of_the_contract() {
     let lines = lines(intervals::csv(&fixture::record()).unwrap());
     insta::assert_snapshot!(lines[..2].join("\n"), @"
-    load,variant,trial,transport,second,offered,achieved,errors,violations,response_p50,response_p99,service_p50,service_p99,dispatch_lag_p99,server_cpu,generator_cpu,steal,server_rss_kib,generator_rss_kib,bytes_sent,bytes_received,server_descriptors,generator_descriptors,server_voluntary_switches,server_involuntary_switches,generator_voluntary_switches,generator_involuntary_switches,sampled_sockets,sampled_bytes_sent,sampled_bytes_received,sampled_segments_sent,sampled_segments_received,sampled_retransmits
-    paced,,1,tcp,0,1000,1000,0,0,90.000,180.000,81.000,,25.000,0.312,0.401,0.00456,8200,31000,42000,37000,112,140,900,9,1000,10,32,21000,18500,510,500,0
+    load,variant,trial,transport,second,offered,achieved,errors,violations,response_p50,response_p99,service_p50,service_p99,dispatch_lag_p99,server_cpu,generator_cpu,steal,server_rss_kib,generator_rss_kib,bytes_sent,bytes_received,server_descriptors,generator_descriptors,server_voluntary_switches,server_involuntary_switches,generator_voluntary_switches,generator_involuntary_switches,sampled_sockets,sampled_bytes_sent,sampled_bytes_received,sampled_segments_sent,sampled_segments_received,sampled_retransmits,length_s
+    paced,,1,tcp,0,1000,1000,0,0,90.000,180.000,81.000,,25.000,0.312,0.401,0.00456,8200,31000,42000,37000,112,140,900,9,1000,10,32,21000,18500,510,500,0,1.000
     ");
     assert_eq!(lines.len(), 1 + 8 * 2);
     let contract = "load,variant,trial,transport,second,offered,achieved,errors,violations,response_p50,response_p99,\
@@ -261,7 +281,6 @@ fn json_has_the_rows_of_the_summary_without_histograms() {
 fn the_folder_holds_every_file_and_nothing_of_an_earlier_drawing() {
     let dir = tempfile::tempdir().unwrap();
     let record = fixture::record();
-    std::fs::write(dir.path().join("server.log"), "kept").unwrap();
     write_folder(&record, &[plot("old")], dir.path()).unwrap();
     std::fs::write(dir.path().join("plots/notes.txt"), "kept").unwrap();
     write_folder(&record, &[plot("new")], dir.path()).unwrap();

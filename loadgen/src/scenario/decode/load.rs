@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Audience;
 use crate::scenario::diagnostics::Problems;
-use crate::scenario::model::{Arrivals, Load, Model, Phase, Ramp, Rate, Think};
+use crate::scenario::model::{Arrivals, Load, Model, Phase, Ramp, Rate, Think, Timing};
 use crate::scenario::reader::Reader;
 use crate::scenario::shape::{grouped, parse_duration};
 use crate::scenario::tree::{Node, Value};
@@ -38,7 +38,14 @@ pub(super) fn load(reader: Reader<'_>, audience: &Audience<'_>, problems: &mut P
         trials: reader.whole("trials")?,
         interleave,
         headline: reader.flag("headline")?,
+        timing: timing(reader)?,
     })
+}
+
+/// What the load's latencies are for.
+pub(super) fn timing(reader: Reader<'_>) -> Option<Timing> {
+    let name = reader.text("timing")?;
+    [Timing::Judged, Timing::Unjudged].into_iter().find(|timing| timing.name() == name)
 }
 
 fn open(reader: Reader<'_>, phases: Option<&[Phase]>, problems: &mut Problems) -> Option<Model> {

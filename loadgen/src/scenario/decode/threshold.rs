@@ -2,9 +2,11 @@
 
 use super::Audience;
 use super::clients::{op, role};
-use super::load::duration_of;
+use super::load::{duration_of, timing};
 use crate::scenario::diagnostics::Problems;
-use crate::scenario::model::{Bound, Filter, Group, LatencyKind, Metric, Statistic, Threshold, Transport};
+use crate::scenario::model::{
+    Bound, Filter, Group, LatencyKind, Metric, Statistic, Threshold, Timing, Transport,
+};
 use crate::scenario::reader::Reader;
 use crate::scenario::shape::listed;
 use crate::scenario::tree::Node;
@@ -19,6 +21,17 @@ pub(super) fn threshold(
     let filter = reader.table("where").map(|table| filter(table, root, audience, problems));
     let metric = reader.text("metric").and_then(metric);
     let bound = bound(reader, metric, problems);
+    match metric {
+        Some(Metric::Latency(..)) => only_judged_loads(reader, root, problems),
+        Some(Metric::Lost) => only_where_clients_are_counted(reader, audience, problems),
+        _ => {}
+    }
+    if let (Some(Metric::Unfinished | Metric::Lost), Some(true)) = (metric, reader.flag("abort")) {
+        problems
+            .add("`abort` on a figure that is known only at the load's end", reader.at("abort"))
+            .label("there is nothing to watch while it runs")
+            .help("watch `errors` or a latency instead");
+    }
     Some(Threshold { metric: metric?, filter: filter?, bound: bound?, abort: reader.flag("abort")? })
 }
 
@@ -29,6 +42,8 @@ pub(super) fn metric(name: &str) -> Option<Metric> {
             "rate" => Some(Metric::Rate),
             "errors" => Some(Metric::Errors),
             "violations" => Some(Metric::Violations),
+            "unfinished" => Some(Metric::Unfinished),
+            "lost" => Some(Metric::Lost),
             _ => None,
         };
     };
@@ -43,6 +58,40 @@ pub(super) fn metric(name: &str) -> Option<Metric> {
         _ => return None,
     };
     Some(Metric::Latency(kind, statistic))
+}
+
+/// Latencies of a load whose timing is unjudged are no results, and so nothing to judge.
+fn only_judged_loads(reader: Reader<'_>, root: Reader<'_>, problems: &mut Problems) {
+    let wanted = reader.table("where").and_then(|filter| filter.text("load"));
+    let unjudged = root.items("load").find(|load| {
+        timing(*load) == Some(Timing::Unjudged)
+            && wanted.is_none_or(|wanted| load.text("name") == Some(wanted))
+    });
+    let Some(load) = unjudged.and_then(|load| load.text("name")) else { return };
+    let problem =
+        problems.add("a threshold on a latency of a load whose timing is unjudged", reader.at("metric"));
+    problem.label(format!("load `{load}` says timing = \"unjudged\": its latencies are no results"));
+    problem.help(match wanted {
+        Some(_) => "remove `timing` from the load, or judge `errors`, `violations`, `unfinished` or `lost`",
+        None => "name the load that it is about: where = { load = \"…\" }",
+    });
+}
+
+/// Clients are counted by load and transport.
+fn only_where_clients_are_counted(reader: Reader<'_>, audience: &Audience<'_>, problems: &mut Problems) {
+    let Some(filter) = reader.table("where") else { return };
+    for key in ["group", "role", "op"] {
+        if let Some(at) = filter.given(key) {
+            problems
+                .add(format!("`lost` by {key}"), at)
+                .label("lost clients are counted by load and transport");
+        }
+    }
+    if let (Some(at), true) = (filter.given("transport"), audience.mixed) {
+        problems
+            .add("`lost` by transport, with groups that are pinned to a transport", at)
+            .label("clients of all transports are counted together here");
+    }
 }
 
 fn bound(reader: Reader<'_>, metric: Option<Metric>, problems: &mut Problems) -> Option<Bound> {

@@ -1,11 +1,13 @@
 //! A small server of the protocol with exact delays, over TCP lines and WebSocket, written apart from all others.
 //!
 //! Each connection has a thread that reads what is there, waits for the instant at which it may answer, and answers
-//! all of it by one write. Instants are absolute, on the monotonic clock, and count from the server's start.
+//! all of it by one write. Instants are absolute, on the monotonic clock, and count from the server's start. It logs when
+//! it read each request and when it wrote the reply, so that a test can judge a harness by what its target saw.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// When replies are given.
@@ -37,30 +39,65 @@ enum Wire {
     WebSocket,
 }
 
+/// One request as the server saw it, since its start.
+#[derive(Debug, Clone, Copy)]
+pub struct Exchange {
+    /// The read that completed the request has returned.
+    pub read: Duration,
+    /// The reply is about to be written.
+    pub written: Duration,
+}
+
+/// A running server.
+pub struct Exact {
+    pub address: SocketAddr,
+    log: Arc<Mutex<Vec<Vec<Exchange>>>>,
+}
+
+impl Exact {
+    /// The exchanges of each connection that has ended, in their order; the handshake is none.
+    pub fn connections(&self) -> Vec<Vec<Exchange>> {
+        self.log.lock().unwrap().clone()
+    }
+}
+
 /// Starts it over TCP on a free port; it ends with the test.
-pub fn start_tcp(delay: Delay) -> SocketAddr {
+pub fn start_tcp(delay: Delay) -> Exact {
     start(delay, Wire::Tcp)
 }
 
 /// Starts it over WebSocket.
-pub fn start_websocket(delay: Delay) -> SocketAddr {
+pub fn start_websocket(delay: Delay) -> Exact {
     start(delay, Wire::WebSocket)
 }
 
-fn start(delay: Delay, wire: Wire) -> SocketAddr {
+fn start(delay: Delay, wire: Wire) -> Exact {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let begun = Instant::now();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let connections = Arc::clone(&log);
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            // How a client left is nobody's business.
-            std::thread::spawn(move || drop(serve(stream, wire, delay, begun)));
+            let connections = Arc::clone(&connections);
+            std::thread::spawn(move || {
+                let mut exchanges = Vec::new();
+                // How a client left does not matter.
+                let _ = serve(stream, wire, delay, begun, &mut exchanges);
+                connections.lock().unwrap().push(exchanges);
+            });
         }
     });
-    address
+    Exact { address, log }
 }
 
-fn serve(mut stream: TcpStream, wire: Wire, delay: Delay, begun: Instant) -> std::io::Result<()> {
+fn serve(
+    mut stream: TcpStream,
+    wire: Wire,
+    delay: Delay,
+    begun: Instant,
+    exchanges: &mut Vec<Exchange>,
+) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut bytes = Vec::new();
     if matches!(wire, Wire::WebSocket) {
@@ -69,15 +106,20 @@ fn serve(mut stream: TcpStream, wire: Wire, delay: Delay, begun: Instant) -> std
     let mut client = Client::default();
     let mut part = [0; 16 * 1024];
     loop {
+        let read = begun.elapsed();
         let mut replies = Vec::new();
+        let mut requests = 0;
         let mut over = false;
         while let Some(message) = (!over).then(|| cut(wire, &mut bytes)).flatten() {
             let (reply, last) = client.answer(&message);
             frame(wire, &reply, &mut replies);
             over = last;
+            requests += 1;
         }
-        if !replies.is_empty() {
+        if requests > 0 {
             std::thread::sleep(delay.of(begun.elapsed()));
+            let exchange = Exchange { read, written: begun.elapsed() };
+            exchanges.extend(std::iter::repeat_n(exchange, requests));
             stream.write_all(&replies)?;
         }
         let read = if over { 0 } else { stream.read(&mut part)? };

@@ -59,9 +59,9 @@ impl FrameGuard {
         self.header_len == 0 && self.body_left == 0 && self.message.is_none()
     }
 
-    /// Follows `bytes`, which come right after those of the last call.
-    pub(super) fn inspect(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        let mut offset = 0;
+    /// Follows `bytes`, which come right after those of the last call, and tells how many headers end in them.
+    pub(super) fn inspect(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
+        let (mut offset, mut headers) = (0, 0);
         while offset < bytes.len() {
             if self.body_left > 0 {
                 let skipped = self.body_left.min((bytes.len() - offset) as u64);
@@ -73,9 +73,10 @@ impl FrameGuard {
             self.header_len += 1;
             // The byte that completes a faulty header is withheld, so that the library never sees the frame.
             self.check().map_err(|code| Fault { offset, code })?;
+            headers += usize::from(self.header_len == 0);
             offset += 1;
         }
-        Ok(())
+        Ok(headers)
     }
 
     /// Judges what is there of the header, as early as it can be judged.

@@ -76,7 +76,9 @@ pub(super) fn answer(head: &[u8], origins: &Origins) -> Result<Vec<u8>, Refusal>
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(head) {
-        Ok(httparse::Status::Complete(_)) => {}
+        // What the parser does not take for a part of the head must not be thrown away with it.
+        Ok(httparse::Status::Complete(length)) if length == head.len() => {}
+        Ok(httparse::Status::Complete(_)) => return Err(Refusal::Bad("something follows the request head")),
         Ok(httparse::Status::Partial) => return Err(Refusal::Bad("the request head is incomplete")),
         Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooLarge),
         Err(_) => return Err(Refusal::Bad("this is not an HTTP request")),

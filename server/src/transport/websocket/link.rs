@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::{
-    super::{BATCH_BYTES, Host, socket::Socket, unsent::Unsent},
+    super::{BATCH_BYTES, Host, TURN_BUDGET, TURN_COST, socket::Socket, unsent::Unsent},
     guard::{Fault, FrameGuard},
 };
 
@@ -27,6 +27,8 @@ pub(super) struct Link<S> {
     unsent: Unsent,
     /// How many bytes may still be read in this turn: a message whose fragments never end costs, and is never whole.
     turn_left: usize,
+    /// How many frames may still begin in this turn: they cost, however little is in them.
+    frames_left: usize,
     /// When the client was last heard, by the worker's clock.
     heard_at: Instant,
     host: Rc<Host>,
@@ -41,19 +43,22 @@ impl<S: Socket> Link<S> {
             fault: None,
             unsent: Unsent::default(),
             turn_left: 0,
+            frames_left: 0,
             heard_at: host.watch.now(),
             host,
         }
     }
 
-    /// Lets as much be read again as a turn may: two of the largest messages, with what comes between their parts.
+    /// Lets as much be read again as a turn may: two of the largest messages, with what comes between their parts, in
+    /// no more frames than there could be requests. What one read brings may go beyond.
     pub(super) fn begin_turn(&mut self) {
         self.turn_left = 2 * self.host.config.message_bytes_max + BATCH_BYTES;
+        self.frames_left = TURN_BUDGET / TURN_COST;
     }
 
     /// Whether the last read came to no end because the turn was over.
     pub(super) fn is_cut_short(&self) -> bool {
-        self.turn_left == 0 || self.socket.is_cut_short()
+        self.turn_left == 0 || self.frames_left == 0 || self.socket.is_cut_short()
     }
 
     /// Why the guard stopped the stream, if it did. Reading fails from then on.
@@ -93,7 +98,7 @@ impl<S: Socket> AsyncRead for Link<S> {
         if this.fault.is_some() {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
-        if this.turn_left == 0 {
+        if this.turn_left == 0 || this.frames_left == 0 {
             // The turn is over, and whoever has it lines up for another: nobody else need wake the task.
             return Poll::Pending;
         }
@@ -109,12 +114,15 @@ impl<S: Socket> AsyncRead for Link<S> {
         this.turn_left = this.turn_left.saturating_sub(buf.filled().len() - before);
         this.host.counters.received(buf.filled().len() - before);
         this.heard_at = this.host.watch.now();
-        if let Err(Fault { offset, code }) = this.guard.inspect(&buf.filled()[before..]) {
-            // The library gets what came before the fault, so that those requests are answered (LIFE-4).
-            buf.set_filled(before + offset);
-            this.fault = Some(code);
-            if offset == 0 {
-                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        match this.guard.inspect(&buf.filled()[before..]) {
+            Ok(frames) => this.frames_left = this.frames_left.saturating_sub(frames),
+            Err(Fault { offset, code }) => {
+                // The library gets what came before the fault, so that those requests are answered (LIFE-4).
+                buf.set_filled(before + offset);
+                this.fault = Some(code);
+                if offset == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+                }
             }
         }
         Poll::Ready(Ok(()))
@@ -140,5 +148,56 @@ impl<S: Socket> AsyncWrite for Link<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, sync::Arc};
+
+    use tokio::{
+        io::AsyncWriteExt,
+        net::{TcpListener, TcpStream},
+        runtime::{Builder, LocalOptions},
+    };
+
+    use super::*;
+    use crate::{
+        config::Config,
+        registry::{Registry, UpgradePolicy},
+        server::Departures,
+        transport::plain::Plain,
+    };
+
+    #[test]
+    fn life_5_a_turn_takes_no_more_frames_than_requests_however_small_they_are() {
+        const READ: usize = 2048;
+        // Masked, with no payload: the rest of a message that never ends.
+        const FRAGMENT: [u8; 6] = [0x00, 0x80, 1, 2, 3, 4];
+        let runtime =
+            Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
+        runtime.block_on(async {
+            let config = Arc::new(Config::on_free_ports(&[]));
+            let registry = Arc::new(Registry::new(UpgradePolicy::Closed));
+            let host = Rc::new(Host::new(config, registry, Arc::default(), Departures::new()));
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (socket, _) = listener.accept().await.unwrap();
+            let begun = [&[0x01, 0x80, 1, 2, 3, 4], FRAGMENT.repeat(5000).as_slice()].concat();
+            client.write_all(&begun).await.unwrap();
+            let mut link = Link::new(Plain::from(socket), Vec::new(), false, host);
+            for turn in 0..10 {
+                link.begin_turn();
+                let mut taken = 0;
+                while !link.is_cut_short() {
+                    let mut bytes = [0; READ];
+                    let mut buf = ReadBuf::new(&mut bytes);
+                    poll_fn(|cx| Pin::new(&mut link).poll_read(cx, &mut buf)).await.unwrap();
+                    taken += buf.filled().len();
+                }
+                let frames = taken / FRAGMENT.len();
+                assert!(frames <= TURN_BUDGET / TURN_COST + READ / FRAGMENT.len() + 1, "{turn}: {frames}");
+            }
+        });
     }
 }

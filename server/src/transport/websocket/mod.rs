@@ -20,7 +20,7 @@ use std::{
 };
 
 use futures_util::{Sink, Stream};
-use tokio::{net::TcpStream, time::Instant as Moment};
+use tokio::net::TcpStream;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -37,6 +37,7 @@ use self::{
 };
 use super::{
     Host, TURN_BUDGET, TURN_COST, is_drained, leave,
+    patience::Countdown,
     plain::Plain,
     rota::Ticket,
     socket::Socket,
@@ -85,18 +86,17 @@ struct Connection<V, S> {
     host: Rc<Host>,
 }
 
-/// Serves one WebSocket connection until it ends. It has been waited for since `vigil` began, and must be open by
-/// `deadline`.
+/// Serves one WebSocket connection until it ends. It has been waited for since `vigil` began, and has `time` to open.
 pub(super) fn serve<V: Service, S: Socket>(
     socket: S,
     mut seat: Seat,
     vigil: Vigil,
-    deadline: Moment,
+    time: Countdown,
     host: Rc<Host>,
     service: V,
 ) -> impl Future<Output = ()> {
     // Boxed like the end and the connection itself, so that one in service has room for neither, and is held once.
-    let begun = Box::pin(begin(socket, vigil, deadline, Rc::clone(&host), service));
+    let begun = Box::pin(begin(socket, vigil, time, Rc::clone(&host), service));
     async move {
         let mut connection = match begun.await {
             Ok(connection) => connection,
@@ -126,12 +126,12 @@ pub(super) fn serve<V: Service, S: Socket>(
 async fn begin<V: Service, S: Socket>(
     mut socket: S,
     vigil: Vigil,
-    deadline: Moment,
+    mut time: Countdown,
     host: Rc<Host>,
     service: V,
 ) -> Result<Box<Connection<V, S>>, (S, Option<Refusal>)> {
     let opened = tokio::select! {
-        opened = opening::open(&mut socket, deadline, &host.config.origins) => opened,
+        opened = opening::open(&mut socket, &mut time, &host.config.origins) => opened,
         () = host.phase.stopping() => Err(Some(Refusal::Stopping)),
     };
     let early = match opened {
@@ -167,9 +167,9 @@ async fn speak<S: Socket>(link: Link<S>, host: &Host) -> WebSocketStream<Link<S>
 pub async fn serve_alone<S: Service>(stream: TcpStream, config: Arc<Config>, service: S) {
     let registry = Arc::new(Registry::new(UpgradePolicy::Closed));
     let host = Rc::new(Host::new(config, registry, Arc::default(), Departures::new()));
-    let (vigil, deadline) = (Vigil::start(&host), host.opening_deadline());
+    let (vigil, time) = (Vigil::start(&host), host.opening_time());
     tokio::select! {
-        () = serve(Plain::from(stream), Seat::alone(), vigil, deadline, Rc::clone(&host), service) => {}
+        () = serve(Plain::from(stream), Seat::alone(), vigil, time, Rc::clone(&host), service) => {}
         () = host.rota.call() => {}
     }
 }
@@ -245,8 +245,9 @@ impl<V: Service, S: Socket> Connection<V, S> {
         }
         let overdue = self.vigil.overdue(self.service.is_logged_in(), self.socket.get_ref().socket().tcp());
         let ending = overdue.map(|overdue| match self.host.counted(overdue) {
-            Overdue::Message(_) => Ending::Close(CloseCode::Policy),
-            Overdue::Reader => Ending::Broken,
+            Overdue::Message(_) if !self.vigil.is_blocked() => Ending::Close(CloseCode::Policy),
+            // A client that leaves replies waiting would not take a close either.
+            Overdue::Message(_) | Overdue::Reader => Ending::Broken,
         });
         let ending = ending.or_else(|| self.ping_or_give_up(cx));
         self.set_alarm(cx);
@@ -271,7 +272,7 @@ impl<V: Service, S: Socket> Connection<V, S> {
         None
     }
 
-    /// When the client's silence is to be looked at. Not while the server does not read: it could not hear.
+    /// When the client's silence is to be looked at. Not while replies wait: the ping would wait behind them.
     fn ping_due(&mut self) -> Option<Instant> {
         if self.vigil.is_blocked() || self.withheld.is_some() {
             return None;
@@ -339,13 +340,21 @@ impl<V: Service, S: Socket> Connection<V, S> {
 
     /// Waits until a client that reads slowly has taken all that waits for it.
     fn make_room(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
+        self.poll_flush(cx).map(|flushed| flushed.err().map(|_| Ending::Broken))
+    }
+
+    /// Writes what waits, and notes whether the client takes it.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let before = self.socket.get_mut().unsent_bytes();
         let flushed = Pin::new(&mut self.socket).poll_flush(cx);
-        let has_progressed = self.socket.get_mut().unsent_bytes() < before && self.vigil.note_progress();
-        if has_progressed | (flushed.is_pending() && self.vigil.note_blocked()) {
-            self.set_alarm(cx);
+        // Nearly always nothing waits, before or after.
+        if flushed.is_pending() || self.vigil.is_blocked() {
+            let has_taken = self.socket.get_mut().unsent_bytes() < before;
+            if self.vigil.note_unsent(flushed.is_pending(), has_taken, self.service.is_logged_in()) {
+                self.set_alarm(cx);
+            }
         }
-        flushed.map(|flushed| flushed.err().map(|_| Ending::Broken))
+        flushed
     }
 
     /// Runs one message, queues its reply, and tells what that took of the turn's budget.
@@ -380,7 +389,7 @@ impl<V: Service, S: Socket> Connection<V, S> {
 
     /// Writes what the kernel takes now; the rest goes when this task is woken for it.
     fn flush(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        match Pin::new(&mut self.socket).poll_flush(cx) {
+        match self.poll_flush(cx) {
             Poll::Ready(Err(_)) => Poll::Ready(Ending::Broken),
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }

@@ -1,12 +1,9 @@
 //! The opening handshake over a socket: reads a request head within bounds and sends the answer.
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    time::{Instant, timeout_at},
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    super::socket::Socket,
+    super::{patience::Countdown, socket::Socket},
     handshake::{self, Refusal},
 };
 use crate::protocol::Origins;
@@ -14,17 +11,16 @@ use crate::protocol::Origins;
 /// The longest request head. Browsers stay below 2 KiB but for cookies, and this is what common servers allow.
 pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// Opens a WebSocket and gives back what was received beyond the request head, which has to come by `deadline`.
+/// Opens a WebSocket and gives back what was received beyond the request head, which has `time` to come.
 /// Fails with a refusal that is still to be sent, or with none if the client is gone.
 pub(super) async fn open<S: Socket>(
     socket: &mut S,
-    deadline: Instant,
+    time: &mut Countdown,
     origins: &Origins,
 ) -> Result<Vec<u8>, Option<Refusal>> {
     let mut received = Vec::new();
-    let length = timeout_at(deadline, read_head(socket, &mut received))
-        .await
-        .unwrap_or(Err(Some(Refusal::TooSlow)))?;
+    let head = time.wait_for(read_head(socket, &mut received)).await;
+    let length = head.unwrap_or(Err(Some(Refusal::TooSlow)))?;
     let upgrade = handshake::answer(&received[..length], origins).map_err(Some)?;
     // Should the socket hold some of it, it leaves with what comes next.
     socket.write_all(&upgrade).await.map_err(|_| None)?;
@@ -34,21 +30,58 @@ pub(super) async fn open<S: Socket>(
 /// Reads until a head's empty line has come, and tells where it ends. Fails with a refusal, or with none if the
 /// client is gone, or has gone before it began.
 async fn read_head<S: Socket>(socket: &mut S, received: &mut Vec<u8>) -> Result<usize, Option<Refusal>> {
-    const END: &[u8] = b"\r\n\r\n";
     loop {
-        // Only what is new is searched, and the three bytes that an end could have begun with.
-        let searched = received.len().saturating_sub(END.len() - 1);
+        // Only what is new is searched, and the bytes that an end could have begun with.
+        let searched = received.len().saturating_sub(HEAD_END_BYTES_MAX - 1);
         received.reserve(1024);
         if socket.read_buf(received).await.map_err(|_| None)? == 0 {
             let is_begun = !received.is_empty();
             return Err(is_begun.then_some(Refusal::Bad("the request head has no end")));
         }
-        let length = memchr::memmem::find(&received[searched..], END).map(|end| searched + end + END.len());
+        let length = head_length(received, searched);
         if length.unwrap_or(received.len()) > HEAD_BYTES_MAX {
             return Err(Some(Refusal::TooLarge));
         }
         if let Some(length) = length {
             return Ok(length);
         }
+    }
+}
+
+/// The most bytes of what ends a head, from the end of its last line on.
+const HEAD_END_BYTES_MAX: usize = 3;
+
+/// Where a head ends, behind its empty line, of which no byte is before `searched`. A line may end in a line feed alone:
+/// the parser takes that (RFC 9112 section 2.2), and what follows such a head is no part of it.
+fn head_length(received: &[u8], searched: usize) -> Option<usize> {
+    let ends = memchr::memchr_iter(b'\n', &received[searched..]).map(|at| searched + at + 1);
+    ends.into_iter().find_map(|end| {
+        let empty = [&b"\n"[..], b"\r\n"].into_iter().find(|empty| received[end..].starts_with(empty))?;
+        Some(end + empty.len())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ws_2_a_head_ends_at_its_empty_line_however_lines_end_and_however_it_is_cut() {
+        for (head, rest) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "\x01\x02"),
+            ("GET / HTTP/1.1\nHost: a\n\n", "frames\r\n\r\n"),
+            ("GET / HTTP/1.1\r\nHost: a\n\r\n", "\n"),
+            ("GET / HTTP/1.1\nHost: a\r\n\n", ""),
+        ] {
+            let bytes = [head, rest].concat().into_bytes();
+            assert_eq!(head_length(&bytes, 0), Some(head.len()), "{head:?}");
+            let mut found = None;
+            for come in 1..=bytes.len() {
+                let searched = (come - 1usize).saturating_sub(HEAD_END_BYTES_MAX - 1);
+                found = found.or(head_length(&bytes[..come], searched));
+            }
+            assert_eq!(found, Some(head.len()), "{head:?}");
+        }
+        assert_eq!(head_length(b"GET / HTTP/1.1\r\nHost: a\r\n", 0), None);
     }
 }
