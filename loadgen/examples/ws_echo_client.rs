@@ -13,13 +13,16 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tokio::runtime::Builder;
 use tokio::time::timeout;
-use twinwire::wire::{Ended, Replies, Reply, WebSocketConnection};
+use twinwire::wire::{Ended, Replies, Reply, Site, WebSocketConnection};
 
 /// How the suite's report calls us.
 const AGENT: &str = "twinwire";
 
 /// The largest message of the suites is 16 MiB.
 const MESSAGE_BYTES_MAX: usize = 17 << 20;
+
+/// The suite's server is on this machine, or next to it.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A case takes seconds at most.
 const CASE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -61,7 +64,8 @@ async fn run(address: SocketAddr) -> anyhow::Result<()> {
 }
 
 async fn open(address: SocketAddr, path: &str) -> anyhow::Result<WebSocketConnection> {
-    Ok(WebSocketConnection::open(address, &format!("ws://{address}/{path}"), MESSAGE_BYTES_MAX).await?)
+    let site = Site::parse(&format!("ws://{address}/{path}"))?;
+    Ok(WebSocketConnection::open(&address.into(), &site, MESSAGE_BYTES_MAX, CONNECT_TIMEOUT).await?)
 }
 
 /// The one message that comes from there.

@@ -126,6 +126,10 @@ impl Refusal {
 /// The replies that are counted apart: each status, and every value as one.
 const REPLIES: usize = Status::ALL.len() + 1;
 
+/// Lines of the log that were dropped since nothing read standard error fast enough. The log is the process's, whatever
+/// servers are in it, and so is this.
+pub(crate) static LOG_LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
+
 /// A figure that one thread writes and any may read.
 #[derive(Debug, Default)]
 struct Count(AtomicU64);

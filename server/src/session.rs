@@ -129,6 +129,7 @@ impl Session {
             State::Anonymous(registry) => {
                 let outcome = match parse_name(message).map(|name| registry.claim(name)) {
                     Ok(Some(login)) => {
+                        tracing::debug!(user = login.name(), peer = %self.peer, "logged in");
                         self.state = State::LoggedIn(login);
                         Status::Success
                     }
@@ -203,7 +204,10 @@ impl Session {
             (UpgradePolicy::Open, _) => Duration::ZERO,
         };
         let status = match login.registry().promote(login.user()) {
-            Promotion::Granted => Status::Upgraded,
+            Promotion::Granted => {
+                tracing::info!(user = login.name(), peer = %self.peer, "became a manager");
+                Status::Upgraded
+            }
             Promotion::Already => Status::AlreadyManager,
             Promotion::Full | Promotion::Gone => Status::UpgradeRefused,
         };

@@ -10,7 +10,7 @@ use twinwire::load::placement::Placement;
 use twinwire::record::Cost;
 use twinwire::scenario::Document;
 use twinwire::target::Target;
-use twinwire::wire::Endpoint;
+use twinwire::wire::{Endpoint, Site};
 use twinwire_floor::message::{KEYS, MIX_VALUE, VALUE};
 use twinwire_floor::roles::{Task, Wire};
 use twinwire_floor::window::Window;
@@ -36,8 +36,11 @@ pub fn generate(task: &Task, mix: Mix) -> anyhow::Result<Window> {
     let document = Document::parse("floor.toml", &text, &[])?;
     Engine::check(&document)?;
     let endpoint = match task.wire {
-        Wire::Tcp => Endpoint::Tcp(task.server),
-        Wire::WebSocket => Endpoint::WebSocket(task.server, format!("ws://{}/", task.server)),
+        Wire::Tcp => Endpoint::Tcp(task.server.into()),
+        Wire::WebSocket => {
+            let site = Site::root(false, &task.server.ip().to_string(), task.server.port());
+            Endpoint::WebSocket(task.server.into(), site)
+        }
     };
     let mut target = Target::External { endpoints: vec![endpoint], pid: Some(task.server_pid) };
     // The sender lives until the run is over: nobody interrupts it.

@@ -1,13 +1,14 @@
 //! The client's command line: text → where to connect, as whom, and what to ask. It opens nothing but the secret's file.
 
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Arg, CommandFactory as _, Parser};
 
 use super::words::{self, Command, WordsError};
-use crate::wire::{Endpoint, NotAName, Peer, Trust, TrustError};
+use crate::wire::{
+    Addresses, Endpoint, Header, HeaderError, NotAName, Peer, Site, Trust, TrustError, Unresolved, UrlError,
+};
 
 /// Where the secret is looked for when no file is named; the server's own variable, so that one setting does.
 const SECRET_VARIABLE: &str = "TWINWIRE_UPGRADE_SECRET";
@@ -44,6 +45,11 @@ pub(super) struct Args {
     /// those that this system trusts]
     #[arg(long, value_name = "FILE", requires = "tls")]
     ca: Option<PathBuf>,
+
+    /// Send this field in WebSocket's handshake, for a proxy that wants a key, say; NAME=@VARIABLE takes the value from
+    /// the environment, which no other user sees (repeatable)
+    #[arg(long = "header", value_name = "NAME=VALUE", requires = "ws")]
+    headers: Vec<String>,
 
     /// Log in under this name [default: one that nobody has]
     #[arg(long, value_name = "NAME")]
@@ -139,8 +145,17 @@ pub(super) enum ArgsError {
     #[error("the secret in {0} must be exactly one word")]
     SecretForm(String),
     /// Not the user's doing, perhaps: there is no server to be found.
-    #[error("cannot resolve `{0}`: {1}")]
-    Unresolved(String, String),
+    #[error("{0}")]
+    Unresolved(#[from] Unresolved),
+    #[error(
+        "HOST is a name or an address alone, without scheme, user or path; credentials go with --header \
+         Authorization=@VARIABLE, over WebSocket"
+    )]
+    Host,
+    #[error("{0}")]
+    Header(#[from] HeaderError),
+    #[error("{0}")]
+    Url(#[from] UrlError),
 }
 
 impl Args {
@@ -164,17 +179,22 @@ impl Args {
 
     fn endpoint(&self) -> Result<Endpoint, ArgsError> {
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        if host.contains(NO_HOST) {
+            return Err(ArgsError::Host);
+        }
+        let variable = |name: &str| std::env::var_os(name);
+        let headers: Vec<Header> =
+            self.headers.iter().map(|text| Header::parse(text, variable)).collect::<Result<_, _>>()?;
         // Before anything is looked up: what is wrong with the arguments does not depend on the network.
         let peer = self.tls.then(|| Ok::<_, ArgsError>(Peer::new(host, &self.trust()?)?)).transpose()?;
-        let address = resolve(host, self.port)?;
-        let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-        let url = |scheme| format!("{scheme}://{bracketed}:{}/", self.port);
+        let site = Site::root(self.tls, host, self.port).with(&headers)?;
+        let addresses = Addresses::resolve(host, self.port)?;
         Ok(match peer {
-            Some(peer) if self.ws => Endpoint::Wss(address, url("wss"), peer),
-            Some(peer) => Endpoint::Tls(address, peer),
-            None if self.ws => Endpoint::WebSocket(address, url("ws")),
-            None if self.raw => Endpoint::TcpRaw(address),
-            None => Endpoint::Tcp(address),
+            Some(peer) if self.ws => Endpoint::Wss(addresses, site, peer),
+            Some(peer) => Endpoint::Tls(addresses, peer),
+            None if self.ws => Endpoint::WebSocket(addresses, site),
+            None if self.raw => Endpoint::TcpRaw(addresses),
+            None => Endpoint::Tcp(addresses),
         })
     }
 
@@ -189,7 +209,8 @@ impl Args {
                 let text = std::fs::read_to_string(path);
                 (text.map_err(|error| ArgsError::SecretFile(place.clone(), error))?, place)
             }
-            None => match std::env::var_os(SECRET_VARIABLE) {
+            // Set and empty is how many a script unsets a variable.
+            None => match std::env::var_os(SECRET_VARIABLE).filter(|text| !text.is_empty()) {
                 Some(text) => (text.to_string_lossy().into_owned(), SECRET_VARIABLE.to_owned()),
                 None => return Ok(None),
             },
@@ -212,8 +233,15 @@ fn is_option(word: &str) -> bool {
     command.get_arguments().filter_map(Arg::get_long).chain(["help", "version"]).any(|known| known == name)
 }
 
+/// What stands in URLs, and in no host. Such a word may hold a secret, which an error must not repeat.
+const NO_HOST: [char; 4] = ['@', '/', '?', '#'];
+
 /// A host alone: what ends in a port is taken for both in one word. An IPv6 address has more colons.
 fn host(text: &str) -> Result<String, String> {
+    if text.contains(NO_HOST) {
+        // Refused later: the error of a command line shows the word.
+        return Ok(text.to_owned());
+    }
     let both = text
         .rsplit_once(':')
         .filter(|(host, port)| (!host.contains(':') || host.ends_with(']')) && port.parse::<u16>().is_ok());
@@ -226,13 +254,6 @@ fn host(text: &str) -> Result<String, String> {
 fn port(text: &str) -> Result<u16, String> {
     let port = text.parse().ok().filter(|&port| port > 0);
     port.ok_or_else(|| "the server's port comes after its host, a number from 1 to 65535".to_owned())
-}
-
-/// IPv4 first: a server that listens on one of both mostly listens there.
-fn resolve(host: &str, port: u16) -> Result<SocketAddr, ArgsError> {
-    let unresolved = |why: String| ArgsError::Unresolved(host.to_owned(), why);
-    let found = (host, port).to_socket_addrs().map_err(|error| unresolved(error.to_string()))?;
-    found.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| unresolved("it has no address".to_owned()))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

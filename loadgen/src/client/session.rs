@@ -13,8 +13,7 @@ use super::reply::{Kind, kind};
 use crate::oracle::texts;
 use crate::scenario::model::Transport;
 use crate::wire::{
-    ConnectError, Connection, Ended, Endpoint, Foreign, Replies, Reply, Traffic, speechless, unconnected,
-    wait,
+    ConnectError, Connection, Ended, Endpoint, Foreign, Replies, Reply, Traffic, speechless, wait,
 };
 
 /// Names of our own making that are tried before the server is taken to refuse every name. Each holds 64 random
@@ -27,16 +26,6 @@ pub enum SessionError {
     /// Nobody there, or somebody who speaks something else.
     #[error("{0}")]
     Connect(#[from] ConnectError),
-    /// Nobody answered the connection.
-    #[error("no connection to {endpoint} within {timeout:?}{advice}")]
-    ConnectTimedOut {
-        /// Where.
-        endpoint: String,
-        /// What it may be.
-        advice: &'static str,
-        /// The time-out.
-        timeout: Duration,
-    },
     /// The connection ended.
     #[error("{ended}{}", last_words(.said.as_deref()))]
     Ended {
@@ -91,11 +80,7 @@ impl Session {
     /// # Errors
     /// Where nobody speaks the transport there within `timeout`, which also bounds the wait for every reply.
     pub async fn open(endpoint: &Endpoint, timeout: Duration) -> Result<Self, SessionError> {
-        let connecting = tokio::time::timeout(timeout, endpoint.connect(Arc::new(Traffic::default()))).await;
-        let connection = connecting.map_err(|_| {
-            let advice = unconnected(endpoint);
-            SessionError::ConnectTimedOut { endpoint: endpoint.to_string(), advice, timeout }
-        })??;
+        let connection = endpoint.connect(Arc::new(Traffic::default()), timeout).await?;
         let framing_advice = other_framings(endpoint.transport());
         Ok(Self { connection, timeout, framing_advice, inbox: Inbox::default() })
     }

@@ -24,7 +24,7 @@ use crate::report::contents::{self, Contents};
 use crate::report::{Folder, FolderError, Plot, ReportError};
 use crate::scenario::Diagnostics;
 use crate::target::{AddressError, LaunchError, TargetError};
-use crate::wire::TrustError;
+use crate::wire::{HeaderError, TrustError};
 
 /// What a command that did its work ends with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +82,9 @@ pub enum CommandError {
     /// A `--launch` that cannot be understood.
     #[error(transparent)]
     Launch(#[from] LaunchError),
+    /// A `--header` that cannot be sent.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
     /// Nobody to trust over TLS.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -113,7 +116,7 @@ impl CommandError {
     /// and the machine.
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
-        if matches!(self, Self::Address(AddressError::Unresolved(..))) { 3 } else { 2 }
+        if matches!(self, Self::Address(AddressError::Unresolved(_))) { 3 } else { 2 }
     }
 
     /// What goes to stdout although the command failed.
@@ -181,9 +184,9 @@ fn draw(figure: chart::Figure) -> Result<Plot, chart::DrawError> {
 /// The lines for these errors on stderr: a full disk has one for each file, of which a few say all.
 fn lines(errors: &[CommandError]) -> String {
     const SHOWN: usize = 3;
-    let mut lines: String = errors.iter().take(SHOWN).map(|error| format!("error: {error}\n")).collect();
+    let mut lines: Vec<String> = errors.iter().take(SHOWN).map(|error| format!("error: {error}\n")).collect();
     if errors.len() > SHOWN {
-        lines.push_str(&format!("error: and {} more files of the report\n", errors.len() - SHOWN));
+        lines.push(format!("error: and {} more files of the report\n", errors.len() - SHOWN));
     }
-    lines
+    lines.concat()
 }

@@ -9,10 +9,8 @@ use crate::scenario::{HOUR, MILLISECOND, duration_within};
 use crate::target::embedded::Embedded;
 use crate::target::launch::{Launch, Security};
 use crate::target::launched::Launched;
-use crate::target::{
-    Certificate, LaunchCommand, Target, ask_certificate, socket_address, tls, websocket, wss,
-};
-use crate::wire::{Endpoint, Trust};
+use crate::target::{Certificate, LaunchCommand, Target, addresses, ask_certificate, tls, websocket};
+use crate::wire::{Endpoint, Header, Trust};
 
 /// What to talk to; without any of these, the embedded server.
 #[derive(Debug, Clone, clap::Args)]
@@ -26,7 +24,8 @@ pub struct TargetArgs {
     #[arg(long, value_name = "HOST:PORT")]
     pub tcp_raw: Option<String>,
 
-    /// A WebSocket server: ws://HOST:PORT/PATH
+    /// A WebSocket server: ws://HOST:PORT/PATH. ws://USER:PASSWORD@HOST:PORT/ sends Basic credentials; neither they nor
+    /// what follows a `?` come into any report
     #[arg(long, value_name = "URL")]
     pub ws: Option<String>,
 
@@ -37,6 +36,11 @@ pub struct TargetArgs {
     /// A WebSocket server over TLS: wss://HOST:PORT/PATH. Its certificate must be good for HOST
     #[arg(long, value_name = "URL")]
     pub wss: Option<String>,
+
+    /// Send this field in each WebSocket handshake, for a proxy that wants a key, say; NAME=@VARIABLE takes the value
+    /// from the environment. The value comes into no report (repeatable)
+    #[arg(long = "header", value_name = "NAME=VALUE")]
+    pub headers: Vec<String>,
 
     /// Trust the certificates in this PEM file, and no others, over TLS: a CA's, or a server's own self-signed one
     /// [default: those that this system trusts; what is made for the embedded server or for {cert} is trusted anyway]
@@ -123,11 +127,15 @@ impl TargetArgs {
         let commands: Vec<LaunchCommand> =
             self.launch.iter().map(|text| LaunchCommand::parse(text)).collect::<Result<_, _>>()?;
         let security = self.security(&commands)?;
-        let endpoints = self.endpoints(security.trust.as_ref())?;
+        let headers = self.headers(&commands)?;
+        let endpoints = self.endpoints(security.trust.as_ref(), &headers)?;
         let plan = match (commands.is_empty(), endpoints.is_empty()) {
             (true, true) => Plan::Embedded,
             (true, false) => Plan::External(endpoints),
-            (false, _) => Plan::Launched(Launch::new(commands, endpoints, security, self.launch_timeout)?),
+            (false, _) => {
+                let launch = Launch::new(commands, endpoints, security, self.launch_timeout)?;
+                Plan::Launched(launch.with_headers(headers))
+            }
         };
         match self.require.iter().find(|transport| !plan.transports().contains(transport)) {
             Some(lacking) => Err(CommandError::Usage(format!(
@@ -161,22 +169,35 @@ impl TargetArgs {
         }
     }
 
-    fn endpoints(&self, trust: Option<&Trust>) -> Result<Vec<Endpoint>, CommandError> {
+    fn headers(&self, commands: &[LaunchCommand]) -> Result<Vec<Header>, CommandError> {
+        let is_websocket = |transport| matches!(transport, Transport::WebSocket | Transport::Wss);
+        let asked = commands.iter().flat_map(LaunchCommand::transports).any(is_websocket);
+        if !(self.headers.is_empty() || asked || self.ws.is_some() || self.wss.is_some()) {
+            return Err(CommandError::Usage(
+                "--header is for a target that speaks WebSocket: give --ws or --wss, or {ws} or {wss} in --launch"
+                    .to_owned(),
+            ));
+        }
+        let parse = |text: &String| Ok(Header::parse(text, |name| std::env::var_os(name))?);
+        self.headers.iter().map(parse).collect()
+    }
+
+    fn endpoints(&self, trust: Option<&Trust>, headers: &[Header]) -> Result<Vec<Endpoint>, CommandError> {
         let mut endpoints = Vec::new();
         if let Some(text) = &self.tcp {
-            endpoints.push(Endpoint::Tcp(socket_address(text)?));
+            endpoints.push(Endpoint::Tcp(addresses(text)?));
         }
         if let Some(text) = &self.tcp_raw {
-            endpoints.push(Endpoint::TcpRaw(socket_address(text)?));
+            endpoints.push(Endpoint::TcpRaw(addresses(text)?));
         }
         if let Some(text) = &self.ws {
-            endpoints.push(websocket(text)?);
+            endpoints.push(websocket(text, headers, None)?);
         }
         if let (Some(text), Some(trust)) = (&self.tls, trust) {
             endpoints.push(tls(text, trust)?);
         }
         if let (Some(text), Some(trust)) = (&self.wss, trust) {
-            endpoints.push(wss(text, trust)?);
+            endpoints.push(websocket(text, headers, Some(trust))?);
         }
         Ok(endpoints)
     }

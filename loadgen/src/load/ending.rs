@@ -66,7 +66,7 @@ pub async fn is_serving(context: &PassContext, client: u32) -> bool {
     // No client's name contains a colon.
     let name = format!("{}:", context.world.client(client).name);
     let ask = async {
-        let mut connection = context.endpoint(client).connect(Arc::<Traffic>::default()).await.ok()?;
+        let mut connection = context.endpoint(client).connect(Arc::<Traffic>::default(), timeout).await.ok()?;
         connection.push(name.as_bytes()).ok()?;
         collect(&mut connection, 1, timeout).await.ok()
     };

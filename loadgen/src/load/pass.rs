@@ -21,6 +21,7 @@ use crate::measure::cpus;
 use crate::measure::recorder::{Totals, WindowFigures};
 use crate::record::{Backlog, Cost, Pass, Violation};
 use crate::target::Target;
+use crate::wire::ConnectError;
 
 /// How often progress is told.
 pub(super) const TICK: Duration = Duration::from_millis(250);
@@ -195,6 +196,9 @@ impl Coordinator<'_> {
 
     async fn setup_failed(&mut self, error: SetupError) -> Ending {
         let doing = format!("{}: {error}", self.doing("was set up"));
+        if let SetupError::Connect(ConnectError::Shortage(_)) = error {
+            return Ending::MachineFailed(doing);
+        }
         if let Some(death) = self.death_soon().await {
             return Ending::TargetLost(format!("{doing}; {death}"));
         }
@@ -276,7 +280,9 @@ impl Coordinator<'_> {
             let cost = Cost::sum(collected.stretches.iter().filter(of_part).map(|stretch| &stretch.cost));
             let setup = |&t: &usize| collect::setup(context, &collected.setup, t, setup_s);
             let mut waiting = Waiting::default();
-            part.iter().for_each(|&t| waiting.add(&sums.waiting[t]));
+            for &transport in &part {
+                waiting.add(&sums.waiting[transport]);
+            }
             let paused = sums.paused.iter().filter(|(transport, _)| {
                 transport.is_none_or(|transport| part.contains(&usize::from(transport)))
             });

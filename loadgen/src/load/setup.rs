@@ -16,7 +16,7 @@ use super::wrong_port;
 use crate::measure::clock::{self, Nanos};
 use crate::oracle::{Expect, Finding, Good, Session, texts};
 use crate::scenario::model::{Group, Role};
-use crate::wire::{ConnectError, Connection, Ended, Foreign, Traffic, speechless, unconnected};
+use crate::wire::{ConnectError, Connection, Ended, Foreign, Traffic, speechless};
 
 /// A name may stay taken for this long after the close of its last session (LIFE-2).
 const NAME_FREE_WITHIN: Duration = Duration::from_secs(5);
@@ -213,10 +213,7 @@ impl<'a> SettingUp<'a> {
     ) -> Result<Self, SetupError> {
         let endpoint = context.endpoint(index);
         let begun = clock::now();
-        let connection =
-            tokio::time::timeout(context.scenario.timeout, endpoint.connect(traffic))
-                .await
-                .map_err(|_| step_timed_out(context, index, "connecting", unconnected(endpoint)))??;
+        let connection = endpoint.connect(traffic, context.scenario.timeout).await?;
         steps.connect = Some((clock::now() - begun).max(1));
         let session = Session::new(&context.world, index);
         Ok(Self { context, index, connection, session, asked: Asked::Login })

@@ -22,8 +22,9 @@ use crate::scenario::model::Role;
 /// which the machine settles.
 const START_DELAY_NS: Nanos = 20_000_000;
 
-/// How often, and with what pauses, a target that has lost every client is looked at: half a second in all.
-const DEATH_LOOKS: u32 = 10;
+/// How often, and with what pauses, a target of ours that has lost every client is looked at: two seconds in all, since
+/// on a busy machine the word of its death comes late.
+const DEATH_LOOKS: u32 = 40;
 /// See [`DEATH_LOOKS`].
 const DEATH_PAUSE: Duration = Duration::from_millis(50);
 
@@ -228,7 +229,8 @@ impl Coordinator<'_> {
 
     /// How the target's process ended, if it is seen to end shortly: its connections are gone before it is.
     pub(super) async fn death_soon(&mut self) -> Option<String> {
-        for _ in 0..DEATH_LOOKS {
+        let looks = if self.target.is_ours() { DEATH_LOOKS } else { 0 };
+        for _ in 0..looks {
             if let Some(death) = self.target.death() {
                 return Some(death);
             }

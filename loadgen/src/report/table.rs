@@ -153,8 +153,7 @@ fn headline(record: &RunRecord, load: &LoadInfo, style: Style) -> Vec<String> {
     ];
     let ratios =
         tables.iter().any(|line| line.contains("  ratio")).then(|| style.dim(&format::ratio_legend()));
-    let legends =
-        legend(&tables, style).into_iter().chain(ratios).into_iter().chain(floor_legend(&tables, style));
+    let legends = legend(&tables, style).into_iter().chain(ratios).chain(floor_legend(&tables, style));
     let legends: Vec<String> = legends.collect();
     lines.extend(tables);
     lines.extend(legends);
@@ -266,12 +265,13 @@ fn groups(comparison: &Comparison<'_>, kind: LatencyKind) -> Vec<Group> {
 
 /// What there is of a load whose timing is not judged.
 fn counts(comparison: &Comparison<'_>) -> Vec<Group> {
-    let shown: [(&str, fn(&Counts) -> u64); 3] = [
+    type Count = fn(&Counts) -> u64;
+    let shown: [(&str, Count); 3] = [
         ("requests", |counts| counts.requests),
         ("errors", |counts| counts.errors),
         ("unfinished", |counts| counts.unfinished),
     ];
-    let group = |(title, of): (&str, fn(&Counts) -> u64)| {
+    let group = |(title, of): (&str, Count)| {
         let cell = |row: usize, i: usize| {
             let figures = comparison.lines.get(row).and_then(|line| line.cells[i].as_ref());
             figures.map_or_else(|| MISSING.to_owned(), |figures| format::count(of(&figures.counts)))

@@ -21,7 +21,8 @@ pub enum LaunchError {
     /// A word in braces that means nothing.
     #[error(
         "--launch: `{{{0}}}` is no placeholder; there are {{tcp}}, {{tcp-raw}}, {{ws}}, {{tls}} and {{wss}}, each a \
-         free port, and {{cert}} and {{key}}, the files of a certificate that is made for it"
+         free port, and {{cert}} and {{key}}, the files of a certificate that is made for it; for the word itself in \
+         braces write `{{{{{0}}}}}`"
     )]
     UnknownPlaceholder(String),
     /// Half a certificate.
@@ -152,13 +153,22 @@ pub fn ask_certificate(commands: &[LaunchCommand]) -> Result<bool, LaunchError> 
     }
 }
 
-/// Cuts a word at its placeholders. Braces around anything but a name (`{"a":1}`, `{}`) are plain text.
+/// Cuts a word at its placeholders. Braces around anything but a name (`{"a":1}`, `{}`) are plain text; `{{name}}` stands
+/// for the text `{name}`.
 fn parts(word: &str) -> Result<Vec<Part>, LaunchError> {
     let mut parts = Vec::new();
     let mut text = String::new();
     let mut rest = word;
     while let Some(start) = rest.find('{') {
         let (before, after) = (&rest[..start], &rest[start + 1..]);
+        if let Some(name) =
+            after.strip_prefix('{').and_then(|inner| inner.split_once("}}")).map(|(name, _)| name)
+            && is_name(name)
+        {
+            text.extend([before, "{", name, "}"]);
+            rest = &after[name.len() + 3..];
+            continue;
+        }
         let Some(name) = after.find('}').map(|end| &after[..end]).filter(|name| is_name(name)) else {
             text += &rest[..=start];
             rest = after;
@@ -234,6 +244,14 @@ mod tests {
             words(r#"x '{"a": {tcp}}' {} { } a{ {1}"#),
             ["x", r#"{"a": 1001}"#, "{}", "{", "}", "a{", "{1}"]
         );
+    }
+
+    #[test]
+    fn doubled_braces_are_a_word_in_braces() {
+        assert_eq!(words("x a={{name}} {{tcp}}b {tcp}"), ["x", "a={name}", "{tcp}b", "1001"]);
+        assert_eq!(words(r#"x '{"a":{"b":{tcp}}}' {{}} {{"#), ["x", r#"{"a":{"b":1001}}"#, "{{}}", "{{"]);
+        let error = LaunchCommand::parse("x {name}").unwrap_err().to_string();
+        assert!(error.contains("for the word itself in braces write `{{name}}`"), "{error}");
     }
 
     #[test]

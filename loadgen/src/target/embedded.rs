@@ -9,6 +9,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
@@ -279,20 +280,22 @@ async fn ready(
 fn ready_line(line: &str, trust: Option<&Trust>) -> Option<Endpoint> {
     let mut words = line.strip_prefix("listening ")?.split(' ');
     let transport = Transport::from_name(words.next()?)?;
-    endpoint_on_this_machine(transport, words.next()?.parse().ok()?, trust)
+    let address: SocketAddr = words.next()?.parse().ok()?;
+    endpoint_on_this_machine(transport, address.into(), &[], trust)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Site;
 
     #[test]
     fn ready_lines_name_transport_and_address() {
-        let address = "127.0.0.1:40001".parse().unwrap();
+        let address: SocketAddr = "127.0.0.1:40001".parse().unwrap();
         let of = |line: &str| ready_line(line, None);
-        assert_eq!(of("listening tcp 127.0.0.1:40001"), Some(Endpoint::Tcp(address)));
-        assert_eq!(of("listening tcp-raw 127.0.0.1:40001"), Some(Endpoint::TcpRaw(address)));
-        let websocket = Endpoint::WebSocket(address, "ws://127.0.0.1:40001/".to_owned());
+        assert_eq!(of("listening tcp 127.0.0.1:40001"), Some(Endpoint::Tcp(address.into())));
+        assert_eq!(of("listening tcp-raw 127.0.0.1:40001"), Some(Endpoint::TcpRaw(address.into())));
+        let websocket = Endpoint::WebSocket(address.into(), Site::root(false, "127.0.0.1", 40_001));
         assert_eq!(of("listening websocket 127.0.0.1:40001"), Some(websocket));
         assert_eq!(of("warming up"), None);
         let certificate = Certificate::generate().unwrap();
@@ -300,7 +303,7 @@ mod tests {
             let line = format!("listening {transport} 127.0.0.1:40001");
             assert_eq!(of(&line), None, "whom to trust there?");
             let endpoint = ready_line(&line, Some(certificate.trust())).unwrap();
-            assert_eq!((endpoint.transport(), endpoint.address()), (transport, address));
+            assert_eq!((endpoint.transport(), endpoint.addresses().all()), (transport, &[address][..]));
         }
     }
 

@@ -5,13 +5,14 @@ use std::time::Duration;
 use super::Certificate;
 use super::command::{LaunchCommand, LaunchError, placeholder};
 use crate::scenario::model::Transport;
-use crate::wire::{Endpoint, Trust};
+use crate::wire::{Endpoint, Header, Trust};
 
 /// What to launch, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launch {
     pub(super) commands: Vec<LaunchCommand>,
     pub(super) given: Vec<Endpoint>,
+    pub(super) headers: Vec<Header>,
     pub(super) security: Security,
     pub(super) timeout: Duration,
 }
@@ -43,8 +44,14 @@ impl Launch {
         }
         match given.iter().map(Endpoint::transport).find(|given| asked.contains(given)) {
             Some(transport) => Err(LaunchError::TwoPorts(transport, placeholder(transport))),
-            None => Ok(Self { commands, given, security, timeout }),
+            None => Ok(Self { commands, given, headers: Vec::new(), security, timeout }),
         }
+    }
+
+    /// With these fields in the handshakes of WebSockets on fresh ports; given addresses have theirs already.
+    #[must_use]
+    pub fn with_headers(self, headers: Vec<Header>) -> Self {
+        Self { headers, ..self }
     }
 
     /// The transports that the programs offer, in the order of reports.
@@ -73,7 +80,7 @@ mod tests {
     }
 
     fn tcp() -> Endpoint {
-        Endpoint::Tcp("127.0.0.1:1601".parse().unwrap())
+        Endpoint::Tcp("127.0.0.1:1601".parse::<std::net::SocketAddr>().unwrap().into())
     }
 
     #[test]

@@ -26,7 +26,7 @@ use super::ports::{self, FreePorts};
 use super::{Certificate, TargetError, endpoint_on_this_machine};
 use crate::measure::tree::Tree;
 use crate::scenario::model::Transport;
-use crate::wire::Endpoint;
+use crate::wire::{Addresses, Endpoint};
 
 /// Between two looks at who listens.
 const LOOK: Duration = Duration::from_millis(20);
@@ -163,20 +163,20 @@ impl Launched {
         Ok(free)
     }
 
-    /// Given addresses must be this machine's, and nobody else's.
+    /// Given addresses must be this machine's, and still free.
     fn check_given(&self) -> Result<(), TargetError> {
         let listeners = ports::listeners();
         for endpoint in &self.launch.given {
-            let address = endpoint.address();
+            let addresses = endpoint.addresses();
             let not_started = |why: String| Err(TargetError::NotStarted(why));
-            if !ports::is_local(address.ip()) {
+            if !addresses.all().iter().any(|address| ports::is_local(address.ip())) {
                 return not_started(format!(
-                    "--launch starts programs on this machine, and {address} is not one of its addresses"
+                    "--launch starts programs on this machine, and {addresses} is not one of its addresses"
                 ));
             }
-            if ports::reachable(&listeners, &[address]).is_some() {
+            if let Some(taken) = ports::reachable(&listeners, addresses.all()).first() {
                 return not_started(format!(
-                    "something else listens on {address} already, so what --launch starts cannot: stop it, or let \
+                    "something else listens on {taken} already, so what --launch starts cannot: stop it, or let \
                      the program have a free port by {{{}}}",
                     placeholder(endpoint.transport())
                 ));
@@ -191,11 +191,12 @@ impl Launched {
             let loopback = [(Ipv4Addr::LOCALHOST, *port).into(), (Ipv6Addr::LOCALHOST, *port).into()];
             (*transport, loopback.to_vec())
         });
-        let given = self.launch.given.iter().map(|given| (given.transport(), vec![given.address()]));
+        let given = &self.launch.given;
+        let given = given.iter().map(|given| (given.transport(), given.addresses().all().to_vec()));
         fresh.chain(given).collect()
     }
 
-    /// Waits until somebody listens for each transport; fills in the endpoints.
+    /// Waits until there is a listener for each transport; fills in the endpoints.
     async fn wait(&mut self, mut awaited: Vec<(Transport, Vec<SocketAddr>)>) -> Result<(), TargetError> {
         let deadline = Instant::now() + self.launch.timeout;
         loop {
@@ -205,10 +206,13 @@ impl Launched {
             }
             let listeners = ports::listeners();
             awaited.retain(|(transport, addresses)| {
-                let Some(address) = ports::reachable(&listeners, addresses) else { return true };
+                let reachable = ports::reachable(&listeners, addresses);
+                let Some(first) = reachable.first() else { return true };
                 let given = self.launch.given.iter().find(|given| given.transport() == *transport);
                 self.endpoints.extend(given.cloned().or_else(|| {
-                    endpoint_on_this_machine(*transport, address, self.launch.security.trust.as_ref())
+                    let Launch { headers, security, .. } = &self.launch;
+                    let addresses = Addresses::new(first.to_string(), &reachable)?;
+                    endpoint_on_this_machine(*transport, addresses, headers, security.trust.as_ref())
                 }));
                 false
             });

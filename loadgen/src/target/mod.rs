@@ -14,15 +14,13 @@ pub mod launched;
 pub mod null;
 mod ports;
 
-pub use address::{AddressError, socket_address, tls, websocket, wss};
+pub use address::{AddressError, addresses, tls, websocket};
 pub use certificate::Certificate;
 pub use command::{LaunchCommand, LaunchError, ask_certificate};
 
-use std::net::SocketAddr;
-
 use crate::measure::tree::Tree;
 use crate::scenario::model::Transport;
-use crate::wire::{Endpoint, Peer, Trust};
+use crate::wire::{Addresses, Endpoint, Header, Peer, Site, Trust};
 use embedded::Embedded;
 use launched::Launched;
 
@@ -141,21 +139,30 @@ impl Target {
     }
 }
 
-/// A listener on this machine, known by its address alone; `None` for TLS where nobody is to be trusted.
+/// A listener on this machine, known by its addresses alone, with fields for a WebSocket's handshake; `None` for TLS
+/// where no certificate is trusted.
 fn endpoint_on_this_machine(
     transport: Transport,
-    address: SocketAddr,
+    addresses: Addresses,
+    headers: &[Header],
     trust: Option<&Trust>,
 ) -> Option<Endpoint> {
     // The name that most certificates for this machine have.
-    let peer = || Peer::new("localhost", trust?).ok();
+    const NAME: &str = "localhost";
+    let peer = || Peer::new(NAME, trust?).ok();
+    let first = addresses.all().first()?;
+    let site = |encrypted, host: &str| Site::root(encrypted, host, first.port()).with(headers).ok();
     match transport {
-        Transport::Tcp => Some(Endpoint::Tcp(address)),
-        Transport::TcpRaw => Some(Endpoint::TcpRaw(address)),
-        Transport::WebSocket => Some(Endpoint::WebSocket(address, format!("ws://{address}/"))),
-        Transport::Tls => Some(Endpoint::Tls(address, peer()?)),
+        Transport::Tcp => Some(Endpoint::Tcp(addresses)),
+        Transport::TcpRaw => Some(Endpoint::TcpRaw(addresses)),
+        Transport::WebSocket => {
+            let site = site(false, &first.ip().to_string())?;
+            Some(Endpoint::WebSocket(addresses, site))
+        }
+        Transport::Tls => Some(Endpoint::Tls(addresses, peer()?)),
         Transport::Wss => {
-            Some(Endpoint::Wss(address, format!("wss://localhost:{}/", address.port()), peer()?))
+            let site = site(true, NAME)?;
+            Some(Endpoint::Wss(addresses, site, peer()?))
         }
     }
 }

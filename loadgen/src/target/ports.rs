@@ -64,15 +64,15 @@ pub fn listeners() -> Vec<SocketAddr> {
     all
 }
 
-/// The first of these addresses that a connection to one of the listeners can be made to.
+/// Those of these addresses that a connection to one of the listeners may be made to, in their order.
 #[must_use]
-pub fn reachable(listeners: &[SocketAddr], addresses: &[SocketAddr]) -> Option<SocketAddr> {
+pub fn reachable(listeners: &[SocketAddr], addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let reaches = |wanted: &SocketAddr| listeners.iter().any(|listener| takes(*listener, *wanted));
-    addresses.iter().copied().find(reaches)
+    addresses.iter().copied().filter(reaches).collect()
 }
 
-/// Whether a listener takes connections to an address. One on `::` is taken to serve IPv4 too, as it does unless it
-/// was told otherwise, which the tables do not show.
+/// Whether a listener may take connections to an address. One on `::` may serve IPv4 too or not, which the tables do not
+/// show; an address that refuses is passed over by whoever connects.
 fn takes(listener: SocketAddr, wanted: SocketAddr) -> bool {
     let same_ip = match (listener.ip().to_canonical(), wanted.ip().to_canonical()) {
         (IpAddr::V6(Ipv6Addr::UNSPECIFIED), _) | (IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(_)) => true,
@@ -151,7 +151,7 @@ mod tests {
     fn a_listener_on_every_address_takes_connections_to_each() {
         let listeners =
             [at("0.0.0.0:1"), at("[::]:2"), at("[::1]:3"), at("[::ffff:127.0.0.1]:4"), at("127.0.0.2:5")];
-        let reached = |address: &str| reachable(&listeners, &[at(address)]).is_some();
+        let reached = |address: &str| !reachable(&listeners, &[at(address)]).is_empty();
         for yes in ["127.0.0.1:1", "127.0.0.1:2", "[::1]:2", "[::1]:3", "127.0.0.1:4", "127.0.0.2:5"] {
             assert!(reached(yes), "{yes}");
         }
@@ -159,7 +159,10 @@ mod tests {
             assert!(!reached(no), "{no}");
         }
         let either = [at("127.0.0.1:3"), at("[::1]:3")];
-        assert_eq!(reachable(&listeners, &either), Some(either[1]));
+        assert_eq!(reachable(&listeners, &either), [either[1]]);
+        // Which of them it is, if not both, shows when a connection is made.
+        let both = [at("127.0.0.1:2"), at("[::1]:2")];
+        assert_eq!(reachable(&listeners, &both), both);
     }
 
     #[test]
@@ -169,7 +172,7 @@ mod tests {
         let listener = TcpListener::bind(("127.0.0.1", first)).unwrap();
         assert!(!is_free(first));
         let address = listener.local_addr().unwrap();
-        assert_eq!(reachable(&listeners(), &[address]), Some(address));
+        assert_eq!(reachable(&listeners(), &[address]), [address]);
         drop(listener);
         assert!((0..50).all(|_| ports.take().is_some_and(|port| port != first)));
         assert_eq!(ports.given.len(), 51);

@@ -1,47 +1,62 @@
 //! Opening a connection: TCP, and on top of it the handshakes of TLS and WebSocket.
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
+use tokio::time::{Instant, timeout_at};
 
-use super::Connection;
+use super::addresses::{Addresses, Unreachable};
+use super::foreign::unconnected;
+use super::handshake::HandshakeError;
 use super::line::LineConnection;
 use super::raw::RawConnection;
 use super::tls::Peer;
 use super::traffic::{Counted, Traffic};
 use super::websocket::WebSocketConnection;
+use super::{Connection, Shortage, Site};
 use crate::scenario::model::Transport;
 
 /// Where one transport of the target listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
     /// Lines over TCP.
-    Tcp(SocketAddr),
+    Tcp(Addresses),
     /// Chunks over TCP.
-    TcpRaw(SocketAddr),
-    /// WebSocket: the address, and the URL that the handshake names.
-    WebSocket(SocketAddr, String),
+    TcpRaw(Addresses),
+    /// WebSocket: the addresses, and what the handshake asks for.
+    WebSocket(Addresses, Site),
     /// Lines over TLS, and who must answer there.
-    Tls(SocketAddr, Peer),
-    /// WebSocket over TLS: the address, the URL, and who must answer there.
-    Wss(SocketAddr, String, Peer),
+    Tls(Addresses, Peer),
+    /// WebSocket over TLS: the addresses, what the handshake asks for, and who must answer there.
+    Wss(Addresses, Site, Peer),
 }
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// No TCP connection.
-    #[error("cannot connect to {0}: {1}")]
-    Tcp(SocketAddr, io::Error),
+    /// No TCP connection to any address.
+    #[error("cannot connect to {0}")]
+    Tcp(Unreachable),
+    /// Our side has no means for another connection, whatever the server is like.
+    #[error("{0}")]
+    Shortage(Shortage),
     /// TCP, but no TLS with a server that is trusted.
     #[error("no TLS at {0}: {1}")]
     Tls(String, String),
     /// A connection, but no WebSocket.
     #[error("no WebSocket at {0}: {1}")]
-    Handshake(String, String),
+    Handshake(String, HandshakeError),
+    /// A connection whose handshakes took too long.
+    #[error("no connection to {place} within {timeout:?}{advice}")]
+    TimedOut {
+        /// Where.
+        place: String,
+        /// The longest that it was given.
+        timeout: Duration,
+        /// What it may be.
+        advice: &'static str,
+    },
 }
 
 impl Endpoint {
@@ -57,49 +72,55 @@ impl Endpoint {
         }
     }
 
-    /// Its socket address.
+    /// Its socket addresses.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
+    pub fn addresses(&self) -> &Addresses {
         match self {
-            Self::Tcp(address)
-            | Self::TcpRaw(address)
-            | Self::WebSocket(address, _)
-            | Self::Tls(address, _)
-            | Self::Wss(address, ..) => *address,
+            Self::Tcp(addresses)
+            | Self::TcpRaw(addresses)
+            | Self::WebSocket(addresses, _)
+            | Self::Tls(addresses, _)
+            | Self::Wss(addresses, ..) => addresses,
         }
     }
 
-    /// Opens a connection, without a time-out of its own.
+    /// Opens a connection within `timeout`, handshakes included.
     ///
     /// # Errors
-    /// Where nobody listens there, or what listens speaks something else, or is not to be trusted.
-    pub async fn connect(&self, traffic: Arc<Traffic>) -> Result<Connection, ConnectError> {
-        let address = self.address();
-        let open = async {
-            let stream = TcpStream::connect(address).await?;
-            // Nagle's algorithm would hold back a request until the last one is acknowledged.
-            stream.set_nodelay(true)?;
-            Ok(stream)
-        };
-        let stream = open.await.map_err(|error| ConnectError::Tcp(address, error))?;
+    /// Where no server listens there, or it speaks something else, or is not to be trusted.
+    pub async fn connect(
+        &self,
+        traffic: Arc<Traffic>,
+        timeout: Duration,
+    ) -> Result<Connection, ConnectError> {
+        let deadline = Instant::now() + timeout;
+        let stream = self.addresses().connect(timeout).await?;
+        let begun = timeout_at(deadline, self.begin(stream, traffic)).await;
+        begun.unwrap_or_else(|_| {
+            let advice = unconnected(self.transport());
+            Err(ConnectError::TimedOut { place: self.to_string(), timeout, advice })
+        })
+    }
+
+    /// Shakes hands over a TCP connection.
+    async fn begin(&self, stream: TcpStream, traffic: Arc<Traffic>) -> Result<Connection, ConnectError> {
         let stream = Counted::new(stream, traffic);
         let tls = |error| ConnectError::Tls(self.place(), error);
-        let websocket =
-            |error: WsError| ConnectError::Handshake(self.place(), refusal(&error, &self.place()));
+        let websocket = |error| ConnectError::Handshake(self.place(), error);
         match self {
             Self::Tcp(_) => Ok(Connection::Line(LineConnection::new(stream))),
             Self::TcpRaw(_) => Ok(Connection::Raw(RawConnection::new(stream))),
-            Self::WebSocket(_, url) => {
-                let connection = WebSocketConnection::handshake(stream, url).await.map_err(websocket)?;
+            Self::WebSocket(_, site) => {
+                let connection = WebSocketConnection::handshake(stream, site).await.map_err(websocket)?;
                 Ok(Connection::WebSocket(Box::new(connection)))
             }
             Self::Tls(_, peer) => {
                 let stream = peer.handshake(stream).await.map_err(tls)?;
                 Ok(Connection::Tls(Box::new(LineConnection::new(stream))))
             }
-            Self::Wss(_, url, peer) => {
+            Self::Wss(_, site, peer) => {
                 let stream = peer.handshake(stream).await.map_err(tls)?;
-                let connection = WebSocketConnection::handshake(stream, url).await.map_err(websocket)?;
+                let connection = WebSocketConnection::handshake(stream, site).await.map_err(websocket)?;
                 Ok(Connection::Wss(Box::new(connection)))
             }
         }
@@ -108,21 +129,9 @@ impl Endpoint {
     /// The address or URL alone.
     fn place(&self) -> String {
         match self {
-            Self::Tcp(address) | Self::TcpRaw(address) | Self::Tls(address, _) => address.to_string(),
-            Self::WebSocket(_, url) | Self::Wss(_, url, _) => url.clone(),
+            Self::Tcp(addresses) | Self::TcpRaw(addresses) | Self::Tls(addresses, _) => addresses.to_string(),
+            Self::WebSocket(_, site) | Self::Wss(_, site, _) => site.to_string(),
         }
-    }
-}
-
-/// Why there is no WebSocket at `url`.
-pub(super) fn refusal(error: &WsError, url: &str) -> String {
-    match error {
-        WsError::Protocol(ProtocolError::HttparseError(_)) => {
-            let unless = if url.starts_with("wss:") { "" } else { ", unless over TLS" };
-            format!("the server does not speak WebSocket on this port{unless}: its answer is not HTTP")
-        }
-        WsError::Http(response) => format!("the server answered HTTP {}", response.status()),
-        other => other.to_string(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Ended, Endpoint};
+use super::Ended;
 use crate::scenario::model::Transport;
 
 /// How every alert of TLS 1.0 to 1.3 begins (RFC 8446, sections 5.1 and 6).
@@ -51,9 +51,8 @@ pub fn speechless(ended: &Ended) -> Option<&'static str> {
 }
 
 /// What it may be that a connection did not come about in time, as the end of an error.
-#[must_use]
-pub fn unconnected(endpoint: &Endpoint) -> &'static str {
-    match endpoint.transport() {
+pub(super) fn unconnected(transport: Transport) -> &'static str {
+    match transport {
         Transport::Tcp | Transport::TcpRaw => "",
         Transport::WebSocket => ": the server hangs, or does not speak WebSocket on this port",
         Transport::Tls | Transport::Wss => ": the server hangs, or does not speak TLS on this port",

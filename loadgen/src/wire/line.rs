@@ -4,12 +4,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::stream::{Outgoing, Stream};
-use super::{Ended, Replies, Reply};
+use super::{Ended, REPLY_BYTES_MAX, Replies, Reply};
 use crate::measure::clock;
-
-/// Longest line that is kept while its end is awaited: twice a message's limit. A peer that sends more without an
-/// end does not speak the protocol.
-const LINE_BYTES_MAX: usize = 2 * 65_536;
 
 /// A connection with one line a message.
 #[derive(Debug)]
@@ -56,8 +52,8 @@ impl<S: Stream> LineConnection<S> {
                 return Ok(());
             };
             read?;
-            if self.partial.len() > LINE_BYTES_MAX {
-                let what = format!("over {LINE_BYTES_MAX} bytes without a line end");
+            if self.partial.len() > REPLY_BYTES_MAX {
+                let what = format!("over {REPLY_BYTES_MAX} bytes without a line end");
                 return Err(Ended::Framing { rule: "TCP-1", what });
             }
         }

@@ -4,10 +4,16 @@
 //! over TLS, differ in how a message ends and in nothing else that a caller sees. Replies are handed to a [`Replies`] as they come, so
 //! that none is copied, and reading never waits for writing: a peer that stops reading cannot block its replies.
 
+mod addresses;
 mod connect;
 mod foreign;
+mod handshake;
+mod header;
 mod line;
 mod raw;
+mod shortage;
+mod shown;
+mod site;
 mod stream;
 mod tls;
 mod traffic;
@@ -19,15 +25,25 @@ use std::task::{Context, Poll};
 use tokio_rustls::client::TlsStream;
 use traffic::Counted;
 
+pub use addresses::{Addresses, Unreachable, Unresolved};
 pub use connect::{ConnectError, Endpoint};
-pub use foreign::{Foreign, speechless, unconnected};
+pub use foreign::{Foreign, speechless};
+pub use handshake::HandshakeError;
+pub use header::{Header, HeaderError};
 pub use raw::SILENCE_NS;
+pub use shortage::Shortage;
+pub use shown::suspect;
+pub use site::{Site, UrlError};
 pub use tls::{NotAName, Peer, Trust, TrustError};
 pub use traffic::Traffic;
 pub use wait::wait;
 pub use websocket::WebSocketConnection;
 
 use crate::measure::clock::Nanos;
+
+/// Longest reply that is taken, in bytes: no message of a server may be longer (its `--message-max` is 16 MiB at most). A
+/// peer that sends more without an end does not speak the protocol.
+const REPLY_BYTES_MAX: usize = 16 << 20;
 
 /// One reply as it came.
 #[derive(Debug, Clone, Copy)]

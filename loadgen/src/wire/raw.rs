@@ -10,14 +10,11 @@ use tokio::io::AsyncWrite as _;
 
 use super::stream::{Outgoing, Stream as _};
 use super::traffic::Counted;
-use super::{Ended, Replies, Reply};
+use super::{Ended, REPLY_BYTES_MAX, Replies, Reply};
 use crate::measure::clock::{self, Nanos};
 
 /// Silence after which bytes that are no legal reply count as one.
 pub const SILENCE_NS: Nanos = 50_000_000;
-
-/// Longest reply that is awaited: twice a message's limit.
-const REPLY_BYTES_MAX: usize = 2 * 65_536;
 
 /// A connection with one chunk a message.
 #[derive(Debug)]

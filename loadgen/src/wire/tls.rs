@@ -137,12 +137,14 @@ pub struct Peer {
 pub struct NotAName(pub String);
 
 impl Peer {
-    /// The server of this name or address; an IPv6 address may stand in brackets.
+    /// The server of this name or address; an IPv6 address may stand in brackets and have a zone, which no certificate
+    /// knows.
     ///
     /// # Errors
     /// Where it is neither.
     pub fn new(host: &str, trust: &Trust) -> Result<Self, NotAName> {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let bare = bare.split_once('%').filter(|_| bare.contains(':')).map_or(bare, |(address, _)| address);
         let name = ServerName::try_from(bare.to_owned()).map_err(|_| NotAName(host.to_owned()))?;
         Ok(Self { name, trust: trust.clone() })
     }

@@ -2,26 +2,25 @@
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Sink, Stream};
 use tokio::io::AsyncRead;
-use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 
-use super::connect::refusal;
+use super::addresses::Addresses;
+use super::handshake::{HandshakeError, shake};
 use super::stream::Stream as Carrier;
 use super::traffic::{Counted, Traffic};
-use super::{ConnectError, Ended, Replies, Reply};
+use super::{ConnectError, Ended, REPLY_BYTES_MAX, Replies, Reply, Site};
 use crate::measure::clock;
 
 /// Read buffer of a connection. The library's default of 128 KiB is allocated for each connection and cleared at
@@ -31,9 +30,6 @@ const READ_BUFFER_BYTES: usize = 4096;
 /// Queued bytes beyond which the library writes by itself: never, so that a batch is one write, and what is stamped as
 /// sent before a flush has not been written before.
 const WRITE_BUFFER_BYTES: usize = usize::MAX - 1;
-
-/// Longest reply taken: twice a message's limit, so that a reply that is too long is seen and judged as such.
-const REPLY_BYTES_MAX: usize = 2 * 65_536;
 
 /// Messages in a row before other connections get their turn.
 const MESSAGES_MAX: usize = 256;
@@ -55,41 +51,40 @@ pub struct WebSocketConnection<S = Counted> {
 
 impl WebSocketConnection<Counted> {
     /// Opens one that takes messages of up to so many bytes, where an [`super::Endpoint`]'s takes what may be a
-    /// reply: for suites that test the framing with others.
+    /// reply: for suites that test the framing with others. `timeout` is for TCP alone.
     ///
     /// # Errors
-    /// Where nobody listens there, or what listens is no WebSocket server.
+    /// Where no server listens there, or it does not speak WebSocket.
     pub async fn open(
-        address: SocketAddr,
-        url: &str,
+        addresses: &Addresses,
+        site: &Site,
         message_bytes_max: usize,
+        timeout: Duration,
     ) -> Result<Self, ConnectError> {
-        let open = async {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            Ok(stream)
-        };
-        let stream = open.await.map_err(|error| ConnectError::Tcp(address, error))?;
-        Self::handshake_taking(Counted::new(stream, Arc::<Traffic>::default()), url, message_bytes_max)
+        let stream = addresses.connect(timeout).await?;
+        Self::handshake_taking(Counted::new(stream, Arc::<Traffic>::default()), site, message_bytes_max)
             .await
-            .map_err(|error| ConnectError::Handshake(url.to_owned(), refusal(&error, url)))
+            .map_err(|error| ConnectError::Handshake(site.to_string(), error))
     }
 }
 
 impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
-    pub(super) async fn handshake(stream: S, url: &str) -> Result<Self, WsError> {
-        Self::handshake_taking(stream, url, REPLY_BYTES_MAX).await
+    pub(super) async fn handshake(stream: S, site: &Site) -> Result<Self, HandshakeError> {
+        Self::handshake_taking(stream, site, REPLY_BYTES_MAX).await
     }
 
-    async fn handshake_taking(stream: S, url: &str, message_bytes_max: usize) -> Result<Self, WsError> {
+    async fn handshake_taking(
+        mut stream: S,
+        site: &Site,
+        message_bytes_max: usize,
+    ) -> Result<Self, HandshakeError> {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(WRITE_BUFFER_BYTES)
             .max_message_size(Some(message_bytes_max))
             .max_frame_size(Some(message_bytes_max));
-        let request = url.into_client_request()?;
-        let (stream, _response) =
-            tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await?;
+        let frames = shake(&mut stream, site).await?;
+        let stream = WebSocketStream::from_partially_read(stream, frames, Role::Client, Some(config)).await;
         Ok(Self { stream, close_seen: false, close_sent: false })
     }
 
@@ -266,8 +261,10 @@ mod tests {
             frames(&sent)
         };
         let client = async {
-            let url = format!("ws://{address}/");
-            let mut connection = WebSocketConnection::open(address, &url, 1000).await.unwrap();
+            let site = Site::root(false, "127.0.0.1", address.port());
+            let addresses = Addresses::from(address);
+            let open = WebSocketConnection::open(&addresses, &site, 1000, Duration::from_secs(20));
+            let mut connection = open.await.unwrap();
             let mut kept = Kept::default();
             let drain = |cx: &mut Context<'_>| {
                 connection.drain(cx, &mut kept).map_or_else(Poll::Ready, |()| Poll::Pending)

@@ -17,7 +17,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("stats", &["model", "record"]),
     ("report", &["model", "record"]),
     ("chart", &["model", "record"]),
-    ("client", &["measure", "oracle", "wire"]),
+    ("client", &["measure", "model", "oracle", "wire"]),
     (
         "commands",
         &[

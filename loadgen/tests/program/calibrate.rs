@@ -162,5 +162,5 @@ fn a_floor_that_is_none_is_an_error_of_usage() {
 fn a_file_that_cannot_be_written_is_known_before_anything_is_measured() {
     let place = Place::with(SCENARIO);
     let ended = calibrate(place.path(), &["--out", "scenario.toml/floor.json"]).expect(2);
-    assert!(ended.stderr.contains("cannot write `scenario.toml`"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("cannot write `scenario.toml/floor.json`"), "{}", ended.stderr);
 }

@@ -307,7 +307,7 @@ fn lines_from_a_pipe_may_hold_several_commands() {
         let (out, code) = lines(&output);
         let expected = ["done", "1", "upgraded to manager", "user not found", "done", "key not found", "5"];
         assert_eq!((out.as_slice(), code), (&expected[..], 2), "{transport}: {}", stderr(&output));
-        assert!(stderr(&output).contains("line 4: `put` lacks a key"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("line 4: `x y` cannot be a key of `put`"), "{}", stderr(&output));
     }
 }
 

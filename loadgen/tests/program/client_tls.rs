@@ -105,9 +105,9 @@ fn a_certificate_for_other_names_is_refused_with_the_names_that_it_has() {
         complaint(&Certificate::issued(&["example.org", "*.example.net", "192.0.2.7"], |_| {}), "127.0.0.1");
     insta::assert_snapshot!(said, @"twinwire-client: no TLS at 127.0.0.1:PORT: the server's certificate is not for `127.0.0.1`, but for `example.org`, `*.example.net`, `192.0.2.7`");
     let said = complaint(&Certificate::issued(&["127.0.0.1"], |_| {}), "localhost");
-    insta::assert_snapshot!(said, @"twinwire-client: no TLS at 127.0.0.1:PORT: the server's certificate is not for `localhost`, but for `127.0.0.1`");
+    insta::assert_snapshot!(said, @"twinwire-client: no TLS at localhost:PORT: the server's certificate is not for `localhost`, but for `127.0.0.1`");
     let said = complaint(&Certificate::issued(&[], |_| {}), "localhost");
-    insta::assert_snapshot!(said, @"twinwire-client: no TLS at 127.0.0.1:PORT: the server's certificate is not for `localhost`: it names no host at all");
+    insta::assert_snapshot!(said, @"twinwire-client: no TLS at localhost:PORT: the server's certificate is not for `localhost`: it names no host at all");
 }
 
 #[test]
@@ -115,18 +115,18 @@ fn a_certificate_out_of_its_time_is_refused_with_its_date() {
     let expired = Certificate::issued(&LOCAL, |params| params.not_after = date_time_ymd(2020, 2, 29));
     let said = complaint(&expired, "localhost");
     let (said, _now) = said.split_once("(now: ").unwrap();
-    insta::assert_snapshot!(said, @"twinwire-client: no TLS at 127.0.0.1:PORT: the server's certificate expired at 2020-02-29T00:00:00Z");
+    insta::assert_snapshot!(said, @"twinwire-client: no TLS at localhost:PORT: the server's certificate expired at 2020-02-29T00:00:00Z");
     let early = Certificate::issued(&LOCAL, |params| params.not_before = date_time_ymd(4000, 1, 1));
     let said = complaint(&early, "localhost");
     let (said, _now) = said.split_once("(now: ").unwrap();
-    insta::assert_snapshot!(said, @"twinwire-client: no TLS at 127.0.0.1:PORT: the server's certificate is not valid before 4000-01-01T00:00:00Z");
+    insta::assert_snapshot!(said, @"twinwire-client: no TLS at localhost:PORT: the server's certificate is not valid before 4000-01-01T00:00:00Z");
 }
 
 #[test]
 fn a_cas_own_certificate_is_no_servers() {
     let ca =
         Certificate::self_signed(&LOCAL, |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
-    insta::assert_snapshot!(complaint(&ca, "localhost"), @"twinwire-client: no TLS at 127.0.0.1:PORT: the server's certificate is that of a CA (CA:TRUE), which must not be a server's own: where it is self-signed, make it anew with `openssl req -x509 … -addext basicConstraints=critical,CA:FALSE`; else let the CA issue one for the server");
+    insta::assert_snapshot!(complaint(&ca, "localhost"), @"twinwire-client: no TLS at localhost:PORT: the server's certificate is that of a CA (CA:TRUE), which must not be a server's own: where it is self-signed, make it anew with `openssl req -x509 … -addext basicConstraints=critical,CA:FALSE`; else let the CA issue one for the server");
 }
 
 #[test]

@@ -14,16 +14,20 @@ fn short() -> String {
     scenario(r#"["tcp"]"#).replace("1500ms", "300ms")
 }
 
-/// Runs this many scenarios, named `one`, `two`, …
-fn several(place: &Place, names: &[&str], more: &[&str]) -> Command {
-    let mut command = twinwire();
-    command.current_dir(place.path()).arg("run");
-    for name in names {
-        let file = format!("{name}.toml");
-        fs::write(place.path().join(&file), short().replace("\"tiny\"", &format!("{name:?}"))).unwrap();
-        command.arg(file);
+/// A place with two short scenarios, `one` and `two`.
+fn place_of_two() -> Place {
+    let place = Place::with("");
+    for name in ["one", "two"] {
+        let text = short().replace("\"tiny\"", &format!("{name:?}"));
+        fs::write(place.path().join(format!("{name}.toml")), text).unwrap();
     }
-    command.args(more);
+    place
+}
+
+/// Runs both scenarios of [`place_of_two`].
+fn run_both(place: &Place, arguments: &[&str]) -> Command {
+    let mut command = twinwire();
+    command.current_dir(place.path()).args(["run", "one.toml", "two.toml"]).args(arguments);
     command
 }
 
@@ -31,7 +35,10 @@ fn several(place: &Place, names: &[&str], more: &[&str]) -> Command {
 fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        if entry.file_type().unwrap().is_dir() {
+        if entry.file_type().unwrap().is_symlink() {
+            let leads_to = fs::read_link(entry.path()).unwrap();
+            files.insert(entry.path(), leads_to.into_os_string().into_encoded_bytes());
+        } else if entry.file_type().unwrap().is_dir() {
             files.extend(tree(&entry.path()));
         } else {
             files.insert(entry.path(), fs::read(entry.path()).unwrap());
@@ -97,11 +104,11 @@ fn a_run_over_an_older_one_removes_what_that_one_listed_and_nothing_else() {
     }
     fs::create_dir_all(place.out().join("violations")).unwrap();
     fs::write(place.out().join("violations/note.toml"), "mine").unwrap();
-    assert!(place.out().join("plots/timeline-short.svg").is_file());
+    assert!(place.out().join("plots/latency-percentiles-short.svg").is_file());
     let ended = place.run_to_end(&["--quiet", "--set", "load.0.name=other"]);
     assert!(is_done(&ended), "{ended:?}");
-    assert!(!place.out().join("plots/timeline-short.svg").exists());
-    assert!(place.out().join("plots/timeline-other.svg").is_file());
+    assert!(!place.out().join("plots/latency-percentiles-short.svg").exists());
+    assert!(place.out().join("plots/latency-percentiles-other.svg").is_file());
     for foreign in ["plots/logo.svg", "histograms/mine.hgrm", "notes.txt", "violations/note.toml"] {
         assert_eq!(place.read(foreign), "mine");
     }
@@ -118,7 +125,7 @@ fn a_record_that_lists_no_files_is_still_known_by_its_own() {
     let again = twinwire().current_dir(place.path()).args(["report", "out"]).output().unwrap();
     Ended::of(again).expect(0);
     assert!(is_done(&place.run_to_end(&["--quiet", "--set", "load.0.name=other"])));
-    assert!(!place.out().join("plots/timeline-short.svg").exists());
+    assert!(!place.out().join("plots/latency-percentiles-short.svg").exists());
     assert_eq!(place.read("plots/logo.svg"), "mine");
 }
 
@@ -149,10 +156,10 @@ fn nothing_is_written_or_removed_through_a_symbolic_link() {
 
 #[test]
 fn every_folder_is_checked_before_the_first_load() {
-    let place = Place::with("");
+    let place = place_of_two();
     fs::create_dir_all(place.out().join("two")).unwrap();
     fs::write(place.out().join("two/letter.txt"), "dear").unwrap();
-    let ended = Ended::of(several(&place, &["one", "two"], &["--out", "out"]).output().unwrap()).expect(2);
+    let ended = Ended::of(run_both(&place, &["--out", "out"]).output().unwrap()).expect(2);
     assert!(ended.stderr.starts_with("error: --out `out/two` exists"), "{}", ended.stderr);
     assert!(!place.out().join("one").exists(), "what was made for nothing goes again");
     assert_eq!(place.read("two/letter.txt"), "dear");
@@ -179,10 +186,10 @@ fn what_is_in_the_way_of_a_report_is_known_before_the_load() {
 
 #[test]
 fn commands_that_begin_together_never_share_a_folder() {
-    let place = Place::with("");
+    let place = place_of_two();
     let running: Vec<_> = (0..3)
         .map(|_| {
-            let mut command = several(&place, &["one", "two"], &["--json", "--quiet"]);
+            let mut command = run_both(&place, &["--json", "--quiet"]);
             command.stdout(std::process::Stdio::piped()).spawn().unwrap()
         })
         .collect();
@@ -258,10 +265,10 @@ fn a_file_that_cannot_be_written_leaves_out_no_other_and_keeps_a_worse_exit_code
 
 #[test]
 fn a_disk_that_is_full_loses_no_result_and_the_scenarios_after_it_run() {
-    let place = Place::with("");
+    let place = place_of_two();
     let temporary = place.path().join("tmp");
     fs::create_dir(&temporary).unwrap();
-    let run = several(&place, &["one", "two"], &["--out", "out", "--json", "--quiet"]);
+    let run = run_both(&place, &["--out", "out", "--json", "--quiet"]);
     // Files may not grow past 12 KiB, which the record does and the log does not.
     let mut limited = Command::new("sh");
     limited.args(["-c", "ulimit -f 24; exec \"$@\"", "sh"]).arg(run.get_program()).args(run.get_args());

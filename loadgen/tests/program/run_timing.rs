@@ -49,7 +49,9 @@ fn asked(log: &Log) -> usize {
 
 fn dispatch_lag(passes: &[Pass]) -> Latencies {
     let mut lag = Latencies::default();
-    passes.iter().for_each(|pass| lag.merge(&pass.dispatch_lag));
+    for pass in passes {
+        lag.merge(&pass.dispatch_lag);
+    }
     lag
 }
 

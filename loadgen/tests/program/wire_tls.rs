@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::Message;
-use twinwire::wire::{Connection, Ended, Endpoint, Peer, Replies, Reply, Traffic, Trust};
+use twinwire::wire::{Connection, Ended, Endpoint, Peer, Replies, Reply, Site, Traffic, Trust};
 
 use crate::support::tls::{Certificate, LOCAL};
 
@@ -54,11 +54,15 @@ impl Place {
     }
 
     fn tls(&self) -> Endpoint {
-        Endpoint::Tls(self.address(), self.peer())
+        Endpoint::Tls(self.address().into(), self.peer())
     }
 
     fn wss(&self) -> Endpoint {
-        Endpoint::Wss(self.address(), format!("wss://{}/", self.address()), self.peer())
+        Endpoint::Wss(
+            self.address().into(),
+            Site::root(true, "127.0.0.1", self.address().port()),
+            self.peer(),
+        )
     }
 
     async fn accept(&self) -> TlsStream<TcpStream> {
@@ -68,7 +72,7 @@ impl Place {
 }
 
 async fn connect(endpoint: Endpoint, traffic: &Arc<Traffic>) -> Connection {
-    tokio::time::timeout(PATIENCE, endpoint.connect(traffic.clone())).await.unwrap().unwrap()
+    endpoint.connect(traffic.clone(), PATIENCE).await.unwrap()
 }
 
 /// A client over TLS lines with its server's side.
@@ -285,9 +289,10 @@ async fn nothing_is_written_before_a_flush_however_much_is_queued() {
         let endpoint = if framed { place.wss() } else { place.tls() };
         let serve = async {
             let stream = place.accept().await;
-            let mut stream = match framed {
-                true => tokio_tungstenite::accept_async(stream).await.unwrap().into_inner(),
-                false => stream,
+            let mut stream = if framed {
+                tokio_tungstenite::accept_async(stream).await.unwrap().into_inner()
+            } else {
+                stream
             };
             tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.unwrap_or(0)
         };

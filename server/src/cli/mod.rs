@@ -6,6 +6,8 @@ mod args;
 mod control;
 mod layers;
 mod limits;
+mod log;
+mod notify;
 mod secret;
 mod signals;
 mod tls;
@@ -14,12 +16,16 @@ mod units;
 use std::{
     env,
     ffi::OsString,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     net::SocketAddr,
     process::ExitCode,
 };
 
-use self::{args::Command, layers::LayerError};
+use self::{
+    args::{Args, Command},
+    layers::{Effective, LayerError},
+    log::Log,
+};
 use crate::server::{Listening, Server, Shutdown};
 
 /// The arguments make no sense, as is usual for command lines.
@@ -54,37 +60,52 @@ pub fn run<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
     if let Some(Command::Control(control)) = args.command {
         return conclude(&control.exec(), "the answer");
     }
-    log_to_stderr(args.log);
-    effective.warn_of_strangers();
-    let (until_stdin_closes, check_config) = (args.until_stdin_closes, args.check_config);
-    let config = match args.into_config() {
-        Ok(config) => config,
-        Err(error) => return fail(&error, EXIT_USAGE),
+    let log = match Log::start(args.log) {
+        Ok(log) => log,
+        Err(error) => return fail(&error, EXIT_FAILED),
     };
+    effective.warn_of_strangers();
+    let code = match start(args, &effective) {
+        Ok(code) => code,
+        Err((error, code)) => {
+            // After all that was logged before.
+            log.add(told(&*error));
+            ExitCode::from(code)
+        }
+    };
+    log.finish();
+    code
+}
+
+/// Checks the configuration or serves, as told; else why not, and the exit code for that.
+fn start(args: Args, effective: &Effective) -> Result<ExitCode, (Box<dyn std::error::Error>, u8)> {
+    let (until_stdin_closes, check_config) = (args.until_stdin_closes, args.check_config);
+    let config = args.into_config().map_err(|error| (error.into(), EXIT_USAGE))?;
     if check_config {
         let error = Server::check(&config).err().map(|error| error.to_string());
         let code = if error.is_some() { EXIT_USAGE } else { 0 };
-        return conclude(
+        return Ok(conclude(
             &control::Outcome { text: effective.to_string(), error, code },
             "the options in force",
-        );
+        ));
     }
     let shutdown = Shutdown::new();
     // Before anything is announced: from the ready lines on a signal means an orderly stop.
-    if let Err(error) = signals::obey(&shutdown, config.tls.clone()) {
-        return fail(&error, EXIT_FAILED);
-    }
+    signals::obey(&shutdown, config.tls.clone()).map_err(|error| (error.into(), EXIT_FAILED))?;
     if until_stdin_closes {
         signals::stop_when_stdin_closes(&shutdown);
     }
     let outcome = Server::bind(config).and_then(|server| {
         let (addresses, metrics) = (server.addresses().to_vec(), server.metrics_address());
-        server.run_and_tell(&shutdown, || announce(&addresses, metrics))
+        server.run_and_tell(&shutdown, || {
+            announce(&addresses, metrics);
+            // The service is that of the program that started this one, where there is such.
+            if !until_stdin_closes {
+                notify::tell(notify::State::Ready);
+            }
+        })
     });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error, EXIT_FAILED),
-    }
+    outcome.map(|()| ExitCode::SUCCESS).map_err(|error| (error.into(), EXIT_FAILED))
 }
 
 /// Prints what an operator asked for; `what` it is, should that fail.
@@ -117,20 +138,13 @@ fn announce(addresses: &[Listening], metrics: Option<SocketAddr>) {
     }
 }
 
-fn log_to_stderr(level: tracing::level_filters::LevelFilter) {
-    // Fails if the process has a subscriber, which is then the one to use.
-    let _ = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false)
-        // Of a log that cannot be written it would tell where it cannot be told: that is a panic.
-        .log_internal_errors(false)
-        .try_init();
+/// An error as a line for standard error.
+fn told(error: &dyn std::error::Error) -> String {
+    format!("twinwire-server: {error}\n")
 }
 
 fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
     // Should standard error be closed, the exit code still tells.
-    let _ = writeln!(io::stderr(), "twinwire-server: {error}");
+    let _ = io::stderr().write_all(told(error).as_bytes());
     ExitCode::from(code)
 }

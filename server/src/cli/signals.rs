@@ -8,6 +8,7 @@ use std::{
 
 use nix::sys::signal::{SigSet, Signal};
 
+use super::notify;
 use crate::{server::Shutdown, tls::Tls};
 
 /// The exit code of a program that was interrupted, by convention 128 and the number of SIGINT.
@@ -34,9 +35,10 @@ pub(super) fn obey(shutdown: &Shutdown, tls: Option<Tls>) -> io::Result<()> {
                 Signal::SIGHUP => reload(tls.as_ref()),
                 _ if is_stopping => process::exit(EXIT_INTERRUPTED),
                 _ => {
-                    // First, whatever becomes of the log.
-                    shutdown.trigger();
                     is_stopping = true;
+                    // Before the stop, since nothing waits for this thread. Neither of the two ever blocks.
+                    notify::tell(notify::State::Stopping);
+                    shutdown.trigger();
                     tracing::info!(%signal, "stopping");
                 }
             }

@@ -1,21 +1,21 @@
 //! The control socket's side in the server: one line of request, one line of answer, close.
 //!
 //! `list`, `promote USER`, `demote USER`, `disconnect USER`, `stats`; the answer is an [`Answer`] in JSON. A client
-//! that sends nothing, too much or nonsense, or does not read, costs a place among [`super::CLIENTS_MAX`] for a few
-//! seconds and harms nobody.
+//! that sends nothing, too much or nonsense, or does not read, costs a place among [`super::OPERATORS_MAX`] until
+//! another wants it, and harms nobody.
 
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
-    sync::Semaphore,
-    time::{sleep, timeout},
+    time::timeout,
 };
 
 use super::{
-    CLIENTS_MAX, ERROR_WAIT, Overview,
+    OPERATORS_MAX, Overview,
     answer::{Answer, Connections, Reason, Role, Stats, UserRow},
+    clients::Clients,
     socket::ControlSocket,
 };
 use crate::{
@@ -25,6 +25,9 @@ use crate::{
 
 /// The longest request: a command and a name, with room for white space.
 const REQUEST_BYTES_MAX: usize = 64 + NAME_BYTES_MAX;
+
+/// How much more than a request is read, and thrown away, from a client that sends too much.
+const DISCARDED_BYTES_MAX: u64 = 1 << 20;
 
 /// How long a client may take to send its request, and as long again to take the answer.
 const CLIENT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -36,22 +39,18 @@ const DISCONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// Serves until it is dropped; returns only with an error.
 pub(super) async fn serve(socket: &ControlSocket, overview: Arc<Overview>) -> io::Result<()> {
     let listener = UnixListener::from_std(socket.listener()?)?;
-    let room = Arc::new(Semaphore::new(CLIENTS_MAX));
+    let mut clients = Clients::new(OPERATORS_MAX);
     loop {
-        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return Ok(()) };
+        clients.room().await;
         match listener.accept().await {
             Ok((stream, _peer)) => {
                 let overview = Arc::clone(&overview);
-                tokio::spawn(async move {
-                    let _place = place;
+                clients.serve(async move {
                     // A client that has gone, or takes too long, is nobody to tell.
                     let _ = converse(stream, &overview).await;
                 });
             }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept an operator; trying again");
-                sleep(ERROR_WAIT).await;
-            }
+            Err(error) => clients.pause("an operator", error).await,
         }
     }
 }
@@ -61,11 +60,21 @@ async fn converse(stream: UnixStream, overview: &Overview) -> io::Result<()> {
     let mut line = Vec::with_capacity(REQUEST_BYTES_MAX);
     let mut reader = BufReader::with_capacity(REQUEST_BYTES_MAX, reader).take(REQUEST_BYTES_MAX as u64);
     timeout(CLIENT_TIME_MAX, reader.read_until(b'\n', &mut line)).await??;
-    let answer = run(&line, overview).await;
+    let is_whole = line.len() < REQUEST_BYTES_MAX || line.ends_with(b"\n");
+    let answer = if is_whole { run(&line, overview).await } else { too_long() };
     let mut text = serde_json::to_vec(&answer)?;
     text.push(b'\n');
     timeout(CLIENT_TIME_MAX, writer.write_all(&text)).await??;
+    writer.shutdown().await?;
+    // What is there unread when the socket is closed would reset it, and the answer would be lost.
+    let mut rest = reader.into_inner().take(DISCARDED_BYTES_MAX);
+    timeout(CLIENT_TIME_MAX, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await??;
     Ok(())
+}
+
+fn too_long() -> Answer {
+    let message = format!("a request has at most {REQUEST_BYTES_MAX} bytes, its line feed included");
+    Answer::Refused { reason: Reason::BadRequest, message }
 }
 
 /// Runs one request.

@@ -1,6 +1,9 @@
 //! The figures in the text format of Prometheus (OpenMetrics 1.0).
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+};
 
 use prometheus_client::{
     collector::Collector,
@@ -9,18 +12,51 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::Overview;
+use super::{Overview, process};
+use crate::counters::LOG_LINES_DROPPED;
 
-/// What the text is, for the reply's head.
-pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// The figures as they are now.
+/// The figures as they are now, as OpenMetrics.
 pub(super) fn render(overview: &Arc<Overview>) -> Result<String, fmt::Error> {
-    let mut registry = Registry::with_prefix("twinwire");
-    registry.register_collector(Box::new(Figures(Arc::clone(overview))));
+    let mut own = Registry::with_prefix("twinwire");
+    own.register_collector(Box::new(Figures(Arc::clone(overview))));
+    // Their names are the same for every program.
+    let mut process = Registry::default();
+    process.register_collector(Box::new(process::Figures));
     let mut body = String::new();
-    text::encode(&mut body, &registry)?;
+    text::encode_registry(&mut body, &own)?;
+    text::encode_registry(&mut body, &process)?;
+    text::encode_eof(&mut body)?;
     Ok(body)
+}
+
+/// The same in the text format that came before OpenMetrics: a counter is described under the name that its sample has,
+/// and there are neither units nor an end.
+pub(super) fn as_plain_text(open_metrics: &str) -> String {
+    let mut text = String::with_capacity(open_metrics.len() + 256);
+    let mut lines = open_metrics.lines().peekable();
+    while let Some(line) = lines.next() {
+        if line == "# EOF" || line.starts_with("# UNIT ") {
+            continue;
+        }
+        let of = |line: &str, keyword: &str| {
+            let (name, rest) = line.strip_prefix(keyword)?.split_once(' ')?;
+            Some((name.to_owned(), rest.to_owned()))
+        };
+        if let Some((name, help)) = of(line, "# HELP ") {
+            // The line after it says what it is.
+            let is_counter =
+                lines.peek().and_then(|next| of(next, "# TYPE ")).is_some_and(|(_, kind)| kind == "counter");
+            let suffix = if is_counter { "_total" } else { "" };
+            text.extend(["# HELP ", &name, suffix, " ", &help]);
+        } else if let Some((name, kind)) = of(line, "# TYPE ") {
+            let suffix = if kind == "counter" { "_total" } else { "" };
+            text.extend(["# TYPE ", &name, suffix, " ", &kind]);
+        } else {
+            text.push_str(line);
+        }
+        text.push('\n');
+    }
+    text
 }
 
 #[derive(Debug)]
@@ -91,6 +127,18 @@ impl Collector for Figures {
         )?;
         gauges(&mut encoder, "keys", "Keys in all stores", &alone(keys))?;
         gauges(&mut encoder, "stored_bytes", "Bytes of keys and values in all stores", &alone(bytes))?;
+        counters(
+            &mut encoder,
+            "log_lines_dropped",
+            "Lines of the log that nothing read in time",
+            &alone(LOG_LINES_DROPPED.load(Ordering::Relaxed)),
+        )?;
+        gauges(
+            &mut encoder,
+            "build_info",
+            "Always 1; the labels tell which program this is",
+            &vec![(vec![("version", env!("CARGO_PKG_VERSION"))], 1)],
+        )?;
         gauges(
             &mut encoder,
             "uptime_seconds",

@@ -1,18 +1,17 @@
-//! The metrics over HTTP: `GET /metrics`, and nothing else.
+//! The metrics over HTTP: `GET /metrics` or `HEAD`, and nothing else.
 //!
-//! One request a connection, a head within bounds and within its time, so few clients at once that they cannot be a
-//! burden: the one that has been there longest gives way to the next. No more of HTTP is spoken than a scraper needs.
+//! One request a connection, a head within bounds and within its time, and so few clients at once that they cannot be a
+//! burden. No more of HTTP is spoken than a scraper needs.
 
-use std::{collections::VecDeque, io, net, sync::Arc, time::Duration};
+use std::{io, net, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    task::JoinHandle,
-    time::{sleep, timeout},
+    time::timeout,
 };
 
-use super::{CLIENTS_MAX, ERROR_WAIT, Overview, exposition};
+use super::{Overview, SCRAPERS_MAX, clients::Clients, exposition, negotiation::Format};
 use crate::transport::close;
 
 /// The longest request head: what a scraper sends is far below 1 KiB.
@@ -27,28 +26,18 @@ const CLIENT_TIME_MAX: Duration = Duration::from_secs(5);
 /// Serves until it is dropped; returns only with an error.
 pub(super) async fn serve(listener: net::TcpListener, overview: Arc<Overview>) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
-    let mut clients: VecDeque<JoinHandle<()>> = VecDeque::with_capacity(CLIENTS_MAX);
+    let mut clients = Clients::new(SCRAPERS_MAX);
     loop {
+        clients.room().await;
         match listener.accept().await {
             Ok((stream, _peer)) => {
-                clients.retain(|client| !client.is_finished());
-                // A scraper asks at once and is answered at once: who is still there after so many others has nothing
-                // to say, and the next one is not to wait for that.
-                if clients.len() >= CLIENTS_MAX
-                    && let Some(longest) = clients.pop_front()
-                {
-                    longest.abort();
-                }
                 let overview = Arc::clone(&overview);
-                clients.push_back(tokio::spawn(async move {
+                clients.serve(async move {
                     // A client that has gone, or takes too long, is nobody to tell.
                     let _ = converse(stream, &overview).await;
-                }));
+                });
             }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a scraper; trying again");
-                sleep(ERROR_WAIT).await;
-            }
+            Err(error) => clients.pause("a scraper", error).await,
         }
     }
 }
@@ -59,8 +48,18 @@ async fn converse(mut stream: TcpStream, overview: &Arc<Overview>) -> io::Result
         .await
         .unwrap_or(Ok(Err("408 Request Timeout")))?;
     let reply = match verdict {
-        Ok(()) => match exposition::render(overview) {
-            Ok(body) => reply("200 OK", exposition::CONTENT_TYPE, "", &body),
+        Ok(Wanted { format, has_body }) => match exposition::render(overview) {
+            Ok(body) => {
+                let body = match format {
+                    Format::Plain => exposition::as_plain_text(&body),
+                    Format::OpenMetrics => body,
+                };
+                let mut reply = reply("200 OK", format.content_type(), "Vary: Accept\r\n", &body);
+                if !has_body {
+                    reply.truncate(reply.len() - body.len());
+                }
+                reply
+            }
             Err(_) => refusal("500 Internal Server Error"),
         },
         Err(status) => refusal(status),
@@ -71,8 +70,16 @@ async fn converse(mut stream: TcpStream, overview: &Arc<Overview>) -> io::Result
     Ok(())
 }
 
+/// What a scraper asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Wanted {
+    format: Format,
+    /// `HEAD` wants all but the body.
+    has_body: bool,
+}
+
 /// Reads a request head; the inner result is what is wrong with it.
-async fn read_head(stream: &mut TcpStream, head: &mut Vec<u8>) -> io::Result<Result<(), &'static str>> {
+async fn read_head(stream: &mut TcpStream, head: &mut Vec<u8>) -> io::Result<Result<Wanted, &'static str>> {
     loop {
         head.reserve(1024);
         if stream.read_buf(head).await? == 0 {
@@ -85,7 +92,7 @@ async fn read_head(stream: &mut TcpStream, head: &mut Vec<u8>) -> io::Result<Res
 }
 
 /// Whether the head asks for the metrics; `None` while it is incomplete.
-fn judge(head: &[u8]) -> Option<Result<(), &'static str>> {
+fn judge(head: &[u8]) -> Option<Result<Wanted, &'static str>> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(head) {
@@ -98,15 +105,19 @@ fn judge(head: &[u8]) -> Option<Result<(), &'static str>> {
     }
     // A query is allowed: scrapers may be told to add one.
     let path = request.path.unwrap_or_default().split('?').next();
-    Some(match (request.method, path) {
-        (Some("GET"), Some("/metrics")) => Ok(()),
-        (Some("GET"), _) => Err("404 Not Found"),
-        _ => Err("405 Method Not Allowed"),
-    })
+    let has_body = match (request.method, path) {
+        (Some("GET"), Some("/metrics")) => true,
+        (Some("HEAD"), Some("/metrics")) => false,
+        (Some("GET" | "HEAD"), _) => return Some(Err("404 Not Found")),
+        _ => return Some(Err("405 Method Not Allowed")),
+    };
+    let fields = request.headers.iter().filter(|field| field.name.eq_ignore_ascii_case("accept"));
+    let format = Format::preferred(&fields.filter_map(|field| std::str::from_utf8(field.value).ok()));
+    Some(Ok(Wanted { format, has_body }))
 }
 
 fn refusal(status: &str) -> Vec<u8> {
-    let allow = if status.starts_with("405") { "Allow: GET\r\n" } else { "" };
+    let allow = if status.starts_with("405") { "Allow: GET, HEAD\r\n" } else { "" };
     reply(status, "text/plain; charset=utf-8", allow, &format!("{status}: the metrics are at GET /metrics\n"))
 }
 
@@ -126,9 +137,11 @@ mod tests {
     #[test]
     fn only_a_whole_get_of_the_metrics_is_answered_with_them() {
         let fields = "x: y\r\n".repeat(FIELDS_MAX + 1);
+        let plain = Some(Ok(Wanted { format: Format::Plain, has_body: true }));
         for (head, expected) in [
-            ("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", Some(Ok(()))),
-            ("GET /metrics?a=b HTTP/1.0\r\n\r\n", Some(Ok(()))),
+            ("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", plain),
+            ("GET /metrics?a=b HTTP/1.0\r\n\r\n", plain),
+            ("HEAD /metrics HTTP/1.1\r\n\r\n", Some(Ok(Wanted { format: Format::Plain, has_body: false }))),
             ("GET /metrics HTTP/1.1\r\nHost: a\r\n", None),
             ("", None),
             ("GET / HTTP/1.1\r\n\r\n", Some(Err("404 Not Found"))),

@@ -5,9 +5,12 @@
 
 mod answer;
 mod client;
+mod clients;
 mod control;
 mod exposition;
 mod metrics;
+mod negotiation;
+mod process;
 mod socket;
 
 use std::{
@@ -15,7 +18,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use tokio::runtime::Builder;
@@ -33,15 +36,16 @@ use crate::{
 };
 use socket::ControlSocket;
 
-/// How many clients of each kind are served at once. An operator and a scraper come one at a time.
-const CLIENTS_MAX: usize = 8;
+/// How many operators are served at once. They come one at a time.
+const OPERATORS_MAX: usize = 8;
 
-/// The descriptors that the operator's thread may need: two listeners, a lock, their clients, one that gives way to
-/// another, and its runtime's own.
-pub(crate) const DESCRIPTORS: usize = 2 + 1 + 2 * CLIENTS_MAX + 1 + 8;
+/// How many scrapers are served at once. They come one at a time as well; the rest is for those that only connect, so
+/// that even hundreds a second leave a real one the time to be served.
+const SCRAPERS_MAX: usize = 64;
 
-/// How long accepting pauses after an error that lasts, such as too few descriptors.
-const ERROR_WAIT: Duration = Duration::from_millis(50);
+/// The descriptors that the operator's thread may need: two listeners, a lock, their clients and one of each kind that
+/// has just been accepted, a list of descriptors for the metrics, and its runtime's own.
+pub(crate) const DESCRIPTORS: usize = 2 + 1 + OPERATORS_MAX + 1 + SCRAPERS_MAX + 1 + 4 + 8;
 
 /// All that the operator can look at and lay hands on.
 #[derive(Debug)]

@@ -3,7 +3,10 @@
 //! A browser lets any page open a WebSocket to any server, one on the reader's own machine included, and says in
 //! `Origin` where the page is from. Programs that are no browsers send none.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 /// The origins that are allowed; none by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,7 +18,8 @@ pub struct Origins {
 /// Not an origin as browsers send them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected an origin such as https://example.com or http://localhost:8080 (no path, in lower case), null, or * for any"
+    "expected an origin as browsers send it, such as https://example.com or http://localhost:8080 (in lower case, without a \
+     path or the scheme's own port), null, or * for any"
 )]
 pub struct NoOrigin;
 
@@ -40,17 +44,46 @@ impl Origins {
     }
 }
 
-/// A pattern that no browser would ever send is a mistake that must not pass unnoticed.
+/// Whether a browser may send this (RFC 6454, section 6.2): one that it never sends is a mistake that must not pass
+/// unnoticed. Browsers write hosts in lower case and addresses in their canonical form, and leave out the scheme's own
+/// port.
 fn is_origin(text: &str) -> bool {
     if text == "null" {
         return true;
     }
     let Some((scheme, authority)) = text.split_once("://") else { return false };
-    let is_plain = |text: &str, also: &str| {
-        !text.is_empty()
-            && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || also.contains(c))
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_lowercase())
+        && scheme.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c));
+    // The colons of an IPv6 address stand in brackets.
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
     };
-    is_plain(scheme, "+-.") && is_plain(authority, "-._:[]%")
+    is_scheme && is_host(host) && port.is_none_or(|port| is_port(scheme, port))
+}
+
+fn is_host(host: &str) -> bool {
+    if let Some(address) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return address.parse::<Ipv6Addr>().is_ok_and(|parsed| parsed.to_string() == address);
+    }
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c))
+    };
+    let labels = host.strip_suffix('.').unwrap_or(host);
+    // A name whose last label is a number is an IPv4 address to browsers, or nothing.
+    let is_numeric = labels.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    if is_numeric { host.parse::<Ipv4Addr>().is_ok() } else { labels.split('.').all(is_label) }
+}
+
+fn is_port(scheme: &str, port: &str) -> bool {
+    let default = match scheme {
+        "http" | "ws" => 80,
+        "https" | "wss" => 443,
+        "ftp" => 21,
+        _ => 0,
+    };
+    port.parse::<u16>().is_ok_and(|number| number != default && number.to_string() == port)
 }
 
 #[cfg(test)]
@@ -79,6 +112,26 @@ mod tests {
     }
 
     #[test]
+    fn ws_8_what_browsers_send_can_be_allowed() {
+        for right in [
+            "null",
+            "https://example.com",
+            "https://example.com.",
+            "http://localhost:8080",
+            "https://example.com:80",
+            "http://127.0.0.1:3000",
+            "http://[::1]:8080",
+            "http://[2001:db8::1]",
+            "https://xn--bcher-kva.example",
+            "http://my_host",
+            "chrome-extension://abcdefghijklmnop",
+            "tauri://localhost",
+        ] {
+            assert_eq!(Origins::default().allow(right), Ok(()), "{right}");
+        }
+    }
+
+    #[test]
     fn ws_8_what_no_browser_sends_cannot_be_allowed() {
         for wrong in [
             "",
@@ -88,6 +141,19 @@ mod tests {
             "https://",
             "://x",
             "https://*.example.com",
+            "https://example.com:443",
+            "http://example.com:80",
+            "https://example.com:",
+            "https://example.com:080",
+            "https://example.com:65536",
+            "https://example..com",
+            "https://a:b:1",
+            "https://[::1",
+            "https://[0:0:0:0:0:0:0:1]",
+            "http://127.1",
+            "http://192.168.000.001",
+            "https://ex%61mple.com",
+            "1http://example.com",
         ] {
             assert_eq!(Origins::default().allow(wrong), Err(NoOrigin), "{wrong}");
         }

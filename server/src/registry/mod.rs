@@ -212,6 +212,7 @@ impl Drop for Login {
         self.registry.managers.end(&self.user.role);
         let _gone = self.registry.users.pin().remove_if(&*self.name, |_, user| Arc::ptr_eq(user, &self.user));
         self.user.leash().release();
+        tracing::debug!(user = &*self.name, "the session has ended");
         // Last: the name need not wait for it.
         if let Some(store) = store {
             reclaim::reclaim(store, &self.registry);

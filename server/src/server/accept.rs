@@ -58,9 +58,10 @@ impl Acceptor {
         tls: Option<Tls>,
         shutdown: Shutdown,
     ) -> Self {
-        let (errors, handshakes) = (Sparingly::default(), Rc::new(Handshakes::new(tls)));
+        let (errors, refusals) = (Sparingly::default(), Sparingly::default());
+        let handshakes = Rc::new(Handshakes::new(tls));
         let next = Cell::new(0);
-        let dealer = Dealer { desks, next, admission, departures, errors, counters, handshakes };
+        let dealer = Dealer { desks, next, admission, departures, errors, refusals, counters, handshakes };
         Self { listeners, dealer, shutdown }
     }
 
@@ -102,13 +103,13 @@ async fn accept(
                     tokio::select! {
                         admitted = dealer.admission.admit(peer) => match admitted {
                             Some(admitted) => dealer.seat(stream, transport, admitted),
-                            None => dealer.refuse_at_once(&stream, transport, Full::Address),
+                            None => dealer.refuse_at_once(&stream, transport, peer, Full::Address),
                         },
                         Some(room) = dealer.departures.enter() => {
                             dealer.let_wait(stream, transport, peer, Full::Server, room);
                         }
                         () = &mut stopping => {
-                            dealer.refuse_at_once(&stream, transport, Full::Server);
+                            dealer.refuse_at_once(&stream, transport, peer, Full::Server);
                             return accept_the_last(listener, transport, &dealer);
                         }
                     }
@@ -138,7 +139,7 @@ fn accept_the_last(listener: TcpListener, transport: Transport, dealer: &Rc<Deal
         if stream.set_nonblocking(true).is_ok() {
             let stream = dealer.receive(TcpStream::from_std(stream)?, transport, peer.ip());
             if let Some(stream) = stream {
-                dealer.refuse_at_once(&stream, transport, Full::Server);
+                dealer.refuse_at_once(&stream, transport, peer.ip(), Full::Server);
             }
         }
     }
@@ -154,6 +155,7 @@ struct Dealer {
     admission: Admission,
     departures: Departures,
     errors: Sparingly,
+    refusals: Sparingly,
     /// Those of the worker on whose thread this is.
     counters: Arc<Counters>,
     /// With those who are refused.
@@ -169,7 +171,7 @@ impl Dealer {
             Err(full) => match (full, self.departures.try_enter()) {
                 (_, Some(room)) => self.let_wait(stream, transport, peer, full, room),
                 // Others need not wait for an address that has more than its share.
-                (Full::Address, None) => self.refuse_at_once(&stream, transport, full),
+                (Full::Address, None) => self.refuse_at_once(&stream, transport, peer, full),
                 (Full::Server, None) => return Some(stream),
             },
         }
@@ -227,16 +229,31 @@ impl Dealer {
             self.seat(stream, transport, admitted);
         } else {
             // Nobody is sent to a worker any more from here, so nobody need be waited for at shutdown.
-            self.counters.refused(full.reason());
+            self.refused(transport, peer, full);
             let handshakes = Rc::clone(&self.handshakes);
             drop(self);
             transport::refuse(stream, transport, &handshakes).await;
         }
     }
 
-    fn refuse_at_once(&self, stream: &TcpStream, transport: Transport, full: Full) {
-        self.counters.refused(full.reason());
+    fn refuse_at_once(&self, stream: &TcpStream, transport: Transport, peer: IpAddr, full: Full) {
+        self.refused(transport, peer, full);
         transport::refuse_at_once(stream, transport);
+    }
+
+    /// Counts a client that is refused, and tells the operator, but not of each one.
+    fn refused(&self, transport: Transport, peer: IpAddr, full: Full) {
+        self.counters.refused(full.reason());
+        if let Some(untold) = self.refusals.pass(Instant::now()) {
+            match full {
+                Full::Server => {
+                    tracing::warn!(%transport, %peer, untold, "the server is full: a client was refused");
+                }
+                Full::Address => {
+                    tracing::warn!(%transport, %peer, untold, "an address has its share: a client was refused");
+                }
+            }
+        }
     }
 }
 

@@ -163,8 +163,9 @@ impl Host {
     fn new_session(&self, stream: &TcpStream) -> Session {
         let (registry, counters) = (Arc::clone(&self.registry), Arc::clone(&self.counters));
         let session = Session::new(registry, self.config.message_bytes_max, counters);
-        // Nobody else has to know, and it takes a system call.
-        let is_asked_for = matches!(self.registry.upgrade_policy(), UpgradePolicy::Secret(_));
+        // It takes a system call, and only the throttle of secrets and the log want to know.
+        let is_asked_for = matches!(self.registry.upgrade_policy(), UpgradePolicy::Secret(_))
+            || tracing::enabled!(tracing::Level::INFO);
         match is_asked_for.then(|| stream.peer_addr()) {
             Some(Ok(peer)) => session.at(peer.ip()),
             _ => session,

@@ -25,7 +25,7 @@ fn start(args: &[&str]) -> (Program, Vec<Client>, String) {
     (program, clients, address)
 }
 
-fn ask(address: &str, request: &str) -> String {
+pub(crate) fn ask(address: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
@@ -66,7 +66,8 @@ fn a_scrape_tells_connections_requests_refusals_bytes_and_stores() {
     let mut refused = Client::connect_bare(Transport::Tcp, clients[0].stream.peer_addr().unwrap());
     assert_eq!(refused.rest(), b"server full\n");
 
-    let reply = ask(&address, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    let open_metrics = "GET /metrics HTTP/1.1\r\nHost: a\r\nAccept: application/openmetrics-text\r\n\r\n";
+    let reply = ask(&address, open_metrics);
     let (head, metrics) = reply.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
     assert!(
@@ -148,4 +149,84 @@ fn a_port_in_use_for_metrics_is_one_clear_line() {
         stderr.starts_with(&format!("twinwire-server: cannot listen on {address} for metrics: ")),
         "{stderr}"
     );
+}
+
+#[test]
+fn the_format_is_the_one_that_the_scraper_asks_for() {
+    let (_program, _clients, address) = start(&[]);
+    let get = |accept: &str| ask(&address, &format!("GET /metrics HTTP/1.1\r\nAccept: {accept}\r\n\r\n"));
+    for accept in ["text/plain;version=0.0.4", "*/*", "text/plain, application/openmetrics-text;q=0.5"] {
+        let plain = get(accept);
+        assert!(plain.contains("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{plain}");
+        assert!(!plain.contains("# EOF") && !plain.contains("# UNIT"), "{plain}");
+        assert!(plain.contains("# TYPE twinwire_requests_total counter\n"), "{plain}");
+        assert!(plain.contains("# HELP twinwire_requests_total "), "{plain}");
+        assert!(plain.contains("# TYPE twinwire_stores gauge\n"), "{plain}");
+        assert_eq!(figure(&plain, "twinwire_stores"), Some(3));
+    }
+    let open = get("text/plain;q=0.3, application/openmetrics-text;version=1.0.0;q=0.5");
+    assert!(open.contains("# TYPE twinwire_requests counter\n") && open.ends_with("# EOF\n"), "{open}");
+}
+
+#[test]
+fn a_head_is_answered_without_the_body() {
+    let (_program, _clients, address) = start(&[]);
+    let head = ask(&address, "HEAD /metrics HTTP/1.1\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.ends_with("\r\n\r\n"), "{head}");
+    assert!(head.contains("Content-Length: ") && !head.contains("Content-Length: 0\r\n"), "{head}");
+}
+
+#[test]
+fn a_scrape_tells_of_the_build_and_of_the_process() {
+    let (program, _clients, address) = start(&[]);
+    let metrics = ask(&address, "GET /metrics HTTP/1.1\r\n\r\n");
+    let build = format!("twinwire_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(figure(&metrics, &build), Some(1), "{metrics}");
+    let real = |name: &str| -> f64 {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in:\n{metrics}")).parse().unwrap()
+    };
+    assert!(real("process_cpu_seconds_total") > 0.0);
+    assert!(real("process_resident_memory_bytes") > 1e6);
+    assert!(real("process_virtual_memory_bytes") > real("process_resident_memory_bytes"));
+    assert!((1.0..=program.descriptors() as f64 + 2.0).contains(&real("process_open_fds")));
+    assert!(real("process_max_fds") > real("process_open_fds"));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    let age = now - real("process_start_time_seconds");
+    assert!((-1.0..600.0).contains(&age), "{age}");
+}
+
+#[test]
+fn life_5_a_flood_of_connections_costs_a_scraper_nothing_and_few_descriptors() {
+    let (program, _clients, address) = start(&[]);
+    let before = program.descriptors();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for is_held in [false, true] {
+            let (address, stop) = (&address, &stop);
+            scope.spawn(move || {
+                let mut held = std::collections::VecDeque::new();
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let stream = TcpStream::connect(address);
+                    if is_held {
+                        held.push_back(stream);
+                        std::thread::sleep(Duration::from_millis(2));
+                        held.truncate(400);
+                    }
+                }
+            });
+        }
+        let scraped = std::panic::catch_unwind(|| {
+            let mut most = 0;
+            for turn in 0..100 {
+                let reply = ask(&address, "GET /metrics HTTP/1.1\r\n\r\n");
+                assert!(reply.starts_with("HTTP/1.1 200 "), "scrape {turn}: {reply}");
+                most = most.max(program.descriptors());
+            }
+            most
+        });
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let most = scraped.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        assert!(most <= before + 70, "{most} descriptors, and {before} before");
+    });
 }

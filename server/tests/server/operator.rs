@@ -235,7 +235,8 @@ fn life_5_operators_that_send_nonsense_or_nothing_harm_nobody() {
     {
         assert!(answer(nonsense).starts_with(r#"{"refused":{"reason":"bad-request""#), "{nonsense:?}");
     }
-    answer(&vec![b'x'; 100_000]);
+    let too_long = answer(&vec![b'x'; 100_000]);
+    assert!(too_long.starts_with(r#"{"refused":{"reason":"bad-request""#), "{too_long:?}");
     // More than are served at once, that send half a request, nothing, or read no answer.
     let silent: Vec<_> = (0..12_u8)
         .map(|turn| {
@@ -278,4 +279,17 @@ fn the_control_socket_of_a_dead_server_is_taken_over_and_a_live_ones_is_not() {
     );
     let (code, ..) = server.control(&["list"]);
     assert_eq!(code, Some(3));
+}
+
+#[test]
+fn life_5_operators_that_say_nothing_do_not_keep_another_waiting() {
+    let server = Operated::start(&[]);
+    let _silent: Vec<_> = (0..16).map(|_| UnixStream::connect(server.path()).unwrap()).collect();
+    // Those are let go after five seconds; five turns that each waited for that would take 25.
+    let asked = std::time::Instant::now();
+    for _ in 0..5 {
+        let _more: Vec<_> = (0..8).map(|_| UnixStream::connect(server.path()).unwrap()).collect();
+        server.done(&["list"]);
+    }
+    assert!(asked.elapsed() < std::time::Duration::from_secs(20), "{:?}", asked.elapsed());
 }

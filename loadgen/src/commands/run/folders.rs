@@ -18,8 +18,9 @@ use crate::scenario::model::{LatencyKind, Model, Op, Role};
 /// Where report folders go without `--out`.
 const RUNS: &str = "reports/runs";
 
-/// Least space that a run's report takes, in bytes, and what each load of each variant adds: a little less than the
-/// smallest reports seen, so that no run is refused that would fit.
+/// Least space that a run's report takes, in bytes, and what each load of each variant adds to it. Below the smallest
+/// report, so that no run is refused that would fit: half a second of one load over one transport leaves 690 KiB, most of
+/// it charts.
 const REPORT_BYTES_MIN: u64 = 256 << 10;
 const LOAD_BYTES_MIN: u64 = 256 << 10;
 
@@ -44,17 +45,14 @@ pub(super) fn prepare(out: Option<&Path>, documents: &[Document]) -> Result<Vec<
 
 /// Takes the folders and tries them out; those that were taken are there in case of an error, too.
 fn usable(out: Option<&Path>, documents: &[Document], folders: &mut Vec<Folder>) -> Result<(), CommandError> {
-    match out {
-        Some(out) => {
-            for path in named(out, documents)? {
-                folders.push(Folder::claim(&path, files_of).map_err(of_out)?);
-            }
+    if let Some(out) = out {
+        for path in named(out, documents)? {
+            folders.push(Folder::claim(&path, files_of).map_err(of_out)?);
         }
-        None => {
-            let time = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-            for document in documents {
-                folders.push(fresh(&document.scenario().name, &time)?);
-            }
+    } else {
+        let time = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        for document in documents {
+            folders.push(fresh(&document.scenario().name, &time)?);
         }
     }
     for (document, folder) in documents.iter().zip(&mut *folders) {
@@ -131,7 +129,9 @@ impl Planned {
             let label = plan::variant_name(variant);
             for load in variant.scenario.loads.iter().take(NAMED_MAX) {
                 for stem in chart::stems(&load.name, &label) {
-                    contents::plot_names(&stem).into_iter().for_each(|name| add(0, name));
+                    for name in contents::plot_names(&stem) {
+                        add(0, name);
+                    }
                 }
                 let kind = match load.model {
                     Model::Open { .. } => LatencyKind::Response,

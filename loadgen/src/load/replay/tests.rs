@@ -1,5 +1,6 @@
 //! What is shown of a violation, from requests and instants set by hand.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::super::curve::Curve;
@@ -10,7 +11,7 @@ use crate::measure::clock;
 use crate::oracle::{Finding, Session, ValueSpec, World};
 use crate::scenario::Document;
 use crate::scenario::model::Transport;
-use crate::wire::Endpoint;
+use crate::wire::{Endpoint, Site};
 
 const SCENARIO: &str = r#"
 name = "x"
@@ -39,7 +40,7 @@ const WITNESS: u32 = 2;
 fn context() -> PassContext {
     let document = Document::parse("x", SCENARIO, &[]).unwrap();
     let scenario = document.scenario().clone();
-    let address = "127.0.0.1:1".parse().unwrap();
+    let address: SocketAddr = "127.0.0.1:1".parse().unwrap();
     let values = ValueSpec { min: 16, max: 16 };
     let names = ["owner-7", "reader-8", "witness-9"];
     let transports = [Transport::Tcp, Transport::WebSocket];
@@ -51,7 +52,10 @@ fn context() -> PassContext {
         scenario: Arc::new(scenario),
         variant: String::new(),
         world: World::new(3, names.map(|name| (name.to_owned(), 0, 4, values))),
-        endpoints: vec![Endpoint::Tcp(address), Endpoint::WebSocket(address, String::new())],
+        endpoints: vec![
+            Endpoint::Tcp(address.into()),
+            Endpoint::WebSocket(address.into(), Site::root(false, "h", 1)),
+        ],
         live: Vec::new(),
         traffic: Vec::new(),
         incidents: Incidents::default(),

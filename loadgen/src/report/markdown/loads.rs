@@ -193,6 +193,7 @@ const REQUESTS: &str = "requests";
 const CPU_OF_BOTH: &str = "CPU of both sides";
 
 fn cost(comparison: &Comparison<'_>) -> String {
+    type RatioOf<'a> = &'a dyn Fn(usize) -> Option<Ratio>;
     let mut headers = vec![String::new(), "unit".to_owned()];
     for (i, transport) in comparison.transports.iter().enumerate() {
         headers.push(format::transport(transport).to_owned());
@@ -206,7 +207,6 @@ fn cost(comparison: &Comparison<'_>) -> String {
         CPU_OF_BOTH => comparison.is_cost_within(i),
         _ => false,
     };
-    type RatioOf<'a> = &'a dyn Fn(usize) -> Option<Ratio>;
     let mut push = |what: &str, unit: &str, decimals: usize, values: Vec<Option<f64>>, ratio: RatioOf<'_>| {
         // A line without any figure says nothing: the target's process may not be ours to read.
         if values.iter().all(Option::is_none) {

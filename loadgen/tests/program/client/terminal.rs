@@ -216,8 +216,7 @@ fn a_long_line_is_whole() {
     typist.waits_until_it_edits();
     let value = format!("v{}", "x".repeat(900));
     // Three commands on one line make it longer than the kernel's own editing takes.
-    typist
-        .types(&format!("{}\rget k4\rq\r", (0..5).map(|n| format!("put k{n} {value} ")).collect::<String>()));
+    typist.types(&format!("{}\rget k4\rq\r", [0, 1, 2, 3, 4].map(|n| format!("put k{n} {value} ")).concat()));
     assert!(typist.ends().success());
     assert_eq!(typist.replies("v"), [value]);
 }
@@ -370,7 +369,7 @@ fn the_history_is_bounded() {
     let server = TestServer::start();
     let home = Arc::new(tempfile::tempdir().unwrap());
     std::fs::create_dir(home.path().join("twinwire")).unwrap();
-    let old: String = (0..1500).map(|number| format!("get old-{number}\n")).collect();
+    let old = (0..1500).map(|number| format!("get old-{number}\n")).collect::<Vec<_>>().concat();
     std::fs::write(history(home.path()), format!("#V2\n{old}")).unwrap();
     let mut typist = Typist::at_home(home, server.client(&["--user", "bob"]), "xterm-256color", "");
     typist.waits_until_it_edits();

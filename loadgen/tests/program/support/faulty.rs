@@ -565,7 +565,7 @@ fn own(state: &State, stores: &HashMap<String, Store>, user: &str, key: &str) ->
         }
         Fault::Lost => Some("key not found".to_owned()),
         Fault::Twice => Some(format!("{right}\n{right}")),
-        Fault::Endless => Some("x".repeat(300_000)),
+        Fault::Endless => Some("x".repeat(17 << 20)),
         _ => None,
     };
     wrong.unwrap_or(right)

@@ -1,0 +1,87 @@
+//! Addresses and what peers say, as they may be shown: printable, and without the secrets that a URL may hold.
+
+/// Longest piece of a peer's text that is shown, in characters.
+const CHARS_MAX: usize = 200;
+
+/// A peer's text in one printable line, cut where it gets long.
+pub(super) fn printable(text: &str) -> String {
+    let mut shown = String::new();
+    for (index, c) in text.chars().enumerate() {
+        if index == CHARS_MAX {
+            shown.push('…');
+            break;
+        }
+        let escaped = c.escape_debug();
+        // What it escapes beside quotes cannot be seen, or drives a terminal.
+        if escaped.len() > 1 && !matches!(c, '"' | '\'' | '\\') {
+            shown.extend(escaped);
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// A URL that a peer names, printable, without credentials, query and fragment.
+pub(super) fn reference(url: &str) -> String {
+    let (mut rest, cut) = match url.find(['?', '#']) {
+        Some(at) => (&url[..at], "?…"),
+        None => (url, ""),
+    };
+    let mut shown = String::new();
+    if let Some(at) = rest.find("//") {
+        let (scheme, after) = rest.split_at(at + 2);
+        let authority = after.split('/').next().unwrap_or_default();
+        shown.push_str(scheme);
+        rest = authority.rfind('@').map_or(after, |at| &after[at + 1..]);
+    }
+    printable(&(shown + rest + cut))
+}
+
+/// A text that should have been an address and is none, for an error about it: where it may hold a secret, only its
+/// scheme.
+#[must_use]
+pub fn suspect(text: &str) -> String {
+    if !text.contains(['@', '?', '#']) {
+        return printable(text);
+    }
+    let is_scheme = |scheme: &&str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme).filter(is_scheme);
+    scheme.map_or_else(|| "…".to_owned(), |scheme| format!("{scheme}://…"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_peer_says_drives_no_terminal() {
+        assert_eq!(printable("a \"b\" c\\d é"), "a \"b\" c\\d é");
+        assert_eq!(printable("\u{1b}[2J\n\u{202e}\u{9b}"), "\\u{1b}[2J\\n\\u{202e}\\u{9b}");
+        assert_eq!(printable(&"x".repeat(1_000)), "x".repeat(CHARS_MAX) + "…");
+    }
+
+    #[test]
+    fn a_reference_is_shown_without_credentials_and_query() {
+        for (url, shown) in [
+            ("ws://kv.test/door", "ws://kv.test/door"),
+            ("ws://ann:hunter22@kv.test:1/a@b?key=hunter22", "ws://kv.test:1/a@b?…"),
+            ("//ann:hunter22@kv.test", "//kv.test"),
+            ("/login?key=hunter22", "/login?…"),
+            ("/x#hunter22", "/x?…"),
+            ("ws://a@hunter22@kv.test/", "ws://kv.test/"),
+        ] {
+            assert_eq!(reference(url), shown);
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_shown_only_where_it_can_hold_no_secret() {
+        assert_eq!(suspect("localhost"), "localhost");
+        for text in ["ws://ann:hun?ter22@h", "ws://h/?m=a@hunter22", "ws://a:hunter22@h:x/"] {
+            assert_eq!(suspect(text), "ws://…");
+        }
+        assert_eq!(suspect("ann:hunter22@h:1"), "…");
+        assert_eq!(suspect("hunter22://x@y"), "hunter22://…", "a scheme is no secret");
+    }
+}

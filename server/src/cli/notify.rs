@@ -1,0 +1,47 @@
+//! What the service manager is told, at the socket that `NOTIFY_SOCKET` names (see `sd_notify(3)`).
+
+use std::{
+    env,
+    ffi::OsStr,
+    io,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::{
+            ffi::OsStrExt,
+            net::{SocketAddr, UnixDatagram},
+        },
+    },
+};
+
+/// What there is to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// Every listener is open and served.
+    Ready,
+    /// An orderly stop has begun.
+    Stopping,
+}
+
+/// Tells the service manager, where there is one. A server that it cannot be told of serves all the same.
+pub(super) fn tell(state: State) {
+    let Some(socket) = env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty()) else { return };
+    if let Err(error) = send(&socket, state) {
+        tracing::warn!(socket = %socket.display(), %error, "cannot tell the service manager");
+    }
+}
+
+fn send(socket: &OsStr, state: State) -> io::Result<()> {
+    let address = match socket.as_bytes() {
+        // A name that no file has.
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+        _ => SocketAddr::from_pathname(socket)?,
+    };
+    let text = match state {
+        State::Ready => "READY=1\n",
+        State::Stopping => "STOPPING=1\n",
+    };
+    let sender = UnixDatagram::unbound()?;
+    // A manager that takes nothing must not hold up the server.
+    sender.set_nonblocking(true)?;
+    sender.send_to_addr(text.as_bytes(), &address).map(drop)
+}
