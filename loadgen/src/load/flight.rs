@@ -108,6 +108,8 @@ impl Ring {
 /// What a wrong reply was an answer to.
 #[derive(Debug, Clone)]
 pub enum Asked {
+    /// WebSocket's opening handshake.
+    Handshake,
     /// The login.
     Login,
     /// The login after a session's end.
@@ -231,7 +233,7 @@ impl Incident {
         Self { asked, dues, lives, seen, forbidden, role_put: session.role_put(), wanted, ..bare }
     }
 
-    /// A wrong reply to a login or a `q`: nothing that came before matters. `who`: the client and its role.
+    /// A wrong reply to a handshake, a login or a `q`: nothing that came before matters. `who`: the client and its role.
     #[must_use]
     pub fn of_session(
         context: &PassContext,
@@ -247,6 +249,7 @@ impl Incident {
                 let name = |user| context.world.client(user).name.clone();
                 request(&context.world, who.0, expect, name, |put| put.value(&context.world))
             }
+            Asked::Handshake => "the opening handshake".to_owned(),
             _ => "q".to_owned(),
         };
         Self { asked, ..Self::bare(context, who, finding, request, reply, replied) }

@@ -193,6 +193,7 @@ impl Build<'_> {
         let client = incident.client;
         let dues: Vec<ReplayExpect> = incident.dues.iter().map(|due| self.due(*due)).collect();
         let (action, expect, sent) = match &incident.asked {
+            Asked::Handshake => (ReplayAction::Connect, ReplayExpect::Unchecked, None),
             asked @ (Asked::Login | Asked::NextLogin(_)) => {
                 if let Asked::NextLogin(ending) = asked {
                     self.leave(client, *ending);
@@ -368,7 +369,8 @@ impl Build<'_> {
             user: self.context.world.client(client).name.clone(),
             role: self.role(client).name().to_owned(),
             transport: self.context.endpoints[usize::from(plan.transport)].transport().name().to_owned(),
-            logged_in: !(is_offender && matches!(self.incident.asked, Asked::Login)),
+            connected: !(is_offender && matches!(self.incident.asked, Asked::Handshake)),
+            logged_in: !(is_offender && matches!(self.incident.asked, Asked::Handshake | Asked::Login)),
         };
         self.clients.push((client, entry));
         name

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::PassContext;
-use super::ending::{self, Ending, is_serving};
+use super::ending::{self, Ending, closes_again};
 use super::flight::{Asked, Incident};
 use super::leave::{Left, not_closed, quit, wrong_leaving};
 use super::replies::collect;
@@ -16,7 +16,7 @@ use super::wrong_port;
 use crate::measure::clock::{self, Nanos};
 use crate::oracle::{Expect, Finding, Good, Session, texts};
 use crate::scenario::model::{Group, Role};
-use crate::wire::{ConnectError, Connection, Ended, Foreign, Traffic, speechless};
+use crate::wire::{BrokenHandshake, ConnectError, Connection, Ended, Foreign, Traffic, speechless};
 
 /// A name may stay taken for this long after the close of its last session (LIFE-2).
 const NAME_FREE_WITHIN: Duration = Duration::from_secs(5);
@@ -173,9 +173,9 @@ async fn log_out(context: &PassContext, index: u32, mut connection: Connection) 
     const STEP: &str = "logging out";
     let timeout = context.scenario.timeout;
     let begun = clock::now();
+    let who = (index, context.scenario.groups[usize::from(context.world.client(index).group)].role);
     let wrong = |asked: Asked, seen: &str| {
         let finding = wrong_leaving(&asked);
-        let who = (index, context.scenario.groups[usize::from(context.world.client(index).group)].role);
         let incident = Incident::of_session(context, who, finding, asked, seen.as_bytes(), clock::now());
         violated(STEP, incident)
     };
@@ -183,7 +183,7 @@ async fn log_out(context: &PassContext, index: u32, mut connection: Connection) 
         Left::Answered { reply, .. } if reply != texts::EXITING => Err(wrong(Asked::Quit, &reply)),
         Left::Answered { closed: false, .. } => Err(wrong(Asked::Close, &not_closed(timeout))),
         Left::Answered { at, closed: true, .. } => Ok((at - begun).max(1)),
-        Left::Unanswered(Some(ended)) if ended.is_close() && is_serving(context, index).await => {
+        Left::Unanswered(Some(ended)) if ended.is_close() && closes_again(context, who, b"q").await => {
             Err(wrong(Asked::Quit, &ended.to_string()))
         }
         Left::Unanswered(Some(ended)) => {
@@ -213,7 +213,8 @@ impl<'a> SettingUp<'a> {
     ) -> Result<Self, SetupError> {
         let endpoint = context.endpoint(index);
         let begun = clock::now();
-        let connection = endpoint.connect(traffic, context.scenario.timeout).await?;
+        let connected = endpoint.connect(traffic, context.scenario.timeout).await;
+        let connection = connected.map_err(|error| not_connected(context, index, error))?;
         steps.connect = Some((clock::now() - begun).max(1));
         let session = Session::new(&context.world, index);
         Ok(Self { context, index, connection, session, asked: Asked::Login })
@@ -425,6 +426,21 @@ impl<'a> SettingUp<'a> {
         };
         violated(step, incident)
     }
+}
+
+/// A server that takes WebSocket's handshake and breaks its rules is there, and wrong.
+fn not_connected(context: &PassContext, index: u32, error: ConnectError) -> SetupError {
+    let broken = match &error {
+        ConnectError::Handshake(_, error) => error.broken(),
+        _ => None,
+    };
+    let Some(BrokenHandshake { expected, seen }) = broken else { return error.into() };
+    let finding = Finding::new("broken handshake", "WS-2", expected);
+    let who = (index, Role::Guest);
+    violated(
+        "connecting",
+        Incident::of_session(context, who, finding, Asked::Handshake, seen.as_bytes(), clock::now()),
+    )
 }
 
 fn wrong(rule: &'static str, expected: &str) -> Finding {

@@ -87,7 +87,9 @@ fn text(id: &str, violation: &Violation, replay: &Replay) -> String {
 /// A client's options, as far as they are not the usual ones.
 fn options(client: &ReplayClient, transport: &str) -> String {
     let mut options = Vec::new();
-    if !client.logged_in {
+    if !client.connected {
+        options.push("connect = false".to_owned());
+    } else if !client.logged_in {
         options.push("login = false".to_owned());
     }
     if client.role != "guest" {

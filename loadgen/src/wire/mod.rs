@@ -28,7 +28,7 @@ use traffic::Counted;
 pub use addresses::{Addresses, Unreachable, Unresolved};
 pub use connect::{ConnectError, Endpoint};
 pub use foreign::{Foreign, speechless};
-pub use handshake::HandshakeError;
+pub use handshake::{BrokenHandshake, HandshakeError};
 pub use header::{Header, HeaderError};
 pub use raw::SILENCE_NS;
 pub use shortage::Shortage;

@@ -249,6 +249,46 @@ fn ws_7_a_masked_reply_is_named() {
     names((place, ended), "broken framing", "WS-7");
 }
 
+/// What the violation of a server says that breaks the handshake's rules at every so manieth connection.
+fn broken_handshake(scenario: &str, fault: impl faulty::Often) -> serde_json::Value {
+    let place = Place::with(scenario);
+    let url = format!("ws://{}/", faulty::start_websocket(fault));
+    let ended = place.run_to_end(&["--ws", &url]).expect(1);
+    assert!(ended.stdout.lines().next().unwrap().contains("FAILED: wrong replies"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("broken handshake") && ended.stdout.contains("WS-2"), "{}", ended.stdout);
+    let file = place.out().join("violations/01-broken-handshake.toml");
+    Ended::of(crate::support::twinwire().arg("check").arg(file).output().unwrap()).expect(0);
+    let case = place.read("violations/01-broken-handshake.toml");
+    assert!(case.contains("{ connect = false }") && case.contains("connect = true }"), "{case}");
+    let record: serde_json::Value = serde_json::from_str(&place.read("run.json")).unwrap();
+    assert_eq!(record["outcome"]["status"], "violated");
+    record["violations"][0].clone()
+}
+
+#[test]
+fn ws_2_a_handshake_that_chooses_what_was_not_offered_or_has_the_wrong_key_is_named() {
+    for (fault, seen) in [
+        (Fault::WrongAccept, "Sec-WebSocket-Accept: "),
+        (Fault::Extension, "Sec-WebSocket-Extensions: permessage-deflate"),
+        (Fault::Subprotocol, "Sec-WebSocket-Protocol: chat"),
+    ] {
+        let found = broken_handshake(&scenario(r#"["websocket"]"#), fault.always());
+        assert_eq!((&found["kind"], &found["rule"]), (&"broken handshake".into(), &"WS-2".into()));
+        assert!(found["seen"].as_str().unwrap().starts_with(seen), "{found}");
+        assert!(!found["expected"].as_str().unwrap().is_empty(), "{found}");
+    }
+}
+
+#[test]
+fn ws_2_a_handshake_of_a_reconnect_is_judged_too() {
+    let renewing = scenario(r#"["websocket"]"#)
+        .replace("keys = { count = 8 }", "keys = { count = 8 }\nreconnect = { every = 20 }");
+    // There are six clients: the ninth handshake comes in the load.
+    let found = broken_handshake(&renewing, Fault::Extension.every(9));
+    assert_eq!(found["rule"], "WS-2", "{found}");
+    assert!(found["at_s"].as_f64().unwrap() != 0.0, "{found}");
+}
+
 #[test]
 fn a_right_server_passes_over_websocket() {
     let place = Place::with(&scenario(r#"["websocket"]"#));

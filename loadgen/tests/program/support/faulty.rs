@@ -48,6 +48,12 @@ pub enum Fault {
     HangsAfter(u64),
     /// Every fiftieth read is answered without an end.
     Endless,
+    /// Over WebSocket: the handshake's accept key is wrong, every fiftieth time.
+    WrongAccept,
+    /// Over WebSocket: the handshake uses an extension that was not offered, every fiftieth time.
+    Extension,
+    /// Over WebSocket: the handshake chooses a subprotocol that was not offered, every fiftieth time.
+    Subprotocol,
     /// Over WebSocket: after so many replies on a connection, the next frame is masked (WS-7).
     MasksAfter(usize),
     /// Closes every connection after so many requests in all, and every later one at once.
@@ -225,14 +231,27 @@ pub fn start(fault: impl Often) -> SocketAddr {
 
 /// A right server over TCP and one over WebSocket, with a log of what was asked of each.
 pub fn start_recording() -> [(SocketAddr, Log); 2] {
-    let start = |serve| {
+    let start = |serve: fn(&State, TcpStream)| {
         let log = Log::default();
         (listen(state(Fault::None, Some(log.clone())), serve), log)
     };
-    [start(serve_lines), start(|state: &State, stream| drop(serve_websocket(state, stream)))]
+    [start(serve_lines), start(serve_frames)]
 }
 
 fn serve_lines(state: &State, stream: TcpStream) {
+    serve_to_the_end(state, stream, serve);
+}
+
+fn serve_frames(state: &State, stream: TcpStream) {
+    serve_to_the_end(state, stream, serve_websocket);
+}
+
+/// Serves a connection with a function that says who logged in and whether the end came by `q`.
+fn serve_to_the_end(
+    state: &State,
+    stream: TcpStream,
+    serve: fn(&State, TcpStream, &mut Option<String>) -> std::io::Result<bool>,
+) {
     let mut name = None;
     // Whoever sees the close finds the name free (LIFE-3).
     let open = stream.try_clone();
@@ -248,15 +267,15 @@ fn serve_lines(state: &State, stream: TcpStream) {
 }
 
 /// The same server over WebSocket. Clients' messages are short and come one frame each.
-pub fn start_websocket(fault: Fault) -> SocketAddr {
-    listen(state(fault, None), |state, stream| drop(serve_websocket(state, stream)))
+pub fn start_websocket(fault: impl Often) -> SocketAddr {
+    listen(state(fault, None), serve_frames)
 }
 
 /// Both transports with one registry: the addresses of TCP and WebSocket.
 pub fn start_both(fault: impl Often) -> (SocketAddr, SocketAddr) {
     let state = state(fault, None);
     let tcp = listen(state.clone(), serve_lines);
-    (tcp, listen(state, |state, stream| drop(serve_websocket(state, stream))))
+    (tcp, listen(state, serve_frames))
 }
 
 fn state(fault: impl Often, log: Option<Log>) -> Arc<State> {
@@ -291,7 +310,7 @@ fn listen(state: Arc<State>, serve: fn(&State, TcpStream)) -> SocketAddr {
     address
 }
 
-fn serve_websocket(state: &State, stream: TcpStream) -> std::io::Result<()> {
+fn serve_websocket(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io::Result<bool> {
     let mut replies = stream.try_clone()?;
     let mut input = BufReader::new(stream);
     let mut key = String::new();
@@ -308,21 +327,33 @@ fn serve_websocket(state: &State, stream: TcpStream) -> std::io::Result<()> {
             value.clone_into(&mut key);
         }
     }
+    let mut fault = state.fault;
+    if !matches!(fault, Fault::WrongAccept | Fault::Extension | Fault::Subprotocol) || !state.is_chance() {
+        fault = Fault::None;
+    }
+    if fault == Fault::WrongAccept {
+        key.push('x');
+    }
     let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
+    let more = match fault {
+        Fault::Extension => "Sec-WebSocket-Extensions: permessage-deflate\r\n",
+        Fault::Subprotocol => "Sec-WebSocket-Protocol: chat\r\n",
+        _ => "",
+    };
     write!(
         replies,
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+         Sec-WebSocket-Accept: {accept}\r\n{more}\r\n"
     )?;
-    let mut user: Option<String> = None;
     let mut manager = false;
     for number in 0.. {
         let message = read_frame(&mut input)?;
         let words: Vec<&str> = message.split_ascii_whitespace().collect();
-        let reply = match &user {
+        let reply = match &*name {
+            None if state.stores.lock().unwrap().contains_key(&message) => "duplicate user name".to_owned(),
             None => {
                 state.stores.lock().unwrap().insert(message.clone(), Store::default());
-                user = Some(message.clone());
+                *name = Some(message.clone());
                 "success".to_owned()
             }
             Some(user) => answer(state, user, &mut manager, &words),
@@ -336,10 +367,10 @@ fn serve_websocket(state: &State, stream: TcpStream) -> std::io::Result<()> {
         replies.write_all(&frame)?;
         if words == ["q"] {
             replies.write_all(&[0x88, 2, 0x03, 0xE8])?;
-            break;
+            return Ok(true);
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 fn read_frame(input: &mut impl Read) -> std::io::Result<String> {
