@@ -2,8 +2,8 @@
 //!
 //! A close where a reply was due is judged by this rule. It is a violation where the server closed in order (not by a
 //! reset), the oldest open request was one that must be answered (a malformed command, FORM-1; `q`, LIFE-1), and the
-//! server answers a newcomer right after. Every other end stays an error: a server that crashes, is shut down or runs
-//! into a time-out takes whatever is open with it, and which rule it broke, if any, nobody can tell.
+//! server closes on a newcomer that asks the same. Every other end stays an error: a server that crashes, is shut down,
+//! runs into a time-out or is told to disconnect a user takes whatever is open with it, and breaks no rule by that.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -13,6 +13,8 @@ use std::time::Duration;
 use super::context::PassContext;
 use super::plan::ending_draw;
 use super::replies::{Kept, collect};
+use crate::oracle::texts;
+use crate::scenario::model::Role;
 use crate::wire::{Connection, Traffic, wait};
 
 /// A server that dies closes its connections one by one: its listener may go last.
@@ -59,16 +61,26 @@ pub async fn closed(connection: &mut Connection, timeout: Duration) -> bool {
     tokio::time::timeout(timeout, closed).await.is_ok()
 }
 
-/// Whether the server that has just closed this client's connection answers a newcomer, whatever it says.
-pub async fn is_serving(context: &PassContext, client: u32) -> bool {
+/// Whether the server that has just closed this client's connection instead of answering this request does it again: a
+/// newcomer in the same role asks the same.
+pub async fn closes_again(context: &PassContext, (client, role): (u32, Role), request: &[u8]) -> bool {
     tokio::time::sleep(DEATH_TAKES).await;
     let timeout = context.scenario.timeout;
     // No client's name contains a colon.
     let name = format!("{}:", context.world.client(client).name);
     let ask = async {
-        let mut connection = context.endpoint(client).connect(Arc::<Traffic>::default(), timeout).await.ok()?;
-        connection.push(name.as_bytes()).ok()?;
-        collect(&mut connection, 1, timeout).await.ok()
+        let mut newcomer = context.endpoint(client).connect(Arc::<Traffic>::default(), timeout).await.ok()?;
+        newcomer.push(name.as_bytes()).ok()?;
+        let login = collect(&mut newcomer, 1, timeout).await.ok()?;
+        if login[0].0 != texts::SUCCESS {
+            return None;
+        }
+        if role == Role::Manager {
+            newcomer.push(b"upgrade").ok()?;
+            collect(&mut newcomer, 1, timeout).await.ok()?;
+        }
+        newcomer.push(request).ok()?;
+        collect(&mut newcomer, 1, timeout).await.err().flatten()
     };
-    matches!(tokio::time::timeout(timeout, ask).await, Ok(Some(_)))
+    tokio::time::timeout(timeout, ask).await.ok().flatten().is_some_and(|ended| ended.is_close())
 }

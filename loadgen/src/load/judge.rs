@@ -38,10 +38,6 @@ pub struct Judge<'a> {
 
 impl Judge<'_> {
     fn unasked(&self, reply: Reply<'_>) {
-        // The one text that a server may send unasked (TCP-7); the close that follows is the client's error.
-        if reply.text == texts::IDLE_TIMEOUT.as_bytes() {
-            return;
-        }
         let cause = self.answered.as_ref().map(|answered| (answered.cell, answered.at));
         self.shared.recorder.borrow_mut().unasked(self.transport, cause, reply.at);
         let expected = "nothing: no request was open".to_owned();
@@ -70,6 +66,11 @@ impl Replies for Judge<'_> {
     }
 
     fn reply(&mut self, reply: Reply<'_>) {
+        // The one text that a server may send unasked (TCP-7), and a request may have crossed it. The close that follows
+        // is the client's error.
+        if reply.text == texts::IDLE_TIMEOUT.as_bytes() {
+            return;
+        }
         let Some(pending) = self.pending.pop_front() else {
             return self.unasked(reply);
         };

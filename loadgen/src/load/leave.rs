@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::ending::{closed, is_serving};
+use super::ending::{closed, closes_again};
 use super::flight::{Asked, Incident};
 use super::replies::collect;
 use super::shared::Shared;
@@ -68,8 +68,9 @@ pub async fn all(shared: &Rc<Shared>, users: Vec<VirtualUser>) {
 
 /// Ends one session.
 async fn one(shared: Rc<Shared>, mut user: VirtualUser, patience: Rc<Cell<Duration>>) {
-    let client = user.client();
+    let (client, role) = (user.client(), user.role());
     let Some(connection) = user.connection() else { return };
+    let who = (client, role);
     shared.context.world.set_ending(client);
     let (asked, seen, at) = match quit(connection, CLOSE_TIMEOUT, patience.get()).await {
         Left::Answered { reply, at, .. } if reply != texts::EXITING => (Asked::Quit, reply, at),
@@ -78,13 +79,14 @@ async fn one(shared: Rc<Shared>, mut user: VirtualUser, patience: Rc<Cell<Durati
             let waited = patience.replace(Duration::ZERO);
             (Asked::Close, not_closed(waited), at)
         }
-        Left::Unanswered(Some(ended)) if ended.is_close() && is_serving(&shared.context, client).await => {
+        Left::Unanswered(Some(ended))
+            if ended.is_close() && closes_again(&shared.context, who, b"q").await =>
+        {
             (Asked::Quit, ended.to_string(), clock::now())
         }
         Left::Answered { .. } | Left::Unanswered(_) => return,
     };
     let finding = wrong_leaving(&asked);
-    let who = (client, user.role());
     shared.violated(|context| Incident::of_session(context, who, finding, asked, seen.as_bytes(), at));
 }
 

@@ -34,7 +34,7 @@ pub struct Kept(Vec<(String, Nanos)>);
 
 impl Replies for Kept {
     fn is_whole(&self, bytes: &[u8]) -> bool {
-        const WHOLE: [&str; 7] = [
+        const WHOLE: [&str; 9] = [
             texts::SUCCESS,
             texts::DUPLICATE_USER_NAME,
             texts::DONE,
@@ -42,6 +42,8 @@ impl Replies for Kept {
             texts::UPGRADE_REFUSED,
             texts::STORE_FULL,
             texts::EXITING,
+            texts::DENIED,
+            texts::WRONG_FORMAT,
         ];
         WHOLE.iter().any(|text| text.as_bytes() == bytes)
     }

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::backlog::Backlog;
 use super::context::PassContext;
 use super::doubts::{Doubt, Doubts};
-use super::ending::is_serving;
+use super::ending::closes_again;
 use super::flight::{Flight, Incident, Ring, Timing};
 use super::judge::Pending;
 use super::pacer::Pacer;
@@ -70,7 +70,7 @@ pub struct Shared {
     oldest: RefCell<Vec<Oldest>>,
     flights: RefCell<Ring>,
     doubts: Doubts,
-    /// Those who look whether a server that closed is still there.
+    /// Those who look whether a server that closed on a request does it again.
     suspects: RefCell<Vec<JoinHandle<()>>>,
     renewals: RefCell<Vec<SetupTimes>>,
     lost: RefCell<Vec<u32>>,
@@ -316,18 +316,19 @@ impl Shared {
         }
     }
 
-    /// Counts a violation, unless the server does not answer a newcomer either: then it has died. See
+    /// Counts a violation if the server closes on a newcomer as well that makes this request; see
     /// [`Self::judge_suspects`].
     pub fn suspect(
         self: &Rc<Self>,
         (client, pending): (u32, &Pending),
+        request: String,
         incident: impl FnOnce(&PassContext) -> Incident,
     ) {
         let (shared, cell, at) = (self.clone(), pending.cell, pending.at);
         let has_room = self.context.incidents.has_room();
         let incident = has_room.then(|| Box::new(incident(&self.context).during(self.timing())));
         self.suspects.borrow_mut().push(tokio::task::spawn_local(async move {
-            if is_serving(&shared.context, client).await {
+            if closes_again(&shared.context, (client, cell.role), request.as_bytes()).await {
                 shared.convict(cell, at, incident);
             }
         }));

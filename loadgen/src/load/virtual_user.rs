@@ -16,7 +16,7 @@ use super::schedule::Schedule;
 use super::shared::{Oldest, Shared};
 use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::{CellKey, Instants, Live, RequestError, Window};
-use crate::oracle::{Expect, Finding, Session, texts};
+use crate::oracle::{Expect, Finding, Session, request, texts};
 use crate::scenario::model::Role;
 use crate::wire::{Connection, Ended};
 
@@ -387,13 +387,16 @@ impl VirtualUser {
         Poll::Ready(())
     }
 
-    /// A close where a reply was due breaks a rule, if the server is still there; see [`super::ending`].
+    /// A close where a reply was due breaks a rule, if the server does it again; see [`super::ending`].
     fn suspect(&self, shared: &Rc<Shared>, ended: &Ended, now: Nanos) {
         let Some(oldest) = self.pending.front().filter(|_| ended.is_close()) else { return };
         let Some(rule) = oldest.expect.forbids_close() else { return };
         let finding = Finding::new("closed instead of a reply", rule, format!("`{}`", texts::WRONG_FORMAT));
         let asked = Asked::Request(oldest.expect, Some(oldest.at.sent), Vec::new());
-        shared.suspect((self.client(), oldest), |context| {
+        let world = &shared.context.world;
+        let name = |user| world.client(user).name.clone();
+        let request = request(world, self.client(), oldest.expect, name, |put| put.value(world));
+        shared.suspect((self.client(), oldest), request, |context| {
             Incident::new(context, &self.session, finding, asked, ended.to_string().as_bytes(), now)
         });
     }
