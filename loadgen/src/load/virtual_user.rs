@@ -291,10 +291,14 @@ impl VirtualUser {
         shared.took((self.pending.len() - first) as u64);
     }
 
-    /// Begins a new session where one is due and nothing is outstanding.
+    /// Begins a new session where one is due and nothing is outstanding. After the window's end only what became due in it
+    /// and waits for the new session is worth one.
     fn begin_renewal(&mut self, shared: &Rc<Shared>, now: Nanos) -> bool {
         let due = self.renewal.as_ref().is_some_and(|renewal| renewal.is_due(shared.load_time(now)));
-        if !due || !self.pending.is_empty() || self.unsent || now >= shared.until() {
+        if !due || !self.pending.is_empty() || self.unsent {
+            return false;
+        }
+        if now >= shared.until() && self.schedule.next().is_none() {
             return false;
         }
         match std::mem::replace(&mut self.link, Link::Lost) {

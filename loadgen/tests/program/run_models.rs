@@ -350,6 +350,30 @@ fn sessions_are_renewed_in_mid_load_and_their_times_kept_apart() {
 }
 
 #[test]
+fn a_session_that_is_to_end_with_its_window_does_not_hold_the_window_up() {
+    // Of several requests under way some are answered after the window's end, and others became due before it.
+    let load = "model = \"closed\"\nin-flight = 4\nthink = { exponential = \"20ms\" }\nwarmup = \"0s\"\n\
+                duration = \"1s\"\ninterleave = \"50ms\"\ntiming = \"unjudged\"";
+    let place = Place::with(&scenario(BOTH, load, "reconnect = { every = 4 }"));
+    let mut running = place.run(&["--quiet"]).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let mut ended = None;
+    for _ in 0..3000 {
+        ended = running.try_wait().unwrap();
+        if ended.is_some() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    running.kill().unwrap();
+    running.wait().unwrap();
+    assert_eq!(ended.expect("it ends within a minute").code(), Some(0));
+    let record = record(&place);
+    for pass in passes(&record) {
+        assert!(count(&pass["renewals"]["clients"]) > 20, "{}", pass["renewals"]);
+    }
+}
+
+#[test]
 fn life_3_a_name_that_is_not_free_after_the_close_is_a_violation() {
     let load = "model = \"open\"\nrate = 300\nwarmup = \"0s\"\nduration = \"3s\"";
     let place = Place::with(&scenario(TCP, load, "reconnect = { every = 5 }"));

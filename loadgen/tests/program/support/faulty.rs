@@ -150,7 +150,8 @@ impl Fault {
         (Self::ClosesOnEmpty, &["FORM-1"]),
         (Self::ClosesOnUnknown, &["FORM-1"]),
         (Self::AnyCase, &["FORM-2"]),
-        (Self::SplitsAtWideSpace, &["FORM-2"]),
+        // Puts of values with such a space in them are refused first.
+        (Self::SplitsAtWideSpace, &["FORM-2", "STORE-1"]),
         (Self::CountsBlanks, &["FORM-2"]),
         (Self::Swaps, &["FORM-3"]),
         (Self::Twice, &["FORM-3"]),
