@@ -110,6 +110,10 @@ impl Ring {
 pub enum Asked {
     /// WebSocket's opening handshake.
     Handshake,
+    /// A malformed login.
+    BadLogin(&'static str),
+    /// A login under its own name, over the transport of this index, while its session went on.
+    SecondLogin(usize),
     /// The login.
     Login,
     /// The login after a session's end.
@@ -244,7 +248,10 @@ impl Incident {
         replied: Nanos,
     ) -> Self {
         let request = match asked {
-            Asked::Login | Asked::NextLogin(_) => context.world.client(who.0).name.clone(),
+            Asked::Login | Asked::NextLogin(_) | Asked::SecondLogin(_) => {
+                context.world.client(who.0).name.clone()
+            }
+            Asked::BadLogin(text) => text.to_owned(),
             Asked::First(_, expect) => {
                 let name = |user| context.world.client(user).name.clone();
                 request(&context.world, who.0, expect, name, |put| put.value(&context.world))

@@ -6,6 +6,7 @@
 
 mod abort;
 mod backlog;
+mod bad_login;
 mod collect;
 mod context;
 mod curve;

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 
+use super::bad_login::BadLogin;
 use super::ending::Ending;
 use super::setup::{self, Ready, SetupError};
 use super::setup_times::Steps;
@@ -94,14 +95,21 @@ impl Renewal {
 
     /// Ends this session and sets a new one up.
     #[must_use]
-    pub fn begin(shared: &Rc<Shared>, session: &Session, connection: Connection) -> Renewing {
+    pub fn begin(shared: &Rc<Shared>, session: &Session, mut connection: Connection) -> Renewing {
         let shared = shared.clone();
         let client = session.client();
         let ending = Ending::of(&shared.context, client, session.number());
+        let bad_login = BadLogin::of(&shared.context, client, session.number());
         Box::pin(async move {
             let transport = usize::from(shared.context.plan.clients[client as usize].transport);
             let traffic = shared.traffic(transport);
             let mut steps = Steps::default();
+            if let Some(bad_login) = bad_login {
+                bad_login
+                    .attempt(&shared.context, client, &mut connection)
+                    .await
+                    .map_err(SetupError::refusing)?;
+            }
             let ready =
                 setup::renew(&shared.context, client, connection, ending, traffic, &mut steps).await?;
             shared.renewed(transport, steps);

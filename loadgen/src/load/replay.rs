@@ -21,6 +21,9 @@ const VALUE_SHOWN_MAX: usize = 200;
 /// How long nothing may come where nothing was asked: any reply too many is there long before.
 const SILENCE_MS: u64 = 200;
 
+/// What stands for the number of a client that has none: a second connection of one that has.
+const SECOND: u32 = u32::MAX;
+
 /// The sequence of an incident.
 pub(super) fn replay(context: &PassContext, incident: &Incident) -> Replay {
     let mut build = Build { context, incident, clients: Vec::new(), steps: Vec::new() };
@@ -191,9 +194,19 @@ impl Build<'_> {
     fn offence(&mut self) {
         let incident = self.incident;
         let client = incident.client;
+        let mut offender = self.name(client);
         let dues: Vec<ReplayExpect> = incident.dues.iter().map(|due| self.due(*due)).collect();
         let (action, expect, sent) = match &incident.asked {
             Asked::Handshake => (ReplayAction::Connect, ReplayExpect::Unchecked, None),
+            Asked::BadLogin(text) => {
+                let refused = ReplayExpect::Replies(vec![texts::WRONG_FORMAT.to_owned()]);
+                (ReplayAction::Send(vec![(*text).to_owned()]), refused, None)
+            }
+            Asked::SecondLogin(transport) => {
+                offender = self.second(*transport);
+                let refused = ReplayExpect::Replies(vec![texts::DUPLICATE_USER_NAME.to_owned()]);
+                (ReplayAction::Send(vec![format!("{{{}}}", self.name(client))]), refused, None)
+            }
             asked @ (Asked::Login | Asked::NextLogin(_)) => {
                 if let Asked::NextLogin(ending) = asked {
                     self.leave(client, *ending);
@@ -234,7 +247,7 @@ impl Build<'_> {
             }
         };
         let step = ReplayStep {
-            client: self.name(client),
+            client: offender,
             action,
             expect,
             seen: String::new(),
@@ -370,9 +383,25 @@ impl Build<'_> {
             role: self.role(client).name().to_owned(),
             transport: self.context.endpoints[usize::from(plan.transport)].transport().name().to_owned(),
             connected: !(is_offender && matches!(self.incident.asked, Asked::Handshake)),
-            logged_in: !(is_offender && matches!(self.incident.asked, Asked::Handshake | Asked::Login)),
+            logged_in: !(is_offender
+                && matches!(self.incident.asked, Asked::Handshake | Asked::BadLogin(_) | Asked::Login)),
         };
         self.clients.push((client, entry));
+        name
+    }
+
+    /// A second connection of the client that was answered wrongly, which is not logged in.
+    fn second(&mut self, transport: usize) -> String {
+        let name = "second".to_owned();
+        let entry = ReplayClient {
+            name: name.clone(),
+            user: self.context.world.client(self.incident.client).name.clone(),
+            role: Role::Guest.name().to_owned(),
+            transport: self.context.endpoints[transport].transport().name().to_owned(),
+            connected: true,
+            logged_in: false,
+        };
+        self.clients.push((SECOND, entry));
         name
     }
 

@@ -16,7 +16,9 @@ use super::wrong_port;
 use crate::measure::clock::{self, Nanos};
 use crate::oracle::{Expect, Finding, Good, Session, texts};
 use crate::scenario::model::{Group, Role};
-use crate::wire::{BrokenHandshake, ConnectError, Connection, Ended, Foreign, Traffic, speechless};
+use crate::wire::{
+    BrokenHandshake, ConnectError, Connection, Ended, Foreign, HandshakeError, Traffic, speechless,
+};
 
 /// A name may stay taken for this long after the close of its last session (LIFE-2).
 const NAME_FREE_WITHIN: Duration = Duration::from_secs(5);
@@ -111,6 +113,23 @@ pub enum SetupError {
     },
 }
 
+impl SetupError {
+    /// Of a login that the server should have refused.
+    #[must_use]
+    pub fn refusing(incident: Incident) -> Self {
+        violated("trying a bad login", incident)
+    }
+
+    /// Whether the server had no room, which it has as soon as it knows of a client's end (TCP-6, WS-6).
+    fn is_full(&self) -> bool {
+        match self {
+            Self::Refused { reply, .. } => reply == texts::SERVER_FULL,
+            Self::Connect(ConnectError::Handshake(_, HandshakeError::Refused { status })) => *status == 503,
+            _ => false,
+        }
+    }
+}
+
 /// Sets up client `index`.
 ///
 /// # Errors
@@ -159,10 +178,23 @@ pub async fn renew(
             clock::now() + clock::nanos(NAME_FREE_WITHIN)
         }
     };
-    let mut client = SettingUp::connect(context, index, traffic, steps).await?;
-    client.asked = Asked::NextLogin(ending);
-    steps.login = Some(client.log_in(give_up_at).await?);
-    context.world.set_live(index);
+    let full_until = clock::now() + clock::nanos(NAME_FREE_WITHIN);
+    let mut client = loop {
+        match SettingUp::again(context, index, ending, give_up_at, traffic.clone(), steps).await {
+            Err(error) if error.is_full() && clock::now() < full_until => {
+                let finding = context.world.set_refused(index).err();
+                if let Some(finding) = finding {
+                    let who = (index, Role::Guest);
+                    let seen = texts::SERVER_FULL.as_bytes();
+                    let asked = Asked::NextLogin(ending);
+                    let incident = Incident::of_session(context, who, finding, asked, seen, clock::now());
+                    return Err(violated("logging in again", incident));
+                }
+                tokio::time::sleep(LOGIN_RETRY).await;
+            }
+            client => break client?,
+        }
+    };
     client.is_a_guest(ending).await?;
     client.take_role(steps).await?;
     Ok(client.ready())
@@ -218,6 +250,22 @@ impl<'a> SettingUp<'a> {
         steps.connect = Some((clock::now() - begun).max(1));
         let session = Session::new(&context.world, index);
         Ok(Self { context, index, connection, session, asked: Asked::Login })
+    }
+
+    /// Connects and logs in after a session's end. The name may be taken until `give_up_at`.
+    async fn again(
+        context: &'a PassContext,
+        index: u32,
+        ending: Ending,
+        give_up_at: Nanos,
+        traffic: Arc<Traffic>,
+        steps: &mut Steps,
+    ) -> Result<Self, SetupError> {
+        let mut client = Self::connect(context, index, traffic, steps).await?;
+        client.asked = Asked::NextLogin(ending);
+        steps.login = Some(client.log_in(give_up_at).await?);
+        context.world.set_live(index);
+        Ok(client)
     }
 
     /// Logs in and, a manager, upgrades. The name may be taken until `give_up_at`.

@@ -60,6 +60,10 @@ pub enum Fault {
     DiesAfter(u64),
     /// Takes so many milliseconds for each request of a connection.
     Slow(u64),
+    /// A name may be taken twice.
+    TakesNamesTwice,
+    /// Any login succeeds that is not one word.
+    TakesBadLogins,
     /// A name stays taken after its session has ended.
     KeepsNames,
     /// A user's next session finds what the last one put.
@@ -118,8 +122,10 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault that a load alone must find, with the rules of which it may be said to break any.
-    pub const FLEET: [(Self, &'static [&'static str]); 39] = [
+    pub const FLEET: [(Self, &'static [&'static str]); 41] = [
         (Self::Welcomes, &["LOGIN-1"]),
+        (Self::TakesNamesTwice, &["LOGIN-2"]),
+        (Self::TakesBadLogins, &["LOGIN-3", "LOGIN-5"]),
         (Self::KeepsNames, &["LIFE-2", "LIFE-3"]),
         (Self::Stale, &["STORE-3"]),
         (Self::Foreign, &["STORE-5"]),
@@ -428,7 +434,13 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
             let mut stores = state.stores.lock().unwrap();
             let reply = match words[..] {
                 [_] if state.fault == Fault::Welcomes => "welcome",
-                [wanted] if stores.contains_key(wanted) => "duplicate user name",
+                [wanted] if stores.contains_key(wanted) => {
+                    if state.fault == Fault::TakesNamesTwice {
+                        "success"
+                    } else {
+                        "duplicate user name"
+                    }
+                }
                 [wanted] => {
                     let store = stores.remove(&left_by(wanted)).unwrap_or_default();
                     stores.insert(wanted.to_owned(), store);
@@ -437,6 +449,7 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
                         state.fault == Fault::KeepsRoles && state.managers.lock().unwrap().contains(wanted);
                     "success"
                 }
+                _ if state.fault == Fault::TakesBadLogins => "success",
                 _ => "wrong message format",
             };
             drop(stores);
