@@ -12,6 +12,7 @@ use super::flight::{Asked, Incident};
 use super::leave::{Left, quit};
 use super::plan::ending_draw;
 use super::replies::collect;
+use super::setup::SetupError;
 use crate::measure::clock;
 use crate::oracle::{Finding, texts};
 use crate::scenario::model::{Op, Role};
@@ -44,9 +45,10 @@ impl BadLogin {
         tries.then(|| Self {
             malformed: MALFORMED[pick(8, MALFORMED.len())],
             // Only where all transports run together their users are known to share a registry.
-            transport: match context.scenario.is_mixed() {
-                true => pick(16, context.endpoints.len()),
-                false => usize::from(plan.transport),
+            transport: if context.scenario.is_mixed() {
+                pick(16, context.endpoints.len())
+            } else {
+                usize::from(plan.transport)
             },
         })
     }
@@ -61,14 +63,15 @@ impl BadLogin {
         context: &PassContext,
         client: u32,
         session: &mut Connection,
-    ) -> Result<(), Incident> {
+    ) -> Result<(), SetupError> {
         let timeout = context.scenario.timeout;
         let name = &context.world.client(client).name;
         let Some([malformed, taken]) = self.replies(context, name, timeout).await else { return Ok(()) };
         let wrong = |rule, due: &str, asked, seen: &str| {
             let finding = Finding::new("wrong reply", rule, format!("`{due}`"));
             let who = (client, Role::Guest);
-            Err(Incident::of_session(context, who, finding, asked, seen.as_bytes(), clock::now()))
+            let incident = Incident::of_session(context, who, finding, asked, seen.as_bytes(), clock::now());
+            Err(SetupError::refusing(incident))
         };
         let (text, rule) = self.malformed;
         if malformed != texts::WRONG_FORMAT {

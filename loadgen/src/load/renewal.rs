@@ -105,10 +105,7 @@ impl Renewal {
             let traffic = shared.traffic(transport);
             let mut steps = Steps::default();
             if let Some(bad_login) = bad_login {
-                bad_login
-                    .attempt(&shared.context, client, &mut connection)
-                    .await
-                    .map_err(SetupError::refusing)?;
+                bad_login.attempt(&shared.context, client, &mut connection).await?;
             }
             let ready =
                 setup::renew(&shared.context, client, connection, ending, traffic, &mut steps).await?;

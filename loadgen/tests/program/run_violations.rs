@@ -260,6 +260,32 @@ fn what_goes_wrong_with_a_new_session_is_shown_by_one() {
 }
 
 #[test]
+fn a_login_that_should_have_been_refused_is_shown_by_it_alone() {
+    let renewing = scenario(r#"["tcp"]"#)
+        .replace("keys = { count = 8 }", "keys = { count = 8 }\nreconnect = { every = 20 }");
+    for (fault, rules) in
+        [(Fault::TakesNamesTwice, &["LOGIN-2"][..]), (Fault::TakesBadLogins, &["LOGIN-3", "LOGIN-5"])]
+    {
+        let mut shown = 0;
+        for file in &Found::with(&renewing, fault).files {
+            let text = std::fs::read_to_string(file).unwrap();
+            let cases = Cases::parse("case", &text).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
+            let case = &cases.cases()[0];
+            if !rules.contains(&case.rules[0]) {
+                continue;
+            }
+            shown += 1;
+            let [login] = &case.steps[..] else { panic!("{text}") };
+            assert!(["duplicate user name", "wrong message format"].contains(&due(login).as_str()), "{text}");
+            assert_eq!(replayer::replay(case, right_server()), Verdict::Passed, "{text}");
+            let verdict = replayer::replay(case, faulty::start(fault));
+            assert!(matches!(verdict, Verdict::Failed(_)), "{verdict:?} of\n{text}");
+        }
+        assert!(shown > 0, "no {rules:?}");
+    }
+}
+
+#[test]
 fn long_values_are_shortened_to_stand_ins_of_the_same_size() {
     let long = scenario(r#"["tcp"]"#).replace("{ min = 16, max = 100 }", "{ size = 3000 }");
     // The managers' values are short.
