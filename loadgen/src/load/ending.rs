@@ -52,13 +52,15 @@ pub async fn close(mut connection: Connection) {
     let _ = wait(CLOSE_PATIENCE, |cx| connection.poll_close(cx, &mut Kept::default())).await;
 }
 
-/// Waits for the server's close; `false` where none comes in time.
-pub async fn closed(connection: &mut Connection, timeout: Duration) -> bool {
-    let closed = poll_fn(|cx| match connection.drain(cx, &mut Kept::default()) {
+/// Waits for the server's close: whether it came in time, and the first reply that came before it.
+pub async fn closed(connection: &mut Connection, timeout: Duration) -> (bool, Option<String>) {
+    let mut kept = Kept::default();
+    let closed = poll_fn(|cx| match connection.drain(cx, &mut kept) {
         Ok(()) => Poll::Pending,
         Err(_) => Poll::Ready(()),
     });
-    tokio::time::timeout(timeout, closed).await.is_ok()
+    let closed = tokio::time::timeout(timeout, closed).await.is_ok();
+    (closed, kept.into_first())
 }
 
 /// Whether the server that has just closed this client's connection instead of answering this request does it again: a

@@ -114,6 +114,8 @@ pub enum Asked {
     BadLogin(&'static str),
     /// A login under its own name, over the transport of this index, while its session went on.
     SecondLogin(usize),
+    /// A login under its own name in another case, likewise.
+    OtherCase(usize),
     /// The login.
     Login,
     /// The login after a session's end.
@@ -126,6 +128,8 @@ pub enum Asked {
     Nothing(Option<(Expect, Nanos, Role)>),
     /// `q`.
     Quit,
+    /// Nothing: `q` had its reply, and another one came; and what was sent right behind `q`, if anything.
+    AfterQuit(Option<&'static str>),
     /// Nothing: the close after `exiting` did not come.
     Close,
 }
@@ -252,6 +256,7 @@ impl Incident {
                 context.world.client(who.0).name.clone()
             }
             Asked::BadLogin(text) => text.to_owned(),
+            Asked::OtherCase(_) => context.world.client(who.0).name.to_ascii_uppercase(),
             Asked::First(_, expect) => {
                 let name = |user| context.world.client(user).name.clone();
                 request(&context.world, who.0, expect, name, |put| put.value(&context.world))

@@ -32,21 +32,33 @@ pub enum Left {
         at: Nanos,
         /// Whether the server closed then.
         closed: bool,
+        /// A reply that came between.
+        more: Option<String>,
     },
 }
 
-/// Ends a session with `q` and waits for the close, for each no longer than this.
-pub async fn quit(connection: &mut Connection, reply_timeout: Duration, close_timeout: Duration) -> Left {
-    if let Err(ended) = connection.push(b"q") {
-        return Left::Unanswered(Some(ended));
+/// Ends a session with `q` and waits for the close, for each no longer than this. `behind` is sent with it, and must
+/// never be run (LIFE-1).
+pub async fn quit(
+    connection: &mut Connection,
+    behind: Option<&str>,
+    reply_timeout: Duration,
+    close_timeout: Duration,
+) -> Left {
+    for message in std::iter::once("q").chain(behind) {
+        if let Err(ended) = connection.push(message.as_bytes()) {
+            return Left::Unanswered(Some(ended));
+        }
     }
     let mut replies = match collect(connection, 1, reply_timeout).await {
-        Ok(replies) => replies,
+        Ok(replies) => replies.into_iter(),
         Err(ended) => return Left::Unanswered(ended),
     };
-    let (reply, at) = replies.swap_remove(0);
+    let Some((reply, at)) = replies.next() else { return Left::Unanswered(None) };
+    let at_once = replies.next().map(|(reply, _)| reply);
     // Waiting for the close keeps the server, not us, from having to tell a reset from an end.
-    Left::Answered { reply, at, closed: closed(connection, close_timeout).await }
+    let (closed, later) = closed(connection, close_timeout).await;
+    Left::Answered { reply, at, closed, more: at_once.or(later) }
 }
 
 /// Ends every session with `q`, so that its name is free and the server sees no resets. Its reply is judged too.
@@ -72,8 +84,9 @@ async fn one(shared: Rc<Shared>, mut user: VirtualUser, patience: Rc<Cell<Durati
     let Some(connection) = user.connection() else { return };
     let who = (client, role);
     shared.context.world.set_ending(client);
-    let (asked, seen, at) = match quit(connection, CLOSE_TIMEOUT, patience.get()).await {
+    let (asked, seen, at) = match quit(connection, None, CLOSE_TIMEOUT, patience.get()).await {
         Left::Answered { reply, at, .. } if reply != texts::EXITING => (Asked::Quit, reply, at),
+        Left::Answered { at, more: Some(more), .. } => (Asked::AfterQuit(None), more, at),
         Left::Answered { at, closed: false, .. } if !patience.get().is_zero() => {
             // One is enough, and all of them would take long.
             let waited = patience.replace(Duration::ZERO);
@@ -92,7 +105,11 @@ async fn one(shared: Rc<Shared>, mut user: VirtualUser, patience: Rc<Cell<Durati
 
 /// What is wrong with how the server let a client go.
 pub fn wrong_leaving(asked: &Asked) -> Finding {
-    let expected = if matches!(asked, Asked::Close) { "`exiting`, then the close" } else { "`exiting`" };
+    let expected = match asked {
+        Asked::Close => "`exiting`, then the close",
+        Asked::AfterQuit(_) => "nothing after `exiting`",
+        _ => "`exiting`",
+    };
     Finding::new("wrong reply", "LIFE-1", expected.to_owned())
 }
 

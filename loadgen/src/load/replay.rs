@@ -21,8 +21,8 @@ const VALUE_SHOWN_MAX: usize = 200;
 /// How long nothing may come where nothing was asked: any reply too many is there long before.
 const SILENCE_MS: u64 = 200;
 
-/// What stands for the number of a client that has none: a second connection of one that has.
-const SECOND: u32 = u32::MAX;
+/// What stands for the number of a client that has none: another connection of one that has.
+const ANOTHER: u32 = u32::MAX;
 
 /// The sequence of an incident.
 pub(super) fn replay(context: &PassContext, incident: &Incident) -> Replay {
@@ -203,7 +203,7 @@ impl Build<'_> {
                 (ReplayAction::Send(vec![(*text).to_owned()]), refused, None)
             }
             Asked::SecondLogin(transport) => {
-                offender = self.second(*transport);
+                offender = self.another("second", *transport);
                 let refused = ReplayExpect::Replies(vec![texts::DUPLICATE_USER_NAME.to_owned()]);
                 (ReplayAction::Send(vec![format!("{{{}}}", self.name(client))]), refused, None)
             }
@@ -220,6 +220,23 @@ impl Build<'_> {
                 let text = self.request(client, *expect);
                 let denied = ReplayExpect::Replies(vec![texts::DENIED.to_owned()]);
                 (ReplayAction::Send(vec![text]), denied, None)
+            }
+            Asked::OtherCase(transport) => {
+                // Any two names that differ in case will do.
+                let success = || ReplayExpect::Replies(vec![texts::SUCCESS.to_owned()]);
+                let [lower, upper] = ["x", "X"].map(|end| vec![format!("{{{offender}}}:{end}")]);
+                let second = self.another("second", *transport);
+                let step = self.step(client, lower, success(), None, "a name like it");
+                self.steps.push(ReplayStep { client: second, ..step });
+                offender = self.another("third", *transport);
+                (ReplayAction::Send(upper), success(), None)
+            }
+            Asked::AfterQuit(behind) => {
+                let exiting = ReplayExpect::Replies(vec![texts::EXITING.to_owned()]);
+                let messages = std::iter::once("q").chain(*behind).map(str::to_owned).collect();
+                let quit = self.step(client, messages, exiting, None, "answered as it should");
+                self.steps.push(quit);
+                (ReplayAction::Nothing, ReplayExpect::Closed, None)
             }
             Asked::Quit => (
                 ReplayAction::Send(vec!["q".to_owned()]),
@@ -390,19 +407,18 @@ impl Build<'_> {
         name
     }
 
-    /// A second connection of the client that was answered wrongly, which is not logged in.
-    fn second(&mut self, transport: usize) -> String {
-        let name = "second".to_owned();
+    /// Another connection of the client that was answered wrongly, which is not logged in.
+    fn another(&mut self, name: &str, transport: usize) -> String {
         let entry = ReplayClient {
-            name: name.clone(),
+            name: name.to_owned(),
             user: self.context.world.client(self.incident.client).name.clone(),
             role: Role::Guest.name().to_owned(),
             transport: self.context.endpoints[transport].transport().name().to_owned(),
             connected: true,
             logged_in: false,
         };
-        self.clients.push((SECOND, entry));
-        name
+        self.clients.push((ANOTHER, entry));
+        name.to_owned()
     }
 
     fn role(&self, client: u32) -> Role {

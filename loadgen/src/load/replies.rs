@@ -32,6 +32,13 @@ pub async fn collect(
 #[derive(Default)]
 pub struct Kept(Vec<(String, Nanos)>);
 
+impl Kept {
+    /// The first of them, if any.
+    pub fn into_first(self) -> Option<String> {
+        self.0.into_iter().next().map(|(text, _)| text)
+    }
+}
+
 impl Replies for Kept {
     fn is_whole(&self, bytes: &[u8]) -> bool {
         const WHOLE: [&str; 9] = [

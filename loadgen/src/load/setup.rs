@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::bad_login::is_bad;
 use super::context::PassContext;
 use super::ending::{self, Ending, closes_again};
 use super::flight::{Asked, Incident};
@@ -15,13 +16,16 @@ use super::setup_times::Steps;
 use super::wrong_port;
 use crate::measure::clock::{self, Nanos};
 use crate::oracle::{Expect, Finding, Good, Session, texts};
-use crate::scenario::model::{Group, Role};
+use crate::scenario::model::{Group, Role, Transport};
 use crate::wire::{
     BrokenHandshake, ConnectError, Connection, Ended, Foreign, HandshakeError, Traffic, speechless,
 };
 
 /// A name may stay taken for this long after the close of its last session (LIFE-2).
 const NAME_FREE_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a client that tries what must be refused sends right behind `q`: no reply to it may come.
+const BEHIND_QUIT: &str = "get m1";
 
 /// Pause between two tries of a name.
 const LOGIN_RETRY: Duration = Duration::from_millis(50);
@@ -205,14 +209,19 @@ async fn log_out(context: &PassContext, index: u32, mut connection: Connection) 
     const STEP: &str = "logging out";
     let timeout = context.scenario.timeout;
     let begun = clock::now();
-    let who = (index, context.scenario.groups[usize::from(context.world.client(index).group)].role);
+    let group = &context.scenario.groups[usize::from(context.world.client(index).group)];
+    let who = (index, group.role);
+    // Over lines no reset may overtake the reply to `q`, whatever is not read behind it (TCP-8).
+    let lines = matches!(context.endpoint(index).transport(), Transport::Tcp | Transport::Tls);
+    let behind = (lines && is_bad(group)).then_some(BEHIND_QUIT);
     let wrong = |asked: Asked, seen: &str| {
         let finding = wrong_leaving(&asked);
         let incident = Incident::of_session(context, who, finding, asked, seen.as_bytes(), clock::now());
         violated(STEP, incident)
     };
-    match quit(&mut connection, timeout, timeout).await {
+    match quit(&mut connection, behind, timeout, timeout).await {
         Left::Answered { reply, .. } if reply != texts::EXITING => Err(wrong(Asked::Quit, &reply)),
+        Left::Answered { more: Some(more), .. } => Err(wrong(Asked::AfterQuit(behind), &more)),
         Left::Answered { closed: false, .. } => Err(wrong(Asked::Close, &not_closed(timeout))),
         Left::Answered { at, closed: true, .. } => Ok((at - begun).max(1)),
         Left::Unanswered(Some(ended)) if ended.is_close() && closes_again(context, who, b"q").await => {

@@ -64,6 +64,10 @@ pub enum Fault {
     TakesNamesTwice,
     /// Any login succeeds that is not one word.
     TakesBadLogins,
+    /// Names are compared without regard to case.
+    NamesIgnoreCase,
+    /// What came behind `q` is run and answered.
+    RunsWhatFollowsQuit,
     /// A name stays taken after its session has ended.
     KeepsNames,
     /// A user's next session finds what the last one put.
@@ -122,10 +126,12 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault that a load alone must find, with the rules of which it may be said to break any.
-    pub const FLEET: [(Self, &'static [&'static str]); 41] = [
+    pub const FLEET: [(Self, &'static [&'static str]); 43] = [
         (Self::Welcomes, &["LOGIN-1"]),
         (Self::TakesNamesTwice, &["LOGIN-2"]),
         (Self::TakesBadLogins, &["LOGIN-3", "LOGIN-5"]),
+        (Self::NamesIgnoreCase, &["LOGIN-6"]),
+        (Self::RunsWhatFollowsQuit, &["LIFE-1"]),
         (Self::KeepsNames, &["LIFE-2", "LIFE-3"]),
         (Self::Stale, &["STORE-3"]),
         (Self::Foreign, &["STORE-5"]),
@@ -434,6 +440,12 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
             let mut stores = state.stores.lock().unwrap();
             let reply = match words[..] {
                 [_] if state.fault == Fault::Welcomes => "welcome",
+                [wanted]
+                    if state.fault == Fault::NamesIgnoreCase
+                        && stores.keys().any(|name| name.eq_ignore_ascii_case(wanted)) =>
+                {
+                    "duplicate user name"
+                }
                 [wanted] if stores.contains_key(wanted) => {
                     if state.fault == Fault::TakesNamesTwice {
                         "success"
@@ -471,6 +483,11 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
             input.read_line(&mut second)?;
             let words: Vec<&str> = second.split_ascii_whitespace().collect();
             reply = format!("{}\n{reply}", answer(state, &user, &mut manager, &words));
+        }
+        if words == ["q"] && state.fault == Fault::RunsWhatFollowsQuit && input.buffer().contains(&b'\n') {
+            let mut next = String::new();
+            input.read_line(&mut next)?;
+            reply = format!("{reply}\n{}", answer(state, &user, &mut manager, &words_of(state, &next)));
         }
         writeln!(replies, "{reply}")?;
         if words == ["q"] && state.fault != Fault::NeverCloses {
