@@ -5,7 +5,7 @@ use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, thread::available_p
 use crate::{
     protocol::{MESSAGE_BYTES_MAX, Origins},
     registry::{StoreLimits, UpgradePolicy},
-    server::Listening,
+    server::Endpoint,
     tls::Tls,
     transport::Transport,
 };
@@ -19,8 +19,8 @@ const UNSENT_BYTES_MAX: usize = 256 * 1024;
 /// A server's configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// What to listen on; port 0 takes a free one.
-    pub listeners: Vec<Listening>,
+    /// What to listen on.
+    pub listeners: Vec<Endpoint>,
     /// The certificate and key for listeners that speak TLS, which cannot do without.
     pub tls: Option<Tls>,
     /// By which rule guests become managers.
@@ -31,8 +31,8 @@ pub struct Config {
     pub origins: Origins,
     /// Where the operator's socket is to be; see [`crate::operator`].
     pub control: Option<PathBuf>,
-    /// Where to serve figures for Prometheus.
-    pub metrics: Option<SocketAddr>,
+    /// Where to serve figures for Prometheus: every address of one host, or none.
+    pub metrics: Vec<SocketAddr>,
     /// On how many threads, and where.
     pub workers: Workers,
     /// The most connections at once; `None` for as many as there can be descriptors.
@@ -67,13 +67,15 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
+    /// The longest between two looks at them, and between two ticks of the clock that tells how long sessions are idle.
+    pub(crate) const COARSEST: Duration = Duration::from_secs(1);
+
     /// How often they are looked at: an eighth of the shortest, between 10 ms and 1 s. `None` where there is none.
     #[must_use]
     pub fn resolution(&self) -> Option<Duration> {
         const FINEST: Duration = Duration::from_millis(10);
-        const COARSEST: Duration = Duration::from_secs(1);
         let shortest = [self.login, self.idle, self.unsent, self.ping].into_iter().flatten().min()?;
-        Some((shortest / 8).clamp(FINEST, COARSEST))
+        Some((shortest / 8).clamp(FINEST, Self::COARSEST))
     }
 
     /// The longest that may pass between two looks without being taken for a pause of the server: a quarter more than
@@ -129,13 +131,16 @@ impl Config {
     pub fn on_free_ports(transports: &[Transport]) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
-            listeners: transports.iter().map(|&transport| Listening { transport, address }).collect(),
+            listeners: transports
+                .iter()
+                .map(|&transport| Endpoint { transport, addresses: vec![address] })
+                .collect(),
             tls: None,
             upgrade: UpgradePolicy::Open,
             managers_max: None,
             origins: Origins::default(),
             control: None,
-            metrics: None,
+            metrics: Vec::new(),
             workers: Workers::for_each_cpu(),
             connections_max: None,
             connections_per_ip_max: None,

@@ -20,7 +20,7 @@ use crate::{
     counters::Totals,
     protocol::Status,
     registry::{Registry, Secret, StoreLimits, UpgradePolicy},
-    session::{Flow, Session},
+    session::{Flow, Session, Wait},
     transport::{
         framing::{Framing, Lines, Pause},
         websocket::serve_alone,
@@ -113,6 +113,9 @@ pub fn session(data: &[u8]) {
         let words = std::str::from_utf8(message).map_or(0, |text| text.split_ascii_whitespace().count());
         let mut replies = Vec::new();
         let flow = session.handle(message, |reply| replies.push(reply.text().to_owned()));
+        if let Flow::ContinueAfter { .. } = flow {
+            session.conclude(Wait::Over, |reply| replies.push(reply.text().to_owned()));
+        }
         asked += 1;
         let [reply] = replies.as_slice() else { panic!("{} replies to one message", replies.len()) };
         let is_status = Status::ALL.into_iter().any(|status| status.text() == reply);

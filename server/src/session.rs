@@ -3,17 +3,12 @@
 //! No I/O and no framing: every transport drives the same code, so the transports cannot disagree about the
 //! protocol.
 
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    sync::Arc,
-    task::Waker,
-    time::Duration,
-};
+use std::{sync::Arc, task::Waker, time::Duration};
 
 use crate::{
     counters::{Command, Counters},
     protocol::{Reply, Request, Status, parse_name},
-    registry::{Found, Login, Promotion, Registry, StoreFull, UpgradePolicy},
+    registry::{Found, Guess, Login, Peer, Promotion, Registry, StoreFull, UpgradePolicy},
 };
 
 /// What the transport does after the reply.
@@ -22,8 +17,8 @@ use crate::{
 pub enum Flow {
     /// The session goes on.
     Continue,
-    /// A secret was tried. The session goes on, but the reply is held back, and no other message is handed over before
-    /// (ROLE-8).
+    /// A secret was tried. The session goes on, but the reply is held back: [`Session::conclude`] gives it, and no other
+    /// message is handed over before (ROLE-8).
     ContinueAfter {
         /// For so long.
         delay: Duration,
@@ -34,12 +29,24 @@ pub enum Flow {
     Close,
 }
 
+/// How the wait for a reply that is held back has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// The time has come.
+    Over,
+    /// The client has hung up, or closed its sending side, while it waited. Its secret is not tried then: it would not
+    /// have to wait for its answer, nor its next connection for that.
+    HungUp,
+}
+
 /// The state of one connection, from its first message on.
 #[derive(Debug)]
 pub struct Session {
     state: State,
+    /// A secret whose answer is held back. Boxed: hardly any session ever has one.
+    guess: Option<Box<Guess>>,
     message_bytes_max: usize,
-    peer: IpAddr,
+    peer: Peer,
     /// Whether a dismissal wakes the connection already.
     is_leashed: bool,
     counters: Arc<Counters>,
@@ -59,13 +66,12 @@ impl Session {
     #[must_use]
     pub fn new(registry: Arc<Registry>, message_bytes_max: usize, counters: Arc<Counters>) -> Self {
         let state = State::Anonymous(registry);
-        let peer = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-        Self { state, message_bytes_max, peer, is_leashed: false, counters }
+        Self { state, guess: None, message_bytes_max, peer: Peer::NONE, is_leashed: false, counters }
     }
 
-    /// The same with a client at this address, who has to answer for the wrong secrets that come from there.
+    /// The same with this client, whose address has to answer for the wrong secrets that come from there.
     #[must_use]
-    pub fn at(self, peer: IpAddr) -> Self {
+    pub fn of(self, peer: Peer) -> Self {
         Self { peer, ..self }
     }
 
@@ -88,6 +94,14 @@ impl Session {
         }
     }
 
+    /// Notes that a client that is logged in has asked something, so many milliseconds after the registry was made.
+    #[inline]
+    pub(crate) fn note_active(&self, now_ms: u64) {
+        if let State::LoggedIn(login) = &self.state {
+            login.user().note_active(now_ms);
+        }
+    }
+
     /// Whether the client has logged in.
     #[must_use]
     pub fn is_logged_in(&self) -> bool {
@@ -104,7 +118,7 @@ impl Session {
     }
 
     /// Runs one message and hands its reply to `reply`, which is called exactly once, perhaps under a store's
-    /// lock: it must only copy.
+    /// lock: it must only copy. It is not called where the reply is held back ([`Flow::ContinueAfter`]).
     ///
     /// A message over the limit ends the session; a transport may hand over as much of it as shows that it is.
     /// Where several replies would fit, size wins over UTF-8, UTF-8 over form, form over the role and the role
@@ -127,9 +141,9 @@ impl Session {
         match &self.state {
             State::LoggedIn(_) => self.request(message, reply),
             State::Anonymous(registry) => {
-                let outcome = match parse_name(message).map(|name| registry.claim(name)) {
+                let outcome = match parse_name(message).map(|name| registry.claim_for(name, self.peer)) {
                     Ok(Some(login)) => {
-                        tracing::debug!(user = login.name(), peer = %self.peer, "logged in");
+                        tracing::debug!(user = login.name(), peer = %self.peer.address, "logged in");
                         self.state = State::LoggedIn(login);
                         Status::Success
                     }
@@ -150,9 +164,14 @@ impl Session {
             return self.end(reply, Status::Exiting);
         }
         if let Ok(Request::Upgrade { secret }) = request {
-            let (status, flow) = self.upgrade(secret);
-            self.counted(command, reply)(Reply::Status(status));
-            return flow;
+            return match self.upgrade(secret) {
+                Ok(status) => self.answer(command, reply, status),
+                Err(guess) => {
+                    let flow = Flow::ContinueAfter { delay: guess.delay(), is_wrong: !guess.is_right() };
+                    self.guess = Some(guess);
+                    flow
+                }
+            };
         }
         let State::LoggedIn(login) = &self.state else { return self.end(reply, Status::WrongFormat) };
         let user = login.user();
@@ -180,40 +199,52 @@ impl Session {
         Flow::Continue
     }
 
-    fn upgrade(&self, secret: Option<&str>) -> (Status, Flow) {
-        let State::LoggedIn(login) = &self.state else { return (Status::WrongFormat, Flow::Continue) };
+    /// Gives the reply that has been held back since [`Flow::ContinueAfter`].
+    pub fn conclude(&mut self, wait: Wait, reply: impl FnOnce(Reply<'_>)) {
+        let is_right = match (self.guess.take(), wait) {
+            (Some(guess), Wait::Over) => guess.answer(),
+            // Its place in the line is free again.
+            (Some(_), Wait::HungUp) | (None, _) => false,
+        };
+        let status = match &self.state {
+            State::LoggedIn(login) if is_right => self.promote(login),
+            _ => Status::UpgradeRefused,
+        };
+        self.counted(Command::Upgrade, reply)(Reply::Status(status));
+    }
+
+    /// What an upgrade is answered, or the guess whose answer is held back.
+    fn upgrade(&self, secret: Option<&str>) -> Result<Status, Box<Guess>> {
+        let State::LoggedIn(login) = &self.state else { return Ok(Status::WrongFormat) };
         let policy = login.registry().upgrade_policy();
         if secret.is_some() && !matches!(policy, UpgradePolicy::Secret(_)) {
-            return (Status::WrongFormat, Flow::Continue);
+            return Ok(Status::WrongFormat);
         }
         if login.user().is_manager() {
-            return (Status::AlreadyManager, Flow::Continue);
+            return Ok(Status::AlreadyManager);
         }
-        let delay = match (policy, secret) {
+        match (policy, secret) {
             (UpgradePolicy::Secret(expected), Some(word)) => {
-                let is_right = expected.matches(word);
-                let delay = login.registry().guess_delay(self.peer, is_right);
-                if !is_right {
-                    return (Status::UpgradeRefused, Flow::ContinueAfter { delay, is_wrong: true });
+                let guess = login.guess(self.peer.address.ip(), expected.matches(word));
+                if guess.is_right() && guess.delay().is_zero() {
+                    return Ok(self.promote(login));
                 }
-                delay
+                Err(Box::new(guess))
             }
-            (UpgradePolicy::Closed, _) | (UpgradePolicy::Secret(_), None) => {
-                return (Status::UpgradeRefused, Flow::Continue);
-            }
-            (UpgradePolicy::Open, _) => Duration::ZERO,
-        };
-        let status = match login.registry().promote(login.user()) {
+            (UpgradePolicy::Closed, _) | (UpgradePolicy::Secret(_), None) => Ok(Status::UpgradeRefused),
+            (UpgradePolicy::Open, _) => Ok(self.promote(login)),
+        }
+    }
+
+    fn promote(&self, login: &Login) -> Status {
+        match login.registry().promote(login.user()) {
             Promotion::Granted => {
-                tracing::info!(user = login.name(), peer = %self.peer, "became a manager");
+                tracing::info!(user = login.name(), peer = %self.peer.address, "became a manager");
                 Status::Upgraded
             }
             Promotion::Already => Status::AlreadyManager,
             Promotion::Full | Promotion::Gone => Status::UpgradeRefused,
-        };
-        let flow =
-            if delay.is_zero() { Flow::Continue } else { Flow::ContinueAfter { delay, is_wrong: false } };
-        (status, flow)
+        }
     }
 
     fn end(&mut self, reply: impl FnOnce(Reply<'_>), last: Status) -> Flow {

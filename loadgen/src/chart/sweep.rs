@@ -16,6 +16,9 @@ const RATIO_OF_LOG: f64 = 50.0;
 /// Distance of two transports' upright lines at the same value, as a share of the axis.
 const ASIDE: f64 = 0.012;
 
+/// Warnings of variants that stand below the chart: a sweep of many may have hundreds, and the report has them all.
+const WARNINGS_SHOWN: usize = 6;
+
 /// What is plotted against the swept value.
 #[derive(Clone, Copy)]
 enum Metric {
@@ -66,6 +69,13 @@ pub(super) fn figure(record: &RunRecord, load: &LoadInfo) -> Option<Figure> {
         if !notes.contains(&note) {
             notes.push(note);
         }
+    }
+    if let Some(more @ 1..) = notes.len().checked_sub(WARNINGS_SHOWN) {
+        notes.truncate(WARNINGS_SHOWN);
+        notes.push(format!(
+            "And {more} more warning{}: the report has them.",
+            if more == 1 { "" } else { "s" }
+        ));
     }
     if load.trials > 1 {
         notes.push("Upright lines: lowest to highest of the trials.".to_owned());

@@ -157,6 +157,20 @@ fn a_sweep_has_a_chart_against_the_swept_value() {
 }
 
 #[test]
+fn a_sweep_of_many_doubtful_variants_counts_most_of_their_warnings() {
+    let mut wish = Wish { samples: 20, ..usual() };
+    wish.loads.truncate(1);
+    wish.loads[0].variants = (0..30).map(|share| format!("manager-share={share}")).collect();
+    let mut record = record(&wish);
+    record.loads[0].verdict.level = VerdictLevel::Suspect;
+    let reason = |variant: &String| format!("tcp [{variant}]: other programs took 50 % of the CPUs");
+    record.loads[0].verdict.reasons = record.loads[0].variants.iter().map(reason).collect();
+    let notes = find(&all(&record), "sweep-paced").spec.notes.clone();
+    assert!(notes[0].contains("[manager-share=0]"), "{notes:?}");
+    assert!(notes.contains(&"And 24 more warnings: the report has them.".to_owned()), "{notes:?}");
+}
+
+#[test]
 fn a_cut_or_wrong_run_says_so_in_its_charts() {
     let mut record = record(&Wish { samples: 50, ..usual() });
     record.passes[0].complete = false;

@@ -23,7 +23,7 @@ pub mod words;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use nix::sys::signal::Signal;
 
 use args::{Args, ArgsError, Job};
@@ -100,6 +100,12 @@ impl Failure {
             },
         }
     }
+}
+
+/// The command line, for completions and man pages.
+#[must_use]
+pub fn command() -> clap::Command {
+    Args::command()
 }
 
 /// The whole program.

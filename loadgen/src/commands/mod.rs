@@ -4,10 +4,10 @@
 
 pub mod calibrate;
 pub mod check;
+pub mod completions;
 pub mod floor_args;
 pub mod init;
 mod interrupt;
-pub mod not_yet;
 pub mod quick;
 pub mod report;
 pub mod run;

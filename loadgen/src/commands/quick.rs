@@ -41,7 +41,15 @@ const WINDOW_REQUESTS: f64 = 50.0;
 const WINDOW_MIN: Duration = Duration::from_millis(10);
 
 /// Keys of each client: enough for gets to meet many, few enough that preloading them takes no time.
-const KEYS: u32 = 100;
+const KEYS_MAX: u32 = 100;
+
+/// Bytes of one client's entries, and of all clients': what the embedded server's stores hold, with room to spare. Large
+/// values have fewer keys.
+const USER_BYTES_MAX: u64 = 48 << 20;
+const TOTAL_BYTES_MAX: u64 = 768 << 20;
+
+/// What an entry counts for beside its value: the key, and what it costs the server.
+const ENTRY_BYTES: u64 = 128;
 
 /// Put a load on a target without a scenario file
 ///
@@ -77,7 +85,8 @@ pub struct Quick {
     #[arg(long, value_name = "PERCENT", default_value = "10", value_parser = percent(), allow_negative_numbers = true)]
     pub managers: u32,
 
-    /// Bytes of each value
+    /// Bytes of each value. Of a message (key and command included) every server takes 64 KiB; the embedded one is told to
+    /// take more where values are larger
     #[arg(long, value_name = "N", default_value = "64", value_parser = value_size(), allow_negative_numbers = true)]
     pub value_size: u32,
 
@@ -173,8 +182,10 @@ impl Quick {
             transports.iter().map(|transport| format!("{:?}", transport.name())).collect();
         let managers = self.manager_count();
         let alone = transports.len() < 2;
+        let mut at_once = 1;
         let (pace, turns, trials) = if let Some(rate) = self.rate {
             let window = self.window(rate).filter(|_| !alone);
+            at_once = window.map_or(1, |_| transports.len());
             let turns = window.map_or_else(String::new, |window| {
                 format!(
                     "interleave = \"{}\"                   # the transports take turns\n",
@@ -210,8 +221,9 @@ duration = \"{duration}\"
             warmup = written(warmup),
             duration = written(duration),
         );
-        self.group(Role::Guest, self.clients - managers, &mut text);
-        self.group(Role::Manager, managers, &mut text);
+        let keys = self.keys(at_once);
+        self.group(Role::Guest, self.clients - managers, keys, &mut text);
+        self.group(Role::Manager, managers, keys, &mut text);
         text
     }
 
@@ -234,7 +246,15 @@ duration = \"{duration}\"
         (window >= WINDOW_MIN && window < self.duration).then_some(window)
     }
 
-    fn group(&self, role: Role, count: u32, text: &mut String) {
+    /// Keys of each client, where so many transports are under load at once.
+    fn keys(&self, at_once: usize) -> u32 {
+        let clients = u64::from(self.clients) * at_once as u64;
+        let bytes = u64::from(self.value_size) + ENTRY_BYTES;
+        let fitting = (USER_BYTES_MAX / bytes).min(TOTAL_BYTES_MAX / clients / bytes);
+        u32::try_from(fitting).unwrap_or(KEYS_MAX).clamp(1, KEYS_MAX)
+    }
+
+    fn group(&self, role: Role, count: u32, keys: u32, text: &mut String) {
         if count == 0 {
             return;
         }
@@ -251,7 +271,7 @@ name = \"{name}s\"
 role = \"{name}\"
 count = {count}
 mix = {mix}
-keys = {{ count = {KEYS} }}
+keys = {{ count = {keys} }}
 values = {{ size = {size} }}
 ",
             name = role.name(),
@@ -433,7 +453,7 @@ mod tests {
             (["-R", "NaN"], ["--rate", "over 0"]),
             (["-R", "x"], ["--rate", "requests a second"]),
             (["--managers", "101"], ["--managers", "0..=100"]),
-            (["--value-size", "15"], ["--value-size", "16..=65515"]),
+            (["--value-size", "15"], ["--value-size", "16..=16777195"]),
             (["--seed", "-1"], ["--seed", "-1"]),
             (["--transport", "http"], ["--transport", "tcp-raw"]),
         ] {
@@ -443,6 +463,19 @@ mod tests {
         let large = quick(&["--value-size", "1004", "--transport", "tcp-raw"]).unwrap();
         let error = large.document(&Plan::Embedded).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("--value-size 1004 is too large for tcp-raw"), "{error}");
+    }
+
+    #[test]
+    fn clients_of_large_values_have_fewer_keys() {
+        let keys = |arguments: &[&str]| {
+            let text = text(arguments);
+            text.lines().filter(|line| line.starts_with("keys")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(keys(&["--value-size", "65515", "-R", "100"]), ["keys = { count = 100 }"; 2]);
+        assert_eq!(keys(&["--value-size", "1000000", "-c", "8"]), ["keys = { count = 50 }"; 2]);
+        assert_eq!(keys(&["--value-size", "1000000", "-c", "80"]), ["keys = { count = 10 }"; 2]);
+        assert_eq!(keys(&["--value-size", "1000000", "-c", "80", "-R", "10"]), ["keys = { count = 5 }"; 2]);
+        assert_eq!(keys(&["--value-size", "16777195", "-c", "4000"]), ["keys = { count = 1 }"; 2]);
     }
 
     #[test]

@@ -99,14 +99,17 @@ impl Plan {
         }
     }
 
-    /// The target, which logs to the file `log` where it is ours to start.
+    /// The target, which logs to the file `log` where it is ours to start. The embedded server takes messages of
+    /// `message_bytes` (`None`: what it takes by itself), the others what they were told.
     ///
     /// # Errors
     /// Where this program's own file cannot be found, which is needed to start anything.
-    pub fn target(&self, log: &Path) -> Result<Target, CommandError> {
+    pub fn target(&self, log: &Path, message_bytes: Option<u32>) -> Result<Target, CommandError> {
         let executable = || std::env::current_exe().map_err(CommandError::Machine);
         Ok(match self {
-            Self::Embedded => Target::Embedded(Box::new(Embedded::new(executable()?, log))),
+            Self::Embedded => {
+                Target::Embedded(Box::new(Embedded::new(executable()?, log).taking(message_bytes)))
+            }
             Self::Launched(launch) => {
                 Target::Launched(Box::new(Launched::new(launch.clone(), executable()?, log)))
             }

@@ -249,9 +249,9 @@ pub fn sums(context: &PassContext, workers: Vec<Figures>) -> Sums {
             role: key.role.name().to_owned(),
             op: key.op.name().to_owned(),
             counts: figures.counts,
-            lag: figures.lag,
-            service: figures.service,
-            response: figures.response,
+            lag: figures.lag.packed(),
+            service: figures.service.packed(),
+            response: figures.response.packed(),
         });
     }
     sums
@@ -301,11 +301,11 @@ pub fn record(context: &PassContext, times: SetupTimes, transport: usize, elapse
         transport: context.endpoints[transport].transport().name().to_owned(),
         clients: times.clients,
         elapsed_s,
-        quit: times.quit,
-        connect: times.connect,
-        login: times.login,
-        upgrade: times.upgrade,
-        preload: times.preload,
+        quit: times.quit.packed(),
+        connect: times.connect.packed(),
+        login: times.login.packed(),
+        upgrade: times.upgrade.packed(),
+        preload: times.preload.packed(),
     }
 }
 

@@ -301,7 +301,7 @@ impl Coordinator<'_> {
                 intervals: rows.iter().filter(|row| names.contains(&row.transport)).cloned().collect(),
                 ledger: totals.ledger,
                 cost: cost.unwrap_or_default(),
-                dispatch_lag: totals.dispatch_lag,
+                dispatch_lag: totals.dispatch_lag.packed(),
                 due_of_lost: part.iter().map(|&t| sums.due_of_lost[t]).sum(),
                 pauses: collect::pauses(paused.map(|(_, pause)| *pause), warmup),
                 backlog: Backlog {

@@ -15,8 +15,10 @@ pub async fn collect(
 ) -> Result<Vec<(String, Nanos)>, Option<Ended>> {
     let mut kept = Kept::default();
     let step = |cx: &mut Context<'_>| {
-        let result = connection.flush(cx).and_then(|_| connection.drain(cx, &mut kept));
-        match result {
+        let flushed = connection.flush(cx);
+        // A server that no longer takes what is written may have said why.
+        let drained = connection.drain(cx, &mut kept);
+        match flushed.and(drained) {
             _ if kept.0.len() >= count => Poll::Ready(Ok(std::mem::take(&mut kept.0))),
             Ok(()) => Poll::Pending,
             Err(ended) => Poll::Ready(Err(ended)),
@@ -41,13 +43,14 @@ impl Kept {
 
 impl Replies for Kept {
     fn is_whole(&self, bytes: &[u8]) -> bool {
-        const WHOLE: [&str; 9] = [
+        const WHOLE: [&str; 10] = [
             texts::SUCCESS,
             texts::DUPLICATE_USER_NAME,
             texts::DONE,
             texts::UPGRADED,
             texts::UPGRADE_REFUSED,
             texts::STORE_FULL,
+            texts::MESSAGE_TOO_LONG,
             texts::EXITING,
             texts::DENIED,
             texts::WRONG_FORMAT,

@@ -15,7 +15,7 @@ use super::replies::collect;
 use super::setup_times::Steps;
 use super::wrong_port;
 use crate::measure::clock::{self, Nanos};
-use crate::oracle::{Expect, Finding, Good, Session, texts};
+use crate::oracle::{Expect, Finding, Good, MESSAGE_BYTES, Session, texts};
 use crate::scenario::model::{Group, Role, Transport};
 use crate::wire::{
     BrokenHandshake, ConnectError, Connection, Ended, Foreign, HandshakeError, Traffic, speechless,
@@ -36,6 +36,15 @@ const PRELOAD_BATCH_BYTES: usize = 16 * 1024;
 
 /// Most requests of a preload's batch; their replies stay small too.
 const PRELOAD_BATCH: usize = 256;
+
+/// What to do about a store that takes no more.
+const FEWER: &str = ": lower `preload`, or raise the server's limit";
+
+/// What to do about a put that is too long for the server.
+const SHORTER: &str = ": use smaller values, or raise the server's message limit";
+
+/// The same, where the server did not say so.
+const PERHAPS_SHORTER: &str = ": perhaps the scenario's values are longer than it takes";
 
 /// A client that is ready for the load.
 #[derive(Debug)]
@@ -243,6 +252,8 @@ struct SettingUp<'a> {
     session: Session,
     /// What the next reply answers.
     asked: Asked,
+    /// Whether the last request was longer than every server takes.
+    long: bool,
 }
 
 impl<'a> SettingUp<'a> {
@@ -258,7 +269,7 @@ impl<'a> SettingUp<'a> {
         let connection = connected.map_err(|error| not_connected(context, index, error))?;
         steps.connect = Some((clock::now() - begun).max(1));
         let session = Session::new(&context.world, index);
-        Ok(Self { context, index, connection, session, asked: Asked::Login })
+        Ok(Self { context, index, connection, session, asked: Asked::Login, long: false })
     }
 
     /// Connects and logs in after a session's end. The name may be taken until `give_up_at`.
@@ -382,10 +393,12 @@ impl<'a> SettingUp<'a> {
         while next < keys {
             let mut expected = Vec::with_capacity(depth);
             let mut bytes = 0;
+            self.long = false;
             while next < keys && expected.len() < depth && bytes < PRELOAD_BATCH_BYTES {
                 message.clear();
                 expected.push(self.session.put(&self.context.world, next, &mut message));
                 bytes += message.len();
+                self.long |= message.len() > MESSAGE_BYTES;
                 self.connection.push(&message).map_err(|ended| self.ended(STEP, ended))?;
                 next += 1;
             }
@@ -399,11 +412,8 @@ impl<'a> SettingUp<'a> {
                 end = at;
                 match self.session.judge(&self.context.world, expect, reply.as_bytes()) {
                     Ok(Good::Refused) => {
-                        return Err(self.refused(
-                            STEP,
-                            reply,
-                            ": lower `preload`, or raise the server's limit",
-                        ));
+                        let advice = if self.session.was_too_long() { SHORTER } else { FEWER };
+                        return Err(self.refused(STEP, reply, advice));
                     }
                     Ok(_) => {}
                     Err(finding) => {
@@ -433,6 +443,7 @@ impl<'a> SettingUp<'a> {
             Err(Some(ended)) => Err(self.ended(step, ended)),
             Err(None) => {
                 let advice = match &self.asked {
+                    _ if self.long => PERHAPS_SHORTER,
                     Asked::Login => wrong_port::unanswered(&self.connection),
                     _ => "",
                 };
@@ -461,7 +472,11 @@ impl<'a> SettingUp<'a> {
                 self.violated(step, finding, &what)
             }
             ended => {
-                let advice = speechless(&ended).filter(|_| self.may_be_elsewhere()).unwrap_or_default();
+                let advice = match &ended {
+                    Ended::TooLong => SHORTER,
+                    _ if self.long => PERHAPS_SHORTER,
+                    ended => speechless(ended).filter(|_| self.may_be_elsewhere()).unwrap_or_default(),
+                };
                 let place = self.place();
                 SetupError::Ended { step, client: self.name(), place, ended, advice }
             }

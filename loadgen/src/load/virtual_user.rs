@@ -225,7 +225,8 @@ impl VirtualUser {
             answered: &mut self.answered,
             shared,
         };
-        connection.drain(cx, &mut judge)
+        let drained = connection.drain(cx, &mut judge);
+        drained.map_err(|ended| if self.session.was_too_long() { Ended::TooLong } else { ended })
     }
 
     /// Writes everything that is due, in one write.
@@ -275,7 +276,11 @@ impl VirtualUser {
         if self.unsent
             && let Link::Up(connection) = &mut self.link
         {
-            self.unsent = !connection.flush(cx)?;
+            match connection.flush(cx) {
+                Ok(written) => self.unsent = !written,
+                // It may have been said why.
+                Err(ended) => return self.read(cx, shared).and(Err(ended)),
+            }
         }
         Ok(())
     }

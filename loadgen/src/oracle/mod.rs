@@ -29,6 +29,9 @@ pub use session::{Due, Era, Lives, ODD_COMMANDS, Origin, Session, request, write
 pub use value::{KEYS_MAX, TAG_BYTES, USERS_MAX, ValueSpec};
 pub use world::{Client, World};
 
+/// Bytes of a message that every server takes; longer ones it may refuse (TCP-3, WS-4).
+pub const MESSAGE_BYTES: usize = 65_536;
+
 /// Decimal digits of a number below 2^32.
 const DIGITS_MAX: usize = 10;
 
@@ -67,6 +70,15 @@ fn key_name(key: u32) -> String {
     let mut name = Vec::new();
     write_key(&mut name, key);
     String::from_utf8_lossy(&name).into_owned()
+}
+
+/// Bytes of the name of key number `key`.
+fn key_bytes(key: u32) -> usize {
+    let digits = match key {
+        COMMAND_KEY => 0,
+        _ => key.checked_ilog10().map_or(1, |log| log as usize + 1),
+    };
+    1 + digits
 }
 
 /// Whether the names of two keys are the same but for their case.
@@ -128,6 +140,9 @@ mod tests {
     #[test]
     fn store_4_and_6_some_keys_differ_in_case_or_are_named_like_a_command() {
         assert_eq!([0, 1, 3].map(key_name), ["k0", "K0", "q"]);
+        for key in [0, 1, 2, 3, 9, 10, 4_294_967_295] {
+            assert_eq!(key_bytes(key), key_name(key).len(), "{key}");
+        }
         assert!(differ_in_case(0, 1) && !differ_in_case(0, 0) && !differ_in_case(0, 2));
         let mut missing = Vec::new();
         write_missing_key(&mut missing, 0);

@@ -11,7 +11,10 @@ use super::position::{Epoch, Position};
 use super::reads::Reads;
 use super::value::{Tag, ValueSpec};
 use super::world::{Answer, State};
-use super::{ROLE_KEY, ROLE_KEY_NUMBER, World, findings, key_name, texts, write_missing_key, write_with_key};
+use super::{
+    MESSAGE_BYTES, ROLE_KEY, ROLE_KEY_NUMBER, World, findings, key_bytes, key_name, texts, write_missing_key,
+    write_with_key,
+};
 use crate::scenario::model::Role;
 
 /// A key that is never put, as `get USER KEY` names it.
@@ -81,6 +84,8 @@ pub struct Session {
     /// The role that it has put under [`ROLE_KEY`], if any.
     role_put: Option<Role>,
     reads: Reads,
+    /// Whether the server said that a request was longer than it takes, after which it closes (TCP-3).
+    too_long: bool,
 }
 
 impl Session {
@@ -96,6 +101,7 @@ impl Session {
             asked_upgrade: false,
             role_put: None,
             reads: Reads::default(),
+            too_long: false,
         }
     }
 
@@ -115,6 +121,12 @@ impl Session {
     #[must_use]
     pub fn role(&self) -> Role {
         self.role
+    }
+
+    /// Whether the server refused a request as longer than it takes, as it may.
+    #[must_use]
+    pub fn was_too_long(&self) -> bool {
+        self.too_long
     }
 
     /// Writes `put KEY VALUE` with the key's next version.
@@ -167,7 +179,7 @@ impl Session {
         out.extend_from_slice(b"put ");
         out.extend_from_slice(world.client(target).name.as_bytes());
         write_with_key(out, b" ", key, b" ");
-        Tag::forbidden(world.run(), self.client, key).write(self.values, out);
+        Tag::forbidden(world.run(), self.client, key).write(ValueSpec::TAG_ALONE, out);
         Expect::PutOther { target, key }
     }
 
@@ -273,14 +285,17 @@ impl Session {
         String::from_utf8_lossy(&out).into_owned()
     }
 
-    fn judge_put(&self, world: &World, key: u32, version: u32, reply: &[u8]) -> Result<Good, Finding> {
+    fn judge_put(&mut self, world: &World, key: u32, version: u32, reply: &[u8]) -> Result<Good, Finding> {
         let position = Position::of_put(version);
         let (index, register) = world.register(self.client, key);
         if reply == texts::DONE.as_bytes() {
             register.accept(self.epoch, position);
             return Ok(Good::Plain);
         }
-        if reply == texts::STORE_FULL.as_bytes() {
+        let too_long = reply == texts::MESSAGE_TOO_LONG.as_bytes()
+            && self.put_bytes(world, key, position) > MESSAGE_BYTES;
+        self.too_long |= too_long;
+        if too_long || reply == texts::STORE_FULL.as_bytes() {
             // Somebody may have read it before its refusal was known.
             if world.refusals().refuse(index, register, position) {
                 return Err(findings::refused_but_read());
@@ -369,6 +384,11 @@ impl Session {
 
     fn wrong(&self, world: &World, text: &str, rule: &'static str, reply: &[u8]) -> Finding {
         findings::not_the_text(world, self.client, text, rule, reply)
+    }
+
+    /// Bytes of a put's whole message.
+    fn put_bytes(&self, world: &World, key: u32, position: Position) -> usize {
+        "put  ".len() + key_bytes(key) + self.tag(world, key, position).size(self.values)
     }
 
     fn tag(&self, world: &World, key: u32, position: Position) -> Tag {

@@ -23,8 +23,8 @@ pub const KEYS_MAX: u32 = 1 << 20;
 /// The run's bits.
 pub(super) const RUN_MASK: u16 = (1 << 12) - 1;
 
-/// Longest filler: a message's limit, which no value reaches.
-const FILLER_BYTES: usize = 65_536;
+/// Longest stretch of filler: what every server takes. A longer value has several, each shifted by one against the last.
+const FILLER_BYTES: usize = super::MESSAGE_BYTES;
 
 /// Different fillers that follow each other in the block; a prime, so that neighbours differ.
 const FILLER_SHIFTS: usize = 251;
@@ -43,10 +43,10 @@ const WIDE: &[u8] = "\u{e9}\u{a0}\u{3000}\u{1f980}".as_bytes();
 /// both do, here or a few bytes further on.
 const WIDE_UNIT: usize = 32;
 
-/// The filler of most values is a stretch of this.
+/// The filler of most values consists of stretches of this.
 static FILLER: [u8; BLOCK_BYTES] = filler(&[]);
 
-/// The filler of the others.
+/// The filler of the others is a stretch of this.
 static WIDE_FILLER: [u8; BLOCK_BYTES] = filler(WIDE);
 
 /// Sizes of one group's values, from `min` to `max` bytes.
@@ -56,6 +56,11 @@ pub struct ValueSpec {
     pub min: u32,
     /// Largest size in bytes.
     pub max: u32,
+}
+
+impl ValueSpec {
+    /// Values of a tag and nothing else.
+    pub(super) const TAG_ALONE: Self = Self { min: TAG_BYTES as u32, max: TAG_BYTES as u32 };
 }
 
 /// What a tag says.
@@ -119,7 +124,7 @@ impl Tag {
     /// Writes the whole value.
     pub(super) fn write(self, spec: ValueSpec, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.encode());
-        out.extend_from_slice(self.filler(spec));
+        self.filler(spec).for_each(|stretch| out.extend_from_slice(stretch));
     }
 
     /// Whether these bytes are the whole value of this tag, byte for byte.
@@ -129,21 +134,33 @@ impl Tag {
 
     /// Whether a value from which this tag was read goes on as it must.
     pub(super) fn fills(self, spec: ValueSpec, value: &[u8]) -> bool {
-        value.get(TAG_BYTES..) == Some(self.filler(spec))
+        let Some(mut rest) = value.get(TAG_BYTES..) else { return false };
+        for stretch in self.filler(spec) {
+            match rest.strip_prefix(stretch) {
+                Some(after) => rest = after,
+                None => return false,
+            }
+        }
+        rest.is_empty()
     }
 
-    fn filler(self, spec: ValueSpec) -> &'static [u8] {
+    /// What follows the tag, in stretches.
+    fn filler(self, spec: ValueSpec) -> impl Iterator<Item = &'static [u8]> {
         let hash = self.hash();
-        let mut shift = share(hash & 0xFFFF_FFFF, FILLER_SHIFTS as u64);
-        let bytes = size(hash, spec).saturating_sub(TAG_BYTES).min(FILLER_BYTES);
-        // These bits have no part in the size, and next to none in the shift.
-        if hash & 3 != 0 {
-            return &FILLER[shift..shift + bytes];
-        }
-        while !(begins_character(WIDE_FILLER[shift]) && begins_character(WIDE_FILLER[shift + bytes])) {
-            shift += 1;
-        }
-        &WIDE_FILLER[shift..shift + bytes]
+        let first = share(hash & 0xFFFF_FFFF, FILLER_SHIFTS as u64);
+        let bytes = size(hash, spec).saturating_sub(TAG_BYTES);
+        // These bits have no part in the size, and next to none in the shift. Of several stretches none may be like
+        // another, so they are plain.
+        let is_wide = hash & 3 == 0 && bytes <= FILLER_BYTES;
+        let block = if is_wide { &WIDE_FILLER } else { &FILLER };
+        (0..bytes.div_ceil(FILLER_BYTES)).map(move |number| {
+            let mut from = (first + number) % FILLER_SHIFTS;
+            let length = FILLER_BYTES.min(bytes - number * FILLER_BYTES);
+            while !(begins_character(block[from]) && begins_character(block[from + length])) {
+                from += 1;
+            }
+            &block[from..from + length]
+        })
     }
 
     /// The tag of a value that a user tries to write into another's store, which no server may let it (ROLE-6): of no
@@ -229,6 +246,21 @@ mod tests {
                 prop_assert_eq!(&tag.encode()[..], &bytes[..TAG_BYTES]);
             }
         }
+    }
+
+    #[test]
+    fn a_value_longer_than_its_filler_shows_a_stretch_in_the_wrong_place() {
+        let tag = Tag { run: 5, user: 6, key: 7, incarnation: 1, position: Position::of_put(8) };
+        let bytes = TAG_BYTES + 2 * FILLER_BYTES + 100;
+        let spec = ValueSpec { min: bytes as u32, max: bytes as u32 };
+        let mut value = Vec::new();
+        tag.write(spec, &mut value);
+        assert!(value.len() == bytes && tag.matches(spec, &value));
+        let (first, second) = value[TAG_BYTES..].split_at(FILLER_BYTES);
+        let swapped = [&value[..TAG_BYTES], &second[..FILLER_BYTES], first, &second[FILLER_BYTES..]].concat();
+        assert!(!tag.matches(spec, &swapped));
+        value.push(b'x');
+        assert!(!tag.matches(spec, &value) && !tag.matches(spec, &value[..bytes - 1]));
     }
 
     #[test]

@@ -2,11 +2,16 @@
 //!
 //! It wraps HdrHistogram: fixed size, nanoseconds, three significant digits. Quantiles are given only where
 //! enough samples lie beyond them to mean something.
+//!
+//! A histogram that is recorded into takes 270 KB, whatever it holds. A record keeps thousands of them, so there they
+//! are packed: some KB each, unpacked for as long as they are added or read.
+
+use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer, V2Serializer};
 use serde::{Deserialize, Serialize};
 
 /// Largest latency kept exactly, 1 h in ns: longer than any time-out plus load that a person waits for. Beyond
@@ -26,11 +31,61 @@ const UNFINISHED_RAISE_MAX: f64 = 1.01;
 /// Latencies in nanoseconds; empty costs nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Latencies {
-    histogram: Option<Box<Histogram<u64>>>,
+    samples: Samples,
     saturated: u64,
     unfinished: u64,
     /// The shortest time that an unfinished request had waited, in ns.
     unfinished_from: Option<u64>,
+}
+
+#[derive(Debug, Clone, Default)]
+enum Samples {
+    #[default]
+    None,
+    Counts(Box<Histogram<u64>>),
+    Packed(Packed),
+}
+
+/// A histogram in HdrHistogram's V2 form, whose runs of empty counts take a byte or two.
+#[derive(Debug, Clone)]
+struct Packed {
+    count: u64,
+    bytes: Box<[u8]>,
+}
+
+impl Packed {
+    fn new(histogram: &Histogram<u64>) -> Self {
+        let mut bytes = Vec::new();
+        V2Serializer::new()
+            .serialize(histogram, &mut bytes)
+            .expect("our bounds fit the form, and memory takes it");
+        Self { count: histogram.len(), bytes: bytes.into() }
+    }
+
+    fn unpack(&self) -> Histogram<u64> {
+        Deserializer::new().deserialize(&mut &*self.bytes).expect("it was packed from a histogram")
+    }
+}
+
+impl Samples {
+    /// The counts, to be added to.
+    fn counts(&mut self) -> &mut Histogram<u64> {
+        match self {
+            Self::Counts(_) => {}
+            Self::None => *self = Self::Counts(Box::new(new_histogram())),
+            Self::Packed(packed) => *self = Self::Counts(Box::new(packed.unpack())),
+        }
+        let Self::Counts(histogram) = self else { unreachable!("made so above") };
+        histogram
+    }
+
+    fn histogram(&self) -> Option<Cow<'_, Histogram<u64>>> {
+        match self {
+            Self::None => None,
+            Self::Counts(histogram) => Some(Cow::Borrowed(histogram)),
+            Self::Packed(packed) => Some(Cow::Owned(packed.unpack())),
+        }
+    }
 }
 
 /// A latency that may be a lower bound, because requests that never ended lie in or beyond it.
@@ -46,14 +101,13 @@ impl Latencies {
     /// Ready to record without allocating.
     #[must_use]
     pub fn recorder() -> Self {
-        Self { histogram: Some(Box::new(new_histogram())), ..Self::default() }
+        Self { samples: Samples::Counts(Box::new(new_histogram())), ..Self::default() }
     }
 
     /// Records one latency.
     pub fn record(&mut self, ns: u64) {
-        let histogram = self.histogram.get_or_insert_with(|| Box::new(new_histogram()));
         self.saturated += u64::from(ns > LATENCY_NS_MAX);
-        histogram.saturating_record(ns);
+        self.samples.counts().saturating_record(ns);
     }
 
     /// Records how long an unanswered request had waited when the run ended: a lower bound of its latency.
@@ -68,16 +122,27 @@ impl Latencies {
         self.saturated += other.saturated;
         self.unfinished += other.unfinished;
         self.unfinished_from = [self.unfinished_from, other.unfinished_from].into_iter().flatten().min();
-        if let Some(theirs) = &other.histogram {
-            let mine = self.histogram.get_or_insert_with(|| Box::new(new_histogram()));
-            mine.add(theirs.as_ref()).expect("both have the same bounds");
+        if let Some(theirs) = other.samples.histogram() {
+            self.samples.counts().add(theirs.as_ref()).expect("both have the same bounds");
         }
+    }
+
+    /// The same samples in little memory, to be kept.
+    #[must_use]
+    pub fn packed(self) -> Self {
+        let samples = match self.samples {
+            Samples::Counts(histogram) if histogram.is_empty() => Samples::None,
+            Samples::Counts(histogram) => Samples::Packed(Packed::new(&histogram)),
+            samples @ (Samples::None | Samples::Packed(_)) => samples,
+        };
+        Self { samples, ..self }
     }
 
     /// Forgets every sample and keeps the memory.
     pub fn reset(&mut self) {
-        if let Some(histogram) = &mut self.histogram {
-            histogram.reset();
+        match &mut self.samples {
+            Samples::Counts(histogram) => histogram.reset(),
+            Samples::None | Samples::Packed(_) => self.samples = Samples::None,
         }
         self.saturated = 0;
         self.unfinished = 0;
@@ -87,7 +152,11 @@ impl Latencies {
     /// Number of samples.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.histogram.as_ref().map_or(0, |histogram| histogram.len())
+        match &self.samples {
+            Samples::None => 0,
+            Samples::Counts(histogram) => histogram.len(),
+            Samples::Packed(packed) => packed.count,
+        }
     }
 
     /// Whether there is no sample.
@@ -104,20 +173,20 @@ impl Latencies {
 
     /// The histogram itself, where there is a sample.
     #[must_use]
-    pub fn histogram(&self) -> Option<&Histogram<u64>> {
-        self.histogram.as_deref().filter(|histogram| !histogram.is_empty())
+    pub fn histogram(&self) -> Option<Cow<'_, Histogram<u64>>> {
+        self.samples.histogram().filter(|histogram| !histogram.is_empty())
     }
 
     /// Mean in ns; `None` without samples.
     #[must_use]
     pub fn mean_ns(&self) -> Option<f64> {
-        self.histogram().map(Histogram::mean)
+        self.histogram().map(|histogram| histogram.mean())
     }
 
     /// Smallest sample in ns; `None` without samples.
     #[must_use]
     pub fn min_ns(&self) -> Option<u64> {
-        self.histogram().map(Histogram::min)
+        self.histogram().map(|histogram| histogram.min())
     }
 
     /// Largest sample; `None` without samples.
@@ -133,7 +202,7 @@ impl Latencies {
         let histogram = self.histogram()?;
         // The tiny allowance keeps 10,000 × (1 − 0.999) from falling short of 10 by rounding.
         let enough = histogram.len() as f64 * (1.0 - q) + 1e-6 >= SAMPLES_BEYOND_MIN;
-        enough.then(|| self.raw_quantile(histogram, q))
+        enough.then(|| self.raw_quantile(&histogram, q))
     }
 
     /// The quantile `q`, however few the samples: for drawing curves, never for a printed figure.
@@ -190,7 +259,7 @@ impl Serialize for Latencies {
         use serde::ser::Error;
         let mut bytes = Vec::new();
         if let Some(histogram) = self.histogram() {
-            V2DeflateSerializer::new().serialize(histogram, &mut bytes).map_err(S::Error::custom)?;
+            V2DeflateSerializer::new().serialize(&histogram, &mut bytes).map_err(S::Error::custom)?;
         }
         Stored {
             count: self.len(),
@@ -217,7 +286,7 @@ impl<'de> Deserialize<'de> for Latencies {
         let mut histogram = new_histogram();
         histogram.add(read).map_err(D::Error::custom)?;
         Ok(Self {
-            histogram: Some(Box::new(histogram)),
+            samples: Samples::Packed(Packed::new(&histogram)),
             saturated: stored.saturated,
             unfinished: stored.unfinished,
             unfinished_from: stored.unfinished_from,
@@ -287,6 +356,31 @@ mod tests {
         assert!(latencies.quantile(0.95).unwrap().at_least);
         assert!(latencies.max().unwrap().at_least);
         assert_eq!(latencies.saturated(), 100);
+    }
+
+    #[test]
+    fn packed_samples_say_the_same_in_a_tenth_of_the_memory() {
+        let mut before = with((1..=5000).map(|i| i * 977));
+        before.record(LATENCY_NS_MAX * 2);
+        before.record_unfinished(5);
+        let packed = before.clone().packed();
+        let Samples::Packed(Packed { bytes, .. }) = &packed.samples else { panic!("it is {packed:?}") };
+        assert!(bytes.len() < 8 * new_histogram().distinct_values() / 10, "it takes {} bytes", bytes.len());
+        let shown = |latencies: &Latencies| {
+            let quantiles = [0.0, 0.5, 0.9, 0.99].map(|q| latencies.quantile(q));
+            let ends = (latencies.len(), latencies.saturated(), latencies.min_ns(), latencies.max());
+            (quantiles, ends, latencies.mean_ns(), serde_json::to_string(latencies).unwrap())
+        };
+        assert_eq!(shown(&packed), shown(&before));
+        let (mut sum, mut other) = (packed.clone(), before.clone());
+        sum.merge(&packed);
+        other.merge(&before);
+        sum.record(77);
+        other.record(77);
+        assert_eq!(shown(&sum), shown(&other));
+        let mut reset = packed;
+        reset.reset();
+        assert!(reset.is_empty() && reset.packed().histogram().is_none());
     }
 
     #[test]

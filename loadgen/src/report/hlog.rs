@@ -43,7 +43,7 @@ pub fn log(record: &RunRecord) -> Result<Vec<u8>, ReportError> {
             let Some(histogram) = latencies.histogram() else { continue };
             let tag = Tag::new(&tag);
             let (from, length) = (duration(pass.started_s), duration(pass.measured_s));
-            writer.write_histogram(histogram, from, length, tag).map_err(|error| failed(&error))?;
+            writer.write_histogram(&histogram, from, length, tag).map_err(|error| failed(&error))?;
         }
     }
     Ok(bytes)

@@ -6,10 +6,12 @@ use std::path::Path;
 
 use super::decode;
 use super::diagnostics::{Diagnostics, Place, Problems, Source};
+use super::limits::put_bytes;
 use super::model::Scenario;
 use super::set;
 use super::sweep::{self, Variant};
 use super::tree::{self, Node};
+use crate::oracle::MESSAGE_BYTES;
 
 /// Larger files are neither scenarios nor cases; a mistyped path must not fill the memory.
 const FILE_BYTES_MAX: usize = 1024 * 1024;
@@ -62,6 +64,14 @@ impl Document {
     #[must_use]
     pub fn variants(&self) -> &[Variant] {
         &self.variants
+    }
+
+    /// Bytes of the longest `put` of all variants, where that is more than every server takes.
+    #[must_use]
+    pub fn long_message(&self) -> Option<u32> {
+        let groups = self.variants.iter().flat_map(|variant| &variant.scenario.groups);
+        let longest = groups.map(|group| put_bytes(group.values.max)).max()?;
+        (longest as usize > MESSAGE_BYTES).then_some(longest)
     }
 
     /// The document as run: the text with the sets in it. It describes the same scenario again.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::model::MESSAGE_BYTES_MAX;
+
 /// Longest name of a scenario, load or group; report files are named after them.
 pub(crate) const NAME_MAX: usize = 64;
 /// Clients of a scenario. Each is a connection on either side; beyond this a load needs several machines.
@@ -18,8 +20,13 @@ pub(crate) const TAG_BYTES: u32 = crate::oracle::TAG_BYTES as u32;
 const KEY_BYTES_MAX: u32 = 16;
 /// `put`, two spaces and the key, around a value.
 const PUT_OVERHEAD: u32 = 4 + KEY_BYTES_MAX + 1;
-/// Largest value whose `put` is a message of at most 65,536 bytes.
-pub(crate) const VALUE_MAX: u32 = 65_536 - PUT_OVERHEAD;
+/// Bytes of a `put` of this value, at most.
+pub(crate) const fn put_bytes(value: u32) -> u32 {
+    PUT_OVERHEAD + value
+}
+/// Largest value whose `put` is a message that a server can take. Servers need to take no more than
+/// [`MESSAGE_BYTES`](crate::oracle::MESSAGE_BYTES): one that refuses a longer one is told of, and is not wrong.
+pub(crate) const VALUE_MAX: u32 = MESSAGE_BYTES_MAX - PUT_OVERHEAD;
 /// Largest value whose `put` fits the 1,024 bytes that unframed clients may send.
 pub(crate) const RAW_VALUE_MAX: u32 = 1_024 - PUT_OVERHEAD;
 /// Variants of a sweep; each is a whole run.

@@ -55,6 +55,9 @@ impl Scenario {
     }
 }
 
+/// Bytes of the longest message that any server can be told to take: the reference server's `--message-max` goes no higher.
+pub const MESSAGE_BYTES_MAX: u32 = 16 << 20;
+
 /// What a client may do on the server (ROLE-1 to ROLE-4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {

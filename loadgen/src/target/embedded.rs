@@ -45,6 +45,12 @@ pub fn serve(mut arguments: Vec<OsString>) -> ExitCode {
     code
 }
 
+/// The server's command line, for completions and man pages.
+#[must_use]
+pub fn command() -> clap::Command {
+    twinwire_server::cli::command()
+}
+
 /// What the child process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -74,6 +80,8 @@ pub struct Embedded {
     kind: Kind,
     executable: PathBuf,
     log: PathBuf,
+    /// Bytes of the longest message that it must take, where its own limit is lower.
+    message_bytes: Option<u32>,
     /// Made when it is first needed.
     certificate: Option<Certificate>,
     running: Option<Running>,
@@ -101,6 +109,7 @@ impl Embedded {
             kind: Kind::Server,
             executable,
             log: log.to_owned(),
+            message_bytes: None,
             certificate: None,
             running: None,
             endpoints: Vec::new(),
@@ -111,6 +120,12 @@ impl Embedded {
     #[must_use]
     pub fn null(executable: PathBuf, log: &Path) -> Self {
         Self { kind: Kind::Null, ..Self::new(executable, log) }
+    }
+
+    /// The same with another limit of a message, in bytes; `None`: its own.
+    #[must_use]
+    pub fn taking(self, message_bytes: Option<u32>) -> Self {
+        Self { message_bytes, ..self }
     }
 
     /// Whether it is the reference server.
@@ -212,6 +227,9 @@ impl Embedded {
             command.arg(format!("{REMOVE}{}", files.folder().display()));
         }
         command.arg("--until-stdin-closes").args(listeners(transports));
+        if let Some(bytes) = self.message_bytes {
+            command.arg("--message-max").arg(bytes.to_string());
+        }
         if let Some(files) = files {
             command.arg("--tls-cert").arg(&files.certificate).arg("--tls-key").arg(&files.key);
         }

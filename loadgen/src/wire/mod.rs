@@ -40,10 +40,11 @@ pub use wait::wait;
 pub use websocket::WebSocketConnection;
 
 use crate::measure::clock::Nanos;
+use crate::scenario::model::MESSAGE_BYTES_MAX;
 
-/// Longest reply that is taken, in bytes: no message of a server may be longer (its `--message-max` is 16 MiB at most). A
-/// peer that sends more without an end does not speak the protocol.
-const REPLY_BYTES_MAX: usize = 16 << 20;
+/// Longest reply that is taken, in bytes: no message of a server may be longer. A peer that sends more without an end does
+/// not speak the protocol.
+const REPLY_BYTES_MAX: usize = MESSAGE_BYTES_MAX as usize;
 
 /// One reply as it came.
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +85,9 @@ pub enum Ended {
         /// What came.
         what: String,
     },
+    /// The peer closed as a message was longer than it takes.
+    #[error("the server takes no message that long")]
+    TooLong,
     /// The system failed.
     #[error("the connection failed: {0}")]
     Failed(String),

@@ -43,8 +43,8 @@ thread_local! {
 #[derive(Debug)]
 pub struct WebSocketConnection<S = Counted> {
     stream: WebSocketStream<S>,
-    /// Whether the peer's close frame has come.
-    close_seen: bool,
+    /// How the connection ended in order, once the peer's close frame has come.
+    closed: Option<Ended>,
     /// Whether ours has been queued.
     close_sent: bool,
 }
@@ -85,7 +85,7 @@ impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
             .max_frame_size(Some(message_bytes_max));
         let frames = shake(&mut stream, site).await?;
         let stream = WebSocketStream::from_partially_read(stream, frames, Role::Client, Some(config)).await;
-        Ok(Self { stream, close_seen: false, close_sent: false })
+        Ok(Self { stream, closed: None, close_sent: false })
     }
 
     /// Queues one text message.
@@ -141,7 +141,10 @@ impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
                 }
                 Message::Binary(bytes) => replies.reply(Reply { text: &bytes, binary: true, at }),
                 // The library answers both; after a close it goes on to the end of the stream.
-                Message::Close(_) => self.close_seen = true,
+                Message::Close(frame) => {
+                    let is_size = frame.is_some_and(|frame| frame.code == CloseCode::Size);
+                    self.closed = Some(if is_size { Ended::TooLong } else { Ended::Closed });
+                }
                 Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
             }
         }
@@ -186,19 +189,15 @@ impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
     }
 
     fn end_of_stream(&self) -> Ended {
-        if self.close_seen {
-            Ended::Closed
-        } else {
-            // So does a server that dies: nothing that it said is wrong.
-            Ended::Unclosed
-        }
+        // Without a close frame: so does a server that dies, and nothing that it said is wrong.
+        self.closed.clone().unwrap_or(Ended::Unclosed)
     }
 
     fn ended(&self, error: WsError) -> Ended {
         match error {
             WsError::ConnectionClosed | WsError::AlreadyClosed => self.end_of_stream(),
             // After its close frame a server may end TCP as it likes.
-            _ if self.close_seen => Ended::Closed,
+            _ if self.closed.is_some() => self.end_of_stream(),
             // TLS tells an end without its own goodbye from one with it.
             WsError::Io(error) if error.kind() == ErrorKind::UnexpectedEof => self.end_of_stream(),
             WsError::Io(error) => Ended::from_io(&error),

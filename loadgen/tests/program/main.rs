@@ -7,12 +7,15 @@
 mod calibrate;
 mod client;
 mod client_tls;
+mod completions;
 mod folders;
 mod launch;
 mod null_target;
 mod quick;
 mod run;
 mod run_faults;
+mod run_long;
+mod run_memory;
 mod run_models;
 mod run_ports;
 mod run_timing;

@@ -1,5 +1,7 @@
 //! The abuses: what each is, how large, and what the server is told and allowed.
 
+use std::time::Duration;
+
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +23,17 @@ pub enum Abuse {
     Connections,
     /// Connections that are opened and say nothing, or half a name.
     Silent,
+    /// Sessions that fill a store each, up to the default limit of keys, and all end at once.
+    LargeStores,
+}
+
+/// How long neighbours may wait.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Bound {
+    /// Their p90 may be so many times the one without the abuse, and no reply may take longer than a second (LIFE-5).
+    P90Ratio(f64),
+    /// No reply may take longer than this.
+    Longest(Duration),
 }
 
 impl Abuse {
@@ -34,6 +47,7 @@ impl Abuse {
             Self::LoginFlood => "floods of logins",
             Self::Connections => "connections in a row",
             Self::Silent => "opened, left silent",
+            Self::LargeStores => "ends of large stores",
         }
     }
 
@@ -46,6 +60,7 @@ impl Abuse {
             Self::Resets | Self::Connections => "sessions",
             Self::LoginFlood => "refusals",
             Self::Silent => "held",
+            Self::LargeStores => "puts",
         }
     }
 
@@ -59,7 +74,30 @@ impl Abuse {
             Self::LoginFlood => 4,
             Self::Connections => 100_000,
             Self::Silent => 10_000,
+            Self::LargeStores => 10,
         }
+    }
+
+    /// What its neighbours may notice.
+    pub fn bound(self) -> Bound {
+        match self {
+            // Beside the fill, which is a flood, its end and the tables that grow are to be noticed by nobody.
+            Self::LargeStores => Bound::Longest(Duration::from_millis(50)),
+            _ => Bound::P90Ratio(2.0),
+        }
+    }
+
+    /// The most pairs of windows that it is worth: some take long.
+    pub fn pairs_max(self) -> usize {
+        match self {
+            Self::LargeStores => 3,
+            _ => usize::MAX,
+        }
+    }
+
+    /// Whether the server has two workers, on one CPU: a neighbour on each, and each a manager that reads the abusers' stores.
+    pub fn has_managers(self) -> bool {
+        self == Self::LargeStores
     }
 
     /// Whether [`Self::size`] is how many descriptors it needs.
@@ -86,6 +124,8 @@ impl Abuse {
             Self::SlowReaders => 512,
             Self::SlowWriters => 24,
             Self::Connections => return 4096,
+            // For each of a million keys, what the limit on all stores counts and as much again.
+            Self::LargeStores => 200 * 1024,
             _ => 8,
         };
         4096 + each * size as u64

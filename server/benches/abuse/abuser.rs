@@ -14,7 +14,8 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
     runtime::Builder,
     sync::{mpsc, oneshot},
     task::{LocalSet, spawn_local},
@@ -40,18 +41,29 @@ const BYTE_PERIOD: Duration = Duration::from_millis(100);
 const GONE_AFTER: Duration = Duration::from_millis(1500);
 const GONE_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How many puts are on their way at once for each large store.
+const PUTS_BATCH: usize = 1000;
+
+/// How long a large store waits before it tries again, while the ones before it are being freed.
+const FULL_WAIT: Duration = Duration::from_millis(100);
+
 /// What the process is told.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Task {
     pub abuse: Abuse,
     pub doors: Doors,
     pub size: usize,
     /// How long the silent are held before it is looked whether they still are there.
     pub hold: Duration,
+    /// How many keys a large store gets.
+    pub store_keys: usize,
+    /// Whether large stores stay, and their sessions do not end.
+    pub keeps_stores: bool,
 }
 
 /// What the abusers of one process share.
 struct Work {
+    task: Task,
     doors: Doors,
     size: usize,
     /// Names must not meet those of another process.
@@ -82,14 +94,15 @@ impl Work {
 
 /// Runs this process as abusers.
 pub fn run(task: &Task) -> anyhow::Result<()> {
-    let Task { abuse, doors, size, hold } = *task;
+    let Task { abuse, doors, size, hold, .. } = *task;
     let (end, ended) = oneshot::channel::<()>();
     thread::spawn(move || {
         let _end = end;
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
     });
     let (failures, mut failed) = mpsc::unbounded_channel();
-    let work = Rc::new(Work { doors, size, run: std::process::id(), served: Cell::new(0), failures });
+    let work =
+        Rc::new(Work { task: *task, doors, size, run: std::process::id(), served: Cell::new(0), failures });
     let abusing = async {
         println!("going");
         start(abuse, &work, hold).await?;
@@ -124,6 +137,7 @@ async fn start(abuse: Abuse, work: &Rc<Work>, hold: Duration) -> anyhow::Result<
         Abuse::LoginFlood => login_flood(work).await,
         Abuse::Connections => connections(work).await,
         Abuse::Silent => silent(work, hold).await,
+        Abuse::LargeStores => large_stores(work).await,
     }
 }
 
@@ -307,4 +321,68 @@ async fn silent(work: &Rc<Work>, hold: Duration) -> anyhow::Result<()> {
         std::future::pending().await
     });
     Ok(())
+}
+
+/// The name of the session whose store managers read.
+pub const READ_STORE: &str = "large-store-0";
+
+/// A session over TCP that puts in batches.
+struct Filler(BufReader<TcpStream>);
+
+async fn large_stores(work: &Rc<Work>) -> anyhow::Result<()> {
+    let mut filling = Vec::new();
+    for number in 0..work.size {
+        let stream = Peer::open_over(work.doors[0], number).await?.stream;
+        let mut filler = Filler(BufReader::new(stream));
+        let name = format!("large-store-{number}\n");
+        // The session of the last window may be ending still.
+        while !filler.tell(name.as_bytes(), 1, "success", "duplicate user name").await? {
+            sleep(FULL_WAIT).await;
+        }
+        let shared = Rc::clone(work);
+        filling.push(spawn_local(async move { filler.fill(&shared).await }));
+    }
+    let mut full = Vec::new();
+    for filled in filling {
+        full.push(filled.await??);
+    }
+    if work.task.keeps_stores {
+        work.spawn(async move {
+            let _full = full;
+            std::future::pending().await
+        });
+    } else {
+        drop(full);
+        // What there is to notice comes now.
+        sleep(work.task.hold).await;
+    }
+    Ok(())
+}
+
+impl Filler {
+    async fn fill(mut self, work: &Work) -> anyhow::Result<Self> {
+        for first in (0..work.task.store_keys).step_by(PUTS_BATCH) {
+            let puts = (first..first + PUTS_BATCH).map(|key| format!("put {key} v\n"));
+            let batch: Vec<u8> = puts.flat_map(String::into_bytes).collect();
+            while !self.tell(&batch, PUTS_BATCH, "done", "store full").await? {
+                sleep(FULL_WAIT).await;
+            }
+            work.served(PUTS_BATCH as u64);
+        }
+        Ok(self)
+    }
+
+    /// Sends so many messages; whether none of them is to be sent again later.
+    async fn tell(&mut self, messages: &[u8], count: usize, done: &str, later: &str) -> anyhow::Result<bool> {
+        self.0.get_mut().write_all(messages).await?;
+        let (mut are_done, mut reply) = (true, String::new());
+        for _ in 0..count {
+            reply.clear();
+            self.0.read_line(&mut reply).await?;
+            let reply = reply.trim_end();
+            ensure!(reply == done || reply == later, "`{reply}` instead of `{done}`");
+            are_done &= reply == done;
+        }
+        Ok(are_done)
+    }
 }

@@ -13,8 +13,12 @@ use crate::{
     abuse::Abuse,
     abuser::Task,
     neighbour::{Latencies, Neighbours},
+    peer::Doors,
     processes::{Abusers, serve, settle},
 };
+
+/// How many keys a large store has: the default limit.
+const STORE_KEYS: usize = 1_000_000;
 
 /// What a process needs beside its abusers' or clients' connections; the server keeps some for those on their way out.
 const DESCRIPTORS_SPARE: usize = 512;
@@ -53,6 +57,8 @@ pub struct Outcome {
     pub resident_kib_max: u64,
     pub resident_kib_after: u64,
     pub growth_kib_max: u64,
+    /// How long the server took to stop with all large stores in it.
+    pub stop: Option<Duration>,
 }
 
 impl Outcome {
@@ -75,12 +81,17 @@ impl Plan {
         if abuse.is_crowd() { size } else { size.div_ceil(self.pairs) }
     }
 
+    fn task(&self, abuse: Abuse, doors: Doors, size: usize) -> Task {
+        let store_keys = STORE_KEYS / self.divisor;
+        Task { abuse, doors, size, hold: self.window, store_keys, keeps_stores: false }
+    }
+
     /// Runs one abuse. An error where the server did not serve as its limits say, or kept descriptors.
     pub fn run(&self, abuse: Abuse) -> anyhow::Result<Outcome> {
         let meant = self.size(abuse);
         let size = if abuse.is_crowd() { affordable(meant) } else { meant };
         let server = serve(abuse, self.server_cpu)?;
-        let mut neighbours = Neighbours::login(server.doors())?;
+        let mut neighbours = Neighbours::login(server.doors(), abuse.has_managers())?;
         window(&mut neighbours, || {
             thread::sleep(WARMUP);
             Ok(())
@@ -96,8 +107,9 @@ impl Plan {
             resident_kib_max: 0,
             resident_kib_after: 0,
             growth_kib_max: abuse.growth_kib_max(size),
+            stop: None,
         };
-        for number in 0..self.pairs {
+        for number in 0..self.pairs.min(abuse.pairs_max()) {
             let quiet = |neighbours: &mut Neighbours| {
                 window(neighbours, || {
                     thread::sleep(self.window);
@@ -117,6 +129,15 @@ impl Plan {
             outcome.pairs.push(Pair { without, with });
         }
         outcome.resident_kib_after = server.holdings()?.resident_kib;
+        if abuse == Abuse::LargeStores {
+            let task = Task { keeps_stores: true, ..self.task(abuse, server.doors(), size) };
+            let abusers = Abusers::start(&task, self.is_trial())?;
+            abusers.wait_until_full()?;
+            let began = Instant::now();
+            drop(server);
+            outcome.stop = Some(began.elapsed());
+            drop(abusers);
+        }
         Ok(outcome)
     }
 
@@ -129,7 +150,7 @@ impl Plan {
     ) -> anyhow::Result<[Latencies; 2]> {
         let began = Instant::now();
         let (abuse, doors, size) = (outcome.abuse, server.doors(), outcome.size);
-        let abusers = Abusers::start(&Task { abuse, doors, size, hold: self.window }, self.is_trial())?;
+        let abusers = Abusers::start(&self.task(abuse, doors, size), self.is_trial())?;
         let measured = window(neighbours, || {
             abusers.wait_until_full()?;
             thread::sleep(self.window.saturating_sub(began.elapsed()));

@@ -21,11 +21,18 @@ use nix::{
     },
 };
 use twinwire_floor::{
+    roles::Wire,
     server::Door,
-    speech::{Step, arrival, reply, request},
+    speech::{Step, arrival, is_whole, reply, request},
 };
 
-use crate::peer::{Doors, PATIENCE};
+use crate::{
+    abuser::READ_STORE,
+    peer::{Doors, PATIENCE},
+};
+
+/// More than any reply to a neighbour has.
+const REPLY_BYTES_MAX: usize = 64;
 
 /// Between two requests of a neighbour: so much that the server is idle in most of a window without abuse.
 const PERIOD: Duration = Duration::from_millis(1);
@@ -33,8 +40,10 @@ const PERIOD: Duration = Duration::from_millis(1);
 /// One neighbour.
 struct Neighbour {
     stream: TcpStream,
+    wire: Wire,
     request: Vec<u8>,
-    expected: Vec<u8>,
+    /// Any of these.
+    expected: Vec<Vec<u8>>,
 }
 
 /// Both.
@@ -56,9 +65,9 @@ impl Latencies {
 }
 
 impl Neighbours {
-    /// Logs both in.
-    pub fn login([tcp, websocket]: Doors) -> anyhow::Result<Self> {
-        Ok(Self([Neighbour::login(tcp, 0)?, Neighbour::login(websocket, 1)?]))
+    /// Logs both in, where an abuse needs it as managers that read a store of the abusers.
+    pub fn login([tcp, websocket]: Doors, are_managers: bool) -> anyhow::Result<Self> {
+        Ok(Self([Neighbour::login(tcp, 0, are_managers)?, Neighbour::login(websocket, 1, are_managers)?]))
     }
 
     /// Has both ask until `is_over`, at least once each.
@@ -76,23 +85,31 @@ impl Neighbours {
 }
 
 impl Neighbour {
-    fn login(door: Door, name: u64) -> anyhow::Result<Self> {
+    fn login(door: Door, name: u64, is_manager: bool) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(door.address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         for step in arrival(door.wire).iter().chain(&[Step::Ask("put k value", "done")]) {
             step.take(&stream, door.wire, name)?;
         }
+        let (question, answers): (_, &[_]) = if is_manager {
+            Step::Ask("upgrade", "upgraded to manager").take(&stream, door.wire, name)?;
+            (format!("get {READ_STORE} 0"), &["v", "key not found", "user not found"])
+        } else {
+            ("get k".to_owned(), &["value"])
+        };
         setsockopt(&stream, ReceiveTimestampns, &true)?;
-        Ok(Self { stream, request: request(door.wire, "get k"), expected: reply(door.wire, "value") })
+        let expected = answers.iter().map(|answer| reply(door.wire, answer)).collect();
+        Ok(Self { stream, wire: door.wire, request: request(door.wire, &question), expected })
     }
 
     /// Asks, and tells when the kernel received the end of the reply.
-    fn ask(&mut self, request: &[u8], expected: &[u8]) -> anyhow::Result<SystemTime> {
-        self.stream.write_all(request)?;
-        let mut bytes = vec![0; expected.len()];
+    fn ask(&mut self) -> anyhow::Result<SystemTime> {
+        self.stream.write_all(&self.request)?;
+        let mut bytes = [0; REPLY_BYTES_MAX];
         let (mut filled, mut received) = (0, SystemTime::now());
-        while filled < bytes.len() {
+        while !is_whole(self.wire, &bytes[..filled]) {
+            ensure!(filled < bytes.len(), "a neighbour got a reply that does not end");
             let mut space = cmsg_space!(TimeSpec);
             let mut into = [IoSliceMut::new(&mut bytes[filled..])];
             let message =
@@ -106,12 +123,16 @@ impl Neighbour {
                 }
             }
         }
-        ensure!(bytes == expected, "a neighbour got a wrong reply: {}", String::from_utf8_lossy(&bytes));
+        let got = &bytes[..filled];
+        ensure!(
+            self.expected.iter().any(|expected| expected == got),
+            "a neighbour got a wrong reply: {}",
+            String::from_utf8_lossy(got)
+        );
         Ok(received)
     }
 
     fn ask_until(&mut self, is_over: &AtomicBool, mut intended: SystemTime) -> anyhow::Result<Latencies> {
-        let (request, expected) = (self.request.clone(), self.expected.clone());
         let mut latencies = Vec::new();
         let mut replied = SystemTime::UNIX_EPOCH;
         while latencies.is_empty() || !is_over.load(Ordering::Relaxed) {
@@ -120,7 +141,7 @@ impl Neighbour {
             }
             // Late since the last reply was: the wait counts. Late since it had no CPU: that does not.
             let from = if replied > intended { intended } else { SystemTime::now() };
-            replied = self.ask(&request, &expected)?;
+            replied = self.ask()?;
             // A clock that was set back in between is no latency.
             latencies.push(replied.duration_since(from).unwrap_or_default());
             intended += PERIOD;

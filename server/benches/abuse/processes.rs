@@ -23,7 +23,11 @@ const POLL: Duration = Duration::from_millis(2);
 
 /// The server for an abuse.
 pub fn serve(abuse: Abuse, cpu: usize) -> anyhow::Result<Server> {
-    Server::start(env!("CARGO_BIN_EXE_twinwire-server"), cpu, abuse.flags())
+    let cpu_list = cpu.to_string();
+    // Beside the one that it has there already.
+    let second_worker = ["--cpus", &cpu_list];
+    let workers = if abuse.has_managers() { &second_worker[..] } else { &[] };
+    Server::start(env!("CARGO_BIN_EXE_twinwire-server"), cpu, &[abuse.flags(), workers].concat())
 }
 
 /// Waits until the server has no more descriptors open than `before`.

@@ -21,7 +21,7 @@ use crate::{
     config::{Config, Workers},
     protocol::NoOrigin,
     registry::UpgradePolicy,
-    server::Listening,
+    server::Endpoint,
     tls::TlsError,
     transport::Transport,
 };
@@ -40,7 +40,7 @@ const fn loopback(port: u16) -> SocketAddr {
 /// A key-value server over TCP and WebSocket, with TLS or without, with one store for each connected user.
 ///
 /// Without a listener of its own choice it serves TCP on 127.0.0.1:1601 and WebSocket on 127.0.0.1:1603. It prints
-/// one line for each listener when it is ready. SIGTERM or Ctrl-C stops it with a goodbye to every client, a second
+/// one line for each listener when it is ready. Of a host that is named it serves every address, on one port. SIGTERM or Ctrl-C stops it with a goodbye to every client, a second
 /// one at once; SIGHUP has it read a renewed certificate.
 ///
 /// Every option can also stand in the environment, --max-connections as `TWINWIRE_MAX_CONNECTIONS`, and in a TOML file,
@@ -52,28 +52,28 @@ pub(super) struct Args {
     pub(super) command: Option<Command>,
 
     /// Serve lines over TCP on this address [default: 127.0.0.1:1601, where no listener is given]
-    #[arg(long, value_name = "ADDR", value_parser = address, help_heading = "Listeners")]
-    tcp: Vec<SocketAddr>,
+    #[arg(long, value_name = "ADDR", value_parser = addresses, help_heading = "Listeners")]
+    tcp: Vec<Addresses>,
 
     /// Serve unterminated messages over TCP, one for each chunk received, as the original clients send them
     /// [default: off]
     #[arg(
-        long, value_name = "ADDR", value_parser = address, help_heading = "Listeners",
+        long, value_name = "ADDR", value_parser = addresses, help_heading = "Listeners",
         num_args = 0..=1, require_equals = false, default_missing_value = DEFAULT_TCP_RAW
     )]
-    tcp_raw: Vec<SocketAddr>,
+    tcp_raw: Vec<Addresses>,
 
     /// Serve WebSocket on this address, under any path [default: 127.0.0.1:1603, where no listener is given]
-    #[arg(long, value_name = "ADDR", value_parser = address, help_heading = "Listeners")]
-    ws: Vec<SocketAddr>,
+    #[arg(long, value_name = "ADDR", value_parser = addresses, help_heading = "Listeners")]
+    ws: Vec<Addresses>,
 
     /// Serve lines over TLS on this address; needs --tls-cert and --tls-key [default: off]
-    #[arg(long, value_name = "ADDR", value_parser = address, help_heading = "Listeners")]
-    tls: Vec<SocketAddr>,
+    #[arg(long, value_name = "ADDR", value_parser = addresses, help_heading = "Listeners")]
+    tls: Vec<Addresses>,
 
     /// Serve WebSocket over TLS on this address, under any path; needs --tls-cert and --tls-key [default: off]
-    #[arg(long, value_name = "ADDR", value_parser = address, help_heading = "Listeners")]
-    wss: Vec<SocketAddr>,
+    #[arg(long, value_name = "ADDR", value_parser = addresses, help_heading = "Listeners")]
+    wss: Vec<Addresses>,
 
     #[command(flatten)]
     certificate: TlsArgs,
@@ -103,8 +103,8 @@ pub(super) struct Args {
     control: Option<PathBuf>,
 
     /// Serve figures for Prometheus on this address, as /metrics; a port alone is one of 127.0.0.1 [default: none]
-    #[arg(long, value_name = "ADDR", value_parser = metrics_address, help_heading = "Operation")]
-    metrics: Option<SocketAddr>,
+    #[arg(long, value_name = "ADDR", value_parser = metrics_addresses, help_heading = "Operation")]
+    metrics: Option<Addresses>,
 
     /// How many threads serve, at most 1024 [default: one for each CPU]
     #[arg(
@@ -187,25 +187,38 @@ pub(super) enum ArgsError {
     SecretTooLong { place: String, given: usize, most: usize },
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let mut addresses = text
+/// The addresses of a host that was named, with one port. At least one, and each once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Addresses(Vec<SocketAddr>);
+
+fn addresses(text: &str) -> Result<Addresses, String> {
+    let resolved = text
         .to_socket_addrs()
         .map_err(|error| format!("expected HOST:PORT such as 127.0.0.1:1601 ({error})"))?;
-    addresses.next().ok_or_else(|| "this name has no address".to_owned())
+    let mut addresses = Vec::new();
+    for address in resolved {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    if addresses.is_empty() { Err("this name has no address".to_owned()) } else { Ok(Addresses(addresses)) }
 }
 
-/// An address, or a port on loopback: whoever wants the figures elsewhere says so.
-fn metrics_address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map(loopback).or_else(|_| address(text))
+/// Addresses, or a port on loopback: whoever wants the figures elsewhere says so.
+fn metrics_addresses(text: &str) -> Result<Addresses, String> {
+    text.parse().map(|port| Addresses(vec![loopback(port)])).or_else(|_| addresses(text))
 }
 
 impl Args {
     /// What the arguments ask for, if it makes sense as a whole.
     pub(super) fn into_config(self) -> Result<Config, ArgsError> {
         let listeners = self.listeners();
-        let exposed = listeners.iter().find(|listening| !listening.address.ip().to_canonical().is_loopback());
-        if let (Some(&Listening { transport, address }), None) = (exposed, self.upgrade) {
-            return Err(ArgsError::Exposed { transport, address });
+        if self.upgrade.is_none() {
+            for &Endpoint { transport, ref addresses } in &listeners {
+                if let Some(&address) = addresses.iter().find(|at| !at.ip().to_canonical().is_loopback()) {
+                    return Err(ArgsError::Exposed { transport, address });
+                }
+            }
         }
         let tls = self.certificate.load(&listeners)?;
         let workers = match (self.cpus.is_empty(), self.workers) {
@@ -220,7 +233,7 @@ impl Args {
         self.limits.apply(&mut config);
         config.upgrade = self.policy(config.message_bytes_max)?;
         config.control.clone_from(&self.control);
-        config.metrics = self.metrics;
+        config.metrics = self.metrics.map(|Addresses(addresses)| addresses).unwrap_or_default();
         for origin in &self.allow_origin {
             config
                 .origins
@@ -230,7 +243,7 @@ impl Args {
         Ok(config)
     }
 
-    fn listeners(&self) -> Vec<Listening> {
+    fn listeners(&self) -> Vec<Endpoint> {
         let given = [
             (Transport::Tcp, &self.tcp),
             (Transport::TcpRaw, &self.tcp_raw),
@@ -240,16 +253,18 @@ impl Args {
         ];
         let chosen: Vec<_> = given
             .into_iter()
-            .flat_map(|(transport, addresses)| {
-                addresses.iter().map(move |&address| Listening { transport, address })
+            .flat_map(|(transport, hosts)| {
+                hosts
+                    .iter()
+                    .map(move |Addresses(addresses)| Endpoint { transport, addresses: addresses.clone() })
             })
             .collect();
         if !chosen.is_empty() {
             return chosen;
         }
         vec![
-            Listening { transport: Transport::Tcp, address: DEFAULT_TCP },
-            Listening { transport: Transport::WebSocket, address: DEFAULT_WEBSOCKET },
+            Endpoint { transport: Transport::Tcp, addresses: vec![DEFAULT_TCP] },
+            Endpoint { transport: Transport::WebSocket, addresses: vec![DEFAULT_WEBSOCKET] },
         ]
     }
 
@@ -309,6 +324,18 @@ mod tests {
         for own in ["127.0.0.1:0", "127.1.2.3:0", "[::1]:0", "[::ffff:127.0.0.1]:0"] {
             assert!(config(&["--tcp", own]).is_ok(), "{own}");
         }
+    }
+
+    #[test]
+    fn a_hosts_addresses_are_all_of_those_that_it_has_and_each_once() {
+        let Addresses(localhost) = addresses("localhost:1601").unwrap();
+        let mut resolved: Vec<_> = "localhost:1601".to_socket_addrs().unwrap().collect();
+        for address in &localhost {
+            assert!(resolved.contains(address));
+            resolved.retain(|other| other != address);
+        }
+        assert_eq!(resolved, []);
+        assert_eq!(metrics_addresses("9464"), Ok(Addresses(vec![loopback(9464)])));
     }
 
     #[test]

@@ -29,7 +29,8 @@ pub(super) struct ControlArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Everybody who is logged in, with role and store
+    /// Everybody who is logged in, by name: role, transport, address, keys and bytes stored, for how long connected, and for
+    /// how long without a request
     List,
     /// Make a user a manager, whatever the upgrade policy; within --max-managers
     Promote {
@@ -127,16 +128,20 @@ fn role_name(role: Role) -> &'static str {
 }
 
 fn list(users: &[UserRow]) -> String {
-    let row = |UserRow { user, role, keys, bytes, connected_s }: &UserRow| {
+    let row = |row: &UserRow| {
         [
-            shown(user),
-            role_name(*role).to_owned(),
-            keys.to_string(),
-            bytes.to_string(),
-            duration(*connected_s),
+            shown(&row.user),
+            role_name(row.role).to_owned(),
+            shown(&row.transport),
+            shown(&row.peer),
+            row.keys.to_string(),
+            row.bytes.to_string(),
+            duration(row.connected_s),
+            duration(row.idle_s),
         ]
     };
-    let mut rows = vec![["USER", "ROLE", "KEYS", "BYTES", "CONNECTED"].map(str::to_owned)];
+    let headings = ["USER", "ROLE", "TRANSPORT", "PEER", "KEYS", "BYTES", "CONNECTED", "IDLE"];
+    let mut rows = vec![headings.map(str::to_owned)];
     rows.extend(users.iter().map(row));
     table(&rows)
 }
@@ -201,19 +206,30 @@ mod tests {
 
     #[test]
     fn a_list_is_a_table_and_a_name_cannot_drive_the_terminal() {
-        let user = |user: &str, role, keys, bytes, connected_s| UserRow {
-            user: user.to_owned(),
-            role,
-            keys,
-            bytes,
-            connected_s,
+        let alice = UserRow {
+            user: "alice".to_owned(),
+            role: Role::Manager,
+            keys: 3,
+            bytes: 120,
+            connected_s: 125,
+            idle_s: 61,
+            transport: "websocket".to_owned(),
+            peer: "[2001:db8::1]:40123".to_owned(),
         };
-        let users =
-            [user("alice", Role::Manager, 3, 120, 125), user("é\u{1b}[31m", Role::Guest, 1_000_000, 7, 0)];
-        insta::assert_snapshot!(list(&users), @r"
-        USER         ROLE     KEYS     BYTES  CONNECTED
-        alice        manager  3        120    2m 5s
-        é\u{1b}[31m  guest    1000000  7      0s
+        let other = UserRow {
+            user: "é\u{1b}[31m".to_owned(),
+            role: Role::Guest,
+            keys: 1_000_000,
+            connected_s: 0,
+            idle_s: 0,
+            transport: "tcp".to_owned(),
+            peer: "127.0.0.1:9".to_owned(),
+            ..alice.clone()
+        };
+        insta::assert_snapshot!(list(&[alice, other]), @r"
+        USER         ROLE     TRANSPORT  PEER                 KEYS     BYTES  CONNECTED  IDLE
+        alice        manager  websocket  [2001:db8::1]:40123  3        120    2m 5s      1m 1s
+        é\u{1b}[31m  guest    tcp        127.0.0.1:9          1000000  120    0s         0s
         ");
     }
 

@@ -16,12 +16,16 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::signal::{SigSet, SigmaskHow},
 };
-use tracing::level_filters::LevelFilter;
+use tracing::{Level, Metadata, level_filters::LevelFilter};
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::counters::LOG_LINES_DROPPED;
 
 /// The most bytes that wait to be written: some seven thousand lines, more than a reader that is only slow lets pile up.
 const WAITING_BYTES_MAX: usize = 1 << 20;
+
+/// How much of that is kept for lines from info on: a flood of debug lines displaces no warning, and not the last words.
+const KEPT_BYTES: usize = WAITING_BYTES_MAX / 16;
 
 /// How often dropped lines are told of while the queue is never empty.
 const TELLING_INTERVAL: Duration = Duration::from_secs(10);
@@ -49,7 +53,7 @@ struct Queue {
 struct Waiting {
     lines: VecDeque<Box<[u8]>>,
     bytes: usize,
-    /// Whether the thread is in the middle of a line that is in the queue no more.
+    /// Whether the thread is busy with a line that is in the queue no more.
     is_writing: bool,
 }
 
@@ -63,10 +67,9 @@ impl Log {
         let spawned = thread::Builder::new().name("log".into()).spawn(move || queue.write(&io::stderr()));
         before.thread_set_mask()?;
         spawned?;
-        let writer = log.clone();
         let _ = tracing_subscriber::fmt()
             .with_max_level(level)
-            .with_writer(move || writer.clone())
+            .with_writer(log.clone())
             .with_ansi(io::stderr().is_terminal())
             .with_target(false)
             // Of a log that cannot be written it would tell where it cannot be told: that is a panic.
@@ -86,10 +89,31 @@ impl Log {
     }
 }
 
+/// Takes the lines of one level.
+#[derive(Debug)]
+pub(super) struct LineWriter<'a> {
+    queue: &'a Queue,
+    /// How many bytes may wait with such a line.
+    waiting_bytes_max: usize,
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = LineWriter<'a>;
+
+    fn make_writer(&'a self) -> LineWriter<'a> {
+        LineWriter { queue: &self.0, waiting_bytes_max: WAITING_BYTES_MAX }
+    }
+
+    fn make_writer_for(&'a self, line: &Metadata<'_>) -> LineWriter<'a> {
+        let kept = if *line.level() > Level::INFO { KEPT_BYTES } else { 0 };
+        LineWriter { queue: &self.0, waiting_bytes_max: WAITING_BYTES_MAX - kept }
+    }
+}
+
 /// The subscriber hands over each line in one piece.
-impl Write for Log {
+impl Write for LineWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.offer(line);
+        self.queue.offer(line, self.waiting_bytes_max);
         Ok(line.len())
     }
 
@@ -99,11 +123,11 @@ impl Write for Log {
 }
 
 impl Queue {
-    /// Adds a line, or counts it as dropped.
-    fn offer(&self, line: &[u8]) {
+    /// Adds a line, or counts it as dropped where more than `waiting_bytes_max` would wait.
+    fn offer(&self, line: &[u8], waiting_bytes_max: usize) {
         let copy = line.into();
         let mut waiting = self.waiting();
-        if waiting.bytes + line.len() > WAITING_BYTES_MAX {
+        if waiting.bytes + line.len() > waiting_bytes_max {
             LOG_LINES_DROPPED.fetch_add(1, Ordering::Relaxed);
         } else {
             waiting.add(copy);
@@ -122,12 +146,7 @@ impl Queue {
         loop {
             let line = self.next();
             write_whole(to, &line);
-            let is_empty = {
-                let mut waiting = self.waiting();
-                waiting.is_writing = false;
-                waiting.lines.is_empty()
-            };
-            self.taken.notify_all();
+            let is_empty = self.waiting().lines.is_empty();
             let dropped = LOG_LINES_DROPPED.load(Ordering::Relaxed);
             let is_time = is_empty || told_at.is_some_and(|at| at.elapsed() >= TELLING_INTERVAL);
             if dropped == told {
@@ -141,6 +160,9 @@ impl Queue {
             } else if told_at.is_none() {
                 told_at = Some(Instant::now());
             }
+            // Only now, so that the program's end waits for what has just been told.
+            self.waiting().is_writing = false;
+            self.taken.notify_all();
         }
     }
 
@@ -218,7 +240,7 @@ mod tests {
         let queue = Arc::new(Queue::default());
         let lines: Vec<_> = (0..2000).map(|number| format!("{number} {}\n", "x".repeat(200))).collect();
         for line in &lines {
-            queue.offer(line.as_bytes());
+            queue.offer(line.as_bytes(), WAITING_BYTES_MAX);
         }
         let writing = Arc::clone(&queue);
         thread::spawn(move || writing.write(&writer));
@@ -236,10 +258,27 @@ mod tests {
         thread::spawn(move || writing.write(&writer));
         let before = LOG_LINES_DROPPED.load(Ordering::Relaxed);
         for _ in 0..3 * WAITING_BYTES_MAX / 1000 {
-            queue.offer(&[b'x'; 1000]);
+            queue.offer(&[b'x'; 1000], WAITING_BYTES_MAX);
         }
         assert!(LOG_LINES_DROPPED.load(Ordering::Relaxed) > before);
         assert!(queue.waiting().bytes <= WAITING_BYTES_MAX);
         assert!(!queue.wait_until_written(Duration::from_millis(10), Duration::from_millis(20)));
+    }
+    #[test]
+    fn a_flood_of_debug_lines_leaves_room_for_the_others() {
+        let log = Log(Arc::default());
+        let write = |level: Level, text: &str| {
+            let subscriber = tracing_subscriber::fmt().with_max_level(Level::DEBUG).with_writer(log.clone());
+            tracing::subscriber::with_default(subscriber.finish(), || {
+                if level == Level::DEBUG { tracing::debug!("{text}") } else { tracing::info!("{text}") }
+            });
+        };
+        let text = "x".repeat(100_000);
+        for _ in 0..20 {
+            write(Level::DEBUG, &text);
+        }
+        write(Level::INFO, "stopped");
+        let last = log.0.waiting().lines.pop_back().unwrap();
+        assert!(String::from_utf8_lossy(&last).contains("stopped"));
     }
 }

@@ -21,6 +21,8 @@ use std::{
     process::ExitCode,
 };
 
+use clap::CommandFactory as _;
+
 use self::{
     args::{Args, Command},
     layers::{Effective, LayerError},
@@ -39,6 +41,12 @@ const EXIT_NO_SERVER: u8 = 3;
 
 /// The server's control socket is somebody else's.
 const EXIT_NOT_PERMITTED: u8 = 4;
+
+/// The command line, for completions and man pages.
+#[must_use]
+pub fn command() -> clap::Command {
+    Args::command()
+}
 
 /// Runs the program: `args` begin with its name, as from [`std::env::args_os`].
 ///
@@ -90,19 +98,20 @@ fn start(args: Args, effective: &Effective) -> Result<ExitCode, (Box<dyn std::er
         ));
     }
     let shutdown = Shutdown::new();
+    // The service is that of the program that started this one, where there is such: its manager hears of neither the start
+    // nor the stop of a part of it.
+    let tell_manager = if until_stdin_closes { |_| () } else { notify::tell };
     // Before anything is announced: from the ready lines on a signal means an orderly stop.
-    signals::obey(&shutdown, config.tls.clone()).map_err(|error| (error.into(), EXIT_FAILED))?;
+    signals::obey(&shutdown, config.tls.clone(), tell_manager)
+        .map_err(|error| (error.into(), EXIT_FAILED))?;
     if until_stdin_closes {
         signals::stop_when_stdin_closes(&shutdown);
     }
     let outcome = Server::bind(config).and_then(|server| {
-        let (addresses, metrics) = (server.addresses().to_vec(), server.metrics_address());
+        let (addresses, metrics) = (server.addresses().to_vec(), server.metrics_addresses());
         server.run_and_tell(&shutdown, || {
-            announce(&addresses, metrics);
-            // The service is that of the program that started this one, where there is such.
-            if !until_stdin_closes {
-                notify::tell(notify::State::Ready);
-            }
+            announce(&addresses, &metrics);
+            tell_manager(notify::State::Ready);
         })
     });
     outcome.map(|()| ExitCode::SUCCESS).map_err(|error| (error.into(), EXIT_FAILED))
@@ -124,14 +133,13 @@ fn conclude(outcome: &control::Outcome, what: &str) -> ExitCode {
 }
 
 /// One line for each listener, for people and for programs that wait for the server.
-fn announce(addresses: &[Listening], metrics: Option<SocketAddr>) {
+fn announce(addresses: &[Listening], metrics: &[SocketAddr]) {
     let mut stdout = io::stdout().lock();
     let announced = addresses
         .iter()
         .try_for_each(|Listening { transport, address }| writeln!(stdout, "listening {transport} {address}"));
-    let announced = announced.and_then(|()| match metrics {
-        Some(address) => writeln!(stdout, "listening metrics {address}"),
-        None => Ok(()),
+    let announced = announced.and_then(|()| {
+        metrics.iter().try_for_each(|address| writeln!(stdout, "listening metrics {address}"))
     });
     if let Err(error) = announced.and_then(|()| stdout.flush()) {
         tracing::warn!(%error, "nobody reads standard output");

@@ -15,11 +15,11 @@ use crate::{server::Shutdown, tls::Tls};
 const EXIT_INTERRUPTED: i32 = 130;
 
 /// Triggers `shutdown` on the first SIGTERM or SIGINT, and ends the process at once on the second. On SIGHUP reads the
-/// certificate again, if there is one.
+/// certificate again, if there is one. The stop is told with `tell_manager`, before it begins.
 ///
 /// Blocks the signals in this thread, so in those that it starts, and waits for them in one of their own: no
 /// handler ever interrupts a worker. Must come before any other thread is started.
-pub(super) fn obey(shutdown: &Shutdown, tls: Option<Tls>) -> io::Result<()> {
+pub(super) fn obey(shutdown: &Shutdown, tls: Option<Tls>, tell_manager: fn(notify::State)) -> io::Result<()> {
     let mut signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]);
     // Without a certificate, in a terminal, it means that this has been closed: the program ends as any other does.
     if tls.is_some() || !io::stdin().is_terminal() {
@@ -37,7 +37,7 @@ pub(super) fn obey(shutdown: &Shutdown, tls: Option<Tls>) -> io::Result<()> {
                 _ => {
                     is_stopping = true;
                     // Before the stop, since nothing waits for this thread. Neither of the two ever blocks.
-                    notify::tell(notify::State::Stopping);
+                    tell_manager(notify::State::Stopping);
                     shutdown.trigger();
                     tracing::info!(%signal, "stopping");
                 }

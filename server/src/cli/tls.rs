@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::args::ArgsError;
-use crate::{server::Listening, tls::Tls};
+use crate::{server::Endpoint, tls::Tls};
 
 /// A certificate and its key, for the listeners that speak TLS.
 #[derive(Debug, Args)]
@@ -24,12 +24,12 @@ pub(super) struct TlsArgs {
 
 impl TlsArgs {
     /// The certificate for `listeners`, if one of them needs it.
-    pub(super) fn load(&self, listeners: &[Listening]) -> Result<Option<Tls>, ArgsError> {
-        let needing = listeners.iter().find(|listening| listening.transport.is_encrypted());
+    pub(super) fn load(&self, listeners: &[Endpoint]) -> Result<Option<Tls>, ArgsError> {
+        let needing = listeners.iter().find(|endpoint| endpoint.transport.is_encrypted());
         match (needing, &self.tls_cert, &self.tls_key) {
             (None, None, None) => Ok(None),
             (Some(_), Some(certificate), Some(key)) => Ok(Some(Tls::load(certificate.clone(), key.clone())?)),
-            (Some(&Listening { transport, .. }), None, None) => Err(ArgsError::NoCertificate { transport }),
+            (Some(&Endpoint { transport, .. }), None, None) => Err(ArgsError::NoCertificate { transport }),
             (None, Some(_), Some(_)) => Err(ArgsError::CertificateUnused),
             (_, Some(_), None) => {
                 Err(ArgsError::HalfCertificate { given: "--tls-cert", missing: "--tls-key" })

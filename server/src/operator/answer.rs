@@ -72,6 +72,12 @@ pub struct UserRow {
     pub bytes: usize,
     /// For how many seconds it has been logged in.
     pub connected_s: u64,
+    /// For how many seconds it has asked nothing, or one less.
+    pub idle_s: u64,
+    /// The transport's name.
+    pub transport: String,
+    /// The client's address and port.
+    pub peer: String,
 }
 
 /// The server's figures since its start.

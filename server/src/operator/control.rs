@@ -19,6 +19,7 @@ use super::{
     socket::ControlSocket,
 };
 use crate::{
+    config::Timeouts,
     protocol::NAME_BYTES_MAX,
     registry::{Promotion, Registry},
 };
@@ -41,9 +42,10 @@ pub(super) async fn serve(socket: &ControlSocket, overview: Arc<Overview>) -> io
     let listener = UnixListener::from_std(socket.listener()?)?;
     let mut clients = Clients::new(OPERATORS_MAX);
     loop {
-        clients.room().await;
         match listener.accept().await {
             Ok((stream, _peer)) => {
+                // Only now: nobody gives way to a client that may never come.
+                clients.room().await;
                 let overview = Arc::clone(&overview);
                 clients.serve(async move {
                     // A client that has gone, or takes too long, is nobody to tell.
@@ -106,10 +108,20 @@ fn users(registry: &Registry) -> Vec<UserRow> {
             keys: profile.keys,
             bytes: profile.bytes,
             connected_s: profile.since.elapsed().as_secs(),
+            idle_s: idle(registry, profile.active_ms).as_secs(),
+            transport: profile.peer.transport.to_owned(),
+            peer: profile.peer.address.to_string(),
         });
     });
     users.sort_unstable_by(|one, other| one.user.cmp(&other.user));
     users
+}
+
+/// For how long a session that was last active then has asked nothing: by a clock that is behind by its longest tick, so
+/// that one that is busy is not said to be idle.
+fn idle(registry: &Registry, active_ms: u64) -> Duration {
+    let since = Duration::from_millis(active_ms) + Timeouts::COARSEST;
+    registry.started().elapsed().saturating_sub(since)
 }
 
 fn promote(registry: &Registry, user: &str) -> Answer {

@@ -3,7 +3,7 @@
 //! One request a connection, a head within bounds and within its time, and so few clients at once that they cannot be a
 //! burden. No more of HTTP is spoken than a scraper needs.
 
-use std::{io, net, sync::Arc, time::Duration};
+use std::{future::poll_fn, io, net, sync::Arc, task::Poll, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -24,13 +24,22 @@ const FIELDS_MAX: usize = 64;
 const CLIENT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Serves until it is dropped; returns only with an error.
-pub(super) async fn serve(listener: net::TcpListener, overview: Arc<Overview>) -> io::Result<()> {
-    let listener = TcpListener::from_std(listener)?;
+pub(super) async fn serve(listeners: Vec<net::TcpListener>, overview: Arc<Overview>) -> io::Result<()> {
+    let listeners = listeners.into_iter().map(TcpListener::from_std).collect::<io::Result<Vec<_>>>()?;
+    let mut turns = (0..listeners.len()).cycle();
     let mut clients = Clients::new(SCRAPERS_MAX);
     loop {
-        clients.room().await;
-        match listener.accept().await {
+        // Each is the first to be asked in turn, so that a flood at one keeps no other waiting.
+        let first = turns.next().unwrap_or_default();
+        let (before, after) = listeners.split_at(first);
+        let accepted = poll_fn(|cx| {
+            let mut accepted = after.iter().chain(before).map(|listener| listener.poll_accept(cx));
+            accepted.find(Poll::is_ready).unwrap_or(Poll::Pending)
+        });
+        match accepted.await {
             Ok((stream, _peer)) => {
+                // Only now: nobody gives way to a client that may never come.
+                clients.room().await;
                 let overview = Arc::clone(&overview);
                 clients.serve(async move {
                     // A client that has gone, or takes too long, is nobody to tell.

@@ -76,23 +76,23 @@ impl Overview {
 #[derive(Debug)]
 pub(crate) struct Doors {
     control: Option<ControlSocket>,
-    metrics: Option<TcpListener>,
+    metrics: Vec<TcpListener>,
 }
 
 impl Doors {
     /// Opens what `config` asks for; `listen` opens a TCP listener.
     pub(crate) fn open<E: From<SocketError>>(
         config: &Config,
-        listen: impl Fn(SocketAddr) -> Result<TcpListener, E>,
+        listen: impl Fn(&[SocketAddr]) -> Result<Vec<TcpListener>, E>,
     ) -> Result<Self, E> {
-        let metrics = config.metrics.map(listen).transpose()?;
+        let metrics = if config.metrics.is_empty() { Vec::new() } else { listen(&config.metrics)? };
         let control = config.control.as_deref().map(ControlSocket::bind).transpose()?;
         Ok(Self { control, metrics })
     }
 
     /// Where the metrics are, with the real port.
-    pub(crate) fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics.as_ref().and_then(|listener| listener.local_addr().ok())
+    pub(crate) fn metrics_addresses(&self) -> Vec<SocketAddr> {
+        self.metrics.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
     /// Serves on a thread of `scope` until `shutdown` is triggered. Does nothing where there is nothing to serve.
@@ -102,7 +102,7 @@ impl Doors {
         overview: Overview,
         shutdown: Shutdown,
     ) -> io::Result<()> {
-        if self.control.is_none() && self.metrics.is_none() {
+        if self.control.is_none() && self.metrics.is_empty() {
             return Ok(());
         }
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
@@ -129,12 +129,7 @@ impl Doors {
                 None => std::future::pending().await,
             }
         };
-        let metrics = async {
-            match &self.metrics {
-                Some(listener) => metrics::serve(listener.try_clone()?, Arc::clone(&overview)).await,
-                None => std::future::pending().await,
-            }
-        };
+        let metrics = metrics::serve(self.metrics, Arc::clone(&overview));
         tokio::try_join!(control, metrics).map(|((), ())| ())
     }
 }

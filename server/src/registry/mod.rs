@@ -12,15 +12,11 @@ mod role;
 mod store;
 mod user;
 
-use std::{
-    net::IpAddr,
-    num::NonZeroUsize,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::IpAddr, num::NonZeroUsize, sync::Arc, time::Instant};
 
 use foldhash::fast::RandomState;
 
+pub(crate) use guesses::Guess;
 use guesses::Guesses;
 pub(crate) use leash::Gone;
 use limits::Quota;
@@ -30,7 +26,7 @@ pub(crate) use reclaim::Reclaimer;
 use role::Managers;
 pub use role::Promotion;
 use user::Ended;
-pub use user::{Profile, User};
+pub use user::{Peer, Profile, User};
 
 /// The names in use and whom they belong to, and the rule by which guests become managers.
 #[derive(Debug)]
@@ -42,6 +38,7 @@ pub struct Registry {
     managers: Managers,
     quota: Quota,
     reclaimer: Option<Reclaimer>,
+    started: Instant,
 }
 
 /// What a manager finds in another's store (ROLE-3).
@@ -62,10 +59,11 @@ impl Registry {
         Self {
             users: papaya::HashMap::with_hasher(RandomState::default()),
             upgrade,
-            guesses: Guesses::default(),
+            guesses: Guesses::new(),
             managers: Managers::new(None),
             quota: Quota::new(StoreLimits::default()),
             reclaimer: None,
+            started: Instant::now(),
         }
     }
 
@@ -81,11 +79,22 @@ impl Registry {
         Self { reclaimer: Some(reclaimer), ..self }
     }
 
-    /// Takes `name` for a new session, with an empty store and the role of a guest; `None` if it is held.
+    /// When it was made: from then on its users' activity is told.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Takes `name` for a new session of nobody's, with an empty store and the role of a guest; `None` if it is held.
     #[must_use]
     pub fn claim(self: &Arc<Self>, name: &str) -> Option<Login> {
+        self.claim_for(name, Peer::NONE)
+    }
+
+    /// The same for the session of a client.
+    #[must_use]
+    pub fn claim_for(self: &Arc<Self>, name: &str, peer: Peer) -> Option<Login> {
         let name: Arc<str> = name.into();
-        let user = Arc::new(User::new());
+        let user = Arc::new(User::new(peer));
         self.users.pin().try_insert(Arc::clone(&name), Arc::clone(&user)).ok()?;
         Some(Login { registry: Arc::clone(self), name, user })
     }
@@ -103,11 +112,6 @@ impl Registry {
                 Err(Ended) => Found::NoUser,
             })
         })
-    }
-
-    /// A client at `peer` has tried a secret, right or wrong: how late that is to be answered.
-    pub(crate) fn guess_delay(&self, peer: IpAddr, is_right: bool) -> Duration {
-        self.guesses.delay(peer, is_right, Instant::now())
     }
 
     /// By which rule guests become managers.
@@ -195,6 +199,11 @@ impl Login {
     #[must_use]
     pub fn user(&self) -> &User {
         &self.user
+    }
+
+    /// The user, at `peer`, has tried a secret, right or wrong.
+    pub(crate) fn guess(&self, peer: IpAddr, is_right: bool) -> Guess {
+        Guess::begin(&self.registry, peer, is_right)
     }
 
     /// Stores a copy of `value` under `key`, in place of what was there; where there is no room for the

@@ -1,7 +1,11 @@
 //! One user: a role and a store. Both live and die with one session.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    net::{Ipv6Addr, SocketAddr},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Instant,
 };
 
@@ -25,6 +29,21 @@ impl Store {
     }
 }
 
+/// Who is at the other end of a session's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Where.
+    pub address: SocketAddr,
+    /// The name of the transport, for the operator.
+    pub transport: &'static str,
+}
+
+impl Peer {
+    /// A session without a connection.
+    pub const NONE: Self =
+        Self { address: SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0), transport: "none" };
+}
+
 /// A logged-in user, shared between its own session and the managers that read its store.
 #[derive(Debug)]
 pub struct User {
@@ -35,6 +54,10 @@ pub struct User {
     store: Mutex<Option<Store>>,
     leash: Leash,
     since: Instant,
+    peer: Peer,
+    /// When the session was last asked something, in milliseconds by the registry's clock. Only its own thread writes it,
+    /// beside the store's lock, which it has just had.
+    active_ms: AtomicU64,
 }
 
 /// A user as the operator sees it.
@@ -48,6 +71,10 @@ pub struct Profile {
     pub bytes: usize,
     /// Since when it has been logged in.
     pub since: Instant,
+    /// When it last asked something, as [`User::note_active`] was told.
+    pub active_ms: u64,
+    /// From where.
+    pub peer: Peer,
 }
 
 /// The user's session has ended, and its store is gone.
@@ -56,13 +83,20 @@ pub(super) struct Ended;
 
 impl User {
     /// A guest with an empty store.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(peer: Peer) -> Self {
         Self {
             role: Role::guest(),
             store: Mutex::new(Some(Store::default())),
             leash: Leash::default(),
             since: Instant::now(),
+            peer,
+            active_ms: AtomicU64::new(0),
         }
+    }
+
+    /// Notes that it has been asked something, so many milliseconds after the registry was made.
+    pub(crate) fn note_active(&self, now_ms: u64) {
+        self.active_ms.store(now_ms, Ordering::Relaxed);
     }
 
     /// The operator's hold on the session.
@@ -73,7 +107,14 @@ impl User {
     /// What there is to be seen of it; `None` if its session has ended.
     pub(super) fn profile(&self) -> Option<Profile> {
         let (keys, bytes) = self.store().as_ref().map(|store| store.usage.keys_and_bytes())?;
-        Some(Profile { is_manager: self.is_manager(), keys, bytes, since: self.since })
+        Some(Profile {
+            is_manager: self.is_manager(),
+            keys,
+            bytes,
+            since: self.since,
+            active_ms: self.active_ms.load(Ordering::Relaxed),
+            peer: self.peer,
+        })
     }
 
     /// Whether the user is a manager now.
@@ -138,7 +179,7 @@ mod tests {
 
     #[test]
     fn life_5_a_panic_under_the_lock_leaves_the_store_usable() {
-        let (user, quota) = (User::new(), quota());
+        let (user, quota) = (User::new(Peer::NONE), quota());
         user.put("k", "v", &quota).unwrap();
         let panicked = catch_unwind(AssertUnwindSafe(|| user.get("k", |_| panic!("a faulty sink"))));
         assert!(panicked.is_err());
@@ -148,7 +189,7 @@ mod tests {
 
     #[test]
     fn atom_2_nothing_is_put_after_the_end() {
-        let (user, quota) = (User::new(), quota());
+        let (user, quota) = (User::new(Peer::NONE), quota());
         assert!(user.end().is_some());
         user.put("k", "v", &quota).unwrap();
         assert_eq!(quota.total_bytes(), 0);

@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     io,
-    net::{self, IpAddr},
+    net::{self, SocketAddr},
     pin::pin,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
@@ -18,8 +18,8 @@ use tokio::{
 };
 
 use super::{
-    BACKLOG,
     admission::{Admission, Admitted, Departures, Full, Seat},
+    listen::BACKLOG,
     shutdown::Shutdown,
     sparingly::Sparingly,
     worker::{Arrival, Desk},
@@ -96,13 +96,12 @@ async fn accept(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let peer = peer.ip();
                 if let Some(stream) = dealer.receive(stream, transport, peer) {
                     // It waits here, and those behind it in the backlog, until there is a seat for it, or room to
                     // tell it in order that there is none.
                     tokio::select! {
-                        admitted = dealer.admission.admit(peer) => match admitted {
-                            Some(admitted) => dealer.seat(stream, transport, admitted),
+                        admitted = dealer.admission.admit(peer.ip()) => match admitted {
+                            Some(admitted) => dealer.seat(stream, transport, peer, admitted),
                             None => dealer.refuse_at_once(&stream, transport, peer, Full::Address),
                         },
                         Some(room) = dealer.departures.enter() => {
@@ -137,9 +136,9 @@ fn accept_the_last(listener: TcpListener, transport: Transport, dealer: &Rc<Deal
         // An error means that there is nobody left, nearly always; and whatever it means, it is time to stop.
         let Ok((stream, peer)) = listener.accept() else { break };
         if stream.set_nonblocking(true).is_ok() {
-            let stream = dealer.receive(TcpStream::from_std(stream)?, transport, peer.ip());
+            let stream = dealer.receive(TcpStream::from_std(stream)?, transport, peer);
             if let Some(stream) = stream {
-                dealer.refuse_at_once(&stream, transport, peer.ip(), Full::Server);
+                dealer.refuse_at_once(&stream, transport, peer, Full::Server);
             }
         }
     }
@@ -165,9 +164,14 @@ struct Dealer {
 impl Dealer {
     /// Seats a connection, or has it wait for a seat, or for being told that there is none. Gives it back where there is
     /// no room for waiting either.
-    fn receive(self: &Rc<Self>, stream: TcpStream, transport: Transport, peer: IpAddr) -> Option<TcpStream> {
-        match self.admission.try_admit(peer) {
-            Ok(admitted) => self.seat(stream, transport, admitted),
+    fn receive(
+        self: &Rc<Self>,
+        stream: TcpStream,
+        transport: Transport,
+        peer: SocketAddr,
+    ) -> Option<TcpStream> {
+        match self.admission.try_admit(peer.ip()) {
+            Ok(admitted) => self.seat(stream, transport, peer, admitted),
             Err(full) => match (full, self.departures.try_enter()) {
                 (_, Some(room)) => self.let_wait(stream, transport, peer, full, room),
                 // Others need not wait for an address that has more than its share.
@@ -178,7 +182,7 @@ impl Dealer {
         None
     }
 
-    fn seat(&self, stream: TcpStream, transport: Transport, admitted: Admitted) {
+    fn seat(&self, stream: TcpStream, transport: Transport, peer: SocketAddr, admitted: Admitted) {
         let loads = self.desks.iter().map(|desk| desk.load.load(Ordering::Relaxed)).collect::<Vec<_>>();
         let Some(index) = least_loaded(&loads, self.next.get()) else { return };
         self.next.set(index + 1);
@@ -186,7 +190,7 @@ impl Dealer {
         let Ok(stream) = stream.into_std() else { return };
         let Desk { inbox, load } = &self.desks[index];
         let seat = Seat::new(admitted, load.clone());
-        if inbox.send(Arrival { stream, transport, seat }).is_err() {
+        if inbox.send(Arrival { stream, peer, transport, seat }).is_err() {
             tracing::error!(worker = index, "worker is gone: its connection is dropped");
         }
     }
@@ -196,7 +200,7 @@ impl Dealer {
         self: &Rc<Self>,
         stream: TcpStream,
         transport: Transport,
-        peer: IpAddr,
+        peer: SocketAddr,
         full: Full,
         room: OwnedSemaphorePermit,
     ) {
@@ -211,14 +215,14 @@ impl Dealer {
         self: Rc<Self>,
         stream: TcpStream,
         transport: Transport,
-        peer: IpAddr,
+        peer: SocketAddr,
         full: Full,
     ) {
         let admitted = timeout(FULL_WAIT, async {
             match full {
-                Full::Server => self.admission.admit(peer).await,
+                Full::Server => self.admission.admit(peer.ip()).await,
                 Full::Address => loop {
-                    if let Ok(admitted) = self.admission.try_admit(peer) {
+                    if let Ok(admitted) = self.admission.try_admit(peer.ip()) {
                         break Some(admitted);
                     }
                     sleep(FULL_WAIT / 10).await;
@@ -226,7 +230,7 @@ impl Dealer {
             }
         });
         if let Ok(Some(admitted)) = admitted.await {
-            self.seat(stream, transport, admitted);
+            self.seat(stream, transport, peer, admitted);
         } else {
             // Nobody is sent to a worker any more from here, so nobody need be waited for at shutdown.
             self.refused(transport, peer, full);
@@ -236,21 +240,21 @@ impl Dealer {
         }
     }
 
-    fn refuse_at_once(&self, stream: &TcpStream, transport: Transport, peer: IpAddr, full: Full) {
+    fn refuse_at_once(&self, stream: &TcpStream, transport: Transport, peer: SocketAddr, full: Full) {
         self.refused(transport, peer, full);
         transport::refuse_at_once(stream, transport);
     }
 
     /// Counts a client that is refused, and tells the operator, but not of each one.
-    fn refused(&self, transport: Transport, peer: IpAddr, full: Full) {
+    fn refused(&self, transport: Transport, peer: SocketAddr, full: Full) {
         self.counters.refused(full.reason());
         if let Some(untold) = self.refusals.pass(Instant::now()) {
             match full {
                 Full::Server => {
-                    tracing::warn!(%transport, %peer, untold, "the server is full: a client was refused");
+                    tracing::warn!(%transport, peer = %peer.ip(), untold, "the server is full: a client was refused");
                 }
                 Full::Address => {
-                    tracing::warn!(%transport, %peer, untold, "an address has its share: a client was refused");
+                    tracing::warn!(%transport, peer = %peer.ip(), untold, "an address has its share: a client was refused");
                 }
             }
         }

@@ -8,7 +8,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{Listening, StartError, descriptors};
+use super::{Endpoint, StartError, descriptors};
 use crate::{
     config::{Config, Workers},
     operator,
@@ -17,7 +17,7 @@ use crate::{
 pub(super) fn all(config: &Config) -> Result<(), StartError> {
     cpus(&config.workers)?;
     descriptors::connections_max(config)?;
-    for &Listening { transport, .. } in &config.listeners {
+    for &Endpoint { transport, .. } in &config.listeners {
         if transport.is_encrypted() && config.tls.is_none() {
             return Err(StartError::NoCertificate { transport });
         }
@@ -28,8 +28,12 @@ pub(super) fn all(config: &Config) -> Result<(), StartError> {
 
 /// Two listeners on one port, which only the first of them would get.
 fn addresses(config: &Config) -> Result<(), StartError> {
-    let listeners = config.listeners.iter().map(|listening| (listening.transport.name(), listening.address));
-    let all: Vec<_> = listeners.chain(config.metrics.map(|address| ("metrics", address))).collect();
+    let named = |endpoint: &Endpoint| {
+        let name = endpoint.transport.name();
+        endpoint.addresses.iter().map(|&address| (name, address)).collect::<Vec<_>>()
+    };
+    let metrics = config.metrics.iter().map(|&address| ("metrics", address));
+    let all: Vec<_> = config.listeners.iter().flat_map(named).chain(metrics).collect();
     for (index, &(what, address)) in all.iter().enumerate() {
         if let Some(&(other, _)) = all[..index].iter().find(|(_, other)| overlap(*other, address)) {
             return Err(StartError::SameAddress { what, address, other });

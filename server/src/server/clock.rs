@@ -17,14 +17,13 @@ use tokio::{
 
 use super::shutdown::Shutdown;
 
-/// Moves the clock on each `resolution` until the server stops, on a thread of its own; never, if there is none.
+/// Moves the clock on each `resolution` until the server stops, on a thread of its own.
 pub(super) fn start<'scope>(
     scope: &'scope Scope<'scope, '_>,
-    resolution: Option<Duration>,
+    resolution: Duration,
     clock: watch::Sender<Instant>,
     shutdown: &'scope Shutdown,
 ) -> io::Result<()> {
-    let Some(resolution) = resolution else { return Ok(()) };
     let runtime = Builder::new_current_thread().enable_time().build()?;
     let run = async move {
         let mut ticks = interval(resolution);

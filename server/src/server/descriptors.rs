@@ -20,9 +20,10 @@ const FOR_EACH_WORKER: usize = 8;
 /// Raises the process's soft limit to its hard limit first, as far as the system allows.
 pub(super) fn connections_max(config: &Config) -> Result<usize, StartError> {
     let operator =
-        if config.control.is_some() || config.metrics.is_some() { operator::DESCRIPTORS } else { 0 };
-    let reserved =
-        OWN + FOR_EACH_WORKER * config.workers.count() + config.listeners.len() + DEPARTURES_MAX + operator;
+        if config.control.is_some() || !config.metrics.is_empty() { operator::DESCRIPTORS } else { 0 };
+    let listeners = config.listeners.iter().map(|endpoint| endpoint.addresses.len()).sum::<usize>();
+    let listeners = listeners + config.metrics.len();
+    let reserved = OWN + FOR_EACH_WORKER * config.workers.count() + listeners + DEPARTURES_MAX + operator;
     let limit = raise();
     if limit < FEWEST {
         return Err(StartError::TooFewDescriptors { needed: FEWEST, limit });

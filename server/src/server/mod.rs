@@ -8,6 +8,7 @@ mod check;
 mod clock;
 mod crew;
 mod descriptors;
+mod listen;
 mod shutdown;
 mod sparingly;
 mod worker;
@@ -17,11 +18,10 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::{Arc, mpsc},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use nix::errno::Errno;
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::sync::watch;
 
 pub use shutdown::Shutdown;
@@ -38,28 +38,12 @@ use self::{
     worker::{Shared, Worker},
 };
 use crate::{
-    config::{Config, Workers},
+    config::{Config, Timeouts, Workers},
     counters::Counters,
     operator::{Doors, Overview, SocketError},
     registry::{Reclaimer, Registry},
     transport::Transport,
 };
-
-/// How many connections the kernel may have ready for us to accept: a storm of thousands of clients that connect
-/// at once must not meet refusals. The kernel lowers it to its own limit (`net.core.somaxconn`).
-const BACKLOG: i32 = 4096;
-
-/// After a silent minute the kernel asks four times, a quarter of a minute apart, whether the client's machine is
-/// still there: a connection whose other end has vanished is gone within two minutes, and no program is woken for it.
-const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
-    .with_time(Duration::from_mins(1))
-    .with_interval(Duration::from_secs(15))
-    .with_retries(4);
-
-/// How many bytes the kernel takes for one client that it cannot send yet. What waits beyond that waits in the server,
-/// where it counts for the limit on unsent replies and for their time-out; by itself the kernel takes 4 MiB. More than a
-/// batch of replies, so that it does not run dry while the next one is made.
-const KERNEL_UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
 /// Why a server could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -180,6 +164,15 @@ fn worker_advice(error: &io::Error) -> &'static str {
     }
 }
 
+/// Where a transport is to be served: on every address of one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// How its connections are to speak.
+    pub transport: Transport,
+    /// Where; port 0 takes a free one, which is the same for all of them. At least one.
+    pub addresses: Vec<SocketAddr>,
+}
+
 /// A listener that is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listening {
@@ -212,22 +205,26 @@ impl Server {
         let connections_max = descriptors::connections_max(&config)?;
         let mut listeners = Vec::with_capacity(config.listeners.len());
         let mut addresses = Vec::with_capacity(config.listeners.len());
-        for &Listening { transport, address } in &config.listeners {
-            let failed = |source| StartError::Listen { transport, address, source };
-            let listener = listen(address).map_err(failed)?;
-            addresses.push(Listening { transport, address: listener.local_addr().map_err(failed)? });
-            listeners.push((transport, listener));
+        for Endpoint { transport, addresses: wanted } in &config.listeners {
+            let transport = *transport;
+            let failed = |(address, source)| StartError::Listen { transport, address, source };
+            for listener in listen::on_all(transport.name(), wanted).map_err(failed)? {
+                let address = listener.local_addr().map_err(|source| failed((wanted[0], source)))?;
+                addresses.push(Listening { transport, address });
+                listeners.push((transport, listener));
+            }
         }
-        let doors = Doors::open(&config, |address| {
-            listen(address).map_err(|source| StartError::Metrics { address, source })
+        let doors = Doors::open(&config, |addresses| {
+            listen::on_all("metrics", addresses)
+                .map_err(|(address, source)| StartError::Metrics { address, source })
         })?;
         Ok(Self { config, connections_max, listeners, addresses, doors })
     }
 
     /// Where the metrics are served, with the real port.
     #[must_use]
-    pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.doors.metrics_address()
+    pub fn metrics_addresses(&self) -> Vec<SocketAddr> {
+        self.doors.metrics_addresses()
     }
 
     /// Where the server listens, in the order of the configuration.
@@ -287,7 +284,7 @@ impl Server {
             Acceptor::new(self.listeners, desks, admission, departures, own, tls, shutdown.clone());
         tracing::info!(workers = workers.len(), connections_max = self.connections_max, "serving");
         let outcome = thread::scope(|scope| {
-            clock::start(scope, config.timeouts.resolution(), clock, shutdown)
+            clock::start(scope, config.timeouts.resolution().unwrap_or(Timeouts::COARSEST), clock, shutdown)
                 .map_err(|source| StartError::Clock { source })?;
             self.doors.serve(scope, overview, shutdown.clone()).map_err(|source| {
                 shutdown.trigger();
@@ -351,20 +348,4 @@ fn run_workers<'scope>(
         Ok(ended) => outcome.and(ended),
         Err(panic) => std::panic::resume_unwind(panic),
     })
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart need not wait until the last server's connections have left TIME_WAIT.
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    // All of these are passed on to every connection that is accepted, which then costs no call of its own. A reply is small
-    // and somebody waits for it (TCP-9); and a client whose machine has gone without a word is noticed.
-    socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_keepalive(&KEEPALIVE)?;
-    // Not every system has this, and it is not what a server would fail for.
-    let _ = socket.set_tcp_notsent_lowat(KERNEL_UNSENT_BYTES_MAX);
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }

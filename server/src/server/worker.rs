@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     pin::pin,
     rc::Rc,
     sync::{Arc, atomic::AtomicUsize},
@@ -45,6 +45,7 @@ const STOPPING_MAX: Duration = Duration::from_millis(3500);
 #[derive(Debug)]
 pub(super) struct Arrival {
     pub(super) stream: TcpStream,
+    pub(super) peer: SocketAddr,
     pub(super) transport: Transport,
     pub(super) seat: Seat,
 }
@@ -165,7 +166,7 @@ impl Worker {
 
 /// Starts to serve one connection.
 fn serve(arrival: Arrival, host: &Rc<Host>, crew: &Crew) {
-    let Arrival { stream, transport, seat } = arrival;
+    let Arrival { stream, peer, transport, seat } = arrival;
     let stream = match tokio::net::TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => {
@@ -173,5 +174,5 @@ fn serve(arrival: Arrival, host: &Rc<Host>, crew: &Crew) {
             return;
         }
     };
-    transport::start(crew, stream, transport, seat, Rc::clone(host));
+    transport::start(crew, stream, peer, transport, seat, Rc::clone(host));
 }

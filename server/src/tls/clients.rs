@@ -4,9 +4,9 @@
 use jiff::Timestamp;
 use rustls::{
     CertificateError, Error, RootCertStore,
-    client::verify_server_cert_signed_by_trust_anchor,
+    client::{verify_server_cert_signed_by_trust_anchor, verify_server_name},
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, UnixTime},
+    pki_types::{CertificateDer, ServerName, UnixTime},
     server::ParsedCertificate,
 };
 
@@ -22,8 +22,28 @@ pub(super) fn objection(
     // What concerns the certificate alone is checked first. After that nobody is trusted who could have signed it.
     let nobody = RootCertStore::empty();
     match verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], now, algorithms) {
+        Ok(()) | Err(Error::InvalidCertificate(CertificateError::UnknownIssuer))
+            if !names_a_host(&parsed) =>
+        {
+            Some(
+                "it names no host, and clients look at no common name: make one with openssl's \
+             -addext subjectAltName=DNS:HOST,IP:ADDRESS"
+                    .to_owned(),
+            )
+        }
         Ok(()) | Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => None,
         Err(error) => Some(told(&error)),
+    }
+}
+
+/// Whether it is good for any name or address. Asked for a name that no host can have, the library tells which there are.
+fn names_a_host(certificate: &ParsedCertificate<'_>) -> bool {
+    let Ok(no_host) = ServerName::try_from("host.invalid") else { return true };
+    match verify_server_name(certificate, &no_host) {
+        Err(Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. })) => {
+            presented.iter().any(|name| name.starts_with("DnsName") || name.starts_with("IpAddress"))
+        }
+        _ => true,
     }
 }
 

@@ -19,6 +19,7 @@ use std::{
     cell::RefCell,
     fmt, io,
     mem::MaybeUninit,
+    net::{IpAddr, SocketAddr},
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -37,7 +38,7 @@ use crate::{
     config::Config,
     counters::{Counters, Open, Refusal},
     protocol::{MESSAGE_BYTES_MAX, Status},
-    registry::{Registry, UpgradePolicy},
+    registry::{Peer, Registry},
     server::{Crew, Departures, Phase, PhaseCell, Seat, Sparingly},
     session::Session,
 };
@@ -138,8 +139,9 @@ impl Host {
         departures: Departures,
     ) -> Self {
         let handshakes = Handshakes::new(config.tls.clone());
-        // Where there are no time-outs, nobody moves the clock.
-        let watch = Watch::new(Instant::now(), config.timeouts.step_max().unwrap_or_default());
+        // Where there are no time-outs, the clock that they go by stands still.
+        let step = config.timeouts.step_max().unwrap_or_default();
+        let watch = Watch::new(Instant::now(), registry.started(), step);
         Self {
             buffers: RefCell::new(Buffers::new(config.message_bytes_max)),
             config,
@@ -160,16 +162,9 @@ impl Host {
         self.watch.wake_all();
     }
 
-    fn new_session(&self, stream: &TcpStream) -> Session {
+    fn new_session(&self, peer: Peer) -> Session {
         let (registry, counters) = (Arc::clone(&self.registry), Arc::clone(&self.counters));
-        let session = Session::new(registry, self.config.message_bytes_max, counters);
-        // It takes a system call, and only the throttle of secrets and the log want to know.
-        let is_asked_for = matches!(self.registry.upgrade_policy(), UpgradePolicy::Secret(_))
-            || tracing::enabled!(tracing::Level::INFO);
-        match is_asked_for.then(|| stream.peer_addr()) {
-            Some(Ok(peer)) => session.at(peer.ip()),
-            _ => session,
-        }
+        Session::new(registry, self.config.message_bytes_max, counters).of(peer)
     }
 
     /// How long a connection may take until it is open for requests.
@@ -213,23 +208,50 @@ impl Buffers {
     }
 }
 
-/// Has `crew` serve one connection until it ends.
-pub(crate) fn start(crew: &Crew, stream: TcpStream, transport: Transport, seat: Seat, host: Rc<Host>) {
+/// Has `crew` serve one connection, from `address`, until it ends.
+pub(crate) fn start(
+    crew: &Crew,
+    stream: TcpStream,
+    address: SocketAddr,
+    transport: Transport,
+    seat: Seat,
+    host: Rc<Host>,
+) {
     let open = host.counters.open(transport);
     let vigil = Vigil::start(&host);
+    // A listener for IPv6 may be one for IPv4 as well, and tells of such clients in its own way.
+    let address = match address.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
+        IpAddr::V6(_) => address,
+    };
+    let peer = Peer { address, transport: transport.name() };
     match transport {
         Transport::Tcp => {
-            crew.add(stream::serve::<framing::Lines, _>(Plain::from(stream), seat, vigil, host, Some(open)));
+            crew.add(stream::serve::<framing::Lines, _>(
+                Plain::from(stream),
+                peer,
+                seat,
+                vigil,
+                host,
+                Some(open),
+            ));
         }
         Transport::TcpRaw => {
-            crew.add(stream::serve::<framing::Chunks, _>(Plain::from(stream), seat, vigil, host, Some(open)));
+            crew.add(stream::serve::<framing::Chunks, _>(
+                Plain::from(stream),
+                peer,
+                seat,
+                vigil,
+                host,
+                Some(open),
+            ));
         }
         Transport::WebSocket => {
-            let (time, session) = (host.opening_time(), host.new_session(&stream));
+            let (time, session) = (host.opening_time(), host.new_session(peer));
             crew.add(counted(open, websocket::serve(Plain::from(stream), seat, vigil, time, host, session)));
         }
         Transport::Tls | Transport::Wss => {
-            crew.add(counted(open, tls::serve(stream, transport, seat, vigil, host)));
+            crew.add(counted(open, tls::serve(stream, transport, peer, seat, vigil, host)));
         }
     }
 }

@@ -27,6 +27,7 @@ use super::{
 use crate::{
     counters::{Open, Refusal},
     protocol::Status,
+    registry::Peer,
     server::{Phase, Seat},
     session::{Flow, Session},
 };
@@ -48,7 +49,7 @@ struct Connection<F, S> {
     session: Session,
     unsent: Unsent,
     /// The answer to a secret, while it is held back.
-    withheld: Option<Withheld<Box<[u8]>>>,
+    withheld: Option<Withheld>,
     vigil: Vigil,
     /// Its place in the line, while it waits for another turn.
     ticket: Option<Ticket>,
@@ -62,12 +63,13 @@ struct Connection<F, S> {
 /// processor guesses wrong where any function on the way out returns to.
 pub(super) fn serve<F: Framing, S: Socket + 'static>(
     socket: S,
+    peer: Peer,
     seat: Seat,
     vigil: Vigil,
     host: Rc<Host>,
     open: Option<Open>,
 ) -> impl Future<Output = ()> {
-    let session = host.new_session(socket.tcp());
+    let session = host.new_session(peer);
     let mut serving = Some(Connection {
         socket,
         framing: F::default(),
@@ -165,9 +167,15 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
                 }
             }
             if let Some(reply) = withheld {
-                let reply = ready!(reply.poll(cx, host));
+                let wait = ready!(reply.poll(cx, host, socket.tcp()));
                 *withheld = None;
-                if unsent.send(socket, cx, &reply).is_err() {
+                output.clear();
+                session.conclude(wait, |reply| {
+                    output.extend_from_slice(reply.text().as_bytes());
+                    output.extend_from_slice(F::TERMINATOR);
+                });
+                host.counters.sent(output.len());
+                if unsent.send(socket, cx, output).is_err() {
                     return Poll::Ready(Ending::Broken);
                 }
             }
@@ -203,7 +211,7 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
                     Flow::Close => ControlFlow::Break(Pause::End),
                     Flow::ContinueAfter { delay, is_wrong } => {
                         has_guessed_wrong = is_wrong;
-                        *withheld = Some(Withheld::new(output.drain(before..).collect(), delay));
+                        *withheld = Some(Withheld::new(delay));
                         ControlFlow::Break(Pause::Hold)
                     }
                     Flow::Continue if budget == 0 || output.len() >= BATCH_BYTES => {
@@ -221,6 +229,7 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
             }
             if budget < TURN_BUDGET && session.is_logged_in() {
                 vigil.note_request();
+                session.note_active(host.watch.now_ms());
             }
             if has_guessed_wrong {
                 host.log_wrong_secret(session.name(), socket.tcp());

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     counters::Refusal,
+    registry::Peer,
     server::{Seat, Sparingly},
     tls::Tls,
 };
@@ -100,12 +101,13 @@ type Service = Pin<Box<dyn Future<Output = ()>>>;
 pub(super) fn serve(
     stream: TcpStream,
     transport: Transport,
+    peer: Peer,
     seat: Seat,
     vigil: Vigil,
     host: Rc<Host>,
 ) -> impl Future<Output = ()> {
     // Boxed one after the other: a connection in service has no room for its handshake.
-    let begun = Box::pin(begin(stream, transport, seat, vigil, host));
+    let begun = Box::pin(begin(stream, transport, peer, seat, vigil, host));
     async move {
         if let Some(service) = begun.await {
             service.await;
@@ -117,6 +119,7 @@ pub(super) fn serve(
 async fn begin(
     stream: TcpStream,
     transport: Transport,
+    peer: Peer,
     mut seat: Seat,
     vigil: Vigil,
     host: Rc<Host>,
@@ -124,10 +127,10 @@ async fn begin(
     let mut time = host.opening_time();
     match greet(stream, transport, &mut time, &host).await {
         Ok(socket) if transport == Transport::Wss => {
-            let session = host.new_session(socket.tcp());
+            let session = host.new_session(peer);
             Some(Box::pin(websocket::serve(socket, seat, vigil, time, host, session)))
         }
-        Ok(socket) => Some(Box::pin(stream::serve::<Lines, _>(socket, seat, vigil, host, None))),
+        Ok(socket) => Some(Box::pin(stream::serve::<Lines, _>(socket, peer, seat, vigil, host, None))),
         Err(stream) => {
             seat.leave(&host.departures);
             if let Some(stream) = stream {

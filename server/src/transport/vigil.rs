@@ -32,6 +32,9 @@ pub(crate) struct Watch {
     /// When it was last moved; with every pause of the server, `now` lags further behind.
     moved_at: Cell<Instant>,
     step: Duration,
+    /// When [`Self::now_ms`] was 0, and what that is now.
+    origin: Instant,
+    now_ms: Cell<u64>,
     alarms: RefCell<Slab<Alarm>>,
 }
 
@@ -43,9 +46,17 @@ struct Alarm {
 }
 
 impl Watch {
-    /// A clock that shows `now`, and that goes on by at most `step` whenever it is moved.
-    pub(crate) fn new(now: Instant, step: Duration) -> Self {
-        Self { now: Cell::new(now), moved_at: Cell::new(now), step, alarms: RefCell::default() }
+    /// A clock that shows `now`, and that goes on by at most `step` whenever it is moved; beside it one that began at
+    /// `origin` and leaves out no pauses.
+    pub(crate) fn new(now: Instant, origin: Instant, step: Duration) -> Self {
+        let now_ms = Cell::new(milliseconds(origin, now));
+        let (moved_at, alarms) = (Cell::new(now), RefCell::default());
+        Self { now: Cell::new(now), moved_at, step, origin, now_ms, alarms }
+    }
+
+    /// How many milliseconds after its origin it was last moved.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.now_ms.get()
     }
 
     /// What the clock shows.
@@ -55,6 +66,7 @@ impl Watch {
 
     /// Moves the clock on, by one step at most, and wakes every connection whose alarm is due.
     pub(crate) fn move_to(&self, instant: Instant) {
+        self.now_ms.set(milliseconds(self.origin, instant));
         let passed = instant.saturating_duration_since(self.moved_at.replace(instant));
         let now = self.now.get() + passed.min(self.step);
         self.now.set(now);
@@ -71,6 +83,10 @@ impl Watch {
             alarm.waker.wake_by_ref();
         }
     }
+}
+
+fn milliseconds(from: Instant, to: Instant) -> u64 {
+    u64::try_from(to.saturating_duration_since(from).as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What a connection has waited for in vain.
@@ -291,7 +307,7 @@ mod tests {
     #[test]
     fn a_clock_goes_on_as_time_does_but_for_pauses() {
         let (start, step) = (Instant::now(), Duration::from_millis(100));
-        let watch = Watch::new(start, step);
+        let watch = Watch::new(start, start, step);
         let shown = |at: u64| {
             watch.move_to(start + Duration::from_millis(at));
             watch.now().duration_since(start).as_millis()

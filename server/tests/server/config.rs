@@ -2,9 +2,13 @@
 
 use std::{io::Read, process::Output};
 
-use twinwire_server::transport::Transport;
+use twinwire_server::{Config, Server, Shutdown, server::Endpoint, transport::Transport};
 
-use crate::program::{Program, command, refusal};
+use crate::{
+    metrics::ask,
+    program::{Program, command, refusal},
+    support::Client,
+};
 
 /// A file of options that is gone with the test.
 fn file(text: &str) -> tempfile::NamedTempFile {
@@ -21,6 +25,43 @@ fn a_server_runs_by_file_environment_and_command_line_together() {
     let mut tcp = program.client(Transport::Tcp);
     let _websocket = program.client(Transport::WebSocket);
     assert_eq!(tcp.ask("upgrade"), "upgrade refused", "the environment comes before the file");
+}
+
+#[test]
+fn every_address_of_a_host_is_served_on_one_port_but_those_that_the_machine_does_not_have() {
+    let at = |address: &str| format!("{address}:0").parse().unwrap();
+    // The last one is for documents (RFC 3849), and nobody's.
+    let endpoint = |transport| Endpoint {
+        transport,
+        addresses: vec![at("127.0.0.1"), at("127.0.0.2"), at("[2001:db8::1]")],
+    };
+    let config = Config {
+        listeners: vec![endpoint(Transport::Tcp), endpoint(Transport::WebSocket)],
+        metrics: endpoint(Transport::Tcp).addresses,
+        ..Config::on_free_ports(&[])
+    };
+    let server = Server::bind(config).unwrap();
+    let (addresses, metrics) = (server.addresses().to_vec(), server.metrics_addresses());
+    let shutdown = Shutdown::new();
+    std::thread::scope(|scope| {
+        let serving = scope.spawn(|| server.run(&shutdown).unwrap());
+        for (pair, transport) in addresses.chunks(2).zip([Transport::Tcp, Transport::WebSocket]) {
+            let hosts = pair.iter().map(|at| at.address.ip().to_string());
+            assert_eq!(hosts.collect::<Vec<_>>(), ["127.0.0.1", "127.0.0.2"]);
+            assert_eq!(pair[0].address.port(), pair[1].address.port());
+            for listening in pair {
+                let mut client = Client::connect(transport, listening.address);
+                assert_eq!(client.ask(&listening.address.to_string()), "success");
+            }
+        }
+        assert_eq!(addresses.len(), 4);
+        assert_eq!((metrics.len(), metrics[0].port()), (2, metrics[1].port()));
+        for address in metrics {
+            assert!(ask(&address.to_string(), "GET /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200 "));
+        }
+        shutdown.trigger();
+        serving.join().unwrap();
+    });
 }
 
 #[test]

@@ -39,6 +39,28 @@ fn the_service_manager_is_told_when_the_server_listens_and_when_it_stops() {
 }
 
 #[test]
+fn the_service_manager_of_a_program_that_starts_a_server_hears_nothing_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_nonblocking(true).unwrap();
+    for by_signal in [true, false] {
+        let args = ["--tcp", "127.0.0.1:0", "--until-stdin-closes"];
+        let mut program = Program::spawn(command(&args).env("NOTIFY_SOCKET", &path));
+        let mut client = program.client(twinwire_server::transport::Transport::Tcp);
+        if by_signal {
+            program.signal(Signal::SIGTERM);
+        } else {
+            drop(program.child.stdin.take());
+        }
+        client.expect_close(1001);
+        drop(client);
+        assert_eq!(program.end(), (Some(0), String::new()));
+        assert!(manager.recv(&mut [0; 100]).is_err(), "it was told nothing");
+    }
+}
+
+#[test]
 fn a_server_that_cannot_listen_or_that_nothing_listens_to_tells_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notify");

@@ -155,9 +155,10 @@ fn role_9_users_and_figures_are_shown_as_tables_and_as_json() {
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let table = server.done(&["list"]);
     let lines: Vec<_> = table.lines().map(words).collect();
-    assert_eq!(lines[0], ["USER", "ROLE", "KEYS", "BYTES", "CONNECTED"]);
-    assert_eq!(lines[1][..4], ["alice", "manager", "0", "0"]);
-    assert_eq!(lines[2][..4], ["bob", "guest", "1", "8"]);
+    assert_eq!(lines[0], ["USER", "ROLE", "TRANSPORT", "PEER", "KEYS", "BYTES", "CONNECTED", "IDLE"]);
+    let peer = |client: &Client| client.stream.local_addr().unwrap().to_string();
+    assert_eq!(lines[1][..6], ["alice", "manager", "tcp", &peer(&alice), "0", "0"]);
+    assert_eq!(lines[2][..6], ["bob", "guest", "websocket", &peer(&bob), "1", "8"]);
     let list: serde_json::Value = serde_json::from_str(&server.done(&["list", "--json"])).unwrap();
     assert_eq!(list["users"][1]["user"], "bob");
     assert_eq!(list["users"][1]["bytes"], 8);
@@ -172,6 +173,51 @@ fn role_9_users_and_figures_are_shown_as_tables_and_as_json() {
     let figures: Vec<_> = server.done(&["stats"]).lines().map(words).map(|words| words.join(" ")).collect();
     for expected in ["users 2, of them 1 managers", "stored 1 keys, 8 bytes", "requests put -> done 1"] {
         assert!(figures.iter().any(|line| line == expected), "{expected} is not in {figures:?}");
+    }
+}
+
+#[test]
+fn role_9_the_list_tells_from_where_each_session_is_and_for_how_long_it_has_asked_nothing() {
+    // Without time-outs as well, by whose clock it is told.
+    let off = ["--login-timeout", "off", "--unsent-timeout", "off", "--ping-interval", "off"];
+    for args in [&off[..], &[]] {
+        let server = Operated::start(args);
+        let mut clients = PLAIN.map(|transport| server.login(transport, transport.name()));
+        let mut busy = server.login(Transport::Tcp, "busy");
+        let idle = |list: &serde_json::Value, user: &str| {
+            let rows = list["users"].as_array().unwrap();
+            rows.iter().find(|row| row["user"] == user).unwrap()["idle_s"].as_u64().unwrap()
+        };
+        let list = loop {
+            // As long as it takes, on whatever machine: one is busy and the others are not.
+            assert_eq!(busy.ask("get k"), "key not found");
+            let list: serde_json::Value = serde_json::from_str(&server.done(&["list", "--json"])).unwrap();
+            if PLAIN.iter().all(|transport| idle(&list, transport.name()) >= 1) {
+                break list;
+            }
+        };
+        for client in &mut clients {
+            let row = list["users"].as_array().unwrap().iter();
+            let row = row.clone().find(|row| row["user"] == client.transport.name()).unwrap();
+            assert_eq!(row["transport"], client.transport.name());
+            assert_eq!(row["peer"], client.stream.local_addr().unwrap().to_string());
+            assert!(idle(&list, client.transport.name()) <= row["connected_s"].as_u64().unwrap());
+            assert_eq!(client.ask("get k"), "key not found");
+        }
+        let idlest = |list: &serde_json::Value| {
+            PLAIN.iter().map(|transport| idle(list, transport.name())).max().unwrap()
+        };
+        let (before, mut tries) = (idlest(&list), 0..1000);
+        while tries.next().is_some() {
+            for client in &mut clients {
+                assert_eq!(client.ask("get k"), "key not found");
+            }
+            let list: serde_json::Value = serde_json::from_str(&server.done(&["list", "--json"])).unwrap();
+            if idlest(&list) < before {
+                break;
+            }
+        }
+        assert!(!tries.is_empty(), "who asks is never less idle than before");
     }
 }
 
@@ -282,14 +328,22 @@ fn the_control_socket_of_a_dead_server_is_taken_over_and_a_live_ones_is_not() {
 }
 
 #[test]
-fn life_5_operators_that_say_nothing_do_not_keep_another_waiting() {
+fn life_5_an_operator_waits_for_one_of_those_that_say_nothing_to_give_way_and_not_for_their_time() {
+    const SILENT: usize = 8;
     let server = Operated::start(&[]);
-    let _silent: Vec<_> = (0..16).map(|_| UnixStream::connect(server.path()).unwrap()).collect();
-    // Those are let go after five seconds; five turns that each waited for that would take 25.
-    let asked = std::time::Instant::now();
-    for _ in 0..5 {
-        let _more: Vec<_> = (0..8).map(|_| UnixStream::connect(server.path()).unwrap()).collect();
-        server.done(&["list"]);
+    for round in 0..5 {
+        let silent: Vec<_> = (0..SILENT).map(|_| UnixStream::connect(server.path()).unwrap()).collect();
+        let mut operator = UnixStream::connect(server.path()).unwrap();
+        operator.write_all(b"list\n").unwrap();
+        let mut answer = String::new();
+        operator.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("{\"users\":"), "{answer}");
+        // They came at the same time: by the end of that all of them would be gone.
+        let is_there = |mut stream: &UnixStream| {
+            stream.set_nonblocking(true).unwrap();
+            stream.read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+        };
+        let left = silent.iter().filter(|stream| is_there(stream)).count();
+        assert!(left >= SILENT - 1, "{} gave way to one in round {round}", SILENT - left);
     }
-    assert!(asked.elapsed() < std::time::Duration::from_secs(20), "{:?}", asked.elapsed());
 }

@@ -1,14 +1,18 @@
 //! ROLE-8: those who guess the secret are slowed down, and nobody else is.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
+use socket2::{Domain, Socket, Type};
 use twinwire_server::{
     registry::{Secret, UpgradePolicy},
     transport::Transport,
 };
 
 use crate::disturbance::undisturbed;
-use crate::support::{ALL, TestServer};
+use crate::support::{ALL, Client, TestServer};
 
 /// The delays of the first four wrong tries, after which they grow no more.
 const DELAYS: [Duration; 4] = [
@@ -115,27 +119,88 @@ fn role_8_a_server_reads_nothing_from_a_guesser_whose_reply_is_due() {
     assert!(taken < 32 << 20, "{taken} bytes were taken from a client that is to wait");
 }
 
+/// Clients that have each tried a wrong secret, one after the other.
+fn guessers(server: &TestServer, count: usize) -> Vec<Client> {
+    let mut guessers: Vec<_> =
+        (0..count).map(|number| server.login(Transport::Tcp, &format!("guesser-{number}"))).collect();
+    for guesser in &mut guessers {
+        guesser.send("upgrade wrong");
+        guesser.stream.set_nonblocking(true).unwrap();
+    }
+    guessers
+}
+
+/// How many of them have been answered.
+fn answered(guessers: &[Client]) -> usize {
+    guessers.iter().filter(|guesser| guesser.stream.peek(&mut [0]).is_ok()).count()
+}
+
 #[test]
-fn life_2_a_guesser_who_has_gone_is_noticed() {
-    undisturbed(|| {
-        let server = server();
-        for transport in [Transport::Tcp, Transport::WebSocket] {
-            for reset in [false, true] {
-                let mut guesser = server.login_when_free(transport, "guesser");
-                let batch = guesser.message("upgrade wrong").repeat(1000);
-                guesser.write(&batch);
-                assert_eq!(guesser.reply(), "upgrade refused");
-                let gone = Instant::now();
-                if reset {
-                    guesser.reset();
-                } else {
-                    drop(guesser);
-                }
-                drop(server.login_when_free(transport, "guesser"));
-                assert!(gone.elapsed() < Duration::from_secs(5), "{transport}: {:?}", gone.elapsed());
+fn role_8_an_address_guesses_at_one_pace_over_all_its_connections_and_another_upgrades_meanwhile() {
+    const GUESSERS: usize = 40;
+    let server = server();
+    let elsewhere = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    elsewhere.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).unwrap();
+    elsewhere.connect(&server.address(Transport::Tcp).into()).unwrap();
+    let mut other = Client { transport: Transport::Tcp, stream: elsewhere.into(), tls: None };
+    assert_eq!(other.ask("other"), "success");
+    let began = Instant::now();
+    let guessers = guessers(&server, GUESSERS);
+    assert_eq!(other.ask("upgrade sesame"), "upgraded to manager");
+    assert!(answered(&guessers) < GUESSERS / 2, "it waited for those of another address");
+    let mut due = Duration::ZERO;
+    for number in 0..5 {
+        due += DELAYS[number.min(3)];
+        while answered(&guessers) <= number {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(began.elapsed() >= due, "{} guesses within {:?}", number + 1, began.elapsed());
+    }
+    // A server that stops waits for none of the others.
+    server.shutdown.trigger();
+}
+
+#[test]
+fn life_2_a_guesser_who_hangs_up_holds_its_name_for_none_of_its_waits() {
+    let server = server();
+    // Each of them is due a second after the one before; whoever comes now, after all of them.
+    let waiting = guessers(&server, 40);
+    for transport in ALL {
+        for reset in [false, true] {
+            let mut guesser = server.login_when_free(transport, "gone");
+            // Raw messages would be one.
+            let tries = if transport == Transport::TcpRaw { 1 } else { 100 };
+            let batch = guesser.message("upgrade wrong").repeat(tries);
+            guesser.write(&batch);
+            if reset {
+                guesser.reset();
+            } else {
+                drop(guesser);
             }
         }
-    });
+    }
+    drop(server.login_when_free(Transport::Tcp, "gone"));
+    let answered = answered(&waiting);
+    assert!(answered < waiting.len() - 5, "{answered} guesses later");
+    server.shutdown.trigger();
+}
+
+#[test]
+fn life_4_a_guesser_who_closes_its_sending_side_gets_its_replies_without_the_wait() {
+    let server = server();
+    let waiting = guessers(&server, 40);
+    for transport in [Transport::Tcp, Transport::Tls] {
+        let mut guesser = server.login(transport, &format!("guesser-{transport}"));
+        guesser.write(b"put k v\nupgrade wrong\nget k\nupgrade sesame\nget k\n");
+        guesser.half_close();
+        // What is said over TLS waits unread behind the tries: the end of TCP itself shows.
+        let _ = guesser.stream.shutdown(std::net::Shutdown::Write);
+        let replies = String::from_utf8(guesser.rest()).unwrap();
+        assert_eq!(replies, "done\nupgrade refused\nv\nupgrade refused\nv\n");
+    }
+    let answered = answered(&waiting);
+    assert!(answered < waiting.len() - 5, "{answered} guesses later");
+    server.shutdown.trigger();
 }
 
 #[test]

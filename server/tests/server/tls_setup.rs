@@ -158,6 +158,23 @@ fn a_certificate_that_clients_will_refuse_is_warned_of() {
         text.split_once("WARN ").map(|(_, warning)| warning.split(" path=").next().unwrap().to_owned())
     };
     assert_eq!(warned(|_| ()), None);
+    for kind in ["name", "address"] {
+        let with_one = match kind {
+            "name" => warned(|params| {
+                params.subject_alt_names = vec![rcgen::SanType::DnsName("a.example".try_into().unwrap())];
+            }),
+            _ => warned(|params| {
+                params.subject_alt_names = vec![rcgen::SanType::IpAddress([127, 0, 0, 1].into())];
+            }),
+        };
+        assert_eq!(with_one, None, "{kind}");
+    }
+    let nameless = warned(|params| params.subject_alt_names.clear());
+    insta::assert_snapshot!(nameless.unwrap(), @"clients will refuse the certificate: it names no host, and clients look at no common name: make one with openssl's -addext subjectAltName=DNS:HOST,IP:ADDRESS");
+    let mail = warned(|params| {
+        params.subject_alt_names = vec![rcgen::SanType::Rfc822Name("a@example.com".try_into().unwrap())];
+    });
+    assert!(mail.unwrap().contains("names no host"));
     let expired = warned(|params| params.not_after = rcgen::date_time_ymd(2020, 2, 3));
     insta::assert_snapshot!(expired.unwrap(), @"clients will refuse the certificate: it expired on 2020-02-03T00:00:00Z: renew it");
     let early = warned(|params| params.not_before = rcgen::date_time_ymd(2999, 1, 1));

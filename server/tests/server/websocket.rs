@@ -165,7 +165,7 @@ fn ws_4_no_forbidden_close_code_is_answered_as_if_it_were_one() {
         assert_eq!((first, &payload[..2]), (0x88, &[0x03, 0xea][..]), "{code} is refused with 1002");
         assert_eq!(client.rest(), b"");
     }
-    for code in [1000, 1001, 1002, 1003, 1007, 1011, 3000, 3999, 4000, 4999] {
+    for code in [1000, 1001, 1002, 1003, 1007, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999] {
         let mut client = server.login_when_free(WebSocket, "alice");
         client.write(&frame(0x88, &u16::to_be_bytes(code)));
         assert_eq!(client.rest(), [&[0x88, 2], &u16::to_be_bytes(code)[..]].concat(), "{code} is echoed");
@@ -257,6 +257,7 @@ fn ws_5_a_close_is_answered_with_one_and_then_tcp_is_closed() {
         (frame(0x88, b""), vec![0x88, 0]),
         (frame(0x88, b"\x03\xe8"), vec![0x88, 2, 3, 0xe8]),
         (frame(0x88, b"\x0f\xa0bye"), vec![0x88, 5, 0x0f, 0xa0, b'b', b'y', b'e']),
+        (frame(0x88, b"\x03\xf6bye"), vec![0x88, 5, 0x03, 0xf6, b'b', b'y', b'e']),
     ] {
         let mut client = server.login_when_free(WebSocket, "alice");
         client.write(&[client.message("get k"), close, client.message("get k")].concat());

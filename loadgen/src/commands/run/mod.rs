@@ -159,7 +159,7 @@ impl Options {
         floor: Option<Floor>,
         interrupt: watch::Receiver<bool>,
     ) -> Result<Finished, CommandError> {
-        let mut target = match begin(&mut folder, plan) {
+        let mut target = match begin(&mut folder, document, plan) {
             Ok(target) => target,
             Err(error) => {
                 folder.abandon();
@@ -189,8 +189,8 @@ impl Options {
 }
 
 /// The target, and the log that it writes to.
-fn begin(folder: &mut Folder, plan: &Plan) -> Result<Target, CommandError> {
-    let target = plan.target(&folder.path().join(LOG))?;
+fn begin(folder: &mut Folder, document: &Document, plan: &Plan) -> Result<Target, CommandError> {
+    let target = plan.target(&folder.path().join(LOG), document.long_message())?;
     let first_line =
         format!("# Log of the target ({}): what it wrote, all trials in order.\n", target.describe());
     folder.begin_log(&first_line)?;

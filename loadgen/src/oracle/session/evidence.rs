@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::super::position::INCARNATION_MASK;
-use super::super::value::Tag;
+use super::super::value::{Tag, ValueSpec};
 use super::super::world::State;
 use super::super::{ROLE_KEY_NUMBER, World, key_name, texts, write_missing_key};
 use super::{ABSENT_KEY, Epoch, Expect, Finding, Position, Session, odd, write_put_role};
@@ -294,7 +294,7 @@ pub fn request(
         Expect::Bad { which } => odd(which).command.to_owned(),
         Expect::PutOther { target, key } => {
             let forbidden =
-                text(|out| Tag::forbidden(world.run(), client, key).write(world.client(client).values, out));
+                text(|out| Tag::forbidden(world.run(), client, key).write(ValueSpec::TAG_ALONE, out));
             format!("put {} {} {forbidden}", name(target), key_name(key))
         }
         Expect::PutRole { role } => text(|out| write_put_role(role, out)),

@@ -44,6 +44,22 @@ fn kind(result: Result<Good, Finding>) -> &'static str {
 }
 
 #[test]
+fn a_server_may_refuse_a_message_as_too_long_only_beyond_what_every_server_takes() {
+    for (message_bytes, allowed) in [(MESSAGE_BYTES, false), (MESSAGE_BYTES + 1, true)] {
+        let size = (message_bytes - "put k0 ".len()) as u32;
+        let world = World::new(77, [("alice".to_owned(), 0, 4, ValueSpec { min: size, max: size })]);
+        let mut alice = log_in(&world, 0);
+        let mut out = Vec::new();
+        let expect = alice.put(&world, 0, &mut out);
+        assert_eq!(out.len(), message_bytes);
+        let judged = alice.judge(&world, expect, b"message too long");
+        assert_eq!((judged.is_ok(), alice.was_too_long()), (allowed, allowed), "{judged:?}");
+        // It takes nothing else for too long.
+        assert!(alice.judge(&world, Expect::Get { key: 0 }, b"message too long").is_err());
+    }
+}
+
+#[test]
 fn an_owner_reads_exactly_its_newest_put() {
     let world = world();
     let mut alice = log_in(&world, 0);

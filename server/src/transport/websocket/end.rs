@@ -33,6 +33,8 @@ use crate::server::Seat;
 pub(super) enum Ending {
     /// The server closes, and says why.
     Close(CloseCode),
+    /// The client has closed with a code that the library does not know, and gets the same again.
+    Echo(CloseFrame),
     /// The client has closed; what is due, its close frame's echo included, still goes out.
     Closed,
     /// The connection broke.
@@ -41,10 +43,10 @@ pub(super) enum Ending {
 
 impl Ending {
     /// What the client is told about a fault of its own (WS-4a): the library's verdict, or else the guard's.
-    pub(super) fn after(error: &Error, fault: Option<CloseCode>) -> Self {
+    pub(super) fn after(error: &Error, guards: Option<&Self>) -> Self {
         match error {
             // The guard's verdict is on what comes after all that the library has seen: the library's own goes first.
-            Error::Io(_) => fault.map_or(Self::Broken, Self::Close),
+            Error::Io(_) => guards.cloned().unwrap_or(Self::Broken),
             Error::Utf8(_) => Self::Close(CloseCode::Invalid),
             Error::Capacity(_) => Self::Close(CloseCode::Size),
             // The client closed its side without a close frame: what came before is answered (LIFE-4).
@@ -72,11 +74,15 @@ pub(super) async fn end<S: Socket>(
         return;
     }
     seat.leave(&host.departures);
-    if let Ending::Close(code) = ending {
-        let frame = CloseFrame { code, reason: Utf8Bytes::default() };
-        if Pin::new(&mut socket).start_send(Message::Close(Some(frame))).is_err() {
-            return;
-        }
+    let frame = match ending {
+        Ending::Close(code) => Some(CloseFrame { code, reason: Utf8Bytes::default() }),
+        Ending::Echo(frame) => Some(frame),
+        Ending::Closed | Ending::Broken => None,
+    };
+    if let Some(frame) = frame
+        && Pin::new(&mut socket).start_send(Message::Close(Some(frame))).is_err()
+    {
+        return;
     }
     if flush(&mut socket, &host).await.is_ok() {
         leave::close(socket.into_inner().into_socket()).await;

@@ -1,16 +1,29 @@
 //! Looks at frame headers as they arrive and stops a stream at the first that breaks the rules.
 //!
 //! The WebSocket library judges a frame once all of it has come, lets some faults pass and does not say which
-//! close code fits. This knows headers alone: payloads, UTF-8 and close frames' contents stay the library's.
-//! Rules and numbers: RFC 6455 section 5.2, close codes section 7.4.1.
+//! close code fits. This knows headers alone: payloads, UTF-8 and close frames' contents stay the library's, but for one
+//! close code that it does not know.
+//! Rules and numbers: RFC 6455 section 5.2, close codes section 7.4.1 and IANA's WebSocket Close Code Number Registry.
 
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{
+    Utf8Bytes,
+    protocol::{CloseFrame, frame::coding::CloseCode},
+};
 
 /// The longest payload of a control frame.
 pub(super) const CONTROL_BYTES_MAX: u64 = 125;
 
 /// Two bytes, and up to eight more of length. The mask is counted with the payload.
 const HEADER_BYTES_MAX: usize = 10;
+
+/// The opcode of a close frame.
+const CLOSE: u8 = 8;
+
+/// How many bytes mask a frame.
+const MASK_BYTES: usize = 4;
+
+/// A proxy got no proper answer. IANA registered it after the RFC, and the library takes it for a fault.
+const BAD_GATEWAY: u16 = 1014;
 
 /// Where in a client's stream of frames we are.
 #[derive(Debug)]
@@ -24,6 +37,22 @@ pub(super) struct FrameGuard {
     body_left: u64,
     /// The bytes of a fragmented message so far, while one is unfinished.
     message: Option<u64>,
+    /// What has come of a close frame's mask and payload, while one is unfinished.
+    close: Option<Vec<u8>>,
+}
+
+/// Where a stream ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// At a header that breaks the rules.
+    Fault(Fault),
+    /// At the last byte of a close frame that is to be answered with this one.
+    Closed {
+        /// Where that byte is.
+        offset: usize,
+        /// The same again.
+        echo: CloseFrame,
+    },
 }
 
 /// A header that breaks the rules.
@@ -46,6 +75,7 @@ impl FrameGuard {
             header_len: 0,
             body_left: 0,
             message: None,
+            close: None,
         }
     }
 
@@ -60,23 +90,45 @@ impl FrameGuard {
     }
 
     /// Follows `bytes`, which come right after those of the last call, and tells how many headers end in them.
-    pub(super) fn inspect(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
+    pub(super) fn inspect(&mut self, bytes: &[u8]) -> Result<usize, Stop> {
         let (mut offset, mut headers) = (0, 0);
         while offset < bytes.len() {
             if self.body_left > 0 {
                 let skipped = self.body_left.min((bytes.len() - offset) as u64);
                 self.body_left -= skipped;
-                offset += skipped as usize;
+                let body = &bytes[offset..offset + skipped as usize];
+                offset += body.len();
+                if let Some(echo) = self.close(body) {
+                    return Err(Stop::Closed { offset: offset - 1, echo });
+                }
                 continue;
             }
             self.header[self.header_len] = bytes[offset];
             self.header_len += 1;
             // The byte that completes a faulty header is withheld, so that the library never sees the frame.
-            self.check().map_err(|code| Fault { offset, code })?;
+            self.check().map_err(|code| Stop::Fault(Fault { offset, code }))?;
             headers += usize::from(self.header_len == 0);
             offset += 1;
         }
         Ok(headers)
+    }
+
+    /// Follows the body of a close frame; its echo once all of it is there, if the library would not give it.
+    fn close(&mut self, body: &[u8]) -> Option<CloseFrame> {
+        let close = self.close.as_mut()?;
+        close.extend_from_slice(body);
+        if self.body_left > 0 {
+            return None;
+        }
+        let close = self.close.take()?;
+        let (mask, payload) = close.split_at_checked(MASK_BYTES)?;
+        let payload: Vec<u8> =
+            payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
+        let (code, reason) = payload.split_first_chunk()?;
+        // A reason that is no text is a fault, which is the library's to find.
+        let reason = Utf8Bytes::try_from(reason.to_vec()).ok()?;
+        let code = u16::from_be_bytes(*code);
+        (code == BAD_GATEWAY).then(|| CloseFrame { code: CloseCode::from(code), reason })
     }
 
     /// Judges what is there of the header, as early as it can be judged.
@@ -119,7 +171,8 @@ impl FrameGuard {
             self.message = (!is_final).then_some(whole);
         }
         self.header_len = 0;
-        self.body_left = 4 + length;
+        self.body_left = MASK_BYTES as u64 + length;
+        self.close = (self.header[0] & 0x0f == CLOSE).then(Vec::new);
         Ok(())
     }
 
@@ -145,15 +198,36 @@ mod tests {
     use super::*;
     use crate::protocol::MESSAGE_BYTES_MAX;
 
-    fn fault(bytes: &[u8]) -> Option<Fault> {
+    fn stop(bytes: &[u8]) -> Option<Stop> {
         let whole = FrameGuard::new(MESSAGE_BYTES_MAX).inspect(bytes).err();
         // However the bytes are cut, the verdict and its place are the same.
         let mut guard = FrameGuard::new(MESSAGE_BYTES_MAX);
-        let single = bytes.iter().enumerate().find_map(|(at, byte)| {
-            guard.inspect(std::slice::from_ref(byte)).err().map(|fault| Fault { offset: at, ..fault })
+        let single = bytes.iter().enumerate().find_map(|(offset, byte)| {
+            guard.inspect(std::slice::from_ref(byte)).err().map(|stop| match stop {
+                Stop::Fault(fault) => Stop::Fault(Fault { offset, ..fault }),
+                Stop::Closed { echo, .. } => Stop::Closed { offset, echo },
+            })
         });
         assert_eq!(whole, single, "{bytes:x?}");
         whole
+    }
+
+    fn fault(bytes: &[u8]) -> Option<Fault> {
+        stop(bytes).map(|stop| match stop {
+            Stop::Fault(fault) => fault,
+            Stop::Closed { .. } => panic!("no fault: {stop:?}"),
+        })
+    }
+
+    #[test]
+    fn ws_5_a_close_with_a_code_that_the_library_does_not_know_is_echoed() {
+        let close = |payload: &[u8]| [&[0x88, 0x80 | payload.len() as u8, 0, 0, 0, 0], payload].concat();
+        let bytes = [&[0x81, 0x81, 1, 2, 3, 4, b'p'][..], &close(b"\x03\xf6bye")].concat();
+        let echo = CloseFrame { code: CloseCode::Bad(1014), reason: "bye".into() };
+        assert_eq!(stop(&bytes), Some(Stop::Closed { offset: bytes.len() - 1, echo }));
+        for others in [&b"\x03\xe8"[..], b"\x03\xf7", b"\x03\xf6\xff", b"", b"\x03"] {
+            assert_eq!(stop(&close(others)), None, "{others:x?} is the library's");
+        }
     }
 
     #[test]

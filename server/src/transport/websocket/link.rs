@@ -8,13 +8,12 @@ use std::{
     time::Instant,
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-
 use super::{
     super::{BATCH_BYTES, Host, TURN_BUDGET, TURN_COST, socket::Socket, unsent::Unsent},
-    guard::{Fault, FrameGuard},
+    end::Ending,
+    guard::{Fault, FrameGuard, Stop},
 };
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A socket whose incoming frames are guarded and whose outgoing bytes may wait.
 #[derive(Debug)]
@@ -23,7 +22,8 @@ pub(super) struct Link<S> {
     /// Frames that came in one segment with the handshake.
     early: Vec<u8>,
     guard: FrameGuard,
-    fault: Option<CloseCode>,
+    /// How the connection is to end, once the guard has stopped the stream.
+    ending: Option<Ending>,
     unsent: Unsent,
     /// How many bytes may still be read in this turn: a message whose fragments never end costs, and is never whole.
     turn_left: usize,
@@ -40,7 +40,7 @@ impl<S: Socket> Link<S> {
             socket,
             early,
             guard: FrameGuard::new(host.config.message_bytes_max).taking_binary(takes_binary),
-            fault: None,
+            ending: None,
             unsent: Unsent::default(),
             turn_left: 0,
             frames_left: 0,
@@ -61,9 +61,9 @@ impl<S: Socket> Link<S> {
         self.turn_left == 0 || self.frames_left == 0 || self.socket.is_cut_short()
     }
 
-    /// Why the guard stopped the stream, if it did. Reading fails from then on.
-    pub(super) fn fault(&self) -> Option<CloseCode> {
-        self.fault
+    /// How the connection is to end if the guard has stopped the stream. Reading fails from then on.
+    pub(super) fn ending(&self) -> Option<&Ending> {
+        self.ending.as_ref()
     }
 
     /// How many bytes the kernel has not taken yet.
@@ -95,7 +95,7 @@ impl<S: Socket> Link<S> {
 impl<S: Socket> AsyncRead for Link<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.fault.is_some() {
+        if this.ending.is_some() {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
         if this.turn_left == 0 || this.frames_left == 0 {
@@ -116,10 +116,14 @@ impl<S: Socket> AsyncRead for Link<S> {
         this.heard_at = this.host.watch.now();
         match this.guard.inspect(&buf.filled()[before..]) {
             Ok(frames) => this.frames_left = this.frames_left.saturating_sub(frames),
-            Err(Fault { offset, code }) => {
-                // The library gets what came before the fault, so that those requests are answered (LIFE-4).
+            Err(stop) => {
+                let (offset, ending) = match stop {
+                    Stop::Fault(Fault { offset, code }) => (offset, Ending::Close(code)),
+                    Stop::Closed { offset, echo } => (offset, Ending::Echo(echo)),
+                };
+                // The library gets what came before, so that those requests are answered (LIFE-4).
                 buf.set_filled(before + offset);
-                this.fault = Some(code);
+                this.ending = Some(ending);
                 if offset == 0 {
                     return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
                 }

@@ -75,7 +75,7 @@ struct Connection<V, S> {
     socket: WebSocketStream<Link<S>>,
     service: V,
     /// The answer to a secret, while it is held back.
-    withheld: Option<Withheld<Option<Message>>>,
+    withheld: Option<Withheld>,
     vigil: Vigil,
     /// Its place in the line, while it waits for another turn.
     ticket: Option<Ticket>,
@@ -299,9 +299,11 @@ impl<V: Service, S: Socket> Connection<V, S> {
                 return Poll::Ready(ending);
             }
             if let Some(reply) = &mut self.withheld {
-                let Poll::Ready(reply) = reply.poll(cx, &self.host) else { return self.flush(cx) };
+                let tcp = self.socket.get_ref().socket().tcp();
+                let Poll::Ready(wait) = reply.poll(cx, &self.host, tcp) else { return self.flush(cx) };
                 self.withheld = None;
-                if reply.is_some_and(|reply| Pin::new(&mut self.socket).start_send(reply).is_err()) {
+                let reply = self.service.conclude(wait);
+                if Pin::new(&mut self.socket).start_send(reply).is_err() {
                     return Poll::Ready(Ending::Broken);
                 }
             }
@@ -320,7 +322,7 @@ impl<V: Service, S: Socket> Connection<V, S> {
                 // Pings are answered by the library, and the guard lets nothing else pass.
                 Poll::Ready(Some(Ok(_))) => TURN_COST,
                 Poll::Ready(Some(Err(error))) => {
-                    return Poll::Ready(Ending::after(&error, self.socket.get_ref().fault()));
+                    return Poll::Ready(Ending::after(&error, self.socket.get_ref().ending()));
                 }
                 Poll::Ready(None) => return Poll::Ready(Ending::Broken),
                 Poll::Pending if self.socket.get_ref().is_cut_short() => {
@@ -362,6 +364,7 @@ impl<V: Service, S: Socket> Connection<V, S> {
         let (reply, flow) = self.service.answer(message);
         if self.service.is_logged_in() {
             self.vigil.note_request();
+            self.service.note_active(self.host.watch.now_ms());
         }
         let bytes = message.len() + reply.len();
         if bytes > LARGE_BYTES {
@@ -372,7 +375,7 @@ impl<V: Service, S: Socket> Connection<V, S> {
             if is_wrong {
                 self.host.log_wrong_secret(self.service.name(), self.socket.get_ref().socket().tcp());
             }
-            self.withheld = Some(Withheld::new(Some(reply), delay));
+            self.withheld = Some(Withheld::new(delay));
         } else {
             Pin::new(&mut self.socket).start_send(reply)?;
         }

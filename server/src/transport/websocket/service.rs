@@ -6,7 +6,7 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::{
     protocol::Reply,
-    session::{Flow, Session},
+    session::{Flow, Session, Wait},
 };
 
 /// Answers the messages of one WebSocket connection, one for each.
@@ -14,8 +14,13 @@ pub trait Service {
     /// Whether it takes binary messages. Else one fails the connection, with code 1003 (WS-4).
     const TAKES_BINARY: bool;
 
-    /// Answers a text or, where it takes them, a binary message.
+    /// Answers a text or, where it takes them, a binary message. The answer is not used where the flow holds it back.
     fn answer(&mut self, message: &Message) -> (Message, Flow);
+
+    /// The answer that has been held back since [`Flow::ContinueAfter`].
+    fn conclude(&mut self, _wait: Wait) -> Message {
+        Message::text("")
+    }
 
     /// Under which name the client has logged in, if it has.
     fn name(&self) -> Option<&str> {
@@ -26,6 +31,9 @@ pub trait Service {
     fn is_logged_in(&self) -> bool {
         true
     }
+
+    /// Notes that the client has asked something, so many milliseconds after the server's start.
+    fn note_active(&self, _now_ms: u64) {}
 
     /// Whether the connection is to be closed for reasons of policy. Looked at whenever it is woken.
     fn is_dismissed(&self) -> bool {
@@ -43,13 +51,14 @@ impl Service for Session {
         // The guard lets nothing but text pass.
         let Message::Text(text) = message else { return (Message::text(""), Flow::Close) };
         let mut answer = Utf8Bytes::default();
-        let flow = self.handle_text(text, |reply| {
-            answer = match reply {
-                Reply::Status(status) => Utf8Bytes::from_static(status.text()),
-                Reply::Value(value) => Utf8Bytes::from(value),
-            };
-        });
+        let flow = self.handle_text(text, |reply| answer = utf8_bytes(reply));
         (Message::Text(answer), flow)
+    }
+
+    fn conclude(&mut self, wait: Wait) -> Message {
+        let mut answer = Utf8Bytes::default();
+        Session::conclude(self, wait, |reply| answer = utf8_bytes(reply));
+        Message::Text(answer)
     }
 
     fn name(&self) -> Option<&str> {
@@ -60,11 +69,22 @@ impl Service for Session {
         self.is_logged_in()
     }
 
+    fn note_active(&self, now_ms: u64) {
+        Session::note_active(self, now_ms);
+    }
+
     fn is_dismissed(&self) -> bool {
         self.is_dismissed()
     }
 
     fn wake_on_dismissal(&mut self, waker: &Waker) {
         self.wake_on_dismissal(waker);
+    }
+}
+
+fn utf8_bytes(reply: Reply<'_>) -> Utf8Bytes {
+    match reply {
+        Reply::Status(status) => Utf8Bytes::from_static(status.text()),
+        Reply::Value(value) => Utf8Bytes::from(value),
     }
 }

@@ -1,0 +1,206 @@
+//! Opens listeners: one for each address of a host, all on one port.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
+
+use nix::errno::Errno;
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+
+/// How many connections the kernel may have ready for us to accept: a storm of thousands of clients that connect
+/// at once must not meet refusals. The kernel lowers it to its own limit (`net.core.somaxconn`).
+pub(super) const BACKLOG: i32 = 4096;
+
+/// After a silent minute the kernel asks four times, a quarter of a minute apart, whether the client's machine is
+/// still there: a connection whose other end has vanished is gone within two minutes, and no program is woken for it.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_mins(1))
+    .with_interval(Duration::from_secs(15))
+    .with_retries(4);
+
+/// How many bytes the kernel takes for one client that it cannot send yet. What waits beyond that waits in the server,
+/// where it counts for the limit on unsent replies and for their time-out; by itself the kernel takes 4 MiB. More than a
+/// batch of replies, so that it does not run dry while the next one is made.
+const KERNEL_UNSENT_BYTES_MAX: u32 = 128 * 1024;
+
+/// How many free ports of a host's first address are tried at its other addresses. One in a hundred is rarely taken there.
+const PORT_TRIES: usize = 32;
+
+/// An address that cannot be listened on, and why.
+pub(super) type Refused = (SocketAddr, io::Error);
+
+/// Listens on each of a host's `addresses`: where their port is 0, on one that is free at all of them. Those that this
+/// machine does not have are told of and left out, unless it has none of them.
+pub(super) fn on_all(what: &str, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Refused> {
+    let open = |address| {
+        let listener = on(address)?;
+        let port = listener.local_addr()?.port();
+        Ok((listener, port))
+    };
+    let (listeners, missing) = open_all(addresses, open)?;
+    for (address, error) in missing {
+        tracing::warn!(%error, "cannot listen on {address} for {what}: the other addresses of that name are served");
+    }
+    Ok(listeners)
+}
+
+/// What `open` opens for each of `addresses`, and those that this machine does not have. It tells which port it took.
+fn open_all<L>(
+    addresses: &[SocketAddr],
+    open: impl Fn(SocketAddr) -> io::Result<(L, u16)>,
+) -> Result<(Vec<L>, Vec<Refused>), Refused> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match open_once(addresses, &open) {
+            Err(Stopped { address, error, has_chosen_port: true })
+                if error.kind() == io::ErrorKind::AddrInUse =>
+            {
+                if tries == PORT_TRIES {
+                    let taken = format!(
+                        "of {PORT_TRIES} ports that were free at another address of that name none is free here as well"
+                    );
+                    return Err((SocketAddr::new(address.ip(), 0), io::Error::other(taken)));
+                }
+            }
+            Err(Stopped { address, error, .. }) => return Err((address, error)),
+            Ok(opened) => return Ok(opened),
+        }
+    }
+}
+
+/// Why one of several addresses keeps the others from being listened on.
+struct Stopped {
+    address: SocketAddr,
+    error: io::Error,
+    /// Whether its port is one that was free at another address.
+    has_chosen_port: bool,
+}
+
+fn open_once<L>(
+    addresses: &[SocketAddr],
+    open: impl Fn(SocketAddr) -> io::Result<(L, u16)>,
+) -> Result<(Vec<L>, Vec<Refused>), Stopped> {
+    let (mut opened, mut missing, mut chosen) = (Vec::new(), Vec::new(), None);
+    for &address in addresses {
+        let chosen_port = chosen.filter(|_| address.port() == 0);
+        let mut address = address;
+        address.set_port(chosen_port.unwrap_or(address.port()));
+        match open(address) {
+            Ok((listener, port)) => {
+                opened.push(listener);
+                chosen = Some(port);
+            }
+            Err(error) if is_not_here(&error) => missing.push((address, error)),
+            Err(error) => {
+                return Err(Stopped { address, error, has_chosen_port: chosen_port.is_some() });
+            }
+        }
+    }
+    match missing.pop() {
+        Some((address, error)) if opened.is_empty() => {
+            Err(Stopped { address, error, has_chosen_port: false })
+        }
+        last => {
+            missing.extend(last);
+            Ok((opened, missing))
+        }
+    }
+}
+
+/// Whether the machine does not have the address: IPv6 may be switched off.
+fn is_not_here(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT))
+}
+
+fn on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart need not wait until the last server's connections have left TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    // All of these are passed on to every connection that is accepted, which then costs no call of its own. A reply is small
+    // and somebody waits for it (TCP-9); and a client whose machine has gone without a word is noticed.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&KEEPALIVE)?;
+    // Not every system has this, and it is not what a server would fail for.
+    let _ = socket.set_tcp_notsent_lowat(KERNEL_UNSENT_BYTES_MAX);
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    fn addresses(port: u16) -> [SocketAddr; 2] {
+        [SocketAddr::from(([127, 0, 0, 1], port)), SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port))]
+    }
+
+    fn failure(errno: Errno) -> io::Error {
+        io::Error::from_raw_os_error(errno as i32)
+    }
+
+    /// Opens both addresses on a machine where this happens, and tells what was tried.
+    fn opened(
+        port: u16,
+        open: impl Fn(SocketAddr, usize) -> io::Result<u16>,
+    ) -> (Result<Vec<SocketAddr>, String>, usize) {
+        let tried = RefCell::new(0);
+        let outcome = open_all(&addresses(port), |mut address| {
+            *tried.borrow_mut() += 1;
+            let port = open(address, *tried.borrow())?;
+            address.set_port(port);
+            Ok((address, port))
+        });
+        let outcome =
+            outcome.map(|(opened, _)| opened).map_err(|(address, error)| format!("{address}: {error}"));
+        (outcome, tried.take())
+    }
+
+    #[test]
+    fn a_free_port_is_one_that_is_free_at_each_address_of_the_name() {
+        let (outcome, tried) = opened(0, |address, tried| match (address.port(), tried) {
+            (0, _) => Ok(1000 + tried as u16),
+            (port, 1..=4) if address.is_ipv6() => {
+                assert!(port > 1000);
+                Err(failure(Errno::EADDRINUSE))
+            }
+            (port, _) => Ok(port),
+        });
+        assert_eq!((outcome, tried), (Ok(addresses(1005).to_vec()), 6));
+        let (outcome, tried) = opened(0, |address, _| match address.port() {
+            0 => Ok(1000),
+            _ => Err(failure(Errno::EADDRINUSE)),
+        });
+        let expected =
+            "[::1]:0: of 32 ports that were free at another address of that name none is free here as well";
+        assert_eq!((outcome, tried), (Err(expected.to_owned()), 2 * PORT_TRIES));
+        let (_, tried) = opened(1601, but_ipv6(Errno::EADDRINUSE));
+        assert_eq!(tried, 2, "a port that was named is tried once");
+    }
+
+    /// A machine that refuses IPv6 so.
+    fn but_ipv6(errno: Errno) -> impl Fn(SocketAddr, usize) -> io::Result<u16> {
+        move |address, _| if address.is_ipv6() { Err(failure(errno)) } else { Ok(1601) }
+    }
+
+    #[test]
+    fn an_address_that_the_machine_does_not_have_is_left_out_unless_there_is_no_other() {
+        for absent in [Errno::EAFNOSUPPORT, Errno::EADDRNOTAVAIL] {
+            for port in [0, 1601] {
+                let (outcome, _) = opened(port, but_ipv6(absent));
+                assert_eq!(outcome, Ok(vec![addresses(1601)[0]]));
+                let (outcome, _) = opened(port, |_, _| Err(failure(absent)));
+                assert!(outcome.is_err());
+            }
+        }
+        let (outcome, _) = opened(1601, but_ipv6(Errno::EACCES));
+        assert!(outcome.is_err(), "what the machine has is to be served");
+    }
+}
