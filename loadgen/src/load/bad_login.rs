@@ -25,6 +25,9 @@ const MALFORMED: [(&str, &str); 3] = [("", "LOGIN-3"), ("two words", "LOGIN-3"),
 /// The first session of a client and one in so many of the others end with such logins: each costs a connection.
 const ONE_IN: u64 = 4;
 
+/// Longest that the close after such a login's `q` is waited for: that it comes is judged elsewhere.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Whether a group's clients try what must be refused.
 #[must_use]
 pub fn is_bad(group: &Group) -> bool {
@@ -125,8 +128,10 @@ impl BadLogin {
         let mut other_case = None;
         if self.other_case && taken == texts::DUPLICATE_USER_NAME && other != name {
             other_case = log_in(&other).await;
-            // The name is to be free again for the next pass.
-            quit(&mut connection, None, timeout, timeout).await;
+            if other_case.as_deref() == Some(texts::SUCCESS) {
+                // The name is to be free again for the next pass.
+                quit(&mut connection, None, timeout, CLOSE_PATIENCE).await;
+            }
         }
         Some(Answers { malformed, taken, other_case })
     }

@@ -66,7 +66,12 @@ pub async fn all(shared: &Rc<Shared>, users: Vec<VirtualUser>) {
     // A stopped run has replies under way that would be taken for that of `q`: its connections are just dropped.
     let mut waiting = users.into_iter().filter(|_| !shared.stopped());
     let mut tasks = JoinSet::new();
-    let patience = Rc::new(Cell::new(shared.context.scenario.timeout.max(CLOSE_TIMEOUT)));
+    let patience = if shared.never_closes() {
+        Duration::ZERO
+    } else {
+        shared.context.scenario.timeout.max(CLOSE_TIMEOUT)
+    };
+    let patience = Rc::new(Cell::new(patience));
     loop {
         while tasks.len() < SETUP_CONCURRENCY
             && let Some(user) = waiting.next()

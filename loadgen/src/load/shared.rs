@@ -12,7 +12,7 @@ use super::backlog::Backlog;
 use super::context::PassContext;
 use super::doubts::{Doubt, Doubts};
 use super::ending::closes_again;
-use super::flight::{Flight, Incident, Ring, Timing};
+use super::flight::{Asked, Flight, Incident, Ring, Timing};
 use super::judge::Pending;
 use super::pacer::Pacer;
 use super::plan::WindowPlan;
@@ -73,6 +73,8 @@ pub struct Shared {
     /// Those who look whether a server that closed on a request does it again.
     suspects: RefCell<Vec<JoinHandle<()>>>,
     renewals: RefCell<Vec<SetupTimes>>,
+    /// Whether a close after `q` was waited for in vain.
+    never_closes: Cell<bool>,
     lost: RefCell<Vec<u32>>,
     first_lost: RefCell<Option<String>>,
     failure: RefCell<Option<String>>,
@@ -151,6 +153,7 @@ impl Shared {
             doubts: Doubts::default(),
             suspects: RefCell::default(),
             renewals: RefCell::new(std::iter::repeat_with(SetupTimes::default).take(transports).collect()),
+            never_closes: Cell::new(false),
             lost: RefCell::new(vec![0; transports]),
             first_lost: RefCell::default(),
             failure: RefCell::default(),
@@ -378,9 +381,18 @@ impl Shared {
     pub fn renewal_failed(&self, error: SetupError) -> Ended {
         let text = error.to_string();
         if let SetupError::Violated { incident, .. } = error {
+            if let Asked::Close = incident.asked {
+                self.never_closes.set(true);
+            }
             self.violated(|_| *incident);
         }
         Ended::Failed(text)
+    }
+
+    /// Whether a close after `q` was waited for in vain in the load: once is enough.
+    #[must_use]
+    pub fn never_closes(&self) -> bool {
+        self.never_closes.get()
     }
 
     /// The machine refused something that the load cannot do without: stop.
