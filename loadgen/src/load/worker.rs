@@ -148,6 +148,7 @@ impl Worker {
             shared.begin_window(*window, at);
             users = self.window(&shared, users).await;
             shared.end_window();
+            shared.judge_suspects().await;
             shared.settle_doubts(None);
             if let Some(failure) = shared.take_failure() {
                 self.report(Report::Failed(failure));
@@ -325,7 +326,7 @@ impl Worker {
                     shared.sweep();
                     self.hand_over(shared);
                     if pacer.is_finished() {
-                        shared.fail(&io::Error::other("the timer failed"));
+                        shared.fail("cannot pace the load: the timer failed".to_owned());
                     }
                 }
                 changed = self.stage.changed() => {
