@@ -66,7 +66,8 @@ impl Latencies {
         self.sorted[self.sorted.len() - 1]
     }
 
-    /// The longest that a single reply took, from when its request was written: whatever made that late.
+    /// The longest that a single reply took once its request had been written: neither what made that late nor a wait for
+    /// the CPU in the middle of it is in this.
     pub fn longest_wait(&self) -> Duration {
         self.longest_wait
     }
@@ -111,11 +112,12 @@ impl Neighbour {
         Ok(Self { stream, wire: door.wire, request: request(door.wire, &question), expected })
     }
 
-    /// Asks, and tells when the kernel received the end of the reply.
-    fn ask(&mut self) -> anyhow::Result<SystemTime> {
+    /// Asks, and tells when the request had been written and when the kernel received the end of the reply.
+    fn ask(&mut self) -> anyhow::Result<(SystemTime, SystemTime)> {
         self.stream.write_all(&self.request)?;
+        let written = SystemTime::now();
         let mut bytes = [0; REPLY_BYTES_MAX];
-        let (mut filled, mut received) = (0, SystemTime::now());
+        let (mut filled, mut received) = (0, written);
         while !is_whole(self.wire, &bytes[..filled]) {
             ensure!(filled < bytes.len(), "a neighbour got a reply that does not end");
             let mut space = cmsg_space!(TimeSpec);
@@ -137,7 +139,7 @@ impl Neighbour {
             "a neighbour got a wrong reply: {}",
             String::from_utf8_lossy(got)
         );
-        Ok(received)
+        Ok((written, received))
     }
 
     fn ask_until(&mut self, is_over: &AtomicBool, mut intended: SystemTime) -> anyhow::Result<Latencies> {
@@ -148,12 +150,12 @@ impl Neighbour {
                 thread::sleep(early);
             }
             // Late since the last reply was: the wait counts. Late since it had no CPU: that does not.
-            let asked = SystemTime::now();
-            let from = if replied > intended { intended } else { asked };
-            replied = self.ask()?;
+            let from = if replied > intended { intended } else { SystemTime::now() };
+            let (written, received) = self.ask()?;
+            replied = received;
             // A clock that was set back in between is no latency.
             latencies.push(replied.duration_since(from).unwrap_or_default());
-            longest_wait = longest_wait.max(replied.duration_since(asked).unwrap_or_default());
+            longest_wait = longest_wait.max(replied.duration_since(written).unwrap_or_default());
             intended += PERIOD;
         }
         latencies.sort_unstable();
