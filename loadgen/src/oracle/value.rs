@@ -151,7 +151,7 @@ impl Tag {
         let bytes = size(hash, spec).saturating_sub(TAG_BYTES);
         // These bits have no part in the size, and next to none in the shift. Of several stretches none may be like
         // another, so they are plain.
-        let is_wide = hash & 3 == 0 && bytes <= FILLER_BYTES;
+        let is_wide = hash.is_multiple_of(4) && bytes <= FILLER_BYTES;
         let block = if is_wide { &WIDE_FILLER } else { &FILLER };
         (0..bytes.div_ceil(FILLER_BYTES)).map(move |number| {
             let mut from = (first + number) % FILLER_SHIFTS;
