@@ -8,9 +8,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::context::PassContext;
+use super::ending::Ending;
 use super::replay;
 use crate::measure::clock::{self, Nanos};
-use crate::oracle::{Due, Era, Expect, Finding, Lives, Origin, Session, TAG_BYTES, World};
+use crate::oracle::{
+    Due, Era, Expect, Finding, Lives, Origin, SWAPPED, Session, TAG_BYTES, World, request,
+    writer_of_forbidden,
+};
 use crate::record::{VIOLATIONS_KEPT, Violation};
 use crate::scenario::model::Role;
 
@@ -104,16 +108,28 @@ impl Ring {
 /// What a wrong reply was an answer to.
 #[derive(Debug, Clone)]
 pub enum Asked {
+    /// WebSocket's opening handshake.
+    Handshake,
+    /// A malformed login.
+    BadLogin(&'static str),
+    /// A login under its own name, over the transport of this index, while its session went on.
+    SecondLogin(usize),
+    /// A login under its own name in another case, likewise.
+    OtherCase(usize),
     /// The login.
     Login,
     /// The login after a session's end.
-    NextLogin,
+    NextLogin(Ending),
+    /// The first request of the session after one that ended in this way.
+    First(Ending, Expect),
     /// A request, with when it was sent (`None` while setting up), and those sent behind it and not yet answered.
     Request(Expect, Option<Nanos>, Vec<Expect>),
     /// Nothing: the last request, if any, had its reply, and the role then.
     Nothing(Option<(Expect, Nanos, Role)>),
     /// `q`.
     Quit,
+    /// Nothing: `q` had its reply, and another one came; and what was sent right behind `q`, if anything.
+    AfterQuit(Option<&'static str>),
     /// Nothing: the close after `exiting` did not come.
     Close,
 }
@@ -158,6 +174,10 @@ pub struct Incident {
     pub timing: Option<Timing>,
     /// The value that was seen, if it was this pass's.
     pub seen: Option<Origin>,
+    /// Who tried to write the value that was seen, if nobody may have.
+    pub forbidden: Option<u32>,
+    /// The role that the client had put as a value, if it had.
+    pub role_put: Option<Role>,
     /// The puts that have to be shown.
     pub wanted: Vec<Origin>,
     /// Those that some ring knew.
@@ -181,19 +201,20 @@ impl Incident {
         let client = session.client();
         let seen = Origin::of(world, reply);
         let refused = finding.rule == "ATOM-2";
-        let swapped = finding.kind == "swapped reply";
         let request = match &asked {
             Asked::Request(expect, ..) => session.describe(world, *expect),
             _ => "none".to_owned(),
         };
-        if let Asked::Request(_, _, later) = &mut asked {
+        if let Asked::Request(expect, _, later) = &mut asked {
             // Those behind it only matter where one of them was answered in its place.
-            let answers = |expect: &Expect| {
-                swapped && session.is_whole(world, *expect, reply)
-                    || seen.is_some() && Origin::put_by(client, *expect) == seen
+            let put = later.iter().position(|put| seen.is_some() && Origin::put_by(client, *put) == seen);
+            let needed = if finding.kind == SWAPPED {
+                let open: Vec<Expect> = std::iter::once(*expect).chain(later.iter().copied()).collect();
+                session.due_elsewhere(world, &open, reply)
+            } else {
+                put.map(|at| at + 1)
             };
-            let needed = later.iter().take(LATER_MAX).position(answers).map_or(0, |at| at + 1);
-            later.truncate(needed);
+            later.truncate(needed.filter(|&needed| needed <= LATER_MAX).unwrap_or(0));
         }
         let (batch, role) = match &asked {
             Asked::Request(expect, _, later) => {
@@ -216,10 +237,11 @@ impl Incident {
         wanted.sort_unstable();
         wanted.dedup();
         let bare = Self::bare(context, (client, role), finding, request, reply, replied);
-        Self { asked, dues, lives, seen, wanted, ..bare }
+        let forbidden = writer_of_forbidden(world, reply);
+        Self { asked, dues, lives, seen, forbidden, role_put: session.role_put(), wanted, ..bare }
     }
 
-    /// A wrong reply to a login or a `q`: nothing that came before matters. `who`: the client and its role.
+    /// A wrong reply to a handshake, a login or a `q`: nothing that came before matters. `who`: the client and its role.
     #[must_use]
     pub fn of_session(
         context: &PassContext,
@@ -230,7 +252,16 @@ impl Incident {
         replied: Nanos,
     ) -> Self {
         let request = match asked {
-            Asked::Login | Asked::NextLogin => context.world.client(who.0).name.clone(),
+            Asked::Login | Asked::NextLogin(_) | Asked::SecondLogin(_) => {
+                context.world.client(who.0).name.clone()
+            }
+            Asked::BadLogin(text) => text.to_owned(),
+            Asked::OtherCase(_) => context.world.client(who.0).name.to_ascii_uppercase(),
+            Asked::First(_, expect) => {
+                let name = |user| context.world.client(user).name.clone();
+                request(&context.world, who.0, expect, name, |put| put.value(&context.world))
+            }
+            Asked::Handshake => "the opening handshake".to_owned(),
             _ => "q".to_owned(),
         };
         Self { asked, ..Self::bare(context, who, finding, request, reply, replied) }
@@ -254,6 +285,8 @@ impl Incident {
             replied,
             timing: None,
             seen: None,
+            forbidden: None,
+            role_put: None,
             wanted: Vec::new(),
             puts: BTreeMap::new(),
             reads: BTreeMap::new(),

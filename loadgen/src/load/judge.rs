@@ -6,7 +6,7 @@ use super::flight::{Asked, Flight, Incident};
 use super::schedule::Schedule;
 use super::shared::Shared;
 use crate::measure::recorder::{CellKey, Instants, Live};
-use crate::oracle::{Expect, Finding, Good, Session, texts};
+use crate::oracle::{Expect, Finding, Good, SWAPPED, Session, texts};
 use crate::wire::{Replies, Reply};
 
 /// A request that waits for its reply.
@@ -38,10 +38,6 @@ pub struct Judge<'a> {
 
 impl Judge<'_> {
     fn unasked(&self, reply: Reply<'_>) {
-        // The one text that a server may send unasked (TCP-7); the close that follows is the client's error.
-        if reply.text == texts::IDLE_TIMEOUT.as_bytes() {
-            return;
-        }
         let cause = self.answered.as_ref().map(|answered| (answered.cell, answered.at));
         self.shared.recorder.borrow_mut().unasked(self.transport, cause, reply.at);
         let expected = "nothing: no request was open".to_owned();
@@ -55,10 +51,11 @@ impl Judge<'_> {
             .violated(|context| Incident::new(context, self.session, finding, asked, reply.text, reply.at));
     }
 
-    /// Whether another open request would have been answered rightly by this text.
+    /// Whether this is exactly what another open request is due.
     fn is_swapped(&self, expect: Expect, text: &[u8]) -> bool {
-        let world = &self.shared.context.world;
-        self.pending.iter().any(|p| p.expect != expect && self.session.is_whole(world, p.expect, text))
+        let open: Vec<Expect> =
+            std::iter::once(expect).chain(self.pending.iter().map(|p| p.expect)).collect();
+        self.session.due_elsewhere(&self.shared.context.world, &open, text).is_some()
     }
 }
 
@@ -69,6 +66,11 @@ impl Replies for Judge<'_> {
     }
 
     fn reply(&mut self, reply: Reply<'_>) {
+        // The one text that a server may send unasked (TCP-7), and a request may have crossed it. The close that follows
+        // is the client's error.
+        if reply.text == texts::IDLE_TIMEOUT.as_bytes() {
+            return;
+        }
         let Some(pending) = self.pending.pop_front() else {
             return self.unasked(reply);
         };
@@ -90,7 +92,7 @@ impl Replies for Judge<'_> {
         self.schedule.replied(self.shared.load_time(reply.at));
         if let Err(mut finding) = judged {
             if self.is_swapped(expect, reply.text) {
-                finding.kind = "swapped reply";
+                finding.kind = SWAPPED;
                 finding.rule = "FORM-3";
             }
             let later = self.pending.iter().map(|later| later.expect).collect();

@@ -6,10 +6,12 @@
 
 mod abort;
 mod backlog;
+mod bad_login;
 mod collect;
 mod context;
 mod curve;
 mod doubts;
+mod ending;
 pub mod engine;
 pub mod events;
 mod flight;

@@ -209,6 +209,12 @@ pub fn schedule_seed(pass_seed: u64, number: u32) -> u64 {
     mix(pass_seed, &[2, u64::from(number)])
 }
 
+/// What decides how one client's session of this number ends, apart from its requests.
+#[must_use]
+pub fn ending_draw(pass_seed: u64, number: u32, session: u32) -> u64 {
+    mix(pass_seed, &[3, u64::from(number), u64::from(session)])
+}
+
 /// Mixes numbers into a seed with `SplitMix64` (Steele, Lea and Flood 2014), so that near inputs give unrelated seeds.
 fn mix(seed: u64, parts: &[u64]) -> u64 {
     parts.iter().fold(seed, |state, part| {

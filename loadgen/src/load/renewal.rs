@@ -4,10 +4,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 
+use super::bad_login::BadLogin;
+use super::ending::Ending;
 use super::setup::{self, Ready, SetupError};
 use super::setup_times::Steps;
 use super::shared::Shared;
 use crate::measure::clock::{Nanos, nanos};
+use crate::oracle::Session;
 use crate::scenario::model::Reconnect;
 use crate::wire::Connection;
 
@@ -92,13 +95,20 @@ impl Renewal {
 
     /// Ends this session and sets a new one up.
     #[must_use]
-    pub fn begin(shared: &Rc<Shared>, client: u32, connection: Connection) -> Renewing {
+    pub fn begin(shared: &Rc<Shared>, session: &Session, mut connection: Connection) -> Renewing {
         let shared = shared.clone();
+        let client = session.client();
+        let ending = Ending::of(&shared.context, client, session.number());
+        let bad_login = BadLogin::of(&shared.context, client, session.number());
         Box::pin(async move {
             let transport = usize::from(shared.context.plan.clients[client as usize].transport);
             let traffic = shared.traffic(transport);
             let mut steps = Steps::default();
-            let ready = setup::renew(&shared.context, client, connection, traffic, &mut steps).await?;
+            if let Some(bad_login) = bad_login {
+                bad_login.attempt(&shared.context, client, &mut connection).await?;
+            }
+            let ready =
+                setup::renew(&shared.context, client, connection, ending, traffic, &mut steps).await?;
             shared.renewed(transport, steps);
             Ok(ready)
         })

@@ -4,10 +4,11 @@
 //! the put itself had not been answered yet, and the request that was answered wrongly. Nothing else. Where a value came
 //! from an earlier session of its user, that session's end and the next one's beginning are shown too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::context::PassContext;
+use super::ending::Ending;
 use super::flight::{Asked, Flight, Incident};
 use crate::measure::clock::Nanos;
 use crate::oracle::{Due, Era, Expect, Origin, TAG_BYTES, request, texts};
@@ -20,11 +21,15 @@ const VALUE_SHOWN_MAX: usize = 200;
 /// How long nothing may come where nothing was asked: any reply too many is there long before.
 const SILENCE_MS: u64 = 200;
 
+/// What stands for the number of a client that has none: another connection of one that has.
+const ANOTHER: u32 = u32::MAX;
+
 /// The sequence of an incident.
 pub(super) fn replay(context: &PassContext, incident: &Incident) -> Replay {
     let mut build = Build { context, incident, clients: Vec::new(), steps: Vec::new() };
     build.earlier_sessions();
     build.puts();
+    build.what_must_change_nothing();
     build.offence();
     build.aftermath();
     build.finish()
@@ -45,22 +50,35 @@ impl Build<'_> {
         // The client that was answered wrongly comes first, whoever else takes part.
         self.name(incident.client);
         let absent: BTreeSet<u32> = incident.lives.absent().collect();
-        let mut leavers = absent.clone();
+        // Whoever has to be missed leaves by `q`: after a close nobody knows when it is.
+        let mut leavers: BTreeMap<u32, Ending> = absent.iter().map(|user| (*user, Ending::Quit)).collect();
         for &origin in incident.wanted.iter().filter(|origin| incident.lives.era(**origin) == Era::Earlier) {
             let step = self.put(origin, incident.puts.get(&origin));
             self.steps.push(step);
-            leavers.insert(origin.user);
+            let ending = Ending::of(self.context, origin.user, origin.incarnation);
+            leavers.entry(origin.user).or_insert(ending);
         }
-        for user in leavers {
-            self.leave(user);
+        for (user, ending) in leavers {
+            self.leave(user, ending);
             if !absent.contains(&user) {
                 self.return_anew(user);
             }
         }
     }
 
-    /// A client ends its session, as it should.
-    fn leave(&mut self, client: u32) {
+    /// A client ends its session.
+    fn leave(&mut self, client: u32, ending: Ending) {
+        let action = match ending {
+            Ending::Quit => return self.quit(client),
+            Ending::Close => ReplayAction::Close,
+            Ending::Reset => ReplayAction::Reset,
+        };
+        let note = "the session ends; its name may stay taken for a while";
+        let step = self.step(client, Vec::new(), ReplayExpect::Unchecked, None, note);
+        self.steps.push(ReplayStep { action, ..step });
+    }
+
+    fn quit(&mut self, client: u32) {
         let exiting = ReplayExpect::Replies(vec![texts::EXITING.to_owned()]);
         let quit = self.step(client, vec!["q".to_owned()], exiting, None, "");
         let close = self.step(client, Vec::new(), ReplayExpect::Closed, None, "the session has ended");
@@ -69,14 +87,19 @@ impl Build<'_> {
 
     /// It begins the next one.
     fn return_anew(&mut self, client: u32) {
-        self.connect(client);
+        self.log_in_anew(client);
         let text = |text: &str| ReplayExpect::Replies(vec![text.to_owned()]);
-        let login = self.step(client, Vec::new(), text(texts::SUCCESS), None, "a new session");
-        self.steps.push(ReplayStep { action: ReplayAction::Login, ..login });
         if self.role(client) == Role::Manager {
             let upgrade = self.step(client, vec!["upgrade".to_owned()], text(texts::UPGRADED), None, "");
             self.steps.push(upgrade);
         }
+    }
+
+    fn log_in_anew(&mut self, client: u32) {
+        self.connect(client);
+        let success = ReplayExpect::Replies(vec![texts::SUCCESS.to_owned()]);
+        let login = self.step(client, Vec::new(), success, None, "a new session");
+        self.steps.push(ReplayStep { action: ReplayAction::Login, ..login });
     }
 
     fn connect(&mut self, client: u32) {
@@ -107,6 +130,31 @@ impl Build<'_> {
         }
         steps.sort_by_key(|(at, _)| *at);
         self.steps.extend(steps.into_iter().map(|(_, step)| step));
+    }
+
+    /// A write into another's store whose value was seen, and a role that was put as a value.
+    fn what_must_change_nothing(&mut self) {
+        let incident = self.incident;
+        let Asked::Request(asked, ..) = incident.asked else { return };
+        let owner = match asked {
+            Expect::Get { key } => Some((incident.client, key)),
+            Expect::GetOther { target: Some(target), key: Some(key), .. } => Some((target, key)),
+            _ => None,
+        };
+        if let (Some(writer), Some((target, key))) = (incident.forbidden, owner) {
+            self.name(target);
+            let text = self.request(writer, Expect::PutOther { target, key });
+            let refused = ReplayExpect::Replies(vec![texts::WRONG_FORMAT.to_owned()]);
+            let step = self.step(writer, vec![text], refused, None, "its value must never be read");
+            self.steps.push(step);
+        }
+        let reads = matches!(asked, Expect::GetOther { .. } | Expect::GetMissing { .. });
+        if let Some(role) = incident.role_put.filter(|_| reads) {
+            let text = self.request(incident.client, Expect::PutRole { role });
+            let done = ReplayExpect::Replies(vec![texts::DONE.to_owned()]);
+            let step = self.step(incident.client, vec![text], done, None, "a value like any other");
+            self.steps.push(step);
+        }
     }
 
     fn put(&mut self, origin: Origin, flight: Option<&Flight>) -> ReplayStep {
@@ -146,14 +194,49 @@ impl Build<'_> {
     fn offence(&mut self) {
         let incident = self.incident;
         let client = incident.client;
+        let mut offender = self.name(client);
         let dues: Vec<ReplayExpect> = incident.dues.iter().map(|due| self.due(*due)).collect();
         let (action, expect, sent) = match &incident.asked {
-            asked @ (Asked::Login | Asked::NextLogin) => {
-                if matches!(asked, Asked::NextLogin) {
-                    self.leave(client);
+            Asked::Handshake => (ReplayAction::Connect, ReplayExpect::Unchecked, None),
+            Asked::BadLogin(text) => {
+                let refused = ReplayExpect::Replies(vec![texts::WRONG_FORMAT.to_owned()]);
+                (ReplayAction::Send(vec![(*text).to_owned()]), refused, None)
+            }
+            Asked::SecondLogin(transport) => {
+                offender = self.another("second", *transport);
+                let refused = ReplayExpect::Replies(vec![texts::DUPLICATE_USER_NAME.to_owned()]);
+                (ReplayAction::Send(vec![format!("{{{}}}", self.name(client))]), refused, None)
+            }
+            asked @ (Asked::Login | Asked::NextLogin(_)) => {
+                if let Asked::NextLogin(ending) = asked {
+                    self.leave(client, *ending);
                     self.connect(client);
                 }
                 (ReplayAction::Login, ReplayExpect::Replies(vec![texts::SUCCESS.to_owned()]), None)
+            }
+            Asked::First(ending, expect) => {
+                self.leave(client, *ending);
+                self.log_in_anew(client);
+                let text = self.request(client, *expect);
+                let denied = ReplayExpect::Replies(vec![texts::DENIED.to_owned()]);
+                (ReplayAction::Send(vec![text]), denied, None)
+            }
+            Asked::OtherCase(transport) => {
+                // Any two names that differ in case will do.
+                let success = || ReplayExpect::Replies(vec![texts::SUCCESS.to_owned()]);
+                let [lower, upper] = ["x", "X"].map(|end| vec![format!("{{{offender}}}:{end}")]);
+                let second = self.another("second", *transport);
+                let step = self.step(client, lower, success(), None, "a name like it");
+                self.steps.push(ReplayStep { client: second, ..step });
+                offender = self.another("third", *transport);
+                (ReplayAction::Send(upper), success(), None)
+            }
+            Asked::AfterQuit(behind) => {
+                let exiting = ReplayExpect::Replies(vec![texts::EXITING.to_owned()]);
+                let messages = std::iter::once("q").chain(*behind).map(str::to_owned).collect();
+                let quit = self.step(client, messages, exiting, None, "answered as it should");
+                self.steps.push(quit);
+                (ReplayAction::Nothing, ReplayExpect::Closed, None)
             }
             Asked::Quit => (
                 ReplayAction::Send(vec!["q".to_owned()]),
@@ -181,7 +264,7 @@ impl Build<'_> {
             }
         };
         let step = ReplayStep {
-            client: self.name(client),
+            client: offender,
             action,
             expect,
             seen: String::new(),
@@ -249,14 +332,14 @@ impl Build<'_> {
 
     /// A request as a case writes it; whoever it names takes part.
     fn request(&mut self, client: u32, expect: Expect) -> String {
-        if let Expect::GetOther { target: Some(target), .. } = expect {
+        if let Expect::GetOther { target: Some(target), .. } | Expect::PutOther { target, .. } = expect {
             self.name(target);
         }
         let name = |user: u32| {
             let known = self.clients.iter().find(|(index, _)| *index == user);
             known.map_or_else(String::new, |(_, client)| format!("{{{}}}", client.name))
         };
-        request(client, expect, name, |origin| self.value(origin))
+        request(&self.context.world, client, expect, name, |origin| self.value(origin))
     }
 
     fn due(&self, due: Due) -> ReplayExpect {
@@ -316,14 +399,31 @@ impl Build<'_> {
             user: self.context.world.client(client).name.clone(),
             role: self.role(client).name().to_owned(),
             transport: self.context.endpoints[usize::from(plan.transport)].transport().name().to_owned(),
-            logged_in: !(is_offender && matches!(self.incident.asked, Asked::Login)),
+            connected: !(is_offender && matches!(self.incident.asked, Asked::Handshake)),
+            logged_in: !(is_offender
+                && matches!(self.incident.asked, Asked::Handshake | Asked::BadLogin(_) | Asked::Login)),
         };
         self.clients.push((client, entry));
         name
     }
 
+    /// Another connection of the client that was answered wrongly, which is not logged in.
+    fn another(&mut self, name: &str, transport: usize) -> String {
+        let entry = ReplayClient {
+            name: name.to_owned(),
+            user: self.context.world.client(self.incident.client).name.clone(),
+            role: Role::Guest.name().to_owned(),
+            transport: self.context.endpoints[transport].transport().name().to_owned(),
+            connected: true,
+            logged_in: false,
+        };
+        self.clients.push((ANOTHER, entry));
+        name.to_owned()
+    }
+
     fn role(&self, client: u32) -> Role {
-        if client == self.incident.client {
+        // A client that came anew was judged as a guest, whatever it was before.
+        if client == self.incident.client && !matches!(self.incident.asked, Asked::First(..)) {
             return self.incident.role;
         }
         let group = self.context.plan.clients[client as usize].group;

@@ -34,9 +34,16 @@ pub async fn collect(
 #[derive(Default)]
 pub struct Kept(Vec<(String, Nanos)>);
 
+impl Kept {
+    /// The first of them, if any.
+    pub fn into_first(self) -> Option<String> {
+        self.0.into_iter().next().map(|(text, _)| text)
+    }
+}
+
 impl Replies for Kept {
     fn is_whole(&self, bytes: &[u8]) -> bool {
-        const WHOLE: [&str; 8] = [
+        const WHOLE: [&str; 10] = [
             texts::SUCCESS,
             texts::DUPLICATE_USER_NAME,
             texts::DONE,
@@ -45,6 +52,8 @@ impl Replies for Kept {
             texts::STORE_FULL,
             texts::MESSAGE_TOO_LONG,
             texts::EXITING,
+            texts::DENIED,
+            texts::WRONG_FORMAT,
         ];
         WHOLE.iter().any(|text| text.as_bytes() == bytes)
     }

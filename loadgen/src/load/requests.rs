@@ -4,7 +4,7 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Zipf};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::oracle::{Expect, Session, World};
+use crate::oracle::{Expect, ODD_COMMANDS, Session, World};
 use crate::scenario::model::{Group, KeyDistribution, Op, Role, Scenario};
 
 /// One group's distributions, shared by its clients.
@@ -58,7 +58,7 @@ pub struct Request {
     pub op: Op,
     /// Whose key, where the operation names a user; `None`: a user that does not exist.
     target: Option<u32>,
-    /// Number of the key, or of the malformed command; `None`: a key never put.
+    /// Number of the key, or of the odd command; `None`: a key never put, or (of a bad command) that of the role.
     key: Option<u32>,
 }
 
@@ -71,7 +71,11 @@ impl Request {
             Op::Get => session.get(number, out),
             Op::GetMissing => session.get_missing(number, out),
             Op::GetOther => session.get_other(world, self.target, self.key, out),
-            Op::Bad => session.bad(number as u8, out),
+            Op::Bad => match (self.target, self.key) {
+                (Some(target), _) => session.put_other(world, target, number, out),
+                (None, Some(which)) => session.bad(which as u8, out),
+                (None, None) => session.put_role(out),
+            },
             Op::Upgrade => session.upgrade(out),
         }
     }
@@ -106,7 +110,7 @@ impl Requests {
             Op::GetMissing => (None, Some(self.random.random_range(0..group.keys))),
             Op::GetOther if group.role == Role::Manager => self.others_key(groups, world, client),
             Op::GetOther => self.forbidden(groups, world, client),
-            Op::Bad => (None, Some(self.random.random_range(0..=u32::from(u8::MAX)))),
+            Op::Bad => self.bad(groups, world, client),
             Op::Upgrade => (None, None),
         };
         Request { op, target, key }
@@ -129,6 +133,20 @@ impl Requests {
             1 => (Some(other), None),
             2 => (None, Some(key)),
             _ => (Some(client), Some(own_key)),
+        }
+    }
+
+    /// What a client may not do, or not so: mostly a malformed command, now and then a write into another's store, or
+    /// a role that is put as a value.
+    fn bad(&mut self, groups: &[GroupMix], world: &World, client: u32) -> (Option<u32>, Option<u32>) {
+        match self.random.random_range(0..8) {
+            0 | 1 => {
+                let other = self.other(client);
+                let keys = groups[usize::from(world.client(other).group)].keys;
+                (Some(other), Some(self.random.random_range(0..keys)))
+            }
+            2 => (None, None),
+            _ => (None, Some(self.random.random_range(0..u32::from(ODD_COMMANDS)))),
         }
     }
 
@@ -226,10 +244,23 @@ mod tests {
     }
 
     #[test]
+    fn a_bad_client_tries_odd_commands_anothers_store_and_a_role_as_a_value() {
+        let stream = stream(&group(Role::Guest, KeyDistribution::Uniform), 1, 8_000);
+        let tries: Vec<&str> =
+            stream.iter().filter(|(op, _)| *op == Op::Bad).map(|(_, text)| text.as_str()).collect();
+        for beginning in ["put user1 k", "put user2 K0 ", "put role manager", "frobnicate", "PUT k0 v"] {
+            assert!(tries.iter().any(|text| text.starts_with(beginning)), "{beginning}");
+        }
+        assert!(tries.contains(&""));
+        let writes = tries.iter().filter(|text| text.starts_with("put user")).count();
+        assert!((tries.len() / 8..tries.len() * 3 / 8).contains(&writes), "{writes} of {}", tries.len());
+    }
+
+    #[test]
     fn a_manager_reads_keys_of_live_users_other_than_itself() {
         let stream = stream(&group(Role::Manager, KeyDistribution::Uniform), 1, 4000);
         for (_, text) in stream.iter().filter(|(op, _)| *op == Op::GetOther) {
-            assert!(text.starts_with("get user1 k") || text.starts_with("get user2 k"), "{text}");
+            assert!(text.starts_with("get user1 ") || text.starts_with("get user2 "), "{text}");
         }
     }
 

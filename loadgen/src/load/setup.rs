@@ -1,4 +1,4 @@
-//! Setting one client up: connect, log in, upgrade, preload; and once more in mid-load, after a `q`.
+//! Setting one client up: connect, log in, upgrade, preload; and once more in mid-load, after its session has ended.
 //!
 //! Each step's reply is checked like any other. What goes wrong here ends the pass: a load with fewer clients than
 //! asked for would measure something else.
@@ -6,19 +6,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::bad_login::is_bad;
 use super::context::PassContext;
+use super::ending::{self, Ending, closes_again};
 use super::flight::{Asked, Incident};
-use super::leave::{Left, quit};
+use super::leave::{Left, not_closed, quit, wrong_leaving};
 use super::replies::collect;
 use super::setup_times::Steps;
 use super::wrong_port;
 use crate::measure::clock::{self, Nanos};
 use crate::oracle::{Expect, Finding, Good, MESSAGE_BYTES, Session, texts};
-use crate::scenario::model::{Group, Role};
-use crate::wire::{ConnectError, Connection, Ended, Foreign, Traffic, speechless};
+use crate::scenario::model::{Group, Role, Transport};
+use crate::wire::{
+    BrokenHandshake, ConnectError, Connection, Ended, Foreign, HandshakeError, Traffic, speechless,
+};
 
 /// A name may stay taken for this long after the close of its last session (LIFE-2).
 const NAME_FREE_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a client that tries what must be refused sends right behind `q`: no reply to it may come.
+const BEHIND_QUIT: &str = "get m1";
 
 /// Pause between two tries of a name.
 const LOGIN_RETRY: Duration = Duration::from_millis(50);
@@ -119,6 +126,23 @@ pub enum SetupError {
     },
 }
 
+impl SetupError {
+    /// Of a login that the server should have refused.
+    #[must_use]
+    pub fn refusing(incident: Incident) -> Self {
+        violated("trying a bad login", incident)
+    }
+
+    /// Whether the server had no room, which it has as soon as it knows of a client's end (TCP-6, WS-6).
+    fn is_full(&self) -> bool {
+        match self {
+            Self::Refused { reply, .. } => reply == texts::SERVER_FULL,
+            Self::Connect(ConnectError::Handshake(_, HandshakeError::Refused { status })) => *status == 503,
+            _ => false,
+        }
+    }
+}
+
 /// Sets up client `index`.
 ///
 /// # Errors
@@ -138,45 +162,87 @@ pub async fn set_up(
     Ok(client.ready())
 }
 
-/// Ends client `index`'s session and begins its next one, whose store is empty: nothing is preloaded.
+/// Ends client `index`'s session in this way and begins its next one, whose store is empty: nothing is preloaded.
 ///
 /// # Errors
 /// Where it cannot go on.
 pub async fn renew(
     context: &PassContext,
     index: u32,
-    mut connection: Connection,
+    connection: Connection,
+    ending: Ending,
     traffic: Arc<Traffic>,
     steps: &mut Steps,
 ) -> Result<Ready, SetupError> {
+    context.world.set_ending(index);
+    // Where the close after `exiting` has been seen, the name must be free (LIFE-3): no patience.
+    let give_up_at = match ending {
+        Ending::Quit => {
+            steps.quit = Some(log_out(context, index, connection).await?);
+            context.world.set_ended(index);
+            0
+        }
+        Ending::Close => {
+            ending::close(connection).await;
+            clock::now() + clock::nanos(NAME_FREE_WITHIN)
+        }
+        Ending::Reset => {
+            connection.reset();
+            clock::now() + clock::nanos(NAME_FREE_WITHIN)
+        }
+    };
+    let full_until = clock::now() + clock::nanos(NAME_FREE_WITHIN);
+    let mut client = loop {
+        match SettingUp::again(context, index, ending, give_up_at, traffic.clone(), steps).await {
+            Err(error) if error.is_full() && clock::now() < full_until => {
+                let finding = context.world.set_refused(index).err();
+                if let Some(finding) = finding {
+                    let who = (index, Role::Guest);
+                    let seen = texts::SERVER_FULL.as_bytes();
+                    let asked = Asked::NextLogin(ending);
+                    let incident = Incident::of_session(context, who, finding, asked, seen, clock::now());
+                    return Err(violated("logging in again", incident));
+                }
+                tokio::time::sleep(LOGIN_RETRY).await;
+            }
+            client => break client?,
+        }
+    };
+    client.is_a_guest(ending).await?;
+    client.take_role(steps).await?;
+    Ok(client.ready())
+}
+
+/// Ends a session by `q`; how long the reply took.
+async fn log_out(context: &PassContext, index: u32, mut connection: Connection) -> Result<Nanos, SetupError> {
     const STEP: &str = "logging out";
     let timeout = context.scenario.timeout;
-    context.world.set_ending(index);
     let begun = clock::now();
-    let left = quit(&mut connection, timeout).await;
+    let group = &context.scenario.groups[usize::from(context.world.client(index).group)];
+    let who = (index, group.role);
+    // Over lines no reset may overtake the reply to `q`, whatever is not read behind it (TCP-8).
+    let lines = matches!(context.endpoint(index).transport(), Transport::Tcp | Transport::Tls);
+    let behind = (lines && is_bad(group)).then_some(BEHIND_QUIT);
     let wrong = |asked: Asked, seen: &str| {
-        let finding = wrong("LIFE-1", "exiting, then the close");
-        let who = (index, context.scenario.groups[usize::from(context.world.client(index).group)].role);
+        let finding = wrong_leaving(&asked);
         let incident = Incident::of_session(context, who, finding, asked, seen.as_bytes(), clock::now());
         violated(STEP, incident)
     };
-    match left {
-        Left { reply: Some((reply, _)), .. } if reply != texts::EXITING => {
-            return Err(wrong(Asked::Quit, &reply));
+    match quit(&mut connection, behind, timeout, timeout).await {
+        Left::Answered { reply, .. } if reply != texts::EXITING => Err(wrong(Asked::Quit, &reply)),
+        Left::Answered { more: Some(more), .. } => Err(wrong(Asked::AfterQuit(behind), &more)),
+        Left::Answered { closed: false, .. } => Err(wrong(Asked::Close, &not_closed(timeout))),
+        Left::Answered { at, closed: true, .. } => Ok((at - begun).max(1)),
+        Left::Unanswered(Some(ended)) if ended.is_close() && closes_again(context, who, b"q").await => {
+            Err(wrong(Asked::Quit, &ended.to_string()))
         }
-        Left { reply: Some(_), closed: false } => {
-            return Err(wrong(Asked::Close, &format!("exiting, and no close within {timeout:?}")));
+        Left::Unanswered(Some(ended)) => {
+            let client = context.world.client(index).name.clone();
+            let place = context.endpoint(index).to_string();
+            Err(SetupError::Ended { step: STEP, client, place, ended, advice: "" })
         }
-        Left { reply: Some((_, at)), closed: true } => steps.quit = Some((at - begun).max(1)),
-        Left { reply: None, .. } => return Err(step_timed_out(context, index, STEP, "")),
+        Left::Unanswered(None) => Err(step_timed_out(context, index, STEP, "")),
     }
-    drop(connection);
-    context.world.set_ended(index);
-    let mut client = SettingUp::connect(context, index, traffic, steps).await?;
-    // The close has been seen, so the name must be free (LIFE-3): no patience.
-    client.asked = Asked::NextLogin;
-    client.enter(0, steps).await?;
-    Ok(client.ready())
 }
 
 struct SettingUp<'a> {
@@ -199,20 +265,58 @@ impl<'a> SettingUp<'a> {
     ) -> Result<Self, SetupError> {
         let endpoint = context.endpoint(index);
         let begun = clock::now();
-        let connection = endpoint.connect(traffic, context.scenario.timeout).await?;
+        let connected = endpoint.connect(traffic, context.scenario.timeout).await;
+        let connection = connected.map_err(|error| not_connected(context, index, error))?;
         steps.connect = Some((clock::now() - begun).max(1));
         let session = Session::new(&context.world, index);
         Ok(Self { context, index, connection, session, asked: Asked::Login, long: false })
+    }
+
+    /// Connects and logs in after a session's end. The name may be taken until `give_up_at`.
+    async fn again(
+        context: &'a PassContext,
+        index: u32,
+        ending: Ending,
+        give_up_at: Nanos,
+        traffic: Arc<Traffic>,
+        steps: &mut Steps,
+    ) -> Result<Self, SetupError> {
+        let mut client = Self::connect(context, index, traffic, steps).await?;
+        client.asked = Asked::NextLogin(ending);
+        steps.login = Some(client.log_in(give_up_at).await?);
+        context.world.set_live(index);
+        Ok(client)
     }
 
     /// Logs in and, a manager, upgrades. The name may be taken until `give_up_at`.
     async fn enter(&mut self, give_up_at: Nanos, steps: &mut Steps) -> Result<(), SetupError> {
         steps.login = Some(self.log_in(give_up_at).await?);
         self.context.world.set_live(self.index);
+        self.take_role(steps).await
+    }
+
+    /// A manager upgrades.
+    async fn take_role(&mut self, steps: &mut Steps) -> Result<(), SetupError> {
         if self.group().role == Role::Manager {
             steps.upgrade = Some(self.upgrade().await?);
         }
         Ok(())
+    }
+
+    /// Whatever its last session was, a new one is a guest's (ROLE-1): it may not even read its own key as another's.
+    async fn is_a_guest(&mut self, ending: Ending) -> Result<(), SetupError> {
+        const STEP: &str = "logging in again";
+        let mut request = Vec::new();
+        let expect = self.session.get_other(&self.context.world, Some(self.index), Some(0), &mut request);
+        self.asked = Asked::First(ending, expect);
+        let (reply, _) = self.ask(STEP, &request).await?;
+        match self.session.judge(&self.context.world, expect, reply.as_bytes()) {
+            Ok(_) => Ok(()),
+            Err(mut finding) => {
+                finding.rule = "ROLE-1";
+                Err(self.violated(STEP, finding, &reply))
+            }
+        }
     }
 
     fn group(&self) -> &'a Group {
@@ -248,8 +352,13 @@ impl<'a> SettingUp<'a> {
                     tokio::time::sleep(LOGIN_RETRY).await;
                     self.session = Session::new(&context.world, self.index);
                 }
-                texts::DUPLICATE_USER_NAME if give_up_at == 0 => {
-                    return Err(self.violated(STEP, wrong("LIFE-3", texts::SUCCESS), &reply));
+                texts::DUPLICATE_USER_NAME => {
+                    let rule = match self.asked {
+                        Asked::NextLogin(Ending::Quit) => "LIFE-3",
+                        Asked::NextLogin(Ending::Close | Ending::Reset) => "LIFE-2",
+                        _ => "LOGIN-1",
+                    };
+                    return Err(self.violated(STEP, wrong(rule, texts::SUCCESS), &reply));
                 }
                 texts::SERVER_FULL | texts::LOGIN_TIMEOUT => {
                     return Err(self.refused(STEP, reply, ": it bears fewer clients than the scenario has"));
@@ -270,7 +379,7 @@ impl<'a> SettingUp<'a> {
                 Err(self.refused(STEP, reply, ": the scenario has managers, and this server grants none"))
             }
             Ok(_) => Ok((at - begun).max(1)),
-            Err(_) => Err(self.violated(STEP, wrong("ROLE-4", texts::UPGRADED), &reply)),
+            Err(finding) => Err(self.violated(STEP, wrong(finding.rule, texts::UPGRADED), &reply)),
         }
     }
 
@@ -389,6 +498,21 @@ impl<'a> SettingUp<'a> {
         };
         violated(step, incident)
     }
+}
+
+/// A server that takes WebSocket's handshake and breaks its rules is there, and wrong.
+fn not_connected(context: &PassContext, index: u32, error: ConnectError) -> SetupError {
+    let broken = match &error {
+        ConnectError::Handshake(_, error) => error.broken(),
+        _ => None,
+    };
+    let Some(BrokenHandshake { expected, seen }) = broken else { return error.into() };
+    let finding = Finding::new("broken handshake", "WS-2", expected);
+    let who = (index, Role::Guest);
+    violated(
+        "connecting",
+        Incident::of_session(context, who, finding, Asked::Handshake, seen.as_bytes(), clock::now()),
+    )
 }
 
 fn wrong(rule: &'static str, expected: &str) -> Finding {

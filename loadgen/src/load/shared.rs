@@ -1,13 +1,17 @@
 //! What the tasks of one worker share: the window that runs, the recorder, and who waits for what.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+use tokio::task::JoinHandle;
 
 use super::backlog::Backlog;
 use super::context::PassContext;
 use super::doubts::{Doubt, Doubts};
-use super::flight::{Flight, Incident, Ring, Timing};
+use super::ending::closes_again;
+use super::flight::{Asked, Flight, Incident, Ring, Timing};
 use super::judge::Pending;
 use super::pacer::Pacer;
 use super::plan::WindowPlan;
@@ -15,7 +19,7 @@ use super::setup::SetupError;
 use super::setup_times::{SetupTimes, Steps};
 use crate::measure::clock::{self, Nanos, SECOND};
 use crate::measure::pauses::{Pause, Pulse};
-use crate::measure::recorder::{Live, Recorder, Window, joint_quantile};
+use crate::measure::recorder::{CellKey, Instants, Live, Recorder, Window, joint_quantile};
 use crate::measure::watch::Seen;
 use crate::wire::{ConnectError, Ended, SILENCE_NS, Traffic};
 
@@ -65,7 +69,11 @@ pub struct Shared {
     oldest: RefCell<Vec<Oldest>>,
     flights: RefCell<Ring>,
     doubts: Doubts,
+    /// Those who look whether a server that closed on a request does it again.
+    suspects: RefCell<Vec<JoinHandle<()>>>,
     renewals: RefCell<Vec<SetupTimes>>,
+    /// Whether a close after `q` was waited for in vain.
+    never_closes: Cell<bool>,
     lost: RefCell<Vec<u32>>,
     first_lost: RefCell<Option<String>>,
     failure: RefCell<Option<String>>,
@@ -142,7 +150,9 @@ impl Shared {
             oldest: RefCell::new(vec![Oldest::NONE; clients]),
             flights: RefCell::default(),
             doubts: Doubts::default(),
+            suspects: RefCell::default(),
             renewals: RefCell::new(std::iter::repeat_with(SetupTimes::default).take(transports).collect()),
+            never_closes: Cell::new(false),
             lost: RefCell::new(vec![0; transports]),
             first_lost: RefCell::default(),
             failure: RefCell::default(),
@@ -304,11 +314,42 @@ impl Shared {
     /// Judges what was doubted long enough by now; without it, all that is left.
     pub fn settle_doubts(&self, now: Option<Nanos>) {
         for Doubt { cell, at, incident, .. } in self.doubts.settle(&self.context.world, now) {
-            self.recorder.borrow_mut().violated(cell, at, clock::now());
-            Live::count(&self.live().violations);
-            if let Some(incident) = incident {
-                self.context.incidents.note(*incident);
+            self.convict(cell, at, incident);
+        }
+    }
+
+    /// Counts a violation if the server closes on a newcomer as well that makes this request; see
+    /// [`Self::judge_suspects`].
+    pub fn suspect(
+        self: &Rc<Self>,
+        (client, pending): (u32, &Pending),
+        request: String,
+        incident: impl FnOnce(&PassContext) -> Incident,
+    ) {
+        let (shared, cell, at) = (self.clone(), pending.cell, pending.at);
+        let has_room = self.context.incidents.has_room();
+        let incident = has_room.then(|| Box::new(incident(&self.context).during(self.timing())));
+        self.suspects.borrow_mut().push(tokio::task::spawn_local(async move {
+            if closes_again(&shared.context, (client, cell.role), request.as_bytes()).await {
+                shared.convict(cell, at, incident);
             }
+        }));
+    }
+
+    /// Waits until all that is suspect is judged.
+    pub async fn judge_suspects(&self) {
+        let suspects = self.suspects.take();
+        for suspect in suspects {
+            suspect.await.expect("such tasks are neither cancelled nor panic");
+        }
+    }
+
+    /// Counts a violation that was put off.
+    fn convict(&self, cell: CellKey, at: Instants, incident: Option<Box<Incident>>) {
+        self.recorder.borrow_mut().violated(cell, at, clock::now());
+        Live::count(&self.live().violations);
+        if let Some(incident) = incident {
+            self.context.incidents.note(*incident);
         }
     }
 
@@ -339,13 +380,24 @@ impl Shared {
     pub fn renewal_failed(&self, error: SetupError) -> Ended {
         let text = error.to_string();
         match error {
-            SetupError::Violated { incident, .. } => self.violated(|_| *incident),
+            SetupError::Violated { incident, .. } => {
+                if let Asked::Close = incident.asked {
+                    self.never_closes.set(true);
+                }
+                self.violated(|_| *incident);
+            }
             SetupError::Connect(ConnectError::Shortage(_)) => {
                 self.fail(format!("while load `{}` ran: {text}", self.context.load().name));
             }
             _ => {}
         }
         Ended::Failed(text)
+    }
+
+    /// Whether a close after `q` was waited for in vain in the load: once is enough.
+    #[must_use]
+    pub fn never_closes(&self) -> bool {
+        self.never_closes.get()
     }
 
     /// The machine refused something that the load cannot do without: stop.

@@ -16,7 +16,7 @@ use super::schedule::Schedule;
 use super::shared::{Oldest, Shared};
 use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::{CellKey, Instants, Live, RequestError, Window};
-use crate::oracle::{Expect, Finding, Session};
+use crate::oracle::{Expect, Finding, Session, request, texts};
 use crate::scenario::model::Role;
 use crate::wire::{Connection, Ended};
 
@@ -297,15 +297,19 @@ impl VirtualUser {
         shared.took((self.pending.len() - first) as u64);
     }
 
-    /// Begins a new session where one is due and nothing is outstanding.
+    /// Begins a new session where one is due and nothing is outstanding. After the window's end only what became due in it
+    /// and waits for the new session is worth one.
     fn begin_renewal(&mut self, shared: &Rc<Shared>, now: Nanos) -> bool {
         let due = self.renewal.as_ref().is_some_and(|renewal| renewal.is_due(shared.load_time(now)));
-        if !due || !self.pending.is_empty() || self.unsent || now >= shared.until() {
+        if !due || !self.pending.is_empty() || self.unsent {
+            return false;
+        }
+        if now >= shared.until() && self.schedule.next().is_none() {
             return false;
         }
         match std::mem::replace(&mut self.link, Link::Lost) {
             Link::Up(connection) => {
-                self.link = Link::Renewing(Renewal::begin(shared, self.client(), connection));
+                self.link = Link::Renewing(Renewal::begin(shared, &self.session, connection));
                 self.blocked = true;
                 true
             }
@@ -373,7 +377,7 @@ impl VirtualUser {
     }
 
     /// The client ends before its time.
-    fn end(&mut self, shared: &Shared, end: End) -> Poll<()> {
+    fn end(&mut self, shared: &Rc<Shared>, end: End) -> Poll<()> {
         let now = clock::now();
         match end {
             End::Stopped => {
@@ -393,7 +397,22 @@ impl VirtualUser {
         Poll::Ready(())
     }
 
-    fn lose(&mut self, shared: &Shared, ended: &Ended, error: RequestError, now: Nanos) {
+    /// A close where a reply was due breaks a rule, if the server does it again; see [`super::ending`].
+    fn suspect(&self, shared: &Rc<Shared>, ended: &Ended, now: Nanos) {
+        let Some(oldest) = self.pending.front().filter(|_| ended.is_close()) else { return };
+        let Some(rule) = oldest.expect.forbids_close() else { return };
+        let finding = Finding::new("closed instead of a reply", rule, format!("`{}`", texts::WRONG_FORMAT));
+        let asked = Asked::Request(oldest.expect, Some(oldest.at.sent), Vec::new());
+        let world = &shared.context.world;
+        let name = |user| world.client(user).name.clone();
+        let request = request(world, self.client(), oldest.expect, name, |put| put.value(world));
+        shared.suspect((self.client(), oldest), request, |context| {
+            Incident::new(context, &self.session, finding, asked, ended.to_string().as_bytes(), now)
+        });
+    }
+
+    fn lose(&mut self, shared: &Rc<Shared>, ended: &Ended, error: RequestError, now: Nanos) {
+        self.suspect(shared, ended, now);
         self.fail_pending(shared, ended, error, now);
         self.link = Link::Lost;
         shared.context.world.set_lost(self.client());

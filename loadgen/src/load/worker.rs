@@ -148,6 +148,7 @@ impl Worker {
             shared.begin_window(*window, at);
             users = self.window(&shared, users).await;
             shared.end_window();
+            shared.judge_suspects().await;
             shared.settle_doubts(None);
             if let Some(failure) = shared.take_failure() {
                 self.report(Report::Failed(failure));

@@ -1,6 +1,8 @@
 //! What a request may be answered, and the two things that a reply can be: right or a finding.
 
+use super::session::is_malformed;
 use super::world::State;
+use crate::scenario::model::Role;
 
 /// What a request may be answered, taken when the request was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +21,7 @@ pub enum Expect {
         /// Number of the key.
         key: u32,
     },
-    /// `get KEY` of a key never put.
+    /// `get KEY` of a key never put, or put by [`Expect::PutRole`] alone.
     GetMissing {
         /// Number of the missing key.
         key: u32,
@@ -33,13 +35,38 @@ pub enum Expect {
         /// Where the read stands among the session's others, and the oldest state that it may find.
         from: ReadFrom,
     },
-    /// A malformed command, by number.
+    /// An odd command, mostly a malformed one, by number.
     Bad {
-        /// Index into the list of malformed commands.
+        /// Index into the list of odd commands.
         which: u8,
+    },
+    /// `put USER KEY VALUE`, which writes nothing (ROLE-6).
+    PutOther {
+        /// The other user.
+        target: u32,
+        /// Number of its key.
+        key: u32,
+    },
+    /// `put role ROLE`, which is a put like any other (ROLE-5).
+    PutRole {
+        /// The role that is put: the one that the client does not have.
+        role: Role,
     },
     /// `upgrade`.
     Upgrade,
+}
+
+impl Expect {
+    /// The rule that a server breaks which closes instead of answering this: of a malformed command, after which the
+    /// session goes on. Any other request may be met by a server's end, or an operator's.
+    #[must_use]
+    pub fn forbids_close(self) -> Option<&'static str> {
+        match self {
+            Self::Bad { which } if is_malformed(which) => Some("FORM-1"),
+            Self::PutOther { .. } => Some("FORM-1"),
+            _ => None,
+        }
+    }
 }
 
 /// What was known when a read of another's key was written.

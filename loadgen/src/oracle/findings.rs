@@ -4,10 +4,13 @@ use super::expect::Finding;
 use super::position::{Epoch, INCARNATION_MASK, Position};
 use super::value::Tag;
 use super::world::{Answer, State, World};
-use super::{texts, write_key};
+use super::{differ_in_case, key_name, texts};
+
+/// A reply that another open request of its connection was due (FORM-3).
+pub const SWAPPED: &str = "swapped reply";
 
 const FOREIGN: &str = "foreign value";
-const SWAPPED: &str = "swapped reply";
+const OTHER_KEY: &str = "value of another key";
 const LEFTOVER: &str = "value of another run";
 const REFUSED: &str = "refused value";
 const WRONG: &str = "wrong reply";
@@ -15,16 +18,18 @@ const WRONG: &str = "wrong reply";
 /// What a reply's tag says of its origin, for people; `None` where it carries none.
 #[must_use]
 pub fn origin(world: &World, reply: &[u8]) -> Option<String> {
-    let Tag { run, user, key, incarnation, position } = Tag::decode(reply)?;
+    let tag = Tag::decode(reply)?;
+    let Tag { run, user, key, incarnation, position } = tag;
     if run != world.run() || user as usize >= world.clients().len() {
         return Some("a value of another run".to_owned());
     }
     let name = &world.client(user).name;
-    Some(format!(
-        "{name}'s value of k{key}, version {}, of its session {}",
-        position.version(),
-        incarnation + 1
-    ))
+    let key = key_name(key);
+    if tag.is_forbidden() {
+        return Some(format!("what {name} tried to write into another's {key}"));
+    }
+    let (version, session) = (position.version(), incarnation + 1);
+    Some(format!("{name}'s value of {key}, version {version}, of its session {session}"))
 }
 
 /// A put was refused whose value somebody has read.
@@ -51,8 +56,7 @@ pub(super) fn not_the_text(
     let (kind, rule) = match Tag::decode(reply) {
         Some(tag) if tag.run != world.run() => (LEFTOVER, "STORE-6"),
         Some(tag) if tag.user != client => (FOREIGN, "STORE-5"),
-        Some(_) => (SWAPPED, "FORM-3"),
-        None => (WRONG, rule),
+        _ => (WRONG, rule),
     };
     Finding::new(kind, rule, format!("`{text}`"))
 }
@@ -111,10 +115,12 @@ fn name(
     let sessions_ago = oldest.life.or_live().incarnation().wrapping_sub(tag.incarnation) & INCARNATION_MASK;
     Some(if tag.run != world.run() {
         (LEFTOVER, "STORE-6")
+    } else if tag.is_forbidden() {
+        ("value that another user wrote", "ROLE-6")
     } else if tag.user != target {
         (FOREIGN, "STORE-5")
     } else if tag.key != key {
-        (SWAPPED, "STORE-5")
+        (OTHER_KEY, if differ_in_case(tag.key, key) { "STORE-4" } else { "STORE-5" })
     } else if !tag.fills(world.client(target).values, reply) {
         ("corrupted value", "STORE-4")
     } else if world.refusals().is_refused(index, tag.position) {
@@ -147,9 +153,7 @@ fn allowed(world: &World, target: u32, key: Option<u32>, oldest: State) -> Strin
 }
 
 fn versions(world: &World, target: u32, key: u32, first: Position, last: Position) -> String {
-    let mut name = Vec::new();
-    write_key(&mut name, key);
-    let (owner, key) = (&world.client(target).name, String::from_utf8_lossy(&name));
+    let (owner, key) = (&world.client(target).name, key_name(key));
     let (first, last) = (first.version(), last.version());
     if first == last {
         format!("{owner}'s value of {key}, version {first}")

@@ -4,22 +4,69 @@ mod evidence;
 #[cfg(test)]
 mod tests;
 
-pub use evidence::{Due, Era, Lives, Origin, request};
+pub use evidence::{Due, Era, Lives, Origin, request, writer_of_forbidden};
 
 use super::expect::{Expect, Finding, Good, ReadFrom};
 use super::position::{Epoch, Position};
 use super::reads::Reads;
 use super::value::{Tag, ValueSpec};
 use super::world::{Answer, State};
-use super::{MESSAGE_BYTES, World, findings, texts, write_numbered};
+use super::{
+    MESSAGE_BYTES, ROLE_KEY, ROLE_KEY_NUMBER, World, findings, key_bytes, key_name, texts, write_missing_key,
+    write_with_key,
+};
 use crate::scenario::model::Role;
+
+/// A key that is never put, as `get USER KEY` names it.
+const ABSENT_KEY: &[u8] = b" m0";
 
 /// A user who never is: no client's name contains a colon.
 const NOBODY: &str = "nobody:0";
 
-/// Malformed commands with what is wrong about each (FORM-1, FORM-2, ROLE-6).
-const MALFORMED: [&str; 9] =
-    ["", "frobnicate", "put k0", "put k0 a b", "get", "get a b c", "PUT k0 v", "upgrade a b", "q now"];
+/// A command that no client would write, what it is due, and the rule that says so.
+struct Odd {
+    command: &'static str,
+    due: &'static str,
+    rule: &'static str,
+}
+
+const fn malformed(command: &'static str) -> Odd {
+    Odd { command, due: texts::WRONG_FORMAT, rule: "FORM-1" }
+}
+
+/// Malformed commands, and well-formed ones that a careless server takes for malformed, or for others.
+const ODD: [Odd; 16] = [
+    malformed(""),
+    malformed(" \t "),
+    malformed("frobnicate"),
+    malformed("put k0"),
+    malformed("put k0 a b"),
+    malformed("get"),
+    malformed("get a b c"),
+    malformed("upgrade a b"),
+    malformed("q now"),
+    malformed("exit"),
+    // Commands are lower case; and white space around and between words does not count, if it is white space.
+    Odd { command: "PUT k0 v", due: texts::WRONG_FORMAT, rule: "FORM-2" },
+    Odd { command: "Get k0", due: texts::WRONG_FORMAT, rule: "FORM-2" },
+    Odd { command: "Q", due: texts::WRONG_FORMAT, rule: "FORM-2" },
+    Odd { command: "  get \t m1  ", due: texts::KEY_NOT_FOUND, rule: "FORM-2" },
+    Odd { command: "get m1\u{a0}m2", due: texts::KEY_NOT_FOUND, rule: "FORM-2" },
+    Odd { command: "get M1\u{e9}", due: texts::KEY_NOT_FOUND, rule: "STORE-2" },
+];
+
+/// How many odd commands there are.
+pub const ODD_COMMANDS: u8 = ODD.len() as u8;
+
+/// One of them, by any number.
+fn odd(which: u8) -> &'static Odd {
+    &ODD[usize::from(which) % ODD.len()]
+}
+
+/// Whether it is one that must be told to be wrong.
+pub(super) fn is_malformed(which: u8) -> bool {
+    odd(which).due == texts::WRONG_FORMAT
+}
 
 /// One client's session as the oracle sees it, from its login to its end.
 ///
@@ -34,6 +81,8 @@ pub struct Session {
     role: Role,
     /// Whether an `upgrade` was written: its reply may turn reads that follow it from denied into allowed.
     asked_upgrade: bool,
+    /// The role that it has put under [`ROLE_KEY`], if any.
+    role_put: Option<Role>,
     reads: Reads,
     /// Whether the server said that a request was longer than it takes, after which it closes (TCP-3).
     too_long: bool,
@@ -50,6 +99,7 @@ impl Session {
             values: world.client(client).values,
             role: Role::Guest,
             asked_upgrade: false,
+            role_put: None,
             reads: Reads::default(),
             too_long: false,
         }
@@ -59,6 +109,12 @@ impl Session {
     #[must_use]
     pub fn client(&self) -> u32 {
         self.client
+    }
+
+    /// Which of its client's sessions it is: from 0, modulo 32,768.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.epoch.incarnation_bits()
     }
 
     /// The role that the replies so far give it.
@@ -76,20 +132,21 @@ impl Session {
     /// Writes `put KEY VALUE` with the key's next version.
     pub fn put(&mut self, world: &World, key: u32, out: &mut Vec<u8>) -> Expect {
         let position = world.register(self.client, key).1.begin_put(self.epoch);
-        write_numbered(out, b"put k", key, b" ");
+        write_with_key(out, b"put ", key, b" ");
         self.tag(world, key, position).write(self.values, out);
         Expect::Put { key, version: position.version(), incarnation: self.epoch.incarnation_bits() }
     }
 
     /// Writes `get KEY`.
     pub fn get(&self, key: u32, out: &mut Vec<u8>) -> Expect {
-        write_numbered(out, b"get k", key, b"");
+        write_with_key(out, b"get ", key, b"");
         Expect::Get { key }
     }
 
-    /// Writes `get KEY` of a key that nobody ever puts.
+    /// Writes `get KEY` of a key that nobody ever puts, but for the one that [`Self::put_role`] does.
     pub fn get_missing(&self, key: u32, out: &mut Vec<u8>) -> Expect {
-        write_numbered(out, b"get m", key, b"");
+        out.extend_from_slice(b"get ");
+        write_missing_key(out, key);
         Expect::GetMissing { key }
     }
 
@@ -110,11 +167,36 @@ impl Session {
         Expect::GetOther { target, key, from: self.reads.send(oldest) }
     }
 
-    /// Writes one of the malformed commands.
+    /// Writes one of the odd commands.
     pub fn bad(&self, which: u8, out: &mut Vec<u8>) -> Expect {
-        let which = which % MALFORMED.len() as u8;
-        out.extend_from_slice(MALFORMED[which as usize].as_bytes());
+        let which = which % ODD_COMMANDS;
+        out.extend_from_slice(odd(which).command.as_bytes());
         Expect::Bad { which }
+    }
+
+    /// Writes `put USER KEY VALUE`. Its value names its writer, wherever it turns up.
+    pub fn put_other(&self, world: &World, target: u32, key: u32, out: &mut Vec<u8>) -> Expect {
+        out.extend_from_slice(b"put ");
+        out.extend_from_slice(world.client(target).name.as_bytes());
+        write_with_key(out, b" ", key, b" ");
+        Tag::forbidden(world.run(), self.client, key).write(ValueSpec::TAG_ALONE, out);
+        Expect::PutOther { target, key }
+    }
+
+    /// Writes `put role ROLE` with the role that it does not have.
+    pub fn put_role(&self, out: &mut Vec<u8>) -> Expect {
+        let role = match self.role {
+            Role::Guest => Role::Manager,
+            Role::Manager => Role::Guest,
+        };
+        write_put_role(role, out);
+        Expect::PutRole { role }
+    }
+
+    /// The role that it has put as a value, if any: it must count for nothing.
+    #[must_use]
+    pub fn role_put(&self) -> Option<Role> {
+        self.role_put
     }
 
     /// Writes `upgrade`.
@@ -132,7 +214,11 @@ impl Session {
         match expect {
             Expect::Put { key, version, .. } => self.judge_put(world, key, version, reply),
             Expect::Get { key } => self.judge_own(world, key, reply),
-            Expect::GetMissing { .. } => self.judge_missing(world, "STORE-2", reply),
+            Expect::GetMissing { key: ROLE_KEY_NUMBER } => {
+                let rule = if self.role_put.is_some() { "STORE-1" } else { "STORE-6" };
+                self.exactly(world, self.role_value(), rule, reply)
+            }
+            Expect::GetMissing { .. } => self.exactly(world, texts::KEY_NOT_FOUND, "STORE-2", reply),
             Expect::GetOther { target, key, from } => {
                 self.reads.answer(from);
                 match self.role {
@@ -140,7 +226,14 @@ impl Session {
                     Role::Manager => self.judge_other(world, target, key, from, reply),
                 }
             }
-            Expect::Bad { .. } => self.exactly(world, texts::WRONG_FORMAT, "FORM-1", reply),
+            Expect::Bad { which } => self.exactly(world, odd(which).due, odd(which).rule, reply),
+            Expect::PutOther { .. } => self.exactly(world, texts::WRONG_FORMAT, "ROLE-6", reply),
+            Expect::PutRole { .. } if reply == texts::STORE_FULL.as_bytes() => Ok(Good::Refused),
+            Expect::PutRole { role } => {
+                let good = self.exactly(world, texts::DONE, "STORE-1", reply)?;
+                self.role_put = Some(role);
+                Ok(good)
+            }
             Expect::Upgrade => self.judge_upgrade(world, reply),
         }
     }
@@ -154,8 +247,9 @@ impl Session {
                 .is_some_and(|tag| tag.user == target && tag.fills(world.client(target).values, reply))
         };
         match expect {
-            Expect::Put { .. } => is_status(&[texts::DONE, texts::STORE_FULL]),
+            Expect::Put { .. } | Expect::PutRole { .. } => is_status(&[texts::DONE, texts::STORE_FULL]),
             Expect::Get { .. } => is_status(&[texts::KEY_NOT_FOUND]) || is_value(self.client),
+            Expect::GetMissing { key: ROLE_KEY_NUMBER } => is_status(&[self.role_value()]),
             Expect::GetMissing { .. } => is_status(&[texts::KEY_NOT_FOUND]),
             Expect::GetOther { target, .. } => match self.role {
                 Role::Guest => is_status(&[texts::DENIED]),
@@ -163,7 +257,8 @@ impl Session {
                     is_status(&[texts::KEY_NOT_FOUND, texts::USER_NOT_FOUND]) || target.is_some_and(is_value)
                 }
             },
-            Expect::Bad { .. } => is_status(&[texts::WRONG_FORMAT]),
+            Expect::Bad { which } => is_status(&[odd(which).due]),
+            Expect::PutOther { .. } => is_status(&[texts::WRONG_FORMAT]),
             Expect::Upgrade => is_status(&[texts::UPGRADED, texts::ALREADY_MANAGER, texts::UPGRADE_REFUSED]),
         }
     }
@@ -175,8 +270,12 @@ impl Session {
         match expect {
             Expect::Put { key, version, .. } => {
                 let bytes = self.tag(world, key, Position::of_put(version)).size(self.values);
-                return format!("put k{key} (version {version}, {bytes} bytes)");
+                return format!("put {} (version {version}, {bytes} bytes)", key_name(key));
             }
+            Expect::PutOther { target, key } => {
+                return format!("put {} {} (a value)", world.client(target).name, key_name(key));
+            }
+            Expect::PutRole { role } => write_put_role(role, &mut out),
             Expect::Get { key } => drop(self.get(key, &mut out)),
             Expect::GetMissing { key } => drop(self.get_missing(key, &mut out)),
             Expect::GetOther { target, key, .. } => write_get_other(world, target, key, &mut out),
@@ -219,8 +318,9 @@ impl Session {
         Err(findings::own(world, self.client, key, self.epoch, position, reply))
     }
 
-    fn judge_missing(&self, world: &World, rule: &'static str, reply: &[u8]) -> Result<Good, Finding> {
-        self.exactly(world, texts::KEY_NOT_FOUND, rule, reply)
+    /// What `get role` is due.
+    fn role_value(&self) -> &'static str {
+        self.role_put.map_or(texts::KEY_NOT_FOUND, Role::name)
     }
 
     fn judge_denial(&self, world: &World, reply: &[u8]) -> Result<Good, Finding> {
@@ -244,7 +344,7 @@ impl Session {
         if target == self.client {
             return match key {
                 Some(key) => self.judge_own(world, key, reply),
-                None => self.judge_missing(world, "ROLE-3", reply),
+                None => self.exactly(world, texts::KEY_NOT_FOUND, "ROLE-3", reply),
             };
         }
         let answer = world.answer(target, key, reply);
@@ -268,7 +368,12 @@ impl Session {
         if reply == texts::UPGRADE_REFUSED.as_bytes() {
             return Ok(Good::Refused);
         }
-        let good = self.exactly(world, texts::UPGRADED, "ROLE-4", reply)?;
+        let rule = match (reply == texts::ALREADY_MANAGER.as_bytes(), self.role_put) {
+            (true, None) => "ROLE-1",
+            (true, Some(_)) => "ROLE-5",
+            (false, _) => "ROLE-4",
+        };
+        let good = self.exactly(world, texts::UPGRADED, rule, reply)?;
         self.role = Role::Manager;
         Ok(good)
     }
@@ -283,12 +388,17 @@ impl Session {
 
     /// Bytes of a put's whole message.
     fn put_bytes(&self, world: &World, key: u32, position: Position) -> usize {
-        let digits = key.checked_ilog10().map_or(1, |log| log as usize + 1);
-        "put k ".len() + digits + self.tag(world, key, position).size(self.values)
+        "put  ".len() + key_bytes(key) + self.tag(world, key, position).size(self.values)
     }
 
     fn tag(&self, world: &World, key: u32, position: Position) -> Tag {
         Tag { run: world.run(), user: self.client, key, incarnation: self.epoch.incarnation_bits(), position }
+    }
+}
+
+fn write_put_role(role: Role, out: &mut Vec<u8>) {
+    for part in ["put ", ROLE_KEY, " ", role.name()] {
+        out.extend_from_slice(part.as_bytes());
     }
 }
 
@@ -299,7 +409,7 @@ fn write_get_other(world: &World, target: Option<u32>, key: Option<u32>, out: &m
         None => out.extend_from_slice(NOBODY.as_bytes()),
     }
     match key {
-        Some(key) => write_numbered(out, b" k", key, b""),
-        None => write_numbered(out, b" m", 0, b""),
+        Some(key) => write_with_key(out, b" ", key, b""),
+        None => out.extend_from_slice(ABSENT_KEY),
     }
 }

@@ -1,7 +1,8 @@
 //! Values that say where they come from: every value carries its run, user, key, incarnation and version.
 //!
 //! A value is a tag of [`TAG_BYTES`] bytes and filler up to its size. Size and filler follow from the tag alone, so
-//! any byte that differs is seen, and a value that turns up in the wrong place names its origin.
+//! any byte that differs is seen, and a value that turns up in the wrong place names its origin. The filler of every
+//! fourth value has characters of two to four bytes in it; sizes are in bytes all the same.
 //!
 //! Sixteen digits of six bits are 96 bits: 12 for the run, 18 for the user, 20 for the key, 15 for the incarnation
 //! and 31 for the version. [`USERS_MAX`] and [`KEYS_MAX`] bound the second and third. The last two count on without
@@ -28,11 +29,25 @@ const FILLER_BYTES: usize = super::MESSAGE_BYTES;
 /// Different fillers that follow each other in the block; a prime, so that neighbours differ.
 const FILLER_SHIFTS: usize = 251;
 
+/// Bytes of a block of filler.
+const BLOCK_BYTES: usize = FILLER_BYTES + FILLER_SHIFTS + WIDE_UNIT;
+
 /// What filler is made of: bytes that nothing wants quoted.
 const FILLER_ALPHABET: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-";
 
-/// The filler of every value consists of stretches of this.
-static FILLER: [u8; FILLER_BYTES + FILLER_SHIFTS] = filler();
+/// What begins every stretch of [`WIDE_UNIT`] bytes of the filler that is not ASCII alone: characters of two, three and
+/// four bytes, a no-break and an ideographic space among them, which separate no words.
+const WIDE: &[u8] = "\u{e9}\u{a0}\u{3000}\u{1f980}".as_bytes();
+
+/// Such a stretch. More than half of its bytes begin a character: so of any two places at any distance from each other
+/// both do, here or a few bytes further on.
+const WIDE_UNIT: usize = 32;
+
+/// The filler of most values consists of stretches of this.
+static FILLER: [u8; BLOCK_BYTES] = filler(&[]);
+
+/// The filler of the others is a stretch of this.
+static WIDE_FILLER: [u8; BLOCK_BYTES] = filler(WIDE);
 
 /// Sizes of one group's values, from `min` to `max` bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +56,11 @@ pub struct ValueSpec {
     pub min: u32,
     /// Largest size in bytes.
     pub max: u32,
+}
+
+impl ValueSpec {
+    /// Values of a tag and nothing else.
+    pub(super) const TAG_ALONE: Self = Self { min: TAG_BYTES as u32, max: TAG_BYTES as u32 };
 }
 
 /// What a tag says.
@@ -129,10 +149,29 @@ impl Tag {
         let hash = self.hash();
         let first = share(hash & 0xFFFF_FFFF, FILLER_SHIFTS as u64);
         let bytes = size(hash, spec).saturating_sub(TAG_BYTES);
+        // These bits have no part in the size, and next to none in the shift. Of several stretches none may be like
+        // another, so they are plain.
+        let is_wide = hash.is_multiple_of(4) && bytes <= FILLER_BYTES;
+        let block = if is_wide { &WIDE_FILLER } else { &FILLER };
         (0..bytes.div_ceil(FILLER_BYTES)).map(move |number| {
-            let shift = (first + number) % FILLER_SHIFTS;
-            &FILLER[shift..shift + FILLER_BYTES.min(bytes - number * FILLER_BYTES)]
+            let mut from = (first + number) % FILLER_SHIFTS;
+            let length = FILLER_BYTES.min(bytes - number * FILLER_BYTES);
+            while !(begins_character(block[from]) && begins_character(block[from + length])) {
+                from += 1;
+            }
+            &block[from..from + length]
         })
+    }
+
+    /// The tag of a value that a user tries to write into another's store, which no server may let it (ROLE-6): of no
+    /// session, and of the put before the first.
+    pub(super) fn forbidden(run: u16, user: u32, key: u32) -> Self {
+        Self { run, user, key, incarnation: 0, position: Position::START }
+    }
+
+    /// Whether it is such a tag.
+    pub(super) fn is_forbidden(self) -> bool {
+        self.position == Position::START
     }
 }
 
@@ -145,13 +184,21 @@ fn share(random: u64, span: u64) -> usize {
     ((random * span) >> 32) as usize
 }
 
-/// The alphabet in strides of a prime: printable, and no two stretches of it are alike.
+/// Whether this byte of UTF-8 is the first of a character.
+const fn begins_character(byte: u8) -> bool {
+    byte & 0xC0 != 0x80
+}
+
+/// The alphabet in strides of a prime: printable, and no two stretches of it are alike. Each [`WIDE_UNIT`] begins with
+/// these bytes.
 #[expect(clippy::large_stack_arrays, reason = "it is made by the compiler, for a static")]
-const fn filler() -> [u8; FILLER_BYTES + FILLER_SHIFTS] {
-    let mut block = [0; FILLER_BYTES + FILLER_SHIFTS];
+const fn filler(wide: &[u8]) -> [u8; BLOCK_BYTES] {
+    let mut block = [0; BLOCK_BYTES];
     let mut i = 0;
     while i < block.len() {
-        block[i] = FILLER_ALPHABET[(i * 37 + i / 64 * 11) % 64];
+        let place = i % WIDE_UNIT;
+        block[i] =
+            if place < wide.len() { wide[place] } else { FILLER_ALPHABET[(i * 37 + i / 64 * 11) % 64] };
         i += 1;
     }
     block
@@ -178,7 +225,8 @@ mod tests {
             prop_assert!(tag.matches(spec, &value) && tag.fills(spec, &value));
             prop_assert_eq!(tag.size(spec), value.len());
             prop_assert!((min as usize..=(min + more) as usize).contains(&value.len()));
-            prop_assert!(value.iter().all(u8::is_ascii_graphic));
+            let text = String::from_utf8(value).expect("a value is UTF-8");
+            prop_assert!(!text.contains(|c: char| c.is_ascii_whitespace() || c.is_control()));
         }
 
         #[test]
@@ -223,6 +271,23 @@ mod tests {
         let sizes: std::collections::BTreeSet<usize> =
             (0..200).map(|version| tag(version).size(spec)).collect();
         assert_eq!(sizes.into_iter().collect::<Vec<_>>(), [16, 17, 18, 19]);
+    }
+
+    #[test]
+    fn store_4_some_values_are_not_ascii_alone_and_all_have_their_size_in_bytes() {
+        let mut wide = 0;
+        for version in 0..4_000_u32 {
+            let bytes = 16 + version % 90;
+            let tag = Tag { run: 0, user: 1, key: 2, incarnation: 0, position: Position::of_put(version) };
+            let spec = ValueSpec { min: bytes, max: bytes };
+            let mut value = Vec::new();
+            tag.write(spec, &mut value);
+            assert_eq!(value.len(), bytes as usize);
+            let text = String::from_utf8(value).unwrap();
+            wide += usize::from(!text.is_ascii());
+            assert_eq!(text.split_ascii_whitespace().count(), 1);
+        }
+        assert!((600..1_000).contains(&wide), "{wide} of 4,000: a fourth, but for the shortest");
     }
 
     #[test]

@@ -139,8 +139,8 @@ impl World {
         if self.life(client).refuse() { Err(findings::seen_before_login(self, client)) } else { Ok(()) }
     }
 
-    /// The client's session may end from now on: it need not be found any more. Called before `q` is written, and
-    /// when a connection is lost.
+    /// The client's session may end from now on: it need not be found any more. Called before `q` is written, before
+    /// the client closes or resets its connection, and when a connection is lost.
     pub fn set_ending(&self, client: u32) {
         self.life(client).begin_end();
     }
@@ -159,7 +159,7 @@ impl World {
     }
 
     /// The client's session has ended: it must not be found any more. Called after the close that follows
-    /// `exiting`; where a connection was lost, only the next success makes the end certain, so it is not called.
+    /// `exiting`; where a connection was closed, reset or lost, only the next success makes the end certain, so it is not called.
     pub fn set_ended(&self, client: u32) {
         self.life(client).end();
     }

@@ -131,6 +131,7 @@ fn replay() -> Replay {
         user: user.into(),
         role: "guest".into(),
         transport: transport.into(),
+        connected: true,
         logged_in: true,
     };
     let step = |client: &str, request: &str, reply: &str| ReplayStep {

@@ -25,8 +25,15 @@ pub struct ReplayClient {
     pub role: String,
     /// Its transport in the run.
     pub transport: String,
+    /// Whether it is connected before the first step. Older versions knew of no other.
+    #[serde(default = "yes")]
+    pub connected: bool,
     /// Whether it is logged in before the first step.
     pub logged_in: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A step of a replay.
@@ -60,6 +67,10 @@ pub enum ReplayAction {
     Login,
     /// Sends these messages in one write.
     Send(Vec<String>),
+    /// Closes the connection in order.
+    Close,
+    /// Resets the connection.
+    Reset,
     /// Sends nothing.
     Nothing,
 }

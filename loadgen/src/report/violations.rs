@@ -87,7 +87,9 @@ fn text(id: &str, violation: &Violation, replay: &Replay) -> String {
 /// A client's options, as far as they are not the usual ones.
 fn options(client: &ReplayClient, transport: &str) -> String {
     let mut options = Vec::new();
-    if !client.logged_in {
+    if !client.connected {
+        options.push("connect = false".to_owned());
+    } else if !client.logged_in {
         options.push("login = false".to_owned());
     }
     if client.role != "guest" {
@@ -126,6 +128,8 @@ fn line(step: &ReplayStep) -> String {
         ReplayAction::Connect => "connect = true".to_owned(),
         ReplayAction::Login => format!("login = {}", escape::toml(&format!("{{{}}}", step.client))),
         ReplayAction::Send(messages) => format!("send = {}", one_or_list(messages)),
+        ReplayAction::Close => "close = 1000".to_owned(),
+        ReplayAction::Reset => "reset = true".to_owned(),
         // An action has to be; what counts is what comes by itself.
         ReplayAction::Nothing => "wait = \"1ms\"".to_owned(),
     };

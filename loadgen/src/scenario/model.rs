@@ -95,7 +95,7 @@ pub enum Op {
     GetMissing,
     /// `get USER KEY`: a manager reads, a guest is denied.
     GetOther,
-    /// A malformed command.
+    /// What a server must refuse, mostly a malformed command; or what a careless one takes for that.
     Bad,
     /// `upgrade`, again for a manager.
     Upgrade,

@@ -99,16 +99,41 @@ pub enum HandshakeError {
     UnofferedProtocol(String),
 }
 
+/// What a 101 had to say and what it said, where it breaks WS-2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenHandshake {
+    /// What was due, for people.
+    pub expected: String,
+    /// What came.
+    pub seen: String,
+}
+
 impl HandshakeError {
-    /// Whether the server took the handshake and broke WS-2 in its answer, rather than refusing it.
+    /// What is wrong where the server took the handshake and broke WS-2 in its answer; `None` where it refused, or did
+    /// not answer, or spoke something else.
     #[must_use]
-    pub fn breaks_the_protocol(&self) -> bool {
-        match self {
-            Self::NotUpgraded { .. }
-            | Self::OldHttp
-            | Self::WrongAccept { .. }
-            | Self::UnofferedExtension(_)
-            | Self::UnofferedProtocol(_) => true,
+    pub fn broken(&self) -> Option<BrokenHandshake> {
+        let field = |name: &str, seen: Option<&str>| match seen {
+            Some(seen) => format!("{name}: {seen}"),
+            None => format!("no {name}"),
+        };
+        let (expected, seen) = match self {
+            Self::NotUpgraded { field: name, seen } => {
+                (format!("HTTP 101 with `{name}: {}`", needed(name)), field(name, seen.as_deref()))
+            }
+            Self::OldHttp => ("`HTTP/1.1 101`".to_owned(), "HTTP/1.0 101".to_owned()),
+            Self::WrongAccept { expected, seen } => {
+                let name = "Sec-WebSocket-Accept";
+                (format!("`{}`", field(name, Some(expected))), field(name, seen.as_deref()))
+            }
+            Self::UnofferedExtension(extension) => {
+                let seen = field("Sec-WebSocket-Extensions", Some(extension));
+                ("no extension, as none was offered".to_owned(), seen)
+            }
+            Self::UnofferedProtocol(protocol) => {
+                let seen = field("Sec-WebSocket-Protocol", Some(protocol));
+                ("no subprotocol, as none was offered".to_owned(), seen)
+            }
             Self::Failed(_)
             | Self::Unanswered { .. }
             | Self::CutOff
@@ -116,8 +141,9 @@ impl HandshakeError {
             | Self::Malformed
             | Self::TooLong
             | Self::Redirected { .. }
-            | Self::Refused { .. } => false,
-        }
+            | Self::Refused { .. } => return None,
+        };
+        Some(BrokenHandshake { expected, seen })
     }
 }
 
@@ -145,8 +171,13 @@ fn advice(status: u16) -> &'static str {
     }
 }
 
+/// The value that a field of a 101 must have, or hold.
+fn needed(field: &str) -> &'static str {
+    if field == "Upgrade" { "websocket" } else { "Upgrade" }
+}
+
 fn without(field: &str, seen: Option<&str>) -> String {
-    let needed = if field == "Upgrade" { "websocket" } else { "Upgrade" };
+    let needed = needed(field);
     match seen {
         Some(seen) => format!("with `{field}: {seen}`, where `{needed}` is needed"),
         None => format!("without `{field}: {needed}`"),
@@ -371,7 +402,7 @@ mod tests {
         {
             let error = refused(&upgraded(connection)).await;
             let named = matches!(error, HandshakeError::NotUpgraded { field: "Connection", .. });
-            assert!(named && error.breaks_the_protocol(), "{connection}: {error}");
+            assert!(named && error.broken().is_some(), "{connection}: {error}");
         }
     }
 
@@ -398,7 +429,7 @@ mod tests {
     async fn what_was_not_offered_must_not_be_chosen() {
         let with = |line: &str| upgraded(&format!("Connection: Upgrade\r\n{line}"));
         let extension = refused(&with("Sec-WebSocket-Extensions: permessage-deflate; x=\u{202e}")).await;
-        assert!(extension.breaks_the_protocol());
+        assert!(extension.broken().is_some());
         insta::assert_snapshot!(extension, @r"the server's handshake uses the extension `permessage-deflate; x=\u{202e}`, which was not offered");
         let protocol = refused(&with("Sec-WebSocket-Protocol: chat")).await;
         assert!(matches!(&protocol, HandshakeError::UnofferedProtocol(chat) if chat == "chat"), "{protocol}");
@@ -415,6 +446,9 @@ mod tests {
             let error =
                 refused(&upgraded("Connection: Upgrade").replace("Sec-WebSocket-Accept: KEY", wrong)).await;
             assert!(matches!(error, HandshakeError::WrongAccept { .. }), "{wrong}: {error}");
+            let BrokenHandshake { expected, seen } = error.broken().unwrap();
+            assert!(expected.starts_with("`Sec-WebSocket-Accept: "), "{expected}");
+            assert!(seen.contains("Sec-WebSocket-Accept"), "{seen}");
         }
     }
 

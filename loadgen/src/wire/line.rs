@@ -1,6 +1,7 @@
 //! Lines over TCP or TLS: a message ends at LF, one CR before it is dropped (TCP-1).
 
-use std::task::Context;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use super::stream::{Outgoing, Stream};
 use super::{Ended, REPLY_BYTES_MAX, Replies, Reply};
@@ -18,6 +19,15 @@ pub struct LineConnection<S> {
 impl<S: Stream> LineConnection<S> {
     pub(super) fn new(stream: S) -> Self {
         Self { stream, outgoing: Outgoing::default(), partial: Vec::new() }
+    }
+
+    /// Closes the sending side in order; the rest follows when it is dropped.
+    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.stream).poll_shutdown(cx).map(drop)
+    }
+
+    pub(super) fn stream(&self) -> &S {
+        &self.stream
     }
 
     pub(super) fn push(&mut self, message: &[u8]) {

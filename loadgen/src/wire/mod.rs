@@ -20,7 +20,7 @@ mod traffic;
 mod wait;
 mod websocket;
 
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use tokio_rustls::client::TlsStream;
 use traffic::Counted;
@@ -28,7 +28,7 @@ use traffic::Counted;
 pub use addresses::{Addresses, Unreachable, Unresolved};
 pub use connect::{ConnectError, Endpoint};
 pub use foreign::{Foreign, speechless};
-pub use handshake::HandshakeError;
+pub use handshake::{BrokenHandshake, HandshakeError};
 pub use header::{Header, HeaderError};
 pub use raw::SILENCE_NS;
 pub use shortage::Shortage;
@@ -71,6 +71,9 @@ pub enum Ended {
     /// The peer closed in order.
     #[error("the server closed the connection")]
     Closed,
+    /// The peer ended TCP in order, but without the close frame that goes before it.
+    #[error("the server ended TCP without a close frame")]
+    Unclosed,
     /// The peer reset it.
     #[error("the server reset the connection")]
     Reset,
@@ -91,6 +94,12 @@ pub enum Ended {
 }
 
 impl Ended {
+    /// Whether the peer closed it, by no reset and for no fault that anybody knows of.
+    #[must_use]
+    pub fn is_close(&self) -> bool {
+        matches!(self, Self::Closed | Self::Unclosed)
+    }
+
     fn from_io(error: &std::io::Error) -> Self {
         use std::io::ErrorKind;
         match error.kind() {
@@ -170,6 +179,29 @@ impl Connection {
             Self::Tls(line) => line.drain(cx, replies),
             Self::Wss(websocket) => websocket.drain(cx, replies),
         }
+    }
+
+    /// Closes it in order, over WebSocket with a close frame; ready once the peer has its say, which `replies` takes.
+    pub fn poll_close(&mut self, cx: &mut Context<'_>, replies: &mut impl Replies) -> Poll<()> {
+        match self {
+            Self::Line(line) => line.poll_close(cx),
+            Self::Raw(raw) => raw.poll_close(cx),
+            Self::Tls(line) => line.poll_close(cx),
+            Self::WebSocket(websocket) => websocket.poll_close(cx, replies),
+            Self::Wss(websocket) => websocket.poll_close(cx, replies),
+        }
+    }
+
+    /// Ends it by a reset.
+    pub fn reset(self) {
+        let stream = match &self {
+            Self::Line(line) => line.stream(),
+            Self::Raw(raw) => raw.stream(),
+            Self::Tls(line) => line.stream().get_ref().0,
+            Self::WebSocket(websocket) => websocket.stream(),
+            Self::Wss(websocket) => websocket.stream().get_ref().0,
+        };
+        stream.reset_on_close();
     }
 
     /// Whether it began without a handshake, which would have shown that the port is the right one.

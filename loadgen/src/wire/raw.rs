@@ -3,7 +3,10 @@
 //! One message is outstanding at a time and the empty message goes out as one space. A reply has ended when it is
 //! a whole legal one; bytes that are none are given 50 ms of silence to become one before they count as the reply.
 
-use std::task::Context;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::AsyncWrite as _;
 
 use super::stream::{Outgoing, Stream as _};
 use super::traffic::Counted;
@@ -25,6 +28,15 @@ pub struct RawConnection {
 impl RawConnection {
     pub(super) fn new(stream: Counted) -> Self {
         Self { stream, outgoing: Outgoing::default(), reply: Vec::new(), last_byte_at: 0 }
+    }
+
+    /// Closes the sending side in order; the rest follows when it is dropped.
+    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.stream).poll_shutdown(cx).map(drop)
+    }
+
+    pub(super) fn stream(&self) -> &Counted {
+        &self.stream
     }
 
     pub(super) fn push(&mut self, message: &[u8]) {

@@ -120,6 +120,12 @@ impl Counted {
     pub(super) fn new(stream: TcpStream, traffic: Arc<Traffic>) -> Self {
         Self { meter: Meter::new(&stream, traffic), stream }
     }
+
+    /// Has the connection reset once it is dropped, not closed in order.
+    pub(super) fn reset_on_close(&self) {
+        // What the system refuses here is an orderly close instead.
+        let _ = self.stream.set_zero_linger();
+    }
 }
 
 impl AsyncRead for Counted {

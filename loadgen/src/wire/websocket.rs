@@ -45,6 +45,8 @@ pub struct WebSocketConnection<S = Counted> {
     stream: WebSocketStream<S>,
     /// How the connection ended in order, once the peer's close frame has come.
     closed: Option<Ended>,
+    /// Whether ours has been queued.
+    close_sent: bool,
 }
 
 impl WebSocketConnection<Counted> {
@@ -83,7 +85,7 @@ impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
             .max_frame_size(Some(message_bytes_max));
         let frames = shake(&mut stream, site).await?;
         let stream = WebSocketStream::from_partially_read(stream, frames, Role::Client, Some(config)).await;
-        Ok(Self { stream, closed: None })
+        Ok(Self { stream, closed: None, close_sent: false })
     }
 
     /// Queues one text message.
@@ -150,6 +152,24 @@ impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
         Ok(())
     }
 
+    /// As [`super::Connection::poll_close`].
+    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>, replies: &mut impl Replies) -> Poll<()> {
+        if !self.close_sent {
+            self.close_sent = true;
+            let why = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };
+            if Pin::new(&mut self.stream).start_send(Message::Close(Some(why))).is_err() {
+                return Poll::Ready(());
+            }
+        }
+        let gone_on = self.flush(cx).and_then(|_| self.drain(cx, replies));
+        if gone_on.is_ok() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// What carries it.
+    pub(super) fn stream(&self) -> &S {
+        self.stream.get_ref()
+    }
+
     /// How an error of reading ends the connection. A peer that broke the framing is told why, as far as a close
     /// frame goes out at once (RFC 6455 section 7.1.7): nothing of what it says is waited for.
     fn fail(&mut self, error: WsError, cx: &mut Context<'_>) -> Ended {
@@ -169,9 +189,8 @@ impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
     }
 
     fn end_of_stream(&self) -> Ended {
-        // So does a server that dies: nothing that it said is wrong.
-        let bare = || Ended::Failed("the server ended TCP without a close frame".to_owned());
-        self.closed.clone().unwrap_or_else(bare)
+        // Without a close frame: so does a server that dies, and nothing that it said is wrong.
+        self.closed.clone().unwrap_or(Ended::Unclosed)
     }
 
     fn ended(&self, error: WsError) -> Ended {

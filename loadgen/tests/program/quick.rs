@@ -125,3 +125,14 @@ fn quick_with_a_rate_offers_that_rate() {
     // Poisson arrivals: five standard deviations around 500.
     assert!((390..=610).contains(&offered), "{offered}");
 }
+
+#[test]
+fn ws_2_quick_names_a_handshake_that_breaks_the_rules() {
+    use crate::support::faulty::{Fault, start_websocket};
+    let place = Place::with("");
+    let url = format!("ws://{}/", start_websocket(Fault::Extension.always()));
+    let ended = quick(&place, &["-c", "4", "-d", "200ms", "--ws", &url]).expect(1);
+    assert!(ended.stdout.contains("FAILED: wrong replies"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("broken handshake") && ended.stdout.contains("WS-2"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("permessage-deflate"), "{}", ended.stdout);
+}

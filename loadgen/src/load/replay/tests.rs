@@ -206,7 +206,7 @@ fn a_read_that_was_sent_along_finds_the_last_put_that_is_shown() {
     let (old, new) = (play.value(1), play.value(2));
     let session = &mut play.sessions[READER as usize];
     let mut finding = session.judge(&play.context.world, Expect::Upgrade, new.as_bytes()).unwrap_err();
-    finding.kind = "swapped reply";
+    finding.kind = crate::oracle::SWAPPED;
     let asked = Asked::Request(Expect::Upgrade, Some(ms(25)), vec![read]);
     let incident = Incident::new(&play.context, session, finding, asked, new.as_bytes(), ms(40));
     play.note(incident);
@@ -291,19 +291,17 @@ fn a_value_of_an_earlier_session_is_shown_with_the_sessions_end_and_the_next_one
     let read = play.get(READER);
     let (old, new) = (play.value(1), play.value_of(2, 1));
     play.reply(READER, read, [50, 60], &old);
+    // It ends as the seed has it.
+    let end: &[&str] = match Ending::of(&play.context, OWNER, 0) {
+        Ending::Quit => &["owner: q -> exiting", "owner: (Nothing) -> (Closed)"],
+        Ending::Close => &["owner: (Close) -> (Unchecked)"],
+        Ending::Reset => &["owner: (Reset) -> (Unchecked)"],
+    };
+    let put = |value: &str| format!("owner: put k2 {value} -> done");
+    let (first, second, read) = (put(&old), put(&new), format!("client: get {{owner}} k2 -> {new}"));
+    let anew = ["owner: (Connect) -> (Unchecked)", "owner: (Login) -> success", &second, &read];
     let (_, steps) = play.steps();
-    assert_eq!(
-        steps,
-        [
-            format!("owner: put k2 {old} -> done"),
-            "owner: q -> exiting".to_owned(),
-            "owner: (Nothing) -> (Closed)".to_owned(),
-            "owner: (Connect) -> (Unchecked)".to_owned(),
-            "owner: (Login) -> success".to_owned(),
-            format!("owner: put k2 {new} -> done"),
-            format!("client: get {{owner}} k2 -> {new}"),
-        ]
-    );
+    assert_eq!(steps, [&[first.as_str()], end, &anew[..]].concat());
 }
 
 #[test]
@@ -344,12 +342,25 @@ fn a_name_that_is_not_free_and_a_close_that_does_not_come_are_shown_after_a_quit
         play.steps().1
     };
     assert_eq!(
-        shown(Asked::NextLogin),
+        shown(Asked::NextLogin(Ending::Quit)),
         [
             "client: q -> exiting",
             "client: (Nothing) -> (Closed)",
             "client: (Connect) -> (Unchecked)",
             "client: (Login) -> success"
+        ]
+    );
+    assert_eq!(
+        shown(Asked::NextLogin(Ending::Reset)),
+        ["client: (Reset) -> (Unchecked)", "client: (Connect) -> (Unchecked)", "client: (Login) -> success"]
+    );
+    assert_eq!(
+        shown(Asked::First(Ending::Close, Expect::Get { key: 0 })),
+        [
+            "client: (Close) -> (Unchecked)",
+            "client: (Connect) -> (Unchecked)",
+            "client: (Login) -> success",
+            "client: get k0 -> you are not allowed to access keys of other users"
         ]
     );
     assert_eq!(shown(Asked::Close), ["client: q -> exiting", "client: (Nothing) -> (Closed)"]);

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::super::position::INCARNATION_MASK;
-use super::super::value::Tag;
+use super::super::value::{Tag, ValueSpec};
 use super::super::world::State;
-use super::super::{World, texts, write_key, write_missing_key};
-use super::{Epoch, Expect, Finding, MALFORMED, Position, Session};
+use super::super::{ROLE_KEY_NUMBER, World, key_name, texts, write_missing_key};
+use super::{ABSENT_KEY, Epoch, Expect, Finding, Position, Session, odd, write_put_role};
 use crate::scenario::model::Role;
 
 /// Where a value comes from: one put of one user's key.
@@ -59,8 +59,16 @@ impl Origin {
         let tag = Tag { run: world.run(), user, key, incarnation, position: Position::of_put(version) };
         let mut value = Vec::new();
         tag.write(world.client(user).values, &mut value);
-        String::from_utf8(value).expect("values are made of ASCII")
+        String::from_utf8(value).expect("values are UTF-8")
     }
+}
+
+/// The client that tried to write this value into another's store, where it is such a value of this pass.
+#[must_use]
+pub fn writer_of_forbidden(world: &World, reply: &[u8]) -> Option<u32> {
+    let tag = Tag::decode(reply)?;
+    let known = tag.run == world.run() && (tag.user as usize) < world.clients().len();
+    (known && tag.is_forbidden()).then_some(tag.user)
 }
 
 /// The reply that a request must get when it is made alone, after all that settled what it reads.
@@ -147,13 +155,47 @@ impl Batch<'_> {
         Some(state)
     }
 
+    /// What each of them is due, where each sees what those before it have put.
+    fn dues(&self, world: &World) -> Vec<Due> {
+        let client = self.session.client;
+        let mut puts: HashMap<u32, Origin> = HashMap::new();
+        let mut role_put = None;
+        let due = |&expect: &Expect| {
+            let own = match expect {
+                Expect::Get { key } => Some(key),
+                Expect::GetOther { target: Some(target), key, .. }
+                    if target == client && self.role == Role::Manager =>
+                {
+                    key
+                }
+                Expect::PutRole { role } => {
+                    role_put = Some(role);
+                    None
+                }
+                _ => None,
+            };
+            if let Some(put) = Origin::put_by(client, expect) {
+                puts.insert(put.key, put);
+            }
+            match (own.and_then(|key| puts.get(&key)), role_put) {
+                (Some(&put), _) => Due::Value(put),
+                (None, Some(role)) if expect == (Expect::GetMissing { key: ROLE_KEY_NUMBER }) => {
+                    Due::Text(role.name())
+                }
+                _ => self.due(world, expect),
+            }
+        };
+        self.requests.iter().map(due).collect()
+    }
+
     fn due(&self, world: &World, expect: Expect) -> Due {
         let session = self.session;
         match (expect, self.role) {
-            (Expect::Put { .. }, _) => Due::Text(texts::DONE),
+            (Expect::Put { .. } | Expect::PutRole { .. }, _) => Due::Text(texts::DONE),
             (Expect::Get { key }, _) => session.due_own(world, key),
             (Expect::GetOther { .. }, Role::Guest) => Due::Text(texts::DENIED),
             (Expect::GetOther { target: None, .. }, _) => Due::Text(texts::USER_NOT_FOUND),
+            (Expect::GetMissing { key: ROLE_KEY_NUMBER }, _) => Due::Text(session.role_value()),
             (Expect::GetMissing { .. }, _) => Due::Text(texts::KEY_NOT_FOUND),
             (Expect::GetOther { target: Some(target), key, .. }, _) if target == session.client => {
                 key.map_or(Due::Text(texts::KEY_NOT_FOUND), |key| session.due_own(world, key))
@@ -166,7 +208,8 @@ impl Batch<'_> {
                     None => Due::Text(texts::KEY_NOT_FOUND),
                 }
             }
-            (Expect::Bad { .. }, _) => Due::Text(texts::WRONG_FORMAT),
+            (Expect::Bad { which }, _) => Due::Text(odd(which).due),
+            (Expect::PutOther { .. }, _) => Due::Text(texts::WRONG_FORMAT),
             (Expect::Upgrade, Role::Guest) => Due::Upgrade,
             (Expect::Upgrade, Role::Manager) => Due::Text(texts::ALREADY_MANAGER),
         }
@@ -181,6 +224,28 @@ fn due(user: u32, key: u32, life: Epoch, position: Position) -> Due {
 }
 
 impl Session {
+    /// Which of these requests, sent in one go, is due exactly this reply, the first of them left out: it was answered.
+    #[must_use]
+    pub fn due_elsewhere(&self, world: &World, requests: &[Expect], reply: &[u8]) -> Option<usize> {
+        let batch = Batch { session: self, requests, role: self.role, oldest: None };
+        let is_due = |(expect, due): (&Expect, Due)| match (*expect, due) {
+            // It may find any state that another session has brought about since it was sent.
+            (Expect::GetOther { target: Some(target), key, from }, _)
+                if self.role == Role::Manager && target != self.client =>
+            {
+                let answer = world.answer(target, key, reply);
+                answer.is_some_and(|answer| world.state(target, key, from.oldest, answer).is_some())
+            }
+            (_, Due::Text(text)) => text.as_bytes() == reply,
+            (_, Due::Upgrade) => {
+                [texts::UPGRADED, texts::UPGRADE_REFUSED].iter().any(|t| t.as_bytes() == reply)
+            }
+            (_, Due::Value(put)) => put.value(world).as_bytes() == reply,
+        };
+        let others = requests.iter().zip(batch.dues(world)).skip(1);
+        others.into_iter().position(is_due).map(|at| at + 1)
+    }
+
     fn due_own(&self, world: &World, key: u32) -> Due {
         due(self.client, key, self.epoch, world.register(self.client, key).1.own(self.epoch))
     }
@@ -196,26 +261,7 @@ impl Session {
         finding: Option<&Finding>,
     ) -> (Vec<Due>, Lives) {
         let batch = Batch { session: self, requests, role, oldest: finding.and_then(|found| found.oldest) };
-        let mut puts: HashMap<u32, Origin> = HashMap::new();
-        let due = |&expect: &Expect| {
-            let own = match expect {
-                Expect::Get { key } => Some(key),
-                Expect::GetOther { target: Some(target), key, .. }
-                    if target == self.client && role == Role::Manager =>
-                {
-                    key
-                }
-                _ => None,
-            };
-            if let Some(put) = Origin::put_by(self.client, expect) {
-                puts.insert(put.key, put);
-            }
-            match own.and_then(|key| puts.get(&key)) {
-                Some(&put) => Due::Value(put),
-                None => batch.due(world, expect),
-            }
-        };
-        let dues = requests.iter().map(due).collect();
+        let dues = batch.dues(world);
         let lives =
             batch.reads().filter_map(|(target, key, _)| Some((target, batch.state(target, key)?.life)));
         (dues, Lives(lives.chain([(self.client, self.epoch)]).collect()))
@@ -225,12 +271,12 @@ impl Session {
 /// The text of a request. `name` writes a user's name, `value` a value.
 #[must_use]
 pub fn request(
+    world: &World,
     client: u32,
     expect: Expect,
     name: impl Fn(u32) -> String,
     value: impl Fn(Origin) -> String,
 ) -> String {
-    let key_name = |key: u32| text(|out| write_key(out, key));
     match expect {
         Expect::Put { key, version, incarnation } => {
             format!("put {} {}", key_name(key), value(Origin { user: client, key, version, incarnation }))
@@ -239,10 +285,19 @@ pub fn request(
         Expect::GetMissing { key } => format!("get {}", text(|out| write_missing_key(out, key))),
         Expect::GetOther { target, key, .. } => {
             let user = target.map_or_else(|| super::NOBODY.to_owned(), name);
-            let key = key.map_or_else(|| text(|out| write_missing_key(out, 0)), key_name);
-            format!("get {user} {key}")
+            let key = key.map_or_else(
+                || text(|out| out.extend_from_slice(ABSENT_KEY)),
+                |key| format!(" {}", key_name(key)),
+            );
+            format!("get {user}{key}")
         }
-        Expect::Bad { which } => MALFORMED[usize::from(which) % MALFORMED.len()].to_owned(),
+        Expect::Bad { which } => odd(which).command.to_owned(),
+        Expect::PutOther { target, key } => {
+            let forbidden =
+                text(|out| Tag::forbidden(world.run(), client, key).write(ValueSpec::TAG_ALONE, out));
+            format!("put {} {} {forbidden}", name(target), key_name(key))
+        }
+        Expect::PutRole { role } => text(|out| write_put_role(role, out)),
         Expect::Upgrade => "upgrade".to_owned(),
     }
 }
@@ -250,7 +305,7 @@ pub fn request(
 fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
     let mut out = Vec::new();
     write(&mut out);
-    String::from_utf8(out).expect("keys are made of ASCII")
+    String::from_utf8(out).expect("requests are UTF-8")
 }
 
 #[cfg(test)]
@@ -291,7 +346,7 @@ mod tests {
             sent.clear();
             let expect = write(session, &mut sent);
             let name = |user: u32| world.client(user).name.clone();
-            let again = request(0, expect, name, |origin| origin.value(&world));
+            let again = request(&world, 0, expect, name, |origin| origin.value(&world));
             assert_eq!(again, String::from_utf8_lossy(&sent), "{expect:?}");
         };
         check(&mut session, &|s, out| s.put(&world, 3, out));
@@ -302,9 +357,12 @@ mod tests {
                 check(&mut session, &|s, out| s.get_other(&world, target, key, out));
             }
         }
+        check(&mut session, &|s, out| s.get_missing(0, out));
         for which in 0..20 {
             check(&mut session, &|s, out| s.bad(which, out));
         }
+        check(&mut session, &|s, out| s.put_other(&world, 1, 2, out));
+        check(&mut session, &|s, out| s.put_role(out));
         check(&mut session, &|s, out| s.upgrade(out));
     }
 

@@ -84,7 +84,7 @@ fn every_origin_of_a_wrong_value_has_its_name() {
     let foreign = put(&world, &mut bob, 1);
     let get = Expect::Get { key: 1 };
     assert_eq!(kind(alice.judge(&world, get, &foreign)), "foreign value");
-    assert_eq!(kind(alice.judge(&world, get, &other_key)), "swapped reply");
+    assert_eq!(kind(alice.judge(&world, get, &other_key)), "value of another key");
     let mut cut = mine.clone();
     cut.pop();
     assert_eq!(kind(alice.judge(&world, get, &cut)), "corrupted value");
@@ -198,11 +198,81 @@ fn a_session_that_may_have_ended_need_not_be_found() {
 fn form_1_a_malformed_command_is_said_to_be_one() {
     let world = world();
     let mut alice = log_in(&world, 0);
-    for which in 0..MALFORMED.len() as u8 {
+    for which in 0..ODD_COMMANDS {
         let expect = alice.bad(which, &mut Vec::new());
-        assert_eq!(alice.judge(&world, expect, b"wrong message format"), Ok(Good::Plain));
+        assert_eq!(alice.judge(&world, expect, odd(which).due.as_bytes()), Ok(Good::Plain));
         assert_eq!(kind(alice.judge(&world, expect, b"done")), "wrong reply");
     }
+    let malformed = ODD.iter().filter(|odd| odd.due == "wrong message format").count();
+    assert!(malformed >= 13, "{malformed}");
+}
+
+#[test]
+fn role_6_what_another_wrote_names_its_writer() {
+    let world = world();
+    let (mut alice, mut bob, mut boss) = (log_in(&world, 0), log_in(&world, 1), manager(&world, 1));
+    let mine = put(&world, &mut alice, 3);
+    let mut request = Vec::new();
+    let write = bob.put_other(&world, 0, 3, &mut request);
+    assert!(request.starts_with(b"put alice q "), "{}", String::from_utf8_lossy(&request));
+    let written = value(&request);
+    assert_eq!(bob.judge(&world, write, b"wrong message format"), Ok(Good::Plain));
+    assert_eq!(bob.judge(&world, write, b"done").unwrap_err().rule, "ROLE-6");
+    let get = alice.get(3, &mut Vec::new());
+    assert_eq!(alice.judge(&world, get, &written).unwrap_err().rule, "ROLE-6");
+    let read = boss.get_other(&world, Some(0), Some(3), &mut Vec::new());
+    assert_eq!(boss.judge(&world, read, &written).unwrap_err().rule, "ROLE-6");
+    assert_eq!(writer_of_forbidden(&world, &written), Some(1));
+    assert_eq!(writer_of_forbidden(&world, &mine), None);
+    assert!(origin(&world, &written).unwrap().starts_with("what bob tried to write"));
+}
+
+#[test]
+fn role_5_a_role_that_is_put_is_a_value_and_no_more() {
+    let world = world();
+    let mut alice = log_in(&world, 0);
+    let get = alice.get_missing(0, &mut Vec::new());
+    assert_eq!(alice.judge(&world, get, b"guest").unwrap_err().rule, "STORE-6");
+    assert_eq!(alice.judge(&world, get, b"key not found"), Ok(Good::Plain));
+    let mut request = Vec::new();
+    let expect = alice.put_role(&mut request);
+    assert_eq!(request, b"put role manager");
+    assert_eq!(alice.judge(&world, expect, b"store full"), Ok(Good::Refused));
+    assert_eq!(alice.judge(&world, get, b"key not found"), Ok(Good::Plain));
+    assert_eq!(alice.judge(&world, expect, b"done"), Ok(Good::Plain));
+    assert_eq!(alice.judge(&world, get, b"manager"), Ok(Good::Plain));
+    let other = alice.get_other(&world, Some(1), Some(0), &mut Vec::new());
+    assert_eq!(alice.judge(&world, other, b"key not found").unwrap_err().rule, "ROLE-2");
+    assert_eq!(alice.judge(&world, Expect::Upgrade, b"already a manager").unwrap_err().rule, "ROLE-5");
+}
+
+/// A reply is swapped only where it is exactly what another open request is due.
+#[test]
+fn form_3_a_stale_or_foreign_reply_is_not_called_swapped() {
+    let world = world();
+    let (mut alice, mut bob) = (log_in(&world, 0), log_in(&world, 1));
+    let stale = put(&world, &mut alice, 0);
+    let newest = put(&world, &mut alice, 0);
+    let other_key = put(&world, &mut alice, 3);
+    let foreign = put(&world, &mut bob, 0);
+    let mut request = Vec::new();
+    let later = alice.put(&world, 0, &mut request);
+    let own = |key| Expect::Get { key };
+    let open = [own(0), own(3), later, own(0), Expect::GetMissing { key: 5 }];
+    let place = |reply: &[u8]| alice.due_elsewhere(&world, &open, reply);
+    assert_eq!([place(&stale), place(&foreign), place(&newest)], [None; 3]);
+    assert_eq!(place(&other_key), Some(1));
+    assert_eq!(place(b"done"), Some(2));
+    assert_eq!(place(&value(&request)), Some(3), "the read behind the put is due its value");
+    assert_eq!(place(b"key not found"), Some(4));
+
+    let mut boss = manager(&world, 1);
+    let read = |boss: &mut Session, key| boss.get_other(&world, Some(0), Some(key), &mut Vec::new());
+    let open = [own(0), read(&mut boss, 0), read(&mut boss, 3)];
+    let place = |reply: &[u8]| boss.due_elsewhere(&world, &open, reply);
+    assert_eq!([place(&stale), place(&foreign), place(b"key not found")], [None; 3]);
+    let found = [place(&newest), place(&value(&request)), place(&other_key)];
+    assert_eq!(found, [Some(1), Some(1), Some(2)], "the unanswered put may have happened");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! One connection's answers: a name, a role and one slot.
+//! One connection's answers: a name, a role, one slot, and another for the key `role`, which a load puts now and then.
 
 /// What a message is answered, and whether the connection ends with it.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub(super) struct Session {
     manager: bool,
     key: Vec<u8>,
     value: Vec<u8>,
+    /// The value of the key `role`, if any.
+    role: Vec<u8>,
 }
 
 /// Longest name, in bytes (LOGIN-1).
@@ -32,7 +34,12 @@ impl Session {
             }
             _ if !self.named => b"wrong message format",
             [Some(b"get"), Some(key), None, _] if key == self.key => &self.value,
+            [Some(b"get"), Some(b"role"), None, _] if !self.role.is_empty() => &self.role,
             [Some(b"get"), Some(_), None, _] => b"key not found",
+            [Some(b"put"), Some(b"role"), Some(role), None] => {
+                replace(&mut self.role, role);
+                b"done"
+            }
             [Some(b"put"), Some(key), Some(value), None] => {
                 replace(&mut self.key, key);
                 replace(&mut self.value, value);

@@ -1,8 +1,8 @@
 //! Just enough of an interpreter to replay, over TCP, the cases that a run writes for its violations.
 
 use std::io::{BufRead, BufReader, ErrorKind, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use twinwire::conform::case::model::{Action, Case, Expectation, Part, Text};
 use twinwire::scenario::model::Role;
@@ -39,13 +39,15 @@ fn real(text: &Text) -> String {
 
 struct Client {
     input: BufReader<TcpStream>,
+    /// Whether its last connection ended without `q`, so that its name may be taken for a while (LIFE-2).
+    patient: bool,
 }
 
 impl Client {
     fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { input: BufReader::new(stream) }
+        Self { input: BufReader::new(stream), patient: false }
     }
 
     fn send(&mut self, messages: &[String]) {
@@ -83,8 +85,28 @@ pub fn replay(case: &Case, address: SocketAddr) -> Verdict {
         let client = &mut clients[step.client.unwrap()];
         match &step.action {
             Action::Send { messages, .. } => client.send(&messages.iter().map(real).collect::<Vec<_>>()),
+            Action::Login(name) if client.patient => {
+                let deadline = Instant::now() + Duration::from_secs(5);
+                let mut reply = client.ask(&real(name));
+                while reply == "duplicate user name" && Instant::now() < deadline {
+                    std::thread::sleep(Duration::from_millis(20));
+                    reply = client.ask(&real(name));
+                }
+                if reply != "success" {
+                    return Verdict::Failed(reply);
+                }
+                continue;
+            }
             Action::Login(name) => client.send(&[real(name)]),
-            Action::Connect => *client = Client::connect(address),
+            Action::Connect => {
+                let patient = client.patient;
+                *client = Client { patient, ..Client::connect(address) };
+            }
+            // What tells a reset from a close is the run's business.
+            Action::Close(_) | Action::Reset => {
+                client.patient = true;
+                client.input.get_ref().shutdown(Shutdown::Both).unwrap();
+            }
             Action::Wait(time) => std::thread::sleep(*time),
             other => panic!("a replay has no {other:?}"),
         }

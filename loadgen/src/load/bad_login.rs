@@ -1,0 +1,138 @@
+//! Logins that must be refused. A client whose mix has `bad` tries some before some of its sessions end: a malformed one
+//! (LOGIN-3, LOGIN-5), then the name that its own session still holds (LOGIN-2), and once that name in another case, which
+//! is free (LOGIN-6), over any transport of the load.
+//!
+//! Nobody else's name is tried: where its session ended at that moment, the login would rightly succeed, and be in the
+//! way of the client whose name it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::context::PassContext;
+use super::flight::{Asked, Incident};
+use super::leave::{Left, quit};
+use super::plan::ending_draw;
+use super::replies::collect;
+use super::setup::SetupError;
+use crate::measure::clock;
+use crate::oracle::{Finding, texts};
+use crate::scenario::model::{Group, Op, Role};
+use crate::wire::{Connection, Traffic};
+
+/// Malformed logins, each with the rule that it would break to take it.
+const MALFORMED: [(&str, &str); 3] = [("", "LOGIN-3"), ("two words", "LOGIN-3"), ("put k v", "LOGIN-5")];
+
+/// The first session of a client and one in so many of the others end with such logins: each costs a connection.
+const ONE_IN: u64 = 4;
+
+/// Longest that the close after such a login's `q` is waited for: that it comes is judged elsewhere.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Whether a group's clients try what must be refused.
+#[must_use]
+pub fn is_bad(group: &Group) -> bool {
+    group.mix.iter().any(|(op, weight)| *op == Op::Bad && *weight > 0)
+}
+
+/// What is tried before a session ends.
+#[derive(Debug, Clone, Copy)]
+pub struct BadLogin {
+    malformed: (&'static str, &'static str),
+    /// Whether its own name in another case is tried too: once, or the last time might be in the way of the next.
+    other_case: bool,
+    /// Index of the transport over which it is tried.
+    transport: usize,
+}
+
+/// What was answered.
+struct Answers {
+    malformed: String,
+    taken: String,
+    other_case: Option<String>,
+}
+
+impl BadLogin {
+    /// What this client tries before its session of this number ends, if it tries anything.
+    #[must_use]
+    pub fn of(context: &PassContext, client: u32, session: u32) -> Option<Self> {
+        let plan = context.plan.clients[client as usize];
+        let group = &context.scenario.groups[usize::from(plan.group)];
+        let draw = ending_draw(context.plan.seed, context.plan.number(client), session) >> 8;
+        let tries = is_bad(group) && (session == 0 || draw.is_multiple_of(ONE_IN));
+        let pick = |from: usize, among: usize| (draw >> from) as usize % among;
+        tries.then(|| Self {
+            malformed: MALFORMED[pick(8, MALFORMED.len())],
+            other_case: session == 0,
+            // Only where all transports run together their users are known to share a registry.
+            transport: if context.scenario.is_mixed() {
+                pick(16, context.endpoints.len())
+            } else {
+                usize::from(plan.transport)
+            },
+        })
+    }
+
+    /// Tries it on a connection of its own. `session` is the client's, with nothing outstanding; it is gone where the
+    /// server was wrong. A server that takes no further connection, or ends it, has done nothing wrong here.
+    ///
+    /// # Errors
+    /// Where a login was taken, or refused in other words.
+    pub async fn attempt(
+        self,
+        context: &PassContext,
+        client: u32,
+        session: &mut Connection,
+    ) -> Result<(), SetupError> {
+        let timeout = context.scenario.timeout;
+        let name = &context.world.client(client).name;
+        let Some(answers) = self.answers(context, name, timeout).await else { return Ok(()) };
+        let Answers { malformed, taken, other_case } = answers;
+        let wrong = |rule, due: &str, asked, seen: &str| {
+            let finding = Finding::new("wrong reply", rule, format!("`{due}`"));
+            let who = (client, Role::Guest);
+            let incident = Incident::of_session(context, who, finding, asked, seen.as_bytes(), clock::now());
+            Err(SetupError::refusing(incident))
+        };
+        let (text, rule) = self.malformed;
+        if malformed != texts::WRONG_FORMAT {
+            return wrong(rule, texts::WRONG_FORMAT, Asked::BadLogin(text), &malformed);
+        }
+        if let Some(seen) = other_case.filter(|seen| seen != texts::SUCCESS) {
+            return wrong("LOGIN-6", texts::SUCCESS, Asked::OtherCase(self.transport), &seen);
+        }
+        if taken == texts::DUPLICATE_USER_NAME {
+            return Ok(());
+        }
+        // The name was free after all where the server had ended the session, by a time-out or by its operator.
+        context.world.set_ending(client);
+        match quit(session, None, timeout, Duration::ZERO).await {
+            Left::Answered { reply, .. } if reply == texts::EXITING => {
+                wrong("LOGIN-2", texts::DUPLICATE_USER_NAME, Asked::SecondLogin(self.transport), &taken)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What is answered; `None` where the server takes no such connection, or ends it.
+    async fn answers(self, context: &PassContext, name: &str, timeout: Duration) -> Option<Answers> {
+        let endpoint = &context.endpoints[self.transport];
+        let mut connection = endpoint.connect(Arc::<Traffic>::default(), timeout).await.ok()?;
+        let mut log_in = async |name: &str| {
+            connection.push(name.as_bytes()).ok()?;
+            let reply = collect(&mut connection, 1, timeout).await.ok()?.swap_remove(0).0;
+            let is_refused = [texts::SERVER_FULL, texts::LOGIN_TIMEOUT].contains(&reply.as_str());
+            (!is_refused).then_some(reply)
+        };
+        let (malformed, taken) = (log_in(self.malformed.0).await?, log_in(name).await?);
+        let other = name.to_ascii_uppercase();
+        let mut other_case = None;
+        if self.other_case && taken == texts::DUPLICATE_USER_NAME && other != name {
+            other_case = log_in(&other).await;
+            if other_case.as_deref() == Some(texts::SUCCESS) {
+                // The name is to be free again for the next pass.
+                quit(&mut connection, None, timeout, CLOSE_PATIENCE).await;
+            }
+        }
+        Some(Answers { malformed, taken, other_case })
+    }
+}
