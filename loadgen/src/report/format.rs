@@ -143,7 +143,7 @@ pub(crate) const NO_DIFFERENCE: &str = "no difference shown";
 /// What a ratio is, below a table that has some.
 pub(crate) fn ratio_legend() -> String {
     format!(
-        "ratio: median over pairs of windows or trials, with its 95 % interval; fewer than {PAIRS_MIN} pairs (n) may be chance"
+        "ratio: median over pairs of windows or trials, 95 % interval; fewer than {PAIRS_MIN} pairs (n) may be chance"
     )
 }
 

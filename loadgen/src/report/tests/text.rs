@@ -38,7 +38,7 @@ fn the_table_of_a_good_run_is_read_at_a_glance() {
              all            –          –                       –     100        100
     all      all        196.7      213.6  1.09× (1.07–1.12, n=2)   1,000      1,000
     – too few samples
-    ratio: median over pairs of windows or trials, with its 95 % interval; fewer than 6 pairs (n) may be chance
+    ratio: median over pairs of windows or trials, 95 % interval; fewer than 6 pairs (n) may be chance
 
                               throughput, requests/s             CPU of both sides, µs/request
     load         TCP  WebSocket                ratio    TCP  WebSocket                   ratio
@@ -267,7 +267,7 @@ fn the_table_shows_the_floor_beside_the_figures_and_marks_what_is_within_it() {
     all      all        196.7†      213.6  1.09× (1.07–1.12, n=2)   1,000      1,000
     floor               160.0        80.0
     – too few samples
-    ratio: median over pairs of windows or trials, with its 95 % interval; fewer than 6 pairs (n) may be chance
+    ratio: median over pairs of windows or trials, 95 % interval; fewer than 6 pairs (n) may be chance
     † ≈ floor: within 1.25 × of what the harness itself takes, or can offer
 
                                throughput, requests/s              CPU of both sides, µs/request
