@@ -193,14 +193,26 @@ impl Engine<'_> {
     ) -> Option<f64> {
         let probing =
             Variant { label: variant.label.clone(), scenario: probe::scenario(&variant.scenario, load) };
-        let kept = progress.result.passes.len();
-        for passes in plan::trials(&probing.scenario, load, transports, None) {
-            if !self.trial(&probing, &passes, transports, progress).await {
-                progress.result.passes.truncate(kept);
-                return None;
+        let mut passes = Vec::new();
+        for tries_left in (0..probe::TRIES).rev() {
+            let kept = progress.result.passes.len();
+            for passes in plan::trials(&probing.scenario, load, transports, None) {
+                if !self.trial(&probing, &passes, transports, progress).await {
+                    progress.result.passes.truncate(kept);
+                    return None;
+                }
             }
+            passes = progress.result.passes.split_off(kept);
+            let paused_s = probe::paused_s(&passes);
+            if paused_s == 0.0 || tries_left == 0 {
+                break;
+            }
+            progress.passes += passes.len();
+            let name = &variant.scenario.loads[load].name;
+            (self.tell)(Event::Warning(format!(
+                "the harness itself stood still for {paused_s:.2} s while it probed the rate of load `{name}`: it probes again"
+            )));
         }
-        let passes = progress.result.passes.split_off(kept);
         match probe::found(&passes, share) {
             Ok(probes) => {
                 let offered = probes.first().map(|probe| probe.offered);

@@ -46,6 +46,15 @@ pub fn scenario(scenario: &Scenario, load: usize) -> Scenario {
     probing
 }
 
+/// Tries of a probe in which the harness stands still: what it then reaches is no figure of the server's.
+pub const TRIES: usize = 3;
+
+/// How long the harness stood still in these passes, in seconds.
+#[must_use]
+pub fn paused_s(passes: &[Pass]) -> f64 {
+    passes.iter().flat_map(|pass| &pass.pauses).map(|pause| pause.length_s).sum()
+}
+
 /// What the probes' passes found, and the rate that follows from them.
 ///
 /// # Errors
@@ -64,6 +73,9 @@ pub fn found(passes: &[Pass], share: f64) -> Result<Vec<Probe>, String> {
         transport: pass.transports.join("+"),
         reached: reached(pass),
         offered: slowest * share,
+        clients: pass.clients,
+        clients_lost: pass.clients_lost,
+        paused_s: paused_s(std::slice::from_ref(pass)),
     };
     Ok(passes.iter().map(probe).collect())
 }

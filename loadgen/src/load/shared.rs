@@ -1,7 +1,6 @@
 //! What the tasks of one worker share: the window that runs, the recorder, and who waits for what.
 
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,7 +21,7 @@ use crate::measure::clock::{self, Nanos, SECOND};
 use crate::measure::pauses::{Pause, Pulse};
 use crate::measure::recorder::{CellKey, Instants, Live, Recorder, Window, joint_quantile};
 use crate::measure::watch::Seen;
-use crate::wire::{Ended, SILENCE_NS, Traffic};
+use crate::wire::{ConnectError, Ended, SILENCE_NS, Traffic};
 
 /// Longest that a backlog is worked off after the load's end. What is then left was offered and not served.
 const DRAIN_MAX: Nanos = SECOND;
@@ -377,14 +376,20 @@ impl Shared {
         self.renewals.borrow_mut()[transport].add(steps);
     }
 
-    /// A new session could not be set up; how its client ended.
+    /// A new session could not be set up; how its client ended. For a shortage of this machine's the run stops.
     pub fn renewal_failed(&self, error: SetupError) -> Ended {
         let text = error.to_string();
-        if let SetupError::Violated { incident, .. } = error {
-            if let Asked::Close = incident.asked {
-                self.never_closes.set(true);
+        match error {
+            SetupError::Violated { incident, .. } => {
+                if let Asked::Close = incident.asked {
+                    self.never_closes.set(true);
+                }
+                self.violated(|_| *incident);
             }
-            self.violated(|_| *incident);
+            SetupError::Connect(ConnectError::Shortage(_)) => {
+                self.fail(format!("while load `{}` ran: {text}", self.context.load().name));
+            }
+            _ => {}
         }
         Ended::Failed(text)
     }
@@ -396,8 +401,8 @@ impl Shared {
     }
 
     /// The machine refused something that the load cannot do without: stop.
-    pub fn fail(&self, error: &io::Error) {
-        self.failure.borrow_mut().get_or_insert_with(|| format!("cannot pace the load: {error}"));
+    pub fn fail(&self, why: String) {
+        self.failure.borrow_mut().get_or_insert(why);
         self.stop();
     }
 

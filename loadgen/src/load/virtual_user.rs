@@ -163,7 +163,8 @@ impl VirtualUser {
         shared.pacer.register(self.number, cx.waker());
         loop {
             if let Err(ended) = self.renew(cx, shared) {
-                return self.end(shared, End::Lost(ended));
+                // A shortage of ours stops the run, and loses nobody.
+                return self.end(shared, if shared.stopped() { End::Stopped } else { End::Lost(ended) });
             }
             if let Err(ended) = self.read(cx, shared) {
                 return self.end(shared, End::Lost(ended));
@@ -340,7 +341,7 @@ impl VirtualUser {
         if self.armed_for.is_none_or(|armed| due < armed || armed <= now) {
             self.armed_for = Some(due);
             if let Err(error) = shared.pacer.wake_at(self.number, due, now) {
-                shared.fail(&error);
+                shared.fail(format!("cannot pace the load: {error}"));
             }
         }
     }

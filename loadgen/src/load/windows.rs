@@ -133,6 +133,10 @@ impl Coordinator<'_> {
                         return;
                     };
                     take(report, collected, Some(running));
+                    if matches!(collected.ending, Ending::MachineFailed(_)) && !running.stopped {
+                        running.stopped = true;
+                        stage.send_replace(Stage::Stop);
+                    }
                 }
                 () = until(sample_at), if running.next_sample.is_some() => self.sample(running, collected),
                 _ = watcher.tick.tick() => {

@@ -326,7 +326,7 @@ impl Worker {
                     shared.sweep();
                     self.hand_over(shared);
                     if pacer.is_finished() {
-                        shared.fail(&io::Error::other("the timer failed"));
+                        shared.fail("cannot pace the load: the timer failed".to_owned());
                     }
                 }
                 changed = self.stage.changed() => {

@@ -196,6 +196,9 @@ impl Recorder {
         self.watches.iter_mut().for_each(|watch| watch.failed(key));
         if error == RequestError::TimedOut {
             self.note_unanswered(key, intended, at.intended, Some(at.sent), now);
+            let waited = |since: Nanos| now.saturating_sub(since).max(1);
+            let waited = [waited(at.sent), waited(at.intended)];
+            self.watches.iter_mut().for_each(|watch| watch.waited(key, waited));
         }
     }
 
@@ -231,11 +234,19 @@ impl Recorder {
         now: Nanos,
     ) {
         let response = now.saturating_sub(intended).max(1);
+        let service = sent.map(|sent| now.saturating_sub(sent).max(1));
         let cell = self.cell(key);
-        if let Some(sent) = sent {
-            cell.service.record_unfinished(now.saturating_sub(sent).max(1));
+        if let Some(ns) = service {
+            cell.service.record_unfinished(ns);
         }
         cell.response.record_unfinished(response);
+        if let Some(window) = &mut self.window {
+            let window = &mut window[role_index(key.role)];
+            if let Some(ns) = service {
+                window.service.record_unfinished(ns);
+            }
+            window.response.record_unfinished(response);
+        }
         self.second(key.transport, second).response.record_unfinished(response);
     }
 

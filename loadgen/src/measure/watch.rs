@@ -124,6 +124,19 @@ impl Watch {
         self.seen.errors += u64::from(self.filter.matches(key));
     }
 
+    /// A request timed out after it had waited this long, in ns: from its sending, and from its intended instant. Its
+    /// latency is at least that.
+    pub fn waited(&mut self, key: CellKey, [service, response]: [u64; 2]) {
+        if !self.filter.matches(key) {
+            return;
+        }
+        match self.kind {
+            Some(LatencyKind::Service) => self.seen.latencies.record_unfinished(service),
+            Some(LatencyKind::Response) => self.seen.latencies.record_unfinished(response),
+            Some(LatencyKind::Lag) | None => {}
+        }
+    }
+
     /// What was seen since the last call.
     pub fn take(&mut self) -> Seen {
         std::mem::take(&mut self.seen)

@@ -229,6 +229,15 @@ pub struct Probe {
     pub reached: f64,
     /// Requests a second that the load then offered: the share of the slowest transport's.
     pub offered: f64,
+    /// Clients that took part; 0 in records of older versions.
+    #[serde(default)]
+    pub clients: u32,
+    /// Of them, those that ended before their time.
+    #[serde(default)]
+    pub clients_lost: u32,
+    /// How long the harness itself stood still in it, in seconds, where it did so again and again.
+    #[serde(default)]
+    pub paused_s: f64,
 }
 
 impl LoadInfo {

@@ -5,7 +5,7 @@
 //! outcome names.
 
 use super::verdict::{self, Experiment, GENERATOR};
-use crate::record::{Counts, LoadInfo, Pass, RunRecord, ThresholdResult};
+use crate::record::{Counts, LoadInfo, Pass, Probe, RunRecord, ThresholdResult};
 use crate::scenario::model::{Filter, Metric, Threshold};
 
 /// A load that lost too much.
@@ -25,19 +25,25 @@ pub fn losses(record: &RunRecord, thresholds: &[Threshold]) -> Vec<Loss> {
         let passes: Vec<&Pass> =
             record.passes.iter().filter(|pass| pass.load == load.name && pass.complete).collect();
         for experiment in verdict::experiments(&passes) {
-            let own =
-                |metric| thresholds.iter().any(|threshold| covers(threshold, metric, load, &experiment));
+            let only = |name: &str| experiment.passes.iter().all(|pass| pass.transports == [name]);
+            let own = |metric| thresholds.iter().any(|threshold| covers(threshold, metric, load, only));
             losses.extend(clients(load, &experiment).filter(|_| !own(Metric::Lost)));
             losses.extend(requests(record, load, &experiment).filter(|_| !own(Metric::Unfinished)));
         }
+        let allowed = |probe: &Probe| {
+            let only = |name: &str| probe.transport == name;
+            thresholds.iter().any(|threshold| covers(threshold, Metric::Lost, load, only))
+        };
+        losses.extend(
+            load.probes.iter().filter(|probe| !allowed(probe)).filter_map(|probe| of_probe(load, probe)),
+        );
     }
     losses
 }
 
-/// Whether the threshold judges this metric over all of the experiment.
-fn covers(threshold: &Threshold, metric: Metric, load: &LoadInfo, experiment: &Experiment<'_>) -> bool {
+/// Whether the threshold judges this metric over all of what ran on `only` one transport.
+fn covers(threshold: &Threshold, metric: Metric, load: &LoadInfo, only: impl Fn(&str) -> bool) -> bool {
     let Filter { load: of_load, transport, group, role, op } = &threshold.filter;
-    let only = |name: &str| experiment.passes.iter().all(|pass| pass.transports == [name]);
     threshold.metric == metric
         && of_load.as_ref().is_none_or(|name| *name == load.name)
         && transport.is_none_or(|transport| only(transport.name()))
@@ -51,7 +57,19 @@ fn clients(load: &LoadInfo, experiment: &Experiment<'_>) -> Option<Loss> {
         "load `{}` over {}: {lost} of {all} clients lost their connection, or were not answered in time",
         load.name, experiment.name
     );
-    (lost > 0).then(|| loss("lost = 0", load, experiment, lost, lost.to_string(), message))
+    (lost > 0).then(|| loss("lost = 0", load, &experiment.name, lost, lost.to_string(), message))
+}
+
+/// Clients that the probe of a load's rate lost.
+fn of_probe(load: &LoadInfo, probe: &Probe) -> Option<Loss> {
+    let Probe { variant, transport, clients, clients_lost: lost, .. } = probe;
+    let name = if variant.is_empty() { transport.clone() } else { format!("{transport} [{variant}]") };
+    let message = format!(
+        "load `{}` over {name}: {lost} of {clients} clients lost their connection, or were not answered in time, while its \
+         rate was probed",
+        load.name
+    );
+    (*lost > 0).then(|| loss("lost = 0", load, &name, u64::from(*lost), lost.to_string(), message))
 }
 
 fn requests(record: &RunRecord, load: &LoadInfo, experiment: &Experiment<'_>) -> Option<Loss> {
@@ -79,18 +97,18 @@ fn requests(record: &RunRecord, load: &LoadInfo, experiment: &Experiment<'_>) ->
         rates.unwrap_or_default()
     );
     let measured = format!("{unfinished} of {requests}, {percent:.1} %");
-    Some(loss("unfinished ≤ 1 %", load, experiment, unfinished, measured, message))
+    Some(loss("unfinished ≤ 1 %", load, &experiment.name, unfinished, measured, message))
 }
 
 fn loss(
     bound: &str,
     load: &LoadInfo,
-    experiment: &Experiment<'_>,
+    over: &str,
     measured: u64,
     measured_text: String,
     message: String,
 ) -> Loss {
-    let text = format!("{bound} where load={}, transport={} (default)", load.name, experiment.name);
+    let text = format!("{bound} where load={}, transport={over} (default)", load.name);
     let measured = Some(measured as f64);
     Loss {
         result: ThresholdResult { text, measured, measured_text, met: Some(false), correctness: true },
@@ -149,6 +167,31 @@ mod tests {
         assert_eq!(left(Metric::Unfinished, over(Transport::Tcp)), 2, "another transport");
         let guests = Filter { role: Some(Role::Guest), ..Filter::default() };
         assert_eq!(left(Metric::Unfinished, guests), 2, "managers' requests are nobody's");
+    }
+
+    #[test]
+    fn a_client_that_the_probe_of_a_rate_lost_is_lost_too() {
+        let mut record = fixture::record();
+        let probe = |transport: &str, clients_lost| Probe {
+            variant: String::new(),
+            transport: transport.to_owned(),
+            reached: 10_000.0,
+            offered: 1_000.0,
+            clients: 100,
+            clients_lost,
+            paused_s: 0.0,
+        };
+        record.loads[0].probes = vec![probe("tcp", 3), probe("websocket", 0)];
+        assert_eq!(
+            said(&record, &[]),
+            [
+                "load `paced` over tcp: 3 of 100 clients lost their connection, or were not answered in time, while its rate \
+                 was probed"
+            ]
+        );
+        let over = |transport| Filter { transport: Some(transport), ..Filter::default() };
+        assert_eq!(said(&record, &[threshold(Metric::Lost, over(Transport::Tcp))]), [""; 0]);
+        assert_eq!(said(&record, &[threshold(Metric::Lost, over(Transport::WebSocket))]).len(), 1);
     }
 
     #[test]

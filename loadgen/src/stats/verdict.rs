@@ -6,7 +6,7 @@
 use crate::record::pace::{self, micros};
 use crate::record::rows::{self, Row};
 use crate::record::{
-    Cell, Cost, Counts, Latencies, Ledger, LoadInfo, Pass, Pause, RunRecord, Verdict, VerdictLevel,
+    Cell, Cost, Counts, Latencies, Ledger, LoadInfo, Pass, Pause, Probe, RunRecord, Verdict, VerdictLevel,
 };
 use crate::scenario::model::Timing;
 
@@ -82,6 +82,7 @@ fn judged(record: &RunRecord, load: &LoadInfo, late: VerdictLevel) -> Verdict {
         checked(&mut judge, experiment);
     }
     if timed {
+        probes(&mut judge, load);
         shared_cpu(&mut judge, record);
     }
     let saturated = if load.model == "closed" {
@@ -212,6 +213,21 @@ fn pauses(judge: &mut Judge, experiment: &Experiment<'_>) {
             named.join(", ")
         ),
     );
+}
+
+/// A rate that was found while the harness stood still is not the share of what the server bears that was asked for.
+fn probes(judge: &mut Judge, load: &LoadInfo) {
+    for Probe { variant, transport, paused_s, .. } in load.probes.iter().filter(|probe| probe.paused_s > 0.0)
+    {
+        let over = if variant.is_empty() { transport.clone() } else { format!("{transport} [{variant}]") };
+        judge.invalid(
+            "",
+            &format!(
+                "the harness itself stood still for {paused_s:.2} s while it probed the rate over {over}, and did so at each \
+                 try: the rate is not the share that was asked for"
+            ),
+        );
+    }
 }
 
 /// What was offered must have been dispatched, and in time. Closed loads are paced only by their think time;

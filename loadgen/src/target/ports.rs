@@ -5,9 +5,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener};
+use std::os::fd::AsRawFd as _;
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, socket};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, bind, setsockopt, socket, sockopt,
+};
 use rand::RngExt as _;
 
 /// Ports that are handed out: below those that systems give to outgoing connections, so that none of ours, nor the
@@ -40,13 +43,18 @@ impl FreePorts {
     }
 }
 
-/// Whether a server could bind this port on every IPv4 address, even without `SO_REUSEADDR`.
+/// Whether a server could bind this port on every address, IPv6 too where there is any, even without `SO_REUSEADDR`.
 fn is_free(port: u16) -> bool {
-    let Ok(probe) = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None) else {
+    let new = |family| socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None);
+    let Ok(probe) = new(AddressFamily::Inet) else { return false };
+    if bind(probe.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, port)).is_err() {
         return false;
-    };
-    let any = SockaddrIn::new(0, 0, 0, 0, port);
-    bind(std::os::fd::AsRawFd::as_raw_fd(&probe), &any).is_ok()
+    }
+    let Ok(probe) = new(AddressFamily::Inet6) else { return true };
+    // Otherwise the first probe would be in the way.
+    let alone = setsockopt(&probe, sockopt::Ipv6V6Only, &true);
+    let any = SockaddrIn6::from(SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0));
+    alone.is_ok() && bind(probe.as_raw_fd(), &any).is_ok()
 }
 
 /// Whether an address is one of this machine's, so that its listeners are in the tables.
@@ -176,6 +184,13 @@ mod tests {
         drop(listener);
         assert!((0..50).all(|_| ports.take().is_some_and(|port| port != first)));
         assert_eq!(ports.given.len(), 51);
+    }
+
+    #[test]
+    fn a_port_that_is_taken_on_ipv6_alone_is_not_free() {
+        // Where there is no IPv6, nothing can be taken on it.
+        let Ok(listener) = TcpListener::bind("[::1]:0") else { return };
+        assert!(!is_free(listener.local_addr().unwrap().port()));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use twinwire::record::{Latencies, Pass, RunRecord, VerdictLevel};
 
 use crate::support::exact::{self, Delay};
 use crate::support::faulty::{self, Fault, Log};
-use crate::support::{Place, until};
+use crate::support::{Ended, Place, until};
 
 /// Six guests that put and read, with this load.
 fn scenario(transports: &str, load: &str) -> String {
@@ -55,6 +55,14 @@ fn dispatch_lag(passes: &[Pass]) -> Latencies {
     lag
 }
 
+/// Stops a process for over half a second.
+fn stand_still(id: u32) {
+    let pid = Pid::from_raw(id.cast_signed());
+    kill(pid, Signal::SIGSTOP).unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    kill(pid, Signal::SIGCONT).unwrap();
+}
+
 /// Runs this load of three seconds and stops the harness for over half a second once so many requests have come.
 fn stopped(load: &str, requests: usize) -> (Place, RunRecord) {
     let [(address, log), _] = faulty::start_recording();
@@ -62,10 +70,7 @@ fn stopped(load: &str, requests: usize) -> (Place, RunRecord) {
     let mut run =
         place.run(&["--tcp", &address.to_string(), "--quiet"]).stdout(Stdio::null()).spawn().unwrap();
     until("the load runs", || asked(&log) >= requests);
-    let pid = Pid::from_raw(run.id().cast_signed());
-    kill(pid, Signal::SIGSTOP).unwrap();
-    std::thread::sleep(Duration::from_millis(700));
-    kill(pid, Signal::SIGCONT).unwrap();
+    stand_still(run.id());
     assert_eq!(run.wait().unwrap().code(), Some(4));
     let record = record(&place);
     (place, record)
@@ -102,6 +107,43 @@ fn a_closed_load_whose_harness_was_stopped_is_not_valid() {
     let load = "model = \"closed\"\nthink = \"2ms\"\nwarmup = \"0s\"\nduration = \"3s\"";
     let (place, record) = stopped(load, 200);
     assert_paused(&place, &record);
+}
+
+const SHARE: &str =
+    "model = \"open\"\nrate = { share = 0.05 }\narrivals = \"uniform\"\nwarmup = \"0s\"\nduration = \"1s\"";
+
+#[test]
+fn a_rate_that_was_probed_while_the_harness_was_stopped_is_probed_again() {
+    let [(address, log), _] = faulty::start_recording();
+    let place = Place::with(&scenario(TCP, SHARE));
+    let run = place
+        .run(&["--tcp", &address.to_string(), "--quiet"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    until("the probe runs", || asked(&log) >= 50);
+    stand_still(run.id());
+    let ended = Ended::of(run.wait_with_output().unwrap());
+    assert!(
+        ended.stderr.contains("while it probed the rate of load `load`: it probes again"),
+        "{}",
+        ended.stderr
+    );
+    let probes = &record(&place).loads[0].probes;
+    assert!(probes.len() == 1 && probes[0].paused_s < 0.5, "{probes:?}");
+}
+
+#[test]
+fn a_client_that_is_lost_while_a_rate_is_probed_fails_the_run() {
+    let address: SocketAddr = faulty::start(Fault::Disconnects(100));
+    let place = Place::with(&scenario(TCP, SHARE));
+    let ended = place.run_to_end(&["--tcp", &address.to_string(), "--quiet"]).expect(1);
+    let said =
+        "1 of 6 clients lost their connection, or were not answered in time, while its rate was probed";
+    assert!(ended.stdout.contains(said) && ended.stderr.contains(said), "{}", ended.stdout);
+    let record = record(&place);
+    assert_eq!((record.loads[0].probes[0].clients_lost, record.passes[0].clients_lost), (1, 0));
 }
 
 #[test]

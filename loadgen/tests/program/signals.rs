@@ -41,6 +41,29 @@ fn each_signal_that_asks_for_an_end_leaves_a_report() {
     }
 }
 
+/// A limit that is lowered in mid-load is a shortage like any other, of which no test could make another as easily.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_shortage_of_our_own_in_the_middle_of_a_load_is_named_as_ours_and_ends_the_run() {
+    use rustix::process::{Resource, Rlimit, prlimit};
+
+    let scenario = scenario(r#"["tcp"]"#).replace("1500ms", "10min");
+    let place = Place::with(&scenario.replace("count = 4", "count = 60\nreconnect = { every = 50 }"));
+    let (child, told) = running(place.run(&[]));
+    // Files of its own get lower numbers than its sockets, and can still be opened.
+    let limit = Rlimit { current: Some(32), maximum: Some(32) };
+    prlimit(rustix::process::Pid::from_raw(child.id().cast_signed()), Resource::Nofile, limit).unwrap();
+    let ended = Ended::of(child.wait_with_output().unwrap()).expect(4);
+    let what = "this process may open no more files: its limit is 32";
+    assert!(told.join().unwrap().contains(what) && ended.stdout.contains(what), "{}", ended.stdout);
+    let record: serde_json::Value = serde_json::from_str(&place.read("run.json")).unwrap();
+    assert_eq!(record["outcome"]["status"], "invalid");
+    assert!(
+        record["passes"].as_array().unwrap().iter().all(|pass| pass["clients_lost"] == 0),
+        "no client was lost"
+    );
+}
+
 #[test]
 fn a_signal_that_comes_twice_at_once_is_one() {
     let place = endless();

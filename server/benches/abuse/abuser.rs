@@ -347,10 +347,10 @@ async fn large_stores(work: &Rc<Work>) -> anyhow::Result<()> {
         full.push(filled.await??);
     }
     if work.task.keeps_stores {
-        work.spawn(async move {
-            let _full = full;
-            std::future::pending().await
-        });
+        for Filler(mut stream) in full {
+            // Closed as soon as the server does, which waits for that.
+            work.spawn(async move { Ok(stream.read_to_end(&mut Vec::new()).await.map(drop)?) });
+        }
     } else {
         drop(full);
         // What there is to notice comes now.

@@ -49,18 +49,27 @@ struct Neighbour {
 /// Both.
 pub struct Neighbours([Neighbour; 2]);
 
-/// Latencies of one window, sorted.
-pub struct Latencies(Vec<Duration>);
+/// Latencies of one window.
+pub struct Latencies {
+    sorted: Vec<Duration>,
+    longest_wait: Duration,
+}
 
 impl Latencies {
     /// What nine in ten are within.
     pub fn p90(&self) -> Duration {
-        self.0[(self.0.len() * 9).div_ceil(10) - 1]
+        self.sorted[(self.sorted.len() * 9).div_ceil(10) - 1]
     }
 
     /// The longest.
     pub fn max(&self) -> Duration {
-        self.0[self.0.len() - 1]
+        self.sorted[self.sorted.len() - 1]
+    }
+
+    /// The longest that a single reply took once its request had been written: neither what made that late nor a wait for
+    /// the CPU in the middle of it is in this.
+    pub fn longest_wait(&self) -> Duration {
+        self.longest_wait
     }
 }
 
@@ -103,11 +112,12 @@ impl Neighbour {
         Ok(Self { stream, wire: door.wire, request: request(door.wire, &question), expected })
     }
 
-    /// Asks, and tells when the kernel received the end of the reply.
-    fn ask(&mut self) -> anyhow::Result<SystemTime> {
+    /// Asks, and tells when the request had been written and when the kernel received the end of the reply.
+    fn ask(&mut self) -> anyhow::Result<(SystemTime, SystemTime)> {
         self.stream.write_all(&self.request)?;
+        let written = SystemTime::now();
         let mut bytes = [0; REPLY_BYTES_MAX];
-        let (mut filled, mut received) = (0, SystemTime::now());
+        let (mut filled, mut received) = (0, written);
         while !is_whole(self.wire, &bytes[..filled]) {
             ensure!(filled < bytes.len(), "a neighbour got a reply that does not end");
             let mut space = cmsg_space!(TimeSpec);
@@ -129,11 +139,11 @@ impl Neighbour {
             "a neighbour got a wrong reply: {}",
             String::from_utf8_lossy(got)
         );
-        Ok(received)
+        Ok((written, received))
     }
 
     fn ask_until(&mut self, is_over: &AtomicBool, mut intended: SystemTime) -> anyhow::Result<Latencies> {
-        let mut latencies = Vec::new();
+        let (mut latencies, mut longest_wait) = (Vec::new(), Duration::ZERO);
         let mut replied = SystemTime::UNIX_EPOCH;
         while latencies.is_empty() || !is_over.load(Ordering::Relaxed) {
             if let Ok(early) = intended.duration_since(SystemTime::now()) {
@@ -141,12 +151,14 @@ impl Neighbour {
             }
             // Late since the last reply was: the wait counts. Late since it had no CPU: that does not.
             let from = if replied > intended { intended } else { SystemTime::now() };
-            replied = self.ask()?;
+            let (written, received) = self.ask()?;
+            replied = received;
             // A clock that was set back in between is no latency.
             latencies.push(replied.duration_since(from).unwrap_or_default());
+            longest_wait = longest_wait.max(replied.duration_since(written).unwrap_or_default());
             intended += PERIOD;
         }
         latencies.sort_unstable();
-        Ok(Latencies(latencies))
+        Ok(Latencies { sorted: latencies, longest_wait })
     }
 }

@@ -16,7 +16,7 @@ use twinwire_floor::{
 use crate::{abuse::Abuse, abuser::Task};
 
 /// Longest that abusers may take to be all there, and that the server may take to be rid of them.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// How often is looked whether something has changed.
 const POLL: Duration = Duration::from_millis(2);
@@ -48,9 +48,10 @@ pub struct Abusers(Process);
 
 impl Abusers {
     /// Starts them; they have begun when this returns. In a trial they are like any program: in the idle class they
-    /// would wait for ever beside one that takes all of the CPU.
+    /// would wait for ever beside one that takes all of the CPU. So are those that fill stores, which has to come to an end.
     pub fn start(task: &Task, is_trial: bool) -> anyhow::Result<Self> {
-        let abusers = Self(Process::start(&role(task, is_trial)?)?);
+        let is_idle = !is_trial && task.abuse != Abuse::LargeStores;
+        let abusers = Self(Process::start(&role(task, is_idle)?)?);
         abusers.line("going")?;
         Ok(abusers)
     }
@@ -74,15 +75,15 @@ impl Abusers {
     }
 }
 
-/// This program as abusers that run only when nothing else wants the CPU, as far as the system's tools allow, but in a
-/// trial.
-fn role(task: &Task, is_trial: bool) -> anyhow::Result<Role> {
+/// This program as abusers: where they are to be idle, such that run only when nothing else wants the CPU, as far as the
+/// system's tools allow.
+fn role(task: &Task, is_idle: bool) -> anyhow::Result<Role> {
     let executable = std::env::current_exe().context("this executable cannot be found")?;
     let executable = executable.to_str().context("this executable's path is no text")?;
-    let (program, how): (_, &[&str]) = match is_trial {
-        true => ("nice", &["-n", "0"]),
-        false if is_installed("chrt") => ("chrt", &["--idle", "0"]),
-        false => ("nice", &["-n", "19"]),
+    let (program, how): (_, &[&str]) = match is_idle {
+        false => ("nice", &["-n", "0"]),
+        true if is_installed("chrt") => ("chrt", &["--idle", "0"]),
+        true => ("nice", &["-n", "19"]),
     };
     let task = serde_json::to_string(task)?;
     let arguments = [how, &[executable, roles::FLAG, &task]].concat();

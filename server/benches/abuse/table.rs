@@ -59,7 +59,11 @@ pub fn rows(outcome: &Outcome) -> (String, bool) {
         let ratio =
             |pair: &Pair| pair.with[index].p90().as_secs_f64() / pair.without[index].p90().as_secs_f64();
         let estimate = Estimate::of(outcome.pairs.iter().map(ratio).collect());
-        let longest = outcome.pairs.iter().map(|pair| pair.with[index].max()).max().unwrap_or_default();
+        let longest = outcome.pairs.iter().map(|pair| match outcome.abuse.bound() {
+            Bound::P90Ratio(_) => pair.with[index].max(),
+            Bound::Longest(_) => pair.with[index].longest_wait(),
+        });
+        let longest = longest.max().unwrap_or_default();
         let (bar, is_within) = match outcome.abuse.bound() {
             Bound::P90Ratio(max) => {
                 let meets = estimate.and_then(|estimate| estimate.meets(Bar::AtMost(max)));
@@ -91,6 +95,11 @@ pub fn rows(outcome: &Outcome) -> (String, bool) {
     if outcome.growth_kib() > outcome.growth_kib_max {
         all_met = false;
         let _ = writeln!(out, "    memory grew by {} KiB, more than its bound", outcome.growth_kib());
+    }
+    if let Bound::Longest(_) = outcome.abuse.bound() {
+        let windows = outcome.pairs.iter().flat_map(|pair| &pair.without);
+        let longest = windows.map(Latencies::longest_wait).max().unwrap_or_default();
+        let _ = writeln!(out, "    the longest without it: {} ms", longest.as_millis());
     }
     if let Some(stop) = outcome.stop {
         let is_slow = stop > STOP_MAX;

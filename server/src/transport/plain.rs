@@ -4,6 +4,10 @@
 //! the kernel first where the socket was ready when last heard of, and registers for a wake-up only where there is
 //! nothing to do. The system calls are made directly: the C library's are cancellation points, which costs as much
 //! again in a program with threads.
+//!
+//! Known to be imperfect: a read stops short at urgent data (RFC 6093), too, so what a client sends behind such a byte
+//! waits for its next segment. What would tell costs each request: a second read, or the count of what is left
+//! (`TCP_INQ`); the runtime watches for urgent data only where that takes `unsafe`.
 
 use std::{
     io,

@@ -1,4 +1,6 @@
 use super::*;
+use crate::measure::watch::WatchFilter;
+use crate::scenario::model::{LatencyKind, Metric, Statistic};
 
 fn recorder(from: Nanos, until: Nanos, transports: usize, groups: usize) -> Recorder {
     Recorder::new(Shape { measured: Window { from, until }, transports, groups, paced: true, windows: true })
@@ -102,6 +104,8 @@ fn a_time_out_is_a_latency_of_at_least_so_much_and_a_lost_connection_is_none() {
     }
     let seconds = recorder.take_seconds_before(0, u32::MAX);
     assert_eq!(seconds.iter().map(|(_, second)| second.response.len()).sum::<u64>(), 1);
+    let [guests, _] = recorder.take_window().unwrap();
+    assert_eq!((guests.requests, guests.replies, guests.service.len(), guests.response.len()), (3, 0, 1, 1));
     let (totals, cells) = recorder.into_figures();
     assert_eq!((totals[0].ledger.errors, totals[0].dispatch_lag.len()), (3, 3));
     let cell = &cells[0].1;
@@ -110,6 +114,28 @@ fn a_time_out_is_a_latency_of_at_least_so_much_and_a_lost_connection_is_none() {
         let max = latencies.max().unwrap();
         assert!(max.at_least && max.ns.abs_diff(at_least) < at_least / 500, "{max:?}");
         assert_eq!(latencies.len(), 1);
+    }
+}
+
+#[test]
+fn a_watch_sees_a_time_out_as_an_error_and_as_a_latency_of_at_least_so_much() {
+    let request = Instants { intended: SECOND, dispatched: SECOND, sent: 2 * SECOND };
+    for (kind, waited_s) in
+        [(LatencyKind::Response, Some(6)), (LatencyKind::Service, Some(5)), (LatencyKind::Lag, None)]
+    {
+        let metric = Metric::Latency(kind, Statistic::P50);
+        let mut recorder = recorder(0, 9 * SECOND, 1, 1);
+        recorder.watches = vec![Watch::new(WatchFilter::default(), metric)];
+        recorder.sent(KEY, request, false);
+        recorder.failed(KEY, request, 7 * SECOND, RequestError::TimedOut);
+        let seen = recorder.watches[0].take();
+        let seconds = seen.value(metric, 1.0).map(|ns| (ns / SECOND as f64).round() as u64);
+        assert_eq!((seen.errors, seconds), (1, waited_s), "{kind:?}");
+        // Of a connection that was lost no latency is known.
+        recorder.sent(KEY, request, false);
+        recorder.failed(KEY, request, 7 * SECOND, RequestError::Lost);
+        let seen = recorder.watches[0].take();
+        assert_eq!((seen.errors, seen.value(metric, 1.0)), (1, None), "{kind:?}");
     }
 }
 

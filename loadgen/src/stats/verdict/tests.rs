@@ -34,6 +34,26 @@ fn a_good_run_is_valid() {
 }
 
 #[test]
+fn a_rate_that_was_probed_while_the_harness_stood_still_makes_its_load_invalid() {
+    let record = fixture::record();
+    let judged = |paused_s| {
+        let probe = Probe {
+            variant: String::new(),
+            transport: "tcp".to_owned(),
+            reached: 10_000.0,
+            offered: 1_000.0,
+            clients: 100,
+            clients_lost: 0,
+            paused_s,
+        };
+        verdict(&record, &LoadInfo { probes: vec![probe], ..record.loads[0].clone() })
+    };
+    assert_eq!(judged(0.0).level, VerdictLevel::Valid);
+    let reason = "the harness itself stood still for 0.70 s while it probed the rate over tcp";
+    assert_judged(&judged(0.7), VerdictLevel::Invalid, reason);
+}
+
+#[test]
 fn an_open_load_that_was_not_dispatched_is_invalid() {
     let verdict = judged(0, |pass| pass.dispatch_lag = repeated(6_000, 1_970));
     assert_judged(&verdict, VerdictLevel::Invalid, "tcp: only 98.5 % of the 4000 offered");
