@@ -378,6 +378,7 @@ fn serve_websocket(state: &State, stream: TcpStream, name: &mut Option<String>) 
         let message = read_frame(&mut input)?;
         let words: Vec<&str> = message.split_ascii_whitespace().collect();
         let reply = match &*name {
+            None if words.len() != 1 => "wrong message format".to_owned(),
             None if state.stores.lock().unwrap().contains_key(&message) => "duplicate user name".to_owned(),
             None => {
                 state.stores.lock().unwrap().insert(message.clone(), Store::default());
