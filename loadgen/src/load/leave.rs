@@ -55,6 +55,10 @@ pub async fn quit(
         Err(ended) => return Left::Unanswered(ended),
     };
     let Some((reply, at)) = replies.next() else { return Left::Unanswered(None) };
+    if reply == texts::IDLE_TIMEOUT {
+        // It crossed the `q`; the close comes with it.
+        return Left::Unanswered(Some(Ended::Closed));
+    }
     let at_once = replies.next().map(|(reply, _)| reply);
     // Waiting for the close keeps the server, not us, from having to tell a reset from an end.
     let (closed, later) = closed(connection, close_timeout).await;

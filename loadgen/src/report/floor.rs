@@ -2,7 +2,7 @@
 
 use super::escape;
 use super::figures::{Comparison, P50, comparisons};
-use super::format::{self, MISSING, Unit};
+use super::format::{self, MISSING, NOT_VALID, Unit};
 use super::grid;
 use crate::record::pace::micros;
 use crate::record::{
@@ -28,8 +28,11 @@ pub(super) fn marked(text: String, within: bool) -> String {
 
 /// Keeps the digits of a column below each other where some of its cells are marked.
 pub(super) fn align(cells: &mut [String]) {
-    if cells.iter().any(|cell| cell.ends_with(SIGN)) {
-        cells.iter_mut().filter(|cell| !cell.ends_with(SIGN)).for_each(|cell| cell.push(' '));
+    let signs = |cell: &String| cell.chars().rev().take_while(|c| [SIGN, NOT_VALID].contains(c)).count();
+    let most = cells.iter().map(signs).max().unwrap_or(0);
+    for cell in cells {
+        let lacking = most - signs(cell);
+        cell.extend(std::iter::repeat_n(' ', lacking));
     }
 }
 

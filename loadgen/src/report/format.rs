@@ -2,11 +2,26 @@
 //!
 //! Files for programs (CSV, JSON) do not come here; they hold plain numbers.
 
-use crate::record::Latency;
 use crate::record::pairs::{PAIRS_MIN, Ratio};
+use crate::record::{Latency, LoadInfo, VerdictLevel};
 
 /// What stands where there is no figure.
 pub(crate) const MISSING: &str = "–";
+
+/// Marks a figure of a load that is not valid: it is no result.
+pub(crate) const NOT_VALID: char = '?';
+
+/// What [`NOT_VALID`] means.
+pub(crate) const NOT_VALID_LEGEND: &str = "? not valid: no result";
+
+/// The text of a figure of this load, marked where the load is not valid.
+pub(crate) fn of_load(load: &LoadInfo, mut text: String) -> String {
+    let is_figure = text.contains(|c: char| c.is_ascii_digit());
+    if is_figure && load.verdict.level == VerdictLevel::Invalid {
+        text.push(NOT_VALID);
+    }
+    text
+}
 
 /// A unit for all latencies of one table, so that columns can be compared at a glance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +143,7 @@ pub(crate) const NO_DIFFERENCE: &str = "no difference shown";
 /// What a ratio is, below a table that has some.
 pub(crate) fn ratio_legend() -> String {
     format!(
-        "ratio: median over pairs of windows or trials, 95 % interval; of fewer than {PAIRS_MIN} (n) maybe by chance"
+        "ratio: median over pairs of windows or trials, with its 95 % interval; fewer than {PAIRS_MIN} pairs (n) may be chance"
     )
 }
 

@@ -153,7 +153,10 @@ fn headline(record: &RunRecord, load: &LoadInfo, style: Style) -> Vec<String> {
     ];
     let ratios =
         tables.iter().any(|line| line.contains("  ratio")).then(|| style.dim(&format::ratio_legend()));
+    let not_valid =
+        (load.verdict.level == VerdictLevel::Invalid).then(|| style.bad(format::NOT_VALID_LEGEND));
     let legends = legend(&tables, style).into_iter().chain(ratios).chain(floor_legend(&tables, style));
+    let legends = not_valid.into_iter().chain(legends);
     let legends: Vec<String> = legends.collect();
     lines.extend(tables);
     lines.extend(legends);
@@ -243,7 +246,8 @@ fn groups(comparison: &Comparison<'_>, kind: LatencyKind) -> Vec<Group> {
         let cell = |row: usize, i: usize| {
             let figure = row < comparison.lines.len();
             let within = figure && comparison.is_latency_within(i, kind, quantile, of(row, i));
-            floor::marked(unit.latency(of(row, i)), within)
+            let text = floor::marked(unit.latency(of(row, i)), within);
+            if figure { format::of_load(comparison.load, text) } else { text }
         };
         let ratio = |row: usize, i: usize| {
             // Of the floor only one measurement is kept.
@@ -256,7 +260,10 @@ fn groups(comparison: &Comparison<'_>, kind: LatencyKind) -> Vec<Group> {
     }
     // The floor's rate is what was asked of it, and no floor of this load's.
     let rate = |row: usize, i: usize| match comparison.lines.get(row) {
-        Some(line) => format::rate(line.cells[i].as_ref().and_then(|figures| figures.rate)),
+        Some(line) => {
+            let text = format::rate(line.cells[i].as_ref().and_then(|figures| figures.rate));
+            format::of_load(comparison.load, text)
+        }
         None => String::new(),
     };
     groups.push(Group { title: "requests/s".to_owned(), columns: columns(comparison, rate, None) });
@@ -336,7 +343,7 @@ fn costs(record: &RunRecord, style: Style) -> Vec<String> {
         for (i, transport) in transports.iter().enumerate() {
             let cell = |c: &Comparison<'_>| {
                 let within = of(c, transport).is_some_and(|(_, within)| within);
-                floor::marked(show(number(c, transport)), within)
+                format::of_load(c.load, floor::marked(show(number(c, transport)), within))
             };
             let mut cells: Vec<String> = all.iter().map(cell).collect();
             floor::align(&mut cells);
@@ -382,6 +389,11 @@ fn costs(record: &RunRecord, style: Style) -> Vec<String> {
     }
     let legend = floor_legend(&lines, style);
     lines.extend(legend);
+    // The headline's tables explain the sign where it is their load that is not valid.
+    let not_valid = |load: &&LoadInfo| load.verdict.level == VerdictLevel::Invalid;
+    let is_new = !record.headline().is_some_and(|load| not_valid(&load));
+    let shown = all.iter().any(|comparison| not_valid(&comparison.load));
+    lines.extend((shown && is_new).then(|| style.bad(format::NOT_VALID_LEGEND)));
     lines
 }
 

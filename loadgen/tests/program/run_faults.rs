@@ -35,9 +35,9 @@ fn names((place, ended): (Place, Ended), kind: &str, rule: &str) {
     let record: serde_json::Value = serde_json::from_str(&place.read("run.json")).unwrap();
     assert_eq!(record["outcome"]["status"], "violated");
     let violations = record["violations"].as_array().unwrap();
-    let found = violations.iter().find(|violation| violation["kind"] == kind);
-    let found = found.unwrap_or_else(|| panic!("no `{kind}` in {violations:#?}"));
-    assert_eq!(found["rule"], rule);
+    // The value of another key may be that of one that differs in case alone, which breaks another rule.
+    let found = violations.iter().find(|violation| violation["kind"] == kind && violation["rule"] == rule);
+    let found = found.unwrap_or_else(|| panic!("no `{kind}` of {rule} in {violations:#?}"));
     for part in ["client", "request", "expected", "seen"] {
         assert!(!found[part].as_str().unwrap().is_empty(), "{part} of {found}");
     }
@@ -93,8 +93,8 @@ preload = 3
 reconnect = { every = 25 }
 "#;
 
-/// Servers that are tried at the same time.
-const AT_ONCE: usize = 6;
+/// Servers that are tried at the same time: few, or the other tests get no CPU.
+const AT_ONCE: usize = 2;
 
 /// The requirements that a run against this server says are broken, and how it ended.
 fn found_by_prying(fault: impl faulty::Often) -> (BTreeSet<String>, serde_json::Value, Ended) {

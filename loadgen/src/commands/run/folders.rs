@@ -161,7 +161,10 @@ fn space(documents: &[Document], folders: &[Folder]) -> Result<(), CommandError>
     let Some(path) = folders.first().map(Folder::path) else { return Ok(()) };
     // Where the system does not tell, the run is let begin: a full disk is then known when it is met.
     let Ok(disk) = nix::sys::statvfs::statvfs(path) else { return Ok(()) };
-    #[allow(clippy::useless_conversion, reason = "the type is not the same on every system")]
+    #[cfg_attr(
+        all(target_os = "linux", target_pointer_width = "64"),
+        expect(clippy::useless_conversion, reason = "the types are not the same on every system")
+    )]
     let free = u64::from(disk.blocks_available()).saturating_mul(u64::from(disk.fragment_size()));
     if free.saturating_add(freed) < needed {
         return Err(CommandError::Usage(format!(

@@ -77,7 +77,13 @@ pub(super) fn comparison(comparison: &Comparison<'_>) -> String {
     if comparison.has_floor() {
         rows.push(floor_row(comparison, unit));
     }
-    with_notes(grid::markdown(&headers, &rows, 2), &rows)
+    let table = grid::markdown(&headers, &rows, 2);
+    let table = if comparison.load.verdict.level == VerdictLevel::Invalid {
+        format!("{table}\n{}.\n", format::NOT_VALID_LEGEND)
+    } else {
+        table
+    };
+    with_notes(table, &rows)
 }
 
 /// One line of the headline table.
@@ -94,7 +100,8 @@ fn compared(comparison: &Comparison<'_>, line: &Line, unit: Unit) -> Vec<String>
         let of = |cell: &Option<Figures>| cell.as_ref().and_then(|cell| (quantile.of)(cell.latency(kind)));
         for (i, cell) in line.cells.iter().enumerate() {
             let within = comparison.is_latency_within(i, kind, quantile, of(cell));
-            cells.push(floor::marked(unit.latency(of(cell)), within));
+            let text = floor::marked(unit.latency(of(cell)), within);
+            cells.push(format::of_load(comparison.load, text));
             if i > 0 {
                 cells.push(format::ratio(line.ratios[i][place]));
             }
@@ -144,7 +151,8 @@ pub(super) fn with_notes(table: String, rows: &[Vec<String>]) -> String {
 }
 
 fn floor_note(rows: &[Vec<String>]) -> String {
-    let marked = rows.iter().flatten().any(|cell| cell.ends_with(floor::SIGN));
+    let marked =
+        rows.iter().flatten().any(|cell| cell.trim_end_matches(format::NOT_VALID).ends_with(floor::SIGN));
     if marked { format!("\n{}.\n", floor::legend()) } else { String::new() }
 }
 
@@ -214,7 +222,8 @@ fn cost(comparison: &Comparison<'_>) -> String {
         }
         let mut cells = vec![what.to_owned(), unit.to_owned()];
         for (i, value) in values.iter().enumerate() {
-            cells.push(floor::marked(format::optional(*value, decimals), within(what, i)));
+            let text = floor::marked(format::optional(*value, decimals), within(what, i));
+            cells.push(if what == THROUGHPUT { format::of_load(comparison.load, text) } else { text });
             if i > 0 {
                 cells.push(format::ratio(ratio(i)));
             }
@@ -355,5 +364,7 @@ fn judged_cells(
             cell.push(floor::SIGN);
         }
     }
+    let figures = cells.drain(1..).map(|text| format::of_load(comparison.load, text)).collect::<Vec<_>>();
+    cells.extend(figures);
     cells
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::super::markdown;
 use super::super::table::{self, Style};
 use super::{hostile, plot, swept};
-use crate::record::Skipped;
+use crate::record::{Skipped, VerdictLevel};
 use crate::record::fixture;
 
 #[test]
@@ -38,7 +38,7 @@ fn the_table_of_a_good_run_is_read_at_a_glance() {
              all            –          –                       –     100        100
     all      all        196.7      213.6  1.09× (1.07–1.12, n=2)   1,000      1,000
     – too few samples
-    ratio: median over pairs of windows or trials, 95 % interval; of fewer than 6 (n) maybe by chance
+    ratio: median over pairs of windows or trials, with its 95 % interval; fewer than 6 pairs (n) may be chance
 
                               throughput, requests/s             CPU of both sides, µs/request
     load         TCP  WebSocket                ratio    TCP  WebSocket                   ratio
@@ -81,6 +81,30 @@ fn no_output_lets_a_targets_control_bytes_through() {
     assert!(!markdown.contains("<script>"));
     let row = markdown.lines().find(|line| line.contains("owned")).unwrap();
     insta::assert_snapshot!(row, @"| foreign value | ROLE-2 | <code>g17</code> (guest, WebSocket) | <code>get g18 k3</code> | <code>you are not allowed to access keys of other users</code> | <code>&#92;u{1b}&#91;2Jowned&#124;&#96;x&#96;&lt;/code&gt;&lt;script&gt;alert(1)&lt;/script&gt;&#92;r&#92;nnext</code> | paced, trial 1, 1.250 s | [01-foreign-value](violations/01-foreign-value.toml) |");
+}
+
+#[test]
+fn every_figure_of_a_load_that_is_not_valid_is_marked_as_no_result() {
+    let mut record = fixture::record();
+    record.loads[0].verdict.level = VerdictLevel::Invalid;
+    let table = table::render(&record, Path::new("out"), Style::default());
+    let markdown = markdown::report(&record, &[]);
+    for text in [&table, &markdown] {
+        assert!(text.contains(crate::report::format::NOT_VALID_LEGEND), "{text}");
+    }
+    // The headline's rows of figures, and its throughput.
+    let rows = |line: &&str| ["guest ", "manager ", "paced  "].iter().any(|start| line.starts_with(start));
+    let shown: Vec<&str> = table.lines().filter(rows).collect();
+    assert!(shown.len() >= 3, "{table}");
+    for line in shown {
+        let figures = line.split_whitespace().filter(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+        let (marked, bare): (Vec<&str>, Vec<&str>) = figures.partition(|figure| figure.ends_with('?'));
+        assert!(marked.len() >= 2 && bare.is_empty(), "{line}");
+    }
+    // The other load's are results as before.
+    assert!(table.lines().any(|line| line.starts_with("saturated ") && !line.contains('?')), "{table}");
+    let compared = markdown.lines().find(|line| line.starts_with("| **all** ")).unwrap();
+    assert!(compared.matches('?').count() >= 2, "{compared}");
 }
 
 #[test]
@@ -243,7 +267,7 @@ fn the_table_shows_the_floor_beside_the_figures_and_marks_what_is_within_it() {
     all      all        196.7†      213.6  1.09× (1.07–1.12, n=2)   1,000      1,000
     floor               160.0        80.0
     – too few samples
-    ratio: median over pairs of windows or trials, 95 % interval; of fewer than 6 (n) maybe by chance
+    ratio: median over pairs of windows or trials, with its 95 % interval; fewer than 6 pairs (n) may be chance
     † ≈ floor: within 1.25 × of what the harness itself takes, or can offer
 
                                throughput, requests/s              CPU of both sides, µs/request
