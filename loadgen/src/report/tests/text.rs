@@ -5,8 +5,8 @@ use std::path::Path;
 use super::super::markdown;
 use super::super::table::{self, Style};
 use super::{hostile, plot, swept};
-use crate::record::{Skipped, VerdictLevel};
 use crate::record::fixture;
+use crate::record::{Skipped, VerdictLevel};
 
 #[test]
 fn the_table_of_a_good_run_is_read_at_a_glance() {
