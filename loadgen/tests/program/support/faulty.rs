@@ -643,7 +643,9 @@ fn own(state: &State, stores: &HashMap<String, Store>, user: &str, key: &str) ->
         Fault::Foreign => stores
             .iter()
             .find(|(name, _)| *name != user)
-            .and_then(|(_, other)| other.now.values().next().cloned()),
+            // A role that was put does not say whose it is.
+            .and_then(|(_, other)| other.now.iter().find(|(key, _)| *key != "role"))
+            .map(|(_, value)| value.clone()),
         Fault::OtherKey => store.now.iter().find(|(other, _)| *other != key).map(|(_, value)| value.clone()),
         Fault::Corrupted => {
             let mut cut = right.clone();
