@@ -2,8 +2,9 @@
 
 use super::super::figures::Quantiles;
 use super::super::format::{self, MISSING, Unit};
-use super::super::grid;
+use super::super::{capital, grid};
 use super::{escape, loads, row};
+use crate::record::pairs::Ratio;
 use crate::record::{Latencies, LoadInfo, Pass, RunRecord, Setup, VerdictLevel, WindowRole, WindowRow};
 use crate::scenario::model::LatencyKind;
 
@@ -94,16 +95,17 @@ fn pairs(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String
     let mut rows = Vec::new();
     for (base, other, title) in &compared {
         for role in ["guest", "manager", "all"] {
-            let p50 = ratios(passes, [base, other], |window| median(window, role, kind));
-            let p90 = ratios(passes, [base, other], |window| tail(window, role, kind));
+            let p50 = both(passes, [base, other], |window| median(window, role, kind));
+            let p90 = both(passes, [base, other], |window| tail(window, role, kind));
             // One pair alone compares nothing.
             if p50.len() < 2 {
                 continue;
             }
             let mut cells = vec![escape(title), role.to_owned(), p50.len().to_string()];
-            cells.extend([spread(&p50), spread(&p90)]);
+            let ratio = |pairs: Vec<(f64, f64)>| format::ratio(Ratio::of(pairs));
+            cells.extend([p50, p90].map(ratio));
             cells.push(if role == "all" {
-                spread(&ratios(passes, [base, other], cpu))
+                ratio(both(passes, [base, other], cpu))
             } else {
                 MISSING.to_owned()
             });
@@ -116,21 +118,22 @@ fn pairs(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String
     let headers = row(["transport", "role", "pairs", "p50", "p90", "CPU of both sides"]);
     Some(format!(
         "### Windows in pairs\n\nThe load switched between the transports, so that the machine's drift hits all alike. \
-         Each pair gives a ratio, to {} where nothing else is said: their median, and in brackets the quartiles, of {} time and of CPU time for \
-         each request.\n\n{}",
+         Each pair gives a ratio, to {} where nothing else is said: of {} time and of CPU \
+         time for each request.\n\n{}\n{}.\n",
         escape(base),
         kind.name(),
-        grid::markdown(&headers, &rows, 2)
+        grid::markdown(&headers, &rows, 2),
+        capital(&format::ratio_legend())
     ))
 }
 
-/// The ratios of this figure in the second transport's windows to the first's, pair by pair.
-fn ratios(
+/// This figure in the first transport's windows and in the second's, pair by pair.
+fn both(
     passes: &[&Pass],
     [base, other]: [&String; 2],
     figure: impl Fn(&WindowRow) -> Option<f64>,
-) -> Vec<f64> {
-    let mut ratios = Vec::new();
+) -> Vec<(f64, f64)> {
+    let mut pairs = Vec::new();
     for pass in passes.iter().filter(|pass| name_of(pass) == *base) {
         let twin = passes
             .iter()
@@ -139,11 +142,10 @@ fn ratios(
         for window in &pass.windows {
             let match_ = twin.windows.iter().find(|candidate| candidate.pair == window.pair);
             let both = figure(window).zip(match_.and_then(&figure));
-            ratios.extend(both.filter(|(ours, _)| *ours > 0.0).map(|(ours, theirs)| theirs / ours));
+            pairs.extend(both.filter(|(ours, _)| *ours > 0.0));
         }
     }
-    ratios.sort_by(f64::total_cmp);
-    ratios
+    pairs
 }
 
 fn role_of<'a>(window: &'a WindowRow, role: &str) -> Option<&'a WindowRole> {
@@ -166,19 +168,6 @@ fn cpu(window: &WindowRow) -> Option<f64> {
     let cost = &window.cost;
     let both = cost.server_cpu_ns? + cost.generator_cpu_ns?;
     (cost.replies > 0).then(|| both as f64 / cost.replies as f64)
-}
-
-/// Median and quartiles of sorted ratios.
-fn spread(sorted: &[f64]) -> String {
-    if sorted.is_empty() {
-        return MISSING.to_owned();
-    }
-    let at = |share: f64| {
-        let place = share * (sorted.len() - 1) as f64;
-        let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
-        below + (above - below) * place.fract()
-    };
-    format!("{:.2}× ({:.2} to {:.2})", at(0.5), at(0.25), at(0.75))
 }
 
 /// Times of ending sessions and beginning new ones in mid-load.
@@ -277,7 +266,7 @@ mod tests {
         }
         let text = section(&record, record.load("paced").unwrap());
         assert!(text.contains("| WebSocket | all"), "{text}");
-        assert!(text.contains("1.12× (1.11 to 1.13)"), "{text}");
+        assert!(text.contains("1.12× (1.10–1.14, n=5)"), "{text}");
         let plain = section(&record, record.load("saturated").unwrap());
         assert_eq!(plain, "", "a plain closed load has nothing to add");
         assert!(!text.contains(" to WebSocket"), "{text}");
@@ -293,7 +282,7 @@ mod tests {
         record.scenario.transports.push("wss".to_owned());
         let text = section(&record, record.load("paced").unwrap());
         assert!(text.contains("| WSS              | all"), "{text}");
-        assert!(text.contains("| WSS to WebSocket | all  |     5 | 2.00× (1.98 to 2.02)"), "{text}");
+        assert!(text.contains("| WSS to WebSocket | all  |     5 | 2.00× (1.96–2.04, n=5)"), "{text}");
     }
 
     #[test]
