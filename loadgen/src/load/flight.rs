@@ -178,6 +178,8 @@ pub struct Incident {
     pub forbidden: Option<u32>,
     /// The role that the client had put as a value, if it had.
     pub role_put: Option<Role>,
+    /// Whether it was that role that came back.
+    pub saw_role: bool,
     /// The puts that have to be shown.
     pub wanted: Vec<Origin>,
     /// Those that some ring knew.
@@ -238,7 +240,9 @@ impl Incident {
         wanted.dedup();
         let bare = Self::bare(context, (client, role), finding, request, reply, replied);
         let forbidden = writer_of_forbidden(world, reply);
-        Self { asked, dues, lives, seen, forbidden, role_put: session.role_put(), wanted, ..bare }
+        let role_put = session.role_put();
+        let saw_role = role_put.is_some_and(|role| role.name().as_bytes() == reply);
+        Self { asked, dues, lives, seen, forbidden, role_put, saw_role, wanted, ..bare }
     }
 
     /// A wrong reply to a handshake, a login or a `q`: nothing that came before matters. `who`: the client and its role.
@@ -287,6 +291,7 @@ impl Incident {
             seen: None,
             forbidden: None,
             role_put: None,
+            saw_role: false,
             wanted: Vec::new(),
             puts: BTreeMap::new(),
             reads: BTreeMap::new(),

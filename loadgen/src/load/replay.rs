@@ -135,7 +135,7 @@ impl Build<'_> {
     /// A write into another's store whose value was seen, and a role that was put as a value.
     fn what_must_change_nothing(&mut self) {
         let incident = self.incident;
-        let Asked::Request(asked, ..) = incident.asked else { return };
+        let (Asked::Request(asked, ..) | Asked::Nothing(Some((asked, ..)))) = incident.asked else { return };
         let owner = match asked {
             Expect::Get { key } => Some((incident.client, key)),
             Expect::GetOther { target: Some(target), key: Some(key), .. } => Some((target, key)),
@@ -148,7 +148,7 @@ impl Build<'_> {
             let step = self.step(writer, vec![text], refused, None, "its value must never be read");
             self.steps.push(step);
         }
-        let reads = matches!(asked, Expect::GetOther { .. } | Expect::GetMissing { .. });
+        let reads = incident.saw_role || matches!(asked, Expect::GetOther { .. } | Expect::GetMissing { .. });
         if let Some(role) = incident.role_put.filter(|_| reads) {
             let text = self.request(incident.client, Expect::PutRole { role });
             let done = ReplayExpect::Replies(vec![texts::DONE.to_owned()]);

@@ -32,8 +32,7 @@ pub enum Abuse {
 pub enum Bound {
     /// Their p90 may be so many times the one without the abuse, and no reply may take longer than a second (LIFE-5).
     P90Ratio(f64),
-    /// No reply may take longer than this, from when its request was written: the abusers compete with the neighbours for
-    /// their CPU, and schedules are not kept.
+    /// No reply may take longer than this, from when its request was written.
     Longest(Duration),
 }
 

@@ -48,10 +48,9 @@ pub struct Abusers(Process);
 
 impl Abusers {
     /// Starts them; they have begun when this returns. In a trial they are like any program: in the idle class they
-    /// would wait for ever beside one that takes all of the CPU. So are those that fill stores, which has to come to an end.
+    /// would wait for ever beside one that takes all of the CPU.
     pub fn start(task: &Task, is_trial: bool) -> anyhow::Result<Self> {
-        let is_idle = !is_trial && task.abuse != Abuse::LargeStores;
-        let abusers = Self(Process::start(&role(task, is_idle)?)?);
+        let abusers = Self(Process::start(&role(task, !is_trial)?)?);
         abusers.line("going")?;
         Ok(abusers)
     }

@@ -378,6 +378,7 @@ fn serve_websocket(state: &State, stream: TcpStream, name: &mut Option<String>) 
         let message = read_frame(&mut input)?;
         let words: Vec<&str> = message.split_ascii_whitespace().collect();
         let reply = match &*name {
+            None if words.len() != 1 => "wrong message format".to_owned(),
             None if state.stores.lock().unwrap().contains_key(&message) => "duplicate user name".to_owned(),
             None => {
                 state.stores.lock().unwrap().insert(message.clone(), Store::default());
@@ -643,7 +644,9 @@ fn own(state: &State, stores: &HashMap<String, Store>, user: &str, key: &str) ->
         Fault::Foreign => stores
             .iter()
             .find(|(name, _)| *name != user)
-            .and_then(|(_, other)| other.now.values().next().cloned()),
+            // A role that was put does not say whose it is.
+            .and_then(|(_, other)| other.now.iter().find(|(key, _)| *key != "role"))
+            .map(|(_, value)| value.clone()),
         Fault::OtherKey => store.now.iter().find(|(other, _)| *other != key).map(|(_, value)| value.clone()),
         Fault::Corrupted => {
             let mut cut = right.clone();
