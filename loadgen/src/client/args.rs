@@ -77,19 +77,18 @@ pub(super) struct Args {
 /// Wrapped for 80 columns: clap breaks longer lines once more, in a narrower terminal.
 const AFTER_HELP: &str = "\
 Commands (options come before them):
-  get KEY          the value of one's own key
+  get KEY          the value of your own key
   get USER KEY     the value of another user's key, for managers
   put KEY VALUE    store a value
   upgrade          become a manager
-  Several may stand in a row. Keys, values and names hold no white space and may
-  be any UTF-8 text.
+  Give one or several. Keys, values and names are any UTF-8 text without white
+  space.
 
 A key that is itself a command word, or any word that is an option:
-  A command ends where the next get, put or upgrade stands. An argument with
-  white space in it is one whole message instead, sent as it is: 'get get' reads
-  the key get, 'put upgrade 1' writes the key upgrade. In lines of input quotes
-  do the same: get a 'get get' put b 2. There a line may also be help, or q to
-  leave.
+  A command ends where the next get, put or upgrade begins. An argument that
+  contains white space is one whole message, sent as it is: 'get get' reads the
+  key get, 'put upgrade 1' writes the key upgrade. In input lines, quotes do the
+  same: get a 'get get' put b 2. An input line may also be help, or q to leave.
 
 Examples:
   twinwire-client localhost 1601 put a 1 get a
@@ -99,11 +98,11 @@ Examples:
   twinwire-client localhost 1601
 
 Exit codes:
-  0  every command was answered, be it by `key not found` or `user not found`
+  0  every command was answered (`key not found` and `user not found` count)
   1  a reply was a refusal or `wrong message format`, the name is taken, or
      --manager was refused
-  2  wrong usage; nothing was sent of a command line, or of a line of input,
-     that is not understood; or standard output cannot be written
+  2  wrong usage: of a command line or an input line that was not understood,
+     nothing was sent; or standard output could not be written
   3  no server, no reply in time, or the connection was lost
 When several apply: 3, then 2, then 1.";
 
@@ -126,18 +125,18 @@ pub(super) enum ArgsError {
     Trust(#[from] TrustError),
     #[error("{0}")]
     NotAName(#[from] NotAName),
-    #[error("--user: a line end cannot stand in a name")]
+    #[error("--user: a name cannot contain a line break")]
     User,
     #[error("{0} (see --help)")]
     Words(#[from] WordsError),
     #[error(
-        "options come before the commands, and `{0}` stands among them. To use it as a word, quote the whole command: \
+        "`{0}` is an option, and options come before the commands. To send it as a word, quote the whole command: \
          'put KEY {0}'"
     )]
     LateOption(String),
     #[error(
-        "`upgrade` takes no word here: every user of this machine sees the arguments of a program. Put the secret \
-         into a file (--secret-file FILE) or into {SECRET_VARIABLE}"
+        "`upgrade` takes no secret on the command line, where every user of this machine can read it. Put it into a \
+         file (--secret-file FILE) or into {SECRET_VARIABLE}"
     )]
     SecretInArguments,
     #[error("cannot read the secret from {0}: {1}")]
@@ -148,7 +147,7 @@ pub(super) enum ArgsError {
     #[error("{0}")]
     Unresolved(#[from] Unresolved),
     #[error(
-        "HOST is a name or an address alone, without scheme, user or path; credentials go with --header \
+        "HOST is only a name or an address, without scheme, user or path; credentials go with --header \
          Authorization=@VARIABLE, over WebSocket"
     )]
     Host,
@@ -253,7 +252,7 @@ fn host(text: &str) -> Result<String, String> {
 
 fn port(text: &str) -> Result<u16, String> {
     let port = text.parse().ok().filter(|&port| port > 0);
-    port.ok_or_else(|| "the server's port comes after its host, a number from 1 to 65535".to_owned())
+    port.ok_or_else(|| "PORT comes after HOST and is a number from 1 to 65535".to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

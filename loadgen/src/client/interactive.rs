@@ -13,8 +13,8 @@ const HELP: &str = "Commands:
   put KEY VALUE    store a value
   upgrade          become a manager (upgrade SECRET where the server asks for one)
   q                leave; so do quit, exit and Ctrl-D
-Several commands may stand on a line: put a 1 get a
-Quotes make one whole message of what holds white space, for keys that are command words: 'get get'
+A line may hold several commands: put a 1 get a
+Quotes around a whole command send it as it is, for keys that are command words: 'get get'
 ";
 
 /// Serves standard input until its end, `q`, or a signal.
@@ -108,7 +108,9 @@ async fn converse(
                 Some(answered) => outcome.add(answered),
                 None => break,
             },
-            Err(error) if lines.is_terminal() => output.complain(&format!("{error} (help shows all)")),
+            Err(error) if lines.is_terminal() => {
+                output.complain(&format!("{error} (type help for the commands)"))
+            }
             Err(error) => {
                 output.complain(&format!("line {number}: {error}"));
                 outcome.misunderstood = true;

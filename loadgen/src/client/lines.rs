@@ -193,9 +193,7 @@ fn read(terminal: Option<Output>, asked: &mpsc::Receiver<Prompt>, send: &Unbound
 fn unreadable(what: &str, error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::InvalidData => {
-            format!(
-                "cannot read {what}: it holds bytes that are not UTF-8, and nothing from there on was sent"
-            )
+            format!("cannot read {what}: it contains bytes that are not UTF-8; nothing after them was sent")
         }
         _ => format!("cannot read {what}: {error}"),
     }

@@ -70,7 +70,7 @@ enum Failure {
     Input(String),
     #[error("{0}")]
     Output(#[from] Lost),
-    #[error("this machine gives no event loop: {0}")]
+    #[error("cannot start an event loop: {0}")]
     Machine(std::io::Error),
 }
 

@@ -44,7 +44,7 @@ pub enum SessionError {
     #[error("no reply within {0:?}: the server hangs{1}")]
     TimedOut(Duration, &'static str),
     /// A text that no request asked for: replies can no longer be told apart.
-    #[error("the server said `{0}` unasked")]
+    #[error("the server sent `{0}`, which no request asked for")]
     Unasked(String),
     /// The server does not want us.
     #[error("login refused: the server answered `{0}`")]
@@ -53,7 +53,7 @@ pub enum SessionError {
     #[error("the user name `{0}` is taken: choose another one")]
     NameTaken(String),
     /// Not a name.
-    #[error("`{0}` is no user name for this server: a name is one word of 1 to 64 bytes")]
+    #[error("this server does not accept `{0}` as a user name: a name is one word of 1 to 64 bytes")]
     NoName(String),
     /// No manager.
     #[error("--manager: the server answered `{0}`")]

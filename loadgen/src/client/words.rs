@@ -32,7 +32,7 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WordsError {
     /// A command's words end too early.
-    #[error("`{command}` lacks {what}: {usage}{}", literal_advice(next.as_deref()))]
+    #[error("`{command}` needs {what}: {usage}{}", literal_advice(next.as_deref()))]
     Missing {
         /// The command.
         command: &'static str,
@@ -44,7 +44,7 @@ pub enum WordsError {
         next: Option<String>,
     },
     /// White space in what should be a key or a value.
-    #[error("`{word}` cannot be {what} of `{command}`: keys, values and names hold no white space")]
+    #[error("`{word}` cannot be {what} of `{command}`: keys, values and names contain no white space")]
     Blank {
         /// The command.
         command: &'static str,
@@ -54,7 +54,7 @@ pub enum WordsError {
         word: String,
     },
     /// A word where a command should begin.
-    #[error("`{0}` is no command: a command begins with get, put or upgrade")]
+    #[error("`{0}` is not a command: commands begin with get, put or upgrade")]
     Unknown(String),
     /// A word too many.
     #[error("`{word}` is one word too many after `{command}`: {usage}")]
@@ -67,10 +67,12 @@ pub enum WordsError {
         usage: &'static str,
     },
     /// An argument of no bytes.
-    #[error("an empty argument is no word: keys, values and names have at least one byte and no white space")]
+    #[error(
+        "an empty argument cannot be sent: keys, values and names have at least one byte and no white space"
+    )]
     Empty,
     /// A line end inside a message.
-    #[error("a line end cannot stand inside a message, as it ends one")]
+    #[error("a message cannot contain a line break: that is where it ends")]
     LineEnd,
 }
 
@@ -253,14 +255,14 @@ mod tests {
     #[test]
     fn what_is_missing_is_said_with_the_way_out() {
         let text = |line| of_line(line).unwrap_err().to_string();
-        assert_eq!(text("put a"), "`put` lacks a value: put KEY VALUE");
-        assert_eq!(text("put"), "`put` lacks a key and a value: put KEY VALUE");
+        assert_eq!(text("put a"), "`put` needs a value: put KEY VALUE");
+        assert_eq!(text("put"), "`put` needs a key and a value: put KEY VALUE");
         assert_eq!(
             text("get upgrade"),
-            "`get` lacks a key: get KEY or get USER KEY; `upgrade` begins the next command. To use it as a word \
+            "`get` needs a key: get KEY or get USER KEY; `upgrade` begins the next command. To use it as a word \
              here, quote the whole command: 'get upgrade'"
         );
-        assert_eq!(text("frob a"), "`frob` is no command: a command begins with get, put or upgrade");
+        assert_eq!(text("frob a"), "`frob` is not a command: commands begin with get, put or upgrade");
         assert_eq!(text("get a b c"), "`c` is one word too many after `get`: get KEY or get USER KEY");
         assert_eq!(text("put a b c"), "`c` is one word too many after `put`: put KEY VALUE");
         assert_eq!(text("upgrade a b"), "`b` is one word too many after `upgrade`: upgrade");
@@ -269,7 +271,7 @@ mod tests {
     #[test]
     fn white_space_in_a_key_or_a_value_is_called_that() {
         let text = |words: &[&str]| of_arguments(words).unwrap_err().to_string();
-        let why = "keys, values and names hold no white space";
+        let why = "keys, values and names contain no white space";
         assert_eq!(text(&["put", "a", "x y"]), format!("`x y` cannot be a value of `put`: {why}"));
         assert_eq!(text(&["put", "x y", "1"]), format!("`x y` cannot be a key of `put`: {why}"));
         assert_eq!(text(&["get", "x y"]), format!("`x y` cannot be a key of `get`: {why}"));

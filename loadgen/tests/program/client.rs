@@ -169,7 +169,7 @@ fn exit_1_for_a_taken_or_impossible_name() {
     assert!(stderr(&taken).contains("`alice` is taken"), "{}", stderr(&taken));
     let two_words = server.client(&["--user", "a b", "get", "a"]).output().unwrap();
     assert_eq!(lines(&two_words), (vec![], 1));
-    assert!(stderr(&two_words).contains("`a b` is no user name"), "{}", stderr(&two_words));
+    assert!(stderr(&two_words).contains("does not accept `a b` as a user name"), "{}", stderr(&two_words));
 }
 
 #[test]
@@ -205,8 +205,8 @@ fn exit_2_for_wrong_usage_before_anything_is_sent() {
     // Nobody listens there: whatever asked first would exit with 3.
     let port = free_port();
     for (arguments, said) in [
-        (&["put", "a"] as &[&str], "`put` lacks a value"),
-        (&["get", "a", "put", "b", "get", "c"], "`put` lacks a value"),
+        (&["put", "a"] as &[&str], "`put` needs a value"),
+        (&["get", "a", "put", "b", "get", "c"], "`put` needs a value"),
         (&["get", "get"], "'get get'"),
         (&["frob"], "`frob` is no command"),
         (&["get", "a", "b", "c"], "`c` is one word too many"),
