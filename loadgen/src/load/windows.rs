@@ -22,11 +22,15 @@ use crate::scenario::model::Role;
 /// which the machine settles.
 const START_DELAY_NS: Nanos = 20_000_000;
 
-/// How often, and with what pauses, a target of ours that has lost every client is looked at: two seconds in all, since
-/// on a busy machine the word of its death comes late.
-const DEATH_LOOKS: u32 = 40;
-/// See [`DEATH_LOOKS`].
-const DEATH_PAUSE: Duration = Duration::from_millis(50);
+/// How long a target of ours that has lost every client may go on listening and still be taken to be dying.
+const DEATH_BEGINS_MAX: Duration = Duration::from_secs(2);
+
+/// How long one that listens no more may take to die. Its connections go first; the last of its threads may run at a low
+/// priority, and on a busy machine it was seen to need more than two seconds.
+const DEATH_TAKES_MAX: Duration = Duration::from_secs(15);
+
+/// Between two looks.
+const DEATH_LOOK: Duration = Duration::from_millis(50);
 
 /// A window while it runs.
 struct Running {
@@ -233,12 +237,16 @@ impl Coordinator<'_> {
 
     /// How the target's process ended, if it is seen to end shortly: its connections are gone before it is.
     pub(super) async fn death_soon(&mut self) -> Option<String> {
-        let looks = if self.target.is_ours() { DEATH_LOOKS } else { 0 };
-        for _ in 0..looks {
+        let begun = clock::now();
+        while self.target.is_ours() {
             if let Some(death) = self.target.death() {
                 return Some(death);
             }
-            tokio::time::sleep(DEATH_PAUSE).await;
+            let waited = Duration::from_nanos(clock::now() - begun);
+            if waited > DEATH_TAKES_MAX || waited > DEATH_BEGINS_MAX && self.target.listens() {
+                break;
+            }
+            tokio::time::sleep(DEATH_LOOK).await;
         }
         None
     }

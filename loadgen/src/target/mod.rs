@@ -64,15 +64,28 @@ impl Target {
         }
     }
 
-    /// Where it offers this transport; what is ours to start only once it runs.
-    #[must_use]
-    pub fn endpoint(&self, transport: Transport) -> Option<Endpoint> {
-        let endpoints = match self {
+    /// Where it is; what is ours to start only once it runs.
+    fn endpoints(&self) -> &[Endpoint] {
+        match self {
             Self::Embedded(embedded) => embedded.endpoints(),
             Self::Launched(launched) => launched.endpoints(),
             Self::External { endpoints, .. } => endpoints,
-        };
-        endpoints.iter().find(|endpoint| endpoint.transport() == transport).cloned()
+        }
+    }
+
+    /// Where it offers this transport; what is ours to start only once it runs.
+    #[must_use]
+    pub fn endpoint(&self, transport: Transport) -> Option<Endpoint> {
+        self.endpoints().iter().find(|endpoint| endpoint.transport() == transport).cloned()
+    }
+
+    /// Whether it still listens anywhere, for one on this machine.
+    #[must_use]
+    pub fn listens(&self) -> bool {
+        let listeners = ports::listeners();
+        self.endpoints()
+            .iter()
+            .any(|endpoint| !ports::reachable(&listeners, endpoint.addresses().all()).is_empty())
     }
 
     /// A fresh server where it is ours to start, with these transports, on these CPUs. It may be dropped in between;
