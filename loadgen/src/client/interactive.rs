@@ -109,7 +109,7 @@ async fn converse(
                 None => break,
             },
             Err(error) if lines.is_terminal() => {
-                output.complain(&format!("{error} (type help for the commands)"))
+                output.complain(&format!("{error} (type help for the commands)"));
             }
             Err(error) => {
                 output.complain(&format!("line {number}: {error}"));
