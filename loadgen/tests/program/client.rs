@@ -208,7 +208,7 @@ fn exit_2_for_wrong_usage_before_anything_is_sent() {
         (&["put", "a"] as &[&str], "`put` needs a value"),
         (&["get", "a", "put", "b", "get", "c"], "`put` needs a value"),
         (&["get", "get"], "'get get'"),
-        (&["frob"], "`frob` is no command"),
+        (&["frob"], "`frob` is not a command"),
         (&["get", "a", "b", "c"], "`c` is one word too many"),
         (&["get", ""], "an empty argument"),
         (&["put", "a", "hello world"], "`hello world` cannot be a value of `put`"),
