@@ -71,7 +71,7 @@ pub struct Profile {
     pub bytes: usize,
     /// Since when it has been logged in.
     pub since: Instant,
-    /// When it last asked something, as [`User::note_active`] was told.
+    /// When it last asked something.
     pub active_ms: u64,
     /// From where.
     pub peer: Peer,
