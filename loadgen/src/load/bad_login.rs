@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::PassContext;
+use super::ending::CLOSE_TIMEOUT;
 use super::flight::{Asked, Incident};
 use super::leave::{Left, quit};
 use super::plan::ending_draw;
@@ -24,9 +25,6 @@ const MALFORMED: [(&str, &str); 3] = [("", "LOGIN-3"), ("two words", "LOGIN-3"),
 
 /// The first session of a client and one in so many of the others end with such logins: each costs a connection.
 const ONE_IN: u64 = 4;
-
-/// Longest that the close after such a login's `q` is waited for: that it comes is judged elsewhere.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Whether a group's clients try what must be refused.
 #[must_use]
@@ -130,7 +128,7 @@ impl BadLogin {
             other_case = log_in(&other).await;
             if other_case.as_deref() == Some(texts::SUCCESS) {
                 // The name is to be free again for the next pass.
-                quit(&mut connection, None, timeout, CLOSE_PATIENCE).await;
+                quit(&mut connection, None, timeout, CLOSE_TIMEOUT).await;
             }
         }
         Some(Answers { malformed, taken, other_case })

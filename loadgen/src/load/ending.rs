@@ -17,11 +17,11 @@ use crate::oracle::texts;
 use crate::scenario::model::Role;
 use crate::wire::{Connection, Traffic, wait};
 
-/// A server that dies closes its connections one by one: its listener may go last.
-const DEATH_TAKES: Duration = Duration::from_millis(20);
+/// How long after a close a newcomer comes: a dying server closes its connections one by one, its listener perhaps last.
+const DEATH_DELAY: Duration = Duration::from_millis(20);
 
-/// Longest that a close frame's answer is waited for.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+/// Longest wait for a server's close, or its answer to a close frame, where neither is judged.
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How a client ends a session to begin its next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Ending {
 /// Closes a connection as a client does that says nothing before: over WebSocket with a close frame.
 pub async fn close(mut connection: Connection) {
     // The answer to a close frame is the framing's business.
-    let _ = wait(CLOSE_PATIENCE, |cx| connection.poll_close(cx, &mut Kept::default())).await;
+    let _ = wait(CLOSE_TIMEOUT, |cx| connection.poll_close(cx, &mut Kept::default())).await;
 }
 
 /// Waits for the server's close: whether it came in time, and the first reply that came before it.
@@ -66,7 +66,7 @@ pub async fn closed(connection: &mut Connection, timeout: Duration) -> (bool, Op
 /// Whether the server that has just closed this client's connection instead of answering this request does it again: a
 /// newcomer in the same role asks the same.
 pub async fn closes_again(context: &PassContext, (client, role): (u32, Role), request: &[u8]) -> bool {
-    tokio::time::sleep(DEATH_TAKES).await;
+    tokio::time::sleep(DEATH_DELAY).await;
     let timeout = context.scenario.timeout;
     // No client's name contains a colon.
     let name = format!("{}:", context.world.client(client).name);
