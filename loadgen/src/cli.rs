@@ -11,7 +11,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use crate::client;
 use crate::commands::completions::{Completions, Man, Program};
 use crate::commands::{CommandError, Outcome, calibrate, check, init, quick, report, run, schema};
-use crate::target::{embedded, guard, null};
+use crate::targets::{embedded, guard, null};
 
 /// Load generator and conformance harness for a key-value service over TCP and WebSocket
 ///

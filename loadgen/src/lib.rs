@@ -4,9 +4,10 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`domain`] | the words that all others speak in: roles, operations, transports, latencies |
 //! | [`scenario`] | TOML text → validated scenario and its variants |
 //! | [`conform`] | TOML text → validated scripted cases |
-//! | [`target`] | the embedded server as a child, launched programs, or addresses |
+//! | [`targets`] | the embedded server as a child, launched programs, or addresses |
 //! | [`wire`] | the client's side of each transport |
 //! | [`oracle`] | what each reply may be; no I/O, no server code |
 //! | [`load`] | plan → workers → virtual users |
@@ -26,6 +27,7 @@ pub mod cli;
 pub mod client;
 pub mod commands;
 pub mod conform;
+pub mod domain;
 pub mod load;
 pub mod measure;
 pub mod oracle;
@@ -33,5 +35,5 @@ pub mod record;
 pub mod report;
 pub mod scenario;
 pub mod stats;
-pub mod target;
+pub mod targets;
 pub mod wire;

@@ -9,7 +9,7 @@ use twinwire::load::pass::Ending;
 use twinwire::load::placement::Placement;
 use twinwire::record::Cost;
 use twinwire::scenario::Document;
-use twinwire::target::Target;
+use twinwire::targets::Target;
 use twinwire::wire::{Endpoint, Site};
 use twinwire_floor::message::{KEYS, MIX_VALUE, VALUE};
 use twinwire_floor::roles::{Task, Wire};

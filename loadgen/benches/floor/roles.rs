@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
-use twinwire::target::embedded;
+use twinwire::targets::embedded;
 use twinwire_floor::cpus;
 use twinwire_floor::options::outcome;
 use twinwire_floor::roles::{Role as Shared, Task, Wire, generate, play as play_shared};

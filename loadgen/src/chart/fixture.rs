@@ -65,7 +65,7 @@ pub(super) fn load(name: &str, model: &str, pace: &str, trials: u32) -> LoadInfo
         variants: vec![String::new()],
         clients: 100,
         probes: Vec::new(),
-        timing: crate::scenario::model::Timing::Judged,
+        timing: crate::domain::Timing::Judged,
         verdict: Verdict::default(),
     }
 }

@@ -19,8 +19,8 @@ mod sweep;
 mod tests;
 mod timeline;
 
+use crate::domain::Timing;
 use crate::record::RunRecord;
-use crate::scenario::model::Timing;
 
 pub use draw::DrawError;
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::{spec::LegendEntry, style};
+use crate::domain::{LatencyKind, Op, Role};
 use crate::record::{Latencies, LoadInfo, Pass, RunRecord, TransportFloor, VerdictLevel};
-use crate::scenario::model::{LatencyKind, Op, Role};
 
 /// Swept loads with more variants than these get their own charts for the first one only; the sweep's chart
 /// shows them all.

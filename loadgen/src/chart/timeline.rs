@@ -7,8 +7,8 @@ use super::axis;
 use super::source::View;
 use super::spec::{Axis, Mark, Panel, Spec, Stroke};
 use super::style::{LINE, list, look};
+use crate::domain::LatencyKind;
 use crate::record::Interval;
-use crate::scenario::model::LatencyKind;
 
 /// Begins the names of its files.
 pub(super) const STEM: &str = "timeline";

@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::reply::{Kind, kind};
+use crate::domain::Transport;
 use crate::oracle::texts;
-use crate::scenario::model::Transport;
 use crate::wire::{
     ConnectError, Connection, Ended, Endpoint, Foreign, Replies, Reply, Traffic, speechless, wait,
 };

@@ -16,16 +16,16 @@ use super::interrupt::interrupts;
 use super::run::{assemble, progress::Progress};
 use super::target_args::transport;
 use super::{CommandError, Outcome};
+use crate::domain::Transport;
 use crate::load::engine::Engine;
 use crate::load::events::{Event, PassLabel};
 use crate::load::placement::Placement;
 use crate::record::{FLOOR_SCHEMA, Floor, Layout, RunRecord, Status, VerdictLevel};
 use crate::report::{self, floor};
 use crate::scenario::Document;
-use crate::scenario::model::Transport;
 use crate::stats::floor::{PACED, SATURATED, layout};
-use crate::target::Target;
-use crate::target::embedded::Embedded;
+use crate::targets::Target;
+use crate::targets::embedded::Embedded;
 
 /// Where errors of the scenario are said to be.
 const SOURCE: &str = "the scenario of `calibrate`";

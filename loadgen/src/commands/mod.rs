@@ -23,7 +23,7 @@ use crate::record::{ReadError, RunRecord};
 use crate::report::contents::{self, Contents};
 use crate::report::{Folder, FolderError, Plot, ReportError};
 use crate::scenario::Diagnostics;
-use crate::target::{AddressError, LaunchError, TargetError};
+use crate::targets::{AddressError, LaunchError, TargetError};
 use crate::wire::{HeaderError, TrustError};
 
 /// What a command that did its work ends with.

@@ -9,7 +9,7 @@ use clap::builder::RangedU64ValueParser;
 use super::run::Options;
 use super::target_args::{Plan, transport};
 use super::{CommandError, Outcome};
-use crate::scenario::model::{Role, Transport};
+use crate::domain::{Role, Transport};
 use crate::scenario::{
     CLIENTS_MAX, DAY, Document, HOUR, MILLISECOND, RATE_MAX, RAW_VALUE_MAX, TAG_BYTES, VALUE_MAX,
     duration_within,

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::CommandError;
-use crate::scenario::model::Transport;
+use crate::domain::Transport;
 use crate::scenario::{HOUR, MILLISECOND, duration_within};
-use crate::target::embedded::Embedded;
-use crate::target::launch::{Launch, Security};
-use crate::target::launched::Launched;
-use crate::target::{Certificate, LaunchCommand, Target, addresses, ask_certificate, tls, websocket};
+use crate::targets::embedded::Embedded;
+use crate::targets::launch::{Launch, Security};
+use crate::targets::launched::Launched;
+use crate::targets::{Certificate, LaunchCommand, Target, addresses, ask_certificate, tls, websocket};
 use crate::wire::{Endpoint, Header, Trust};
 
 /// What to talk to; without any of these, the embedded server.

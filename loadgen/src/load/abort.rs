@@ -114,7 +114,7 @@ impl Standing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::model::{LatencyKind, Statistic};
+    use crate::domain::{LatencyKind, Statistic};
 
     fn aborts(metric: Metric, bound: Bound) -> Aborts {
         Aborts::new(&[Rule { threshold: 3, filter: WatchFilter::default(), metric, bound }], 0)

@@ -97,7 +97,7 @@ mod tests {
             trials: 1,
             interleave: None,
             headline: false,
-            timing: crate::scenario::model::Timing::Judged,
+            timing: crate::domain::Timing::Judged,
         };
         let curve = Arc::new(Curve::new(&load, 1, Some(100.0)));
         Open::new(curve.clone(), curve.spans(0), 0, Arrivals::Poisson, seed)

@@ -15,9 +15,10 @@ use super::leave::{Left, quit};
 use super::plan::ending_draw;
 use super::replies::collect;
 use super::setup::SetupError;
+use crate::domain::{Op, Role};
 use crate::measure::clock;
 use crate::oracle::{Finding, texts};
-use crate::scenario::model::{Group, Op, Role};
+use crate::scenario::model::Group;
 use crate::wire::{Connection, Traffic};
 
 /// Malformed logins, each with the rule that it would break to take it.

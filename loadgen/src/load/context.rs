@@ -6,11 +6,12 @@ use super::curve::Curve;
 use super::flight::Incidents;
 use super::plan::PassPlan;
 use super::requests::GroupMix;
+use crate::domain::Role;
 use crate::measure::recorder::Live;
 use crate::measure::watch::WatchFilter;
 use crate::oracle::{Finding, World, origin};
 use crate::record::Violation;
-use crate::scenario::model::{Load, Metric, Role, Scenario};
+use crate::scenario::model::{Load, Metric, Scenario};
 use crate::wire::{Endpoint, Traffic};
 
 /// Longest request or reply shown in a violation, in characters.

@@ -233,7 +233,7 @@ mod tests {
             trials: 1,
             interleave: None,
             headline: false,
-            timing: crate::scenario::model::Timing::Judged,
+            timing: crate::domain::Timing::Judged,
         }
     }
 

@@ -64,8 +64,8 @@ impl Doubts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{Op, Role};
     use crate::oracle::ValueSpec;
-    use crate::scenario::model::{Op, Role};
 
     fn doubt(absent: u32, replied: Nanos) -> Doubt {
         let cell = CellKey { transport: 0, group: 0, role: Role::Manager, op: Op::GetOther };

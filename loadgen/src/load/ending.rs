@@ -13,8 +13,8 @@ use std::time::Duration;
 use super::context::PassContext;
 use super::plan::ending_draw;
 use super::replies::{Kept, collect};
+use crate::domain::Role;
 use crate::oracle::texts;
-use crate::scenario::model::Role;
 use crate::wire::{Connection, Traffic, wait};
 
 /// How long after a close a newcomer comes: a dying server closes its connections one by one, its listener perhaps last.

@@ -15,13 +15,14 @@ use super::placement::Placement;
 use super::plan::{self, PassPlan, WindowPlan};
 use super::probe;
 use super::requests::GroupMix;
+use crate::domain::Transport;
 use crate::measure::recorder::Live;
 use crate::measure::{clock, cpus, open_files};
 use crate::oracle::{ValueSpec, World};
 use crate::record::{Pass, Probe, Skipped, VIOLATIONS_KEPT, Violation};
-use crate::scenario::model::{Scenario, Transport};
+use crate::scenario::model::Scenario;
 use crate::scenario::{Document, Variant};
-use crate::target::{Target, TargetError};
+use crate::targets::{Target, TargetError};
 use crate::wire::Traffic;
 
 /// Descriptors that a run needs beside its clients' sockets: runtimes, timers, files, the child's pipes, and

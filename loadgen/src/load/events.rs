@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::scenario::model::Transport;
+use crate::domain::Transport;
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq)]

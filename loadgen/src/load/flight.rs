@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::context::PassContext;
 use super::ending::Ending;
 use super::replay;
+use crate::domain::Role;
 use crate::measure::clock::{self, Nanos};
 use crate::oracle::{
     Due, Era, Expect, Finding, Lives, Origin, SWAPPED, Session, TAG_BYTES, World, request,
     writer_of_forbidden,
 };
 use crate::record::{VIOLATIONS_KEPT, Violation};
-use crate::scenario::model::Role;
 
 /// Requests that one worker keeps: a tenth of a second and more at full rate, which is longer than the sweep that
 /// looks at them; 1.2 MB.

@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::context::PassContext;
+use crate::domain::Timing;
 use crate::measure::clock::Nanos;
 use crate::measure::process;
 use crate::measure::recorder::Live;
 use crate::record::pace;
-use crate::scenario::model::Timing;
 
 /// A generator that used this share of its CPUs is full.
 const FULL_SHARE: f64 = 0.9;

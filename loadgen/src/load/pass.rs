@@ -20,7 +20,7 @@ use crate::measure::clock::{self, Nanos};
 use crate::measure::cpus;
 use crate::measure::recorder::{Totals, WindowFigures};
 use crate::record::{Backlog, Cost, Pass, Violation};
-use crate::target::Target;
+use crate::targets::Target;
 use crate::wire::ConnectError;
 
 /// How often progress is told.

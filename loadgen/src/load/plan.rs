@@ -6,9 +6,10 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use crate::domain::Transport;
 use crate::measure::clock::{Nanos, nanos};
 use crate::scenario::Variant;
-use crate::scenario::model::{Load, Scenario, Transport};
+use crate::scenario::model::{Load, Scenario};
 
 /// One run of one load over one transport, or over several at once: mixed, or interleaved.
 #[derive(Debug, Clone, PartialEq)]

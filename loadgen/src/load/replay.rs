@@ -10,10 +10,10 @@ use std::fmt::Write as _;
 use super::context::PassContext;
 use super::ending::Ending;
 use super::flight::{Asked, Flight, Incident};
+use crate::domain::Role;
 use crate::measure::clock::Nanos;
 use crate::oracle::{Due, Era, Expect, Origin, TAG_BYTES, request, texts};
 use crate::record::{Replay, ReplayAction, ReplayClient, ReplayExpect, ReplayStep};
-use crate::scenario::model::Role;
 
 /// Longest value that is written out; of a longer one the tag stays, which tells it from every other.
 const VALUE_SHOWN_MAX: usize = 200;

@@ -4,8 +4,9 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Zipf};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use crate::domain::{Op, Role};
 use crate::oracle::{Expect, ODD_COMMANDS, Session, World};
-use crate::scenario::model::{Group, KeyDistribution, Op, Role, Scenario};
+use crate::scenario::model::{Group, KeyDistribution, Scenario};
 
 /// One group's distributions, shared by its clients.
 #[derive(Debug)]

@@ -14,9 +14,10 @@ use super::leave::{Left, not_closed, quit, wrong_leaving};
 use super::replies::collect;
 use super::setup_times::Steps;
 use super::wrong_port;
+use crate::domain::{Role, Transport};
 use crate::measure::clock::{self, Nanos};
 use crate::oracle::{Expect, Finding, Good, MESSAGE_BYTES, Session, texts};
-use crate::scenario::model::{Group, Role, Transport};
+use crate::scenario::model::Group;
 use crate::wire::{
     BrokenHandshake, ConnectError, Connection, Ended, Foreign, HandshakeError, Traffic, speechless,
 };

@@ -14,10 +14,10 @@ use super::renewal::{Renewal, Renewing};
 use super::requests::Requests;
 use super::schedule::Schedule;
 use super::shared::{Oldest, Shared};
+use crate::domain::Role;
 use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::{CellKey, Instants, Live, RequestError, Window};
 use crate::oracle::{Expect, Finding, Session, request, texts};
-use crate::scenario::model::Role;
 use crate::wire::{Connection, Ended};
 
 thread_local! {

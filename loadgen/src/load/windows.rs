@@ -13,10 +13,10 @@ use super::lateness::Lateness;
 use super::pass::{Collected, Coordinator, Ending, TICK, WindowSeen};
 use super::plan::WindowPlan;
 use super::worker::{Report, Stage};
+use crate::domain::Role;
 use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::WindowFigures;
 use crate::record::{Cost, Latencies, WindowRole, WindowRow};
-use crate::scenario::model::Role;
 
 /// Between the decision to start a window and its first request: time for every worker to hear of it, and a gap in
 /// which the machine settles.

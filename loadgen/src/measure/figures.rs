@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::clock::Nanos;
+use crate::domain::{Op, Role};
 use crate::record::{Counts, Latencies, Ledger};
-use crate::scenario::model::{Op, Role};
 
 /// Where a request's figures go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,9 +9,9 @@ pub use super::figures::{
     CellFigures, CellKey, Instants, Live, RequestError, Second, Totals, Window, WindowFigures,
 };
 use super::watch::Watch;
+use crate::domain::{Op, Role};
 use crate::oracle::Good;
 use crate::record::Latencies;
-use crate::scenario::model::{Op, Role};
 
 /// One worker's figures of one pass.
 #[derive(Debug)]

@@ -3,8 +3,9 @@
 //! A watch counts by the instant of the reply: a figure of the last second must not wait for its slowest request.
 
 use super::figures::CellKey;
+use crate::domain::{LatencyKind, Op, Role, Statistic};
 use crate::record::Latencies;
-use crate::scenario::model::{Bound, LatencyKind, Metric, Op, Role, Statistic};
+use crate::scenario::model::{Bound, Metric};
 
 /// Which cells a watch is about; what is `None` is not looked at.
 #[derive(Debug, Clone, Copy, Default)]

@@ -2,7 +2,7 @@
 
 use super::session::is_malformed;
 use super::world::State;
-use crate::scenario::model::Role;
+use crate::domain::Role;
 
 /// What a request may be answered, taken when the request was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use super::{
     MESSAGE_BYTES, ROLE_KEY, ROLE_KEY_NUMBER, World, findings, key_bytes, key_name, texts, write_missing_key,
     write_with_key,
 };
-use crate::scenario::model::Role;
+use crate::domain::Role;
 
 /// A key that is never put, as `get USER KEY` names it.
 const ABSENT_KEY: &[u8] = b" m0";

@@ -2,13 +2,13 @@
 //!
 //! Every number in it follows from the code below; nothing is measured.
 
+use crate::domain::Timing;
 use crate::record::{
     Cell, Cost, Counts, Environment, FLOOR_SCHEMA, Floor, FloorCost, FloorQuantiles, Interval, Latencies,
     Layout, Ledger, LoadInfo, Outcome, PacedFloor, Pass, Processes, Replay, ReplayAction, ReplayClient,
     ReplayExpect, ReplayStep, RunRecord, SCHEMA, SaturatedFloor, ScenarioInfo, Setup, Sockets, Status,
     ThresholdResult, TransportFloor, Verdict, VerdictLevel, Violation,
 };
-use crate::scenario::model::Timing;
 
 /// A run that passed.
 pub(crate) fn record() -> RunRecord {

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{Environment, ReadError, VerdictLevel};
-use crate::scenario::model::LatencyKind;
+use crate::domain::LatencyKind;
 
 /// Version of the format of `calibration.json`.
 pub const FLOOR_SCHEMA: u32 = 1;

@@ -21,7 +21,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::scenario::model::Timing;
+use crate::domain::Timing;
 
 pub use floor::{
     FLOOR_SCHEMA, Floor, FloorCost, FloorQuantiles, Layout, PacedFloor, SaturatedFloor, TransportFloor,
@@ -249,8 +249,8 @@ impl LoadInfo {
 
     /// The latency that speaks for this load: response of an open one, service of a closed one.
     #[must_use]
-    pub fn headline_kind(&self) -> crate::scenario::model::LatencyKind {
-        use crate::scenario::model::LatencyKind;
+    pub fn headline_kind(&self) -> crate::domain::LatencyKind {
+        use crate::domain::LatencyKind;
         if self.model == "open" { LatencyKind::Response } else { LatencyKind::Service }
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::{Cell, Cost, Counts, Latencies, Pass, RunRecord};
-use crate::scenario::model::{LatencyKind, Op};
+use crate::domain::{LatencyKind, Op};
 
 /// What a row stands for. `None` means all of them merged; a row is always of one transport.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

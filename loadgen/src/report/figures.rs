@@ -4,13 +4,13 @@
 //! [`crate::record::rows`].
 
 use super::floor;
+use crate::domain::{LatencyKind, Timing};
 use crate::record::pairs::Ratio;
 use crate::record::rows::{self, Key, Row};
 use crate::record::{
     Cost, Counts, FloorQuantiles, Latencies, Latency, LoadInfo, Pass, RunRecord, TransportFloor,
     VerdictLevel, WindowRow, is_ceiling, is_within,
 };
-use crate::scenario::model::{LatencyKind, Timing};
 
 /// The quantiles of one latency, in nanoseconds; what too few samples support is missing.
 #[derive(Debug, Clone, Default, PartialEq)]

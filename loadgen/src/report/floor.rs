@@ -4,11 +4,11 @@ use super::escape;
 use super::figures::{Comparison, P50, comparisons};
 use super::format::{self, MISSING, NOT_VALID, Unit};
 use super::grid;
+use crate::domain::LatencyKind;
 use crate::record::pace::micros;
 use crate::record::{
     Floor, FloorQuantiles, Latency, Layout, LoadInfo, RunRecord, TransportFloor, VerdictLevel, WITHIN,
 };
-use crate::scenario::model::LatencyKind;
 
 /// Marks a figure that is within the floor.
 pub(super) const SIGN: char = '†';

@@ -9,8 +9,8 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
 use super::{ReportError, escape};
+use crate::domain::LatencyKind;
 use crate::record::{Latencies, Pass, RunRecord};
-use crate::scenario::model::LatencyKind;
 
 /// Nanoseconds to milliseconds, the divisor that HdrHistogram's tools expect by default.
 const MAX_VALUE_DIVISOR: f64 = 1e6;

@@ -4,8 +4,8 @@
 
 use super::escape;
 use super::format::{count, plural, seconds};
+use crate::domain::LatencyKind;
 use crate::record::{Ledger, LoadInfo, RunRecord, Status, VerdictLevel};
-use crate::scenario::model::LatencyKind;
 
 /// The outcome in a few words, to follow the scenario's name.
 pub(super) fn label(record: &RunRecord) -> &'static str {

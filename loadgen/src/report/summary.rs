@@ -5,9 +5,9 @@
 
 use super::ReportError;
 use super::figures::Figures;
+use crate::domain::LatencyKind;
 use crate::record::RunRecord;
 use crate::record::rows::{self, Key};
-use crate::scenario::model::LatencyKind;
 
 /// What stands for "all of them" in a row.
 pub(crate) const ALL: &str = "all";

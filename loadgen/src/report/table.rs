@@ -8,9 +8,9 @@ use super::figures::{Comparison, P50, P99, comparisons};
 use super::format::{self, MISSING, Unit};
 use super::grid::{Grid, Group};
 use super::{escape, floor, outcome};
+use crate::domain::{LatencyKind, Timing};
 use crate::record::pairs::Ratio;
 use crate::record::{Counts, LoadInfo, RunRecord, Status, VerdictLevel};
-use crate::scenario::model::{LatencyKind, Timing};
 
 /// Columns of an ordinary terminal window, and of a CI log.
 pub const WIDTH: usize = 100;

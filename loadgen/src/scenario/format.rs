@@ -10,7 +10,7 @@ use super::grammar::{Kind, ROLES, TRANSPORTS, Table, default, duration, optional
 use super::limits::{
     CLIENTS_MAX, DAY, HOUR, IN_FLIGHT_MAX, KEYS_MAX, MILLISECOND, RATE_MAX, TAG_BYTES, VALUE_MAX,
 };
-use super::model::{Op, Timing};
+use crate::domain::{Op, Timing};
 
 const OPS: &[&str] = &[
     Op::Put.name(),

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::limits::{NAME_MAX, PARTS_MAX};
-use super::model::{Role, Transport};
+use crate::domain::{Role, Transport};
 
 /// A table of the format.
 pub(crate) struct Table {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::model::MESSAGE_BYTES_MAX;
+use crate::domain::MESSAGE_BYTES_MAX;
 
 /// Longest name of a scenario, load or group; report files are named after them.
 pub(crate) const NAME_MAX: usize = 64;

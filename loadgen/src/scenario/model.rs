@@ -2,15 +2,10 @@
 //!
 //! Reading the text, its defaults and its errors is the business of the sibling modules; nothing here knows TOML.
 
-mod transport;
-
-use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-pub use transport::Transport;
+use crate::domain::{LatencyKind, Op, Role, Statistic, Timing, Transport};
 
 /// A whole scenario: what load to put on which transports, by whom, and what must hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,77 +50,6 @@ impl Scenario {
     }
 }
 
-/// Bytes of the longest message that any server can be told to take: the reference server's `--message-max` goes no higher.
-pub const MESSAGE_BYTES_MAX: u32 = 16 << 20;
-
-/// What a client may do on the server (ROLE-1 to ROLE-4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Role {
-    /// Sees its own store only.
-    Guest,
-    /// May read every store.
-    Manager,
-}
-
-impl Role {
-    /// The name used in scenarios and reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Guest => "guest",
-            Self::Manager => "manager",
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-/// One kind of request that a client can make.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Op {
-    /// `put KEY VALUE` of a tagged value.
-    Put,
-    /// `get KEY` of a key of its own.
-    Get,
-    /// `get KEY` of a key that nobody ever puts.
-    GetMissing,
-    /// `get USER KEY`: a manager reads, a guest is denied.
-    GetOther,
-    /// What a server must refuse, mostly a malformed command; or what a careless one takes for that.
-    Bad,
-    /// `upgrade`, again for a manager.
-    Upgrade,
-}
-
-impl Op {
-    /// All of them, in the order in which reports show them.
-    pub const ALL: [Self; 6] =
-        [Self::Put, Self::Get, Self::GetMissing, Self::GetOther, Self::Bad, Self::Upgrade];
-
-    /// The name used in scenarios and reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Put => "put",
-            Self::Get => "get",
-            Self::GetMissing => "get-missing",
-            Self::GetOther => "get-other",
-            Self::Bad => "bad",
-            Self::Upgrade => "upgrade",
-        }
-    }
-}
-
-impl fmt::Display for Op {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
 /// One `[[load]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Load {
@@ -148,28 +72,6 @@ pub struct Load {
     pub headline: bool,
     /// Whether its timing is judged and shown.
     pub timing: Timing,
-}
-
-/// What a load's latencies are for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Timing {
-    /// They are results, with a verdict on the measurement.
-    #[default]
-    Judged,
-    /// The load is there for correctness alone: its latencies are no results, so nothing judges them.
-    Unjudged,
-}
-
-impl Timing {
-    /// The name used in scenarios.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Judged => "judged",
-            Self::Unjudged => "unjudged",
-        }
-    }
 }
 
 impl Load {
@@ -368,49 +270,6 @@ impl Metric {
             Self::Latency(..) | Self::Rate => false,
         }
     }
-}
-
-/// Which latency.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum LatencyKind {
-    /// Intended to sent.
-    Lag,
-    /// Sent to replied.
-    Service,
-    /// Intended to replied.
-    Response,
-}
-
-impl LatencyKind {
-    /// All of them, in the order in which reports show them.
-    pub const ALL: [Self; 3] = [Self::Lag, Self::Service, Self::Response];
-
-    /// The name used in scenarios and reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Lag => "lag",
-            Self::Service => "service",
-            Self::Response => "response",
-        }
-    }
-}
-
-/// Which statistic of a latency.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Statistic {
-    /// Arithmetic mean.
-    Mean,
-    /// Median.
-    P50,
-    /// 90th percentile.
-    P90,
-    /// 99th percentile.
-    P99,
-    /// 99.9th percentile.
-    P999,
-    /// Largest value.
-    Max,
 }
 
 /// Parts of the data; what is `None` is not filtered by.

@@ -3,9 +3,10 @@
 use super::decode;
 use super::diagnostics::{Diagnostic, Problems, Source};
 use super::limits::VARIANTS_MAX;
-use super::model::{Role, Scenario};
+use super::model::Scenario;
 use super::set;
 use super::tree::{Entry, Node, Value};
+use crate::domain::Role;
 
 /// The key that is no key of the document but splits the clients anew.
 const MANAGER_SHARE: &str = "manager-share";

@@ -119,8 +119,9 @@ fn loss(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{Role, Transport};
     use crate::record::fixture;
-    use crate::scenario::model::{Bound, Role, Transport};
+    use crate::scenario::model::Bound;
 
     /// The fixture with two clients lost over TCP, and so many of 4,000 requests unfinished over WebSocket.
     fn record(unfinished: u64) -> RunRecord {

@@ -2,9 +2,10 @@
 //!
 //! A threshold that nothing can be said about is missed, not met: else a typo in a filter would pass.
 
+use crate::domain::Statistic;
 use crate::record::rows::{self, Row};
 use crate::record::{Cell, Latencies, Latency, Pass, RunRecord, ThresholdResult, VerdictLevel};
-use crate::scenario::model::{Bound, Filter, Metric, Statistic, Threshold};
+use crate::scenario::model::{Bound, Filter, Metric, Threshold};
 
 /// How far a run came, as far as thresholds care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -236,10 +237,10 @@ pub fn text(threshold: &Threshold) -> String {
     let filter = &threshold.filter;
     let parts: Vec<String> = [
         ("load", filter.load.as_deref()),
-        ("transport", filter.transport.map(crate::scenario::model::Transport::name)),
+        ("transport", filter.transport.map(crate::domain::Transport::name)),
         ("group", filter.group.as_deref()),
-        ("role", filter.role.map(crate::scenario::model::Role::name)),
-        ("op", filter.op.map(crate::scenario::model::Op::name)),
+        ("role", filter.role.map(crate::domain::Role::name)),
+        ("op", filter.op.map(crate::domain::Op::name)),
     ]
     .into_iter()
     .filter_map(|(name, value)| Some(format!("{name}={}", value?)))
@@ -285,8 +286,8 @@ fn trimmed(value: f64, decimals: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{LatencyKind, Op, Role, Transport};
     use crate::record::fixture;
-    use crate::scenario::model::{LatencyKind, Op, Role, Transport};
 
     const P99: Metric = Metric::Latency(LatencyKind::Response, Statistic::P99);
 

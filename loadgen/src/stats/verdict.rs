@@ -3,12 +3,12 @@
 //! The generator is judged by what it answers for itself: from an instant it intended to the moment it woke for
 //! it. Waiting behind a slow server is the server's doing and never counts here.
 
+use crate::domain::Timing;
 use crate::record::pace::{self, micros};
 use crate::record::rows::{self, Row};
 use crate::record::{
     Cell, Cost, Counts, Latencies, Ledger, LoadInfo, Pass, Pause, Probe, RunRecord, Verdict, VerdictLevel,
 };
-use crate::scenario::model::Timing;
 
 /// Share of the offered requests that a server which keeps up has answered a second after the load's end.
 const ANSWERED_SHARE_MIN: f64 = 0.99;

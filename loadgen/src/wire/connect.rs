@@ -15,7 +15,7 @@ use super::tls::Peer;
 use super::traffic::{Counted, Traffic};
 use super::websocket::WebSocketConnection;
 use super::{Connection, Shortage, Site};
-use crate::scenario::model::Transport;
+use crate::domain::Transport;
 
 /// Where one transport of the target listens.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Ended;
-use crate::scenario::model::Transport;
+use crate::domain::Transport;
 
 /// How every alert of TLS 1.0 to 1.3 begins (RFC 8446, sections 5.1 and 6).
 const TLS_ALERT: &str = "\x15\x03";

@@ -39,8 +39,8 @@ pub use traffic::Traffic;
 pub use wait::wait;
 pub use websocket::WebSocketConnection;
 
+use crate::domain::MESSAGE_BYTES_MAX;
 use crate::measure::clock::Nanos;
-use crate::scenario::model::MESSAGE_BYTES_MAX;
 
 /// Longest reply that is taken, in bytes: no message of a server may be longer. A peer that sends more without an end does
 /// not speak the protocol.

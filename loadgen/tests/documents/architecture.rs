@@ -5,27 +5,28 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room of the harness and the rooms that it may use. `model` stands for `scenario::model`: plain data.
-const MAY_USE: [(&str, &[&str]); 15] = [
-    ("oracle", &["model"]),
-    ("record", &["model"]),
-    ("scenario", &["model", "oracle"]),
-    ("conform", &["model", "scenario"]),
-    ("measure", &["model", "oracle", "record"]),
-    ("wire", &["model", "measure"]),
-    ("target", &["model", "measure", "wire"]),
-    ("load", &["model", "scenario", "measure", "oracle", "record", "target", "wire"]),
-    ("stats", &["model", "record"]),
-    ("report", &["model", "record"]),
-    ("chart", &["model", "record"]),
-    ("client", &["measure", "model", "oracle", "wire"]),
+const MAY_USE: [(&str, &[&str]); 16] = [
+    ("domain", &[]),
+    ("oracle", &["domain"]),
+    ("record", &["domain", "model"]),
+    ("scenario", &["domain", "model", "oracle"]),
+    ("conform", &["domain", "model", "scenario"]),
+    ("measure", &["domain", "model", "oracle", "record"]),
+    ("wire", &["domain", "model", "measure"]),
+    ("targets", &["domain", "model", "measure", "wire"]),
+    ("load", &["domain", "model", "scenario", "measure", "oracle", "record", "targets", "wire"]),
+    ("stats", &["domain", "model", "record"]),
+    ("report", &["domain", "model", "record"]),
+    ("chart", &["domain", "model", "record"]),
+    ("client", &["measure", "domain", "model", "oracle", "wire"]),
     (
         "commands",
         &[
-            "model", "scenario", "chart", "conform", "load", "measure", "record", "report", "stats",
-            "target", "wire",
+            "domain", "model", "scenario", "chart", "conform", "load", "measure", "record", "report",
+            "stats", "targets", "wire",
         ],
     ),
-    ("cli.rs", &["client", "commands", "target"]),
+    ("cli.rs", &["client", "commands", "targets"]),
     ("bin", &[]),
 ];
 
@@ -113,7 +114,7 @@ fn the_oracle_does_no_io_and_knows_no_server_code() {
 }
 
 #[test]
-fn only_target_uses_the_servers_crate_and_only_to_start_and_to_describe_it() {
+fn only_targets_uses_the_servers_crate_and_only_to_start_and_to_describe_it() {
     let mut uses = Vec::new();
     for (file, text) in sources(&crate_root().join("src")) {
         for (at, _) in text.match_indices("twinwire_server") {
@@ -130,9 +131,9 @@ fn only_target_uses_the_servers_crate_and_only_to_start_and_to_describe_it() {
 /// What the null target costs must be its own, and none of the server's or of the client's side.
 #[test]
 fn the_null_target_stands_alone() {
-    for (file, text) in sources(&crate_root().join("src/target/null")) {
+    for (file, text) in sources(&crate_root().join("src/targets/null")) {
         let used = used_rooms(&text);
-        assert!(used.iter().all(|room| room == "model"), "{} uses {used:?}", file.display());
+        assert!(used.iter().all(|room| room == "domain"), "{} uses {used:?}", file.display());
     }
 }
 

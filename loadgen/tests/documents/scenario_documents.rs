@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use twinwire::domain::{Op, Transport};
 use twinwire::scenario::Document;
-use twinwire::scenario::model::{Arrivals, Model, Op, Rate, Reconnect, Scenario, Think, Transport, Values};
+use twinwire::scenario::model::{Arrivals, Model, Rate, Reconnect, Scenario, Think, Values};
 
 use crate::mutation;
 

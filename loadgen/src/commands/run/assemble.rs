@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::domain::Transport;
 use crate::load::engine::RunResult;
 use crate::load::pacer_mechanism;
 use crate::load::pass::Ending;
@@ -16,10 +17,10 @@ use crate::record::{
     VerdictLevel,
 };
 use crate::scenario::Document;
-use crate::scenario::model::{Arrivals, Load, Model, Rate, Think, Threshold, Transport};
+use crate::scenario::model::{Arrivals, Load, Model, Rate, Think, Threshold};
 use crate::stats::thresholds::Extent;
 use crate::stats::{losses, thresholds, verdict};
-use crate::target::Target;
+use crate::targets::Target;
 
 /// Makes the record of a run.
 #[must_use]

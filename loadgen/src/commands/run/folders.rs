@@ -9,11 +9,12 @@ use jiff::Timestamp;
 
 use crate::chart;
 use crate::commands::{CommandError, files_of};
+use crate::domain::{LatencyKind, Op, Role};
 use crate::load::plan;
 use crate::report::folder::{HISTOGRAMS, PLOTS};
 use crate::report::{Folder, FolderError, contents, hgrm};
 use crate::scenario::Document;
-use crate::scenario::model::{LatencyKind, Model, Op, Role};
+use crate::scenario::model::Model;
 
 /// Where report folders go without `--out`.
 const RUNS: &str = "reports/runs";

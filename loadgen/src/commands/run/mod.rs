@@ -23,7 +23,7 @@ use crate::report::folder::{LOG, RECORD, record_text};
 use crate::report::table::{self, Style};
 use crate::report::{self, Folder, json};
 use crate::scenario::Document;
-use crate::target::Target;
+use crate::targets::Target;
 use progress::Progress;
 
 /// Put a scenario's load on a target, check every reply, and write a report folder

@@ -160,7 +160,7 @@ fn figures(tick: &Tick, rate: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::model::Transport;
+    use crate::domain::Transport;
 
     fn label() -> PassLabel {
         PassLabel {

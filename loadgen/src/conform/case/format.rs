@@ -4,11 +4,11 @@
 //! [`super::decode`].
 
 use super::rules::RULES;
+use crate::domain::Transport;
 use crate::scenario::grammar::{
     Key, Kind, ROLES, TRANSPORTS, Table, default, duration, optional, required, tables,
 };
 use crate::scenario::limits::{HOUR, MILLISECOND};
-use crate::scenario::model::Transport;
 
 /// Steps of one list; more are written with `repeat`.
 const STEPS_MAX: usize = 10_000;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::scenario::model::{Role, Transport};
+use crate::domain::{Role, Transport};
 
 /// One scripted case: clients, what they do, and what must come back.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,7 +2,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::*;
-use crate::scenario::model::{Arrivals, Group, KeyDistribution, Keys, Model, Op, Phase, Rate, Role, Values};
+use crate::domain::{Op, Role};
+use crate::scenario::model::{Arrivals, Group, KeyDistribution, Keys, Model, Phase, Rate, Values};
 
 fn group(name: &str, count: u32) -> Group {
     Group {
@@ -34,7 +35,7 @@ fn scenario(interleave: Option<u64>) -> Scenario {
             trials: 8,
             interleave: interleave.map(Duration::from_millis),
             headline: false,
-            timing: crate::scenario::model::Timing::Judged,
+            timing: crate::domain::Timing::Judged,
         }],
         groups: vec![group("many", 8), group("few", 2)],
         sweep: Vec::new(),

@@ -7,10 +7,10 @@ use super::super::curve::Curve;
 use super::super::flight::{Incidents, Ring, Timing};
 use super::super::plan;
 use super::*;
+use crate::domain::Transport;
 use crate::measure::clock;
 use crate::oracle::{Finding, Session, ValueSpec, World};
 use crate::scenario::Document;
-use crate::scenario::model::Transport;
 use crate::wire::{Endpoint, Site};
 
 const SCENARIO: &str = r#"

@@ -69,7 +69,7 @@ fn load(arrivals: Arrivals, rate: f64, phases: Vec<Phase>) -> Load {
         trials: 1,
         interleave: None,
         headline: false,
-        timing: crate::scenario::model::Timing::Judged,
+        timing: crate::domain::Timing::Judged,
     }
 }
 

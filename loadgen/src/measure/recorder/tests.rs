@@ -1,6 +1,7 @@
 use super::*;
+use crate::domain::{LatencyKind, Statistic};
 use crate::measure::watch::WatchFilter;
-use crate::scenario::model::{LatencyKind, Metric, Statistic};
+use crate::scenario::model::Metric;
 
 fn recorder(from: Nanos, until: Nanos, transports: usize, groups: usize) -> Recorder {
     Recorder::new(Shape { measured: Window { from, until }, transports, groups, paced: true, windows: true })

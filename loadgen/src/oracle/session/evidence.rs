@@ -7,7 +7,7 @@ use super::super::value::{Tag, ValueSpec};
 use super::super::world::State;
 use super::super::{ROLE_KEY_NUMBER, World, key_name, texts, write_missing_key};
 use super::{ABSENT_KEY, Epoch, Expect, Finding, Position, Session, odd, write_put_role};
-use crate::scenario::model::Role;
+use crate::domain::Role;
 
 /// Where a value comes from: one put of one user's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,9 +4,9 @@ use super::super::figures::{Comparison, CostFigures, Figures, Line, P50, P90, P9
 use super::super::format::{self, MISSING, Unit};
 use super::super::{capital, floor, grid, outcome};
 use super::escape;
+use crate::domain::{LatencyKind, Timing};
 use crate::record::pairs::Ratio;
 use crate::record::{Latency, LoadInfo, VerdictLevel};
-use crate::scenario::model::{LatencyKind, Timing};
 
 /// Why a quantile may be missing, below each table where one is.
 const FEWER: &str = "\n– Too few samples: a quantile is given only where at least ten lie beyond it.\n";

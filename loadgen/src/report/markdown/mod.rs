@@ -10,8 +10,8 @@ use super::escape::{markdown as escape, markdown_code as code};
 use super::figures::{Comparison, comparisons};
 use super::format;
 use super::{Plot, capital, floor, grid, outcome, violations as violations_files};
+use crate::domain::Timing;
 use crate::record::{LoadInfo, RunRecord, Status, VerdictLevel};
-use crate::scenario::model::Timing;
 
 /// The file's text.
 #[must_use]

@@ -4,9 +4,9 @@ use super::super::figures::Quantiles;
 use super::super::format::{self, MISSING, Unit};
 use super::super::{capital, grid};
 use super::{escape, loads, row};
+use crate::domain::LatencyKind;
 use crate::record::pairs::Ratio;
 use crate::record::{Latencies, LoadInfo, Pass, RunRecord, Setup, VerdictLevel, WindowRole, WindowRow};
-use crate::scenario::model::LatencyKind;
 
 /// Everything that there is to say of this load; empty for a plain closed one.
 pub(super) fn section(record: &RunRecord, load: &LoadInfo) -> String {

@@ -4,9 +4,9 @@ use super::super::figures::Quantiles;
 use super::super::format::{self, Unit};
 use super::super::{grid, outcome};
 use super::{escape, loads, row};
+use crate::domain::Transport;
 use crate::record::pairs::PAIRS_MIN;
 use crate::record::{Latencies, Ledger, Pass, RunRecord, Setup};
-use crate::scenario::model::Transport;
 
 /// Picks one sum of the ledger.
 type Sum = fn(&Ledger) -> u64;

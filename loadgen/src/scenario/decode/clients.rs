@@ -3,9 +3,10 @@
 use std::num::NonZeroU32;
 
 use super::load::duration_of;
+use crate::domain::{Op, Role, Transport};
 use crate::scenario::diagnostics::Problems;
 use crate::scenario::limits::RAW_VALUE_MAX;
-use crate::scenario::model::{Group, KeyDistribution, Keys, Op, Reconnect, Role, Transport, Values};
+use crate::scenario::model::{Group, KeyDistribution, Keys, Reconnect, Values};
 use crate::scenario::reader::{Reader, whole};
 use crate::scenario::shape::grouped;
 

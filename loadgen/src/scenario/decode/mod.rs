@@ -15,10 +15,11 @@ pub(super) use self::sweep::source_text;
 use super::diagnostics::{Place, Problems, Source};
 use super::format::SCENARIO;
 use super::limits::{CLIENTS_MAX, REGISTERS_MAX};
-use super::model::{Group, Scenario, Transport};
+use super::model::{Group, Scenario};
 use super::reader::Reader;
 use super::shape::{self, grouped};
 use super::tree::Node;
+use crate::domain::Transport;
 
 /// Checks and decodes a whole document; reports at least one problem where it returns `None`.
 pub(super) fn scenario(mut root: Node, sources: &[Source], problems: &mut Problems) -> Option<Scenario> {

@@ -3,10 +3,9 @@
 use super::Audience;
 use super::clients::{op, role};
 use super::load::{duration_of, timing};
+use crate::domain::{LatencyKind, Statistic, Timing, Transport};
 use crate::scenario::diagnostics::Problems;
-use crate::scenario::model::{
-    Bound, Filter, Group, LatencyKind, Metric, Statistic, Threshold, Timing, Transport,
-};
+use crate::scenario::model::{Bound, Filter, Group, Metric, Threshold};
 use crate::scenario::reader::Reader;
 use crate::scenario::shape::listed;
 use crate::scenario::tree::Node;

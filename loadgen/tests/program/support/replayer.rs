@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use twinwire::conform::case::model::{Action, Case, Expectation, Part, Text};
-use twinwire::scenario::model::Role;
+use twinwire::domain::Role;
 
 /// What became of a case.
 #[derive(Debug, PartialEq, Eq)]

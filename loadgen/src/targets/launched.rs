@@ -24,8 +24,8 @@ use super::guard::{self, News};
 use super::launch::Launch;
 use super::ports::{self, FreePorts};
 use super::{Certificate, TargetError, endpoint_on_this_machine};
+use crate::domain::Transport;
 use crate::measure::tree::Tree;
-use crate::scenario::model::Transport;
 use crate::wire::{Addresses, Endpoint};
 
 /// Between two looks at who listens.
@@ -319,7 +319,7 @@ fn read_last(path: &Path, from: u64) -> std::io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::launch::Security;
+    use crate::targets::launch::Security;
 
     #[test]
     fn last_words_are_the_end_of_what_was_logged_since() {

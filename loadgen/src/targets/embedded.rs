@@ -19,7 +19,7 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use super::certificate::{self, Certificate, Files, REMOVE};
 use super::{TargetError, endpoint_on_this_machine, null};
-use crate::scenario::model::Transport;
+use crate::domain::Transport;
 use crate::wire::{Endpoint, Trust};
 
 /// Hidden first argument with which this executable becomes the server.

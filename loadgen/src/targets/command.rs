@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::certificate::Files;
-use crate::scenario::model::Transport;
+use crate::domain::Transport;
 
 /// What is wrong with a `--launch` command, or with all of them together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_certificate_is_its_two_files() {
-        let files = crate::target::Certificate::generate().unwrap().write().unwrap();
+        let files = crate::targets::Certificate::generate().unwrap().write().unwrap();
         let command = LaunchCommand::parse("server {tls} --pem={cert},{key}").unwrap();
         let pem = format!("--pem={},{}", files.certificate.display(), files.key.display());
         let ports = BTreeMap::from([(Transport::Tls, 1004)]);

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::scenario::model::Transport;
+use crate::domain::Transport;
 use framing::Framing;
 
 /// Hidden first argument with which this executable becomes the null target.

@@ -18,8 +18,8 @@ pub use address::{AddressError, addresses, tls, websocket};
 pub use certificate::Certificate;
 pub use command::{LaunchCommand, LaunchError, ask_certificate};
 
+use crate::domain::Transport;
 use crate::measure::tree::Tree;
-use crate::scenario::model::Transport;
 use crate::wire::{Addresses, Endpoint, Header, Peer, Site, Trust};
 use embedded::Embedded;
 use launched::Launched;

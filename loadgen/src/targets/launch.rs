@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Certificate;
 use super::command::{LaunchCommand, LaunchError, placeholder};
-use crate::scenario::model::Transport;
+use crate::domain::Transport;
 use crate::wire::{Endpoint, Header, Trust};
 
 /// What to launch, checked.
