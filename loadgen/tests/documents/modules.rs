@@ -116,10 +116,10 @@ impl Crate {
         let mut uses: BTreeMap<String, BTreeSet<String>> =
             self.modules.iter().filter_map(child).map(|name| (name, BTreeSet::new())).collect();
         for (place, path) in &self.uses {
-            let Some(user) = child(place) else { continue };
+            let Some(from) = child(place) else { continue };
             for target in [child(path), child(&self.origin(path))].into_iter().flatten() {
-                if target != user {
-                    uses.get_mut(&user).unwrap().insert(target);
+                if target != from {
+                    uses.get_mut(&from).unwrap().insert(target);
                 }
             }
         }
