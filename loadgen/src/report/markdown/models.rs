@@ -149,7 +149,7 @@ fn both(
     pairs
 }
 
-fn role_of<'a>(window: &'a WindowRow, role: Option<Role>) -> Option<&'a WindowRole> {
+fn role_of(window: &WindowRow, role: Option<Role>) -> Option<&WindowRole> {
     window.roles.iter().find(|found| found.role == role)
 }
 
