@@ -1,4 +1,5 @@
-//! The words that every other module speaks in: roles, operations, transports, models of load, latencies.
+//! The words that every other module speaks in: roles, operations, transports, models of load, latencies and their
+//! statistics, rules.
 //!
 //! Plain data and its names, which scenarios, flags, records and reports share. It uses no other module.
 
@@ -9,6 +10,7 @@ mod role;
 mod setting;
 mod side;
 mod transport;
+mod violation;
 
 pub use latency::{LatencyKind, Statistic, Timing};
 pub use model::{Arrivals, Model, Rate, Think};
@@ -17,6 +19,7 @@ pub use role::Role;
 pub use setting::Setting;
 pub use side::Side;
 pub use transport::{Framing, Transport};
+pub use violation::{Rule, ViolationKind};
 
 /// Bytes of the longest message that any server can be told to take: the reference server's `--message-max` goes no higher.
 pub const MESSAGE_BYTES_MAX: u32 = 16 << 20;

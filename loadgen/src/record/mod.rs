@@ -21,7 +21,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{LatencyKind, Model, Role, Setting, Side, Timing, Transport};
+use crate::domain::{LatencyKind, Model, Role, Rule, Setting, Side, Timing, Transport, ViolationKind};
 
 pub use floor::{
     FLOOR_SCHEMA, Floor, FloorCost, FloorQuantiles, Layout, PacedFloor, SaturatedFloor, TransportFloor,
@@ -289,10 +289,10 @@ pub struct Violation {
     pub group: String,
     /// Its role at that time.
     pub role: Role,
-    /// What went wrong, in a word or two: `stale value`, `foreign value`, …
-    pub kind: String,
+    /// What went wrong.
+    pub kind: ViolationKind,
     /// The requirement that it breaks.
-    pub rule: String,
+    pub rule: Rule,
     /// The request as sent, long values cut.
     pub request: String,
     /// What was allowed.

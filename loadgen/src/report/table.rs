@@ -106,8 +106,8 @@ fn violations(record: &RunRecord, style: Style) -> Vec<String> {
         lines.push(format!(
             "{} {} · {} · {} · {} {} · {}, trial {}, {:.3} s",
             style.bad("wrong reply:"),
-            style.bold(&escape::line(&violation.kind)),
-            escape::line(&violation.rule),
+            style.bold(violation.kind.name()),
+            violation.rule,
             violation.transport.label(),
             violation.role,
             escape::said(&violation.client),
