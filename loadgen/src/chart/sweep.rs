@@ -5,6 +5,7 @@ use super::axis::{self, names, number};
 use super::source::{self, View};
 use super::spec::{Axis, Mark, Panel, Scale, Spec, Stroke, Tick};
 use super::style::{LINE, list, look};
+use crate::domain::Statistic;
 use crate::record::{LoadInfo, RunRecord, rows};
 
 /// Begins the names of its files.
@@ -23,7 +24,7 @@ const WARNINGS_SHOWN: usize = 6;
 #[derive(Clone, Copy)]
 enum Metric {
     Rate,
-    Quantile(f64),
+    Latency(Statistic),
 }
 
 /// One transport's points: place, value, lowest and highest trial.
@@ -41,8 +42,8 @@ pub(super) fn figure(record: &RunRecord, load: &LoadInfo) -> Option<Figure> {
     let view = View { record, load, variant: "" };
     let metrics = [
         ("Throughput", Metric::Rate),
-        ("Median", Metric::Quantile(0.5)),
-        ("99th percentile", Metric::Quantile(0.99)),
+        ("Median", Metric::Latency(Statistic::P50)),
+        ("99th percentile", Metric::Latency(Statistic::P99)),
     ];
     let mut panels = Vec::new();
     let mut drawn: Vec<&str> = Vec::new();
@@ -53,7 +54,7 @@ pub(super) fn figure(record: &RunRecord, load: &LoadInfo) -> Option<Figure> {
         let low = values().fold(f64::MAX, f64::min);
         let y = match metric {
             Metric::Rate => axis::from_zero("Requests/s", high),
-            Metric::Quantile(_) => axis::latency(view.quantity(), low, high),
+            Metric::Latency(_) => axis::latency(view.quantity(), low, high),
         };
         drawn.extend(
             lines.iter().map(|line| line.transport).filter(|t| !drawn.contains(t)).collect::<Vec<_>>(),
@@ -129,7 +130,9 @@ fn transports<'a>(record: &'a RunRecord, load: &LoadInfo, variant: &str) -> Vec<
 
 fn measure(view: View<'_>, transport: &str, trial: Option<u32>, metric: Metric) -> Option<f64> {
     match metric {
-        Metric::Quantile(q) => view.latencies(transport, None, None, trial).quantile(q).map(|l| l.ns as f64),
+        Metric::Latency(statistic) => {
+            view.latencies(transport, None, None, trial).statistic(statistic).map(|latency| latency.ns)
+        }
         Metric::Rate => {
             let row = rows::merged(view.record, |pass, cell| {
                 pass.load == view.load.name

@@ -7,7 +7,9 @@ mod op;
 mod role;
 mod transport;
 
-pub use latency::{LatencyKind, Statistic, Timing};
+pub use latency::{
+    LATENCY_METRICS, LatencyKind, Measure, PerKind, SAMPLES_BEYOND_MIN, Statistic, Timing, latency_metric,
+};
 pub use op::Op;
 pub use role::Role;
 pub use transport::Transport;

@@ -9,6 +9,7 @@ pub mod cost;
 pub(crate) mod fixture;
 mod floor;
 mod histogram;
+mod kept;
 pub mod pace;
 pub mod pairs;
 mod pass;
@@ -24,10 +25,11 @@ use serde::{Deserialize, Serialize};
 use crate::domain::Timing;
 
 pub use floor::{
-    FLOOR_SCHEMA, Floor, FloorCost, FloorQuantiles, Layout, PacedFloor, SaturatedFloor, TransportFloor,
-    WITHIN, is_ceiling, is_within,
+    FLOOR_SCHEMA, Floor, FloorCost, Layout, PacedFloor, SaturatedFloor, TransportFloor, WITHIN, is_ceiling,
+    is_within,
 };
 pub use histogram::{LATENCY_NS_MAX, Latencies, Latency};
+pub use kept::{Kept, KindStatistics, Statistics};
 pub use pass::{Backlog, Cell, Counts, Interval, Ledger, Pass, Pause, Setup, WindowRole, WindowRow};
 pub use replay::{Replay, ReplayAction, ReplayClient, ReplayExpect, ReplayStep};
 pub use spent::{Cost, Processes, Sockets};
