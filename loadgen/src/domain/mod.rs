@@ -12,7 +12,9 @@ mod side;
 mod transport;
 mod violation;
 
-pub use latency::{LatencyKind, Statistic, Timing};
+pub use latency::{
+    LATENCY_METRICS, LatencyKind, Measure, PerKind, SAMPLES_BEYOND_MIN, Statistic, Timing, latency_metric,
+};
 pub use model::{Arrivals, Model, Rate, Think};
 pub use op::Op;
 pub use role::Role;

@@ -36,7 +36,7 @@ pub fn files(record: &RunRecord) -> Vec<(String, String)> {
         let Some(load) = record.load(&key.load).filter(|_| wanted) else { continue };
         let kind = load.headline_kind();
         let row = key.selection().row(&record.passes).unwrap_or_default();
-        let Some(histogram) = row.latencies(kind).histogram() else { continue };
+        let Some(histogram) = row.latencies[kind].histogram() else { continue };
         files.push((unique(&mut names, &stem(&key, kind.name())), text(&histogram)));
     }
     files
