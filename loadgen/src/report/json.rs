@@ -6,8 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::figures::{CostFigures, Figures, LatencySummary};
 use super::floor;
-use super::summary::ALL;
-use crate::domain::{Op, PerKind, Role, Transport};
+use crate::domain::{ALL, Op, PerKind, Role, Transport};
 use crate::record::rows::{self, Key, Selection};
 use crate::record::{
     Latency, Layout, LoadInfo, RunRecord, Skipped, Status, ThresholdResult, Verdict, Violation,

@@ -5,12 +5,9 @@
 
 use super::ReportError;
 use super::figures::Figures;
-use crate::domain::{LatencyKind, Op, Role, Statistic};
+use crate::domain::{ALL, LatencyKind, Op, Role, Statistic};
 use crate::record::RunRecord;
 use crate::record::rows::{self, Key};
-
-/// What stands for "all of them" in a row.
-pub(crate) const ALL: &str = "all";
 
 const LEAD: [&str; 12] = [
     "load",

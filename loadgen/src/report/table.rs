@@ -7,8 +7,8 @@ use std::path::Path;
 use super::figures::{COMPARED, Comparison, comparisons};
 use super::format::{self, MISSING, Unit};
 use super::grid::{Grid, Group};
-use super::{escape, floor, outcome, summary};
-use crate::domain::{LatencyKind, Op, Role, Statistic, Timing, Transport};
+use super::{escape, floor, outcome};
+use crate::domain::{ALL, LatencyKind, Op, Role, Statistic, Timing, Transport};
 use crate::record::pairs::Ratio;
 use crate::record::{Counts, LoadInfo, RunRecord, Status, VerdictLevel};
 
@@ -216,12 +216,12 @@ fn lead(comparison: &Comparison<'_>) -> Vec<(String, Vec<String>)> {
     let mut roles = Vec::new();
     let mut previous = None;
     for line in &comparison.lines {
-        let role = line.role.map_or(summary::ALL, Role::name).to_owned();
+        let role = line.role.map_or(ALL, Role::name).to_owned();
         roles.push(if previous.as_ref() == Some(&role) { String::new() } else { role.clone() });
         previous = Some(role);
     }
     let mut ops: Vec<String> =
-        comparison.lines.iter().map(|line| line.op.map_or(summary::ALL, Op::name).to_owned()).collect();
+        comparison.lines.iter().map(|line| line.op.map_or(ALL, Op::name).to_owned()).collect();
     if comparison.has_floor() {
         roles.push("floor".to_owned());
         ops.push(String::new());

@@ -2,10 +2,9 @@
 
 use super::super::figures::{COMPARED, Comparison, CostFigures, Figures, LatencySummary, Line};
 use super::super::format::{self, MISSING, Unit};
-use super::super::summary::ALL;
 use super::super::{capital, floor, grid, outcome};
 use super::escape;
-use crate::domain::{LatencyKind, Op, Role, Statistic, Timing, Transport};
+use crate::domain::{ALL, LatencyKind, Op, Role, Statistic, Timing, Transport};
 use crate::record::pairs::Ratio;
 use crate::record::{Latency, LoadInfo, VerdictLevel};
 

@@ -2,10 +2,9 @@
 
 use super::super::figures::LatencySummary;
 use super::super::format::{self, MISSING, Unit};
-use super::super::summary::ALL;
 use super::super::{capital, grid};
 use super::{escape, loads, row};
-use crate::domain::{Role, Statistic, Transport};
+use crate::domain::{ALL, Role, Statistic, Transport};
 use crate::record::pairs::Ratio;
 use crate::record::{Latencies, LoadInfo, Pass, RunRecord, Setup, VerdictLevel, WindowRow};
 
