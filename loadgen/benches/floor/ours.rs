@@ -36,10 +36,10 @@ pub fn generate(task: &Task, mix: Mix) -> anyhow::Result<Window> {
     let document = Document::parse("floor.toml", &text, &[])?;
     Engine::check(&document)?;
     let endpoint = match task.wire {
-        Wire::Tcp => Endpoint::Tcp(task.server.into()),
+        Wire::Tcp => Endpoint::lines(task.server.into(), None),
         Wire::WebSocket => {
             let site = Site::root(false, &task.server.ip().to_string(), task.server.port());
-            Endpoint::WebSocket(task.server.into(), site)
+            Endpoint::websocket(task.server.into(), site, None)
         }
     };
     let mut target = Target::External { endpoints: vec![endpoint], pid: Some(task.server_pid) };

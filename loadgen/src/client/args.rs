@@ -188,12 +188,12 @@ impl Args {
         let peer = self.tls.then(|| Ok::<_, ArgsError>(Peer::new(host, &self.trust()?)?)).transpose()?;
         let site = Site::root(self.tls, host, self.port).with(&headers)?;
         let addresses = Addresses::resolve(host, self.port)?;
-        Ok(match peer {
-            Some(peer) if self.ws => Endpoint::Wss(addresses, site, peer),
-            Some(peer) => Endpoint::Tls(addresses, peer),
-            None if self.ws => Endpoint::WebSocket(addresses, site),
-            None if self.raw => Endpoint::TcpRaw(addresses),
-            None => Endpoint::Tcp(addresses),
+        Ok(if self.ws {
+            Endpoint::websocket(addresses, site, peer)
+        } else if self.raw {
+            Endpoint::chunks(addresses)
+        } else {
+            Endpoint::lines(addresses, peer)
         })
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::reply::{Kind, kind};
-use crate::domain::Transport;
+use crate::domain::{Framing, Transport};
 use crate::oracle::texts;
 use crate::wire::{
     ConnectError, Connection, Ended, Endpoint, Foreign, Replies, Reply, Traffic, speechless, wait,
@@ -197,12 +197,12 @@ impl Session {
 
 /// What to try where a first request stays unanswered: flags that were not given.
 fn other_framings(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Tcp => ", or speaks another framing (try --ws or --raw)",
-        Transport::TcpRaw => ", or speaks another framing (try without --raw, or --ws)",
-        Transport::Tls => ", or speaks another framing (try --ws as well)",
+    match transport.framing() {
+        Framing::Lines if transport.is_encrypted() => ", or speaks another framing (try --ws as well)",
+        Framing::Lines => ", or speaks another framing (try --ws or --raw)",
+        Framing::Chunks => ", or speaks another framing (try without --raw, or --ws)",
         // The handshake has shown that both sides mean the same.
-        Transport::WebSocket | Transport::Wss => "",
+        Framing::WebSocket => "",
     }
 }
 

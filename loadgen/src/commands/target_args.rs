@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::CommandError;
-use crate::domain::Transport;
+use crate::domain::{Framing, Transport};
 use crate::scenario::{HOUR, MILLISECOND, duration_within};
 use crate::targets::embedded::Embedded;
 use crate::targets::launch::{Launch, Security};
 use crate::targets::launched::Launched;
-use crate::targets::{Certificate, LaunchCommand, Target, addresses, ask_certificate, tls, websocket};
+use crate::targets::{Certificate, LaunchCommand, Target, ask_certificate, endpoint};
 use crate::wire::{Endpoint, Header, Trust};
 
 /// What to talk to; without any of these, the embedded server.
@@ -73,8 +73,7 @@ fn launch_timeout(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn transport(name: &str) -> Result<Transport, String> {
-    let names: Vec<&str> = Transport::ALL.iter().map(|transport| transport.name()).collect();
-    Transport::from_name(name).ok_or_else(|| format!("transports are {}", names.join(", ")))
+    Transport::from_name(name).ok_or_else(|| format!("transports are {}", Transport::NAMES.join(", ")))
 }
 
 /// What to talk to, checked, with nothing started yet.
@@ -151,7 +150,8 @@ impl TargetArgs {
     /// Whom to trust over TLS, as far as the target speaks it.
     fn security(&self, commands: &[LaunchCommand]) -> Result<Security, CommandError> {
         let mut asked = commands.iter().flat_map(LaunchCommand::transports);
-        let encrypted = self.tls.is_some() || self.wss.is_some() || asked.any(Transport::is_encrypted);
+        let given = self.given().any(|(transport, _)| transport.is_encrypted());
+        let encrypted = given || asked.any(Transport::is_encrypted);
         match (&self.ca, ask_certificate(commands)?) {
             (Some(_), true) => Err(CommandError::Usage(
                 "--ca names whom to trust, and {cert} in --launch makes a certificate that is trusted: keep one of them"
@@ -173,9 +173,9 @@ impl TargetArgs {
     }
 
     fn headers(&self, commands: &[LaunchCommand]) -> Result<Vec<Header>, CommandError> {
-        let is_websocket = |transport| matches!(transport, Transport::WebSocket | Transport::Wss);
-        let asked = commands.iter().flat_map(LaunchCommand::transports).any(is_websocket);
-        if !(self.headers.is_empty() || asked || self.ws.is_some() || self.wss.is_some()) {
+        let asked = commands.iter().flat_map(LaunchCommand::transports);
+        let mut all = asked.chain(self.given().map(|(transport, _)| transport));
+        if !self.headers.is_empty() && !all.any(|transport| transport.framing() == Framing::WebSocket) {
             return Err(CommandError::Usage(
                 "--header is for a target that speaks WebSocket: give --ws or --wss, or {ws} or {wss} in --launch"
                     .to_owned(),
@@ -185,23 +185,21 @@ impl TargetArgs {
         self.headers.iter().map(parse).collect()
     }
 
+    /// The addresses that flags give, by transport.
+    fn given(&self) -> impl Iterator<Item = (Transport, &str)> {
+        let given = |transport| match transport {
+            Transport::Tcp => &self.tcp,
+            Transport::TcpRaw => &self.tcp_raw,
+            Transport::WebSocket => &self.ws,
+            Transport::Tls => &self.tls,
+            Transport::Wss => &self.wss,
+        };
+        Transport::ALL
+            .into_iter()
+            .filter_map(move |transport| Some((transport, given(transport).as_deref()?)))
+    }
+
     fn endpoints(&self, trust: Option<&Trust>, headers: &[Header]) -> Result<Vec<Endpoint>, CommandError> {
-        let mut endpoints = Vec::new();
-        if let Some(text) = &self.tcp {
-            endpoints.push(Endpoint::Tcp(addresses(text)?));
-        }
-        if let Some(text) = &self.tcp_raw {
-            endpoints.push(Endpoint::TcpRaw(addresses(text)?));
-        }
-        if let Some(text) = &self.ws {
-            endpoints.push(websocket(text, headers, None)?);
-        }
-        if let (Some(text), Some(trust)) = (&self.tls, trust) {
-            endpoints.push(tls(text, trust)?);
-        }
-        if let (Some(text), Some(trust)) = (&self.wss, trust) {
-            endpoints.push(websocket(text, headers, Some(trust))?);
-        }
-        Ok(endpoints)
+        self.given().map(|(transport, text)| Ok(endpoint(transport, text, headers, trust)?)).collect()
     }
 }

@@ -91,13 +91,7 @@ impl Table {
     }
 }
 
-pub(crate) const TRANSPORTS: &[&str] = &[
-    Transport::Tcp.name(),
-    Transport::TcpRaw.name(),
-    Transport::WebSocket.name(),
-    Transport::Tls.name(),
-    Transport::Wss.name(),
-];
+pub(crate) const TRANSPORTS: &[&str] = &Transport::NAMES;
 pub(crate) const ROLES: &[&str] = &[Role::Guest.name(), Role::Manager.name()];
 pub(crate) const fn required(name: &'static str, kind: Kind, about: &'static str) -> Key {
     Key { name, kind, presence: Presence::Required, about }

@@ -33,9 +33,10 @@ pub enum LaunchError {
     PlaceholderAsProgram(String),
     /// A transport with a placeholder and an address.
     #[error(
-        "`{0}` has two ports: {{{1}}} in --launch makes a fresh one, and --{1} names another; keep one of them"
+        "`{0}` has two ports: {{{flag}}} in --launch makes a fresh one, and --{flag} names another; keep one of them",
+        flag = .0.flag()
     )]
-    TwoPorts(Transport, &'static str),
+    TwoPorts(Transport),
     /// Nothing says where the launched programs listen.
     #[error(
         "--launch says not where the target listens: put {{tcp}}, {{tcp-raw}}, {{ws}}, {{tls}} or {{wss}} where its \
@@ -52,20 +53,13 @@ enum Value {
     Key,
 }
 
-const PLACEHOLDERS: [(&str, Value); 7] = [
-    ("tcp", Value::Port(Transport::Tcp)),
-    ("tcp-raw", Value::Port(Transport::TcpRaw)),
-    ("ws", Value::Port(Transport::WebSocket)),
-    ("tls", Value::Port(Transport::Tls)),
-    ("wss", Value::Port(Transport::Wss)),
-    ("cert", Value::Certificate),
-    ("key", Value::Key),
-];
-
-/// The flag and placeholder of a transport.
-#[must_use]
-pub fn placeholder(transport: Transport) -> &'static str {
-    PLACEHOLDERS.iter().find(|(_, value)| *value == Value::Port(transport)).map_or("", |(name, _)| *name)
+/// What the placeholder of this name stands for: the port of the transport with this flag, or a certificate's file.
+fn placeholder(name: &str) -> Option<Value> {
+    match name {
+        "cert" => Some(Value::Certificate),
+        "key" => Some(Value::Key),
+        _ => Transport::ALL.into_iter().find(|transport| transport.flag() == name).map(Value::Port),
+    }
 }
 
 /// A part of a word.
@@ -174,13 +168,12 @@ fn parts(word: &str) -> Result<Vec<Part>, LaunchError> {
             rest = after;
             continue;
         };
-        let known = PLACEHOLDERS.iter().find(|(known, _)| *known == name);
-        let (_, value) = known.ok_or_else(|| LaunchError::UnknownPlaceholder(name.to_owned()))?;
+        let value = placeholder(name).ok_or_else(|| LaunchError::UnknownPlaceholder(name.to_owned()))?;
         text += before;
         if !text.is_empty() {
             parts.push(Part::Text(std::mem::take(&mut text)));
         }
-        parts.push(Part::Value(*value));
+        parts.push(Part::Value(value));
         rest = &after[name.len() + 1..];
     }
     text += rest;

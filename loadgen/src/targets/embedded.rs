@@ -269,15 +269,9 @@ impl Embedded {
     }
 }
 
-fn listeners(transports: &[Transport]) -> Vec<&'static str> {
-    let flag = |transport: &Transport| match transport {
-        Transport::Tcp => "--tcp",
-        Transport::TcpRaw => "--tcp-raw",
-        Transport::WebSocket => "--ws",
-        Transport::Tls => "--tls",
-        Transport::Wss => "--wss",
-    };
-    transports.iter().map(flag).flat_map(|flag| [flag, "127.0.0.1:0"]).collect()
+fn listeners(transports: &[Transport]) -> Vec<String> {
+    let listener = |transport: &Transport| [format!("--{}", transport.flag()), "127.0.0.1:0".to_owned()];
+    transports.iter().flat_map(listener).collect()
 }
 
 /// Reads the ready lines; `None` where the output ends before all of them came.
@@ -311,9 +305,9 @@ mod tests {
     fn ready_lines_name_transport_and_address() {
         let address: SocketAddr = "127.0.0.1:40001".parse().unwrap();
         let of = |line: &str| ready_line(line, None);
-        assert_eq!(of("listening tcp 127.0.0.1:40001"), Some(Endpoint::Tcp(address.into())));
-        assert_eq!(of("listening tcp-raw 127.0.0.1:40001"), Some(Endpoint::TcpRaw(address.into())));
-        let websocket = Endpoint::WebSocket(address.into(), Site::root(false, "127.0.0.1", 40_001));
+        assert_eq!(of("listening tcp 127.0.0.1:40001"), Some(Endpoint::lines(address.into(), None)));
+        assert_eq!(of("listening tcp-raw 127.0.0.1:40001"), Some(Endpoint::chunks(address.into())));
+        let websocket = Endpoint::websocket(address.into(), Site::root(false, "127.0.0.1", 40_001), None);
         assert_eq!(of("listening websocket 127.0.0.1:40001"), Some(websocket));
         assert_eq!(of("warming up"), None);
         let certificate = Certificate::generate().unwrap();

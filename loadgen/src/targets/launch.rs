@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Certificate;
-use super::command::{LaunchCommand, LaunchError, placeholder};
+use super::command::{LaunchCommand, LaunchError};
 use crate::domain::Transport;
 use crate::wire::{Endpoint, Header, Trust};
 
@@ -43,7 +43,7 @@ impl Launch {
             return Err(LaunchError::NoAddress);
         }
         match given.iter().map(Endpoint::transport).find(|given| asked.contains(given)) {
-            Some(transport) => Err(LaunchError::TwoPorts(transport, placeholder(transport))),
+            Some(transport) => Err(LaunchError::TwoPorts(transport)),
             None => Ok(Self { commands, given, headers: Vec::new(), security, timeout }),
         }
     }
@@ -80,7 +80,7 @@ mod tests {
     }
 
     fn tcp() -> Endpoint {
-        Endpoint::Tcp("127.0.0.1:1601".parse::<std::net::SocketAddr>().unwrap().into())
+        Endpoint::lines("127.0.0.1:1601".parse::<std::net::SocketAddr>().unwrap().into(), None)
     }
 
     #[test]
@@ -93,6 +93,6 @@ mod tests {
     #[test]
     fn it_must_be_clear_where_a_target_listens() {
         assert_eq!(launch(&["a", "b c"], Vec::new()), Err(LaunchError::NoAddress));
-        assert_eq!(launch(&["a {tcp}"], vec![tcp()]), Err(LaunchError::TwoPorts(Transport::Tcp, "tcp")));
+        assert_eq!(launch(&["a {tcp}"], vec![tcp()]), Err(LaunchError::TwoPorts(Transport::Tcp)));
     }
 }

@@ -19,7 +19,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::Instant;
 
 use super::certificate::{Files, REMOVE};
-use super::command::{LaunchCommand, placeholder};
+use super::command::LaunchCommand;
 use super::guard::{self, News};
 use super::launch::Launch;
 use super::ports::{self, FreePorts};
@@ -178,7 +178,7 @@ impl Launched {
                 return not_started(format!(
                     "something else listens on {taken} already, so what --launch starts cannot: stop it, or let \
                      the program have a free port by {{{}}}",
-                    placeholder(endpoint.transport())
+                    endpoint.transport().flag()
                 ));
             }
         }

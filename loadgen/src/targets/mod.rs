@@ -14,11 +14,11 @@ pub mod launched;
 pub mod null;
 mod ports;
 
-pub use address::{AddressError, addresses, tls, websocket};
+pub use address::{AddressError, endpoint};
 pub use certificate::Certificate;
 pub use command::{LaunchCommand, LaunchError, ask_certificate};
 
-use crate::domain::Transport;
+use crate::domain::{Framing, Transport};
 use crate::measure::tree::Tree;
 use crate::wire::{Addresses, Endpoint, Header, Peer, Site, Trust};
 use embedded::Embedded;
@@ -162,20 +162,16 @@ fn endpoint_on_this_machine(
 ) -> Option<Endpoint> {
     // The name that most certificates for this machine have.
     const NAME: &str = "localhost";
-    let peer = || Peer::new(NAME, trust?).ok();
     let first = addresses.all().first()?;
-    let site = |encrypted, host: &str| Site::root(encrypted, host, first.port()).with(headers).ok();
-    match transport {
-        Transport::Tcp => Some(Endpoint::Tcp(addresses)),
-        Transport::TcpRaw => Some(Endpoint::TcpRaw(addresses)),
-        Transport::WebSocket => {
-            let site = site(false, &first.ip().to_string())?;
-            Some(Endpoint::WebSocket(addresses, site))
+    let (ip, port) = (first.ip().to_string(), first.port());
+    let encrypted = transport.is_encrypted();
+    let peer = if encrypted { Some(Peer::new(NAME, trust?).ok()?) } else { None };
+    Some(match transport.framing() {
+        Framing::Lines => Endpoint::lines(addresses, peer),
+        Framing::Chunks => Endpoint::chunks(addresses),
+        Framing::WebSocket => {
+            let host = if encrypted { NAME } else { &ip };
+            Endpoint::websocket(addresses, Site::root(encrypted, host, port).with(headers).ok()?, peer)
         }
-        Transport::Tls => Some(Endpoint::Tls(addresses, peer()?)),
-        Transport::Wss => {
-            let site = site(true, NAME)?;
-            Some(Endpoint::Wss(addresses, site, peer()?))
-        }
-    }
+    })
 }

@@ -54,15 +54,12 @@ impl Place {
     }
 
     fn tls(&self) -> Endpoint {
-        Endpoint::Tls(self.address().into(), self.peer())
+        Endpoint::lines(self.address().into(), Some(self.peer()))
     }
 
     fn wss(&self) -> Endpoint {
-        Endpoint::Wss(
-            self.address().into(),
-            Site::root(true, "127.0.0.1", self.address().port()),
-            self.peer(),
-        )
+        let site = Site::root(true, "127.0.0.1", self.address().port());
+        Endpoint::websocket(self.address().into(), site, Some(self.peer()))
     }
 
     async fn accept(&self) -> TlsStream<TcpStream> {

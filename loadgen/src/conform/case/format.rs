@@ -25,14 +25,12 @@ pub(super) const EACH_BYTE: &str = "each-byte";
 /// How the schema calls [`STEP`].
 pub(super) const STEP_NAME: &str = "step";
 
-const CLIENT_TRANSPORTS: &[&str] = &[
-    Transport::Tcp.name(),
-    Transport::TcpRaw.name(),
-    Transport::WebSocket.name(),
-    Transport::Tls.name(),
-    Transport::Wss.name(),
-    OTHER,
-];
+const CLIENT_TRANSPORTS: &[&str] = &{
+    let mut names = [OTHER; Transport::NAMES.len() + 1];
+    let (transports, _) = names.split_at_mut(Transport::NAMES.len());
+    transports.copy_from_slice(&Transport::NAMES);
+    names
+};
 
 const MESSAGE: Kind = Kind::Text;
 const MESSAGES: Kind = Kind::List { of: &Kind::Text, min: 1, max: MESSAGES_MAX };

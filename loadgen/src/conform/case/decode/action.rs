@@ -4,7 +4,7 @@ use super::super::format::EACH_BYTE;
 use super::super::model::{Action, Cut, Frame, FrameLength, Handshake, Payload, Text};
 use super::super::text::NAME_BYTES_MAX;
 use super::{Scope, step};
-use crate::domain::Transport;
+use crate::domain::{Framing, Transport};
 use crate::scenario::diagnostics::{Place, Problems};
 use crate::scenario::reader::{Reader, whole};
 use crate::scenario::shape::grouped;
@@ -129,10 +129,10 @@ fn cut(node: &Node, messages: &[Text], transports: &[Transport], problems: &mut 
 fn framed_bytes(messages: &[Text], transport: Transport) -> usize {
     let one = |message: &Text| {
         let bytes = message.bytes_max();
-        match transport {
-            Transport::Tcp | Transport::TcpRaw | Transport::Tls => bytes + 1,
+        match transport.framing() {
+            Framing::Lines | Framing::Chunks => bytes + 1,
             // Two bytes of head, the length if it is longer, and the mask.
-            Transport::WebSocket | Transport::Wss => match bytes {
+            Framing::WebSocket => match bytes {
                 0..=125 => bytes + 6,
                 126..=65_535 => bytes + 8,
                 _ => bytes + 14,
@@ -151,7 +151,7 @@ fn over_websocket(
     problems: &mut Problems,
 ) {
     let Some(transports) = client.and_then(|client| scope.transports_of(client)) else { return };
-    let other = transports.into_iter().find(|t| !matches!(t, Transport::WebSocket | Transport::Wss));
+    let other = transports.into_iter().find(|transport| transport.framing() != Framing::WebSocket);
     if let (Some(other), Some(at)) = (other, reader.given(key)) {
         problems
             .add(format!("a {key} over \"{other}\""), at)
