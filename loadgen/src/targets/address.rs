@@ -7,10 +7,10 @@ use crate::wire::{Addresses, Endpoint, Header, NotAName, Peer, Site, Trust, Unre
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// Not HOST:PORT.
-    #[error("`{0}` is no address: write HOST:PORT, as in 127.0.0.1:1601 or [::1]:1601")]
+    #[error("`{0}` is not an address: write HOST:PORT, as in 127.0.0.1:1601 or [::1]:1601")]
     NotHostPort(String),
     /// Not HOST:PORT, but with a user before it.
-    #[error("`…@HOST:PORT` is no address: only WebSocket takes a user name and a password, in its URL")]
+    #[error("`…@HOST:PORT` is not an address: only a WebSocket URL can hold a user name and a password")]
     Credentials,
     /// The name leads nowhere.
     #[error(transparent)]

@@ -20,13 +20,13 @@ pub enum LaunchError {
     Unbalanced(String),
     /// A word in braces that means nothing.
     #[error(
-        "--launch: `{{{0}}}` is no placeholder; there are {{tcp}}, {{tcp-raw}}, {{ws}}, {{tls}} and {{wss}}, each a \
-         free port, and {{cert}} and {{key}}, the files of a certificate that is made for it; for the word itself in \
-         braces write `{{{{{0}}}}}`"
+        "--launch: `{{{0}}}` is not a placeholder; there are {{tcp}}, {{tcp-raw}}, {{ws}}, {{tls}} and {{wss}}, each a \
+         free port, and {{cert}} and {{key}}, the files of a certificate that is made for it. To get the word itself in \
+         braces, write `{{{{{0}}}}}`"
     )]
     UnknownPlaceholder(String),
     /// Half a certificate.
-    #[error("--launch: {{cert}} and {{key}} belong together, and only one of them is there")]
+    #[error("--launch: {{cert}} and {{key}} belong together, but only one of them is given")]
     HalfACertificate,
     /// A placeholder in the program's own name.
     #[error("--launch `{0}`: the first word is the program to run and takes no placeholder")]
@@ -39,7 +39,7 @@ pub enum LaunchError {
     TwoPorts(Transport),
     /// Nothing says where the launched programs listen.
     #[error(
-        "--launch says not where the target listens: put {{tcp}}, {{tcp-raw}}, {{ws}}, {{tls}} or {{wss}} where its \
+        "--launch does not say where the target listens: put {{tcp}}, {{tcp-raw}}, {{ws}}, {{tls}} or {{wss}} where its \
          port goes, or give its address with --tcp, --tcp-raw, --ws, --tls or --wss"
     )]
     NoAddress,
@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(words("x a={{name}} {{tcp}}b {tcp}"), ["x", "a={name}", "{tcp}b", "1001"]);
         assert_eq!(words(r#"x '{"a":{"b":{tcp}}}' {{}} {{"#), ["x", r#"{"a":{"b":1001}}"#, "{{}}", "{{"]);
         let error = LaunchCommand::parse("x {name}").unwrap_err().to_string();
-        assert!(error.contains("for the word itself in braces write `{{name}}`"), "{error}");
+        assert!(error.contains("To get the word itself in braces, write `{{name}}`"), "{error}");
     }
 
     #[test]
@@ -258,9 +258,9 @@ mod tests {
             ("server \"", "a quote is not closed"),
             (
                 "server {port}",
-                "`{port}` is no placeholder; there are {tcp}, {tcp-raw}, {ws}, {tls} and {wss}",
+                "`{port}` is not a placeholder; there are {tcp}, {tcp-raw}, {ws}, {tls} and {wss}",
             ),
-            ("server {TCP}", "`{TCP}` is no placeholder"),
+            ("server {TCP}", "`{TCP}` is not a placeholder"),
             ("run-{tcp} x", "takes no placeholder"),
         ] {
             assert!(error(text).contains(part), "{text}: {}", error(text));

@@ -1,10 +1,10 @@
-//! The embedded server: this executable started once more, as a child that ends with us.
+//! The embedded server: a second instance of this executable, as a child process that ends with this one.
 //!
-//! It runs in a process of its own so that its CPU and memory can be told from the generator's, and so that its
-//! death is seen and not shared. It ends when its standard input does, whatever becomes of us. The null target of
+//! It has a process of its own so that its CPU and memory are measured apart from the generator's, and so that its
+//! death is noticed and not shared. It ends when its standard input closes, however this process ends. The null target of
 //! `calibrate` is started in the same way, so that it stands in the server's place in every respect.
 //!
-//! For TLS it gets a certificate of our making, whose files are gone once it listens.
+//! For TLS it gets a certificate that is made for it; its files are removed once it listens.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -28,10 +28,10 @@ pub const SUBCOMMAND: &str = "serve-embedded";
 /// Longest that it may take to listen.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Longest that it may take to say goodbye; the server promises 5 s.
+/// Longest that it may take to stop; the server promises 5 s.
 const STOP_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// What the server takes from its environment, which is the user's and meant for a server of the user's own.
+/// Prefix of the server's environment variables. They are meant for the user's own server, not for this one.
 const VARIABLES: &str = "TWINWIRE_";
 
 /// Becomes the server: the body of the hidden subcommand. `arguments` are the server's own, but for the first, which
