@@ -1,7 +1,7 @@
 //! A ratio of two transports' figures: the median over pairs of trials or windows, and where it lies. One pair alone gives
 //! none: the same command gives another one the next time.
 
-/// From so many pairs on, the range of their ratios holds the true median in 19 of 20 cases.
+/// With this many pairs or more, the range of their ratios contains the true median in 19 of 20 cases.
 pub const PAIRS_MIN: usize = 6;
 
 /// How often the interval may miss the true median.
@@ -46,10 +46,10 @@ impl Ratio {
     }
 }
 
-/// How many of so many sorted values lie outside the interval at either end: the true median lies beyond the one after
-/// them as seldom as a fair coin falls that often or less on one side.
+/// How many of `values` sorted values lie outside the interval at each end. The true median lies beyond the next one as
+/// rarely as a fair coin, flipped once for each value, comes up heads that often or less.
 fn left_out(values: usize) -> usize {
-    // So many flips are all but normal, and the chance of none is too small for a number.
+    // That many flips are all but normally distributed, and the chance of no heads underflows.
     if values > 1_000 {
         return (values as f64 / 2.0 - 0.98 * (values as f64).sqrt()) as usize;
     }

@@ -5,30 +5,30 @@ use super::figures::{Comparison, comparisons};
 use super::format::{self, MISSING, NOT_VALID, Unit};
 use super::grid;
 use crate::domain::{LatencyKind, Side, Statistic, Transport};
-use crate::record::pace::micros;
+use crate::record::lateness::micros;
 use crate::record::{
-    Floor, Latency, Layout, LoadInfo, RunRecord, Statistics, TransportFloor, VerdictLevel, WITHIN,
+    FLOOR_RATIO_MAX, Floor, Latency, Layout, LoadInfo, RunRecord, Statistics, TransportFloor, VerdictLevel,
 };
 
 /// Marks a figure that is within the floor.
-pub(super) const SIGN: char = '†';
+pub(super) const MARK: char = '†';
 
 /// How a floor comes here.
-pub(super) const HOW: &str = "`twinwire calibrate` measures it; `--floor FILE` names one kept elsewhere";
+pub(super) const HINT: &str = "`twinwire calibrate` measures it; `--floor FILE` names one kept elsewhere";
 
-/// What [`SIGN`] means.
+/// What [`MARK`] means.
 pub(super) fn legend() -> String {
-    format!("{SIGN} ≈ floor: within {WITHIN} × of what the harness itself takes, or can offer")
+    format!("{MARK} ≈ floor: within {FLOOR_RATIO_MAX} × of what the harness itself takes, or can offer")
 }
 
 /// The text, marked where it is within the floor.
 pub(super) fn marked(text: String, within: bool) -> String {
-    if within { format!("{text}{SIGN}") } else { text }
+    if within { format!("{text}{MARK}") } else { text }
 }
 
 /// Keeps the digits of a column below each other where some of its cells are marked.
 pub(super) fn align(cells: &mut [String]) {
-    let signs = |cell: &String| cell.chars().rev().take_while(|c| [SIGN, NOT_VALID].contains(c)).count();
+    let signs = |cell: &String| cell.chars().rev().take_while(|c| [MARK, NOT_VALID].contains(c)).count();
     let most = cells.iter().map(signs).max().unwrap_or(0);
     for cell in cells {
         let lacking = most - signs(cell);
@@ -51,13 +51,13 @@ pub(super) fn cost_ns(floor: &TransportFloor, load: &LoadInfo) -> Option<f64> {
     if load.model.saturates() { floor.saturated.cost.both_ns } else { floor.paced.cost.both_ns }
 }
 
-/// Why there is no floor to show; [`HOW`] says what to do about it. Not escaped.
+/// Why there is no floor to show; [`HINT`] says what to do about it. Not escaped.
 pub(super) fn missing(record: &RunRecord) -> Option<String> {
     let Some(floor) = &record.floor else { return Some("not known".to_owned()) };
     floor.layout(&record.environment).err().map(|why| format!("not used: {why}"))
 }
 
-/// What is known of the floor, in a sentence without its full stop, and whether [`HOW`] should follow. Safe to print.
+/// What is known of the floor, in a sentence without its full stop, and whether [`HINT`] should follow. Safe to print.
 pub(super) fn sentence(record: &RunRecord) -> (String, bool) {
     if let Some(why) = missing(record) {
         return (escape::line(&why), true);
@@ -101,7 +101,7 @@ fn is_outdone(record: &RunRecord) -> bool {
         let Some(total) = comparison.total().get(i).and_then(Option::as_ref) else { return false };
         let ns = |latency: Option<Latency>| latency.map(|latency| latency.ns);
         let below = |figure: Option<f64>, floor: Option<f64>| {
-            figure.zip(floor).is_some_and(|(figure, floor)| WITHIN * figure < floor)
+            figure.zip(floor).is_some_and(|(figure, floor)| FLOOR_RATIO_MAX * figure < floor)
         };
         below(ns(total.latencies[kind][Statistic::P50]), ns(comparison.floor(i, kind, Statistic::P50)))
             || below(comparison.highest_rate(i), total.rate)
@@ -209,7 +209,7 @@ fn limit(floor: &TransportFloor) -> &'static str {
 pub(super) fn markdown(record: &RunRecord) -> String {
     let escape = escape::markdown;
     let (sentence, how) = sentence(record);
-    let how = if how { format!(" {HOW}.") } else { String::new() };
+    let how = if how { format!(" {HINT}.") } else { String::new() };
     let mut text = format!("## The harness's own floor\n\n{}.{how}\n", super::capital(&escape(&sentence)));
     let Some(layout) = used(record) else { return text };
     let micros = |ns: Option<f64>, decimals| format::optional(ns.map(|ns| ns / 1e3), decimals);
@@ -247,8 +247,8 @@ pub(super) fn markdown(record: &RunRecord) -> String {
     text += &format!("\n{}", grid::markdown(&headers.map(str::to_owned), &rows, 1));
     text += &format!(
         "\nThis is what the harness measures against a target that does next to nothing, on the same CPUs. A figure \
-         that is at most {WITHIN} times the floor's same quantile is marked {SIGN}: it says as much of the harness \
-         as of the target. So are CPU times, and rates from which the harness's highest is at most {WITHIN} times \
+         that is at most {FLOOR_RATIO_MAX} times the floor's same quantile is marked {MARK}: it says as much of the harness \
+         as of the target. So are CPU times, and rates from which the harness's highest is at most {FLOOR_RATIO_MAX} times \
          away. The floor moves with rate, connections and sizes: `twinwire calibrate --rate R --connections N \
          --value-size S` measures it for a load like yours.\n"
     );

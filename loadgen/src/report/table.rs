@@ -201,15 +201,15 @@ fn legend(lines: &[String], style: Style) -> Option<String> {
 fn floor_lines(record: &RunRecord) -> Vec<String> {
     let (sentence, how) = floor::sentence(record);
     match record.floor {
-        None => vec![format!("{:<9} {sentence}; {}", "floor", floor::HOW)],
-        Some(_) if how => vec![format!("{:<9} {sentence}", "floor"), format!("{:<9} - {}", "", floor::HOW)],
+        None => vec![format!("{:<9} {sentence}; {}", "floor", floor::HINT)],
+        Some(_) if how => vec![format!("{:<9} {sentence}", "floor"), format!("{:<9} - {}", "", floor::HINT)],
         Some(_) => vec![format!("{:<9} {sentence}", "floor")],
     }
 }
 
 /// What the floor's sign means, where it occurs.
 fn floor_legend(lines: &[String], style: Style) -> Option<String> {
-    lines.iter().any(|line| line.contains(floor::SIGN)).then(|| style.dim(&floor::legend()))
+    lines.iter().any(|line| line.contains(floor::MARK)).then(|| style.dim(&floor::legend()))
 }
 
 fn lead(comparison: &Comparison<'_>) -> Vec<(String, Vec<String>)> {

@@ -28,7 +28,7 @@ pub fn judge(record: &RunRecord, thresholds: &[Threshold], extent: Extent) -> Ve
     let judged = thresholds.iter().map(|threshold| {
         let mut result = judge_one(record, threshold);
         if result.correctness {
-            // A count only grows: what it has passed in a part of a run, it has passed in all of it.
+            // A count only grows: a bound that part of a run exceeds, the whole run exceeds.
             let proven = result.measured.is_some() && matches!(threshold.bound, Bound::Max(_));
             if extent != Extent::Whole && (result.met == Some(true) || !proven) {
                 result.met = None;
@@ -256,7 +256,7 @@ fn duration(ns: f64) -> String {
     }
 }
 
-/// At most so many decimals.
+/// At most this many decimals.
 fn trimmed(value: f64, decimals: usize) -> String {
     let text = format!("{value:.decimals$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }

@@ -149,7 +149,7 @@ pub(super) fn with_notes(table: String, rows: &[Vec<String>]) -> String {
 
 fn floor_note(rows: &[Vec<String>]) -> String {
     let marked =
-        rows.iter().flatten().any(|cell| cell.trim_end_matches(format::NOT_VALID).ends_with(floor::SIGN));
+        rows.iter().flatten().any(|cell| cell.trim_end_matches(format::NOT_VALID).ends_with(floor::MARK));
     if marked { format!("\n{}.\n", floor::legend()) } else { String::new() }
 }
 

@@ -6,7 +6,7 @@ use super::super::text::NAME_BYTES_MAX;
 use super::{Scope, step};
 use crate::domain::{Framing, Transport};
 use crate::scenario::diagnostics::{Place, Problems};
-use crate::scenario::reader::{Reader, whole};
+use crate::scenario::reader::{Reader, integer};
 use crate::scenario::shape::grouped;
 use crate::scenario::tree::{Node, Value};
 
@@ -33,7 +33,7 @@ pub(super) fn action(
             over_websocket("handshake", reader, client, scope, problems);
             handshake(reader.table("handshake")?, problems).map(Action::Handshake)
         }
-        "close" => Some(Action::Close(reader.whole("close")?)),
+        "close" => Some(Action::Close(reader.integer("close")?)),
         "wait" => Some(Action::Wait(reader.duration("wait")?)),
         "together" => together(reader, scope, problems),
         "repeat" => repeat(reader, scope, problems),
@@ -108,7 +108,7 @@ fn cut(node: &Node, messages: &[Text], transports: &[Transport], problems: &mut 
     let bytes = framed.map(|&transport| framed_bytes(messages, transport)).min()?;
     let mut cuts: Vec<usize> = Vec::new();
     for element in node.elements() {
-        let at: usize = whole::<i64>(element).and_then(|at| at.try_into().ok())?;
+        let at: usize = integer::<i64>(element).and_then(|at| at.try_into().ok())?;
         if cuts.last().is_some_and(|last| at <= *last) {
             problems.add(format!("a cut at {at} after one further on"), element.at).label("cuts must rise");
             return None;
@@ -190,15 +190,15 @@ fn frame(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Optio
     let length = match reader.node("length") {
         None if reader.is_bad("length") => None,
         None => Some(FrameLength::Payload),
-        Some(node) => match whole(node) {
+        Some(node) => match integer(node) {
             Some(stated) => Some(FrameLength::Stated(stated)),
             None => hex(node, problems).and_then(|bytes| length(bytes, node.at, problems)),
         },
     };
     Some(Frame {
-        opcode: reader.whole("opcode")?,
+        opcode: reader.integer("opcode")?,
         fin: reader.flag("fin")?,
-        rsv: reader.whole("rsv")?,
+        rsv: reader.integer("rsv")?,
         mask: reader.flag("mask")?,
         length: length?,
         payload: payload?,
@@ -228,8 +228,8 @@ fn handshake(reader: Reader<'_>, problems: &mut Problems) -> Option<Handshake> {
         }
         match &entry.node.value {
             Value::Text(value) => headers.push((entry.key.clone(), Some(value.clone()))),
-            Value::Flag(false) => headers.push((entry.key.clone(), None)),
-            Value::Flag(true) => {
+            Value::Boolean(false) => headers.push((entry.key.clone(), None)),
+            Value::Boolean(true) => {
                 problems
                     .add("a header without a value", entry.node.at)
                     .label("a text, or false to leave the header out");
@@ -263,7 +263,7 @@ fn together(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Op
 }
 
 fn repeat(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Option<Action> {
-    let times = reader.whole("repeat")?;
+    let times = reader.integer("repeat")?;
     if reader.given("steps").is_none() {
         problems
             .add("`repeat` without steps", reader.at("repeat"))
