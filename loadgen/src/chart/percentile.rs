@@ -7,6 +7,7 @@ use super::spec::{Axis, LegendEntry, LegendKey, Mark, Panel, Spec};
 use super::style::{FLOOR_MARKER, FLOOR_NAME, LINE, list, look};
 use crate::domain::{Measure, Statistic};
 use crate::record::Latencies;
+use crate::text::capital;
 
 /// Begins the names of its files.
 pub(super) const STEM: &str = "latency-percentiles";
@@ -94,13 +95,7 @@ fn panel(role: &str, curves: &[Curve<'_>], x: &Axis, y: &Axis, index: usize) -> 
         marks.extend(curve.floor.iter().map(|&at| Mark::Dot { at, marker: look.floor_marker() }));
     }
     let y = if index.is_multiple_of(2) { y.clone() } else { y.unlabelled() };
-    Panel { title: plural(role), x: x.clone(), y, marks }
-}
-
-/// A role's heading: `Guests`.
-pub(super) fn plural(role: &str) -> String {
-    let mut letters = role.chars();
-    letters.next().map_or(String::new(), |first| format!("{}{}s", first.to_uppercase(), letters.as_str()))
+    Panel { title: capital(&format!("{role}s")), x: x.clone(), y, marks }
 }
 
 fn curve<'a>(view: View<'_>, transport: &'a str, role: &str) -> Option<Curve<'a>> {

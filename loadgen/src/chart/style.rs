@@ -4,6 +4,7 @@
 //! apart; dashes and markers do the same in black and white.
 
 use super::spec::{Fill, Ink, LegendEntry, LegendKey, Marker, Shape, Stroke};
+use crate::text;
 
 /// Text and axis lines.
 pub(super) const DARK: Ink = Ink(0x22, 0x22, 0x22);
@@ -82,11 +83,7 @@ pub(super) fn name(transport: &str) -> &str {
 /// Transports' names in running text: `TCP, TLS and WebSocket`.
 pub(super) fn list(transports: &[&str]) -> String {
     let names: Vec<&str> = transports.iter().map(|transport| name(transport)).collect();
-    match names.as_slice() {
-        [] => String::new(),
-        [one] => (*one).to_owned(),
-        [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
-    }
+    text::list(&names)
 }
 
 /// The legend's entry for a transport drawn as a line with markers.

@@ -1,7 +1,5 @@
 //! Result of the engine → run record: adds what was asked for, where it ran, and the judgements.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use crate::domain::Transport;
@@ -21,6 +19,7 @@ use crate::scenario::model::{Arrivals, Load, Model, Rate, Think, Threshold};
 use crate::stats::thresholds::Extent;
 use crate::stats::{losses, thresholds, verdict};
 use crate::targets::Target;
+use crate::text;
 
 /// Makes the record of a run.
 #[must_use]
@@ -173,20 +172,15 @@ fn load_info(load: &Load, document: &Document, probes: Vec<Probe>) -> LoadInfo {
     }
 }
 
-/// A duration with a space before its unit.
-fn spaced(duration: &Duration) -> String {
-    let text = format!("{duration:?}");
-    let unit = text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len());
-    format!("{} {}", &text[..unit], &text[unit..])
-}
-
 /// When requests are made, for people.
 fn pace(model: &Model) -> String {
     match model {
         Model::Closed { think: Think::Constant(think) } if think.is_zero() => NO_THINK_TIME.to_owned(),
-        Model::Closed { think: Think::Constant(think) } => format!("think time {}", spaced(think)),
+        Model::Closed { think: Think::Constant(think) } => {
+            format!("think time {}", text::duration(think.as_nanos() as f64))
+        }
         Model::Closed { think: Think::Exponential(mean) } => {
-            format!("exponential think time, mean {}", spaced(mean))
+            format!("exponential think time, mean {}", text::duration(mean.as_nanos() as f64))
         }
         Model::Open { rate, arrivals } => {
             let arrivals = match arrivals {
