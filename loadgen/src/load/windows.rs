@@ -304,18 +304,18 @@ fn roles([guests, managers]: &[WindowFigures; 2]) -> Vec<WindowRole> {
     let mut all = WindowFigures::default();
     all.merge(guests);
     all.merge(managers);
-    let rows = [(Role::Guest.name(), guests), (Role::Manager.name(), managers), ("all", &all)];
+    let rows = [(Some(Role::Guest), guests), (Some(Role::Manager), managers), (None, &all)];
     rows.into_iter()
         .filter(|(_, figures)| figures.requests > 0)
-        .map(|(name, figures)| role(name, figures))
+        .map(|(of, figures)| role(of, figures))
         .collect()
 }
 
-fn role(name: &str, figures: &WindowFigures) -> WindowRole {
+fn role(role: Option<Role>, figures: &WindowFigures) -> WindowRole {
     let quantiles = Statistic::ALL.iter().filter(|statistic| statistic.needs_few_samples());
     let kept: Vec<Statistic> = std::iter::once(&Statistic::Mean).chain(quantiles).copied().collect();
     WindowRole {
-        role: name.to_owned(),
+        role,
         requests: figures.requests,
         replies: figures.replies,
         latencies: KindStatistics::of(&figures.latencies, &kept),

@@ -52,11 +52,7 @@ pub struct CellFigures {
 
 impl CellFigures {
     pub(super) fn recorder() -> Self {
-        Self {
-            // Of a cell that is used the replies are known, though there be none.
-            counts: Counts { achieved: Some(0), ..Counts::default() },
-            latencies: PerKind::from_fn(|_| Latencies::recorder()),
-        }
+        Self { counts: Counts::default(), latencies: PerKind::from_fn(|_| Latencies::recorder()) }
     }
 }
 

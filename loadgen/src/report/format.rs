@@ -122,18 +122,6 @@ pub(crate) fn ratio_legend() -> String {
     )
 }
 
-/// A transport's name for people.
-pub(crate) fn transport(name: &str) -> &str {
-    match name {
-        "tcp" => "TCP",
-        "tcp-raw" => "TCP raw",
-        "websocket" => "WebSocket",
-        "tls" => "TLS",
-        "wss" => "WSS",
-        other => other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 //!
 //! Plain text that is safe to print; Markdown escapes it once more.
 
-use crate::domain::LatencyKind;
+use crate::domain::{LatencyKind, Side};
 use crate::record::{Ledger, LoadInfo, RunRecord, Status, VerdictLevel};
 use crate::text::{self, plural, seconds, thousands};
 
@@ -61,8 +61,8 @@ pub(super) fn settings(load: &LoadInfo) -> String {
         if load.in_flight > 1 { format!(", {} in flight each", load.in_flight) } else { String::new() };
     format!(
         "{} load, {}, {}{in_flight}, {} × {}",
-        load.model,
-        text::printable(&load.pace),
+        load.model.name(),
+        load.model.pace(),
         plural(u64::from(load.clients), "client"),
         load.trials,
         seconds(load.duration_s),
@@ -80,15 +80,13 @@ pub(super) fn level(level: VerdictLevel) -> &'static str {
 }
 
 /// What limited a closed load, where something did.
-pub(super) fn limit(load: &LoadInfo) -> Option<String> {
-    let open = load.model == "open";
-    load.verdict.saturated.as_deref().map(|side| match side {
-        "generator" => "the generator's CPU was full, so the throughput is not the server's limit".to_owned(),
-        "server" if open => {
-            "the server fell behind the offered rate, so the throughput is its limit".to_owned()
+pub(super) fn limit(load: &LoadInfo) -> Option<&'static str> {
+    load.verdict.saturated.map(|side| match side {
+        Side::Generator => "the generator's CPU was full, so the throughput is not the server's limit",
+        Side::Server if load.model.is_open() => {
+            "the server fell behind the offered rate, so the throughput is its limit"
         }
-        "server" => "the server's CPU was full, so the throughput is its limit".to_owned(),
-        other => format!("{} was saturated", text::printable(other)),
+        Side::Server => "the server's CPU was full, so the throughput is its limit",
     })
 }
 

@@ -2,9 +2,10 @@
 
 use super::super::figures::{COMPARED, Comparison, CostFigures, Figures, LatencySummary, Line};
 use super::super::format::{self, MISSING, Unit};
+use super::super::summary::ALL;
 use super::super::{floor, grid, outcome};
 use super::escape;
-use crate::domain::{LatencyKind, Statistic, Timing};
+use crate::domain::{LatencyKind, Op, Role, Statistic, Timing, Transport};
 use crate::record::pairs::Ratio;
 use crate::record::{Latency, LoadInfo, VerdictLevel};
 use crate::text;
@@ -50,7 +51,7 @@ fn verdict(load: &LoadInfo) -> String {
         }
     };
     if let Some(limit) = outcome::limit(load) {
-        text += &format!(" {}.", text::capital(&escape(&limit)));
+        text += &format!(" {}.", text::capital(&escape(limit)));
     }
     text.push('\n');
     if !verdict.reasons.is_empty() {
@@ -65,7 +66,7 @@ pub(super) fn comparison(comparison: &Comparison<'_>) -> String {
     let kind = comparison.load.headline_kind();
     let timed = comparison.load.timing == Timing::Judged;
     let unit = unit(comparison, kind, |summary| summary[Statistic::P99].or(summary[Statistic::P50]));
-    let names: Vec<&str> = comparison.transports.iter().map(|name| format::transport(name)).collect();
+    let names: Vec<&str> = comparison.transports.iter().map(|transport| transport.label()).collect();
     let mut headers = vec!["role".to_owned(), "operation".to_owned()];
     headers.extend(names.iter().map(|name| format!("requests, {name}")));
     for statistic in COMPARED.into_iter().filter(|_| timed) {
@@ -134,11 +135,8 @@ fn floor_row(comparison: &Comparison<'_>, unit: Unit) -> Vec<String> {
 
 /// Role and operation; lines that sum others up stand out.
 fn names_of(line: &Line) -> Vec<String> {
-    let name = |name: &Option<String>| {
-        let name = name.as_deref().map_or_else(|| "all".to_owned(), escape);
-        if line.op.is_none() { format!("**{name}**") } else { name }
-    };
-    vec![name(&line.role), name(&line.op)]
+    let names = [line.role.map_or(ALL, Role::name), line.op.map_or(ALL, Op::name)];
+    names.map(|name| if line.op.is_none() { format!("**{name}**") } else { name.to_owned() }).to_vec()
 }
 
 /// The table with what its signs mean below it.
@@ -207,7 +205,7 @@ fn cost(comparison: &Comparison<'_>) -> String {
     type RatioOf<'a> = &'a dyn Fn(usize) -> Option<Ratio>;
     let mut headers = vec![String::new(), "unit".to_owned()];
     for (i, transport) in comparison.transports.iter().enumerate() {
-        headers.push(format::transport(transport).to_owned());
+        headers.push(transport.label().to_owned());
         if i > 0 {
             headers.push("ratio".to_owned());
         }
@@ -249,7 +247,7 @@ fn cost(comparison: &Comparison<'_>) -> String {
         });
     }
     let floors = |of: &dyn Fn(usize) -> Option<f64>| (0..comparison.transports.len()).map(of).collect();
-    if comparison.load.saturates() {
+    if comparison.load.model.saturates() {
         let highest = floors(&|i| comparison.highest_rate(i));
         push("floor: highest rate that the harness can offer", "requests/s", 0, highest, &none);
     }
@@ -268,7 +266,7 @@ fn latencies(comparison: &Comparison<'_>) -> String {
         for (i, (transport, figures)) in comparison.transports.iter().zip(&line.cells).enumerate() {
             let Some(figures) = figures else { continue };
             let mut cells = names_of(line);
-            cells.push(escape(format::transport(transport)));
+            cells.push(transport.label().to_owned());
             cells.extend(judged_cells(comparison, i, kind, &figures.latencies[kind], unit));
             rows.push(cells);
         }
@@ -288,7 +286,7 @@ fn kinds(comparison: &Comparison<'_>) -> String {
     for kind in LatencyKind::ALL {
         let before = rows.len();
         for (i, figures) in comparison.total().iter().enumerate() {
-            let transport = escape(format::transport(comparison.transports[i]));
+            let transport = comparison.transports[i].label().to_owned();
             let Some(summary) = figures.as_ref().map(|figures| &figures.latencies[kind]) else { continue };
             if summary.samples > 0 {
                 let mut cells = vec![kind.name().to_owned(), transport];
@@ -310,9 +308,9 @@ fn kinds(comparison: &Comparison<'_>) -> String {
 /// The part of the lag that is the generator's own: from the intended instant to its waking.
 fn lateness(comparison: &Comparison<'_>, unit: Unit) -> Vec<Vec<String>> {
     let transports = comparison.transports.iter().zip(&comparison.lateness);
-    let row = |(transport, quantiles): (&&str, &LatencySummary)| {
-        let mut cells = vec!["of it the generator's".to_owned(), escape(format::transport(transport))];
-        cells.extend(summary_cells(quantiles, unit));
+    let row = |(transport, summary): (&Transport, &LatencySummary)| {
+        let mut cells = vec!["of it the generator's".to_owned(), transport.label().to_owned()];
+        cells.extend(summary_cells(summary, unit));
         cells
     };
     transports.filter(|(_, quantiles)| quantiles.samples > 0).map(row).collect()
@@ -324,7 +322,7 @@ fn floor_rows(comparison: &Comparison<'_>, kind: LatencyKind, unit: Unit) -> Vec
         (0..comparison.transports.len()).filter(|&i| comparison.floor(i, kind, Statistic::P50).is_some());
     let row = |i: usize| {
         let mut cells = vec![format!("*floor of {}*", kind.name())];
-        cells.push(escape(format::transport(comparison.transports[i])));
+        cells.push(comparison.transports[i].label().to_owned());
         // A floor has neither samples nor mean, and its tail is not kept.
         cells.push(String::new());
         cells.extend(Statistic::ALL.iter().map(|&statistic| {

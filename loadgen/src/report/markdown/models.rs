@@ -3,8 +3,9 @@
 use super::super::figures::LatencySummary;
 use super::super::format::{self, MISSING, Unit};
 use super::super::grid;
+use super::super::summary::ALL;
 use super::{escape, loads, row};
-use crate::domain::Statistic;
+use crate::domain::{Role, Statistic, Transport};
 use crate::record::pairs::Ratio;
 use crate::record::{Latencies, LoadInfo, Pass, RunRecord, Setup, VerdictLevel, WindowRow};
 use crate::text;
@@ -29,7 +30,7 @@ fn probes(load: &LoadInfo) -> Option<String> {
         .map(|probe| {
             vec![
                 escape(&probe.variant),
-                escape(format::transport(&probe.transport)),
+                label(&probe.transports),
                 text::decimal(probe.reached, 0),
                 text::decimal(probe.offered, 0),
             ]
@@ -46,15 +47,14 @@ fn probes(load: &LoadInfo) -> Option<String> {
 
 /// Limits that were reached: nothing of an open load is dropped in silence.
 fn waiting(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String> {
-    if load.model != "open" || passes.is_empty() {
+    if !load.model.is_open() || passes.is_empty() {
         return None;
     }
     let headers = row(["transport", "offered", "had to wait", "most waiting at once", "unfinished"]);
-    let groups: Vec<String> = names(record, passes);
-    let rows: Vec<Vec<String>> = groups
-        .iter()
-        .map(|name| {
-            let own: Vec<&&Pass> = passes.iter().filter(|pass| name_of(pass) == *name).collect();
+    let rows: Vec<Vec<String>> = transports(record, passes)
+        .into_iter()
+        .map(|transports| {
+            let own: Vec<&&Pass> = passes.iter().filter(|pass| pass.transports == transports).collect();
             let cells = || own.iter().flat_map(|pass| &pass.cells);
             let offered: u64 = cells().map(|cell| cell.counts.requests).sum();
             let unfinished: u64 = cells().map(|cell| cell.counts.unfinished).sum();
@@ -62,7 +62,7 @@ fn waiting(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<Stri
             let most = own.iter().filter_map(|pass| pass.backlog.max).max();
             let share = if offered > 0 { waited as f64 / offered as f64 * 100.0 } else { 0.0 };
             vec![
-                escape(name),
+                label(transports),
                 text::thousands(offered),
                 format!("{} ({share:.1} %)", text::thousands(waited)),
                 most.map_or_else(|| MISSING.to_owned(), text::thousands),
@@ -86,16 +86,16 @@ fn pairs(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String
         return None;
     }
     let kind = load.headline_kind();
-    let names = names(record, passes);
-    let (base, others) = names.split_first()?;
-    let mut compared: Vec<_> = others.iter().map(|other| (base, other, other.clone())).collect();
-    let ran = |name: &str| others.iter().find(|other| *other == format::transport(name));
-    if let (Some(plain), Some(encrypted)) = (ran("websocket"), ran("wss")) {
-        compared.push((plain, encrypted, format!("{encrypted} to {plain}")));
+    let all = transports(record, passes);
+    let (base, others) = all.split_first()?;
+    let mut compared: Vec<_> = others.iter().map(|other| (*base, *other, label(other))).collect();
+    let (plain, encrypted): (&[Transport], &[Transport]) = (&[Transport::WebSocket], &[Transport::Wss]);
+    if others.contains(&plain) && others.contains(&encrypted) {
+        compared.push((plain, encrypted, format!("{} to {}", label(encrypted), label(plain))));
     }
     let mut rows = Vec::new();
     for (base, other, title) in &compared {
-        for role in ["guest", "manager", "all"] {
+        for role in Role::ALL.map(Some).into_iter().chain([None]) {
             let of = |statistic| {
                 both(passes, [base, other], |window| {
                     window.roles.iter().find(|found| found.role == role)?.latencies.get((kind, statistic))
@@ -106,10 +106,11 @@ fn pairs(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String
             if p50.len() < 2 {
                 continue;
             }
-            let mut cells = vec![escape(title), role.to_owned(), p50.len().to_string()];
+            let name = role.map_or(ALL, Role::name);
+            let mut cells = vec![title.clone(), name.to_owned(), p50.len().to_string()];
             let ratio = |pairs: Vec<(f64, f64)>| format::ratio(Ratio::of(pairs));
             cells.extend([p50, p90].map(ratio));
-            cells.push(if role == "all" {
+            cells.push(if role.is_none() {
                 ratio(both(passes, [base, other], cpu))
             } else {
                 MISSING.to_owned()
@@ -125,7 +126,7 @@ fn pairs(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String
         "### Windows in pairs\n\nThe load switched between the transports, so that the machine's drift hits all alike. \
          Each pair gives a ratio, to {} where nothing else is said: of {} time and of CPU \
          time for each request.\n\n{}\n{}.\n",
-        escape(base),
+        label(base),
         kind.name(),
         grid::markdown(&headers, &rows, 2),
         text::capital(&format::ratio_legend())
@@ -135,14 +136,14 @@ fn pairs(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String
 /// This figure in the first transport's windows and in the second's, pair by pair.
 fn both(
     passes: &[&Pass],
-    [base, other]: [&String; 2],
+    [base, other]: [&[Transport]; 2],
     figure: impl Fn(&WindowRow) -> Option<f64>,
 ) -> Vec<(f64, f64)> {
     let mut pairs = Vec::new();
-    for pass in passes.iter().filter(|pass| name_of(pass) == *base) {
-        let twin = passes
-            .iter()
-            .find(|twin| name_of(twin) == *other && twin.trial == pass.trial && twin.variant == pass.variant);
+    for pass in passes.iter().filter(|pass| pass.transports == base) {
+        let twin = passes.iter().find(|twin| {
+            twin.transports == other && twin.trial == pass.trial && twin.variant == pass.variant
+        });
         let Some(twin) = twin else { continue };
         for window in &pass.windows {
             let match_ = twin.windows.iter().find(|candidate| candidate.pair == window.pair);
@@ -170,12 +171,12 @@ fn renewals(record: &RunRecord, passes: &[&Pass]) -> Option<String> {
     ];
     let mut found = Vec::new();
     for (step, part) in parts {
-        for name in names(record, passes) {
+        for transports in transports(record, passes) {
             let mut sum = Latencies::default();
-            let own = passes.iter().filter(|pass| name_of(pass) == name);
+            let own = passes.iter().filter(|pass| pass.transports == transports);
             own.filter_map(|pass| pass.renewals.as_ref()).for_each(|setup| sum.merge(part(setup)));
             if !sum.is_empty() {
-                found.push((step, name, LatencySummary::of(&sum)));
+                found.push((step, label(transports), LatencySummary::of(&sum)));
             }
         }
     }
@@ -188,7 +189,7 @@ fn renewals(record: &RunRecord, passes: &[&Pass]) -> Option<String> {
     let rows: Vec<Vec<String>> = found
         .iter()
         .map(|(step, name, summary)| {
-            let mut cells = vec![(*step).to_owned(), escape(name)];
+            let mut cells = vec![(*step).to_owned(), name.clone()];
             cells.extend(loads::summary_cells(summary, unit));
             cells
         })
@@ -199,25 +200,20 @@ fn renewals(record: &RunRecord, passes: &[&Pass]) -> Option<String> {
     ))
 }
 
-/// The transports of these passes for people, each once, in the scenario's order.
-fn names(record: &RunRecord, passes: &[&Pass]) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    let position =
-        |pass: &&&Pass| record.scenario.transports.iter().position(|name| *name == pass.transports[0]);
-    let mut ordered: Vec<&&Pass> = passes.iter().filter(|pass| !pass.transports.is_empty()).collect();
-    ordered.sort_by_key(position);
-    for pass in ordered {
-        let name = name_of(pass);
-        if !names.contains(&name) {
-            names.push(name);
+/// The transports of these passes, each combination once, in the scenario's order.
+fn transports<'a>(record: &RunRecord, passes: &[&'a Pass]) -> Vec<&'a [Transport]> {
+    let mut all: Vec<&[Transport]> = Vec::new();
+    for pass in passes.iter().filter(|pass| !pass.transports.is_empty()) {
+        if !all.contains(&pass.transports.as_slice()) {
+            all.push(&pass.transports);
         }
     }
-    names
+    all.sort_by_key(|transports| record.scenario.transports.iter().position(|first| *first == transports[0]));
+    all
 }
 
-fn name_of(pass: &Pass) -> String {
-    let names: Vec<&str> = pass.transports.iter().map(|name| format::transport(name)).collect();
-    names.join(" with ")
+fn label(transports: &[Transport]) -> String {
+    transports.iter().map(|transport| transport.label()).collect::<Vec<_>>().join(" with ")
 }
 
 #[cfg(test)]
@@ -230,13 +226,12 @@ mod tests {
     fn pairs_of_windows_give_the_median_of_their_ratios() {
         let mut record = fixture::record();
         let medians = |ns| {
-            let median = |kind, ns| ((kind, Statistic::P50), f64::from(ns));
+            let median = |kind, ns| ((kind, Statistic::P50), Some(f64::from(ns)));
             [median(LatencyKind::Service, 1), median(LatencyKind::Response, ns)].into_iter().collect()
         };
-        let role =
-            |ns| WindowRole { role: "all".to_owned(), requests: 100, replies: 100, latencies: medians(ns) };
+        let role = |ns| WindowRole { role: None, requests: 100, replies: 100, latencies: medians(ns) };
         for pass in record.passes.iter_mut().filter(|pass| pass.load == "paced" && pass.trial == 1) {
-            let slower = if pass.transports == ["tcp"] { 100 } else { 110 };
+            let slower = if pass.transports == [Transport::Tcp] { 100 } else { 110 };
             let cost = pass.cost;
             pass.windows = (0..5)
                 .map(|pair| WindowRow {
@@ -257,14 +252,14 @@ mod tests {
         assert!(!text.contains(" to WebSocket"), "{text}");
         // WSS stands beside WebSocket, too, whatever comes first.
         let mut encrypted: Vec<Pass> =
-            record.passes.iter().filter(|pass| pass.transports == ["websocket"]).cloned().collect();
+            record.passes.iter().filter(|pass| pass.transports == [Transport::WebSocket]).cloned().collect();
         for pass in &mut encrypted {
-            pass.transports = vec!["wss".to_owned()];
+            pass.transports = vec![Transport::Wss];
             let windows = pass.windows.iter_mut();
             windows.flat_map(|window| &mut window.roles).for_each(|role| role.latencies = medians(224));
         }
         record.passes.extend(encrypted);
-        record.scenario.transports.push("wss".to_owned());
+        record.scenario.transports.push(Transport::Wss);
         let text = section(&record, record.load("paced").unwrap());
         assert!(text.contains("| WSS              | all"), "{text}");
         assert!(text.contains("| WSS to WebSocket | all  |     5 | 2.00× (1.96–2.04, n=5)"), "{text}");
