@@ -150,7 +150,8 @@ fn the_server_knows_nothing_of_the_harness() {
     let server = crate_root().join("../server");
     // Its benches have their bare loops from a package that knows neither.
     assert_eq!(own_dependencies(&server.join("Cargo.toml")), ["twinwire-floor"]);
-    assert_eq!(own_dependencies(&server.join("floor/Cargo.toml")), [""; 0]);
+    assert_eq!(own_dependencies(&server.join("floor/Cargo.toml")), ["twinwire-os"]);
+    assert_eq!(own_dependencies(&crate_root().join("os/Cargo.toml")), [""; 0]);
     // And nothing but its benches has: the server itself is built without.
     let manifest = fs::read_to_string(server.join("Cargo.toml")).unwrap();
     let (built_with, for_tests) = manifest.split_once("[dev-dependencies]").unwrap();

@@ -14,33 +14,24 @@
 //! | [`roles`] | a child's part: to be one server or one generator, on CPUs of its own |
 //! | [`children`] | the parent's part: starting children and ending them, whatever happens |
 //! | [`server`] | the reference server as a child |
-//! | [`cpus`] | which CPUs there are, and keeping to some of them |
-//! | [`open_files`] | the limit on open files |
 //! | [`window`] | one measured window: requests, and the CPU that they cost |
 //! | [`rounds`] | every window once a round, in an order drawn anew each time |
 //! | [`estimate`] | a median, its interval, and the bar that it is held against |
 //! | [`table`] | how all that is printed |
 //! | [`options`] | the command line that the benches have in common |
-//!
-//! The clock, CPUs, open files and the figures of processes are the harness's own files, compiled here once more: they
-//! need nothing else of it.
 
 #![forbid(unsafe_code)]
 #![cfg(target_os = "linux")]
 
+pub use twinwire_os::{cpus, open_files, process};
+
+use twinwire_os::clock;
+
 pub mod children;
-#[path = "../../../loadgen/src/measure/clock.rs"]
-pub mod clock;
-#[path = "../../../loadgen/src/measure/cpus.rs"]
-pub mod cpus;
 pub mod estimate;
 pub mod message;
-#[path = "../../../loadgen/src/measure/open_files.rs"]
-pub mod open_files;
 pub mod options;
 mod paced;
-#[path = "../../../loadgen/src/measure/process.rs"]
-pub mod process;
 pub mod redis;
 pub mod roles;
 pub mod rounds;

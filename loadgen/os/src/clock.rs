@@ -13,6 +13,7 @@ pub const SECOND: Nanos = 1_000_000_000;
 
 /// Now. A read costs some 25 ns: the kernel answers without a system call.
 #[must_use]
+#[inline]
 pub fn now() -> Nanos {
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("CLOCK_MONOTONIC exists everywhere");
     time.tv_sec() as u64 * SECOND + time.tv_nsec() as u64
@@ -35,6 +36,7 @@ pub fn asleep() -> Nanos {
 
 /// A duration in nanoseconds.
 #[must_use]
+#[inline]
 pub fn nanos(duration: std::time::Duration) -> Nanos {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

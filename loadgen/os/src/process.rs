@@ -7,7 +7,7 @@ use std::fs;
 use nix::time::{ClockId, clock_getcpuclockid};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
-use super::clock::{Nanos, SECOND};
+use crate::clock::{Nanos, SECOND};
 
 /// CPU time that this process has used, in ns, all threads together.
 #[must_use]
