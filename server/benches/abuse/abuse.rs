@@ -23,8 +23,10 @@ pub enum Abuse {
     Connections,
     /// Connections that are opened and say nothing, or half a name.
     Silent,
-    /// Sessions that fill a store each, up to the default limit of keys, and all end at once.
+    /// Sessions with a full store each, up to the default limit of keys, that all end at once.
     LargeStores,
+    /// Sessions that fill a store up to the default limit of keys, at a rate that leaves the server time.
+    GrowingStores,
 }
 
 /// How long neighbours may wait.
@@ -37,6 +39,7 @@ pub enum Bound {
 }
 
 /// An abuse in figures.
+#[derive(Clone, Copy)]
 pub struct Spec {
     pub name: &'static str,
     /// What is counted as served.
@@ -65,6 +68,14 @@ impl Abuse {
             flags: &[],
             growth_kib_each: 8,
         };
+        let stores = Spec {
+            unit: "puts",
+            bound: Bound::Longest(Duration::from_millis(50)),
+            pairs_max: 3,
+            // For each of a million keys, what the limit on all stores counts and as much again.
+            growth_kib_each: 200 * 1024,
+            ..common
+        };
         match self {
             Self::SlowReaders => Spec {
                 name: "slow readers",
@@ -91,24 +102,15 @@ impl Abuse {
                 Spec { name: "connections in a row", size: 100_000, growth_kib_each: 0, ..common }
             }
             Self::Silent => Spec { name: "opened, left silent", unit: "held", size: 10_000, ..common },
-            Self::LargeStores => Spec {
-                name: "ends of large stores",
-                unit: "puts",
-                size: 10,
-                // Besides the fill, which is a flood, no neighbour may notice its end and the tables that grow.
-                bound: Bound::Longest(Duration::from_millis(50)),
-                pairs_max: 3,
-                // For each of a million keys, what the limit on all stores counts and as much again.
-                growth_kib_each: 200 * 1024,
-                ..common
-            },
+            Self::LargeStores => Spec { name: "ends of large stores", size: 10, ..stores },
+            Self::GrowingStores => Spec { name: "stores that grow", size: 2, ..stores },
         }
     }
 
-    /// Whether the server has two workers, on one CPU: a neighbour on each, and each a manager that reads the abusers'
-    /// stores.
+    /// Whether the server has two workers, on one CPU: a neighbour on each, and each a manager that reads an abuser's
+    /// store, so that it waits where the store is locked for long.
     pub fn has_managers(self) -> bool {
-        self == Self::LargeStores
+        self == Self::GrowingStores
     }
 
     /// Whether all of them are connected at once.

@@ -53,6 +53,9 @@ const STORE_KEYS: usize = 1_000_000;
 /// What a process needs besides its abusers' or clients' connections; the server keeps some for those on their way out.
 const DESCRIPTORS_SPARE: usize = 512;
 
+/// In how many windows, one after the other, everything of the stores that ended is freed.
+const ENDS_WINDOWS: u32 = 3;
+
 /// Longest that abusers may take to be all there, and that the server may take to be rid of them.
 const CROWD_TIMEOUT: Duration = Duration::from_mins(3);
 const CROWD_POLL: Duration = Duration::from_millis(2);
@@ -182,7 +185,6 @@ impl Plan {
             size,
             hold: self.window,
             store_keys: STORE_KEYS / self.divisor,
-            keeps_stores: false,
         };
         for number in 0..self.pairs.min(spec.pairs_max) {
             // Each comes first as often as second, in the order of the Thue-Morse sequence: no drift favours one.
@@ -199,7 +201,7 @@ impl Plan {
         }
         outcome.resident_kib_max = outcome.resident_kib_max.max(server.holdings()?.resident_kib);
         if abuse == Abuse::LargeStores {
-            let abusers = Abusers::start(&Task { keeps_stores: true, ..task }, self.divisor > 1)?;
+            let abusers = Abusers::start(&task, self.divisor > 1)?;
             abusers.line("full")?;
             // A client that does not close when the server does is waited for, which is not what is measured here.
             drop(neighbours);
@@ -220,6 +222,16 @@ impl Plan {
     ) -> anyhow::Result<[Latencies; 2]> {
         let began = Instant::now();
         let abusers = Abusers::start(task, self.divisor > 1)?;
+        if task.abuse == Abuse::LargeStores {
+            // What neighbours may notice comes when the sessions end, not while a flood fills their stores.
+            abusers.line("full")?;
+            outcome.resident_kib_max = outcome.resident_kib_max.max(server.holdings()?.resident_kib);
+            return window(neighbours, || {
+                outcome.served += abusers.stop()?;
+                thread::sleep(self.window * ENDS_WINDOWS);
+                Ok(())
+            });
+        }
         let measured = window(neighbours, || {
             abusers.line("full")?;
             thread::sleep(self.window.saturating_sub(began.elapsed()));
