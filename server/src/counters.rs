@@ -8,10 +8,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use crate::{
-    protocol::{Malformed, Reply, Request, Status},
-    transport::Transport,
-};
+use crate::protocol::{Malformed, Reply, Request, Status, Transport};
 
 /// What a message asked for, as far as it is counted apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,11 +21,10 @@ use crate::{
     protocol::Status,
     registry::{Registry, Secret, StoreLimits, UpgradePolicy},
     session::{Flow, Session, Wait},
-    transport::{
-        framing::{Framing, Lines, Pause},
-        websocket::serve_alone,
-    },
+    transport::framing::{Framing, Lines, Pause},
 };
+
+pub use crate::transport::websocket::{Service, serve_alone};
 
 /// Small, so that short inputs reach it.
 const MESSAGE_BYTES_MAX: usize = 256;

@@ -4,7 +4,7 @@
 //! certificates of clients, and no sessions to resume: connections here are few and long, so a full handshake for
 //! each costs little, while nothing is kept for clients that have gone and nothing outlives a certificate.
 
-mod clients;
+mod client_check;
 mod files;
 
 use std::{

@@ -28,7 +28,10 @@ use self::{
     layers::{Effective, LayerError},
     log::Log,
 };
-use crate::server::{Listening, Server, Shutdown};
+use crate::{
+    runtime::Shutdown,
+    server::{Listening, Server},
+};
 
 /// The arguments make no sense, as is usual for command lines.
 const EXIT_USAGE: u8 = 2;

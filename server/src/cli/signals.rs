@@ -9,7 +9,7 @@ use std::{
 use nix::sys::signal::{SigSet, Signal};
 
 use super::notify;
-use crate::{server::Shutdown, tls::Tls};
+use crate::{runtime::Shutdown, tls::Tls};
 
 /// The exit code of a program that was interrupted, by convention 128 and the number of SIGINT.
 const EXIT_INTERRUPTED: i32 = 130;

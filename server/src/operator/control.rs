@@ -15,7 +15,7 @@ use tokio::{
 use super::{
     OPERATORS_MAX, Overview,
     answer::{Answer, Connections, Reason, Role, Stats, UserRow},
-    clients::Clients,
+    connections::Clients,
     socket::ControlSocket,
 };
 use crate::{

@@ -74,10 +74,10 @@ impl Collector for Figures {
             keys += profile.keys as u64;
             bytes += profile.bytes as u64;
         });
-        let open = |(transport, open, _): &(crate::transport::Transport, u64, u64)| {
+        let open = |(transport, open, _): &(crate::protocol::Transport, u64, u64)| {
             (vec![("transport", transport.name())], *open)
         };
-        let opened = |(transport, _, total): &(crate::transport::Transport, u64, u64)| {
+        let opened = |(transport, _, total): &(crate::protocol::Transport, u64, u64)| {
             (vec![("transport", transport.name())], *total)
         };
         let requests = totals

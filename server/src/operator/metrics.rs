@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Overview, SCRAPERS_MAX, clients::Clients, exposition, negotiation::Format};
+use super::{Overview, SCRAPERS_MAX, connections::Clients, exposition, negotiation::Format};
 use crate::transport::close;
 
 /// The longest request head: what a scraper sends is far below 1 KiB.

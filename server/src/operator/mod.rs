@@ -4,8 +4,8 @@
 //! reads costs a worker anything. What is done to a user is done through the registry.
 
 mod answer;
-mod client;
-mod clients;
+mod ask;
+mod connections;
 mod control;
 mod exposition;
 mod metrics;
@@ -23,16 +23,18 @@ use std::{
 
 use tokio::runtime::Builder;
 
-pub use answer::{Answer, Connections, Reason, Requests, Role, Stats, UserRow};
-pub use client::{AskError, ask};
 pub use socket::SocketError;
-pub(crate) use socket::check as check_socket;
+pub(crate) use {
+    answer::{Answer, Role, Stats, UserRow},
+    ask::{AskError, ask},
+    socket::check as check_socket,
+};
 
 use crate::{
     config::Config,
     counters::{Counters, Totals},
     registry::Registry,
-    server::Shutdown,
+    runtime::Shutdown,
 };
 use socket::ControlSocket;
 

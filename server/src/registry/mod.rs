@@ -3,12 +3,12 @@
 //! A user is here exactly as long as a session holds its name (LIFE-2). Knows nothing of connections, framing or
 //! reply texts.
 
-mod guesses;
-mod leash;
+mod disconnect;
 mod limits;
 mod policy;
 mod reclaim;
 mod role;
+mod secret_throttle;
 mod store;
 mod user;
 
@@ -16,15 +16,15 @@ use std::{net::IpAddr, num::NonZeroUsize, sync::Arc, time::Instant};
 
 use foldhash::fast::RandomState;
 
-pub(crate) use guesses::Guess;
-use guesses::Guesses;
-pub(crate) use leash::Gone;
+pub(crate) use disconnect::Gone;
 use limits::Quota;
 pub use limits::{ENTRY_BYTES, StoreFull, StoreLimits};
 pub use policy::{Secret, UpgradePolicy};
 pub(crate) use reclaim::Reclaimer;
 use role::Managers;
 pub use role::Promotion;
+pub(crate) use secret_throttle::Guess;
+use secret_throttle::Guesses;
 use user::Ended;
 pub use user::{Peer, Profile, User};
 

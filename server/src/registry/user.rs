@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    leash::Leash,
+    disconnect::Leash,
     limits::{Quota, StoreFull, Usage},
     role::Role,
     store::Entries,

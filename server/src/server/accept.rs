@@ -18,16 +18,15 @@ use tokio::{
 };
 
 use super::{
-    admission::{Admission, Admitted, Departures, Full, Seat},
     listen::BACKLOG,
-    shutdown::Shutdown,
-    sparingly::Sparingly,
     worker::{Arrival, Desk},
 };
 use crate::{
-    counters::Counters,
+    counters::{Counters, Refusal},
+    protocol::Transport,
+    runtime::{Admission, Admitted, Departures, Full, Seat, Shutdown, Sparingly},
     tls::Tls,
-    transport::{self, Handshakes, Transport},
+    transport::{self, Handshakes},
 };
 
 /// How long a client that finds the server full waits for a seat before it is told so.
@@ -247,7 +246,10 @@ impl Dealer {
 
     /// Counts a client that is refused, and tells the operator, but not of each one.
     fn refused(&self, transport: Transport, peer: SocketAddr, full: Full) {
-        self.counters.refused(full.reason());
+        self.counters.refused(match full {
+            Full::Server => Refusal::ServerFull,
+            Full::Address => Refusal::AddressFull,
+        });
         if let Some(untold) = self.refusals.pass(Instant::now()) {
             match full {
                 Full::Server => {

@@ -2,8 +2,8 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::{StartError, admission::DEPARTURES_MAX};
-use crate::{config::Config, operator};
+use super::StartError;
+use crate::{config::Config, operator, runtime::DEPARTURES_MAX};
 
 /// What a process needs that serves nobody: standard streams, libraries' files, and some to spare.
 const OWN: usize = 32;

@@ -3,14 +3,9 @@
 //! One thread for each worker; the first one is the thread that called [`Server::run`], which also accepts.
 
 mod accept;
-mod admission;
 mod check;
-mod clock;
-mod crew;
 mod descriptors;
 mod listen;
-mod shutdown;
-mod sparingly;
 mod worker;
 
 use std::{
@@ -24,25 +19,17 @@ use std::{
 use nix::errno::Errno;
 use tokio::sync::watch;
 
-pub use shutdown::Shutdown;
-pub(crate) use {
-    admission::{Departures, Seat},
-    crew::Crew,
-    shutdown::{Phase, PhaseCell},
-    sparingly::Sparingly,
-};
-
 use self::{
     accept::Acceptor,
-    admission::Admission,
     worker::{Shared, Worker},
 };
 use crate::{
-    config::{Config, Timeouts, Workers},
+    config::{Config, Endpoint, Timeouts, Workers},
     counters::Counters,
     operator::{Doors, Overview, SocketError},
+    protocol::Transport,
     registry::{Reclaimer, Registry},
-    transport::Transport,
+    runtime::{Admission, Departures, Shutdown, start_ticking},
 };
 
 /// Why a server could not start or go on.
@@ -164,15 +151,6 @@ fn worker_advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// Where a transport is to be served: on every address of one host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// How its connections are to speak.
-    pub transport: Transport,
-    /// Where; port 0 takes a free one, which is the same for all of them. At least one.
-    pub addresses: Vec<SocketAddr>,
-}
-
 /// A listener that is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listening {
@@ -284,7 +262,7 @@ impl Server {
             Acceptor::new(self.listeners, desks, admission, departures, own, tls, shutdown.clone());
         tracing::info!(workers = workers.len(), connections_max = self.connections_max, "serving");
         let outcome = thread::scope(|scope| {
-            clock::start(scope, config.timeouts.resolution().unwrap_or(Timeouts::COARSEST), clock, shutdown)
+            start_ticking(scope, config.timeouts.resolution().unwrap_or(Timeouts::COARSEST), clock, shutdown)
                 .map_err(|source| StartError::Clock { source })?;
             self.doors.serve(scope, overview, shutdown.clone()).map_err(|source| {
                 shutdown.trigger();

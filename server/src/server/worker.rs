@@ -20,17 +20,14 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{
-    accept::Acceptor,
-    admission::{Departures, Seat},
-    crew::Crew,
-    shutdown::{Phase, Shutdown},
-};
+use super::accept::Acceptor;
 use crate::{
     config::Config,
     counters::Counters,
+    protocol::Transport,
     registry::Registry,
-    transport::{self, Host, Transport},
+    runtime::{Crew, Departures, Phase, Seat, Shutdown},
+    transport::{self, Host},
 };
 
 /// How long connections may go on running what has been received when the server stops: enough for what thousands

@@ -2,22 +2,21 @@
 //!
 //! The transports hand messages to a [`crate::session::Session`] and frame its replies; they decide on no reply.
 
+mod close;
+mod delayed_reply;
 pub(crate) mod framing;
-mod leave;
-mod patience;
 mod plain;
-mod rota;
 mod socket;
 mod stream;
+mod timers;
 mod tls;
-mod unsent;
-mod vigil;
-pub mod websocket;
-mod withheld;
+pub(crate) mod websocket;
+mod write_buffer;
+mod write_timeout;
 
 use std::{
     cell::RefCell,
-    fmt, io,
+    io,
     mem::MaybeUninit,
     net::{IpAddr, SocketAddr},
     rc::Rc,
@@ -28,18 +27,18 @@ use std::{
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-pub(crate) use self::{leave::close, rota::Rota, tls::Handshakes, vigil::Watch};
+pub(crate) use self::{close::close, tls::Handshakes};
 use self::{
-    patience::Countdown,
     plain::Plain,
-    vigil::{Overdue, Vigil},
+    timers::{Overdue, Vigil},
+    write_timeout::Countdown,
 };
 use crate::{
     config::Config,
     counters::{Counters, Open, Refusal},
-    protocol::{MESSAGE_BYTES_MAX, Status},
+    protocol::{MESSAGE_BYTES_MAX, Status, Transport},
     registry::{Peer, Registry},
-    server::{Crew, Departures, Phase, PhaseCell, Seat, Sparingly},
+    runtime::{Crew, Departures, Phase, PhaseCell, Rota, Seat, Sparingly, Watch},
     session::Session,
 };
 
@@ -60,50 +59,6 @@ const TURN_COST: usize = 64;
 /// How long a client may take until requests can be sent, for a TLS handshake and a WebSocket's together, if it may
 /// take as long over its login. No person is waited for here.
 const OPENING_MAX: Duration = Duration::from_secs(10);
-
-/// How a listener's connections speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Transport {
-    /// Lines over TCP.
-    Tcp,
-    /// Whatever one read brings is one message: the original clients' way.
-    TcpRaw,
-    /// One text message a request (RFC 6455).
-    WebSocket,
-    /// Lines over TLS.
-    Tls,
-    /// WebSocket over TLS.
-    Wss,
-}
-
-impl Transport {
-    /// Every transport, in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::Tcp, Self::TcpRaw, Self::WebSocket, Self::Tls, Self::Wss];
-
-    /// The transport's name in ready lines, messages and logs.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::TcpRaw => "tcp-raw",
-            Self::WebSocket => "websocket",
-            Self::Tls => "tls",
-            Self::Wss => "wss",
-        }
-    }
-
-    /// Whether its connections begin with a TLS handshake.
-    #[must_use]
-    pub const fn is_encrypted(self) -> bool {
-        matches!(self, Self::Tls | Self::Wss)
-    }
-}
-
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// What a worker lends to each of its connections. An idle connection owns no buffer at all.
 #[derive(Debug)]
@@ -268,7 +223,7 @@ pub(crate) async fn refuse(stream: TcpStream, transport: Transport, handshakes: 
     if transport.is_encrypted() {
         tls::refuse(stream, transport, &refusal, handshakes).await;
     } else {
-        leave::say_and_close(stream, &refusal).await;
+        close::say_and_close(stream, &refusal).await;
     }
 }
 

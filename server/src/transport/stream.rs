@@ -15,20 +15,19 @@ use std::{
 use tokio::io::ReadBuf;
 
 use super::{
-    BATCH_BYTES, Buffers, Host, TURN_BUDGET, TURN_COST,
+    BATCH_BYTES, Buffers, Host, TURN_BUDGET, TURN_COST, close,
+    delayed_reply::Withheld,
     framing::{Framing, Pause},
-    is_drained, leave,
-    rota::Ticket,
+    is_drained,
     socket::Socket,
-    unsent::Unsent,
-    vigil::{Overdue, Vigil},
-    withheld::Withheld,
+    timers::{Overdue, Vigil},
+    write_buffer::Unsent,
 };
 use crate::{
     counters::{Open, Refusal},
     protocol::Status,
     registry::Peer,
-    server::{Phase, Seat},
+    runtime::{Phase, Seat, Ticket},
     session::{Flow, Session},
 };
 
@@ -132,7 +131,7 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
                 unsent.push(F::TERMINATOR);
             }
         }
-        Some(Box::pin(leave::flush_and_close(socket, unsent, seat, host)))
+        Some(Box::pin(close::flush_and_close(socket, unsent, seat, host)))
     }
 
     /// Ends the connection if it has waited for too long, else has it woken when it next may have.

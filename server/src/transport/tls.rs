@@ -20,13 +20,14 @@ use tokio::{
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 use super::{
-    BATCH_BYTES, Host, Transport, framing::Lines, leave, patience::Countdown, socket::Socket, stream,
-    vigil::Vigil, websocket,
+    BATCH_BYTES, Host, close, framing::Lines, socket::Socket, stream, timers::Vigil, websocket,
+    write_timeout::Countdown,
 };
 use crate::{
     counters::Refusal,
+    protocol::Transport,
     registry::Peer,
-    server::{Seat, Sparingly},
+    runtime::{Seat, Sparingly},
     tls::Tls,
 };
 
@@ -135,7 +136,7 @@ async fn begin(
             seat.leave(&host.departures);
             if let Some(stream) = stream {
                 // The alert that tells why is on its way: no reset is to overtake it.
-                leave::close(stream).await;
+                close::close(stream).await;
             }
             None
         }
@@ -180,9 +181,9 @@ pub(super) async fn refuse(
     last_words: &[u8],
     handshakes: &Handshakes,
 ) {
-    match timeout(leave::FLUSH_MAX, handshakes.shake(stream, transport)).await {
-        Ok(Ok(socket)) => leave::say_and_close(socket, last_words).await,
-        Ok(Err((_, Some(stream)))) => leave::close(stream).await,
+    match timeout(close::FLUSH_MAX, handshakes.shake(stream, transport)).await {
+        Ok(Ok(socket)) => close::say_and_close(socket, last_words).await,
+        Ok(Err((_, Some(stream)))) => close::close(stream).await,
         Ok(Err((_, None))) | Err(_) => {}
     }
 }

@@ -3,24 +3,24 @@
 //! The library joins fragments, answers pings and closes, and checks UTF-8. Headers are checked by `guard`
 //! before it sees them, the handshake and the end of the connection are ours.
 
-mod end;
-mod guard;
+#[cfg(feature = "fuzzing")]
+mod alone;
+mod closing;
 mod handshake;
-mod link;
+mod io;
 mod opening;
 mod service;
+mod validator;
 
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
     rc::Rc,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
 use futures_util::{Sink, Stream};
-use tokio::net::TcpStream;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -29,26 +29,25 @@ use tokio_tungstenite::{
     },
 };
 
+#[cfg(feature = "fuzzing")]
+pub use self::alone::serve_alone;
 pub use self::service::Service;
 use self::{
-    end::{Ending, end},
+    closing::{Ending, end},
     handshake::Refusal,
-    link::Link,
+    io::Link,
 };
 use super::{
-    Host, TURN_BUDGET, TURN_COST, is_drained, leave,
-    patience::Countdown,
-    plain::Plain,
-    rota::Ticket,
+    Host, TURN_BUDGET, TURN_COST, close,
+    delayed_reply::Withheld,
+    is_drained,
     socket::Socket,
-    vigil::{Overdue, Vigil},
-    withheld::Withheld,
+    timers::{Overdue, Vigil},
+    write_timeout::Countdown,
 };
 use crate::{
-    config::Config,
     counters,
-    registry::{Registry, UpgradePolicy},
-    server::{Departures, Phase, Seat},
+    runtime::{Phase, Seat, Ticket},
     session::Flow,
 };
 
@@ -107,7 +106,7 @@ pub(super) fn serve<V: Service, S: Socket>(
                         host.counters.refused(reason);
                     }
                     tracing::debug!(?refusal, "handshake refused");
-                    Box::pin(leave::say_and_close(socket, &refusal.response())).await;
+                    Box::pin(close::say_and_close(socket, &refusal.response())).await;
                 }
                 return;
             }
@@ -158,20 +157,8 @@ async fn speak<S: Socket>(link: Link<S>, host: &Host) -> WebSocketStream<Link<S>
         .write_buffer_size(WRITE_BYTES)
         .max_message_size(Some(host.config.message_bytes_max))
         // A control frame may be longer than a message.
-        .max_frame_size(Some(host.config.message_bytes_max.max(guard::CONTROL_BYTES_MAX as usize)));
+        .max_frame_size(Some(host.config.message_bytes_max.max(validator::CONTROL_BYTES_MAX as usize)));
     WebSocketStream::from_raw_socket(link, Role::Server, Some(config)).await
-}
-
-/// Serves one connection outside of any server, with `service` in the place of a session: for trying the framing by
-/// itself. Must be called on a current-thread runtime with time and I/O; limits and time-outs are those of `config`.
-pub async fn serve_alone<S: Service>(stream: TcpStream, config: Arc<Config>, service: S) {
-    let registry = Arc::new(Registry::new(UpgradePolicy::Closed));
-    let host = Rc::new(Host::new(config, registry, Arc::default(), Departures::new()));
-    let (vigil, time) = (Vigil::start(&host), host.opening_time());
-    tokio::select! {
-        () = serve(Plain::from(stream), Seat::alone(), vigil, time, Rc::clone(&host), service) => {}
-        () = host.rota.call() => {}
-    }
 }
 
 impl<V: Service, S: Socket> Connection<V, S> {

@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    super::{patience::Countdown, socket::Socket},
+    super::{socket::Socket, write_timeout::Countdown},
     handshake::{self, Refusal},
 };
 use crate::protocol::Origins;

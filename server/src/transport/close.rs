@@ -18,8 +18,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Host, patience, socket::Socket, unsent::Unsent};
-use crate::server::Seat;
+use super::{Host, socket::Socket, write_buffer::Unsent, write_timeout};
+use crate::runtime::Seat;
 
 /// How long a client may take to accept a few words that it is told at once.
 pub(super) const FLUSH_MAX: Duration = Duration::from_secs(5);
@@ -43,8 +43,8 @@ pub(super) async fn flush_and_close<S: Socket>(
 ) {
     let patience = host.config.timeouts.unsent;
     let flush = |socket: &mut S, cx: &mut Context<'_>| unsent.poll_flush(socket, cx);
-    let taken = |socket: &S| patience::taken_bytes(socket.tcp());
-    if patience::wait_for(&mut socket, patience, taken, flush).await.is_ok() {
+    let taken = |socket: &S| write_timeout::taken_bytes(socket.tcp());
+    if write_timeout::wait_for(&mut socket, patience, taken, flush).await.is_ok() {
         seat.leave(&host.departures);
         close(socket).await;
     }

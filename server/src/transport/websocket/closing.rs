@@ -20,13 +20,13 @@ use tokio_tungstenite::{
 
 use super::{
     super::{
-        Host, leave,
-        patience::{self, taken_bytes},
+        Host, close,
         socket::Socket,
+        write_timeout::{self, taken_bytes},
     },
-    link::Link,
+    io::Link,
 };
-use crate::server::Seat;
+use crate::runtime::Seat;
 
 /// Why a connection is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +85,7 @@ pub(super) async fn end<S: Socket>(
         return;
     }
     if flush(&mut socket, &host).await.is_ok() {
-        leave::close(socket.into_inner().into_socket()).await;
+        close::close(socket.into_inner().into_socket()).await;
     }
 }
 
@@ -97,5 +97,5 @@ async fn flush<S: Socket>(socket: &mut WebSocketStream<Link<S>>, host: &Host) ->
         // Once the client has closed, the library hands over what it has, and waits for nothing.
         Pin::new(socket.get_mut()).poll_flush(cx)
     };
-    patience::wait_for(socket, host.config.timeouts.unsent, taken, flush).await
+    write_timeout::wait_for(socket, host.config.timeouts.unsent, taken, flush).await
 }

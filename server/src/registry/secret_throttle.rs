@@ -6,7 +6,7 @@
 
 use std::{
     hash::BuildHasher,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -14,6 +14,7 @@ use std::{
 use foldhash::fast::RandomState;
 
 use super::Registry;
+use crate::address::limit_key;
 
 /// How late the first wrong secret is answered; each further one, twice as late as the last.
 ///
@@ -143,14 +144,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What one client can have by itself: an address, of which it has 2^64 over IPv6 (RFC 6177 gives a site no less).
-fn neighbourhood(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-        address @ IpAddr::V4(_) => address,
-    }
-}
-
 /// A secret that was tried and is still to be answered. Dropping it gives its place in its address's line back.
 #[derive(Debug)]
 pub(crate) struct Guess {
@@ -162,7 +155,7 @@ pub(crate) struct Guess {
 
 impl Guess {
     pub(super) fn begin(registry: &Arc<Registry>, peer: IpAddr, is_right: bool) -> Self {
-        let address = neighbourhood(peer);
+        let address = limit_key(peer);
         let turn = registry.guesses.begin(address, is_right, Instant::now());
         Self { registry: Arc::clone(registry), address, is_right, turn }
     }
@@ -202,7 +195,7 @@ mod tests {
     use super::*;
 
     fn peer(text: &str) -> IpAddr {
-        neighbourhood(text.parse().unwrap())
+        limit_key(text.parse().unwrap())
     }
 
     /// How late a guess is answered, and that it is.

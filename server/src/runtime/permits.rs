@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     num::NonZeroUsize,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -12,18 +12,18 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::counters::Refusal;
+use crate::address::limit_key;
 
 /// How many connections may be closing, or be told that there is no room, beside those that are served.
 ///
 /// Each holds a descriptor for a few seconds at most, but for a WebSocket whose client does not take its close: that may
 /// have the time-out for replies. Beyond that many a closing connection keeps its seat until it is gone, and those that
 /// would be refused wait in the listeners' backlogs.
-pub(super) const DEPARTURES_MAX: usize = 128;
+pub(crate) const DEPARTURES_MAX: usize = 128;
 
 /// The seats of a server, one for each connection that is served.
 #[derive(Debug, Clone)]
-pub(super) struct Admission {
+pub(crate) struct Admission {
     seats: Arc<Semaphore>,
     /// `None` where an address may have as many as there are.
     addresses: Option<Arc<Addresses>>,
@@ -31,47 +31,37 @@ pub(super) struct Admission {
 
 /// What a connection holds while it is served.
 #[derive(Debug)]
-pub(super) struct Admitted {
+pub(crate) struct Admitted {
     _permit: OwnedSemaphorePermit,
     _of_address: Option<AddressPermit>,
 }
 
 /// Why nothing is free for a connection now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Full {
+pub(crate) enum Full {
     /// The server has as many connections as it may have.
     Server,
     /// The connection's address has.
     Address,
 }
 
-impl Full {
-    /// As what a connection is counted that is refused for it.
-    pub(super) fn reason(self) -> Refusal {
-        match self {
-            Self::Server => Refusal::ServerFull,
-            Self::Address => Refusal::AddressFull,
-        }
-    }
-}
-
 impl Admission {
     /// So many seats in all, and so many for each address.
-    pub(super) fn new(connections_max: usize, each_address_max: Option<NonZeroUsize>) -> Self {
+    pub(crate) fn new(connections_max: usize, each_address_max: Option<NonZeroUsize>) -> Self {
         let addresses =
             each_address_max.map(|max| Arc::new(Addresses { max: max.get(), taken: Mutex::default() }));
         Self { seats: Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS))), addresses }
     }
 
     /// A seat for a client at `peer`, if one is free now and nobody waits for it.
-    pub(super) fn try_admit(&self, peer: IpAddr) -> Result<Admitted, Full> {
+    pub(crate) fn try_admit(&self, peer: IpAddr) -> Result<Admitted, Full> {
         let of_address = self.of_address(peer)?;
         let permit = Arc::clone(&self.seats).try_acquire_owned().map_err(|_| Full::Server)?;
         Ok(Admitted { _permit: permit, _of_address: of_address })
     }
 
     /// A seat for a client at `peer`, as soon as one is free; none for an address that has its share by then.
-    pub(super) async fn admit(&self, peer: IpAddr) -> Option<Admitted> {
+    pub(crate) async fn admit(&self, peer: IpAddr) -> Option<Admitted> {
         let permit = Arc::clone(&self.seats).acquire_owned().await.ok()?;
         Some(Admitted { _permit: permit, _of_address: self.of_address(peer).ok()? })
     }
@@ -91,7 +81,7 @@ struct Addresses {
 
 impl Addresses {
     fn take(self: &Arc<Self>, peer: IpAddr) -> Option<AddressPermit> {
-        let address = accountable(peer);
+        let address = limit_key(peer);
         let mut taken = self.taken();
         let count = taken.entry(address).or_default();
         if *count >= self.max {
@@ -104,17 +94,6 @@ impl Addresses {
     fn taken(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
         // Nothing under the lock can panic.
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whose connection it is: an IPv4 address or, since a customer is given as many, the first 64 bits of an IPv6 address.
-fn accountable(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(address) => {
-            let network = address.to_bits() & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from_bits(network))
-        }
-        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -146,12 +125,12 @@ impl Departures {
         Self(Arc::new(Semaphore::new(DEPARTURES_MAX)))
     }
 
-    pub(super) fn try_enter(&self) -> Option<OwnedSemaphorePermit> {
+    pub(crate) fn try_enter(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.0).try_acquire_owned().ok()
     }
 
     /// Room, as soon as there is some.
-    pub(super) async fn enter(&self) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn enter(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.0).acquire_owned().await.ok()
     }
 }
@@ -164,7 +143,7 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    pub(super) fn new(admitted: Admitted, load: Arc<AtomicUsize>) -> Self {
+    pub(crate) fn new(admitted: Admitted, load: Arc<AtomicUsize>) -> Self {
         load.fetch_add(1, Ordering::Relaxed);
         Self { admitted, load }
     }
@@ -193,6 +172,8 @@ impl Drop for Seat {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
 
     const HERE: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);

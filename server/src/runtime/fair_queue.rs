@@ -27,12 +27,12 @@ pub(crate) struct Rota {
 
 /// A place in the line.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ticket(u64);
+pub(crate) struct Ticket(u64);
 
 impl Rota {
     /// Whether a connection may take a turn now. Else it lines up, or stays in the line where its ticket is, and is
     /// woken when its turn comes.
-    pub(super) fn admits(&self, ticket: &mut Option<Ticket>, is_logged_in: bool, cx: &Context<'_>) -> bool {
+    pub(crate) fn admits(&self, ticket: &mut Option<Ticket>, is_logged_in: bool, cx: &Context<'_>) -> bool {
         match ticket.take() {
             Some(held) if !self.is_called(held) => *ticket = Some(held),
             None if !is_logged_in => *ticket = Some(self.line_up(cx)),
@@ -42,7 +42,7 @@ impl Rota {
     }
 
     /// Has the task woken when its turn comes.
-    pub(super) fn line_up(&self, cx: &Context<'_>) -> Ticket {
+    pub(crate) fn line_up(&self, cx: &Context<'_>) -> Ticket {
         self.line.borrow_mut().push_back(cx.waker().clone());
         self.arrived.notify_one();
         Ticket(self.issued.replace(self.issued.get() + 1))

@@ -9,85 +9,19 @@
 //! machine that was paused, a process that was stopped), its clients' requests wait unread, and are not overdue.
 
 use std::{
-    cell::{Cell, RefCell},
     rc::Rc,
-    task::{Context, Waker},
+    task::Context,
     time::{Duration, Instant},
 };
 
-use slab::Slab;
 use tokio::net::TcpStream;
 
-use super::{Host, patience};
+use super::{Host, write_timeout};
 use crate::protocol::Status;
 
 /// How often in each time-out it is looked whether a client takes its replies: twice as often as
-/// [`patience::LOOKS`], so that a look that is late by one tick of the clock comes in time for those.
-const EARLY_LOOKS: u32 = 2 * patience::LOOKS;
-
-/// A worker's coarse clock and its alarms.
-#[derive(Debug)]
-pub(crate) struct Watch {
-    now: Cell<Instant>,
-    /// When it was last moved; with every pause of the server, `now` lags further behind.
-    moved_at: Cell<Instant>,
-    step: Duration,
-    /// When [`Self::now_ms`] was 0, and what that is now.
-    origin: Instant,
-    now_ms: Cell<u64>,
-    alarms: RefCell<Slab<Alarm>>,
-}
-
-#[derive(Debug)]
-struct Alarm {
-    /// `None` where nothing is waited for that could be overdue.
-    due: Option<Instant>,
-    waker: Waker,
-}
-
-impl Watch {
-    /// A clock that shows `now`, and that goes on by at most `step` whenever it is moved; beside it one that began at
-    /// `origin` and leaves out no pauses.
-    pub(crate) fn new(now: Instant, origin: Instant, step: Duration) -> Self {
-        let now_ms = Cell::new(milliseconds(origin, now));
-        let (moved_at, alarms) = (Cell::new(now), RefCell::default());
-        Self { now: Cell::new(now), moved_at, step, origin, now_ms, alarms }
-    }
-
-    /// How many milliseconds after its origin it was last moved.
-    pub(super) fn now_ms(&self) -> u64 {
-        self.now_ms.get()
-    }
-
-    /// What the clock shows.
-    pub(super) fn now(&self) -> Instant {
-        self.now.get()
-    }
-
-    /// Moves the clock on, by one step at most, and wakes every connection whose alarm is due.
-    pub(crate) fn move_to(&self, instant: Instant) {
-        self.now_ms.set(milliseconds(self.origin, instant));
-        let passed = instant.saturating_duration_since(self.moved_at.replace(instant));
-        let now = self.now.get() + passed.min(self.step);
-        self.now.set(now);
-        for (_, alarm) in self.alarms.borrow().iter() {
-            if alarm.due.is_some_and(|due| due <= now) {
-                alarm.waker.wake_by_ref();
-            }
-        }
-    }
-
-    /// Wakes every connection, for something that concerns all of them.
-    pub(super) fn wake_all(&self) {
-        for (_, alarm) in self.alarms.borrow().iter() {
-            alarm.waker.wake_by_ref();
-        }
-    }
-}
-
-fn milliseconds(from: Instant, to: Instant) -> u64 {
-    u64::try_from(to.saturating_duration_since(from).as_millis()).unwrap_or(u64::MAX)
-}
+/// [`write_timeout::LOOKS`], so that a look that is late by one tick of the clock comes in time for those.
+const EARLY_LOOKS: u32 = 2 * write_timeout::LOOKS;
 
 /// What a connection has waited for in vain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,7 +95,7 @@ impl Vigil {
     pub(super) fn overdue(&mut self, is_logged_in: bool, stream: &TcpStream) -> Option<Overdue> {
         let now = self.host.watch.now();
         if let Some(blocked) = &mut self.blocked {
-            let taken = patience::taken_bytes(stream);
+            let taken = write_timeout::taken_bytes(stream);
             if taken > blocked.taken {
                 *blocked = Blocked { since: now, taken };
             }
@@ -180,11 +114,7 @@ impl Vigil {
         let look = look.and_then(|unsent| self.host.watch.now().checked_add(unsent / EARLY_LOOKS));
         let deadline = self.deadline(is_logged_in).map(|(deadline, _)| deadline);
         self.due = [deadline, next, look, also].into_iter().flatten().min();
-        let mut alarms = self.host.watch.alarms.borrow_mut();
-        match self.alarm {
-            Some(key) => alarms[key].due = self.due,
-            None => self.alarm = Some(alarms.insert(Alarm { due: self.due, waker: cx.waker().clone() })),
-        }
+        self.host.watch.set_alarm(&mut self.alarm, self.due, cx.waker());
     }
 
     /// Whether an alarm has been set, however late: the connection is woken by its clock from then on.
@@ -220,14 +150,14 @@ impl Vigil {
 impl Drop for Vigil {
     fn drop(&mut self) {
         if let Some(key) = self.alarm {
-            self.host.watch.alarms.borrow_mut().remove(key);
+            self.host.watch.remove_alarm(key);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{sync::Arc, task::Waker};
 
     use tokio::{
         net::TcpListener,
@@ -238,7 +168,7 @@ mod tests {
     use crate::{
         config::{Config, Timeouts},
         registry::{Registry, UpgradePolicy},
-        server::Departures,
+        runtime::Departures,
     };
 
     fn host(timeouts: Timeouts) -> Rc<Host> {
@@ -302,19 +232,5 @@ mod tests {
             assert_eq!(overdue, Overdue::Message(Status::LoginTimeout));
             assert!((8..=8 + 3).contains(&ticks), "{ticks} ticks");
         }
-    }
-
-    #[test]
-    fn a_clock_goes_on_as_time_does_but_for_pauses() {
-        let (start, step) = (Instant::now(), Duration::from_millis(100));
-        let watch = Watch::new(start, start, step);
-        let shown = |at: u64| {
-            watch.move_to(start + Duration::from_millis(at));
-            watch.now().duration_since(start).as_millis()
-        };
-        assert_eq!([90, 190, 250].map(shown), [90, 190, 250]);
-        assert_eq!(shown(3_000), 350, "a pause counts as one step");
-        assert_eq!(shown(3_100), 450);
-        assert_eq!(shown(2_000), 450, "nor does it go back");
     }
 }

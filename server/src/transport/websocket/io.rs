@@ -9,9 +9,9 @@ use std::{
 };
 
 use super::{
-    super::{BATCH_BYTES, Host, TURN_BUDGET, TURN_COST, socket::Socket, unsent::Unsent},
-    end::Ending,
-    guard::{Fault, FrameGuard, Stop},
+    super::{BATCH_BYTES, Host, TURN_BUDGET, TURN_COST, socket::Socket, write_buffer::Unsent},
+    closing::Ending,
+    validator::{Fault, FrameGuard, Stop},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -169,7 +169,7 @@ mod tests {
     use crate::{
         config::Config,
         registry::{Registry, UpgradePolicy},
-        server::Departures,
+        runtime::Departures,
         transport::plain::Plain,
     };
 

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::Host;
-use crate::{server::Phase, session::Wait};
+use crate::{runtime::Phase, session::Wait};
 
 /// How often it is looked whether the client has hung up: its name is not to be held for it (LIFE-2). The kernel is asked,
 /// since what the client has sent before lies unread in front of the end of its stream.

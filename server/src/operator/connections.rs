@@ -12,7 +12,7 @@ use tokio::{
     time::{sleep, sleep_until},
 };
 
-use crate::server::Sparingly;
+use crate::runtime::Sparingly;
 
 /// How long a client has at least to send its request, however many come after it: some round trips in a building.
 const GRACE: Duration = Duration::from_millis(50);
