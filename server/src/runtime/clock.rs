@@ -1,7 +1,8 @@
-//! The coarse clock of all workers: one thread that sleeps nearly always.
+//! The coarse clock that time-outs go by: one thread that sleeps nearly always moves it on, and each worker has a copy
+//! with alarms.
 //!
-//! It is not on the workers' runtimes, since a runtime that has a timer reads the time twice for each round of
-//! events instead of once.
+//! The ticks do not come from the workers' runtimes, since a runtime that has a timer reads the time twice for each
+//! round of events instead of once.
 
 use std::{
     cell::{Cell, RefCell},
@@ -20,11 +21,11 @@ use tokio::{
 
 use super::shutdown::Shutdown;
 
-/// Moves the clock on each `resolution` until the server stops, on a thread of its own.
+/// Sends the time to all workers each `resolution` until the server stops, on a thread of its own.
 pub(crate) fn start_ticking<'scope>(
     scope: &'scope Scope<'scope, '_>,
     resolution: Duration,
-    clock: watch::Sender<Instant>,
+    workers: watch::Sender<Instant>,
     shutdown: &'scope Shutdown,
 ) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_time().build()?;
@@ -33,7 +34,7 @@ pub(crate) fn start_ticking<'scope>(
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            clock.send_replace(Instant::now());
+            workers.send_replace(Instant::now());
         }
     };
     let run = move || {
@@ -49,35 +50,47 @@ pub(crate) fn start_ticking<'scope>(
 }
 
 /// A worker's coarse clock and its alarms.
+///
+/// It goes on by one step at most, however long ago it was last moved. After a standstill of the server itself (a paused
+/// machine, a stopped process) its clients' requests wait unread, and the clients have not let a time-out expire.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct CoarseClock {
     now: Cell<Instant>,
-    /// When it was last moved; with every pause of the server, `now` lags further behind.
+    /// When it was last moved. With each standstill of the server `now` falls further behind.
     moved_at: Cell<Instant>,
-    step: Duration,
-    /// When [`Self::now_ms`] was 0, and what that is now.
+    step_max: Duration,
     origin: Instant,
+    /// Milliseconds from the origin, standstills included.
     now_ms: Cell<u64>,
     alarms: RefCell<Slab<Alarm>>,
 }
 
 #[derive(Debug)]
 struct Alarm {
-    /// `None` where nothing is waited for that could be overdue.
+    /// `None` if nothing can expire now.
     due: Option<Instant>,
     waker: Waker,
 }
 
-impl Watch {
-    /// A clock that shows `now`, and that goes on by at most `step` whenever it is moved; beside it one that began at
-    /// `origin` and leaves out no pauses.
-    pub(crate) fn new(now: Instant, origin: Instant, step: Duration) -> Self {
-        let now_ms = Cell::new(milliseconds(origin, now));
-        let (moved_at, alarms) = (Cell::new(now), RefCell::default());
-        Self { now: Cell::new(now), moved_at, step, origin, now_ms, alarms }
+/// Identifies an alarm of one clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AlarmKey(usize);
+
+impl CoarseClock {
+    /// A clock that shows `now` and goes on by at most `step_max` whenever it is moved. Beside that it counts
+    /// milliseconds since `origin`, standstills included.
+    pub(crate) fn new(now: Instant, origin: Instant, step_max: Duration) -> Self {
+        Self {
+            now: Cell::new(now),
+            moved_at: Cell::new(now),
+            step_max,
+            origin,
+            now_ms: Cell::new(milliseconds(origin, now)),
+            alarms: RefCell::default(),
+        }
     }
 
-    /// How many milliseconds after its origin it was last moved.
+    /// Milliseconds from the origin to the last tick.
     pub(crate) fn now_ms(&self) -> u64 {
         self.now_ms.get()
     }
@@ -88,10 +101,10 @@ impl Watch {
     }
 
     /// Moves the clock on, by one step at most, and wakes every connection whose alarm is due.
-    pub(crate) fn move_to(&self, instant: Instant) {
+    pub(crate) fn advance_to(&self, instant: Instant) {
         self.now_ms.set(milliseconds(self.origin, instant));
         let passed = instant.saturating_duration_since(self.moved_at.replace(instant));
-        let now = self.now.get() + passed.min(self.step);
+        let now = self.now.get() + passed.min(self.step_max);
         self.now.set(now);
         for (_, alarm) in self.alarms.borrow().iter() {
             if alarm.due.is_some_and(|due| due <= now) {
@@ -100,21 +113,20 @@ impl Watch {
         }
     }
 
-    /// Has `waker` woken once the clock shows `due`, by the alarm of this key or by a new one.
-    pub(crate) fn set_alarm(&self, alarm: &mut Option<usize>, due: Option<Instant>, waker: &Waker) {
+    /// Has `waker` woken on each tick from `due` on: sets the alarm, or makes one if there is none.
+    pub(crate) fn set_alarm(&self, alarm: &mut Option<AlarmKey>, due: Option<Instant>, waker: &Waker) {
         let mut alarms = self.alarms.borrow_mut();
         match *alarm {
-            Some(key) => alarms[key].due = due,
-            None => *alarm = Some(alarms.insert(Alarm { due, waker: waker.clone() })),
+            Some(AlarmKey(key)) => alarms[key].due = due,
+            None => *alarm = Some(AlarmKey(alarms.insert(Alarm { due, waker: waker.clone() }))),
         }
     }
 
-    /// Forgets an alarm.
-    pub(crate) fn remove_alarm(&self, alarm: usize) {
-        self.alarms.borrow_mut().remove(alarm);
+    pub(crate) fn remove_alarm(&self, AlarmKey(key): AlarmKey) {
+        self.alarms.borrow_mut().remove(key);
     }
 
-    /// Wakes every connection, for something that concerns all of them.
+    /// Wakes every connection that has an alarm, due or not.
     pub(crate) fn wake_all(&self) {
         for (_, alarm) in self.alarms.borrow().iter() {
             alarm.waker.wake_by_ref();
@@ -131,16 +143,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_goes_on_as_time_does_but_for_pauses() {
-        let (start, step) = (Instant::now(), Duration::from_millis(100));
-        let watch = Watch::new(start, start, step);
+    fn the_clock_follows_the_time_except_for_standstills() {
+        let (start, step_max) = (Instant::now(), Duration::from_millis(100));
+        let clock = CoarseClock::new(start, start, step_max);
         let shown = |at: u64| {
-            watch.move_to(start + Duration::from_millis(at));
-            watch.now().duration_since(start).as_millis()
+            clock.advance_to(start + Duration::from_millis(at));
+            clock.now().duration_since(start).as_millis()
         };
         assert_eq!([90, 190, 250].map(shown), [90, 190, 250]);
-        assert_eq!(shown(3_000), 350, "a pause counts as one step");
+        assert_eq!(shown(3_000), 350, "a standstill counts as one step");
         assert_eq!(shown(3_100), 450);
-        assert_eq!(shown(2_000), 450, "nor does it go back");
+        assert_eq!(shown(2_000), 450, "it never goes back");
     }
 }

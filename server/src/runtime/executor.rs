@@ -1,15 +1,16 @@
-//! A worker's connections: each a future, and all of them run by one task of the runtime.
+//! A worker's local executor: one task of the runtime that runs the futures of all its connections.
 //!
-//! As a task of its own a connection could be woken by any thread at any moment, and would pay for that with several
-//! locked instructions for each request. Here nearly every wake comes from the worker's own thread, out of the
-//! runtime's look at the kernel: it puts a number into a list. What other threads wake takes a longer way.
+//! If each connection were a task of the runtime, any thread could wake it at any moment, and every request would pay
+//! for that with several locked instructions. Here nearly every wake comes from the worker's own thread, while the
+//! runtime handles events, and only adds a number to a queue. Wakes from other threads take a slower path.
 //!
-//! After each batch the runtime gets its turn, and so looks at the kernel as often as if each connection were a task.
+//! After each batch the runtime gets its turn, so that it polls the kernel as often as if each connection were a task.
 
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     future::{Future, poll_fn},
+    num::NonZeroU64,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
@@ -22,255 +23,262 @@ use std::{
 use slab::Slab;
 use tokio::{sync::Notify, task::yield_now};
 
-/// How many are polled before the runtime gets its turn: as many tasks as it runs itself between two looks at the
-/// kernel, about.
+/// How many tasks are polled before the runtime gets its turn: about as many as the runtime itself runs between two
+/// polls of the kernel.
 const BATCH: usize = 64;
 
-/// The futures of one thread.
+/// The tasks of one thread.
 #[derive(Debug)]
-pub(crate) struct Crew {
-    members: RefCell<Slab<Option<Member>>>,
-    desk: Arc<Desk>,
-    /// The members of the batch that is being run.
+pub(crate) struct Executor {
+    /// A task is taken out while it is polled.
+    tasks: RefCell<Slab<Option<Task>>>,
+    remote: Arc<RemoteQueue>,
+    /// The keys of the tasks that are being polled.
     batch: RefCell<Vec<usize>>,
-    /// Told when nobody is left.
-    emptied: Notify,
+    /// Notified when the last task has ended.
+    idle: Notify,
 }
 
-struct Member {
+struct Task {
     future: Pin<Box<dyn Future<Output = ()>>>,
-    bell: Arc<Bell>,
+    handle: Arc<TaskHandle>,
     waker: Waker,
 }
 
-impl std::fmt::Debug for Member {
+impl std::fmt::Debug for Task {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Member").field(&self.bell.key).finish()
+        f.debug_tuple("Task").field(&self.handle.key).finish()
     }
 }
 
-/// Wakes one member, from whatever thread.
+/// What a task's waker refers to. Any thread may wake it.
 #[derive(Debug)]
-struct Bell {
+struct TaskHandle {
     key: usize,
-    /// Whether it is in the thread's list already. Only that thread reads or writes it.
-    is_listed: AtomicBool,
-    desk: Arc<Desk>,
+    /// Whether the task is in its thread's queue. Only that thread reads or writes it.
+    is_queued: AtomicBool,
+    remote: Arc<RemoteQueue>,
 }
 
-/// What other threads know of a crew.
+/// Identifies an executor in this process.
+type ExecutorId = NonZeroU64;
+
+/// Where other threads leave the tasks that they wake.
 #[derive(Debug)]
-struct Desk {
-    crew: u64,
-    has_notes: AtomicBool,
-    notes: Mutex<Notes>,
+struct RemoteQueue {
+    executor: ExecutorId,
+    has_wakes: AtomicBool,
+    wakes: Mutex<RemoteWakes>,
 }
 
-/// What other threads have left behind.
 #[derive(Debug, Default)]
-struct Notes {
+struct RemoteWakes {
     keys: Vec<usize>,
+    /// The waker of [`Executor::run`].
     runner: Option<Waker>,
 }
 
-/// What a thread knows of its own crew.
+/// The queue of the tasks that a thread itself has woken.
 #[derive(Debug)]
-struct Thread {
-    /// Whose the list is; 0 for nobody's.
-    crew: Cell<u64>,
-    list: RefCell<VecDeque<usize>>,
+struct LocalQueue {
+    /// The executor that the queue belongs to.
+    executor: Cell<Option<ExecutorId>>,
+    keys: RefCell<VecDeque<usize>>,
+    /// The waker of [`Executor::run`].
     runner: RefCell<Option<Waker>>,
-    /// Whether the crew's task knows of the list.
-    is_awake: Cell<bool>,
+    /// Whether the runner has been woken since the queue was last empty.
+    is_runner_woken: Cell<bool>,
 }
 
 thread_local! {
-    static THREAD: Thread = const {
-        Thread {
-            crew: Cell::new(0),
-            list: RefCell::new(VecDeque::new()),
+    static LOCAL_QUEUE: LocalQueue = const {
+        LocalQueue {
+            executor: Cell::new(None),
+            keys: RefCell::new(VecDeque::new()),
             runner: RefCell::new(None),
-            is_awake: Cell::new(false),
+            is_runner_woken: Cell::new(false),
         }
     };
 }
 
-impl Crew {
-    /// Nobody yet. A thread's first crew is served best; another one at the same time works as well, only slower.
+impl Executor {
+    /// An executor without tasks. The first one of a thread gets the thread's local queue; another one at the same time
+    /// works as well, but more slowly.
     pub(crate) fn new() -> Self {
-        static CREWS: AtomicU64 = AtomicU64::new(1);
-        let crew = CREWS.fetch_add(1, Ordering::Relaxed);
-        THREAD.with(|thread| {
-            if thread.crew.get() == 0 {
-                thread.crew.set(crew);
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        let id = NonZeroU64::new(NEXT_ID.fetch_add(1, Ordering::Relaxed)).unwrap_or(NonZeroU64::MIN);
+        LOCAL_QUEUE.with(|queue| {
+            if queue.executor.get().is_none() {
+                queue.executor.set(Some(id));
             }
         });
-        let desk = Desk { crew, has_notes: AtomicBool::new(false), notes: Mutex::default() };
+        let remote = RemoteQueue { executor: id, has_wakes: AtomicBool::new(false), wakes: Mutex::default() };
         Self {
-            members: RefCell::default(),
-            desk: Arc::new(desk),
+            tasks: RefCell::default(),
+            remote: Arc::new(remote),
             batch: RefCell::default(),
-            emptied: Notify::new(),
+            idle: Notify::new(),
         }
     }
 
-    /// Has a future run to its end, from the next turn of [`Self::run`] on. A panic in it ends it, and nothing else
-    /// (LIFE-5).
-    pub(crate) fn add(&self, future: impl Future<Output = ()> + 'static) {
-        let bell = {
-            let mut members = self.members.borrow_mut();
-            let entry = members.vacant_entry();
-            let desk = Arc::clone(&self.desk);
-            let bell = Arc::new(Bell { key: entry.key(), is_listed: AtomicBool::new(false), desk });
-            let waker = Waker::from(Arc::clone(&bell));
-            entry.insert(Some(Member { future: Box::pin(future), bell: Arc::clone(&bell), waker }));
-            bell
+    /// Adds a task, which is first polled in the next turn of [`Self::run`]. A panic ends the task that it is in, and
+    /// nothing else (LIFE-5).
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
+        let handle = {
+            let mut tasks = self.tasks.borrow_mut();
+            let entry = tasks.vacant_entry();
+            let remote = Arc::clone(&self.remote);
+            let handle = Arc::new(TaskHandle { key: entry.key(), is_queued: AtomicBool::new(false), remote });
+            let waker = Waker::from(Arc::clone(&handle));
+            entry.insert(Some(Task { future: Box::pin(future), handle: Arc::clone(&handle), waker }));
+            handle
         };
-        bell.wake_by_ref();
+        handle.wake_by_ref();
     }
 
-    /// How many have not come to their end.
+    /// The number of tasks that have not ended.
     pub(crate) fn len(&self) -> usize {
-        self.members.borrow().len()
+        self.tasks.borrow().len()
     }
 
-    /// Ready when all have come to their end.
-    pub(crate) async fn gone(&self) {
+    /// Ready when every task has ended.
+    pub(crate) async fn wait_idle(&self) {
         while self.len() > 0 {
-            self.emptied.notified().await;
+            self.idle.notified().await;
         }
     }
 
-    /// Runs whoever is woken, for as long as the worker runs.
+    /// Polls the tasks that are woken, for as long as the worker runs.
     pub(crate) async fn run(&self) {
         poll_fn(|cx| {
-            self.desk.notes().runner = Some(cx.waker().clone());
-            let _ = self.desk.with_own_list(|thread| thread.runner.replace(Some(cx.waker().clone())));
+            self.remote.wakes().runner = Some(cx.waker().clone());
+            let _ = self.remote.with_local_queue(|queue| queue.runner.replace(Some(cx.waker().clone())));
             Poll::Ready(())
         })
         .await;
         loop {
-            poll_fn(|_| self.poll_woken()).await;
+            poll_fn(|_| self.poll_batch()).await;
             let mut batch = self.batch.take();
             for key in batch.drain(..) {
                 self.poll(key);
             }
             self.batch.replace(batch);
-            if self.has_more() {
+            if self.has_woken() {
                 yield_now().await;
             }
         }
     }
 
-    /// Ready as soon as somebody has been woken: the first of them are the batch then.
-    fn poll_woken(&self) -> Poll<()> {
+    /// Ready as soon as tasks have been woken; the first of them then form the batch.
+    fn poll_batch(&self) -> Poll<()> {
         let mut batch = self.batch.borrow_mut();
-        // A load first: it is nearly always false, and what comes after wakes this task.
-        if self.desk.has_notes.load(Ordering::Relaxed) && self.desk.has_notes.swap(false, Ordering::AcqRel) {
-            batch.append(&mut self.desk.notes().keys);
+        // A load first: it is nearly always false, and a wake that comes later wakes this task.
+        if self.remote.has_wakes.load(Ordering::Relaxed)
+            && self.remote.has_wakes.swap(false, Ordering::AcqRel)
+        {
+            batch.append(&mut self.remote.wakes().keys);
         }
-        self.desk.with_own_list(|thread| {
-            let mut list = thread.list.borrow_mut();
-            let count = list.len().min(BATCH);
-            batch.extend(list.drain(..count));
-            thread.is_awake.set(!batch.is_empty());
+        self.remote.with_local_queue(|queue| {
+            let mut keys = queue.keys.borrow_mut();
+            let count = keys.len().min(BATCH);
+            batch.extend(keys.drain(..count));
+            queue.is_runner_woken.set(!batch.is_empty());
         });
         if batch.is_empty() { Poll::Pending } else { Poll::Ready(()) }
     }
 
-    /// Whether somebody has been woken since the batch was made, from this thread or from another.
-    fn has_more(&self) -> bool {
-        self.desk.has_notes.load(Ordering::Relaxed)
-            || self.desk.with_own_list(|thread| !thread.list.borrow().is_empty()) == Some(true)
+    /// Whether a task has been woken, by any thread, since the batch was formed.
+    fn has_woken(&self) -> bool {
+        self.remote.has_wakes.load(Ordering::Relaxed)
+            || self.remote.with_local_queue(|queue| !queue.keys.borrow().is_empty()) == Some(true)
     }
 
     fn poll(&self, key: usize) {
-        // Out of the list while it runs: it may add others. Of a wake that came too late, nobody is there.
-        let member = self.members.borrow_mut().get_mut(key).and_then(Option::take);
-        let Some(mut member) = member else { return };
-        member.bell.is_listed.store(false, Ordering::Relaxed);
+        // The task is taken out while it is polled, since it may spawn others. A late wake finds no task.
+        let task = self.tasks.borrow_mut().get_mut(key).and_then(Option::take);
+        let Some(mut task) = task else { return };
+        task.handle.is_queued.store(false, Ordering::Relaxed);
         let polled = catch_unwind(AssertUnwindSafe(|| {
-            member.future.as_mut().poll(&mut Context::from_waker(&member.waker))
+            task.future.as_mut().poll(&mut Context::from_waker(&task.waker))
         }));
         if matches!(polled, Ok(Poll::Pending)) {
-            if let Some(place) = self.members.borrow_mut().get_mut(key) {
-                *place = Some(member);
+            if let Some(place) = self.tasks.borrow_mut().get_mut(key) {
+                *place = Some(task);
             }
             return;
         }
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(member)));
-        let mut members = self.members.borrow_mut();
-        members.try_remove(key);
-        if members.is_empty() {
-            self.emptied.notify_one();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(task)));
+        let mut tasks = self.tasks.borrow_mut();
+        tasks.try_remove(key);
+        if tasks.is_empty() {
+            self.idle.notify_one();
         }
     }
 }
 
-impl Drop for Crew {
+impl Drop for Executor {
     fn drop(&mut self) {
-        // While the thread's list is still this crew's: what the members wake as they go finds its way.
-        let members = self.members.take();
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(members)));
-        self.desk.with_own_list(|thread| {
-            thread.crew.set(0);
-            thread.list.borrow_mut().clear();
-            thread.runner.take();
-            thread.is_awake.set(false);
+        // The local queue is still this executor's here: tasks may wake each other while they are dropped.
+        let tasks = self.tasks.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(tasks)));
+        self.remote.with_local_queue(|queue| {
+            queue.executor.set(None);
+            queue.keys.borrow_mut().clear();
+            queue.runner.take();
+            queue.is_runner_woken.set(false);
         });
-        self.desk.notes().runner = None;
+        self.remote.wakes().runner = None;
     }
 }
 
-impl Desk {
-    /// What the thread knows of this crew; nothing where it is another's, or ending.
-    fn with_own_list<R>(&self, look: impl FnOnce(&Thread) -> R) -> Option<R> {
-        let look = |thread: &Thread| (thread.crew.get() == self.crew).then(|| look(thread));
-        THREAD.try_with(look).ok().flatten()
+impl RemoteQueue {
+    /// Applies `use_queue` to this thread's local queue; `None` if it belongs to another executor, or the thread is ending.
+    fn with_local_queue<R>(&self, use_queue: impl FnOnce(&LocalQueue) -> R) -> Option<R> {
+        let if_own =
+            |queue: &LocalQueue| (queue.executor.get() == Some(self.executor)).then(|| use_queue(queue));
+        LOCAL_QUEUE.try_with(if_own).ok().flatten()
     }
 
-    fn notes(&self) -> MutexGuard<'_, Notes> {
+    fn wakes(&self) -> MutexGuard<'_, RemoteWakes> {
         // Nothing under the lock can panic.
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.wakes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cold]
+    fn push(&self, key: usize) {
+        let runner = {
+            let mut wakes = self.wakes();
+            wakes.keys.push(key);
+            wakes.runner.clone()
+        };
+        self.has_wakes.store(true, Ordering::Release);
+        if let Some(runner) = runner {
+            runner.wake();
+        }
     }
 }
 
-impl Wake for Bell {
+impl Wake for TaskHandle {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let listed = self.desk.with_own_list(|thread| {
-            // No other thread comes here: neither has to be one instruction, nor both.
-            if self.is_listed.load(Ordering::Relaxed) {
+        let queued = self.remote.with_local_queue(|queue| {
+            // No other thread gets here, so the load and the store need not be one atomic operation.
+            if self.is_queued.load(Ordering::Relaxed) {
                 return;
             }
-            self.is_listed.store(true, Ordering::Relaxed);
-            thread.list.borrow_mut().push_back(self.key);
-            if !thread.is_awake.replace(true)
-                && let Some(runner) = &*thread.runner.borrow()
+            self.is_queued.store(true, Ordering::Relaxed);
+            queue.keys.borrow_mut().push_back(self.key);
+            if !queue.is_runner_woken.replace(true)
+                && let Some(runner) = &*queue.runner.borrow()
             {
                 runner.wake_by_ref();
             }
         });
-        if listed.is_none() {
-            self.leave_note();
-        }
-    }
-}
-
-impl Bell {
-    #[cold]
-    fn leave_note(&self) {
-        let runner = {
-            let mut notes = self.desk.notes();
-            notes.keys.push(self.key);
-            notes.runner.clone()
-        };
-        self.desk.has_notes.store(true, Ordering::Release);
-        if let Some(runner) = runner {
-            runner.wake();
+        if queued.is_none() {
+            self.remote.push(self.key);
         }
     }
 }

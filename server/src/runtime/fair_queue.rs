@@ -1,11 +1,11 @@
-//! Whose turn it is among connections that have more to do than one turn allows.
+//! The queue of connections that have more to do than one turn allows.
 //!
-//! Such a connection does not have itself woken. Dozens of those that are woken run between two looks at the kernel, which
-//! knows who else has something to say, so a flood would hold everybody up for one turn after the other, and each
-//! further flood for as many more. It lines up here instead, and after each look at the kernel one connection of those
-//! in line goes on, behind all whom the kernel has woken. Whoever asks little so waits for one turn at most, however many
-//! floods there are; and floods still get a turn at each look, so none starves. Who is not logged in lines up, too, for
-//! each of its turns: a storm of newcomers is let in one by one.
+//! Such a connection does not wake itself. Dozens of woken tasks run between two polls of the kernel, which alone knows
+//! what else has arrived: each flooding client would delay all others by a turn, again and again. Instead it enqueues
+//! itself here, and after each poll of the kernel one connection of the queue goes on, behind all that the kernel has
+//! woken. So a client that asks little waits for one turn at most, however many floods there are; and one flood gets a
+//! turn after each poll, so that none starves. A connection that has not logged in enqueues itself for each of its
+//! turns: a storm of newcomers is let in one by one.
 
 use std::{
     cell::{Cell, RefCell},
@@ -17,54 +17,54 @@ use tokio::{sync::Notify, task::yield_now};
 
 /// A worker's connections that wait for another turn.
 #[derive(Debug, Default)]
-pub(crate) struct Rota {
-    line: RefCell<VecDeque<Waker>>,
-    /// How many have ever lined up, and how many of them have been called: tickets are numbers between.
-    issued: Cell<u64>,
-    called: Cell<u64>,
-    arrived: Notify,
+pub(crate) struct FairQueue {
+    waiting: RefCell<VecDeque<Waker>>,
+    /// How many have ever been enqueued, and how many of them have been dequeued.
+    enqueued: Cell<u64>,
+    dequeued: Cell<u64>,
+    added: Notify,
 }
 
-/// A place in the line.
+/// A connection's position in the queue, counted from the worker's start.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ticket(u64);
+pub(crate) struct QueueSlot(u64);
 
-impl Rota {
-    /// Whether a connection may take a turn now. Else it lines up, or stays in the line where its ticket is, and is
-    /// woken when its turn comes.
-    pub(crate) fn admits(&self, ticket: &mut Option<Ticket>, is_logged_in: bool, cx: &Context<'_>) -> bool {
-        match ticket.take() {
-            Some(held) if !self.is_called(held) => *ticket = Some(held),
-            None if !is_logged_in => *ticket = Some(self.line_up(cx)),
+impl FairQueue {
+    /// Whether a connection may take a turn now. Otherwise it is enqueued, or stays where its slot is, and is woken when
+    /// its turn comes.
+    pub(crate) fn may_run(&self, slot: &mut Option<QueueSlot>, is_logged_in: bool, cx: &Context<'_>) -> bool {
+        match slot.take() {
+            Some(held) if !self.is_reached(held) => *slot = Some(held),
+            None if !is_logged_in => *slot = Some(self.enqueue(cx)),
             _ => {}
         }
-        ticket.is_none()
+        slot.is_none()
     }
 
     /// Has the task woken when its turn comes.
-    pub(crate) fn line_up(&self, cx: &Context<'_>) -> Ticket {
-        self.line.borrow_mut().push_back(cx.waker().clone());
-        self.arrived.notify_one();
-        Ticket(self.issued.replace(self.issued.get() + 1))
+    pub(crate) fn enqueue(&self, cx: &Context<'_>) -> QueueSlot {
+        self.waiting.borrow_mut().push_back(cx.waker().clone());
+        self.added.notify_one();
+        QueueSlot(self.enqueued.replace(self.enqueued.get() + 1))
     }
 
-    /// Whether the turn has come. Not, if the task has been woken for something else.
-    fn is_called(&self, ticket: Ticket) -> bool {
-        ticket.0 < self.called.get()
+    /// Whether the turn has come. The task may have been woken for something else.
+    fn is_reached(&self, slot: QueueSlot) -> bool {
+        slot.0 < self.dequeued.get()
     }
 
-    /// Calls one after the other, for as long as the worker runs.
-    pub(crate) async fn call(&self) {
+    /// Wakes one connection after the other, for as long as the worker runs.
+    pub(crate) async fn run(&self) {
         loop {
-            // Until the kernel has been asked, and all whom that woke are queued.
+            // Until the kernel has been polled and all that it woke is queued.
             yield_now().await;
-            let first = self.line.borrow_mut().pop_front();
+            let first = self.waiting.borrow_mut().pop_front();
             match first {
                 Some(waker) => {
-                    self.called.set(self.called.get() + 1);
+                    self.dequeued.set(self.dequeued.get() + 1);
                     waker.wake();
                 }
-                None => self.arrived.notified().await,
+                None => self.added.notified().await,
             }
         }
     }
@@ -83,12 +83,12 @@ mod tests {
 
     use super::*;
 
-    /// Waits until it is one's turn again, whoever else wakes the task meanwhile.
-    async fn next_turn(rota: &Rota) {
-        let mut ticket = None;
+    /// Waits for the next turn, whatever else wakes the task meanwhile.
+    async fn next_turn(queue: &FairQueue) {
+        let mut slot = None;
         poll_fn(|cx| {
-            let ticket = *ticket.get_or_insert_with(|| rota.line_up(cx));
-            if rota.is_called(ticket) { Poll::Ready(()) } else { Poll::Pending }
+            let slot = *slot.get_or_insert_with(|| queue.enqueue(cx));
+            if queue.is_reached(slot) { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }
@@ -101,30 +101,30 @@ mod tests {
             .block_on(test);
     }
 
-    fn calling() -> Rc<Rota> {
-        let rota = Rc::new(Rota::default());
-        let calling = Rc::clone(&rota);
-        spawn_local(async move { calling.call().await });
-        rota
+    fn running() -> Rc<FairQueue> {
+        let queue = Rc::new(FairQueue::default());
+        let running_queue = Rc::clone(&queue);
+        spawn_local(async move { running_queue.run().await });
+        queue
     }
 
     #[test]
-    fn life_5_whoever_the_kernel_wakes_waits_for_two_turns_of_floods_at_most() {
+    fn life_5_a_task_that_the_kernel_wakes_waits_for_two_turns_of_floods_at_most() {
         run(async {
-            let (rota, turns) = (calling(), Rc::new(Cell::new(0)));
+            let (queue, turns) = (running(), Rc::new(Cell::new(0)));
             for _ in 0..20 {
-                let (rota, turns) = (Rc::clone(&rota), Rc::clone(&turns));
+                let (queue, turns) = (Rc::clone(&queue), Rc::clone(&turns));
                 spawn_local(async move {
                     loop {
                         turns.set(turns.get() + 1);
-                        next_turn(&rota).await;
+                        next_turn(&queue).await;
                     }
                 });
             }
             let (mut asking, mut asked) = UnixStream::pair().unwrap();
             for _ in 0..100 {
                 // Somewhere among the floods' turns.
-                next_turn(&rota).await;
+                next_turn(&queue).await;
                 let before = turns.get();
                 asking.write_u8(1).await.unwrap();
                 asked.read_u8().await.unwrap();
@@ -135,16 +135,16 @@ mod tests {
     }
 
     #[test]
-    fn turns_go_round_and_a_wake_for_something_else_is_none() {
+    fn turns_go_round_and_a_wake_for_something_else_is_no_turn() {
         run(async {
-            let (rota, order) = (calling(), Rc::new(RefCell::new(Vec::new())));
+            let (queue, order) = (running(), Rc::new(RefCell::new(Vec::new())));
             let tasks: Vec<_> = (0..3)
                 .map(|number| {
-                    let (rota, order) = (Rc::clone(&rota), Rc::clone(&order));
+                    let (queue, order) = (Rc::clone(&queue), Rc::clone(&order));
                     spawn_local(async move {
                         for _ in 0..50 {
                             order.borrow_mut().push(number);
-                            let mut turn = std::pin::pin!(next_turn(&rota));
+                            let mut turn = std::pin::pin!(next_turn(&queue));
                             poll_fn(|cx| {
                                 let turn = turn.as_mut().poll(cx);
                                 if turn.is_pending() {

@@ -1,5 +1,8 @@
-//! What a worker thread and its connections run on: the executor, the queue for further turns, the coarse clock, the
-//! permits for connections, the stop, and the limit on log lines. Nothing here knows a byte of the protocol.
+//! What a worker thread and its connections run on. Nothing here knows a byte of the protocol.
+//!
+//! `executor` runs a worker's connections, `fair_queue` orders those that have more to do than one turn allows, `clock`
+//! is what their time-outs go by, `permits` counts them, `shutdown` stops them, and `log_limit` bounds what they can
+//! have logged.
 
 mod clock;
 mod executor;
@@ -10,10 +13,10 @@ mod shutdown;
 
 pub use shutdown::Shutdown;
 pub(crate) use {
-    clock::{Watch, start_ticking},
-    executor::Crew,
-    fair_queue::{Rota, Ticket},
-    log_limit::Sparingly,
-    permits::{Admission, Admitted, DEPARTURES_MAX, Departures, Full, Seat},
+    clock::{AlarmKey, CoarseClock, start_ticking},
+    executor::Executor,
+    fair_queue::{FairQueue, QueueSlot},
+    log_limit::LogRateLimit,
+    permits::{CLOSING_MAX, ClosingPermits, ConnectionLimits, ConnectionPermit, LimitPermits, LimitReached},
     shutdown::{Phase, PhaseCell},
 };

@@ -1,4 +1,4 @@
-//! A reply that is held back for a while, and with it everything that comes after it (ROLE-8).
+//! A reply that is delayed, and with it everything that comes after it (ROLE-8).
 
 use std::{
     future::Future,
@@ -17,43 +17,48 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::Host;
-use crate::{runtime::Phase, session::Wait};
+use super::WorkerContext;
+use crate::{runtime::Phase, session::DelayOutcome};
 
-/// How often it is looked whether the client has hung up: its name is not to be held for it (LIFE-2). The kernel is asked,
-/// since what the client has sent before lies unread in front of the end of its stream.
-const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// How often to check whether the client has hung up, so that its name is not held for nothing (LIFE-2). The kernel is
+/// asked, since unread requests may lie before the end of the stream.
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// When a reply may go. There is at most one for each connection, since nothing is read meanwhile; this is the one place
-/// where a connection has a timer of its own, for as long as it takes.
+/// The delay of one reply. A connection has at most one, since nothing is read meanwhile. This is the only timer that a
+/// connection ever has of its own.
 #[derive(Debug)]
-pub(super) struct Withheld {
+pub(super) struct DelayedReply {
     until: Instant,
-    next_look: Pin<Box<Sleep>>,
+    next_check: Pin<Box<Sleep>>,
 }
 
-impl Withheld {
+impl DelayedReply {
     pub(super) fn new(delay: Duration) -> Self {
         let now = Instant::now();
-        Self { until: now + delay, next_look: Box::pin(sleep_until(now)) }
+        Self { until: now + delay, next_check: Box::pin(sleep_until(now)) }
     }
 
-    /// Ready when the reply may go, and tells how the wait has ended: at once where the server stops, which does not wait
-    /// for those who guess. Not to be polled again after that.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, host: &Host, stream: &TcpStream) -> Poll<Wait> {
-        if host.phase.get() != Phase::Running {
-            return Poll::Ready(Wait::Over);
+    /// Ready when the reply may go, or when the client has hung up. A server that is stopping does not wait. Must not be
+    /// polled again after that.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        worker: &WorkerContext,
+        stream: &TcpStream,
+    ) -> Poll<DelayOutcome> {
+        if worker.phase.get() != Phase::Running {
+            return Poll::Ready(DelayOutcome::Elapsed);
         }
         loop {
-            ready!(self.next_look.as_mut().poll(cx));
+            ready!(self.next_check.as_mut().poll(cx));
             if has_hung_up(stream) {
-                return Poll::Ready(Wait::HungUp);
+                return Poll::Ready(DelayOutcome::HungUp);
             }
             let now = Instant::now();
             if now >= self.until {
-                return Poll::Ready(Wait::Over);
+                return Poll::Ready(DelayOutcome::Elapsed);
             }
-            self.next_look.as_mut().reset(self.until.min(now + LOOK_INTERVAL));
+            self.next_check.as_mut().reset(self.until.min(now + CHECK_INTERVAL));
         }
     }
 }
@@ -61,6 +66,6 @@ impl Withheld {
 /// Whether the client has closed its sending side, or the connection is broken.
 fn has_hung_up(stream: &TcpStream) -> bool {
     let mut polled = [PollFd::new(stream.as_fd(), PollFlags::from_bits_retain(libc::POLLRDHUP))];
-    // Errors and a broken connection are told unasked.
+    // Errors and a broken connection are reported without being asked for.
     matches!(poll(&mut polled, PollTimeout::ZERO), Ok(1..))
 }

@@ -1,27 +1,33 @@
-//! A WebSocket outside of any server.
+//! A WebSocket connection outside of any server.
 
 use std::{rc::Rc, sync::Arc};
 
 use tokio::net::TcpStream;
 
 use super::{
-    super::{Host, plain::Plain, timers::Vigil},
+    super::{ConnectionParts, WorkerContext, plain::PlainSocket, timers::ConnectionTimers},
     Service, serve,
 };
 use crate::{
     config::Config,
     registry::{Registry, UpgradePolicy},
-    runtime::{Departures, Seat},
+    runtime::{ClosingPermits, ConnectionPermit},
 };
 
-/// Serves one connection outside of any server, with `service` in the place of a session: for trying the framing by
-/// itself. Must be called on a current-thread runtime with time and I/O; limits and time-outs are those of `config`.
+/// Serves one connection with `service` in the place of a session, to test the framing alone.
+///
+/// Must be called on a current-thread runtime with time and I/O. Limits and time-outs are those of `config`.
 pub async fn serve_alone<S: Service>(stream: TcpStream, config: Arc<Config>, service: S) {
     let registry = Arc::new(Registry::new(UpgradePolicy::Closed));
-    let host = Rc::new(Host::new(config, registry, Arc::default(), Departures::new()));
-    let (vigil, time) = (Vigil::start(&host), host.opening_time());
+    let worker = Rc::new(WorkerContext::new(config, registry, Arc::default(), ClosingPermits::new()));
+    let opening_time = worker.opening_time();
+    let parts = ConnectionParts {
+        permit: ConnectionPermit::unlimited(),
+        timers: ConnectionTimers::start(&worker),
+        worker: Rc::clone(&worker),
+    };
     tokio::select! {
-        () = serve(Plain::from(stream), Seat::alone(), vigil, time, Rc::clone(&host), service) => {}
-        () = host.rota.call() => {}
+        () = serve(PlainSocket::from(stream), service, parts, opening_time) => {}
+        () = worker.turns.run() => {}
     }
 }
