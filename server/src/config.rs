@@ -1,13 +1,11 @@
-//! What a server is told to do. Made by [`crate::cli`] from arguments, or by a program that embeds the server.
+//! What a server is told to do. Made from arguments, or by a program that embeds the server.
 
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, thread::available_parallelism, time::Duration};
 
 use crate::{
-    protocol::{MESSAGE_BYTES_MAX, Origins},
+    protocol::{MESSAGE_BYTES_MAX, Origins, Transport},
     registry::{StoreLimits, UpgradePolicy},
-    server::Endpoint,
     tls::Tls,
-    transport::Transport,
 };
 
 /// The most that waits unsent for one client by default.
@@ -29,7 +27,7 @@ pub struct Config {
     pub managers_max: Option<NonZeroUsize>,
     /// Web pages of which origins may open a WebSocket.
     pub origins: Origins,
-    /// Where the operator's socket is to be; see [`crate::operator`].
+    /// Where the operator's socket is to be.
     pub control: Option<PathBuf>,
     /// Where to serve figures for Prometheus: every address of one host, or none.
     pub metrics: Vec<SocketAddr>,
@@ -47,6 +45,15 @@ pub struct Config {
     pub unsent_bytes_max: usize,
     /// For how long the server waits for a client.
     pub timeouts: Timeouts,
+}
+
+/// Where a transport is to be served: on every address of one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// How its connections are to speak.
+    pub transport: Transport,
+    /// Where; port 0 takes a free one, which is the same for all of them. At least one.
+    pub addresses: Vec<SocketAddr>,
 }
 
 /// How long the server waits for clients. `None` is for ever.

@@ -8,10 +8,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use crate::{
-    protocol::{Malformed, Reply, Request, Status},
-    transport::Transport,
-};
+use crate::protocol::{Malformed, Reply, Request, Status, Transport};
 
 /// What a message asked for, as far as it is counted apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,9 +165,9 @@ impl Counters {
     }
 
     /// Counts a connection, open until the guard is dropped.
-    pub(crate) fn open(self: &Arc<Self>, transport: Transport) -> Open {
+    pub(crate) fn open(self: &Arc<Self>, transport: Transport) -> OpenConnection {
         self.opened[transport as usize].add(1);
-        Open { counters: Arc::clone(self), transport }
+        OpenConnection { counters: Arc::clone(self), transport }
     }
 
     /// Counts a connection that was turned away or ended.
@@ -191,12 +188,12 @@ impl Counters {
 
 /// A connection that is counted as open.
 #[derive(Debug)]
-pub(crate) struct Open {
+pub(crate) struct OpenConnection {
     counters: Arc<Counters>,
     transport: Transport,
 }
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.counters.closed[self.transport as usize].add(1);
     }

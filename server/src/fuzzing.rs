@@ -20,12 +20,11 @@ use crate::{
     counters::Totals,
     protocol::Status,
     registry::{Registry, Secret, StoreLimits, UpgradePolicy},
-    session::{Flow, Session, Wait},
-    transport::{
-        framing::{Framing, Lines, Pause},
-        websocket::serve_alone,
-    },
+    session::{DelayOutcome, Flow, Session},
+    transport::framing::{Framing, Lines, Pause},
 };
+
+pub use crate::transport::websocket::{Service, serve_alone};
 
 /// Small, so that short inputs reach it.
 const MESSAGE_BYTES_MAX: usize = 256;
@@ -61,7 +60,7 @@ pub fn lines(data: &[u8]) {
             if is_over {
                 break 'stream;
             }
-            if !lines.is_holding() {
+            if !lines.has_pending() {
                 break;
             }
             fresh = b"";
@@ -114,7 +113,7 @@ pub fn session(data: &[u8]) {
         let mut replies = Vec::new();
         let flow = session.handle(message, |reply| replies.push(reply.text().to_owned()));
         if let Flow::ContinueAfter { .. } = flow {
-            session.conclude(Wait::Over, |reply| replies.push(reply.text().to_owned()));
+            session.finish_delayed(DelayOutcome::Elapsed, |reply| replies.push(reply.text().to_owned()));
         }
         asked += 1;
         let [reply] = replies.as_slice() else { panic!("{} replies to one message", replies.len()) };

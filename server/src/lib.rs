@@ -20,18 +20,22 @@
 
 #![forbid(unsafe_code)]
 
+mod address;
 pub mod cli;
 pub mod config;
-pub mod counters;
-#[doc(hidden)]
+mod counters;
+#[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-pub mod operator;
+mod operator;
 pub mod protocol;
 pub mod registry;
-pub mod server;
+mod runtime;
+mod server;
 pub mod session;
 pub mod tls;
-pub mod transport;
+mod transport;
 
 pub use config::Config;
-pub use server::{Server, Shutdown, StartError};
+pub use protocol::Transport;
+pub use runtime::Shutdown;
+pub use server::{Listening, Server, StartError};

@@ -8,7 +8,7 @@ use std::{sync::Arc, task::Waker, time::Duration};
 use crate::{
     counters::{Command, Counters},
     protocol::{Reply, Request, Status, parse_name},
-    registry::{Found, Guess, Login, Peer, Promotion, Registry, StoreFull, UpgradePolicy},
+    registry::{Found, Login, Peer, Promotion, Registry, SecretAttempt, StoreFull, UpgradePolicy},
 };
 
 /// What the transport does after the reply.
@@ -31,9 +31,9 @@ pub enum Flow {
 
 /// How the wait for a reply that is held back has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wait {
+pub enum DelayOutcome {
     /// The time has come.
-    Over,
+    Elapsed,
     /// The client has hung up, or closed its sending side, while it waited. Its secret is not tried then: it would not
     /// have to wait for its answer, nor its next connection for that.
     HungUp,
@@ -44,11 +44,11 @@ pub enum Wait {
 pub struct Session {
     state: State,
     /// A secret whose answer is held back. Boxed: hardly any session ever has one.
-    guess: Option<Box<Guess>>,
+    attempt: Option<Box<SecretAttempt>>,
     message_bytes_max: usize,
     peer: Peer,
     /// Whether a dismissal wakes the connection already.
-    is_leashed: bool,
+    has_disconnect_waker: bool,
     counters: Arc<Counters>,
 }
 
@@ -66,7 +66,14 @@ impl Session {
     #[must_use]
     pub fn new(registry: Arc<Registry>, message_bytes_max: usize, counters: Arc<Counters>) -> Self {
         let state = State::Anonymous(registry);
-        Self { state, guess: None, message_bytes_max, peer: Peer::NONE, is_leashed: false, counters }
+        Self {
+            state,
+            attempt: None,
+            message_bytes_max,
+            peer: Peer::NONE,
+            has_disconnect_waker: false,
+            counters,
+        }
     }
 
     /// The same with this client, whose address has to answer for the wrong secrets that come from there.
@@ -78,19 +85,19 @@ impl Session {
     /// Whether the operator has disconnected the user. The connection is then to be closed; what it has sent and
     /// was not run is not run any more.
     #[must_use]
-    pub fn is_dismissed(&self) -> bool {
-        matches!(&self.state, State::LoggedIn(login) if login.user().leash().is_pulled())
+    pub fn is_disconnect_requested(&self) -> bool {
+        matches!(&self.state, State::LoggedIn(login) if login.user().disconnect_request().is_requested())
     }
 
     /// Leaves the waker of the connection's task with the user, so that a dismissal reaches a connection that waits.
     /// Cheap to call before every wait: it does something once, after the login.
     #[inline]
-    pub fn wake_on_dismissal(&mut self, waker: &Waker) {
-        if !self.is_leashed
+    pub fn wake_on_disconnect(&mut self, waker: &Waker) {
+        if !self.has_disconnect_waker
             && let State::LoggedIn(login) = &self.state
         {
-            login.user().leash().attach(waker);
-            self.is_leashed = true;
+            login.user().disconnect_request().set_waker(waker);
+            self.has_disconnect_waker = true;
         }
     }
 
@@ -166,9 +173,9 @@ impl Session {
         if let Ok(Request::Upgrade { secret }) = request {
             return match self.upgrade(secret) {
                 Ok(status) => self.answer(command, reply, status),
-                Err(guess) => {
-                    let flow = Flow::ContinueAfter { delay: guess.delay(), is_wrong: !guess.is_right() };
-                    self.guess = Some(guess);
+                Err(attempt) => {
+                    let flow = Flow::ContinueAfter { delay: attempt.delay(), is_wrong: !attempt.is_right() };
+                    self.attempt = Some(attempt);
                     flow
                 }
             };
@@ -200,11 +207,11 @@ impl Session {
     }
 
     /// Gives the reply that has been held back since [`Flow::ContinueAfter`].
-    pub fn conclude(&mut self, wait: Wait, reply: impl FnOnce(Reply<'_>)) {
-        let is_right = match (self.guess.take(), wait) {
-            (Some(guess), Wait::Over) => guess.answer(),
+    pub fn finish_delayed(&mut self, wait: DelayOutcome, reply: impl FnOnce(Reply<'_>)) {
+        let is_right = match (self.attempt.take(), wait) {
+            (Some(attempt), DelayOutcome::Elapsed) => attempt.answer(),
             // Its place in the line is free again.
-            (Some(_), Wait::HungUp) | (None, _) => false,
+            (Some(_), DelayOutcome::HungUp) | (None, _) => false,
         };
         let status = match &self.state {
             State::LoggedIn(login) if is_right => self.promote(login),
@@ -214,7 +221,7 @@ impl Session {
     }
 
     /// What an upgrade is answered, or the guess whose answer is held back.
-    fn upgrade(&self, secret: Option<&str>) -> Result<Status, Box<Guess>> {
+    fn upgrade(&self, secret: Option<&str>) -> Result<Status, Box<SecretAttempt>> {
         let State::LoggedIn(login) = &self.state else { return Ok(Status::WrongFormat) };
         let policy = login.registry().upgrade_policy();
         if secret.is_some() && !matches!(policy, UpgradePolicy::Secret(_)) {
@@ -225,11 +232,11 @@ impl Session {
         }
         match (policy, secret) {
             (UpgradePolicy::Secret(expected), Some(word)) => {
-                let guess = login.guess(self.peer.address.ip(), expected.matches(word));
-                if guess.is_right() && guess.delay().is_zero() {
+                let attempt = login.attempt_upgrade(self.peer.address.ip(), expected.matches(word));
+                if attempt.is_right() && attempt.delay().is_zero() {
                     return Ok(self.promote(login));
                 }
-                Err(Box::new(guess))
+                Err(Box::new(attempt))
             }
             (UpgradePolicy::Closed, _) | (UpgradePolicy::Secret(_), None) => Ok(Status::UpgradeRefused),
             (UpgradePolicy::Open, _) => Ok(self.promote(login)),

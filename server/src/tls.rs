@@ -4,7 +4,7 @@
 //! certificates of clients, and no sessions to resume: connections here are few and long, so a full handshake for
 //! each costs little, while nothing is kept for clients that have gone and nothing outlives a certificate.
 
-mod clients;
+mod client_check;
 mod files;
 
 use std::{
@@ -46,7 +46,7 @@ impl Tls {
         Ok(Self(Arc::new(Shared { certificate, key, current })))
     }
 
-    /// Reads the files again. Handshakes that begin from now on get what is in them; where they cannot be used,
+    /// Reads the files again. Handshaker that begin from now on get what is in them; where they cannot be used,
     /// everything stays as it was.
     pub fn reload(&self) -> Result<(), TlsError> {
         files::expect_regular(&self.0.certificate, &self.0.key)?;

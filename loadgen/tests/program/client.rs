@@ -9,8 +9,8 @@ use std::num::NonZeroUsize;
 use std::process::{Command, Output, Stdio};
 use std::thread::JoinHandle;
 
+use twinwire_server::Transport;
 use twinwire_server::registry::{Secret, UpgradePolicy};
-use twinwire_server::transport::Transport;
 use twinwire_server::{Config, Server, Shutdown};
 
 const DENIED: &str = "you are not allowed to access keys of other users";

@@ -18,12 +18,10 @@ use super::{
     units::{WORKERS_MOST, cpu, worker_count},
 };
 use crate::{
-    config::{Config, Workers},
-    protocol::NoOrigin,
+    config::{Config, Endpoint, Workers},
+    protocol::{NoOrigin, Transport},
     registry::UpgradePolicy,
-    server::Endpoint,
     tls::TlsError,
-    transport::Transport,
 };
 
 const DEFAULT_TCP: SocketAddr = loopback(1601);

@@ -28,7 +28,7 @@ const WAITING_BYTES_MAX: usize = 1 << 20;
 const KEPT_BYTES: usize = WAITING_BYTES_MAX / 16;
 
 /// How often dropped lines are told of while the queue is never empty.
-const TELLING_INTERVAL: Duration = Duration::from_secs(10);
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How long the program's end waits for a reader that takes nothing.
 const STALLED_MAX: Duration = Duration::from_secs(1);
@@ -142,23 +142,23 @@ impl Queue {
 
     /// Writes for as long as the program runs.
     fn write(&self, to: &(impl AsFd + ?Sized)) {
-        let (mut told, mut told_at) = (LOG_LINES_DROPPED.load(Ordering::Relaxed), None::<Instant>);
+        let (mut error_line, mut reported_at) = (LOG_LINES_DROPPED.load(Ordering::Relaxed), None::<Instant>);
         loop {
             let line = self.next();
             write_whole(to, &line);
             let is_empty = self.waiting().lines.is_empty();
             let dropped = LOG_LINES_DROPPED.load(Ordering::Relaxed);
-            let is_time = is_empty || told_at.is_some_and(|at| at.elapsed() >= TELLING_INTERVAL);
-            if dropped == told {
-                told_at = None;
+            let is_time = is_empty || reported_at.is_some_and(|at| at.elapsed() >= REPORT_INTERVAL);
+            if dropped == error_line {
+                reported_at = None;
             } else if is_time {
                 tracing::error!(
-                    lines = dropped - told,
+                    lines = dropped - error_line,
                     "log lines were dropped: standard error was not read fast enough"
                 );
-                (told, told_at) = (dropped, Some(Instant::now()));
-            } else if told_at.is_none() {
-                told_at = Some(Instant::now());
+                (error_line, reported_at) = (dropped, Some(Instant::now()));
+            } else if reported_at.is_none() {
+                reported_at = Some(Instant::now());
             }
             // Only now, so that the program's end waits for what has just been told.
             self.waiting().is_writing = false;

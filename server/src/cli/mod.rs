@@ -28,7 +28,10 @@ use self::{
     layers::{Effective, LayerError},
     log::Log,
 };
-use crate::server::{Listening, Server, Shutdown};
+use crate::{
+    runtime::Shutdown,
+    server::{Listening, Server},
+};
 
 /// The arguments make no sense, as is usual for command lines.
 const EXIT_USAGE: u8 = 2;
@@ -72,12 +75,12 @@ pub fn run<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
         Ok(log) => log,
         Err(error) => return fail(&error, EXIT_FAILED),
     };
-    effective.warn_of_strangers();
+    effective.warn_of_unknown_variables();
     let code = match start(args, &effective) {
         Ok(code) => code,
         Err((error, code)) => {
             // After all that was logged before.
-            log.add(told(&*error));
+            log.add(error_line(&*error));
             ExitCode::from(code)
         }
     };
@@ -100,18 +103,18 @@ fn start(args: Args, effective: &Effective) -> Result<ExitCode, (Box<dyn std::er
     let shutdown = Shutdown::new();
     // The service is that of the program that started this one, where there is such: its manager hears of neither the start
     // nor the stop of a part of it.
-    let tell_manager = if until_stdin_closes { |_| () } else { notify::tell };
+    let notify_manager = if until_stdin_closes { |_| () } else { notify::send_state };
     // Before anything is announced: from the ready lines on a signal means an orderly stop.
-    signals::obey(&shutdown, config.tls.clone(), tell_manager)
+    signals::obey(&shutdown, config.tls.clone(), notify_manager)
         .map_err(|error| (error.into(), EXIT_FAILED))?;
     if until_stdin_closes {
         signals::stop_when_stdin_closes(&shutdown);
     }
     let outcome = Server::bind(config).and_then(|server| {
         let (addresses, metrics) = (server.addresses().to_vec(), server.metrics_addresses());
-        server.run_and_tell(&shutdown, || {
+        server.run_and_notify(&shutdown, || {
             announce(&addresses, &metrics);
-            tell_manager(notify::State::Ready);
+            notify_manager(notify::State::Ready);
         })
     });
     outcome.map(|()| ExitCode::SUCCESS).map_err(|error| (error.into(), EXIT_FAILED))
@@ -147,12 +150,12 @@ fn announce(addresses: &[Listening], metrics: &[SocketAddr]) {
 }
 
 /// An error as a line for standard error.
-fn told(error: &dyn std::error::Error) -> String {
+fn error_line(error: &dyn std::error::Error) -> String {
     format!("twinwire-server: {error}\n")
 }
 
 fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
     // Should standard error be closed, the exit code still tells.
-    let _ = io::stderr().write_all(told(error).as_bytes());
+    let _ = io::stderr().write_all(error_line(error).as_bytes());
     ExitCode::from(code)
 }

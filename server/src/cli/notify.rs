@@ -23,7 +23,7 @@ pub(super) enum State {
 }
 
 /// Tells the service manager, where there is one. A server that it cannot be told of serves all the same.
-pub(super) fn tell(state: State) {
+pub(super) fn send_state(state: State) {
     let Some(socket) = env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty()) else { return };
     if let Err(error) = send(&socket, state) {
         tracing::warn!(socket = %socket.display(), %error, "cannot tell the service manager");

@@ -9,7 +9,7 @@ use std::{
 use nix::sys::signal::{SigSet, Signal};
 
 use super::notify;
-use crate::{server::Shutdown, tls::Tls};
+use crate::{runtime::Shutdown, tls::Tls};
 
 /// The exit code of a program that was interrupted, by convention 128 and the number of SIGINT.
 const EXIT_INTERRUPTED: i32 = 130;
@@ -19,7 +19,11 @@ const EXIT_INTERRUPTED: i32 = 130;
 ///
 /// Blocks the signals in this thread, so in those that it starts, and waits for them in one of their own: no
 /// handler ever interrupts a worker. Must come before any other thread is started.
-pub(super) fn obey(shutdown: &Shutdown, tls: Option<Tls>, tell_manager: fn(notify::State)) -> io::Result<()> {
+pub(super) fn obey(
+    shutdown: &Shutdown,
+    tls: Option<Tls>,
+    notify_manager: fn(notify::State),
+) -> io::Result<()> {
     let mut signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]);
     // Without a certificate, in a terminal, it means that this has been closed: the program ends as any other does.
     if tls.is_some() || !io::stdin().is_terminal() {
@@ -37,7 +41,7 @@ pub(super) fn obey(shutdown: &Shutdown, tls: Option<Tls>, tell_manager: fn(notif
                 _ => {
                     is_stopping = true;
                     // Before the stop, since nothing waits for this thread. Neither of the two ever blocks.
-                    tell_manager(notify::State::Stopping);
+                    notify_manager(notify::State::Stopping);
                     shutdown.trigger();
                     tracing::info!(%signal, "stopping");
                 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::args::ArgsError;
-use crate::{server::Endpoint, tls::Tls};
+use crate::{config::Endpoint, tls::Tls};
 
 /// A certificate and its key, for the listeners that speak TLS.
 #[derive(Debug, Args)]

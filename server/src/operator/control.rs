@@ -13,9 +13,9 @@ use tokio::{
 };
 
 use super::{
-    OPERATORS_MAX, Overview,
+    AdminState, OPERATORS_MAX,
     answer::{Answer, Connections, Reason, Role, Stats, UserRow},
-    clients::Clients,
+    connections::Clients,
     socket::ControlSocket,
 };
 use crate::{
@@ -38,7 +38,7 @@ const CLIENT_TIME_MAX: Duration = Duration::from_secs(5);
 const DISCONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Serves until it is dropped; returns only with an error.
-pub(super) async fn serve(socket: &ControlSocket, overview: Arc<Overview>) -> io::Result<()> {
+pub(super) async fn serve(socket: &ControlSocket, state: Arc<AdminState>) -> io::Result<()> {
     let listener = UnixListener::from_std(socket.listener()?)?;
     let mut clients = Clients::new(OPERATORS_MAX);
     loop {
@@ -46,10 +46,10 @@ pub(super) async fn serve(socket: &ControlSocket, overview: Arc<Overview>) -> io
             Ok((stream, _peer)) => {
                 // Only now: nobody gives way to a client that may never come.
                 clients.room().await;
-                let overview = Arc::clone(&overview);
+                let state = Arc::clone(&state);
                 clients.serve(async move {
                     // A client that has gone, or takes too long, is nobody to tell.
-                    let _ = converse(stream, &overview).await;
+                    let _ = converse(stream, &state).await;
                 });
             }
             Err(error) => clients.pause("an operator", error).await,
@@ -57,13 +57,13 @@ pub(super) async fn serve(socket: &ControlSocket, overview: Arc<Overview>) -> io
     }
 }
 
-async fn converse(stream: UnixStream, overview: &Overview) -> io::Result<()> {
+async fn converse(stream: UnixStream, state: &AdminState) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = Vec::with_capacity(REQUEST_BYTES_MAX);
     let mut reader = BufReader::with_capacity(REQUEST_BYTES_MAX, reader).take(REQUEST_BYTES_MAX as u64);
     timeout(CLIENT_TIME_MAX, reader.read_until(b'\n', &mut line)).await??;
     let is_whole = line.len() < REQUEST_BYTES_MAX || line.ends_with(b"\n");
-    let answer = if is_whole { run(&line, overview).await } else { too_long() };
+    let answer = if is_whole { run(&line, state).await } else { too_long() };
     let mut text = serde_json::to_vec(&answer)?;
     text.push(b'\n');
     timeout(CLIENT_TIME_MAX, writer.write_all(&text)).await??;
@@ -80,14 +80,14 @@ fn too_long() -> Answer {
 }
 
 /// Runs one request.
-async fn run(line: &[u8], overview: &Overview) -> Answer {
-    let registry = &overview.registry;
+async fn run(line: &[u8], state: &AdminState) -> Answer {
+    let registry = &state.registry;
     // Without its end a request may be the beginning of another one: `demote al` of `demote alice`.
     let text = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok());
     let mut words = text.unwrap_or_default().split_ascii_whitespace();
     match (words.next(), words.next(), words.next()) {
         (Some("list"), None, _) => Answer::Users(users(registry)),
-        (Some("stats"), None, _) => Answer::Stats(stats(overview)),
+        (Some("stats"), None, _) => Answer::Stats(stats(state)),
         (Some("promote"), Some(user), None) => promote(registry, user),
         (Some("demote"), Some(user), None) => demote(registry, user),
         (Some("disconnect"), Some(user), None) => disconnect(registry, user).await,
@@ -147,8 +147,8 @@ fn demote(registry: &Registry, user: &str) -> Answer {
 }
 
 async fn disconnect(registry: &Registry, user: &str) -> Answer {
-    let Some(gone) = registry.dismiss(user) else { return unknown(user) };
-    if timeout(DISCONNECT_TIME_MAX, gone.wait()).await.is_ok() {
+    let Some(ended) = registry.disconnect(user) else { return unknown(user) };
+    if timeout(DISCONNECT_TIME_MAX, ended.wait()).await.is_ok() {
         tracing::info!(user, "disconnected by the operator");
         return Answer::Disconnected { user: user.to_owned() };
     }
@@ -170,17 +170,17 @@ fn unknown(user: &str) -> Answer {
     Answer::Refused { reason: Reason::UnknownUser, message }
 }
 
-fn stats(overview: &Overview) -> Stats {
-    let totals = overview.totals();
+fn stats(state: &AdminState) -> Stats {
+    let totals = state.totals();
     let (mut keys, mut bytes) = (0, 0);
-    overview.registry.for_each(|_, profile| {
+    state.registry.for_each(|_, profile| {
         keys += profile.keys;
         bytes += profile.bytes;
     });
     let mut stats = Stats {
-        uptime_s: overview.started.elapsed().as_secs(),
-        users: overview.registry.len(),
-        managers: overview.registry.managers(),
+        uptime_s: state.started.elapsed().as_secs(),
+        users: state.registry.len(),
+        managers: state.registry.managers(),
         keys,
         bytes,
         connections: totals

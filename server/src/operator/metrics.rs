@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Overview, SCRAPERS_MAX, clients::Clients, exposition, negotiation::Format};
+use super::{AdminState, SCRAPERS_MAX, connections::Clients, exposition, negotiation::Format};
 use crate::transport::close;
 
 /// The longest request head: what a scraper sends is far below 1 KiB.
@@ -24,7 +24,7 @@ const FIELDS_MAX: usize = 64;
 const CLIENT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Serves until it is dropped; returns only with an error.
-pub(super) async fn serve(listeners: Vec<net::TcpListener>, overview: Arc<Overview>) -> io::Result<()> {
+pub(super) async fn serve(listeners: Vec<net::TcpListener>, state: Arc<AdminState>) -> io::Result<()> {
     let listeners = listeners.into_iter().map(TcpListener::from_std).collect::<io::Result<Vec<_>>>()?;
     let mut turns = (0..listeners.len()).cycle();
     let mut clients = Clients::new(SCRAPERS_MAX);
@@ -40,10 +40,10 @@ pub(super) async fn serve(listeners: Vec<net::TcpListener>, overview: Arc<Overvi
             Ok((stream, _peer)) => {
                 // Only now: nobody gives way to a client that may never come.
                 clients.room().await;
-                let overview = Arc::clone(&overview);
+                let state = Arc::clone(&state);
                 clients.serve(async move {
                     // A client that has gone, or takes too long, is nobody to tell.
-                    let _ = converse(stream, &overview).await;
+                    let _ = converse(stream, &state).await;
                 });
             }
             Err(error) => clients.pause("a scraper", error).await,
@@ -51,13 +51,13 @@ pub(super) async fn serve(listeners: Vec<net::TcpListener>, overview: Arc<Overvi
     }
 }
 
-async fn converse(mut stream: TcpStream, overview: &Arc<Overview>) -> io::Result<()> {
+async fn converse(mut stream: TcpStream, state: &Arc<AdminState>) -> io::Result<()> {
     let mut head = Vec::new();
     let verdict = timeout(CLIENT_TIME_MAX, read_head(&mut stream, &mut head))
         .await
         .unwrap_or(Ok(Err("408 Request Timeout")))?;
     let reply = match verdict {
-        Ok(Wanted { format, has_body }) => match exposition::render(overview) {
+        Ok(Wanted { format, has_body }) => match exposition::render(state) {
             Ok(body) => {
                 let body = match format {
                     Format::Plain => exposition::as_plain_text(&body),

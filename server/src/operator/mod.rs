@@ -4,8 +4,8 @@
 //! reads costs a worker anything. What is done to a user is done through the registry.
 
 mod answer;
-mod client;
-mod clients;
+mod ask;
+mod connections;
 mod control;
 mod exposition;
 mod metrics;
@@ -23,16 +23,18 @@ use std::{
 
 use tokio::runtime::Builder;
 
-pub use answer::{Answer, Connections, Reason, Requests, Role, Stats, UserRow};
-pub use client::{AskError, ask};
 pub use socket::SocketError;
-pub(crate) use socket::check as check_socket;
+pub(crate) use {
+    answer::{Answer, Role, Stats, UserRow},
+    ask::{AskError, ask},
+    socket::check as check_socket,
+};
 
 use crate::{
     config::Config,
     counters::{Counters, Totals},
     registry::Registry,
-    server::Shutdown,
+    runtime::Shutdown,
 };
 use socket::ControlSocket;
 
@@ -49,13 +51,13 @@ pub(crate) const DESCRIPTORS: usize = 2 + 1 + OPERATORS_MAX + 1 + SCRAPERS_MAX +
 
 /// All that the operator can look at and lay hands on.
 #[derive(Debug)]
-pub(crate) struct Overview {
+pub(crate) struct AdminState {
     registry: Arc<Registry>,
     counters: Vec<Arc<Counters>>,
     started: Instant,
 }
 
-impl Overview {
+impl AdminState {
     pub(crate) fn new(registry: Arc<Registry>, counters: Vec<Arc<Counters>>) -> Self {
         Self { registry, counters, started: Instant::now() }
     }
@@ -74,12 +76,12 @@ impl Overview {
 
 /// The operator's listeners, open but not yet served.
 #[derive(Debug)]
-pub(crate) struct Doors {
+pub(crate) struct OperatorListeners {
     control: Option<ControlSocket>,
     metrics: Vec<TcpListener>,
 }
 
-impl Doors {
+impl OperatorListeners {
     /// Opens what `config` asks for; `listen` opens a TCP listener.
     pub(crate) fn open<E: From<SocketError>>(
         config: &Config,
@@ -99,7 +101,7 @@ impl Doors {
     pub(crate) fn serve<'scope>(
         self,
         scope: &'scope thread::Scope<'scope, '_>,
-        overview: Overview,
+        state: AdminState,
         shutdown: Shutdown,
     ) -> io::Result<()> {
         if self.control.is_none() && self.metrics.is_empty() {
@@ -110,7 +112,7 @@ impl Doors {
             let served = runtime.block_on(async {
                 tokio::select! {
                     () = shutdown.triggered() => Ok(()),
-                    failed = self.run(Arc::new(overview)) => failed,
+                    failed = self.run(Arc::new(state)) => failed,
                 }
             });
             if let Err(error) = served {
@@ -122,14 +124,14 @@ impl Doors {
     }
 
     /// Serves until it is dropped, which removes the socket; returns only with an error.
-    async fn run(self, overview: Arc<Overview>) -> io::Result<()> {
+    async fn run(self, state: Arc<AdminState>) -> io::Result<()> {
         let control = async {
             match &self.control {
-                Some(socket) => control::serve(socket, Arc::clone(&overview)).await,
+                Some(socket) => control::serve(socket, Arc::clone(&state)).await,
                 None => std::future::pending().await,
             }
         };
-        let metrics = metrics::serve(self.metrics, Arc::clone(&overview));
+        let metrics = metrics::serve(self.metrics, Arc::clone(&state));
         tokio::try_join!(control, metrics).map(|((), ())| ())
     }
 }

@@ -6,10 +6,12 @@
 mod origins;
 mod reply;
 mod request;
+mod transport;
 
 pub use origins::{NoOrigin, Origins};
 pub use reply::{Reply, Status};
 pub use request::{Malformed, Request, parse_name};
+pub use transport::Transport;
 
 /// The longest message in bytes unless the server is told otherwise, request or reply, terminator not counted.
 ///

@@ -3,12 +3,12 @@
 //! A user is here exactly as long as a session holds its name (LIFE-2). Knows nothing of connections, framing or
 //! reply texts.
 
-mod guesses;
-mod leash;
+mod disconnect;
 mod limits;
 mod policy;
 mod reclaim;
 mod role;
+mod secret_throttle;
 mod store;
 mod user;
 
@@ -16,16 +16,16 @@ use std::{net::IpAddr, num::NonZeroUsize, sync::Arc, time::Instant};
 
 use foldhash::fast::RandomState;
 
-pub(crate) use guesses::Guess;
-use guesses::Guesses;
-pub(crate) use leash::Gone;
+pub(crate) use disconnect::SessionEnd;
 use limits::Quota;
 pub use limits::{ENTRY_BYTES, StoreFull, StoreLimits};
 pub use policy::{Secret, UpgradePolicy};
 pub(crate) use reclaim::Reclaimer;
 use role::Managers;
 pub use role::Promotion;
-use user::Ended;
+pub(crate) use secret_throttle::SecretAttempt;
+use secret_throttle::SecretThrottle;
+use user::SessionEnded;
 pub use user::{Peer, Profile, User};
 
 /// The names in use and whom they belong to, and the rule by which guests become managers.
@@ -34,7 +34,7 @@ pub struct Registry {
     // One atomic insert decides a race for a name (LOGIN-4); reads never wait for writers.
     users: papaya::HashMap<Arc<str>, Arc<User>, RandomState>,
     upgrade: UpgradePolicy,
-    guesses: Guesses,
+    throttle: SecretThrottle,
     managers: Managers,
     quota: Quota,
     reclaimer: Option<Reclaimer>,
@@ -59,7 +59,7 @@ impl Registry {
         Self {
             users: papaya::HashMap::with_hasher(RandomState::default()),
             upgrade,
-            guesses: Guesses::new(),
+            throttle: SecretThrottle::new(),
             managers: Managers::new(None),
             quota: Quota::new(StoreLimits::default()),
             reclaimer: None,
@@ -109,7 +109,7 @@ impl Registry {
             found(match entry {
                 Ok(Some(value)) => Found::Value(value),
                 Ok(None) => Found::NoKey,
-                Err(Ended) => Found::NoUser,
+                Err(SessionEnded) => Found::NoUser,
             })
         })
     }
@@ -136,8 +136,8 @@ impl Registry {
     }
 
     /// Tells the session of that name to end; `None` if there is none.
-    pub(crate) fn dismiss(&self, name: &str) -> Option<Gone> {
-        self.find(name, |user| user.leash().pull())
+    pub(crate) fn disconnect(&self, name: &str) -> Option<SessionEnd> {
+        self.find(name, |user| user.disconnect_request().request())
     }
 
     /// Passes every user to `seen`, in no order. Who comes or goes meanwhile may be in it or not.
@@ -202,8 +202,8 @@ impl Login {
     }
 
     /// The user, at `peer`, has tried a secret, right or wrong.
-    pub(crate) fn guess(&self, peer: IpAddr, is_right: bool) -> Guess {
-        Guess::begin(&self.registry, peer, is_right)
+    pub(crate) fn attempt_upgrade(&self, peer: IpAddr, is_right: bool) -> SecretAttempt {
+        SecretAttempt::begin(&self.registry, peer, is_right)
     }
 
     /// Stores a copy of `value` under `key`, in place of what was there; where there is no room for the
@@ -220,7 +220,7 @@ impl Drop for Login {
         let store = self.user.end();
         self.registry.managers.end(&self.user.role);
         let _gone = self.registry.users.pin().remove_if(&*self.name, |_, user| Arc::ptr_eq(user, &self.user));
-        self.user.leash().release();
+        self.user.disconnect_request().session_ended();
         tracing::debug!(user = &*self.name, "the session has ended");
         // Last: the name need not wait for it.
         if let Some(store) = store {

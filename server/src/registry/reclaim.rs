@@ -23,11 +23,11 @@ const AT_ONCE_BYTES: usize = 256 * 1024;
 
 /// Where stores go that have come to their end.
 #[derive(Debug)]
-pub(crate) struct Reclaimer(mpsc::Sender<Ended>);
+pub(crate) struct Reclaimer(mpsc::Sender<EndedStore>);
 
 /// A store that nobody can reach any more.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(super) struct EndedStore {
     entries: Entries,
     /// What counts it. The thread ends when the last registry is gone that could send it something.
     registry: Arc<Registry>,
@@ -47,7 +47,7 @@ impl Reclaimer {
         Ok(reclaimer)
     }
 
-    pub(super) fn new() -> (Self, mpsc::Receiver<Ended>) {
+    pub(super) fn new() -> (Self, mpsc::Receiver<EndedStore>) {
         let (sender, ended) = mpsc::channel();
         (Self(sender), ended)
     }
@@ -57,7 +57,7 @@ impl Reclaimer {
 pub(super) fn reclaim(store: Store, registry: &Arc<Registry>) {
     let (entries, usage) = store.into_parts();
     let is_small = entries.is_small() && usage.keys_and_bytes().1 <= AT_ONCE_BYTES;
-    let ended = Ended { entries, registry: Arc::clone(registry) };
+    let ended = EndedStore { entries, registry: Arc::clone(registry) };
     match &registry.reclaimer {
         Some(Reclaimer(thread)) if !is_small => {
             if let Err(mpsc::SendError(ended)) = thread.send(ended) {
@@ -68,7 +68,7 @@ pub(super) fn reclaim(store: Store, registry: &Arc<Registry>) {
     }
 }
 
-impl Ended {
+impl EndedStore {
     /// Frees it, and gives its room back part by part.
     pub(super) fn free(mut self) {
         while let Some(part) = self.entries.take_part() {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    leash::Leash,
+    disconnect::DisconnectRequest,
     limits::{Quota, StoreFull, Usage},
     role::Role,
     store::Entries,
@@ -52,7 +52,7 @@ pub struct User {
     /// `None` once the session has ended. The owner is nearly always alone here, and an uncontended lock costs
     /// some ten nanoseconds; it is what makes every entry an atomic register (ATOM-1).
     store: Mutex<Option<Store>>,
-    leash: Leash,
+    disconnect_request: DisconnectRequest,
     since: Instant,
     peer: Peer,
     /// When the session was last asked something, in milliseconds by the registry's clock. Only its own thread writes it,
@@ -79,7 +79,7 @@ pub struct Profile {
 
 /// The user's session has ended, and its store is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ended;
+pub(super) struct SessionEnded;
 
 impl User {
     /// A guest with an empty store.
@@ -87,7 +87,7 @@ impl User {
         Self {
             role: Role::guest(),
             store: Mutex::new(Some(Store::default())),
-            leash: Leash::default(),
+            disconnect_request: DisconnectRequest::default(),
             since: Instant::now(),
             peer,
             active_ms: AtomicU64::new(0),
@@ -100,8 +100,8 @@ impl User {
     }
 
     /// The operator's hold on the session.
-    pub(crate) fn leash(&self) -> &Leash {
-        &self.leash
+    pub(crate) fn disconnect_request(&self) -> &DisconnectRequest {
+        &self.disconnect_request
     }
 
     /// What there is to be seen of it; `None` if its session has ended.
@@ -146,11 +146,15 @@ impl User {
     }
 
     /// As [`Self::get`], but tells an ended session from a missing key.
-    pub(super) fn read<R>(&self, key: &str, found: impl FnOnce(Result<Option<&str>, Ended>) -> R) -> R {
+    pub(super) fn read<R>(
+        &self,
+        key: &str,
+        found: impl FnOnce(Result<Option<&str>, SessionEnded>) -> R,
+    ) -> R {
         let store = self.store();
         found(match store.as_ref() {
             Some(store) => Ok(store.entries.get(key)),
-            None => Err(Ended),
+            None => Err(SessionEnded),
         })
     }
 
@@ -193,6 +197,6 @@ mod tests {
         assert!(user.end().is_some());
         user.put("k", "v", &quota).unwrap();
         assert_eq!(quota.total_bytes(), 0);
-        assert_eq!(user.read("k", |entry| entry.map(|value| value.map(str::to_owned))), Err(Ended));
+        assert_eq!(user.read("k", |entry| entry.map(|value| value.map(str::to_owned))), Err(SessionEnded));
     }
 }

@@ -8,9 +8,9 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{Endpoint, StartError, descriptors};
+use super::{StartError, descriptors};
 use crate::{
-    config::{Config, Workers},
+    config::{Config, Endpoint, Workers},
     operator,
 };
 

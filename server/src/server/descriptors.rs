@@ -2,8 +2,8 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::{StartError, admission::DEPARTURES_MAX};
-use crate::{config::Config, operator};
+use super::StartError;
+use crate::{config::Config, operator, runtime::CLOSING_MAX};
 
 /// What a process needs that serves nobody: standard streams, libraries' files, and some to spare.
 const OWN: usize = 32;
@@ -23,7 +23,7 @@ pub(super) fn connections_max(config: &Config) -> Result<usize, StartError> {
         if config.control.is_some() || !config.metrics.is_empty() { operator::DESCRIPTORS } else { 0 };
     let listeners = config.listeners.iter().map(|endpoint| endpoint.addresses.len()).sum::<usize>();
     let listeners = listeners + config.metrics.len();
-    let reserved = OWN + FOR_EACH_WORKER * config.workers.count() + listeners + DEPARTURES_MAX + operator;
+    let reserved = OWN + FOR_EACH_WORKER * config.workers.count() + listeners + CLOSING_MAX + operator;
     let limit = raise();
     if limit < FEWEST {
         return Err(StartError::TooFewDescriptors { needed: FEWEST, limit });

@@ -3,14 +3,9 @@
 //! One thread for each worker; the first one is the thread that called [`Server::run`], which also accepts.
 
 mod accept;
-mod admission;
 mod check;
-mod clock;
-mod crew;
 mod descriptors;
 mod listen;
-mod shutdown;
-mod sparingly;
 mod worker;
 
 use std::{
@@ -24,25 +19,17 @@ use std::{
 use nix::errno::Errno;
 use tokio::sync::watch;
 
-pub use shutdown::Shutdown;
-pub(crate) use {
-    admission::{Departures, Seat},
-    crew::Crew,
-    shutdown::{Phase, PhaseCell},
-    sparingly::Sparingly,
-};
-
 use self::{
     accept::Acceptor,
-    admission::Admission,
     worker::{Shared, Worker},
 };
 use crate::{
-    config::{Config, Timeouts, Workers},
+    config::{Config, Endpoint, Timeouts, Workers},
     counters::Counters,
-    operator::{Doors, Overview, SocketError},
+    operator::{AdminState, OperatorListeners, SocketError},
+    protocol::Transport,
     registry::{Reclaimer, Registry},
-    transport::Transport,
+    runtime::{ClosingPermits, ConnectionLimits, Shutdown, start_ticking},
 };
 
 /// Why a server could not start or go on.
@@ -164,15 +151,6 @@ fn worker_advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// Where a transport is to be served: on every address of one host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// How its connections are to speak.
-    pub transport: Transport,
-    /// Where; port 0 takes a free one, which is the same for all of them. At least one.
-    pub addresses: Vec<SocketAddr>,
-}
-
 /// A listener that is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listening {
@@ -189,7 +167,7 @@ pub struct Server {
     connections_max: usize,
     listeners: Vec<(Transport, TcpListener)>,
     addresses: Vec<Listening>,
-    doors: Doors,
+    operator_listeners: OperatorListeners,
 }
 
 impl Server {
@@ -214,17 +192,17 @@ impl Server {
                 listeners.push((transport, listener));
             }
         }
-        let doors = Doors::open(&config, |addresses| {
+        let operator_listeners = OperatorListeners::open(&config, |addresses| {
             listen::on_all("metrics", addresses)
                 .map_err(|(address, source)| StartError::Metrics { address, source })
         })?;
-        Ok(Self { config, connections_max, listeners, addresses, doors })
+        Ok(Self { config, connections_max, listeners, addresses, operator_listeners })
     }
 
     /// Where the metrics are served, with the real port.
     #[must_use]
     pub fn metrics_addresses(&self) -> Vec<SocketAddr> {
-        self.doors.metrics_addresses()
+        self.operator_listeners.metrics_addresses()
     }
 
     /// Where the server listens, in the order of the configuration.
@@ -237,11 +215,11 @@ impl Server {
     ///
     /// Blocks. With pinned workers the calling thread stays on the first of their CPUs.
     pub fn run(self, shutdown: &Shutdown) -> Result<(), StartError> {
-        self.run_and_tell(shutdown, || ())
+        self.run_and_notify(shutdown, || ())
     }
 
     /// The same, and calls `ready` once every worker has what it needs: from then on nothing keeps it from serving.
-    pub(crate) fn run_and_tell(self, shutdown: &Shutdown, ready: impl FnOnce()) -> Result<(), StartError> {
+    pub(crate) fn run_and_notify(self, shutdown: &Shutdown, ready: impl FnOnce()) -> Result<(), StartError> {
         let cpus = match &self.config.workers {
             Workers::Floating(count) => vec![None; count.get()],
             Workers::Pinned(cpus) => cpus.iter().copied().map(Some).collect(),
@@ -255,38 +233,38 @@ impl Server {
         let registry = Arc::new(registry);
         let clock = watch::Sender::new(Instant::now());
         let counters: Vec<Arc<Counters>> = cpus.iter().map(|_| Arc::default()).collect();
-        let overview = Overview::new(Arc::clone(&registry), counters.clone());
-        let departures = Departures::new();
-        let mut desks = Vec::with_capacity(cpus.len());
+        let admin_state = AdminState::new(Arc::clone(&registry), counters.clone());
+        let closing_permits = ClosingPermits::new();
+        let mut handles = Vec::with_capacity(cpus.len());
         let mut workers = Vec::with_capacity(cpus.len());
         for (index, cpu) in cpus.into_iter().enumerate() {
-            let (desk, inbox) = worker::desk();
-            desks.push(desk);
+            let (handle, queue) = worker::handle();
+            handles.push(handle);
             workers.push(Worker::new(
                 index,
                 cpu,
-                inbox,
+                queue,
                 Shared {
                     config: Arc::clone(&config),
                     registry: Arc::clone(&registry),
                     counters: Arc::clone(&counters[index]),
                     clock: clock.subscribe(),
-                    departures: departures.clone(),
+                    closing_permits: closing_permits.clone(),
                     shutdown: shutdown.clone(),
                 },
             ));
         }
-        let admission = Admission::new(self.connections_max, config.connections_per_ip_max);
+        let limits = ConnectionLimits::new(self.connections_max, config.connections_per_ip_max);
         // It runs on the first worker's thread.
         let own = counters.into_iter().next().unwrap_or_default();
         let tls = config.tls.clone();
         let acceptor =
-            Acceptor::new(self.listeners, desks, admission, departures, own, tls, shutdown.clone());
+            Acceptor::new(self.listeners, handles, limits, closing_permits, own, tls, shutdown.clone());
         tracing::info!(workers = workers.len(), connections_max = self.connections_max, "serving");
         let outcome = thread::scope(|scope| {
-            clock::start(scope, config.timeouts.resolution().unwrap_or(Timeouts::COARSEST), clock, shutdown)
+            start_ticking(scope, config.timeouts.resolution().unwrap_or(Timeouts::COARSEST), clock, shutdown)
                 .map_err(|source| StartError::Clock { source })?;
-            self.doors.serve(scope, overview, shutdown.clone()).map_err(|source| {
+            self.operator_listeners.serve(scope, admin_state, shutdown.clone()).map_err(|source| {
                 shutdown.trigger();
                 StartError::Operator { source }
             })?;
@@ -308,19 +286,19 @@ fn run_workers<'scope>(
 ) -> Result<(), StartError> {
     let mut workers = workers.into_iter();
     let Some(first) = workers.next() else { return Ok(()) };
-    let (stands, standing) = mpsc::channel();
+    let (ready_sender, ready_workers) = mpsc::channel();
     let mut others = Vec::new();
     let mut spawned = Ok(());
     for worker in workers {
         let index = worker.index();
         let failed = move |source| StartError::Worker { index, source };
         let builder = thread::Builder::new().name(format!("worker-{index}"));
-        let stands = stands.clone();
+        let ready_sender = ready_sender.clone();
         let run = move || {
             let runtime = worker.prepare().map_err(failed)?;
             // Whoever waits for this may have given up, and has triggered the shutdown then.
-            let _ = stands.send(());
-            drop(stands);
+            let _ = ready_sender.send(());
+            drop(ready_sender);
             worker.run(&runtime, None).map_err(failed)
         };
         match builder.spawn_scoped(scope, run) {
@@ -331,12 +309,12 @@ fn run_workers<'scope>(
             }
         }
     }
-    drop(stands);
+    drop(ready_sender);
     let outcome = spawned.and_then(|()| {
         let failed = |source| StartError::Worker { index: 0, source };
         let runtime = first.prepare().map_err(failed)?;
         // Ends when each of them has either told or failed.
-        if standing.iter().count() < others.len() {
+        if ready_workers.iter().count() < others.len() {
             return Ok(());
         }
         ready();

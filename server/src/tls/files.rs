@@ -18,7 +18,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::clients;
+use super::client_check;
 
 /// More than the longest chain needs: what is larger is another kind of file.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -136,7 +136,7 @@ fn read_advice(error: &io::Error) -> &'static str {
 fn why(error: &Error) -> String {
     match error {
         Error::General(text) => text.clone(),
-        error if clients::is_without_extensions(error) => {
+        error if client_check::is_without_extensions(error) => {
             "its first certificate is of X.509 version 1, which has no extensions".to_owned()
         }
         Error::InvalidCertificate(_) => "its first certificate is none".to_owned(),
@@ -146,7 +146,7 @@ fn why(error: &Error) -> String {
 
 fn usable(file: &TlsFile, error: &Error) -> &'static str {
     match file {
-        TlsFile::Certificate(_) if clients::is_without_extensions(error) => {
+        TlsFile::Certificate(_) if client_check::is_without_extensions(error) => {
             "a server's is of version 3 and names its hosts: make one with openssl's \
              -addext subjectAltName=DNS:HOST,IP:ADDRESS"
         }
@@ -227,7 +227,7 @@ fn warn_of_readers(path: &Path, file: &File) {
 /// Such a certificate is no reason not to start: a client may have been told not to mind.
 fn warn_of_refusals(file: &TlsFile, certified: &CertifiedKey, provider: &CryptoProvider) {
     let Ok(certificate) = certified.end_entity_cert() else { return };
-    if let Some(objection) = clients::objection(certificate, UnixTime::now(), provider) {
+    if let Some(objection) = client_check::objection(certificate, UnixTime::now(), provider) {
         tracing::warn!(path = %file.path().display(), "clients will refuse the certificate: {objection}");
     }
 }

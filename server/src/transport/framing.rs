@@ -19,7 +19,7 @@ pub(crate) trait Framing: Default {
     const TERMINATOR: &'static [u8];
 
     /// Whether whole messages may be held from before. Nothing is read then; `feed` is called with nothing.
-    fn is_holding(&self) -> bool;
+    fn has_pending(&self) -> bool;
 
     /// Hands each whole message in what is held and in `fresh` to `run`, in order, until that breaks off; and what
     /// has come of a message that is over `bytes_max` already, once.
@@ -38,7 +38,7 @@ pub(super) struct Chunks;
 impl Framing for Chunks {
     const TERMINATOR: &'static [u8] = b"";
 
-    fn is_holding(&self) -> bool {
+    fn has_pending(&self) -> bool {
         false
     }
 
@@ -68,7 +68,7 @@ pub(crate) struct Lines {
 impl Framing for Lines {
     const TERMINATOR: &'static [u8] = b"\n";
 
-    fn is_holding(&self) -> bool {
+    fn has_pending(&self) -> bool {
         self.holding
     }
 
@@ -205,7 +205,7 @@ mod tests {
         };
         for segment in segments {
             feed(&mut lines, segment);
-            while lines.is_holding() {
+            while lines.has_pending() {
                 feed(&mut lines, b"");
             }
         }

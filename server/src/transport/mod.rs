@@ -2,22 +2,21 @@
 //!
 //! The transports hand messages to a [`crate::session::Session`] and frame its replies; they decide on no reply.
 
+mod close;
+mod delayed_reply;
 pub(crate) mod framing;
-mod leave;
-mod patience;
 mod plain;
-mod rota;
 mod socket;
 mod stream;
+mod timers;
 mod tls;
-mod unsent;
-mod vigil;
-pub mod websocket;
-mod withheld;
+pub(crate) mod websocket;
+mod write_buffer;
+mod write_timeout;
 
 use std::{
     cell::RefCell,
-    fmt, io,
+    io,
     mem::MaybeUninit,
     net::{IpAddr, SocketAddr},
     rc::Rc,
@@ -28,18 +27,21 @@ use std::{
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-pub(crate) use self::{leave::close, rota::Rota, tls::Handshakes, vigil::Watch};
+pub(crate) use self::{close::close, tls::Handshaker};
 use self::{
-    patience::Countdown,
-    plain::Plain,
-    vigil::{Overdue, Vigil},
+    framing::{Chunks, Lines},
+    plain::PlainSocket,
+    timers::{ConnectionTimers, Timeout},
+    write_timeout::TimeBudget,
 };
 use crate::{
     config::Config,
-    counters::{Counters, Open, Refusal},
-    protocol::{MESSAGE_BYTES_MAX, Status},
+    counters::{Counters, OpenConnection, Refusal},
+    protocol::{MESSAGE_BYTES_MAX, Status, Transport},
     registry::{Peer, Registry},
-    server::{Crew, Departures, Phase, PhaseCell, Seat, Sparingly},
+    runtime::{
+        ClosingPermits, CoarseClock, ConnectionPermit, Executor, FairQueue, LogRateLimit, Phase, PhaseCell,
+    },
     session::Session,
 };
 
@@ -61,53 +63,9 @@ const TURN_COST: usize = 64;
 /// take as long over its login. No person is waited for here.
 const OPENING_MAX: Duration = Duration::from_secs(10);
 
-/// How a listener's connections speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Transport {
-    /// Lines over TCP.
-    Tcp,
-    /// Whatever one read brings is one message: the original clients' way.
-    TcpRaw,
-    /// One text message a request (RFC 6455).
-    WebSocket,
-    /// Lines over TLS.
-    Tls,
-    /// WebSocket over TLS.
-    Wss,
-}
-
-impl Transport {
-    /// Every transport, in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::Tcp, Self::TcpRaw, Self::WebSocket, Self::Tls, Self::Wss];
-
-    /// The transport's name in ready lines, messages and logs.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::TcpRaw => "tcp-raw",
-            Self::WebSocket => "websocket",
-            Self::Tls => "tls",
-            Self::Wss => "wss",
-        }
-    }
-
-    /// Whether its connections begin with a TLS handshake.
-    #[must_use]
-    pub const fn is_encrypted(self) -> bool {
-        matches!(self, Self::Tls | Self::Wss)
-    }
-}
-
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
 /// What a worker lends to each of its connections. An idle connection owns no buffer at all.
 #[derive(Debug)]
-pub(crate) struct Host {
+pub(crate) struct WorkerContext {
     /// Limits and time-outs. What waits unsent may pass its limit by one batch and one reply: work stops between them.
     pub(crate) config: Arc<Config>,
     /// Where names, stores and roles are.
@@ -119,47 +77,47 @@ pub(crate) struct Host {
     /// Whether the server runs or is on its way down.
     pub(crate) phase: PhaseCell,
     /// Room for connections that are being closed.
-    pub(crate) departures: Departures,
+    pub(crate) closing_permits: ClosingPermits,
     /// The worker's coarse clock, and who is to be woken by it.
-    pub(crate) watch: Watch,
+    pub(crate) clock: CoarseClock,
     /// Who has more to do than one turn allows.
-    pub(crate) rota: Rota,
+    pub(crate) turns: FairQueue,
     /// When wrong secrets are told of in the log.
-    pub(crate) wrong_secrets: Sparingly,
+    pub(crate) wrong_secret_log: LogRateLimit,
     /// For those who speak TLS.
-    handshakes: Handshakes,
+    handshaker: Handshaker,
 }
 
-impl Host {
+impl WorkerContext {
     /// What a worker lends at its start.
     pub(crate) fn new(
         config: Arc<Config>,
         registry: Arc<Registry>,
         counters: Arc<Counters>,
-        departures: Departures,
+        closing_permits: ClosingPermits,
     ) -> Self {
-        let handshakes = Handshakes::new(config.tls.clone());
+        let handshaker = Handshaker::new(config.tls.clone());
         // Where there are no time-outs, the clock that they go by stands still.
         let step = config.timeouts.step_max().unwrap_or_default();
-        let watch = Watch::new(Instant::now(), registry.started(), step);
+        let clock = CoarseClock::new(Instant::now(), registry.started(), step);
         Self {
             buffers: RefCell::new(Buffers::new(config.message_bytes_max)),
             config,
             registry,
             counters,
             phase: PhaseCell::new(),
-            departures,
-            watch,
-            rota: Rota::default(),
-            wrong_secrets: Sparingly::default(),
-            handshakes,
+            closing_permits,
+            clock,
+            turns: FairQueue::default(),
+            wrong_secret_log: LogRateLimit::default(),
+            handshaker,
         }
     }
 
     /// Enters `phase`, and wakes every connection for it.
     pub(crate) fn enter(&self, phase: Phase) {
         self.phase.set(phase);
-        self.watch.wake_all();
+        self.clock.wake_all();
     }
 
     fn new_session(&self, peer: Peer) -> Session {
@@ -168,25 +126,24 @@ impl Host {
     }
 
     /// How long a connection may take until it is open for requests.
-    fn opening_time(&self) -> Countdown {
-        Countdown::of(self.config.timeouts.login.unwrap_or(OPENING_MAX).min(OPENING_MAX))
+    fn opening_time(&self) -> TimeBudget {
+        TimeBudget::of(self.config.timeouts.login.unwrap_or(OPENING_MAX).min(OPENING_MAX))
     }
 
-    /// Counts a client that has kept the server waiting for too long.
-    fn counted(&self, overdue: Overdue) -> Overdue {
-        self.counters.refused(match overdue {
-            Overdue::Message(Status::LoginTimeout) => Refusal::LoginTimeout,
-            Overdue::Message(_) => Refusal::IdleTimeout,
-            Overdue::Reader => Refusal::UnsentTimeout,
+    /// Counts a time-out that ends a connection.
+    fn count_timeout(&self, timeout: Timeout) {
+        self.counters.refused(match timeout {
+            Timeout::Login => Refusal::LoginTimeout,
+            Timeout::Idle => Refusal::IdleTimeout,
+            Timeout::Unsent => Refusal::UnsentTimeout,
         });
-        overdue
     }
 
-    /// Tells the operator of a wrong secret, but not of each one.
+    /// Logs a wrong secret, within the rate limit.
     fn log_wrong_secret(&self, user: Option<&str>, stream: &TcpStream) {
-        if let Some(untold) = self.wrong_secrets.pass(Instant::now()) {
+        if let Some(suppressed) = self.wrong_secret_log.pass(Instant::now()) {
             let peer = stream.peer_addr().map(|peer| peer.to_string()).unwrap_or_default();
-            tracing::warn!(user, peer, untold, "a wrong upgrade secret was tried");
+            tracing::warn!(user, peer, untold = suppressed, "a wrong upgrade secret was tried");
         }
     }
 }
@@ -208,67 +165,66 @@ impl Buffers {
     }
 }
 
-/// Has `crew` serve one connection, from `address`, until it ends.
+/// What every connection is served with, whatever its transport.
+struct ConnectionParts {
+    permit: ConnectionPermit,
+    /// Begun when the connection was accepted.
+    timers: ConnectionTimers,
+    worker: Rc<WorkerContext>,
+}
+
+/// Has `executor` serve the connection from `address` until it ends.
 pub(crate) fn start(
-    crew: &Crew,
+    executor: &Executor,
     stream: TcpStream,
     address: SocketAddr,
     transport: Transport,
-    seat: Seat,
-    host: Rc<Host>,
+    permit: ConnectionPermit,
+    worker: Rc<WorkerContext>,
 ) {
-    let open = host.counters.open(transport);
-    let vigil = Vigil::start(&host);
-    // A listener for IPv6 may be one for IPv4 as well, and tells of such clients in its own way.
-    let address = match address.ip().to_canonical() {
-        ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
-        IpAddr::V6(_) => address,
-    };
-    let peer = Peer { address, transport: transport.name() };
+    let open = worker.counters.open(transport);
+    let session = worker.new_session(Peer { address: canonical(address), transport: transport.name() });
+    let opening_time = worker.opening_time();
+    let parts = ConnectionParts { permit, timers: ConnectionTimers::start(&worker), worker };
+    let plain = PlainSocket::from;
     match transport {
         Transport::Tcp => {
-            crew.add(stream::serve::<framing::Lines, _>(
-                Plain::from(stream),
-                peer,
-                seat,
-                vigil,
-                host,
-                Some(open),
-            ));
+            executor.spawn(stream::serve::<Lines, _>(plain(stream), session, parts, Some(open)))
         }
         Transport::TcpRaw => {
-            crew.add(stream::serve::<framing::Chunks, _>(
-                Plain::from(stream),
-                peer,
-                seat,
-                vigil,
-                host,
-                Some(open),
-            ));
+            executor.spawn(stream::serve::<Chunks, _>(plain(stream), session, parts, Some(open)));
         }
         Transport::WebSocket => {
-            let (time, session) = (host.opening_time(), host.new_session(peer));
-            crew.add(counted(open, websocket::serve(Plain::from(stream), seat, vigil, time, host, session)));
+            let serving = websocket::serve(plain(stream), session, parts, opening_time);
+            executor.spawn(while_open(open, serving));
         }
         Transport::Tls | Transport::Wss => {
-            crew.add(counted(open, tls::serve(stream, transport, peer, seat, vigil, host)));
+            executor.spawn(while_open(open, tls::serve(stream, transport, session, parts, opening_time)));
         }
     }
 }
 
-/// The same, counted as open until it is over.
-async fn counted(open: Open, serving: impl Future<Output = ()>) {
+/// An IPv4 client's address in its own form: a listener for IPv6 that also takes IPv4 gives it in another.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
+        IpAddr::V6(_) => address,
+    }
+}
+
+/// Counts a connection as open until `serving` is over.
+async fn while_open(open: OpenConnection, serving: impl Future<Output = ()>) {
     serving.await;
     drop(open);
 }
 
 /// Tells a client that there is no room for it (TCP-6, WS-6), and closes.
-pub(crate) async fn refuse(stream: TcpStream, transport: Transport, handshakes: &Handshakes) {
+pub(crate) async fn refuse(stream: TcpStream, transport: Transport, handshaker: &Handshaker) {
     let refusal = refusal(transport);
     if transport.is_encrypted() {
-        tls::refuse(stream, transport, &refusal, handshakes).await;
+        tls::refuse(stream, transport, &refusal, handshaker).await;
     } else {
-        leave::say_and_close(stream, &refusal).await;
+        close::send_and_close(stream, &refusal).await;
     }
 }
 
@@ -295,8 +251,8 @@ fn refusal(transport: Transport) -> Vec<u8> {
 /// That the runtime has nothing to read does not mean that nothing has come: it may not have asked the kernel since,
 /// or have put the read off because the task has used up its share of this round. Whatever came before the server was
 /// told to stop is answered, so the kernel is asked; where it has something, the runtime will wake the task for it.
-fn is_drained(host: &Host, stream: &TcpStream) -> bool {
-    if host.phase.get() == Phase::Running {
+fn is_drained(worker: &WorkerContext, stream: &TcpStream) -> bool {
+    if worker.phase.get() == Phase::Running {
         return false;
     }
     let peeked = SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]);

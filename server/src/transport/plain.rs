@@ -25,19 +25,19 @@ use super::socket::Socket;
 
 /// A connected TCP socket.
 #[derive(Debug)]
-pub(crate) struct Plain {
+pub(crate) struct PlainSocket {
     stream: TcpStream,
     /// Whether the last read left nothing, so that the next one need not ask the kernel.
     is_drained: bool,
 }
 
-impl From<TcpStream> for Plain {
+impl From<TcpStream> for PlainSocket {
     fn from(stream: TcpStream) -> Self {
         Self { stream, is_drained: false }
     }
 }
 
-impl Socket for Plain {
+impl Socket for PlainSocket {
     fn tcp(&self) -> &TcpStream {
         &self.stream
     }
@@ -46,16 +46,16 @@ impl Socket for Plain {
         self.stream
     }
 
-    fn is_holding(&self) -> bool {
+    fn has_pending(&self) -> bool {
         false
     }
 
-    fn held_bytes(&mut self) -> usize {
+    fn buffered_bytes(&mut self) -> usize {
         0
     }
 }
 
-impl Plain {
+impl PlainSocket {
     /// One read, if the socket may have something.
     ///
     /// A read that does not fill the buffer has emptied the socket, and the kernel tells of what comes after (epoll(7),
@@ -80,7 +80,7 @@ fn would_block(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }
 
-impl AsyncRead for Plain {
+impl AsyncRead for PlainSocket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -103,7 +103,7 @@ impl AsyncRead for Plain {
     }
 }
 
-impl AsyncWrite for Plain {
+impl AsyncWrite for PlainSocket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         loop {
             let written = self.stream.try_io(Interest::WRITABLE, || {

@@ -14,14 +14,14 @@ pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin {
     fn into_tcp(self) -> TcpStream;
 
     /// Whether it holds bytes that it has taken and the kernel has not. They leave with the next flush.
-    fn is_holding(&self) -> bool;
+    fn has_pending(&self) -> bool;
 
     /// How many it holds.
-    fn held_bytes(&mut self) -> usize;
+    fn buffered_bytes(&mut self) -> usize;
 
     /// Whether the last read came to no end because the connection has had enough of this turn, while more may be
     /// there.
-    fn is_cut_short(&self) -> bool {
+    fn is_budget_exhausted(&self) -> bool {
         false
     }
 }
@@ -35,11 +35,11 @@ impl Socket for TcpStream {
         self
     }
 
-    fn is_holding(&self) -> bool {
+    fn has_pending(&self) -> bool {
         false
     }
 
-    fn held_bytes(&mut self) -> usize {
+    fn buffered_bytes(&mut self) -> usize {
         0
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use nix::{sys::signal::Signal, unistd::Pid};
-use twinwire_server::transport::Transport;
+use twinwire_server::Transport;
 
 use crate::{
     disturbance::undisturbed,

@@ -2,7 +2,7 @@
 
 use std::{io::Read, process::Output};
 
-use twinwire_server::{Config, Server, Shutdown, server::Endpoint, transport::Transport};
+use twinwire_server::{Config, Server, Shutdown, Transport, config::Endpoint};
 
 use crate::{
     metrics::ask,

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, io::Read};
 
-use twinwire_server::transport::Transport;
+use twinwire_server::Transport;
 
 use crate::support::{ALL, PIPELINED, TestServer};
 

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use twinwire_server::transport::Transport;
+use twinwire_server::Transport;
 
 use crate::{
     program::{Program, command, refusal},

@@ -14,7 +14,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use twinwire_server::transport::Transport;
+use twinwire_server::Transport;
 
 use crate::{
     program::{ON_FREE_PORTS, Program, command, refusal},

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustls::ClientConnection;
-use twinwire_server::{Config, Server, Shutdown, tls::Tls, transport::Transport};
+use twinwire_server::{Config, Server, Shutdown, Transport, tls::Tls};
 
 use crate::certificate::{Certificate, shake_hands};
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use twinwire_server::{config::Timeouts, transport::Transport};
+use twinwire_server::{Transport, config::Timeouts};
 
 use crate::{
     disturbance::undisturbed,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use twinwire_server::transport::Transport::{Tls, Wss};
+use twinwire_server::Transport::{Tls, Wss};
 
 use crate::{
     certificate::{Certificate, shake_hands},
@@ -255,7 +255,7 @@ fn sighup_waits_for_no_pipe_that_nobody_writes_to() {
 #[test]
 fn sighup_ends_no_server_that_has_nothing_to_renew() {
     let mut program = Program::start(&["--tcp", "127.0.0.1:0", "--log", "info"]);
-    let mut client = program.client(twinwire_server::transport::Transport::Tcp);
+    let mut client = program.client(twinwire_server::Transport::Tcp);
     program.signal(Signal::SIGHUP);
     assert_eq!(client.ask("get k"), "key not found");
     program.signal(Signal::SIGTERM);

@@ -82,7 +82,7 @@ enum Raw {
 
 /// A variable that means nothing to this program.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stranger {
+struct UnknownVariable {
     name: String,
     /// The variable whose name it resembles.
     meant: Option<String>,
@@ -95,7 +95,7 @@ struct Options {
 
 /// The values that were found so far, the strongest layer first.
 #[derive(Default)]
-struct Settled {
+struct Settings {
     origins: BTreeMap<String, Origin>,
     /// What stands for them on a command line.
     words: Vec<OsString>,
@@ -110,23 +110,23 @@ pub(super) fn resolve(args: &[OsString], environment: &Environment) -> Result<(A
     // Names, conflicts and headings are known from here on.
     options.command.build();
     let given = options.command.clone().try_get_matches_from(args)?;
-    let mut settled = Settled::default();
+    let mut settings = Settings::default();
     if given.subcommand().is_none() {
         for arg in options.all() {
             if given.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine) {
-                settled.origins.insert(arg.get_id().to_string(), Origin::CommandLine);
+                settings.origins.insert(arg.get_id().to_string(), Origin::CommandLine);
             }
         }
-        settled.policy = given.get_raw(POLICY).and_then(|mut raw| raw.next()).map(Into::into);
-        options.settle(&mut settled, options.in_environment(environment)?);
+        settings.policy = given.get_raw(POLICY).and_then(|mut raw| raw.next()).map(Into::into);
+        options.apply(&mut settings, options.in_environment(environment)?);
         if let Some(path) = Options::file(&given, environment) {
-            options.settle(&mut settled, file::read(Path::new(&path), &options)?);
+            options.apply(&mut settings, file::read(Path::new(&path), &options)?);
         }
     }
     let (program, rest) = args.split_at(args.len().min(1));
-    let words = program.iter().chain(&settled.words).chain(rest);
+    let words = program.iter().chain(&settings.words).chain(rest);
     let matches = options.command.clone().try_get_matches_from(words)?;
-    let effective = Effective::new(&options, &matches, &settled.origins, environment);
+    let effective = Effective::new(&options, &matches, &settings.origins, environment);
     Ok((Args::from_arg_matches(&matches)?, effective))
 }
 
@@ -192,11 +192,11 @@ impl Options {
     }
 
     /// Adds a layer: what is settled already is stronger, and so is what excludes it.
-    fn settle(&self, settled: &mut Settled, layer: Vec<(&Arg, Origin, Raw)>) {
+    fn apply(&self, settings: &mut Settings, layer: Vec<(&Arg, Origin, Raw)>) {
         // Whoever replaces the policy `secret` by another takes its secret back as well.
-        let is_without_secret = settled.policy.as_ref().is_some_and(|policy| policy != "secret");
+        let is_without_secret = settings.policy.as_ref().is_some_and(|policy| policy != "secret");
         let stronger: Vec<&Arg> =
-            self.all().filter(|arg| settled.origins.contains_key(arg.get_id().as_str())).collect();
+            self.all().filter(|arg| settings.origins.contains_key(arg.get_id().as_str())).collect();
         for (arg, origin, raw) in layer {
             let is_excluded = stronger.iter().any(|other| {
                 let conflicts = |one, two: &Arg| {
@@ -207,11 +207,11 @@ impl Options {
             let is_moot = is_without_secret && arg.get_long() == Some(SECRET_FILE);
             if !is_excluded && !is_moot {
                 if let (Some(POLICY), Raw::Texts(texts)) = (arg.get_long(), &raw) {
-                    settled.policy = texts.first().map(Into::into);
+                    settings.policy = texts.first().map(Into::into);
                 }
-                settled.origins.insert(arg.get_id().to_string(), origin);
+                settings.origins.insert(arg.get_id().to_string(), origin);
                 // It was read before: it has words.
-                settled.words.extend(words(arg, &raw).unwrap_or_default());
+                settings.words.extend(words(arg, &raw).unwrap_or_default());
             }
         }
     }
@@ -231,13 +231,16 @@ fn is_known(options: &Options, name: &OsStr) -> bool {
 ///
 /// They are no errors: a container's platform makes variables of its own from the name of a service, such as
 /// `TWINWIRE_PORT`.
-fn strangers(options: &Options, environment: &Environment) -> Vec<Stranger> {
+fn unknown_variables(options: &Options, environment: &Environment) -> Vec<UnknownVariable> {
     let mine = environment.keys().filter(|name| name.to_string_lossy().starts_with(PREFIX));
     mine.filter(|name| !is_known(options, name))
         .map(|name| {
             let name = name.to_string_lossy();
             let key = name[PREFIX.len()..].to_ascii_lowercase().replace('_', "-");
-            Stranger { meant: options.resembling(&key).map(variable), name: name.escape_debug().to_string() }
+            UnknownVariable {
+                meant: options.resembling(&key).map(variable),
+                name: name.escape_debug().to_string(),
+            }
         })
         .collect()
 }

@@ -3,7 +3,10 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    super::{patience::Countdown, socket::Socket},
+    super::{
+        socket::Socket,
+        write_timeout::{TimeBudget, TimedOut},
+    },
     handshake::{self, Refusal},
 };
 use crate::protocol::Origins;
@@ -15,12 +18,12 @@ pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Fails with a refusal that is still to be sent, or with none if the client is gone.
 pub(super) async fn open<S: Socket>(
     socket: &mut S,
-    time: &mut Countdown,
+    time: &mut TimeBudget,
     origins: &Origins,
 ) -> Result<Vec<u8>, Option<Refusal>> {
     let mut received = Vec::new();
     let head = time.wait_for(read_head(socket, &mut received)).await;
-    let length = head.unwrap_or(Err(Some(Refusal::TooSlow)))?;
+    let length = head.unwrap_or_else(|TimedOut| Err(Some(Refusal::TooSlow)))?;
     let upgrade = handshake::answer(&received[..length], origins).map_err(Some)?;
     // Should the socket hold some of it, it leaves with what comes next.
     socket.write_all(&upgrade).await.map_err(|_| None)?;

@@ -6,7 +6,7 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::{
     protocol::Reply,
-    session::{Flow, Session, Wait},
+    session::{DelayOutcome, Flow, Session},
 };
 
 /// Answers the messages of one WebSocket connection, one for each.
@@ -18,7 +18,7 @@ pub trait Service {
     fn answer(&mut self, message: &Message) -> (Message, Flow);
 
     /// The answer that has been held back since [`Flow::ContinueAfter`].
-    fn conclude(&mut self, _wait: Wait) -> Message {
+    fn finish_delayed(&mut self, _wait: DelayOutcome) -> Message {
         Message::text("")
     }
 
@@ -36,12 +36,12 @@ pub trait Service {
     fn note_active(&self, _now_ms: u64) {}
 
     /// Whether the connection is to be closed for reasons of policy. Looked at whenever it is woken.
-    fn is_dismissed(&self) -> bool {
+    fn is_disconnect_requested(&self) -> bool {
         false
     }
 
     /// Keeps the waker of a connection that is about to wait, to be used on a dismissal.
-    fn wake_on_dismissal(&mut self, _waker: &Waker) {}
+    fn wake_on_disconnect(&mut self, _waker: &Waker) {}
 }
 
 impl Service for Session {
@@ -55,9 +55,9 @@ impl Service for Session {
         (Message::Text(answer), flow)
     }
 
-    fn conclude(&mut self, wait: Wait) -> Message {
+    fn finish_delayed(&mut self, wait: DelayOutcome) -> Message {
         let mut answer = Utf8Bytes::default();
-        Session::conclude(self, wait, |reply| answer = utf8_bytes(reply));
+        Session::finish_delayed(self, wait, |reply| answer = utf8_bytes(reply));
         Message::Text(answer)
     }
 
@@ -73,12 +73,12 @@ impl Service for Session {
         Session::note_active(self, now_ms);
     }
 
-    fn is_dismissed(&self) -> bool {
-        self.is_dismissed()
+    fn is_disconnect_requested(&self) -> bool {
+        self.is_disconnect_requested()
     }
 
-    fn wake_on_dismissal(&mut self, waker: &Waker) {
-        self.wake_on_dismissal(waker);
+    fn wake_on_disconnect(&mut self, waker: &Waker) {
+        self.wake_on_disconnect(waker);
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::{
     time::{sleep, sleep_until},
 };
 
-use crate::server::Sparingly;
+use crate::runtime::LogRateLimit;
 
 /// How long a client has at least to send its request, however many come after it: some round trips in a building.
 const GRACE: Duration = Duration::from_millis(50);
@@ -25,13 +25,13 @@ const ERROR_WAIT: Duration = Duration::from_millis(50);
 pub(super) struct Clients {
     served: VecDeque<(Instant, JoinHandle<()>)>,
     max: usize,
-    errors: Sparingly,
+    errors: LogRateLimit,
 }
 
 impl Clients {
     /// Room for `max` clients.
     pub(super) fn new(max: usize) -> Self {
-        Self { served: VecDeque::with_capacity(max), max, errors: Sparingly::default() }
+        Self { served: VecDeque::with_capacity(max), max, errors: LogRateLimit::default() }
     }
 
     /// Waits until there is room for one more. A client asks at once and is answered at once: one that is still there

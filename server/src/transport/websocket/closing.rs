@@ -20,13 +20,13 @@ use tokio_tungstenite::{
 
 use super::{
     super::{
-        Host, leave,
-        patience::{self, taken_bytes},
+        WorkerContext, close,
         socket::Socket,
+        write_timeout::{self, acked_bytes},
     },
-    link::Link,
+    io::WebSocketIo,
 };
-use crate::server::Seat;
+use crate::runtime::ConnectionPermit;
 
 /// Why a connection is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,18 +62,18 @@ impl Ending {
 /// What is due goes out first, for which the client has its time and keeps its seat, as over TCP. Without that the seat
 /// is free before the echo of the client's own close.
 pub(super) async fn end<S: Socket>(
-    mut socket: WebSocketStream<Link<S>>,
+    mut socket: WebSocketStream<WebSocketIo<S>>,
     ending: Ending,
-    mut seat: Seat,
-    host: Rc<Host>,
+    mut permit: ConnectionPermit,
+    worker: Rc<WorkerContext>,
 ) {
     if ending == Ending::Broken {
         return;
     }
-    if socket.get_mut().unsent_bytes() > 0 && flush(&mut socket, &host).await.is_err() {
+    if socket.get_mut().unsent_bytes() > 0 && flush(&mut socket, &worker).await.is_err() {
         return;
     }
-    seat.leave(&host.departures);
+    permit.release_early(&worker.closing_permits);
     let frame = match ending {
         Ending::Close(code) => Some(CloseFrame { code, reason: Utf8Bytes::default() }),
         Ending::Echo(frame) => Some(frame),
@@ -84,18 +84,21 @@ pub(super) async fn end<S: Socket>(
     {
         return;
     }
-    if flush(&mut socket, &host).await.is_ok() {
-        leave::close(socket.into_inner().into_socket()).await;
+    if flush(&mut socket, &worker).await.is_ok() {
+        close::close(socket.into_inner().into_socket()).await;
     }
 }
 
 /// Writes all that waits, for as long as the client has the patience of the server.
-async fn flush<S: Socket>(socket: &mut WebSocketStream<Link<S>>, host: &Host) -> io::Result<()> {
-    let taken = |socket: &WebSocketStream<Link<S>>| taken_bytes(socket.get_ref().socket().tcp());
-    let flush = |socket: &mut WebSocketStream<Link<S>>, cx: &mut Context<'_>| {
+async fn flush<S: Socket>(
+    socket: &mut WebSocketStream<WebSocketIo<S>>,
+    worker: &WorkerContext,
+) -> io::Result<()> {
+    let acked = |socket: &WebSocketStream<WebSocketIo<S>>| acked_bytes(socket.get_ref().socket().tcp());
+    let flush = |socket: &mut WebSocketStream<WebSocketIo<S>>, cx: &mut Context<'_>| {
         ready!(Pin::new(&mut *socket).poll_flush(cx)).map_err(io::Error::other)?;
         // Once the client has closed, the library hands over what it has, and waits for nothing.
         Pin::new(socket.get_mut()).poll_flush(cx)
     };
-    patience::wait_for(socket, host.config.timeouts.unsent, taken, flush).await
+    write_timeout::flush_within(socket, worker.config.timeouts.unsent, acked, flush).await
 }

@@ -27,7 +27,7 @@ const BAD_GATEWAY: u16 = 1014;
 
 /// Where in a client's stream of frames we are.
 #[derive(Debug)]
-pub(super) struct FrameGuard {
+pub(super) struct FrameValidator {
     message_bytes_max: u64,
     takes_binary: bool,
     header: [u8; HEADER_BYTES_MAX],
@@ -64,7 +64,7 @@ pub(super) struct Fault {
     pub(super) code: CloseCode,
 }
 
-impl FrameGuard {
+impl FrameValidator {
     /// A guard at the beginning of a stream whose messages may have so many bytes.
     pub(super) fn new(message_bytes_max: usize) -> Self {
         let message_bytes_max = message_bytes_max as u64;
@@ -199,9 +199,9 @@ mod tests {
     use crate::protocol::MESSAGE_BYTES_MAX;
 
     fn stop(bytes: &[u8]) -> Option<Stop> {
-        let whole = FrameGuard::new(MESSAGE_BYTES_MAX).inspect(bytes).err();
+        let whole = FrameValidator::new(MESSAGE_BYTES_MAX).inspect(bytes).err();
         // However the bytes are cut, the verdict and its place are the same.
-        let mut guard = FrameGuard::new(MESSAGE_BYTES_MAX);
+        let mut guard = FrameValidator::new(MESSAGE_BYTES_MAX);
         let single = bytes.iter().enumerate().find_map(|(offset, byte)| {
             guard.inspect(std::slice::from_ref(byte)).err().map(|stop| match stop {
                 Stop::Fault(fault) => Stop::Fault(Fault { offset, ..fault }),

@@ -6,7 +6,7 @@
 
 use std::{
     hash::BuildHasher,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -14,6 +14,7 @@ use std::{
 use foldhash::fast::RandomState;
 
 use super::Registry;
+use crate::address::limit_key;
 
 /// How late the first wrong secret is answered; each further one, twice as late as the last.
 ///
@@ -24,36 +25,36 @@ const DELAY_MIN: Duration = Duration::from_millis(125);
 const DOUBLINGS_MAX: u8 = 3;
 
 /// How long after its last wrong secret an address is like any other again.
-const FORGIVEN_AFTER: Duration = Duration::from_mins(1);
+const FORGET_AFTER: Duration = Duration::from_mins(1);
 
 /// What each answer to a wrong secret adds to the delay of everybody's next guess, and what time takes away again: 32
 /// addresses may guess at their full pace before anybody else notices.
-const OVERALL_INTERVAL: Duration = Duration::from_micros(31_250);
+const GLOBAL_INTERVAL: Duration = Duration::from_micros(31_250);
 
 /// How much of that delays nobody: guesses come in bursts.
-const OVERALL_BURST: Duration = Duration::from_secs(1);
+const GLOBAL_BURST: Duration = Duration::from_secs(1);
 
 /// The most that other addresses' guesses delay a guess. A right secret among floods from thousands of addresses waits for
 /// this long, and not for ever.
-const OVERALL_DELAY_MAX: Duration = Duration::from_secs(4);
+const GLOBAL_DELAY_MAX: Duration = Duration::from_secs(4);
 
 /// The parts of the table of addresses, each under a lock of its own, and how many addresses each tells apart. A guess
 /// looks through one part.
-const PARTS: usize = 256;
-const PART_ADDRESSES_MAX: usize = 64;
+const SHARDS: usize = 256;
+const SHARD_ADDRESSES_MAX: usize = 64;
 
 /// The wrong secrets of all clients.
 #[derive(Debug)]
-pub(super) struct Guesses {
-    parts: Box<[Mutex<Vec<Guesser>>]>,
+pub(super) struct SecretThrottle {
+    shards: Box<[Mutex<Vec<FailedAddress>>]>,
     hasher: RandomState,
     /// When the delay for all addresses will be used up.
-    overall: Mutex<Option<Instant>>,
+    global: Mutex<Option<Instant>>,
 }
 
 /// An address with wrong secrets.
 #[derive(Debug, Clone, Copy)]
-struct Guesser {
+struct FailedAddress {
     address: IpAddr,
     doublings: u8,
     /// When all its guesses so far will have been answered.
@@ -62,79 +63,79 @@ struct Guesser {
 
 /// When a guess is to be answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Turn {
+struct Delay {
     delay: Duration,
     /// How much of its address's time it takes.
-    taken: Duration,
+    reserved: Duration,
 }
 
-impl Guesses {
+impl SecretThrottle {
     pub(super) fn new() -> Self {
         Self {
-            parts: (0..PARTS).map(|_| Mutex::default()).collect(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::default(),
-            overall: Mutex::default(),
+            global: Mutex::default(),
         }
     }
 
     /// A client at `address` tries a secret, right or wrong. A right one is not delayed where none was wrong before.
-    fn begin(&self, address: IpAddr, is_right: bool, now: Instant) -> Turn {
-        let overall = self.overall_delay(now);
-        let mut part = self.part(address);
-        let place = part.iter().position(|guesser| guesser.address == address);
-        let before = place.map(|place| part[place]).filter(|before| !before.is_forgiven(now));
-        let taken = before.map_or(DELAY_MIN, |before| DELAY_MIN * (1 << before.doublings));
+    fn begin(&self, address: IpAddr, is_right: bool, now: Instant) -> Delay {
+        let global = self.global_delay(now);
+        let mut shard = self.shard(address);
+        let place = shard.iter().position(|failed| failed.address == address);
+        let before = place.map(|place| shard[place]).filter(|before| !before.is_expired(now));
+        let reserved = before.map_or(DELAY_MIN, |before| DELAY_MIN * (1 << before.doublings));
         let begins = before.map_or(now, |before| before.busy_until.max(now));
-        let answered = begins + taken;
+        let answered = begins + reserved;
         if is_right {
             let delay = before.map_or(Duration::ZERO, |_| answered.duration_since(now));
-            return Turn { delay: delay + overall, taken: Duration::ZERO };
+            return Delay { delay: delay + global, reserved: Duration::ZERO };
         }
         let doublings = before.map_or(1, |before| (before.doublings + 1).min(DOUBLINGS_MAX));
-        let guesser = Guesser { address, doublings, busy_until: answered };
+        let failed = FailedAddress { address, doublings, busy_until: answered };
         match place {
-            Some(place) => part[place] = guesser,
-            None if part.len() < PART_ADDRESSES_MAX => part.push(guesser),
+            Some(place) => shard[place] = failed,
+            None if shard.len() < SHARD_ADDRESSES_MAX => shard.push(failed),
             // The one that is the next to be forgiven gives way.
             None => {
-                if let Some(first) = part.iter_mut().min_by_key(|guesser| guesser.busy_until) {
-                    *first = guesser;
+                if let Some(first) = shard.iter_mut().min_by_key(|failed| failed.busy_until) {
+                    *first = failed;
                 }
             }
         }
-        Turn { delay: answered.duration_since(now) + overall, taken }
+        Delay { delay: answered.duration_since(now) + global, reserved }
     }
 
     /// A guess will not be answered. Those that follow need not wait for it; those that wait already do not come earlier.
-    fn give_back(&self, address: IpAddr, taken: Duration) {
-        let mut part = self.part(address);
-        if let Some(guesser) = part.iter_mut().find(|guesser| guesser.address == address)
-            && let Some(busy_until) = guesser.busy_until.checked_sub(taken)
+    fn release(&self, address: IpAddr, reserved: Duration) {
+        let mut shard = self.shard(address);
+        if let Some(failed) = shard.iter_mut().find(|failed| failed.address == address)
+            && let Some(busy_until) = failed.busy_until.checked_sub(reserved)
         {
-            guesser.busy_until = busy_until;
+            failed.busy_until = busy_until;
         }
     }
 
     /// A wrong secret is answered.
-    fn count_overall(&self, now: Instant) {
-        let mut overall = lock(&self.overall);
-        let next = overall.map_or(now, |busy_until| busy_until.max(now)) + OVERALL_INTERVAL;
-        *overall = Some(next.min(now + OVERALL_BURST + OVERALL_DELAY_MAX));
+    fn count_failure(&self, now: Instant) {
+        let mut global = lock(&self.global);
+        let next = global.map_or(now, |busy_until| busy_until.max(now)) + GLOBAL_INTERVAL;
+        *global = Some(next.min(now + GLOBAL_BURST + GLOBAL_DELAY_MAX));
     }
 
-    fn overall_delay(&self, now: Instant) -> Duration {
-        let used = lock(&self.overall).map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
-        used.saturating_sub(OVERALL_BURST)
+    fn global_delay(&self, now: Instant) -> Duration {
+        let used = lock(&self.global).map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+        used.saturating_sub(GLOBAL_BURST)
     }
 
-    fn part(&self, address: IpAddr) -> MutexGuard<'_, Vec<Guesser>> {
-        lock(&self.parts[self.hasher.hash_one(address) as usize % PARTS])
+    fn shard(&self, address: IpAddr) -> MutexGuard<'_, Vec<FailedAddress>> {
+        lock(&self.shards[self.hasher.hash_one(address) as usize % SHARDS])
     }
 }
 
-impl Guesser {
-    fn is_forgiven(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.busy_until) >= FORGIVEN_AFTER
+impl FailedAddress {
+    fn is_expired(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.busy_until) >= FORGET_AFTER
     }
 }
 
@@ -143,27 +144,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What one client can have by itself: an address, of which it has 2^64 over IPv6 (RFC 6177 gives a site no less).
-fn neighbourhood(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-        address @ IpAddr::V4(_) => address,
-    }
-}
-
 /// A secret that was tried and is still to be answered. Dropping it gives its place in its address's line back.
 #[derive(Debug)]
-pub(crate) struct Guess {
+pub(crate) struct SecretAttempt {
     registry: Arc<Registry>,
     address: IpAddr,
     is_right: bool,
-    turn: Turn,
+    turn: Delay,
 }
 
-impl Guess {
+impl SecretAttempt {
     pub(super) fn begin(registry: &Arc<Registry>, peer: IpAddr, is_right: bool) -> Self {
-        let address = neighbourhood(peer);
-        let turn = registry.guesses.begin(address, is_right, Instant::now());
+        let address = limit_key(peer);
+        let turn = registry.throttle.begin(address, is_right, Instant::now());
         Self { registry: Arc::clone(registry), address, is_right, turn }
     }
 
@@ -174,9 +167,9 @@ impl Guess {
 
     /// Whether the secret is right, which the client may learn now that it is answered.
     pub(crate) fn answer(mut self) -> bool {
-        self.turn.taken = Duration::ZERO;
+        self.turn.reserved = Duration::ZERO;
         if !self.is_right {
-            self.registry.guesses.count_overall(Instant::now());
+            self.registry.throttle.count_failure(Instant::now());
         }
         self.is_right
     }
@@ -187,10 +180,10 @@ impl Guess {
     }
 }
 
-impl Drop for Guess {
+impl Drop for SecretAttempt {
     fn drop(&mut self) {
-        if !self.turn.taken.is_zero() {
-            self.registry.guesses.give_back(self.address, self.turn.taken);
+        if !self.turn.reserved.is_zero() {
+            self.registry.throttle.release(self.address, self.turn.reserved);
         }
     }
 }
@@ -202,23 +195,23 @@ mod tests {
     use super::*;
 
     fn peer(text: &str) -> IpAddr {
-        neighbourhood(text.parse().unwrap())
+        limit_key(text.parse().unwrap())
     }
 
     /// How late a guess is answered, and that it is.
-    fn delay(guesses: &Guesses, peer: IpAddr, is_right: bool, now: Instant) -> Duration {
-        let delay = guesses.begin(peer, is_right, now).delay;
+    fn delay(throttle: &SecretThrottle, peer: IpAddr, is_right: bool, now: Instant) -> Duration {
+        let delay = throttle.begin(peer, is_right, now).delay;
         if !is_right {
-            guesses.count_overall(now + delay);
+            throttle.count_failure(now + delay);
         }
         delay
     }
 
     #[test]
     fn role_8_each_wrong_secret_is_answered_later_up_to_a_second_and_a_right_one_as_late() {
-        let (guesses, mut now) = (Guesses::new(), Instant::now());
+        let (throttle, mut now) = (SecretThrottle::new(), Instant::now());
         let mut delay = |is_right| {
-            let delay = delay(&guesses, peer("192.0.2.1"), is_right, now);
+            let delay = delay(&throttle, peer("192.0.2.1"), is_right, now);
             now += delay;
             delay.as_millis()
         };
@@ -229,18 +222,18 @@ mod tests {
 
     #[test]
     fn role_8_nobody_waits_for_the_wrong_secrets_of_another_address_or_of_long_ago() {
-        let (guesses, now) = (Guesses::new(), Instant::now());
+        let (throttle, now) = (SecretThrottle::new(), Instant::now());
         for wrong in ["192.0.2.1", "2001:db8::1:2:3:4"] {
-            assert_eq!(delay(&guesses, peer(wrong), false, now), DELAY_MIN);
+            assert_eq!(delay(&throttle, peer(wrong), false, now), DELAY_MIN);
         }
         for other in ["192.0.2.2", "2001:db8:0:1::1"] {
-            assert_eq!(delay(&guesses, peer(other), true, now), Duration::ZERO, "{other}");
+            assert_eq!(delay(&throttle, peer(other), true, now), Duration::ZERO, "{other}");
         }
         let answered = now + DELAY_MIN;
         for same in ["::ffff:192.0.2.1", "2001:db8::5"] {
-            assert_eq!(delay(&guesses, peer(same), true, answered), DELAY_MIN * 2, "{same}");
-            let later = answered + FORGIVEN_AFTER;
-            assert_eq!(delay(&guesses, peer(same), true, later), Duration::ZERO, "{same}");
+            assert_eq!(delay(&throttle, peer(same), true, answered), DELAY_MIN * 2, "{same}");
+            let later = answered + FORGET_AFTER;
+            assert_eq!(delay(&throttle, peer(same), true, later), Duration::ZERO, "{same}");
         }
     }
 
@@ -248,7 +241,7 @@ mod tests {
     /// again as soon as it is answered, but for each `leaving`-th guess, which its client does not wait for and makes
     /// again after half a second.
     fn answered_in_a_minute(clients: usize, leaving: usize) -> usize {
-        let (guesses, start, address) = (Guesses::new(), Instant::now(), peer("192.0.2.1"));
+        let (throttle, start, address) = (SecretThrottle::new(), Instant::now(), peer("192.0.2.1"));
         let minute = start + Duration::from_mins(1);
         let mut due = (0..clients).map(|_| Reverse((start, None::<Duration>))).collect::<BinaryHeap<_>>();
         let (mut tried, mut answered) = (0, 0);
@@ -256,18 +249,18 @@ mod tests {
             && now <= minute
         {
             match ended {
-                Some(taken) if !taken.is_zero() => guesses.give_back(address, taken),
+                Some(reserved) if !reserved.is_zero() => throttle.release(address, reserved),
                 Some(_) => {
                     answered += 1;
-                    guesses.count_overall(now);
+                    throttle.count_failure(now);
                 }
                 None => {}
             }
-            let turn = guesses.begin(address, false, now);
+            let turn = throttle.begin(address, false, now);
             tried += 1;
             due.push(Reverse(match tried % leaving {
                 0 if turn.delay > Duration::from_millis(500) => {
-                    (now + Duration::from_millis(500), Some(turn.taken))
+                    (now + Duration::from_millis(500), Some(turn.reserved))
                 }
                 _ => (now + turn.delay, Some(Duration::ZERO)),
             }));
@@ -290,31 +283,31 @@ mod tests {
 
     #[test]
     fn role_8_who_leaves_keeps_nobody_waiting() {
-        let (guesses, now, address) = (Guesses::new(), Instant::now(), peer("192.0.2.1"));
-        let turns: Vec<_> = (0..1000).map(|_| guesses.begin(address, false, now)).collect();
+        let (throttle, now, address) = (SecretThrottle::new(), Instant::now(), peer("192.0.2.1"));
+        let turns: Vec<_> = (0..1000).map(|_| throttle.begin(address, false, now)).collect();
         assert!(turns[999].delay > Duration::from_mins(15));
         for turn in &turns[1..] {
-            guesses.give_back(address, turn.taken);
+            throttle.release(address, turn.reserved);
         }
-        assert_eq!(guesses.begin(address, true, now).delay, DELAY_MIN + Duration::from_secs(1));
+        assert_eq!(throttle.begin(address, true, now).delay, DELAY_MIN + Duration::from_secs(1));
     }
 
     #[test]
     fn role_8_however_many_addresses_guess_memory_is_bounded_and_so_is_what_others_wait() {
-        let (guesses, now) = (Guesses::new(), Instant::now());
+        let (throttle, now) = (SecretThrottle::new(), Instant::now());
         let from = |number: u32| IpAddr::V4(number.into());
-        let most = PARTS * PART_ADDRESSES_MAX;
+        let most = SHARDS * SHARD_ADDRESSES_MAX;
         for number in 0..4 * most as u32 {
-            let _ = guesses.begin(from(number), false, now);
+            let _ = throttle.begin(from(number), false, now);
         }
-        let kept: usize = guesses.parts.iter().map(|part| lock(part).len()).sum();
+        let kept: usize = throttle.shards.iter().map(|shard| lock(shard).len()).sum();
         assert_eq!(kept, most);
-        assert_eq!(guesses.begin(from(u32::MAX), true, now).delay, Duration::ZERO, "none was answered yet");
+        assert_eq!(throttle.begin(from(u32::MAX), true, now).delay, Duration::ZERO, "none was answered yet");
         for _ in 0..4 * most {
-            guesses.count_overall(now);
+            throttle.count_failure(now);
         }
-        assert_eq!(guesses.begin(from(u32::MAX), true, now).delay, OVERALL_DELAY_MAX);
-        let calm = now + OVERALL_DELAY_MAX;
-        assert_eq!(guesses.begin(from(u32::MAX), true, calm).delay, Duration::ZERO);
+        assert_eq!(throttle.begin(from(u32::MAX), true, now).delay, GLOBAL_DELAY_MAX);
+        let calm = now + GLOBAL_DELAY_MAX;
+        assert_eq!(throttle.begin(from(u32::MAX), true, calm).delay, Duration::ZERO);
     }
 }

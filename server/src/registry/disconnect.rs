@@ -16,69 +16,69 @@ use tokio::sync::oneshot;
 
 /// One session's leash.
 #[derive(Debug, Default)]
-pub(crate) struct Leash {
+pub(crate) struct DisconnectRequest {
     /// For the connection, which looks at it each time that it is polled. The lock orders everything else.
-    is_pulled: AtomicBool,
-    ends: Mutex<Ends>,
+    is_requested: AtomicBool,
+    state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
-struct Ends {
+struct State {
     waker: Option<Waker>,
     /// Dropped when the session is gone.
     waiting: Vec<oneshot::Sender<Infallible>>,
-    is_released: bool,
+    is_over: bool,
 }
 
 /// Resolves when the session that was told to end has ended, and its name is free.
 #[derive(Debug)]
-pub(crate) struct Gone(oneshot::Receiver<Infallible>);
+pub(crate) struct SessionEnd(oneshot::Receiver<Infallible>);
 
-impl Gone {
+impl SessionEnd {
     pub(crate) async fn wait(self) {
         // Nothing is ever sent: the sender's end is the message.
         let _ = self.0.await;
     }
 }
 
-impl Leash {
+impl DisconnectRequest {
     /// Whether the session is to end.
-    pub(crate) fn is_pulled(&self) -> bool {
-        self.is_pulled.load(Ordering::Relaxed)
+    pub(crate) fn is_requested(&self) -> bool {
+        self.is_requested.load(Ordering::Relaxed)
     }
 
     /// From now on a pull wakes `waker`; at once if there was one.
-    pub(crate) fn attach(&self, waker: &Waker) {
-        let mut ends = self.ends();
-        ends.waker = Some(waker.clone());
-        if self.is_pulled() {
+    pub(crate) fn set_waker(&self, waker: &Waker) {
+        let mut state = self.state();
+        state.waker = Some(waker.clone());
+        if self.is_requested() {
             waker.wake_by_ref();
         }
     }
 
     /// Tells the session to end.
-    pub(super) fn pull(&self) -> Gone {
+    pub(super) fn request(&self) -> SessionEnd {
         let (waiting, gone) = oneshot::channel();
-        let mut ends = self.ends();
-        if !ends.is_released {
-            self.is_pulled.store(true, Ordering::Relaxed);
-            ends.waiting.push(waiting);
-            if let Some(waker) = &ends.waker {
+        let mut state = self.state();
+        if !state.is_over {
+            self.is_requested.store(true, Ordering::Relaxed);
+            state.waiting.push(waiting);
+            if let Some(waker) = &state.waker {
                 waker.wake_by_ref();
             }
         }
-        Gone(gone)
+        SessionEnd(gone)
     }
 
     /// The session is gone.
-    pub(super) fn release(&self) {
-        let mut ends = self.ends();
-        *ends = Ends { is_released: true, ..Ends::default() };
+    pub(super) fn session_ended(&self) {
+        let mut state = self.state();
+        *state = State { is_over: true, ..State::default() };
     }
 
-    fn ends(&self) -> MutexGuard<'_, Ends> {
+    fn state(&self) -> MutexGuard<'_, State> {
         // Nothing under the lock can panic.
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -106,27 +106,27 @@ mod tests {
     #[test]
     fn role_9_a_pull_wakes_the_connection_whichever_comes_first() {
         for pulled_first in [false, true] {
-            let (leash, wakes) = (Leash::default(), Arc::new(Wakes::default()));
+            let (disconnect_request, wakes) = (DisconnectRequest::default(), Arc::new(Wakes::default()));
             if pulled_first {
-                let _ = leash.pull();
+                let _ = disconnect_request.request();
             }
-            leash.attach(&Arc::clone(&wakes).into());
+            disconnect_request.set_waker(&Arc::clone(&wakes).into());
             if !pulled_first {
-                assert!(!leash.is_pulled());
-                let _ = leash.pull();
+                assert!(!disconnect_request.is_requested());
+                let _ = disconnect_request.request();
             }
-            assert!(leash.is_pulled());
+            assert!(disconnect_request.is_requested());
             assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
         }
     }
 
     #[test]
     fn role_9_whoever_waits_for_the_end_is_told_also_when_it_was_before() {
-        let leash = Leash::default();
-        let mut before = leash.pull();
+        let disconnect_request = DisconnectRequest::default();
+        let mut before = disconnect_request.request();
         assert!(before.0.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Empty));
-        leash.release();
-        for gone in [&mut before, &mut leash.pull()] {
+        disconnect_request.session_ended();
+        for gone in [&mut before, &mut disconnect_request.request()] {
             assert!(gone.0.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Closed));
         }
     }
