@@ -5,7 +5,7 @@ use super::axis;
 use super::source::{View, last_share, quantiles};
 use super::spec::{Axis, LegendEntry, LegendKey, Mark, Panel, Spec};
 use super::style::{FLOOR_MARKER, FLOOR_NAME, LINE, list, look};
-use crate::domain::{Role, Transport};
+use crate::domain::{Measure, Role, Statistic, Transport};
 use crate::record::Latencies;
 use crate::record::rows::Selection;
 
@@ -120,10 +120,12 @@ fn curve(view: View<'_>, transport: Transport, role: Role) -> Option<Curve> {
 /// The floor's quantiles up to `last`.
 fn floor(view: View<'_>, transport: Transport, last: f64) -> Vec<(f64, f64)> {
     let Some(floor) = view.floor(transport) else { return Vec::new() };
-    let quantiles = floor.paced.latency(view.load.headline_kind());
-    let known = [(0.5, quantiles.p50_ns), (0.9, quantiles.p90_ns), (0.99, quantiles.p99_ns)];
-    let known = known.into_iter().filter_map(|(share, ns)| Some((share, ns? as f64)));
-    known.filter(|(share, _)| *share <= last + 1e-12).collect()
+    let statistics = &floor.paced.latencies[view.load.headline_kind()];
+    let quantiles = Statistic::ALL.iter().filter_map(|&statistic| match statistic.measure() {
+        Measure::Quantile(share) => Some((share, statistics.get(statistic)?)),
+        Measure::Mean | Measure::Max => None,
+    });
+    quantiles.filter(|(share, _)| *share <= last + 1e-12).collect()
 }
 
 /// Lowest and highest of the trials at each share that every trial bears; empty for a single trial.

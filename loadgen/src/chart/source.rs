@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{spec::LegendEntry, style};
-use crate::domain::{LatencyKind, Op, Role, Transport};
+use crate::domain::{LatencyKind, Op, Role, SAMPLES_BEYOND_MIN, Transport};
 use crate::record::rows::Selection;
 use crate::record::{Cell, Latencies, LoadInfo, Pass, RunRecord, TransportFloor, VerdictLevel};
 
@@ -14,9 +14,6 @@ const VARIANTS_SHOWN: usize = 4;
 
 /// Reasons of a verdict that a footnote names; the report has them all.
 const REASONS_SHOWN: usize = 2;
-
-/// Samples that must lie beyond a percentile before it is drawn, as before it is printed.
-pub(super) const SAMPLES_BEYOND: f64 = 10.0;
 
 /// One load in one variant.
 #[derive(Clone, Copy)]
@@ -179,7 +176,7 @@ impl<'a> View<'a> {
 
 /// The largest share with enough samples beyond it; `None` where not even the median has.
 pub(super) fn last_share(latencies: &Latencies) -> Option<f64> {
-    let last = 1.0 - SAMPLES_BEYOND / latencies.len() as f64;
+    let last = 1.0 - SAMPLES_BEYOND_MIN / latencies.len() as f64;
     (last >= 0.5 - 1e-9).then_some(last)
 }
 

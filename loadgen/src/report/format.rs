@@ -35,14 +35,19 @@ pub(crate) enum Unit {
 }
 
 /// From here on a table speaks of milliseconds: five digits of microseconds are hard to compare.
-const MILLIS_FROM_NS: u64 = 10_000_000;
+const MILLIS_FROM_NS: f64 = 1e7;
 
 /// From here on a table speaks of seconds.
-const SECONDS_FROM_NS: u64 = 10_000_000_000;
+const SECONDS_FROM_NS: f64 = 1e10;
 
 impl Unit {
+    /// The unit that suits a table with these latencies.
+    pub(crate) fn for_all(latencies: impl Iterator<Item = Option<Latency>>) -> Self {
+        Self::for_largest(latencies.flatten().map(|latency| latency.ns).fold(0.0, f64::max))
+    }
+
     /// The unit that suits a table whose largest latency is this.
-    pub(crate) fn for_largest(ns: u64) -> Self {
+    pub(crate) fn for_largest(ns: f64) -> Self {
         match ns {
             SECONDS_FROM_NS.. => Self::Seconds,
             MILLIS_FROM_NS.. => Self::Millis,
@@ -63,9 +68,7 @@ impl Unit {
     pub(crate) fn latency(self, latency: Option<Latency>) -> String {
         latency.map_or_else(
             || MISSING.to_owned(),
-            |latency| {
-                format!("{}{}", if latency.at_least { "≥" } else { "" }, self.number(latency.ns as f64))
-            },
+            |latency| format!("{}{}", if latency.at_least { "≥" } else { "" }, self.number(latency.ns)),
         )
     }
 
@@ -156,22 +159,22 @@ pub(crate) fn plural(number: u64, noun: &str) -> String {
 mod tests {
     use super::*;
 
-    fn exactly(ns: u64) -> Latency {
+    fn exactly(ns: f64) -> Latency {
         Latency { ns, at_least: false }
     }
 
-    fn at_least(ns: u64) -> Latency {
+    fn at_least(ns: f64) -> Latency {
         Latency { ns, at_least: true }
     }
 
     #[test]
     fn a_table_has_one_unit_and_three_digits() {
-        assert_eq!(Unit::for_largest(9_999_999), Unit::Micros);
-        assert_eq!(Unit::Micros.latency(Some(exactly(95_260))), "95.3");
-        assert_eq!(Unit::Micros.latency(Some(exactly(1_234_500))), "1,234");
-        assert_eq!(Unit::for_largest(10_000_000), Unit::Millis);
-        assert_eq!(Unit::Millis.latency(Some(exactly(95_260))), "0.095");
-        assert_eq!(Unit::Millis.latency(Some(at_least(123_456_789))), "≥123.5");
+        assert_eq!(Unit::for_largest(9_999_999.0), Unit::Micros);
+        assert_eq!(Unit::Micros.latency(Some(exactly(95_260.0))), "95.3");
+        assert_eq!(Unit::Micros.latency(Some(exactly(1_234_500.0))), "1,234");
+        assert_eq!(Unit::for_largest(1e7), Unit::Millis);
+        assert_eq!(Unit::Millis.latency(Some(exactly(95_260.0))), "0.095");
+        assert_eq!(Unit::Millis.latency(Some(at_least(123_456_789.0))), "≥123.5");
         assert_eq!(Unit::Seconds.latency(None), "–");
     }
 

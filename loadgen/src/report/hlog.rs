@@ -9,7 +9,6 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
 use super::{ReportError, escape};
-use crate::domain::LatencyKind;
 use crate::record::{Latencies, Pass, RunRecord};
 
 /// Nanoseconds to milliseconds, the divisor that HdrHistogram's tools expect by default.
@@ -65,8 +64,7 @@ fn entries(record: &RunRecord, pass: &Pass) -> Vec<(String, Latencies)> {
     let load = if swept { format!("{}:{}", pass.load, pass.variant) } else { pass.load.clone() };
     let mut entries: Vec<(String, Latencies)> = Vec::new();
     for cell in &pass.cells {
-        for kind in LatencyKind::ALL {
-            let latencies = cell.latencies(kind);
+        for (kind, latencies) in cell.latencies.iter() {
             let parts = [load.as_str(), cell.transport.name(), cell.role.name(), cell.op.name(), kind.name()];
             let tag = parts.map(tag_part).join("/");
             match entries.iter_mut().find(|(known, _)| *known == tag) {

@@ -4,11 +4,11 @@
 
 use std::path::Path;
 
-use super::figures::{Comparison, P50, P99, comparisons};
+use super::figures::{COMPARED, Comparison, comparisons};
 use super::format::{self, MISSING, Unit};
 use super::grid::{Grid, Group};
-use super::{escape, floor, outcome, summary};
-use crate::domain::{LatencyKind, Op, Role, Timing, Transport};
+use super::{escape, floor, outcome};
+use crate::domain::{ALL, LatencyKind, Op, Role, Statistic, Timing, Transport};
 use crate::record::pairs::Ratio;
 use crate::record::{Counts, LoadInfo, RunRecord, Status, VerdictLevel};
 
@@ -106,8 +106,8 @@ fn violations(record: &RunRecord, style: Style) -> Vec<String> {
         lines.push(format!(
             "{} {} · {} · {} · {} {} · {}, trial {}, {:.3} s",
             style.bad("wrong reply:"),
-            style.bold(&escape::line(&violation.kind)),
-            escape::line(&violation.rule),
+            style.bold(violation.kind.name()),
+            violation.rule,
             violation.transport.label(),
             violation.role,
             escape::said(&violation.client),
@@ -216,12 +216,12 @@ fn lead(comparison: &Comparison<'_>) -> Vec<(String, Vec<String>)> {
     let mut roles = Vec::new();
     let mut previous = None;
     for line in &comparison.lines {
-        let role = line.role.map_or(summary::ALL, Role::name).to_owned();
+        let role = line.role.map_or(ALL, Role::name).to_owned();
         roles.push(if previous.as_ref() == Some(&role) { String::new() } else { role.clone() });
         previous = Some(role);
     }
     let mut ops: Vec<String> =
-        comparison.lines.iter().map(|line| line.op.map_or(summary::ALL, Op::name).to_owned()).collect();
+        comparison.lines.iter().map(|line| line.op.map_or(ALL, Op::name).to_owned()).collect();
     if comparison.has_floor() {
         roles.push("floor".to_owned());
         ops.push(String::new());
@@ -232,20 +232,22 @@ fn lead(comparison: &Comparison<'_>) -> Vec<(String, Vec<String>)> {
 /// The figures' groups of columns; the floor is the last row, where it is known.
 fn groups(comparison: &Comparison<'_>, kind: LatencyKind) -> Vec<Group> {
     let figures = comparison.lines.iter().flat_map(|line| line.cells.iter().flatten());
-    let largest = figures.filter_map(|figures| figures.latency(kind).p99.or(figures.latency(kind).p50));
-    let unit = Unit::for_largest(largest.map(|latency| latency.ns).max().unwrap_or(0));
+    let unit = Unit::for_all(figures.map(|figures| {
+        let summary = &figures.latencies[kind];
+        summary[Statistic::P99].or(summary[Statistic::P50])
+    }));
     let mut groups = Vec::new();
     if comparison.load.timing == Timing::Unjudged {
         return counts(comparison);
     }
-    for (place, quantile) in [P50, P99].into_iter().enumerate() {
+    for (place, statistic) in COMPARED.into_iter().enumerate() {
         let of = |row: usize, i: usize| match comparison.lines.get(row) {
-            Some(line) => line.cells[i].as_ref().and_then(|figures| (quantile.of)(figures.latency(kind))),
-            None => comparison.floor(i, kind, quantile),
+            Some(line) => line.cells[i].as_ref().and_then(|figures| figures.latencies[kind][statistic]),
+            None => comparison.floor(i, kind, statistic),
         };
         let cell = |row: usize, i: usize| {
             let figure = row < comparison.lines.len();
-            let within = figure && comparison.is_latency_within(i, kind, quantile, of(row, i));
+            let within = figure && comparison.is_latency_within(i, kind, statistic, of(row, i));
             let text = floor::marked(unit.latency(of(row, i)), within);
             if figure { format::of_load(comparison.load, text) } else { text }
         };
@@ -254,7 +256,7 @@ fn groups(comparison: &Comparison<'_>, kind: LatencyKind) -> Vec<Group> {
             comparison.lines.get(row).map_or_else(String::new, |line| format::ratio(line.ratios[i][place]))
         };
         groups.push(Group {
-            title: format!("{}, {}", quantile.name, unit.symbol()),
+            title: format!("{}, {}", statistic.name(), unit.symbol()),
             columns: columns(comparison, cell, Some(&ratio)),
         });
     }

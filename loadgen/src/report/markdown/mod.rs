@@ -102,8 +102,8 @@ fn violations(record: &RunRecord) -> Option<String> {
             let variant =
                 if v.variant.is_empty() { String::new() } else { format!(" \\[{}\\]", escape(&v.variant)) };
             vec![
-                escape(&v.kind),
-                escape(&v.rule),
+                v.kind.to_string(),
+                v.rule.to_string(),
                 format!("{} ({}, {})", code(&v.client), v.role, v.transport.label()),
                 code(&v.request),
                 code(&v.expected),

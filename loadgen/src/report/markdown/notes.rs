@@ -1,10 +1,10 @@
 //! What stands behind the figures: the ledger, setting up, the environment, definitions, how to run it again.
 
-use super::super::figures::Quantiles;
+use super::super::figures::LatencySummary;
 use super::super::format::{self, Unit};
 use super::super::{grid, outcome};
 use super::{escape, loads, row};
-use crate::domain::Transport;
+use crate::domain::{Statistic, Transport};
 use crate::record::pairs::PAIRS_MIN;
 use crate::record::{Latencies, Ledger, Pass, RunRecord, Setup};
 
@@ -67,21 +67,21 @@ pub(super) fn setup(record: &RunRecord) -> Option<String> {
             let setups = record.passes.iter().flat_map(|pass| &pass.setup);
             setups.filter(|setup| setup.transport == transport).for_each(|setup| sum.merge(part(setup)));
             if !sum.is_empty() {
-                found.push((name, transport, Quantiles::of(&sum)));
+                found.push((name, transport, LatencySummary::of(&sum)));
             }
         }
     }
-    let largest = found.iter().filter_map(|(_, _, quantiles)| quantiles.max).map(|max| max.ns).max()?;
-    let unit = Unit::for_largest(largest);
+    if found.is_empty() {
+        return None;
+    }
+    let unit = Unit::for_all(found.iter().map(|(_, _, summary)| summary[Statistic::Max]));
     let mut headers = row(["step", "transport", "samples"]);
-    headers.extend(
-        ["mean", "p50", "p90", "p99", "p99.9", "max"].map(|name| format!("{name}, {}", unit.symbol())),
-    );
+    headers.extend(loads::statistics(unit));
     let rows: Vec<Vec<String>> = found
         .iter()
-        .map(|(name, transport, quantiles)| {
+        .map(|(name, transport, summary)| {
             let mut cells = vec![(*name).to_owned(), transport.label().to_owned()];
-            cells.extend(loads::quantile_cells(quantiles, unit));
+            cells.extend(loads::summary_cells(summary, unit));
             cells
         })
         .collect();

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::super::markdown;
 use super::super::table::{self, Style};
 use super::{hostile, plot, swept};
-use crate::domain::{Op, Role, Transport};
+use crate::domain::{Op, Role, Statistic, Transport};
 use crate::record::fixture;
 use crate::record::{Skipped, VerdictLevel};
 
@@ -194,7 +194,7 @@ fn latencies_that_no_histogram_holds_are_lower_bounds_counted_and_said() {
     let mut record = fixture::record();
     let longest = crate::record::LATENCY_NS_MAX;
     let pass = &mut record.passes[0];
-    (0..100).for_each(|_| pass.cells[0].response.record(longest + 1));
+    (0..100).for_each(|_| pass.cells[0].latencies.response.record(longest + 1));
     record.loads[0].verdict = crate::stats::verdict::verdict(&record, &record.loads[0]);
     let markdown = markdown::report(&record, &[]);
     assert!(markdown.contains("100 latencies were longer than a histogram holds (1 h)"), "{markdown}");
@@ -216,7 +216,7 @@ fn figures_that_unfinished_requests_reach_are_shown_as_lower_bounds() {
         if pass.load == "paced" && pass.transports == [Transport::WebSocket] {
             let cell =
                 pass.cells.iter_mut().find(|cell| cell.role == Role::Guest && cell.op == Op::Get).unwrap();
-            (0..100).for_each(|_| cell.response.record_unfinished(1_500_000));
+            (0..100).for_each(|_| cell.latencies.response.record_unfinished(1_500_000));
             cell.counts.requests += 100;
             cell.counts.unfinished += 100;
         }
@@ -396,7 +396,9 @@ fn a_floor_of_another_machine_is_said_to_be_so_and_marks_nothing() {
 fn a_lower_bound_is_never_within_the_floor() {
     let mut record = floored();
     for pass in record.passes.iter_mut().filter(|pass| pass.transports == [Transport::Tcp]) {
-        pass.cells.iter_mut().for_each(|cell| (0..200).for_each(|_| cell.response.record_unfinished(1_000)));
+        pass.cells
+            .iter_mut()
+            .for_each(|cell| (0..200).for_each(|_| cell.latencies.response.record_unfinished(1_000)));
     }
     let text = table::render(&record, Path::new("out"), Style::default());
     let row = text.lines().find(|line| line.starts_with("all ")).unwrap();
@@ -412,7 +414,8 @@ fn a_floor_that_a_run_goes_far_below_is_to_be_measured_anew() {
     };
     assert!(!shows(fixture::floor()));
     let mut slow = fixture::floor();
-    slow.layouts[1].transports[1].paced.response.p50_ns = Some(150_000);
+    let slow_p50 = [(Statistic::P50, 150_000.0)];
+    slow.layouts[1].transports[1].paced.latencies.response = slow_p50.into_iter().collect();
     assert!(shows(slow), "a median of 110 µs over WebSocket");
     let mut narrow = fixture::floor();
     narrow.layouts[1].transports[0].saturated.rate = Some(3_000.0);
