@@ -203,7 +203,7 @@ fn interval(transport: Transport, second: u32, p99: f64, random: &mut Xoshiro256
         achieved: 3900 + random.random_range(0..200u64),
         latencies: [LatencyKind::Response, LatencyKind::Service]
             .into_iter()
-            .map(|kind| ((kind, Statistic::P99), p99))
+            .map(|kind| ((kind, Statistic::P99), Some(p99)))
             .collect(),
         ..Interval::new(transport, second)
     }

@@ -8,6 +8,7 @@ use super::style::{FLOOR_MARKER, FLOOR_NAME, LINE, list, look};
 use crate::domain::{Measure, Role, Statistic, Transport};
 use crate::record::Latencies;
 use crate::record::rows::Selection;
+use crate::text::capital;
 
 /// Begins the names of its files.
 pub(super) const STEM: &str = "latency-percentiles";
@@ -96,13 +97,7 @@ fn panel(role: Role, curves: &[Curve], x: &Axis, y: &Axis, index: usize) -> Pane
         marks.extend(curve.floor.iter().map(|&at| Mark::Dot { at, marker: look.floor_marker() }));
     }
     let y = if index.is_multiple_of(2) { y.clone() } else { y.unlabelled() };
-    Panel { title: plural(role), x: x.clone(), y, marks }
-}
-
-/// A role's heading: `Guests`.
-pub(super) fn plural(role: Role) -> String {
-    let mut letters = role.name().chars();
-    letters.next().map_or(String::new(), |first| format!("{}{}s", first.to_uppercase(), letters.as_str()))
+    Panel { title: capital(&format!("{role}s")), x: x.clone(), y, marks }
 }
 
 fn curve(view: View<'_>, transport: Transport, role: Role) -> Option<Curve> {

@@ -8,6 +8,7 @@ use super::style::{LINE, list, look};
 use crate::domain::{Statistic, Transport};
 use crate::record::rows::Selection;
 use crate::record::{LoadInfo, RunRecord, Variant};
+use crate::text;
 
 /// Begins the names of its files.
 pub(super) const STEM: &str = "sweep";
@@ -74,10 +75,7 @@ pub(super) fn figure(record: &RunRecord, load: &LoadInfo) -> Option<Figure> {
     }
     if let Some(more @ 1..) = notes.len().checked_sub(WARNINGS_SHOWN) {
         notes.truncate(WARNINGS_SHOWN);
-        notes.push(format!(
-            "And {more} more warning{}: the report has them.",
-            if more == 1 { "" } else { "s" }
-        ));
+        notes.push(format!("And {}: the report has them.", text::plural(more as u64, "more warning")));
     }
     if load.trials > 1 {
         notes.push("Upright lines: lowest to highest of the trials.".to_owned());

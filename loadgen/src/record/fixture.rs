@@ -63,7 +63,7 @@ pub(crate) fn record() -> RunRecord {
 pub(crate) fn floor() -> Floor {
     let quantiles = |p50: u64, p99: u64| -> Statistics {
         let ns = [(Statistic::P50, p50), (Statistic::P90, p50 * 3 / 2), (Statistic::P99, p99)];
-        ns.into_iter().map(|(statistic, ns)| (statistic, ns as f64)).collect()
+        ns.into_iter().map(|(statistic, ns)| (statistic, Some(ns as f64))).collect()
     };
     let cost = |each: f64| FloorCost {
         both_ns: Some(2.0 * each),
@@ -287,9 +287,10 @@ fn intervals(transport: Transport, requests: u64, base: u64) -> Vec<Interval> {
             offered: requests / 2,
             achieved: requests / 2,
             latencies: [
-                ((LatencyKind::Response, Statistic::P50), base as f64),
-                ((LatencyKind::Response, Statistic::P99), (base * 2) as f64),
-                ((LatencyKind::Service, Statistic::P50), (base - 9_000) as f64),
+                ((LatencyKind::Response, Statistic::P50), Some(base as f64)),
+                ((LatencyKind::Response, Statistic::P99), Some((base * 2) as f64)),
+                ((LatencyKind::Service, Statistic::P50), Some((base - 9_000) as f64)),
+                ((LatencyKind::Service, Statistic::P99), None),
             ]
             .into_iter()
             .collect(),

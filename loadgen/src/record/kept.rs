@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::Latencies;
 use crate::domain::{LatencyKind, PerKind, Statistic};
 
-/// Statistics in ns by what they are of. What too few samples support is missing.
+/// Statistics in ns by what they are of; `None` and null where too few samples support them.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Kept<K>(Vec<(K, f64)>);
+pub struct Kept<K>(Vec<(K, Option<f64>)>);
 
 /// Statistics of one latency; in JSON `{"p50_ns": …}`.
 pub type Statistics = Kept<Statistic>;
@@ -30,25 +30,25 @@ impl<K: Copy + PartialEq> Kept<K> {
     /// The statistic in ns.
     #[must_use]
     pub fn get(&self, key: K) -> Option<f64> {
-        self.0.iter().find(|(known, _)| *known == key).map(|(_, ns)| *ns)
+        self.0.iter().find(|(known, _)| *known == key)?.1
     }
 }
 
-impl<K> FromIterator<(K, f64)> for Kept<K> {
-    fn from_iter<I: IntoIterator<Item = (K, f64)>>(statistics: I) -> Self {
+impl<K> FromIterator<(K, Option<f64>)> for Kept<K> {
+    fn from_iter<I: IntoIterator<Item = (K, Option<f64>)>>(statistics: I) -> Self {
         Self(statistics.into_iter().collect())
     }
 }
 
 impl KindStatistics {
-    /// These statistics of each kind that has samples.
+    /// These statistics of service and response: what was sent too late shows in the generator's own lateness.
     #[must_use]
     pub fn of(latencies: &PerKind<Latencies>, statistics: &[Statistic]) -> Self {
-        let of = |kind: LatencyKind, statistic| {
-            Some(((kind, statistic), latencies[kind].statistic(statistic)?.ns))
+        let of = |kind, statistic| {
+            ((kind, statistic), latencies[kind].statistic(statistic).map(|latency| latency.ns))
         };
-        let all = |kind| statistics.iter().filter_map(move |&statistic| of(kind, statistic));
-        LatencyKind::ALL.into_iter().flat_map(all).collect()
+        let kinds = [LatencyKind::Service, LatencyKind::Response];
+        kinds.iter().flat_map(|&kind| statistics.iter().map(move |&statistic| of(kind, statistic))).collect()
     }
 }
 
@@ -86,10 +86,9 @@ impl<K: Key> Serialize for Kept<K> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (key, ns) in &self.0 {
             // All but means are whole.
-            if ns.fract() == 0.0 {
-                map.serialize_entry(&key.to_text(), &(*ns as u64))?;
-            } else {
-                map.serialize_entry(&key.to_text(), ns)?;
+            match ns {
+                Some(ns) if ns.fract() == 0.0 => map.serialize_entry(&key.to_text(), &(*ns as u64))?,
+                ns => map.serialize_entry(&key.to_text(), ns)?,
             }
         }
         map.end()
@@ -111,7 +110,7 @@ impl<'de, K: Key> Deserialize<'de> for Kept<K> {
                 // Statistics that this version does not know are left out, and so are other fields beside them.
                 while let Some(text) = map.next_key::<String>()? {
                     match K::from_text(&text) {
-                        Some(key) => kept.extend(map.next_value::<Option<f64>>()?.map(|ns| (key, ns))),
+                        Some(key) => kept.push((key, map.next_value()?)),
                         None => _ = map.next_value::<IgnoredAny>()?,
                     }
                 }
@@ -129,12 +128,19 @@ mod tests {
     #[test]
     fn statistics_are_read_back_as_they_were_written_and_others_are_passed_over() {
         let mean = (LatencyKind::Service, Statistic::Mean);
-        let kept = Kept::from_iter([(mean, 1_000.5), ((LatencyKind::Response, Statistic::P999), 7e9)]);
+        let kept = Kept::from_iter([
+            (mean, Some(1_000.5)),
+            ((LatencyKind::Response, Statistic::P999), Some(7e9)),
+            ((LatencyKind::Response, Statistic::Max), None),
+        ]);
         let text = serde_json::to_string(&kept).unwrap();
-        assert_eq!(text, r#"{"service_mean_ns":1000.5,"response_p99_9_ns":7000000000}"#);
+        assert_eq!(
+            text,
+            r#"{"service_mean_ns":1000.5,"response_p99_9_ns":7000000000,"response_max_ns":null}"#
+        );
         assert_eq!(serde_json::from_str::<KindStatistics>(&text).unwrap(), kept);
-        let other = r#"{"second":3,"service_p12_ns":1,"response_p50_ns":null,"lag_max_ns":5}"#;
+        let other = r#"{"second":3,"service_p12_ns":1,"lag_max_ns":5}"#;
         let kept: KindStatistics = serde_json::from_str(other).unwrap();
-        assert_eq!(kept, Kept::from_iter([((LatencyKind::Lag, Statistic::Max), 5.0)]));
+        assert_eq!(kept, Kept::from_iter([((LatencyKind::Lag, Statistic::Max), Some(5.0))]));
     }
 }

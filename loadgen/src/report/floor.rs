@@ -1,14 +1,14 @@
 //! The harness's own floor for people: beside a run's figures, and as `calibrate` prints it.
 
-use super::escape;
 use super::figures::{Comparison, comparisons};
 use super::format::{self, MISSING, NOT_VALID, Unit};
 use super::grid;
 use crate::domain::{LatencyKind, Side, Statistic, Transport};
-use crate::record::pace::micros;
 use crate::record::{
     Floor, Latency, Layout, LoadInfo, RunRecord, Statistics, TransportFloor, VerdictLevel, WITHIN,
 };
+use crate::text;
+use crate::text::micros;
 
 /// Marks a figure that is within the floor.
 pub(super) const SIGN: char = '†';
@@ -60,7 +60,7 @@ pub(super) fn missing(record: &RunRecord) -> Option<String> {
 /// What is known of the floor, in a sentence without its full stop, and whether [`HOW`] should follow. Safe to print.
 pub(super) fn sentence(record: &RunRecord) -> (String, bool) {
     if let Some(why) = missing(record) {
-        return (escape::line(&why), true);
+        return (text::printable(&why), true);
     }
     let suspect = used(record).is_some_and(|layout| layout.level != VerdictLevel::Valid);
     let settings = record.floor.as_ref().map(settings).unwrap_or_default();
@@ -115,8 +115,8 @@ fn settings(floor: &Floor) -> String {
     format!(
         "measured at {} requests/s, {}, values of {}",
         format::rate(Some(floor.rate)),
-        format::plural(u64::from(floor.connections), "connection"),
-        format::plural(u64::from(floor.value_bytes), "byte"),
+        text::plural(u64::from(floor.connections), "connection"),
+        text::plural(u64::from(floor.value_bytes), "byte"),
     )
 }
 
@@ -131,7 +131,7 @@ pub fn table(floor: &Floor, file: &str) -> String {
         }
         text += &verdict(layout);
     }
-    text + &format!("\n{MISSING} too few samples, or not known\nfloor     {}\n", escape::line(file))
+    text + &format!("\n{MISSING} too few samples, or not known\nfloor     {}\n", text::printable(file))
 }
 
 fn place(layout: &Layout) -> String {
@@ -149,7 +149,7 @@ fn place(layout: &Layout) -> String {
 
 fn verdict(layout: &Layout) -> String {
     let word = super::outcome::level(layout.level);
-    let reasons = layout.reasons.iter().map(|reason| format!("{:<9} - {}\n", "", escape::line(reason)));
+    let reasons = layout.reasons.iter().map(|reason| format!("{:<9} - {}\n", "", text::printable(reason)));
     format!("verdict   {word}\n{}", reasons.collect::<String>())
 }
 
@@ -207,10 +207,10 @@ fn limit(floor: &TransportFloor) -> &'static str {
 
 /// The floor's own section of `report.md`.
 pub(super) fn markdown(record: &RunRecord) -> String {
-    let escape = escape::markdown;
+    let escape = text::markdown;
     let (sentence, how) = sentence(record);
     let how = if how { format!(" {HOW}.") } else { String::new() };
-    let mut text = format!("## The harness's own floor\n\n{}.{how}\n", super::capital(&escape(&sentence)));
+    let mut text = format!("## The harness's own floor\n\n{}.{how}\n", text::capital(&escape(&sentence)));
     let Some(layout) = used(record) else { return text };
     let micros = |ns: Option<f64>, decimals| format::optional(ns.map(|ns| ns / 1e3), decimals);
     let headers = [

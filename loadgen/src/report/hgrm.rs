@@ -7,10 +7,10 @@ use std::fmt::Write as _;
 
 use hdrhistogram::Histogram;
 
-use super::escape;
 use crate::domain::{ALL, Op, Role};
 use crate::record::RunRecord;
 use crate::record::rows::{self, Key};
+use crate::text;
 
 /// Steps in each half of the way to 100 %: the Java tools' default.
 const TICKS_PER_HALF_DISTANCE: u32 = 5;
@@ -53,7 +53,7 @@ pub fn file_name(load: &str, variant: &str, rest: [&str; 4]) -> String {
 
 fn join(load: &str, variant: &str, rest: [&str; 4]) -> String {
     let parts = |parts: &[&str]| {
-        let parts = parts.iter().filter(|part| !part.is_empty()).map(|part| escape::name(part));
+        let parts = parts.iter().filter(|part| !part.is_empty()).map(|part| text::file_name(part));
         parts.collect::<Vec<_>>().join("-")
     };
     let (mut start, end) = (parts(&[load, variant]), parts(&rest));

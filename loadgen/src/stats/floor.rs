@@ -62,7 +62,7 @@ fn quantiles(latencies: &Latencies) -> Statistics {
         latencies.statistic(statistic).filter(|latency| !latency.at_least).map(|latency| latency.ns)
     };
     let kept = Statistic::ALL.iter().filter(|statistic| statistic.needs_few_samples());
-    kept.filter_map(|&statistic| Some((statistic, exact(statistic)?))).collect()
+    kept.map(|&statistic| (statistic, exact(statistic))).collect()
 }
 
 fn cost(cost: &Cost) -> FloorCost {

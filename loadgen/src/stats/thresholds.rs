@@ -6,6 +6,7 @@ use crate::domain::{Measure, Statistic};
 use crate::record::rows::{Row, Selection};
 use crate::record::{Latencies, Latency, Pass, RunRecord, ThresholdResult, VerdictLevel};
 use crate::scenario::model::{Bound, Filter, Metric, Threshold};
+use crate::text;
 
 /// How far a run came, as far as thresholds care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -242,24 +243,10 @@ pub fn text(threshold: &Threshold) -> String {
 /// A figure with its unit.
 fn number(metric: Metric, value: f64) -> String {
     match metric {
-        Metric::Latency(..) => duration(value),
-        Metric::Rate => format!("{} requests/s", trimmed(value, 1)),
-        Metric::Errors | Metric::Violations | Metric::Unfinished | Metric::Lost => trimmed(value, 1),
+        Metric::Latency(..) => text::duration(value),
+        Metric::Rate => format!("{} requests/s", text::trimmed(value, 1)),
+        Metric::Errors | Metric::Violations | Metric::Unfinished | Metric::Lost => text::trimmed(value, 1),
     }
-}
-
-fn duration(ns: f64) -> String {
-    match ns {
-        1e9.. => format!("{} s", trimmed(ns / 1e9, 3)),
-        1e6.. => format!("{} ms", trimmed(ns / 1e6, 3)),
-        _ => format!("{} µs", trimmed(ns / 1e3, 3)),
-    }
-}
-
-/// At most so many decimals.
-fn trimmed(value: f64, decimals: usize) -> String {
-    let text = format!("{value:.decimals$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 #[cfg(test)]

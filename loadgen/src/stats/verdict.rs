@@ -4,11 +4,12 @@
 //! it. Waiting behind a slow server is the server's doing and never counts here.
 
 use crate::domain::{Side, Timing, Transport};
-use crate::record::pace::{self, micros};
+use crate::record::pace;
 use crate::record::rows::{Row, Selection};
 use crate::record::{
     Cell, Cost, Counts, Latencies, Ledger, LoadInfo, Pass, Pause, Probe, RunRecord, Verdict, VerdictLevel,
 };
+use crate::text::micros;
 
 /// Share of the offered requests that a server which keeps up has answered a second after the load's end.
 const ANSWERED_SHARE_MIN: f64 = 0.99;

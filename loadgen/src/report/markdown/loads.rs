@@ -2,11 +2,12 @@
 
 use super::super::figures::{COMPARED, Comparison, CostFigures, Figures, LatencySummary, Line};
 use super::super::format::{self, MISSING, Unit};
-use super::super::{capital, floor, grid, outcome};
+use super::super::{floor, grid, outcome};
 use super::escape;
 use crate::domain::{ALL, LatencyKind, Op, Role, Statistic, Timing, Transport};
 use crate::record::pairs::Ratio;
 use crate::record::{Latency, LoadInfo, VerdictLevel};
+use crate::text;
 
 /// Why a quantile may be missing, below each table where one is.
 const FEWER: &str = "\n– Too few samples: a quantile is given only where at least ten lie beyond it.\n";
@@ -15,8 +16,11 @@ const LOWER_BOUND: &str =
 
 /// The section of one load, with a part for each variant.
 pub(super) fn section(load: &LoadInfo, comparisons: &[Comparison<'_>]) -> String {
-    let mut text =
-        format!("## Load {}\n\n{}.\n\n", escape(&load.name), escape(&capital(&outcome::settings(load))));
+    let mut text = format!(
+        "## Load {}\n\n{}.\n\n",
+        escape(&load.name),
+        escape(&text::capital(&outcome::settings(load)))
+    );
     text += &verdict(load);
     if comparisons.is_empty() {
         text += "\nNothing was measured.\n";
@@ -46,7 +50,7 @@ fn verdict(load: &LoadInfo) -> String {
         }
     };
     if let Some(limit) = outcome::limit(load) {
-        text += &format!(" {}.", capital(&escape(limit)));
+        text += &format!(" {}.", text::capital(&escape(limit)));
     }
     text.push('\n');
     if !verdict.reasons.is_empty() {
@@ -91,7 +95,7 @@ fn compared(comparison: &Comparison<'_>, line: &Line, unit: Unit) -> Vec<String>
     let kind = comparison.load.headline_kind();
     let mut cells = names_of(line);
     cells.extend(line.cells.iter().map(|cell| {
-        cell.as_ref().map_or_else(|| MISSING.to_owned(), |cell| format::count(cell.counts.requests))
+        cell.as_ref().map_or_else(|| MISSING.to_owned(), |cell| text::thousands(cell.counts.requests))
     }));
     if comparison.load.timing == Timing::Unjudged {
         return cells;
@@ -267,7 +271,7 @@ fn latencies(comparison: &Comparison<'_>) -> String {
         }
     }
     let table = with_notes(grid::markdown(&headers, &rows, 3), &rows);
-    format!("{} time of each role and operation:\n\n{table}{}", capital(kind.name()), kinds(comparison))
+    format!("{} time of each role and operation:\n\n{table}{}", text::capital(kind.name()), kinds(comparison))
 }
 
 /// Lag, service and response of all requests, by transport.
@@ -335,7 +339,7 @@ pub(super) fn statistics(unit: Unit) -> Vec<String> {
 /// Samples and statistics.
 pub(super) fn summary_cells(summary: &LatencySummary, unit: Unit) -> Vec<String> {
     let statistics = summary.iter().map(|(_, latency)| unit.latency(latency));
-    std::iter::once(format::count(summary.samples)).chain(statistics).collect()
+    std::iter::once(text::thousands(summary.samples)).chain(statistics).collect()
 }
 
 /// The same of the transport at `i`, those within the floor marked.
@@ -350,5 +354,5 @@ fn judged_cells(
         let within = comparison.is_latency_within(i, kind, statistic, latency);
         format::of_load(comparison.load, floor::marked(unit.latency(latency), within))
     };
-    std::iter::once(format::count(summary.samples)).chain(summary.iter().map(figure)).collect()
+    std::iter::once(text::thousands(summary.samples)).chain(summary.iter().map(figure)).collect()
 }

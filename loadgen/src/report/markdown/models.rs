@@ -2,11 +2,12 @@
 
 use super::super::figures::LatencySummary;
 use super::super::format::{self, MISSING, Unit};
-use super::super::{capital, grid};
+use super::super::grid;
 use super::{escape, loads, row};
 use crate::domain::{ALL, Role, Statistic, Transport};
 use crate::record::pairs::Ratio;
 use crate::record::{Latencies, LoadInfo, Pass, RunRecord, Setup, VerdictLevel, WindowRow};
+use crate::text;
 
 /// Everything that there is to say of this load; empty for a plain closed one.
 pub(super) fn section(record: &RunRecord, load: &LoadInfo) -> String {
@@ -29,8 +30,8 @@ fn probes(load: &LoadInfo) -> Option<String> {
             vec![
                 escape(&probe.variant),
                 label(&probe.transports),
-                format::grouped(probe.reached, 0),
-                format::grouped(probe.offered, 0),
+                text::decimal(probe.reached, 0),
+                text::decimal(probe.offered, 0),
             ]
         })
         .collect();
@@ -61,10 +62,10 @@ fn waiting(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<Stri
             let share = if offered > 0 { waited as f64 / offered as f64 * 100.0 } else { 0.0 };
             vec![
                 label(transports),
-                format::count(offered),
-                format!("{} ({share:.1} %)", format::count(waited)),
-                most.map_or_else(|| MISSING.to_owned(), format::count),
-                format::count(unfinished),
+                text::thousands(offered),
+                format!("{} ({share:.1} %)", text::thousands(waited)),
+                most.map_or_else(|| MISSING.to_owned(), text::thousands),
+                text::thousands(unfinished),
             ]
         })
         .collect();
@@ -72,7 +73,7 @@ fn waiting(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<Stri
         "### What had to wait\n\nA request has to wait where it is due while its connection has {} outstanding, or is \
          being renewed. The wait is part of its response time. What a server does not take within a second of the \
          load's end stays unfinished.\n\n{}",
-        format::plural(u64::from(load.in_flight), "request"),
+        text::plural(u64::from(load.in_flight), "request"),
         grid::markdown(&headers, &rows, 1)
     ))
 }
@@ -127,7 +128,7 @@ fn pairs(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String
         label(base),
         kind.name(),
         grid::markdown(&headers, &rows, 2),
-        capital(&format::ratio_legend())
+        text::capital(&format::ratio_legend())
     ))
 }
 
@@ -224,7 +225,7 @@ mod tests {
     fn pairs_of_windows_give_the_median_of_their_ratios() {
         let mut record = fixture::record();
         let medians = |ns| {
-            let median = |kind, ns| ((kind, Statistic::P50), f64::from(ns));
+            let median = |kind, ns| ((kind, Statistic::P50), Some(f64::from(ns)));
             [median(LatencyKind::Service, 1), median(LatencyKind::Response, ns)].into_iter().collect()
         };
         let role = |ns| WindowRole { role: None, requests: 100, replies: 100, latencies: medians(ns) };

@@ -1,12 +1,13 @@
 //! What stands behind the figures: the ledger, setting up, the environment, definitions, how to run it again.
 
 use super::super::figures::LatencySummary;
-use super::super::format::{self, Unit};
+use super::super::format::Unit;
 use super::super::{grid, outcome};
 use super::{escape, loads, row};
 use crate::domain::{Statistic, Transport};
 use crate::record::pairs::PAIRS_MIN;
 use crate::record::{Latencies, Ledger, Pass, RunRecord, Setup};
+use crate::text;
 
 /// Picks one sum of the ledger.
 type Sum = fn(&Ledger) -> u64;
@@ -38,7 +39,7 @@ pub(super) fn ledger(record: &RunRecord) -> String {
     let rows: Vec<Vec<String>> = lines
         .iter()
         .map(|(name, of)| {
-            let cells = sums.iter().map(|sum| format::count(of(sum)));
+            let cells = sums.iter().map(|sum| text::thousands(of(sum)));
             std::iter::once((*name).to_owned()).chain(cells).collect()
         })
         .collect();
@@ -104,13 +105,13 @@ pub(super) fn environment(record: &RunRecord) -> String {
         ("generator runs on", cpus(&environment.generator_cpus)),
         (
             "processor",
-            format!("{}, {}", escape(&environment.cpu), format::plural(environment.cpus as u64, "CPU")),
+            format!("{}, {}", escape(&environment.cpu), text::plural(environment.cpus as u64, "CPU")),
         ),
-        ("memory", format!("{} GiB", format::grouped(gib, 1))),
+        ("memory", format!("{} GiB", text::decimal(gib, 1))),
         ("system", escape(&environment.os)),
         ("pacing", escape(&environment.pacing)),
         ("started", escape(&record.started)),
-        ("took", format::seconds(record.elapsed_s)),
+        ("took", text::seconds(record.elapsed_s)),
         ("twinwire", escape(&record.twinwire)),
     ];
     let rows: Vec<Vec<String>> = lines.map(|(name, value)| vec![name.to_owned(), value]).to_vec();

@@ -7,8 +7,8 @@ use crate::domain::{Timing, Transport, latency_metric};
 use crate::scenario::diagnostics::Problems;
 use crate::scenario::model::{Bound, Filter, Group, Metric, Threshold};
 use crate::scenario::reader::Reader;
-use crate::scenario::shape::listed;
 use crate::scenario::tree::Node;
+use crate::text::backquoted;
 
 /// Decodes one threshold; `root` is the scenario, for the names that a filter may use.
 pub(super) fn threshold(
@@ -149,7 +149,7 @@ fn known_name(reader: Reader<'_>, key: &str, root: Reader<'_>, list: &str, probl
     if !known {
         problems
             .add(format!("the scenario has no {key} `{wanted}`"), reader.at(key))
-            .label(format!("there is {}", listed(&names)));
+            .label(format!("there is {}", backquoted(&names)));
     }
     known
 }
