@@ -1,4 +1,4 @@
-//! The figures in the text format of Prometheus (OpenMetrics 1.0).
+//! The metrics in the text formats of Prometheus.
 
 use std::{
     fmt,
@@ -15,7 +15,7 @@ use prometheus_client::{
 use super::{AdminState, process};
 use crate::counters::LOG_LINES_DROPPED;
 
-/// The figures as they are now, as OpenMetrics.
+/// The metrics as they are now, in OpenMetrics 1.0.
 pub(super) fn render(state: &Arc<AdminState>) -> Result<String, fmt::Error> {
     let mut own = Registry::with_prefix("twinwire");
     own.register_collector(Box::new(Figures(Arc::clone(state))));
@@ -43,7 +43,7 @@ pub(super) fn as_plain_text(open_metrics: &str) -> String {
             Some((name.to_owned(), rest.to_owned()))
         };
         if let Some((name, help)) = of(line, "# HELP ") {
-            // The line after it says what it is.
+            // The line after it states the type.
             let is_counter =
                 lines.peek().and_then(|next| of(next, "# TYPE ")).is_some_and(|(_, kind)| kind == "counter");
             let suffix = if is_counter { "_total" } else { "" };
@@ -62,7 +62,7 @@ pub(super) fn as_plain_text(open_metrics: &str) -> String {
 #[derive(Debug)]
 struct Figures(Arc<AdminState>);
 
-/// One name's figures, each with its labels.
+/// The samples of one name, each with its labels.
 type Family<'a> = Vec<(Vec<(&'a str, &'a str)>, u64)>;
 
 impl Collector for Figures {

@@ -1,5 +1,5 @@
-//! What clients will say of the certificate: asked of the library that checks one for them, since serving one does not
-//! look at its dates and its purpose.
+//! What clients will say about the certificate. The library's client side is asked, since serving a certificate checks
+//! neither its dates nor its purpose.
 
 use jiff::Timestamp;
 use rustls::{
@@ -10,8 +10,8 @@ use rustls::{
     server::ParsedCertificate,
 };
 
-/// Why every client would refuse a server that has this certificate; `None` where it depends on whom the client trusts
-/// and which name it looks for.
+/// Why every client would refuse a server with this certificate; `None` if it depends on whom the client trusts and
+/// which name it looks for.
 pub(super) fn objection(
     certificate: &CertificateDer<'_>,
     now: UnixTime,
@@ -19,7 +19,7 @@ pub(super) fn objection(
 ) -> Option<String> {
     let parsed = ParsedCertificate::try_from(certificate).ok()?;
     let algorithms = provider.signature_verification_algorithms.all;
-    // What concerns the certificate alone is checked first. After that nobody is trusted who could have signed it.
+    // What concerns the certificate alone is checked first; after that, no issuer is trusted.
     let nobody = RootCertStore::empty();
     match verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], now, algorithms) {
         Ok(()) | Err(Error::InvalidCertificate(CertificateError::UnknownIssuer))
@@ -36,7 +36,8 @@ pub(super) fn objection(
     }
 }
 
-/// Whether it is good for any name or address. Asked for a name that no host can have, the library tells which there are.
+/// Whether it is good for any name or address. Asked about a name that no host can have, the library lists those that
+/// it is for.
 fn names_a_host(certificate: &ParsedCertificate<'_>) -> bool {
     let Ok(no_host) = ServerName::try_from("host.invalid") else { return true };
     match verify_server_name(certificate, &no_host) {
@@ -70,7 +71,7 @@ fn told(error: &Error) -> String {
     }
 }
 
-/// Whether the reason why a certificate cannot be read is that it is of a version without extensions.
+/// Whether a certificate cannot be read because it is of a version without extensions.
 pub(super) fn is_without_extensions(error: &Error) -> bool {
     matches!(
         error,
