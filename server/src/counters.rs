@@ -12,7 +12,7 @@ use crate::protocol::{Malformed, Reply, Request, Status, Transport};
 
 /// What a message asked for, as far as it is counted separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
+pub(crate) enum Command {
     /// The first messages of a session, until one is accepted.
     Login,
     /// `put KEY VALUE`
@@ -31,12 +31,12 @@ pub enum Command {
 
 impl Command {
     /// In the order of their numbers.
-    pub const ALL: [Self; 7] =
+    pub(crate) const ALL: [Self; 7] =
         [Self::Login, Self::Put, Self::Get, Self::GetOther, Self::Upgrade, Self::Quit, Self::Malformed];
 
     /// The command of a message that came after the login.
     #[must_use]
-    pub fn of(request: &Result<Request<'_>, Malformed>) -> Self {
+    pub(crate) fn of(request: &Result<Request<'_>, Malformed>) -> Self {
         match request {
             Ok(Request::Put { .. }) => Self::Put,
             Ok(Request::Get { .. }) => Self::Get,
@@ -49,7 +49,7 @@ impl Command {
 
     /// The name in metrics and answers.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Login => "login",
             Self::Put => "put",
@@ -64,7 +64,7 @@ impl Command {
 
 /// Why the server turned a connection away or ended it, other than by the protocol's own `exiting`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// The server has as many connections as it may have.
     ServerFull,
     /// Its address has as many connections as it may have.
@@ -84,7 +84,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// In the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::ServerFull,
         Self::AddressFull,
         Self::Handshake,
@@ -99,7 +99,7 @@ impl Refusal {
 
     /// The name in metrics and answers.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::ServerFull => "server-full",
             Self::AddressFull => "address-full",
@@ -151,7 +151,7 @@ pub struct Counters {
 
 impl Counters {
     /// Counts a request by its command and its reply.
-    pub fn answered(&self, command: Command, reply: &Reply<'_>) {
+    pub(crate) fn answered(&self, command: Command, reply: &Reply<'_>) {
         let reply = match reply {
             Reply::Status(status) => *status as usize,
             Reply::Value(_) => Status::ALL.len(),
@@ -191,21 +191,39 @@ impl Drop for OpenConnection {
     }
 }
 
+/// The connections of one transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ConnectionTotals {
+    pub(crate) transport: Transport,
+    pub(crate) open: u64,
+    /// All since the start.
+    pub(crate) opened: u64,
+}
+
+/// The requests with one command and one reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RequestTotal {
+    pub(crate) command: Command,
+    /// The reply's text, or `value` for every value.
+    pub(crate) reply: &'static str,
+    pub(crate) count: u64,
+}
+
 /// The sums over all workers. What happens while they are read may be in one number and not yet in another.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Totals {
-    pub connections: Vec<(Transport, u64, u64)>,
+pub(crate) struct Totals {
+    pub(crate) connections: Vec<ConnectionTotals>,
     /// Those that never occurred are left out.
-    pub requests: Vec<(Command, &'static str, u64)>,
-    pub refusals: Vec<(Refusal, u64)>,
-    pub bytes_received: u64,
+    pub(crate) requests: Vec<RequestTotal>,
+    pub(crate) refusals: Vec<(Refusal, u64)>,
+    pub(crate) bytes_received: u64,
     /// Written, or waiting to be.
-    pub bytes_sent: u64,
+    pub(crate) bytes_sent: u64,
 }
 
 impl Totals {
     #[must_use]
-    pub fn of(workers: &[Arc<Counters>]) -> Self {
+    pub(crate) fn of(workers: &[Arc<Counters>]) -> Self {
         let sum = |figure: &dyn Fn(&Counters) -> &Count| -> u64 {
             workers.iter().map(|worker| figure(worker).get()).fold(0, u64::wrapping_add)
         };
@@ -213,18 +231,19 @@ impl Totals {
             // Closed is read first: a connection that comes and goes meanwhile cannot make the difference negative.
             let closed = sum(&|worker| &worker.closed[transport as usize]);
             let opened = sum(&|worker| &worker.opened[transport as usize]);
-            (transport, opened.saturating_sub(closed), opened)
+            ConnectionTotals { transport, open: opened.saturating_sub(closed), opened }
         });
         let replies = Status::ALL.into_iter().map(Status::text).chain(["value"]).enumerate();
         let requests = Command::ALL.into_iter().flat_map(|command| {
             replies.clone().map(move |(index, reply)| {
-                (command, reply, sum(&|worker| &worker.replies[command as usize][index]))
+                let count = sum(&|worker| &worker.replies[command as usize][index]);
+                RequestTotal { command, reply, count }
             })
         });
         let refusals = Refusal::ALL.into_iter();
         Self {
             connections: connections.collect(),
-            requests: requests.filter(|(_, _, count)| *count > 0).collect(),
+            requests: requests.filter(|request| request.count > 0).collect(),
             refusals: refusals
                 .map(|reason| (reason, sum(&|worker| &worker.refusals[reason as usize])))
                 .collect(),
@@ -253,12 +272,15 @@ mod tests {
         let _open = workers[1].open(Transport::WebSocket);
         drop(gone);
         let totals = Totals::of(&workers);
+        let requests =
+            [(Command::Login, "success", 1), (Command::Get, "key not found", 1), (Command::Get, "value", 2)];
         assert_eq!(
             totals.requests,
-            [(Command::Login, "success", 1), (Command::Get, "key not found", 1), (Command::Get, "value", 2)]
+            requests.map(|(command, reply, count)| RequestTotal { command, reply, count })
         );
         assert_eq!((totals.bytes_received, totals.bytes_sent), (7, 5));
-        assert_eq!(totals.connections[2], (Transport::WebSocket, 1, 2));
+        let expected = ConnectionTotals { transport: Transport::WebSocket, open: 1, opened: 2 };
+        assert_eq!(totals.connections[2], expected);
         assert_eq!(totals.refusals.iter().map(|(_, count)| count).sum::<u64>(), 1);
         assert_eq!(totals.refusals.last(), Some(&(Refusal::Operator, 1)));
     }

@@ -30,7 +30,7 @@ pub use crate::transport::websocket::{Service, serve_alone};
 const MESSAGE_BYTES_MAX: usize = 256;
 
 /// Far longer than anything here takes, so that only a hang exceeds it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIME_MAX: Duration = Duration::from_secs(20);
 
 /// The handshake of section 1.3 of RFC 6455.
 const HANDSHAKE: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -127,7 +127,8 @@ pub fn session(data: &[u8]) {
         assert!(registry.managers() <= 1, "ROLE-8: the cap");
         assert!(registry.stored_bytes() <= limits.total_bytes_max, "STORE-7");
     }
-    let counted: u64 = Totals::of(&[Arc::clone(&counters)]).requests.iter().map(|(_, _, count)| count).sum();
+    let counted: u64 =
+        Totals::of(&[Arc::clone(&counters)]).requests.iter().map(|request| request.count).sum();
     assert_eq!(counted, asked);
     drop(sessions);
     assert!(registry.is_empty(), "LIFE-2: no name stays behind");
@@ -155,10 +156,10 @@ pub fn websocket(data: &[u8]) {
 fn conversation(bytes: &[u8], piece: usize) -> Vec<u8> {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let mut client = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
-    let (server, _) = listener.accept().expect("somebody has connected");
+    let (server, _) = listener.accept().expect("a client has connected");
     let serving = thread::spawn(move || serve(server));
     client.set_nodelay(true).expect("a live socket");
-    client.set_read_timeout(Some(PATIENCE)).expect("a live socket");
+    client.set_read_timeout(Some(TIME_MAX)).expect("a live socket");
     for piece in bytes.chunks(piece) {
         // The server may have closed already.
         if client.write_all(piece).is_err() {

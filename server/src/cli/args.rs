@@ -150,8 +150,8 @@ enum Upgrade {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ArgsError {
     #[error(
-        "{transport} on {address} can be reached from elsewhere: say with --upgrade open, secret or closed who may \
-         become a manager and read everybody's data"
+        "{transport} on {address} can be reached from other machines: choose with --upgrade open, secret or closed \
+         which clients may become managers and read all data"
     )]
     Exposed { transport: Transport, address: SocketAddr },
     #[error(
@@ -174,12 +174,12 @@ pub(super) enum ArgsError {
     Certificate(#[from] TlsError),
     #[error("--allow-origin {origin}: {source}")]
     Origin { origin: String, source: NoOrigin },
-    #[error("--cpus names {given} CPUs, and there may be at most {WORKERS_MOST} threads")]
+    #[error("--cpus names {given} CPUs, but there may be at most {WORKERS_MOST} threads")]
     TooManyCpus { given: usize },
     #[error("the upgrade secret in {place} must be exactly one word")]
     SecretForm { place: String },
     #[error(
-        "the upgrade secret in {place} has {given} bytes, and no client can send more than {most} with this \
+        "the upgrade secret in {place} has {given} bytes, but no client can send more than {most} with this \
          --message-max: choose a shorter one"
     )]
     SecretTooLong { place: String, given: usize, most: usize },

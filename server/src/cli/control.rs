@@ -84,7 +84,7 @@ impl ControlArgs {
         let (text, error) = match &answer {
             Answer::Users(users) => (list(users), None),
             Answer::Stats(stats) => (figures(stats), None),
-            Answer::Role { user, role, changed } => (role_told(user, *role, *changed), None),
+            Answer::Role { user, role, changed } => (role_line(user, *role, *changed), None),
             Answer::Disconnected { user } => (format!("{} is disconnected\n", shown(user)), None),
             Answer::Refused { message, .. } => (String::new(), Some(shown(message))),
         };
@@ -115,7 +115,7 @@ fn json(answer: &Answer) -> String {
     text.chars().map(escaped).chain(["\n".to_owned()]).collect()
 }
 
-fn role_told(user: &str, role: Role, changed: bool) -> String {
+fn role_line(user: &str, role: Role, changed: bool) -> String {
     let already = if changed { "now" } else { "already" };
     format!("{} is {already} a {}\n", shown(user), role_name(role))
 }
@@ -149,13 +149,13 @@ fn list(users: &[UserRow]) -> String {
 fn figures(stats: &Stats) -> String {
     let mut rows = vec![
         ["up for".to_owned(), duration(stats.uptime_s)],
-        ["users".to_owned(), format!("{}, of them {} managers", stats.users, stats.managers)],
+        ["users".to_owned(), format!("{}, {} of them managers", stats.users, stats.managers)],
         ["stored".to_owned(), format!("{} keys, {} bytes", stats.keys, stats.bytes)],
         ["received".to_owned(), format!("{} bytes", stats.bytes_received)],
         ["sent".to_owned(), format!("{} bytes", stats.bytes_sent)],
     ];
     for (transport, connections) in &stats.connections {
-        let shown = format!("{} open, {} ever", connections.open, connections.total);
+        let shown = format!("{} open, {} in all", connections.open, connections.total);
         rows.push([format!("connections {}", self::shown(transport)), shown]);
     }
     for (command, replies) in &stats.requests {

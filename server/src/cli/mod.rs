@@ -67,7 +67,7 @@ pub fn run<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
         Err(error) => return fail(&error, EXIT_USAGE),
     };
     if let Some(Command::Control(control)) = args.command {
-        return conclude(&control.exec(), "the answer");
+        return print_outcome(&control.exec(), "the answer");
     }
     let log = match Log::start(args.log) {
         Ok(log) => log,
@@ -76,7 +76,7 @@ pub fn run<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
     effective.warn_of_unknown_variables();
     let code = match start(args, &effective) {
         Ok(code) => code,
-        Err((error, code)) => {
+        Err(Failure { error, code }) => {
             // After all that was logged before.
             log.add(error_line(&*error));
             ExitCode::from(code)
@@ -86,14 +86,20 @@ pub fn run<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
     code
 }
 
-/// Checks the configuration or serves, as asked; an error comes with its exit code.
-fn start(args: Args, effective: &Effective) -> Result<ExitCode, (Box<dyn std::error::Error>, u8)> {
+/// Why the program ends without having done what it was asked for.
+struct Failure {
+    error: Box<dyn std::error::Error>,
+    code: u8,
+}
+
+/// Checks the configuration or serves, as asked.
+fn start(args: Args, effective: &Effective) -> Result<ExitCode, Failure> {
     let (until_stdin_closes, check_config) = (args.until_stdin_closes, args.check_config);
-    let config = args.into_config().map_err(|error| (error.into(), EXIT_USAGE))?;
+    let config = args.into_config().map_err(|error| Failure { error: error.into(), code: EXIT_USAGE })?;
     if check_config {
         let error = Server::check(&config).err().map(|error| error.to_string());
         let code = if error.is_some() { EXIT_USAGE } else { 0 };
-        return Ok(conclude(
+        return Ok(print_outcome(
             &control::Outcome { text: effective.to_string(), error, code },
             "the options in force",
         ));
@@ -104,7 +110,7 @@ fn start(args: Args, effective: &Effective) -> Result<ExitCode, (Box<dyn std::er
     let notify_manager = if until_stdin_closes { |_| () } else { notify::send_state };
     // Before anything is announced: from the ready lines on, a signal means an orderly stop.
     signals::obey(&shutdown, config.tls.clone(), notify_manager)
-        .map_err(|error| (error.into(), EXIT_FAILED))?;
+        .map_err(|error| Failure { error: error.into(), code: EXIT_FAILED })?;
     if until_stdin_closes {
         signals::stop_when_stdin_closes(&shutdown);
     }
@@ -115,11 +121,11 @@ fn start(args: Args, effective: &Effective) -> Result<ExitCode, (Box<dyn std::er
             notify_manager(notify::State::Ready);
         })
     });
-    outcome.map(|()| ExitCode::SUCCESS).map_err(|error| (error.into(), EXIT_FAILED))
+    outcome.map(|()| ExitCode::SUCCESS).map_err(|error| Failure { error: error.into(), code: EXIT_FAILED })
 }
 
 /// Prints an outcome; `what` names it, should that fail.
-fn conclude(outcome: &control::Outcome, what: &str) -> ExitCode {
+fn print_outcome(outcome: &control::Outcome, what: &str) -> ExitCode {
     if let Some(error) = &outcome.error {
         let _ = writeln!(io::stderr(), "twinwire-server: {error}");
     }
@@ -143,7 +149,7 @@ fn announce(addresses: &[Listening], metrics: &[SocketAddr]) {
         metrics.iter().try_for_each(|address| writeln!(stdout, "listening metrics {address}"))
     });
     if let Err(error) = announced.and_then(|()| stdout.flush()) {
-        tracing::warn!(%error, "nobody reads standard output");
+        tracing::warn!(%error, "cannot write to standard output");
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) enum State {
 pub(super) fn send_state(state: State) {
     let Some(socket) = env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty()) else { return };
     if let Err(error) = send(&socket, state) {
-        tracing::warn!(socket = %socket.display(), %error, "cannot tell the service manager");
+        tracing::warn!(socket = %socket.display(), %error, "cannot notify the service manager");
     }
 }
 

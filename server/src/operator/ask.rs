@@ -19,12 +19,12 @@ const ANSWER_BYTES_MAX: u64 = 1 << 30;
 pub enum AskError {
     #[error("no server answers at {}: is it running, and with that path for --control?", .0.display())]
     NoServer(PathBuf),
-    #[error("not permitted to use {}: only the user who runs the server is (and root)", .0.display())]
+    #[error("not permitted to use {}: only the server's user and root are", .0.display())]
     NotPermitted(PathBuf),
     #[error("the server at {} gave no answer: {source}", path.display())]
     NoAnswer { path: PathBuf, source: io::Error },
     /// Another version, or another program.
-    #[error("what listens at {} is no twinwire-server, or one of another version: {source}", path.display())]
+    #[error("what listens at {} is not a twinwire-server, or one of another version: {source}", path.display())]
     NotUnderstood { path: PathBuf, source: serde_json::Error },
 }
 

@@ -63,9 +63,9 @@ impl Clients {
     }
 
     /// Logs, within the rate limit, why a client of this kind cannot be accepted, and pauses.
-    pub(super) async fn pause(&self, whom: &str, error: impl Display) {
-        if let Some(untold) = self.errors.pass(Instant::now()) {
-            tracing::warn!(%error, untold, "cannot accept {whom}; trying again");
+    pub(super) async fn pause(&self, what: &str, error: impl Display) {
+        if let Some(suppressed) = self.errors.pass(Instant::now()) {
+            tracing::warn!(%error, untold = suppressed, "cannot accept {what}; trying again");
         }
         sleep(ERROR_WAIT).await;
     }

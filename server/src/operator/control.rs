@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     config::Timeouts,
+    counters::{ConnectionTotals, RequestTotal},
     protocol::NAME_BYTES_MAX,
     registry::{Promotion, Registry},
 };
@@ -153,7 +154,10 @@ async fn disconnect(registry: &Registry, user: &str) -> Answer {
     }
     Answer::Refused {
         reason: Reason::NotYet,
-        message: format!("{} has been told to end and has not within 5 s", user.escape_debug()),
+        message: format!(
+            "the session of {} was asked to end but has not ended within 5 s",
+            user.escape_debug()
+        ),
     }
 }
 
@@ -165,7 +169,7 @@ fn changed(user: &str, role: Role, changed: bool) -> Answer {
 }
 
 fn unknown(user: &str) -> Answer {
-    let message = format!("nobody of the name {} is logged in", user.escape_debug());
+    let message = format!("no user named {} is logged in", user.escape_debug());
     Answer::Refused { reason: Reason::UnknownUser, message }
 }
 
@@ -185,14 +189,16 @@ fn stats(state: &AdminState) -> Stats {
         connections: totals
             .connections
             .into_iter()
-            .map(|(transport, open, total)| (transport.name().to_owned(), Connections { open, total }))
+            .map(|ConnectionTotals { transport, open, opened }| {
+                (transport.name().to_owned(), Connections { open, total: opened })
+            })
             .collect(),
         requests: BTreeMap::new(),
         refusals: totals.refusals.into_iter().map(|(why, count)| (why.name().to_owned(), count)).collect(),
         bytes_received: totals.bytes_received,
         bytes_sent: totals.bytes_sent,
     };
-    for (command, reply, count) in totals.requests {
+    for RequestTotal { command, reply, count } in totals.requests {
         stats.requests.entry(command.name().to_owned()).or_default().insert(reply.to_owned(), count);
     }
     stats

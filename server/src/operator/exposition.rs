@@ -13,7 +13,7 @@ use prometheus_client::{
 };
 
 use super::{AdminState, process};
-use crate::counters::LOG_LINES_DROPPED;
+use crate::counters::{ConnectionTotals, LOG_LINES_DROPPED};
 
 /// The metrics as they are now, in OpenMetrics 1.0.
 pub(super) fn render(state: &Arc<AdminState>) -> Result<String, fmt::Error> {
@@ -74,16 +74,12 @@ impl Collector for Figures {
             keys += profile.keys as u64;
             bytes += profile.bytes as u64;
         });
-        let open = |(transport, open, _): &(crate::protocol::Transport, u64, u64)| {
-            (vec![("transport", transport.name())], *open)
-        };
-        let opened = |(transport, _, total): &(crate::protocol::Transport, u64, u64)| {
-            (vec![("transport", transport.name())], *total)
-        };
+        let open = |of: &ConnectionTotals| (vec![("transport", of.transport.name())], of.open);
+        let opened = |of: &ConnectionTotals| (vec![("transport", of.transport.name())], of.opened);
         let requests = totals
             .requests
             .iter()
-            .map(|(command, reply, count)| (vec![("command", command.name()), ("reply", reply)], *count));
+            .map(|of| (vec![("command", of.command.name()), ("reply", of.reply)], of.count));
         let refusals = totals.refusals.iter().map(|(why, count)| (vec![("reason", why.name())], *count));
         let by_worker = state.requests_by_worker();
         let numbers: Vec<String> = (0..by_worker.len()).map(|number| number.to_string()).collect();
@@ -100,7 +96,7 @@ impl Collector for Figures {
         counters(
             &mut encoder,
             "connections",
-            "Connections ever",
+            "Connections since the start",
             &totals.connections.iter().map(opened).collect(),
         )?;
         counters(&mut encoder, "requests", "Requests by command and reply", &requests.collect())?;
@@ -125,13 +121,13 @@ impl Collector for Figures {
         counters(
             &mut encoder,
             "log_lines_dropped",
-            "Lines of the log that nothing read in time",
+            "Log lines dropped because standard error was not read in time",
             &alone(LOG_LINES_DROPPED.load(Ordering::Relaxed)),
         )?;
         gauges(
             &mut encoder,
             "build_info",
-            "Always 1; the labels tell which program this is",
+            "Always 1; the labels show which program this is",
             &vec![(vec![("version", env!("CARGO_PKG_VERSION"))], 1)],
         )?;
         gauges(&mut encoder, "uptime_seconds", "Since the start", &alone(state.started.elapsed().as_secs()))

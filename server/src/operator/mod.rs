@@ -68,8 +68,9 @@ impl AdminState {
 
     /// The requests that each worker has answered, in the order of the workers' numbers.
     fn requests_by_worker(&self) -> Vec<u64> {
-        let answered =
-            |worker| Totals::of(std::slice::from_ref(worker)).requests.iter().map(|(.., count)| count).sum();
+        let answered = |worker| {
+            Totals::of(std::slice::from_ref(worker)).requests.iter().map(|request| request.count).sum()
+        };
         self.counters.iter().map(answered).collect()
     }
 }

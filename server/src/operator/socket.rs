@@ -36,21 +36,21 @@ const LOCK_TRIES: usize = 100;
 pub enum SocketError {
     #[error("the control socket {} belongs to a server that is running: stop it, or choose another path", .0.display())]
     InUse(PathBuf),
-    #[error("{} is there and is not a socket: choose another path for --control", .0.display())]
+    #[error("{} exists and is not a socket: choose another path for --control", .0.display())]
     NotASocket(PathBuf),
     #[error(
-        "the control socket {} has no folder to be in: make {} first (systemd's RuntimeDirectory= does it)",
+        "the control socket {} has no folder: create {} first (systemd's RuntimeDirectory= does so)",
         path.display(),
         folder.display()
     )]
     NoFolder { path: PathBuf, folder: PathBuf },
     #[error(
-        "cannot lock {}, which tells whether a server has the control socket: {source}; remove what is there, or \
+        "cannot lock {}, which shows whether a server has the control socket: {source}; remove what is there, or \
          choose another path for --control",
         path.display()
     )]
     Lock { path: PathBuf, source: io::Error },
-    #[error("cannot make the control socket {}: {source}", path.display())]
+    #[error("cannot create the control socket {}: {source}", path.display())]
     Failed { path: PathBuf, source: io::Error },
 }
 

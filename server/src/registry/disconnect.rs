@@ -56,7 +56,7 @@ impl DisconnectRequest {
     }
 
     pub(super) fn request(&self) -> SessionEnd {
-        let (waiting, gone) = oneshot::channel();
+        let (waiting, ended) = oneshot::channel();
         let mut state = self.state();
         if !state.is_over {
             self.is_requested.store(true, Ordering::Relaxed);
@@ -65,7 +65,7 @@ impl DisconnectRequest {
                 waker.wake_by_ref();
             }
         }
-        SessionEnd(gone)
+        SessionEnd(ended)
     }
 
     pub(super) fn session_ended(&self) {
@@ -101,29 +101,29 @@ mod tests {
     }
 
     #[test]
-    fn role_9_a_pull_wakes_the_connection_whichever_comes_first() {
-        for pulled_first in [false, true] {
-            let (disconnect_request, wakes) = (DisconnectRequest::default(), Arc::new(Wakes::default()));
-            if pulled_first {
-                let _ = disconnect_request.request();
+    fn role_9_a_request_wakes_the_connection_whichever_comes_first() {
+        for request_first in [false, true] {
+            let (disconnect, wakes) = (DisconnectRequest::default(), Arc::new(Wakes::default()));
+            if request_first {
+                let _ = disconnect.request();
             }
-            disconnect_request.set_waker(&Arc::clone(&wakes).into());
-            if !pulled_first {
-                assert!(!disconnect_request.is_requested());
-                let _ = disconnect_request.request();
+            disconnect.set_waker(&Arc::clone(&wakes).into());
+            if !request_first {
+                assert!(!disconnect.is_requested());
+                let _ = disconnect.request();
             }
-            assert!(disconnect_request.is_requested());
+            assert!(disconnect.is_requested());
             assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
         }
     }
 
     #[test]
-    fn role_9_whoever_waits_for_the_end_is_told_also_when_it_was_before() {
-        let disconnect_request = DisconnectRequest::default();
-        let mut before = disconnect_request.request();
+    fn role_9_waiting_for_the_end_works_before_and_after_it() {
+        let disconnect = DisconnectRequest::default();
+        let mut before = disconnect.request();
         assert!(before.0.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Empty));
-        disconnect_request.session_ended();
-        for gone in [&mut before, &mut disconnect_request.request()] {
+        disconnect.session_ended();
+        for gone in [&mut before, &mut disconnect.request()] {
             assert!(gone.0.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Closed));
         }
     }

@@ -126,7 +126,11 @@ mod tests {
         assert_eq!(managers.len(), 0);
         assert_eq!(managers.promote(&bob), Promotion::Gone);
         assert!(!bob.is_manager() && !managers.demote(&bob));
-        assert_eq!(managers.promote(&Role::guest()), Promotion::Granted, "nobody's end took a place along");
+        assert_eq!(
+            managers.promote(&Role::guest()),
+            Promotion::Granted,
+            "no session's end took another's place"
+        );
     }
 
     /// Seen to fail in 10 of 10 runs when `promote` gave up the lock between checking and counting, and in 20 of 20

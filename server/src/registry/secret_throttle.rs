@@ -63,7 +63,7 @@ struct FailedAddress {
 
 /// When an attempt is to be answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Delay {
+struct AttemptTiming {
     delay: Duration,
     /// How much of its address's time it takes.
     reserved: Duration,
@@ -79,7 +79,7 @@ impl SecretThrottle {
     }
 
     /// A client at `address` tries a secret. A right one is not delayed if the address has sent no wrong ones.
-    fn begin(&self, address: IpAddr, is_right: bool, now: Instant) -> Delay {
+    fn begin(&self, address: IpAddr, is_right: bool, now: Instant) -> AttemptTiming {
         let global = self.global_delay(now);
         let mut shard = self.shard(address);
         let place = shard.iter().position(|failed| failed.address == address);
@@ -89,7 +89,7 @@ impl SecretThrottle {
         let answered = begins + reserved;
         if is_right {
             let delay = before.map_or(Duration::ZERO, |_| answered.duration_since(now));
-            return Delay { delay: delay + global, reserved: Duration::ZERO };
+            return AttemptTiming { delay: delay + global, reserved: Duration::ZERO };
         }
         let doublings = before.map_or(1, |before| (before.doublings + 1).min(DOUBLINGS_MAX));
         let failed = FailedAddress { address, doublings, busy_until: answered };
@@ -103,7 +103,7 @@ impl SecretThrottle {
                 }
             }
         }
-        Delay { delay: answered.duration_since(now) + global, reserved }
+        AttemptTiming { delay: answered.duration_since(now) + global, reserved }
     }
 
     /// An attempt will not be answered. Later ones need not wait for it; those that wait already do not come earlier.
@@ -150,23 +150,23 @@ pub(crate) struct SecretAttempt {
     registry: Arc<Registry>,
     address: IpAddr,
     is_right: bool,
-    turn: Delay,
+    timing: AttemptTiming,
 }
 
 impl SecretAttempt {
     pub(super) fn begin(registry: &Arc<Registry>, peer: IpAddr, is_right: bool) -> Self {
         let address = limit_key(peer);
-        let turn = registry.throttle.begin(address, is_right, Instant::now());
-        Self { registry: Arc::clone(registry), address, is_right, turn }
+        let timing = registry.throttle.begin(address, is_right, Instant::now());
+        Self { registry: Arc::clone(registry), address, is_right, timing }
     }
 
     pub(crate) fn delay(&self) -> Duration {
-        self.turn.delay
+        self.timing.delay
     }
 
     /// Whether the secret is right, which the client may learn now.
     pub(crate) fn answer(mut self) -> bool {
-        self.turn.reserved = Duration::ZERO;
+        self.timing.reserved = Duration::ZERO;
         if !self.is_right {
             self.registry.throttle.count_failure(Instant::now());
         }
@@ -181,8 +181,8 @@ impl SecretAttempt {
 
 impl Drop for SecretAttempt {
     fn drop(&mut self) {
-        if !self.turn.reserved.is_zero() {
-            self.registry.throttle.release(self.address, self.turn.reserved);
+        if !self.timing.reserved.is_zero() {
+            self.registry.throttle.release(self.address, self.timing.reserved);
         }
     }
 }
@@ -255,13 +255,13 @@ mod tests {
                 }
                 None => {}
             }
-            let turn = throttle.begin(address, false, now);
+            let timing = throttle.begin(address, false, now);
             tried += 1;
             due.push(Reverse(match tried % leaving {
-                0 if turn.delay > Duration::from_millis(500) => {
-                    (now + Duration::from_millis(500), Some(turn.reserved))
+                0 if timing.delay > Duration::from_millis(500) => {
+                    (now + Duration::from_millis(500), Some(timing.reserved))
                 }
-                _ => (now + turn.delay, Some(Duration::ZERO)),
+                _ => (now + timing.delay, Some(Duration::ZERO)),
             }));
         }
         answered
@@ -283,10 +283,10 @@ mod tests {
     #[test]
     fn role_8_who_leaves_keeps_nobody_waiting() {
         let (throttle, now, address) = (SecretThrottle::new(), Instant::now(), peer("192.0.2.1"));
-        let turns: Vec<_> = (0..1000).map(|_| throttle.begin(address, false, now)).collect();
-        assert!(turns[999].delay > Duration::from_mins(15));
-        for turn in &turns[1..] {
-            throttle.release(address, turn.reserved);
+        let timings: Vec<_> = (0..1000).map(|_| throttle.begin(address, false, now)).collect();
+        assert!(timings[999].delay > Duration::from_mins(15));
+        for timing in &timings[1..] {
+            throttle.release(address, timing.reserved);
         }
         assert_eq!(throttle.begin(address, true, now).delay, DELAY_MIN + Duration::from_secs(1));
     }

@@ -120,8 +120,8 @@ async fn accept(
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
             Err(error) => {
-                if let Some(untold) = dispatcher.errors.pass(Instant::now()) {
-                    tracing::warn!(%transport, %error, untold, "cannot accept connections; trying again");
+                if let Some(suppressed) = dispatcher.errors.pass(Instant::now()) {
+                    tracing::warn!(%transport, %error, untold = suppressed, "cannot accept connections; trying again");
                 }
                 sleep(ERROR_WAIT).await;
             }
@@ -258,13 +258,13 @@ impl Dispatcher {
             LimitReached::Server => Refusal::ServerFull,
             LimitReached::Address => Refusal::AddressFull,
         });
-        if let Some(untold) = self.refusals.pass(Instant::now()) {
+        if let Some(suppressed) = self.refusals.pass(Instant::now()) {
             match full {
                 LimitReached::Server => {
-                    tracing::warn!(%transport, peer = %peer.ip(), untold, "the server is full: a client was refused");
+                    tracing::warn!(%transport, peer = %peer.ip(), untold = suppressed, "the server is full: a client was refused");
                 }
                 LimitReached::Address => {
-                    tracing::warn!(%transport, peer = %peer.ip(), untold, "an address has its share: a client was refused");
+                    tracing::warn!(%transport, peer = %peer.ip(), untold = suppressed, "an address is at its limit: a client was refused");
                 }
             }
         }

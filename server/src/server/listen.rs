@@ -30,18 +30,22 @@ const KERNEL_UNSENT_BYTES_MAX: u32 = 128 * 1024;
 const PORT_TRIES: usize = 32;
 
 /// An address that cannot be listened on, and why.
-pub(super) type Refused = (SocketAddr, io::Error);
+#[derive(Debug)]
+pub(super) struct ListenError {
+    pub(super) address: SocketAddr,
+    pub(super) error: io::Error,
+}
 
 /// Listens on each of a host's `addresses`; if their port is 0, on one that is free at all of them. Addresses that this
 /// machine does not have are logged and left out, unless it has none of them.
-pub(super) fn on_all(what: &str, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Refused> {
+pub(super) fn listen_on_all(what: &str, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError> {
     let open = |address| {
-        let listener = on(address)?;
+        let listener = listen_on(address)?;
         let port = listener.local_addr()?.port();
         Ok((listener, port))
     };
     let (listeners, missing) = open_all(addresses, open)?;
-    for (address, error) in missing {
+    for ListenError { address, error } in missing {
         tracing::warn!(%error, "cannot listen on {address} for {what}: the other addresses of that name are served");
     }
     Ok(listeners)
@@ -52,7 +56,7 @@ pub(super) fn on_all(what: &str, addresses: &[SocketAddr]) -> Result<Vec<TcpList
 fn open_all<L>(
     addresses: &[SocketAddr],
     open: impl Fn(SocketAddr) -> io::Result<(L, u16)>,
-) -> Result<(Vec<L>, Vec<Refused>), Refused> {
+) -> Result<(Vec<L>, Vec<ListenError>), ListenError> {
     let mut tries = 0;
     loop {
         tries += 1;
@@ -62,12 +66,13 @@ fn open_all<L>(
             {
                 if tries == PORT_TRIES {
                     let taken = format!(
-                        "of {PORT_TRIES} ports that were free at another address of that name none is free here as well"
+                        "none of {PORT_TRIES} ports that were free at another address of that name is free here"
                     );
-                    return Err((SocketAddr::new(address.ip(), 0), io::Error::other(taken)));
+                    let address = SocketAddr::new(address.ip(), 0);
+                    return Err(ListenError { address, error: io::Error::other(taken) });
                 }
             }
-            Err(Stopped { address, error, .. }) => return Err((address, error)),
+            Err(Stopped { address, error, .. }) => return Err(ListenError { address, error }),
             Ok(opened) => return Ok(opened),
         }
     }
@@ -84,7 +89,7 @@ struct Stopped {
 fn open_once<L>(
     addresses: &[SocketAddr],
     open: impl Fn(SocketAddr) -> io::Result<(L, u16)>,
-) -> Result<(Vec<L>, Vec<Refused>), Stopped> {
+) -> Result<(Vec<L>, Vec<ListenError>), Stopped> {
     let (mut opened, mut missing, mut chosen) = (Vec::new(), Vec::new(), None);
     for &address in addresses {
         let chosen_port = chosen.filter(|_| address.port() == 0);
@@ -95,14 +100,14 @@ fn open_once<L>(
                 opened.push(listener);
                 chosen = Some(port);
             }
-            Err(error) if is_not_here(&error) => missing.push((address, error)),
+            Err(error) if is_not_here(&error) => missing.push(ListenError { address, error }),
             Err(error) => {
                 return Err(Stopped { address, error, has_chosen_port: chosen_port.is_some() });
             }
         }
     }
     match missing.pop() {
-        Some((address, error)) if opened.is_empty() => {
+        Some(ListenError { address, error }) if opened.is_empty() => {
             Err(Stopped { address, error, has_chosen_port: false })
         }
         last => {
@@ -118,7 +123,7 @@ fn is_not_here(error: &io::Error) -> bool {
     matches!(errno, Some(Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT))
 }
 
-fn on(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart need not wait until the last server's connections have left TIME_WAIT.
     socket.set_reuse_address(true)?;
@@ -160,8 +165,9 @@ mod tests {
             address.set_port(port);
             Ok((address, port))
         });
-        let outcome =
-            outcome.map(|(opened, _)| opened).map_err(|(address, error)| format!("{address}: {error}"));
+        let outcome = outcome
+            .map(|(opened, _)| opened)
+            .map_err(|ListenError { address, error }| format!("{address}: {error}"));
         (outcome, tried.take())
     }
 
@@ -181,7 +187,7 @@ mod tests {
             _ => Err(failure(Errno::EADDRINUSE)),
         });
         let expected =
-            "[::1]:0: of 32 ports that were free at another address of that name none is free here as well";
+            "[::1]:0: none of 32 ports that were free at another address of that name is free here";
         assert_eq!((outcome, tried), (Err(expected.to_owned()), 2 * PORT_TRIES));
         let (_, tried) = opened(1601, but_ipv6(Errno::EADDRINUSE));
         assert_eq!(tried, 2, "a port that was named is tried once");

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use self::{
     accept::Acceptor,
+    listen::{ListenError, listen_on_all},
     worker::{Shared, Worker},
 };
 use crate::{
@@ -42,7 +43,7 @@ pub enum StartError {
         "a listener for {transport} needs a certificate and its key: name their files with --tls-cert and --tls-key"
     )]
     NoCertificate { transport: Transport },
-    #[error("{what} cannot listen on {address}, where {other} is to: give one of them another port")]
+    #[error("{what} and {other} cannot both listen on {address}: give one of them another port")]
     SameAddress { what: &'static str, address: SocketAddr, other: &'static str },
     #[error("cannot listen on {address} for metrics: {source}; {}", listen_advice(source))]
     Metrics { address: SocketAddr, source: io::Error },
@@ -51,7 +52,7 @@ pub enum StartError {
     #[error("cannot start the operator's thread: {source}")]
     Operator { source: io::Error },
     #[error(
-        "{connections} connections need {needed} file descriptors, and this process may have {limit}; \
+        "{connections} connections need {needed} file descriptors, but this process may have only {limit}; \
          raise the limit (ulimit -Hn) or lower --max-connections"
     )]
     Descriptors {
@@ -61,7 +62,7 @@ pub enum StartError {
         limit: usize,
     },
     #[error(
-        "a server needs {needed} file descriptors at least, and this process may have {limit}; raise the limit \
+        "a server needs at least {needed} file descriptors, but this process may have only {limit}; raise the limit \
          (ulimit -Hn)"
     )]
     TooFewDescriptors { needed: usize, limit: usize },
@@ -125,16 +126,19 @@ impl Server {
         let mut addresses = Vec::with_capacity(config.listeners.len());
         for Endpoint { transport, addresses: wanted } in &config.listeners {
             let transport = *transport;
-            let failed = |(address, source)| StartError::Listen { transport, address, source };
-            for listener in listen::on_all(transport.name(), wanted).map_err(failed)? {
-                let address = listener.local_addr().map_err(|source| failed((wanted[0], source)))?;
+            let failed =
+                |ListenError { address, error }| StartError::Listen { transport, address, source: error };
+            for listener in listen_on_all(transport.name(), wanted).map_err(failed)? {
+                let address = listener
+                    .local_addr()
+                    .map_err(|error| failed(ListenError { address: wanted[0], error }))?;
                 addresses.push(Listening { transport, address });
                 listeners.push((transport, listener));
             }
         }
         let operator_listeners = OperatorListeners::open(&config, |addresses| {
-            listen::on_all("metrics", addresses)
-                .map_err(|(address, source)| StartError::Metrics { address, source })
+            listen_on_all("metrics", addresses)
+                .map_err(|ListenError { address, error }| StartError::Metrics { address, source: error })
         })?;
         Ok(Self { config, connections_max, listeners, addresses, operator_listeners })
     }

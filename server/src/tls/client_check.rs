@@ -26,13 +26,13 @@ pub(super) fn objection(
             if !names_a_host(&parsed) =>
         {
             Some(
-                "it names no host, and clients look at no common name: make one with openssl's \
+                "it names no host, and clients ignore the common name: make one with openssl's \
              -addext subjectAltName=DNS:HOST,IP:ADDRESS"
                     .to_owned(),
             )
         }
         Ok(()) | Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => None,
-        Err(error) => Some(told(&error)),
+        Err(error) => Some(describe(&error)),
     }
 }
 
@@ -48,7 +48,7 @@ fn names_a_host(certificate: &ParsedCertificate<'_>) -> bool {
     }
 }
 
-fn told(error: &Error) -> String {
+fn describe(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) => {
             format!("it expired on {}: renew it", date(*not_after))
@@ -82,5 +82,5 @@ pub(super) fn is_without_extensions(error: &Error) -> bool {
 fn date(time: UnixTime) -> String {
     let seconds = i64::try_from(time.as_secs()).ok();
     let time = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
-    time.map_or_else(|| "a date beyond reckoning".to_owned(), |time| time.to_string())
+    time.map_or_else(|| "a date out of range".to_owned(), |time| time.to_string())
 }

@@ -64,8 +64,8 @@ pub enum TlsError {
         found: &'static str,
     },
     #[error(
-        "{file} is encrypted, and nobody is there to type its passphrase; decrypt it with openssl pkey -in {} -out \
-         NEW-FILE, and let nobody but the server's user read that",
+        "{file} is encrypted, and the server cannot ask for its passphrase; decrypt it with openssl pkey -in {} -out \
+         NEW-FILE, and let only the server's user read that",
         file.path().display()
     )]
     Encrypted { file: TlsFile },
@@ -73,7 +73,7 @@ pub enum TlsError {
     Unusable { file: TlsFile, source: Error },
     #[error(
         "{key} does not belong to {certificate}; the first certificate there must be the one that was made for this \
-         key, and those of its issuers come after it"
+         key, followed by those of its issuers"
     )]
     Mismatch { certificate: TlsFile, key: TlsFile },
     #[error("TLS cannot be set up: {0}")]
@@ -101,7 +101,7 @@ fn why(error: &Error) -> String {
         error if client_check::is_without_extensions(error) => {
             "its first certificate is of X.509 version 1, which has no extensions".to_owned()
         }
-        Error::InvalidCertificate(_) => "its first certificate is none".to_owned(),
+        Error::InvalidCertificate(_) => "its first certificate is not one".to_owned(),
         error => error.to_string(),
     }
 }
@@ -109,11 +109,11 @@ fn why(error: &Error) -> String {
 fn usable(file: &TlsFile, error: &Error) -> &'static str {
     match file {
         TlsFile::Certificate(_) if client_check::is_without_extensions(error) => {
-            "a server's is of version 3 and names its hosts: make one with openssl's \
+            "a server's must be of version 3 and name its hosts: make one with openssl's \
              -addext subjectAltName=DNS:HOST,IP:ADDRESS"
         }
-        TlsFile::Certificate(_) => "it takes the server's own X.509 certificate first",
-        TlsFile::Key(_) => "it takes an RSA key of 2048 to 8192 bits, ECDSA (P-256, P-384, P-521) or Ed25519",
+        TlsFile::Certificate(_) => "the server's own X.509 certificate must come first",
+        TlsFile::Key(_) => "use an RSA key of 2048 to 8192 bits, ECDSA (P-256, P-384, P-521) or Ed25519",
     }
 }
 
@@ -124,7 +124,7 @@ pub(super) fn expect_regular(certificate: &Path, key: &Path) -> Result<(), TlsEr
         match fs::metadata(file.path()) {
             Ok(metadata) if metadata.is_file() => {}
             Ok(_) => {
-                let source = io::Error::other("it is no regular file, which alone can be read again");
+                let source = io::Error::other("it is not a regular file, so it cannot be read again");
                 return Err(TlsError::Unreadable { file, source });
             }
             Err(source) => return Err(TlsError::Unreadable { file, source }),

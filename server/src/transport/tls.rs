@@ -43,7 +43,10 @@ pub(crate) struct Handshaker {
 }
 
 /// Why a handshake failed, and the connection if it can still be closed in order.
-type Failure = (io::Error, Option<TcpStream>);
+struct HandshakeError {
+    error: io::Error,
+    stream: Option<TcpStream>,
+}
 
 impl Handshaker {
     pub(crate) fn new(tls: Option<Tls>) -> Self {
@@ -51,14 +54,15 @@ impl Handshaker {
     }
 
     /// Makes the server's part of one handshake. Takes as long as the client does.
-    async fn accept(&self, stream: TcpStream, transport: Transport) -> Result<TlsSocket, Failure> {
+    async fn accept(&self, stream: TcpStream, transport: Transport) -> Result<TlsSocket, HandshakeError> {
         let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
         let start = match (&mut acceptor).await {
             Ok(start) => start,
-            Err(error) => return Err((error, acceptor.take_io())),
+            Err(error) => return Err(HandshakeError { error, stream: acceptor.take_io() }),
         };
         let Some(tls) = &self.tls else {
-            return Err((io::Error::other("there is no certificate"), Some(start.io)));
+            let error = io::Error::other("there is no certificate");
+            return Err(HandshakeError { error, stream: Some(start.io) });
         };
         let configs = tls.current();
         let config = if transport == Transport::Wss { configs.websocket } else { configs.lines };
@@ -76,15 +80,15 @@ impl Handshaker {
                 let _ = stream.get_ref().0.set_quickack(true);
                 Ok(TlsSocket(Box::new(stream)))
             }
-            Err((error, stream)) => Err((error, Some(stream))),
+            Err((error, stream)) => Err(HandshakeError { error, stream: Some(stream) }),
         }
     }
 
     /// Logs a failure, within the rate limit.
     fn log_failure(&self, transport: Transport, error: &io::Error, peer: Option<SocketAddr>) {
-        if let Some(untold) = self.failure_log.pass(Instant::now()) {
+        if let Some(suppressed) = self.failure_log.pass(Instant::now()) {
             let peer = peer.map(|peer| peer.to_string()).unwrap_or_default();
-            tracing::info!(%transport, peer, %error, untold, "a TLS handshake failed");
+            tracing::info!(%transport, peer, %error, untold = suppressed, "a TLS handshake failed");
         }
     }
 }
@@ -146,15 +150,18 @@ async fn handshake(
         worker.phase.stopping().await;
         sleep(STOPPING_MAX).await;
     };
-    let shaken = tokio::select! {
+    let made = tokio::select! {
         biased;
-        shaken = time.wait_for(worker.handshaker.accept(stream, transport)) => shaken,
+        made = time.wait_for(worker.handshaker.accept(stream, transport)) => made,
         () = stopping => return Err(None),
     };
-    let (error, stream) = match shaken {
+    let HandshakeError { error, stream } = match made {
         Ok(Ok(socket)) => return Ok(socket),
-        Ok(Err(failure)) => failure,
-        Err(TimedOut) => (io::Error::new(io::ErrorKind::TimedOut, "the client took too long"), None),
+        Ok(Err(failed)) => failed,
+        Err(TimedOut) => {
+            let error = io::Error::new(io::ErrorKind::TimedOut, "the client took too long");
+            HandshakeError { error, stream: None }
+        }
     };
     // A client that has gone was not refused: it may only have checked whether the port is open.
     if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::TimedOut) {
@@ -168,8 +175,8 @@ async fn handshake(
 pub(super) async fn refuse(stream: TcpStream, transport: Transport, message: &[u8], handshaker: &Handshaker) {
     match timeout(close::FLUSH_MAX, handshaker.accept(stream, transport)).await {
         Ok(Ok(socket)) => close::send_and_close(socket, message).await,
-        Ok(Err((_, Some(stream)))) => close::close(stream).await,
-        Ok(Err((_, None))) | Err(_) => {}
+        Ok(Err(HandshakeError { stream: Some(stream), .. })) => close::close(stream).await,
+        Ok(Err(_)) | Err(_) => {}
     }
 }
 
