@@ -15,14 +15,15 @@ use super::leave::{Left, quit};
 use super::plan::ending_draw;
 use super::replies::collect;
 use super::setup::SetupError;
-use crate::domain::{Op, Role};
+use crate::domain::{Op, Role, Rule, ViolationKind};
 use crate::measure::clock;
 use crate::oracle::{Finding, texts};
 use crate::scenario::model::Group;
 use crate::wire::{Connection, Traffic};
 
 /// Malformed logins, each with the rule that it would break to take it.
-const MALFORMED: [(&str, &str); 3] = [("", "LOGIN-3"), ("two words", "LOGIN-3"), ("put k v", "LOGIN-5")];
+const MALFORMED: [(&str, Rule); 3] =
+    [("", Rule::Login3), ("two words", Rule::Login3), ("put k v", Rule::Login5)];
 
 /// The first session of a client and one in so many of the others end with such logins: each costs a connection.
 const ONE_IN: u64 = 4;
@@ -36,7 +37,7 @@ pub fn is_bad(group: &Group) -> bool {
 /// What is tried before a session ends.
 #[derive(Debug, Clone, Copy)]
 pub struct BadLogin {
-    malformed: (&'static str, &'static str),
+    malformed: (&'static str, Rule),
     /// Whether its own name in another case is tried too: once, or the last time might be in the way of the next.
     other_case: bool,
     /// Index of the transport over which it is tried.
@@ -87,7 +88,7 @@ impl BadLogin {
         let Some(answers) = self.answers(context, name, timeout).await else { return Ok(()) };
         let Answers { malformed, taken, other_case } = answers;
         let wrong = |rule, due: &str, asked, seen: &str| {
-            let finding = Finding::new("wrong reply", rule, format!("`{due}`"));
+            let finding = Finding::new(ViolationKind::WrongReply, rule, format!("`{due}`"));
             let who = (client, Role::Guest);
             let incident = Incident::of_session(context, who, finding, asked, seen.as_bytes(), clock::now());
             Err(SetupError::refusing(incident))
@@ -97,7 +98,7 @@ impl BadLogin {
             return wrong(rule, texts::WRONG_FORMAT, Asked::BadLogin(text), &malformed);
         }
         if let Some(seen) = other_case.filter(|seen| seen != texts::SUCCESS) {
-            return wrong("LOGIN-6", texts::SUCCESS, Asked::OtherCase(self.transport), &seen);
+            return wrong(Rule::Login6, texts::SUCCESS, Asked::OtherCase(self.transport), &seen);
         }
         if taken == texts::DUPLICATE_USER_NAME {
             return Ok(());
@@ -106,7 +107,7 @@ impl BadLogin {
         context.world.set_ending(client);
         match quit(session, None, timeout, Duration::ZERO).await {
             Left::Answered { reply, .. } if reply == texts::EXITING => {
-                wrong("LOGIN-2", texts::DUPLICATE_USER_NAME, Asked::SecondLogin(self.transport), &taken)
+                wrong(Rule::Login2, texts::DUPLICATE_USER_NAME, Asked::SecondLogin(self.transport), &taken)
             }
             _ => Ok(()),
         }

@@ -244,10 +244,10 @@ pub fn sums(context: &PassContext, workers: Vec<Figures>) -> Sums {
     for (key, figures) in merged {
         let transport = usize::from(key.transport);
         sums.cells[transport].push(Cell {
-            transport: context.endpoints[transport].transport().name().to_owned(),
+            transport: context.endpoints[transport].transport(),
             group: context.scenario.groups[usize::from(key.group)].name.clone(),
-            role: key.role.name().to_owned(),
-            op: key.op.name().to_owned(),
+            role: key.role,
+            op: key.op,
             counts: figures.counts,
             lag: figures.lag.packed(),
             service: figures.service.packed(),
@@ -298,7 +298,7 @@ pub fn setup(context: &PassContext, workers: &[Vec<SetupTimes>], transport: usiz
 #[must_use]
 pub fn record(context: &PassContext, times: SetupTimes, transport: usize, elapsed_s: f64) -> Setup {
     Setup {
-        transport: context.endpoints[transport].transport().name().to_owned(),
+        transport: context.endpoints[transport].transport(),
         clients: times.clients,
         elapsed_s,
         quit: times.quit.packed(),

@@ -10,11 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::context::PassContext;
 use super::ending::Ending;
 use super::replay;
-use crate::domain::Role;
+use crate::domain::{Role, Rule, ViolationKind};
 use crate::measure::clock::{self, Nanos};
 use crate::oracle::{
-    Due, Era, Expect, Finding, Lives, Origin, SWAPPED, Session, TAG_BYTES, World, request,
-    writer_of_forbidden,
+    Due, Era, Expect, Finding, Lives, Origin, Session, TAG_BYTES, World, request, writer_of_forbidden,
 };
 use crate::record::{VIOLATIONS_KEPT, Violation};
 
@@ -202,7 +201,7 @@ impl Incident {
         let world = &context.world;
         let client = session.client();
         let seen = Origin::of(world, reply);
-        let refused = finding.rule == "ATOM-2";
+        let refused = finding.rule == Rule::Atom2;
         let request = match &asked {
             Asked::Request(expect, ..) => session.describe(world, *expect),
             _ => "none".to_owned(),
@@ -210,7 +209,7 @@ impl Incident {
         if let Asked::Request(expect, _, later) = &mut asked {
             // Those behind it only matter where one of them was answered in its place.
             let put = later.iter().position(|put| seen.is_some() && Origin::put_by(client, *put) == seen);
-            let needed = if finding.kind == SWAPPED {
+            let needed = if finding.kind == ViolationKind::SwappedReply {
                 let open: Vec<Expect> = std::iter::once(*expect).chain(later.iter().copied()).collect();
                 session.due_elsewhere(world, &open, reply)
             } else {

@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use super::flight::{Asked, Flight, Incident};
 use super::schedule::Schedule;
 use super::shared::Shared;
+use crate::domain::{Rule, ViolationKind};
 use crate::measure::recorder::{CellKey, Instants, Live};
-use crate::oracle::{Expect, Finding, Good, SWAPPED, Session, texts};
+use crate::oracle::{Expect, Finding, Good, Session, texts};
 use crate::wire::{Replies, Reply};
 
 /// A request that waits for its reply.
@@ -41,7 +42,7 @@ impl Judge<'_> {
         let cause = self.answered.as_ref().map(|answered| (answered.cell, answered.at));
         self.shared.recorder.borrow_mut().unasked(self.transport, cause, reply.at);
         let expected = "nothing: no request was open".to_owned();
-        let finding = Finding::new("unasked reply", "FORM-3", expected);
+        let finding = Finding::new(ViolationKind::UnaskedReply, Rule::Form3, expected);
         let last = self.answered.as_ref().map(|last| (last.expect, last.at.sent, last.cell.role));
         self.violated(finding, Asked::Nothing(last), reply);
     }
@@ -80,7 +81,7 @@ impl Replies for Judge<'_> {
         let mut judged = self.session.judge(world, expect, reply.text);
         if reply.binary && judged.is_ok() {
             let expected = "a text message".to_owned();
-            judged = Err(Finding::new("binary message", "WS-1", expected));
+            judged = Err(Finding::new(ViolationKind::BinaryMessage, Rule::Ws1, expected));
         }
         let absent = judged.as_ref().err().and_then(|finding| finding.absent);
         // What is wrong with it in any case is judged at once.
@@ -92,8 +93,8 @@ impl Replies for Judge<'_> {
         self.schedule.replied(self.shared.load_time(reply.at));
         if let Err(mut finding) = judged {
             if self.is_swapped(expect, reply.text) {
-                finding.kind = SWAPPED;
-                finding.rule = "FORM-3";
+                finding.kind = ViolationKind::SwappedReply;
+                finding.rule = Rule::Form3;
             }
             let later = self.pending.iter().map(|later| later.expect).collect();
             let asked = Asked::Request(expect, Some(at.sent), later);

@@ -12,6 +12,7 @@ use super::replies::collect;
 use super::shared::Shared;
 use super::virtual_user::VirtualUser;
 use super::worker::SETUP_CONCURRENCY;
+use crate::domain::{Rule, ViolationKind};
 use crate::measure::clock::{self, Nanos};
 use crate::oracle::{Finding, texts};
 use crate::wire::{Connection, Ended};
@@ -119,7 +120,7 @@ pub fn wrong_leaving(asked: &Asked) -> Finding {
         Asked::AfterQuit(_) => "nothing after `exiting`",
         _ => "`exiting`",
     };
-    Finding::new("wrong reply", "LIFE-1", expected.to_owned())
+    Finding::new(ViolationKind::WrongReply, Rule::Life1, expected.to_owned())
 }
 
 /// What was seen of a server that does not close.

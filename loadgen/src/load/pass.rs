@@ -16,6 +16,7 @@ use super::setup_times::SetupTimes;
 use super::shared::Waiting;
 use super::windows;
 use super::worker::{self, Figures, Report, Stage};
+use crate::domain::Transport;
 use crate::measure::clock::{self, Nanos};
 use crate::measure::cpus;
 use crate::measure::recorder::{Totals, WindowFigures};
@@ -121,15 +122,16 @@ impl Coordinator<'_> {
             }));
         }
         drop(sender);
-        let transports = self.context.endpoints.len();
+        let transports: Vec<Transport> =
+            self.context.endpoints.iter().map(|endpoint| endpoint.transport()).collect();
         let mut collected = Collected {
+            reached: vec![0; transports.len()],
             intervals: Intervals::new(workers, transports),
             setup: Vec::new(),
             figures: Vec::new(),
             closed: 0,
             stretches: Vec::new(),
             windows: Vec::new(),
-            reached: vec![0; transports],
             aborts: Aborts::new(&self.rules, clock::now()),
             ending: Ending::Complete,
         };
@@ -268,8 +270,7 @@ impl Coordinator<'_> {
         };
         let mut parts_of_record = Vec::with_capacity(parts.len());
         for part in parts {
-            let names: Vec<String> =
-                part.iter().map(|&t| context.endpoints[t].transport().name().to_owned()).collect();
+            let transports: Vec<Transport> = part.iter().map(|&t| context.endpoints[t].transport()).collect();
             let mut totals = Totals::recorder();
             let mut renewals = SetupTimes::default();
             for &transport in &part {
@@ -298,7 +299,7 @@ impl Coordinator<'_> {
                 clients_lost: part.iter().map(|&t| sums.lost[t]).sum(),
                 cells: part.iter().flat_map(|&t| sums.cells[t].clone()).collect(),
                 setup: part.iter().map(setup).collect(),
-                intervals: rows.iter().filter(|row| names.contains(&row.transport)).cloned().collect(),
+                intervals: rows.iter().filter(|row| transports.contains(&row.transport)).cloned().collect(),
                 ledger: totals.ledger,
                 cost: cost.unwrap_or_default(),
                 dispatch_lag: totals.dispatch_lag.packed(),
@@ -313,7 +314,7 @@ impl Coordinator<'_> {
                 },
                 renewals: (renewals.clients > 0).then(|| collect::record(context, renewals, part[0], 0.0)),
                 windows: windows::rows(context, &collected.windows, &collected.stretches, part[0]),
-                transports: names,
+                transports,
             });
         }
         parts_of_record

@@ -397,8 +397,8 @@ impl Build<'_> {
         let entry = ReplayClient {
             name: name.clone(),
             user: self.context.world.client(client).name.clone(),
-            role: self.role(client).name().to_owned(),
-            transport: self.context.endpoints[usize::from(plan.transport)].transport().name().to_owned(),
+            role: self.role(client),
+            transport: self.context.endpoints[usize::from(plan.transport)].transport(),
             connected: !(is_offender && matches!(self.incident.asked, Asked::Handshake)),
             logged_in: !(is_offender
                 && matches!(self.incident.asked, Asked::Handshake | Asked::BadLogin(_) | Asked::Login)),
@@ -412,8 +412,8 @@ impl Build<'_> {
         let entry = ReplayClient {
             name: name.to_owned(),
             user: self.context.world.client(self.incident.client).name.clone(),
-            role: Role::Guest.name().to_owned(),
-            transport: self.context.endpoints[transport].transport().name().to_owned(),
+            role: Role::Guest,
+            transport: self.context.endpoints[transport].transport(),
             connected: true,
             logged_in: false,
         };

@@ -14,7 +14,7 @@ use super::leave::{Left, not_closed, quit, wrong_leaving};
 use super::replies::collect;
 use super::setup_times::Steps;
 use super::wrong_port;
-use crate::domain::{Role, Transport};
+use crate::domain::{Role, Rule, Transport, ViolationKind};
 use crate::measure::clock::{self, Nanos};
 use crate::oracle::{Expect, Finding, Good, MESSAGE_BYTES, Session, texts};
 use crate::scenario::model::Group;
@@ -314,7 +314,7 @@ impl<'a> SettingUp<'a> {
         match self.session.judge(&self.context.world, expect, reply.as_bytes()) {
             Ok(_) => Ok(()),
             Err(mut finding) => {
-                finding.rule = "ROLE-1";
+                finding.rule = Rule::Role1;
                 Err(self.violated(STEP, finding, &reply))
             }
         }
@@ -355,16 +355,16 @@ impl<'a> SettingUp<'a> {
                 }
                 texts::DUPLICATE_USER_NAME => {
                     let rule = match self.asked {
-                        Asked::NextLogin(Ending::Quit) => "LIFE-3",
-                        Asked::NextLogin(Ending::Close | Ending::Reset) => "LIFE-2",
-                        _ => "LOGIN-1",
+                        Asked::NextLogin(Ending::Quit) => Rule::Life3,
+                        Asked::NextLogin(Ending::Close | Ending::Reset) => Rule::Life2,
+                        _ => Rule::Login1,
                     };
                     return Err(self.violated(STEP, wrong(rule, texts::SUCCESS), &reply));
                 }
                 texts::SERVER_FULL | texts::LOGIN_TIMEOUT => {
                     return Err(self.refused(STEP, reply, ": it bears fewer clients than the scenario has"));
                 }
-                _ => return Err(self.violated(STEP, wrong("LOGIN-1", texts::SUCCESS), &reply)),
+                _ => return Err(self.violated(STEP, wrong(Rule::Login1, texts::SUCCESS), &reply)),
             }
         }
     }
@@ -469,7 +469,7 @@ impl<'a> SettingUp<'a> {
     fn ended(&self, step: &'static str, ended: Ended) -> SetupError {
         match ended {
             Ended::Framing { rule, what } => {
-                let finding = Finding::new("wrong reply", rule, "a well-formed reply".to_owned());
+                let finding = Finding::new(ViolationKind::WrongReply, rule, "a well-formed reply".to_owned());
                 self.violated(step, finding, &what)
             }
             ended => {
@@ -508,7 +508,7 @@ fn not_connected(context: &PassContext, index: u32, error: ConnectError) -> Setu
         _ => None,
     };
     let Some(BrokenHandshake { expected, seen }) = broken else { return error.into() };
-    let finding = Finding::new("broken handshake", "WS-2", expected);
+    let finding = Finding::new(ViolationKind::BrokenHandshake, Rule::Ws2, expected);
     let who = (index, Role::Guest);
     violated(
         "connecting",
@@ -516,8 +516,8 @@ fn not_connected(context: &PassContext, index: u32, error: ConnectError) -> Setu
     )
 }
 
-fn wrong(rule: &'static str, expected: &str) -> Finding {
-    Finding::new("wrong reply", rule, format!("`{expected}`"))
+fn wrong(rule: Rule, expected: &str) -> Finding {
+    Finding::new(ViolationKind::WrongReply, rule, format!("`{expected}`"))
 }
 
 fn violated(step: &'static str, incident: Incident) -> SetupError {

@@ -14,7 +14,7 @@ use super::renewal::{Renewal, Renewing};
 use super::requests::Requests;
 use super::schedule::Schedule;
 use super::shared::{Oldest, Shared};
-use crate::domain::Role;
+use crate::domain::{Role, Rule, ViolationKind};
 use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::{CellKey, Instants, Live, RequestError, Window};
 use crate::oracle::{Expect, Finding, Session, request, texts};
@@ -367,11 +367,11 @@ impl VirtualUser {
     }
 
     /// A reply that cannot even be read is a wrong one.
-    fn framing_broken(&self, shared: &Shared, rule: &'static str, what: &str, now: Nanos) {
+    fn framing_broken(&self, shared: &Shared, rule: Rule, what: &str, now: Nanos) {
         let oldest = self.pending.front();
         let asked =
             oldest.map_or(Asked::Nothing(None), |p| Asked::Request(p.expect, Some(p.at.sent), Vec::new()));
-        let finding = Finding::new("broken framing", rule, "a well-formed reply".to_owned());
+        let finding = Finding::new(ViolationKind::BrokenFraming, rule, "a well-formed reply".to_owned());
         shared
             .violated(|context| Incident::new(context, &self.session, finding, asked, what.as_bytes(), now));
     }
@@ -401,7 +401,8 @@ impl VirtualUser {
     fn suspect(&self, shared: &Rc<Shared>, ended: &Ended, now: Nanos) {
         let Some(oldest) = self.pending.front().filter(|_| ended.is_close()) else { return };
         let Some(rule) = oldest.expect.forbids_close() else { return };
-        let finding = Finding::new("closed instead of a reply", rule, format!("`{}`", texts::WRONG_FORMAT));
+        let finding =
+            Finding::new(ViolationKind::ClosedInsteadOfAReply, rule, format!("`{}`", texts::WRONG_FORMAT));
         let asked = Asked::Request(oldest.expect, Some(oldest.at.sent), Vec::new());
         let world = &shared.context.world;
         let name = |user| world.client(user).name.clone();
@@ -422,7 +423,7 @@ impl VirtualUser {
     /// Every open request ends in an error; without one it is the next that finds no connection.
     fn fail_pending(&mut self, shared: &Shared, ended: &Ended, error: RequestError, now: Nanos) {
         if let Ended::Framing { rule, what } = ended {
-            self.framing_broken(shared, rule, what, now);
+            self.framing_broken(shared, *rule, what, now);
         }
         if self.pending.is_empty() {
             let cell = self.draw_cell(shared);

@@ -304,17 +304,17 @@ fn roles([guests, managers]: &[WindowFigures; 2]) -> Vec<WindowRole> {
     let mut all = WindowFigures::default();
     all.merge(guests);
     all.merge(managers);
-    let rows = [(Role::Guest.name(), guests), (Role::Manager.name(), managers), ("all", &all)];
+    let rows = [(Some(Role::Guest), guests), (Some(Role::Manager), managers), (None, &all)];
     rows.into_iter()
         .filter(|(_, figures)| figures.requests > 0)
-        .map(|(name, figures)| role(name, figures))
+        .map(|(of, figures)| role(of, figures))
         .collect()
 }
 
-fn role(name: &str, figures: &WindowFigures) -> WindowRole {
+fn role(role: Option<Role>, figures: &WindowFigures) -> WindowRole {
     let quantile = |latencies: &Latencies, q| latencies.quantile(q).map(|latency| latency.ns);
     WindowRole {
-        role: name.to_owned(),
+        role,
         requests: figures.requests,
         replies: figures.replies,
         service_mean_ns: figures.service.mean_ns(),

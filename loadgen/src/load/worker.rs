@@ -24,12 +24,12 @@ use super::setup::{self, Ready, SetupError};
 use super::setup_times::{SetupTimes, Steps};
 use super::shared::{Fates, Shared};
 use super::virtual_user::{Parts, VirtualUser};
+use crate::domain::Model;
 use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::{
     CellFigures, CellKey, Live, Recorder, Second, Shape, Totals, Window, WindowFigures,
 };
 use crate::measure::watch::{Seen, Watch};
-use crate::scenario::model::Model;
 
 /// Clients of one worker that are set up or closed at the same time: enough to hide the round trips, few enough
 /// for any server's listen queue.

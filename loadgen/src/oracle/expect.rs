@@ -2,7 +2,7 @@
 
 use super::session::is_malformed;
 use super::world::State;
-use crate::domain::Role;
+use crate::domain::{Role, Rule, ViolationKind};
 
 /// What a request may be answered, taken when the request was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,10 +60,10 @@ impl Expect {
     /// The rule that a server breaks which closes instead of answering this: of a malformed command, after which the
     /// session goes on. Any other request may be met by a server's end, or an operator's.
     #[must_use]
-    pub fn forbids_close(self) -> Option<&'static str> {
+    pub fn forbids_close(self) -> Option<Rule> {
         match self {
-            Self::Bad { which } if is_malformed(which) => Some("FORM-1"),
-            Self::PutOther { .. } => Some("FORM-1"),
+            Self::Bad { which } if is_malformed(which) => Some(Rule::Form1),
+            Self::PutOther { .. } => Some(Rule::Form1),
             _ => None,
         }
     }
@@ -95,10 +95,10 @@ pub enum Good {
 /// An illegal reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What went wrong, in a few words.
-    pub kind: &'static str,
+    /// What went wrong.
+    pub kind: ViolationKind,
     /// The requirement that it breaks.
-    pub rule: &'static str,
+    pub rule: Rule,
     /// What was allowed.
     pub expected: String,
     /// The user who was not found: rightly after all, where the server has ended that session by itself (an idle
@@ -111,7 +111,7 @@ pub struct Finding {
 impl Finding {
     /// A reply that is wrong in this way, breaks this rule, where this was allowed.
     #[must_use]
-    pub fn new(kind: &'static str, rule: &'static str, expected: String) -> Self {
+    pub fn new(kind: ViolationKind, rule: Rule, expected: String) -> Self {
         Self { kind, rule, expected, absent: None, oldest: None }
     }
 }

@@ -5,15 +5,7 @@ use super::position::{Epoch, INCARNATION_MASK, Position};
 use super::value::Tag;
 use super::world::{Answer, State, World};
 use super::{differ_in_case, key_name, texts};
-
-/// A reply that another open request of its connection was due (FORM-3).
-pub const SWAPPED: &str = "swapped reply";
-
-const FOREIGN: &str = "foreign value";
-const OTHER_KEY: &str = "value of another key";
-const LEFTOVER: &str = "value of another run";
-const REFUSED: &str = "refused value";
-const WRONG: &str = "wrong reply";
+use crate::domain::{Rule, ViolationKind as Kind};
 
 /// What a reply's tag says of its origin, for people; `None` where it carries none.
 #[must_use]
@@ -35,39 +27,34 @@ pub fn origin(world: &World, reply: &[u8]) -> Option<String> {
 /// A put was refused whose value somebody has read.
 pub(super) fn refused_but_read() -> Finding {
     let expected = format!("`{}`: this put's value was read", texts::DONE);
-    Finding::new(REFUSED, "ATOM-2", expected)
+    Finding::new(Kind::RefusedValue, Rule::Atom2, expected)
 }
 
 /// A manager found a user's new session, and then its login was refused since the old one still had the name.
 pub(super) fn seen_before_login(world: &World, client: u32) -> Finding {
     let name = &world.client(client).name;
     let expected = format!("`{}`: a manager has seen a new session of {name}", texts::SUCCESS);
-    Finding::new("session before its login", "ATOM-1", expected)
+    Finding::new(Kind::SessionBeforeItsLogin, Rule::Atom1, expected)
 }
 
 /// A reply to `client` that should have been a fixed text.
-pub(super) fn not_the_text(
-    world: &World,
-    client: u32,
-    text: &str,
-    rule: &'static str,
-    reply: &[u8],
-) -> Finding {
+pub(super) fn not_the_text(world: &World, client: u32, text: &str, rule: Rule, reply: &[u8]) -> Finding {
     let (kind, rule) = match Tag::decode(reply) {
-        Some(tag) if tag.run != world.run() => (LEFTOVER, "STORE-6"),
-        Some(tag) if tag.user != client => (FOREIGN, "STORE-5"),
-        _ => (WRONG, rule),
+        Some(tag) if tag.run != world.run() => (Kind::ValueOfAnotherRun, Rule::Store6),
+        Some(tag) if tag.user != client => (Kind::ForeignValue, Rule::Store5),
+        _ => (Kind::WrongReply, rule),
     };
     Finding::new(kind, rule, format!("`{text}`"))
 }
 
 /// A reply to a guest that should have been the denial.
 pub(super) fn not_denied(world: &World, client: u32, reply: &[u8]) -> Finding {
-    let finding = not_the_text(world, client, texts::DENIED, "ROLE-2", reply);
+    let finding = not_the_text(world, client, texts::DENIED, Rule::Role2, reply);
     // Whatever it is, a guest saw something it must not see: also what is not there is none of its business.
     let tells_absence = [texts::KEY_NOT_FOUND, texts::USER_NOT_FOUND].iter().any(|t| t.as_bytes() == reply);
-    let kind = if tells_absence || Tag::decode(reply).is_some() { "isolation broken" } else { finding.kind };
-    Finding { kind, rule: "ROLE-2", ..finding }
+    let kind =
+        if tells_absence || Tag::decode(reply).is_some() { Kind::IsolationBroken } else { finding.kind };
+    Finding { kind, rule: Rule::Role2, ..finding }
 }
 
 /// A reply to an owner's read of its key, which holds the put at `position` or is empty.
@@ -84,53 +71,47 @@ pub(super) fn own(
     } else {
         versions(world, client, key, position, position)
     };
-    let (kind, rule) =
-        name(world, client, key, State { life, position }, reply).unwrap_or((WRONG, "STORE-1"));
-    let rule = if kind == STALE.0 { "STORE-3" } else { rule };
+    let named = name(world, client, key, State { life, position }, reply);
+    let (kind, rule) = match named.unwrap_or((Kind::WrongReply, Rule::Store1)) {
+        (Kind::StaleValue, _) => (Kind::StaleValue, Rule::Store3),
+        other => other,
+    };
     Finding::new(kind, rule, expected)
 }
 
 /// A reply to a manager's read of another's key, which may have found any state from `oldest` on.
 pub(super) fn other(world: &World, target: u32, key: Option<u32>, oldest: State, reply: &[u8]) -> Finding {
     let named = key.and_then(|key| name(world, target, key, oldest, reply));
-    let (kind, rule) = named.unwrap_or((WRONG, "ROLE-3"));
+    let (kind, rule) = named.unwrap_or((Kind::WrongReply, Rule::Role3));
     let absent = (reply == texts::USER_NOT_FOUND.as_bytes()).then_some(target);
     Finding { absent, oldest: Some(oldest), ..Finding::new(kind, rule, allowed(world, target, key, oldest)) }
 }
 
-const STALE: (&str, &str) = ("stale value", "ATOM-1");
-
 /// Kind and rule of a wrong reply to a read of this key; `None` where it is no reply to a read at all.
-fn name(
-    world: &World,
-    target: u32,
-    key: u32,
-    oldest: State,
-    reply: &[u8],
-) -> Option<(&'static str, &'static str)> {
+fn name(world: &World, target: u32, key: u32, oldest: State, reply: &[u8]) -> Option<(Kind, Rule)> {
     let Some(tag) = Tag::decode(reply) else {
-        return (reply == texts::KEY_NOT_FOUND.as_bytes()).then_some(("lost value", "STORE-1"));
+        return (reply == texts::KEY_NOT_FOUND.as_bytes()).then_some((Kind::LostValue, Rule::Store1));
     };
     let (index, _) = world.register(target, key);
     let sessions_ago = oldest.life.or_live().incarnation().wrapping_sub(tag.incarnation) & INCARNATION_MASK;
     Some(if tag.run != world.run() {
-        (LEFTOVER, "STORE-6")
+        (Kind::ValueOfAnotherRun, Rule::Store6)
     } else if tag.is_forbidden() {
-        ("value that another user wrote", "ROLE-6")
+        (Kind::ValueWrittenByAnotherUser, Rule::Role6)
     } else if tag.user != target {
-        (FOREIGN, "STORE-5")
+        (Kind::ForeignValue, Rule::Store5)
     } else if tag.key != key {
-        (OTHER_KEY, if differ_in_case(tag.key, key) { "STORE-4" } else { "STORE-5" })
+        (Kind::ValueOfAnotherKey, if differ_in_case(tag.key, key) { Rule::Store4 } else { Rule::Store5 })
     } else if !tag.fills(world.client(target).values, reply) {
-        ("corrupted value", "STORE-4")
+        (Kind::CorruptedValue, Rule::Store4)
     } else if world.refusals().is_refused(index, tag.position) {
-        (REFUSED, "ATOM-2")
+        (Kind::RefusedValue, Rule::Atom2)
     } else if (1..=INCARNATION_MASK / 2).contains(&sessions_ago) {
-        ("value of an earlier session", "LIFE-2")
+        (Kind::ValueOfAnEarlierSession, Rule::Life2)
     } else if oldest.position.is_newer_than(tag.position) {
-        STALE
+        (Kind::StaleValue, Rule::Atom1)
     } else {
-        ("value not yet put", "ATOM-1")
+        (Kind::ValueNotYetPut, Rule::Atom1)
     })
 }
 

@@ -24,7 +24,7 @@ mod value;
 mod world;
 
 pub use expect::{Expect, Finding, Good, ReadFrom};
-pub use findings::{SWAPPED, origin};
+pub use findings::origin;
 pub use session::{Due, Era, Lives, ODD_COMMANDS, Origin, Session, request, writer_of_forbidden};
 pub use value::{KEYS_MAX, TAG_BYTES, USERS_MAX, ValueSpec};
 pub use world::{Client, World};

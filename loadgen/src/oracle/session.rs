@@ -15,7 +15,7 @@ use super::{
     MESSAGE_BYTES, ROLE_KEY, ROLE_KEY_NUMBER, World, findings, key_bytes, key_name, texts, write_missing_key,
     write_with_key,
 };
-use crate::domain::Role;
+use crate::domain::{Role, Rule};
 
 /// A key that is never put, as `get USER KEY` names it.
 const ABSENT_KEY: &[u8] = b" m0";
@@ -27,11 +27,11 @@ const NOBODY: &str = "nobody:0";
 struct Odd {
     command: &'static str,
     due: &'static str,
-    rule: &'static str,
+    rule: Rule,
 }
 
 const fn malformed(command: &'static str) -> Odd {
-    Odd { command, due: texts::WRONG_FORMAT, rule: "FORM-1" }
+    Odd { command, due: texts::WRONG_FORMAT, rule: Rule::Form1 }
 }
 
 /// Malformed commands, and well-formed ones that a careless server takes for malformed, or for others.
@@ -47,12 +47,12 @@ const ODD: [Odd; 16] = [
     malformed("q now"),
     malformed("exit"),
     // Commands are lower case; and white space around and between words does not count, if it is white space.
-    Odd { command: "PUT k0 v", due: texts::WRONG_FORMAT, rule: "FORM-2" },
-    Odd { command: "Get k0", due: texts::WRONG_FORMAT, rule: "FORM-2" },
-    Odd { command: "Q", due: texts::WRONG_FORMAT, rule: "FORM-2" },
-    Odd { command: "  get \t m1  ", due: texts::KEY_NOT_FOUND, rule: "FORM-2" },
-    Odd { command: "get m1\u{a0}m2", due: texts::KEY_NOT_FOUND, rule: "FORM-2" },
-    Odd { command: "get M1\u{e9}", due: texts::KEY_NOT_FOUND, rule: "STORE-2" },
+    Odd { command: "PUT k0 v", due: texts::WRONG_FORMAT, rule: Rule::Form2 },
+    Odd { command: "Get k0", due: texts::WRONG_FORMAT, rule: Rule::Form2 },
+    Odd { command: "Q", due: texts::WRONG_FORMAT, rule: Rule::Form2 },
+    Odd { command: "  get \t m1  ", due: texts::KEY_NOT_FOUND, rule: Rule::Form2 },
+    Odd { command: "get m1\u{a0}m2", due: texts::KEY_NOT_FOUND, rule: Rule::Form2 },
+    Odd { command: "get M1\u{e9}", due: texts::KEY_NOT_FOUND, rule: Rule::Store2 },
 ];
 
 /// How many odd commands there are.
@@ -215,10 +215,10 @@ impl Session {
             Expect::Put { key, version, .. } => self.judge_put(world, key, version, reply),
             Expect::Get { key } => self.judge_own(world, key, reply),
             Expect::GetMissing { key: ROLE_KEY_NUMBER } => {
-                let rule = if self.role_put.is_some() { "STORE-1" } else { "STORE-6" };
+                let rule = if self.role_put.is_some() { Rule::Store1 } else { Rule::Store6 };
                 self.exactly(world, self.role_value(), rule, reply)
             }
-            Expect::GetMissing { .. } => self.exactly(world, texts::KEY_NOT_FOUND, "STORE-2", reply),
+            Expect::GetMissing { .. } => self.exactly(world, texts::KEY_NOT_FOUND, Rule::Store2, reply),
             Expect::GetOther { target, key, from } => {
                 self.reads.answer(from);
                 match self.role {
@@ -227,10 +227,10 @@ impl Session {
                 }
             }
             Expect::Bad { which } => self.exactly(world, odd(which).due, odd(which).rule, reply),
-            Expect::PutOther { .. } => self.exactly(world, texts::WRONG_FORMAT, "ROLE-6", reply),
+            Expect::PutOther { .. } => self.exactly(world, texts::WRONG_FORMAT, Rule::Role6, reply),
             Expect::PutRole { .. } if reply == texts::STORE_FULL.as_bytes() => Ok(Good::Refused),
             Expect::PutRole { role } => {
-                let good = self.exactly(world, texts::DONE, "STORE-1", reply)?;
+                let good = self.exactly(world, texts::DONE, Rule::Store1, reply)?;
                 self.role_put = Some(role);
                 Ok(good)
             }
@@ -302,7 +302,7 @@ impl Session {
             }
             return Ok(Good::Refused);
         }
-        Err(self.wrong(world, texts::DONE, "STORE-1", reply))
+        Err(self.wrong(world, texts::DONE, Rule::Store1, reply))
     }
 
     fn judge_own(&self, world: &World, key: u32, reply: &[u8]) -> Result<Good, Finding> {
@@ -339,12 +339,12 @@ impl Session {
         reply: &[u8],
     ) -> Result<Good, Finding> {
         let Some(target) = target else {
-            return self.exactly(world, texts::USER_NOT_FOUND, "ROLE-3", reply);
+            return self.exactly(world, texts::USER_NOT_FOUND, Rule::Role3, reply);
         };
         if target == self.client {
             return match key {
                 Some(key) => self.judge_own(world, key, reply),
-                None => self.exactly(world, texts::KEY_NOT_FOUND, "ROLE-3", reply),
+                None => self.exactly(world, texts::KEY_NOT_FOUND, Rule::Role3, reply),
             };
         }
         let answer = world.answer(target, key, reply);
@@ -363,26 +363,26 @@ impl Session {
 
     fn judge_upgrade(&mut self, world: &World, reply: &[u8]) -> Result<Good, Finding> {
         if self.role == Role::Manager {
-            return self.exactly(world, texts::ALREADY_MANAGER, "ROLE-4", reply);
+            return self.exactly(world, texts::ALREADY_MANAGER, Rule::Role4, reply);
         }
         if reply == texts::UPGRADE_REFUSED.as_bytes() {
             return Ok(Good::Refused);
         }
         let rule = match (reply == texts::ALREADY_MANAGER.as_bytes(), self.role_put) {
-            (true, None) => "ROLE-1",
-            (true, Some(_)) => "ROLE-5",
-            (false, _) => "ROLE-4",
+            (true, None) => Rule::Role1,
+            (true, Some(_)) => Rule::Role5,
+            (false, _) => Rule::Role4,
         };
         let good = self.exactly(world, texts::UPGRADED, rule, reply)?;
         self.role = Role::Manager;
         Ok(good)
     }
 
-    fn exactly(&self, world: &World, text: &str, rule: &'static str, reply: &[u8]) -> Result<Good, Finding> {
+    fn exactly(&self, world: &World, text: &str, rule: Rule, reply: &[u8]) -> Result<Good, Finding> {
         if reply == text.as_bytes() { Ok(Good::Plain) } else { Err(self.wrong(world, text, rule, reply)) }
     }
 
-    fn wrong(&self, world: &World, text: &str, rule: &'static str, reply: &[u8]) -> Finding {
+    fn wrong(&self, world: &World, text: &str, rule: Rule, reply: &[u8]) -> Finding {
         findings::not_the_text(world, self.client, text, rule, reply)
     }
 

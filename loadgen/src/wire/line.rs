@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use super::stream::{Outgoing, Stream};
 use super::{Ended, REPLY_BYTES_MAX, Replies, Reply};
+use crate::domain::Rule;
 use crate::measure::clock;
 
 /// A connection with one line a message.
@@ -54,7 +55,7 @@ impl<S: Stream> LineConnection<S> {
             read?;
             if self.partial.len() > REPLY_BYTES_MAX {
                 let what = format!("over {REPLY_BYTES_MAX} bytes without a line end");
-                return Err(Ended::Framing { rule: "TCP-1", what });
+                return Err(Ended::Framing { rule: Rule::Tcp1, what });
             }
         }
         cx.waker().wake_by_ref();

@@ -39,7 +39,7 @@ pub use traffic::Traffic;
 pub use wait::wait;
 pub use websocket::WebSocketConnection;
 
-use crate::domain::MESSAGE_BYTES_MAX;
+use crate::domain::{MESSAGE_BYTES_MAX, Rule};
 use crate::measure::clock::Nanos;
 
 /// Longest reply that is taken, in bytes: no message of a server may be longer. A peer that sends more without an end does
@@ -81,7 +81,7 @@ pub enum Ended {
     #[error("the server broke the framing ({rule}): {what}")]
     Framing {
         /// The requirement that it broke.
-        rule: &'static str,
+        rule: Rule,
         /// What came.
         what: String,
     },

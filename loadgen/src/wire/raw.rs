@@ -11,6 +11,7 @@ use tokio::io::AsyncWrite as _;
 use super::stream::{Outgoing, Stream as _};
 use super::traffic::Counted;
 use super::{Ended, REPLY_BYTES_MAX, Replies, Reply};
+use crate::domain::Rule;
 use crate::measure::clock::{self, Nanos};
 
 /// Silence after which bytes that are no legal reply count as one.
@@ -69,7 +70,7 @@ impl RawConnection {
             }
             if self.reply.len() > REPLY_BYTES_MAX {
                 let what = format!("a reply of over {REPLY_BYTES_MAX} bytes");
-                return Err(Ended::Framing { rule: "RAW-1", what });
+                return Err(Ended::Framing { rule: Rule::Raw1, what });
             }
             if replies.is_whole(&self.reply) {
                 self.give(replies);

@@ -21,6 +21,7 @@ use super::handshake::{HandshakeError, shake};
 use super::stream::Stream as Carrier;
 use super::traffic::{Counted, Traffic};
 use super::{ConnectError, Ended, REPLY_BYTES_MAX, Replies, Reply, Site};
+use crate::domain::Rule;
 use crate::measure::clock;
 
 /// Read buffer of a connection. The library's default of 128 KiB is allocated for each connection and cleared at
@@ -203,9 +204,9 @@ impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
             WsError::Io(error) => Ended::from_io(&error),
             WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => self.end_of_stream(),
             WsError::Protocol(error @ ProtocolError::MaskedFrameFromServer) => {
-                Ended::Framing { rule: "WS-7", what: error.to_string() }
+                Ended::Framing { rule: Rule::Ws7, what: error.to_string() }
             }
-            other => Ended::Framing { rule: "WS-1", what: other.to_string() },
+            other => Ended::Framing { rule: Rule::Ws1, what: other.to_string() },
         }
     }
 }
@@ -297,20 +298,20 @@ mod tests {
 
     #[tokio::test]
     async fn ws_4_a_server_that_breaks_the_framing_is_reported_and_told_with_the_right_code() {
-        let broken: [(&[u8], &str, u16); 13] = [
-            (&[0x81, 0x81, 0, 0, 0, 0, b'x'], "WS-7", 1002),
-            (&[0xc1, 1, b'x'], "WS-1", 1002),
-            (&[0x83, 1, b'x'], "WS-1", 1002),
-            (&[0x8b, 0], "WS-1", 1002),
-            (&[0x80, 1, b'x'], "WS-1", 1002),
-            (&[0x01, 1, b'x', 0x81, 1, b'y'], "WS-1", 1002),
-            (&[0x09, 0], "WS-1", 1002),
-            (&[0x88, 1, 3], "WS-1", 1002),
-            (&[0x88, 3, 0x03, 0xe8, 0xff], "WS-1", 1007),
-            (&[0x81, 2, 0xc3, 0x28], "WS-1", 1007),
-            (&[0x01, 1, 0xc3, 0x80, 1, 0x28], "WS-1", 1007),
-            (&[0x81, 126, 0x03, 0xe9], "WS-1", 1009),
-            (&[0x81, 127, 0x80, 0, 0, 0, 0, 0, 0, 0], "WS-1", 1009),
+        let broken: [(&[u8], Rule, u16); 13] = [
+            (&[0x81, 0x81, 0, 0, 0, 0, b'x'], Rule::Ws7, 1002),
+            (&[0xc1, 1, b'x'], Rule::Ws1, 1002),
+            (&[0x83, 1, b'x'], Rule::Ws1, 1002),
+            (&[0x8b, 0], Rule::Ws1, 1002),
+            (&[0x80, 1, b'x'], Rule::Ws1, 1002),
+            (&[0x01, 1, b'x', 0x81, 1, b'y'], Rule::Ws1, 1002),
+            (&[0x09, 0], Rule::Ws1, 1002),
+            (&[0x88, 1, 3], Rule::Ws1, 1002),
+            (&[0x88, 3, 0x03, 0xe8, 0xff], Rule::Ws1, 1007),
+            (&[0x81, 2, 0xc3, 0x28], Rule::Ws1, 1007),
+            (&[0x01, 1, 0xc3, 0x80, 1, 0x28], Rule::Ws1, 1007),
+            (&[0x81, 126, 0x03, 0xe9], Rule::Ws1, 1009),
+            (&[0x81, 127, 0x80, 0, 0, 0, 0, 0, 0, 0], Rule::Ws1, 1009),
         ];
         for (bytes, broken_rule, code) in broken {
             // What came before is a reply.

@@ -4,30 +4,50 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each room of the harness and the rooms that it may use. `model` stands for `scenario::model`: plain data.
-const MAY_USE: [(&str, &[&str]); 16] = [
+use crate::modules::{Crate, circles};
+
+/// Each room of the harness, a top-level module, and the rooms that it may use.
+const HARNESS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("oracle", &["domain"]),
-    ("record", &["domain", "model"]),
-    ("scenario", &["domain", "model", "oracle"]),
-    ("conform", &["domain", "model", "scenario"]),
-    ("measure", &["domain", "model", "oracle", "record"]),
-    ("wire", &["domain", "model", "measure"]),
-    ("targets", &["domain", "model", "measure", "wire"]),
-    ("load", &["domain", "model", "scenario", "measure", "oracle", "record", "targets", "wire"]),
-    ("stats", &["domain", "model", "record"]),
-    ("report", &["domain", "model", "record"]),
-    ("chart", &["domain", "model", "record"]),
-    ("client", &["measure", "domain", "model", "oracle", "wire"]),
+    ("record", &["domain"]),
+    ("scenario", &["domain", "oracle"]),
+    ("conform", &["domain", "scenario"]),
+    ("measure", &["domain", "oracle", "record", "scenario"]),
+    ("wire", &["domain", "measure"]),
+    ("targets", &["domain", "measure", "wire"]),
+    ("load", &["domain", "scenario", "measure", "oracle", "record", "targets", "wire"]),
+    ("stats", &["domain", "record", "scenario"]),
+    ("report", &["domain", "record"]),
+    ("chart", &["domain", "record"]),
+    ("client", &["domain", "oracle", "wire"]),
     (
         "commands",
         &[
-            "domain", "model", "scenario", "chart", "conform", "load", "measure", "record", "report",
-            "stats", "targets", "wire",
+            "domain", "scenario", "chart", "conform", "load", "measure", "record", "report", "stats",
+            "targets", "wire",
         ],
     ),
-    ("cli.rs", &["client", "commands", "targets"]),
-    ("bin", &[]),
+    ("cli", &["client", "commands", "targets"]),
+];
+
+/// Modules that use each other still: the crate, the module that they are in, and their names.
+const CIRCLES: &[(&str, &str, &[&str])] = &[
+    ("twinwire", "conform::case::decode", &["action", "step"]),
+    (
+        "twinwire",
+        "load",
+        &["bad_login", "judge", "leave", "renewal", "setup", "shared", "virtual_user", "worker"],
+    ),
+    ("twinwire", "load", &["context", "ending", "flight", "replay"]),
+    ("twinwire", "load", &["pass", "windows"]),
+    ("twinwire", "oracle", &["expect", "findings", "reads", "session", "world"]),
+    ("twinwire", "report", &["figures", "floor", "summary", "table"]),
+    ("twinwire", "wire", &["addresses", "connect", "websocket"]),
+    ("twinwire_server", "", &["config", "counters", "operator", "server", "session", "transport"]),
+    ("twinwire_server", "cli", &["args", "secret", "tls"]),
+    ("twinwire_server", "server", &["accept", "worker"]),
+    ("twinwire_server", "transport::websocket", &["end", "link"]),
 ];
 
 /// What the oracle must not touch: it does no I/O, reads no clock and waits for nothing.
@@ -68,40 +88,89 @@ fn sources(path: &Path) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// The rooms that a text names by `crate::…`, comments and documentation left out.
-fn used_rooms(text: &str) -> BTreeSet<String> {
-    let code: String =
-        text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
-    let mut rooms = BTreeSet::new();
-    for (at, found) in code.match_indices("crate::").chain(code.match_indices("twinwire::")) {
-        let rest = &code[at + found.len()..];
-        let name: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
-        let is_model = rest.starts_with("scenario::model");
-        rooms.insert(if is_model { "model".to_owned() } else { name });
-    }
-    rooms
+/// Both crates' modules.
+fn crates() -> [Crate; 2] {
+    let read = |name, root| Crate::read(name, &crate_root().join(root));
+    [read("twinwire", "src/lib.rs"), read("twinwire_server", "../server/src/lib.rs")]
 }
 
 #[test]
 fn each_room_uses_only_the_rooms_that_it_may() {
-    let root = crate_root().join("src");
-    let mut listed = BTreeSet::from(["lib.rs".to_owned()]);
-    for (room, allowed) in MAY_USE {
-        listed.insert(room.to_owned());
-        let files = sources(&root.join(room));
-        assert!(!files.is_empty(), "{room} is empty");
-        for (file, text) in files {
-            for used in used_rooms(&text) {
-                let own = used == room || room == "scenario" && used == "model" || room == "bin";
-                assert!(own || allowed.contains(&&*used), "{} uses {used}", file.display());
+    let [harness, _] = crates();
+    let uses = harness.siblings(&[]);
+    let rooms: BTreeSet<&str> = uses.keys().map(|room| &**room).collect();
+    assert_eq!(rooms, HARNESS.iter().map(|(room, _)| *room).collect(), "every room has its rule");
+    for (room, may_use) in HARNESS {
+        for used in &uses[*room] {
+            assert!(may_use.contains(&&**used), "{room} uses {used}");
+        }
+    }
+}
+
+#[test]
+fn no_modules_use_each_other_at_any_level_of_either_crate() {
+    let mut found = BTreeSet::new();
+    for read in crates() {
+        for parent in read.parents() {
+            let names: Vec<&str> = parent.iter().map(|name| &**name).collect();
+            for circle in circles(&read.siblings(&names)) {
+                let members: Vec<String> = circle.into_iter().collect();
+                found.insert((read.name().to_owned(), parent.join("::"), members));
             }
         }
     }
-    let rooms: BTreeSet<String> = fs::read_dir(root)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-        .collect();
-    assert_eq!(rooms, listed, "every room has its rule");
+    let text = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let known =
+        CIRCLES.iter().map(|(name, parent, circle)| ((*name).to_owned(), (*parent).to_owned(), text(circle)));
+    assert_eq!(found, known.collect());
+}
+
+/// Writes the two files of a crate with the rooms `a` and `b`, and a third room between them, and reads it.
+fn made_up(a: &str, b: &str) -> Crate {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("lib.rs", "pub mod a;\n#[path = \"elsewhere.rs\"]\npub mod b;\npub mod c;\npub use b::Exported;\n");
+    write("a.rs", &format!("pub struct Thing;\nmod inner;\n{a}"));
+    write("a/inner.rs", "pub fn quiet() {}\n#[cfg(test)]\nuse crate::c::Nothing;\n");
+    write("elsewhere.rs", &format!("pub struct Exported;\n{b}"));
+    write("c.rs", "pub use crate::b::Exported as Renamed;\npub struct Nothing;\n");
+    Crate::read("made_up", &folder.path().join("lib.rs"))
+}
+
+#[test]
+fn rooms_that_use_each_other_are_found_in_whatever_form_they_do() {
+    let uses_a = "use crate::a::Thing;";
+    for uses_b in [
+        "use crate::b::Exported;",
+        "use crate::{b::{self}, c};",
+        "use super::b;",
+        "mod deep { mod deeper { fn f() { super::super::super::b::g() } } }",
+        "mod deep { pub(crate) fn f(_: &mut Vec<crate::b::Exported>) {} }",
+        "fn f() { crate::b::g() }",
+        "fn f() { println!(\"{:?}\", vec![crate::b::g()]) }",
+        "use crate::Exported;",
+        "fn f() -> made_up::Exported { todo!() }",
+        "use crate::c::Renamed;",
+        "impl Into<crate::b::Exported> for Thing {}",
+        "pub use super::b::*;",
+    ] {
+        let circles = circles(&made_up(uses_b, uses_a).siblings(&[]));
+        assert_eq!(circles.len(), 1, "{uses_b}");
+        assert!(circles[0].is_superset(&["a", "b"].map(str::to_owned).into()), "{uses_b}: {circles:?}");
+    }
+    for uses_no_room in [
+        "",
+        "#[cfg(test)] mod tests { use crate::b::Exported; }",
+        "/// As [`crate::b`] does.\n// crate::b::g()\nfn f() -> &'static str { \"crate::b\" }",
+        "use self::inner::quiet;",
+        "mod b { pub(super) fn own() {} }\nfn f() { self::b::own() }",
+    ] {
+        assert_eq!(circles(&made_up(uses_no_room, uses_a).siblings(&[])), [], "{uses_no_room}");
+    }
 }
 
 #[test]
@@ -131,9 +200,14 @@ fn only_targets_uses_the_servers_crate_and_only_to_start_and_to_describe_it() {
 /// What the null target costs must be its own, and none of the server's or of the client's side.
 #[test]
 fn the_null_target_stands_alone() {
-    for (file, text) in sources(&crate_root().join("src/targets/null")) {
-        let used = used_rooms(&text);
-        assert!(used.iter().all(|room| room == "domain"), "{} uses {used:?}", file.display());
+    let [harness, _] = crates();
+    let used = harness.used_below(&["targets", "null"]);
+    assert!(!used.is_empty());
+    for place in used {
+        assert!(
+            place[0] == "domain" || place.starts_with(&["targets", "null"].map(str::to_owned)),
+            "{place:?}"
+        );
     }
 }
 

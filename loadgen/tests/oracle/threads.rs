@@ -12,6 +12,7 @@ use std::thread::{self, Scope};
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use twinwire::domain::ViolationKind;
 use twinwire::oracle::{Expect, Finding, Good, Session, ValueSpec, World, texts};
 
 const CLIENTS: u32 = 4;
@@ -226,7 +227,7 @@ fn atom_1_outdated_reads_are_caught_under_threads() {
         let service = Service { is_stale: true, ..Service::default() };
         let seen = run(&service, seed);
         let findings = seen.findings.into_inner().unwrap();
-        let kinds: Vec<&str> = findings.iter().map(|finding| finding.kind).collect();
-        assert!(kinds.contains(&"stale value"), "seed {seed}: {kinds:?}");
+        let kinds: Vec<_> = findings.iter().map(|finding| finding.kind).collect();
+        assert!(kinds.contains(&ViolationKind::StaleValue), "seed {seed}: {kinds:?}");
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use twinwire::conform::case::Cases;
 use twinwire::conform::case::model::{Action, Case, Expectation, Step};
+use twinwire::domain::Rule;
 
 use crate::support::faulty::{self, Fault};
 use crate::support::replayer::{self, Verdict};
@@ -97,7 +98,7 @@ fn at_most_twenty_files_are_written_check_takes_them_and_the_rest_is_counted() {
 fn a_stale_value_is_shown_by_two_puts_and_a_read() {
     let found = Found::by(Fault::Stale);
     let (text, case) = found.first("stale-value");
-    assert_eq!(case.rules, ["STORE-3"]);
+    assert_eq!(case.rules, [Rule::Store3]);
     assert_eq!(case.clients.len(), 1, "{text}");
     let [old, new, read] = &case.steps[..] else { panic!("{text}") };
     let key = sent(read).strip_prefix("get ").unwrap().to_owned();
@@ -196,7 +197,7 @@ fn a_managers_stale_read_over_websocket_names_both_transports() {
     let text = std::fs::read_to_string(&file).unwrap();
     let cases = Cases::read(&file).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
     let case = &cases.cases()[0];
-    assert_eq!(case.rules, ["ATOM-1"], "{text}");
+    assert_eq!(case.rules, [Rule::Atom1], "{text}");
     // Where the newer put's reply came late, what proves that it was made is a read of the owner's.
     assert!(matches!(case.steps.len(), 3 | 4), "{text}");
     assert!(text.contains("transports = [\"websocket\"]"), "{text}");
@@ -236,7 +237,7 @@ fn a_right_server_passes_every_case_and_a_server_that_is_always_wrong_fails_it()
 fn what_goes_wrong_with_a_new_session_is_shown_by_one() {
     let renewing = scenario(r#"["tcp"]"#)
         .replace("keys = { count = 8 }", "keys = { count = 8 }\nreconnect = { every = 20 }");
-    for (fault, rule) in [(Fault::KeepsNames, "LIFE-3"), (Fault::KeepsStores, "LIFE-2")] {
+    for (fault, rule) in [(Fault::KeepsNames, Rule::Life3), (Fault::KeepsStores, Rule::Life2)] {
         let mut shown = 0;
         for file in &Found::with(&renewing, fault).files {
             let text = std::fs::read_to_string(file).unwrap();
@@ -245,7 +246,7 @@ fn what_goes_wrong_with_a_new_session_is_shown_by_one() {
             assert_eq!(replayer::replay(case, right_server()), Verdict::Passed, "{text}");
             // A read that fell between two sessions is shown between them, where stores that are kept for the next
             // one are not seen yet.
-            if case.rules == ["LIFE-2"] && !case.steps.iter().any(|step| step.action == Action::Connect) {
+            if case.rules == [Rule::Life2] && !case.steps.iter().any(|step| step.action == Action::Connect) {
                 continue;
             }
             let verdict = replayer::replay(case, faulty::start(fault));
@@ -264,10 +265,10 @@ fn logins_and_leavings_that_are_answered_wrongly_are_shown_as_well() {
     let renewing = scenario(r#"["tcp"]"#)
         .replace("keys = { count = 8 }", "keys = { count = 8 }\nreconnect = { every = 20 }");
     for (fault, rules, steps) in [
-        (Fault::TakesNamesTwice, &["LOGIN-2"][..], 1),
-        (Fault::TakesBadLogins, &["LOGIN-3", "LOGIN-5"], 1),
-        (Fault::NamesIgnoreCase, &["LOGIN-6"], 2),
-        (Fault::RunsWhatFollowsQuit, &["LIFE-1"], 2),
+        (Fault::TakesNamesTwice, &[Rule::Login2][..], 1),
+        (Fault::TakesBadLogins, &[Rule::Login3, Rule::Login5], 1),
+        (Fault::NamesIgnoreCase, &[Rule::Login6], 2),
+        (Fault::RunsWhatFollowsQuit, &[Rule::Life1], 2),
     ] {
         let mut shown = 0;
         for file in &Found::with(&renewing, fault).files {

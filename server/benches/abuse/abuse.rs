@@ -23,8 +23,10 @@ pub enum Abuse {
     Connections,
     /// Connections that are opened and say nothing, or half a name.
     Silent,
-    /// Sessions that fill a store each, up to the default limit of keys, and all end at once.
+    /// Sessions with a full store each, up to the default limit of keys, that all end at once.
     LargeStores,
+    /// Sessions that fill a store up to the default limit of keys, at a rate that leaves the server time.
+    GrowingStores,
 }
 
 /// How long neighbours may wait.
@@ -48,6 +50,7 @@ impl Abuse {
             Self::Connections => "connections in a row",
             Self::Silent => "opened, left silent",
             Self::LargeStores => "ends of large stores",
+            Self::GrowingStores => "stores that grow",
         }
     }
 
@@ -60,7 +63,7 @@ impl Abuse {
             Self::Resets | Self::Connections => "sessions",
             Self::LoginFlood => "refusals",
             Self::Silent => "held",
-            Self::LargeStores => "puts",
+            Self::LargeStores | Self::GrowingStores => "puts",
         }
     }
 
@@ -70,7 +73,7 @@ impl Abuse {
             Self::SlowReaders => 100,
             Self::SlowWriters | Self::HalfOpen => 1000,
             // One over each transport keeps a CPU busy already.
-            Self::Resets => 2,
+            Self::Resets | Self::GrowingStores => 2,
             Self::LoginFlood => 4,
             Self::Connections => 100_000,
             Self::Silent => 10_000,
@@ -81,8 +84,7 @@ impl Abuse {
     /// What its neighbours may notice.
     pub fn bound(self) -> Bound {
         match self {
-            // Beside the fill, which is a flood, its end and the tables that grow are to be noticed by nobody.
-            Self::LargeStores => Bound::Longest(Duration::from_millis(50)),
+            Self::LargeStores | Self::GrowingStores => Bound::Longest(Duration::from_millis(50)),
             _ => Bound::P90Ratio(2.0),
         }
     }
@@ -90,14 +92,15 @@ impl Abuse {
     /// The most pairs of windows that it is worth: some take long.
     pub fn pairs_max(self) -> usize {
         match self {
-            Self::LargeStores => 3,
+            Self::LargeStores | Self::GrowingStores => 3,
             _ => usize::MAX,
         }
     }
 
-    /// Whether the server has two workers, on one CPU: a neighbour on each, and each a manager that reads the abusers' stores.
+    /// Whether the server has two workers, on one CPU: a neighbour on each, and each a manager that reads an abuser's
+    /// store, so that it waits where the store is locked for long.
     pub fn has_managers(self) -> bool {
-        self == Self::LargeStores
+        self == Self::GrowingStores
     }
 
     /// Whether [`Self::size`] is how many descriptors it needs.
@@ -125,7 +128,7 @@ impl Abuse {
             Self::SlowWriters => 24,
             Self::Connections => return 4096,
             // For each of a million keys, what the limit on all stores counts and as much again.
-            Self::LargeStores => 200 * 1024,
+            Self::LargeStores | Self::GrowingStores => 200 * 1024,
             _ => 8,
         };
         4096 + each * size as u64

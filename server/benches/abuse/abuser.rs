@@ -19,7 +19,7 @@ use tokio::{
     runtime::Builder,
     sync::{mpsc, oneshot},
     task::{LocalSet, spawn_local},
-    time::{interval_at, sleep, timeout},
+    time::{Instant as TokioInstant, interval_at, sleep, sleep_until, timeout},
 };
 use twinwire_floor::speech::{reply, request};
 
@@ -47,6 +47,9 @@ const PUTS_BATCH: usize = 1000;
 /// How long a large store waits before it tries again, while the ones before it are being freed.
 const FULL_WAIT: Duration = Duration::from_millis(100);
 
+/// How often each of the stores that grow gets a batch: a hundred thousand puts a second, a part of what a worker can do.
+const GROWING_PERIOD: Duration = Duration::from_millis(10);
+
 /// What the process is told.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Task {
@@ -57,8 +60,6 @@ pub struct Task {
     pub hold: Duration,
     /// How many keys a large store gets.
     pub store_keys: usize,
-    /// Whether large stores stay, and their sessions do not end.
-    pub keeps_stores: bool,
 }
 
 /// What the abusers of one process share.
@@ -137,7 +138,8 @@ async fn start(abuse: Abuse, work: &Rc<Work>, hold: Duration) -> anyhow::Result<
         Abuse::LoginFlood => login_flood(work).await,
         Abuse::Connections => connections(work).await,
         Abuse::Silent => silent(work, hold).await,
-        Abuse::LargeStores => large_stores(work).await,
+        Abuse::LargeStores => fill_stores(work, Duration::ZERO).await,
+        Abuse::GrowingStores => fill_stores(work, GROWING_PERIOD).await,
     }
 }
 
@@ -329,7 +331,8 @@ pub const READ_STORE: &str = "large-store-0";
 /// A session over TCP that puts in batches.
 struct Filler(BufReader<TcpStream>);
 
-async fn large_stores(work: &Rc<Work>) -> anyhow::Result<()> {
+/// Fills a store in each of the sessions, with a batch of puts in every `period`. The sessions last as long as the abusers.
+async fn fill_stores(work: &Rc<Work>, period: Duration) -> anyhow::Result<()> {
     let mut filling = Vec::new();
     for number in 0..work.size {
         let stream = Peer::open_over(work.doors[0], number).await?.stream;
@@ -340,27 +343,19 @@ async fn large_stores(work: &Rc<Work>) -> anyhow::Result<()> {
             sleep(FULL_WAIT).await;
         }
         let shared = Rc::clone(work);
-        filling.push(spawn_local(async move { filler.fill(&shared).await }));
+        filling.push(spawn_local(async move { filler.fill(&shared, period).await }));
     }
-    let mut full = Vec::new();
     for filled in filling {
-        full.push(filled.await??);
-    }
-    if work.task.keeps_stores {
-        for Filler(mut stream) in full {
-            // Closed as soon as the server does, which waits for that.
-            work.spawn(async move { Ok(stream.read_to_end(&mut Vec::new()).await.map(drop)?) });
-        }
-    } else {
-        drop(full);
-        // What there is to notice comes now.
-        sleep(work.task.hold).await;
+        let Filler(mut stream) = filled.await??;
+        // Closed as soon as the server does, which waits for that.
+        work.spawn(async move { Ok(stream.read_to_end(&mut Vec::new()).await.map(drop)?) });
     }
     Ok(())
 }
 
 impl Filler {
-    async fn fill(mut self, work: &Work) -> anyhow::Result<Self> {
+    async fn fill(mut self, work: &Work, period: Duration) -> anyhow::Result<Self> {
+        let mut due = TokioInstant::now();
         for first in (0..work.task.store_keys).step_by(PUTS_BATCH) {
             let puts = (first..first + PUTS_BATCH).map(|key| format!("put {key} v\n"));
             let batch: Vec<u8> = puts.flat_map(String::into_bytes).collect();
@@ -368,6 +363,8 @@ impl Filler {
                 sleep(FULL_WAIT).await;
             }
             work.served(PUTS_BATCH as u64);
+            due += period;
+            sleep_until(due).await;
         }
         Ok(self)
     }

@@ -23,6 +23,9 @@ const STORE_KEYS: usize = 1_000_000;
 /// What a process needs beside its abusers' or clients' connections; the server keeps some for those on their way out.
 const DESCRIPTORS_SPARE: usize = 512;
 
+/// In how many windows, one after the other, everything of the stores that ended is freed.
+const ENDS_WINDOWS: u32 = 3;
+
 /// How long neighbours ask before anything is measured: caches and the processor's clock settle.
 const WARMUP: Duration = Duration::from_millis(300);
 
@@ -83,7 +86,7 @@ impl Plan {
 
     fn task(&self, abuse: Abuse, doors: Doors, size: usize) -> Task {
         let store_keys = STORE_KEYS / self.divisor;
-        Task { abuse, doors, size, hold: self.window, store_keys, keeps_stores: false }
+        Task { abuse, doors, size, hold: self.window, store_keys }
     }
 
     /// Runs one abuse. An error where the server did not serve as its limits say, or kept descriptors.
@@ -130,8 +133,7 @@ impl Plan {
         }
         outcome.resident_kib_after = server.holdings()?.resident_kib;
         if abuse == Abuse::LargeStores {
-            let task = Task { keeps_stores: true, ..self.task(abuse, server.doors(), size) };
-            let abusers = Abusers::start(&task, self.is_trial())?;
+            let abusers = Abusers::start(&self.task(abuse, server.doors(), size), self.is_trial())?;
             abusers.wait_until_full()?;
             // Whoever does not close when the server does is waited for, which is not what is measured here.
             drop(neighbours);
@@ -153,6 +155,16 @@ impl Plan {
         let began = Instant::now();
         let (abuse, doors, size) = (outcome.abuse, server.doors(), outcome.size);
         let abusers = Abusers::start(&self.task(abuse, doors, size), self.is_trial())?;
+        if abuse == Abuse::LargeStores {
+            // What is to be noticed comes when the sessions end, not while a flood fills their stores.
+            abusers.wait_until_full()?;
+            outcome.resident_kib_max = outcome.resident_kib_max.max(server.holdings()?.resident_kib);
+            return window(neighbours, || {
+                outcome.served += abusers.stop()?;
+                thread::sleep(self.window * ENDS_WINDOWS);
+                Ok(())
+            });
+        }
         let measured = window(neighbours, || {
             abusers.wait_until_full()?;
             thread::sleep(self.window.saturating_sub(began.elapsed()));

@@ -3,8 +3,7 @@
 //! What no single value shows (two actions in one step, a client that does not exist) is not here but in
 //! [`super::decode`].
 
-use super::rules::RULES;
-use crate::domain::Transport;
+use crate::domain::{Rule, Transport};
 use crate::scenario::grammar::{
     Key, Kind, ROLES, TRANSPORTS, Table, default, duration, optional, required, tables,
 };
@@ -56,7 +55,7 @@ static CASE: Table = Table {
         required("id", Kind::Name, "Unique among the cases"),
         required(
             "rules",
-            Kind::List { of: &Kind::Choice(RULES), min: 1, max: RULES.len() },
+            Kind::List { of: &Kind::Choice(Rule::NAMES), min: 1, max: Rule::NAMES.len() },
             "Requirements of the protocol that it shows",
         ),
         default("about", Kind::Line, "\"\"", "One line for people"),

@@ -6,7 +6,6 @@
 mod decode;
 mod format;
 pub mod model;
-mod rules;
 mod text;
 
 use std::path::Path;

@@ -4,15 +4,15 @@
 
 use std::time::Duration;
 
-use crate::domain::{Role, Transport};
+use crate::domain::{Role, Rule, Transport};
 
 /// One scripted case: clients, what they do, and what must come back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Case {
     /// Unique in its file. Only ASCII letters, digits, `-`, `_` and `.`.
     pub id: String,
-    /// Ids of the requirements that it shows, at least one.
-    pub rules: Vec<&'static str>,
+    /// The requirements that it shows, at least one.
+    pub rules: Vec<Rule>,
     /// One line for people.
     pub about: String,
     /// Who must pass it.

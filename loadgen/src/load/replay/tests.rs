@@ -7,7 +7,7 @@ use super::super::curve::Curve;
 use super::super::flight::{Incidents, Ring, Timing};
 use super::super::plan;
 use super::*;
-use crate::domain::Transport;
+use crate::domain::{Rule, Transport, ViolationKind};
 use crate::measure::clock;
 use crate::oracle::{Finding, Session, ValueSpec, World};
 use crate::scenario::Document;
@@ -185,8 +185,15 @@ fn a_read_that_had_proved_the_put_is_shown_while_the_put_was_unanswered() {
             format!("client: get {{owner}} k2 -> {new}"),
         ]
     );
-    let users: Vec<_> = replay.clients.iter().map(|client| (&*client.user, &*client.transport)).collect();
-    assert_eq!(users, [("reader-8", "websocket"), ("owner-7", "tcp"), ("witness-9", "websocket")]);
+    let users: Vec<_> = replay.clients.iter().map(|client| (&*client.user, client.transport)).collect();
+    assert_eq!(
+        users,
+        [
+            ("reader-8", Transport::WebSocket),
+            ("owner-7", Transport::Tcp),
+            ("witness-9", Transport::WebSocket)
+        ]
+    );
     assert_eq!(replay.steps[2].sent_s, Some(0.03));
     assert_eq!((replay.steps[3].wrong, replay.steps[3].replied_s), (true, Some(0.06)));
 }
@@ -206,7 +213,7 @@ fn a_read_that_was_sent_along_finds_the_last_put_that_is_shown() {
     let (old, new) = (play.value(1), play.value(2));
     let session = &mut play.sessions[READER as usize];
     let mut finding = session.judge(&play.context.world, Expect::Upgrade, new.as_bytes()).unwrap_err();
-    finding.kind = crate::oracle::SWAPPED;
+    finding.kind = ViolationKind::SwappedReply;
     let asked = Asked::Request(Expect::Upgrade, Some(ms(25)), vec![read]);
     let incident = Incident::new(&play.context, session, finding, asked, new.as_bytes(), ms(40));
     play.note(incident);
@@ -336,7 +343,7 @@ fn who_has_to_be_logged_out_leaves_first() {
 fn a_name_that_is_not_free_and_a_close_that_does_not_come_are_shown_after_a_quit() {
     let shown = |asked| {
         let mut play = Play::new();
-        let finding = Finding::new("wrong reply", "LIFE-1", String::new());
+        let finding = Finding::new(ViolationKind::WrongReply, Rule::Life1, String::new());
         let who = (READER, Role::Manager);
         play.note(Incident::of_session(&play.context, who, finding, asked, b"", ms(5)));
         play.steps().1

@@ -1,6 +1,7 @@
 //! Which replies a session takes for right, and what it calls the others.
 
 use super::*;
+use crate::domain::{Rule, ViolationKind};
 use crate::oracle::origin;
 
 const SPEC: ValueSpec = ValueSpec { min: 20, max: 40 };
@@ -39,7 +40,7 @@ fn tag(run: u16, version: u32) -> Tag {
     Tag { run, user: 0, key: 1, incarnation: 0, position: Position::of_put(version) }
 }
 
-fn kind(result: Result<Good, Finding>) -> &'static str {
+fn kind(result: Result<Good, Finding>) -> ViolationKind {
     result.expect_err("this reply is illegal").kind
 }
 
@@ -69,9 +70,9 @@ fn an_owner_reads_exactly_its_newest_put() {
     assert_eq!(alice.judge(&world, get, &first), Ok(Good::Value));
     let second = put(&world, &mut alice, 2);
     assert_eq!(alice.judge(&world, get, &second), Ok(Good::Value));
-    assert_eq!(kind(alice.judge(&world, get, &first)), "stale value");
-    assert_eq!(kind(alice.judge(&world, get, b"key not found")), "lost value");
-    assert_eq!(kind(alice.judge(&world, get, b"done")), "wrong reply");
+    assert_eq!(kind(alice.judge(&world, get, &first)), ViolationKind::StaleValue);
+    assert_eq!(kind(alice.judge(&world, get, b"key not found")), ViolationKind::LostValue);
+    assert_eq!(kind(alice.judge(&world, get, b"done")), ViolationKind::WrongReply);
 }
 
 #[test]
@@ -83,17 +84,17 @@ fn every_origin_of_a_wrong_value_has_its_name() {
     let other_key = put(&world, &mut alice, 3);
     let foreign = put(&world, &mut bob, 1);
     let get = Expect::Get { key: 1 };
-    assert_eq!(kind(alice.judge(&world, get, &foreign)), "foreign value");
-    assert_eq!(kind(alice.judge(&world, get, &other_key)), "value of another key");
+    assert_eq!(kind(alice.judge(&world, get, &foreign)), ViolationKind::ForeignValue);
+    assert_eq!(kind(alice.judge(&world, get, &other_key)), ViolationKind::ValueOfAnotherKey);
     let mut cut = mine.clone();
     cut.pop();
-    assert_eq!(kind(alice.judge(&world, get, &cut)), "corrupted value");
+    assert_eq!(kind(alice.judge(&world, get, &cut)), ViolationKind::CorruptedValue);
     let mut future = Vec::new();
     tag(77, 9).write(SPEC, &mut future);
-    assert_eq!(kind(alice.judge(&world, get, &future)), "value not yet put");
+    assert_eq!(kind(alice.judge(&world, get, &future)), ViolationKind::ValueNotYetPut);
     let mut leftover = Vec::new();
     tag(78, 1).write(SPEC, &mut leftover);
-    assert_eq!(kind(alice.judge(&world, get, &leftover)), "value of another run");
+    assert_eq!(kind(alice.judge(&world, get, &leftover)), ViolationKind::ValueOfAnotherRun);
     assert_eq!(alice.judge(&world, get, &mine), Ok(Good::Value));
 }
 
@@ -106,13 +107,13 @@ fn role_2_a_guest_gets_the_denial_and_nothing_else() {
     for (target, key) in [(Some(1), Some(0)), (Some(1), None), (None, Some(0)), (Some(0), Some(0))] {
         let expect = alice.get_other(&world, target, key, &mut Vec::new());
         assert_eq!(alice.judge(&world, expect, texts::DENIED.as_bytes()), Ok(Good::Denied));
-        assert_eq!(kind(alice.judge(&world, expect, &secret)), "isolation broken");
+        assert_eq!(kind(alice.judge(&world, expect, &secret)), ViolationKind::IsolationBroken);
         // To learn that something is not there is to learn too much.
         for text in ["key not found", "user not found"] {
-            assert_eq!(kind(alice.judge(&world, expect, text.as_bytes())), "isolation broken");
+            assert_eq!(kind(alice.judge(&world, expect, text.as_bytes())), ViolationKind::IsolationBroken);
         }
         for text in ["wrong message format", ""] {
-            assert_eq!(kind(alice.judge(&world, expect, text.as_bytes())), "wrong reply");
+            assert_eq!(kind(alice.judge(&world, expect, text.as_bytes())), ViolationKind::WrongReply);
         }
     }
 }
@@ -125,9 +126,9 @@ fn role_3_a_manager_reads_what_is_there() {
     let value = put(&world, &mut bob, 0);
     let there = boss.get_other(&world, Some(1), Some(0), &mut Vec::new());
     assert_eq!(boss.judge(&world, there, &value), Ok(Good::ForeignValue));
-    assert_eq!(kind(boss.judge(&world, there, b"user not found")), "wrong reply");
-    assert_eq!(kind(boss.judge(&world, there, texts::DENIED.as_bytes())), "wrong reply");
-    assert_eq!(kind(boss.judge(&world, there, b"key not found")), "lost value");
+    assert_eq!(kind(boss.judge(&world, there, b"user not found")), ViolationKind::WrongReply);
+    assert_eq!(kind(boss.judge(&world, there, texts::DENIED.as_bytes())), ViolationKind::WrongReply);
+    assert_eq!(kind(boss.judge(&world, there, b"key not found")), ViolationKind::LostValue);
     let missing = boss.get_other(&world, Some(1), None, &mut Vec::new());
     assert_eq!(boss.judge(&world, missing, b"key not found"), Ok(Good::Plain));
     let absent = boss.get_other(&world, None, Some(0), &mut Vec::new());
@@ -150,7 +151,7 @@ fn atom_1_a_read_is_never_older_than_what_was_known_before_it() {
     assert_eq!(boss.judge(&world, also_early, &second), Ok(Good::ForeignValue));
     // A read returned the second version, so every later read must, though the put has no reply yet.
     let late = boss.get_other(&world, Some(1), Some(0), &mut Vec::new());
-    assert_eq!(kind(boss.judge(&world, late, &first)), "stale value");
+    assert_eq!(kind(boss.judge(&world, late, &first)), ViolationKind::StaleValue);
     bob.judge(&world, second_put, b"done").unwrap();
     assert_eq!(boss.judge(&world, late, &second), Ok(Good::ForeignValue));
 }
@@ -167,7 +168,7 @@ fn atom_2_a_refused_put_leaves_the_old_value() {
     assert_eq!(bob.judge(&world, Expect::Get { key: 0 }, &old), Ok(Good::Value));
     let read = boss.get_other(&world, Some(1), Some(0), &mut Vec::new());
     assert_eq!(boss.judge(&world, read, &old), Ok(Good::ForeignValue));
-    assert_eq!(kind(boss.judge(&world, read, &value(&request))), "refused value");
+    assert_eq!(kind(boss.judge(&world, read, &value(&request))), ViolationKind::RefusedValue);
 }
 
 #[test]
@@ -179,7 +180,7 @@ fn atom_2_a_put_that_was_read_cannot_be_refused_afterwards() {
     let expect = bob.put(&world, 0, &mut request);
     let read = boss.get_other(&world, Some(1), Some(0), &mut Vec::new());
     assert_eq!(boss.judge(&world, read, &value(&request)), Ok(Good::ForeignValue));
-    assert_eq!(kind(bob.judge(&world, expect, b"store full")), "refused value");
+    assert_eq!(kind(bob.judge(&world, expect, b"store full")), ViolationKind::RefusedValue);
 }
 
 #[test]
@@ -188,7 +189,7 @@ fn a_session_that_may_have_ended_need_not_be_found() {
     let mut boss = manager(&world, 0);
     let _bob = log_in(&world, 1);
     let read = boss.get_other(&world, Some(1), Some(0), &mut Vec::new());
-    assert_eq!(kind(boss.judge(&world, read, b"user not found")), "wrong reply");
+    assert_eq!(kind(boss.judge(&world, read, b"user not found")), ViolationKind::WrongReply);
     let read = boss.get_other(&world, Some(1), Some(0), &mut Vec::new());
     world.set_ending(1);
     assert_eq!(boss.judge(&world, read, b"user not found"), Ok(Good::Plain));
@@ -201,7 +202,7 @@ fn form_1_a_malformed_command_is_said_to_be_one() {
     for which in 0..ODD_COMMANDS {
         let expect = alice.bad(which, &mut Vec::new());
         assert_eq!(alice.judge(&world, expect, odd(which).due.as_bytes()), Ok(Good::Plain));
-        assert_eq!(kind(alice.judge(&world, expect, b"done")), "wrong reply");
+        assert_eq!(kind(alice.judge(&world, expect, b"done")), ViolationKind::WrongReply);
     }
     let malformed = ODD.iter().filter(|odd| odd.due == "wrong message format").count();
     assert!(malformed >= 13, "{malformed}");
@@ -217,11 +218,11 @@ fn role_6_what_another_wrote_names_its_writer() {
     assert!(request.starts_with(b"put alice q "), "{}", String::from_utf8_lossy(&request));
     let written = value(&request);
     assert_eq!(bob.judge(&world, write, b"wrong message format"), Ok(Good::Plain));
-    assert_eq!(bob.judge(&world, write, b"done").unwrap_err().rule, "ROLE-6");
+    assert_eq!(bob.judge(&world, write, b"done").unwrap_err().rule, Rule::Role6);
     let get = alice.get(3, &mut Vec::new());
-    assert_eq!(alice.judge(&world, get, &written).unwrap_err().rule, "ROLE-6");
+    assert_eq!(alice.judge(&world, get, &written).unwrap_err().rule, Rule::Role6);
     let read = boss.get_other(&world, Some(0), Some(3), &mut Vec::new());
-    assert_eq!(boss.judge(&world, read, &written).unwrap_err().rule, "ROLE-6");
+    assert_eq!(boss.judge(&world, read, &written).unwrap_err().rule, Rule::Role6);
     assert_eq!(writer_of_forbidden(&world, &written), Some(1));
     assert_eq!(writer_of_forbidden(&world, &mine), None);
     assert!(origin(&world, &written).unwrap().starts_with("what bob tried to write"));
@@ -232,7 +233,7 @@ fn role_5_a_role_that_is_put_is_a_value_and_no_more() {
     let world = world();
     let mut alice = log_in(&world, 0);
     let get = alice.get_missing(0, &mut Vec::new());
-    assert_eq!(alice.judge(&world, get, b"guest").unwrap_err().rule, "STORE-6");
+    assert_eq!(alice.judge(&world, get, b"guest").unwrap_err().rule, Rule::Store6);
     assert_eq!(alice.judge(&world, get, b"key not found"), Ok(Good::Plain));
     let mut request = Vec::new();
     let expect = alice.put_role(&mut request);
@@ -242,8 +243,8 @@ fn role_5_a_role_that_is_put_is_a_value_and_no_more() {
     assert_eq!(alice.judge(&world, expect, b"done"), Ok(Good::Plain));
     assert_eq!(alice.judge(&world, get, b"manager"), Ok(Good::Plain));
     let other = alice.get_other(&world, Some(1), Some(0), &mut Vec::new());
-    assert_eq!(alice.judge(&world, other, b"key not found").unwrap_err().rule, "ROLE-2");
-    assert_eq!(alice.judge(&world, Expect::Upgrade, b"already a manager").unwrap_err().rule, "ROLE-5");
+    assert_eq!(alice.judge(&world, other, b"key not found").unwrap_err().rule, Rule::Role2);
+    assert_eq!(alice.judge(&world, Expect::Upgrade, b"already a manager").unwrap_err().rule, Rule::Role5);
 }
 
 /// A reply is swapped only where it is exactly what another open request is due.
@@ -279,13 +280,13 @@ fn form_3_a_stale_or_foreign_reply_is_not_called_swapped() {
 fn role_4_upgrade_counts_once() {
     let world = world();
     let mut alice = log_in(&world, 0);
-    assert_eq!(kind(alice.judge(&world, Expect::Upgrade, b"already a manager")), "wrong reply");
+    assert_eq!(kind(alice.judge(&world, Expect::Upgrade, b"already a manager")), ViolationKind::WrongReply);
     assert_eq!(alice.judge(&world, Expect::Upgrade, b"upgrade refused"), Ok(Good::Refused));
     assert_eq!(alice.role(), Role::Guest);
     assert_eq!(alice.judge(&world, Expect::Upgrade, b"upgraded to manager"), Ok(Good::Plain));
     assert_eq!(alice.role(), Role::Manager);
     assert_eq!(alice.judge(&world, Expect::Upgrade, b"already a manager"), Ok(Good::Plain));
-    assert_eq!(kind(alice.judge(&world, Expect::Upgrade, b"upgraded to manager")), "wrong reply");
+    assert_eq!(kind(alice.judge(&world, Expect::Upgrade, b"upgraded to manager")), ViolationKind::WrongReply);
 }
 
 #[test]
@@ -318,12 +319,12 @@ fn life_2_a_new_session_is_empty_and_knows_nothing_of_the_old() {
     let old = put(&world, &mut log_in(&world, 1), 0);
     log_out(&world);
     let absent = read(&mut boss, &world);
-    assert_eq!(kind(boss.judge(&world, absent, &old)), "value of an earlier session");
+    assert_eq!(kind(boss.judge(&world, absent, &old)), ViolationKind::ValueOfAnEarlierSession);
     let absent = read(&mut boss, &world);
     assert_eq!(boss.judge(&world, absent, b"user not found"), Ok(Good::Plain));
     let mut bob = log_in(&world, 1);
     let own = Expect::Get { key: 0 };
-    assert_eq!(kind(bob.judge(&world, own, &old)), "value of an earlier session");
+    assert_eq!(kind(bob.judge(&world, own, &old)), ViolationKind::ValueOfAnEarlierSession);
     assert_eq!(bob.judge(&world, own, b"key not found"), Ok(Good::Plain));
     for reply in [&old[..], b"user not found"] {
         let empty = read(&mut boss, &world);
@@ -331,7 +332,7 @@ fn life_2_a_new_session_is_empty_and_knows_nothing_of_the_old() {
     }
     let new = put(&world, &mut bob, 0);
     let there = read(&mut boss, &world);
-    assert_eq!(kind(boss.judge(&world, there, &old)), "value of an earlier session");
+    assert_eq!(kind(boss.judge(&world, there, &old)), ViolationKind::ValueOfAnEarlierSession);
     for wrong in [&b"key not found"[..], b"user not found"] {
         let there = read(&mut boss, &world);
         boss.judge(&world, there, wrong).unwrap_err();
@@ -350,14 +351,14 @@ fn life_2_a_lost_session_may_live_on_until_the_next_login_succeeds() {
     let early = read(&mut boss, &world);
     assert_eq!(boss.judge(&world, early, &old), Ok(Good::ForeignValue));
     let early = read(&mut boss, &world);
-    assert_eq!(kind(boss.judge(&world, early, b"key not found")), "lost value");
+    assert_eq!(kind(boss.judge(&world, early, b"key not found")), ViolationKind::LostValue);
     let across = read(&mut boss, &world);
     let _bob = Session::new(&world, 1);
     let meanwhile = read(&mut boss, &world);
     assert_eq!(boss.judge(&world, across, &old), Ok(Good::ForeignValue));
     assert_eq!(boss.judge(&world, meanwhile, b"key not found"), Ok(Good::Plain), "its login may be through");
     let after = read(&mut boss, &world);
-    assert_eq!(kind(boss.judge(&world, after, &old)), "value of an earlier session");
+    assert_eq!(kind(boss.judge(&world, after, &old)), ViolationKind::ValueOfAnEarlierSession);
     world.set_live(1);
 }
 
@@ -372,8 +373,8 @@ fn life_2_who_was_seen_to_be_gone_does_not_come_back_without_a_login() {
     let second = read(&mut boss, &world);
     let other_key = boss.get_other(&world, Some(1), Some(3), &mut Vec::new());
     assert_eq!(boss.judge(&world, first, b"user not found"), Ok(Good::Plain));
-    assert_eq!(kind(boss.judge(&world, second, &old)), "value of an earlier session");
-    assert_eq!(kind(boss.judge(&world, other_key, b"key not found")), "lost value");
+    assert_eq!(kind(boss.judge(&world, second, &old)), ViolationKind::ValueOfAnEarlierSession);
+    assert_eq!(kind(boss.judge(&world, other_key, b"key not found")), ViolationKind::LostValue);
 }
 
 #[test]
@@ -386,7 +387,7 @@ fn form_3_a_pipelined_read_is_no_older_than_the_one_before_it() {
     let new = put(&world, &mut bob, 0);
     assert_eq!(boss.judge(&world, first, &old), Ok(Good::ForeignValue));
     assert_eq!(boss.judge(&world, second, &new), Ok(Good::ForeignValue));
-    assert_eq!(kind(boss.judge(&world, third, &old)), "stale value");
+    assert_eq!(kind(boss.judge(&world, third, &old)), ViolationKind::StaleValue);
 }
 
 #[test]
@@ -413,11 +414,11 @@ fn login_2_a_session_whose_login_was_refused_was_seen_by_nobody() {
     let _refused = Session::new(&world, 1);
     world.set_refused(1).unwrap();
     let between = read(&mut boss, &world);
-    assert_eq!(kind(boss.judge(&world, between, b"key not found")), "lost value");
+    assert_eq!(kind(boss.judge(&world, between, b"key not found")), ViolationKind::LostValue);
     let _refused = Session::new(&world, 1);
     let meanwhile = read(&mut boss, &world);
     assert_eq!(boss.judge(&world, meanwhile, b"key not found"), Ok(Good::Plain));
-    assert_eq!(world.set_refused(1).unwrap_err().kind, "session before its login");
+    assert_eq!(world.set_refused(1).unwrap_err().kind, ViolationKind::SessionBeforeItsLogin);
 }
 
 #[test]
@@ -430,9 +431,9 @@ fn a_managers_read_of_itself_is_exact() {
     let second = boss.put(&world, 2, &mut Vec::new());
     let missing = boss.get_other(&world, Some(0), None, &mut Vec::new());
     assert_eq!(boss.judge(&world, first, b"done"), Ok(Good::Plain));
-    assert_eq!(kind(boss.judge(&world, between, b"user not found")), "wrong reply");
+    assert_eq!(kind(boss.judge(&world, between, b"user not found")), ViolationKind::WrongReply);
     assert_eq!(boss.judge(&world, between, &value(&out)), Ok(Good::Value));
     assert_eq!(boss.judge(&world, second, b"done"), Ok(Good::Plain));
-    assert_eq!(kind(boss.judge(&world, between, &value(&out))), "stale value");
+    assert_eq!(kind(boss.judge(&world, between, &value(&out))), ViolationKind::StaleValue);
     assert_eq!(boss.judge(&world, missing, b"key not found"), Ok(Good::Plain));
 }

@@ -11,9 +11,8 @@ use std::collections::HashSet;
 
 use super::format::{CASES, OTHER};
 use super::model::{Case, Client, ClientTransport, Level, Text};
-use super::rules::RULES;
 use super::text::{self, Names, RESERVED};
-use crate::domain::{Role, Transport};
+use crate::domain::{Role, Rule, Transport};
 use crate::scenario::diagnostics::Problems;
 use crate::scenario::reader::Reader;
 use crate::scenario::shape::{self, grouped};
@@ -138,9 +137,8 @@ fn case(reader: Reader<'_>, problems: &mut Problems) -> Option<Case> {
     })
 }
 
-fn rules(reader: Reader<'_>) -> Option<Vec<&'static str>> {
-    let rule = |node: &Node| RULES.iter().copied().find(|rule| Some(*rule) == node.text());
-    reader.node("rules")?.elements().iter().map(rule).collect()
+fn rules(reader: Reader<'_>) -> Option<Vec<Rule>> {
+    reader.node("rules")?.elements().iter().map(|node| Rule::from_name(node.text()?)).collect()
 }
 
 fn transports(reader: Reader<'_>, problems: &mut Problems) -> Option<Vec<Transport>> {
