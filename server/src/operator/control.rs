@@ -1,8 +1,8 @@
-//! The control socket's side in the server: one line of request, one line of answer, close.
+//! The server's side of the control socket: one line of request, one line of answer, close.
 //!
 //! `list`, `promote USER`, `demote USER`, `disconnect USER`, `stats`; the answer is an [`Answer`] in JSON. A client
-//! that sends nothing, too much or nonsense, or does not read, costs a place among [`super::OPERATORS_MAX`] until
-//! another wants it, and harms nobody.
+//! that sends nothing, too much or nonsense, or does not read, takes one of [`super::OPERATORS_MAX`] places until
+//! another client wants it, and does no other harm.
 
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     config::Timeouts,
+    counters::{ConnectionTotals, RequestTotal},
     protocol::NAME_BYTES_MAX,
     registry::{Promotion, Registry},
 };
@@ -27,14 +28,14 @@ use crate::{
 /// The longest request: a command and a name, with room for white space.
 const REQUEST_BYTES_MAX: usize = 64 + NAME_BYTES_MAX;
 
-/// How much more than a request is read, and thrown away, from a client that sends too much.
+/// How much is read and discarded beyond a request that is too long.
 const DISCARDED_BYTES_MAX: u64 = 1 << 20;
 
 /// How long a client may take to send its request, and as long again to take the answer.
 const CLIENT_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// How long a session may take to end before the operator is told that it has not yet. It takes as long as its worker
-/// needs to come round to it: milliseconds under full load.
+/// How long a session may take to end before the operator is told that it has not. It takes until its worker polls it
+/// next: milliseconds under full load.
 const DISCONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Serves until it is dropped; returns only with an error.
@@ -44,11 +45,11 @@ pub(super) async fn serve(socket: &ControlSocket, state: Arc<AdminState>) -> io:
     loop {
         match listener.accept().await {
             Ok((stream, _peer)) => {
-                // Only now: nobody gives way to a client that may never come.
+                // Only now: no client gives way to one that may never come.
                 clients.room().await;
                 let state = Arc::clone(&state);
                 clients.serve(async move {
-                    // A client that has gone, or takes too long, is nobody to tell.
+                    // A client that has gone, or takes too long, cannot be told anything.
                     let _ = converse(stream, &state).await;
                 });
             }
@@ -68,7 +69,7 @@ async fn converse(stream: UnixStream, state: &AdminState) -> io::Result<()> {
     text.push(b'\n');
     timeout(CLIENT_TIME_MAX, writer.write_all(&text)).await??;
     writer.shutdown().await?;
-    // What is there unread when the socket is closed would reset it, and the answer would be lost.
+    // Unread input would make the close a reset, and the answer would be lost.
     let mut rest = reader.into_inner().take(DISCARDED_BYTES_MAX);
     timeout(CLIENT_TIME_MAX, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await??;
     Ok(())
@@ -79,7 +80,6 @@ fn too_long() -> Answer {
     Answer::Refused { reason: Reason::BadRequest, message }
 }
 
-/// Runs one request.
 async fn run(line: &[u8], state: &AdminState) -> Answer {
     let registry = &state.registry;
     // Without its end a request may be the beginning of another one: `demote al` of `demote alice`.
@@ -117,8 +117,8 @@ fn users(registry: &Registry) -> Vec<UserRow> {
     users
 }
 
-/// For how long a session that was last active then has asked nothing: by a clock that is behind by its longest tick, so
-/// that one that is busy is not said to be idle.
+/// How long a session with this last activity has had no request, rounded down by the longest tick of the clock, so
+/// that a busy session does not look idle.
 fn idle(registry: &Registry, active_ms: u64) -> Duration {
     let since = Duration::from_millis(active_ms) + Timeouts::COARSEST;
     registry.started().elapsed().saturating_sub(since)
@@ -154,7 +154,10 @@ async fn disconnect(registry: &Registry, user: &str) -> Answer {
     }
     Answer::Refused {
         reason: Reason::NotYet,
-        message: format!("{} has been told to end and has not within 5 s", user.escape_debug()),
+        message: format!(
+            "the session of {} was asked to end but has not ended within 5 s",
+            user.escape_debug()
+        ),
     }
 }
 
@@ -166,7 +169,7 @@ fn changed(user: &str, role: Role, changed: bool) -> Answer {
 }
 
 fn unknown(user: &str) -> Answer {
-    let message = format!("nobody of the name {} is logged in", user.escape_debug());
+    let message = format!("no user named {} is logged in", user.escape_debug());
     Answer::Refused { reason: Reason::UnknownUser, message }
 }
 
@@ -186,14 +189,16 @@ fn stats(state: &AdminState) -> Stats {
         connections: totals
             .connections
             .into_iter()
-            .map(|(transport, open, total)| (transport.name().to_owned(), Connections { open, total }))
+            .map(|ConnectionTotals { transport, open, opened }| {
+                (transport.name().to_owned(), Connections { open, total: opened })
+            })
             .collect(),
         requests: BTreeMap::new(),
         refusals: totals.refusals.into_iter().map(|(why, count)| (why.name().to_owned(), count)).collect(),
         bytes_received: totals.bytes_received,
         bytes_sent: totals.bytes_sent,
     };
-    for (command, reply, count) in totals.requests {
+    for RequestTotal { command, reply, count } in totals.requests {
         stats.requests.entry(command.name().to_owned()).or_default().insert(reply.to_owned(), count);
     }
     stats

@@ -1,4 +1,4 @@
-//! What the operator of a running server sees and does: the control socket (ROLE-9) and the metrics.
+//! The operator's access to a running server: the control socket (ROLE-9) and the metrics.
 //!
 //! Both are served by one thread of their own, so that neither a long list nor a client that sends nothing or never
 //! reads costs a worker anything. What is done to a user is done through the registry.
@@ -41,15 +41,15 @@ use socket::ControlSocket;
 /// How many operators are served at once. They come one at a time.
 const OPERATORS_MAX: usize = 8;
 
-/// How many scrapers are served at once. They come one at a time as well; the rest is for those that only connect, so
+/// How many scrapers are served at once. They come one at a time too; the rest is for clients that only connect, so
 /// that even hundreds a second leave a real one the time to be served.
 const SCRAPERS_MAX: usize = 64;
 
 /// The descriptors that the operator's thread may need: two listeners, a lock, their clients and one of each kind that
-/// has just been accepted, a list of descriptors for the metrics, and its runtime's own.
+/// has just been accepted, a list of descriptors for the metrics, and those of its runtime.
 pub(crate) const DESCRIPTORS: usize = 2 + 1 + OPERATORS_MAX + 1 + SCRAPERS_MAX + 1 + 4 + 8;
 
-/// All that the operator can look at and lay hands on.
+/// What the operator can see and change.
 #[derive(Debug)]
 pub(crate) struct AdminState {
     registry: Arc<Registry>,
@@ -66,10 +66,11 @@ impl AdminState {
         Totals::of(&self.counters)
     }
 
-    /// How many requests each worker has answered, in the order of their numbers.
+    /// The requests that each worker has answered, in the order of the workers' numbers.
     fn requests_by_worker(&self) -> Vec<u64> {
-        let answered =
-            |worker| Totals::of(std::slice::from_ref(worker)).requests.iter().map(|(.., count)| count).sum();
+        let answered = |worker| {
+            Totals::of(std::slice::from_ref(worker)).requests.iter().map(|request| request.count).sum()
+        };
         self.counters.iter().map(answered).collect()
     }
 }
@@ -82,7 +83,7 @@ pub(crate) struct OperatorListeners {
 }
 
 impl OperatorListeners {
-    /// Opens what `config` asks for; `listen` opens a TCP listener.
+    /// Opens what `config` asks for; `listen` opens TCP listeners.
     pub(crate) fn open<E: From<SocketError>>(
         config: &Config,
         listen: impl Fn(&[SocketAddr]) -> Result<Vec<TcpListener>, E>,
@@ -92,12 +93,12 @@ impl OperatorListeners {
         Ok(Self { control, metrics })
     }
 
-    /// Where the metrics are, with the real port.
+    /// Where the metrics are served, with the real port.
     pub(crate) fn metrics_addresses(&self) -> Vec<SocketAddr> {
         self.metrics.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
-    /// Serves on a thread of `scope` until `shutdown` is triggered. Does nothing where there is nothing to serve.
+    /// Serves on a thread of `scope` until `shutdown` is triggered. Does nothing if there is nothing to serve.
     pub(crate) fn serve<'scope>(
         self,
         scope: &'scope thread::Scope<'scope, '_>,
@@ -116,7 +117,7 @@ impl OperatorListeners {
                 }
             });
             if let Err(error) = served {
-                // The clients' server is worth more than the operator's.
+                // Serving the clients matters more than serving the operator.
                 tracing::error!(%error, "neither control socket nor metrics are served any more");
             }
         })?;

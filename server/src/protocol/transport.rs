@@ -1,15 +1,15 @@
-//! The ways in which clients may speak to the server.
+//! The transports that clients may use.
 
 use std::fmt;
 
-/// How a listener's connections speak.
+/// A transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Transport {
     /// Lines over TCP.
     Tcp,
-    /// Whatever one read brings is one message: the original clients' way.
+    /// Whatever one read brings is one message, as the original clients send it.
     TcpRaw,
-    /// One text message a request (RFC 6455).
+    /// One text message for each request (RFC 6455).
     WebSocket,
     /// Lines over TLS.
     Tls,
@@ -18,10 +18,10 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Every transport, in the order of their numbers.
+    /// In the order of their numbers.
     pub const ALL: [Self; 5] = [Self::Tcp, Self::TcpRaw, Self::WebSocket, Self::Tls, Self::Wss];
 
-    /// The transport's name in ready lines, messages and logs.
+    /// The name in ready lines, messages and logs.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

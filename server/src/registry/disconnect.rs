@@ -1,7 +1,7 @@
-//! The operator's hold on a session: a flag that its connection looks at, and a waker for when it waits.
+//! The operator's request to end a session: a flag that the connection checks, and a waker for when it waits.
 //!
-//! The session ends on its own thread, never under a request that is being run: until it has seen the flag, it and its
-//! store are what they were (ATOM-1).
+//! The session ends on its own thread and never under a request that is being handled: until it has seen the flag, it
+//! and its store are unchanged (ATOM-1).
 
 use std::{
     convert::Infallible,
@@ -14,10 +14,10 @@ use std::{
 
 use tokio::sync::oneshot;
 
-/// One session's leash.
+/// The request to one session, which may come or not.
 #[derive(Debug, Default)]
 pub(crate) struct DisconnectRequest {
-    /// For the connection, which looks at it each time that it is polled. The lock orders everything else.
+    /// Checked by the connection whenever it is polled. The lock orders everything else.
     is_requested: AtomicBool,
     state: Mutex<State>,
 }
@@ -25,29 +25,28 @@ pub(crate) struct DisconnectRequest {
 #[derive(Debug, Default)]
 struct State {
     waker: Option<Waker>,
-    /// Dropped when the session is gone.
+    /// Dropped when the session has ended.
     waiting: Vec<oneshot::Sender<Infallible>>,
     is_over: bool,
 }
 
-/// Resolves when the session that was told to end has ended, and its name is free.
+/// Resolves when the session has ended and its name is free.
 #[derive(Debug)]
 pub(crate) struct SessionEnd(oneshot::Receiver<Infallible>);
 
 impl SessionEnd {
     pub(crate) async fn wait(self) {
-        // Nothing is ever sent: the sender's end is the message.
+        // Nothing is ever sent: dropping the sender is the message.
         let _ = self.0.await;
     }
 }
 
 impl DisconnectRequest {
-    /// Whether the session is to end.
     pub(crate) fn is_requested(&self) -> bool {
         self.is_requested.load(Ordering::Relaxed)
     }
 
-    /// From now on a pull wakes `waker`; at once if there was one.
+    /// From now on a request wakes `waker`; at once if there has been one.
     pub(crate) fn set_waker(&self, waker: &Waker) {
         let mut state = self.state();
         state.waker = Some(waker.clone());
@@ -56,9 +55,8 @@ impl DisconnectRequest {
         }
     }
 
-    /// Tells the session to end.
     pub(super) fn request(&self) -> SessionEnd {
-        let (waiting, gone) = oneshot::channel();
+        let (waiting, ended) = oneshot::channel();
         let mut state = self.state();
         if !state.is_over {
             self.is_requested.store(true, Ordering::Relaxed);
@@ -67,10 +65,9 @@ impl DisconnectRequest {
                 waker.wake_by_ref();
             }
         }
-        SessionEnd(gone)
+        SessionEnd(ended)
     }
 
-    /// The session is gone.
     pub(super) fn session_ended(&self) {
         let mut state = self.state();
         *state = State { is_over: true, ..State::default() };
@@ -104,29 +101,29 @@ mod tests {
     }
 
     #[test]
-    fn role_9_a_pull_wakes_the_connection_whichever_comes_first() {
-        for pulled_first in [false, true] {
-            let (disconnect_request, wakes) = (DisconnectRequest::default(), Arc::new(Wakes::default()));
-            if pulled_first {
-                let _ = disconnect_request.request();
+    fn role_9_a_request_wakes_the_connection_whichever_comes_first() {
+        for request_first in [false, true] {
+            let (disconnect, wakes) = (DisconnectRequest::default(), Arc::new(Wakes::default()));
+            if request_first {
+                let _ = disconnect.request();
             }
-            disconnect_request.set_waker(&Arc::clone(&wakes).into());
-            if !pulled_first {
-                assert!(!disconnect_request.is_requested());
-                let _ = disconnect_request.request();
+            disconnect.set_waker(&Arc::clone(&wakes).into());
+            if !request_first {
+                assert!(!disconnect.is_requested());
+                let _ = disconnect.request();
             }
-            assert!(disconnect_request.is_requested());
+            assert!(disconnect.is_requested());
             assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
         }
     }
 
     #[test]
-    fn role_9_whoever_waits_for_the_end_is_told_also_when_it_was_before() {
-        let disconnect_request = DisconnectRequest::default();
-        let mut before = disconnect_request.request();
+    fn role_9_waiting_for_the_end_works_before_and_after_it() {
+        let disconnect = DisconnectRequest::default();
+        let mut before = disconnect.request();
         assert!(before.0.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Empty));
-        disconnect_request.session_ended();
-        for gone in [&mut before, &mut disconnect_request.request()] {
+        disconnect.session_ended();
+        for gone in [&mut before, &mut disconnect.request()] {
             assert!(gone.0.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Closed));
         }
     }

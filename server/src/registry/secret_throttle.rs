@@ -1,8 +1,8 @@
-//! How fast the upgrade secret can be guessed: an address has its guesses answered one after the other, ever later,
-//! however many connections it has; and where many addresses guess at once, all are answered later (ROLE-8).
+//! Limits how fast the upgrade secret can be guessed (ROLE-8). Each address has its attempts answered one after the
+//! other, ever later, however many connections it has; and if many addresses guess at once, all are answered later.
 //!
-//! A right secret is answered as late as a wrong one would be: where only the wrong ones were, silence would tell, and a
-//! guesser would not have to wait for it to end.
+//! A right secret is delayed as long as a wrong one would be. If only wrong ones were, silence would reveal them, and a
+//! guesser would not have to wait for the delay to end.
 
 use std::{
     hash::BuildHasher,
@@ -16,30 +16,30 @@ use foldhash::fast::RandomState;
 use super::Registry;
 use crate::address::limit_key;
 
-/// How late the first wrong secret is answered; each further one, twice as late as the last.
+/// The delay of the first wrong secret; each further one is delayed twice as long as the last.
 ///
-/// A person who mistypes hardly notices, and an address gets through no more than a guess a second.
+/// A person who mistypes hardly notices it, and an address gets no more than one attempt a second.
 const DELAY_MIN: Duration = Duration::from_millis(125);
 
 /// How often the delay doubles: up to a second.
 const DOUBLINGS_MAX: u8 = 3;
 
-/// How long after its last wrong secret an address is like any other again.
+/// How long after its last wrong secret an address is forgotten.
 const FORGET_AFTER: Duration = Duration::from_mins(1);
 
-/// What each answer to a wrong secret adds to the delay of everybody's next guess, and what time takes away again: 32
-/// addresses may guess at their full pace before anybody else notices.
+/// What each answer to a wrong secret adds to the delay of all further attempts, and what time takes away again: 32
+/// addresses may guess at their full rate before other clients notice.
 const GLOBAL_INTERVAL: Duration = Duration::from_micros(31_250);
 
-/// How much of that delays nobody: guesses come in bursts.
+/// The part of that sum that delays nothing: attempts come in bursts.
 const GLOBAL_BURST: Duration = Duration::from_secs(1);
 
-/// The most that other addresses' guesses delay a guess. A right secret among floods from thousands of addresses waits for
-/// this long, and not for ever.
+/// The most that the attempts of other addresses delay one. A right secret among floods from thousands of addresses
+/// waits for this long, and not for ever.
 const GLOBAL_DELAY_MAX: Duration = Duration::from_secs(4);
 
-/// The parts of the table of addresses, each under a lock of its own, and how many addresses each tells apart. A guess
-/// looks through one part.
+/// The shards of the table of addresses, each under its own lock, and how many addresses each can hold. An attempt
+/// looks through one shard.
 const SHARDS: usize = 256;
 const SHARD_ADDRESSES_MAX: usize = 64;
 
@@ -48,22 +48,22 @@ const SHARD_ADDRESSES_MAX: usize = 64;
 pub(super) struct SecretThrottle {
     shards: Box<[Mutex<Vec<FailedAddress>>]>,
     hasher: RandomState,
-    /// When the delay for all addresses will be used up.
+    /// When the delay for all addresses will be over.
     global: Mutex<Option<Instant>>,
 }
 
-/// An address with wrong secrets.
+/// An address that has sent wrong secrets.
 #[derive(Debug, Clone, Copy)]
 struct FailedAddress {
     address: IpAddr,
     doublings: u8,
-    /// When all its guesses so far will have been answered.
+    /// When all its attempts so far will have been answered.
     busy_until: Instant,
 }
 
-/// When a guess is to be answered.
+/// When an attempt is to be answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Delay {
+struct AttemptTiming {
     delay: Duration,
     /// How much of its address's time it takes.
     reserved: Duration,
@@ -78,8 +78,8 @@ impl SecretThrottle {
         }
     }
 
-    /// A client at `address` tries a secret, right or wrong. A right one is not delayed where none was wrong before.
-    fn begin(&self, address: IpAddr, is_right: bool, now: Instant) -> Delay {
+    /// A client at `address` tries a secret. A right one is not delayed if the address has sent no wrong ones.
+    fn begin(&self, address: IpAddr, is_right: bool, now: Instant) -> AttemptTiming {
         let global = self.global_delay(now);
         let mut shard = self.shard(address);
         let place = shard.iter().position(|failed| failed.address == address);
@@ -89,24 +89,24 @@ impl SecretThrottle {
         let answered = begins + reserved;
         if is_right {
             let delay = before.map_or(Duration::ZERO, |_| answered.duration_since(now));
-            return Delay { delay: delay + global, reserved: Duration::ZERO };
+            return AttemptTiming { delay: delay + global, reserved: Duration::ZERO };
         }
         let doublings = before.map_or(1, |before| (before.doublings + 1).min(DOUBLINGS_MAX));
         let failed = FailedAddress { address, doublings, busy_until: answered };
         match place {
             Some(place) => shard[place] = failed,
             None if shard.len() < SHARD_ADDRESSES_MAX => shard.push(failed),
-            // The one that is the next to be forgiven gives way.
+            // The entry that expires first gives way.
             None => {
                 if let Some(first) = shard.iter_mut().min_by_key(|failed| failed.busy_until) {
                     *first = failed;
                 }
             }
         }
-        Delay { delay: answered.duration_since(now) + global, reserved }
+        AttemptTiming { delay: answered.duration_since(now) + global, reserved }
     }
 
-    /// A guess will not be answered. Those that follow need not wait for it; those that wait already do not come earlier.
+    /// An attempt will not be answered. Later ones need not wait for it; those that wait already do not come earlier.
     fn release(&self, address: IpAddr, reserved: Duration) {
         let mut shard = self.shard(address);
         if let Some(failed) = shard.iter_mut().find(|failed| failed.address == address)
@@ -144,37 +144,36 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A secret that was tried and is still to be answered. Dropping it gives its place in its address's line back.
+/// A secret that was tried and is still to be answered. Dropping it gives its time back to its address.
 #[derive(Debug)]
 pub(crate) struct SecretAttempt {
     registry: Arc<Registry>,
     address: IpAddr,
     is_right: bool,
-    turn: Delay,
+    timing: AttemptTiming,
 }
 
 impl SecretAttempt {
     pub(super) fn begin(registry: &Arc<Registry>, peer: IpAddr, is_right: bool) -> Self {
         let address = limit_key(peer);
-        let turn = registry.throttle.begin(address, is_right, Instant::now());
-        Self { registry: Arc::clone(registry), address, is_right, turn }
+        let timing = registry.throttle.begin(address, is_right, Instant::now());
+        Self { registry: Arc::clone(registry), address, is_right, timing }
     }
 
-    /// How late it is to be answered.
     pub(crate) fn delay(&self) -> Duration {
-        self.turn.delay
+        self.timing.delay
     }
 
-    /// Whether the secret is right, which the client may learn now that it is answered.
+    /// Whether the secret is right, which the client may learn now.
     pub(crate) fn answer(mut self) -> bool {
-        self.turn.reserved = Duration::ZERO;
+        self.timing.reserved = Duration::ZERO;
         if !self.is_right {
             self.registry.throttle.count_failure(Instant::now());
         }
         self.is_right
     }
 
-    /// Whether the secret is right. For the server alone, until it is answered.
+    /// Whether the secret is right. The client must not learn it before the answer.
     pub(crate) fn is_right(&self) -> bool {
         self.is_right
     }
@@ -182,8 +181,8 @@ impl SecretAttempt {
 
 impl Drop for SecretAttempt {
     fn drop(&mut self) {
-        if !self.turn.reserved.is_zero() {
-            self.registry.throttle.release(self.address, self.turn.reserved);
+        if !self.timing.reserved.is_zero() {
+            self.registry.throttle.release(self.address, self.timing.reserved);
         }
     }
 }
@@ -198,7 +197,7 @@ mod tests {
         limit_key(text.parse().unwrap())
     }
 
-    /// How late a guess is answered, and that it is.
+    /// The delay of an attempt, which is then answered.
     fn delay(throttle: &SecretThrottle, peer: IpAddr, is_right: bool, now: Instant) -> Duration {
         let delay = throttle.begin(peer, is_right, now).delay;
         if !is_right {
@@ -237,9 +236,9 @@ mod tests {
         }
     }
 
-    /// How many guesses of `clients` at one address are answered in a minute, by a clock of the test's own. Each guesses
-    /// again as soon as it is answered, but for each `leaving`-th guess, which its client does not wait for and makes
-    /// again after half a second.
+    /// How many attempts of `clients` at one address are answered in a minute, by a clock of the test's own. Each
+    /// client tries again as soon as it is answered. But it does not wait for each `leaving`-th attempt, which it
+    /// repeats after half a second.
     fn answered_in_a_minute(clients: usize, leaving: usize) -> usize {
         let (throttle, start, address) = (SecretThrottle::new(), Instant::now(), peer("192.0.2.1"));
         let minute = start + Duration::from_mins(1);
@@ -256,13 +255,13 @@ mod tests {
                 }
                 None => {}
             }
-            let turn = throttle.begin(address, false, now);
+            let timing = throttle.begin(address, false, now);
             tried += 1;
             due.push(Reverse(match tried % leaving {
-                0 if turn.delay > Duration::from_millis(500) => {
-                    (now + Duration::from_millis(500), Some(turn.reserved))
+                0 if timing.delay > Duration::from_millis(500) => {
+                    (now + Duration::from_millis(500), Some(timing.reserved))
                 }
-                _ => (now + turn.delay, Some(Duration::ZERO)),
+                _ => (now + timing.delay, Some(Duration::ZERO)),
             }));
         }
         answered
@@ -284,10 +283,10 @@ mod tests {
     #[test]
     fn role_8_who_leaves_keeps_nobody_waiting() {
         let (throttle, now, address) = (SecretThrottle::new(), Instant::now(), peer("192.0.2.1"));
-        let turns: Vec<_> = (0..1000).map(|_| throttle.begin(address, false, now)).collect();
-        assert!(turns[999].delay > Duration::from_mins(15));
-        for turn in &turns[1..] {
-            throttle.release(address, turn.reserved);
+        let timings: Vec<_> = (0..1000).map(|_| throttle.begin(address, false, now)).collect();
+        assert!(timings[999].delay > Duration::from_mins(15));
+        for timing in &timings[1..] {
+            throttle.release(address, timing.reserved);
         }
         assert_eq!(throttle.begin(address, true, now).delay, DELAY_MIN + Duration::from_secs(1));
     }

@@ -23,16 +23,15 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// What is in it, and how much that is.
     pub(super) fn into_parts(self) -> (Entries, Usage) {
         (self.entries, self.usage)
     }
 }
 
-/// Who is at the other end of a session's connection.
+/// The client at the other end of a session's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
-    /// Where.
+    /// Its address.
     pub address: SocketAddr,
     /// The name of the transport, for the operator.
     pub transport: &'static str,
@@ -47,16 +46,16 @@ impl Peer {
 /// A logged-in user, shared between its own session and the managers that read its store.
 #[derive(Debug)]
 pub struct User {
-    /// The role is kept apart from the entries: nothing that a client stores can change it (ROLE-5).
+    /// Kept apart from the entries: nothing that a client stores can change it (ROLE-5).
     pub(super) role: Role,
-    /// `None` once the session has ended. The owner is nearly always alone here, and an uncontended lock costs
-    /// some ten nanoseconds; it is what makes every entry an atomic register (ATOM-1).
+    /// `None` once the session has ended. The owner is nearly always alone here, and an uncontended lock costs some ten
+    /// nanoseconds. It is what makes every entry an atomic register (ATOM-1).
     store: Mutex<Option<Store>>,
     disconnect_request: DisconnectRequest,
     since: Instant,
     peer: Peer,
-    /// When the session was last asked something, in milliseconds by the registry's clock. Only its own thread writes it,
-    /// beside the store's lock, which it has just had.
+    /// When the session's last request came, in milliseconds from the registry's start. Written only by the session's
+    /// thread; next to the store's lock, which it has just taken.
     active_ms: AtomicU64,
 }
 
@@ -65,15 +64,15 @@ pub struct User {
 pub struct Profile {
     /// Whether it is a manager.
     pub is_manager: bool,
-    /// How many keys it has.
+    /// The number of keys.
     pub keys: usize,
-    /// The bytes of its keys and values.
+    /// The bytes of keys and values.
     pub bytes: usize,
-    /// Since when it has been logged in.
+    /// When it logged in.
     pub since: Instant,
-    /// When it last asked something.
+    /// When its last request came, in milliseconds from the registry's start.
     pub active_ms: u64,
-    /// From where.
+    /// Its client.
     pub peer: Peer,
 }
 
@@ -94,17 +93,16 @@ impl User {
         }
     }
 
-    /// Notes that it has been asked something, so many milliseconds after the registry was made.
+    /// Notes a request, at this many milliseconds from the registry's start.
     pub(crate) fn note_active(&self, now_ms: u64) {
         self.active_ms.store(now_ms, Ordering::Relaxed);
     }
 
-    /// The operator's hold on the session.
     pub(crate) fn disconnect_request(&self) -> &DisconnectRequest {
         &self.disconnect_request
     }
 
-    /// What there is to be seen of it; `None` if its session has ended.
+    /// `None` if its session has ended.
     pub(super) fn profile(&self) -> Option<Profile> {
         let (keys, bytes) = self.store().as_ref().map(|store| store.usage.keys_and_bytes())?;
         Some(Profile {
@@ -123,10 +121,10 @@ impl User {
         self.role.is_manager()
     }
 
-    /// Stores a copy of `value` under `key`, in place of what was there (STORE-1, STORE-3), if `quota` has room for
-    /// the difference; else what was there stays (STORE-7).
+    /// Stores a copy of `value` under `key`, in place of the old value (STORE-1, STORE-3), if `quota` has room for the
+    /// difference; otherwise the old value stays (STORE-7).
     pub(super) fn put(&self, key: &str, value: &str, quota: &Quota) -> Result<(), StoreFull> {
-        // Copied before the lock is taken, and what it replaces is freed after: allocation is the slow part.
+        // Copied before the lock is taken, and the old value is freed after it: allocation is the slow part.
         let mut value: Box<str> = value.into();
         if let Some(Store { entries, usage }) = self.store().as_mut() {
             if let Some(entry) = entries.get_mut(key) {
@@ -145,7 +143,7 @@ impl User {
         self.read(key, |entry| found(entry.unwrap_or_default()))
     }
 
-    /// As [`Self::get`], but tells an ended session from a missing key.
+    /// As [`Self::get`], but distinguishes an ended session from a missing key.
     pub(super) fn read<R>(
         &self,
         key: &str,
@@ -158,14 +156,14 @@ impl User {
         })
     }
 
-    /// Ends the session: the store, which is given back to be freed, is gone for everybody from now on.
+    /// Ends the session. The store, which is returned to be freed, can no longer be reached.
     pub(super) fn end(&self) -> Option<Store> {
         self.store().take()
     }
 
     fn store(&self) -> MutexGuard<'_, Option<Store>> {
-        // A panic under the lock can only come from a reply's sink, which does not touch the entries: they are
-        // whole, and one session's fault must not become another's (LIFE-5).
+        // A panic under the lock can only come from a reply's callback, which does not touch the entries: they are
+        // intact, and one session's fault must not become another's (LIFE-5).
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! Accepts on every listener and deals the connections out, each to the worker that has the fewest.
+//! Accepts on every listener and gives each connection to the worker that has the fewest.
 
 use std::{
     cell::Cell,
@@ -32,17 +32,16 @@ use crate::{
     transport::{self, Handshaker},
 };
 
-/// How long a client that finds the server full waits for a seat before it is told so.
+/// How long a client that finds the server full waits for a permit before it is refused.
 ///
-/// Somebody who has just left may not have been noticed yet, since closes and new connections come from different
-/// sockets and in no order: a refusal must not be false. Short enough that nobody minds.
+/// A client that has just left may not have been noticed yet, since closes and new connections come from different
+/// sockets in no order, and a refusal must not be wrong. Short enough that no client minds.
 const FULL_WAIT: Duration = Duration::from_millis(100);
 
-/// How long accepting pauses after an error that lasts, such as too few descriptors. Accepting again at once would
-/// only spin: the connection is still there.
+/// How long accepting pauses after an error that lasts, such as too few descriptors. Accepting again at once would only
+/// spin, since the connection is still there.
 const ERROR_WAIT: Duration = Duration::from_millis(50);
 
-/// Everything that accepting needs.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     listeners: Vec<(Transport, net::TcpListener)>,
@@ -68,8 +67,8 @@ impl Acceptor {
         Self { listeners, dispatcher, shutdown }
     }
 
-    /// Accepts until the server stops, or until an error that lasts. The listeners are closed then, and nobody is
-    /// left who had connected before.
+    /// Accepts until the server stops, or until an error that lasts. By then the listeners are closed, and every client
+    /// that had connected before is served or refused.
     pub(super) async fn run(self) -> io::Result<()> {
         let dispatcher = Rc::new(self.dispatcher);
         let mut loops = JoinSet::new();
@@ -100,8 +99,8 @@ async fn accept(
         match accepted {
             Ok((stream, peer)) => {
                 if let Some(stream) = dispatcher.admit(stream, transport, peer) {
-                    // It waits here, and those behind it in the backlog, until there is a seat for it, or room to
-                    // tell it in order that there is none.
+                    // It waits here, and those behind it in the backlog, until there is a permit for it, or room to
+                    // refuse it in order.
                     tokio::select! {
                         permits = dispatcher.limits.acquire(peer.ip()) => match permits {
                             Some(permits) => dispatcher.dispatch(stream, transport, peer, permits),
@@ -121,18 +120,18 @@ async fn accept(
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
             Err(error) => {
-                if let Some(untold) = dispatcher.errors.pass(Instant::now()) {
-                    tracing::warn!(%transport, %error, untold, "cannot accept connections; trying again");
+                if let Some(suppressed) = dispatcher.errors.pass(Instant::now()) {
+                    tracing::warn!(%transport, %error, untold = suppressed, "cannot accept connections; trying again");
                 }
                 sleep(ERROR_WAIT).await;
             }
         }
-        // A storm of connections must not keep this thread from those it serves.
+        // A storm of connections must not keep this thread from those that it serves.
         tokio::task::coop::consume_budget().await;
     }
 }
 
-/// Whoever had connected before the server was told to stop may have sent requests, and gets replies to them.
+/// A client that had connected before the server was told to stop may have sent requests, and gets replies to them.
 fn accept_the_last(
     listener: TcpListener,
     transport: Transport,
@@ -140,7 +139,7 @@ fn accept_the_last(
 ) -> io::Result<()> {
     let listener = listener.into_std()?;
     for _ in 0..BACKLOG {
-        // An error means that there is nobody left, nearly always; and whatever it means, it is time to stop.
+        // An error nearly always means that no client is left; and whatever it means, it is time to stop.
         let Ok((stream, peer)) = listener.accept() else { break };
         if stream.set_nonblocking(true).is_ok() {
             let stream = dispatcher.admit(TcpStream::from_std(stream)?, transport, peer);
@@ -152,25 +151,25 @@ fn accept_the_last(
     Ok(())
 }
 
-/// Seats connections.
+/// Gives connections to workers, or refuses them.
 #[derive(Debug)]
 struct Dispatcher {
     workers: Vec<WorkerHandle>,
-    /// Where the search for the least loaded begins, so that equals take turns.
+    /// Where the search for the least loaded worker begins, so that equals take turns.
     next: Cell<usize>,
     limits: ConnectionLimits,
     closing: ClosingPermits,
     errors: LogRateLimit,
     refusals: LogRateLimit,
-    /// Those of the worker on whose thread this is.
+    /// Those of the worker on whose thread this runs.
     counters: Arc<Counters>,
-    /// With those who are refused.
+    /// For clients that are refused.
     handshakes: Rc<Handshaker>,
 }
 
 impl Dispatcher {
-    /// Seats a connection, or has it wait for a seat, or for being told that there is none. Gives it back where there is
-    /// no room for waiting either.
+    /// Dispatches a connection, or lets it wait in the background to be served or refused. Returns it if there is no
+    /// room for waiting either.
     fn admit(
         self: &Rc<Self>,
         stream: TcpStream,
@@ -181,7 +180,7 @@ impl Dispatcher {
             Ok(permits) => self.dispatch(stream, transport, peer, permits),
             Err(full) => match (full, self.closing.try_acquire()) {
                 (_, Some(room)) => self.wait_in_background(stream, transport, peer, full, room),
-                // Others need not wait for an address that has more than its share.
+                // Other clients need not wait for an address that is at its limit.
                 (LimitReached::Address, None) => self.refuse_at_once(&stream, transport, peer, full),
                 (LimitReached::Server, None) => return Some(stream),
             },
@@ -194,7 +193,7 @@ impl Dispatcher {
             self.workers.iter().map(|worker| worker.connections.load(Ordering::Relaxed)).collect::<Vec<_>>();
         let Some(index) = least_loaded(&connections, self.next.get()) else { return };
         self.next.set(index + 1);
-        // The stream leaves this thread's poller: its worker watches it with its own.
+        // The stream leaves this thread's poller: its worker registers it with its own.
         let Ok(stream) = stream.into_std() else { return };
         let WorkerHandle { queue, connections } = &self.workers[index];
         let permit = ConnectionPermit::new(permits, connections.clone());
@@ -203,7 +202,7 @@ impl Dispatcher {
         }
     }
 
-    /// Waiting takes a descriptor, which is what `room` is for.
+    /// Waiting takes a descriptor, which `room` stands for.
     fn wait_in_background(
         self: &Rc<Self>,
         stream: TcpStream,
@@ -240,7 +239,7 @@ impl Dispatcher {
         if let Ok(Some(permits)) = permits.await {
             self.dispatch(stream, transport, peer, permits);
         } else {
-            // Nobody is sent to a worker any more from here, so nobody need be waited for at shutdown.
+            // From here on nothing goes to a worker, so the shutdown need not wait for this task.
             self.refused(transport, peer, full);
             let handshakes = Rc::clone(&self.handshakes);
             drop(self);
@@ -253,26 +252,26 @@ impl Dispatcher {
         transport::refuse_at_once(stream, transport);
     }
 
-    /// Counts a client that is refused, and tells the operator, but not of each one.
+    /// Counts a client that is refused, and logs it within the rate limit.
     fn refused(&self, transport: Transport, peer: SocketAddr, full: LimitReached) {
         self.counters.refused(match full {
             LimitReached::Server => Refusal::ServerFull,
             LimitReached::Address => Refusal::AddressFull,
         });
-        if let Some(untold) = self.refusals.pass(Instant::now()) {
+        if let Some(suppressed) = self.refusals.pass(Instant::now()) {
             match full {
                 LimitReached::Server => {
-                    tracing::warn!(%transport, peer = %peer.ip(), untold, "the server is full: a client was refused");
+                    tracing::warn!(%transport, peer = %peer.ip(), untold = suppressed, "the server is full: a client was refused");
                 }
                 LimitReached::Address => {
-                    tracing::warn!(%transport, peer = %peer.ip(), untold, "an address has its share: a client was refused");
+                    tracing::warn!(%transport, peer = %peer.ip(), untold = suppressed, "an address is at its limit: a client was refused");
                 }
             }
         }
     }
 }
 
-/// Which of `loads` is the least; of equals, the first from `from` on.
+/// The index of the least load; of equals, the first from `from` on.
 fn least_loaded(connections: &[usize], from: usize) -> Option<usize> {
     let count = connections.len();
     (from..from + count).map(|index| index % count).min_by_key(|index| connections[*index])

@@ -1,4 +1,4 @@
-//! One thread of the server: a runtime of its own, and the connections that were dealt to it.
+//! One thread of the server: a runtime of its own, and the connections that were dispatched to it.
 
 use std::{
     io,
@@ -30,12 +30,12 @@ use crate::{
     transport::{self, WorkerContext},
 };
 
-/// How long connections may go on running what has been received when the server stops: enough for what thousands
-/// of them can have sent at full load. Clients that send without end would keep it up for ever.
+/// How long connections may go on handling what has been received when the server stops: enough for what thousands of
+/// them can have sent at full load. Clients that never stop sending would keep it up for ever.
 const DRAINING_MAX: Duration = Duration::from_secs(2);
 
-/// When connections that have not said goodbye by then are dropped. Leaves more than one of the five seconds within
-/// which the server promises to be gone.
+/// When connections that are still open are dropped. Leaves more than one of the five seconds within which the server
+/// promises to be gone.
 const STOPPING_MAX: Duration = Duration::from_millis(3500);
 
 /// A connection on its way from the acceptor to its worker.
@@ -47,21 +47,20 @@ pub(super) struct AcceptedConnection {
     pub(super) permit: ConnectionPermit,
 }
 
-/// Where the acceptor hands a worker its connections.
+/// Where the acceptor passes a worker its connections.
 #[derive(Debug)]
 pub(super) struct WorkerHandle {
     pub(super) queue: mpsc::UnboundedSender<AcceptedConnection>,
-    /// How many connections the worker has, those on their way included.
+    /// The worker's connections, those on their way included.
     pub(super) connections: Arc<AtomicUsize>,
 }
 
-/// A desk and the worker's end of it. Unbounded, since admission bounds what can be in it.
+/// A handle and the worker's end of it. Unbounded, since the connection limits bound what can be in it.
 pub(super) fn handle() -> (WorkerHandle, mpsc::UnboundedReceiver<AcceptedConnection>) {
     let (queue, accepted) = mpsc::unbounded_channel();
     (WorkerHandle { queue, connections: Arc::default() }, accepted)
 }
 
-/// One thread's part of the server.
 #[derive(Debug)]
 pub(super) struct Worker {
     index: usize,
@@ -70,12 +69,12 @@ pub(super) struct Worker {
     shared: Shared,
 }
 
-/// What a worker shares with the others.
+/// What a worker gets from the server.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) config: Arc<Config>,
     pub(super) registry: Arc<Registry>,
-    /// This worker's own, and read from elsewhere.
+    /// This worker's own; other threads read it.
     pub(super) counters: Arc<Counters>,
     pub(super) clock: watch::Receiver<std::time::Instant>,
     pub(super) closing_permits: ClosingPermits,
@@ -106,8 +105,8 @@ impl Worker {
         Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default())
     }
 
-    /// Serves on this thread until the server stops; accepts as well if it is given the acceptor. Every task that has
-    /// not ended by itself goes with the runtime.
+    /// Serves on this thread until the server stops; accepts as well if it is given the acceptor. Tasks that have not
+    /// ended by then go with the runtime.
     pub(super) fn run(self, runtime: &LocalRuntime, acceptor: Option<Acceptor>) -> io::Result<()> {
         runtime.block_on(self.work(acceptor))
     }
@@ -128,7 +127,7 @@ impl Worker {
         let running_queue = Rc::clone(&context);
         spawn_local(async move { running_queue.turns.run().await });
         // Ends by itself when the server stops, and with an error if it cannot go on. The connections that it had
-        // accepted by then are among the arrivals before those end, which they do when nobody is left to send any.
+        // accepted by then are in the queue before the queue ends, which it does when no sender is left.
         let accepting = acceptor.map(|acceptor| spawn_local(acceptor.run()));
         let serving = async {
             while let Some(accepted) = accepted.recv().await {
@@ -161,7 +160,6 @@ impl Worker {
     }
 }
 
-/// Starts to serve one connection.
 fn serve(accepted: AcceptedConnection, context: &Rc<WorkerContext>, executor: &Executor) {
     let AcceptedConnection { stream, peer, transport, permit } = accepted;
     let stream = match tokio::net::TcpStream::from_std(stream) {

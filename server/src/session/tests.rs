@@ -237,7 +237,7 @@ fn each_request_is_counted_once_by_what_it_asked_for_and_what_it_got() {
     let counted: Vec<_> = crate::counters::Totals::of(&[counters])
         .requests
         .into_iter()
-        .map(|(command, reply, count)| format!("{} -> {reply}: {count}", command.name()))
+        .map(|request| format!("{} -> {}: {}", request.command.name(), request.reply, request.count))
         .collect();
     insta::assert_snapshot!(counted.join("\n"), @r"
     login -> success: 1

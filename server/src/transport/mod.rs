@@ -1,6 +1,6 @@
 //! From bytes to messages and back, for each transport: framing, back pressure, closing.
 //!
-//! The transports hand messages to a [`crate::session::Session`] and frame its replies; they decide on no reply.
+//! The transports pass messages to a [`crate::session::Session`] and frame its replies. They decide on no reply.
 
 mod close;
 mod delayed_reply;
@@ -45,51 +45,44 @@ use crate::{
     session::Session,
 };
 
-/// How many bytes of replies are gathered before they are written. One write for as many as possible, but a
-/// worker's buffer should stay inside the CPU's second-level cache.
+/// How many bytes of replies are gathered before they are written: one write for as many as possible, but the worker's
+/// buffer should stay inside the CPU's second-level cache.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// What one connection may spend before its neighbours get their turn, in bytes of requests and replies.
+/// What one connection may spend in one turn, in bytes of requests and replies, before others get theirs.
 ///
-/// Some ninety short requests or one of the largest, a few dozen microseconds: about what a request takes in all on
-/// an idle server, so that a neighbour of floods waits for no more than twice as long. Half of it would have floods
-/// look at the kernel for a tenth of their time.
+/// Some ninety short requests or one of the largest take a few dozen microseconds. That is about what one request takes
+/// in all on an idle server, so a flood makes others wait no more than twice as long. With half of it, floods would
+/// poll the kernel for a tenth of their time.
 const TURN_BUDGET: usize = 8 * 1024;
 
-/// The share of [`TURN_BUDGET`] that a request costs beside its bytes.
+/// What a request costs of [`TURN_BUDGET`] besides its bytes.
 const TURN_COST: usize = 64;
 
-/// How long a client may take until requests can be sent, for a TLS handshake and a WebSocket's together, if it may
-/// take as long over its login. No person is waited for here.
+/// How long a client may take, for a TLS handshake and a WebSocket's together, until requests can be sent, unless its
+/// login must come sooner. No person types here.
 const OPENING_MAX: Duration = Duration::from_secs(10);
 
-/// What a worker lends to each of its connections. An idle connection owns no buffer at all.
+/// What a worker shares with its connections. An idle connection owns no buffer at all.
 #[derive(Debug)]
 pub(crate) struct WorkerContext {
-    /// Limits and time-outs. What waits unsent may pass its limit by one batch and one reply: work stops between them.
+    /// Unsent replies may exceed their limit by one batch and one reply, since work stops only between them.
     pub(crate) config: Arc<Config>,
-    /// Where names, stores and roles are.
     pub(crate) registry: Arc<Registry>,
-    /// What this worker counts.
     pub(crate) counters: Arc<Counters>,
     /// Borrowed within one poll only, never across an await.
     pub(crate) buffers: RefCell<Buffers>,
-    /// Whether the server runs or is on its way down.
     pub(crate) phase: PhaseCell,
-    /// Room for connections that are being closed.
     pub(crate) closing_permits: ClosingPermits,
-    /// The worker's coarse clock, and who is to be woken by it.
+    /// What the connections' time-outs go by.
     pub(crate) clock: CoarseClock,
-    /// Who has more to do than one turn allows.
+    /// The connections that have more to do than one turn allows.
     pub(crate) turns: FairQueue,
-    /// When wrong secrets are told of in the log.
     pub(crate) wrong_secret_log: LogRateLimit,
-    /// For those who speak TLS.
     handshaker: Handshaker,
 }
 
 impl WorkerContext {
-    /// What a worker lends at its start.
     pub(crate) fn new(
         config: Arc<Config>,
         registry: Arc<Registry>,
@@ -97,7 +90,7 @@ impl WorkerContext {
         closing_permits: ClosingPermits,
     ) -> Self {
         let handshaker = Handshaker::new(config.tls.clone());
-        // Where there are no time-outs, the clock that they go by stands still.
+        // Without time-outs the clock that they go by stands still.
         let step = config.timeouts.step_max().unwrap_or_default();
         let clock = CoarseClock::new(Instant::now(), registry.started(), step);
         Self {
@@ -114,7 +107,7 @@ impl WorkerContext {
         }
     }
 
-    /// Enters `phase`, and wakes every connection for it.
+    /// Enters `phase` and wakes every connection for it.
     pub(crate) fn enter(&self, phase: Phase) {
         self.phase.set(phase);
         self.clock.wake_all();
@@ -125,7 +118,7 @@ impl WorkerContext {
         Session::new(registry, self.config.message_bytes_max, counters).of(peer)
     }
 
-    /// How long a connection may take until it is open for requests.
+    /// How long a connection may take until requests can be sent on it.
     fn opening_time(&self) -> TimeBudget {
         TimeBudget::of(self.config.timeouts.login.unwrap_or(OPENING_MAX).min(OPENING_MAX))
     }
@@ -158,8 +151,8 @@ pub(crate) struct Buffers {
 impl Buffers {
     /// Room for one read and one batch of replies.
     fn new(message_bytes_max: usize) -> Self {
-        // One byte more than a message may have: a raw chunk that is too long shows as such. Short messages come in
-        // batches, so there is never less room than usual.
+        // One byte more than the longest message, so that a raw chunk that is too long shows as such. Short messages
+        // come in batches, so there is never less room than by default.
         let input = vec![0; message_bytes_max.max(MESSAGE_BYTES_MAX) + 1].into();
         Self { input, output: Vec::with_capacity(BATCH_BYTES) }
     }
@@ -218,7 +211,7 @@ async fn while_open(open: OpenConnection, serving: impl Future<Output = ()>) {
     drop(open);
 }
 
-/// Tells a client that there is no room for it (TCP-6, WS-6), and closes.
+/// Tells a client that the server is full (TCP-6, WS-6), and closes.
 pub(crate) async fn refuse(stream: TcpStream, transport: Transport, handshaker: &Handshaker) {
     let refusal = refusal(transport);
     if transport.is_encrypted() {
@@ -228,11 +221,11 @@ pub(crate) async fn refuse(stream: TcpStream, transport: Transport, handshaker: 
     }
 }
 
-/// Like [`refuse`], but without waiting for the client, for those who have no claim to more: should it have sent
-/// anything, a reset may overtake the text. Where there would have to be a handshake first, nothing is said.
+/// Like [`refuse`], but without waiting for the client: if it has sent anything, a reset may overtake the text. A
+/// client that would need a TLS handshake first is told nothing.
 pub(crate) fn refuse_at_once(stream: &TcpStream, transport: Transport) {
     if !transport.is_encrypted() {
-        // A fresh socket takes this whole; if it does not, the client is gone.
+        // A fresh socket takes all of this; if not, the client is gone.
         let _ = stream.try_write(&refusal(transport));
     }
 }
@@ -246,11 +239,11 @@ fn refusal(transport: Transport) -> Vec<u8> {
     }
 }
 
-/// Whether a connection of which nothing could be read just now is to end because the server does.
+/// Whether a connection that has just had nothing to read is to end because the server stops.
 ///
-/// That the runtime has nothing to read does not mean that nothing has come: it may not have asked the kernel since,
-/// or have put the read off because the task has used up its share of this round. Whatever came before the server was
-/// told to stop is answered, so the kernel is asked; where it has something, the runtime will wake the task for it.
+/// The runtime may have nothing to read although something has come: it may not have polled the kernel since, or the
+/// task may have used up its budget for this round. What came before the stop is answered, so the kernel is asked. If
+/// it has something, the runtime will wake the task for it.
 fn is_drained(worker: &WorkerContext, stream: &TcpStream) -> bool {
     if worker.phase.get() == Phase::Running {
         return false;

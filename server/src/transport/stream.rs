@@ -1,7 +1,7 @@
-//! TCP, raw TCP and lines over TLS: the loop that reads, runs and writes for one connection.
+//! TCP, raw TCP and lines over TLS: the loop that reads, handles and writes for one connection.
 //!
-//! Everything on the way of a request happens inside one poll: one read into the worker's buffer, every whole
-//! message run, all replies of the batch in one write. Nothing is allocated, no timer is armed.
+//! A request is handled within one poll: one read into the worker's buffer, all whole messages, and all replies of the
+//! batch in one write. Nothing is allocated and no timer is set.
 
 use std::{
     future::{Future, poll_fn},
@@ -33,11 +33,11 @@ use crate::{
 /// Why a connection is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
-    /// The session, the client's sending side or the server has ended: what is unsent still goes out (LIFE-4).
+    /// The session, the client's sending side or the server has ended. What is unsent still goes out (LIFE-4).
     Orderly,
-    /// The client has kept the server waiting, and is told so (TCP-7).
+    /// The client has let a time-out expire, and is told so (TCP-7).
     TimedOut(Status),
-    /// The connection broke, or the client takes no replies: there is nobody to write to.
+    /// The connection broke, or the client takes no replies, so that nothing can be sent to it.
     Broken,
 }
 
@@ -46,19 +46,19 @@ struct Connection<F, S> {
     framing: F,
     session: Session,
     unsent: WriteBuffer,
-    /// The answer to a secret, while it is held back.
+    /// The answer to a secret, while it is delayed.
     delayed_reply: Option<DelayedReply>,
     timers: ConnectionTimers,
-    /// Its place in the line, while it waits for another turn.
+    /// Its slot in the fair queue, while it waits for another turn.
     turn: Option<QueueSlot>,
     permit: ConnectionPermit,
     worker: Rc<WorkerContext>,
 }
 
-/// Serves one connection until it ends, and counts it as `open` until then. It has been waited for since `vigil` began.
+/// Serves one connection until it ends, and counts it as `open` until then.
 ///
-/// A future written by hand, without others inside while the connection is in service: after each system call the
-/// processor guesses wrong where any function on the way out returns to.
+/// A hand-written future without others inside while the connection is in service: after a system call, the processor
+/// mispredicts every return on the way out.
 pub(super) fn serve<F: Framing, S: Socket + 'static>(
     socket: S,
     session: Session,
@@ -77,7 +77,7 @@ pub(super) fn serve<F: Framing, S: Socket + 'static>(
         permit,
         worker,
     });
-    // Boxed, so that a connection in service need not have room for its own end.
+    // Boxed, so that a connection in service needs no room for its own end.
     let mut closing: Option<Pin<Box<dyn Future<Output = ()>>>> = None;
     poll_fn(move |cx| {
         let _ = &open;
@@ -115,8 +115,8 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
         ending
     }
 
-    /// Ends the session. The name first, then the seat, and only then, in what is given back, anything that the client
-    /// can take for a close (LIFE-3).
+    /// Ends the session and returns the closing of the connection. The name is freed first, then the permit, and only
+    /// then does anything happen that the client can take for a close (LIFE-3).
     fn into_closing(self, ending: Ending) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
         let Self { socket, session, mut unsent, permit, worker, .. } = self;
         drop(session);
@@ -131,9 +131,9 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
         Some(Box::pin(close::flush_and_close(socket, unsent, permit, worker)))
     }
 
-    /// Ends the connection if it has waited for too long, else has it woken when it next may have.
+    /// Ends the connection if a time-out has expired; otherwise sets the alarm for the next one.
     fn check_timeouts(&mut self, cx: &Context<'_>) -> Option<Ending> {
-        // A client whose reply is held back is not the one who keeps others waiting.
+        // A client whose reply is delayed keeps nothing waiting.
         let expired = if self.delayed_reply.is_some() {
             self.timers.note_request();
             None
@@ -232,7 +232,7 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
             if was_secret_wrong {
                 worker.log_wrong_secret(session.name(), socket.tcp());
             }
-            // Whoever has asked for something large mostly has nothing more to ask: one more read tells.
+            // A client that has asked for something large rarely has more to ask: one more read shows.
             if budget == 0 && (std::mem::replace(&mut is_over, true) || framing.has_pending()) {
                 *turn = Some(worker.turns.enqueue(cx));
                 return Poll::Pending;
@@ -241,7 +241,7 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
     }
 }
 
-/// Writes what waits. Pending only where so much still does that nothing more may be read.
+/// Writes what waits. Pending only if so much remains that nothing more may be read.
 fn flush<S: Socket>(
     unsent: &mut WriteBuffer,
     socket: &mut S,

@@ -1,4 +1,4 @@
-//! What is in force and where each value comes from: what `--check-config` prints, itself a file of options.
+//! The options in force and where each value comes from: what `--check-config` prints, itself a file of options.
 
 use std::{
     collections::BTreeMap,
@@ -9,11 +9,10 @@ use clap::{Arg, ArgAction, ArgMatches};
 
 use super::{Environment, FILE_OPTION, Options, Origin, SECRET_VARIABLE, UnknownVariable, unknown_variables};
 
-/// Every option with its value and origin, secrets left out.
+/// Every option with its value and origin, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::cli) struct Effective {
     lines: Vec<Line>,
-    /// Whether the environment holds a secret.
     has_secret: bool,
     unknown_variables: Vec<UnknownVariable>,
 }
@@ -22,7 +21,7 @@ pub(in crate::cli) struct Effective {
 struct Line {
     heading: String,
     name: String,
-    /// In TOML; `None` where the option is not set, and its help says what that means.
+    /// In TOML; `None` if the option is not set, and its help says what that means.
     value: Option<String>,
     origin: Origin,
     /// What happens without a value.
@@ -51,7 +50,7 @@ impl Effective {
         }
     }
 
-    /// Warns of what may be a slip. Not told by [`Self::new`], since nothing can be logged before the level is known.
+    /// Warns of possible mistakes. Apart from [`Self::new`], since nothing can be logged before the level is known.
     pub(in crate::cli) fn warn_of_unknown_variables(&self) {
         for UnknownVariable { name, meant } in &self.unknown_variables {
             let meant = meant.as_deref().map(|meant| format!(": is {meant} meant?")).unwrap_or_default();
@@ -80,7 +79,7 @@ fn toml_text(text: &str) -> String {
     }
 }
 
-/// An option without a value of its own tells in its help what is done then.
+/// What happens without a value, which the help of an option without a default says.
 pub(super) fn documented_default(arg: &Arg) -> Option<String> {
     let help = arg.get_help()?.to_string();
     let (_, rest) = help.split_once("[default: ")?;

@@ -1,4 +1,4 @@
-//! How a connection ends.
+//! The end of a WebSocket connection.
 
 use std::{
     io,
@@ -31,21 +31,22 @@ use crate::runtime::ConnectionPermit;
 /// Why a connection is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// The server closes, and says why.
+    /// The server closes with this code.
     Close(CloseCode),
-    /// The client has closed with a code that the library does not know, and gets the same again.
+    /// The client has closed with a code that the library does not know; it is sent back.
     Echo(CloseFrame),
-    /// The client has closed; what is due, its close frame's echo included, still goes out.
+    /// The client has closed. What is due, the echo of its close frame included, still goes out.
     Closed,
     /// The connection broke.
     Broken,
 }
 
 impl Ending {
-    /// What the client is told about a fault of its own (WS-4a): the library's verdict, or else the guard's.
+    /// What the client is told about a fault of its own (WS-4a): the library's verdict, or else the validator's.
     pub(super) fn after(error: &Error, guards: Option<&Self>) -> Self {
         match error {
-            // The guard's verdict is on what comes after all that the library has seen: the library's own goes first.
+            // The validator has seen more than the library, so its verdict concerns what comes later: the library's
+            // goes first.
             Error::Io(_) => guards.cloned().unwrap_or(Self::Broken),
             Error::Utf8(_) => Self::Close(CloseCode::Invalid),
             Error::Capacity(_) => Self::Close(CloseCode::Size),
@@ -57,10 +58,10 @@ impl Ending {
     }
 }
 
-/// Says goodbye and closes. The server is the side that closes TCP (section 7.1.1).
+/// Sends the close frame and closes. The server is the side that closes TCP (section 7.1.1).
 ///
-/// What is due goes out first, for which the client has its time and keeps its seat, as over TCP. Without that the seat
-/// is free before the echo of the client's own close.
+/// As over TCP, what is due goes out first, within the time-out for replies, and the permit is kept until then. If
+/// nothing is due, the permit is given back before the client's own close is echoed.
 pub(super) async fn end<S: Socket>(
     mut socket: WebSocketStream<WebSocketIo<S>>,
     ending: Ending,
@@ -89,7 +90,7 @@ pub(super) async fn end<S: Socket>(
     }
 }
 
-/// Writes all that waits, for as long as the client has the patience of the server.
+/// Writes all that waits, within the time-out for replies.
 async fn flush<S: Socket>(
     socket: &mut WebSocketStream<WebSocketIo<S>>,
     worker: &WorkerContext,
@@ -97,7 +98,7 @@ async fn flush<S: Socket>(
     let acked = |socket: &WebSocketStream<WebSocketIo<S>>| acked_bytes(socket.get_ref().socket().tcp());
     let flush = |socket: &mut WebSocketStream<WebSocketIo<S>>, cx: &mut Context<'_>| {
         ready!(Pin::new(&mut *socket).poll_flush(cx)).map_err(io::Error::other)?;
-        // Once the client has closed, the library hands over what it has, and waits for nothing.
+        // Once the client has closed, the library passes on what it has and does not flush.
         Pin::new(socket.get_mut()).poll_flush(cx)
     };
     write_timeout::flush_within(socket, worker.config.timeouts.unsent, acked, flush).await

@@ -1,4 +1,5 @@
-//! What lies between the WebSocket library and the socket: the guard on the way in, patience on the way out.
+//! What lies between the WebSocket library and the socket: the validator on the way in, the write buffer on the way
+//! out.
 
 use std::{
     io,
@@ -15,21 +16,22 @@ use super::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A socket whose incoming frames are guarded and whose outgoing bytes may wait.
+/// A socket whose incoming frames are validated and whose outgoing bytes may wait.
 #[derive(Debug)]
 pub(super) struct WebSocketIo<S> {
     socket: S,
     /// Frames that came in one segment with the handshake.
     early: Vec<u8>,
     validator: FrameValidator,
-    /// How the connection is to end, once the guard has stopped the stream.
+    /// How the connection is to end, once the validator has stopped the stream.
     ending: Option<Ending>,
     unsent: WriteBuffer,
-    /// How many bytes may still be read in this turn: a message whose fragments never end costs, and is never whole.
+    /// How many bytes may still be read in this turn: a message whose fragments never end costs work and is never
+    /// whole.
     turn_left: usize,
-    /// How many frames may still begin in this turn: they cost, however little is in them.
+    /// How many frames may still begin in this turn: each costs work, however small it is.
     frames_left: usize,
-    /// When the client was last heard, by the worker's clock.
+    /// When the client last sent anything, by the worker's clock.
     heard_at: Instant,
     worker: Rc<WorkerContext>,
 }
@@ -49,44 +51,41 @@ impl<S: Socket> WebSocketIo<S> {
         }
     }
 
-    /// Lets as much be read again as a turn may: two of the largest messages, with what comes between their parts, in
-    /// no more frames than there could be requests. What one read brings may go beyond.
+    /// Allows as much to be read as one turn may: two of the largest messages with control frames between their
+    /// fragments, in no more frames than there could be requests. One read may exceed this.
     pub(super) fn begin_turn(&mut self) {
         self.turn_left = 2 * self.worker.config.message_bytes_max + BATCH_BYTES;
         self.frames_left = TURN_BUDGET / TURN_COST;
     }
 
-    /// Whether the last read came to no end because the turn was over.
+    /// Whether the last read was pending because the turn was over.
     pub(super) fn is_budget_exhausted(&self) -> bool {
         self.turn_left == 0 || self.frames_left == 0 || self.socket.is_budget_exhausted()
     }
 
-    /// How the connection is to end if the guard has stopped the stream. Reading fails from then on.
+    /// How the connection is to end if the validator has stopped the stream. Reading fails from then on.
     pub(super) fn ending(&self) -> Option<&Ending> {
         self.ending.as_ref()
     }
 
-    /// How many bytes the kernel has not taken yet.
+    /// The bytes that the kernel has not taken yet.
     pub(super) fn unsent_bytes(&mut self) -> usize {
         self.unsent.len(&mut self.socket)
     }
 
-    /// Whether the client has sent nothing by halves, and nothing waits for it.
+    /// Whether the client has sent no incomplete message and nothing waits for it.
     pub(super) fn is_idle(&mut self) -> bool {
         self.validator.is_between_messages() && self.unsent_bytes() == 0
     }
 
-    /// When anything at all last came from the client.
     pub(super) fn heard_at(&self) -> Instant {
         self.heard_at
     }
 
-    /// The socket itself.
     pub(super) fn socket(&self) -> &S {
         &self.socket
     }
 
-    /// The socket, for closing it.
     pub(super) fn into_socket(self) -> S {
         self.socket
     }
@@ -99,7 +98,7 @@ impl<S: Socket> AsyncRead for WebSocketIo<S> {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
         if this.turn_left == 0 || this.frames_left == 0 {
-            // The turn is over, and whoever has it lines up for another: nobody else need wake the task.
+            // The connection enqueues itself for another turn, so nothing else need wake the task.
             return Poll::Pending;
         }
         let before = buf.filled().len();
@@ -134,7 +133,7 @@ impl<S: Socket> AsyncRead for WebSocketIo<S> {
 }
 
 impl<S: Socket> AsyncWrite for WebSocketIo<S> {
-    /// Takes everything until as much waits as may: the library need not know that a client reads slowly.
+    /// Takes everything up to the limit on unsent bytes: the library need not know that a client reads slowly.
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let Self { socket, unsent, worker, .. } = self.get_mut();
         if unsent.len(socket) >= worker.config.unsent_bytes_max {
@@ -176,7 +175,7 @@ mod tests {
     #[test]
     fn life_5_a_turn_takes_no_more_frames_than_requests_however_small_they_are() {
         const READ: usize = 2048;
-        // Masked, with no payload: the rest of a message that never ends.
+        // Masked and without payload: a fragment of a message that never ends.
         const FRAGMENT: [u8; 6] = [0x00, 0x80, 1, 2, 3, 4];
         let runtime =
             Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();

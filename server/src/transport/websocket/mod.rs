@@ -1,7 +1,7 @@
 //! WebSocket: one text message a request, one text message a reply (WS-1).
 //!
-//! The library joins fragments, answers pings and closes, and checks UTF-8. Headers are checked by `guard`
-//! before it sees them, the handshake and the end of the connection are ours.
+//! The library joins fragments, answers pings and closes, and checks UTF-8. The validator checks frame headers before
+//! the library sees them. The handshake and the end of the connection are done here.
 
 #[cfg(feature = "fuzzing")]
 mod alone;
@@ -51,21 +51,21 @@ use crate::{
     session::Flow,
 };
 
-/// What each connection reads at once and keeps for it while idle. The library's own default, 128 KiB, is zeroed
-/// for each read; this holds dozens of short requests.
+/// What each connection reads at once, and keeps while it is idle. The library's own default, 128 KiB, is zeroed for
+/// each read; this holds dozens of short requests.
 const READ_BYTES: usize = 2 * 1024;
 
-/// From how many bytes on replies go out before a batch is done. Idle connections hold none of this, but one that
+/// How many bytes of replies are gathered before they are written. An idle connection holds none of this, but one that
 /// has sent a batch keeps what it needed.
 const WRITE_BYTES: usize = 16 * 1024;
 
-/// From how many bytes on a message, with its reply, leaves more memory behind than an idle connection should hold.
+/// The size of a message with its reply from which the library keeps more memory than an idle connection should hold.
 const LARGE_BYTES: usize = 2 * READ_BYTES;
 
-/// For how long that memory is kept for the next one.
+/// How long that memory is kept for the next message.
 const LARGE_BUFFERS_KEPT: Duration = Duration::from_secs(1);
 
-/// The reply to a client that there is no room for.
+/// The reply to a client that is refused because the server is full.
 pub(super) fn full() -> Vec<u8> {
     Refusal::Full.response()
 }
@@ -73,19 +73,19 @@ pub(super) fn full() -> Vec<u8> {
 struct Connection<V, S> {
     socket: WebSocketStream<WebSocketIo<S>>,
     service: V,
-    /// The answer to a secret, while it is held back.
+    /// The answer to a secret, while it is delayed.
     delayed_reply: Option<DelayedReply>,
     timers: ConnectionTimers,
-    /// Its place in the line, while it waits for another turn.
+    /// Its slot in the fair queue, while it waits for another turn.
     turn: Option<QueueSlot>,
     /// When a ping was sent that nothing has come after.
     pinged_at: Option<Instant>,
-    /// When a message last came or went that the library keeps more memory for than an idle connection should hold.
+    /// When a large message last made the library's buffers grow.
     large_buffers_at: Option<Instant>,
     worker: Rc<WorkerContext>,
 }
 
-/// Serves one WebSocket connection until it ends. It has been waited for since `vigil` began, and has `time` to open.
+/// Serves one WebSocket connection until it ends. The client has `opening_time` for the handshake.
 pub(super) fn serve<V: Service, S: Socket>(
     socket: S,
     service: V,
@@ -93,7 +93,7 @@ pub(super) fn serve<V: Service, S: Socket>(
     opening_time: TimeBudget,
 ) -> impl Future<Output = ()> {
     let ConnectionParts { mut permit, timers, worker } = parts;
-    // Boxed like the end and the connection itself, so that one in service has room for neither, and is held once.
+    // Boxed, as the end and the connection itself are, so that a connection in service has no room for either.
     let begun = Box::pin(begin(socket, timers, opening_time, Rc::clone(&worker), service));
     async move {
         let mut connection = match begun.await {
@@ -120,7 +120,7 @@ pub(super) fn serve<V: Service, S: Socket>(
     }
 }
 
-/// Opens a WebSocket. Gives the socket back where that fails, with the refusal that is still to be sent, if any.
+/// Makes the opening handshake. If it fails, returns the socket and the refusal that is still to be sent, if any.
 async fn begin<V: Service, S: Socket>(
     mut socket: S,
     timers: ConnectionTimers,
@@ -149,7 +149,7 @@ async fn begin<V: Service, S: Socket>(
     }))
 }
 
-/// The library's part, at the beginning of a stream or between two messages.
+/// The library's stream, at the beginning of a connection or between two messages.
 async fn websocket_over<S: Socket>(
     io: WebSocketIo<S>,
     worker: &WorkerContext,
@@ -164,7 +164,7 @@ async fn websocket_over<S: Socket>(
 }
 
 impl<V: Service, S: Socket> Connection<V, S> {
-    /// Serves until the connection ends, or until it rests with memory that it should give back: `None` then.
+    /// Serves until the connection ends; `None` if it is idle and should give memory back.
     async fn run(&mut self) -> Option<Ending> {
         poll_fn(|cx| {
             if !self.timers.is_registered() {
@@ -197,7 +197,7 @@ impl<V: Service, S: Socket> Connection<V, S> {
         .await
     }
 
-    /// Whether it is time to give memory back, and nothing is in it.
+    /// Whether it is time to give the buffers' memory back, and nothing is in them.
     fn may_shrink(&mut self) -> bool {
         self.shrink_due().is_some_and(|due| due <= self.worker.clock.now())
             && self.delayed_reply.is_none()
@@ -209,7 +209,7 @@ impl<V: Service, S: Socket> Connection<V, S> {
         self.timers.after(self.large_buffers_at?, LARGE_BUFFERS_KEPT)
     }
 
-    /// The same connection, resting, with as much memory as at its beginning.
+    /// The same idle connection with buffers as small as at its beginning.
     async fn with_small_buffers(self: Box<Self>) -> Box<Self> {
         let Self { socket, service, delayed_reply, timers, turn, pinged_at, worker, .. } = *self;
         let socket = websocket_over(socket.into_inner(), &worker).await;
@@ -225,8 +225,8 @@ impl<V: Service, S: Socket> Connection<V, S> {
         })
     }
 
-    /// Ends the session. The name first, then the seat, and only then anything that the client can take for a close
-    /// (LIFE-3).
+    /// Ends the session. The name is freed first, then the permit, and only then does anything happen that the client
+    /// can take for a close (LIFE-3).
     #[expect(clippy::boxed_local, reason = "it lives in a box; taking it out first would hold it twice")]
     fn into_closing(self: Box<Self>) -> WebSocketStream<WebSocketIo<S>> {
         let Self { socket, service, .. } = *self;
@@ -234,10 +234,10 @@ impl<V: Service, S: Socket> Connection<V, S> {
         socket
     }
 
-    /// Ends the connection if it has waited for too long, else has it woken when it next may have. Pings the client
-    /// where it is time.
+    /// Ends the connection if a time-out has expired; otherwise sets the alarm for the next one. Pings the client if it
+    /// is time.
     fn check_timeouts(&mut self, cx: &mut Context<'_>) -> Option<Ending> {
-        // A client whose reply is held back is not the one who keeps others waiting.
+        // A client whose reply is delayed keeps nothing waiting.
         if self.delayed_reply.is_some() {
             self.timers.note_request();
         }
@@ -255,7 +255,7 @@ impl<V: Service, S: Socket> Connection<V, S> {
         ending
     }
 
-    /// Pings a client that has been silent for long, and ends the connection if it stays so.
+    /// Pings a client that has been silent for long, and ends the connection if it stays silent.
     fn ping_or_give_up(&mut self, cx: &mut Context<'_>) -> Option<Ending> {
         let now = self.worker.clock.now();
         if self.ping_due().is_none_or(|due| now < due) {
@@ -273,13 +273,14 @@ impl<V: Service, S: Socket> Connection<V, S> {
         None
     }
 
-    /// When the client's silence is to be looked at. Not while replies wait: the ping would wait behind them.
+    /// When the client's silence is to be checked. Not while replies wait: the ping would wait behind them.
     fn ping_due(&mut self) -> Option<Instant> {
         if self.timers.is_blocked() || self.delayed_reply.is_some() {
             return None;
         }
         let heard_at = self.socket.get_ref().heard_at();
-        // On equal terms by a coarse clock the client has the benefit of the doubt: it had been silent before.
+        // If both show the same tick, the client was silent before the ping and may have answered: it gets the benefit
+        // of the doubt.
         self.pinged_at = self.pinged_at.filter(|pinged_at| heard_at < *pinged_at);
         self.timers.after(self.pinged_at.unwrap_or(heard_at), self.worker.config.timeouts.ping?)
     }
@@ -320,7 +321,7 @@ impl<V: Service, S: Socket> Connection<V, S> {
                     }
                 }
                 Poll::Ready(Some(Ok(Message::Close(_)))) => return Poll::Ready(Ending::Closed),
-                // Pings are answered by the library, and the guard lets nothing else pass.
+                // Pings are answered by the library, and the validator lets nothing else pass.
                 Poll::Ready(Some(Ok(_))) => TURN_COST,
                 Poll::Ready(Some(Err(error))) => {
                     return Poll::Ready(Ending::after(&error, self.socket.get_ref().ending()));
@@ -333,7 +334,7 @@ impl<V: Service, S: Socket> Connection<V, S> {
                 Poll::Pending => return self.idle(cx),
             };
             budget = budget.saturating_sub(spent);
-            // Whoever has asked for something large mostly has nothing more to ask: one more look tells.
+            // A client that has asked for something large rarely has more to ask: one more read shows.
             if budget == 0 && std::mem::replace(&mut is_over, true) {
                 self.turn = Some(self.worker.turns.enqueue(cx));
                 return self.flush(cx);
@@ -361,7 +362,7 @@ impl<V: Service, S: Socket> Connection<V, S> {
         flushed
     }
 
-    /// Runs one message, queues its reply, and tells what that took of the turn's budget.
+    /// Handles one message, queues its reply, and returns what that took of the turn's budget.
     fn answer(&mut self, message: &Message) -> Result<(Flow, usize), Error> {
         let (reply, flow) = self.service.answer(message);
         if self.service.is_logged_in() {
@@ -384,7 +385,7 @@ impl<V: Service, S: Socket> Connection<V, S> {
         Ok((flow, spent))
     }
 
-    /// All that has come is run: the replies go out in one write.
+    /// All that has come is handled: the replies go out in one write.
     fn idle(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         if is_drained(&self.worker, self.socket.get_ref().socket().tcp()) {
             return Poll::Ready(Ending::Close(CloseCode::Away));
@@ -392,7 +393,7 @@ impl<V: Service, S: Socket> Connection<V, S> {
         self.flush(cx)
     }
 
-    /// Writes what the kernel takes now; the rest goes when this task is woken for it.
+    /// Writes what the kernel takes now. The rest goes when the task is woken for it.
     fn flush(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         match self.poll_flush(cx) {
             Poll::Ready(Err(_)) => Poll::Ready(Ending::Broken),
