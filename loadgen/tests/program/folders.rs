@@ -8,10 +8,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Ended, Place, scenario, twinwire, until};
+use crate::support::{Ended, Place, longer_scenario, scenario, twinwire, until};
 
 fn short() -> String {
-    scenario(r#"["tcp"]"#).replace("1500ms", "300ms")
+    scenario(r#"["tcp"]"#).replace("500ms", "300ms")
 }
 
 /// A place with two short scenarios, `one` and `two`.
@@ -301,7 +301,7 @@ fn long_names_together_make_files_that_every_file_system_takes() {
 
 #[test]
 fn the_row_of_a_part_of_a_second_tells_its_length() {
-    let place = Place::with(&scenario(r#"["tcp"]"#));
+    let place = Place::with(&longer_scenario(r#"["tcp"]"#));
     place.run_to_end(&["--quiet"]);
     let lengths: Vec<f64> =
         place.csv("intervals.csv").iter().map(|row| row["length_s"].parse().unwrap()).collect();
