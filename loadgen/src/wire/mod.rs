@@ -24,6 +24,7 @@ use std::task::{Context, Poll};
 
 use tokio_rustls::client::TlsStream;
 use traffic::Counted;
+use twinwire_os::clock::Nanos;
 
 pub use addresses::{Addresses, Unreachable, Unresolved};
 pub use connect::{ConnectError, Endpoint};
@@ -40,7 +41,6 @@ pub use wait::wait;
 pub use websocket::WebSocketConnection;
 
 use crate::domain::{MESSAGE_BYTES_MAX, Rule};
-use crate::measure::clock::Nanos;
 
 /// Longest reply that is taken, in bytes: no message of a server may be longer. A peer that sends more without an end does
 /// not speak the protocol.

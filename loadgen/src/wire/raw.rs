@@ -7,12 +7,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite as _;
+use twinwire_os::clock::{self, Nanos};
 
 use super::stream::{Outgoing, Stream as _};
 use super::traffic::Counted;
 use super::{Ended, REPLY_BYTES_MAX, Replies, Reply};
 use crate::domain::Rule;
-use crate::measure::clock::{self, Nanos};
 
 /// Silence after which bytes that are no legal reply count as one.
 pub const SILENCE_NS: Nanos = 50_000_000;
