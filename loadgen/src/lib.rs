@@ -5,6 +5,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`domain`] | the words that all others speak in: roles, operations, transports, latencies |
+//! | [`text`] | numbers, lists and durations for people; the text of others made safe to show |
 //! | [`scenario`] | TOML text → validated scenario and its variants |
 //! | [`conform`] | TOML text → validated scripted cases |
 //! | [`targets`] | the embedded server as a child, launched programs, or addresses |
@@ -36,4 +37,5 @@ pub mod report;
 pub mod scenario;
 pub mod stats;
 pub mod targets;
+pub mod text;
 pub mod wire;

@@ -8,6 +8,7 @@ use crate::measure::clock::Nanos;
 use crate::measure::process;
 use crate::measure::recorder::Live;
 use crate::record::pace;
+use crate::text;
 
 /// A generator that used this share of its CPUs is full.
 const FULL_SHARE: f64 = 0.9;
@@ -73,8 +74,8 @@ fn wakes_late(context: &PassContext) -> Option<String> {
         format!(
             "the generator does not keep the pace: in the last second it turned to requests {} late in the \
              median (median response {}); give it more CPUs, or lower the rate",
-            pace::micros(lag),
-            pace::micros(response)
+            text::micros(lag),
+            text::micros(response)
         )
     })
 }

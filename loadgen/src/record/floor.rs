@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Environment, ReadError, VerdictLevel};
-use crate::domain::{LatencyKind, Side, Transport};
+use super::{Environment, ReadError, Statistics, VerdictLevel};
+use crate::domain::{PerKind, Side, Transport};
 
 /// Version of the format of `calibration.json`.
 pub const FLOOR_SCHEMA: u32 = 1;
@@ -64,13 +64,10 @@ pub struct PacedFloor {
     /// Requests answered a second.
     pub rate: Option<f64>,
     /// Intended to dispatched: how late the timer wakes the generator.
-    pub dispatch_lag: FloorQuantiles,
-    /// Intended to sent.
-    pub lag: FloorQuantiles,
-    /// Sent to replied.
-    pub service: FloorQuantiles,
-    /// Intended to replied.
-    pub response: FloorQuantiles,
+    pub dispatch_lag: Statistics,
+    /// Median and higher quantiles, as far as the samples support them.
+    #[serde(flatten)]
+    pub latencies: PerKind<Statistics>,
     /// What a request costs.
     pub cost: FloorCost,
 }
@@ -84,17 +81,6 @@ pub struct SaturatedFloor {
     pub limited_by: Option<Side>,
     /// What a request costs.
     pub cost: FloorCost,
-}
-
-/// Quantiles in nanoseconds; what too few samples support is missing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FloorQuantiles {
-    /// Median.
-    pub p50_ns: Option<u64>,
-    /// 90th percentile.
-    pub p90_ns: Option<u64>,
-    /// 99th percentile.
-    pub p99_ns: Option<u64>,
 }
 
 /// CPU time for each reply in nanoseconds.
@@ -168,18 +154,6 @@ impl Layout {
     #[must_use]
     pub fn transport(&self, transport: Transport) -> Option<&TransportFloor> {
         self.transports.iter().find(|floor| floor.transport == transport)
-    }
-}
-
-impl PacedFloor {
-    /// The floor of a kind of latency.
-    #[must_use]
-    pub fn latency(&self, kind: LatencyKind) -> &FloorQuantiles {
-        match kind {
-            LatencyKind::Lag => &self.lag,
-            LatencyKind::Service => &self.service,
-            LatencyKind::Response => &self.response,
-        }
     }
 }
 

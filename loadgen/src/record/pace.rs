@@ -40,12 +40,6 @@ pub fn is_late(lag_ns: f64, response_ns: f64) -> bool {
     INVALID.is_exceeded(lag_ns, response_ns)
 }
 
-/// Nanoseconds as microseconds with one decimal, for people.
-#[must_use]
-pub fn micros(ns: f64) -> String {
-    format!("{:.1} µs", ns / 1e3)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::{Cell, Cost, Counts, Latencies, Pass, RunRecord};
-use crate::domain::{LatencyKind, Op, Role, Transport};
+use crate::domain::{LatencyKind, Op, PerKind, Role, Transport};
 
 /// Which cells of a record; what is `None` leaves all of them in.
 #[derive(Debug, Clone, Copy, Default)]
@@ -86,7 +86,7 @@ impl<'a> Selection<'a> {
         let mut sum = Latencies::default();
         self.passes(passes)
             .flat_map(|pass| self.cells(pass))
-            .for_each(|cell| sum.merge(cell.latencies(kind)));
+            .for_each(|cell| sum.merge(&cell.latencies[kind]));
         sum
     }
 
@@ -139,12 +139,8 @@ pub struct Row {
     pub counts: Counts,
     /// Measured time in seconds, summed over the merged trials.
     pub seconds: f64,
-    /// Intended to sent.
-    pub lag: Latencies,
-    /// Sent to replied.
-    pub service: Latencies,
-    /// Intended to replied.
-    pub response: Latencies,
+    /// Histograms.
+    pub latencies: PerKind<Latencies>,
 }
 
 impl Row {
@@ -154,21 +150,9 @@ impl Row {
         (self.seconds > 0.0).then(|| self.counts.achieved as f64 / self.seconds)
     }
 
-    /// The histogram of this kind.
-    #[must_use]
-    pub fn latencies(&self, kind: LatencyKind) -> &Latencies {
-        match kind {
-            LatencyKind::Lag => &self.lag,
-            LatencyKind::Service => &self.service,
-            LatencyKind::Response => &self.response,
-        }
-    }
-
     fn add(&mut self, cell: &Cell) {
         self.counts.add(&cell.counts);
-        self.lag.merge(&cell.lag);
-        self.service.merge(&cell.service);
-        self.response.merge(&cell.response);
+        self.latencies.merge(&cell.latencies);
     }
 }
 
@@ -276,12 +260,12 @@ mod tests {
         let mut sum = Row::default();
         for part in parts {
             sum.counts.add(&part.counts);
-            sum.service.merge(&part.service);
-            sum.response.merge(&part.response);
+            sum.latencies.merge(&part.latencies);
         }
         assert_eq!(whole.counts, sum.counts);
-        assert_eq!(whole.response.histogram(), sum.response.histogram());
-        assert_eq!(whole.service.histogram(), sum.service.histogram());
+        for (kind, latencies) in whole.latencies.iter() {
+            assert_eq!(latencies.histogram(), sum.latencies[kind].histogram());
+        }
     }
 
     #[test]

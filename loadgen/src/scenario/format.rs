@@ -10,7 +10,7 @@ use super::grammar::{Kind, ROLES, TRANSPORTS, Table, default, duration, optional
 use super::limits::{
     CLIENTS_MAX, DAY, HOUR, IN_FLIGHT_MAX, KEYS_MAX, MILLISECOND, RATE_MAX, TAG_BYTES, VALUE_MAX,
 };
-use crate::domain::{Op, Timing};
+use crate::domain::{LATENCY_METRICS, Op, Timing};
 
 const OPS: &[&str] = &[
     Op::Put.name(),
@@ -20,31 +20,15 @@ const OPS: &[&str] = &[
     Op::Bad.name(),
     Op::Upgrade.name(),
 ];
-const METRICS: &[&str] = &[
-    "lag.mean",
-    "lag.p50",
-    "lag.p90",
-    "lag.p99",
-    "lag.p99.9",
-    "lag.max",
-    "service.mean",
-    "service.p50",
-    "service.p90",
-    "service.p99",
-    "service.p99.9",
-    "service.max",
-    "response.mean",
-    "response.p50",
-    "response.p90",
-    "response.p99",
-    "response.p99.9",
-    "response.max",
-    "rate",
-    "errors",
-    "violations",
-    "unfinished",
-    "lost",
-];
+/// What a threshold may judge besides a latency's statistics.
+const COUNTS: [&str; 5] = ["rate", "errors", "violations", "unfinished", "lost"];
+const METRICS: &[&str] = &{
+    let mut all = [""; LATENCY_METRICS.len() + COUNTS.len()];
+    let (latencies, counts) = all.split_at_mut(LATENCY_METRICS.len());
+    latencies.copy_from_slice(LATENCY_METRICS);
+    counts.copy_from_slice(&COUNTS);
+    all
+};
 
 const ZERO: Duration = Duration::ZERO;
 /// A level, or the two ends of a ramp.

@@ -7,8 +7,9 @@ use toml_edit::{DocumentMut, InlineTable, Item, TableLike};
 use super::diagnostics::{Place, Problems};
 use super::format::SCENARIO;
 use super::grammar::Kind;
-use super::shape::{fitting, listed};
+use super::shape::fitting;
 use super::tree::{self, Entry, Node, Value};
+use crate::text::backquoted;
 
 static ROOT: Kind = Kind::Table(&SCENARIO);
 
@@ -164,7 +165,7 @@ fn name_of(element: &Node) -> Option<&str> {
 }
 
 fn there_is(keys: impl Iterator<Item = &'static str>) -> String {
-    format!("there is {}", listed(&keys.collect::<Vec<_>>()))
+    format!("there is {}", backquoted(&keys.collect::<Vec<_>>()))
 }
 
 fn elements_there(elements: &[Node]) -> String {
@@ -176,7 +177,7 @@ fn elements_there(elements: &[Node]) -> String {
         .enumerate()
         .map(|(index, element)| name_of(element).map_or_else(|| index.to_string(), str::to_owned))
         .collect();
-    format!("there is {}", listed(&names))
+    format!("there is {}", backquoted(&names))
 }
 
 /// The document's text with the edits made in it; comments and layout stay. `None` if the text is not valid TOML.

@@ -12,6 +12,7 @@ use super::diagnostics::{Place, Problems};
 use super::grammar::{Kind, Presence, Table, name_fault};
 use super::limits::VARIANTS_MAX;
 use super::tree::{Node, Value, default_entry};
+use crate::text::{backquoted, quoted, thousands};
 
 /// Keys further than this from a known one are no typing error.
 const DISTANCE_MAX: usize = 3;
@@ -62,7 +63,7 @@ pub(crate) fn unknown(
     let diagnostic = problems.add(format!("unknown key `{key}`"), at);
     match nearest(key, &known) {
         Some(name) => diagnostic.label(format!("did you mean `{name}`?")),
-        None => diagnostic.label(format!("expected one of {}", listed(&known))),
+        None => diagnostic.label(format!("expected one of {}", backquoted(&known))),
     };
 }
 
@@ -74,11 +75,6 @@ pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let distance = |name: &str| strsim::damerau_levenshtein(word, name);
     let best = known.iter().min_by_key(|name| distance(name))?;
     (distance(best) <= DISTANCE_MAX.min(best.len() / 2)).then_some(*best)
-}
-
-/// Words in backquotes, with commas.
-pub(crate) fn listed(words: &[impl AsRef<str>]) -> String {
-    words.iter().map(|word| format!("`{}`", word.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
 fn check(kind: &'static Kind, node: &mut Node, problems: &mut Problems) {
@@ -160,10 +156,6 @@ fn plural(kind: &Kind) -> String {
         Kind::Table(_) | Kind::Nested(..) => "tables".to_owned(),
         _ => "values".to_owned(),
     }
-}
-
-fn quoted(names: &[&str]) -> String {
-    names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
 }
 
 fn list(of: &'static Kind, min: usize, max: usize, node: &mut Node, problems: &mut Problems) {
@@ -248,7 +240,7 @@ fn scalar_fault(kind: &Kind, value: &Value) -> Option<Fault> {
         (Kind::Whole { min, max }, Value::Whole(whole)) => (!(*min..=*max).contains(whole)).then(|| {
             fault(
                 format!("{whole} is out of bounds"),
-                format!("allowed are {} to {}", grouped(*min), grouped(*max)),
+                format!("allowed are {} to {}", thousands(*min), thousands(*max)),
             )
         }),
         (Kind::Number { zero, max }, Value::Whole(_) | Value::Real(_)) => number_fault(value, *zero, *max),
@@ -319,19 +311,5 @@ fn friendly(duration: Duration) -> String {
 
 /// A bound as people write it: whole numbers with commas.
 fn bound(max: f64) -> String {
-    if max.fract() == 0.0 { grouped(max as i64) } else { max.to_string() }
-}
-
-/// With commas between thousands.
-pub(crate) fn grouped(number: impl Into<i128>) -> String {
-    let number = number.into();
-    let digits = number.unsigned_abs().to_string();
-    let mut out = if number < 0 { "-".to_owned() } else { String::new() };
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
+    if max.fract() == 0.0 { thousands(max as i64) } else { max.to_string() }
 }

@@ -4,11 +4,12 @@
 //! it. Waiting behind a slow server is the server's doing and never counts here.
 
 use crate::domain::{Side, Timing, Transport};
-use crate::record::pace::{self, micros};
+use crate::record::pace;
 use crate::record::rows::{Row, Selection};
 use crate::record::{
     Cell, Cost, Counts, Latencies, Ledger, LoadInfo, Pass, Pause, Probe, RunRecord, Verdict, VerdictLevel,
 };
+use crate::text::micros;
 
 /// Share of the offered requests that a server which keeps up has answered a second after the load's end.
 const ANSWERED_SHARE_MIN: f64 = 0.99;
@@ -261,8 +262,9 @@ fn dispatch(judge: &mut Judge, load: &LoadInfo, late: VerdictLevel, experiment: 
             ),
         );
     }
-    let total = if row.response.is_empty() { &row.service } else { &row.response };
-    let quantiles = |q: f64| Some((lag.quantile(q)?.ns as f64, total.quantile(q)?.ns as f64));
+    let total =
+        if row.latencies.response.is_empty() { &row.latencies.service } else { &row.latencies.response };
+    let quantiles = |q: f64| Some((lag.quantile(q)?.ns, total.quantile(q)?.ns));
     if let Some((lag, total)) = quantiles(0.5)
         && let Some((level, allowed)) = pace::judge(lag, total)
     {
@@ -405,8 +407,13 @@ fn clients(judge: &mut Judge, experiment: &Experiment<'_>) {
 
 fn samples(judge: &mut Judge, experiment: &Experiment<'_>) {
     // One request may be in several histograms; a response holds its lag and its service.
-    let of_cell =
-        |cell: &Cell| cell.response.saturated().max(cell.service.saturated()).max(cell.lag.saturated());
+    let of_cell = |cell: &Cell| {
+        cell.latencies
+            .response
+            .saturated()
+            .max(cell.latencies.service.saturated())
+            .max(cell.latencies.lag.saturated())
+    };
     let of_pass = |pass: &&Pass| {
         let cells: u64 = pass.cells.iter().map(of_cell).sum();
         cells.max(pass.dispatch_lag.saturated())

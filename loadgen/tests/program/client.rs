@@ -13,8 +13,8 @@ use crate::support::replies::{
     ALREADY_MANAGER, DENIED, DONE, IDLE_TIMEOUT, KEY_NOT_FOUND, SERVER_FULL, SUCCESS, UPGRADE_REFUSED,
     UPGRADED, USER_NOT_FOUND, WRONG_FORMAT,
 };
+use twinwire_server::Transport;
 use twinwire_server::registry::{Secret, UpgradePolicy};
-use twinwire_server::transport::Transport;
 use twinwire_server::{Config, Server, Shutdown};
 
 /// Each transport with the flag that chooses it.

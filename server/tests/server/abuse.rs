@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use twinwire_server::transport::Transport::{self, Tcp, WebSocket};
+use twinwire_server::Transport::{self, Tcp, WebSocket};
 
 use crate::replies::{DONE, DUPLICATE_NAME, EXITING, KEY_NOT_FOUND, SUCCESS, WRONG_FORMAT};
 use crate::{

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use twinwire_server::transport::Transport::{self, Tcp, WebSocket};
+use twinwire_server::Transport::{self, Tcp, WebSocket};
 
 use crate::replies::{DONE, EXITING, SUCCESS};
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use twinwire_server::transport::Transport;
+use twinwire_server::Transport;
 
 use crate::replies::{DONE, KEY_NOT_FOUND, UPGRADED};
 use crate::support::{ALL, TestServer};

@@ -6,7 +6,7 @@ use nix::{
     libc,
     sys::socket::{getsockopt, sockopt::GetStruct},
 };
-use twinwire_server::transport::Transport;
+use twinwire_server::Transport;
 
 use crate::replies::DONE;
 use crate::support::{Client, TestServer};

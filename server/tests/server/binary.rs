@@ -6,7 +6,7 @@ use std::{
 };
 
 use nix::{sys::signal::Signal, unistd::Pid};
-use twinwire_server::transport::Transport;
+use twinwire_server::Transport;
 
 use crate::replies::{DONE, KEY_NOT_FOUND, SUCCESS, UPGRADE_REFUSED, UPGRADED};
 use crate::{
@@ -123,7 +123,7 @@ fn fewer_descriptors_than_any_server_needs_are_one_clear_line() {
         assert_eq!(
             stderr,
             format!(
-                "twinwire-server: a server needs 16 file descriptors at least, and this process may have {limit}; \
+                "twinwire-server: a server needs at least 16 file descriptors, but this process may have only {limit}; \
                  raise the limit (ulimit -Hn)\n"
             )
         );
@@ -141,7 +141,7 @@ fn a_bad_address_is_refused() {
 fn role_8_a_listener_off_loopback_needs_a_spoken_policy() {
     let (code, stderr) = refusal(&mut command(&["--ws", "0.0.0.0:0"]));
     assert_eq!(code, Some(2));
-    insta::assert_snapshot!(stderr, @"twinwire-server: websocket on 0.0.0.0:0 can be reached from elsewhere: say with --upgrade open, secret or closed who may become a manager and read everybody's data");
+    insta::assert_snapshot!(stderr, @"twinwire-server: websocket on 0.0.0.0:0 can be reached from other machines: choose with --upgrade open, secret or closed which clients may become managers and read all data");
     let mut program = Program::start(&["--ws", "0.0.0.0:0", "--upgrade", "closed"]);
     assert!(program.line().starts_with("listening websocket 0.0.0.0:"));
 }
@@ -175,7 +175,7 @@ fn role_8_a_secret_that_no_client_can_send_is_refused_and_a_mark_at_its_beginnin
     std::fs::write(path, format!("{}\n", "x".repeat(57))).unwrap();
     let (code, stderr) = refusal(&mut command(&[&args[..], &[path]].concat()));
     assert_eq!(code, Some(2));
-    insta::assert_snapshot!(stderr.replace(path, "FILE"), @"twinwire-server: the upgrade secret in FILE has 57 bytes, and no client can send more than 56 with this --message-max: choose a shorter one");
+    insta::assert_snapshot!(stderr.replace(path, "FILE"), @"twinwire-server: the upgrade secret in FILE has 57 bytes, but no client can send more than 56 with this --message-max: choose a shorter one");
     let longest = "x".repeat(56);
     std::fs::write(path, format!("\u{feff}{longest}\r\n")).unwrap();
     let mut program = Program::start(&[&args[..], &[path]].concat());

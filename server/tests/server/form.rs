@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, io::Read};
 
-use twinwire_server::transport::Transport;
+use twinwire_server::Transport;
 
 use crate::replies::{DENIED, DONE, EXITING, KEY_NOT_FOUND, SUCCESS, UPGRADED, USER_NOT_FOUND, WRONG_FORMAT};
 use crate::support::{ALL, PIPELINED, TestServer};

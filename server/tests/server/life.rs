@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use twinwire_server::transport::Transport;
+use twinwire_server::Transport;
 
 use crate::disturbance::undisturbed;
 use crate::replies::{DONE, EXITING, KEY_NOT_FOUND, UPGRADED, USER_NOT_FOUND};

@@ -3,8 +3,8 @@
 use std::{num::NonZeroUsize, sync::Barrier};
 
 use twinwire_server::{
+    Transport,
     registry::{ENTRY_BYTES, StoreLimits},
-    transport::Transport,
 };
 
 use crate::certificate::Certificate;

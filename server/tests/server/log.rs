@@ -7,7 +7,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use twinwire_server::transport::Transport;
+use twinwire_server::Transport;
 
 use crate::replies::{EXITING, SERVER_FULL, SUCCESS, UPGRADED};
 use crate::{

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use twinwire_server::transport::Transport;
+use twinwire_server::Transport;
 
 use crate::replies::{DONE, KEY_NOT_FOUND, UPGRADED, WRONG_FORMAT};
 use crate::{

@@ -14,7 +14,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use twinwire_server::transport::Transport;
+use twinwire_server::Transport;
 
 use crate::replies::{
     ALREADY_MANAGER, DENIED, DONE, EXITING, KEY_NOT_FOUND, SUCCESS, UPGRADE_REFUSED, UPGRADED, USER_NOT_FOUND,
@@ -174,7 +174,7 @@ fn role_9_users_and_figures_are_shown_as_tables_and_as_json() {
     assert_eq!(stats["requests"]["login"][SUCCESS], 2);
     assert_eq!(stats["requests"]["get"][KEY_NOT_FOUND], 1);
     let figures: Vec<_> = server.done(&["stats"]).lines().map(words).map(|words| words.join(" ")).collect();
-    for expected in ["users 2, of them 1 managers", "stored 1 keys, 8 bytes", "requests put -> done 1"] {
+    for expected in ["users 2, 1 of them managers", "stored 1 keys, 8 bytes", "requests put -> done 1"] {
         assert!(figures.iter().any(|line| line == expected), "{expected} is not in {figures:?}");
     }
 }
@@ -245,7 +245,7 @@ fn role_9_an_unknown_user_no_server_wrong_usage_and_no_permission_are_told_apart
     for action in ["promote", "demote", "disconnect"] {
         let (code, _, stderr) = server.control(&[action, "nobody"]);
         assert_eq!(code, Some(1));
-        assert_eq!(stderr, "twinwire-server: nobody of the name nobody is logged in\n");
+        assert_eq!(stderr, "twinwire-server: no user named nobody is logged in\n");
     }
     let (code, stdout, _) = server.control(&["demote", "nobody", "--json"]);
     let answer: serde_json::Value = serde_json::from_str(&stdout).unwrap();

@@ -13,7 +13,7 @@ use nix::{
     },
     unistd::Pid,
 };
-use twinwire_server::transport::Transport;
+use twinwire_server::Transport;
 
 use crate::replies::SUCCESS;
 use crate::support::Client;

@@ -3,8 +3,8 @@
 use std::sync::Barrier;
 
 use twinwire_server::{
+    Transport,
     registry::{Secret, UpgradePolicy},
-    transport::Transport,
 };
 
 use crate::replies::{

@@ -7,8 +7,8 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 use twinwire_server::{
+    Transport,
     registry::{Secret, UpgradePolicy},
-    transport::Transport,
 };
 
 use crate::disturbance::undisturbed;

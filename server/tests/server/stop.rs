@@ -10,7 +10,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use twinwire_server::transport::Transport;
+use twinwire_server::Transport;
 
 use crate::replies::{KEY_NOT_FOUND, SUCCESS, UPGRADE_REFUSED};
 use crate::{

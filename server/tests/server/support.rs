@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustls::ClientConnection;
-use twinwire_server::{Config, Server, Shutdown, tls::Tls, transport::Transport};
+use twinwire_server::{Config, Server, Shutdown, Tls, Transport};
 
 use crate::certificate::{Certificate, shake_hands};
 use crate::replies::{DUPLICATE_NAME, SUCCESS};

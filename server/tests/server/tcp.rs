@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use twinwire_server::{config::Timeouts, transport::Transport::Tcp};
+use twinwire_server::{Transport::Tcp, config::Timeouts};
 
 use crate::disturbance::undisturbed;
 use crate::replies::{

@@ -6,7 +6,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use twinwire_server::{config::Timeouts, transport::Transport};
+use twinwire_server::{Transport, config::Timeouts};
 
 use crate::replies::{
     DONE, DUPLICATE_NAME, EXITING, IDLE_TIMEOUT, KEY_NOT_FOUND, LOGIN_TIMEOUT, UPGRADED, USER_NOT_FOUND,

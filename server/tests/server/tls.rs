@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use twinwire_server::{
     Config, Server, StartError,
-    transport::Transport::{self, Tls, Wss},
+    Transport::{self, Tls, Wss},
 };
 
 use crate::replies::{DONE, EXITING, KEY_NOT_FOUND, SUCCESS, UPGRADED};

@@ -11,8 +11,8 @@ use std::{
 
 use nix::sys::signal::Signal;
 use twinwire_server::{
+    Transport::{self, Tcp, Tls, Wss},
     config::{Timeouts, Workers},
-    transport::Transport::{self, Tcp, Tls, Wss},
 };
 
 use crate::replies::{KEY_NOT_FOUND, SUCCESS};

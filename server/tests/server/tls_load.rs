@@ -11,7 +11,7 @@ use std::{
 use nix::sys::signal::Signal;
 
 use rustls::ClientConnection;
-use twinwire_server::transport::Transport::Tcp;
+use twinwire_server::Transport::Tcp;
 
 use crate::replies::{DONE, SUCCESS, UPGRADED};
 use crate::{

@@ -1,6 +1,6 @@
 //! WS: the opening handshake, frames, closing. Frames are written by hand from RFC 6455.
 
-use twinwire_server::transport::Transport::WebSocket;
+use twinwire_server::Transport::WebSocket;
 
 use crate::replies::{DONE, EXITING, KEY_NOT_FOUND, SUCCESS, WRONG_FORMAT};
 use crate::support::{Client, HANDSHAKE, TestServer, frame};

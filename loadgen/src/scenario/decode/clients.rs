@@ -8,7 +8,7 @@ use crate::scenario::diagnostics::Problems;
 use crate::scenario::limits::RAW_VALUE_MAX;
 use crate::scenario::model::{Group, KeyDistribution, Keys, Reconnect, Values};
 use crate::scenario::reader::{Reader, whole};
-use crate::scenario::shape::grouped;
+use crate::text::thousands;
 
 /// Decodes one group; `transports` are those of the scenario, if they could be read.
 pub(super) fn group(
@@ -117,8 +117,8 @@ fn values(reader: Reader<'_>, unframed: bool, problems: &mut Problems) -> Option
     if unframed && values.max > RAW_VALUE_MAX {
         let key = if reader.given("max").is_some() { "max" } else { "size" };
         problems
-            .add(format!("values of {} bytes over \"tcp-raw\"", grouped(values.max)), reader.at(key))
-            .label(format!("at most {} bytes there", grouped(RAW_VALUE_MAX)))
+            .add(format!("values of {} bytes over \"tcp-raw\"", thousands(values.max)), reader.at(key))
+            .label(format!("at most {} bytes there", thousands(RAW_VALUE_MAX)))
             .help("an unframed message has at most 1,024 bytes, the command and the key included");
         return None;
     }
@@ -134,7 +134,7 @@ fn preload(reader: Reader<'_>, keys: Option<&Keys>, problems: &mut Problems) -> 
     if preload > count {
         problems
             .add("more keys to preload than there are", reader.at("preload"))
-            .label(format!("`keys.count` is {}", grouped(count)));
+            .label(format!("`keys.count` is {}", thousands(count)));
         return None;
     }
     Some(preload)

@@ -7,8 +7,9 @@ use crate::domain::{Arrivals, Model, Rate, Think, Timing};
 use crate::scenario::diagnostics::Problems;
 use crate::scenario::model::{Load, Phase, Ramp};
 use crate::scenario::reader::Reader;
-use crate::scenario::shape::{grouped, parse_duration};
+use crate::scenario::shape::parse_duration;
 use crate::scenario::tree::{Node, Value};
+use crate::text::thousands;
 
 /// Decodes one load.
 pub(super) fn load(reader: Reader<'_>, audience: &Audience<'_>, problems: &mut Problems) -> Option<Load> {
@@ -151,7 +152,7 @@ fn phase(
     {
         problems
             .add("more active clients than there are", reader.at("clients"))
-            .label(format!("the groups have {} in all", grouped(count)));
+            .label(format!("the groups have {} in all", thousands(count)));
     }
     Some(Phase { duration: reader.duration("duration")?, rate, clients })
 }

@@ -7,8 +7,8 @@ use super::{Scope, step};
 use crate::domain::Transport;
 use crate::scenario::diagnostics::{Place, Problems};
 use crate::scenario::reader::{Reader, whole};
-use crate::scenario::shape::grouped;
 use crate::scenario::tree::{Node, Value};
+use crate::text::thousands;
 
 /// Decodes the action of this key.
 pub(super) fn action(
@@ -116,8 +116,8 @@ fn cut(node: &Node, messages: &[Text], transports: &[Transport], problems: &mut 
         if at >= bytes {
             let what = if messages.len() == 1 { "the message has" } else { "the messages have" };
             problems
-                .add(format!("a cut at {} beyond the message", grouped(at as u64)), element.at)
-                .label(format!("{what} {} bytes on the wire", grouped(bytes as u64)));
+                .add(format!("a cut at {} beyond the message", thousands(at as u64)), element.at)
+                .label(format!("{what} {} bytes on the wire", thousands(bytes as u64)));
             return None;
         }
         cuts.push(at);

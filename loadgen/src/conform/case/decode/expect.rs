@@ -4,8 +4,8 @@ use super::super::model::{Closing, Expectation, Text};
 use super::Scope;
 use crate::scenario::diagnostics::Problems;
 use crate::scenario::reader::{Reader, whole};
-use crate::scenario::shape::listed;
 use crate::scenario::tree::Value;
+use crate::text::backquoted;
 
 /// The keys that are kinds of expectation; `code` goes with one of them.
 const KINDS: [&str; 4] = ["any", "count", "closed", "silence"];
@@ -67,8 +67,8 @@ fn table(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Optio
         }
         let names: Vec<_> = given.iter().map(|(name, _)| *name).collect();
         let label = match names[..] {
-            [] => format!("one of {} expected", listed(&KINDS)),
-            _ => format!("{} exclude each other", listed(&names)),
+            [] => format!("one of {} expected", backquoted(&KINDS)),
+            _ => format!("{} exclude each other", backquoted(&names)),
         };
         problems.add("not one expectation", reader.place()).label(label);
         return None;

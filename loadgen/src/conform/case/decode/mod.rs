@@ -15,8 +15,9 @@ use super::text::{self, Names, RESERVED};
 use crate::domain::{Role, Rule, Transport};
 use crate::scenario::diagnostics::Problems;
 use crate::scenario::reader::Reader;
-use crate::scenario::shape::{self, grouped};
+use crate::scenario::shape;
 use crate::scenario::tree::Node;
+use crate::text::thousands;
 
 /// Steps that one case may come to, every round of every repeat counted: minutes of work for any server.
 const STEPS_DONE_MAX: u64 = 10_000_000;
@@ -122,8 +123,8 @@ fn case(reader: Reader<'_>, problems: &mut Problems) -> Option<Case> {
         let done = step::count(steps);
         if done > STEPS_DONE_MAX {
             problems
-                .add(format!("{} steps with all repeats", grouped(done)), reader.at("steps"))
-                .label(format!("at most {}", grouped(STEPS_DONE_MAX)));
+                .add(format!("{} steps with all repeats", thousands(done)), reader.at("steps"))
+                .label(format!("at most {}", thousands(STEPS_DONE_MAX)));
         }
     }
     Some(Case {

@@ -1,5 +1,5 @@
-//! What clients will say of the certificate: asked of the library that checks one for them, since serving one does not
-//! look at its dates and its purpose.
+//! What clients will say about the certificate. The library's client side is asked, since serving a certificate checks
+//! neither its dates nor its purpose.
 
 use jiff::Timestamp;
 use rustls::{
@@ -10,8 +10,8 @@ use rustls::{
     server::ParsedCertificate,
 };
 
-/// Why every client would refuse a server that has this certificate; `None` where it depends on whom the client trusts
-/// and which name it looks for.
+/// Why every client would refuse a server with this certificate; `None` if it depends on whom the client trusts and
+/// which name it looks for.
 pub(super) fn objection(
     certificate: &CertificateDer<'_>,
     now: UnixTime,
@@ -19,24 +19,25 @@ pub(super) fn objection(
 ) -> Option<String> {
     let parsed = ParsedCertificate::try_from(certificate).ok()?;
     let algorithms = provider.signature_verification_algorithms.all;
-    // What concerns the certificate alone is checked first. After that nobody is trusted who could have signed it.
+    // What concerns the certificate alone is checked first; after that, no issuer is trusted.
     let nobody = RootCertStore::empty();
     match verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], now, algorithms) {
         Ok(()) | Err(Error::InvalidCertificate(CertificateError::UnknownIssuer))
             if !names_a_host(&parsed) =>
         {
             Some(
-                "it names no host, and clients look at no common name: make one with openssl's \
+                "it names no host, and clients ignore the common name: make one with openssl's \
              -addext subjectAltName=DNS:HOST,IP:ADDRESS"
                     .to_owned(),
             )
         }
         Ok(()) | Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => None,
-        Err(error) => Some(told(&error)),
+        Err(error) => Some(describe(&error)),
     }
 }
 
-/// Whether it is good for any name or address. Asked for a name that no host can have, the library tells which there are.
+/// Whether it is good for any name or address. Asked about a name that no host can have, the library lists those that
+/// it is for.
 fn names_a_host(certificate: &ParsedCertificate<'_>) -> bool {
     let Ok(no_host) = ServerName::try_from("host.invalid") else { return true };
     match verify_server_name(certificate, &no_host) {
@@ -47,7 +48,7 @@ fn names_a_host(certificate: &ParsedCertificate<'_>) -> bool {
     }
 }
 
-fn told(error: &Error) -> String {
+fn describe(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) => {
             format!("it expired on {}: renew it", date(*not_after))
@@ -70,7 +71,7 @@ fn told(error: &Error) -> String {
     }
 }
 
-/// Whether the reason why a certificate cannot be read is that it is of a version without extensions.
+/// Whether a certificate cannot be read because it is of a version without extensions.
 pub(super) fn is_without_extensions(error: &Error) -> bool {
     matches!(
         error,
@@ -81,5 +82,5 @@ pub(super) fn is_without_extensions(error: &Error) -> bool {
 fn date(time: UnixTime) -> String {
     let seconds = i64::try_from(time.as_secs()).ok();
     let time = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
-    time.map_or_else(|| "a date beyond reckoning".to_owned(), |time| time.to_string())
+    time.map_or_else(|| "a date out of range".to_owned(), |time| time.to_string())
 }

@@ -1,4 +1,4 @@
-//! The clients of one of the operator's listeners: so many at once, and the one that has been there longest gives way.
+//! The clients of one of the operator's listeners: a bounded number at once, of which the oldest gives way.
 
 use std::{
     collections::VecDeque,
@@ -12,7 +12,7 @@ use tokio::{
     time::{sleep, sleep_until},
 };
 
-use crate::server::Sparingly;
+use crate::runtime::LogRateLimit;
 
 /// How long a client has at least to send its request, however many come after it: some round trips in a building.
 const GRACE: Duration = Duration::from_millis(50);
@@ -20,24 +20,22 @@ const GRACE: Duration = Duration::from_millis(50);
 /// How long accepting pauses after an error that lasts, such as too few descriptors.
 const ERROR_WAIT: Duration = Duration::from_millis(50);
 
-/// The clients that are being served.
 #[derive(Debug)]
 pub(super) struct Clients {
     served: VecDeque<(Instant, JoinHandle<()>)>,
     max: usize,
-    errors: Sparingly,
+    errors: LogRateLimit,
 }
 
 impl Clients {
-    /// Room for `max` clients.
     pub(super) fn new(max: usize) -> Self {
-        Self { served: VecDeque::with_capacity(max), max, errors: Sparingly::default() }
+        Self { served: VecDeque::with_capacity(max), max, errors: LogRateLimit::default() }
     }
 
     /// Waits until there is room for one more. A client asks at once and is answered at once: one that is still there
-    /// after its time and after so many others has nothing to say, and the next one is not to wait for that.
+    /// after its time and after so many others has nothing to say, and the next one need not wait for it.
     pub(super) async fn room(&mut self) {
-        // Those that have just come get to read what they have sent, or that they have gone.
+        // Those that have just come get to read what was sent, or that the client has gone.
         yield_now().await;
         self.served.retain(|(_, client)| !client.is_finished());
         while self.served.len() >= self.max
@@ -51,7 +49,7 @@ impl Clients {
                 // Its descriptor is closed after this, not before.
                 let _ = longest.await;
             } else {
-                // Most go by themselves in less.
+                // Most end by themselves in less.
                 let next = Instant::now() + Duration::from_millis(1);
                 sleep_until(end.min(next).into()).await;
             }
@@ -64,10 +62,10 @@ impl Clients {
         self.served.push_back((Instant::now(), tokio::spawn(client)));
     }
 
-    /// Tells why `whom` cannot be accepted, but not each time, and pauses.
-    pub(super) async fn pause(&self, whom: &str, error: impl Display) {
-        if let Some(untold) = self.errors.pass(Instant::now()) {
-            tracing::warn!(%error, untold, "cannot accept {whom}; trying again");
+    /// Logs, within the rate limit, why a client of this kind cannot be accepted, and pauses.
+    pub(super) async fn pause(&self, what: &str, error: impl Display) {
+        if let Some(suppressed) = self.errors.pass(Instant::now()) {
+            tracing::warn!(%error, untold = suppressed, "cannot accept {what}; trying again");
         }
         sleep(ERROR_WAIT).await;
     }

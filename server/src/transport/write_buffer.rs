@@ -1,4 +1,4 @@
-//! Replies that the kernel would not take yet.
+//! Replies that the kernel has not taken yet.
 
 use std::{
     io,
@@ -10,21 +10,21 @@ use bytes::{Buf, BytesMut};
 
 use super::socket::Socket;
 
-/// What still has to be written to one client. Empty, and without memory, nearly always.
+/// What still has to be written to one client. Nearly always empty, and then it holds no memory.
 ///
-/// What a socket holds of what it was given waits as well: it is counted, and flushed, like the rest.
+/// Bytes that the socket itself has buffered, as TLS does, are counted and flushed like the rest.
 #[derive(Debug, Default)]
-pub(super) struct Unsent(BytesMut);
+pub(super) struct WriteBuffer(BytesMut);
 
-impl Unsent {
-    /// How many bytes wait, here and in the socket.
+impl WriteBuffer {
+    /// The bytes that wait, here and in the socket.
     pub(super) fn len<S: Socket>(&self, socket: &mut S) -> usize {
-        self.0.len() + socket.held_bytes()
+        self.0.len() + socket.buffered_bytes()
     }
 
     /// Whether nothing waits, here or in the socket.
     pub(super) fn is_empty<S: Socket>(&self, socket: &S) -> bool {
-        self.0.is_empty() && !socket.is_holding()
+        self.0.is_empty() && !socket.has_pending()
     }
 
     /// Keeps `bytes` for the next flush.
@@ -32,7 +32,7 @@ impl Unsent {
         self.0.extend_from_slice(bytes);
     }
 
-    /// Writes `bytes` after what waits already, and keeps what the socket does not take.
+    /// Writes `bytes` after those that wait already, and keeps what the socket does not take.
     pub(super) fn send<S: Socket>(
         &mut self,
         socket: &mut S,
@@ -45,7 +45,7 @@ impl Unsent {
                 Poll::Pending => break,
             }
         }
-        // Nearly always there is nothing left, which is cheaper to see than to append.
+        // Nearly always nothing is left, and checking is cheaper than appending nothing.
         if !bytes.is_empty() {
             self.push(bytes);
         }
@@ -65,7 +65,7 @@ impl Unsent {
                 self.0 = BytesMut::new();
             }
         }
-        if socket.is_holding() { Pin::new(socket).poll_flush(cx) } else { Poll::Ready(Ok(())) }
+        if socket.has_pending() { Pin::new(socket).poll_flush(cx) } else { Poll::Ready(Ok(())) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The other end of the control socket: what `twinwire-server control` asks with.
+//! The client's side of the control socket, for `twinwire-server control`.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -15,31 +15,17 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(15);
 /// More than a list of as many users as there can be descriptors.
 const ANSWER_BYTES_MAX: u64 = 1 << 30;
 
-/// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    /// There is no socket, or nobody listens on it.
     #[error("no server answers at {}: is it running, and with that path for --control?", .0.display())]
     NoServer(PathBuf),
-    /// The socket is somebody else's.
-    #[error("not permitted to use {}: only the user who runs the server is (and root)", .0.display())]
+    #[error("not permitted to use {}: only the server's user and root are", .0.display())]
     NotPermitted(PathBuf),
-    /// The server went away or took too long.
     #[error("the server at {} gave no answer: {source}", path.display())]
-    NoAnswer {
-        /// Where.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// What came is no answer: another version, or another program.
-    #[error("what listens at {} is no twinwire-server, or one of another version: {source}", path.display())]
-    NotUnderstood {
-        /// Where.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
+    NoAnswer { path: PathBuf, source: io::Error },
+    /// Another version, or another program.
+    #[error("what listens at {} is not a twinwire-server, or one of another version: {source}", path.display())]
+    NotUnderstood { path: PathBuf, source: serde_json::Error },
 }
 
 /// Sends a request, such as `promote alice`, and waits for the answer.

@@ -14,25 +14,25 @@ fn run(test: impl Future<Output = ()>) {
     Builder::new_current_thread().enable_io().build_local(LocalOptions::default()).unwrap().block_on(test);
 }
 
-fn crew() -> Rc<Crew> {
-    let crew = Rc::new(Crew::new());
-    let running = Rc::clone(&crew);
+fn executor() -> Rc<Executor> {
+    let executor = Rc::new(Executor::new());
+    let running = Rc::clone(&executor);
     spawn_local(async move { running.run().await });
-    crew
+    executor
 }
 
 #[test]
-fn members_are_woken_by_the_kernel_by_each_other_and_by_other_threads() {
+fn tasks_are_woken_by_the_kernel_by_each_other_and_by_other_threads() {
     run(async {
-        let crew = crew();
+        let executor = executor();
         let (mut asking, mut asked) = UnixStream::pair().unwrap();
         let (to_next, mut next) = mpsc::unbounded_channel();
         let (done, mut is_done) = oneshot::channel();
-        crew.add(async move {
+        executor.spawn(async move {
             let byte = asked.read_u8().await.unwrap();
             to_next.send(byte).unwrap();
         });
-        crew.add(async move {
+        executor.spawn(async move {
             let byte = next.recv().await.unwrap();
             let (answer, answered) = oneshot::channel();
             thread::spawn(move || answer.send(byte + 1));
@@ -40,21 +40,21 @@ fn members_are_woken_by_the_kernel_by_each_other_and_by_other_threads() {
         });
         // Both are asleep before the first byte comes.
         yield_now().await;
-        assert!(is_done.try_recv().is_err() && crew.len() == 2);
+        assert!(is_done.try_recv().is_err() && executor.len() == 2);
         asking.write_u8(1).await.unwrap();
         assert_eq!(is_done.await, Ok(2));
-        crew.gone().await;
+        executor.wait_idle().await;
     });
 }
 
 #[test]
 fn every_wake_from_another_thread_arrives() {
     run(async {
-        let crew = crew();
+        let executor = executor();
         let (send, mut receive) = mpsc::channel(1);
         let sum = Rc::new(Cell::new(0));
         let adding = Rc::clone(&sum);
-        crew.add(async move {
+        executor.spawn(async move {
             while let Some(number) = receive.recv().await {
                 adding.set(adding.get() + number);
             }
@@ -64,63 +64,63 @@ fn every_wake_from_another_thread_arrives() {
                 send.blocking_send(number).unwrap();
             }
         });
-        crew.gone().await;
+        executor.wait_idle().await;
         sender.join().unwrap();
         assert_eq!(sum.get(), 10_000 * 10_001 / 2);
     });
 }
 
 #[test]
-fn life_5_a_panic_ends_its_member_alone() {
+fn life_5_a_panic_ends_its_task_alone() {
     run(async {
-        let crew = crew();
+        let executor = executor();
         let (send, receive) = oneshot::channel();
-        crew.add(async { panic!("a faulty member") });
-        crew.add(async move {
+        executor.spawn(async { panic!("a faulty task") });
+        executor.spawn(async move {
             yield_now().await;
             send.send(7).unwrap();
         });
         assert_eq!(receive.await, Ok(7));
-        crew.gone().await;
+        executor.wait_idle().await;
     });
 }
 
 #[test]
-fn a_wake_after_the_end_reaches_nobody_and_harms_nobody() {
+fn a_wake_after_the_end_of_a_task_does_no_harm() {
     run(async {
-        let crew = crew();
+        let executor = executor();
         let kept: Rc<RefCell<Option<Waker>>> = Rc::default();
         let keeping = Rc::clone(&kept);
-        crew.add(poll_fn(move |cx| {
+        executor.spawn(poll_fn(move |cx| {
             keeping.replace(Some(cx.waker().clone()));
             Poll::Ready(())
         }));
-        crew.gone().await;
+        executor.wait_idle().await;
         let waker = kept.take().unwrap();
         waker.wake_by_ref();
-        // The next member has the place of the first, and may be woken once too often.
+        // The next task has the key of the first, and may be woken once too often.
         let (send, receive) = oneshot::channel::<()>();
-        crew.add(async move { receive.await.unwrap() });
+        executor.spawn(async move { receive.await.unwrap() });
         let late = waker.clone();
         thread::spawn(move || late.wake()).join().unwrap();
         yield_now().await;
-        assert_eq!(crew.len(), 1);
+        assert_eq!(executor.len(), 1);
         send.send(()).unwrap();
-        crew.gone().await;
-        drop(crew);
+        executor.wait_idle().await;
+        drop(executor);
         waker.wake();
     });
 }
 
 #[test]
-fn a_second_crew_of_a_thread_works_as_well_and_a_later_one_has_the_place_of_the_first() {
+fn a_second_executor_of_a_thread_works_and_a_later_one_gets_the_local_queue() {
     run(async {
         for _ in 0..3 {
-            let crews = [crew(), crew()];
+            let executors = [executor(), executor()];
             let (send, mut receive) = mpsc::unbounded_channel();
-            for crew in &crews {
+            for executor in &executors {
                 let send = send.clone();
-                crew.add(async move {
+                executor.spawn(async move {
                     for number in 0..100 {
                         yield_now().await;
                         send.send(number).unwrap();
@@ -137,11 +137,11 @@ fn a_second_crew_of_a_thread_works_as_well_and_a_later_one_has_the_place_of_the_
     });
 }
 
-async fn never_sleeps_and_leaves_the_runtime_its_turns(crew: &Crew, bound: u64) {
+async fn tasks_that_never_sleep_leave_the_runtime_its_turns(executor: &Executor, bound: u64) {
     let turns = Rc::new(Cell::new(0_u64));
     for _ in 0..1000 {
         let turns = Rc::clone(&turns);
-        crew.add(poll_fn(move |cx| {
+        executor.spawn(poll_fn(move |cx| {
             turns.set(turns.get() + 1);
             cx.waker().wake_by_ref();
             Poll::Pending
@@ -156,50 +156,50 @@ async fn never_sleeps_and_leaves_the_runtime_its_turns(crew: &Crew, bound: u64) 
         let waited = turns.get() - before;
         assert!(waited <= bound, "{waited} turns");
     }
-    assert!(turns.get() > 1000, "they all had turns: {}", turns.get());
+    assert!(turns.get() > 1000, "each task had turns: {}", turns.get());
 }
 
 #[test]
-fn members_that_never_sleep_leave_the_runtime_its_turns() {
-    run(async { never_sleeps_and_leaves_the_runtime_its_turns(&crew(), 2 * BATCH as u64).await });
+fn busy_tasks_leave_the_runtime_its_turns() {
+    run(async { tasks_that_never_sleep_leave_the_runtime_its_turns(&executor(), 2 * BATCH as u64).await });
 }
 
-/// Its members leave notes, which the runtime runs like any task that wakes itself: 61 times between two looks at the
-/// kernel, and a thousand members each time.
+/// Its tasks go through the remote queue, so that the runner wakes itself like any task of the runtime: 61 times between two
+/// polls of the kernel, with a thousand tasks each time.
 #[test]
-fn those_of_a_second_crew_do_as_well_if_later() {
+fn busy_tasks_of_a_second_executor_do_so_later() {
     run(async {
-        let _first = crew();
-        never_sleeps_and_leaves_the_runtime_its_turns(&crew(), 2 * 61 * 1000).await;
+        let _first = executor();
+        tasks_that_never_sleep_leave_the_runtime_its_turns(&executor(), 2 * 61 * 1000).await;
     });
 }
 
 #[test]
-fn whoever_adds_a_member_while_it_runs_itself_is_served() {
+fn a_task_may_spawn_another() {
     run(async {
-        let crew = crew();
+        let executor = executor();
         let (send, receive) = oneshot::channel();
-        let adding = Rc::clone(&crew);
-        crew.add(async move { adding.add(async move { send.send(1).unwrap() }) });
+        let adding = Rc::clone(&executor);
+        executor.spawn(async move { adding.spawn(async move { send.send(1).unwrap() }) });
         assert_eq!(receive.await, Ok(1));
-        crew.gone().await;
+        executor.wait_idle().await;
     });
 }
 
 #[test]
-fn nobody_outlives_the_crew() {
+fn no_task_outlives_the_executor() {
     run(async {
         let held = Rc::new(());
-        let crew = Rc::new(Crew::new());
+        let executor = Rc::new(Executor::new());
         for _ in 0..3 {
             let held = Rc::clone(&held);
-            crew.add(async move {
+            executor.spawn(async move {
                 std::future::pending::<()>().await;
                 drop(held);
             });
         }
         assert_eq!(Rc::strong_count(&held), 4);
-        drop(crew);
+        drop(executor);
         assert_eq!(Rc::strong_count(&held), 1);
     });
 }

@@ -1,4 +1,4 @@
-//! How a server learns that it is to stop, and how its connections do.
+//! The stop of a server: the handle that triggers it, and the phases of a worker.
 
 use std::{cell::Cell, sync::Arc};
 
@@ -9,14 +9,14 @@ use tokio::sync::{Notify, watch};
 pub struct Shutdown(Arc<watch::Sender<bool>>);
 
 impl Shutdown {
-    /// A handle that has not been used yet.
+    /// A handle that has not been triggered.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(watch::Sender::new(false)))
     }
 
-    /// Tells the server to stop: no new connections, replies to all that has been received, a goodbye to each
-    /// client. Returns at once; calling it again changes nothing.
+    /// Tells the server to stop: it accepts no new connections, answers all that has been received, and closes every
+    /// connection in order. Returns at once; calling it again changes nothing.
     pub fn trigger(&self) {
         self.0.send_replace(true);
     }
@@ -34,18 +34,17 @@ impl Default for Shutdown {
     }
 }
 
-/// How far a worker is.
+/// How far a worker's stop has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Serving.
     Running,
-    /// Each connection ends as soon as nothing more has been received on it.
+    /// Each connection ends as soon as everything received on it is answered.
     Draining,
     /// Nothing more is read.
     Closing,
 }
 
-/// A worker's phase, for its connections to look at: a load where a channel would cost a lock each time.
+/// A worker's phase, checked by its connections: a load, where a channel would take a lock each time.
 #[derive(Debug)]
 pub(crate) struct PhaseCell {
     phase: Cell<Phase>,
@@ -57,12 +56,11 @@ impl PhaseCell {
         Self { phase: Cell::new(Phase::Running), changed: Notify::new() }
     }
 
-    /// The phase now.
     pub(crate) fn get(&self) -> Phase {
         self.phase.get()
     }
 
-    /// Enters `phase` and wakes whoever waits for [`Self::stopping`].
+    /// Enters `phase` and wakes all that wait for [`Self::stopping`].
     pub(crate) fn set(&self, phase: Phase) {
         self.phase.set(phase);
         self.changed.notify_waiters();

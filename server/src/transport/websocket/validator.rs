@@ -1,71 +1,61 @@
-//! Looks at frame headers as they arrive and stops a stream at the first that breaks the rules.
+//! Checks frame headers as they arrive and stops a stream at the first one that breaks the rules.
 //!
-//! The WebSocket library judges a frame once all of it has come, lets some faults pass and does not say which
-//! close code fits. This knows headers alone: payloads, UTF-8 and close frames' contents stay the library's, but for one
-//! close code that it does not know.
-//! Rules and numbers: RFC 6455 section 5.2, close codes section 7.4.1 and IANA's WebSocket Close Code Number Registry.
+//! The WebSocket library judges a frame only once all of it has come, accepts some faults and does not say which close
+//! code fits. This checks headers alone: payloads, UTF-8 and the contents of close frames stay with the library, except
+//! for one close code that it does not know. Rules and numbers: RFC 6455 section 5.2; close codes: section 7.4.1 and
+//! IANA's WebSocket Close Code Number Registry.
 
 use tokio_tungstenite::tungstenite::{
     Utf8Bytes,
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
-/// The longest payload of a control frame.
 pub(super) const CONTROL_BYTES_MAX: u64 = 125;
 
 /// Two bytes, and up to eight more of length. The mask is counted with the payload.
 const HEADER_BYTES_MAX: usize = 10;
 
-/// The opcode of a close frame.
 const CLOSE: u8 = 8;
 
-/// How many bytes mask a frame.
 const MASK_BYTES: usize = 4;
 
-/// A proxy got no proper answer. IANA registered it after the RFC, and the library takes it for a fault.
+/// Bad gateway: registered by IANA after the RFC. The library takes it for a fault.
 const BAD_GATEWAY: u16 = 1014;
 
-/// Where in a client's stream of frames we are.
+/// The position in a client's stream of frames.
 #[derive(Debug)]
-pub(super) struct FrameGuard {
+pub(super) struct FrameValidator {
     message_bytes_max: u64,
     takes_binary: bool,
     header: [u8; HEADER_BYTES_MAX],
-    /// How much of the header has come.
     header_len: usize,
-    /// How much of the mask and the payload is still to come.
+    /// The bytes of the mask and the payload that are still to come.
     body_left: u64,
-    /// The bytes of a fragmented message so far, while one is unfinished.
+    /// The bytes of a fragmented message so far, while it is unfinished.
     message: Option<u64>,
-    /// What has come of a close frame's mask and payload, while one is unfinished.
+    /// What has come of a close frame's mask and payload, while it is unfinished.
     close: Option<Vec<u8>>,
 }
 
-/// Where a stream ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Stop {
     /// At a header that breaks the rules.
     Fault(Fault),
-    /// At the last byte of a close frame that is to be answered with this one.
-    Closed {
-        /// Where that byte is.
-        offset: usize,
-        /// The same again.
-        echo: CloseFrame,
-    },
+    /// At the last byte of a close frame that is to be answered with `echo`.
+    Closed { offset: usize, echo: CloseFrame },
 }
 
 /// A header that breaks the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fault {
-    /// Where its frame's last harmless byte was: what comes from here on must not be looked at.
+    /// Where the byte is that shows it. The library must not see the stream from here on.
     pub(super) offset: usize,
-    /// Why, for the close frame.
+    /// For the close frame.
     pub(super) code: CloseCode,
 }
 
-impl FrameGuard {
-    /// A guard at the beginning of a stream whose messages may have so many bytes.
+impl FrameValidator {
+    /// A validator at the beginning of a stream whose messages may have this many bytes.
     pub(super) fn new(message_bytes_max: usize) -> Self {
         let message_bytes_max = message_bytes_max as u64;
         Self {
@@ -79,17 +69,17 @@ impl FrameGuard {
         }
     }
 
-    /// The same, with binary messages let through or not. They are not unless it is said here.
+    /// Lets binary messages through or not, as they are not by default.
     pub(super) fn taking_binary(self, takes_binary: bool) -> Self {
         Self { takes_binary, ..self }
     }
 
-    /// Whether nothing is half there, of a frame or of a message.
+    /// Whether no frame or message is incomplete.
     pub(super) fn is_between_messages(&self) -> bool {
         self.header_len == 0 && self.body_left == 0 && self.message.is_none()
     }
 
-    /// Follows `bytes`, which come right after those of the last call, and tells how many headers end in them.
+    /// Checks `bytes`, which follow those of the last call, and returns how many headers end in them.
     pub(super) fn inspect(&mut self, bytes: &[u8]) -> Result<usize, Stop> {
         let (mut offset, mut headers) = (0, 0);
         while offset < bytes.len() {
@@ -113,7 +103,7 @@ impl FrameGuard {
         Ok(headers)
     }
 
-    /// Follows the body of a close frame; its echo once all of it is there, if the library would not give it.
+    /// Collects the body of a close frame. Returns its echo once all of it is there, if the library would not send it.
     fn close(&mut self, body: &[u8]) -> Option<CloseFrame> {
         let close = self.close.as_mut()?;
         close.extend_from_slice(body);
@@ -125,13 +115,13 @@ impl FrameGuard {
         let payload: Vec<u8> =
             payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
         let (code, reason) = payload.split_first_chunk()?;
-        // A reason that is no text is a fault, which is the library's to find.
+        // A reason that is not UTF-8 is a fault, which the library finds.
         let reason = Utf8Bytes::try_from(reason.to_vec()).ok()?;
         let code = u16::from_be_bytes(*code);
         (code == BAD_GATEWAY).then(|| CloseFrame { code: CloseCode::from(code), reason })
     }
 
-    /// Judges what is there of the header, as early as it can be judged.
+    /// Judges what has come of the header, as early as possible.
     fn check(&mut self) -> Result<(), CloseCode> {
         let first = self.header[0];
         let opcode = first & 0x0f;
@@ -199,9 +189,9 @@ mod tests {
     use crate::protocol::MESSAGE_BYTES_MAX;
 
     fn stop(bytes: &[u8]) -> Option<Stop> {
-        let whole = FrameGuard::new(MESSAGE_BYTES_MAX).inspect(bytes).err();
-        // However the bytes are cut, the verdict and its place are the same.
-        let mut guard = FrameGuard::new(MESSAGE_BYTES_MAX);
+        let whole = FrameValidator::new(MESSAGE_BYTES_MAX).inspect(bytes).err();
+        // However the bytes are cut, the verdict and its position are the same.
+        let mut guard = FrameValidator::new(MESSAGE_BYTES_MAX);
         let single = bytes.iter().enumerate().find_map(|(offset, byte)| {
             guard.inspect(std::slice::from_ref(byte)).err().map(|stop| match stop {
                 Stop::Fault(fault) => Stop::Fault(Fault { offset, ..fault }),

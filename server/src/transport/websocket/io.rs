@@ -1,4 +1,5 @@
-//! What lies between the WebSocket library and the socket: the guard on the way in, patience on the way out.
+//! What lies between the WebSocket library and the socket: the validator on the way in, the write buffer on the way
+//! out.
 
 use std::{
     io,
@@ -9,97 +10,95 @@ use std::{
 };
 
 use super::{
-    super::{BATCH_BYTES, Host, TURN_BUDGET, TURN_COST, socket::Socket, unsent::Unsent},
-    end::Ending,
-    guard::{Fault, FrameGuard, Stop},
+    super::{BATCH_BYTES, TURN_BUDGET, TURN_COST, WorkerContext, socket::Socket, write_buffer::WriteBuffer},
+    closing::Ending,
+    validator::{Fault, FrameValidator, Stop},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A socket whose incoming frames are guarded and whose outgoing bytes may wait.
+/// A socket whose incoming frames are validated and whose outgoing bytes may wait.
 #[derive(Debug)]
-pub(super) struct Link<S> {
+pub(super) struct WebSocketIo<S> {
     socket: S,
     /// Frames that came in one segment with the handshake.
     early: Vec<u8>,
-    guard: FrameGuard,
-    /// How the connection is to end, once the guard has stopped the stream.
+    validator: FrameValidator,
+    /// How the connection is to end, once the validator has stopped the stream.
     ending: Option<Ending>,
-    unsent: Unsent,
-    /// How many bytes may still be read in this turn: a message whose fragments never end costs, and is never whole.
+    unsent: WriteBuffer,
+    /// How many bytes may still be read in this turn: a message whose fragments never end costs work and is never
+    /// whole.
     turn_left: usize,
-    /// How many frames may still begin in this turn: they cost, however little is in them.
+    /// How many frames may still begin in this turn: each costs work, however small it is.
     frames_left: usize,
-    /// When the client was last heard, by the worker's clock.
+    /// When the client last sent anything, by the worker's clock.
     heard_at: Instant,
-    host: Rc<Host>,
+    worker: Rc<WorkerContext>,
 }
 
-impl<S: Socket> Link<S> {
-    pub(super) fn new(socket: S, early: Vec<u8>, takes_binary: bool, host: Rc<Host>) -> Self {
+impl<S: Socket> WebSocketIo<S> {
+    pub(super) fn new(socket: S, early: Vec<u8>, takes_binary: bool, worker: Rc<WorkerContext>) -> Self {
         Self {
             socket,
             early,
-            guard: FrameGuard::new(host.config.message_bytes_max).taking_binary(takes_binary),
+            validator: FrameValidator::new(worker.config.message_bytes_max).taking_binary(takes_binary),
             ending: None,
-            unsent: Unsent::default(),
+            unsent: WriteBuffer::default(),
             turn_left: 0,
             frames_left: 0,
-            heard_at: host.watch.now(),
-            host,
+            heard_at: worker.clock.now(),
+            worker,
         }
     }
 
-    /// Lets as much be read again as a turn may: two of the largest messages, with what comes between their parts, in
-    /// no more frames than there could be requests. What one read brings may go beyond.
+    /// Allows as much to be read as one turn may: two of the largest messages with control frames between their
+    /// fragments, in no more frames than there could be requests. One read may exceed this.
     pub(super) fn begin_turn(&mut self) {
-        self.turn_left = 2 * self.host.config.message_bytes_max + BATCH_BYTES;
+        self.turn_left = 2 * self.worker.config.message_bytes_max + BATCH_BYTES;
         self.frames_left = TURN_BUDGET / TURN_COST;
     }
 
-    /// Whether the last read came to no end because the turn was over.
-    pub(super) fn is_cut_short(&self) -> bool {
-        self.turn_left == 0 || self.frames_left == 0 || self.socket.is_cut_short()
+    /// Whether the last read was pending because the turn was over.
+    pub(super) fn is_budget_exhausted(&self) -> bool {
+        self.turn_left == 0 || self.frames_left == 0 || self.socket.is_budget_exhausted()
     }
 
-    /// How the connection is to end if the guard has stopped the stream. Reading fails from then on.
+    /// How the connection is to end if the validator has stopped the stream. Reading fails from then on.
     pub(super) fn ending(&self) -> Option<&Ending> {
         self.ending.as_ref()
     }
 
-    /// How many bytes the kernel has not taken yet.
+    /// The bytes that the kernel has not taken yet.
     pub(super) fn unsent_bytes(&mut self) -> usize {
         self.unsent.len(&mut self.socket)
     }
 
-    /// Whether the client has sent nothing by halves, and nothing waits for it.
-    pub(super) fn is_at_rest(&mut self) -> bool {
-        self.guard.is_between_messages() && self.unsent_bytes() == 0
+    /// Whether the client has sent no incomplete message and nothing waits for it.
+    pub(super) fn is_idle(&mut self) -> bool {
+        self.validator.is_between_messages() && self.unsent_bytes() == 0
     }
 
-    /// When anything at all last came from the client.
     pub(super) fn heard_at(&self) -> Instant {
         self.heard_at
     }
 
-    /// The socket itself.
     pub(super) fn socket(&self) -> &S {
         &self.socket
     }
 
-    /// The socket, for closing it.
     pub(super) fn into_socket(self) -> S {
         self.socket
     }
 }
 
-impl<S: Socket> AsyncRead for Link<S> {
+impl<S: Socket> AsyncRead for WebSocketIo<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.ending.is_some() {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
         if this.turn_left == 0 || this.frames_left == 0 {
-            // The turn is over, and whoever has it lines up for another: nobody else need wake the task.
+            // The connection enqueues itself for another turn, so nothing else need wake the task.
             return Poll::Pending;
         }
         let before = buf.filled().len();
@@ -112,9 +111,9 @@ impl<S: Socket> AsyncRead for Link<S> {
             this.early = this.early.split_off(count);
         }
         this.turn_left = this.turn_left.saturating_sub(buf.filled().len() - before);
-        this.host.counters.received(buf.filled().len() - before);
-        this.heard_at = this.host.watch.now();
-        match this.guard.inspect(&buf.filled()[before..]) {
+        this.worker.counters.received(buf.filled().len() - before);
+        this.heard_at = this.worker.clock.now();
+        match this.validator.inspect(&buf.filled()[before..]) {
             Ok(frames) => this.frames_left = this.frames_left.saturating_sub(frames),
             Err(stop) => {
                 let (offset, ending) = match stop {
@@ -133,15 +132,15 @@ impl<S: Socket> AsyncRead for Link<S> {
     }
 }
 
-impl<S: Socket> AsyncWrite for Link<S> {
-    /// Takes everything until as much waits as may: the library need not know that a client reads slowly.
+impl<S: Socket> AsyncWrite for WebSocketIo<S> {
+    /// Takes everything up to the limit on unsent bytes: the library need not know that a client reads slowly.
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let Self { socket, unsent, host, .. } = self.get_mut();
-        if unsent.len(socket) >= host.config.unsent_bytes_max {
+        let Self { socket, unsent, worker, .. } = self.get_mut();
+        if unsent.len(socket) >= worker.config.unsent_bytes_max {
             ready!(unsent.poll_flush(socket, cx))?;
         }
         unsent.send(socket, cx, buf)?;
-        host.counters.sent(buf.len());
+        worker.counters.sent(buf.len());
         Poll::Ready(Ok(buf.len()))
     }
 
@@ -169,34 +168,34 @@ mod tests {
     use crate::{
         config::Config,
         registry::{Registry, UpgradePolicy},
-        server::Departures,
-        transport::plain::Plain,
+        runtime::ClosingPermits,
+        transport::plain::PlainSocket,
     };
 
     #[test]
     fn life_5_a_turn_takes_no_more_frames_than_requests_however_small_they_are() {
         const READ: usize = 2048;
-        // Masked, with no payload: the rest of a message that never ends.
+        // Masked and without payload: a fragment of a message that never ends.
         const FRAGMENT: [u8; 6] = [0x00, 0x80, 1, 2, 3, 4];
         let runtime =
             Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
         runtime.block_on(async {
             let config = Arc::new(Config::on_free_ports(&[]));
             let registry = Arc::new(Registry::new(UpgradePolicy::Closed));
-            let host = Rc::new(Host::new(config, registry, Arc::default(), Departures::new()));
+            let worker = Rc::new(WorkerContext::new(config, registry, Arc::default(), ClosingPermits::new()));
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let (socket, _) = listener.accept().await.unwrap();
             let begun = [&[0x01, 0x80, 1, 2, 3, 4], FRAGMENT.repeat(5000).as_slice()].concat();
             client.write_all(&begun).await.unwrap();
-            let mut link = Link::new(Plain::from(socket), Vec::new(), false, host);
+            let mut io = WebSocketIo::new(PlainSocket::from(socket), Vec::new(), false, worker);
             for turn in 0..10 {
-                link.begin_turn();
+                io.begin_turn();
                 let mut taken = 0;
-                while !link.is_cut_short() {
+                while !io.is_budget_exhausted() {
                     let mut bytes = [0; READ];
                     let mut buf = ReadBuf::new(&mut bytes);
-                    poll_fn(|cx| Pin::new(&mut link).poll_read(cx, &mut buf)).await.unwrap();
+                    poll_fn(|cx| Pin::new(&mut io).poll_read(cx, &mut buf)).await.unwrap();
                     taken += buf.filled().len();
                 }
                 let frames = taken / FRAGMENT.len();
