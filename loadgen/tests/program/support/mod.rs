@@ -59,27 +59,42 @@ pub fn longer_scenario(transports: &str) -> String {
 /// A run of the longer scenario over TCP against a server with this fault: made once for all tests that look at it, each
 /// of which gets a copy.
 pub fn run_against(fault: Fault) -> (Place, Ended) {
-    type Run = OnceLock<(Vec<(PathBuf, Vec<u8>)>, Ended)>;
-    static RUNS: LazyLock<Mutex<HashMap<Fault, Arc<Run>>>> = LazyLock::new(Mutex::default);
+    static RUNS: LazyLock<Mutex<HashMap<Fault, Arc<OnceLock<Kept>>>>> = LazyLock::new(Mutex::default);
 
-    let scenario = longer_scenario(r#"["tcp"]"#);
     let run = Arc::clone(RUNS.lock().unwrap().entry(fault).or_default());
-    let (files, ended) = run.get_or_init(|| {
-        let place = Place::with(&scenario);
+    let kept = run.get_or_init(|| {
+        let place = Place::with(&longer_scenario(r#"["tcp"]"#));
         let ended = place.run_to_end(&["--tcp", &faulty::start(fault).to_string()]);
-        (files_below(&place.out()), ended)
+        Kept::of(&place, ended)
     });
-    let place = Place::with(&scenario);
-    for (file, bytes) in files {
-        let file = place.out().join(file);
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(file, bytes).unwrap();
+    (kept.copy(), kept.ended.clone())
+}
+
+/// What a run has left behind, for several tests.
+pub struct Kept {
+    files: Vec<(PathBuf, Vec<u8>)>,
+    pub ended: Ended,
+}
+
+impl Kept {
+    pub fn of(place: &Place, ended: Ended) -> Self {
+        Self { files: files_below(place.path()), ended }
     }
-    (place, ended.clone())
+
+    /// The same in a folder of a test's own.
+    pub fn copy(&self) -> Place {
+        let place = Place::with("");
+        for (file, bytes) in &self.files {
+            let file = place.path().join(file);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, bytes).unwrap();
+        }
+        place
+    }
 }
 
 /// Every file below a folder, by its path in there, with what it holds.
-pub fn files_below(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+fn files_below(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
