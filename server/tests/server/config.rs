@@ -109,7 +109,7 @@ fn check_config_refuses_what_makes_no_sense_with_2() {
     let path = exposed.path().to_str().unwrap();
     let (code, stderr) = refusal(&mut command(&["--check-config", "--config", path]));
     assert_eq!(code, Some(2));
-    assert!(stderr.contains("websocket on 0.0.0.0:0 can be reached from elsewhere"), "{stderr}");
+    assert!(stderr.contains("websocket on 0.0.0.0:0 can be reached from other machines"), "{stderr}");
     let (code, stderr) = refusal(&mut command(&["--config", "/no/such/file"]));
     assert_eq!(code, Some(2));
     insta::assert_snapshot!(stderr, @"twinwire-server: cannot read the configuration from /no/such/file: No such file or directory (os error 2)");
