@@ -4,6 +4,7 @@
 
 mod args;
 mod control;
+mod error;
 mod layers;
 mod limits;
 mod log;

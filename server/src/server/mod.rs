@@ -7,6 +7,7 @@ mod check;
 mod descriptors;
 mod listen;
 mod worker;
+mod worker_queue;
 
 use std::{
     io,
@@ -182,7 +183,7 @@ impl Server {
         let mut handles = Vec::with_capacity(cpus.len());
         let mut workers = Vec::with_capacity(cpus.len());
         for (index, cpu) in cpus.into_iter().enumerate() {
-            let (handle, queue) = worker::handle();
+            let (handle, queue) = worker_queue::channel();
             handles.push(handle);
             workers.push(Worker::new(
                 index,

@@ -103,12 +103,12 @@ fn check_config_refuses_what_makes_no_sense_with_2() {
     1 | max-conections = 5
       | ^^^^^^^^^^^^^^
     ");
-    // Well formed, and yet no sense in it as a whole.
+    // Well formed, but it makes no sense as a whole.
     let exposed = file("ws = '0.0.0.0:0'\n");
     let path = exposed.path().to_str().unwrap();
     let (code, stderr) = refusal(&mut command(&["--check-config", "--config", path]));
     assert_eq!(code, Some(2));
-    assert!(stderr.contains("websocket on 0.0.0.0:0 can be reached from elsewhere"), "{stderr}");
+    assert!(stderr.contains("websocket on 0.0.0.0:0 can be reached from other machines"), "{stderr}");
     let (code, stderr) = refusal(&mut command(&["--config", "/no/such/file"]));
     assert_eq!(code, Some(2));
     insta::assert_snapshot!(stderr, @"twinwire-server: cannot read the configuration from /no/such/file: No such file or directory (os error 2)");

@@ -248,7 +248,7 @@ fn sighup_waits_for_no_pipe_that_nobody_writes_to() {
             sleep(Duration::from_millis(5));
         }
         let (code, log) = program.end();
-        assert!(code == Some(0) && log.contains("no regular file"), "{log}");
+        assert!(code == Some(0) && log.contains("not a regular file"), "{log}");
     }
 }
 

@@ -21,7 +21,7 @@ use clap::{
 };
 
 pub(super) use self::{effective::Effective, file::FileError};
-use super::args::{Args, SECRET_VARIABLE};
+use super::{args::Args, error::SECRET_VARIABLE};
 
 /// What all variables begin with.
 const PREFIX: &str = "TWINWIRE_";

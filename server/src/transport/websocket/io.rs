@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     super::{BATCH_BYTES, TURN_BUDGET, TURN_COST, WorkerContext, socket::Socket, write_buffer::WriteBuffer},
-    closing::Ending,
+    ending::Ending,
     validator::{Fault, FrameValidator, Stop},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};

@@ -6,6 +6,7 @@
 #[cfg(feature = "fuzzing")]
 mod alone;
 mod closing;
+mod ending;
 mod handshake;
 mod io;
 mod opening;
@@ -32,11 +33,7 @@ use tokio_tungstenite::{
 #[cfg(feature = "fuzzing")]
 pub use self::alone::serve_alone;
 pub use self::service::Service;
-use self::{
-    closing::{Ending, end},
-    handshake::Refusal,
-    io::WebSocketIo,
-};
+use self::{closing::end, ending::Ending, handshake::Refusal, io::WebSocketIo};
 use super::{
     ConnectionParts, TURN_BUDGET, TURN_COST, WorkerContext, close,
     delayed_reply::DelayedReply,
