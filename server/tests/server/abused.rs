@@ -13,7 +13,7 @@ use twinwire_server::Transport::{self, Tcp, WebSocket};
 
 use crate::{
     program::Program,
-    support::{Client, PATIENCE},
+    support::{Client, TIME_MAX},
 };
 
 /// The transports that are abused.
@@ -48,7 +48,7 @@ impl Abused {
         client
     }
 
-    /// Two sessions over each transport that want no more than a second for each answer (LIFE-5), `until` told.
+    /// Two sessions over each transport that expect each answer within a second (LIFE-5), until `until` is set.
     pub fn expect_service(&self, until: impl Fn(usize) -> bool) {
         let mut clients = BOTH.map(|transport| self.login(transport, &format!("neighbour-{transport}")));
         for round in 0.. {
@@ -91,11 +91,11 @@ impl Abused {
         });
     }
 
-    /// Waits until no more descriptors are open than `before`, as is the case once everybody has gone.
+    /// Waits until no more descriptors are open than `before`, as is the case once every client has gone.
     pub fn expect_descriptors(&self, before: usize) {
         let began = Instant::now();
         while self.program.descriptors() > before {
-            assert!(began.elapsed() < PATIENCE, "{} instead of {before}", self.program.descriptors());
+            assert!(began.elapsed() < TIME_MAX, "{} instead of {before}", self.program.descriptors());
             thread::sleep(Duration::from_millis(5));
         }
     }

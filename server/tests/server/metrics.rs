@@ -10,7 +10,7 @@ use twinwire_server::Transport;
 
 use crate::{
     program::{Program, command, refusal},
-    support::{Client, PATIENCE, PLAIN},
+    support::{Client, PLAIN, TIME_MAX},
 };
 
 /// A server with metrics, a client on each transport, and where the metrics are.
@@ -27,7 +27,7 @@ fn start(args: &[&str]) -> (Program, Vec<Client>, String) {
 
 pub(crate) fn ask(address: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIME_MAX)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut reply = String::new();
     stream.read_to_string(&mut reply).unwrap();
@@ -42,7 +42,7 @@ pub(crate) fn figure(metrics: &str, name: &str) -> Option<u64> {
 
 /// The metrics once a figure is this. A client may see its connection's end before the server counts it.
 pub(crate) fn once(address: &str, name: &str, expected: u64) -> String {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIME_MAX;
     loop {
         let reply = ask(address, "GET /metrics HTTP/1.1\r\n\r\n");
         if figure(&reply, name) == Some(expected) {
@@ -124,13 +124,13 @@ fn nothing_but_a_get_of_the_metrics_is_answered_with_them() {
 }
 
 #[test]
-fn life_5_scrapers_that_send_nothing_harm_nobody() {
+fn life_5_scrapers_that_send_nothing_do_no_harm() {
     let (_program, mut clients, address) = start(&[]);
     let _silent: Vec<_> = (0..4).map(|_| TcpStream::connect(&address).unwrap()).collect();
     assert!(ask(&address, "GET /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200 "));
     let more: Vec<_> = (0..50).map(|_| TcpStream::connect(&address).unwrap()).collect();
     assert_eq!(clients[0].ask("get k"), "key not found");
-    // Those that say nothing are let go after five seconds: nobody waits for that, not even behind fifty of them.
+    // Silent ones are closed after five seconds: no other waits for that, not even behind fifty of them.
     let asked = Instant::now();
     for _ in 0..20 {
         assert!(ask(&address, "GET /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200 "));

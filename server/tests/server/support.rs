@@ -13,7 +13,7 @@ use twinwire_server::{Config, Server, Shutdown, Tls, Transport};
 use crate::certificate::{Certificate, shake_hands};
 
 /// Far longer than anything here takes, so that only a hang trips it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const TIME_MAX: Duration = Duration::from_secs(20);
 
 pub(crate) const ALL: [Transport; 5] = Transport::ALL;
 
@@ -136,8 +136,8 @@ impl Client {
 
     pub(crate) fn connect_bare(transport: Transport, address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("the server listens");
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIME_MAX)).unwrap();
+        stream.set_write_timeout(Some(TIME_MAX)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { transport, stream, tls: None }
     }
@@ -227,7 +227,6 @@ impl Client {
         (first, self.exactly(length))
     }
 
-    /// So many bytes.
     pub(crate) fn exactly(&mut self, count: usize) -> Vec<u8> {
         let bytes = self.try_exactly(count).unwrap_or_default();
         assert_eq!(
@@ -240,7 +239,7 @@ impl Client {
         bytes
     }
 
-    /// So many bytes, fewer where the connection is closed within them, none where it is before the first.
+    /// `count` bytes, fewer if the connection is closed within them, none if it is closed before the first.
     pub(crate) fn try_exactly(&mut self, count: usize) -> Option<Vec<u8>> {
         let (mut bytes, mut filled) = (vec![0; count], 0);
         while filled < count {
