@@ -18,9 +18,9 @@ use prometheus_client::{
 
 /// The process's metrics. What the system does not report is left out.
 #[derive(Debug)]
-pub(super) struct Figures;
+pub(super) struct ProcessMetrics;
 
-impl Collector for Figures {
+impl Collector for ProcessMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let mut encode = |name: &str, help: &str, metric: Option<&dyn EncodeMetric>| match metric {
             Some(metric) => {

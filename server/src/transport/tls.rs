@@ -94,7 +94,7 @@ impl Handshaker {
 }
 
 /// What is left to do for a connection.
-type Service = Pin<Box<dyn Future<Output = ()>>>;
+type Serving = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Serves one connection from its handshake until it ends.
 pub(super) fn serve(
@@ -120,7 +120,7 @@ async fn begin(
     session: Session,
     mut parts: ConnectionParts,
     mut opening_time: TimeBudget,
-) -> Option<Service> {
+) -> Option<Serving> {
     match handshake(stream, transport, &mut opening_time, &parts.worker).await {
         Ok(socket) if transport == Transport::Wss => {
             Some(Box::pin(websocket::serve(socket, session, parts, opening_time)))
