@@ -173,17 +173,17 @@ fn unknown(user: &str) -> Answer {
     Answer::Refused { reason: Reason::UnknownUser, message }
 }
 
-fn stats(state: &AdminState) -> Stats {
-    let totals = state.totals();
+fn stats(admin: &AdminState) -> Stats {
+    let totals = admin.totals();
     let (mut keys, mut bytes) = (0, 0);
-    state.registry.for_each(|_, info| {
+    admin.registry.for_each(|_, info| {
         keys += info.keys;
         bytes += info.bytes;
     });
     let mut stats = Stats {
-        uptime_s: state.started.elapsed().as_secs(),
-        users: state.registry.len(),
-        managers: state.registry.managers(),
+        uptime_s: admin.started.elapsed().as_secs(),
+        users: admin.registry.len(),
+        managers: admin.registry.managers(),
         keys,
         bytes,
         connections: totals

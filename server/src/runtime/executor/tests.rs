@@ -158,7 +158,7 @@ async fn tasks_that_never_sleep_leave_the_runtime_its_turns(executor: &Executor,
 #[test]
 fn busy_tasks_leave_the_runtime_its_turns() {
     block_on(async {
-        tasks_that_never_sleep_leave_the_runtime_its_turns(&executor(), 2 * BATCH as u64).await
+        tasks_that_never_sleep_leave_the_runtime_its_turns(&executor(), 2 * BATCH as u64).await;
     });
 }
 

@@ -3,10 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    super::{
-        socket::Socket,
-        write_timeout::{TimeBudget, TimedOut},
-    },
+    super::{socket::Socket, write_timeout::TimeBudget},
     handshake::{self, HttpRefusal},
 };
 use crate::protocol::Origins;
@@ -23,7 +20,7 @@ pub(super) async fn open<S: Socket>(
 ) -> Result<Vec<u8>, Option<HttpRefusal>> {
     let mut received = Vec::new();
     let head = time.wait_for(read_head(socket, &mut received)).await;
-    let length = head.unwrap_or_else(|TimedOut| Err(Some(HttpRefusal::TooSlow)))?;
+    let length = head.unwrap_or(Err(Some(HttpRefusal::TooSlow)))?;
     let upgrade = handshake::answer(&received[..length], origins).map_err(Some)?;
     // If the socket buffers some of it, that leaves with what comes next.
     socket.write_all(&upgrade).await.map_err(|_| None)?;
