@@ -12,7 +12,7 @@ use crate::measure::process::CpuTicks;
 use crate::measure::recorder::{CellFigures, CellKey, Totals, Window};
 use crate::measure::tcp_info::TcpInfo;
 use crate::measure::tree::{Figures as ProcessFigures, Tree};
-use crate::record::{self, Cell, Cost, Processes, Setup, Sockets};
+use crate::record::{self, Cell, Cost, Latencies, Processes, Setup, Sockets};
 
 /// Figures of processes and sockets at one instant.
 #[derive(Debug, Clone)]
@@ -234,9 +234,7 @@ pub fn sums(context: &PassContext, workers: Vec<Figures>) -> Sums {
                 .entry(key)
                 .and_modify(|sum| {
                     sum.counts.add(&cell.counts);
-                    sum.lag.merge(&cell.lag);
-                    sum.service.merge(&cell.service);
-                    sum.response.merge(&cell.response);
+                    sum.latencies.merge(&cell.latencies);
                 })
                 .or_insert(cell);
         }
@@ -249,9 +247,7 @@ pub fn sums(context: &PassContext, workers: Vec<Figures>) -> Sums {
             role: key.role,
             op: key.op,
             counts: figures.counts,
-            lag: figures.lag.packed(),
-            service: figures.service.packed(),
-            response: figures.response.packed(),
+            latencies: figures.latencies.map(Latencies::packed),
         });
     }
     sums

@@ -7,7 +7,8 @@ use crate::domain::Timing;
 use crate::measure::clock::Nanos;
 use crate::measure::process;
 use crate::measure::recorder::Live;
-use crate::record::pace;
+use crate::record::lateness;
+use crate::text;
 
 /// A generator that used this share of its CPUs is full.
 const FULL_SHARE: f64 = 0.9;
@@ -69,12 +70,12 @@ fn wakes_late(context: &PassContext) -> Option<String> {
         context.live.iter().map(|live| counter(live).load(Ordering::Relaxed)).max().unwrap_or(0) as f64
     };
     let (lag, response) = (most(|live| &live.lag_p50_ns), most(|live| &live.response_p50_ns));
-    pace::is_late(lag, response).then(|| {
+    lateness::is_late(lag, response).then(|| {
         format!(
             "the generator does not keep the pace: in the last second it turned to requests {} late in the \
              median (median response {}); give it more CPUs, or lower the rate",
-            pace::micros(lag),
-            pace::micros(response)
+            text::micros(lag),
+            text::micros(response)
         )
     })
 }

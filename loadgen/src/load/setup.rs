@@ -14,7 +14,7 @@ use super::leave::{Left, not_closed, quit, wrong_leaving};
 use super::replies::collect;
 use super::setup_times::Steps;
 use super::wrong_port;
-use crate::domain::{Role, Rule, Transport, ViolationKind};
+use crate::domain::{Framing, Role, Rule, ViolationKind};
 use crate::measure::clock::{self, Nanos};
 use crate::oracle::{Expect, Finding, Good, MESSAGE_BYTES, Session, texts};
 use crate::scenario::model::Group;
@@ -222,7 +222,7 @@ async fn log_out(context: &PassContext, index: u32, mut connection: Connection) 
     let group = &context.scenario.groups[usize::from(context.world.client(index).group)];
     let who = (index, group.role);
     // Over lines no reset may overtake the reply to `q`, whatever is not read behind it (TCP-8).
-    let lines = matches!(context.endpoint(index).transport(), Transport::Tcp | Transport::Tls);
+    let lines = context.endpoint(index).transport().framing() == Framing::Lines;
     let behind = (lines && is_bad(group)).then_some(BEHIND_QUIT);
     let wrong = |asked: Asked, seen: &str| {
         let finding = wrong_leaving(&asked);

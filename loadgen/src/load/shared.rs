@@ -503,9 +503,9 @@ impl Shared {
 }
 
 fn response(second: &crate::measure::recorder::Second) -> &crate::record::Latencies {
-    &second.response
+    &second.latencies.response
 }
 
 fn service(second: &crate::measure::recorder::Second) -> &crate::record::Latencies {
-    &second.service
+    &second.latencies.service
 }

@@ -13,10 +13,10 @@ use super::lateness::Lateness;
 use super::pass::{Collected, Coordinator, Ending, TICK, WindowSeen};
 use super::plan::WindowPlan;
 use super::worker::{Report, Stage};
-use crate::domain::Role;
+use crate::domain::{Role, Statistic};
 use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::WindowFigures;
-use crate::record::{Cost, Latencies, WindowRole, WindowRow};
+use crate::record::{Cost, KindStatistics, WindowRole, WindowRow};
 
 /// Between the decision to start a window and its first request: time for every worker to hear of it, and a gap in
 /// which the machine settles.
@@ -312,18 +312,12 @@ fn roles([guests, managers]: &[WindowFigures; 2]) -> Vec<WindowRole> {
 }
 
 fn role(role: Option<Role>, figures: &WindowFigures) -> WindowRole {
-    let quantile = |latencies: &Latencies, q| latencies.quantile(q).map(|latency| latency.ns);
+    let quantiles = Statistic::ALL.iter().filter(|statistic| statistic.needs_few_samples());
+    let kept: Vec<Statistic> = std::iter::once(&Statistic::Mean).chain(quantiles).copied().collect();
     WindowRole {
         role,
         requests: figures.requests,
         replies: figures.replies,
-        service_mean_ns: figures.service.mean_ns(),
-        service_p50_ns: quantile(&figures.service, 0.5),
-        service_p90_ns: quantile(&figures.service, 0.9),
-        service_p99_ns: quantile(&figures.service, 0.99),
-        response_mean_ns: figures.response.mean_ns(),
-        response_p50_ns: quantile(&figures.response, 0.5),
-        response_p90_ns: quantile(&figures.response, 0.9),
-        response_p99_ns: quantile(&figures.response, 0.99),
+        latencies: KindStatistics::of(&figures.latencies, &kept),
     }
 }

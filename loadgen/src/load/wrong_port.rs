@@ -1,17 +1,18 @@
 //! What a silent port may be, as advice for an error: one that speaks something else, for all that can be seen.
 
+use crate::domain::Framing;
 use crate::wire::Connection;
 
 /// The first login was not answered.
 pub fn unanswered(connection: &Connection) -> &'static str {
-    match connection {
-        Connection::Line(_) => {
+    match connection.framing() {
+        Framing::Lines if connection.is_encrypted() => {
+            ": the server hangs, or speaks another framing on this port (try --wss)"
+        }
+        Framing::Lines => {
             ": the server hangs, or speaks another framing on this port (try --ws, or --tcp-raw)"
         }
-        Connection::Raw(_) => {
-            ": the server hangs, or speaks another framing on this port (try --tcp, or --ws)"
-        }
-        Connection::Tls(_) => ": the server hangs, or speaks another framing on this port (try --wss)",
-        Connection::WebSocket(_) | Connection::Wss(_) => ": the server hangs",
+        Framing::Chunks => ": the server hangs, or speaks another framing on this port (try --tcp, or --ws)",
+        Framing::WebSocket => ": the server hangs",
     }
 }

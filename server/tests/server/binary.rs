@@ -8,6 +8,7 @@ use std::{
 use nix::{sys::signal::Signal, unistd::Pid};
 use twinwire_server::Transport;
 
+use crate::replies::{DONE, KEY_NOT_FOUND, SUCCESS, UPGRADE_REFUSED, UPGRADED};
 use crate::{
     disturbance::undisturbed,
     program::{ON_FREE_PORTS, Program, command, refusal},
@@ -40,7 +41,7 @@ fn sigterm_ends_the_server_within_its_time_whatever_clients_do() {
         let mut deaf = program.client(Transport::Tcp);
         let _silent = program.client(Transport::TcpRaw);
         let _half_open = program.client(Transport::WebSocket);
-        assert_eq!(deaf.ask(&format!("put k {}", "v".repeat(60_000))), "done");
+        assert_eq!(deaf.ask(&format!("put k {}", "v".repeat(60_000))), DONE);
         deaf.stream.set_nonblocking(true).unwrap();
         let _ = std::io::Write::write_all(&mut deaf.stream, "get k\n".repeat(1000).as_bytes());
         let asked_at = Instant::now();
@@ -160,8 +161,8 @@ fn role_8_the_secret_comes_from_a_file_or_the_environment() {
     let mut program =
         Program::start(&["--tcp", "127.0.0.1:0", "--upgrade", "secret", "--upgrade-secret-file", path]);
     let mut client = program.client(Transport::Tcp);
-    assert_eq!(client.ask("upgrade"), "upgrade refused");
-    assert_eq!(client.ask("upgrade sesame"), "upgraded to manager");
+    assert_eq!(client.ask("upgrade"), UPGRADE_REFUSED);
+    assert_eq!(client.ask("upgrade sesame"), UPGRADED);
 }
 
 #[test]
@@ -179,7 +180,7 @@ fn role_8_a_secret_that_no_client_can_send_is_refused_and_a_mark_at_its_beginnin
     std::fs::write(path, format!("\u{feff}{longest}\r\n")).unwrap();
     let mut program = Program::start(&[&args[..], &[path]].concat());
     let mut client = program.client(Transport::Tcp);
-    assert_eq!(client.ask(&format!("upgrade {longest}")), "upgraded to manager");
+    assert_eq!(client.ask(&format!("upgrade {longest}")), UPGRADED);
     // It has no end.
     let (code, stderr) = refusal(&mut command(&[&args[..], &["/dev/zero"]].concat()));
     assert_eq!(code, Some(2));
@@ -193,9 +194,9 @@ fn role_8_wrong_secrets_are_logged_but_not_each_of_them() {
             .env("TWINWIRE_UPGRADE_SECRET", "sesame"),
     );
     let mut client = Client::connect(Transport::Tcp, program.address(Transport::Tcp));
-    assert_eq!(client.ask("\u{1b}[31mmallory"), "success");
+    assert_eq!(client.ask("\u{1b}[31mmallory"), SUCCESS);
     for _ in 0..3 {
-        assert_eq!(client.ask("upgrade gue55"), "upgrade refused");
+        assert_eq!(client.ask("upgrade gue55"), UPGRADE_REFUSED);
     }
     program.signal(Signal::SIGTERM);
     client.expect_close(1001);
@@ -234,7 +235,7 @@ fn each_cpu_gets_a_worker_if_told_so() {
     let cpu = (0..1024).find(|cpu| cpus.is_set(*cpu).unwrap()).unwrap().to_string();
     let mut program = Program::start(&["--tcp", "127.0.0.1:0", "--cpus", &cpu]);
     let mut client = program.client(Transport::Tcp);
-    assert_eq!(client.ask("get k"), "key not found");
+    assert_eq!(client.ask("get k"), KEY_NOT_FOUND);
     let (code, stderr) = refusal(&mut command(&["--tcp", "127.0.0.1:0", "--cpus", "1023"]));
     assert_eq!(code, Some(1));
     insta::assert_snapshot!(stderr, @"twinwire-server: CPU 1023 of --cpus is not available to this process");

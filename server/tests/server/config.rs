@@ -4,6 +4,7 @@ use std::{io::Read, process::Output};
 
 use twinwire_server::{Config, Server, Shutdown, Transport, config::Endpoint};
 
+use crate::replies::{SUCCESS, UPGRADE_REFUSED, UPGRADED};
 use crate::{
     metrics::ask,
     program::{Program, command, refusal},
@@ -24,13 +25,13 @@ fn a_server_runs_by_file_environment_and_command_line_together() {
     let mut program = Program::spawn(command.env("TWINWIRE_UPGRADE", "closed"));
     let mut tcp = program.client(Transport::Tcp);
     let _websocket = program.client(Transport::WebSocket);
-    assert_eq!(tcp.ask("upgrade"), "upgrade refused", "the environment comes before the file");
+    assert_eq!(tcp.ask("upgrade"), UPGRADE_REFUSED, "the environment comes before the file");
 }
 
 #[test]
 fn every_address_of_a_host_is_served_on_one_port_but_those_that_the_machine_does_not_have() {
     let at = |address: &str| format!("{address}:0").parse().unwrap();
-    // The last one is for documents (RFC 3849), and no machine has it.
+    // The last one is reserved for documents (RFC 3849).
     let endpoint = |transport| Endpoint {
         transport,
         addresses: vec![at("127.0.0.1"), at("127.0.0.2"), at("[2001:db8::1]")],
@@ -51,7 +52,7 @@ fn every_address_of_a_host_is_served_on_one_port_but_those_that_the_machine_does
             assert_eq!(pair[0].address.port(), pair[1].address.port());
             for listening in pair {
                 let mut client = Client::connect(transport, listening.address);
-                assert_eq!(client.ask(&listening.address.to_string()), "success");
+                assert_eq!(client.ask(&listening.address.to_string()), SUCCESS);
             }
         }
         assert_eq!(addresses.len(), 4);
@@ -247,9 +248,9 @@ fn role_8_a_policy_from_further_up_takes_back_a_files_secret() {
     let options = file(&text);
     let path = options.path().to_str().unwrap();
     let mut program = Program::start(&["--config", path, "--upgrade", "closed"]);
-    assert_eq!(program.client(Transport::Tcp).ask("upgrade"), "upgrade refused");
+    assert_eq!(program.client(Transport::Tcp).ask("upgrade"), UPGRADE_REFUSED);
     let mut program = Program::spawn(command(&["--config", path]).env("TWINWIRE_UPGRADE", "open"));
-    assert_eq!(program.client(Transport::Tcp).ask("upgrade"), "upgraded to manager");
+    assert_eq!(program.client(Transport::Tcp).ask("upgrade"), UPGRADED);
     let args = ["--upgrade", "closed", "--upgrade-secret-file", secret.path().to_str().unwrap()];
     let (code, stderr) = refusal(&mut command(&args));
     assert_eq!(code, Some(2));

@@ -12,6 +12,7 @@ use std::{
 use nix::sys::signal::Signal;
 use twinwire_server::Transport::{Tls, Wss};
 
+use crate::replies::{KEY_NOT_FOUND, SUCCESS};
 use crate::{
     certificate::{Certificate, shake_hands},
     program::{Program, command, refusal},
@@ -204,14 +205,14 @@ fn sighup_renews_the_certificate_for_new_connections_and_keeps_the_old_one_if_it
     let mut logged = |words: &str| log.find(|line| line.contains(words)).unwrap();
     let mut client = Client::connect_bare(Tls, address);
     client.encrypt(files.client());
-    assert_eq!(client.ask("alice"), "success");
+    assert_eq!(client.ask("alice"), SUCCESS);
 
     let old = std::mem::replace(&mut files.cert_pem, Certificate::new().cert_pem);
     files.write();
     program.signal(Signal::SIGHUP);
     let error = logged("the certificate stays as it was");
     assert!(error.contains("ERROR") && error.contains("does not belong to --tls-cert"), "{error}");
-    assert_eq!(client.ask("get k"), "key not found");
+    assert_eq!(client.ask("get k"), KEY_NOT_FOUND);
     files.cert_pem = old;
     assert!(trusts(&files, address), "what is bad is not used");
 
@@ -224,7 +225,7 @@ fn sighup_renews_the_certificate_for_new_connections_and_keeps_the_old_one_if_it
     assert!(trusts(&renewed, address), "new connections get the new one");
     let mut over_wss = Client::connect_bare(Wss, program.address(Wss));
     over_wss.encrypt(renewed.client());
-    assert_eq!(client.ask("get k"), "key not found", "those from before go on");
+    assert_eq!(client.ask("get k"), KEY_NOT_FOUND, "those from before go on");
     program.signal(Signal::SIGTERM);
     client.expect_close(1001);
 }
@@ -257,7 +258,7 @@ fn sighup_ends_no_server_that_has_nothing_to_renew() {
     let mut program = Program::start(&["--tcp", "127.0.0.1:0", "--log", "info"]);
     let mut client = program.client(twinwire_server::Transport::Tcp);
     program.signal(Signal::SIGHUP);
-    assert_eq!(client.ask("get k"), "key not found");
+    assert_eq!(client.ask("get k"), KEY_NOT_FOUND);
     program.signal(Signal::SIGTERM);
     client.expect_close(1001);
     drop(client);
@@ -272,7 +273,7 @@ fn the_certificate_is_renewed_while_clients_come_and_go() {
     for i in 0..40 {
         program.signal(Signal::SIGHUP);
         let mut client = Client::connect(Tls, address);
-        assert_eq!(client.ask(&format!("user{i}")), "success");
+        assert_eq!(client.ask(&format!("user{i}")), SUCCESS);
     }
     program.signal(Signal::SIGTERM);
     assert_eq!(program.end(), (Some(0), String::new()));

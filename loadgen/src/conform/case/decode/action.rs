@@ -4,11 +4,11 @@ use super::super::format::EACH_BYTE;
 use super::super::model::{Action, Cut, Frame, FrameLength, Handshake, Payload, Text};
 use super::super::text::NAME_BYTES_MAX;
 use super::{Scope, step};
-use crate::domain::Transport;
+use crate::domain::{Framing, Transport};
 use crate::scenario::diagnostics::{Place, Problems};
-use crate::scenario::reader::{Reader, whole};
-use crate::scenario::shape::grouped;
+use crate::scenario::reader::{Reader, integer};
 use crate::scenario::tree::{Node, Value};
+use crate::text::thousands;
 
 /// Decodes the action of this key.
 pub(super) fn action(
@@ -33,7 +33,7 @@ pub(super) fn action(
             over_websocket("handshake", reader, client, scope, problems);
             handshake(reader.table("handshake")?, problems).map(Action::Handshake)
         }
-        "close" => Some(Action::Close(reader.whole("close")?)),
+        "close" => Some(Action::Close(reader.integer("close")?)),
         "wait" => Some(Action::Wait(reader.duration("wait")?)),
         "together" => together(reader, scope, problems),
         "repeat" => repeat(reader, scope, problems),
@@ -108,7 +108,7 @@ fn cut(node: &Node, messages: &[Text], transports: &[Transport], problems: &mut 
     let bytes = framed.map(|&transport| framed_bytes(messages, transport)).min()?;
     let mut cuts: Vec<usize> = Vec::new();
     for element in node.elements() {
-        let at: usize = whole::<i64>(element).and_then(|at| at.try_into().ok())?;
+        let at: usize = integer::<i64>(element).and_then(|at| at.try_into().ok())?;
         if cuts.last().is_some_and(|last| at <= *last) {
             problems.add(format!("a cut at {at} after one further on"), element.at).label("cuts must rise");
             return None;
@@ -116,8 +116,8 @@ fn cut(node: &Node, messages: &[Text], transports: &[Transport], problems: &mut 
         if at >= bytes {
             let what = if messages.len() == 1 { "the message has" } else { "the messages have" };
             problems
-                .add(format!("a cut at {} beyond the message", grouped(at as u64)), element.at)
-                .label(format!("{what} {} bytes on the wire", grouped(bytes as u64)));
+                .add(format!("a cut at {} beyond the message", thousands(at as u64)), element.at)
+                .label(format!("{what} {} bytes on the wire", thousands(bytes as u64)));
             return None;
         }
         cuts.push(at);
@@ -129,10 +129,10 @@ fn cut(node: &Node, messages: &[Text], transports: &[Transport], problems: &mut 
 fn framed_bytes(messages: &[Text], transport: Transport) -> usize {
     let one = |message: &Text| {
         let bytes = message.bytes_max();
-        match transport {
-            Transport::Tcp | Transport::TcpRaw | Transport::Tls => bytes + 1,
+        match transport.framing() {
+            Framing::Lines | Framing::Chunks => bytes + 1,
             // Two bytes of head, the length if it is longer, and the mask.
-            Transport::WebSocket | Transport::Wss => match bytes {
+            Framing::WebSocket => match bytes {
                 0..=125 => bytes + 6,
                 126..=65_535 => bytes + 8,
                 _ => bytes + 14,
@@ -151,7 +151,7 @@ fn over_websocket(
     problems: &mut Problems,
 ) {
     let Some(transports) = client.and_then(|client| scope.transports_of(client)) else { return };
-    let other = transports.into_iter().find(|t| !matches!(t, Transport::WebSocket | Transport::Wss));
+    let other = transports.into_iter().find(|transport| transport.framing() != Framing::WebSocket);
     if let (Some(other), Some(at)) = (other, reader.given(key)) {
         problems
             .add(format!("a {key} over \"{other}\""), at)
@@ -190,15 +190,15 @@ fn frame(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Optio
     let length = match reader.node("length") {
         None if reader.is_bad("length") => None,
         None => Some(FrameLength::Payload),
-        Some(node) => match whole(node) {
+        Some(node) => match integer(node) {
             Some(stated) => Some(FrameLength::Stated(stated)),
             None => hex(node, problems).and_then(|bytes| length(bytes, node.at, problems)),
         },
     };
     Some(Frame {
-        opcode: reader.whole("opcode")?,
+        opcode: reader.integer("opcode")?,
         fin: reader.flag("fin")?,
-        rsv: reader.whole("rsv")?,
+        rsv: reader.integer("rsv")?,
         mask: reader.flag("mask")?,
         length: length?,
         payload: payload?,
@@ -228,8 +228,8 @@ fn handshake(reader: Reader<'_>, problems: &mut Problems) -> Option<Handshake> {
         }
         match &entry.node.value {
             Value::Text(value) => headers.push((entry.key.clone(), Some(value.clone()))),
-            Value::Flag(false) => headers.push((entry.key.clone(), None)),
-            Value::Flag(true) => {
+            Value::Boolean(false) => headers.push((entry.key.clone(), None)),
+            Value::Boolean(true) => {
                 problems
                     .add("a header without a value", entry.node.at)
                     .label("a text, or false to leave the header out");
@@ -263,7 +263,7 @@ fn together(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Op
 }
 
 fn repeat(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Option<Action> {
-    let times = reader.whole("repeat")?;
+    let times = reader.integer("repeat")?;
     if reader.given("steps").is_none() {
         problems
             .add("`repeat` without steps", reader.at("repeat"))

@@ -4,8 +4,9 @@ use super::super::model::{Action, Client, Step};
 use super::{Scope, action, expect};
 use crate::scenario::diagnostics::Problems;
 use crate::scenario::reader::Reader;
-use crate::scenario::shape::{listed, nearest};
+use crate::scenario::shape::nearest;
 use crate::scenario::tree::Node;
+use crate::text::backquoted;
 
 /// The keys that are actions.
 const ACTIONS: [&str; 12] = [
@@ -59,7 +60,7 @@ fn single_action(reader: Reader<'_>, problems: &mut Problems) -> Option<&'static
             problems
                 .add("a step without an action", reader.place())
                 .label("one action expected")
-                .help(format!("actions are {}", listed(&ACTIONS)));
+                .help(format!("actions are {}", backquoted(&ACTIONS)));
             None
         }
         _ => {
@@ -68,7 +69,7 @@ fn single_action(reader: Reader<'_>, problems: &mut Problems) -> Option<&'static
             let names: Vec<_> = given.iter().map(|(name, _)| *name).collect();
             problems
                 .add(format!("a step with {} actions", given.len()), given[1].1)
-                .label(format!("this step has {}: one only", listed(&names)))
+                .label(format!("this step has {}: one only", backquoted(&names)))
                 .help("write a step for each; `together` starts several at once");
             None
         }
@@ -107,7 +108,7 @@ fn client(
         let known: Vec<&str> = scope.names.iter().map(String::as_str).collect();
         let label = match nearest(name, &known) {
             Some(name) => format!("did you mean \"{name}\"?"),
-            None => format!("there is {}", listed(&known)),
+            None => format!("there is {}", backquoted(&known)),
         };
         problems.add(format!("the case has no client `{name}`"), reader.at("client")).label(label);
     }
