@@ -45,9 +45,6 @@ const CIRCLES: &[(&str, &str, &[&str])] = &[
     ("twinwire", "oracle", &["expect", "findings", "reads", "session", "world"]),
     ("twinwire", "report", &["figures", "floor", "table"]),
     ("twinwire", "wire", &["addresses", "connect", "websocket"]),
-    ("twinwire_server", "cli", &["args", "secret", "tls"]),
-    ("twinwire_server", "server", &["accept", "worker"]),
-    ("twinwire_server", "transport::websocket", &["closing", "io"]),
 ];
 
 /// What the oracle must not touch: it does no I/O, reads no clock and waits for nothing.
