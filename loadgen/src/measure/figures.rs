@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::clock::Nanos;
+use twinwire_os::clock::Nanos;
+
 use crate::domain::{Op, PerKind, Role};
 use crate::record::{Counts, Latencies, Ledger};
 

@@ -6,7 +6,8 @@
 
 use std::cell::{Cell, RefCell};
 
-use super::clock::{Nanos, SECOND};
+use twinwire_os::clock::{Nanos, SECOND};
+
 use super::figures::Window;
 
 /// Shortest gap that counts as a pause: a tenth of a second. That is twice the time between two wakes of an idle

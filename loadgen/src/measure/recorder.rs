@@ -4,10 +4,11 @@
 //! though its load may have been interrupted. Offered counts and latencies go by the intended instant; replies, errors
 //! and violations by when they happened.
 
-use super::clock::{Nanos, SECOND};
 pub use super::figures::{
     CellFigures, CellKey, Instants, Live, RequestError, Second, Totals, Window, WindowFigures,
 };
+use twinwire_os::clock::{Nanos, SECOND};
+
 use super::watch::Watch;
 use crate::domain::{Op, PerKind, Role};
 use crate::oracle::Good;

@@ -18,9 +18,9 @@ use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitStatus, wait};
 use nix::unistd::Pid;
+use twinwire_os::tree;
 
 use super::certificate;
-use crate::measure::tree;
 
 /// Hidden first argument with which this executable becomes a guard.
 pub const SUBCOMMAND: &str = "guard-launched";

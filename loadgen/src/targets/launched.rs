@@ -17,6 +17,7 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::Instant;
+use twinwire_os::tree::Tree;
 
 use super::certificate::{Files, REMOVE};
 use super::command::LaunchCommand;
@@ -25,7 +26,6 @@ use super::launch::Launch;
 use super::ports::{self, FreePorts};
 use super::{Certificate, TargetError, endpoint_on_this_machine};
 use crate::domain::Transport;
-use crate::measure::tree::Tree;
 use crate::wire::{Addresses, Endpoint};
 
 /// How often the listening sockets are polled.

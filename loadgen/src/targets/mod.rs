@@ -19,10 +19,10 @@ pub use certificate::Certificate;
 pub use command::{LaunchCommand, LaunchError, ask_certificate};
 
 use crate::domain::{Framing, Transport};
-use crate::measure::tree::Tree;
 use crate::wire::{Addresses, Endpoint, Header, Peer, Site, Trust};
 use embedded::Embedded;
 use launched::Launched;
+use twinwire_os::tree::Tree;
 
 /// The target of a run.
 #[derive(Debug)]

@@ -26,6 +26,7 @@ use stream::Stream;
 use tokio::io::AsyncRead;
 use tokio_rustls::client::TlsStream;
 use traffic::Counted;
+use twinwire_os::clock::Nanos;
 
 pub use addresses::{Addresses, Unreachable, Unresolved};
 pub use connect::{ConnectError, Endpoint};
@@ -42,7 +43,6 @@ pub use wait::wait;
 pub use websocket::WebSocketConnection;
 
 use crate::domain::{Framing, MESSAGE_BYTES_MAX, Rule};
-use crate::measure::clock::Nanos;
 
 /// Longest reply that is taken, in bytes: no message of a server may be longer. A peer that sends more without an end does
 /// not speak the protocol.

@@ -6,10 +6,11 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use twinwire_os::clock::{self, Nanos};
+
 use super::stream::{Outgoing, Stream};
 use super::{Ended, REPLY_BYTES_MAX, Replies, Reply};
 use crate::domain::Rule;
-use crate::measure::clock::{self, Nanos};
 
 /// Silence after which bytes that are no legal reply count as one.
 pub const SILENCE_NS: Nanos = 50_000_000;

@@ -9,10 +9,10 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncBufRead as _, AsyncRead as _, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
+use twinwire_os::clock::{self, Nanos};
 
 use super::Ended;
 use super::traffic::Counted;
-use crate::measure::clock::{self, Nanos};
 
 /// Bytes that one read of TCP takes at most. Larger than any message, so that a batch of replies costs one system call.
 const READ_BYTES: usize = 128 * 1024;

@@ -191,7 +191,7 @@ struct Running(Place, Option<Child>);
 
 impl Running {
     fn start(command: &str) -> Self {
-        let place = Place::with(&scenario(r#"["tcp"]"#).replace("1500ms", "10min"));
+        let place = Place::with(&scenario(r#"["tcp"]"#).replace("500ms", "10min"));
         let mut run = place.run(&["--launch", command]);
         let child = run.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let running = Self(place, Some(child));

@@ -19,7 +19,7 @@ const FOUR: &str = r#"["tcp", "tls", "websocket", "wss"]"#;
 
 /// The usual scenario, shorter.
 fn scenario(transports: &str) -> String {
-    crate::support::scenario(transports).replace("1500ms", "600ms")
+    crate::support::scenario(transports).replace("500ms", "600ms")
 }
 
 fn record(place: &Place) -> serde_json::Value {

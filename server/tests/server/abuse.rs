@@ -108,7 +108,7 @@ fn life_5_a_flood_of_logins_is_answered_and_holds_nobody_up() {
     });
 }
 
-/// Fails where floods run again and again before the kernel is asked who else is there: each request of a neighbour
+/// Fails where floods run again and again before the kernel is polled for other clients: each request of a neighbour
 /// then waits for well over ten thousand refusals, else nearly all of them for less than one batch.
 #[test]
 fn life_5_a_neighbour_waits_for_a_few_turns_of_floods_and_not_for_dozens() {

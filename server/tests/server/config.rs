@@ -31,7 +31,7 @@ fn a_server_runs_by_file_environment_and_command_line_together() {
 #[test]
 fn every_address_of_a_host_is_served_on_one_port_but_those_that_the_machine_does_not_have() {
     let at = |address: &str| format!("{address}:0").parse().unwrap();
-    // The last one is for documents (RFC 3849), and nobody's.
+    // The last one is reserved for documents (RFC 3849).
     let endpoint = |transport| Endpoint {
         transport,
         addresses: vec![at("127.0.0.1"), at("127.0.0.2"), at("[2001:db8::1]")],

@@ -181,7 +181,7 @@ fn role_9_users_and_figures_are_shown_as_tables_and_as_json() {
 
 #[test]
 fn role_9_the_list_tells_from_where_each_session_is_and_for_how_long_it_has_asked_nothing() {
-    // Without time-outs as well, by whose clock it is told.
+    // Without time-outs as well, whose clock delivers it.
     let off = ["--login-timeout", "off", "--unsent-timeout", "off", "--ping-interval", "off"];
     for args in [&off[..], &[]] {
         let server = Operated::start(args);
@@ -260,7 +260,7 @@ fn role_9_an_unknown_user_no_server_wrong_usage_and_no_permission_are_told_apart
     assert_eq!(mode & 0o777, 0o600);
     if nix::unistd::geteuid().is_root() {
         let mut stranger = command(&["control", server.path().to_str().unwrap(), "list"]);
-        // Where the program itself is out of a stranger's reach, there is nothing to be seen of this.
+        // If another user cannot run the program at all, there is nothing to see here.
         if let Ok(Output { status, stderr, .. }) = stranger.uid(65_534).gid(65_534).output() {
             assert_eq!(status.code(), Some(4), "{}", String::from_utf8_lossy(&stderr));
         }

@@ -65,7 +65,7 @@ fn load(mut client: Client, tally: &Tally) {
     });
 }
 
-/// Sessions that begin in the very moment in which the server is told to stop: most of them have not been accepted.
+/// Sessions that begin at the very moment at which the server is asked to stop: most of them have not been accepted.
 fn latecomers(address: SocketAddr) -> Vec<Client> {
     let latecomer = |i| {
         let mut client = Client::connect_bare(Transport::Tcp, address);

@@ -26,7 +26,7 @@ fn server(timeouts: Timeouts) -> TestServer {
     TestServer::with(|config| config.timeouts = timeouts)
 }
 
-/// What a client that is late is told: a text over TCP, a close without text over WebSocket.
+/// What a client that is late receives: a text over TCP, a close without text over WebSocket.
 fn expect_timeout(client: &mut Client, text: &str) {
     let expected = match client.transport {
         Transport::Tcp | Transport::Tls => format!("{text}\n").into_bytes(),
@@ -184,7 +184,7 @@ fn life_5_who_never_reads_has_little_wait_in_the_kernel_and_is_dropped_however_m
     }
 }
 
-/// What the kernel has of a connection that its other end has not acknowledged, as /proc/net/tcp tells it.
+/// What the kernel has of a connection that its other end has not acknowledged, according to /proc/net/tcp.
 #[cfg(target_os = "linux")]
 fn kernel_unsent_bytes(server: std::net::SocketAddr, client: std::net::SocketAddr) -> usize {
     let ports = [server, client].map(|address| format!(":{:04X}", address.port()));

@@ -101,7 +101,7 @@ const CLIENTS: usize = 8;
 const BATCH: usize = 64;
 const OPEN_MAX: usize = 8 * BATCH;
 
-/// Asks as fast as it can until the server closes, and tells how many replies there were.
+/// Asks as fast as it can until the server closes; the number of replies.
 fn load(mut client: Client, sent: &AtomicUsize, replied: &AtomicUsize) {
     let batch = client.message("get k").repeat(BATCH);
     let reply =
@@ -127,7 +127,7 @@ fn load(mut client: Client, sent: &AtomicUsize, replied: &AtomicUsize) {
     }
 }
 
-/// A session that is to begin in the very moment in which the server is told to stop: all but the last of the
+/// A session that is to begin at the very moment at which the server is asked to stop: all but the last of the
 /// handshake is made, and its requests come right behind that.
 fn latecomer(address: SocketAddr, i: usize) -> (Client, ClientConnection) {
     let mut client = Client::connect_bare(BOTH[0], address);
@@ -217,7 +217,7 @@ fn sigterm_waits_for_no_handshake_that_never_ends() {
         program.signal(Signal::SIGTERM);
         client.expect_close(1001);
         drop(client);
-        // One that was waited for to the last would be told of.
+        // A connection that was waited for until the end would be logged.
         assert_eq!(program.end(), (Some(0), String::new()));
     });
 }

@@ -1,6 +1,7 @@
 //! Result of the engine → run record: adds what was asked for, where it ran, and the judgements.
 
 use jiff::Timestamp;
+use twinwire_os::process;
 
 use crate::domain::Transport;
 use crate::load::engine::RunResult;
@@ -8,7 +9,6 @@ use crate::load::pacer_mechanism;
 use crate::load::pass::Ending;
 use crate::load::placement::Placement;
 use crate::load::plan;
-use crate::measure::process;
 use crate::record::rows;
 use crate::record::{
     Environment, LoadInfo, Outcome, Probe, RunRecord, SCHEMA, ScenarioInfo, Status, Verdict, VerdictLevel,

@@ -1,13 +1,13 @@
 //! Figures of process trees: a server is what was started and everything that it started in turn.
 //!
-//! Everything is optional: what a system does not tell is `None`, never 0.
+//! Everything is optional: what a system does not report is `None`, never 0.
 
 use std::fs;
 
 use nix::sys::resource::{UsageWho, getrusage};
 
-use super::clock::Nanos;
-use super::process;
+use crate::clock::Nanos;
+use crate::process;
 
 /// Processes of a tree and threads of a process that are looked at; a sample must not become a load of its own.
 const MEMBERS_MAX: usize = 512;
@@ -52,7 +52,7 @@ impl Figures {
         }
     }
 
-    /// The sum over these trees' live processes. A figure that one whole tree does not tell is missing.
+    /// The sum over these trees' live processes. A figure that a whole tree lacks is missing.
     #[must_use]
     pub fn of(trees: &[Tree]) -> Self {
         trees.iter().map(|tree| Self::of_tree(*tree)).reduce(Self::plus).unwrap_or_default()
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process_tells_all_its_figures() {
+    fn this_process_has_all_figures() {
         let own = Figures::own();
         assert!(own.cpu_ns > Some(0) && own.rss_kib > Some(100));
         assert!(
@@ -257,14 +257,14 @@ mod tests {
         let (whole, guarded) = (tree(false), tree(true));
         let counted =
             fs::read_dir(format!("/proc/{}/fd", shell.id())).map(|entries| entries.count() as u64).ok();
-        let told = process::descriptors(Some(shell.id()));
+        let reported = process::descriptors(Some(shell.id()));
         for pid in &members {
             let pid = nix::unistd::Pid::from_raw(pid.cast_signed());
             let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
         }
         let _ = shell.wait();
         assert_eq!((line.as_str(), members.len()), ("ready\n", 1));
-        assert!(told.is_some() && told == counted, "{told:?} {counted:?}");
+        assert!(reported.is_some() && reported == counted, "{reported:?} {counted:?}");
         // 60,000 turns of a shell's loop take tens of milliseconds, far more than starting three processes.
         assert!(
             whole.cpu_ns > Some(20_000_000) && guarded.cpu_ns > Some(10_000_000),
