@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use tokio::sync::watch;
 use twinwire::load::engine::Engine;
-use twinwire::load::pass::Ending;
+use twinwire::load::pass::RunEnd;
 use twinwire::load::placement::Placement;
 use twinwire::record::Cost;
 use twinwire::scenario::Document;
@@ -50,15 +50,11 @@ pub fn generate(task: &Task, mix: Mix) -> anyhow::Result<Window> {
         target: &mut target,
         placement: Placement { server: task.server_cpus.clone(), generator: task.generator_cpus.clone() },
         interrupt,
-        tell: &mut |_| {},
+        on_event: &mut |_| {},
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(engine.run());
-    ensure!(
-        matches!(result.ending, Ending::Complete),
-        "our generator's run ended early: {:?}",
-        result.ending
-    );
+    ensure!(matches!(result.end, RunEnd::Complete), "our generator's run ended early: {:?}", result.end);
     ensure!(result.violations_total == 0, "wrong replies: {:?}", result.violations);
     let pass = result.passes.first().context("our generator ran nothing")?;
     ensure!(pass.ledger.values_read > 0, "our generator read no value");

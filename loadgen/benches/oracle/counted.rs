@@ -2,14 +2,14 @@
 
 use std::hint::black_box;
 
-use twinwire::oracle::{Expect, Session, ValueSpec, World, texts};
+use twinwire::oracle::{Expect, ReferenceModel, Session, ValueSpec, texts};
 
 /// The function around all that is counted for a request.
 pub const PART_WRITE: &str = "counted_write";
 /// The function around all that is counted for a reply.
 pub const PART_JUDGE: &str = "counted_judge";
 
-/// Clients of the world, and keys of each: as many registers as a load has, so nothing is specially small.
+/// Clients of the reference, and keys of each: as many registers as a load has, so nothing is specially small.
 const CLIENTS: u32 = 64;
 const KEYS: u32 = 100;
 
@@ -49,12 +49,13 @@ impl Operation {
 /// Does the work; whether every reply was judged right.
 pub fn run(operation: Operation, depth: usize, bytes: u32, replies: usize) -> bool {
     let spec = ValueSpec { min: bytes, max: bytes };
-    let world = World::new(7, (0..CLIENTS).map(|number| (format!("user{number}"), 0, KEYS, spec)));
-    let mut sessions: Vec<Session> = (0..CLIENTS).map(|client| logged_in(&world, client)).collect();
-    let values: Vec<Vec<Vec<u8>>> = sessions.iter_mut().map(|session| preload(&world, session)).collect();
+    let reference =
+        ReferenceModel::new(7, (0..CLIENTS).map(|number| (format!("user{number}"), 0, KEYS, spec)));
+    let mut sessions: Vec<Session> = (0..CLIENTS).map(|client| logged_in(&reference, client)).collect();
+    let values: Vec<Vec<Vec<u8>>> = sessions.iter_mut().map(|session| preload(&reference, session)).collect();
     let mut session = sessions.swap_remove(0);
     if operation == Operation::GetOther
-        && session.judge(&world, Expect::Upgrade, texts::UPGRADED.as_bytes()).is_err()
+        && session.judge(&reference, Expect::Upgrade, texts::UPGRADED.as_bytes()).is_err()
     {
         return false;
     }
@@ -66,7 +67,7 @@ pub fn run(operation: Operation, depth: usize, bytes: u32, replies: usize) -> bo
             let place = batch * depth as u32 + number;
             let (target, key) = (1 + place % (CLIENTS - 1), place * 7 % KEYS);
             message.clear();
-            let expect = counted_write(operation, &world, &mut session, target, key, &mut message);
+            let expect = counted_write(operation, &reference, &mut session, target, key, &mut message);
             black_box(&message);
             let reply = match operation {
                 Operation::Put => texts::DONE.as_bytes(),
@@ -77,7 +78,7 @@ pub fn run(operation: Operation, depth: usize, bytes: u32, replies: usize) -> bo
             open.push((expect, reply));
         }
         for (expect, reply) in open.drain(..) {
-            all_right &= counted_judge(&world, &mut session, expect, black_box(reply));
+            all_right &= counted_judge(&reference, &mut session, expect, black_box(reply));
         }
     }
     all_right
@@ -86,36 +87,36 @@ pub fn run(operation: Operation, depth: usize, bytes: u32, replies: usize) -> bo
 #[inline(never)]
 fn counted_write(
     operation: Operation,
-    world: &World,
+    reference: &ReferenceModel,
     session: &mut Session,
     target: u32,
     key: u32,
     out: &mut Vec<u8>,
 ) -> Expect {
     match operation {
-        Operation::Put => session.put(world, key, out),
+        Operation::Put => session.put(reference, key, out),
         Operation::Get => session.get(key, out),
-        Operation::GetOther | Operation::Denied => session.get_other(world, Some(target), Some(key), out),
+        Operation::GetOther | Operation::Denied => session.get_other(reference, Some(target), Some(key), out),
     }
 }
 
 #[inline(never)]
-fn counted_judge(world: &World, session: &mut Session, expect: Expect, reply: &[u8]) -> bool {
-    session.judge(world, expect, reply).is_ok()
+fn counted_judge(reference: &ReferenceModel, session: &mut Session, expect: Expect, reply: &[u8]) -> bool {
+    session.judge(reference, expect, reply).is_ok()
 }
 
-fn logged_in(world: &World, client: u32) -> Session {
-    let session = Session::new(world, client);
-    world.set_live(client);
+fn logged_in(reference: &ReferenceModel, client: u32) -> Session {
+    let session = Session::new(reference, client);
+    reference.set_live(client);
     session
 }
 
 /// Puts every key once; the values by key.
-fn preload(world: &World, session: &mut Session) -> Vec<Vec<u8>> {
+fn preload(reference: &ReferenceModel, session: &mut Session) -> Vec<Vec<u8>> {
     let put = |key| {
         let mut message = Vec::new();
-        let expect = session.put(world, key, &mut message);
-        let judged = session.judge(world, expect, texts::DONE.as_bytes());
+        let expect = session.put(reference, key, &mut message);
+        let judged = session.judge(reference, expect, texts::DONE.as_bytes());
         assert!(judged.is_ok(), "a put that is done is right");
         message.rsplit(|&byte| byte == b' ').next().unwrap_or_default().to_vec()
     };

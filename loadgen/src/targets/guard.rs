@@ -20,7 +20,7 @@ use nix::sys::wait::{WaitStatus, wait};
 use nix::unistd::Pid;
 
 use super::certificate;
-use crate::measure::tree;
+use crate::measure::process_tree;
 
 /// Hidden first argument with which this executable becomes a guard.
 pub const SUBCOMMAND: &str = "guard-launched";
@@ -145,7 +145,9 @@ fn end(group: Pid) {
 /// Signals the program's group, and those of its children that have left it.
 fn send(group: Pid, signal: Signal) {
     let _ = killpg(group, signal);
-    for pid in tree::descendants(std::process::id()).into_iter().map(|pid| Pid::from_raw(pid.cast_signed())) {
+    for pid in
+        process_tree::descendants(std::process::id()).into_iter().map(|pid| Pid::from_raw(pid.cast_signed()))
+    {
         if nix::unistd::getpgid(Some(pid)).is_ok_and(|of| of != group) {
             let _ = kill(pid, signal);
         }
@@ -155,7 +157,7 @@ fn send(group: Pid, signal: Signal) {
 fn gone_within(timeout: Duration) -> bool {
     let deadline = Instant::now() + timeout;
     loop {
-        if tree::descendants(std::process::id()).is_empty() {
+        if process_tree::descendants(std::process::id()).is_empty() {
             return true;
         }
         if Instant::now() >= deadline {

@@ -25,7 +25,7 @@ use super::launch::Launch;
 use super::ports::{self, FreePorts};
 use super::{Certificate, TargetError, endpoint_on_this_machine};
 use crate::domain::Transport;
-use crate::measure::tree::Tree;
+use crate::measure::process_tree::Tree;
 use crate::wire::{Addresses, Endpoint};
 
 /// Between two looks at who listens.

@@ -19,7 +19,7 @@ pub use certificate::Certificate;
 pub use command::{LaunchCommand, LaunchError, ask_certificate};
 
 use crate::domain::Transport;
-use crate::measure::tree::Tree;
+use crate::measure::process_tree::Tree;
 use crate::wire::{Addresses, Endpoint, Header, Peer, Site, Trust};
 use embedded::Embedded;
 use launched::Launched;

@@ -27,7 +27,7 @@ use traffic::Counted;
 
 pub use addresses::{Addresses, Unreachable, Unresolved};
 pub use connect::{ConnectError, Endpoint};
-pub use foreign::{Foreign, speechless};
+pub use foreign::{Foreign, speechless, unanswered};
 pub use handshake::{BrokenHandshake, HandshakeError};
 pub use header::{Header, HeaderError};
 pub use raw::SILENCE_NS;
@@ -35,7 +35,7 @@ pub use shortage::Shortage;
 pub use shown::suspect;
 pub use site::{Site, UrlError};
 pub use tls::{NotAName, Peer, Trust, TrustError};
-pub use traffic::Traffic;
+pub use traffic::{SocketSample, Traffic};
 pub use wait::wait;
 pub use websocket::WebSocketConnection;
 
