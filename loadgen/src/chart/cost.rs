@@ -4,8 +4,9 @@ use super::Figure;
 use super::axis::{self, names, number};
 use super::source::View;
 use super::spec::{Axis, Fill, Ink, LegendEntry, LegendKey, Mark, Marker, Panel, Shape, Spec};
-use super::style::{DARK, FLOOR, FLOOR_NAME, look, name};
-use crate::record::{Pass, rows};
+use super::style::{DARK, FLOOR, FLOOR_NAME, look};
+use crate::domain::Transport;
+use crate::record::rows::Selection;
 
 /// Begins the names of its files.
 pub(super) const STEM: &str = "cost";
@@ -22,8 +23,8 @@ const BAR_HEIGHT: f64 = 64.0;
 const LABEL_ROOM: f64 = 1.22;
 
 /// What one transport did and took.
-struct Bar<'a> {
-    transport: &'a str,
+struct Bar {
+    transport: Transport,
     rate: f64,
     trials: Vec<f64>,
     /// Server's and generator's CPU for a request, in µs.
@@ -36,24 +37,24 @@ struct Bar<'a> {
 
 /// The figure; `None` where no transport was measured alone (mixed loads) or nothing was answered.
 pub(super) fn figure(view: View<'_>) -> Option<Figure> {
-    let bars: Vec<Bar<'_>> = view.transports().into_iter().filter_map(|t| bar(view, t)).collect();
+    let bars: Vec<Bar> = view.transports().into_iter().filter_map(|t| bar(view, t)).collect();
     if bars.is_empty() {
         return None;
     }
     let with_cpu = bars.iter().any(|bar| bar.cpu.is_some());
-    let y = names(bars.iter().map(|bar| name(bar.transport).to_owned()), true);
+    let y = names(bars.iter().map(|bar| bar.transport.label().to_owned()), true);
     let mut panels = vec![throughput(&bars, y.clone())];
     if with_cpu {
         panels.push(cpu(&bars, y.unlabelled()));
     }
     let mut notes = view.warnings();
-    if view.load.model == "closed" {
-        notes.push(match view.load.verdict.saturated.as_deref() {
+    if !view.load.model.is_open() {
+        notes.push(match view.load.verdict.saturated {
             Some(side) => format!("The {side}’s CPU was full: this is the {side}’s limit."),
             None if !with_cpu => {
                 "Whose limit this is cannot be told: not all CPU times were ours to read.".to_owned()
             }
-            None if view.load.saturates() => {
+            None if view.load.model.saturates() => {
                 "Neither side’s CPU was full: each waited for the other, or for the host.".to_owned()
             }
             None => "Neither side’s CPU was full: the clients’ think time set this throughput.".to_owned(),
@@ -87,37 +88,29 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     })
 }
 
-fn bar<'a>(view: View<'_>, transport: &'a str) -> Option<Bar<'a>> {
+fn bar(view: View<'_>, transport: Transport) -> Option<Bar> {
     // The same rates as in every table: answered requests of the measured part over its time.
-    let rate = |trial: Option<u32>| {
-        let of = |pass: &Pass| {
-            pass.load == view.load.name
-                && pass.variant == view.variant
-                && pass.transports == [transport]
-                && trial.is_none_or(|trial| trial == pass.trial)
-        };
-        rows::merged(view.record, |pass, _| of(pass))?.rate().filter(|rate| *rate > 0.0)
-    };
-    let sum =
-        rows::cost(view.record, &view.load.name, view.variant, transport).filter(|sum| sum.replies > 0)?;
-    let trials = view.passes().filter(|pass| pass.transports == [transport]);
+    let of = view.selection().over(transport);
+    let alone = || of.unmixed(&view.record.passes);
+    let rate = |trial| Selection { trial, ..of }.row(alone())?.rate().filter(|rate| *rate > 0.0);
+    let sum = of.cost(alone()).filter(|sum| sum.replies > 0)?;
     let each = |ns: u64| ns as f64 / 1e3 / sum.replies as f64;
     let floor = view.floor(transport);
-    let saturates = view.load.saturates();
+    let saturates = view.load.model.saturates();
     let floor_cost = floor.map(|f| if saturates { f.saturated.cost } else { f.paced.cost });
     Some(Bar {
         transport,
         rate: rate(None)?,
-        trials: trials.filter_map(|pass| rate(Some(pass.trial))).collect(),
+        trials: alone().filter_map(|pass| rate(Some(pass.trial))).collect(),
         cpu: sum.server_cpu_ns.zip(sum.generator_cpu_ns).map(|(s, g)| (each(s), each(g))),
         highest: floor.filter(|_| saturates).and_then(|floor| floor.saturated.rate),
         floor_us: floor_cost.and_then(|cost| cost.both_ns).map(|ns| ns / 1e3),
     })
 }
 
-fn throughput(bars: &[Bar<'_>], y: Axis) -> Panel {
+fn throughput(bars: &[Bar], y: Axis) -> Panel {
     let rates =
-        |bar: &Bar<'_>| bar.trials.iter().chain([&bar.rate]).chain(&bar.highest).copied().fold(0.0, f64::max);
+        |bar: &Bar| bar.trials.iter().chain([&bar.rate]).chain(&bar.highest).copied().fold(0.0, f64::max);
     let high = bars.iter().map(rates).fold(0.0, f64::max);
     let x = axis::exactly_to("Requests/s", high * LABEL_ROOM);
     let mut marks = Vec::new();
@@ -135,7 +128,7 @@ fn throughput(bars: &[Bar<'_>], y: Axis) -> Panel {
     Panel { title: "Throughput".to_owned(), x, y, marks }
 }
 
-fn cpu(bars: &[Bar<'_>], y: Axis) -> Panel {
+fn cpu(bars: &[Bar], y: Axis) -> Panel {
     let sums = bars.iter().filter_map(|bar| bar.cpu).map(|(s, g)| s + g);
     let high = sums.chain(bars.iter().filter_map(|bar| bar.floor_us)).fold(0.0, f64::max);
     let x = axis::exactly_to("CPU time of both sides, µs", high * LABEL_ROOM);
@@ -158,7 +151,7 @@ fn floor_line(at: f64, i: f64) -> Mark {
     Mark::Line { points: vec![(at, i - half), (at, i + half)], stroke: FLOOR, marker: None }
 }
 
-fn legend(with_cpu: bool, bars: &[Bar<'_>]) -> Vec<LegendEntry> {
+fn legend(with_cpu: bool, bars: &[Bar]) -> Vec<LegendEntry> {
     let entry = |key, text: &str| LegendEntry { key, text: text.to_owned() };
     let mut entries = Vec::new();
     if with_cpu {

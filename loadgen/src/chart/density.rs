@@ -6,7 +6,9 @@ use super::percentile::plural;
 use super::source::{View, last_share, quantiles};
 use super::spec::{Axis, Mark, Panel, Spec, Stroke};
 use super::style::{LINE, list, look};
+use crate::domain::{Role, Transport};
 use crate::record::Latencies;
+use crate::record::rows::Selection;
 
 /// Begins the names of its files.
 pub(super) const STEM: &str = "latency-density";
@@ -21,20 +23,21 @@ const SHOWN_SHARES: [f64; 2] = [0.001, 0.99];
 const FILL_ALPHA: f64 = 0.14;
 
 /// One transport's samples of one role.
-struct Samples<'a> {
-    transport: &'a str,
+struct Samples {
+    transport: Transport,
     latencies: Latencies,
 }
 
 /// The figure; `None` where no role has enough samples on any transport.
 pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     let transports = view.transports();
-    let roles: Vec<(&str, Vec<Samples<'_>>)> = view
+    let roles: Vec<(Role, Vec<Samples>)> = view
         .roles()
         .into_iter()
         .map(|role| {
-            let of = |transport: &&'_ str| view.latencies(transport, Some(role), None, None);
-            let all = transports.iter().map(|t| (*t, of(t))).filter(|(_, l)| last_share(l).is_some());
+            let of = |transport| Selection { role: Some(role), ..view.selection().over(transport) };
+            let all = transports.iter().map(|&t| (t, view.latencies(of(t))));
+            let all = all.filter(|(_, latencies)| last_share(latencies).is_some());
             (role, all.map(|(transport, latencies)| Samples { transport, latencies }).collect())
         })
         .filter(|(_, samples): &(_, Vec<_>)| !samples.is_empty())
@@ -49,10 +52,10 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
         .iter()
         .enumerate()
         .map(|(i, (role, samples))| {
-            panel(role, samples, if i + 1 == count { x.clone() } else { x.unlabelled() }, &x, bins)
+            panel(*role, samples, if i + 1 == count { x.clone() } else { x.unlabelled() }, &x, bins)
         })
         .collect();
-    let drawn: Vec<&str> = transports
+    let drawn: Vec<Transport> = transports
         .into_iter()
         .filter(|t| roles.iter().any(|(_, samples)| samples.iter().any(|one| one.transport == *t)))
         .collect();
@@ -119,7 +122,7 @@ fn shares(latencies: &Latencies, x: &Axis, count: usize) -> Vec<f64> {
     bins.into_iter().map(|count| 100.0 * count as f64 / latencies.len() as f64).collect()
 }
 
-fn panel(role: &str, samples: &[Samples<'_>], shown_x: Axis, x: &Axis, bins: usize) -> Panel {
+fn panel(role: Role, samples: &[Samples], shown_x: Axis, x: &Axis, bins: usize) -> Panel {
     let binned: Vec<Vec<f64>> = samples.iter().map(|one| shares(&one.latencies, x, bins)).collect();
     let high = binned.iter().flatten().copied().fold(0.0, f64::max);
     let ratio = bin_ratio(x, bins);

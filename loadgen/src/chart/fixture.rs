@@ -4,17 +4,19 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_distr::{Distribution as _, LogNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use crate::domain::{Model, Op, Role, Timing, Transport};
+use crate::record::fixture::{SATURATED, paced};
 use crate::record::{
     Cell, Cost, Counts, Environment, Interval, Latencies, Ledger, LoadInfo, Outcome, Pass, RunRecord, SCHEMA,
-    ScenarioInfo, Status, Verdict,
+    ScenarioInfo, Status, Variant, Verdict,
 };
 
 /// What a record is to hold.
 #[derive(Debug, Clone)]
 pub(super) struct Wish {
     pub(super) loads: Vec<LoadInfo>,
-    pub(super) transports: Vec<String>,
-    pub(super) cells: Vec<(String, String)>,
+    pub(super) transports: Vec<Transport>,
+    pub(super) cells: Vec<(Role, Op)>,
     pub(super) samples: u64,
     pub(super) median_ns: f64,
     pub(super) spread: f64,
@@ -25,22 +27,17 @@ pub(super) struct Wish {
 
 /// A comparison of two transports with a paced and a saturated load.
 pub(super) fn usual() -> Wish {
-    let own = |list: &[&str]| list.iter().map(|&name| name.to_owned()).collect();
-    let cell = |role: &str, op: &str| (role.to_owned(), op.to_owned());
     Wish {
-        loads: vec![
-            load("paced", "open", "4000 requests/s, poisson", 6),
-            load("saturated", "closed", "no think time", 3),
-        ],
-        transports: own(&["tcp", "websocket"]),
+        loads: vec![load("paced", paced(4_000.0), 6), load("saturated", SATURATED, 3)],
+        transports: vec![Transport::Tcp, Transport::WebSocket],
         cells: vec![
-            cell("guest", "put"),
-            cell("guest", "get"),
-            cell("guest", "get-missing"),
-            cell("guest", "get-other"),
-            cell("manager", "put"),
-            cell("manager", "get"),
-            cell("manager", "get-other"),
+            (Role::Guest, Op::Put),
+            (Role::Guest, Op::Get),
+            (Role::Guest, Op::GetMissing),
+            (Role::Guest, Op::GetOther),
+            (Role::Manager, Op::Put),
+            (Role::Manager, Op::Get),
+            (Role::Manager, Op::GetOther),
         ],
         samples: 3000,
         median_ns: 180_000.0,
@@ -52,20 +49,19 @@ pub(super) fn usual() -> Wish {
 }
 
 /// The settings of a load.
-pub(super) fn load(name: &str, model: &str, pace: &str, trials: u32) -> LoadInfo {
+pub(super) fn load(name: &str, model: Model, trials: u32) -> LoadInfo {
     LoadInfo {
         name: name.to_owned(),
-        model: model.to_owned(),
-        pace: pace.to_owned(),
+        model,
         in_flight: 1,
         warmup_s: 1.0,
         duration_s: 5.0,
         trials,
         headline: name == "paced",
-        variants: vec![String::new()],
+        variants: vec![Variant::default()],
         clients: 100,
         probes: Vec::new(),
-        timing: crate::domain::Timing::Judged,
+        timing: Timing::Judged,
         verdict: Verdict::default(),
     }
 }
@@ -77,7 +73,7 @@ pub(super) fn record(wish: &Wish) -> RunRecord {
     for load in &wish.loads {
         for (v, variant) in load.variants.iter().enumerate() {
             for trial in 1..=load.trials {
-                let groups: Vec<&[String]> =
+                let groups: Vec<&[Transport]> =
                     if wish.mixed { vec![&wish.transports] } else { wish.transports.chunks(1).collect() };
                 for transports in groups {
                     passes.push(pass(wish, load, (v, variant), trial, transports, &mut random));
@@ -128,25 +124,25 @@ fn environment() -> Environment {
 fn pass(
     wish: &Wish,
     load: &LoadInfo,
-    (v, variant): (usize, &String),
+    (v, variant): (usize, &Variant),
     trial: u32,
-    transports: &[String],
+    transports: &[Transport],
     random: &mut Xoshiro256PlusPlus,
 ) -> Pass {
-    let slower = |transport: &str| wish.transports.iter().position(|t| t == transport).unwrap_or(0) as f64;
+    let slower = |transport| wish.transports.iter().position(|t| *t == transport).unwrap_or(0) as f64;
     let drift = 1.0 + 0.1 * random.random::<f64>() + 0.25 * v as f64;
     let mut cells = Vec::new();
     let mut intervals = Vec::new();
-    for transport in transports {
+    for &transport in transports {
         let median = wish.median_ns * drift * (1.0 + 0.14 * slower(transport));
-        for (i, (role, op)) in wish.cells.iter().enumerate() {
+        for (i, &(role, op)) in wish.cells.iter().enumerate() {
             let samples = latencies(wish, median * (1.0 + 0.06 * i as f64), random);
-            let counts = Counts { requests: wish.samples, ..Counts::default() };
+            let counts = Counts { requests: wish.samples, achieved: wish.samples, ..Counts::default() };
             cells.push(Cell {
-                transport: transport.clone(),
+                transport,
                 group: format!("{role}s"),
-                role: role.clone(),
-                op: op.clone(),
+                role,
+                op,
                 counts,
                 lag: Latencies::default(),
                 service: samples.clone(),
@@ -156,12 +152,12 @@ fn pass(
         let rows = (0..wish.seconds).map(|second| interval(transport, second, median * 3.0, random));
         intervals.extend(rows);
     }
-    let first = transports.first().map_or(0.0, |transport| slower(transport));
+    let first = transports.first().map_or(0.0, |&transport| slower(transport));
     let replies = 150_000 + random.random_range(0..20_000u64) - (first * 9000.0) as u64;
     let cpu = |each: f64| Some((replies as f64 * each * (1.0 + 0.13 * first)) as u64);
     Pass {
         load: load.name.clone(),
-        variant: variant.clone(),
+        variant: variant.label.clone(),
         trial,
         transports: transports.to_vec(),
         started_s: 0.0,
@@ -201,16 +197,14 @@ fn latencies(wish: &Wish, median: f64, random: &mut Xoshiro256PlusPlus) -> Laten
     latencies
 }
 
-fn interval(transport: &str, second: u32, p99: f64, random: &mut Xoshiro256PlusPlus) -> Interval {
+fn interval(transport: Transport, second: u32, p99: f64, random: &mut Xoshiro256PlusPlus) -> Interval {
     let p99 = Some((p99 * (0.7 + 0.8 * random.random::<f64>())) as u64);
     Interval {
-        transport: transport.to_owned(),
-        second,
         length_s: 1.0,
         offered: 4000,
         achieved: 3900 + random.random_range(0..200u64),
         response_p99_ns: p99,
         service_p99_ns: p99,
-        ..Interval::default()
+        ..Interval::new(transport, second)
     }
 }

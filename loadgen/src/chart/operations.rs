@@ -5,6 +5,8 @@ use super::source::View;
 use super::spec::{Axis, LegendEntry, LegendKey, Mark, Marker, Panel, Shape, Spec, Stroke};
 use super::style::{DOT, GREY, LINE, Look, line_entry, look};
 use super::{Figure, axis::names};
+use crate::domain::{Op, Role, Transport};
+use crate::record::rows::Selection;
 
 /// Begins the names of its files.
 pub(super) const STEM: &str = "latency-operations";
@@ -20,13 +22,13 @@ const ROW_GAP: f64 = 13.0;
 const ROW_FILLED: f64 = 0.72;
 
 /// A role and operation, with a line for each transport that has samples.
-struct Row<'a> {
+struct Row {
     name: String,
-    lines: Vec<Line<'a>>,
+    lines: Vec<Line>,
 }
 
-struct Line<'a> {
-    transport: &'a str,
+struct Line {
+    transport: Transport,
     values: Vec<Value>,
 }
 
@@ -47,7 +49,7 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
             let row = row(view, &transports, role, op);
             if !row.lines.is_empty() {
                 rows.push(row);
-            } else if transports.iter().any(|t| !view.latencies(t, Some(role), Some(op), None).is_empty()) {
+            } else if transports.iter().any(|&t| !view.latencies(of(view, t, role, op)).is_empty()) {
                 thin.push(row.name);
             }
         }
@@ -57,7 +59,7 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     let high = values().reduce(f64::max)?;
     let x = axis::latency(view.quantity(), values().fold(f64::MAX, f64::min), high);
     let bounded = all().any(|value| value.at_least);
-    let drawn: Vec<&str> = transports
+    let drawn: Vec<Transport> = transports
         .into_iter()
         .filter(|t| rows.iter().any(|row| row.lines.iter().any(|line| line.transport == *t)))
         .collect();
@@ -89,10 +91,10 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     })
 }
 
-fn row<'a>(view: View<'_>, transports: &[&'a str], role: &str, op: &str) -> Row<'a> {
+fn row(view: View<'_>, transports: &[Transport], role: Role, op: Op) -> Row {
     let mut lines = Vec::new();
-    for transport in transports {
-        let latencies = view.latencies(transport, Some(role), Some(op), None);
+    for &transport in transports {
+        let latencies = view.latencies(of(view, transport, role, op));
         let values: Vec<_> = SHOWN
             .iter()
             .filter_map(|(q, _, shape)| {
@@ -107,7 +109,11 @@ fn row<'a>(view: View<'_>, transports: &[&'a str], role: &str, op: &str) -> Row<
     Row { name: format!("{role} · {op}"), lines }
 }
 
-fn panel(rows: &[Row<'_>], drawn: &[&str], x: Axis) -> Panel {
+fn of(view: View<'_>, transport: Transport, role: Role, op: Op) -> Selection<'_> {
+    Selection { role: Some(role), op: Some(op), ..view.selection().over(transport) }
+}
+
+fn panel(rows: &[Row], drawn: &[Transport], x: Axis) -> Panel {
     let y = names(rows.iter().map(|row| row.name.clone()), true);
     let mut marks = Vec::new();
     for (i, row) in rows.iter().enumerate() {
@@ -135,8 +141,8 @@ fn draw_line(marks: &mut Vec<Mark>, y: f64, values: &[Value], look: Look) {
     }
 }
 
-fn legend(transports: &[&str]) -> Vec<LegendEntry> {
-    let bare = |transport: &&str| {
+fn legend(transports: &[Transport]) -> Vec<LegendEntry> {
+    let bare = |&transport: &Transport| {
         let entry = line_entry(transport);
         let stroke: Stroke = look(transport).stroke(LINE);
         LegendEntry { key: LegendKey::Line(stroke, None), ..entry }

@@ -5,7 +5,9 @@ use super::axis;
 use super::source::{View, last_share, quantiles};
 use super::spec::{Axis, LegendEntry, LegendKey, Mark, Panel, Spec};
 use super::style::{FLOOR_MARKER, FLOOR_NAME, LINE, list, look};
+use crate::domain::{Role, Transport};
 use crate::record::Latencies;
+use crate::record::rows::Selection;
 
 /// Begins the names of its files.
 pub(super) const STEM: &str = "latency-percentiles";
@@ -19,8 +21,8 @@ const MARKED: [f64; 6] = [0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999];
 /// How much of a transport's colour the band of its trials shows.
 const BAND_ALPHA: f64 = 0.16;
 
-struct Curve<'a> {
-    transport: &'a str,
+struct Curve {
+    transport: Transport,
     points: Vec<(f64, f64)>,
     marked: Vec<(f64, f64)>,
     band: Vec<(f64, f64, f64)>,
@@ -31,10 +33,10 @@ struct Curve<'a> {
 /// The figure; `None` where no role has enough samples on any transport.
 pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     let transports = view.transports();
-    let roles: Vec<(&str, Vec<Curve<'_>>)> = view
+    let roles: Vec<(Role, Vec<Curve>)> = view
         .roles()
         .into_iter()
-        .map(|role| (role, transports.iter().filter_map(|transport| curve(view, transport, role)).collect()))
+        .map(|role| (role, transports.iter().filter_map(|&transport| curve(view, transport, role)).collect()))
         .filter(|(_, curves): &(_, Vec<_>)| !curves.is_empty())
         .collect();
     let all = || roles.iter().flat_map(|(_, curves)| curves);
@@ -45,10 +47,11 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     };
     let y = axis::latency(view.quantity(), heights().fold(f64::MAX, f64::min), heights().fold(1.0, f64::max));
     let x = axis::percentiles(last);
-    let drawn: Vec<&str> = transports.into_iter().filter(|t| all().any(|c| c.transport == *t)).collect();
+    let drawn: Vec<Transport> = transports.into_iter().filter(|t| all().any(|c| c.transport == *t)).collect();
     let banded = all().any(|curve| !curve.band.is_empty());
     let several = roles.len() > 1;
-    let panels = roles.iter().enumerate().map(|(i, (role, curves))| panel(role, curves, &x, &y, i)).collect();
+    let panels =
+        roles.iter().enumerate().map(|(i, (role, curves))| panel(*role, curves, &x, &y, i)).collect();
     let mut notes = view.warnings();
     notes.push(format!(
         "Curves run from the 1st percentile to where fewer than ten requests lie beyond.{}",
@@ -80,7 +83,7 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     })
 }
 
-fn panel(role: &str, curves: &[Curve<'_>], x: &Axis, y: &Axis, index: usize) -> Panel {
+fn panel(role: Role, curves: &[Curve], x: &Axis, y: &Axis, index: usize) -> Panel {
     let mut marks = Vec::new();
     for curve in curves.iter().filter(|curve| !curve.band.is_empty()) {
         let ink = look(curve.transport).ink;
@@ -97,24 +100,25 @@ fn panel(role: &str, curves: &[Curve<'_>], x: &Axis, y: &Axis, index: usize) -> 
 }
 
 /// A role's heading: `Guests`.
-pub(super) fn plural(role: &str) -> String {
-    let mut letters = role.chars();
+pub(super) fn plural(role: Role) -> String {
+    let mut letters = role.name().chars();
     letters.next().map_or(String::new(), |first| format!("{}{}s", first.to_uppercase(), letters.as_str()))
 }
 
-fn curve<'a>(view: View<'_>, transport: &'a str, role: &str) -> Option<Curve<'a>> {
-    let merged = view.latencies(transport, Some(role), None, None);
+fn curve(view: View<'_>, transport: Transport, role: Role) -> Option<Curve> {
+    let of = Selection { role: Some(role), ..view.selection().over(transport) };
+    let merged = view.latencies(of);
     let last = last_share(&merged)?;
     let shares = shares_to(last);
     let points: Vec<_> = shares.iter().copied().zip(quantiles(&merged, &shares)).collect();
     let marked: Vec<f64> = MARKED.into_iter().filter(|share| *share <= last + 1e-12).collect();
     let marked = marked.iter().copied().zip(quantiles(&merged, &marked)).collect();
     let floor = floor(view, transport, last);
-    Some(Curve { transport, points, marked, band: band(view, transport, role), floor })
+    Some(Curve { transport, points, marked, band: band(view, of), floor })
 }
 
 /// The floor's quantiles up to `last`.
-fn floor(view: View<'_>, transport: &str, last: f64) -> Vec<(f64, f64)> {
+fn floor(view: View<'_>, transport: Transport, last: f64) -> Vec<(f64, f64)> {
     let Some(floor) = view.floor(transport) else { return Vec::new() };
     let quantiles = floor.paced.latency(view.load.headline_kind());
     let known = [(0.5, quantiles.p50_ns), (0.9, quantiles.p90_ns), (0.99, quantiles.p99_ns)];
@@ -123,11 +127,11 @@ fn floor(view: View<'_>, transport: &str, last: f64) -> Vec<(f64, f64)> {
 }
 
 /// Lowest and highest of the trials at each share that every trial bears; empty for a single trial.
-fn band(view: View<'_>, transport: &str, role: &str) -> Vec<(f64, f64, f64)> {
+fn band(view: View<'_>, of: Selection<'_>) -> Vec<(f64, f64, f64)> {
     let trials: Vec<Latencies> = view
         .trials()
         .into_iter()
-        .map(|trial| view.latencies(transport, Some(role), None, Some(trial)))
+        .map(|trial| view.latencies(Selection { trial: Some(trial), ..of }))
         .filter(|latencies| !latencies.is_empty())
         .collect();
     let last = trials.iter().map(last_share).reduce(|a, b| Some(a?.min(b?))).flatten();

@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use super::{spec::LegendEntry, style};
-use crate::domain::{LatencyKind, Op, Role};
-use crate::record::{Latencies, LoadInfo, Pass, RunRecord, TransportFloor, VerdictLevel};
+use crate::domain::{LatencyKind, Op, Role, Transport};
+use crate::record::rows::Selection;
+use crate::record::{Cell, Latencies, LoadInfo, Pass, RunRecord, TransportFloor, VerdictLevel};
 
 /// Swept loads with more variants than these get their own charts for the first one only; the sweep's chart
 /// shows them all.
@@ -30,49 +31,45 @@ pub(super) fn views(record: &RunRecord) -> Vec<View<'_>> {
     let mut views = Vec::new();
     for load in &record.loads {
         let shown = if load.variants.len() > VARIANTS_SHOWN { 1 } else { load.variants.len() };
-        views.extend(load.variants[..shown].iter().map(|variant| View { record, load, variant }));
+        views.extend(load.variants[..shown].iter().map(|variant| View {
+            record,
+            load,
+            variant: &variant.label,
+        }));
     }
     views
 }
 
 impl<'a> View<'a> {
-    /// The passes of this load and variant.
-    pub(super) fn passes(self) -> impl Iterator<Item = &'a Pass> {
-        self.record
-            .passes
-            .iter()
-            .filter(move |pass| pass.load == self.load.name && pass.variant == self.variant)
+    /// The cells of this load and variant.
+    pub(super) fn selection(self) -> Selection<'a> {
+        Selection::of(&self.load.name, self.variant)
     }
 
-    /// Transports with a pass, in the scenario's order, those that it does not name last.
-    pub(super) fn transports(self) -> Vec<&'a str> {
-        let named = &self.record.scenario.transports;
-        let seen: BTreeSet<(usize, &str)> = self
-            .passes()
-            .flat_map(|pass| {
-                pass.cells.iter().map(|cell| &cell.transport).chain(&pass.transports).map(String::as_str)
-            })
-            .map(|name| (named.iter().position(|t| t == name).unwrap_or(usize::MAX), name))
-            .collect();
-        seen.into_iter().map(|(_, name)| name).collect()
+    /// The passes of this load and variant.
+    pub(super) fn passes(self) -> impl Iterator<Item = &'a Pass> {
+        self.selection().passes(&self.record.passes)
+    }
+
+    /// Transports with a pass, in the scenario's order.
+    pub(super) fn transports(self) -> Vec<Transport> {
+        let ran = |transport: &Transport| self.passes().any(|pass| pass.transports.contains(transport));
+        self.record.scenario.transports.iter().copied().filter(ran).collect()
     }
 
     /// Roles with a cell, guests first.
-    pub(super) fn roles(self) -> Vec<&'a str> {
-        let known = [Role::Guest.name(), Role::Manager.name()];
-        self.ranked(&known, |cell| &cell.role)
+    pub(super) fn roles(self) -> Vec<Role> {
+        self.seen(|cell| cell.role)
     }
 
     /// Operations with a cell, in the usual order.
-    pub(super) fn ops(self) -> Vec<&'a str> {
-        self.ranked(&Op::ALL.map(Op::name), |cell| &cell.op)
+    pub(super) fn ops(self) -> Vec<Op> {
+        self.seen(|cell| cell.op)
     }
 
-    fn ranked(self, known: &[&str], of: impl Fn(&'a crate::record::Cell) -> &'a str) -> Vec<&'a str> {
-        let rank = |name: &str| known.iter().position(|known| *known == name).unwrap_or(usize::MAX);
+    fn seen<T: Ord>(self, of: impl Fn(&Cell) -> T) -> Vec<T> {
         let cells = self.passes().flat_map(|pass| &pass.cells);
-        let seen: BTreeSet<(usize, &str)> = cells.map(|cell| (rank(of(cell)), of(cell))).collect();
-        seen.into_iter().map(|(_, name)| name).collect()
+        cells.map(of).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Trials with a pass.
@@ -80,34 +77,13 @@ impl<'a> View<'a> {
         self.passes().map(|pass| pass.trial).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// The load's headline latencies, merged over all that is not named.
-    pub(super) fn latencies(
-        self,
-        transport: &str,
-        role: Option<&str>,
-        op: Option<&str>,
-        trial: Option<u32>,
-    ) -> Latencies {
-        let mut sum = Latencies::default();
-        for pass in self.passes().filter(|pass| trial.is_none_or(|trial| trial == pass.trial)) {
-            for cell in &pass.cells {
-                let wanted = cell.transport == transport
-                    && role.is_none_or(|role| role == cell.role)
-                    && op.is_none_or(|op| op == cell.op);
-                if wanted {
-                    sum.merge(match self.load.headline_kind() {
-                        LatencyKind::Response => &cell.response,
-                        LatencyKind::Service => &cell.service,
-                        LatencyKind::Lag => &cell.lag,
-                    });
-                }
-            }
-        }
-        sum
+    /// The load's headline latencies of these cells, merged.
+    pub(super) fn latencies(self, of: Selection<'_>) -> Latencies {
+        of.latencies(&self.record.passes, self.load.headline_kind())
     }
 
     /// The harness's own floor over this transport, where it is known for this machine and placement.
-    pub(super) fn floor(self, transport: &str) -> Option<&'a TransportFloor> {
+    pub(super) fn floor(self, transport: Transport) -> Option<&'a TransportFloor> {
         let floor = self.record.floor.as_ref()?;
         floor.layout(&self.record.environment).ok()?.transport(transport)
     }
@@ -139,7 +115,7 @@ impl<'a> View<'a> {
     fn settings(self, variant: Option<&str>) -> String {
         let load = self.load;
         let clients = self.passes().map(|pass| pass.clients).max().unwrap_or(load.clients);
-        let mut parts = vec![format!("Load “{}”: {}, {}", load.name, load.model, load.pace)];
+        let mut parts = vec![format!("Load “{}”: {}, {}", load.name, load.model.name(), load.model.pace())];
         parts.extend(variant.map(str::to_owned));
         parts.push(format!("{clients} client{}", if clients == 1 { "" } else { "s" }));
         let trials = self.trials().len();
@@ -196,8 +172,8 @@ impl<'a> View<'a> {
     }
 
     /// The legend of these transports as lines.
-    pub(super) fn legend(transports: &[&str]) -> Vec<LegendEntry> {
-        transports.iter().map(|transport| style::line_entry(transport)).collect()
+    pub(super) fn legend(transports: &[Transport]) -> Vec<LegendEntry> {
+        transports.iter().copied().map(style::line_entry).collect()
     }
 }
 

@@ -4,6 +4,7 @@
 //! apart; dashes and markers do the same in black and white.
 
 use super::spec::{Fill, Ink, LegendEntry, LegendKey, Marker, Shape, Stroke};
+use crate::domain::Transport;
 
 /// Text and axis lines.
 pub(super) const DARK: Ink = Ink(0x22, 0x22, 0x22);
@@ -54,34 +55,21 @@ impl Look {
     }
 }
 
-/// The look of a transport; those that nobody knows share the last one.
-pub(super) fn look(transport: &str) -> Look {
+/// The look of a transport.
+pub(super) fn look(transport: Transport) -> Look {
     let (ink, dash, shape, hollow) = match transport {
-        "tcp" => (Ink(0x00, 0x72, 0xB2), [0.0; 4], Shape::Circle, false),
-        "websocket" => (Ink(0xD5, 0x5E, 0x00), [7.0, 3.0, 7.0, 3.0], Shape::Square, true),
-        "tcp-raw" => (Ink(0x56, 0xB4, 0xE9), [2.0, 2.5, 2.0, 2.5], Shape::Triangle, false),
-        "tls" => (Ink(0x00, 0x9E, 0x73), [10.0, 3.0, 2.0, 3.0], Shape::Diamond, false),
-        "wss" => (Ink(0xCC, 0x79, 0xA7), [14.0, 4.0, 14.0, 4.0], Shape::Diamond, true),
-        _ => (Ink(0x44, 0x44, 0x44), [4.0, 2.0, 1.0, 2.0], Shape::Triangle, true),
+        Transport::Tcp => (Ink(0x00, 0x72, 0xB2), [0.0; 4], Shape::Circle, false),
+        Transport::WebSocket => (Ink(0xD5, 0x5E, 0x00), [7.0, 3.0, 7.0, 3.0], Shape::Square, true),
+        Transport::TcpRaw => (Ink(0x56, 0xB4, 0xE9), [2.0, 2.5, 2.0, 2.5], Shape::Triangle, false),
+        Transport::Tls => (Ink(0x00, 0x9E, 0x73), [10.0, 3.0, 2.0, 3.0], Shape::Diamond, false),
+        Transport::Wss => (Ink(0xCC, 0x79, 0xA7), [14.0, 4.0, 14.0, 4.0], Shape::Diamond, true),
     };
     Look { ink, dash, shape, hollow }
 }
 
-/// A transport's name in running text.
-pub(super) fn name(transport: &str) -> &str {
-    match transport {
-        "tcp" => "TCP",
-        "tcp-raw" => "raw TCP",
-        "websocket" => "WebSocket",
-        "tls" => "TLS",
-        "wss" => "WebSocket over TLS",
-        other => other,
-    }
-}
-
 /// Transports' names in running text: `TCP, TLS and WebSocket`.
-pub(super) fn list(transports: &[&str]) -> String {
-    let names: Vec<&str> = transports.iter().map(|transport| name(transport)).collect();
+pub(super) fn list(transports: &[Transport]) -> String {
+    let names: Vec<&str> = transports.iter().map(|transport| transport.label()).collect();
     match names.as_slice() {
         [] => String::new(),
         [one] => (*one).to_owned(),
@@ -90,7 +78,10 @@ pub(super) fn list(transports: &[&str]) -> String {
 }
 
 /// The legend's entry for a transport drawn as a line with markers.
-pub(super) fn line_entry(transport: &str) -> LegendEntry {
+pub(super) fn line_entry(transport: Transport) -> LegendEntry {
     let look = look(transport);
-    LegendEntry { key: LegendKey::Line(look.stroke(LINE), Some(look.marker())), text: name(transport).into() }
+    LegendEntry {
+        key: LegendKey::Line(look.stroke(LINE), Some(look.marker())),
+        text: transport.label().into(),
+    }
 }

@@ -5,7 +5,9 @@ use super::axis::{self, names, number};
 use super::source::{self, View};
 use super::spec::{Axis, Mark, Panel, Scale, Spec, Stroke, Tick};
 use super::style::{LINE, list, look};
-use crate::record::{LoadInfo, RunRecord, rows};
+use crate::domain::Transport;
+use crate::record::rows::Selection;
+use crate::record::{LoadInfo, RunRecord, Variant};
 
 /// Begins the names of its files.
 pub(super) const STEM: &str = "sweep";
@@ -27,8 +29,8 @@ enum Metric {
 }
 
 /// One transport's points: place, value, lowest and highest trial.
-struct Line<'a> {
-    transport: &'a str,
+struct Line {
+    transport: Transport,
     points: Vec<(f64, f64, f64, f64)>,
 }
 
@@ -45,7 +47,7 @@ pub(super) fn figure(record: &RunRecord, load: &LoadInfo) -> Option<Figure> {
         ("99th percentile", Metric::Quantile(0.99)),
     ];
     let mut panels = Vec::new();
-    let mut drawn: Vec<&str> = Vec::new();
+    let mut drawn: Vec<Transport> = Vec::new();
     for (title, metric) in metrics {
         let lines = lines(record, load, &places, metric);
         let values = || lines.iter().flat_map(|line| &line.points).flat_map(|p| [p.1, p.2, p.3]);
@@ -63,7 +65,7 @@ pub(super) fn figure(record: &RunRecord, load: &LoadInfo) -> Option<Figure> {
     if panels.is_empty() {
         return None;
     }
-    let variants = load.variants.iter().map(|variant| View { variant, ..view });
+    let variants = load.variants.iter().map(|variant| View { variant: &variant.label, ..view });
     let mut notes = Vec::new();
     for note in variants.flat_map(View::warnings) {
         if !notes.contains(&note) {
@@ -88,7 +90,7 @@ pub(super) fn figure(record: &RunRecord, load: &LoadInfo) -> Option<Figure> {
         caption: format!("Throughput and {quantity} by {swept}, load “{}”, over {names}.", load.name),
         spec: Spec {
             title: format!("Throughput and {quantity} by {swept}: {names}"),
-            subtitle: View { variant: &load.variants[0], ..view }.subtitle_of_sweep(),
+            subtitle: View { variant: &load.variants[0].label, ..view }.subtitle_of_sweep(),
             legend: View::legend(&drawn),
             columns: panels.len(),
             plot_height: 300.0,
@@ -98,13 +100,15 @@ pub(super) fn figure(record: &RunRecord, load: &LoadInfo) -> Option<Figure> {
     })
 }
 
-fn lines<'a>(record: &'a RunRecord, load: &LoadInfo, places: &[f64], metric: Metric) -> Vec<Line<'a>> {
-    let mut lines: Vec<Line<'a>> = Vec::new();
+fn lines(record: &RunRecord, load: &LoadInfo, places: &[f64], metric: Metric) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
     for (variant, place) in load.variants.iter().zip(places) {
-        let view = View { record, load, variant };
-        for transport in transports(record, load, variant) {
-            let Some(value) = measure(view, transport, None, metric) else { continue };
-            let trials = view.trials().into_iter().filter_map(|t| measure(view, transport, Some(t), metric));
+        let view = View { record, load, variant: &variant.label };
+        for transport in view.transports() {
+            let of = view.selection().over(transport);
+            let Some(value) = measure(view, of, metric) else { continue };
+            let trials = view.trials().into_iter().map(|trial| Selection { trial: Some(trial), ..of });
+            let trials = trials.filter_map(|of| measure(view, of, metric));
             let (low, high) = trials.fold((value, value), |(low, high), v| (low.min(v), high.max(v)));
             let point = (*place, value, low, high);
             match lines.iter_mut().find(|line| line.transport == transport) {
@@ -119,30 +123,14 @@ fn lines<'a>(record: &'a RunRecord, load: &LoadInfo, places: &[f64], metric: Met
     lines
 }
 
-fn transports<'a>(record: &'a RunRecord, load: &LoadInfo, variant: &str) -> Vec<&'a str> {
-    let taken = |name: &str| {
-        let mut passes = record.passes.iter().filter(|p| p.load == load.name && p.variant == variant);
-        passes.any(|pass| pass.cells.iter().any(|cell| cell.transport == name))
-    };
-    record.scenario.transports.iter().map(String::as_str).filter(|name| taken(name)).collect()
-}
-
-fn measure(view: View<'_>, transport: &str, trial: Option<u32>, metric: Metric) -> Option<f64> {
+fn measure(view: View<'_>, of: Selection<'_>, metric: Metric) -> Option<f64> {
     match metric {
-        Metric::Quantile(q) => view.latencies(transport, None, None, trial).quantile(q).map(|l| l.ns as f64),
-        Metric::Rate => {
-            let row = rows::merged(view.record, |pass, cell| {
-                pass.load == view.load.name
-                    && pass.variant == view.variant
-                    && cell.transport == transport
-                    && trial.is_none_or(|trial| trial == pass.trial)
-            })?;
-            row.rate()
-        }
+        Metric::Quantile(q) => view.latencies(of).quantile(q).map(|latency| latency.ns as f64),
+        Metric::Rate => of.row(&view.record.passes)?.rate(),
     }
 }
 
-fn panel(title: &str, lines: &[Line<'_>], x: Axis, y: Axis) -> Panel {
+fn panel(title: &str, lines: &[Line], x: Axis, y: Axis) -> Panel {
     let mut marks = Vec::new();
     for (index, line) in lines.iter().enumerate() {
         let look = look(line.transport);
@@ -167,26 +155,29 @@ fn beside(place: f64, share: f64, axis: &Axis) -> f64 {
     }
 }
 
-/// The axis of the variants and the place of each: by number where all of them are, else one after the other.
-fn swept_axis(variants: &[String]) -> (Axis, Vec<f64>) {
-    let split: Vec<(&str, &str)> =
-        variants.iter().map(|label| label.rsplit_once('=').unwrap_or(("", label))).collect();
-    let key = split[0].0.trim();
-    let common = split.iter().all(|(other, _)| other.trim() == key);
+/// The axis of the variants and the place of each: by number where one key is swept over numbers, else one after the
+/// other.
+fn swept_axis(variants: &[Variant]) -> (Axis, Vec<f64>) {
+    let places = (0..variants.len()).map(|i| i as f64).collect();
+    let values: Option<Vec<&str>> = variants
+        .iter()
+        .map(|variant| match variant.settings.as_slice() {
+            [setting] => Some(setting.value.as_str()),
+            _ => None,
+        })
+        .collect();
+    let Some(values) = values else {
+        let labels = variants.iter().map(|variant| variant.label.clone());
+        return (Axis { title: "variant".to_owned(), ..names(labels, false) }, places);
+    };
+    let key = &variants[0].settings[0].key;
     let unit = if key == "manager-share" { ", % of the clients" } else { "" };
-    let title = if key.is_empty() || !common { "variant".to_owned() } else { format!("{key}{unit}") };
-    let numbers: Option<Vec<f64>> =
-        split.iter().map(|(_, value)| value.trim().parse().ok().filter(|v: &f64| v.is_finite())).collect();
-    if let (Some(numbers), true) = (numbers, common) {
-        return (numeric_axis(title, &numbers), numbers);
+    let title = format!("{key}{unit}");
+    let number = |value: &&str| value.replace('_', "").parse().ok().filter(|number: &f64| number.is_finite());
+    match values.iter().map(number).collect::<Option<Vec<f64>>>() {
+        Some(numbers) => (numeric_axis(title, &numbers), numbers),
+        None => (Axis { title, ..names(values.into_iter().map(str::to_owned), false) }, places),
     }
-    let labels = split.iter().zip(variants).map(
-        |((_, value), whole)| {
-            if common { value.trim().to_owned() } else { whole.clone() }
-        },
-    );
-    let axis = Axis { title, ..names(labels, false) };
-    (axis, (0..variants.len()).map(|i| i as f64).collect())
 }
 
 fn numeric_axis(title: String, numbers: &[f64]) -> Axis {
@@ -209,25 +200,39 @@ fn numeric_axis(title: String, numbers: &[f64]) -> Axis {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::fixture;
 
-    fn axis_of(labels: &[&str]) -> (Axis, Vec<f64>) {
-        swept_axis(&labels.iter().map(|&label| label.to_owned()).collect::<Vec<_>>())
+    fn axis_of(key: &str, values: &[&str]) -> (Axis, Vec<f64>) {
+        let variant = |value: &&str| fixture::variant(&[(key, value)]);
+        swept_axis(&values.iter().map(variant).collect::<Vec<_>>())
     }
 
     #[test]
     fn swept_numbers_stand_at_their_values() {
-        let (axis, places) = axis_of(&["manager-share=0", "manager-share=10", "manager-share=100"]);
+        let (axis, places) = axis_of("manager-share", &["0", "10", "100"]);
         assert_eq!(axis.title, "manager-share, % of the clients");
         assert_eq!((axis.scale, places), (Scale::Linear, vec![0.0, 10.0, 100.0]));
-        assert_eq!(axis_of(&["size=16", "size=1024", "size=16384"]).0.scale, Scale::Log);
+        assert_eq!(axis_of("size", &["16", "1_024", "16384"]).0.scale, Scale::Log);
     }
 
     #[test]
     fn other_variants_stand_one_after_the_other_by_name() {
-        let (axis, places) = axis_of(&["keys=uniform", "keys=zipf"]);
+        let (axis, places) = axis_of("keys", &["uniform", "a=b"]);
         assert_eq!(places, [0.0, 1.0]);
-        assert_eq!(axis.ticks[1].label, "zipf");
-        let (axis, _) = axis_of(&["a=1 b=2", "a=1 c=2"]);
-        assert_eq!((axis.title.as_str(), axis.ticks[0].label.as_str()), ("variant", "a=1 b=2"));
+        assert_eq!((axis.title.as_str(), axis.ticks[1].label.as_str()), ("keys", "a=b"));
+        let two = [fixture::variant(&[("a", "1"), ("b", "2")]), fixture::variant(&[("a", "1"), ("b", "3")])];
+        let (axis, _) = swept_axis(&two);
+        assert_eq!((axis.title.as_str(), axis.ticks[0].label.as_str()), ("variant", "a=1,b=2"));
+    }
+
+    #[test]
+    fn values_alike_in_all_but_their_ends_are_points_of_their_own() {
+        let long = "9".repeat(50);
+        let (first, second) = (format!("0.{long}1"), format!("-0.{long}1"));
+        assert_eq!(axis_of("share", &[&first, &second]).1.len(), 2);
+        let text = "x".repeat(60);
+        let (axis, places) = axis_of("name", &[&format!("{text}1"), &format!("{text}2")]);
+        assert_eq!(places, [0.0, 1.0]);
+        assert_ne!(axis.ticks[0].label, axis.ticks[1].label);
     }
 }

@@ -7,11 +7,17 @@ use proptest::prelude::*;
 use super::fixture::{Wish, load, record, usual};
 use super::spec::{Mark, Shape, Spec, WIDTH};
 use super::{Figure, all};
-use crate::record::{Latencies, RunRecord, VerdictLevel};
+use crate::domain::{Op, Role, Setting, Transport};
+use crate::record::fixture::{self, SATURATED, paced};
+use crate::record::{Latencies, RunRecord, Variant, VerdictLevel};
 
 fn find<'a>(figures: &'a [Figure], name: &str) -> &'a Figure {
     let names: Vec<_> = figures.iter().map(|figure| &figure.name).collect();
     figures.iter().find(|figure| figure.name == name).unwrap_or_else(|| panic!("{name} is not in {names:?}"))
+}
+
+fn swept(share: u32) -> Variant {
+    fixture::variant(&[("manager-share", &share.to_string())])
 }
 
 fn lines(spec: &Spec, panel: usize) -> usize {
@@ -62,7 +68,7 @@ fn every_load_has_its_figures_and_the_headline_comes_first() {
 
 #[test]
 fn the_percentile_axis_goes_only_as_far_as_samples_bear() {
-    let wish = Wish { samples: 100, cells: vec![("guest".into(), "get".into())], ..usual() };
+    let wish = Wish { samples: 100, cells: vec![(Role::Guest, Op::Get)], ..usual() };
     let figures = all(&record(&wish));
     // 6 trials of 100 samples: ten lie beyond 1 − 10 ∕ 600.
     let figure = find(&figures, "latency-percentiles-paced");
@@ -93,7 +99,7 @@ fn percentiles_have_a_panel_for_each_role_and_a_line_for_each_transport() {
 #[test]
 fn the_floor_is_drawn_where_it_is_known_for_this_machine() {
     let mut record = record(&usual());
-    record.floor = Some(crate::record::fixture::floor());
+    record.floor = Some(fixture::floor());
     let names = |record: &RunRecord| -> Vec<String> {
         let figures = all(record);
         let figures = ["latency-percentiles-paced", "cost-paced", "cost-saturated"]
@@ -147,7 +153,7 @@ fn a_mixed_load_has_latencies_by_transport_but_no_cost_of_one() {
 fn a_sweep_has_a_chart_against_the_swept_value() {
     let mut wish = Wish { samples: 200, ..usual() };
     wish.loads.truncate(1);
-    wish.loads[0].variants = [0, 10, 50, 75, 100].map(|share| format!("manager-share={share}")).into();
+    wish.loads[0].variants = [0, 10, 50, 75, 100].map(swept).into();
     let figures = all(&record(&wish));
     let spec = &find(&figures, "sweep-paced").spec;
     assert_eq!(spec.panels[0].x.title, "manager-share, % of the clients");
@@ -160,10 +166,10 @@ fn a_sweep_has_a_chart_against_the_swept_value() {
 fn a_sweep_of_many_doubtful_variants_counts_most_of_their_warnings() {
     let mut wish = Wish { samples: 20, ..usual() };
     wish.loads.truncate(1);
-    wish.loads[0].variants = (0..30).map(|share| format!("manager-share={share}")).collect();
+    wish.loads[0].variants = (0..30).map(swept).collect();
     let mut record = record(&wish);
     record.loads[0].verdict.level = VerdictLevel::Suspect;
-    let reason = |variant: &String| format!("tcp [{variant}]: other programs took 50 % of the CPUs");
+    let reason = |variant: &Variant| format!("tcp [{}]: other programs took 50 % of the CPUs", variant.label);
     record.loads[0].verdict.reasons = record.loads[0].variants.iter().map(reason).collect();
     let notes = find(&all(&record), "sweep-paced").spec.notes.clone();
     assert!(notes[0].contains("[manager-share=0]"), "{notes:?}");
@@ -232,15 +238,20 @@ fn a_png_is_twice_the_nominal_size() {
 fn odd_record() -> impl Strategy<Value = RunRecord> {
     let name = || proptest::string::string_regex("\\PC{0,40}|[\\x00-\\x1f<&\"]{1,8}|tcp|guest|get").unwrap();
     let loads = proptest::collection::vec((name(), any::<bool>(), 0u32..3, name(), 0f64..1e7), 0..3);
-    let names = proptest::collection::vec(name(), 0..6);
-    let cells = proptest::collection::vec((name(), name()), 0..4);
+    let transports = proptest::sample::subsequence(Transport::ALL.to_vec(), 0..=5);
+    let role = || proptest::sample::select(Role::ALL.to_vec());
+    let op = || proptest::sample::select(Op::ALL.to_vec());
+    let cells = proptest::collection::vec((role(), op()), 0..4);
     let figures = (0u64..80, 0f64..28.0, 0.01f64..4.0, 0u32..4, any::<bool>(), any::<u64>());
-    (loads, names, cells, figures).prop_map(|(loads, transports, cells, figures)| {
+    (loads, transports, cells, figures).prop_map(|(loads, transports, cells, figures)| {
         let (samples, power, spread, seconds, mixed, seed) = figures;
         let loads = loads.into_iter().map(|(name, open, trials, variant, duration)| {
-            let mut load = load(&name, if open { "open" } else { "closed" }, &name, trials);
+            let mut load = load(&name, if open { paced(1e3) } else { SATURATED }, trials);
             load.variants = (0..=trials)
-                .map(|i| if i == 0 { variant.clone() } else { format!("{variant}={i}") })
+                .map(|i| Variant {
+                    label: if i == 0 { variant.clone() } else { format!("{variant}={i}") },
+                    settings: vec![Setting { key: name.clone(), value: variant.repeat(i as usize) }],
+                })
                 .collect();
             load.duration_s = duration;
             load
@@ -278,14 +289,13 @@ proptest! {
 #[ignore = "writes pictures for people: TWINWIRE_CHARTS=DIR cargo test -p twinwire charts_for_the_eye -- --ignored"]
 fn charts_for_the_eye() {
     let folder = std::env::var("TWINWIRE_CHARTS").expect("TWINWIRE_CHARTS names a folder");
-    let five = ["tcp", "tcp-raw", "websocket", "tls", "wss"].map(str::to_owned).to_vec();
+    let five = Transport::ALL.to_vec();
     let mut sweep = usual();
     sweep.loads.truncate(1);
-    sweep.loads[0].variants = [0, 10, 50, 100].map(|share| format!("manager-share={share}")).into();
+    sweep.loads[0].variants = [0, 10, 50, 100].map(swept).into();
     let long = "a-very-long-name-that-somebody-may-well-give-to-a-load-in-a-scenario-of-theirs";
-    let one = vec![("guest".to_owned(), "get".to_owned())];
-    let mut single =
-        Wish { loads: vec![load(long, "closed", &format!("think {long}"), 1)], cells: one, ..usual() };
+    let one = vec![(Role::Guest, Op::Get)];
+    let mut single = Wish { loads: vec![load(long, SATURATED, 1)], cells: one, ..usual() };
     single.transports.truncate(1);
     let wishes = [
         ("usual", usual()),

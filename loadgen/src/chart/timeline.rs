@@ -7,7 +7,7 @@ use super::axis;
 use super::source::View;
 use super::spec::{Axis, Mark, Panel, Spec, Stroke};
 use super::style::{LINE, list, look};
-use crate::domain::LatencyKind;
+use crate::domain::{LatencyKind, Transport};
 use crate::record::Interval;
 
 /// Begins the names of its files.
@@ -25,8 +25,8 @@ const TRIAL_LINE: f64 = 1.0;
 type Points = Vec<(f64, f64)>;
 
 /// One transport's lines of one quantity.
-struct Lines<'a> {
-    transport: &'a str,
+struct Lines {
+    transport: Transport,
     trials: Vec<Points>,
     median: Points,
 }
@@ -42,7 +42,7 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     };
     let rates = lines(view, &transports, rate);
     let tails = lines(view, &transports, p99);
-    let points = |lines: &[Lines<'_>]| -> Points {
+    let points = |lines: &[Lines]| -> Points {
         lines.iter().flat_map(|line| line.trials.iter().flatten().copied()).collect()
     };
     let (rate_points, tail_points) = (points(&rates), points(&tails));
@@ -60,7 +60,7 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
         let high = tail_points.iter().map(|point| point.1).fold(1.0, f64::max);
         panels.push(panel("99th percentile", &tails, x, axis::latency(view.quantity(), low, high)));
     }
-    let drawn: Vec<&str> = rates.iter().map(|line| line.transport).collect();
+    let drawn: Vec<Transport> = rates.iter().map(|line| line.transport).collect();
     let mut notes = view.warnings();
     if view.trials().len() > 1 {
         notes.push("Thin lines: single trials. Bold lines: their median in each second.".to_owned());
@@ -82,17 +82,13 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     })
 }
 
-fn lines<'a>(
-    view: View<'_>,
-    transports: &[&'a str],
-    value: impl Fn(&Interval) -> Option<f64>,
-) -> Vec<Lines<'a>> {
+fn lines(view: View<'_>, transports: &[Transport], value: impl Fn(&Interval) -> Option<f64>) -> Vec<Lines> {
     let mut all = Vec::new();
-    for transport in transports {
+    for &transport in transports {
         let trials: Vec<Points> = view
             .passes()
             .map(|pass| {
-                let rows = pass.intervals.iter().filter(|row| row.transport == *transport);
+                let rows = pass.intervals.iter().filter(|row| row.transport == transport);
                 let rows = rows.filter(|row| row.length_s >= INTERVAL_S_MIN);
                 let point = |row: &Interval| Some((f64::from(row.second) + row.length_s / 2.0, value(row)?));
                 let mut points: Points = rows.filter_map(point).collect();
@@ -127,7 +123,7 @@ fn median(trials: &[Points]) -> Points {
     seconds.into_values().filter(|values| values.len() * 2 >= trials.len()).map(middle).collect()
 }
 
-fn panel(title: &str, lines: &[Lines<'_>], x: Axis, y: Axis) -> Panel {
+fn panel(title: &str, lines: &[Lines], x: Axis, y: Axis) -> Panel {
     let mut marks = Vec::new();
     for line in lines.iter().filter(|line| line.trials.len() > 1) {
         let look = look(line.transport);

@@ -302,7 +302,7 @@ fn broken_off(record: &RunRecord) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::model::Model;
+    use crate::domain::Model;
 
     fn parsed(arguments: &[&str]) -> Result<Calibrate, clap::Error> {
         Calibrate::try_parse_from(std::iter::once(&"calibrate").chain(arguments))

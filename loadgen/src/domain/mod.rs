@@ -1,17 +1,24 @@
-//! The words that every other module speaks in: roles, operations, transports, latencies and their statistics, rules.
+//! The words that every other module speaks in: roles, operations, transports, models of load, latencies,
+//! rules.
 //!
-//! Plain data and its names, which scenarios, flags and reports share. It uses no other module.
+//! Plain data and its names, which scenarios, flags, records and reports share. It uses no other module.
 
 mod latency;
+mod model;
 mod op;
 mod role;
+mod setting;
+mod side;
 mod transport;
 mod violation;
 
 pub use latency::{LatencyKind, Statistic, Timing};
+pub use model::{Arrivals, Model, Rate, Think};
 pub use op::Op;
 pub use role::Role;
-pub use transport::Transport;
+pub use setting::Setting;
+pub use side::Side;
+pub use transport::{Framing, Transport};
 pub use violation::{Rule, ViolationKind};
 
 /// Bytes of the longest message that any server can be told to take: the reference server's `--message-max` goes no higher.

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// What a client may do on the server (ROLE-1 to ROLE-4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Sees its own store only.
     Guest,
@@ -12,6 +15,9 @@ pub enum Role {
 }
 
 impl Role {
+    /// Both, guests first.
+    pub const ALL: [Self; 2] = [Self::Guest, Self::Manager];
+
     /// The name used in scenarios and reports.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -2,14 +2,18 @@
 
 use std::fmt;
 
-/// A way to reach the service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+use serde::{Deserialize, Serialize};
+
+/// A way to reach the service: a framing of messages over a stream, which is encrypted or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Transport {
     /// TCP, one line a message.
     Tcp,
     /// TCP, one chunk a message (the original clients' framing).
     TcpRaw,
     /// WebSocket, one text message a message.
+    #[serde(rename = "websocket")]
     WebSocket,
     /// The TCP framing over TLS.
     Tls,
@@ -17,26 +21,63 @@ pub enum Transport {
     Wss,
 }
 
+/// How a stream of bytes is cut into messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Framing {
+    /// One line a message.
+    Lines,
+    /// One chunk, as it was written, a message.
+    Chunks,
+    /// One WebSocket text message a message.
+    WebSocket,
+}
+
+/// What sets a transport apart, but for how its bytes are read and written.
+struct Facts {
+    name: &'static str,
+    label: &'static str,
+    framing: Framing,
+    encrypted: bool,
+}
+
 impl Transport {
     /// All of them, in the order in which reports show them.
     pub const ALL: [Self; 5] = [Self::Tcp, Self::TcpRaw, Self::WebSocket, Self::Tls, Self::Wss];
 
-    /// The name used in scenarios, flags and reports.
+    const fn facts(self) -> Facts {
+        use Framing::{Chunks, Lines, WebSocket};
+        let (name, label, framing, encrypted) = match self {
+            Self::Tcp => ("tcp", "TCP", Lines, false),
+            Self::TcpRaw => ("tcp-raw", "TCP raw", Chunks, false),
+            Self::WebSocket => ("websocket", "WebSocket", WebSocket, false),
+            Self::Tls => ("tls", "TLS", Lines, true),
+            Self::Wss => ("wss", "WSS", WebSocket, true),
+        };
+        Facts { name, label, framing, encrypted }
+    }
+
+    /// The name used in scenarios, records and files.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::TcpRaw => "tcp-raw",
-            Self::WebSocket => "websocket",
-            Self::Tls => "tls",
-            Self::Wss => "wss",
-        }
+        self.facts().name
+    }
+
+    /// The name that tables and charts show.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        self.facts().label
+    }
+
+    /// How its messages are framed.
+    #[must_use]
+    pub const fn framing(self) -> Framing {
+        self.facts().framing
     }
 
     /// Whether it runs over TLS.
     #[must_use]
     pub const fn is_encrypted(self) -> bool {
-        matches!(self, Self::Tls | Self::Wss)
+        self.facts().encrypted
     }
 
     /// The transport of this name, if there is one.
@@ -49,5 +90,17 @@ impl Transport {
 impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_call_a_transport_by_its_name() {
+        for transport in Transport::ALL {
+            assert_eq!(serde_json::to_value(transport).unwrap(), transport.name());
+        }
     }
 }

@@ -191,8 +191,7 @@ impl Engine<'_> {
         transports: &[Transport],
         progress: &mut Progress,
     ) -> Option<f64> {
-        let probing =
-            Variant { label: variant.label.clone(), scenario: rate_probe::scenario(&variant.scenario, load) };
+        let probing = Variant { scenario: rate_probe::scenario(&variant.scenario, load), ..variant.clone() };
         let mut passes = Vec::new();
         for tries_left in (0..rate_probe::TRIES).rev() {
             let kept = progress.result.passes.len();

@@ -8,6 +8,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::domain::Transport;
 use crate::measure::clock::{Nanos, nanos};
+use crate::record;
 use crate::scenario::Variant;
 use crate::scenario::model::{Load, Scenario};
 
@@ -229,6 +230,12 @@ pub fn variant_name(variant: &Variant) -> String {
         ("", true) => "mixed".to_owned(),
         (label, true) => format!("{label},mixed"),
     }
+}
+
+/// What the record says of a variant.
+#[must_use]
+pub fn variant(variant: &Variant) -> record::Variant {
+    record::Variant { label: variant_name(variant), settings: variant.settings.clone() }
 }
 
 /// Seed of one client's requests, by its number within its cohort.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::domain::{Model, Rate, Think};
 use crate::record::{Pass, Probe};
-use crate::scenario::model::{Load, Model, Phase, Rate, Scenario, Think};
+use crate::scenario::model::{Load, Phase, Scenario};
 
 /// Length of a probe's measured part: long enough for a rate within a few percent, short beside any load.
 const LENGTH: Duration = Duration::from_secs(1);
@@ -70,7 +71,7 @@ pub fn found(passes: &[Pass], share: f64) -> Result<Vec<Probe>, String> {
     }
     let probe = |pass: &Pass| Probe {
         variant: pass.variant.clone(),
-        transport: pass.transports.join("+"),
+        transports: pass.transports.clone(),
         reached: reached(pass),
         offered: slowest * share,
         clients: pass.clients,

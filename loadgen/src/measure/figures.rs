@@ -57,8 +57,7 @@ pub struct CellFigures {
 impl CellFigures {
     pub(super) fn recorder() -> Self {
         Self {
-            // Of a cell that is used the replies are known, though there be none.
-            counts: Counts { achieved: Some(0), ..Counts::default() },
+            counts: Counts::default(),
             lag: Latencies::recorder(),
             service: Latencies::recorder(),
             response: Latencies::recorder(),

@@ -111,7 +111,7 @@ impl Recorder {
         let service = replied.saturating_sub(at.sent).max(1);
         let response = replied.saturating_sub(at.intended).max(1);
         let cell = self.cell(key);
-        *cell.counts.achieved.get_or_insert_default() += u64::from(achieved);
+        cell.counts.achieved += u64::from(achieved);
         if intended_at.is_some() {
             cell.counts.requests += 1;
             cell.counts.violations += u64::from(good.is_none());

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cost, Processes, RunRecord, rows};
+use super::rows::Selection;
+use super::{Cost, Processes, RunRecord};
+use crate::domain::Transport;
 
 /// What one reply costs on average. What is not known is `None`, never 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -32,8 +34,8 @@ pub struct TransportCost {
     pub load: String,
     /// Variant's label.
     pub variant: String,
-    /// Transport's name.
-    pub transport: String,
+    /// The transport.
+    pub transport: Transport,
     /// Replies over which it was taken.
     pub replies: u64,
     /// The cost.
@@ -76,12 +78,13 @@ pub fn by_transport(record: &RunRecord) -> Vec<TransportCost> {
     let mut costs = Vec::new();
     for load in &record.loads {
         for variant in &load.variants {
-            for transport in &record.scenario.transports {
-                let Some(cost) = rows::cost(record, &load.name, variant, transport) else { continue };
+            for &transport in &record.scenario.transports {
+                let of = Selection::of(&load.name, &variant.label).over(transport);
+                let Some(cost) = of.cost(&record.passes) else { continue };
                 costs.push(TransportCost {
                     load: load.name.clone(),
-                    variant: variant.clone(),
-                    transport: transport.clone(),
+                    variant: variant.label.clone(),
+                    transport,
                     replies: cost.replies,
                     for_each_reply: cost.for_each_reply(),
                 });
@@ -141,9 +144,11 @@ mod tests {
     #[test]
     fn merged_trials_are_the_sum_of_their_parts() {
         let record = fixture::record();
-        let parts = || record.passes.iter().filter(|pass| pass.load == "paced" && pass.transports == ["tcp"]);
+        let parts = || {
+            record.passes.iter().filter(|pass| pass.load == "paced" && pass.transports == [Transport::Tcp])
+        };
         let sum = |of: fn(&Cost) -> u64| parts().map(|pass| of(&pass.cost)).sum::<u64>();
-        let merged = rows::cost(&record, "paced", "", "tcp").unwrap();
+        let merged = Selection::of("paced", "").over(Transport::Tcp).cost(&record.passes).unwrap();
         assert!(parts().count() > 1);
         let figures: [fn(&Cost) -> u64; 6] = [
             |cost| cost.replies,
@@ -160,6 +165,6 @@ mod tests {
         assert_eq!((merged.server_rss_kib, merged.sockets.unwrap().sampled), (Some(8_200), 32));
         let all = by_transport(&record);
         assert_eq!(all.len(), 4, "two loads over two transports");
-        assert_eq!((all[0].transport.as_str(), all[0].replies), ("tcp", merged.replies));
+        assert_eq!((all[0].transport, all[0].replies), (Transport::Tcp, merged.replies));
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! Every number in it follows from the code below; nothing is measured.
 
-use crate::domain::Timing;
+use std::time::Duration;
+
+use crate::domain::{Arrivals, Model, Op, Rate, Role, Setting, Side, Think, Timing, Transport};
 use crate::record::{
     Cell, Cost, Counts, Environment, FLOOR_SCHEMA, Floor, FloorCost, FloorQuantiles, Interval, Latencies,
     Layout, Ledger, LoadInfo, Outcome, PacedFloor, Pass, Processes, Replay, ReplayAction, ReplayClient,
     ReplayExpect, ReplayStep, RunRecord, SCHEMA, SaturatedFloor, ScenarioInfo, Setup, Sockets, Status,
-    ThresholdResult, TransportFloor, Verdict, VerdictLevel, Violation,
+    ThresholdResult, TransportFloor, Variant, Verdict, VerdictLevel, Violation,
 };
 
 /// A run that passed.
@@ -16,7 +18,7 @@ pub(crate) fn record() -> RunRecord {
     let mut started_s = 0.4;
     for (load, open) in [("paced", true), ("saturated", false)] {
         for trial in 1..=2 {
-            for transport in ["tcp", "websocket"] {
+            for transport in [Transport::Tcp, Transport::WebSocket] {
                 passes.push(pass(load, open, trial, transport, started_s));
                 started_s += 3.5;
             }
@@ -30,17 +32,14 @@ pub(crate) fn record() -> RunRecord {
             about: "Guests and managers, the same requests over both transports".into(),
             seed: 42,
             text: "name = \"compare\"\nseed = 42\n".into(),
-            transports: vec!["tcp".into(), "websocket".into()],
+            transports: vec![Transport::Tcp, Transport::WebSocket],
         },
         started: "2026-11-24T10:00:00Z".into(),
         elapsed_s: 28.6,
         outcome: Outcome { status: Status::Passed, message: None, interrupted: false },
         environment: environment(),
         skipped: Vec::new(),
-        loads: vec![
-            load("paced", "open", "1,000 requests/s, Poisson arrivals", true),
-            load("saturated", "closed", "no think time", false),
-        ],
+        loads: vec![load("paced", paced(1_000.0), true), load("saturated", SATURATED, false)],
         passes,
         costs: Vec::new(),
         violations: Vec::new(),
@@ -66,8 +65,8 @@ pub(crate) fn floor() -> Floor {
         server_ns: Some(0.9 * each),
         generator_ns: Some(1.1 * each),
     };
-    let transport = |name: &str, scale: u64| TransportFloor {
-        transport: name.into(),
+    let transport = |transport, scale: u64| TransportFloor {
+        transport,
         paced: PacedFloor {
             rate: Some(4_000.0),
             dispatch_lag: quantiles(6_000 * scale, 14_000 * scale),
@@ -78,7 +77,7 @@ pub(crate) fn floor() -> Floor {
         },
         saturated: SaturatedFloor {
             rate: Some(9_000.0 / scale as f64),
-            limited_by: Some("generator".into()),
+            limited_by: Some(Side::Generator),
             cost: cost(3_000.0 * scale as f64),
         },
     };
@@ -91,7 +90,7 @@ pub(crate) fn floor() -> Floor {
         },
         level: VerdictLevel::Valid,
         reasons: Vec::new(),
-        transports: vec![transport("tcp", 2), transport("websocket", 1)],
+        transports: vec![transport(Transport::Tcp, 2), transport(Transport::WebSocket, 1)],
     };
     Floor {
         schema: FLOOR_SCHEMA,
@@ -110,10 +109,10 @@ pub(crate) fn violation() -> Violation {
         load: "paced".into(),
         variant: String::new(),
         trial: 1,
-        transport: "websocket".into(),
+        transport: Transport::WebSocket,
         client: "g17".into(),
         group: "guests".into(),
-        role: "guest".into(),
+        role: Role::Guest,
         kind: "foreign value".into(),
         rule: "ROLE-2".into(),
         request: "get g18 k3".into(),
@@ -126,11 +125,11 @@ pub(crate) fn violation() -> Violation {
 
 /// An owner's put, and a guest of the other transport who reads it.
 fn replay() -> Replay {
-    let client = |name: &str, user: &str, transport: &str| ReplayClient {
+    let client = |name: &str, user: &str, transport| ReplayClient {
         name: name.into(),
         user: user.into(),
-        role: "guest".into(),
-        transport: transport.into(),
+        role: Role::Guest,
+        transport,
         connected: true,
         logged_in: true,
     };
@@ -152,7 +151,7 @@ fn replay() -> Replay {
         ..step("client", "get {owner} k3", "you are not allowed to access keys of other users")
     };
     Replay {
-        clients: vec![client("client", "g17", "websocket"), client("owner", "g18", "tcp")],
+        clients: vec![client("client", "g17", Transport::WebSocket), client("owner", "g18", Transport::Tcp)],
         steps: vec![put, get],
     }
 }
@@ -172,48 +171,60 @@ fn environment() -> Environment {
     }
 }
 
-fn load(name: &str, model: &str, pace: &str, headline: bool) -> LoadInfo {
+/// A closed load without think time.
+pub(crate) const SATURATED: Model = Model::Closed { think: Think::Constant(Duration::ZERO) };
+
+/// An open load of this rate.
+pub(crate) fn paced(rate: f64) -> Model {
+    Model::Open { rate: Some(Rate::PerSecond(rate)), arrivals: Arrivals::Poisson }
+}
+
+/// The variant of these settings.
+pub(crate) fn variant(settings: &[(&str, &str)]) -> Variant {
+    let label: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let setting = |(key, value): &(&str, &str)| Setting { key: (*key).into(), value: (*value).into() };
+    Variant { label: label.join(","), settings: settings.iter().map(setting).collect() }
+}
+
+fn load(name: &str, model: Model, headline: bool) -> LoadInfo {
     LoadInfo {
         name: name.into(),
-        model: model.into(),
-        pace: pace.into(),
+        model,
         in_flight: 1,
         warmup_s: 1.0,
         duration_s: 2.0,
         trials: 2,
         headline,
         timing: Timing::Judged,
-        variants: vec![String::new()],
+        variants: vec![Variant::default()],
         clients: 100,
         probes: Vec::new(),
-        verdict: Verdict { saturated: (!headline).then(|| "generator".into()), ..Verdict::default() },
+        verdict: Verdict { saturated: (!headline).then_some(Side::Generator), ..Verdict::default() },
     }
 }
 
-fn pass(load: &str, open: bool, trial: u32, transport: &str, started_s: f64) -> Pass {
-    let base = if transport == "tcp" { 90_000 } else { 104_000 };
+fn pass(load: &str, open: bool, trial: u32, transport: Transport, started_s: f64) -> Pass {
+    let base = if transport == Transport::Tcp { 90_000 } else { 104_000 };
     let base = if open { base } else { base * 12 };
     let scale = if open { 1 } else { 4 };
     let kinds = [
-        ("guests", "guest", "put", 450),
-        ("guests", "guest", "get", 1260),
-        ("guests", "guest", "get-other", 90),
-        ("managers", "manager", "put", 20),
-        ("managers", "manager", "get-other", 180),
+        (Role::Guest, Op::Put, 450),
+        (Role::Guest, Op::Get, 1260),
+        (Role::Guest, Op::GetOther, 90),
+        (Role::Manager, Op::Put, 20),
+        (Role::Manager, Op::GetOther, 180),
     ];
     let mut seed = u64::from(trial) * 977 + base;
     let cells: Vec<Cell> = kinds
         .iter()
-        .map(|(group, role, op, count)| {
-            cell([transport, group, role, op], count * scale, base, open, &mut seed)
-        })
+        .map(|&(role, op, count)| cell(transport, role, op, count * scale, base, open, &mut seed))
         .collect();
     let requests: u64 = cells.iter().map(|cell| cell.counts.requests).sum();
     Pass {
         load: load.into(),
         variant: String::new(),
         trial,
-        transports: vec![transport.into()],
+        transports: vec![transport],
         started_s,
         measured_s: 2.0,
         complete: true,
@@ -234,15 +245,15 @@ fn pass(load: &str, open: bool, trial: u32, transport: &str, started_s: f64) -> 
     }
 }
 
-fn cell(names: [&str; 4], count: u64, base: u64, open: bool, seed: &mut u64) -> Cell {
-    let [transport, group, role, op] = names;
-    let reads = if op == "put" || (role == "guest" && op == "get-other") { 0 } else { count };
+/// The requests of one transport, role and operation: so many, around this latency.
+fn cell(transport: Transport, role: Role, op: Op, count: u64, base: u64, open: bool, seed: &mut u64) -> Cell {
+    let reads = if op == Op::Put || (role, op) == (Role::Guest, Op::GetOther) { 0 } else { count };
     Cell {
-        transport: transport.into(),
-        group: group.into(),
-        role: role.into(),
-        op: op.into(),
-        counts: Counts { requests: count, values: reads, ..Counts::default() },
+        transport,
+        group: format!("{role}s"),
+        role,
+        op,
+        counts: Counts { requests: count, achieved: count, values: reads, ..Counts::default() },
         lag: if open { samples(count, 9_000, seed) } else { Latencies::default() },
         service: samples(count, base, seed),
         response: samples(count, base + 9_000, seed),
@@ -260,11 +271,9 @@ fn samples(count: u64, base: u64, seed: &mut u64) -> Latencies {
     latencies
 }
 
-fn intervals(transport: &str, requests: u64, base: u64) -> Vec<Interval> {
+fn intervals(transport: Transport, requests: u64, base: u64) -> Vec<Interval> {
     (0..2)
         .map(|second| Interval {
-            transport: transport.into(),
-            second,
             length_s: 1.0,
             offered: requests / 2,
             achieved: requests / 2,
@@ -283,13 +292,13 @@ fn intervals(transport: &str, requests: u64, base: u64) -> Vec<Interval> {
             server_processes: processes(112, 900),
             generator_processes: processes(140, 1_000),
             sockets: Some(sockets(500)),
-            ..Interval::default()
+            ..Interval::new(transport, second)
         })
         .collect()
 }
 
 fn ledger(requests: u64, cells: &[Cell]) -> Ledger {
-    let of = |role: &str, op: &str| -> u64 {
+    let of = |role, op| -> u64 {
         cells.iter().filter(|c| c.role == role && c.op == op).map(|c| c.counts.requests).sum()
     };
     Ledger {
@@ -297,8 +306,8 @@ fn ledger(requests: u64, cells: &[Cell]) -> Ledger {
         replies: requests,
         checked: requests,
         values_read: cells.iter().map(|cell| cell.counts.values).sum(),
-        foreign_values_read: of("manager", "get-other"),
-        denials: of("guest", "get-other"),
+        foreign_values_read: of(Role::Manager, Op::GetOther),
+        denials: of(Role::Guest, Op::GetOther),
         ..Ledger::default()
     }
 }
@@ -323,8 +332,8 @@ fn sockets(requests: u64) -> Sockets {
     }
 }
 
-fn cost(replies: u64, transport: &str, open: bool) -> Cost {
-    let per_request_ns = if transport == "tcp" { (6_700, 6_900) } else { (7_500, 7_800) };
+fn cost(replies: u64, transport: Transport, open: bool) -> Cost {
+    let per_request_ns = if transport == Transport::Tcp { (6_700, 6_900) } else { (7_500, 7_800) };
     let idle = if open { 3 } else { 1 };
     Cost {
         replies,
@@ -333,8 +342,8 @@ fn cost(replies: u64, transport: &str, open: bool) -> Cost {
         generator_cpu_ns: Some(replies * per_request_ns.1 * idle),
         steal: Some(0.004),
         others: Some(0.012),
-        bytes_sent: replies * if transport == "tcp" { 42 } else { 47 },
-        bytes_received: replies * if transport == "tcp" { 37 } else { 38 },
+        bytes_sent: replies * if transport == Transport::Tcp { 42 } else { 47 },
+        bytes_received: replies * if transport == Transport::Tcp { 37 } else { 38 },
         server_rss_kib: Some(8_200),
         generator_rss_kib: Some(31_000),
         server_processes: processes(112, replies),
@@ -343,10 +352,10 @@ fn cost(replies: u64, transport: &str, open: bool) -> Cost {
     }
 }
 
-fn setup(transport: &str, seed: &mut u64) -> Setup {
-    let connect_ns = if transport == "tcp" { 45_000 } else { 140_000 };
+fn setup(transport: Transport, seed: &mut u64) -> Setup {
+    let connect_ns = if transport == Transport::Tcp { 45_000 } else { 140_000 };
     Setup {
-        transport: transport.into(),
+        transport,
         clients: 100,
         elapsed_s: 0.05,
         quit: Latencies::default(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{Environment, ReadError, VerdictLevel};
-use crate::domain::LatencyKind;
+use crate::domain::{LatencyKind, Side, Transport};
 
 /// Version of the format of `calibration.json`.
 pub const FLOOR_SCHEMA: u32 = 1;
@@ -50,8 +50,8 @@ pub struct Layout {
 /// The floor over one transport.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TransportFloor {
-    /// Transport's name.
-    pub transport: String,
+    /// The transport.
+    pub transport: Transport,
     /// Under an open load at the given rate.
     pub paced: PacedFloor,
     /// Under a closed load without think time.
@@ -80,8 +80,8 @@ pub struct PacedFloor {
 pub struct SaturatedFloor {
     /// Requests answered a second.
     pub rate: Option<f64>,
-    /// The side whose CPU was full, `server` (the null target) or `generator`, where one was.
-    pub limited_by: Option<String>,
+    /// The side whose CPU was full, where one was; the server is the null target.
+    pub limited_by: Option<Side>,
     /// What a request costs.
     pub cost: FloorCost,
 }
@@ -112,7 +112,7 @@ impl Floor {
     /// Reads `calibration.json`.
     ///
     /// # Errors
-    /// Where the file cannot be read, is no floor, or is of a newer schema.
+    /// Where the file cannot be read, is no floor, or is of another schema.
     pub fn read(path: &Path) -> Result<Self, ReadError> {
         super::read(path, "a floor written by `twinwire calibrate`", FLOOR_SCHEMA)
     }
@@ -166,8 +166,8 @@ fn difference(floor: &Environment, run: &Environment) -> Option<String> {
 impl Layout {
     /// The floor over this transport.
     #[must_use]
-    pub fn transport(&self, name: &str) -> Option<&TransportFloor> {
-        self.transports.iter().find(|floor| floor.transport == name)
+    pub fn transport(&self, transport: Transport) -> Option<&TransportFloor> {
+        self.transports.iter().find(|floor| floor.transport == transport)
     }
 }
 
@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(Floor::read(&path).unwrap(), fixture::floor());
         std::fs::write(&path, r#"{"schema": 2}"#).unwrap();
         let error = Floor::read(&path).unwrap_err().to_string();
-        assert!(error.contains("has schema 2; this version reads up to 1"), "{error}");
+        assert!(error.contains("has schema 2; this version reads schema 1"), "{error}");
         std::fs::write(&path, r#"{"schema": 1}"#).unwrap();
         let error = Floor::read(&path).unwrap_err().to_string();
         assert!(error.contains("is not a floor written by `twinwire calibrate`"), "{error}");

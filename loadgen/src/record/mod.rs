@@ -21,7 +21,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::Timing;
+use crate::domain::{LatencyKind, Model, Role, Setting, Side, Timing, Transport};
 
 pub use floor::{
     FLOOR_SCHEMA, Floor, FloorCost, FloorQuantiles, Layout, PacedFloor, SaturatedFloor, TransportFloor,
@@ -33,7 +33,7 @@ pub use replay::{Replay, ReplayAction, ReplayClient, ReplayExpect, ReplayStep};
 pub use spent::{Cost, Processes, Sockets};
 
 /// Version of the format of `run.json`. It grows when a reader of the older one would misread the newer one.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// A whole run of one scenario.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -60,7 +60,6 @@ pub struct RunRecord {
     pub passes: Vec<Pass>,
     /// What a request cost, by load, variant and transport: worked out from the passes, for those who read this file
     /// without this program. Reports work it out themselves.
-    #[serde(default)]
     pub costs: Vec<cost::TransportCost>,
     /// The first violations seen, at most [`VIOLATIONS_KEPT`].
     pub violations: Vec<Violation>,
@@ -87,8 +86,8 @@ pub struct ScenarioInfo {
     pub seed: u64,
     /// Its text with every `--set` applied; what `scenario.toml` holds.
     pub text: String,
-    /// Names of the transports it compares, in its order.
-    pub transports: Vec<String>,
+    /// The transports it compares, in its order.
+    pub transports: Vec<Transport>,
 }
 
 /// How a run ended; each has one exit code.
@@ -161,7 +160,6 @@ pub struct Environment {
     /// Whether the target was the embedded server.
     pub embedded: bool,
     /// The commands that started the target, as given to `--launch`; empty where it was not launched.
-    #[serde(default)]
     pub launched: Vec<String>,
 }
 
@@ -182,18 +180,13 @@ pub struct Skipped {
     pub reason: String,
 }
 
-/// [`LoadInfo::pace`] of a closed load whose clients do not pause.
-pub const NO_THINK_TIME: &str = "no think time";
-
 /// A load's settings, as far as reports show them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LoadInfo {
     /// Its name.
     pub name: String,
-    /// `open` or `closed`.
-    pub model: String,
-    /// For people: rate and arrivals, or think time.
-    pub pace: String,
+    /// When requests are made.
+    pub model: Model,
     /// Most outstanding requests of one connection.
     pub in_flight: u32,
     /// Warm-up in seconds.
@@ -204,18 +197,26 @@ pub struct LoadInfo {
     pub trials: u32,
     /// Whether its figures head the report.
     pub headline: bool,
-    /// Variants (labels) in order; one empty label where nothing is swept.
-    pub variants: Vec<String>,
+    /// Its variants, in order; one without settings where nothing is swept.
+    pub variants: Vec<Variant>,
     /// Clients in all, in the first variant.
     pub clients: u32,
     /// Probes of a rate that the scenario gives as a share; empty where it does not.
-    #[serde(default)]
     pub probes: Vec<Probe>,
     /// Whether its timing is judged and shown.
-    #[serde(default)]
     pub timing: Timing,
     /// Judgement of the measurement.
     pub verdict: Verdict,
+}
+
+/// One combination of the swept values.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Variant {
+    /// Its name, which passes, probes and violations refer to: no other variant of the run has it. Empty where nothing is
+    /// swept.
+    pub label: String,
+    /// The swept values, in the scenario's order.
+    pub settings: Vec<Setting>,
 }
 
 /// What a short closed load reached, to find the rate of an open one.
@@ -223,35 +224,25 @@ pub struct LoadInfo {
 pub struct Probe {
     /// The variant's label.
     pub variant: String,
-    /// The transport, or all of a mixed load.
-    pub transport: String,
+    /// The transports that it ran over: one, or all of a mixed load.
+    pub transports: Vec<Transport>,
     /// Requests a second that it reached.
     pub reached: f64,
     /// Requests a second that the load then offered: the share of the slowest transport's.
     pub offered: f64,
-    /// Clients that took part; 0 in records of older versions.
-    #[serde(default)]
+    /// Clients that took part.
     pub clients: u32,
     /// Of them, those that ended before their time.
-    #[serde(default)]
     pub clients_lost: u32,
     /// How long the harness itself stood still in it, in seconds, where it did so again and again.
-    #[serde(default)]
     pub paused_s: f64,
 }
 
 impl LoadInfo {
-    /// Whether its clients never pause: its throughput is somebody's limit, and its latency a queue's.
+    /// The latency that speaks for this load.
     #[must_use]
-    pub fn saturates(&self) -> bool {
-        self.model == "closed" && self.pace == NO_THINK_TIME
-    }
-
-    /// The latency that speaks for this load: response of an open one, service of a closed one.
-    #[must_use]
-    pub fn headline_kind(&self) -> crate::domain::LatencyKind {
-        use crate::domain::LatencyKind;
-        if self.model == "open" { LatencyKind::Response } else { LatencyKind::Service }
+    pub fn headline_kind(&self) -> LatencyKind {
+        self.model.headline_kind()
     }
 }
 
@@ -262,8 +253,8 @@ pub struct Verdict {
     pub level: VerdictLevel,
     /// Why, with the numbers; empty where valid.
     pub reasons: Vec<String>,
-    /// Closed loads: the side whose CPU was full (`server`, `generator`), where one was.
-    pub saturated: Option<String>,
+    /// The side that was at its limit, where one was: its CPU was full, or it fell behind an open load's rate.
+    pub saturated: Option<Side>,
 }
 
 /// Grade of a [`Verdict`].
@@ -291,13 +282,13 @@ pub struct Violation {
     /// The trial.
     pub trial: u32,
     /// The transport.
-    pub transport: String,
+    pub transport: Transport,
     /// The client's user name.
     pub client: String,
     /// Its group.
     pub group: String,
     /// Its role at that time.
-    pub role: String,
+    pub role: Role,
     /// What went wrong, in a word or two: `stale value`, `foreign value`, …
     pub kind: String,
     /// The requirement that it breaks.
@@ -310,8 +301,7 @@ pub struct Violation {
     pub seen: String,
     /// Seconds since the pass's measured part began (negative: before it).
     pub at_s: f64,
-    /// How to show it again; `None`: not known (an older version wrote the record).
-    #[serde(default)]
+    /// How to show it again; `None`: not known.
     pub replay: Option<Replay>,
 }
 
@@ -327,7 +317,6 @@ pub struct ThresholdResult {
     /// `None`: not judged.
     pub met: Option<bool>,
     /// Whether it is on errors, violations, unfinished requests or lost clients, and so judged in every run.
-    #[serde(default)]
     pub correctness: bool,
 }
 
@@ -352,19 +341,21 @@ pub enum ReadError {
         /// Where and why.
         source: serde_json::Error,
     },
-    /// A newer version wrote it.
-    #[error("{path} has schema {found}; this version reads up to {known}: use a newer twinwire")]
+    /// Another version wrote it.
+    #[error(
+        "{path} has schema {found}; this version reads schema {known}: use the version of twinwire that wrote it"
+    )]
     Schema {
         /// The file.
         path: String,
         /// Its schema.
         found: u32,
-        /// The newest that this version reads.
+        /// The one that this version reads.
         known: u32,
     },
 }
 
-/// Reads a versioned file: the version first, since a newer file may differ in everything else.
+/// Reads a versioned file: the version first, since a file of another one may differ in everything else.
 fn read<T: serde::de::DeserializeOwned>(path: &Path, what: &'static str, known: u32) -> Result<T, ReadError> {
     #[derive(Deserialize)]
     struct Head {
@@ -375,7 +366,7 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path, what: &'static str, known: 
         std::fs::read_to_string(path).map_err(|source| ReadError::Io { path: shown.clone(), source })?;
     let json = |source| ReadError::Json { path: shown.clone(), what, source };
     let head: Head = serde_json::from_str(&text).map_err(json)?;
-    if head.schema > known {
+    if head.schema != known {
         return Err(ReadError::Schema { path: shown, found: head.schema, known });
     }
     serde_json::from_str(&text).map_err(json)
@@ -385,7 +376,7 @@ impl RunRecord {
     /// Reads `run.json`.
     ///
     /// # Errors
-    /// Where the file cannot be read, is not a record, or is of a newer schema.
+    /// Where the file cannot be read, is not a record, or is of another schema.
     pub fn read(path: &Path) -> Result<Self, ReadError> {
         read(path, "a run record", SCHEMA)
     }
@@ -418,12 +409,72 @@ impl RunRecord {
 
     /// The transports that ran, in the scenario's order.
     #[must_use]
-    pub fn transports_run(&self) -> Vec<&str> {
-        self.scenario
-            .transports
-            .iter()
-            .map(String::as_str)
-            .filter(|name| self.passes.iter().any(|pass| pass.transports.iter().any(|t| t == name)))
-            .collect()
+    pub fn transports_run(&self) -> Vec<Transport> {
+        let ran = |transport: &Transport| self.passes.iter().any(|pass| pass.transports.contains(transport));
+        self.scenario.transports.iter().copied().filter(ran).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::fixture;
+
+    /// A record with one of everything.
+    fn small() -> RunRecord {
+        let mut record = fixture::record();
+        record.violations = vec![fixture::violation()];
+        record.skipped = vec![Skipped { what: "tls".into(), reason: "the target does not offer it".into() }];
+        record.costs = cost::by_transport(&record);
+        record.costs.truncate(1);
+        record.loads[0].variants = vec![fixture::variant(&[("manager-share", "10"), ("timeout", "5s")])];
+        record.loads[0].probes = vec![Probe {
+            variant: record.loads[0].variants[0].label.clone(),
+            transports: vec![Transport::Tcp, Transport::WebSocket],
+            reached: 2_000.0,
+            offered: 1_000.0,
+            clients: 100,
+            clients_lost: 0,
+            paused_s: 0.0,
+        }];
+        record.passes.truncate(1);
+        let pass = &mut record.passes[0];
+        pass.cells.truncate(1);
+        pass.intervals.truncate(1);
+        let mut latencies = Latencies::default();
+        latencies.record(90_000);
+        pass.dispatch_lag = latencies.clone();
+        let cell = &mut pass.cells[0];
+        (cell.lag, cell.service, cell.response) = (latencies.clone(), latencies.clone(), latencies.clone());
+        let setup = &mut pass.setup[0];
+        (setup.connect, setup.login) = (latencies.clone(), latencies);
+        (setup.upgrade, setup.preload) = Default::default();
+        record
+    }
+
+    /// Other programs read `run.json` in this form. If it changes so that they would misread it, [`SCHEMA`] grows.
+    #[test]
+    fn a_saved_record_is_read_back_as_it_was_written() {
+        let text = serde_json::to_string_pretty(&small()).unwrap();
+        insta::assert_snapshot!(text);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.json");
+        std::fs::write(&path, &text).unwrap();
+        let back = RunRecord::read(&path).unwrap();
+        assert_eq!(serde_json::to_string_pretty(&back).unwrap(), text);
+    }
+
+    #[test]
+    fn a_record_of_another_schema_is_not_misread() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.json");
+        for schema in [SCHEMA - 1, SCHEMA + 1] {
+            std::fs::write(&path, format!("{{\"schema\": {schema}}}")).unwrap();
+            let error = RunRecord::read(&path).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("has schema {schema}; this version reads schema {SCHEMA}")),
+                "{error}"
+            );
+        }
     }
 }

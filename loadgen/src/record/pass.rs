@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Cost, Latencies, Processes, Sockets};
+use crate::domain::{LatencyKind, Op, Role, Transport};
 
 /// What one pass over one transport (or, mixed, over all) measured.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -14,7 +15,7 @@ pub struct Pass {
     /// Counts from 1.
     pub trial: u32,
     /// The transports that took part: one, or all of a mixed load.
-    pub transports: Vec<String>,
+    pub transports: Vec<Transport>,
     /// Start since the run's start, in seconds.
     pub started_s: f64,
     /// Measured time in seconds (shorter than asked for where the run was cut).
@@ -23,8 +24,7 @@ pub struct Pass {
     pub complete: bool,
     /// Clients that took part.
     pub clients: u32,
-    /// Threads of the generator; 0 in records of older versions.
-    #[serde(default)]
+    /// Threads of the generator.
     pub workers: u32,
     /// Clients that ended before their time, by a time-out, a reset or a close.
     pub clients_lost: u32,
@@ -41,19 +41,14 @@ pub struct Pass {
     /// Intended to dispatched: the generator's own lateness, over all requests.
     pub dispatch_lag: Latencies,
     /// Requests that clients which were lost had still to send in the measured part of an open load.
-    #[serde(default)]
     pub due_of_lost: u64,
     /// When the harness itself stood still, as far as the measured part and its replies saw it.
-    #[serde(default)]
     pub pauses: Vec<Pause>,
     /// Open loads: what limits were reached, and how far the server fell behind.
-    #[serde(default)]
     pub backlog: Backlog,
     /// New sessions in mid-load; none where no group reconnects.
-    #[serde(default)]
     pub renewals: Option<Setup>,
     /// The windows of an interleaved load, in the order of their pairs.
-    #[serde(default)]
     pub windows: Vec<WindowRow>,
 }
 
@@ -102,14 +97,11 @@ pub struct Backlog {
     /// Most requests that were due and not sent at one time, as seen 20 times a second; open loads only.
     pub max: Option<u64>,
     /// Requests that were never sent because they waited for the server to the end.
-    #[serde(default)]
     pub never_sent: u64,
     /// The backlog that stood to the end: the fewest requests that were due and not sent in the last quarter of the
     /// measured part, of an interleaved load those of its windows together.
-    #[serde(default)]
     pub standing: u64,
     /// How long after the load's end, or that of a window, the last reply came, in ns.
-    #[serde(default)]
     pub drained_ns: u64,
 }
 
@@ -133,8 +125,8 @@ pub struct WindowRow {
 /// One role's figures in one window.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct WindowRole {
-    /// Role's name; `all`: both together.
-    pub role: String,
+    /// The role; `None`: both together.
+    pub role: Option<Role>,
     /// Requests intended in it.
     pub requests: u64,
     /// Of them, answered.
@@ -160,14 +152,14 @@ pub struct WindowRole {
 /// Figures of one transport × group × role × operation in one pass.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Cell {
-    /// Transport's name.
-    pub transport: String,
+    /// The transport.
+    pub transport: Transport,
     /// Group's name.
     pub group: String,
-    /// Role's name, at the time of the request.
-    pub role: String,
-    /// Operation's name.
-    pub op: String,
+    /// The role at the time of the request.
+    pub role: Role,
+    /// The operation.
+    pub op: Op,
     /// Counters.
     pub counts: Counts,
     /// Intended to sent.
@@ -178,14 +170,25 @@ pub struct Cell {
     pub response: Latencies,
 }
 
+impl Cell {
+    /// The latencies of this kind.
+    #[must_use]
+    pub fn latencies(&self, kind: LatencyKind) -> &Latencies {
+        match kind {
+            LatencyKind::Lag => &self.lag,
+            LatencyKind::Service => &self.service,
+            LatencyKind::Response => &self.response,
+        }
+    }
+}
+
 /// Counters that add up over cells.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Requests whose intended instant lies in the measured part.
     pub requests: u64,
-    /// Replies in the measured part, whenever their requests were intended; `None` in records of older versions.
-    #[serde(default)]
-    pub achieved: Option<u64>,
+    /// Replies in the measured part, whenever their requests were intended.
+    pub achieved: u64,
     /// Of the requests, ended by a time-out, a reset or a close.
     pub errors: u64,
     /// Of them, answered wrongly.
@@ -202,8 +205,7 @@ impl Counts {
     /// Adds the other's counters to these.
     pub fn add(&mut self, other: &Self) {
         self.requests += other.requests;
-        let achieved = [self.achieved, other.achieved].into_iter().flatten().reduce(|sum, more| sum + more);
-        self.achieved = achieved;
+        self.achieved += other.achieved;
         self.errors += other.errors;
         self.violations += other.violations;
         self.unfinished += other.unfinished;
@@ -215,14 +217,13 @@ impl Counts {
 /// Setting up one transport's clients in one pass.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Setup {
-    /// Transport's name.
-    pub transport: String,
+    /// The transport.
+    pub transport: Transport,
     /// Clients set up.
     pub clients: u32,
     /// Wall time for all of them, in seconds.
     pub elapsed_s: f64,
     /// `q` to its reply, of sessions that are renewed.
-    #[serde(default)]
     pub quit: Latencies,
     /// Connect, with the WebSocket handshake.
     pub connect: Latencies,
@@ -235,10 +236,10 @@ pub struct Setup {
 }
 
 /// One second (or the rest of one) of one transport in one pass.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Interval {
-    /// Transport's name.
-    pub transport: String,
+    /// The transport.
+    pub transport: Transport,
     /// Seconds since the measured part began; the first row is 0.
     pub second: u32,
     /// Length in seconds; 1 but for the last row.
@@ -276,14 +277,42 @@ pub struct Interval {
     /// Bytes read from them.
     pub bytes_received: u64,
     /// More of the server's processes.
-    #[serde(default)]
     pub server_processes: Processes,
     /// More of this process.
-    #[serde(default)]
     pub generator_processes: Processes,
     /// A sample of this transport's sockets; `None` where the system does not tell.
-    #[serde(default)]
     pub sockets: Option<Sockets>,
+}
+
+impl Interval {
+    /// A second of which nothing is known yet.
+    #[must_use]
+    pub fn new(transport: Transport, second: u32) -> Self {
+        Self {
+            transport,
+            second,
+            length_s: 0.0,
+            offered: 0,
+            achieved: 0,
+            errors: 0,
+            violations: 0,
+            response_p50_ns: None,
+            response_p99_ns: None,
+            service_p50_ns: None,
+            service_p99_ns: None,
+            dispatch_lag_p99_ns: None,
+            server_cpu: None,
+            generator_cpu: None,
+            steal: None,
+            server_rss_kib: None,
+            generator_rss_kib: None,
+            bytes_sent: 0,
+            bytes_received: 0,
+            server_processes: Processes::default(),
+            generator_processes: Processes::default(),
+            sockets: None,
+        }
+    }
 }
 
 /// Sums that must balance: requests = replies + errors + unfinished.

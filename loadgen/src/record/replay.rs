@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::{Role, Transport};
+
 /// A sequence of requests that shows a violation, with what was seen in the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Replay {
@@ -21,19 +23,14 @@ pub struct ReplayClient {
     pub name: String,
     /// Its user name in the run.
     pub user: String,
-    /// Its role, `guest` or `manager`.
-    pub role: String,
+    /// Its role.
+    pub role: Role,
     /// Its transport in the run.
-    pub transport: String,
-    /// Whether it is connected before the first step. Older versions knew of no other.
-    #[serde(default = "yes")]
+    pub transport: Transport,
+    /// Whether it is connected before the first step.
     pub connected: bool,
     /// Whether it is logged in before the first step.
     pub logged_in: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// A step of a replay.

@@ -1,12 +1,101 @@
 //! Merged views of a record: the rows that tables, CSV files, thresholds and charts show.
 //!
-//! A row stands for one combination of load, variant, trial, transport, group, role and operation, where trial,
-//! group, role and operation may also be "all of them". Histograms and counters are added; nothing is averaged.
+//! A [`Selection`] says which cells of a record are asked for. Histograms and counters are added; nothing is averaged.
 
 use std::collections::BTreeSet;
 
 use super::{Cell, Cost, Counts, Latencies, Pass, RunRecord};
-use crate::domain::{LatencyKind, Op};
+use crate::domain::{LatencyKind, Op, Role, Transport};
+
+/// Which cells of a record; what is `None` leaves all of them in.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Selection<'a> {
+    /// Load's name.
+    pub load: Option<&'a str>,
+    /// Variant's label.
+    pub variant: Option<&'a str>,
+    /// Counts from 1.
+    pub trial: Option<u32>,
+    /// The transport.
+    pub transport: Option<Transport>,
+    /// Group's name.
+    pub group: Option<&'a str>,
+    /// The role.
+    pub role: Option<Role>,
+    /// The operation.
+    pub op: Option<Op>,
+}
+
+impl<'a> Selection<'a> {
+    /// A load in one variant.
+    #[must_use]
+    pub fn of(load: &'a str, variant: &'a str) -> Self {
+        Self { load: Some(load), variant: Some(variant), ..Self::default() }
+    }
+
+    /// Of these cells those of a transport.
+    #[must_use]
+    pub fn over(self, transport: Transport) -> Self {
+        Self { transport: Some(transport), ..self }
+    }
+
+    /// The passes of the load, variant, trial and transport.
+    pub fn passes<'r>(self, passes: impl IntoIterator<Item = &'r Pass>) -> impl Iterator<Item = &'r Pass> {
+        passes.into_iter().filter(move |pass| {
+            self.load.is_none_or(|load| load == pass.load)
+                && self.variant.is_none_or(|variant| variant == pass.variant)
+                && self.trial.is_none_or(|trial| trial == pass.trial)
+                && self.transport.is_none_or(|transport| pass.transports.contains(&transport))
+        })
+    }
+
+    /// Of them, those in which no other transport took part: what they cost is this transport's.
+    pub fn unmixed<'r>(self, passes: impl IntoIterator<Item = &'r Pass>) -> impl Iterator<Item = &'r Pass> {
+        self.passes(passes).filter(|pass| !pass.is_mixed())
+    }
+
+    /// The cells of a pass that it selects.
+    pub fn cells(self, pass: &Pass) -> impl Iterator<Item = &Cell> {
+        pass.cells.iter().filter(move |cell| {
+            self.transport.is_none_or(|transport| transport == cell.transport)
+                && self.group.is_none_or(|group| group == cell.group)
+                && self.role.is_none_or(|role| role == cell.role)
+                && self.op.is_none_or(|op| op == cell.op)
+        })
+    }
+
+    /// The sum of the selected cells; `None` where there are none. Its time is that of all [`Self::passes`], also of those
+    /// in which a group or an operation happened to have no request.
+    #[must_use]
+    pub fn row<'r>(self, passes: impl IntoIterator<Item = &'r Pass>) -> Option<Row> {
+        let mut row = Row::default();
+        let mut any = false;
+        for pass in self.passes(passes) {
+            row.seconds += pass.measured_s;
+            for cell in self.cells(pass) {
+                row.add(cell);
+                any = true;
+            }
+        }
+        any.then_some(row)
+    }
+
+    /// The selected latencies of a kind, merged.
+    #[must_use]
+    pub fn latencies<'r>(self, passes: impl IntoIterator<Item = &'r Pass>, kind: LatencyKind) -> Latencies {
+        let mut sum = Latencies::default();
+        self.passes(passes)
+            .flat_map(|pass| self.cells(pass))
+            .for_each(|cell| sum.merge(cell.latencies(kind)));
+        sum
+    }
+
+    /// What the [`Self::unmixed`] passes cost in all.
+    #[must_use]
+    pub fn cost<'r>(self, passes: impl IntoIterator<Item = &'r Pass>) -> Option<Cost> {
+        Cost::sum(self.unmixed(passes).map(|pass| &pass.cost))
+    }
+}
 
 /// What a row stands for. `None` means all of them merged; a row is always of one transport.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,14 +106,30 @@ pub struct Key {
     pub variant: String,
     /// Counts from 1.
     pub trial: Option<u32>,
-    /// Transport's name.
-    pub transport: String,
+    /// The transport.
+    pub transport: Transport,
     /// Group's name.
     pub group: Option<String>,
-    /// Role's name.
-    pub role: Option<String>,
-    /// Operation's name.
-    pub op: Option<String>,
+    /// The role.
+    pub role: Option<Role>,
+    /// The operation.
+    pub op: Option<Op>,
+}
+
+impl Key {
+    /// The cells of the row.
+    #[must_use]
+    pub fn selection(&self) -> Selection<'_> {
+        Selection {
+            load: Some(&self.load),
+            variant: Some(&self.variant),
+            trial: self.trial,
+            transport: Some(self.transport),
+            group: self.group.as_deref(),
+            role: self.role,
+            op: self.op,
+        }
+    }
 }
 
 /// Merged figures.
@@ -43,14 +148,10 @@ pub struct Row {
 }
 
 impl Row {
-    /// Replies a second; `None` where nothing was measured. Records of older versions tell how many of the requests
-    /// were answered, which differs where a server falls behind.
+    /// Replies a second; `None` where nothing was measured.
     #[must_use]
     pub fn rate(&self) -> Option<f64> {
-        let Counts { requests, achieved, errors, unfinished, .. } = self.counts;
-        let answered = requests.saturating_sub(errors + unfinished);
-        let replies = achieved.unwrap_or(answered);
-        (self.seconds > 0.0).then(|| replies as f64 / self.seconds)
+        (self.seconds > 0.0).then(|| self.counts.achieved as f64 / self.seconds)
     }
 
     /// The histogram of this kind.
@@ -63,26 +164,11 @@ impl Row {
         }
     }
 
-    fn add_cell(&mut self, cell: &Cell) {
+    fn add(&mut self, cell: &Cell) {
         self.counts.add(&cell.counts);
         self.lag.merge(&cell.lag);
         self.service.merge(&cell.service);
         self.response.merge(&cell.response);
-    }
-}
-
-impl Key {
-    /// Whether this pass and cell belong to the row.
-    #[must_use]
-    pub fn matches(&self, pass: &Pass, cell: &Cell) -> bool {
-        let fits = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|name| name == found);
-        self.load == pass.load
-            && self.variant == pass.variant
-            && self.trial.is_none_or(|trial| trial == pass.trial)
-            && self.transport == cell.transport
-            && fits(&self.group, &cell.group)
-            && fits(&self.role, &cell.role)
-            && fits(&self.op, &cell.op)
     }
 }
 
@@ -92,7 +178,7 @@ impl Key {
 /// has thousands of rows.
 pub fn all(record: &RunRecord) -> impl Iterator<Item = (Key, Row)> + '_ {
     keys(record).into_iter().map(|key| {
-        let row = of(record, &key);
+        let row = key.selection().row(&record.passes).unwrap_or_default();
         (key, row)
     })
 }
@@ -110,96 +196,43 @@ pub fn keys(record: &RunRecord) -> Vec<Key> {
     let mut keys: Vec<_> = keys.into_iter().collect();
     let position = |key: &Key| {
         let load = record.loads.iter().position(|load| load.name == key.load);
-        let variant = load.and_then(|i| record.loads[i].variants.iter().position(|v| *v == key.variant));
+        let variant = load.and_then(|i| record.loads[i].variants.iter().position(|v| v.label == key.variant));
         let transport = record.scenario.transports.iter().position(|t| *t == key.transport);
         (load, variant, transport)
     };
-    let last = |field: &Option<String>| (field.is_none(), field.clone());
     keys.sort_by_cached_key(|key| {
         let trial = (key.trial.is_none(), key.trial);
-        let op = (key.op.is_none(), key.op.as_deref().map(op_position));
-        (position(key), trial, last(&key.group), last(&key.role), op)
+        let group = (key.group.is_none(), key.group.clone());
+        (position(key), trial, group, last(key.role), last(key.op))
     });
     keys
 }
 
-/// The figures of one row; all zero where the record has nothing of it.
-#[must_use]
-pub fn of(record: &RunRecord, key: &Key) -> Row {
-    let mut row = merged(record, |pass, cell| key.matches(pass, cell)).unwrap_or_default();
-    // Also over passes in which this group or operation happened to have no request.
-    row.seconds = seconds(record, key);
-    row
-}
-
-/// Where an operation stands in reports; unknown ones come last.
-#[must_use]
-pub fn op_position(name: &str) -> usize {
-    Op::ALL.iter().position(|op| op.name() == name).unwrap_or(Op::ALL.len())
-}
-
-/// The merged row of everything that matches; `None` where nothing does.
-///
-/// `matches` gets the pass and the cell; the row's time is that of the passes that matched.
-#[must_use]
-pub fn merged(record: &RunRecord, matches: impl Fn(&Pass, &Cell) -> bool) -> Option<Row> {
-    let mut row = Row::default();
-    let mut any = false;
-    for pass in &record.passes {
-        let mut used = false;
-        for cell in pass.cells.iter().filter(|cell| matches(pass, cell)) {
-            row.add_cell(cell);
-            used = true;
-        }
-        if used {
-            row.seconds += pass.measured_s;
-            any = true;
-        }
-    }
-    any.then_some(row)
-}
-
-/// What the passes of this load, variant and transport cost in all; mixed passes have no cost of one transport.
-#[must_use]
-pub fn cost(record: &RunRecord, load: &str, variant: &str, transport: &str) -> Option<Cost> {
-    let ours = |pass: &&Pass| pass.load == load && pass.variant == variant && pass.transports == [transport];
-    Cost::sum(record.passes.iter().filter(ours).map(|pass| &pass.cost))
+/// Sorts "all" behind every single one.
+pub(crate) fn last<T>(one: Option<T>) -> (bool, Option<T>) {
+    (one.is_none(), one)
 }
 
 fn keys_of(pass: &Pass, cell: &Cell) -> Vec<Key> {
     let mut keys = Vec::with_capacity(16);
     for trial in [Some(pass.trial), None] {
         for group in [Some(&cell.group), None] {
-            for role in [Some(&cell.role), None] {
-                for op in [Some(&cell.op), None] {
+            for role in [Some(cell.role), None] {
+                for op in [Some(cell.op), None] {
                     keys.push(Key {
                         load: pass.load.clone(),
                         variant: pass.variant.clone(),
                         trial,
-                        transport: cell.transport.clone(),
+                        transport: cell.transport,
                         group: group.cloned(),
-                        role: role.cloned(),
-                        op: op.cloned(),
+                        role,
+                        op,
                     });
                 }
             }
         }
     }
     keys
-}
-
-fn seconds(record: &RunRecord, key: &Key) -> f64 {
-    record
-        .passes
-        .iter()
-        .filter(|pass| {
-            pass.load == key.load
-                && pass.variant == key.variant
-                && key.trial.is_none_or(|trial| trial == pass.trial)
-                && pass.transports.contains(&key.transport)
-        })
-        .map(|pass| pass.measured_s)
-        .sum()
 }
 
 #[cfg(test)]
@@ -209,24 +242,29 @@ mod tests {
 
     #[test]
     fn where_nothing_was_answered_in_time_the_rate_is_zero() {
-        let rate = |achieved| {
+        let rate = |achieved, seconds| {
             let counts = Counts { requests: 90, achieved, errors: 10, ..Counts::default() };
-            Row { counts, seconds: 2.0, ..Row::default() }.rate()
+            Row { counts, seconds, ..Row::default() }.rate()
         };
-        assert_eq!(rate(Some(0)), Some(0.0));
-        assert_eq!(rate(Some(50)), Some(25.0));
-        assert_eq!(rate(None), Some(40.0), "an older record does not tell");
+        assert_eq!(rate(0, 2.0), Some(0.0));
+        assert_eq!(rate(50, 2.0), Some(25.0));
+        assert_eq!(rate(50, 0.0), None, "nothing was measured");
     }
 
-    fn find(rows: &[(Key, Row)], load: &str, trial: Option<u32>, names: [Option<&str>; 3]) -> Row {
-        let is = |found: &Option<String>, wanted: Option<&str>| found.as_deref() == wanted;
+    /// All groups, roles and operations.
+    const ALL: (Option<&str>, Option<Role>, Option<Op>) = (None, None, None);
+
+    fn find(
+        rows: &[(Key, Row)],
+        load: &str,
+        trial: Option<u32>,
+        of: (Option<&str>, Option<Role>, Option<Op>),
+    ) -> Row {
         let mut matching = rows.iter().filter(|(key, _)| {
             key.load == load
-                && key.transport == "tcp"
+                && key.transport == Transport::Tcp
                 && key.trial == trial
-                && is(&key.group, names[0])
-                && is(&key.role, names[1])
-                && is(&key.op, names[2])
+                && (key.group.as_deref(), key.role, key.op) == of
         });
         let (_, row) = matching.next().expect("the row is there");
         assert!(matching.next().is_none(), "a combination has one row");
@@ -250,54 +288,48 @@ mod tests {
     fn a_row_of_all_is_the_sum_of_its_parts() {
         let record = fixture::record();
         let rows: Vec<_> = all(&record).collect();
-        let get = |trial, names| find(&rows, "paced", trial, names);
-        let all_of = [None, None, None];
-        assert_sum(&get(None, all_of), &[get(Some(1), all_of), get(Some(2), all_of)]);
-        let role = |role| get(None, [None, Some(role), None]);
-        assert_sum(&get(None, all_of), &[role("guest"), role("manager")]);
-        let op = |op| get(None, [Some("guests"), Some("guest"), Some(op)]);
-        assert_sum(&role("guest"), &[op("put"), op("get"), op("get-other")]);
-        assert_eq!(get(None, all_of).counts.requests, 2 * 2_000);
+        let get = |trial, of| find(&rows, "paced", trial, of);
+        assert_sum(&get(None, ALL), &[get(Some(1), ALL), get(Some(2), ALL)]);
+        let role = |role| get(None, (None, Some(role), None));
+        assert_sum(&get(None, ALL), &[role(Role::Guest), role(Role::Manager)]);
+        let op = |op| get(None, (Some("guests"), Some(Role::Guest), Some(op)));
+        assert_sum(&role(Role::Guest), &[op(Op::Put), op(Op::Get), op(Op::GetOther)]);
+        assert_eq!(get(None, ALL).counts.requests, 2 * 2_000);
     }
 
     #[test]
     fn time_adds_up_over_trials_but_not_over_groups() {
         let record = fixture::record();
         let rows: Vec<_> = all(&record).collect();
-        let get = |trial, names| find(&rows, "paced", trial, names);
-        assert!((get(Some(1), [None, None, None]).seconds - 2.0).abs() < 1e-9);
-        assert!((get(None, [None, None, None]).seconds - 4.0).abs() < 1e-9);
-        assert!((get(None, [Some("guests"), None, None]).seconds - 4.0).abs() < 1e-9);
-        assert_eq!(get(None, [None, None, None]).rate(), Some(1_000.0));
+        let get = |trial, of| find(&rows, "paced", trial, of);
+        assert!((get(Some(1), ALL).seconds - 2.0).abs() < 1e-9);
+        assert!((get(None, ALL).seconds - 4.0).abs() < 1e-9);
+        assert!((get(None, (Some("guests"), None, None)).seconds - 4.0).abs() < 1e-9);
+        assert_eq!(get(None, ALL).rate(), Some(1_000.0));
     }
 
     #[test]
     fn rows_come_in_the_order_of_the_scenario_with_all_last() {
         let record = fixture::record();
         let keys: Vec<_> = keys(&record).into_iter().filter(|key| key.load == "paced").collect();
-        assert_eq!(keys.first().map(|key| (key.transport.as_str(), key.trial)), Some(("tcp", Some(1))));
+        assert_eq!(keys.first().map(|key| (key.transport, key.trial)), Some((Transport::Tcp, Some(1))));
         let last = keys.last().expect("there are rows");
         assert_eq!(
-            (last.transport.as_str(), last.trial, &last.group, &last.op),
-            ("websocket", None, &None, &None)
+            (last.transport, last.trial, &last.group, last.op),
+            (Transport::WebSocket, None, &None, None)
         );
-        let ops: Vec<_> = keys.iter().take(4).map(|key| key.op.as_deref().unwrap_or("all")).collect();
+        let ops: Vec<_> = keys.iter().take(4).map(|key| key.op.map_or("all", Op::name)).collect();
         assert_eq!(ops, ["put", "get", "get-other", "all"]);
-    }
-
-    #[test]
-    fn more_failures_than_requests_give_no_negative_rate() {
-        let counts = Counts { requests: 1, errors: 2, ..Counts::default() };
-        assert_eq!(Row { counts, seconds: 1.0, ..Row::default() }.rate(), Some(0.0));
     }
 
     #[test]
     fn a_cost_is_the_sum_over_trials_with_steal_weighted_by_time() {
         let mut record = fixture::record();
-        let first = record.passes.iter_mut().find(|pass| pass.transports == ["tcp"]).expect("it ran");
+        let first =
+            record.passes.iter_mut().find(|pass| pass.transports == [Transport::Tcp]).expect("it ran");
         first.cost.seconds = 6.0;
         first.cost.steal = Some(0.1);
-        let cost = cost(&record, "paced", "", "tcp").expect("it ran");
+        let cost = Selection::of("paced", "").over(Transport::Tcp).cost(&record.passes).expect("it ran");
         assert_eq!(cost.replies, 4_000);
         assert!((cost.seconds - 8.0).abs() < 1e-9);
         assert!((cost.steal.expect("both know it") - (0.6 + 0.008) / 8.0).abs() < 1e-9);

@@ -17,32 +17,25 @@ pub struct Cost {
     pub steal: Option<f64>,
     /// CPU time of other programs on the used CPUs, as a share of their time (0 to 1); what cannot be told from the
     /// target's is not known.
-    #[serde(default)]
     pub others: Option<f64>,
     /// Bytes written, framing included.
     pub bytes_sent: u64,
     /// Bytes read.
     pub bytes_received: u64,
     /// More of the server's processes.
-    #[serde(default)]
     pub server_processes: Processes,
     /// More of this process.
-    #[serde(default)]
     pub generator_processes: Processes,
     /// The server's resident memory in KiB: at the end, of several times the largest.
-    #[serde(default)]
     pub server_rss_kib: Option<u64>,
     /// This process's.
-    #[serde(default)]
     pub generator_rss_kib: Option<u64>,
     /// A sample of the sockets, of all transports that took part; `None` where the system does not tell.
-    #[serde(default)]
     pub sockets: Option<Sockets>,
 }
 
 /// Descriptors and context switches of one side's processes; what the system does not tell is `None`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
 pub struct Processes {
     /// Open descriptors, at the end of the time in question.
     pub descriptors: Option<u64>,

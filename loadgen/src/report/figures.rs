@@ -4,9 +4,9 @@
 //! [`crate::record::rows`].
 
 use super::floor;
-use crate::domain::{LatencyKind, Timing};
+use crate::domain::{LatencyKind, Op, Role, Timing, Transport};
 use crate::record::pairs::Ratio;
-use crate::record::rows::{self, Key, Row};
+use crate::record::rows::{self, Key, Row, Selection};
 use crate::record::{
     Cost, Counts, FloorQuantiles, Latencies, Latency, LoadInfo, Pass, RunRecord, TransportFloor,
     VerdictLevel, WindowRow, is_ceiling, is_within,
@@ -109,9 +109,9 @@ impl Figures {
 #[derive(Debug, Clone)]
 pub struct Line {
     /// The role; `None`: all of them.
-    pub role: Option<String>,
+    pub role: Option<Role>,
     /// The operation; `None`: all of them.
-    pub op: Option<String>,
+    pub op: Option<Op>,
     /// Figures for each of the comparison's transports; `None` where it made no such request.
     pub cells: Vec<Option<Figures>>,
     /// For each of them, the median's and the p99's ratio to the first one's.
@@ -126,7 +126,7 @@ pub struct Comparison<'a> {
     /// The variant's label; empty where nothing is swept.
     pub variant: &'a str,
     /// The transports that ran in it, in the scenario's order. Ratios are against the first.
-    pub transports: Vec<&'a str>,
+    pub transports: Vec<Transport>,
     /// Whether they ran at once: how much each was asked is the scenario's doing then, and compares nothing.
     pub is_mixed: bool,
     /// Roles in order, each operation of a role, then all of the role's; everything at the end.
@@ -149,11 +149,15 @@ impl Comparison<'_> {
     }
 
     /// The ratio to the first transport over the trials of both, of a figure of a pass and a transport.
-    pub(super) fn trial_ratio(&self, i: usize, figure: impl Fn(&Pass, &str) -> Option<f64>) -> Option<Ratio> {
+    pub(super) fn trial_ratio(
+        &self,
+        i: usize,
+        figure: impl Fn(&Pass, Transport) -> Option<f64>,
+    ) -> Option<Ratio> {
         if !has_ratios(self.load) {
             return None;
         }
-        let (base, other) = (self.transports.first()?, self.transports.get(i)?);
+        let (base, other) = (*self.transports.first()?, *self.transports.get(i)?);
         let twin = |pass: &&Pass| self.passes[i].iter().copied().find(|twin| twin.trial == pass.trial);
         let pairs =
             self.passes[0].iter().filter_map(|pass| figure(pass, base).zip(figure(twin(pass)?, other)));
@@ -162,12 +166,7 @@ impl Comparison<'_> {
 
     /// The ratio of the throughput.
     pub(super) fn rate_ratio(&self, i: usize) -> Option<Ratio> {
-        self.trial_ratio(i, |pass, transport| {
-            let mut row = Row { seconds: pass.measured_s, ..Row::default() };
-            let cells = pass.cells.iter().filter(|cell| cell.transport == transport);
-            cells.for_each(|cell| row.counts.add(&cell.counts));
-            row.rate()
-        })
+        self.trial_ratio(i, |pass, transport| Selection::default().over(transport).row([pass])?.rate())
     }
 
     /// The ratio of a cost.
@@ -238,7 +237,7 @@ pub fn comparisons<'a>(record: &'a RunRecord, load: &'a LoadInfo) -> Vec<Compari
             variants.push(&pass.variant);
         }
     }
-    variants.sort_by_key(|variant| load.variants.iter().position(|known| known == variant));
+    variants.sort_by_key(|variant| load.variants.iter().position(|known| known.label == *variant));
     variants.into_iter().map(|variant| comparison(record, load, variant, &keys)).collect()
 }
 
@@ -249,54 +248,41 @@ fn comparison<'a>(
     keys: &[Key],
 ) -> Comparison<'a> {
     let keys: Vec<&Key> = keys.iter().filter(|key| key.variant == variant).collect();
-    let transports: Vec<&str> = record
-        .transports_run()
-        .into_iter()
-        .filter(|name| keys.iter().any(|key| key.transport == *name))
-        .collect();
-    let mut wanted: Vec<(&Option<String>, &Option<String>)> =
-        keys.iter().map(|key| (&key.role, &key.op)).collect();
-    wanted.sort_by_key(|(role, op)| {
-        (role.is_none(), *role, op.is_none(), op.as_deref().map(rows::op_position), *op)
-    });
+    let here = |transport: &Transport| keys.iter().any(|key| key.transport == *transport);
+    let transports: Vec<Transport> = record.transports_run().into_iter().filter(here).collect();
+    let mut wanted: Vec<(Option<Role>, Option<Op>)> = keys.iter().map(|key| (key.role, key.op)).collect();
+    wanted.sort_by_key(|&(role, op)| (rows::last(role), rows::last(op)));
     wanted.dedup();
     // With one role the lines of all roles would repeat it; operations over all roles are in the CSV files.
     wanted.retain(|(role, op)| role.is_some() || op.is_none());
-    let figures = |role: &Option<String>, op: &Option<String>, transport: &str| {
-        let mut matching = keys.iter().filter(|key| key.transport == transport);
-        let key = matching.find(|key| key.role == *role && key.op == *op)?;
-        Some(Figures::of(&rows::of(record, key)))
+    let over = |transport| Selection::of(&load.name, variant).over(transport);
+    let figures = |role, op, transport| {
+        let row = Selection { role, op, ..over(transport) }.row(&record.passes)?;
+        Some(Figures::of(&row))
     };
-    let passes: Vec<Vec<&Pass>> = transports
-        .iter()
-        .map(|name| {
-            let ours = |pass: &&Pass| {
-                pass.load == load.name && pass.variant == variant && pass.transports.iter().any(|t| t == name)
-            };
-            record.passes.iter().filter(ours).collect()
-        })
-        .collect();
+    let passes: Vec<Vec<&Pass>> =
+        transports.iter().map(|&transport| over(transport).passes(&record.passes).collect()).collect();
     let lines = wanted
         .into_iter()
         .map(|(role, op)| Line {
-            role: role.clone(),
-            op: op.clone(),
-            cells: transports.iter().map(|transport| figures(role, op, transport)).collect(),
+            role,
+            op,
+            cells: transports.iter().map(|&transport| figures(role, op, transport)).collect(),
             ratios: (0..transports.len())
                 .map(|i| {
                     let twins = [(transports[0], &passes[0]), (transports[i], &passes[i])];
-                    [0.5, 0.99].map(|q| latency_ratio(load, (role.as_deref(), op.as_deref()), q, twins))
+                    [0.5, 0.99].map(|q| latency_ratio(load, (role, op), q, twins))
                 })
                 .collect(),
         })
         .collect();
     let costs = transports
         .iter()
-        .map(|transport| rows::cost(record, &load.name, variant, transport).as_ref().map(CostFigures::of))
+        .map(|&transport| over(transport).cost(&record.passes).as_ref().map(CostFigures::of))
         .collect();
-    let lateness = transports.iter().map(|transport| lateness(record, load, variant, transport)).collect();
+    let lateness = transports.iter().map(|&transport| lateness(record, over(transport))).collect();
     let layout = floor::used(record);
-    let floors = transports.iter().map(|transport| layout?.transport(transport)).collect();
+    let floors = transports.iter().map(|&transport| layout?.transport(transport)).collect();
     let is_mixed = passes.iter().flatten().any(|pass| pass.is_mixed());
     Comparison { load, variant, transports, is_mixed, lines, costs, lateness, passes, floors }
 }
@@ -310,9 +296,9 @@ fn has_ratios(load: &LoadInfo) -> bool {
 /// A quantile's ratio of the second transport to the first, in windows where these tell it, else in trials.
 fn latency_ratio(
     load: &LoadInfo,
-    (role, op): (Option<&str>, Option<&str>),
+    (role, op): (Option<Role>, Option<Op>),
     q: f64,
-    twins: [(&str, &Vec<&Pass>); 2],
+    twins: [(Transport, &Vec<&Pass>); 2],
 ) -> Option<Ratio> {
     let [(base, ours), (other, theirs)] = twins;
     if base == other || !has_ratios(load) {
@@ -321,7 +307,7 @@ fn latency_ratio(
     let kind = load.headline_kind();
     let twin = |pass: &Pass| theirs.iter().copied().find(|twin| twin.trial == pass.trial);
     let of_window = |window: &WindowRow| {
-        let found = window.roles.iter().find(|found| found.role == role.unwrap_or("all"))?;
+        let found = window.roles.iter().find(|found| found.role == role)?;
         let (service, response) = if q < 0.9 {
             (found.service_p50_ns, found.response_p50_ns)
         } else {
@@ -329,19 +315,9 @@ fn latency_ratio(
         };
         Some(if kind == LatencyKind::Response { response? } else { service? } as f64)
     };
-    let of_pass = |pass: &Pass, transport: &str| {
-        let mut sum = Latencies::default();
-        let wanted = |cell: &&crate::record::Cell| {
-            cell.transport == transport
-                && role.is_none_or(|role| role == cell.role)
-                && op.is_none_or(|op| op == cell.op)
-        };
-        pass.cells.iter().filter(wanted).for_each(|cell| match kind {
-            LatencyKind::Response => sum.merge(&cell.response),
-            LatencyKind::Service => sum.merge(&cell.service),
-            LatencyKind::Lag => sum.merge(&cell.lag),
-        });
-        sum.quantile(q)
+    let of_pass = |pass: &Pass, transport| {
+        let of = Selection { role, op, ..Selection::default().over(transport) };
+        of.latencies([pass], kind).quantile(q)
     };
     let mut windows = Vec::new();
     let mut trials = Vec::new();
@@ -362,13 +338,9 @@ fn latency_ratio(
     Ratio::of(windows).or_else(|| Ratio::of(trials))
 }
 
-fn lateness(record: &RunRecord, load: &LoadInfo, variant: &str, transport: &str) -> Quantiles {
+fn lateness(record: &RunRecord, of: Selection<'_>) -> Quantiles {
     let mut sum = Latencies::default();
-    for pass in &record.passes {
-        if pass.load == load.name && pass.variant == variant && pass.transports == [transport] {
-            sum.merge(&pass.dispatch_lag);
-        }
-    }
+    of.unmixed(&record.passes).for_each(|pass| sum.merge(&pass.dispatch_lag));
     Quantiles::of(&sum)
 }
 

@@ -4,7 +4,7 @@ use super::escape;
 use super::figures::{Comparison, P50, comparisons};
 use super::format::{self, MISSING, NOT_VALID, Unit};
 use super::grid;
-use crate::domain::LatencyKind;
+use crate::domain::{LatencyKind, Side, Transport};
 use crate::record::pace::micros;
 use crate::record::{
     Floor, FloorQuantiles, Latency, Layout, LoadInfo, RunRecord, TransportFloor, VerdictLevel, WITHIN,
@@ -52,7 +52,7 @@ pub(super) fn latency(
 
 /// CPU of both sides for each request, under the load of this kind.
 pub(super) fn cost_ns(floor: &TransportFloor, load: &LoadInfo) -> Option<f64> {
-    if load.saturates() { floor.saturated.cost.both_ns } else { floor.paced.cost.both_ns }
+    if load.model.saturates() { floor.saturated.cost.both_ns } else { floor.paced.cost.both_ns }
 }
 
 /// Why there is no floor to show; [`HOW`] says what to do about it. Not escaped.
@@ -92,7 +92,7 @@ fn without(record: &RunRecord) -> String {
     let Some(layout) = used(record) else { return String::new() };
     let run = record.transports_run().into_iter();
     let names: Vec<&str> =
-        run.filter(|name| layout.transport(name).is_none()).map(format::transport).collect();
+        run.filter(|transport| layout.transport(*transport).is_none()).map(Transport::label).collect();
     if names.is_empty() { String::new() } else { format!(", none for {}", names.join(" and ")) }
 }
 
@@ -173,7 +173,7 @@ fn grid_of(layout: &Layout) -> grid::Grid {
         ],
     };
     grid::Grid {
-        lead: vec![column("transport", &|floor| format::transport(&floor.transport).to_owned())],
+        lead: vec![column("transport", &|floor| floor.transport.label().to_owned())],
         groups: vec![
             quantiles("response", &|floor| floor.paced.response),
             quantiles("service", &|floor| floor.paced.service),
@@ -199,11 +199,11 @@ fn grid_of(layout: &Layout) -> grid::Grid {
 }
 
 /// The side that was full at the highest rate.
-fn limit(floor: &TransportFloor) -> &str {
-    match floor.saturated.limited_by.as_deref() {
-        Some("server") => "null target",
-        Some("generator") => "generator",
-        _ => "neither",
+fn limit(floor: &TransportFloor) -> &'static str {
+    match floor.saturated.limited_by {
+        Some(Side::Server) => "null target",
+        Some(Side::Generator) => "generator",
+        None => "neither",
     }
 }
 
@@ -234,7 +234,7 @@ pub(super) fn markdown(record: &RunRecord) -> String {
         .iter()
         .map(|floor| {
             let paced = &floor.paced;
-            let mut cells = vec![escape(format::transport(&floor.transport))];
+            let mut cells = vec![floor.transport.label().to_owned()];
             for quantiles in [paced.response, paced.service, paced.dispatch_lag] {
                 cells.extend([quantile(quantiles.p50_ns), quantile(quantiles.p99_ns)]);
             }

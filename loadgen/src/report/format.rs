@@ -147,18 +147,6 @@ pub(crate) fn ratio_legend() -> String {
     )
 }
 
-/// A transport's name for people.
-pub(crate) fn transport(name: &str) -> &str {
-    match name {
-        "tcp" => "TCP",
-        "tcp-raw" => "TCP raw",
-        "websocket" => "WebSocket",
-        "tls" => "TLS",
-        "wss" => "WSS",
-        other => other,
-    }
-}
-
 /// "1 client", "2 clients".
 pub(crate) fn plural(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })

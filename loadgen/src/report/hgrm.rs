@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use hdrhistogram::Histogram;
 
 use super::escape;
+use crate::domain::{Op, Role};
 use crate::record::RunRecord;
 use crate::record::rows::{self, Key};
 
@@ -34,7 +35,7 @@ pub fn files(record: &RunRecord) -> Vec<(String, String)> {
         let wanted = key.trial.is_none() && key.group.is_none() && (key.role.is_some() || key.op.is_none());
         let Some(load) = record.load(&key.load).filter(|_| wanted) else { continue };
         let kind = load.headline_kind();
-        let row = rows::of(record, &key);
+        let row = key.selection().row(&record.passes).unwrap_or_default();
         let Some(histogram) = row.latencies(kind).histogram() else { continue };
         files.push((unique(&mut names, &stem(&key, kind.name())), text(&histogram)));
     }
@@ -42,8 +43,8 @@ pub fn files(record: &RunRecord) -> Vec<(String, String)> {
 }
 
 fn stem(key: &Key, kind: &str) -> String {
-    let (role, op) = (key.role.as_deref().unwrap_or(ALL), key.op.as_deref().unwrap_or(ALL));
-    join(&key.load, &key.variant, [&key.transport, role, op, kind])
+    let (role, op) = (key.role.map_or(ALL, Role::name), key.op.map_or(ALL, Op::name));
+    join(&key.load, &key.variant, [key.transport.name(), role, op, kind])
 }
 
 /// The name of a file of this load, variant, transport, role, operation and kind of latency, where no other one has

@@ -66,12 +66,8 @@ fn entries(record: &RunRecord, pass: &Pass) -> Vec<(String, Latencies)> {
     let mut entries: Vec<(String, Latencies)> = Vec::new();
     for cell in &pass.cells {
         for kind in LatencyKind::ALL {
-            let latencies = match kind {
-                LatencyKind::Lag => &cell.lag,
-                LatencyKind::Service => &cell.service,
-                LatencyKind::Response => &cell.response,
-            };
-            let parts = [&load, &cell.transport, &cell.role, &cell.op, kind.name()];
+            let latencies = cell.latencies(kind);
+            let parts = [load.as_str(), cell.transport.name(), cell.role.name(), cell.op.name(), kind.name()];
             let tag = parts.map(tag_part).join("/");
             match entries.iter_mut().find(|(known, _)| *known == tag) {
                 Some((_, sum)) => sum.merge(latencies),

@@ -71,7 +71,7 @@ fn fields(pass: &Pass, interval: &Interval) -> [String; HEADER.len()] {
         pass.load.clone(),
         pass.variant.clone(),
         pass.trial.to_string(),
-        interval.transport.clone(),
+        interval.transport.to_string(),
         interval.second.to_string(),
         interval.offered.to_string(),
         interval.achieved.to_string(),

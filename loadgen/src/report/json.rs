@@ -7,7 +7,8 @@ use serde::{Serialize, Serializer};
 use super::figures::{CostFigures, Figures, Quantiles};
 use super::floor;
 use super::summary::ALL;
-use crate::record::rows::{self, Key};
+use crate::domain::{Op, Role, Transport};
+use crate::record::rows::{self, Key, Selection};
 use crate::record::{
     Latency, Layout, LoadInfo, RunRecord, Skipped, Status, ThresholdResult, Verdict, Violation,
 };
@@ -73,13 +74,13 @@ pub struct JsonRow {
     /// The trial's number, or "all".
     pub trial: Trial,
     /// Transport's name.
-    pub transport: String,
+    pub transport: Transport,
     /// Group's name, or "all".
     pub group: String,
     /// Role's name, or "all".
-    pub role: String,
+    pub role: &'static str,
     /// Operation's name, or "all".
-    pub op: String,
+    pub op: &'static str,
     /// Requests of the measured part.
     pub requests: u64,
     /// Of them, time-outs, resets and refused connections.
@@ -146,7 +147,7 @@ pub struct JsonCost<'a> {
     /// Variant's label.
     pub variant: &'a str,
     /// Transport's name.
-    pub transport: &'a str,
+    pub transport: Transport,
     /// CPU of both sides for each reply, µs.
     pub cpu_us: Option<f64>,
     /// The server's part, µs; on loopback the split is approximate.
@@ -202,15 +203,14 @@ pub fn run<'a>(record: &'a RunRecord, folder: &'a str) -> Run<'a> {
 }
 
 fn json_row(key: Key, figures: &Figures) -> JsonRow {
-    let all = |name: Option<String>| name.unwrap_or_else(|| ALL.to_owned());
     JsonRow {
         load: key.load,
         variant: key.variant,
         trial: key.trial.map_or(Trial::All, Trial::Number),
         transport: key.transport,
-        group: all(key.group),
-        role: all(key.role),
-        op: all(key.op),
+        group: key.group.unwrap_or_else(|| ALL.to_owned()),
+        role: key.role.map_or(ALL, Role::name),
+        op: key.op.map_or(ALL, Op::name),
         requests: figures.counts.requests,
         errors: figures.counts.errors,
         violations: figures.counts.violations,
@@ -239,12 +239,13 @@ fn latency(quantiles: &Quantiles) -> JsonLatency {
 fn costs<'a>(record: &'a RunRecord, load: &'a LoadInfo) -> Vec<JsonCost<'a>> {
     let mut costs = Vec::new();
     for variant in &load.variants {
-        for transport in &record.scenario.transports {
-            let Some(cost) = rows::cost(record, &load.name, variant, transport) else { continue };
+        for &transport in &record.scenario.transports {
+            let of = Selection::of(&load.name, &variant.label).over(transport);
+            let Some(cost) = of.cost(&record.passes) else { continue };
             let cost = CostFigures::of(&cost);
             costs.push(JsonCost {
                 load: &load.name,
-                variant,
+                variant: &variant.label,
                 transport,
                 cpu_us: micros(cost.both_ns),
                 server_cpu_us: micros(cost.server_ns),

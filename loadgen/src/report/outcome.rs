@@ -4,7 +4,7 @@
 
 use super::escape;
 use super::format::{count, plural, seconds};
-use crate::domain::LatencyKind;
+use crate::domain::{LatencyKind, Side};
 use crate::record::{Ledger, LoadInfo, RunRecord, Status, VerdictLevel};
 
 /// The outcome in a few words, to follow the scenario's name.
@@ -64,8 +64,8 @@ pub(super) fn settings(load: &LoadInfo) -> String {
         if load.in_flight > 1 { format!(", {} in flight each", load.in_flight) } else { String::new() };
     format!(
         "{} load, {}, {}{in_flight}, {} × {}",
-        load.model,
-        escape::line(&load.pace),
+        load.model.name(),
+        load.model.pace(),
         plural(u64::from(load.clients), "client"),
         load.trials,
         seconds(load.duration_s),
@@ -83,15 +83,13 @@ pub(super) fn level(level: VerdictLevel) -> &'static str {
 }
 
 /// What limited a closed load, where something did.
-pub(super) fn limit(load: &LoadInfo) -> Option<String> {
-    let open = load.model == "open";
-    load.verdict.saturated.as_deref().map(|side| match side {
-        "generator" => "the generator's CPU was full, so the throughput is not the server's limit".to_owned(),
-        "server" if open => {
-            "the server fell behind the offered rate, so the throughput is its limit".to_owned()
+pub(super) fn limit(load: &LoadInfo) -> Option<&'static str> {
+    load.verdict.saturated.map(|side| match side {
+        Side::Generator => "the generator's CPU was full, so the throughput is not the server's limit",
+        Side::Server if load.model.is_open() => {
+            "the server fell behind the offered rate, so the throughput is its limit"
         }
-        "server" => "the server's CPU was full, so the throughput is its limit".to_owned(),
-        other => format!("{} was saturated", escape::line(other)),
+        Side::Server => "the server's CPU was full, so the throughput is its limit",
     })
 }
 

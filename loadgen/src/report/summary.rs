@@ -5,7 +5,7 @@
 
 use super::ReportError;
 use super::figures::Figures;
-use crate::domain::LatencyKind;
+use crate::domain::{LatencyKind, Op, Role};
 use crate::record::RunRecord;
 use crate::record::rows::{self, Key};
 
@@ -52,16 +52,16 @@ fn header() -> Vec<String> {
 }
 
 fn fields(key: &Key, figures: &Figures) -> Vec<String> {
-    let all = |name: &Option<String>| name.clone().unwrap_or_else(|| ALL.to_owned());
+    let all = |name: Option<&str>| name.unwrap_or(ALL).to_owned();
     let counts = &figures.counts;
     let mut fields = vec![
         key.load.clone(),
         key.variant.clone(),
         key.trial.map_or_else(|| ALL.to_owned(), |trial| trial.to_string()),
-        key.transport.clone(),
-        all(&key.group),
-        all(&key.role),
-        all(&key.op),
+        key.transport.to_string(),
+        all(key.group.as_deref()),
+        all(key.role.map(Role::name)),
+        all(key.op.map(Op::name)),
         counts.requests.to_string(),
         counts.errors.to_string(),
         counts.violations.to_string(),

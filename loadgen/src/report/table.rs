@@ -7,8 +7,8 @@ use std::path::Path;
 use super::figures::{Comparison, P50, P99, comparisons};
 use super::format::{self, MISSING, Unit};
 use super::grid::{Grid, Group};
-use super::{escape, floor, outcome};
-use crate::domain::{LatencyKind, Timing};
+use super::{escape, floor, outcome, summary};
+use crate::domain::{LatencyKind, Op, Role, Timing, Transport};
 use crate::record::pairs::Ratio;
 use crate::record::{Counts, LoadInfo, RunRecord, Status, VerdictLevel};
 
@@ -108,8 +108,8 @@ fn violations(record: &RunRecord, style: Style) -> Vec<String> {
             style.bad("wrong reply:"),
             style.bold(&escape::line(&violation.kind)),
             escape::line(&violation.rule),
-            escape::line(format::transport(&violation.transport)),
-            escape::line(&violation.role),
+            violation.transport.label(),
+            violation.role,
             escape::said(&violation.client),
             escape::line(&violation.load),
             violation.trial,
@@ -213,15 +213,15 @@ fn floor_legend(lines: &[String], style: Style) -> Option<String> {
 }
 
 fn lead(comparison: &Comparison<'_>) -> Vec<(String, Vec<String>)> {
-    let name = |name: &Option<String>| name.as_deref().map_or_else(|| "all".to_owned(), escape::line);
     let mut roles = Vec::new();
     let mut previous = None;
     for line in &comparison.lines {
-        let role = name(&line.role);
+        let role = line.role.map_or(summary::ALL, Role::name).to_owned();
         roles.push(if previous.as_ref() == Some(&role) { String::new() } else { role.clone() });
         previous = Some(role);
     }
-    let mut ops: Vec<String> = comparison.lines.iter().map(|line| name(&line.op)).collect();
+    let mut ops: Vec<String> =
+        comparison.lines.iter().map(|line| line.op.map_or(summary::ALL, Op::name).to_owned()).collect();
     if comparison.has_floor() {
         roles.push("floor".to_owned());
         ops.push(String::new());
@@ -299,7 +299,7 @@ fn columns(
     for (i, transport) in comparison.transports.iter().enumerate() {
         let mut cells: Vec<String> = (0..rows).map(|row| cell(row, i)).collect();
         floor::align(&mut cells);
-        columns.push((format::transport(transport).to_owned(), cells));
+        columns.push((transport.label().to_owned(), cells));
         if let Some(ratio) = ratio.filter(|_| i > 0) {
             columns.push(("ratio".to_owned(), (0..rows).map(|row| ratio(row, i)).collect()));
         }
@@ -334,24 +334,24 @@ fn costs(record: &RunRecord, style: Style) -> Vec<String> {
                  ratio: RatioOf<'_>,
                  within: Within<'_>,
                  show: &dyn Fn(Option<f64>) -> String| {
-        let of = |c: &Comparison<'_>, transport: &str| {
+        let of = |c: &Comparison<'_>, transport: Transport| {
             let i = c.transports.iter().position(|t| *t == transport)?;
             Some((figure(c, i)?, within(c, i)))
         };
-        let number = |c: &Comparison<'_>, transport: &str| of(c, transport).map(|(number, _)| number);
+        let number = |c: &Comparison<'_>, transport: Transport| of(c, transport).map(|(number, _)| number);
         let mut columns = Vec::new();
-        for (i, transport) in transports.iter().enumerate() {
+        for (i, &transport) in transports.iter().enumerate() {
             let cell = |c: &Comparison<'_>| {
                 let within = of(c, transport).is_some_and(|(_, within)| within);
                 format::of_load(c.load, floor::marked(show(number(c, transport)), within))
             };
             let mut cells: Vec<String> = all.iter().map(cell).collect();
             floor::align(&mut cells);
-            columns.push((format::transport(transport).to_owned(), cells));
+            columns.push((transport.label().to_owned(), cells));
             let alone = |c: &&Comparison<'_>| !c.is_mixed;
             if i > 0 && all.iter().any(|c| alone(&c)) {
                 let ratio = |c: &Comparison<'_>| {
-                    let i = c.transports.iter().position(|t| t == transport)?;
+                    let i = c.transports.iter().position(|t| *t == transport)?;
                     // Of a load that ran over other transports the first one is another.
                     let same = alone(&c) && c.transports.first() == transports.first();
                     ratio(c, i).filter(|_| same)
@@ -409,8 +409,8 @@ fn verdicts(record: &RunRecord, style: Style) -> Vec<String> {
             VerdictLevel::Invalid => style.bad(word),
         };
         lines.push(format!("{:<9} {}: {word}", "verdict", escape::line(&load.name)));
-        let notes = outcome::limit(load).into_iter().chain(verdict.reasons.iter().cloned());
-        lines.extend(notes.map(|note| format!("{:<9} - {}", "", escape::line(&note))));
+        let notes = outcome::limit(load).into_iter().chain(verdict.reasons.iter().map(String::as_str));
+        lines.extend(notes.map(|note| format!("{:<9} - {}", "", escape::line(note))));
     }
     lines
 }

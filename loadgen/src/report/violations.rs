@@ -4,6 +4,7 @@
 //! a target can do no harm.
 
 use super::escape;
+use crate::domain::{Role, Transport};
 use crate::record::{
     Replay, ReplayAction, ReplayClient, ReplayExpect, ReplayStep, RunRecord, VIOLATIONS_KEPT, Violation,
 };
@@ -44,9 +45,9 @@ fn text(id: &str, violation: &Violation, replay: &Replay) -> String {
          # A right server passes this case. Instants are seconds since the measured part of the load began.\n\n",
         kind = said(&violation.kind),
         rule = said(&violation.rule),
-        role = said(&violation.role),
+        role = violation.role,
         client = said(&violation.client),
-        transport = said(&violation.transport),
+        transport = violation.transport,
         load = said(&violation.load),
         variant = if violation.variant.is_empty() {
             String::new()
@@ -58,7 +59,7 @@ fn text(id: &str, violation: &Violation, replay: &Replay) -> String {
         expected = said(&violation.expected),
         seen = said(&violation.seen),
     );
-    let transport = offender.map_or(violation.transport.as_str(), |client| client.transport.as_str());
+    let transport = offender.map_or(violation.transport, |client| client.transport);
     text += &format!(
         "[[case]]\nid = {}\nrules = [{}]\nabout = {}\ntransports = [{}]\n",
         escape::toml(id),
@@ -67,7 +68,7 @@ fn text(id: &str, violation: &Violation, replay: &Replay) -> String {
             "{}, as {} saw it over {}",
             violation.kind, violation.client, violation.transport
         ))),
-        escape::toml(transport),
+        escape::toml(transport.name()),
     );
     for client in &replay.clients {
         text += &format!(
@@ -85,18 +86,18 @@ fn text(id: &str, violation: &Violation, replay: &Replay) -> String {
 }
 
 /// A client's options, as far as they are not the usual ones.
-fn options(client: &ReplayClient, transport: &str) -> String {
+fn options(client: &ReplayClient, transport: Transport) -> String {
     let mut options = Vec::new();
     if !client.connected {
         options.push("connect = false".to_owned());
     } else if !client.logged_in {
         options.push("login = false".to_owned());
     }
-    if client.role != "guest" {
-        options.push(format!("role = {}", escape::toml(&client.role)));
+    if client.role != Role::Guest {
+        options.push(format!("role = {}", escape::toml(client.role.name())));
     }
     if client.transport != transport {
-        options.push(format!("transport = {}", escape::toml(&client.transport)));
+        options.push(format!("transport = {}", escape::toml(client.transport.name())));
     }
     if options.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", options.join(", ")) }
 }

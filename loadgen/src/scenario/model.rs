@@ -5,7 +5,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::domain::{LatencyKind, Op, Role, Statistic, Timing, Transport};
+use crate::domain::{LatencyKind, Model, Op, Role, Statistic, Timing, Transport};
 
 /// A whole scenario: what load to put on which transports, by whom, and what must hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,13 +78,13 @@ impl Load {
     /// Whether requests wait for an instant of their own; a closed load without think time asks as fast as it can.
     #[must_use]
     pub fn is_paced(&self) -> bool {
-        self.model != (Model::Closed { think: Think::Constant(Duration::ZERO) })
+        !self.model.saturates()
     }
 
     /// Whether requests come at instants of their own, whatever the server does.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        matches!(self.model, Model::Open { .. })
+        self.model.is_open()
     }
 
     /// Measured time of one trial on one transport.
@@ -92,50 +92,6 @@ impl Load {
     pub fn duration(&self) -> Duration {
         self.phases.iter().map(|phase| phase.duration).sum()
     }
-}
-
-/// Open or closed load.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Model {
-    /// Requests come at their own instants, whatever the server does.
-    Open {
-        /// Requests a second over all clients; `None` where every phase states its own.
-        rate: Option<Rate>,
-        /// How the instants are spread.
-        arrivals: Arrivals,
-    },
-    /// Each client waits for its reply, thinks, and asks again.
-    Closed {
-        /// The pause between a reply and the next request.
-        think: Think,
-    },
-}
-
-/// Offered rate of an open load.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Rate {
-    /// Requests a second over all clients; finite and positive.
-    PerSecond(f64),
-    /// Share (over 0, at most 1) of what a short probe of the slower transport reached.
-    Share(f64),
-}
-
-/// Spread of an open load's instants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arrivals {
-    /// A Poisson process: exponential gaps.
-    Poisson,
-    /// Equal gaps.
-    Uniform,
-}
-
-/// Pause of a closed load's client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Think {
-    /// Always the same; zero: ask again at once.
-    Constant(Duration),
-    /// Exponentially distributed with this mean.
-    Exponential(Duration),
 }
 
 /// A stretch of the measured part.

@@ -6,7 +6,7 @@ use super::limits::VARIANTS_MAX;
 use super::model::Scenario;
 use super::set;
 use super::tree::{Entry, Node, Value};
-use crate::domain::Role;
+use crate::domain::{Role, Setting};
 
 /// The key that is no key of the document but splits the clients anew.
 const MANAGER_SHARE: &str = "manager-share";
@@ -20,6 +20,8 @@ pub struct Variant {
     /// `key=value`, for two keys with a comma between; empty when nothing is swept. Only ASCII letters, digits and
     /// `-_.=,+`.
     pub label: String,
+    /// The swept values, in the order of the keys; empty where nothing is swept.
+    pub settings: Vec<Setting>,
     /// The scenario with the values in it.
     pub scenario: Scenario,
 }
@@ -33,7 +35,7 @@ pub(super) fn variants(
 ) -> Vec<Variant> {
     let axes = root.entry("sweep").map_or(&[][..], |entry| entry.node.entries());
     if axes.is_empty() {
-        return vec![Variant { label: String::new(), scenario: base.clone() }];
+        return vec![Variant { label: String::new(), settings: Vec::new(), scenario: base.clone() }];
     }
     let count: usize = axes.iter().map(|axis| axis.node.elements().len()).product();
     if count > VARIANTS_MAX {
@@ -47,7 +49,8 @@ pub(super) fn variants(
     let mut variants: Vec<Variant> = Vec::new();
     for (label, combination) in combinations(&labelled) {
         if let Some(scenario) = scenario(root, base, &combination, &label, sources, problems) {
-            variants.push(Variant { label, scenario });
+            let settings = combination.iter().map(|(axis, value)| setting(axis, value, sources)).collect();
+            variants.push(Variant { label, settings, scenario });
         }
     }
     variants
@@ -135,13 +138,18 @@ fn can_sweep(root: &Node, axis: &Entry, problems: &mut Problems) -> bool {
     set::put(&mut root.clone(), &axis.key, axis.key_at, value.clone(), problems).is_some()
 }
 
+fn setting(axis: &Entry, value: &Node, sources: &[Source]) -> Setting {
+    let value = value.text().map_or_else(|| decode::source_text(value, sources), str::to_owned);
+    Setting { key: axis.key.clone(), value }
+}
+
 fn label(axis: &Entry, value: &Node, sources: &[Source]) -> String {
-    let text = value.text().map_or_else(|| decode::source_text(value, sources), str::to_owned);
+    let Setting { key, value } = setting(axis, value, sources);
     let safe = |c: char| {
         if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+') { c } else { '-' }
     };
-    let key: String = axis.key.chars().map(safe).collect();
-    let value: String = text.chars().map(safe).take(LABEL_VALUE_MAX).collect();
+    let key: String = key.chars().map(safe).collect();
+    let value: String = value.chars().map(safe).take(LABEL_VALUE_MAX).collect();
     format!("{key}={value}")
 }
 

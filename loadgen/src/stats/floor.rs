@@ -1,9 +1,10 @@
 //! The harness's own floor, from the record of a run against the null target.
 
 use super::verdict;
-use crate::record::rows::{self, Row};
+use crate::domain::Transport;
+use crate::record::rows::Selection;
 use crate::record::{
-    Cost, FloorCost, FloorQuantiles, Latencies, Layout, PacedFloor, Pass, RunRecord, SaturatedFloor,
+    Cost, FloorCost, FloorQuantiles, Latencies, Layout, PacedFloor, RunRecord, SaturatedFloor,
     TransportFloor, Verdict, VerdictLevel,
 };
 
@@ -25,25 +26,22 @@ pub fn layout(record: &RunRecord) -> Layout {
         environment: record.environment.clone(),
         level: verdicts.iter().map(|(_, verdict)| verdict.level).max().unwrap_or(VerdictLevel::Suspect),
         reasons: verdicts.iter().flat_map(named).collect(),
-        transports: record.transports_run().into_iter().map(|name| transport(record, name)).collect(),
+        transports: record.transports_run().into_iter().map(|over| transport(record, over)).collect(),
     }
 }
 
-fn transport(record: &RunRecord, name: &str) -> TransportFloor {
-    let passes = |load: &str| -> Vec<&Pass> {
-        record.passes.iter().filter(|pass| pass.load == load && pass.transports == [name]).collect()
-    };
-    let row = |load: &str| -> Row {
-        rows::merged(record, |pass, cell| pass.load == load && cell.transport == name).unwrap_or_default()
-    };
-    let cost = |load: &str| rows::cost(record, load, "", name).as_ref().map(cost).unwrap_or_default();
+fn transport(record: &RunRecord, transport: Transport) -> TransportFloor {
+    let of = |load| Selection { load: Some(load), ..Selection::default() }.over(transport);
+    let passes = |load| of(load).unmixed(&record.passes).collect::<Vec<_>>();
+    let row = |load| of(load).row(&record.passes).unwrap_or_default();
+    let cost = |load| of(load).cost(&record.passes).as_ref().map(cost).unwrap_or_default();
     let (paced, saturated) = (row(PACED), row(SATURATED));
     let mut dispatch_lag = Latencies::default();
     for pass in passes(PACED) {
         dispatch_lag.merge(&pass.dispatch_lag);
     }
     TransportFloor {
-        transport: name.to_owned(),
+        transport,
         paced: PacedFloor {
             rate: paced.rate(),
             dispatch_lag: quantiles(&dispatch_lag),
@@ -54,7 +52,7 @@ fn transport(record: &RunRecord, name: &str) -> TransportFloor {
         },
         saturated: SaturatedFloor {
             rate: saturated.rate(),
-            limited_by: verdict::full_side(record, &passes(SATURATED)).map(str::to_owned),
+            limited_by: verdict::full_side(record, &passes(SATURATED)),
             cost: cost(SATURATED),
         },
     }
@@ -79,6 +77,7 @@ fn cost(cost: &Cost) -> FloorCost {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Side;
     use crate::record::fixture;
 
     #[test]
@@ -90,10 +89,10 @@ mod tests {
         let layout = layout(&record);
         assert_eq!((layout.level, layout.reasons.len()), (VerdictLevel::Valid, 0));
         assert_eq!(layout.environment, record.environment);
-        let names: Vec<&str> = layout.transports.iter().map(|floor| floor.transport.as_str()).collect();
-        assert_eq!(names, ["tcp", "websocket"]);
-        let tcp = layout.transport("tcp").unwrap();
-        let all = rows::merged(&record, |pass, cell| pass.load == PACED && cell.transport == "tcp").unwrap();
+        let transports: Vec<Transport> = layout.transports.iter().map(|floor| floor.transport).collect();
+        assert_eq!(transports, [Transport::Tcp, Transport::WebSocket]);
+        let tcp = layout.transport(Transport::Tcp).unwrap();
+        let all = Selection::of(PACED, "").over(Transport::Tcp).row(&record.passes).unwrap();
         assert_eq!(tcp.paced.rate, Some(1_000.0));
         assert_eq!(tcp.paced.response.p99_ns, all.response.quantile(0.99).map(|latency| latency.ns));
         assert_eq!(tcp.paced.service.p50_ns, all.service.quantile(0.5).map(|latency| latency.ns));
@@ -101,7 +100,7 @@ mod tests {
         // 2,000 requests cost 6.7 and 6.9 µs each, three times, as the fixture has it.
         assert_eq!(tcp.paced.cost.both_ns, Some(40_800.0));
         assert_eq!(tcp.saturated.rate, Some(4_000.0));
-        assert_eq!(tcp.saturated.limited_by.as_deref(), Some("generator"));
+        assert_eq!(tcp.saturated.limited_by, Some(Side::Generator));
         assert_eq!(tcp.saturated.cost.server_ns, Some(6_700.0));
     }
 

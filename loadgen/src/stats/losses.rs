@@ -4,7 +4,8 @@
 //! Passes that were cut are left out: what they lost or left open is the doing of whatever cut them, which the run's
 //! outcome names.
 
-use super::verdict::{self, Experiment, GENERATOR};
+use super::verdict::{self, Experiment};
+use crate::domain::{Side, Transport};
 use crate::record::{Counts, LoadInfo, Pass, Probe, RunRecord, ThresholdResult};
 use crate::scenario::model::{Filter, Metric, Threshold};
 
@@ -25,13 +26,13 @@ pub fn losses(record: &RunRecord, thresholds: &[Threshold]) -> Vec<Loss> {
         let passes: Vec<&Pass> =
             record.passes.iter().filter(|pass| pass.load == load.name && pass.complete).collect();
         for experiment in verdict::experiments(&passes) {
-            let only = |name: &str| experiment.passes.iter().all(|pass| pass.transports == [name]);
+            let only = |transport| experiment.passes.iter().all(|pass| pass.transports == [transport]);
             let own = |metric| thresholds.iter().any(|threshold| covers(threshold, metric, load, only));
             losses.extend(clients(load, &experiment).filter(|_| !own(Metric::Lost)));
             losses.extend(requests(record, load, &experiment).filter(|_| !own(Metric::Unfinished)));
         }
         let allowed = |probe: &Probe| {
-            let only = |name: &str| probe.transport == name;
+            let only = |transport| probe.transports == [transport];
             thresholds.iter().any(|threshold| covers(threshold, Metric::Lost, load, only))
         };
         losses.extend(
@@ -42,11 +43,11 @@ pub fn losses(record: &RunRecord, thresholds: &[Threshold]) -> Vec<Loss> {
 }
 
 /// Whether the threshold judges this metric over all of what ran on `only` one transport.
-fn covers(threshold: &Threshold, metric: Metric, load: &LoadInfo, only: impl Fn(&str) -> bool) -> bool {
+fn covers(threshold: &Threshold, metric: Metric, load: &LoadInfo, only: impl Fn(Transport) -> bool) -> bool {
     let Filter { load: of_load, transport, group, role, op } = &threshold.filter;
     threshold.metric == metric
         && of_load.as_ref().is_none_or(|name| *name == load.name)
-        && transport.is_none_or(|transport| only(transport.name()))
+        && transport.is_none_or(only)
         && (group.is_none() && role.is_none() && op.is_none())
 }
 
@@ -62,8 +63,8 @@ fn clients(load: &LoadInfo, experiment: &Experiment<'_>) -> Option<Loss> {
 
 /// Clients that the probe of a load's rate lost.
 fn of_probe(load: &LoadInfo, probe: &Probe) -> Option<Loss> {
-    let Probe { variant, transport, clients, clients_lost: lost, .. } = probe;
-    let name = if variant.is_empty() { transport.clone() } else { format!("{transport} [{variant}]") };
+    let Probe { variant, transports, clients, clients_lost: lost, .. } = probe;
+    let name = verdict::name(transports, variant);
     let message = format!(
         "load `{}` over {name}: {lost} of {clients} clients lost their connection, or were not answered in time, while its \
          rate was probed",
@@ -73,19 +74,19 @@ fn of_probe(load: &LoadInfo, probe: &Probe) -> Option<Loss> {
 }
 
 fn requests(record: &RunRecord, load: &LoadInfo, experiment: &Experiment<'_>) -> Option<Loss> {
-    let row = verdict::row(record, experiment);
+    let row = verdict::row(experiment);
     let Counts { requests, unfinished, .. } = row.counts;
     if !verdict::is_unfinished(&row.counts) {
         return None;
     }
     let percent = unfinished as f64 / requests as f64 * 100.0;
-    let full = verdict::full_side(record, &experiment.passes) == Some(GENERATOR);
-    let why = match (load.model.as_str(), full) {
+    let full = verdict::full_side(record, &experiment.passes) == Some(Side::Generator);
+    let why = match (load.model.is_open(), full) {
         (_, true) => "the generator's CPU was full, so it may be the generator that did not keep up",
-        ("open", false) => "the server did not keep up with the rate",
+        (true, false) => "the server did not keep up with the rate",
         (_, false) => "the server did not answer in time",
     };
-    let rates = (load.model == "open" && row.seconds > 0.0).then(|| {
+    let rates = (load.model.is_open() && row.seconds > 0.0).then(|| {
         let (offered, answered) = (requests as f64 / row.seconds, row.rate().unwrap_or(0.0));
         format!(" ({offered:.0} requests/s were offered, {answered:.0} answered)")
     });
@@ -119,7 +120,7 @@ fn loss(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Role, Transport};
+    use crate::domain::Role;
     use crate::record::fixture;
     use crate::scenario::model::Bound;
 
@@ -127,7 +128,8 @@ mod tests {
     fn record(unfinished: u64) -> RunRecord {
         let mut record = fixture::record();
         record.passes[0].clients_lost = 2;
-        record.passes[1].cells[0].counts.unfinished = unfinished;
+        let counts = &mut record.passes[1].cells[0].counts;
+        (counts.unfinished, counts.achieved) = (unfinished, counts.achieved.saturating_sub(unfinished));
         record
     }
 
@@ -173,16 +175,16 @@ mod tests {
     #[test]
     fn a_client_that_the_probe_of_a_rate_lost_is_lost_too() {
         let mut record = fixture::record();
-        let probe = |transport: &str, clients_lost| Probe {
+        let probe = |transport, clients_lost| Probe {
             variant: String::new(),
-            transport: transport.to_owned(),
+            transports: vec![transport],
             reached: 10_000.0,
             offered: 1_000.0,
             clients: 100,
             clients_lost,
             paused_s: 0.0,
         };
-        record.loads[0].probes = vec![probe("tcp", 3), probe("websocket", 0)];
+        record.loads[0].probes = vec![probe(Transport::Tcp, 3), probe(Transport::WebSocket, 0)];
         assert_eq!(
             said(&record, &[]),
             [
@@ -205,7 +207,7 @@ mod tests {
     #[test]
     fn a_full_generator_is_not_called_a_slow_server() {
         let mut record = record(500);
-        for pass in record.passes.iter_mut().filter(|pass| pass.transports == ["websocket"]) {
+        for pass in record.passes.iter_mut().filter(|pass| pass.transports == [Transport::WebSocket]) {
             pass.cost.generator_cpu_ns = Some(1_990_000_000);
         }
         assert!(said(&record, &[])[1].contains("the generator's CPU was full"), "{:?}", said(&record, &[]));

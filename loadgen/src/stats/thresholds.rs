@@ -3,8 +3,8 @@
 //! A threshold that nothing can be said about is missed, not met: else a typo in a filter would pass.
 
 use crate::domain::Statistic;
-use crate::record::rows::{self, Row};
-use crate::record::{Cell, Latencies, Latency, Pass, RunRecord, ThresholdResult, VerdictLevel};
+use crate::record::rows::{Row, Selection};
+use crate::record::{Latencies, Latency, Pass, RunRecord, ThresholdResult, VerdictLevel};
 use crate::scenario::model::{Bound, Filter, Metric, Threshold};
 
 /// How far a run came, as far as thresholds care.
@@ -146,10 +146,9 @@ fn measure(record: &RunRecord, threshold: &Threshold) -> Result<Measured, Unknow
     if threshold.metric == Metric::Lost {
         return lost(record, filter);
     }
-    let row = rows::merged(record, |pass, cell| {
-        // What a run that was cut left open is the cut's doing.
-        matches(filter, pass, cell) && (pass.complete || threshold.metric != Metric::Unfinished)
-    });
+    // What a run that was cut left open is the cut's doing.
+    let judged = |pass: &&Pass| pass.complete || threshold.metric != Metric::Unfinished;
+    let row = selection(filter).row(record.passes.iter().filter(judged));
     let row = row.ok_or_else(|| Unknown::because("nothing matched"))?;
     match threshold.metric {
         Metric::Latency(kind, statistic) => latency(row.latencies(kind), statistic),
@@ -168,11 +167,7 @@ fn measure(record: &RunRecord, threshold: &Threshold) -> Result<Measured, Unknow
 
 /// Clients are counted from their set-up on.
 fn lost(record: &RunRecord, filter: &Filter) -> Result<Measured, Unknown> {
-    let matching = |pass: &&Pass| {
-        filter.load.as_ref().is_none_or(|load| *load == pass.load)
-            && filter.transport.is_none_or(|wanted| pass.transports.iter().any(|name| name == wanted.name()))
-    };
-    let lost = record.passes.iter().filter(matching).map(|pass| f64::from(pass.clients_lost));
+    let lost = selection(filter).passes(&record.passes).map(|pass| f64::from(pass.clients_lost));
     lost.reduce(|sum, lost| sum + lost)
         .map(Measured::exactly)
         .ok_or_else(|| Unknown::because("nothing matched"))
@@ -211,12 +206,16 @@ fn latency(latencies: &Latencies, statistic: Statistic) -> Result<Measured, Unkn
     }
 }
 
-fn matches(filter: &Filter, pass: &Pass, cell: &Cell) -> bool {
-    filter.load.as_ref().is_none_or(|load| *load == pass.load)
-        && filter.transport.is_none_or(|transport| transport.name() == cell.transport)
-        && filter.group.as_ref().is_none_or(|group| *group == cell.group)
-        && filter.role.is_none_or(|role| role.name() == cell.role)
-        && filter.op.is_none_or(|op| op.name() == cell.op)
+fn selection(filter: &Filter) -> Selection<'_> {
+    let Filter { load, transport, group, role, op } = filter;
+    Selection {
+        load: load.as_deref(),
+        transport: *transport,
+        group: group.as_deref(),
+        role: *role,
+        op: *op,
+        ..Selection::default()
+    }
 }
 
 /// A threshold for people: `response.p99 ≤ 20 ms where load=paced, op=get`.
@@ -311,11 +310,8 @@ mod tests {
         let met = judged(&record, P99, Bound::Max(20e6), guests_get());
         assert_eq!(met.text, "response.p99 ≤ 20 ms where load=paced, transport=tcp, role=guest, op=get");
         assert_eq!(met.met, Some(true));
-        let key = rows::keys(&record)
-            .into_iter()
-            .find(|key| key.trial.is_none() && key.group.is_none() && key.op.as_deref() == Some("get"))
-            .unwrap();
-        let merged = rows::of(&record, &key).response.quantile(0.99).unwrap();
+        let merged =
+            selection(&guests_get()).latencies(&record.passes, LatencyKind::Response).quantile(0.99).unwrap();
         assert_eq!(met.measured, Some(merged.ns as f64));
         assert_eq!(judged(&record, P99, Bound::Max(1e5), guests_get()).met, Some(false));
     }
@@ -358,10 +354,9 @@ mod tests {
         let record = fixture::record();
         let filter = || Filter { op: Some(Op::GetOther), ..guests_get() };
         let (mut least, mut most) = (u64::MAX, 0);
-        let cells = record.passes.iter().filter(|pass| pass.load == "paced").flat_map(|pass| &pass.cells);
-        for cell in
-            cells.filter(|cell| cell.transport == "tcp" && cell.role == "guest" && cell.op == "get-other")
-        {
+        let get_other = filter();
+        let of = selection(&get_other);
+        for cell in of.passes(&record.passes).flat_map(|pass| of.cells(pass)) {
             least = least.min(cell.response.min_ns().unwrap());
             most = most.max(cell.response.max().unwrap().ns);
         }
@@ -381,14 +376,14 @@ mod tests {
         // One that was never answered may have taken any time.
         let mut record = record;
         let cells = record.passes.iter_mut().flat_map(|pass| &mut pass.cells);
-        cells.filter(|cell| cell.op == "get-other").for_each(|cell| cell.response.record_unfinished(1));
+        cells.filter(|cell| cell.op == Op::GetOther).for_each(|cell| cell.response.record_unfinished(1));
         assert_eq!(judged(&record, P99, Bound::Max(most as f64), filter()).met, Some(false));
     }
 
     #[test]
     fn a_lower_bound_never_meets_a_maximum_but_may_meet_a_minimum() {
         let mut record = fixture::record();
-        let cell = record.passes[0].cells.iter_mut().find(|cell| cell.op == "get").unwrap();
+        let cell = record.passes[0].cells.iter_mut().find(|cell| cell.op == Op::Get).unwrap();
         (0..100).for_each(|_| cell.response.record_unfinished(1_000_000));
         let max = judged(&record, P99, Bound::Max(20e6), guests_get());
         assert_eq!(max.met, Some(false));

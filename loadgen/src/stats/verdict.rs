@@ -3,9 +3,9 @@
 //! The generator is judged by what it answers for itself: from an instant it intended to the moment it woke for
 //! it. Waiting behind a slow server is the server's doing and never counts here.
 
-use crate::domain::Timing;
+use crate::domain::{Side, Timing, Transport};
 use crate::record::pace::{self, micros};
-use crate::record::rows::{self, Row};
+use crate::record::rows::{Row, Selection};
 use crate::record::{
     Cell, Cost, Counts, Latencies, Ledger, LoadInfo, Pass, Pause, Probe, RunRecord, Verdict, VerdictLevel,
 };
@@ -46,7 +46,7 @@ const FULL_SHARE: f64 = 0.90;
 #[must_use]
 pub fn verdict(record: &RunRecord, load: &LoadInfo) -> Verdict {
     // The headline of a closed load is counted from the actual send, which a late wake only puts off.
-    let late = if load.model == "open" { VerdictLevel::Invalid } else { VerdictLevel::Suspect };
+    let late = if load.model.is_open() { VerdictLevel::Invalid } else { VerdictLevel::Suspect };
     judged(record, load, late)
 }
 
@@ -71,7 +71,7 @@ fn judged(record: &RunRecord, load: &LoadInfo, late: VerdictLevel) -> Verdict {
     for experiment in &experiments {
         if timed {
             pauses(&mut judge, experiment);
-            dispatch(&mut judge, record, load, late, experiment);
+            dispatch(&mut judge, load, late, experiment);
             keeps_rate(&mut judge, record, load, experiment);
             taken_away(&mut judge, record, experiment);
             halves(&mut judge, load, experiment);
@@ -85,13 +85,13 @@ fn judged(record: &RunRecord, load: &LoadInfo, late: VerdictLevel) -> Verdict {
         probes(&mut judge, load);
         shared_cpu(&mut judge, record);
     }
-    let saturated = if load.model == "closed" {
-        saturated(record, &experiments)
-    } else {
+    let saturated = if load.model.is_open() {
         fell_behind(record, &experiments)
+    } else {
+        saturated(record, &experiments)
     };
     // A generator that did not do its part has shown no limit of the server's.
-    let shown = |side: &String| side == GENERATOR || judge.level != VerdictLevel::Invalid;
+    let shown = |side: &Side| *side == Side::Generator || judge.level != VerdictLevel::Invalid;
     let saturated = saturated.filter(shown).filter(|_| timed);
     Verdict { level: judge.level, reasons: judge.reasons, saturated }
 }
@@ -105,15 +105,19 @@ pub(super) struct Experiment<'a> {
 pub(super) fn experiments<'a>(passes: &[&'a Pass]) -> Vec<Experiment<'a>> {
     let mut experiments: Vec<Experiment<'a>> = Vec::new();
     for pass in passes {
-        let transports = pass.transports.join(" with ");
-        let name =
-            if pass.variant.is_empty() { transports } else { format!("{transports} [{}]", pass.variant) };
+        let name = name(&pass.transports, &pass.variant);
         match experiments.iter_mut().find(|known| known.name == name) {
             Some(known) => known.passes.push(pass),
             None => experiments.push(Experiment { name, passes: vec![pass] }),
         }
     }
     experiments
+}
+
+/// What people call an experiment.
+pub(super) fn name(transports: &[Transport], variant: &str) -> String {
+    let transports = transports.iter().map(|transport| transport.name()).collect::<Vec<_>>().join(" with ");
+    if variant.is_empty() { transports } else { format!("{transports} [{variant}]") }
 }
 
 struct Judge {
@@ -161,17 +165,17 @@ fn ledger(judge: &mut Judge, experiment: &Experiment<'_>) {
 /// What was measured to its end without one checked reply says nothing, however little there was to go wrong.
 fn checked(judge: &mut Judge, experiment: &Experiment<'_>) {
     let whole = || experiment.passes.iter().filter(|pass| pass.complete);
-    let mut transports: Vec<&String> = whole().flat_map(|pass| &pass.transports).collect();
+    let mut transports: Vec<Transport> = whole().flat_map(|pass| &pass.transports).copied().collect();
     transports.sort_unstable();
     transports.dedup();
     for transport in transports {
-        let clients = |pass: &&&Pass| pass.setup.iter().all(|s| s.transport != *transport || s.clients > 0);
+        let clients = |pass: &&&Pass| pass.setup.iter().all(|s| s.transport != transport || s.clients > 0);
         if whole().filter(clients).count() == 0 {
             continue;
         }
         let cells = experiment.passes.iter().flat_map(|pass| &pass.cells);
         let mut sum = Counts::default();
-        cells.filter(|cell| cell.transport == *transport).for_each(|cell| sum.add(&cell.counts));
+        cells.filter(|cell| cell.transport == transport).for_each(|cell| sum.add(&cell.counts));
         if sum.requests <= sum.errors + sum.unfinished {
             let mixed = experiment.passes.iter().any(|pass| pass.is_mixed());
             let over = if mixed { format!(" over {transport}") } else { String::new() };
@@ -217,9 +221,9 @@ fn pauses(judge: &mut Judge, experiment: &Experiment<'_>) {
 
 /// A rate that was found while the harness stood still is not the share of what the server bears that was asked for.
 fn probes(judge: &mut Judge, load: &LoadInfo) {
-    for Probe { variant, transport, paused_s, .. } in load.probes.iter().filter(|probe| probe.paused_s > 0.0)
-    {
-        let over = if variant.is_empty() { transport.clone() } else { format!("{transport} [{variant}]") };
+    let paused = load.probes.iter().filter(|probe| probe.paused_s > 0.0);
+    for Probe { variant, transports, paused_s, .. } in paused {
+        let over = name(transports, variant);
         judge.invalid(
             "",
             &format!(
@@ -232,17 +236,11 @@ fn probes(judge: &mut Judge, load: &LoadInfo) {
 
 /// What was offered must have been dispatched, and in time. Closed loads are paced only by their think time;
 /// without one they have no dispatch lag.
-fn dispatch(
-    judge: &mut Judge,
-    record: &RunRecord,
-    load: &LoadInfo,
-    late: VerdictLevel,
-    experiment: &Experiment<'_>,
-) {
+fn dispatch(judge: &mut Judge, load: &LoadInfo, late: VerdictLevel, experiment: &Experiment<'_>) {
     let mut lag = Latencies::default();
     experiment.passes.iter().for_each(|pass| lag.merge(&pass.dispatch_lag));
-    let open = load.model == "open";
-    let row = row(record, experiment);
+    let open = load.model.is_open();
+    let row = row(experiment);
     let offered: u64 =
         experiment.passes.iter().flat_map(|pass| &pass.intervals).map(|interval| interval.offered).sum();
     let sum = |of: fn(&Pass) -> u64| experiment.passes.iter().map(|pass| of(pass)).sum::<u64>();
@@ -295,9 +293,8 @@ fn dispatch(
 }
 
 /// All requests of an experiment.
-pub(super) fn row(record: &RunRecord, experiment: &Experiment<'_>) -> Row {
-    let ours = |pass: &Pass| experiment.passes.iter().any(|known| std::ptr::eq(*known, pass));
-    rows::merged(record, |pass, _| ours(pass)).unwrap_or_default()
+pub(super) fn row(experiment: &Experiment<'_>) -> Row {
+    Selection::default().row(experiment.passes.iter().copied()).unwrap_or_default()
 }
 
 /// What the host and other programs took of the CPUs while they were measured.
@@ -330,7 +327,7 @@ fn taken_away(judge: &mut Judge, record: &RunRecord, experiment: &Experiment<'_>
     let had_s = costs().map(|cost| cost.seconds).sum::<f64>() * record.environment.cpus as f64;
     let others = share(|cost| cost.others);
     let busy = others + share(|cost| cost.steal) + ours_s / had_s;
-    if busy > BUSY_SHARE_MAX && full_side(record, &experiment.passes) != Some(GENERATOR) {
+    if busy > BUSY_SHARE_MAX && full_side(record, &experiment.passes) != Some(Side::Generator) {
         judge.suspect(
             &experiment.name,
             &format!(
@@ -345,11 +342,11 @@ fn taken_away(judge: &mut Judge, record: &RunRecord, experiment: &Experiment<'_>
 
 /// Compares what was achieved in the two halves of the passes, each transport for itself.
 fn halves(judge: &mut Judge, load: &LoadInfo, experiment: &Experiment<'_>) {
-    let mut names: Vec<&str> =
-        experiment.passes.iter().flat_map(|p| &p.transports).map(String::as_str).collect();
-    names.sort_unstable();
-    names.dedup();
-    for transport in names {
+    let mut transports: Vec<Transport> =
+        experiment.passes.iter().flat_map(|pass| &pass.transports).copied().collect();
+    transports.sort_unstable();
+    transports.dedup();
+    for transport in transports {
         let mut achieved = [0.0, 0.0];
         let mut offered = [0.0, 0.0];
         for pass in &experiment.passes {
@@ -364,7 +361,7 @@ fn halves(judge: &mut Judge, load: &LoadInfo, experiment: &Experiment<'_>) {
             }
         }
         // A ramp offers more in one half than in the other: only what is made of it counts.
-        let planned = load.model == "open" && offered.iter().all(|offered| *offered > 0.0);
+        let planned = load.model.is_open() && offered.iter().all(|offered| *offered > 0.0);
         let level = |half: usize| if planned { achieved[half] / offered[half] } else { achieved[half] };
         let (low, high) = (level(0).min(level(1)), level(0).max(level(1)));
         let by_chance = HALVES_SIGMAS * (achieved[0] + achieved[1]).sqrt();
@@ -380,7 +377,7 @@ fn halves(judge: &mut Judge, load: &LoadInfo, experiment: &Experiment<'_>) {
             };
             let mixed = experiment.passes.iter().any(|pass| pass.is_mixed());
             judge.suspect(
-                if mixed { transport } else { &experiment.name },
+                if mixed { transport.name() } else { &experiment.name },
                 &format!(
                     "the first half achieved {} requests, the second {}{difference} (20 % are allowed)",
                     half(0),
@@ -441,9 +438,9 @@ fn shared_cpu(judge: &mut Judge, record: &RunRecord) {
 }
 
 /// The side whose CPUs were full; the generator where both were, since then the server's limit is not known.
-fn saturated(record: &RunRecord, experiments: &[Experiment<'_>]) -> Option<String> {
+fn saturated(record: &RunRecord, experiments: &[Experiment<'_>]) -> Option<Side> {
     let sides = || experiments.iter().filter_map(|experiment| full_side(record, &experiment.passes));
-    sides().find(|side| *side == GENERATOR).or_else(|| sides().next()).map(str::to_owned)
+    sides().find(|side| *side == Side::Generator).or_else(|| sides().next())
 }
 
 /// Whether more was left unfinished than a server that keeps up leaves.
@@ -453,17 +450,17 @@ pub(super) fn is_unfinished(counts: &Counts) -> bool {
 
 /// Whether not all that was offered was answered, or was only because the load had ended: a backlog that stands is one
 /// that grows, or that the end alone took away.
-fn is_behind(record: &RunRecord, experiment: &Experiment<'_>) -> bool {
-    let counts = row(record, experiment).counts;
+fn is_behind(experiment: &Experiment<'_>) -> bool {
+    let counts = row(experiment).counts;
     let standing: u64 = experiment.passes.iter().map(|pass| pass.backlog.standing).sum();
     is_unfinished(&counts) || standing as f64 > (1.0 - ANSWERED_SHARE_MIN) * counts.requests as f64
 }
 
 /// A generator whose CPUs were full has not shown that what waited, waited for the server.
 fn keeps_rate(judge: &mut Judge, record: &RunRecord, load: &LoadInfo, experiment: &Experiment<'_>) {
-    let full = || full_side(record, &experiment.passes) == Some(GENERATOR);
-    if load.model == "open" && is_behind(record, experiment) && full() {
-        let Counts { requests, unfinished, .. } = row(record, experiment).counts;
+    let full = || full_side(record, &experiment.passes) == Some(Side::Generator);
+    if load.model.is_open() && is_behind(experiment) && full() {
+        let Counts { requests, unfinished, .. } = row(experiment).counts;
         let standing: u64 = experiment.passes.iter().map(|pass| pass.backlog.standing).sum();
         let what = if unfinished >= standing {
             format!("{unfinished} of the {requests} offered requests were never answered")
@@ -479,22 +476,17 @@ fn keeps_rate(judge: &mut Judge, record: &RunRecord, load: &LoadInfo, experiment
 
 /// The side that an open load was too much for, if it was. The generator, where its own CPUs were full; else what
 /// waited, waited for the server.
-fn fell_behind(record: &RunRecord, experiments: &[Experiment<'_>]) -> Option<String> {
-    let behind = experiments.iter().find(|experiment| is_behind(record, experiment))?;
-    Some(full_side(record, &behind.passes).unwrap_or("server").to_owned())
+fn fell_behind(record: &RunRecord, experiments: &[Experiment<'_>]) -> Option<Side> {
+    let behind = experiments.iter().find(|experiment| is_behind(experiment))?;
+    Some(full_side(record, &behind.passes).unwrap_or(Side::Server))
 }
 
-pub(super) const GENERATOR: &str = "generator";
-
-/// The side whose CPUs these passes filled, `generator` or `server`; the generator where both were.
+/// The side whose CPUs these passes filled; the generator where both were.
 #[must_use]
-pub fn full_side(record: &RunRecord, passes: &[&Pass]) -> Option<&'static str> {
+pub fn full_side(record: &RunRecord, passes: &[&Pass]) -> Option<Side> {
     let environment = &record.environment;
     // A thread uses one CPU at most, however many there are for it.
-    let workers = |pass: &Pass| match pass.workers {
-        0 => environment.generator_cpus.len().max(1),
-        workers => workers as usize,
-    };
+    let workers = |pass: &Pass| pass.workers as usize;
     let servers =
         if environment.server_cpus.is_empty() { environment.cpus } else { environment.server_cpus.len() };
     let full = |cpus: &dyn Fn(&Pass) -> usize, cpu_ns: fn(&Cost) -> Option<u64>| {
@@ -504,9 +496,9 @@ pub fn full_side(record: &RunRecord, passes: &[&Pass]) -> Option<&'static str> {
         had_s > 0.0 && used_s >= FULL_SHARE * had_s
     };
     if full(&workers, |cost| cost.generator_cpu_ns) {
-        Some(GENERATOR)
+        Some(Side::Generator)
     } else if full(&|_| servers, |cost| cost.server_cpu_ns) {
-        Some("server")
+        Some(Side::Server)
     } else {
         None
     }

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod connect;
+mod error;
 mod foreign;
 mod handshake;
 mod header;
@@ -25,8 +26,9 @@ use std::task::{Context, Poll};
 use tokio_rustls::client::TlsStream;
 use traffic::Counted;
 
-pub use addresses::{Addresses, Unreachable, Unresolved};
-pub use connect::{ConnectError, Endpoint};
+pub use addresses::{Addresses, Unresolved};
+pub use connect::Endpoint;
+pub use error::{ConnectError, Unreachable};
 pub use foreign::{Foreign, speechless, unanswered};
 pub use handshake::{BrokenHandshake, HandshakeError};
 pub use header::{Header, HeaderError};

@@ -17,10 +17,11 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 
 use super::addresses::Addresses;
+use super::error::ConnectError;
 use super::handshake::{HandshakeError, shake};
 use super::stream::Stream as Carrier;
 use super::traffic::{Counted, Traffic};
-use super::{ConnectError, Ended, REPLY_BYTES_MAX, Replies, Reply, Site};
+use super::{Ended, REPLY_BYTES_MAX, Replies, Reply, Site};
 use crate::domain::Rule;
 use crate::measure::clock;
 

@@ -35,38 +35,38 @@ impl Crate {
             exports: Vec::new(),
             uses: BTreeSet::new(),
         };
-        read.file(root, root.parent().unwrap(), Vec::new());
+        read.file(root, root.parent().unwrap(), &Vec::new());
         read
     }
 
     /// Reads one file, which is the module at `place` and has its children's files in `folder`.
-    fn file(&mut self, file: &Path, folder: &Path, place: Place) {
+    fn file(&mut self, file: &Path, folder: &Path, place: &Place) {
         let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let parsed = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         self.items(&parsed.items, file, folder, place);
     }
 
-    fn items(&mut self, items: &[syn::Item], file: &Path, folder: &Path, place: Place) {
+    fn items(&mut self, items: &[syn::Item], file: &Path, folder: &Path, place: &Place) {
         self.modules.insert(place.clone());
         for item in items {
             if is_for_tests(item) {
                 continue;
             }
             let syn::Item::Mod(module) = item else {
-                Reader { read: self, place: &place }.visit_item(item);
+                Reader { read: self, place }.visit_item(item);
                 continue;
             };
             let name = module.ident.to_string();
             let inner = folder.join(&name);
             let child = [&place[..], std::slice::from_ref(&name)].concat();
             if let Some((_, items)) = &module.content {
-                self.items(items, file, &inner, child);
+                self.items(items, file, &inner, &child);
                 continue;
             }
             let named = module.attrs.iter().find_map(path_attribute).map(|path| file.with_file_name(path));
             let candidates = [named, Some(folder.join(format!("{name}.rs"))), Some(inner.join("mod.rs"))];
             let own = candidates.into_iter().flatten().find(|file| file.is_file());
-            self.file(&own.unwrap_or_else(|| panic!("{child:?} has no file")), &inner, child);
+            self.file(&own.unwrap_or_else(|| panic!("{child:?} has no file")), &inner, &child);
         }
     }
 
@@ -116,10 +116,10 @@ impl Crate {
         let mut uses: BTreeMap<String, BTreeSet<String>> =
             self.modules.iter().filter_map(child).map(|name| (name, BTreeSet::new())).collect();
         for (place, path) in &self.uses {
-            let Some(user) = child(place) else { continue };
-            for used in [child(path), child(&self.origin(path))].into_iter().flatten() {
-                if used != user {
-                    uses.get_mut(&user).unwrap().insert(used);
+            let Some(from) = child(place) else { continue };
+            for target in [child(path), child(&self.origin(path))].into_iter().flatten() {
+                if target != from {
+                    uses.get_mut(&from).unwrap().insert(target);
                 }
             }
         }

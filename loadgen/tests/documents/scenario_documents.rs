@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use twinwire::domain::{Op, Transport};
+use twinwire::domain::{Arrivals, Model, Op, Rate, Think, Transport};
 use twinwire::scenario::Document;
-use twinwire::scenario::model::{Arrivals, Model, Rate, Reconnect, Scenario, Think, Values};
+use twinwire::scenario::model::{Reconnect, Scenario, Values};
 
 use crate::mutation;
 

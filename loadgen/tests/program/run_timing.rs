@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use twinwire::domain::Side;
 use twinwire::record::{Latencies, Pass, RunRecord, VerdictLevel};
 
 use crate::support::exact::{self, Delay};
@@ -99,7 +100,7 @@ fn an_open_load_whose_harness_was_stopped_is_not_valid_and_the_wait_is_not_the_s
     let lag = dispatch_lag(&record.passes);
     let (p90, most) = (lag.quantile_for_curve(0.9).unwrap(), lag.max().unwrap().ns);
     assert!(p90 > 100_000_000 && most > 500_000_000, "p90 {p90} ns, most {most} ns");
-    assert_ne!(record.loads[0].verdict.saturated.as_deref(), Some("server"));
+    assert_ne!(record.loads[0].verdict.saturated, Some(Side::Server));
 }
 
 #[test]
@@ -180,7 +181,7 @@ fn an_overload_that_drains_within_the_grace_is_named() {
     assert!(pass.backlog.standing > 20 && pass.backlog.drained_ns > 0, "{:?}", pass.backlog);
     let verdict = &record.loads[0].verdict;
     let invalid = verdict.level == VerdictLevel::Invalid;
-    assert!(invalid || verdict.saturated.as_deref() == Some("server"), "{verdict:?}");
+    assert!(invalid || verdict.saturated == Some(Side::Server), "{verdict:?}");
 }
 
 #[test]

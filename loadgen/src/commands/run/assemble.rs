@@ -1,7 +1,5 @@
 //! Result of the engine → run record: adds what was asked for, where it ran, and the judgements.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use crate::domain::Transport;
@@ -13,11 +11,10 @@ use crate::load::plan;
 use crate::measure::process;
 use crate::record::cost;
 use crate::record::{
-    Environment, LoadInfo, NO_THINK_TIME, Outcome, Probe, RunRecord, SCHEMA, ScenarioInfo, Status, Verdict,
-    VerdictLevel,
+    Environment, LoadInfo, Outcome, Probe, RunRecord, SCHEMA, ScenarioInfo, Status, Verdict, VerdictLevel,
 };
 use crate::scenario::Document;
-use crate::scenario::model::{Arrivals, Load, Model, Rate, Think, Threshold};
+use crate::scenario::model::{Load, Threshold};
 use crate::stats::thresholds::Extent;
 use crate::stats::{losses, thresholds, verdict};
 use crate::targets::Target;
@@ -40,7 +37,7 @@ pub fn record(
             about: scenario.about.clone(),
             seed: scenario.seed,
             text: document.text().to_owned(),
-            transports: scenario.transports.iter().map(|transport| transport.name().to_owned()).collect(),
+            transports: scenario.transports.clone(),
         },
         started: started.to_string(),
         elapsed_s: result.elapsed_s,
@@ -155,51 +152,16 @@ fn load_info(load: &Load, document: &Document, probes: Vec<Probe>) -> LoadInfo {
     let scenario = document.scenario();
     LoadInfo {
         name: load.name.clone(),
-        model: match load.model {
-            Model::Open { .. } => "open".to_owned(),
-            Model::Closed { .. } => "closed".to_owned(),
-        },
-        pace: pace(&load.model),
+        model: load.model,
         in_flight: load.in_flight.get(),
         warmup_s: load.warmup.as_secs_f64(),
         duration_s: load.duration().as_secs_f64(),
         trials: load.trials,
         headline: std::ptr::eq(scenario.headline(), load),
-        variants: document.variants().iter().map(plan::variant_name).collect(),
+        variants: document.variants().iter().map(plan::variant).collect(),
         clients: scenario.clients(),
         probes,
         timing: load.timing,
         verdict: Verdict::default(),
-    }
-}
-
-/// A duration with a space before its unit.
-fn spaced(duration: &Duration) -> String {
-    let text = format!("{duration:?}");
-    let unit = text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len());
-    format!("{} {}", &text[..unit], &text[unit..])
-}
-
-/// When requests are made, for people.
-fn pace(model: &Model) -> String {
-    match model {
-        Model::Closed { think: Think::Constant(think) } if think.is_zero() => NO_THINK_TIME.to_owned(),
-        Model::Closed { think: Think::Constant(think) } => format!("think time {}", spaced(think)),
-        Model::Closed { think: Think::Exponential(mean) } => {
-            format!("exponential think time, mean {}", spaced(mean))
-        }
-        Model::Open { rate, arrivals } => {
-            let arrivals = match arrivals {
-                Arrivals::Poisson => "Poisson",
-                Arrivals::Uniform => "uniform",
-            };
-            match rate {
-                Some(Rate::PerSecond(rate)) => format!("{rate} requests/s, {arrivals} arrivals"),
-                Some(Rate::Share(share)) => {
-                    format!("{:.0} % of the probed rate, {arrivals} arrivals", share * 100.0)
-                }
-                None => format!("rate by phase, {arrivals} arrivals"),
-            }
-        }
     }
 }

@@ -9,12 +9,11 @@ use jiff::Timestamp;
 
 use crate::chart;
 use crate::commands::{CommandError, files_of};
-use crate::domain::{LatencyKind, Op, Role};
+use crate::domain::{Op, Role};
 use crate::load::plan;
 use crate::report::folder::{HISTOGRAMS, PLOTS};
 use crate::report::{Folder, FolderError, contents, hgrm};
 use crate::scenario::Document;
-use crate::scenario::model::Model;
 
 /// Where report folders go without `--out`.
 const RUNS: &str = "reports/runs";
@@ -134,10 +133,7 @@ impl Planned {
                         add(0, name);
                     }
                 }
-                let kind = match load.model {
-                    Model::Open { .. } => LatencyKind::Response,
-                    Model::Closed { .. } => LatencyKind::Service,
-                };
+                let kind = load.model.headline_kind();
                 for role in [Role::Guest.name(), Role::Manager.name(), hgrm::ALL] {
                     for op in Op::ALL.into_iter().map(Op::name).chain([hgrm::ALL]) {
                         for transport in &variant.scenario.transports {

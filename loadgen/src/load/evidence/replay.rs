@@ -412,8 +412,8 @@ impl Build<'_> {
         let entry = ReplayClient {
             name: name.clone(),
             user: self.context.reference.client(client).name.clone(),
-            role: self.role(client).name().to_owned(),
-            transport: self.context.endpoints[usize::from(plan.transport)].transport().name().to_owned(),
+            role: self.role(client),
+            transport: self.context.endpoints[usize::from(plan.transport)].transport(),
             connected: !(is_offender && matches!(self.evidence.asked, Asked::Handshake)),
             logged_in: !(is_offender
                 && matches!(self.evidence.asked, Asked::Handshake | Asked::BadLogin(_) | Asked::Login)),
@@ -427,8 +427,8 @@ impl Build<'_> {
         let entry = ReplayClient {
             name: name.to_owned(),
             user: self.context.reference.client(self.evidence.asker.client).name.clone(),
-            role: Role::Guest.name().to_owned(),
-            transport: self.context.endpoints[transport].transport().name().to_owned(),
+            role: Role::Guest,
+            transport: self.context.endpoints[transport].transport(),
             connected: true,
             logged_in: false,
         };

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::super::context::PassContext;
 use super::super::worker::WorkerSeconds;
 use super::sample::SampleInterval;
+use crate::domain::Transport;
 use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::Second;
 use crate::record::{Cost, Interval, Latencies, Sockets};
@@ -18,15 +19,17 @@ type Key = (u8, u32);
 pub struct Intervals {
     open: BTreeMap<Key, Box<Second>>,
     rows: BTreeMap<Key, Interval>,
+    transports: Vec<Transport>,
     /// By worker and transport, the second before which the worker has said all.
     complete: Vec<Vec<u32>>,
 }
 
 impl Intervals {
-    /// Rows of so many workers and transports.
+    /// Rows of so many workers over these transports.
     #[must_use]
-    pub fn new(workers: usize, transports: usize) -> Self {
-        Self { open: BTreeMap::new(), rows: BTreeMap::new(), complete: vec![vec![0; transports]; workers] }
+    pub fn new(workers: usize, transports: Vec<Transport>) -> Self {
+        let complete = vec![vec![0; transports.len()]; workers];
+        Self { open: BTreeMap::new(), rows: BTreeMap::new(), transports, complete }
     }
 
     /// Takes a worker's share of some seconds, and closes those of which every worker has said all.
@@ -51,7 +54,8 @@ impl Intervals {
             self.open.range((transport, 0)..(transport, second)).map(|(key, _)| *key).collect();
         for key in closed {
             if let Some(figures) = self.open.remove(&key) {
-                self.rows.entry(key).or_default().close(&figures);
+                let row = || Interval::new(self.transports[usize::from(key.0)], key.1);
+                self.rows.entry(key).or_insert_with(row).close(&figures);
             }
         }
     }
@@ -66,14 +70,13 @@ impl Intervals {
     ) -> Vec<Interval> {
         let measured_from = clock::nanos(context.load().warmup);
         let mut rows = Vec::new();
-        for (transport, endpoint) in context.endpoints.iter().enumerate() {
+        for transport in 0..self.transports.len() {
             self.close_before(transport as u8, u32::MAX);
             let length = lengths[transport];
             for second in 0..length.div_ceil(clock::SECOND) as u32 {
-                let mut row = self.rows.remove(&(transport as u8, second)).unwrap_or_default();
+                let known = self.rows.remove(&(transport as u8, second));
+                let mut row = known.unwrap_or_else(|| Interval::new(self.transports[transport], second));
                 let from = u64::from(second) * clock::SECOND;
-                endpoint.transport().name().clone_into(&mut row.transport);
-                row.second = second;
                 row.length_s = (length - from).min(clock::SECOND) as f64 / clock::SECOND as f64;
                 let within = measured_from + from..measured_from + from + clock::SECOND;
                 let in_it = |interval: &&SampleInterval| {
@@ -143,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_second_is_closed_once_every_worker_has_said_all_of_it() {
-        let mut intervals = Intervals::new(2, 1);
+        let mut intervals = Intervals::new(2, vec![Transport::Tcp]);
         intervals.add(share(0, 5, &[(0, 100), (1, 100)]));
         assert!(intervals.rows.is_empty());
         intervals.add(share(1, 1, &[(0, 50)]));
@@ -153,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_comes_too_late_is_counted_and_leaves_the_quantiles_alone() {
-        let mut intervals = Intervals::new(1, 1);
+        let mut intervals = Intervals::new(1, vec![Transport::Tcp]);
         intervals.add(share(0, 3, &[(0, 100)]));
         let median = intervals.rows[&(0, 0)].response_p50_ns;
         assert!(median.is_some());

@@ -26,6 +26,7 @@ use super::placement::Placement;
 use super::plan::WindowPlan;
 use super::session::{SetupError, SetupTimes};
 use super::worker::{self, Report, Stage, WorkerFigures};
+use crate::domain::Transport;
 use crate::measure::clock::{self, Nanos};
 use crate::measure::cpus;
 use crate::measure::recorder::{TimeRange, WindowFigures};
@@ -194,15 +195,16 @@ impl Coordinator<'_> {
             }));
         }
         drop(sender);
-        let transports = self.context.endpoints.len();
+        let transports: Vec<Transport> =
+            self.context.endpoints.iter().map(|endpoint| endpoint.transport()).collect();
         let mut collected = Collected {
+            reached: vec![0; transports.len()],
             intervals: Intervals::new(workers, transports),
             setup: Vec::new(),
             figures: Vec::new(),
             closed: 0,
             sample_intervals: Vec::new(),
             windows: Vec::new(),
-            reached: vec![0; transports],
             abort: AbortMonitor::new(&self.abort, clock::now()),
             end: RunEnd::Complete,
         };

@@ -7,7 +7,7 @@ use super::super::session::SetupTimes;
 use super::super::worker::{ClientOutcomes, TransportOutcomes, WorkerFigures, WorkerPause};
 use super::sample::SampleInterval;
 use super::{Collected, WindowSeen};
-use crate::domain::Role;
+use crate::domain::{Role, Transport};
 use crate::measure::clock::{self, Nanos};
 use crate::measure::pauses::Pause;
 use crate::measure::recorder::{CellFigures, CellKey, TimeRange, Totals, WindowFigures};
@@ -35,8 +35,7 @@ pub(super) fn passes(context: &PassContext, collected: Collected, summary: &Pass
         vec![all]
     };
     let pass = |part: Vec<usize>| {
-        let names: Vec<String> =
-            part.iter().map(|&t| context.endpoints[t].transport().name().to_owned()).collect();
+        let on: Vec<Transport> = part.iter().map(|&t| context.endpoints[t].transport()).collect();
         let sums = || part.iter().map(|&transport| &transports[transport]);
         let mut totals = Totals::recorder();
         let mut outcomes = TransportOutcomes::default();
@@ -67,7 +66,7 @@ pub(super) fn passes(context: &PassContext, collected: Collected, summary: &Pass
             clients_lost: outcomes.lost,
             cells: sums().flat_map(|sum| sum.cells.clone()).collect(),
             setup: part.iter().map(setup).collect(),
-            intervals: rows.iter().filter(|row| names.contains(&row.transport)).cloned().collect(),
+            intervals: rows.iter().filter(|row| on.contains(&row.transport)).cloned().collect(),
             ledger: totals.ledger,
             cost: cost.unwrap_or_default(),
             dispatch_lag: totals.dispatch_lag.packed(),
@@ -83,7 +82,7 @@ pub(super) fn passes(context: &PassContext, collected: Collected, summary: &Pass
             renewals: (outcomes.renewals.clients > 0)
                 .then(|| setup_record(context, outcomes.renewals, part[0], 0.0)),
             windows: window_rows(context, &collected.windows, &collected.sample_intervals, part[0]),
-            transports: names,
+            transports: on,
         }
     };
     parts.into_iter().map(pass).collect()
@@ -130,10 +129,10 @@ fn sums(context: &PassContext, workers: Vec<WorkerFigures>) -> Sums {
     for (key, figures) in cells {
         let transport = usize::from(key.transport);
         transports[transport].cells.push(Cell {
-            transport: context.endpoints[transport].transport().name().to_owned(),
+            transport: context.endpoints[transport].transport(),
             group: context.scenario.groups[usize::from(key.group)].name.clone(),
-            role: key.role.name().to_owned(),
-            op: key.op.name().to_owned(),
+            role: key.role,
+            op: key.op,
             counts: figures.counts,
             lag: figures.lag.packed(),
             service: figures.service.packed(),
@@ -172,7 +171,7 @@ fn measured_pauses(paused: impl Iterator<Item = Pause>, measured_from: Nanos) ->
 /// Times of setting up, as the record has them.
 fn setup_record(context: &PassContext, times: SetupTimes, transport: usize, elapsed_s: f64) -> Setup {
     Setup {
-        transport: context.endpoints[transport].transport().name().to_owned(),
+        transport: context.endpoints[transport].transport(),
         clients: times.clients,
         elapsed_s,
         quit: times.quit.packed(),
@@ -213,17 +212,17 @@ fn roles([guests, managers]: &[WindowFigures; 2]) -> Vec<WindowRole> {
     let mut all = WindowFigures::default();
     all.merge(guests);
     all.merge(managers);
-    let rows = [(Role::Guest.name(), guests), (Role::Manager.name(), managers), ("all", &all)];
+    let rows = [(Some(Role::Guest), guests), (Some(Role::Manager), managers), (None, &all)];
     rows.into_iter()
         .filter(|(_, figures)| figures.requests > 0)
-        .map(|(name, figures)| role(name, figures))
+        .map(|(of, figures)| role(of, figures))
         .collect()
 }
 
-fn role(name: &str, figures: &WindowFigures) -> WindowRole {
+fn role(role: Option<Role>, figures: &WindowFigures) -> WindowRole {
     let quantile = |latencies: &Latencies, q| latencies.quantile(q).map(|latency| latency.ns);
     WindowRole {
-        role: name.to_owned(),
+        role,
         requests: figures.requests,
         replies: figures.replies,
         service_mean_ns: figures.service.mean_ns(),

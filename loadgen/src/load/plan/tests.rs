@@ -2,8 +2,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::*;
-use crate::domain::{Op, Role};
-use crate::scenario::model::{Arrivals, Group, KeyDistribution, Keys, Model, Phase, Rate, Values};
+use crate::domain::{Arrivals, Model, Op, Rate, Role};
+use crate::scenario::model::{Group, KeyDistribution, Keys, Phase, Values};
 
 fn group(name: &str, count: u32) -> Group {
     Group {

@@ -211,7 +211,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::scenario::model::{Arrivals, Model, Phase, Rate};
+    use crate::domain::{Arrivals, Model, Rate};
+    use crate::scenario::model::Phase;
 
     #[expect(clippy::unnecessary_wraps, reason = "a phase's levels are optional")]
     fn ramp(from: f64, to: f64) -> Option<Ramp> {

@@ -14,8 +14,8 @@ use rand_distr::{Distribution, Exp1};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 pub use self::curve::{Curve, Span};
+use crate::domain::{Arrivals, Think};
 use crate::measure::clock::{Nanos, nanos};
-use crate::scenario::model::{Arrivals, Think};
 
 /// The schedule of one client.
 #[derive(Debug)]

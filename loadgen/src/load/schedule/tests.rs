@@ -2,8 +2,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::*;
+use crate::domain::{Model, Rate};
 use crate::measure::clock::SECOND;
-use crate::scenario::model::{Load, Model, Phase, Ramp, Rate};
+use crate::scenario::model::{Load, Phase, Ramp};
 
 fn always() -> Arc<[Span]> {
     vec![(0, Nanos::MAX)].into()

@@ -103,9 +103,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::domain::{Arrivals, Model, Rate};
     use crate::load::schedule::Curve;
     use crate::measure::clock::SECOND;
-    use crate::scenario::model::{Arrivals, Load, Model, Phase, Rate};
+    use crate::scenario::model::{Load, Phase};
 
     fn schedule(seed: u64) -> Open {
         let load = Load {

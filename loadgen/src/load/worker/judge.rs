@@ -81,7 +81,7 @@ impl Replies for Judge<'_> {
         let absent = absent.filter(|_| !reply.binary && self.state.verdicts.may_defer());
         let good = judged.as_ref().ok().copied().or(absent.map(|_| LegalReply::Plain));
         self.state.recorder.borrow_mut().replied(cell, at, reply.at, good);
-        self.state.verdicts.log(LoggedRequest::new(
+        self.state.verdicts.keep(LoggedRequest::new(
             self.session.client(),
             expect,
             at.sent,

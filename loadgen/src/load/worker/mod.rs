@@ -36,12 +36,12 @@ use super::plan::{client_seed, schedule_seed};
 use super::requests::Requests;
 use super::schedule::{Closed, Open, Schedule, Span};
 use super::session::{self, ReadyClient, SetupError, SetupTimes, StepTimes};
+use crate::domain::Model;
 use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::{
     CellFigures, CellKey, LiveCounters, Recorder, RecorderConfig, Second, TimeRange, Totals, WindowFigures,
 };
 use crate::measure::threshold_monitor::{Observed, ThresholdMonitor};
-use crate::scenario::model::Model;
 
 /// How often the worker looks for requests over their time, for the end, and for seconds to hand over.
 const SWEEP: Duration = Duration::from_millis(50);

@@ -5,8 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::task::JoinHandle;
+
 use super::super::context::PassContext;
-use super::super::evidence::{Asked, EvidenceLog};
+use super::super::evidence::{Asked, EvidenceLog, LoggedRequest, PendingVerdicts, RequestLog};
 use super::super::pacer::Pacer;
 use super::super::plan::WindowPlan;
 use super::super::session::{SetupError, StepTimes};
@@ -14,7 +16,6 @@ use super::backlog::Backlog;
 use super::load_clock::LoadClock;
 use super::open_requests::OpenRequests;
 use super::outcomes::{ClientOutcomes, WorkerPause};
-use super::verdicts::Verdicts;
 use crate::measure::clock::{self, Nanos, SECOND};
 use crate::measure::pauses::{Heartbeat, Pause};
 use crate::measure::recorder::{
@@ -61,6 +62,28 @@ impl StopSignal {
     /// What the machine refused, if it did.
     pub fn take_failure(&self) -> Option<String> {
         self.failure.borrow_mut().take()
+    }
+}
+
+/// What one worker needs to judge a wrong reply, and to show it again.
+#[derive(Debug, Default)]
+pub struct Verdicts {
+    pub(super) log: RefCell<RequestLog>,
+    pub(super) pending: PendingVerdicts,
+    /// Each finds out whether a server that closed on a request does it again.
+    pub(super) close_checks: RefCell<Vec<JoinHandle<()>>>,
+}
+
+impl Verdicts {
+    /// Keeps an answered request, in case a violation asks for it.
+    pub fn keep(&self, request: LoggedRequest) {
+        self.log.borrow_mut().note(request);
+    }
+
+    /// Whether a reply's judgement may be put off.
+    #[must_use]
+    pub fn may_defer(&self) -> bool {
+        self.pending.have_room()
     }
 }
 

@@ -1,38 +1,13 @@
 //! What becomes of a wrong reply: it counts as a violation, at once or once it is certain, and its evidence is kept.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
-use tokio::task::JoinHandle;
-
 use super::super::context::PassContext;
-use super::super::evidence::{Asker, Evidence, LoggedRequest, PendingVerdict, PendingVerdicts, RequestLog};
+use super::super::evidence::{Asker, Evidence, PendingVerdict};
 use super::super::session::closes_again;
 use super::state::{Pending, WorkerState};
 use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::{CellKey, Instants, LiveCounters};
-
-/// What one worker needs to judge a wrong reply, and to show it again.
-#[derive(Debug, Default)]
-pub struct Verdicts {
-    log: RefCell<RequestLog>,
-    pending: PendingVerdicts,
-    /// Each finds out whether a server that closed on a request does it again.
-    close_checks: RefCell<Vec<JoinHandle<()>>>,
-}
-
-impl Verdicts {
-    /// Keeps an answered request, in case a violation asks for it.
-    pub fn log(&self, request: LoggedRequest) {
-        self.log.borrow_mut().note(request);
-    }
-
-    /// Whether a reply's judgement may be put off.
-    #[must_use]
-    pub fn may_defer(&self) -> bool {
-        self.pending.have_room()
-    }
-}
 
 impl WorkerState {
     /// Counts a violation, and keeps its evidence unless there is enough.
@@ -44,7 +19,7 @@ impl WorkerState {
     }
 
     /// Puts off the judgement of a reply that did not find the user `absent`, which may be right after all; see
-    /// [`Verdicts::may_defer`].
+    /// [`super::state::Verdicts::may_defer`].
     pub fn defer_verdict(
         &self,
         absent: u32,

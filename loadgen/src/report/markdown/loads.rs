@@ -2,9 +2,10 @@
 
 use super::super::figures::{Comparison, CostFigures, Figures, Line, P50, P90, P99, Quantiles};
 use super::super::format::{self, MISSING, Unit};
+use super::super::summary::ALL;
 use super::super::{capital, floor, grid, outcome};
 use super::escape;
-use crate::domain::{LatencyKind, Timing};
+use crate::domain::{LatencyKind, Op, Role, Timing, Transport};
 use crate::record::pairs::Ratio;
 use crate::record::{Latency, LoadInfo, VerdictLevel};
 
@@ -46,7 +47,7 @@ fn verdict(load: &LoadInfo) -> String {
         }
     };
     if let Some(limit) = outcome::limit(load) {
-        text += &format!(" {}.", capital(&escape(&limit)));
+        text += &format!(" {}.", capital(&escape(limit)));
     }
     text.push('\n');
     if !verdict.reasons.is_empty() {
@@ -61,7 +62,7 @@ pub(super) fn comparison(comparison: &Comparison<'_>) -> String {
     let kind = comparison.load.headline_kind();
     let timed = comparison.load.timing == Timing::Judged;
     let unit = unit(comparison, kind, |quantiles| quantiles.p99.or(quantiles.p50));
-    let names: Vec<&str> = comparison.transports.iter().map(|name| format::transport(name)).collect();
+    let names: Vec<&str> = comparison.transports.iter().map(|transport| transport.label()).collect();
     let mut headers = vec!["role".to_owned(), "operation".to_owned()];
     headers.extend(names.iter().map(|name| format!("requests, {name}")));
     for quantile in ["p50", "p99"].into_iter().filter(|_| timed) {
@@ -130,11 +131,8 @@ fn floor_row(comparison: &Comparison<'_>, unit: Unit) -> Vec<String> {
 
 /// Role and operation; lines that sum others up stand out.
 fn names_of(line: &Line) -> Vec<String> {
-    let name = |name: &Option<String>| {
-        let name = name.as_deref().map_or_else(|| "all".to_owned(), escape);
-        if line.op.is_none() { format!("**{name}**") } else { name }
-    };
-    vec![name(&line.role), name(&line.op)]
+    let names = [line.role.map_or(ALL, Role::name), line.op.map_or(ALL, Op::name)];
+    names.map(|name| if line.op.is_none() { format!("**{name}**") } else { name.to_owned() }).to_vec()
 }
 
 /// The table with what its signs mean below it.
@@ -204,7 +202,7 @@ fn cost(comparison: &Comparison<'_>) -> String {
     type RatioOf<'a> = &'a dyn Fn(usize) -> Option<Ratio>;
     let mut headers = vec![String::new(), "unit".to_owned()];
     for (i, transport) in comparison.transports.iter().enumerate() {
-        headers.push(format::transport(transport).to_owned());
+        headers.push(transport.label().to_owned());
         if i > 0 {
             headers.push("ratio".to_owned());
         }
@@ -246,7 +244,7 @@ fn cost(comparison: &Comparison<'_>) -> String {
         });
     }
     let floors = |of: &dyn Fn(usize) -> Option<f64>| (0..comparison.transports.len()).map(of).collect();
-    if comparison.load.saturates() {
+    if comparison.load.model.saturates() {
         let highest = floors(&|i| comparison.highest_rate(i));
         push("floor: highest rate that the harness can offer", "requests/s", 0, highest, &none);
     }
@@ -265,7 +263,7 @@ fn latencies(comparison: &Comparison<'_>) -> String {
         for (i, (transport, figures)) in comparison.transports.iter().zip(&line.cells).enumerate() {
             let Some(figures) = figures else { continue };
             let mut cells = names_of(line);
-            cells.push(escape(format::transport(transport)));
+            cells.push(transport.label().to_owned());
             cells.extend(judged_cells(comparison, i, kind, figures.latency(kind), unit));
             rows.push(cells);
         }
@@ -290,7 +288,7 @@ fn kinds(comparison: &Comparison<'_>) -> String {
     for kind in LatencyKind::ALL {
         let before = rows.len();
         for (i, figures) in comparison.total().iter().enumerate() {
-            let transport = escape(format::transport(comparison.transports[i]));
+            let transport = comparison.transports[i].label().to_owned();
             let Some(quantiles) = figures.as_ref().map(|figures| figures.latency(kind)) else { continue };
             if quantiles.samples > 0 {
                 let mut cells = vec![kind.name().to_owned(), transport];
@@ -312,8 +310,8 @@ fn kinds(comparison: &Comparison<'_>) -> String {
 /// The part of the lag that is the generator's own: from the intended instant to its waking.
 fn lateness(comparison: &Comparison<'_>, unit: Unit) -> Vec<Vec<String>> {
     let transports = comparison.transports.iter().zip(&comparison.lateness);
-    let row = |(transport, quantiles): (&&str, &Quantiles)| {
-        let mut cells = vec!["of it the generator's".to_owned(), escape(format::transport(transport))];
+    let row = |(transport, quantiles): (&Transport, &Quantiles)| {
+        let mut cells = vec!["of it the generator's".to_owned(), transport.label().to_owned()];
         cells.extend(quantile_cells(quantiles, unit));
         cells
     };
@@ -325,7 +323,7 @@ fn floor_rows(comparison: &Comparison<'_>, kind: LatencyKind, unit: Unit) -> Vec
     let known = (0..comparison.transports.len()).filter(|&i| comparison.floor(i, kind, P50).is_some());
     let row = |i: usize| {
         let mut cells = vec![format!("*floor of {}*", kind.name())];
-        cells.push(escape(format::transport(comparison.transports[i])));
+        cells.push(comparison.transports[i].label().to_owned());
         let quantiles = [P50, P90, P99].map(|quantile| unit.latency(comparison.floor(i, kind, quantile)));
         // A floor has neither samples nor mean, and its tail is not kept.
         cells.extend(super::row(["", ""]));

@@ -104,12 +104,7 @@ fn violations(record: &RunRecord) -> Option<String> {
             vec![
                 escape(&v.kind),
                 escape(&v.rule),
-                format!(
-                    "{} ({}, {})",
-                    code(&v.client),
-                    escape(&v.role),
-                    escape(super::format::transport(&v.transport))
-                ),
+                format!("{} ({}, {})", code(&v.client), v.role, v.transport.label()),
                 code(&v.request),
                 code(&v.expected),
                 code(&v.seen),
@@ -137,7 +132,7 @@ fn skipped(record: &RunRecord) -> Option<String> {
 fn headline(record: &RunRecord, compared: &[Vec<Comparison<'_>>]) -> Option<String> {
     let load = record.headline()?;
     let all = compared.iter().find(|all| all.first().is_some_and(|first| first.load.name == load.name))?;
-    let transports: Vec<&str> = all.first()?.transports.iter().map(|t| format::transport(t)).collect();
+    let transports: Vec<&str> = all.first()?.transports.iter().map(|transport| transport.label()).collect();
     let kind = load.headline_kind();
     let latency = match load.timing {
         Timing::Judged => format!("Latency is the {} time, {}.", kind.name(), outcome::meaning(kind)),
@@ -179,15 +174,15 @@ fn sentence(comparison: &Comparison<'_>) -> String {
             .filter(|line| line.op.is_none() && line.role.is_some())
             .filter_map(|line| {
                 let [p50, _] = line.ratios.get(i + 1)?;
-                let role = escape(line.role.as_deref()?);
+                let role = line.role?;
                 Some(format!("**{}** for {role}s", format::ratio(Some((*p50)?))))
             })
             .collect();
         if !roles.is_empty() {
             text += &format!(
                 "Against {}, the median over {}: {}.\n\n",
-                escape(format::transport(base)),
-                escape(format::transport(other)),
+                base.label(),
+                other.label(),
                 roles.join(" and "),
             );
         }

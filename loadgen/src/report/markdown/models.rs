@@ -2,9 +2,10 @@
 
 use super::super::figures::Quantiles;
 use super::super::format::{self, MISSING, Unit};
+use super::super::summary::ALL;
 use super::super::{capital, grid};
 use super::{escape, loads, row};
-use crate::domain::LatencyKind;
+use crate::domain::{LatencyKind, Role, Transport};
 use crate::record::pairs::Ratio;
 use crate::record::{Latencies, LoadInfo, Pass, RunRecord, Setup, VerdictLevel, WindowRole, WindowRow};
 
@@ -28,7 +29,7 @@ fn probes(load: &LoadInfo) -> Option<String> {
         .map(|probe| {
             vec![
                 escape(&probe.variant),
-                escape(format::transport(&probe.transport)),
+                label(&probe.transports),
                 format::grouped(probe.reached, 0),
                 format::grouped(probe.offered, 0),
             ]
@@ -45,15 +46,14 @@ fn probes(load: &LoadInfo) -> Option<String> {
 
 /// Limits that were reached: nothing of an open load is dropped in silence.
 fn waiting(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String> {
-    if load.model != "open" || passes.is_empty() {
+    if !load.model.is_open() || passes.is_empty() {
         return None;
     }
     let headers = row(["transport", "offered", "had to wait", "most waiting at once", "unfinished"]);
-    let groups: Vec<String> = names(record, passes);
-    let rows: Vec<Vec<String>> = groups
-        .iter()
-        .map(|name| {
-            let own: Vec<&&Pass> = passes.iter().filter(|pass| name_of(pass) == *name).collect();
+    let rows: Vec<Vec<String>> = transports(record, passes)
+        .into_iter()
+        .map(|transports| {
+            let own: Vec<&&Pass> = passes.iter().filter(|pass| pass.transports == transports).collect();
             let cells = || own.iter().flat_map(|pass| &pass.cells);
             let offered: u64 = cells().map(|cell| cell.counts.requests).sum();
             let unfinished: u64 = cells().map(|cell| cell.counts.unfinished).sum();
@@ -61,7 +61,7 @@ fn waiting(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<Stri
             let most = own.iter().filter_map(|pass| pass.backlog.max).max();
             let share = if offered > 0 { waited as f64 / offered as f64 * 100.0 } else { 0.0 };
             vec![
-                escape(name),
+                label(transports),
                 format::count(offered),
                 format!("{} ({share:.1} %)", format::count(waited)),
                 most.map_or_else(|| MISSING.to_owned(), format::count),
@@ -85,26 +85,27 @@ fn pairs(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String
         return None;
     }
     let kind = load.headline_kind();
-    let names = names(record, passes);
-    let (base, others) = names.split_first()?;
-    let mut compared: Vec<_> = others.iter().map(|other| (base, other, other.clone())).collect();
-    let ran = |name: &str| others.iter().find(|other| *other == format::transport(name));
-    if let (Some(plain), Some(encrypted)) = (ran("websocket"), ran("wss")) {
-        compared.push((plain, encrypted, format!("{encrypted} to {plain}")));
+    let all = transports(record, passes);
+    let (base, others) = all.split_first()?;
+    let mut compared: Vec<_> = others.iter().map(|other| (*base, *other, label(other))).collect();
+    let (plain, encrypted): (&[Transport], &[Transport]) = (&[Transport::WebSocket], &[Transport::Wss]);
+    if others.contains(&plain) && others.contains(&encrypted) {
+        compared.push((plain, encrypted, format!("{} to {}", label(encrypted), label(plain))));
     }
     let mut rows = Vec::new();
     for (base, other, title) in &compared {
-        for role in ["guest", "manager", "all"] {
+        for role in Role::ALL.map(Some).into_iter().chain([None]) {
             let p50 = both(passes, [base, other], |window| median(window, role, kind));
             let p90 = both(passes, [base, other], |window| tail(window, role, kind));
             // One pair alone compares nothing.
             if p50.len() < 2 {
                 continue;
             }
-            let mut cells = vec![escape(title), role.to_owned(), p50.len().to_string()];
+            let name = role.map_or(ALL, Role::name);
+            let mut cells = vec![title.clone(), name.to_owned(), p50.len().to_string()];
             let ratio = |pairs: Vec<(f64, f64)>| format::ratio(Ratio::of(pairs));
             cells.extend([p50, p90].map(ratio));
-            cells.push(if role == "all" {
+            cells.push(if role.is_none() {
                 ratio(both(passes, [base, other], cpu))
             } else {
                 MISSING.to_owned()
@@ -120,7 +121,7 @@ fn pairs(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String
         "### Windows in pairs\n\nThe load switched between the transports, so that the machine's drift hits all alike. \
          Each pair gives a ratio, to {} where nothing else is said: of {} time and of CPU \
          time for each request.\n\n{}\n{}.\n",
-        escape(base),
+        label(base),
         kind.name(),
         grid::markdown(&headers, &rows, 2),
         capital(&format::ratio_legend())
@@ -130,14 +131,14 @@ fn pairs(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String
 /// This figure in the first transport's windows and in the second's, pair by pair.
 fn both(
     passes: &[&Pass],
-    [base, other]: [&String; 2],
+    [base, other]: [&[Transport]; 2],
     figure: impl Fn(&WindowRow) -> Option<f64>,
 ) -> Vec<(f64, f64)> {
     let mut pairs = Vec::new();
-    for pass in passes.iter().filter(|pass| name_of(pass) == *base) {
-        let twin = passes
-            .iter()
-            .find(|twin| name_of(twin) == *other && twin.trial == pass.trial && twin.variant == pass.variant);
+    for pass in passes.iter().filter(|pass| pass.transports == base) {
+        let twin = passes.iter().find(|twin| {
+            twin.transports == other && twin.trial == pass.trial && twin.variant == pass.variant
+        });
         let Some(twin) = twin else { continue };
         for window in &pass.windows {
             let match_ = twin.windows.iter().find(|candidate| candidate.pair == window.pair);
@@ -148,17 +149,17 @@ fn both(
     pairs
 }
 
-fn role_of<'a>(window: &'a WindowRow, role: &str) -> Option<&'a WindowRole> {
+fn role_of<'a>(window: &'a WindowRow, role: Option<Role>) -> Option<&'a WindowRole> {
     window.roles.iter().find(|found| found.role == role)
 }
 
-fn median(window: &WindowRow, role: &str, kind: LatencyKind) -> Option<f64> {
+fn median(window: &WindowRow, role: Option<Role>, kind: LatencyKind) -> Option<f64> {
     let role = role_of(window, role)?;
     let ns = if kind == LatencyKind::Response { role.response_p50_ns } else { role.service_p50_ns };
     ns.map(|ns| ns as f64)
 }
 
-fn tail(window: &WindowRow, role: &str, kind: LatencyKind) -> Option<f64> {
+fn tail(window: &WindowRow, role: Option<Role>, kind: LatencyKind) -> Option<f64> {
     let role = role_of(window, role)?;
     let ns = if kind == LatencyKind::Response { role.response_p90_ns } else { role.service_p90_ns };
     ns.map(|ns| ns as f64)
@@ -181,12 +182,12 @@ fn renewals(record: &RunRecord, passes: &[&Pass]) -> Option<String> {
     ];
     let mut found = Vec::new();
     for (step, part) in parts {
-        for name in names(record, passes) {
+        for transports in transports(record, passes) {
             let mut sum = Latencies::default();
-            let own = passes.iter().filter(|pass| name_of(pass) == name);
+            let own = passes.iter().filter(|pass| pass.transports == transports);
             own.filter_map(|pass| pass.renewals.as_ref()).for_each(|setup| sum.merge(part(setup)));
             if !sum.is_empty() {
-                found.push((step, name, Quantiles::of(&sum)));
+                found.push((step, label(transports), Quantiles::of(&sum)));
             }
         }
     }
@@ -197,7 +198,7 @@ fn renewals(record: &RunRecord, passes: &[&Pass]) -> Option<String> {
     let rows: Vec<Vec<String>> = found
         .iter()
         .map(|(step, name, quantiles)| {
-            let mut cells = vec![(*step).to_owned(), escape(name)];
+            let mut cells = vec![(*step).to_owned(), name.clone()];
             cells.extend(loads::quantile_cells(quantiles, unit));
             cells
         })
@@ -208,25 +209,20 @@ fn renewals(record: &RunRecord, passes: &[&Pass]) -> Option<String> {
     ))
 }
 
-/// The transports of these passes for people, each once, in the scenario's order.
-fn names(record: &RunRecord, passes: &[&Pass]) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    let position =
-        |pass: &&&Pass| record.scenario.transports.iter().position(|name| *name == pass.transports[0]);
-    let mut ordered: Vec<&&Pass> = passes.iter().filter(|pass| !pass.transports.is_empty()).collect();
-    ordered.sort_by_key(position);
-    for pass in ordered {
-        let name = name_of(pass);
-        if !names.contains(&name) {
-            names.push(name);
+/// The transports of these passes, each combination once, in the scenario's order.
+fn transports<'a>(record: &RunRecord, passes: &[&'a Pass]) -> Vec<&'a [Transport]> {
+    let mut all: Vec<&[Transport]> = Vec::new();
+    for pass in passes.iter().filter(|pass| !pass.transports.is_empty()) {
+        if !all.contains(&pass.transports.as_slice()) {
+            all.push(&pass.transports);
         }
     }
-    names
+    all.sort_by_key(|transports| record.scenario.transports.iter().position(|first| *first == transports[0]));
+    all
 }
 
-fn name_of(pass: &Pass) -> String {
-    let names: Vec<&str> = pass.transports.iter().map(|name| format::transport(name)).collect();
-    names.join(" with ")
+fn label(transports: &[Transport]) -> String {
+    transports.iter().map(|transport| transport.label()).collect::<Vec<_>>().join(" with ")
 }
 
 #[cfg(test)]
@@ -238,7 +234,7 @@ mod tests {
     fn pairs_of_windows_give_the_median_of_their_ratios() {
         let mut record = fixture::record();
         let role = |ns| WindowRole {
-            role: "all".to_owned(),
+            role: None,
             requests: 100,
             replies: 100,
             service_mean_ns: None,
@@ -251,7 +247,7 @@ mod tests {
             response_p99_ns: None,
         };
         for pass in record.passes.iter_mut().filter(|pass| pass.load == "paced" && pass.trial == 1) {
-            let slower = if pass.transports == ["tcp"] { 100 } else { 110 };
+            let slower = if pass.transports == [Transport::Tcp] { 100 } else { 110 };
             let cost = pass.cost;
             pass.windows = (0..5)
                 .map(|pair| WindowRow {
@@ -272,14 +268,14 @@ mod tests {
         assert!(!text.contains(" to WebSocket"), "{text}");
         // WSS stands beside WebSocket, too, whatever comes first.
         let mut encrypted: Vec<Pass> =
-            record.passes.iter().filter(|pass| pass.transports == ["websocket"]).cloned().collect();
+            record.passes.iter().filter(|pass| pass.transports == [Transport::WebSocket]).cloned().collect();
         for pass in &mut encrypted {
-            pass.transports = vec!["wss".to_owned()];
+            pass.transports = vec![Transport::Wss];
             let windows = pass.windows.iter_mut();
             windows.flat_map(|window| &mut window.roles).for_each(|role| role.response_p50_ns = Some(224));
         }
         record.passes.extend(encrypted);
-        record.scenario.transports.push("wss".to_owned());
+        record.scenario.transports.push(Transport::Wss);
         let text = section(&record, record.load("paced").unwrap());
         assert!(text.contains("| WSS              | all"), "{text}");
         assert!(text.contains("| WSS to WebSocket | all  |     5 | 2.00× (1.96–2.04, n=5)"), "{text}");

@@ -80,7 +80,7 @@ pub(super) fn setup(record: &RunRecord) -> Option<String> {
     let rows: Vec<Vec<String>> = found
         .iter()
         .map(|(name, transport, quantiles)| {
-            let mut cells = vec![(*name).to_owned(), escape(format::transport(transport))];
+            let mut cells = vec![(*name).to_owned(), transport.label().to_owned()];
             cells.extend(loads::quantile_cells(quantiles, unit));
             cells
         })
@@ -134,7 +134,7 @@ receiver's work. Compare the sum of both sides; take the split as approximate.
 "
     .to_owned();
     if record.transports_run().len() > 1 {
-        let first = escape(format::transport(record.transports_run()[0]));
+        let first = record.transports_run()[0].label();
         text += &format!(
             "- A ratio is that transport's figure divided by the one of {first}: the median over pairs of windows or trials, \
              and in brackets where the median lies with 95 % (by the sign test). Fewer than {PAIRS_MIN} pairs (n) may differ \
@@ -153,8 +153,7 @@ receiver's work. Compare the sum of both sides; take the split as approximate.
 }
 
 fn is_encrypted(record: &RunRecord) -> bool {
-    let run = record.transports_run();
-    run.iter().any(|name| Transport::from_name(name).is_some_and(Transport::is_encrypted))
+    record.transports_run().into_iter().any(Transport::is_encrypted)
 }
 
 pub(super) fn reproduce(record: &RunRecord) -> String {

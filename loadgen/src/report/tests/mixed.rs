@@ -6,18 +6,19 @@ use super::super::markdown;
 use super::super::summary;
 use super::super::table::{self, Style};
 use super::lines;
-use crate::record::{RunRecord, fixture};
+use crate::domain::Transport;
+use crate::record::{RunRecord, Variant, fixture};
 
 /// One load whose groups are pinned: both transports in one pass.
 fn mixed() -> RunRecord {
     let mut record = fixture::record();
     record.loads.truncate(1);
-    record.loads[0].variants = vec!["mixed".into()];
+    record.loads[0].variants = vec![Variant { label: "mixed".into(), settings: Vec::new() }];
     let other = record.passes.swap_remove(1);
     record.passes.truncate(1);
     let pass = &mut record.passes[0];
     pass.variant = "mixed".into();
-    pass.transports = vec!["tcp".into(), "websocket".into()];
+    pass.transports = vec![Transport::Tcp, Transport::WebSocket];
     pass.cells.extend(other.cells);
     pass.intervals.extend(other.intervals);
     pass.setup.extend(other.setup);

@@ -53,12 +53,13 @@ fn hostile() -> RunRecord {
 fn swept() -> RunRecord {
     let mut record = fixture::record();
     record.loads.truncate(1);
-    record.loads[0].variants = ["0", "50", "100"].map(|n| format!("manager-share={n}")).to_vec();
+    record.loads[0].variants =
+        ["0", "50", "100"].map(|share| fixture::variant(&[("manager-share", share)])).to_vec();
     record.passes.truncate(2);
     let passes = std::mem::take(&mut record.passes);
     for variant in &record.loads[0].variants {
         for pass in &passes {
-            record.passes.push(crate::record::Pass { variant: variant.clone(), ..pass.clone() });
+            record.passes.push(crate::record::Pass { variant: variant.label.clone(), ..pass.clone() });
         }
     }
     record
@@ -126,34 +127,6 @@ fn what_is_not_known_of_an_interval_is_empty_and_never_0() {
 }
 
 #[test]
-fn a_record_without_the_newer_figures_is_still_read() {
-    fn strip(json: &mut serde_json::Value, stripped: &mut usize) {
-        match json {
-            serde_json::Value::Object(fields) => {
-                for key in ["launched", "costs", "server_processes", "generator_processes", "sockets"] {
-                    *stripped += usize::from(fields.remove(key).is_some());
-                }
-                fields.values_mut().for_each(|field| strip(field, stripped));
-            }
-            serde_json::Value::Array(elements) => {
-                for element in elements {
-                    strip(element, stripped);
-                }
-            }
-            _ => {}
-        }
-    }
-    let mut json = serde_json::to_value(fixture::record()).unwrap();
-    let mut stripped = 0;
-    strip(&mut json, &mut stripped);
-    assert_eq!(stripped, 2 + 8 * 3 + 16 * 3, "the environment, the costs, 8 passes' costs and 16 seconds");
-    let old: RunRecord = serde_json::from_value(json).unwrap();
-    assert_eq!((old.passes[0].cost.sockets, old.passes[0].intervals[0].sockets), (None, None));
-    assert_eq!(old.passes[0].intervals[0].server_processes, Processes::default());
-    assert_eq!(old.environment.launched, [""; 0]);
-}
-
-#[test]
 fn the_interval_log_is_read_back_by_hdrhistogram_with_every_count() {
     let record = fixture::record();
     let bytes = hlog::log(&record).unwrap();
@@ -189,7 +162,9 @@ fn the_interval_log_is_read_back_by_hdrhistogram_with_every_count() {
 #[test]
 fn the_interval_log_keeps_variants_and_odd_names_apart_in_tags() {
     let mut record = swept();
-    record.passes[0].cells[0].role = "a b,c/d\n".into();
+    let odd = "a b,c/d\n";
+    record.loads[0].name = odd.into();
+    record.passes.iter_mut().for_each(|pass| pass.load = odd.into());
     let bytes = hlog::log(&record).unwrap();
     let tags: Vec<String> = IntervalLogIterator::new(&bytes)
         .filter_map(|entry| match entry.unwrap() {
@@ -197,7 +172,7 @@ fn the_interval_log_keeps_variants_and_odd_names_apart_in_tags() {
             _ => None,
         })
         .collect();
-    assert_eq!(tags[0], "paced:manager-share=0/tcp/a-b-c-d-/put/lag");
+    assert_eq!(tags[0], "a-b-c-d-:manager-share=0/tcp/guest/put/lag");
     assert!(tags.iter().all(|tag| tag.split('/').count() == 5));
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::super::markdown;
 use super::super::table::{self, Style};
 use super::{hostile, plot, swept};
+use crate::domain::{Op, Role, Transport};
 use crate::record::fixture;
 use crate::record::{Skipped, VerdictLevel};
 
@@ -14,7 +15,7 @@ fn the_table_of_a_good_run_is_read_at_a_glance() {
     insta::assert_snapshot!(text, @"
     compare: passed; 40,000 replies checked, none wrong
 
-    paced: open load, 1,000 requests/s, Poisson arrivals, 100 clients, 2 × 2 s
+    paced: open load, 1000 requests/s, Poisson arrivals, 100 clients, 2 × 2 s
     latency is the response time, from the intended instant to the reply
                                                         p50, µs
     role     operation   TCP  WebSocket                   ratio
@@ -119,15 +120,16 @@ fn only_a_coloured_table_has_escape_codes() {
 fn the_table_fits_a_terminal_however_many_transports_there_are() {
     let two = fixture::record();
     let mut three = fixture::record();
-    three.scenario.transports = vec!["tcp".into(), "websocket".into(), "tcp-raw".into()];
-    let raw: Vec<_> = three.passes.iter().filter(|pass| pass.transports == ["tcp"]).cloned().collect();
+    three.scenario.transports = vec![Transport::Tcp, Transport::WebSocket, Transport::TcpRaw];
+    let raw: Vec<_> =
+        three.passes.iter().filter(|pass| pass.transports == [Transport::Tcp]).cloned().collect();
     for mut pass in raw {
-        pass.transports = vec!["tcp-raw".into()];
-        pass.cells.iter_mut().for_each(|cell| cell.transport = "tcp-raw".into());
+        pass.transports = vec![Transport::TcpRaw];
+        pass.cells.iter_mut().for_each(|cell| cell.transport = Transport::TcpRaw);
         three.passes.push(pass);
     }
     let mut one = fixture::record();
-    one.passes.retain(|pass| pass.transports == ["tcp"]);
+    one.passes.retain(|pass| pass.transports == [Transport::Tcp]);
     for (record, ratios) in [(&one, 0), (&two, 2), (&three, 4)] {
         let text = table::render(record, Path::new("out"), Style::default());
         let longest = text.lines().skip(1).map(|line| line.chars().count()).max().unwrap();
@@ -161,7 +163,7 @@ fn markdown_compares_the_transports() {
     insta::assert_snapshot!(section, @"
     TCP and WebSocket
 
-    Load **paced**: open load, 1,000 requests/s, Poisson arrivals, 100 clients, 2 × 2 s. Latency is the response time, from the intended instant to the reply.
+    Load **paced**: open load, 1000 requests/s, Poisson arrivals, 100 clients, 2 × 2 s. Latency is the response time, from the intended instant to the reply.
 
     Against TCP, the median over WebSocket: **1.13× (1.13–1.14, n=2)** for guests and **1.16× (1.14–1.18, n=2)** for managers.
 
@@ -211,8 +213,9 @@ fn markdown_embeds_the_plots() {
 fn figures_that_unfinished_requests_reach_are_shown_as_lower_bounds() {
     let mut record = fixture::record();
     for pass in &mut record.passes {
-        if pass.load == "paced" && pass.transports == ["websocket"] {
-            let cell = pass.cells.iter_mut().find(|cell| cell.role == "guest" && cell.op == "get").unwrap();
+        if pass.load == "paced" && pass.transports == [Transport::WebSocket] {
+            let cell =
+                pass.cells.iter_mut().find(|cell| cell.role == Role::Guest && cell.op == Op::Get).unwrap();
             (0..100).for_each(|_| cell.response.record_unfinished(1_500_000));
             cell.counts.requests += 100;
             cell.counts.unfinished += 100;
@@ -241,7 +244,7 @@ fn the_table_shows_the_floor_beside_the_figures_and_marks_what_is_within_it() {
     insta::assert_snapshot!(text, @"
     compare: passed; 40,000 replies checked, none wrong
 
-    paced: open load, 1,000 requests/s, Poisson arrivals, 100 clients, 2 × 2 s
+    paced: open load, 1000 requests/s, Poisson arrivals, 100 clients, 2 × 2 s
     latency is the response time, from the intended instant to the reply
                                                          p50, µs
     role     operation    TCP  WebSocket                   ratio
@@ -392,7 +395,7 @@ fn a_floor_of_another_machine_is_said_to_be_so_and_marks_nothing() {
 #[test]
 fn a_lower_bound_is_never_within_the_floor() {
     let mut record = floored();
-    for pass in record.passes.iter_mut().filter(|pass| pass.transports == ["tcp"]) {
+    for pass in record.passes.iter_mut().filter(|pass| pass.transports == [Transport::Tcp]) {
         pass.cells.iter_mut().for_each(|cell| (0..200).for_each(|_| cell.response.record_unfinished(1_000)));
     }
     let text = table::render(&record, Path::new("out"), Style::default());
@@ -419,12 +422,12 @@ fn a_floor_that_a_run_goes_far_below_is_to_be_measured_anew() {
 #[test]
 fn a_transport_without_a_floor_shows_none_and_is_named() {
     let mut record = floored();
-    record.scenario.transports.push("wss".to_owned());
-    let of_websocket = |pass: &&crate::record::Pass| pass.transports == ["websocket"];
+    record.scenario.transports.push(Transport::Wss);
+    let of_websocket = |pass: &&crate::record::Pass| pass.transports == [Transport::WebSocket];
     let mut encrypted: Vec<_> = record.passes.iter().filter(of_websocket).cloned().collect();
     for pass in &mut encrypted {
-        pass.transports = vec!["wss".to_owned()];
-        pass.cells.iter_mut().for_each(|cell| cell.transport = "wss".to_owned());
+        pass.transports = vec![Transport::Wss];
+        pass.cells.iter_mut().for_each(|cell| cell.transport = Transport::Wss);
     }
     record.passes.extend(encrypted);
     let text = table::render(&record, Path::new("out"), Style::default());

@@ -44,7 +44,6 @@ fn no_text_of_a_target_or_a_scenario_leaves_its_comment() {
         for field in [
             &mut violation.kind,
             &mut violation.client,
-            &mut violation.role,
             &mut violation.request,
             &mut violation.expected,
             &mut violation.seen,

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::Audience;
-use crate::domain::Timing;
+use crate::domain::{Arrivals, Model, Rate, Think, Timing};
 use crate::scenario::diagnostics::Problems;
-use crate::scenario::model::{Arrivals, Load, Model, Phase, Ramp, Rate, Think};
+use crate::scenario::model::{Load, Phase, Ramp};
 use crate::scenario::reader::Reader;
 use crate::scenario::shape::{grouped, parse_duration};
 use crate::scenario::tree::{Node, Value};

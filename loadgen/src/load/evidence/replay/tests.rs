@@ -190,8 +190,15 @@ fn a_read_that_had_proved_the_put_is_shown_while_the_put_was_unanswered() {
             format!("client: get {{owner}} k2 -> {new}"),
         ]
     );
-    let users: Vec<_> = replay.clients.iter().map(|client| (&*client.user, &*client.transport)).collect();
-    assert_eq!(users, [("reader-8", "websocket"), ("owner-7", "tcp"), ("witness-9", "websocket")]);
+    let users: Vec<_> = replay.clients.iter().map(|client| (&*client.user, client.transport)).collect();
+    assert_eq!(
+        users,
+        [
+            ("reader-8", Transport::WebSocket),
+            ("owner-7", Transport::Tcp),
+            ("witness-9", Transport::WebSocket)
+        ]
+    );
     assert_eq!(replay.steps[2].sent_s, Some(0.03));
     assert_eq!((replay.steps[3].wrong, replay.steps[3].replied_s), (true, Some(0.06)));
 }
