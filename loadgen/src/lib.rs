@@ -5,6 +5,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`domain`] | the words that all others speak in: roles, operations, transports, latencies |
+//! | [`text`] | numbers, lists and durations for people; the text of others made safe to show |
 //! | [`scenario`] | TOML text → validated scenario and its variants |
 //! | [`conform`] | TOML text → validated scripted cases |
 //! | [`targets`] | the embedded server as a child, launched programs, or addresses |
@@ -13,7 +14,7 @@
 //! | [`load`] | plan → workers → virtual users |
 //! | [`measure`] | clock, recorders, process figures |
 //! | [`record`] | everything a run measured, versioned |
-//! | [`stats`] | verdicts and thresholds, from the record |
+//! | `stats` | verdicts and thresholds, from the record |
 //! | [`chart`] | record → specification → SVG and PNG |
 //! | [`report`] | record → tables, CSV, HdrHistogram files, Markdown, JSON |
 //! | [`client`] | the key-value client, a program of its own |
@@ -34,6 +35,7 @@ pub mod oracle;
 pub mod record;
 pub mod report;
 pub mod scenario;
-pub mod stats;
+pub(crate) mod stats;
 pub mod targets;
+pub mod text;
 pub mod wire;

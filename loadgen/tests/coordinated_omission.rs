@@ -134,7 +134,7 @@ fn dispatch_lag(place: &Place, transport: &str, q: f64) -> f64 {
     let passes = record["passes"].as_array().unwrap();
     let pass = passes.iter().find(|pass| pass["transports"] == serde_json::json!([transport])).unwrap();
     let lag: Latencies = serde_json::from_value(pass["dispatch_lag"].clone()).unwrap();
-    lag.quantile(q).unwrap().ns as f64 / 1e9
+    lag.quantile(q).unwrap().ns / 1e9
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! none where the range holds no power of ten, and it knows no percentile axis.
 
 use super::spec::{Axis, Scale, Tick};
+use crate::text::{duration, thousands};
 
 /// Decades up to which a logarithmic axis is marked at 1, 2, 3, 5 and 7.
 const DECADES_WITH_12357: f64 = 1.2;
@@ -156,17 +157,6 @@ fn unit_of(high_ns: f64) -> (&'static str, f64) {
     }
 }
 
-/// A duration with a unit of its own: `20 µs`.
-pub(super) fn duration(ns: f64) -> String {
-    let (unit, length) = match ns {
-        ..1e3 => ("ns", 1.0),
-        ..1e6 => ("µs", 1e3),
-        ..1e9 => ("ms", 1e6),
-        _ => ("s", 1e9),
-    };
-    format!("{} {unit}", number(ns / length))
-}
-
 /// A number as short as its three or so digits allow, thousands set apart: `0.05`, `2.5`, `12,500`.
 pub(super) fn number(value: f64) -> String {
     if value == 0.0 {
@@ -177,22 +167,12 @@ pub(super) fn number(value: f64) -> String {
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
     let fraction = fraction.trim_end_matches('0');
     let point = if fraction.is_empty() { "" } else { "." };
-    format!("{}{point}{fraction}", grouped(whole))
-}
-
-/// Thousands set apart from 10,000 on.
-fn grouped(digits: &str) -> String {
-    if digits.len() < 5 {
-        return digits.to_owned();
-    }
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) && digits.as_bytes()[i - 1].is_ascii_digit() {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    // Four digits read well without a comma.
+    let whole = match whole.parse() {
+        Ok(number @ (10_000_i128.. | ..=-10_000)) => thousands(number),
+        _ => whole.to_owned(),
+    };
+    format!("{whole}{point}{fraction}")
 }
 
 #[cfg(test)]

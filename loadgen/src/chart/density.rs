@@ -2,13 +2,13 @@
 
 use super::Figure;
 use super::axis;
-use super::percentile::plural;
 use super::source::{View, last_share, quantiles};
 use super::spec::{Axis, Mark, Panel, Spec, Stroke};
 use super::style::{LINE, list, look};
 use crate::domain::{Role, Transport};
 use crate::record::Latencies;
 use crate::record::rows::Selection;
+use crate::text::capital;
 
 /// Begins the names of its files.
 pub(super) const STEM: &str = "latency-density";
@@ -146,5 +146,5 @@ fn panel(role: Role, samples: &[Samples], shown_x: Axis, x: &Axis, bins: usize) 
         marks.push(Mark::Line { points, stroke: look.stroke(LINE), marker: None });
     }
     let y = axis::from_zero("Requests in each bin, %", high);
-    Panel { title: plural(role), x: shown_x, y, marks }
+    Panel { title: capital(&format!("{role}s")), x: shown_x, y, marks }
 }

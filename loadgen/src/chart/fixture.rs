@@ -4,7 +4,7 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_distr::{Distribution as _, LogNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::domain::{Model, Op, Role, Timing, Transport};
+use crate::domain::{LatencyKind, Model, Op, PerKind, Role, Statistic, Timing, Transport};
 use crate::record::fixture::{SATURATED, paced};
 use crate::record::{
     Cell, Cost, Counts, Environment, Interval, Latencies, Ledger, LoadInfo, Outcome, Pass, RunRecord, SCHEMA,
@@ -144,9 +144,7 @@ fn pass(
                 role,
                 op,
                 counts,
-                lag: Latencies::default(),
-                service: samples.clone(),
-                response: samples,
+                latencies: PerKind { lag: Latencies::default(), service: samples.clone(), response: samples },
             });
         }
         let rows = (0..wish.seconds).map(|second| interval(transport, second, median * 3.0, random));
@@ -198,13 +196,15 @@ fn latencies(wish: &Wish, median: f64, random: &mut Xoshiro256PlusPlus) -> Laten
 }
 
 fn interval(transport: Transport, second: u32, p99: f64, random: &mut Xoshiro256PlusPlus) -> Interval {
-    let p99 = Some((p99 * (0.7 + 0.8 * random.random::<f64>())) as u64);
+    let p99 = (p99 * (0.7 + 0.8 * random.random::<f64>())).trunc();
     Interval {
         length_s: 1.0,
         offered: 4000,
         achieved: 3900 + random.random_range(0..200u64),
-        response_p99_ns: p99,
-        service_p99_ns: p99,
+        latencies: [LatencyKind::Response, LatencyKind::Service]
+            .into_iter()
+            .map(|kind| ((kind, Statistic::P99), Some(p99)))
+            .collect(),
         ..Interval::new(transport, second)
     }
 }

@@ -5,15 +5,15 @@ use super::source::View;
 use super::spec::{Axis, LegendEntry, LegendKey, Mark, Marker, Panel, Shape, Spec, Stroke};
 use super::style::{DOT, GREY, LINE, Look, line_entry, look};
 use super::{Figure, axis::names};
-use crate::domain::{Op, Role, Transport};
+use crate::domain::{Op, Role, Statistic, Transport};
 use crate::record::rows::Selection;
 
 /// Begins the names of its files.
 pub(super) const STEM: &str = "latency-operations";
 
 /// The quantiles shown, each with its marker.
-const SHOWN: [(f64, &str, Shape); 3] =
-    [(0.5, "p50", Shape::Circle), (0.9, "p90", Shape::Diamond), (0.99, "p99", Shape::Bar)];
+const SHOWN: [(Statistic, Shape); 3] =
+    [(Statistic::P50, Shape::Circle), (Statistic::P90, Shape::Diamond), (Statistic::P99, Shape::Bar)];
 /// Height of one transport's line in a row, in nominal pixels.
 const LINE_HEIGHT: f64 = 15.0;
 /// Room between the rows of two operations.
@@ -97,9 +97,9 @@ fn row(view: View<'_>, transports: &[Transport], role: Role, op: Op) -> Row {
         let latencies = view.latencies(of(view, transport, role, op));
         let values: Vec<_> = SHOWN
             .iter()
-            .filter_map(|(q, _, shape)| {
-                let found = latencies.quantile(*q)?;
-                Some(Value { shape: *shape, ns: found.ns as f64, at_least: found.at_least })
+            .filter_map(|(statistic, shape)| {
+                let found = latencies.statistic(*statistic)?;
+                Some(Value { shape: *shape, ns: found.ns, at_least: found.at_least })
             })
             .collect();
         if !values.is_empty() {
@@ -148,9 +148,9 @@ fn legend(transports: &[Transport]) -> Vec<LegendEntry> {
         LegendEntry { key: LegendKey::Line(stroke, None), ..entry }
     };
     let marker = |shape| Marker { shape, ink: GREY, hollow: false, radius: DOT };
-    let quantiles = SHOWN.iter().map(|(_, name, shape)| LegendEntry {
+    let quantiles = SHOWN.iter().map(|(statistic, shape)| LegendEntry {
         key: LegendKey::Dot(marker(*shape)),
-        text: (*name).to_owned(),
+        text: statistic.name().to_owned(),
     });
     transports.iter().map(bare).chain(quantiles).collect()
 }

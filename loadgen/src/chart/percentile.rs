@@ -5,9 +5,10 @@ use super::axis;
 use super::source::{View, last_share, quantiles};
 use super::spec::{Axis, LegendEntry, LegendKey, Mark, Panel, Spec};
 use super::style::{FLOOR_MARKER, FLOOR_NAME, LINE, list, look};
-use crate::domain::{Role, Transport};
+use crate::domain::{Measure, Role, Statistic, Transport};
 use crate::record::Latencies;
 use crate::record::rows::Selection;
+use crate::text::capital;
 
 /// Begins the names of its files.
 pub(super) const STEM: &str = "latency-percentiles";
@@ -96,13 +97,7 @@ fn panel(role: Role, curves: &[Curve], x: &Axis, y: &Axis, index: usize) -> Pane
         marks.extend(curve.floor.iter().map(|&at| Mark::Dot { at, marker: look.floor_marker() }));
     }
     let y = if index.is_multiple_of(2) { y.clone() } else { y.unlabelled() };
-    Panel { title: plural(role), x: x.clone(), y, marks }
-}
-
-/// A role's heading: `Guests`.
-pub(super) fn plural(role: Role) -> String {
-    let mut letters = role.name().chars();
-    letters.next().map_or(String::new(), |first| format!("{}{}s", first.to_uppercase(), letters.as_str()))
+    Panel { title: capital(&format!("{role}s")), x: x.clone(), y, marks }
 }
 
 fn curve(view: View<'_>, transport: Transport, role: Role) -> Option<Curve> {
@@ -120,10 +115,12 @@ fn curve(view: View<'_>, transport: Transport, role: Role) -> Option<Curve> {
 /// The floor's quantiles up to `last`.
 fn floor(view: View<'_>, transport: Transport, last: f64) -> Vec<(f64, f64)> {
     let Some(floor) = view.floor(transport) else { return Vec::new() };
-    let quantiles = floor.paced.latency(view.load.headline_kind());
-    let known = [(0.5, quantiles.p50_ns), (0.9, quantiles.p90_ns), (0.99, quantiles.p99_ns)];
-    let known = known.into_iter().filter_map(|(share, ns)| Some((share, ns? as f64)));
-    known.filter(|(share, _)| *share <= last + 1e-12).collect()
+    let statistics = &floor.paced.latencies[view.load.headline_kind()];
+    let quantiles = Statistic::ALL.iter().filter_map(|&statistic| match statistic.measure() {
+        Measure::Quantile(share) => Some((share, statistics.get(statistic)?)),
+        Measure::Mean | Measure::Max => None,
+    });
+    quantiles.filter(|(share, _)| *share <= last + 1e-12).collect()
 }
 
 /// Lowest and highest of the trials at each share that every trial bears; empty for a single trial.

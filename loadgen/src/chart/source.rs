@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 
 use super::{spec::LegendEntry, style};
-use crate::domain::{LatencyKind, Op, Role, Transport};
+use crate::domain::{LatencyKind, Op, Role, SAMPLES_BEYOND_MIN, Transport};
 use crate::record::rows::Selection;
 use crate::record::{Cell, Latencies, LoadInfo, Pass, RunRecord, TransportFloor, VerdictLevel};
+use crate::text;
 
 /// Swept loads with more variants than these get their own charts for the first one only; the sweep's chart
 /// shows them all.
@@ -14,9 +15,6 @@ const VARIANTS_SHOWN: usize = 4;
 
 /// Reasons of a verdict that a footnote names; the report has them all.
 const REASONS_SHOWN: usize = 2;
-
-/// Samples that must lie beyond a percentile before it is drawn, as before it is printed.
-pub(super) const SAMPLES_BEYOND: f64 = 10.0;
 
 /// One load in one variant.
 #[derive(Clone, Copy)]
@@ -117,7 +115,7 @@ impl<'a> View<'a> {
         let clients = self.passes().map(|pass| pass.clients).max().unwrap_or(load.clients);
         let mut parts = vec![format!("Load “{}”: {}, {}", load.name, load.model.name(), load.model.pace())];
         parts.extend(variant.map(str::to_owned));
-        parts.push(format!("{clients} client{}", if clients == 1 { "" } else { "s" }));
+        parts.push(text::plural(clients.into(), "client"));
         let trials = self.trials().len();
         let time = super::axis::number(load.duration_s);
         parts.push(if trials == 1 {
@@ -144,7 +142,7 @@ impl<'a> View<'a> {
         if let (Some(judged), false) = (judged, reasons.is_empty()) {
             let mut why = reasons[..reasons.len().min(REASONS_SHOWN)].join("; ");
             if let Some(more @ 1..) = reasons.len().checked_sub(REASONS_SHOWN) {
-                why = format!("{why}; and {more} more reason{}", if more == 1 { "" } else { "s" });
+                why = format!("{why}; and {}", text::plural(more as u64, "more reason"));
             }
             notes.push(format!("{judged}: {why}."));
         }
@@ -179,7 +177,7 @@ impl<'a> View<'a> {
 
 /// The largest share with enough samples beyond it; `None` where not even the median has.
 pub(super) fn last_share(latencies: &Latencies) -> Option<f64> {
-    let last = 1.0 - SAMPLES_BEYOND / latencies.len() as f64;
+    let last = 1.0 - SAMPLES_BEYOND_MIN / latencies.len() as f64;
     (last >= 0.5 - 1e-9).then_some(last)
 }
 

@@ -5,6 +5,7 @@
 
 use super::spec::{Fill, Ink, LegendEntry, LegendKey, Marker, Shape, Stroke};
 use crate::domain::Transport;
+use crate::text;
 
 /// Text and axis lines.
 pub(super) const DARK: Ink = Ink(0x22, 0x22, 0x22);
@@ -70,11 +71,7 @@ pub(super) fn look(transport: Transport) -> Look {
 /// Transports' names in running text: `TCP, TLS and WebSocket`.
 pub(super) fn list(transports: &[Transport]) -> String {
     let names: Vec<&str> = transports.iter().map(|transport| transport.label()).collect();
-    match names.as_slice() {
-        [] => String::new(),
-        [one] => (*one).to_owned(),
-        [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
-    }
+    text::list(&names)
 }
 
 /// The legend's entry for a transport drawn as a line with markers.

@@ -5,9 +5,10 @@ use super::axis::{self, names, number};
 use super::source::{self, View};
 use super::spec::{Axis, Mark, Panel, Scale, Spec, Stroke, Tick};
 use super::style::{LINE, list, look};
-use crate::domain::Transport;
+use crate::domain::{Statistic, Transport};
 use crate::record::rows::Selection;
 use crate::record::{LoadInfo, RunRecord, Variant};
+use crate::text;
 
 /// Begins the names of its files.
 pub(super) const STEM: &str = "sweep";
@@ -25,7 +26,7 @@ const WARNINGS_SHOWN: usize = 6;
 #[derive(Clone, Copy)]
 enum Metric {
     Rate,
-    Quantile(f64),
+    Latency(Statistic),
 }
 
 /// One transport's points: place, value, lowest and highest trial.
@@ -43,8 +44,8 @@ pub(super) fn figure(record: &RunRecord, load: &LoadInfo) -> Option<Figure> {
     let view = View { record, load, variant: "" };
     let metrics = [
         ("Throughput", Metric::Rate),
-        ("Median", Metric::Quantile(0.5)),
-        ("99th percentile", Metric::Quantile(0.99)),
+        ("Median", Metric::Latency(Statistic::P50)),
+        ("99th percentile", Metric::Latency(Statistic::P99)),
     ];
     let mut panels = Vec::new();
     let mut drawn: Vec<Transport> = Vec::new();
@@ -55,7 +56,7 @@ pub(super) fn figure(record: &RunRecord, load: &LoadInfo) -> Option<Figure> {
         let low = values().fold(f64::MAX, f64::min);
         let y = match metric {
             Metric::Rate => axis::from_zero("Requests/s", high),
-            Metric::Quantile(_) => axis::latency(view.quantity(), low, high),
+            Metric::Latency(_) => axis::latency(view.quantity(), low, high),
         };
         drawn.extend(
             lines.iter().map(|line| line.transport).filter(|t| !drawn.contains(t)).collect::<Vec<_>>(),
@@ -74,10 +75,7 @@ pub(super) fn figure(record: &RunRecord, load: &LoadInfo) -> Option<Figure> {
     }
     if let Some(more @ 1..) = notes.len().checked_sub(WARNINGS_SHOWN) {
         notes.truncate(WARNINGS_SHOWN);
-        notes.push(format!(
-            "And {more} more warning{}: the report has them.",
-            if more == 1 { "" } else { "s" }
-        ));
+        notes.push(format!("And {}: the report has them.", text::plural(more as u64, "more warning")));
     }
     if load.trials > 1 {
         notes.push("Upright lines: lowest to highest of the trials.".to_owned());
@@ -125,7 +123,7 @@ fn lines(record: &RunRecord, load: &LoadInfo, places: &[f64], metric: Metric) ->
 
 fn measure(view: View<'_>, of: Selection<'_>, metric: Metric) -> Option<f64> {
     match metric {
-        Metric::Quantile(q) => view.latencies(of).quantile(q).map(|latency| latency.ns as f64),
+        Metric::Latency(statistic) => view.latencies(of).statistic(statistic).map(|latency| latency.ns),
         Metric::Rate => of.row(&view.record.passes)?.rate(),
     }
 }

@@ -315,7 +315,7 @@ fn charts_for_the_eye() {
             for cell in &mut record.passes[0].cells {
                 let mut more = Latencies::default();
                 (0..900).for_each(|_| more.record_unfinished(40_000_000_000));
-                cell.response.merge(&more);
+                cell.latencies.response.merge(&more);
             }
         }
         for figure in all(&record) {

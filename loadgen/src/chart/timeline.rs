@@ -7,7 +7,7 @@ use super::axis;
 use super::source::View;
 use super::spec::{Axis, Mark, Panel, Spec, Stroke};
 use super::style::{LINE, list, look};
-use crate::domain::{LatencyKind, Transport};
+use crate::domain::{Statistic, Transport};
 use crate::record::Interval;
 
 /// Begins the names of its files.
@@ -36,10 +36,7 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     let transports = view.transports();
     let rate = |row: &Interval| Some(row.achieved as f64 / row.length_s);
     let kind = view.load.headline_kind();
-    let p99 = |row: &Interval| {
-        let ns = if kind == LatencyKind::Response { row.response_p99_ns } else { row.service_p99_ns };
-        ns.map(|ns| ns as f64)
-    };
+    let p99 = |row: &Interval| row.latencies.get((kind, Statistic::P99));
     let rates = lines(view, &transports, rate);
     let tails = lines(view, &transports, p99);
     let points = |lines: &[Lines]| -> Points {

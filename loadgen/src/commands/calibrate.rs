@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use clap::builder::RangedU64ValueParser;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::floor_args::CALIBRATION;
@@ -22,10 +22,11 @@ use crate::load::events::{Event, PassLabel};
 use crate::load::placement::Placement;
 use crate::record::{FLOOR_SCHEMA, Floor, Layout, RunRecord, Status, VerdictLevel};
 use crate::report::{self, floor};
-use crate::scenario::Document;
+use crate::scenario::{Document, HOUR, duration_within};
 use crate::stats::floor::{PACED, SATURATED, layout};
 use crate::targets::Target;
 use crate::targets::embedded::Embedded;
+use crate::text;
 
 /// Where errors of the scenario are said to be.
 const SOURCE: &str = "the scenario of `calibrate`";
@@ -37,8 +38,8 @@ const TRIALS: u32 = 3;
 /// Load before each measurement whose figures are thrown away, as a share of it.
 const WARMUP_SHARE: u32 = 4;
 
-/// Bounds of `--duration`.
-const DURATION: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
+/// Least `--duration`.
+const DURATION_MIN: Duration = Duration::from_millis(10);
 
 /// Measure the harness's own floor on this machine
 ///
@@ -103,9 +104,7 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse::<SignedDuration>().ok().and_then(|signed| Duration::try_from(signed).ok());
-    let duration = parsed.ok_or("a length of time is needed, like 2s or 500ms")?;
-    if DURATION.contains(&duration) { Ok(duration) } else { Err("must be from 10ms to 1h".to_owned()) }
+    duration_within(text, DURATION_MIN, HOUR)
 }
 
 impl Calibrate {
@@ -290,7 +289,7 @@ fn broken_off(record: &RunRecord) -> Outcome {
         }
         (None, None) => "interrupted".to_owned(),
     };
-    let stderr = format!("error: no floor was written: {}\n", crate::scenario::escape(&why));
+    let stderr = format!("error: no floor was written: {}\n", text::printable(&why));
     // A measurement that is whole but for clients that were lost has passed as a run, and not as a floor.
     let exit_code = match record.outcome.status {
         Status::Passed | Status::CorrectnessMissed => Status::Invalid.exit_code(),

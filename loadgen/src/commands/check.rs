@@ -9,7 +9,8 @@ use super::CommandError;
 use crate::conform::case::Cases;
 use crate::scenario::document::read_text;
 use crate::scenario::model::Scenario;
-use crate::scenario::{Diagnostics, Document, escape};
+use crate::scenario::{Diagnostics, Document};
+use crate::text;
 
 /// Check scenarios and scripted cases without running them
 ///
@@ -37,7 +38,7 @@ impl Check {
         for file in &self.files {
             match self.check(file) {
                 Ok(summary) => {
-                    let name = escape(&file.display().to_string());
+                    let name = text::printable(&file.display().to_string());
                     let _ = writeln!(passed, "ok  {name}  ({summary})");
                 }
                 Err(errors) => failed.push(errors),
@@ -55,7 +56,7 @@ impl Check {
         }
         let cases = Cases::parse(&name, &text)?;
         if self.sets.is_empty() {
-            return Ok(counted(cases.cases().len(), "scripted case"));
+            return Ok(text::plural(cases.cases().len() as u64, "scripted case"));
         }
         Err(Diagnostics::of_file(&name, "--set on scripted cases", "--set changes load scenarios only"))
     }
@@ -64,17 +65,9 @@ impl Check {
 /// What the scenario is, in a few words.
 fn summary(scenario: &Scenario, variants: usize) -> String {
     let names: Vec<_> = scenario.transports.iter().map(|transport| transport.name()).collect();
-    let transports = match names.split_last() {
-        Some((last, [])) => (*last).to_owned(),
-        Some((last, others)) => format!("{} and {last}", others.join(", ")),
-        None => String::new(),
-    };
-    let loads = counted(scenario.loads.len(), "load");
-    let clients = counted(scenario.clients() as usize, "client");
+    let transports = text::list(&names);
+    let loads = text::plural(scenario.loads.len() as u64, "load");
+    let clients = text::plural(scenario.clients().into(), "client");
     let variants = if variants > 1 { format!(", {variants} variants") } else { String::new() };
     format!("{loads}, {clients}, {transports}{variants}")
-}
-
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use super::CommandError;
-use crate::scenario::{STARTER, escape, starter};
+use crate::scenario::{STARTER, starter};
+use crate::text;
 
 /// Write a commented starter scenario
 #[derive(Debug, Parser)]
@@ -35,7 +36,7 @@ impl Init {
             .and_then(|mut file| file.write_all(text.as_bytes()));
         match written {
             Ok(()) => {
-                let name = escape(&path.display().to_string());
+                let name = text::printable(&path.display().to_string());
                 Ok(format!("wrote {name}\nrun it:  twinwire run {name}\n"))
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(CommandError::Exists { path }),

@@ -14,6 +14,7 @@ use crate::scenario::{
     CLIENTS_MAX, DAY, Document, HOUR, MILLISECOND, RATE_MAX, RAW_VALUE_MAX, TAG_BYTES, VALUE_MAX,
     duration_within,
 };
+use crate::text;
 
 /// Where errors that `--set` brings about are said to be.
 const SOURCE: &str = "the scenario of `quick`";
@@ -293,8 +294,7 @@ values = {{ size = {size} }}
     }
 
     fn about(&self, managers: u32) -> String {
-        let clients =
-            if self.clients == 1 { "1 client".to_owned() } else { format!("{} clients", self.clients) };
+        let clients = text::plural(self.clients.into(), "client");
         let pace = match self.rate {
             Some(rate) => format!("{rate} requests/s"),
             None => "no pauses".to_owned(),

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::clock::Nanos;
-use crate::domain::{Op, Role};
+use twinwire_os::clock::Nanos;
+
+use crate::domain::{Op, PerKind, Role};
 use crate::record::{Counts, Latencies, Ledger};
 
 /// Where a request's figures go.
@@ -46,22 +47,13 @@ pub enum RequestError {
 pub struct CellFigures {
     /// Counters.
     pub counts: Counts,
-    /// Intended to sent.
-    pub lag: Latencies,
-    /// Sent to replied.
-    pub service: Latencies,
-    /// Intended to replied.
-    pub response: Latencies,
+    /// Histograms.
+    pub latencies: PerKind<Latencies>,
 }
 
 impl CellFigures {
     pub(super) fn recorder() -> Self {
-        Self {
-            counts: Counts::default(),
-            lag: Latencies::recorder(),
-            service: Latencies::recorder(),
-            response: Latencies::recorder(),
-        }
+        Self { counts: Counts::default(), latencies: PerKind::from_fn(|_| Latencies::recorder()) }
     }
 }
 
@@ -76,10 +68,8 @@ pub struct Second {
     pub errors: u64,
     /// Violations in it.
     pub violations: u64,
-    /// Response by intended instant.
-    pub response: Latencies,
-    /// Service by intended instant.
-    pub service: Latencies,
+    /// Service and response, by intended instant; lag is not recorded.
+    pub latencies: PerKind<Latencies>,
     /// Intended to dispatched.
     pub dispatch_lag: Latencies,
 }
@@ -91,8 +81,7 @@ impl Second {
         self.achieved += other.achieved;
         self.errors += other.errors;
         self.violations += other.violations;
-        self.response.merge(&other.response);
-        self.service.merge(&other.service);
+        self.latencies.merge(&other.latencies);
         self.dispatch_lag.merge(&other.dispatch_lag);
     }
 }
@@ -104,10 +93,8 @@ pub struct WindowFigures {
     pub requests: u64,
     /// Of them, answered.
     pub replies: u64,
-    /// Sent to replied.
-    pub service: Latencies,
-    /// Intended to replied.
-    pub response: Latencies,
+    /// Service and response; lag is not recorded.
+    pub latencies: PerKind<Latencies>,
 }
 
 impl WindowFigures {
@@ -115,8 +102,7 @@ impl WindowFigures {
     pub fn merge(&mut self, other: &Self) {
         self.requests += other.requests;
         self.replies += other.replies;
-        self.service.merge(&other.service);
-        self.response.merge(&other.response);
+        self.latencies.merge(&other.latencies);
     }
 }
 

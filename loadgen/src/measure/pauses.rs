@@ -1,12 +1,13 @@
 //! Finds when a worker stood still: stopped by a signal, frozen, asleep with the whole machine, or without a CPU.
 //!
-//! The worker itself is the watch. It looks at the clock at every wake, and a timer wakes it 20 times a second however
+//! The worker itself is the monitor. It looks at the clock at every wake, and a timer wakes it 20 times a second however
 //! little there is to do, so a gap between two looks that is much longer than that is one in which it could neither
 //! send nor read. A thread beside it would be starved when the worker runs, and run when the worker is starved.
 
 use std::cell::{Cell, RefCell};
 
-use super::clock::{Nanos, SECOND};
+use twinwire_os::clock::{Nanos, SECOND};
+
 use super::figures::TimeRange;
 
 /// Shortest gap that counts as a pause: a tenth of a second. That is twice the time between two wakes of an idle

@@ -4,12 +4,13 @@
 //! though its load may have been interrupted. Offered counts and latencies go by the intended instant; replies, errors
 //! and violations by when they happened.
 
-use super::clock::{Nanos, SECOND};
 pub use super::figures::{
     CellFigures, CellKey, Instants, LiveCounters, RequestError, Second, TimeRange, Totals, WindowFigures,
 };
+use twinwire_os::clock::{Nanos, SECOND};
+
 use super::threshold_monitor::ThresholdMonitor;
-use crate::domain::{Op, Role};
+use crate::domain::{Op, PerKind, Role};
 use crate::oracle::LegalReply;
 use crate::record::Latencies;
 
@@ -107,9 +108,11 @@ impl Recorder {
         let (intended_at, replied_at) = (self.measured(at.intended), self.measured(replied));
         let achieved = replied_at.is_some() && !self.is_over(replied);
         // Nothing takes no time: 0 would fall below the histograms' range.
-        let lag = at.sent.saturating_sub(at.intended).max(1);
-        let service = replied.saturating_sub(at.sent).max(1);
-        let response = replied.saturating_sub(at.intended).max(1);
+        let ns = PerKind {
+            lag: at.sent.saturating_sub(at.intended).max(1),
+            service: replied.saturating_sub(at.sent).max(1),
+            response: replied.saturating_sub(at.intended).max(1),
+        };
         let cell = self.cell(key);
         cell.counts.achieved += u64::from(achieved);
         if intended_at.is_some() {
@@ -118,9 +121,9 @@ impl Recorder {
             cell.counts.values +=
                 u64::from(matches!(good, Some(LegalReply::Value | LegalReply::ForeignValue)));
             cell.counts.refused += u64::from(good == Some(LegalReply::Refused));
-            cell.lag.record(lag);
-            cell.service.record(service);
-            cell.response.record(response);
+            cell.latencies.lag.record(ns.lag);
+            cell.latencies.service.record(ns.service);
+            cell.latencies.response.record(ns.response);
         }
         if let Some(at) = replied_at {
             let second = self.second(key.transport, at);
@@ -131,17 +134,17 @@ impl Recorder {
         self.note_dispatch(key.transport, intended, at);
         let second = self.second(key.transport, intended);
         second.offered += 1;
-        second.service.record(service);
-        second.response.record(response);
+        second.latencies.service.record(ns.service);
+        second.latencies.response.record(ns.response);
         if let Some(window) = &mut self.window {
             let window = &mut window[role_index(key.role)];
             window.requests += 1;
             window.replies += 1;
-            window.service.record(service);
-            window.response.record(response);
+            window.latencies.service.record(ns.service);
+            window.latencies.response.record(ns.response);
         }
-        for watch in &mut self.monitors {
-            watch.replied(key, [lag, service, response], good.is_some());
+        for monitor in &mut self.monitors {
+            monitor.replied(key, ns, good.is_some());
         }
     }
 
@@ -194,12 +197,12 @@ impl Recorder {
         let counts = &mut self.cell(key).counts;
         counts.errors += 1;
         counts.violations += u64::from(broken);
-        self.monitors.iter_mut().for_each(|watch| watch.failed(key));
+        self.monitors.iter_mut().for_each(|monitor| monitor.failed(key));
         if error == RequestError::TimedOut {
             self.note_unanswered(key, intended, at.intended, Some(at.sent), now);
-            let waited = |since: Nanos| now.saturating_sub(since).max(1);
-            let waited = [waited(at.sent), waited(at.intended)];
-            self.monitors.iter_mut().for_each(|watch| watch.waited(key, waited));
+            let since = |from: Nanos| Some(now.saturating_sub(from).max(1));
+            let waited = PerKind { lag: None, service: since(at.sent), response: since(at.intended) };
+            self.monitors.iter_mut().for_each(|monitor| monitor.waited(key, waited));
         }
     }
 
@@ -238,17 +241,17 @@ impl Recorder {
         let service = sent.map(|sent| now.saturating_sub(sent).max(1));
         let cell = self.cell(key);
         if let Some(ns) = service {
-            cell.service.record_unfinished(ns);
+            cell.latencies.service.record_unfinished(ns);
         }
-        cell.response.record_unfinished(response);
+        cell.latencies.response.record_unfinished(response);
         if let Some(window) = &mut self.window {
             let window = &mut window[role_index(key.role)];
             if let Some(ns) = service {
-                window.service.record_unfinished(ns);
+                window.latencies.service.record_unfinished(ns);
             }
-            window.response.record_unfinished(response);
+            window.latencies.response.record_unfinished(response);
         }
-        self.second(key.transport, second).response.record_unfinished(response);
+        self.second(key.transport, second).latencies.response.record_unfinished(response);
     }
 
     /// A reply that no request asked for; `cause` is the request that was answered before it.
@@ -264,7 +267,7 @@ impl Recorder {
     pub fn violated(&mut self, key: CellKey, at: Instants, now: Nanos) {
         if self.measured(at.intended).is_some() {
             self.cell(key).counts.violations += 1;
-            self.monitors.iter_mut().for_each(|watch| watch.violated(key));
+            self.monitors.iter_mut().for_each(|monitor| monitor.violated(key));
         }
         self.note_violation(key.transport, now);
     }

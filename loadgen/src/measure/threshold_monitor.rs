@@ -3,7 +3,7 @@
 //! A monitor counts by the instant of the reply: a figure of the last second must not wait for its slowest request.
 
 use super::figures::CellKey;
-use crate::domain::{LatencyKind, Op, Role, Statistic};
+use crate::domain::{LatencyKind, Op, PerKind, Role};
 use crate::record::Latencies;
 use crate::scenario::model::{Bound, Metric};
 
@@ -55,14 +55,8 @@ impl Observed {
     /// that could tell.
     #[must_use]
     pub fn value(&self, metric: Metric, seconds: f64) -> Option<f64> {
-        let quantile = |q| self.latencies.quantile_for_curve(q).map(|ns| ns as f64);
         match metric {
-            Metric::Latency(_, Statistic::Mean) => self.latencies.mean_ns(),
-            Metric::Latency(_, Statistic::P50) => quantile(0.5),
-            Metric::Latency(_, Statistic::P90) => quantile(0.9),
-            Metric::Latency(_, Statistic::P99) => quantile(0.99),
-            Metric::Latency(_, Statistic::P999) => quantile(0.999),
-            Metric::Latency(_, Statistic::Max) => self.latencies.max().map(|max| max.ns as f64),
+            Metric::Latency(_, statistic) => self.latencies.statistic_of_few(statistic),
             Metric::Rate => (seconds > 0.0).then(|| self.replies as f64 / seconds),
             Metric::Errors => Some(self.errors as f64),
             Metric::Violations => Some(self.violations as f64),
@@ -100,18 +94,15 @@ impl ThresholdMonitor {
         Self { filter, kind, seen: Observed::default() }
     }
 
-    /// A request was answered, with these latencies in ns: lag, service, response.
-    pub fn replied(&mut self, key: CellKey, [lag, service, response]: [u64; 3], good: bool) {
+    /// A request was answered, with these latencies in ns.
+    pub fn replied(&mut self, key: CellKey, ns: PerKind<u64>, good: bool) {
         if !self.filter.matches(key) {
             return;
         }
         self.seen.replies += 1;
         self.seen.violations += u64::from(!good);
-        match self.kind {
-            Some(LatencyKind::Lag) => self.seen.latencies.record(lag),
-            Some(LatencyKind::Service) => self.seen.latencies.record(service),
-            Some(LatencyKind::Response) => self.seen.latencies.record(response),
-            None => {}
+        if let Some(kind) = self.kind {
+            self.seen.latencies.record(ns[kind]);
         }
     }
 
@@ -125,16 +116,13 @@ impl ThresholdMonitor {
         self.seen.errors += u64::from(self.filter.matches(key));
     }
 
-    /// A request timed out after it had waited this long, in ns: from its sending, and from its intended instant. Its
-    /// latency is at least that.
-    pub fn waited(&mut self, key: CellKey, [service, response]: [u64; 2]) {
+    /// A request timed out after it had waited this long, in ns: its latencies are at least that.
+    pub fn waited(&mut self, key: CellKey, ns: PerKind<Option<u64>>) {
         if !self.filter.matches(key) {
             return;
         }
-        match self.kind {
-            Some(LatencyKind::Service) => self.seen.latencies.record_unfinished(service),
-            Some(LatencyKind::Response) => self.seen.latencies.record_unfinished(response),
-            Some(LatencyKind::Lag) | None => {}
+        if let Some(ns) = self.kind.and_then(|kind| ns[kind]) {
+            self.seen.latencies.record_unfinished(ns);
         }
     }
 
@@ -147,6 +135,7 @@ impl ThresholdMonitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Statistic;
 
     const GUEST_GET: CellKey = CellKey { transport: 0, group: 0, role: Role::Guest, op: Op::Get };
 
@@ -154,10 +143,11 @@ mod tests {
     fn a_watch_sees_its_own_cells_and_its_own_latency() {
         let filter = CellFilter { role: Some(Role::Guest), op: Some(Op::Get), ..CellFilter::default() };
         let metric = Metric::Latency(LatencyKind::Response, Statistic::Max);
+        let ns = |response| PerKind { lag: 1, service: 2, response };
         let mut monitor = ThresholdMonitor::new(filter, metric);
-        monitor.replied(GUEST_GET, [1, 2, 3_000], true);
-        monitor.replied(CellKey { op: Op::Put, ..GUEST_GET }, [1, 2, 9_000], true);
-        monitor.replied(CellKey { role: Role::Manager, ..GUEST_GET }, [1, 2, 9_000], false);
+        monitor.replied(GUEST_GET, ns(3_000), true);
+        monitor.replied(CellKey { op: Op::Put, ..GUEST_GET }, ns(9_000), true);
+        monitor.replied(CellKey { role: Role::Manager, ..GUEST_GET }, ns(9_000), false);
         monitor.failed(GUEST_GET);
         monitor.violated(GUEST_GET);
         monitor.violated(CellKey { op: Op::Put, ..GUEST_GET });

@@ -4,11 +4,14 @@
 
 use std::time::Duration;
 
-use crate::domain::{Arrivals, Model, Op, Rate, Role, Setting, Side, Think, Timing, Transport};
+use crate::domain::{
+    Arrivals, LatencyKind, Model, Op, PerKind, Rate, Role, Rule, Setting, Side, Statistic, Think, Timing,
+    Transport, ViolationKind,
+};
 use crate::record::{
-    Cell, Cost, Counts, Environment, FLOOR_SCHEMA, Floor, FloorCost, FloorQuantiles, Interval, Latencies,
-    Layout, Ledger, LoadInfo, Outcome, PacedFloor, Pass, Processes, Replay, ReplayAction, ReplayClient,
-    ReplayExpect, ReplayStep, RunRecord, SCHEMA, SaturatedFloor, ScenarioInfo, Setup, Sockets, Status,
+    Cell, Cost, Counts, Environment, FLOOR_SCHEMA, Floor, FloorCost, Interval, Latencies, Layout, Ledger,
+    LoadInfo, Outcome, PacedFloor, Pass, Processes, Replay, ReplayAction, ReplayClient, ReplayExpect,
+    ReplayStep, RunRecord, SCHEMA, SaturatedFloor, ScenarioInfo, Setup, Sockets, Statistics, Status,
     ThresholdResult, TransportFloor, Variant, Verdict, VerdictLevel, Violation,
 };
 
@@ -58,8 +61,10 @@ pub(crate) fn record() -> RunRecord {
 /// A floor of the same machine, without CPUs of one's own and with them. Over TCP its figures lie just below the
 /// run's, over WebSocket far below.
 pub(crate) fn floor() -> Floor {
-    let quantiles =
-        |p50, p99| FloorQuantiles { p50_ns: Some(p50), p90_ns: Some(p50 * 3 / 2), p99_ns: Some(p99) };
+    let quantiles = |p50: u64, p99: u64| -> Statistics {
+        let ns = [(Statistic::P50, p50), (Statistic::P90, p50 * 3 / 2), (Statistic::P99, p99)];
+        ns.into_iter().map(|(statistic, ns)| (statistic, Some(ns as f64))).collect()
+    };
     let cost = |each: f64| FloorCost {
         both_ns: Some(2.0 * each),
         server_ns: Some(0.9 * each),
@@ -70,9 +75,11 @@ pub(crate) fn floor() -> Floor {
         paced: PacedFloor {
             rate: Some(4_000.0),
             dispatch_lag: quantiles(6_000 * scale, 14_000 * scale),
-            lag: quantiles(7_000 * scale, 16_000 * scale),
-            service: quantiles(37_000 * scale, 70_000 * scale),
-            response: quantiles(40_000 * scale, 80_000 * scale),
+            latencies: PerKind {
+                lag: quantiles(7_000 * scale, 16_000 * scale),
+                service: quantiles(37_000 * scale, 70_000 * scale),
+                response: quantiles(40_000 * scale, 80_000 * scale),
+            },
             cost: cost(9_500.0 * scale as f64),
         },
         saturated: SaturatedFloor {
@@ -113,8 +120,8 @@ pub(crate) fn violation() -> Violation {
         client: "g17".into(),
         group: "guests".into(),
         role: Role::Guest,
-        kind: "foreign value".into(),
-        rule: "ROLE-2".into(),
+        kind: ViolationKind::ForeignValue,
+        rule: Rule::Role2,
         request: "get g18 k3".into(),
         expected: "you are not allowed to access keys of other users".into(),
         seen: "\u{1b}[2Jowned|`x`</code><script>alert(1)</script>\r\nnext".into(),
@@ -254,9 +261,11 @@ fn cell(transport: Transport, role: Role, op: Op, count: u64, base: u64, open: b
         role,
         op,
         counts: Counts { requests: count, achieved: count, values: reads, ..Counts::default() },
-        lag: if open { samples(count, 9_000, seed) } else { Latencies::default() },
-        service: samples(count, base, seed),
-        response: samples(count, base + 9_000, seed),
+        latencies: PerKind {
+            lag: if open { samples(count, 9_000, seed) } else { Latencies::default() },
+            service: samples(count, base, seed),
+            response: samples(count, base + 9_000, seed),
+        },
     }
 }
 
@@ -277,10 +286,14 @@ fn intervals(transport: Transport, requests: u64, base: u64) -> Vec<Interval> {
             length_s: 1.0,
             offered: requests / 2,
             achieved: requests / 2,
-            response_p50_ns: Some(base),
-            response_p99_ns: Some(base * 2),
-            service_p50_ns: Some(base - 9_000),
-            service_p99_ns: None,
+            latencies: [
+                ((LatencyKind::Response, Statistic::P50), Some(base as f64)),
+                ((LatencyKind::Response, Statistic::P99), Some((base * 2) as f64)),
+                ((LatencyKind::Service, Statistic::P50), Some((base - 9_000) as f64)),
+                ((LatencyKind::Service, Statistic::P99), None),
+            ]
+            .into_iter()
+            .collect(),
             dispatch_lag_p99_ns: Some(25_000),
             server_cpu: Some(0.312_345),
             generator_cpu: Some(0.401),

@@ -1,19 +1,19 @@
 //! The harness's own floor: what it measures against a target that does next to nothing. `calibrate` writes it,
-//! runs embed it, reports show it beside their figures. Nothing is ever subtracted.
+//! runs embed it, reports show it beside their figures. It is never subtracted from a figure.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Environment, ReadError, VerdictLevel};
-use crate::domain::{LatencyKind, Side, Transport};
+use super::{Environment, ReadError, Statistics, VerdictLevel};
+use crate::domain::{PerKind, Side, Transport};
 
 /// Version of the format of `calibration.json`.
 pub const FLOOR_SCHEMA: u32 = 1;
 
 /// A figure of at most this many times the floor's is within it. A quarter is what the same command gives from one
 /// run to the next on a quiet machine; a figure so near says as much of the harness as of the target.
-pub const WITHIN: f64 = 1.25;
+pub const FLOOR_RATIO_MAX: f64 = 1.25;
 
 /// The floor of one machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,13 +64,10 @@ pub struct PacedFloor {
     /// Requests answered a second.
     pub rate: Option<f64>,
     /// Intended to dispatched: how late the timer wakes the generator.
-    pub dispatch_lag: FloorQuantiles,
-    /// Intended to sent.
-    pub lag: FloorQuantiles,
-    /// Sent to replied.
-    pub service: FloorQuantiles,
-    /// Intended to replied.
-    pub response: FloorQuantiles,
+    pub dispatch_lag: Statistics,
+    /// Median and higher quantiles, as far as the samples support them.
+    #[serde(flatten)]
+    pub latencies: PerKind<Statistics>,
     /// What a request costs.
     pub cost: FloorCost,
 }
@@ -84,17 +81,6 @@ pub struct SaturatedFloor {
     pub limited_by: Option<Side>,
     /// What a request costs.
     pub cost: FloorCost,
-}
-
-/// Quantiles in nanoseconds; what too few samples support is missing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FloorQuantiles {
-    /// Median.
-    pub p50_ns: Option<u64>,
-    /// 90th percentile.
-    pub p90_ns: Option<u64>,
-    /// 99th percentile.
-    pub p99_ns: Option<u64>,
 }
 
 /// CPU time for each reply in nanoseconds.
@@ -171,28 +157,16 @@ impl Layout {
     }
 }
 
-impl PacedFloor {
-    /// The floor of a kind of latency.
-    #[must_use]
-    pub fn latency(&self, kind: LatencyKind) -> &FloorQuantiles {
-        match kind {
-            LatencyKind::Lag => &self.lag,
-            LatencyKind::Service => &self.service,
-            LatencyKind::Response => &self.response,
-        }
-    }
-}
-
 /// Whether a latency or a cost is within the floor's; not where either is missing.
 #[must_use]
 pub fn is_within(figure: Option<f64>, floor: Option<f64>) -> bool {
-    figure.zip(floor).is_some_and(|(figure, floor)| figure <= WITHIN * floor)
+    figure.zip(floor).is_some_and(|(figure, floor)| figure <= FLOOR_RATIO_MAX * floor)
 }
 
 /// Whether a rate is so near to the highest that the harness can offer that it may be the harness's own limit.
 #[must_use]
 pub fn is_ceiling(rate: Option<f64>, highest: Option<f64>) -> bool {
-    rate.zip(highest).is_some_and(|(rate, highest)| WITHIN * rate >= highest)
+    rate.zip(highest).is_some_and(|(rate, highest)| FLOOR_RATIO_MAX * rate >= highest)
 }
 
 #[cfg(test)]

@@ -14,15 +14,14 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer, V2Serializer};
 use serde::{Deserialize, Serialize};
 
+use crate::domain::{Measure, PerKind, SAMPLES_BEYOND_MIN, Statistic};
+
 /// Largest latency kept exactly, 1 h in ns: longer than any time-out plus load that a person waits for. Beyond
 /// it a sample counts as this and as saturated.
 pub const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
 
 /// Three significant digits: a value is known within 0.1 %.
 const SIGNIFICANT_DIGITS: u8 = 3;
-
-/// Samples that must lie beyond a quantile before it is given: with fewer the next run gives another one.
-const SAMPLES_BEYOND_MIN: f64 = 10.0;
 
 /// A quantile is a lower bound where unfinished requests could raise it by more than this: what they change less is
 /// below what a repetition changes.
@@ -89,10 +88,10 @@ impl Samples {
 }
 
 /// A latency that may be a lower bound, because requests that never ended lie in or beyond it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Latency {
     /// Nanoseconds.
-    pub ns: u64,
+    pub ns: f64,
     /// Show it with "≥".
     pub at_least: bool,
 }
@@ -192,8 +191,27 @@ impl Latencies {
     /// Largest sample; `None` without samples.
     #[must_use]
     pub fn max(&self) -> Option<Latency> {
-        let ns = self.histogram()?.max();
+        let ns = self.histogram()?.max() as f64;
         Some(Latency { ns, at_least: self.unfinished + self.saturated > 0 })
+    }
+
+    /// The statistic; of a quantile, only where enough samples lie beyond it.
+    #[must_use]
+    pub fn statistic(&self, statistic: Statistic) -> Option<Latency> {
+        match statistic.measure() {
+            Measure::Mean => self.mean_ns().map(|ns| Latency { ns, at_least: false }),
+            Measure::Quantile(q) => self.quantile(q),
+            Measure::Max => self.max(),
+        }
+    }
+
+    /// The statistic in ns, however few the samples.
+    #[must_use]
+    pub fn statistic_of_few(&self, statistic: Statistic) -> Option<f64> {
+        match statistic.measure() {
+            Measure::Quantile(q) => self.quantile_for_curve(q).map(|ns| ns as f64),
+            Measure::Mean | Measure::Max => self.statistic(statistic).map(|latency| latency.ns),
+        }
     }
 
     /// The quantile `q` (0 to 1), where at least ten samples lie beyond it.
@@ -212,7 +230,7 @@ impl Latencies {
     }
 
     fn raw_quantile(&self, histogram: &Histogram<u64>, q: f64) -> Latency {
-        let ns = histogram.value_at_quantile(q);
+        let ns = histogram.value_at_quantile(q) as f64;
         let share = |count: u64| count as f64 / histogram.len() as f64;
         // Saturated samples lie at the top, and how far above it is not known.
         let saturated = self.saturated > 0 && q >= 1.0 - share(self.saturated);
@@ -228,6 +246,15 @@ impl Latencies {
             beyond && histogram.value_at_quantile(q + share) as f64 > UNFINISHED_RAISE_MAX * ns as f64
         };
         self.unfinished > 0 && (q + share >= 1.0 || raised())
+    }
+}
+
+impl PerKind<Latencies> {
+    /// Adds the other's samples to these, kind by kind.
+    pub fn merge(&mut self, other: &Self) {
+        self.lag.merge(&other.lag);
+        self.service.merge(&other.service);
+        self.response.merge(&other.response);
     }
 }
 
@@ -309,7 +336,7 @@ mod tests {
         let mut sum = with(1..=1000);
         sum.merge(&with(1001..=2000));
         assert_eq!(sum.len(), 2000);
-        assert_eq!(sum.max().unwrap().ns, with([2000]).max().unwrap().ns);
+        assert_eq!(sum.max(), with([2000]).max());
     }
 
     #[test]

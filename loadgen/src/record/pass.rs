@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cost, Latencies, Processes, Sockets};
-use crate::domain::{LatencyKind, Op, Role, Transport};
+use super::{Cost, KindStatistics, Latencies, Processes, Sockets};
+use crate::domain::{Op, PerKind, Role, Transport};
 
 /// What one pass over one transport (or, mixed, over all) measured.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -63,15 +63,14 @@ impl Pass {
     pub(super) fn forget_latencies(&mut self) {
         self.dispatch_lag = Latencies::default();
         for cell in &mut self.cells {
-            (cell.lag, cell.service, cell.response) = Default::default();
+            cell.latencies = PerKind::default();
         }
         for setup in self.setup.iter_mut().chain(&mut self.renewals) {
             (setup.quit, setup.connect, setup.login) = Default::default();
             (setup.upgrade, setup.preload) = Default::default();
         }
         for second in &mut self.intervals {
-            (second.response_p50_ns, second.response_p99_ns) = (None, None);
-            (second.service_p50_ns, second.service_p99_ns) = (None, None);
+            second.latencies = KindStatistics::default();
             second.dispatch_lag_p99_ns = None;
         }
         // Pairs of windows have no other use.
@@ -131,22 +130,9 @@ pub struct WindowRole {
     pub requests: u64,
     /// Of them, answered.
     pub replies: u64,
-    /// Mean of service in ns.
-    pub service_mean_ns: Option<f64>,
-    /// Quantiles of service, ns; only with ten samples beyond.
-    pub service_p50_ns: Option<u64>,
-    /// See above.
-    pub service_p90_ns: Option<u64>,
-    /// See above.
-    pub service_p99_ns: Option<u64>,
-    /// Mean of response in ns.
-    pub response_mean_ns: Option<f64>,
-    /// Quantiles of response, ns; only with ten samples beyond.
-    pub response_p50_ns: Option<u64>,
-    /// See above.
-    pub response_p90_ns: Option<u64>,
-    /// See above.
-    pub response_p99_ns: Option<u64>,
+    /// Means and quantiles of service and response.
+    #[serde(flatten)]
+    pub latencies: KindStatistics,
 }
 
 /// Figures of one transport × group × role × operation in one pass.
@@ -162,24 +148,9 @@ pub struct Cell {
     pub op: Op,
     /// Counters.
     pub counts: Counts,
-    /// Intended to sent.
-    pub lag: Latencies,
-    /// Sent to replied.
-    pub service: Latencies,
-    /// Intended to replied.
-    pub response: Latencies,
-}
-
-impl Cell {
-    /// The latencies of this kind.
-    #[must_use]
-    pub fn latencies(&self, kind: LatencyKind) -> &Latencies {
-        match kind {
-            LatencyKind::Lag => &self.lag,
-            LatencyKind::Service => &self.service,
-            LatencyKind::Response => &self.response,
-        }
-    }
+    /// Histograms.
+    #[serde(flatten)]
+    pub latencies: PerKind<Latencies>,
 }
 
 /// Counters that add up over cells.
@@ -252,14 +223,9 @@ pub struct Interval {
     pub errors: u64,
     /// Violations in it.
     pub violations: u64,
-    /// Quantiles of response by intended instant, ns.
-    pub response_p50_ns: Option<u64>,
-    /// See above.
-    pub response_p99_ns: Option<u64>,
-    /// Quantiles of service by intended instant, ns.
-    pub service_p50_ns: Option<u64>,
-    /// See above.
-    pub service_p99_ns: Option<u64>,
+    /// Median and 99th percentile of service and response, by intended instant.
+    #[serde(flatten)]
+    pub latencies: KindStatistics,
     /// Quantile of the generator's own lateness, ns.
     pub dispatch_lag_p99_ns: Option<u64>,
     /// The server's CPU in cores; `None` where its process is not ours to read.
@@ -280,7 +246,7 @@ pub struct Interval {
     pub server_processes: Processes,
     /// More of this process.
     pub generator_processes: Processes,
-    /// A sample of this transport's sockets; `None` where the system does not tell.
+    /// A sample of this transport's sockets; `None` where the system does not report it.
     pub sockets: Option<Sockets>,
 }
 
@@ -296,10 +262,7 @@ impl Interval {
             achieved: 0,
             errors: 0,
             violations: 0,
-            response_p50_ns: None,
-            response_p99_ns: None,
-            service_p50_ns: None,
-            service_p99_ns: None,
+            latencies: KindStatistics::default(),
             dispatch_lag_p99_ns: None,
             server_cpu: None,
             generator_cpu: None,

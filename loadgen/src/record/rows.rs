@@ -4,8 +4,11 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
+use super::cost::RequestCost;
 use super::{Cell, Cost, Counts, Latencies, Pass, RunRecord};
-use crate::domain::{LatencyKind, Op, Role, Transport};
+use crate::domain::{LatencyKind, Op, PerKind, Role, Transport};
 
 /// Which cells of a record; what is `None` leaves all of them in.
 #[derive(Debug, Clone, Copy, Default)]
@@ -86,7 +89,7 @@ impl<'a> Selection<'a> {
         let mut sum = Latencies::default();
         self.passes(passes)
             .flat_map(|pass| self.cells(pass))
-            .for_each(|cell| sum.merge(cell.latencies(kind)));
+            .for_each(|cell| sum.merge(&cell.latencies[kind]));
         sum
     }
 
@@ -139,12 +142,8 @@ pub struct Row {
     pub counts: Counts,
     /// Measured time in seconds, summed over the merged trials.
     pub seconds: f64,
-    /// Intended to sent.
-    pub lag: Latencies,
-    /// Sent to replied.
-    pub service: Latencies,
-    /// Intended to replied.
-    pub response: Latencies,
+    /// Histograms.
+    pub latencies: PerKind<Latencies>,
 }
 
 impl Row {
@@ -154,21 +153,9 @@ impl Row {
         (self.seconds > 0.0).then(|| self.counts.achieved as f64 / self.seconds)
     }
 
-    /// The histogram of this kind.
-    #[must_use]
-    pub fn latencies(&self, kind: LatencyKind) -> &Latencies {
-        match kind {
-            LatencyKind::Lag => &self.lag,
-            LatencyKind::Service => &self.service,
-            LatencyKind::Response => &self.response,
-        }
-    }
-
     fn add(&mut self, cell: &Cell) {
         self.counts.add(&cell.counts);
-        self.lag.merge(&cell.lag);
-        self.service.merge(&cell.service);
-        self.response.merge(&cell.response);
+        self.latencies.merge(&cell.latencies);
     }
 }
 
@@ -235,6 +222,43 @@ fn keys_of(pass: &Pass, cell: &Cell) -> Vec<Key> {
     keys
 }
 
+/// A [`RequestCost`] and whose it is, trials together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TransportCost {
+    /// Load's name.
+    pub load: String,
+    /// Variant's label.
+    pub variant: String,
+    /// The transport.
+    pub transport: Transport,
+    /// Replies over which it was taken.
+    pub replies: u64,
+    /// The cost.
+    pub for_each_reply: RequestCost,
+}
+
+/// The costs of every load, variant and transport that ran by itself.
+#[must_use]
+pub fn by_transport(record: &RunRecord) -> Vec<TransportCost> {
+    let mut costs = Vec::new();
+    for load in &record.loads {
+        for variant in &load.variants {
+            for &transport in &record.scenario.transports {
+                let of = Selection::of(&load.name, &variant.label).over(transport);
+                let Some(cost) = of.cost(&record.passes) else { continue };
+                costs.push(TransportCost {
+                    load: load.name.clone(),
+                    variant: variant.label.clone(),
+                    transport,
+                    replies: cost.replies,
+                    for_each_reply: cost.for_each_reply(),
+                });
+            }
+        }
+    }
+    costs
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,12 +300,12 @@ mod tests {
         let mut sum = Row::default();
         for part in parts {
             sum.counts.add(&part.counts);
-            sum.service.merge(&part.service);
-            sum.response.merge(&part.response);
+            sum.latencies.merge(&part.latencies);
         }
         assert_eq!(whole.counts, sum.counts);
-        assert_eq!(whole.response.histogram(), sum.response.histogram());
-        assert_eq!(whole.service.histogram(), sum.service.histogram());
+        for (kind, latencies) in whole.latencies.iter() {
+            assert_eq!(latencies.histogram(), sum.latencies[kind].histogram());
+        }
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::folder::{HISTOGRAMS, LOG, PLOTS};
-use super::{Plot, ReportError, escape, hgrm, hlog, intervals, markdown, summary, violations};
+use super::{Plot, ReportError, hgrm, hlog, intervals, markdown, summary, violations};
 use crate::record::RunRecord;
+use crate::text;
 
 /// The files of a folder whose names are always the same, without the record's own and the log.
 const FIXED: [&str; 5] = [SCENARIO, SUMMARY, INTERVALS, LATENCIES, TEXT];
@@ -67,7 +68,7 @@ pub fn plot_files(plot: &Plot) -> [(String, &[u8]); 2] {
 /// The names of a chart's files.
 #[must_use]
 pub fn plot_names(plot: &str) -> [String; 2] {
-    let stem = escape::name(plot);
+    let stem = text::file_name(plot);
     [format!("{PLOTS}/{stem}.svg"), format!("{PLOTS}/{stem}.png")]
 }
 

@@ -3,68 +3,52 @@
 //! How they are written for people is the business of `format`; what is merged into a row that of
 //! [`crate::record::rows`].
 
+use std::ops::Index;
+
 use super::floor;
-use crate::domain::{LatencyKind, Op, Role, Timing, Transport};
+use crate::domain::{LatencyKind, Op, PerKind, Role, Statistic, Timing, Transport};
 use crate::record::pairs::Ratio;
 use crate::record::rows::{self, Key, Row, Selection};
 use crate::record::{
-    Cost, Counts, FloorQuantiles, Latencies, Latency, LoadInfo, Pass, RunRecord, TransportFloor,
-    VerdictLevel, WindowRow, is_ceiling, is_within,
+    Cost, Counts, Latencies, Latency, LoadInfo, Pass, RunRecord, TransportFloor, VerdictLevel, WindowRow,
+    is_ceiling, is_within,
 };
 
-/// The quantiles of one latency, in nanoseconds; what too few samples support is missing.
+/// The statistics of one latency; what too few samples support is missing.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Quantiles {
+pub struct LatencySummary {
     /// Number of samples.
     pub samples: u64,
-    /// Arithmetic mean.
-    pub mean_ns: Option<f64>,
-    /// Median.
-    pub p50: Option<Latency>,
-    /// 90th percentile.
-    pub p90: Option<Latency>,
-    /// 99th percentile.
-    pub p99: Option<Latency>,
-    /// 99.9th percentile.
-    pub p99_9: Option<Latency>,
-    /// Largest sample.
-    pub max: Option<Latency>,
+    statistics: [Option<Latency>; Statistic::ALL.len()],
 }
 
-impl Quantiles {
-    /// The quantiles of these samples.
+impl LatencySummary {
+    /// The statistics of these samples.
     #[must_use]
     pub fn of(latencies: &Latencies) -> Self {
-        Self {
-            samples: latencies.len(),
-            mean_ns: latencies.mean_ns(),
-            p50: latencies.quantile(0.5),
-            p90: latencies.quantile(0.9),
-            p99: latencies.quantile(0.99),
-            p99_9: latencies.quantile(0.999),
-            max: latencies.max(),
+        let mut summary = Self { samples: latencies.len(), ..Self::default() };
+        for &statistic in Statistic::ALL {
+            summary.statistics[statistic as usize] = latencies.statistic(statistic);
         }
+        summary
     }
 
-    /// Mean, p50, p90, p99, p99.9 and maximum in nanoseconds: the order of every file's columns.
-    #[must_use]
-    pub fn columns_ns(&self) -> [Option<f64>; 6] {
-        let ns = |latency: Option<Latency>| latency.map(|latency| latency.ns as f64);
-        [self.mean_ns, ns(self.p50), ns(self.p90), ns(self.p99), ns(self.p99_9), ns(self.max)]
+    /// All of them, in the order of every file's columns.
+    pub fn iter(&self) -> impl Iterator<Item = (Statistic, Option<Latency>)> {
+        Statistic::ALL.iter().copied().zip(self.statistics)
     }
 }
 
-/// A quantile that tables show, of a row and of the harness's floor.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Quantile {
-    pub(super) name: &'static str,
-    pub(super) of: fn(&Quantiles) -> Option<Latency>,
-    pub(super) floor: fn(&FloorQuantiles) -> Option<u64>,
+impl Index<Statistic> for LatencySummary {
+    type Output = Option<Latency>;
+
+    fn index(&self, statistic: Statistic) -> &Option<Latency> {
+        &self.statistics[statistic as usize]
+    }
 }
 
-pub(super) const P50: Quantile = Quantile { name: "p50", of: |row| row.p50, floor: |floor| floor.p50_ns };
-pub(super) const P90: Quantile = Quantile { name: "p90", of: |row| row.p90, floor: |floor| floor.p90_ns };
-pub(super) const P99: Quantile = Quantile { name: "p99", of: |row| row.p99, floor: |floor| floor.p99_ns };
+/// The statistics whose ratios between transports are shown.
+pub(super) const COMPARED: [Statistic; 2] = [Statistic::P50, Statistic::P99];
 
 /// The figures of one row.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -73,12 +57,8 @@ pub struct Figures {
     pub counts: Counts,
     /// Answered requests a second.
     pub rate: Option<f64>,
-    /// Intended to sent.
-    pub lag: Quantiles,
-    /// Sent to replied.
-    pub service: Quantiles,
-    /// Intended to replied.
-    pub response: Quantiles,
+    /// Statistics of each kind of latency.
+    pub latencies: PerKind<LatencySummary>,
 }
 
 impl Figures {
@@ -88,19 +68,7 @@ impl Figures {
         Self {
             counts: row.counts,
             rate: row.rate(),
-            lag: Quantiles::of(&row.lag),
-            service: Quantiles::of(&row.service),
-            response: Quantiles::of(&row.response),
-        }
-    }
-
-    /// The quantiles of this latency.
-    #[must_use]
-    pub fn latency(&self, kind: LatencyKind) -> &Quantiles {
-        match kind {
-            LatencyKind::Lag => &self.lag,
-            LatencyKind::Service => &self.service,
-            LatencyKind::Response => &self.response,
+            latencies: PerKind::from_fn(|kind| LatencySummary::of(&row.latencies[kind])),
         }
     }
 }
@@ -114,8 +82,8 @@ pub struct Line {
     pub op: Option<Op>,
     /// Figures for each of the comparison's transports; `None` where it made no such request.
     pub cells: Vec<Option<Figures>>,
-    /// For each of them, the median's and the p99's ratio to the first one's.
-    pub ratios: Vec<[Option<Ratio>; 2]>,
+    /// For each of them, the ratios of the [`COMPARED`] statistics to the first one's.
+    pub ratios: Vec<[Option<Ratio>; COMPARED.len()]>,
 }
 
 /// The transports side by side, for one variant of one load, trials and groups merged.
@@ -134,7 +102,7 @@ pub struct Comparison<'a> {
     /// What each transport cost.
     pub costs: Vec<Option<CostFigures>>,
     /// How late the generator woke, where each transport ran by itself.
-    pub lateness: Vec<Quantiles>,
+    pub lateness: Vec<LatencySummary>,
     /// Each transport's passes.
     passes: Vec<Vec<&'a Pass>>,
     /// The harness's own floor over each transport, where it is known for this machine and placement.
@@ -183,9 +151,9 @@ impl Comparison<'_> {
         self.load.timing == Timing::Judged && self.floors.iter().any(Option::is_some)
     }
 
-    /// The floor's quantile over the transport at `i`.
-    pub(super) fn floor(&self, i: usize, kind: LatencyKind, quantile: Quantile) -> Option<Latency> {
-        floor::latency((*self.floors.get(i)?)?, kind, quantile.floor)
+    /// The floor's statistic over the transport at `i`.
+    pub(super) fn floor(&self, i: usize, kind: LatencyKind, statistic: Statistic) -> Option<Latency> {
+        floor::latency((*self.floors.get(i)?)?, kind, statistic)
     }
 
     /// Whether a latency over the transport at `i` is within the floor. A lower bound may be anything.
@@ -193,12 +161,12 @@ impl Comparison<'_> {
         &self,
         i: usize,
         kind: LatencyKind,
-        quantile: Quantile,
+        statistic: Statistic,
         latency: Option<Latency>,
     ) -> bool {
-        let ns = |latency: Option<Latency>| latency.map(|latency| latency.ns as f64);
+        let ns = |latency: Option<Latency>| latency.map(|latency| latency.ns);
         let exact = latency.filter(|latency| !latency.at_least);
-        is_within(ns(exact), ns(self.floor(i, kind, quantile)))
+        is_within(ns(exact), ns(self.floor(i, kind, statistic)))
     }
 
     /// The floor's CPU of both sides over the transport at `i`, under a load of this kind.
@@ -271,7 +239,7 @@ fn comparison<'a>(
             ratios: (0..transports.len())
                 .map(|i| {
                     let twins = [(transports[0], &passes[0]), (transports[i], &passes[i])];
-                    [0.5, 0.99].map(|q| latency_ratio(load, (role, op), q, twins))
+                    COMPARED.map(|statistic| latency_ratio(load, (role, op), statistic, twins))
                 })
                 .collect(),
         })
@@ -293,11 +261,11 @@ fn has_ratios(load: &LoadInfo) -> bool {
     matches!(load.verdict.level, VerdictLevel::Valid | VerdictLevel::Suspect)
 }
 
-/// A quantile's ratio of the second transport to the first, in windows where these tell it, else in trials.
+/// A statistic's ratio of the second transport to the first, in windows where these tell it, else in trials.
 fn latency_ratio(
     load: &LoadInfo,
     (role, op): (Option<Role>, Option<Op>),
-    q: f64,
+    statistic: Statistic,
     twins: [(Transport, &Vec<&Pass>); 2],
 ) -> Option<Ratio> {
     let [(base, ours), (other, theirs)] = twins;
@@ -308,16 +276,11 @@ fn latency_ratio(
     let twin = |pass: &Pass| theirs.iter().copied().find(|twin| twin.trial == pass.trial);
     let of_window = |window: &WindowRow| {
         let found = window.roles.iter().find(|found| found.role == role)?;
-        let (service, response) = if q < 0.9 {
-            (found.service_p50_ns, found.response_p50_ns)
-        } else {
-            (found.service_p99_ns, found.response_p99_ns)
-        };
-        Some(if kind == LatencyKind::Response { response? } else { service? } as f64)
+        found.latencies.get((kind, statistic))
     };
     let of_pass = |pass: &Pass, transport| {
         let of = Selection { role, op, ..Selection::default().over(transport) };
-        of.latencies([pass], kind).quantile(q)
+        of.latencies([pass], kind).statistic(statistic)
     };
     let mut windows = Vec::new();
     let mut trials = Vec::new();
@@ -332,16 +295,16 @@ fn latency_ratio(
             if one.at_least || two.at_least {
                 return None;
             }
-            trials.push((one.ns as f64, two.ns as f64));
+            trials.push((one.ns, two.ns));
         }
     }
     Ratio::of(windows).or_else(|| Ratio::of(trials))
 }
 
-fn lateness(record: &RunRecord, of: Selection<'_>) -> Quantiles {
+fn lateness(record: &RunRecord, of: Selection<'_>) -> LatencySummary {
     let mut sum = Latencies::default();
     of.unmixed(&record.passes).for_each(|pass| sum.merge(&pass.dispatch_lag));
-    Quantiles::of(&sum)
+    LatencySummary::of(&sum)
 }
 
 /// What a request cost.

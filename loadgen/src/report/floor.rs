@@ -1,34 +1,34 @@
 //! The harness's own floor for people: beside a run's figures, and as `calibrate` prints it.
 
-use super::escape;
-use super::figures::{Comparison, P50, comparisons};
+use super::figures::{Comparison, comparisons};
 use super::format::{self, MISSING, NOT_VALID, Unit};
 use super::grid;
-use crate::domain::{LatencyKind, Side, Transport};
-use crate::record::pace::micros;
+use crate::domain::{LatencyKind, Side, Statistic, Transport};
 use crate::record::{
-    Floor, FloorQuantiles, Latency, Layout, LoadInfo, RunRecord, TransportFloor, VerdictLevel, WITHIN,
+    FLOOR_RATIO_MAX, Floor, Latency, Layout, LoadInfo, RunRecord, Statistics, TransportFloor, VerdictLevel,
 };
+use crate::text;
+use crate::text::micros;
 
 /// Marks a figure that is within the floor.
-pub(super) const SIGN: char = '†';
+pub(super) const MARK: char = '†';
 
 /// How a floor comes here.
-pub(super) const HOW: &str = "`twinwire calibrate` measures it; `--floor FILE` names one kept elsewhere";
+pub(super) const HINT: &str = "`twinwire calibrate` measures it; `--floor FILE` names one kept elsewhere";
 
-/// What [`SIGN`] means.
+/// What [`MARK`] means.
 pub(super) fn legend() -> String {
-    format!("{SIGN} ≈ floor: within {WITHIN} × of what the harness itself takes, or can offer")
+    format!("{MARK} ≈ floor: within {FLOOR_RATIO_MAX} × of what the harness itself takes, or can offer")
 }
 
 /// The text, marked where it is within the floor.
 pub(super) fn marked(text: String, within: bool) -> String {
-    if within { format!("{text}{SIGN}") } else { text }
+    if within { format!("{text}{MARK}") } else { text }
 }
 
 /// Keeps the digits of a column below each other where some of its cells are marked.
 pub(super) fn align(cells: &mut [String]) {
-    let signs = |cell: &String| cell.chars().rev().take_while(|c| [SIGN, NOT_VALID].contains(c)).count();
+    let signs = |cell: &String| cell.chars().rev().take_while(|c| [MARK, NOT_VALID].contains(c)).count();
     let most = cells.iter().map(signs).max().unwrap_or(0);
     for cell in cells {
         let lacking = most - signs(cell);
@@ -41,13 +41,9 @@ pub(super) fn used(record: &RunRecord) -> Option<&Layout> {
     record.floor.as_ref()?.layout(&record.environment).ok()
 }
 
-/// A quantile of the floor as a figure.
-pub(super) fn latency(
-    floor: &TransportFloor,
-    kind: LatencyKind,
-    quantile: fn(&FloorQuantiles) -> Option<u64>,
-) -> Option<Latency> {
-    quantile(floor.paced.latency(kind)).map(|ns| Latency { ns, at_least: false })
+/// A statistic of the floor as a figure.
+pub(super) fn latency(floor: &TransportFloor, kind: LatencyKind, statistic: Statistic) -> Option<Latency> {
+    floor.paced.latencies[kind].get(statistic).map(|ns| Latency { ns, at_least: false })
 }
 
 /// CPU of both sides for each request, under the load of this kind.
@@ -55,16 +51,16 @@ pub(super) fn cost_ns(floor: &TransportFloor, load: &LoadInfo) -> Option<f64> {
     if load.model.saturates() { floor.saturated.cost.both_ns } else { floor.paced.cost.both_ns }
 }
 
-/// Why there is no floor to show; [`HOW`] says what to do about it. Not escaped.
+/// Why there is no floor to show; [`HINT`] says what to do about it. Not escaped.
 pub(super) fn missing(record: &RunRecord) -> Option<String> {
     let Some(floor) = &record.floor else { return Some("not known".to_owned()) };
     floor.layout(&record.environment).err().map(|why| format!("not used: {why}"))
 }
 
-/// What is known of the floor, in a sentence without its full stop, and whether [`HOW`] should follow. Safe to print.
+/// What is known of the floor, in a sentence without its full stop, and whether [`HINT`] should follow. Safe to print.
 pub(super) fn sentence(record: &RunRecord) -> (String, bool) {
     if let Some(why) = missing(record) {
-        return (escape::line(&why), true);
+        return (text::printable(&why), true);
     }
     let suspect = used(record).is_some_and(|layout| layout.level != VerdictLevel::Valid);
     let settings = record.floor.as_ref().map(settings).unwrap_or_default();
@@ -82,9 +78,11 @@ pub(super) fn sentence(record: &RunRecord) -> (String, bool) {
 /// "; the generator wakes 12.0 µs late here": what waking costs this machine in the median, whatever the target.
 fn wake_up(record: &RunRecord) -> String {
     let late = used(record).and_then(|layout| {
-        layout.transports.iter().filter_map(|floor| floor.paced.dispatch_lag.p50_ns).max()
+        let medians =
+            layout.transports.iter().filter_map(|floor| floor.paced.dispatch_lag.get(Statistic::P50));
+        medians.reduce(f64::max)
     });
-    late.map_or_else(String::new, |ns| format!("; the generator wakes {} late here", micros(ns as f64)))
+    late.map_or_else(String::new, |ns| format!("; the generator wakes {} late here", micros(ns)))
 }
 
 /// ", none for TLS and WSS": the transports of this run that have no floor, as those over TLS never have one.
@@ -101,11 +99,11 @@ fn is_outdone(record: &RunRecord) -> bool {
     let outdone = |comparison: &Comparison<'_>, i: usize| {
         let kind = comparison.load.headline_kind();
         let Some(total) = comparison.total().get(i).and_then(Option::as_ref) else { return false };
-        let ns = |latency: Option<Latency>| latency.map(|latency| latency.ns as f64);
+        let ns = |latency: Option<Latency>| latency.map(|latency| latency.ns);
         let below = |figure: Option<f64>, floor: Option<f64>| {
-            figure.zip(floor).is_some_and(|(figure, floor)| WITHIN * figure < floor)
+            figure.zip(floor).is_some_and(|(figure, floor)| FLOOR_RATIO_MAX * figure < floor)
         };
-        below(ns((P50.of)(total.latency(kind))), ns(comparison.floor(i, kind, P50)))
+        below(ns(total.latencies[kind][Statistic::P50]), ns(comparison.floor(i, kind, Statistic::P50)))
             || below(comparison.highest_rate(i), total.rate)
     };
     let all = record.loads.iter().flat_map(|load| comparisons(record, load));
@@ -117,8 +115,8 @@ fn settings(floor: &Floor) -> String {
     format!(
         "measured at {} requests/s, {}, values of {}",
         format::rate(Some(floor.rate)),
-        format::plural(u64::from(floor.connections), "connection"),
-        format::plural(u64::from(floor.value_bytes), "byte"),
+        text::plural(u64::from(floor.connections), "connection"),
+        text::plural(u64::from(floor.value_bytes), "byte"),
     )
 }
 
@@ -133,7 +131,7 @@ pub fn table(floor: &Floor, file: &str) -> String {
         }
         text += &verdict(layout);
     }
-    text + &format!("\n{MISSING} too few samples, or not known\nfloor     {}\n", escape::line(file))
+    text + &format!("\n{MISSING} too few samples, or not known\nfloor     {}\n", text::printable(file))
 }
 
 fn place(layout: &Layout) -> String {
@@ -151,7 +149,7 @@ fn place(layout: &Layout) -> String {
 
 fn verdict(layout: &Layout) -> String {
     let word = super::outcome::level(layout.level);
-    let reasons = layout.reasons.iter().map(|reason| format!("{:<9} - {}\n", "", escape::line(reason)));
+    let reasons = layout.reasons.iter().map(|reason| format!("{:<9} - {}\n", "", text::printable(reason)));
     format!("verdict   {word}\n{}", reasons.collect::<String>())
 }
 
@@ -163,21 +161,21 @@ fn grid_of(layout: &Layout) -> grid::Grid {
     let column = |name: &str, cell: &dyn Fn(&TransportFloor) -> String| -> Column {
         (name.to_owned(), floors.iter().map(cell).collect())
     };
-    let micros = |ns: Option<u64>| Unit::Micros.latency(ns.map(|ns| Latency { ns, at_least: false }));
+    let micros = |ns: Option<f64>| Unit::Micros.latency(ns.map(|ns| Latency { ns, at_least: false }));
     let cpu = |ns: Option<f64>| format::optional(ns.map(|ns| ns / 1e3), 1);
-    let quantiles = |title: &str, of: &dyn Fn(&TransportFloor) -> FloorQuantiles| grid::Group {
+    let quantiles = |title: &str, of: fn(&TransportFloor) -> &Statistics| grid::Group {
         title: format!("{title}, µs"),
         columns: vec![
-            column("p50", &|floor| micros(of(floor).p50_ns)),
-            column("p99", &|floor| micros(of(floor).p99_ns)),
+            column("p50", &|floor| micros(of(floor).get(Statistic::P50))),
+            column("p99", &|floor| micros(of(floor).get(Statistic::P99))),
         ],
     };
     grid::Grid {
         lead: vec![column("transport", &|floor| floor.transport.label().to_owned())],
         groups: vec![
-            quantiles("response", &|floor| floor.paced.response),
-            quantiles("service", &|floor| floor.paced.service),
-            quantiles("timer's lateness", &|floor| floor.paced.dispatch_lag),
+            quantiles("response", |floor| &floor.paced.latencies.response),
+            quantiles("service", |floor| &floor.paced.latencies.service),
+            quantiles("timer's lateness", |floor| &floor.paced.dispatch_lag),
             grid::Group {
                 title: "CPU, µs/request".to_owned(),
                 columns: vec![
@@ -209,13 +207,12 @@ fn limit(floor: &TransportFloor) -> &'static str {
 
 /// The floor's own section of `report.md`.
 pub(super) fn markdown(record: &RunRecord) -> String {
-    let escape = escape::markdown;
+    let escape = text::markdown;
     let (sentence, how) = sentence(record);
-    let how = if how { format!(" {HOW}.") } else { String::new() };
-    let mut text = format!("## The harness's own floor\n\n{}.{how}\n", super::capital(&escape(&sentence)));
+    let how = if how { format!(" {HINT}.") } else { String::new() };
+    let mut text = format!("## The harness's own floor\n\n{}.{how}\n", text::capital(&escape(&sentence)));
     let Some(layout) = used(record) else { return text };
     let micros = |ns: Option<f64>, decimals| format::optional(ns.map(|ns| ns / 1e3), decimals);
-    let quantile = |ns: Option<u64>| micros(ns.map(|ns| ns as f64), 1);
     let headers = [
         "transport",
         "response p50, µs",
@@ -235,8 +232,10 @@ pub(super) fn markdown(record: &RunRecord) -> String {
         .map(|floor| {
             let paced = &floor.paced;
             let mut cells = vec![floor.transport.label().to_owned()];
-            for quantiles in [paced.response, paced.service, paced.dispatch_lag] {
-                cells.extend([quantile(quantiles.p50_ns), quantile(quantiles.p99_ns)]);
+            for statistics in [&paced.latencies.response, &paced.latencies.service, &paced.dispatch_lag] {
+                cells.extend(
+                    [Statistic::P50, Statistic::P99].map(|statistic| micros(statistics.get(statistic), 1)),
+                );
             }
             cells.push(micros(paced.cost.both_ns, 2));
             cells.push(format::rate(floor.saturated.rate));
@@ -248,8 +247,8 @@ pub(super) fn markdown(record: &RunRecord) -> String {
     text += &format!("\n{}", grid::markdown(&headers.map(str::to_owned), &rows, 1));
     text += &format!(
         "\nThis is what the harness measures against a target that does next to nothing, on the same CPUs. A figure \
-         that is at most {WITHIN} times the floor's same quantile is marked {SIGN}: it says as much of the harness \
-         as of the target. So are CPU times, and rates from which the harness's highest is at most {WITHIN} times \
+         that is at most {FLOOR_RATIO_MAX} times the floor's same quantile is marked {MARK}: it says as much of the harness \
+         as of the target. So are CPU times, and rates from which the harness's highest is at most {FLOOR_RATIO_MAX} times \
          away. The floor moves with rate, connections and sizes: `twinwire calibrate --rate R --connections N \
          --value-size S` measures it for a load like yours.\n"
     );

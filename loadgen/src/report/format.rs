@@ -1,9 +1,10 @@
-//! Numbers as people read them: units, thousands separators, ratios, bounds.
+//! Figures as tables show them: units, ratios, bounds, marks.
 //!
 //! Files for programs (CSV, JSON) do not come here; they hold plain numbers.
 
 use crate::record::pairs::{PAIRS_MIN, Ratio};
 use crate::record::{Latency, LoadInfo, VerdictLevel};
+use crate::text;
 
 /// What stands where there is no figure.
 pub(crate) const MISSING: &str = "–";
@@ -35,14 +36,19 @@ pub(crate) enum Unit {
 }
 
 /// From here on a table speaks of milliseconds: five digits of microseconds are hard to compare.
-const MILLIS_FROM_NS: u64 = 10_000_000;
+const MILLIS_FROM_NS: f64 = 1e7;
 
 /// From here on a table speaks of seconds.
-const SECONDS_FROM_NS: u64 = 10_000_000_000;
+const SECONDS_FROM_NS: f64 = 1e10;
 
 impl Unit {
+    /// The unit that suits a table with these latencies.
+    pub(crate) fn for_all(latencies: impl Iterator<Item = Option<Latency>>) -> Self {
+        Self::for_largest(latencies.flatten().map(|latency| latency.ns).fold(0.0, f64::max))
+    }
+
     /// The unit that suits a table whose largest latency is this.
-    pub(crate) fn for_largest(ns: u64) -> Self {
+    pub(crate) fn for_largest(ns: f64) -> Self {
         match ns {
             SECONDS_FROM_NS.. => Self::Seconds,
             MILLIS_FROM_NS.. => Self::Millis,
@@ -63,9 +69,7 @@ impl Unit {
     pub(crate) fn latency(self, latency: Option<Latency>) -> String {
         latency.map_or_else(
             || MISSING.to_owned(),
-            |latency| {
-                format!("{}{}", if latency.at_least { "≥" } else { "" }, self.number(latency.ns as f64))
-            },
+            |latency| format!("{}{}", if latency.at_least { "≥" } else { "" }, self.number(latency.ns)),
         )
     }
 
@@ -83,47 +87,18 @@ impl Unit {
             (_, 10.0..) => 2,
             _ => 3,
         };
-        grouped(value, decimals)
+        text::decimal(value, decimals)
     }
-}
-
-/// A length of time in seconds.
-pub(crate) fn seconds(seconds: f64) -> String {
-    let text = format!("{seconds:.1}");
-    format!("{} s", text.strip_suffix(".0").unwrap_or(&text))
-}
-
-/// A whole number with thousands separators.
-pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A number with so many decimals and thousands separators.
-pub(crate) fn grouped(number: f64, decimals: usize) -> String {
-    let text = format!("{:.decimals$}", number.abs());
-    let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
-    let sign = if number < 0.0 { "-" } else { "" };
-    // A number too large for an integer is shown as it is.
-    let whole = whole.parse().map_or_else(|_| whole.to_owned(), count);
-    format!("{sign}{whole}{rest}")
 }
 
 /// Requests a second, without the unit.
 pub(crate) fn rate(rate: Option<f64>) -> String {
-    rate.map_or_else(|| MISSING.to_owned(), |rate| grouped(rate, usize::from(rate < 10.0)))
+    rate.map_or_else(|| MISSING.to_owned(), |rate| text::decimal(rate, usize::from(rate < 10.0)))
 }
 
 /// Any other figure with so many decimals.
 pub(crate) fn optional(number: Option<f64>, decimals: usize) -> String {
-    number.map_or_else(|| MISSING.to_owned(), |number| grouped(number, decimals))
+    number.map_or_else(|| MISSING.to_owned(), |number| text::decimal(number, decimals))
 }
 
 /// A ratio over pairs with its interval, or that none is shown.
@@ -132,7 +107,7 @@ pub(crate) fn ratio(ratio: Option<Ratio>) -> String {
     if !ratio.is_difference() {
         return NO_DIFFERENCE.to_owned();
     }
-    let number = |ratio: f64| grouped(ratio, if ratio < 10.0 { 2 } else { 1 });
+    let number = |ratio: f64| text::decimal(ratio, if ratio < 10.0 { 2 } else { 1 });
     let pairs = if ratio.pairs < PAIRS_MIN { format!(", n={}", ratio.pairs) } else { String::new() };
     format!("{}× ({}–{}{pairs})", number(ratio.median), number(ratio.low), number(ratio.high))
 }
@@ -147,31 +122,26 @@ pub(crate) fn ratio_legend() -> String {
     )
 }
 
-/// "1 client", "2 clients".
-pub(crate) fn plural(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn exactly(ns: u64) -> Latency {
+    fn exactly(ns: f64) -> Latency {
         Latency { ns, at_least: false }
     }
 
-    fn at_least(ns: u64) -> Latency {
+    fn at_least(ns: f64) -> Latency {
         Latency { ns, at_least: true }
     }
 
     #[test]
     fn a_table_has_one_unit_and_three_digits() {
-        assert_eq!(Unit::for_largest(9_999_999), Unit::Micros);
-        assert_eq!(Unit::Micros.latency(Some(exactly(95_260))), "95.3");
-        assert_eq!(Unit::Micros.latency(Some(exactly(1_234_500))), "1,234");
-        assert_eq!(Unit::for_largest(10_000_000), Unit::Millis);
-        assert_eq!(Unit::Millis.latency(Some(exactly(95_260))), "0.095");
-        assert_eq!(Unit::Millis.latency(Some(at_least(123_456_789))), "≥123.5");
+        assert_eq!(Unit::for_largest(9_999_999.0), Unit::Micros);
+        assert_eq!(Unit::Micros.latency(Some(exactly(95_260.0))), "95.3");
+        assert_eq!(Unit::Micros.latency(Some(exactly(1_234_500.0))), "1,234");
+        assert_eq!(Unit::for_largest(1e7), Unit::Millis);
+        assert_eq!(Unit::Millis.latency(Some(exactly(95_260.0))), "0.095");
+        assert_eq!(Unit::Millis.latency(Some(at_least(123_456_789.0))), "≥123.5");
         assert_eq!(Unit::Seconds.latency(None), "–");
     }
 
@@ -183,14 +153,5 @@ mod tests {
         assert_eq!(of(&[1.54, 0.9]), "no difference shown");
         assert_eq!(of(&[1.1, 1.2, 1.1, 1.2, 1.1, 1.2]), "1.15× (1.10–1.20)");
         assert_eq!(of(&[12.0, 14.0, 13.0, 12.5, 13.5, 12.0]), "12.8× (12.0–14.0)");
-    }
-
-    #[test]
-    fn thousands_are_separated() {
-        assert_eq!(count(999), "999");
-        assert_eq!(count(1_000), "1,000");
-        assert_eq!(count(1_234_567), "1,234,567");
-        assert_eq!(grouped(-1_234.56, 1), "-1,234.6");
-        assert_eq!(grouped(1e30, 0), "1000000000000000019884624838656");
     }
 }

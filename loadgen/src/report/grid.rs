@@ -1,5 +1,6 @@
 //! Text tables: columns aligned by characters, without boxes, in a given width.
 
+use crate::text;
 /// A group of right-aligned columns under a title of their own.
 pub(super) struct Group {
     /// Stands above the columns.
@@ -54,13 +55,13 @@ impl Grid {
     fn line(&self, groups: &[&Group], part: Part) -> String {
         let mut line = String::new();
         for column in &self.lead {
-            line += &left(part.of(column), column_width(column) + BETWEEN_COLUMNS);
+            line += &text::left(part.of(column), column_width(column) + BETWEEN_COLUMNS);
         }
         for (i, group) in groups.iter().enumerate() {
             line += &" ".repeat(if i == 0 { 0 } else { BETWEEN_GROUPS });
             let width = group_width(group);
             if let Part::Titles = part {
-                line += &right(&group.title, width);
+                line += &text::right(&group.title, width);
                 continue;
             }
             // A title wider than its columns pushes them to the right.
@@ -68,7 +69,7 @@ impl Grid {
             line += &" ".repeat(spare);
             for (j, column) in group.columns.iter().enumerate() {
                 let gap = if j == 0 { 0 } else { BETWEEN_COLUMNS };
-                line += &right(part.of(column), column_width(column) + gap);
+                line += &text::right(part.of(column), column_width(column) + gap);
             }
         }
         line.trim_end().to_owned()
@@ -92,20 +93,8 @@ impl Part {
     }
 }
 
-fn chars(text: &str) -> usize {
-    text.chars().count()
-}
-
-fn left(text: &str, width: usize) -> String {
-    format!("{text}{}", " ".repeat(width.saturating_sub(chars(text))))
-}
-
-fn right(text: &str, width: usize) -> String {
-    format!("{}{text}", " ".repeat(width.saturating_sub(chars(text))))
-}
-
 fn column_width((header, cells): &(String, Vec<String>)) -> usize {
-    cells.iter().map(|cell| chars(cell)).max().unwrap_or(0).max(chars(header))
+    cells.iter().map(|cell| text::width(cell)).max().unwrap_or(0).max(text::width(header))
 }
 
 fn columns_width(group: &Group) -> usize {
@@ -114,23 +103,21 @@ fn columns_width(group: &Group) -> usize {
 }
 
 fn group_width(group: &Group) -> usize {
-    columns_width(group).max(chars(&group.title))
+    columns_width(group).max(text::width(&group.title))
 }
 
 /// A Markdown table, padded so that it can be read as text too. The first `lead` columns are left-aligned.
 pub(super) fn markdown(headers: &[String], rows: &[Vec<String>], lead: usize) -> String {
     let width = |i: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(i)).map(|cell| chars(cell)).max().unwrap_or(0);
+        let cells = rows.iter().filter_map(|row| row.get(i)).map(|cell| text::width(cell)).max().unwrap_or(0);
         // Three for the shortest rule, `--:`.
-        cells.max(chars(&headers[i])).max(3)
+        cells.max(text::width(&headers[i])).max(3)
     };
     let widths: Vec<usize> = (0..headers.len()).map(width).collect();
     let line = |cells: &[String]| {
-        let cells = cells
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(|(i, (cell, width))| if i < lead { left(cell, *width) } else { right(cell, *width) });
+        let cells = cells.iter().zip(&widths).enumerate().map(|(i, (cell, width))| {
+            if i < lead { text::left(cell, *width) } else { text::right(cell, *width) }
+        });
         format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "))
     };
     let rule: Vec<String> = widths

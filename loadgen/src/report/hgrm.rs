@@ -7,10 +7,10 @@ use std::fmt::Write as _;
 
 use hdrhistogram::Histogram;
 
-use super::escape;
-use crate::domain::{Op, Role};
+use crate::domain::{ALL, Op, Role};
 use crate::record::RunRecord;
 use crate::record::rows::{self, Key};
+use crate::text;
 
 /// Steps in each half of the way to 100 %: the Java tools' default.
 const TICKS_PER_HALF_DISTANCE: u32 = 5;
@@ -20,9 +20,6 @@ const NS_PER_US: f64 = 1e3;
 /// Longest name of a file without its ending. File systems take 255 bytes; this leaves room for a number and the
 /// ending.
 const STEM_MAX: usize = 230;
-
-/// Stands for every role, and every operation.
-pub const ALL: &str = "all";
 
 /// Name and text of each file: the headline latency of each load, variant, transport, role and operation, of each
 /// role, and of all; trials and groups merged.
@@ -36,7 +33,7 @@ pub fn files(record: &RunRecord) -> Vec<(String, String)> {
         let Some(load) = record.load(&key.load).filter(|_| wanted) else { continue };
         let kind = load.headline_kind();
         let row = key.selection().row(&record.passes).unwrap_or_default();
-        let Some(histogram) = row.latencies(kind).histogram() else { continue };
+        let Some(histogram) = row.latencies[kind].histogram() else { continue };
         files.push((unique(&mut names, &stem(&key, kind.name())), text(&histogram)));
     }
     files
@@ -56,7 +53,7 @@ pub fn file_name(load: &str, variant: &str, rest: [&str; 4]) -> String {
 
 fn join(load: &str, variant: &str, rest: [&str; 4]) -> String {
     let parts = |parts: &[&str]| {
-        let parts = parts.iter().filter(|part| !part.is_empty()).map(|part| escape::name(part));
+        let parts = parts.iter().filter(|part| !part.is_empty()).map(|part| text::file_name(part));
         parts.collect::<Vec<_>>().join("-")
     };
     let (mut start, end) = (parts(&[load, variant]), parts(&rest));

@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
-use super::{ReportError, escape};
-use crate::domain::LatencyKind;
+use super::ReportError;
 use crate::record::{Latencies, Pass, RunRecord};
+use crate::text;
 
 /// Nanoseconds to milliseconds, the divisor that HdrHistogram's tools expect by default.
 const MAX_VALUE_DIVISOR: f64 = 1e6;
@@ -51,7 +51,7 @@ pub fn log(record: &RunRecord) -> Result<Vec<u8>, ReportError> {
 
 fn started(record: &RunRecord) -> Result<SystemTime, ReportError> {
     let start = record.started.parse::<jiff::Timestamp>().map_err(|error| ReportError::Started {
-        text: escape::line(&record.started),
+        text: text::printable(&record.started),
         error: error.to_string(),
     })?;
     // A clock before 1970 is wrong anyway; the log's times are relative to it.
@@ -65,8 +65,7 @@ fn entries(record: &RunRecord, pass: &Pass) -> Vec<(String, Latencies)> {
     let load = if swept { format!("{}:{}", pass.load, pass.variant) } else { pass.load.clone() };
     let mut entries: Vec<(String, Latencies)> = Vec::new();
     for cell in &pass.cells {
-        for kind in LatencyKind::ALL {
-            let latencies = cell.latencies(kind);
+        for (kind, latencies) in cell.latencies.iter() {
             let parts = [load.as_str(), cell.transport.name(), cell.role.name(), cell.op.name(), kind.name()];
             let tag = parts.map(tag_part).join("/");
             match entries.iter_mut().find(|(known, _)| *known == tag) {
@@ -80,7 +79,7 @@ fn entries(record: &RunRecord, pass: &Pass) -> Vec<(String, Latencies)> {
 
 /// Tags take no comma, space or line end, and `/` separates their parts.
 fn tag_part(text: &str) -> String {
-    text.split(':').map(escape::name).collect::<Vec<_>>().join(":")
+    text.split(':').map(text::file_name).collect::<Vec<_>>().join(":")
 }
 
 /// Seconds of a record, which may hold anything, as a duration.

@@ -5,6 +5,7 @@
 
 use super::ReportError;
 use super::summary::{decimal, micros};
+use crate::domain::{LatencyKind, Statistic};
 use crate::record::{Interval, Pass, RunRecord, Sockets};
 
 /// Other programs rely on the first 21 columns and their order; new ones are appended.
@@ -62,7 +63,7 @@ pub fn csv(record: &RunRecord) -> Result<Vec<u8>, ReportError> {
 }
 
 fn fields(pass: &Pass, interval: &Interval) -> [String; HEADER.len()] {
-    let latency = |ns: Option<u64>| micros(ns.map(|ns| ns as f64));
+    let latency = |kind, statistic| micros(interval.latencies.get((kind, statistic)));
     let sampled = |of: fn(&Sockets) -> u64| {
         interval.sockets.as_ref().map(of).map(|n| n.to_string()).unwrap_or_default()
     };
@@ -77,11 +78,11 @@ fn fields(pass: &Pass, interval: &Interval) -> [String; HEADER.len()] {
         interval.achieved.to_string(),
         interval.errors.to_string(),
         interval.violations.to_string(),
-        latency(interval.response_p50_ns),
-        latency(interval.response_p99_ns),
-        latency(interval.service_p50_ns),
-        latency(interval.service_p99_ns),
-        latency(interval.dispatch_lag_p99_ns),
+        latency(LatencyKind::Response, Statistic::P50),
+        latency(LatencyKind::Response, Statistic::P99),
+        latency(LatencyKind::Service, Statistic::P50),
+        latency(LatencyKind::Service, Statistic::P99),
+        micros(interval.dispatch_lag_p99_ns.map(|ns| ns as f64)),
         decimal(interval.server_cpu),
         decimal(interval.generator_cpu),
         // A share: 0.001 is a tenth of a percent, too coarse for steal.

@@ -4,10 +4,9 @@
 
 use serde::{Serialize, Serializer};
 
-use super::figures::{CostFigures, Figures, Quantiles};
+use super::figures::{CostFigures, Figures, LatencySummary};
 use super::floor;
-use super::summary::ALL;
-use crate::domain::{Op, Role, Transport};
+use crate::domain::{ALL, Op, PerKind, Role, Transport};
 use crate::record::rows::{self, Key, Selection};
 use crate::record::{
     Latency, Layout, LoadInfo, RunRecord, Skipped, Status, ThresholdResult, Verdict, Violation,
@@ -91,12 +90,9 @@ pub struct JsonRow {
     pub unfinished: u64,
     /// Answered requests a second.
     pub rate: Option<f64>,
-    /// Intended to sent, µs.
-    pub lag: JsonLatency,
-    /// Sent to replied, µs.
-    pub service: JsonLatency,
-    /// Intended to replied, µs.
-    pub response: JsonLatency,
+    /// Each kind of latency.
+    #[serde(flatten)]
+    pub latencies: PerKind<JsonLatency>,
 }
 
 /// Which trial a row is of.
@@ -122,18 +118,9 @@ impl Serialize for Trial {
 pub struct JsonLatency {
     /// Number of samples.
     pub samples: u64,
-    /// Arithmetic mean.
-    pub mean: Option<f64>,
-    /// Median.
-    pub p50: Option<f64>,
-    /// 90th percentile.
-    pub p90: Option<f64>,
-    /// 99th percentile.
-    pub p99: Option<f64>,
-    /// 99.9th percentile.
-    pub p99_9: Option<f64>,
-    /// Largest sample.
-    pub max: Option<f64>,
+    /// Each statistic under its column's name.
+    #[serde(flatten, serialize_with = "as_map")]
+    pub statistics: Vec<(&'static str, Option<f64>)>,
     /// Which of the above are only lower bounds, because requests were unfinished.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub at_least: Vec<&'static str>,
@@ -216,24 +203,25 @@ fn json_row(key: Key, figures: &Figures) -> JsonRow {
         violations: figures.counts.violations,
         unfinished: figures.counts.unfinished,
         rate: rounded(figures.rate),
-        lag: latency(&figures.lag),
-        service: latency(&figures.service),
-        response: latency(&figures.response),
+        latencies: PerKind::from_fn(|kind| latency(&figures.latencies[kind])),
     }
 }
 
-fn latency(quantiles: &Quantiles) -> JsonLatency {
-    let [mean, p50, p90, p99, p99_9, max] = quantiles.columns_ns().map(micros);
-    let bound = |name, latency: Option<Latency>| latency.filter(|l| l.at_least).map(|_| name);
-    let at_least = [
-        bound("p50", quantiles.p50),
-        bound("p90", quantiles.p90),
-        bound("p99", quantiles.p99),
-        bound("p99_9", quantiles.p99_9),
-        bound("max", quantiles.max),
-    ];
-    let at_least = at_least.into_iter().flatten().collect();
-    JsonLatency { samples: quantiles.samples, mean, p50, p90, p99, p99_9, max, at_least }
+fn latency(summary: &LatencySummary) -> JsonLatency {
+    let micros = |latency: Option<Latency>| micros(latency.map(|latency| latency.ns));
+    let bounds = summary.iter().filter(|(_, latency)| latency.is_some_and(|latency| latency.at_least));
+    JsonLatency {
+        samples: summary.samples,
+        statistics: summary.iter().map(|(statistic, ns)| (statistic.column(), micros(ns))).collect(),
+        at_least: bounds.map(|(statistic, _)| statistic.column()).collect(),
+    }
+}
+
+fn as_map<S: Serializer>(
+    statistics: &[(&'static str, Option<f64>)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(statistics.iter().copied())
 }
 
 fn costs<'a>(record: &'a RunRecord, load: &'a LoadInfo) -> Vec<JsonCost<'a>> {

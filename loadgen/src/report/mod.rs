@@ -14,7 +14,6 @@
 )]
 
 pub mod contents;
-mod escape;
 pub mod figures;
 pub mod floor;
 pub mod folder;
@@ -48,12 +47,6 @@ pub struct Plot {
     pub svg: String,
     /// As PNG bytes.
     pub png: Vec<u8>,
-}
-
-/// The text with its first letter in upper case.
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 /// Why a report could not be made.

@@ -2,10 +2,9 @@
 //!
 //! Plain text that is safe to print; Markdown escapes it once more.
 
-use super::escape;
-use super::format::{count, plural, seconds};
 use crate::domain::{LatencyKind, Side};
 use crate::record::{Ledger, LoadInfo, RunRecord, Status, VerdictLevel};
+use crate::text::{self, plural, seconds, thousands};
 
 /// The outcome in a few words, to follow the scenario's name.
 pub(super) fn label(record: &RunRecord) -> &'static str {
@@ -28,26 +27,24 @@ pub(super) fn proof(record: &RunRecord) -> String {
     let ledger = ledger(record);
     let wrong = match record.violations_total {
         0 => "none wrong".to_owned(),
-        wrong => format!("{} wrong", count(wrong)),
+        wrong => format!("{} wrong", thousands(wrong)),
     };
-    let mut text = format!("{} checked, {wrong}", plural_reply(ledger.checked));
+    let mut text = format!("{} checked, {wrong}", plural(ledger.checked, "reply"));
     if ledger.errors > 0 {
         text += &format!(", {} failed", plural(ledger.errors, "request"));
     }
     if ledger.unfinished > 0 {
-        text += &format!(", {} unfinished", count(ledger.unfinished));
+        text += &format!(", {} unfinished", thousands(ledger.unfinished));
     }
     text
 }
 
-fn plural_reply(number: u64) -> String {
-    if number == 1 { "1 reply".to_owned() } else { format!("{} replies", count(number)) }
-}
-
 /// What was left out, as "tls (the target has none)"; empty where nothing was.
 pub(super) fn skipped(record: &RunRecord) -> String {
-    let skipped =
-        record.skipped.iter().map(|s| format!("{} ({})", escape::line(&s.what), escape::line(&s.reason)));
+    let skipped = record
+        .skipped
+        .iter()
+        .map(|s| format!("{} ({})", text::printable(&s.what), text::printable(&s.reason)));
     skipped.collect::<Vec<_>>().join(", ")
 }
 

@@ -5,12 +5,9 @@
 
 use super::ReportError;
 use super::figures::Figures;
-use crate::domain::{LatencyKind, Op, Role};
+use crate::domain::{ALL, LatencyKind, Op, Role, Statistic};
 use crate::record::RunRecord;
 use crate::record::rows::{self, Key};
-
-/// What stands for "all of them" in a row.
-pub(crate) const ALL: &str = "all";
 
 const LEAD: [&str; 12] = [
     "load",
@@ -27,9 +24,6 @@ const LEAD: [&str; 12] = [
     "rate",
 ];
 
-/// Statistics of a latency, in the order of [`super::figures::Quantiles::columns_ns`].
-const STATISTICS: [&str; 6] = ["mean", "p50", "p90", "p99", "p99_9", "max"];
-
 /// The file's bytes.
 ///
 /// # Errors
@@ -45,9 +39,10 @@ pub fn csv(record: &RunRecord) -> Result<Vec<u8>, ReportError> {
 }
 
 fn header() -> Vec<String> {
-    let latencies = LatencyKind::ALL
-        .into_iter()
-        .flat_map(|kind| STATISTICS.map(|statistic| format!("{}_{statistic}", kind.name())));
+    let of = |kind: LatencyKind| {
+        Statistic::ALL.iter().map(move |statistic| format!("{}_{}", kind.name(), statistic.column()))
+    };
+    let latencies = LatencyKind::ALL.into_iter().flat_map(of);
     LEAD.into_iter().map(str::to_owned).chain(latencies).collect()
 }
 
@@ -68,8 +63,8 @@ fn fields(key: &Key, figures: &Figures) -> Vec<String> {
         counts.unfinished.to_string(),
         decimal(figures.rate),
     ];
-    for kind in LatencyKind::ALL {
-        fields.extend(figures.latency(kind).columns_ns().map(micros));
+    for (_, summary) in figures.latencies.iter() {
+        fields.extend(summary.iter().map(|(_, latency)| micros(latency.map(|latency| latency.ns))));
     }
     fields
 }

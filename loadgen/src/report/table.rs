@@ -4,13 +4,14 @@
 
 use std::path::Path;
 
-use super::figures::{Comparison, P50, P99, comparisons};
+use super::figures::{COMPARED, Comparison, comparisons};
 use super::format::{self, MISSING, Unit};
 use super::grid::{Grid, Group};
-use super::{escape, floor, outcome, summary};
-use crate::domain::{LatencyKind, Op, Role, Timing, Transport};
+use super::{floor, outcome};
+use crate::domain::{ALL, LatencyKind, Op, Role, Statistic, Timing, Transport};
 use crate::record::pairs::Ratio;
 use crate::record::{Counts, LoadInfo, RunRecord, Status, VerdictLevel};
+use crate::text::{self, Paint};
 
 /// Columns of an ordinary terminal window, and of a CI log.
 pub const WIDTH: usize = 100;
@@ -18,71 +19,42 @@ pub const WIDTH: usize = 100;
 /// Violations shown in detail; the report has more.
 const VIOLATIONS_SHOWN: usize = 3;
 
-/// How to print.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Style {
-    /// Use ANSI colours.
-    pub color: bool,
-}
-
-impl Style {
-    fn paint(self, code: &str, text: &str) -> String {
-        if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
-    }
-
-    fn bold(self, text: &str) -> String {
-        self.paint("1", text)
-    }
-
-    fn dim(self, text: &str) -> String {
-        self.paint("2", text)
-    }
-
-    fn good(self, text: &str) -> String {
-        self.paint("1;32", text)
-    }
-
-    fn doubtful(self, text: &str) -> String {
-        self.paint("1;33", text)
-    }
-
-    fn bad(self, text: &str) -> String {
-        self.paint("1;31", text)
-    }
-}
-
 /// The text, with a line end at its end. `folder` is where the report is.
 #[must_use]
-pub fn render(record: &RunRecord, folder: &Path, style: Style) -> String {
+pub fn render(record: &RunRecord, folder: &Path, paint: Paint) -> String {
     let record = &*record.results();
-    let mut lines = head(record, style);
-    lines.extend(violations(record, style));
+    let mut lines = head(record, paint);
+    lines.extend(violations(record, paint));
     // Where nothing ran there is nothing to judge, and an empty table would only hide the reason above.
     if !record.passes.is_empty() {
         if let Some(load) = record.headline() {
             lines.push(String::new());
-            lines.extend(headline(record, load, style));
+            lines.extend(headline(record, load, paint));
         }
-        lines.extend(costs(record, style));
+        lines.extend(costs(record, paint));
         lines.push(String::new());
-        lines.extend(verdicts(record, style));
-        lines.extend(thresholds(record, style));
+        lines.extend(verdicts(record, paint));
+        lines.extend(thresholds(record, paint));
         lines.extend(floor_lines(record));
     }
-    lines.push(format!("{:<9} {}", "report", escape::line(&folder.join("report.md").display().to_string())));
+    lines.push(format!(
+        "{:<9} {}",
+        "report",
+        text::printable(&folder.join("report.md").display().to_string())
+    ));
     lines.push(String::new());
     lines.join("\n")
 }
 
-fn head(record: &RunRecord, style: Style) -> Vec<String> {
+fn head(record: &RunRecord, paint: Paint) -> Vec<String> {
     let status = record.outcome.status;
     let label = outcome::label(record);
     let label = match status {
-        Status::Passed => style.good(label),
-        Status::Interrupted => style.doubtful(label),
-        _ => style.bad(label),
+        Status::Passed => paint.green(label),
+        Status::Interrupted => paint.yellow(label),
+        _ => paint.red(label),
     };
-    let mut first = format!("{}: {label}", style.bold(&escape::line(&record.scenario.name)));
+    let mut first = format!("{}: {label}", paint.bold(&text::printable(&record.scenario.name)));
     if record.outcome.interrupted && status != Status::Interrupted {
         first += ", interrupted";
     }
@@ -95,41 +67,41 @@ fn head(record: &RunRecord, style: Style) -> Vec<String> {
         first += &format!("; skipped: {}", outcome::skipped(record));
     }
     let mut lines = vec![first];
-    lines.extend(record.outcome.message.as_deref().map(escape::line));
+    lines.extend(record.outcome.message.as_deref().map(text::printable));
     lines
 }
 
-fn violations(record: &RunRecord, style: Style) -> Vec<String> {
+fn violations(record: &RunRecord, paint: Paint) -> Vec<String> {
     let mut lines = Vec::new();
     for violation in record.violations.iter().take(VIOLATIONS_SHOWN) {
         lines.push(String::new());
         lines.push(format!(
             "{} {} · {} · {} · {} {} · {}, trial {}, {:.3} s",
-            style.bad("wrong reply:"),
-            style.bold(&escape::line(&violation.kind)),
-            escape::line(&violation.rule),
+            paint.red("wrong reply:"),
+            paint.bold(violation.kind.name()),
+            violation.rule,
             violation.transport.label(),
             violation.role,
-            escape::said(&violation.client),
-            escape::line(&violation.load),
+            text::excerpt(&violation.client),
+            text::printable(&violation.load),
             violation.trial,
             violation.at_s,
         ));
         for (name, text) in
             [("request", &violation.request), ("expected", &violation.expected), ("seen", &violation.seen)]
         {
-            lines.push(format!("  {name:<8} {}", escape::said(text)));
+            lines.push(format!("  {name:<8} {}", text::excerpt(text)));
         }
     }
     let shown = record.violations.len().min(VIOLATIONS_SHOWN) as u64;
     if record.violations_total > shown && shown > 0 {
-        lines.push(format!("  and {} more", format::count(record.violations_total - shown)));
+        lines.push(format!("  and {} more", text::thousands(record.violations_total - shown)));
     }
     lines
 }
 
 /// The headline load. Of several variants only the roles are shown; the operations are left to the report.
-fn headline(record: &RunRecord, load: &LoadInfo, style: Style) -> Vec<String> {
+fn headline(record: &RunRecord, load: &LoadInfo, paint: Paint) -> Vec<String> {
     let kind = load.headline_kind();
     let mut comparisons = comparisons(record, load);
     if comparisons.len() > 1 {
@@ -142,20 +114,20 @@ fn headline(record: &RunRecord, load: &LoadInfo, style: Style) -> Vec<String> {
         if i > 0 {
             tables.push(String::new());
         }
-        tables.extend(comparison_lines(comparison, style));
+        tables.extend(comparison_lines(comparison, paint));
     }
     let mut lines = vec![
-        format!("{}: {}", style.bold(&escape::line(&load.name)), outcome::settings(load)),
-        style.dim(&match load.timing {
+        format!("{}: {}", paint.bold(&text::printable(&load.name)), outcome::settings(load)),
+        paint.dim(&match load.timing {
             Timing::Judged => format!("latency is the {} time, {}", kind.name(), outcome::meaning(kind)),
             Timing::Unjudged => "for correctness alone: its latencies are no results".to_owned(),
         }),
     ];
     let ratios =
-        tables.iter().any(|line| line.contains("  ratio")).then(|| style.dim(&format::ratio_legend()));
+        tables.iter().any(|line| line.contains("  ratio")).then(|| paint.dim(&format::ratio_legend()));
     let not_valid =
-        (load.verdict.level == VerdictLevel::Invalid).then(|| style.bad(format::NOT_VALID_LEGEND));
-    let legends = legend(&tables, style).into_iter().chain(ratios).chain(floor_legend(&tables, style));
+        (load.verdict.level == VerdictLevel::Invalid).then(|| paint.red(format::NOT_VALID_LEGEND));
+    let legends = legend(&tables, paint).into_iter().chain(ratios).chain(floor_legend(&tables, paint));
     let legends = not_valid.into_iter().chain(legends);
     let legends: Vec<String> = legends.collect();
     lines.extend(tables);
@@ -163,11 +135,11 @@ fn headline(record: &RunRecord, load: &LoadInfo, style: Style) -> Vec<String> {
     lines
 }
 
-fn comparison_lines(comparison: &Comparison<'_>, style: Style) -> Vec<String> {
+fn comparison_lines(comparison: &Comparison<'_>, paint: Paint) -> Vec<String> {
     let kind = comparison.load.headline_kind();
     let mut lines = Vec::new();
     if !comparison.variant.is_empty() {
-        lines.push(style.bold(&format!("[{}]", escape::line(comparison.variant))));
+        lines.push(paint.bold(&format!("[{}]", text::printable(comparison.variant))));
     }
     let grid = Grid { lead: lead(comparison), groups: groups(comparison, kind) };
     for (i, block) in grid.blocks(WIDTH).into_iter().enumerate() {
@@ -178,9 +150,9 @@ fn comparison_lines(comparison: &Comparison<'_>, style: Style) -> Vec<String> {
             let shown = row.checked_sub(2).map(|row| comparison.lines.get(row));
             lines.push(match shown {
                 // Titles, headers and the floor frame the figures.
-                None | Some(None) => style.dim(&line),
+                None | Some(None) => paint.dim(&line),
                 Some(Some(line_of)) if line_of.op.is_none() && comparison.lines.len() > 1 => {
-                    style.bold(&line)
+                    paint.bold(&line)
                 }
                 Some(Some(_)) => line,
             });
@@ -190,38 +162,38 @@ fn comparison_lines(comparison: &Comparison<'_>, style: Style) -> Vec<String> {
 }
 
 /// What the signs in the tables mean, where they occur.
-fn legend(lines: &[String], style: Style) -> Option<String> {
+fn legend(lines: &[String], paint: Paint) -> Option<String> {
     let has = |sign: &str| lines.iter().any(|line| line.contains(sign));
     let signs = [(MISSING, "– too few samples"), ("≥", "≥ at least: some requests were unfinished")];
     let used: Vec<&str> = signs.into_iter().filter(|(sign, _)| has(sign)).map(|(_, text)| text).collect();
-    (!used.is_empty()).then(|| style.dim(&used.join("; ")))
+    (!used.is_empty()).then(|| paint.dim(&used.join("; ")))
 }
 
 /// Whether the harness's own floor is known, and how it comes to be where it is not.
 fn floor_lines(record: &RunRecord) -> Vec<String> {
     let (sentence, how) = floor::sentence(record);
     match record.floor {
-        None => vec![format!("{:<9} {sentence}; {}", "floor", floor::HOW)],
-        Some(_) if how => vec![format!("{:<9} {sentence}", "floor"), format!("{:<9} - {}", "", floor::HOW)],
+        None => vec![format!("{:<9} {sentence}; {}", "floor", floor::HINT)],
+        Some(_) if how => vec![format!("{:<9} {sentence}", "floor"), format!("{:<9} - {}", "", floor::HINT)],
         Some(_) => vec![format!("{:<9} {sentence}", "floor")],
     }
 }
 
 /// What the floor's sign means, where it occurs.
-fn floor_legend(lines: &[String], style: Style) -> Option<String> {
-    lines.iter().any(|line| line.contains(floor::SIGN)).then(|| style.dim(&floor::legend()))
+fn floor_legend(lines: &[String], paint: Paint) -> Option<String> {
+    lines.iter().any(|line| line.contains(floor::MARK)).then(|| paint.dim(&floor::legend()))
 }
 
 fn lead(comparison: &Comparison<'_>) -> Vec<(String, Vec<String>)> {
     let mut roles = Vec::new();
     let mut previous = None;
     for line in &comparison.lines {
-        let role = line.role.map_or(summary::ALL, Role::name).to_owned();
+        let role = line.role.map_or(ALL, Role::name).to_owned();
         roles.push(if previous.as_ref() == Some(&role) { String::new() } else { role.clone() });
         previous = Some(role);
     }
     let mut ops: Vec<String> =
-        comparison.lines.iter().map(|line| line.op.map_or(summary::ALL, Op::name).to_owned()).collect();
+        comparison.lines.iter().map(|line| line.op.map_or(ALL, Op::name).to_owned()).collect();
     if comparison.has_floor() {
         roles.push("floor".to_owned());
         ops.push(String::new());
@@ -232,20 +204,22 @@ fn lead(comparison: &Comparison<'_>) -> Vec<(String, Vec<String>)> {
 /// The figures' groups of columns; the floor is the last row, where it is known.
 fn groups(comparison: &Comparison<'_>, kind: LatencyKind) -> Vec<Group> {
     let figures = comparison.lines.iter().flat_map(|line| line.cells.iter().flatten());
-    let largest = figures.filter_map(|figures| figures.latency(kind).p99.or(figures.latency(kind).p50));
-    let unit = Unit::for_largest(largest.map(|latency| latency.ns).max().unwrap_or(0));
+    let unit = Unit::for_all(figures.map(|figures| {
+        let summary = &figures.latencies[kind];
+        summary[Statistic::P99].or(summary[Statistic::P50])
+    }));
     let mut groups = Vec::new();
     if comparison.load.timing == Timing::Unjudged {
         return counts(comparison);
     }
-    for (place, quantile) in [P50, P99].into_iter().enumerate() {
+    for (place, statistic) in COMPARED.into_iter().enumerate() {
         let of = |row: usize, i: usize| match comparison.lines.get(row) {
-            Some(line) => line.cells[i].as_ref().and_then(|figures| (quantile.of)(figures.latency(kind))),
-            None => comparison.floor(i, kind, quantile),
+            Some(line) => line.cells[i].as_ref().and_then(|figures| figures.latencies[kind][statistic]),
+            None => comparison.floor(i, kind, statistic),
         };
         let cell = |row: usize, i: usize| {
             let figure = row < comparison.lines.len();
-            let within = figure && comparison.is_latency_within(i, kind, quantile, of(row, i));
+            let within = figure && comparison.is_latency_within(i, kind, statistic, of(row, i));
             let text = floor::marked(unit.latency(of(row, i)), within);
             if figure { format::of_load(comparison.load, text) } else { text }
         };
@@ -254,7 +228,7 @@ fn groups(comparison: &Comparison<'_>, kind: LatencyKind) -> Vec<Group> {
             comparison.lines.get(row).map_or_else(String::new, |line| format::ratio(line.ratios[i][place]))
         };
         groups.push(Group {
-            title: format!("{}, {}", quantile.name, unit.symbol()),
+            title: format!("{}, {}", statistic.name(), unit.symbol()),
             columns: columns(comparison, cell, Some(&ratio)),
         });
     }
@@ -281,7 +255,7 @@ fn counts(comparison: &Comparison<'_>) -> Vec<Group> {
     let group = |(title, of): (&str, Count)| {
         let cell = |row: usize, i: usize| {
             let figures = comparison.lines.get(row).and_then(|line| line.cells[i].as_ref());
-            figures.map_or_else(|| MISSING.to_owned(), |figures| format::count(of(&figures.counts)))
+            figures.map_or_else(|| MISSING.to_owned(), |figures| text::thousands(of(&figures.counts)))
         };
         Group { title: title.to_owned(), columns: columns(comparison, cell, None) }
     };
@@ -317,7 +291,7 @@ type RatioOf<'a> = &'a dyn Fn(&Comparison<'_>, usize) -> Option<Ratio>;
 type Within<'a> = &'a dyn Fn(&Comparison<'_>, usize) -> bool;
 
 /// Throughput and CPU of every load and variant, a line each.
-fn costs(record: &RunRecord, style: Style) -> Vec<String> {
+fn costs(record: &RunRecord, paint: Paint) -> Vec<String> {
     let judged = record.loads.iter().filter(|load| load.timing == Timing::Judged);
     let all: Vec<Comparison<'_>> = judged.flat_map(|load| comparisons(record, load)).collect();
     if all.is_empty() {
@@ -325,8 +299,8 @@ fn costs(record: &RunRecord, style: Style) -> Vec<String> {
     }
     let transports = record.transports_run();
     let name = |comparison: &Comparison<'_>| {
-        let variant = escape::line(comparison.variant);
-        let load = escape::line(&comparison.load.name);
+        let variant = text::printable(comparison.variant);
+        let load = text::printable(&comparison.load.name);
         if variant.is_empty() { load } else { format!("{load} [{variant}]") }
     };
     let group = |title: &str,
@@ -384,45 +358,45 @@ fn costs(record: &RunRecord, style: Style) -> Vec<String> {
     for block in grid.blocks(WIDTH) {
         lines.push(String::new());
         lines.extend(
-            block.into_iter().enumerate().map(|(i, line)| if i < 2 { style.dim(&line) } else { line }),
+            block.into_iter().enumerate().map(|(i, line)| if i < 2 { paint.dim(&line) } else { line }),
         );
     }
-    let legend = floor_legend(&lines, style);
+    let legend = floor_legend(&lines, paint);
     lines.extend(legend);
     // The headline's tables explain the sign where it is their load that is not valid.
     let not_valid = |load: &&LoadInfo| load.verdict.level == VerdictLevel::Invalid;
     let is_new = !record.headline().is_some_and(|load| not_valid(&load));
     let shown = all.iter().any(|comparison| not_valid(&comparison.load));
-    lines.extend((shown && is_new).then(|| style.bad(format::NOT_VALID_LEGEND)));
+    lines.extend((shown && is_new).then(|| paint.red(format::NOT_VALID_LEGEND)));
     lines
 }
 
-fn verdicts(record: &RunRecord, style: Style) -> Vec<String> {
+fn verdicts(record: &RunRecord, paint: Paint) -> Vec<String> {
     let mut lines = Vec::new();
     for load in &record.loads {
         let verdict = &load.verdict;
         let word = outcome::level(verdict.level);
         let word = match verdict.level {
-            VerdictLevel::Unjudged => style.dim(word),
-            VerdictLevel::Valid => style.good(word),
-            VerdictLevel::Suspect => style.doubtful(word),
-            VerdictLevel::Invalid => style.bad(word),
+            VerdictLevel::Unjudged => paint.dim(word),
+            VerdictLevel::Valid => paint.green(word),
+            VerdictLevel::Suspect => paint.yellow(word),
+            VerdictLevel::Invalid => paint.red(word),
         };
-        lines.push(format!("{:<9} {}: {word}", "verdict", escape::line(&load.name)));
+        lines.push(format!("{:<9} {}: {word}", "verdict", text::printable(&load.name)));
         let notes = outcome::limit(load).into_iter().chain(verdict.reasons.iter().map(String::as_str));
-        lines.extend(notes.map(|note| format!("{:<9} - {}", "", escape::line(note))));
+        lines.extend(notes.map(|note| format!("{:<9} - {}", "", text::printable(note))));
     }
     lines
 }
 
-fn thresholds(record: &RunRecord, style: Style) -> Vec<String> {
+fn thresholds(record: &RunRecord, paint: Paint) -> Vec<String> {
     let line = |threshold: &crate::record::ThresholdResult| {
         let met = match threshold.met {
-            Some(true) => style.good("met"),
-            Some(false) => style.bad("MISSED"),
-            None => style.doubtful("not judged"),
+            Some(true) => paint.green("met"),
+            Some(false) => paint.red("MISSED"),
+            None => paint.yellow("not judged"),
         };
-        let (text, measured) = (escape::line(&threshold.text), escape::line(&threshold.measured_text));
+        let (text, measured) = (text::printable(&threshold.text), text::printable(&threshold.measured_text));
         format!("{:<9} {text}: {met} ({measured})", "threshold")
     };
     record.thresholds.iter().map(line).collect()

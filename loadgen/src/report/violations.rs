@@ -3,11 +3,11 @@
 //! A right server passes the case, the one that was seen fails it. What was seen stands in comments, where the text of
 //! a target can do no harm.
 
-use super::escape;
 use crate::domain::{Role, Transport};
 use crate::record::{
     Replay, ReplayAction, ReplayClient, ReplayExpect, ReplayStep, RunRecord, VIOLATIONS_KEPT, Violation,
 };
+use crate::text;
 
 /// The folder of these files, within that of the report.
 pub const FOLDER: &str = "violations";
@@ -32,19 +32,19 @@ pub fn file_name(index: usize, violation: &Violation) -> Option<String> {
 /// `01-stale-value`: the case's id, too.
 fn stem(index: usize, violation: &Violation) -> String {
     let slug: String =
-        violation.kind.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        violation.kind.name().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     format!("{:02}-{}", index + 1, slug.to_ascii_lowercase().chars().take(40).collect::<String>())
 }
 
 fn text(id: &str, violation: &Violation, replay: &Replay) -> String {
-    let said = escape::said;
+    let said = text::excerpt;
     let offender = replay.clients.first();
     let mut text = format!(
         "# {kind} ({rule}): seen by {role} {client} over {transport}, load {load}{variant}, trial {trial}.\n\
          # Request:  {request}\n# Expected: {expected}\n# Seen:     {seen}\n\
          # A right server passes this case. Instants are seconds since the measured part of the load began.\n\n",
-        kind = said(&violation.kind),
-        rule = said(&violation.rule),
+        kind = violation.kind,
+        rule = violation.rule,
         role = violation.role,
         client = said(&violation.client),
         transport = violation.transport,
@@ -62,13 +62,13 @@ fn text(id: &str, violation: &Violation, replay: &Replay) -> String {
     let transport = offender.map_or(violation.transport, |client| client.transport);
     text += &format!(
         "[[case]]\nid = {}\nrules = [{}]\nabout = {}\ntransports = [{}]\n",
-        escape::toml(id),
-        escape::toml(&violation.rule),
-        escape::toml(&said(&format!(
+        text::toml(id),
+        text::toml(violation.rule.name()),
+        text::toml(&said(&format!(
             "{}, as {} saw it over {}",
             violation.kind, violation.client, violation.transport
         ))),
-        escape::toml(transport.name()),
+        text::toml(transport.name()),
     );
     for client in &replay.clients {
         text += &format!(
@@ -94,10 +94,10 @@ fn options(client: &ReplayClient, transport: Transport) -> String {
         options.push("login = false".to_owned());
     }
     if client.role != Role::Guest {
-        options.push(format!("role = {}", escape::toml(client.role.name())));
+        options.push(format!("role = {}", text::toml(client.role.name())));
     }
     if client.transport != transport {
-        options.push(format!("transport = {}", escape::toml(client.transport.name())));
+        options.push(format!("transport = {}", text::toml(client.transport.name())));
     }
     if options.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", options.join(", ")) }
 }
@@ -113,13 +113,13 @@ fn remark(step: &ReplayStep, violation: &Violation) -> String {
     let seen = if step.wrong { &violation.seen } else { &step.seen };
     let replied = at("answered", step.replied_s);
     match (replied, seen.is_empty()) {
-        (Some(replied), false) => parts.push(format!("{replied}: {}", escape::said(seen))),
+        (Some(replied), false) => parts.push(format!("{replied}: {}", text::excerpt(seen))),
         (Some(replied), true) => parts.push(replied),
-        (None, false) => parts.push(format!("answered: {}", escape::said(seen))),
+        (None, false) => parts.push(format!("answered: {}", text::excerpt(seen))),
         (None, true) => {}
     }
     if !step.note.is_empty() {
-        parts.push(escape::line(&step.note));
+        parts.push(text::printable(&step.note));
     }
     parts.join(", ")
 }
@@ -127,7 +127,7 @@ fn remark(step: &ReplayStep, violation: &Violation) -> String {
 fn line(step: &ReplayStep) -> String {
     let action = match &step.action {
         ReplayAction::Connect => "connect = true".to_owned(),
-        ReplayAction::Login => format!("login = {}", escape::toml(&format!("{{{}}}", step.client))),
+        ReplayAction::Login => format!("login = {}", text::toml(&format!("{{{}}}", step.client))),
         ReplayAction::Send(messages) => format!("send = {}", one_or_list(messages)),
         ReplayAction::Close => "close = 1000".to_owned(),
         ReplayAction::Reset => "reset = true".to_owned(),
@@ -141,13 +141,13 @@ fn line(step: &ReplayStep) -> String {
         ReplayExpect::Closed => ", expect = { closed = \"any\" }".to_owned(),
         ReplayExpect::Unchecked => String::new(),
     };
-    format!("{{ client = {}, {action}{expect} }}", escape::toml(&step.client))
+    format!("{{ client = {}, {action}{expect} }}", text::toml(&step.client))
 }
 
 fn one_or_list(texts: &[String]) -> String {
-    if let [only] = texts { escape::toml(only) } else { list(texts) }
+    if let [only] = texts { text::toml(only) } else { list(texts) }
 }
 
 fn list(texts: &[String]) -> String {
-    format!("[{}]", texts.iter().map(|text| escape::toml(text)).collect::<Vec<_>>().join(", "))
+    format!("[{}]", texts.iter().map(|text| text::toml(text)).collect::<Vec<_>>().join(", "))
 }

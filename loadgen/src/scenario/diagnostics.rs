@@ -2,10 +2,11 @@
 //!
 //! It knows texts and places only, nothing of scenarios.
 
+use crate::text::{self, Paint};
 use std::fmt::{self, Write as _};
 use std::ops::Range;
 
-/// More errors than this help nobody; the rest is counted.
+/// Errors shown; the rest is counted.
 const SHOWN_MAX: usize = 50;
 
 /// Columns of a source line shown around the mark; a line of a megabyte must not flood the terminal.
@@ -36,7 +37,7 @@ pub(crate) struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// Sets what stands beside the mark.
+    /// Sets the text next to the mark.
     pub(crate) fn label(&mut self, label: impl Into<String>) -> &mut Self {
         self.label = label.into();
         self
@@ -251,7 +252,7 @@ fn floor_char(text: &str, index: usize) -> usize {
 fn visible(text: &str) -> Vec<char> {
     let show = |c: char| match c {
         '\t' => ' ',
-        c if is_unsafe(c) => '\u{fffd}',
+        c if text::is_unprintable(c) => '\u{fffd}',
         c => c,
     };
     text.chars().filter(|c| *c != '\r').map(show).collect()
@@ -264,45 +265,9 @@ fn truncate(chars: &mut Vec<char>, max: usize) {
     }
 }
 
-/// Control characters, and the marks that turn the direction of text: a scenario must not steer a terminal.
-fn is_unsafe(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 /// Text of a message with everything that could steer a terminal escaped, and cut where it is endless.
-pub(crate) fn escape(text: &str) -> String {
-    let mut out = String::new();
-    for (index, c) in text.chars().enumerate() {
-        if index == 1000 {
-            out.push('…');
-            break;
-        }
-        if is_unsafe(c) { out.extend(c.escape_default()) } else { out.push(c) }
-    }
-    out
-}
-
-#[derive(Clone, Copy)]
-struct Paint {
-    colour: bool,
-}
-
-impl Paint {
-    fn with(self, code: &str, text: &str) -> String {
-        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
-    }
-
-    fn red(self, text: &str) -> String {
-        self.with("1;31", text)
-    }
-
-    fn blue(self, text: &str) -> String {
-        self.with("1;34", text)
-    }
-
-    fn bold(self, text: &str) -> String {
-        self.with("1", text)
-    }
+fn escape(text: &str) -> String {
+    text::cut(text, 1000)
 }
 
 #[cfg(test)]

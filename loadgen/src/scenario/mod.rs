@@ -25,7 +25,6 @@ mod sweep;
 pub(crate) mod tree;
 
 pub use self::diagnostics::Diagnostics;
-pub(crate) use self::diagnostics::escape;
 pub use self::document::Document;
 pub(crate) use self::limits::{
     CLIENTS_MAX, DAY, HOUR, MILLISECOND, RATE_MAX, RAW_VALUE_MAX, TAG_BYTES, VALUE_MAX,

@@ -1,14 +1,15 @@
-//! `--set KEY=VALUE`: finds the way along a dotted key and puts a value there, in the tree and in the text.
+//! `--set KEY=VALUE`: follows a dotted key and puts a value there, in the tree and in the text.
 //!
-//! A sweep's values take the same way. What the value means is checked with the rest of the document.
+//! Swept values are put there in the same way. What the value means is checked with the rest of the document.
 
 use toml_edit::{DocumentMut, InlineTable, Item, TableLike};
 
 use super::diagnostics::{Place, Problems};
 use super::format::SCENARIO;
 use super::grammar::Kind;
-use super::shape::{fitting, listed};
+use super::shape::fitting;
 use super::tree::{self, Entry, Node, Value};
+use crate::text::backquoted;
 
 static ROOT: Kind = Kind::Table(&SCENARIO);
 
@@ -30,7 +31,7 @@ pub(super) struct Edit {
 pub(super) fn apply(root: &mut Node, argument: &str, source: usize, problems: &mut Problems) -> Option<Edit> {
     let Some((key, value)) = argument.split_once('=').filter(|(key, _)| !key.trim().is_empty()) else {
         problems
-            .add("not something to set", Place::new(source, 0..argument.len()))
+            .add("not an assignment", Place::new(source, 0..argument.len()))
             .label("KEY=VALUE expected")
             .help("write --set load.paced.rate=500, or --set seed=7");
         return None;
@@ -65,7 +66,7 @@ pub(super) fn put(
             problems
                 .add(format!("`{key}` leads nowhere: there is no `{lost}`"), key_at)
                 .label(there_is)
-                .help("keys go by their names, an element of a list by its name or its number (from 0)");
+                .help("name a key by its name, and an element of a list by its name or its number (from 0)");
             None
         }
     }
@@ -140,7 +141,7 @@ fn enter(
     }
     let Value::Table(entries) = &mut node.value else { return Err("no table".to_owned()) };
     let index = entries.iter().position(|entry| entry.key == key).unwrap_or_else(|| {
-        let node = Node { at, value: Value::Bad };
+        let node = Node { at, value: Value::Invalid };
         entries.push(Entry { key: key.to_owned(), key_at: at, node, given: true });
         entries.len() - 1
     });
@@ -164,7 +165,7 @@ fn name_of(element: &Node) -> Option<&str> {
 }
 
 fn there_is(keys: impl Iterator<Item = &'static str>) -> String {
-    format!("there is {}", listed(&keys.collect::<Vec<_>>()))
+    format!("there is {}", backquoted(&keys.collect::<Vec<_>>()))
 }
 
 fn elements_there(elements: &[Node]) -> String {
@@ -176,7 +177,7 @@ fn elements_there(elements: &[Node]) -> String {
         .enumerate()
         .map(|(index, element)| name_of(element).map_or_else(|| index.to_string(), str::to_owned))
         .collect();
-    format!("there is {}", listed(&names))
+    format!("there is {}", backquoted(&names))
 }
 
 /// The document's text with the edits made in it; comments and layout stay. `None` if the text is not valid TOML.

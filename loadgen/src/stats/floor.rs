@@ -1,11 +1,11 @@
 //! The harness's own floor, from the record of a run against the null target.
 
 use super::verdict;
-use crate::domain::Transport;
+use crate::domain::{Statistic, Transport};
 use crate::record::rows::Selection;
 use crate::record::{
-    Cost, FloorCost, FloorQuantiles, Latencies, Layout, PacedFloor, RunRecord, SaturatedFloor,
-    TransportFloor, Verdict, VerdictLevel,
+    Cost, FloorCost, Latencies, Layout, PacedFloor, RunRecord, SaturatedFloor, Statistics, TransportFloor,
+    Verdict, VerdictLevel,
 };
 
 /// Name of the open load at the given rate.
@@ -44,11 +44,9 @@ fn transport(record: &RunRecord, transport: Transport) -> TransportFloor {
         transport,
         paced: PacedFloor {
             rate: paced.rate(),
-            dispatch_lag: quantiles(&dispatch_lag),
-            lag: quantiles(&paced.lag),
-            service: quantiles(&paced.service),
-            response: quantiles(&paced.response),
             cost: cost(PACED),
+            dispatch_lag: quantiles(&dispatch_lag),
+            latencies: paced.latencies.map(|latencies| quantiles(&latencies)),
         },
         saturated: SaturatedFloor {
             rate: saturated.rate(),
@@ -59,9 +57,12 @@ fn transport(record: &RunRecord, transport: Transport) -> TransportFloor {
 }
 
 /// Lower bounds are no floor.
-fn quantiles(latencies: &Latencies) -> FloorQuantiles {
-    let exact = |q: f64| latencies.quantile(q).filter(|latency| !latency.at_least).map(|latency| latency.ns);
-    FloorQuantiles { p50_ns: exact(0.5), p90_ns: exact(0.9), p99_ns: exact(0.99) }
+fn quantiles(latencies: &Latencies) -> Statistics {
+    let exact = |statistic: Statistic| {
+        latencies.statistic(statistic).filter(|latency| !latency.at_least).map(|latency| latency.ns)
+    };
+    let kept = Statistic::ALL.iter().filter(|statistic| statistic.needs_few_samples());
+    kept.map(|&statistic| (statistic, exact(statistic))).collect()
 }
 
 fn cost(cost: &Cost) -> FloorCost {
@@ -94,9 +95,11 @@ mod tests {
         let tcp = layout.transport(Transport::Tcp).unwrap();
         let all = Selection::of(PACED, "").over(Transport::Tcp).row(&record.passes).unwrap();
         assert_eq!(tcp.paced.rate, Some(1_000.0));
-        assert_eq!(tcp.paced.response.p99_ns, all.response.quantile(0.99).map(|latency| latency.ns));
-        assert_eq!(tcp.paced.service.p50_ns, all.service.quantile(0.5).map(|latency| latency.ns));
-        assert_eq!(tcp.paced.dispatch_lag.p50_ns.map(|ns| ns / 1_000), Some(5));
+        let ns = |latencies: &Latencies, statistic| latencies.statistic(statistic).map(|latency| latency.ns);
+        let (floor, run) = (&tcp.paced.latencies, &all.latencies);
+        assert_eq!(floor.response.get(Statistic::P99), ns(&run.response, Statistic::P99));
+        assert_eq!(floor.service.get(Statistic::P50), ns(&run.service, Statistic::P50));
+        assert_eq!(tcp.paced.dispatch_lag.get(Statistic::P50).map(|ns| ns as u64 / 1_000), Some(5));
         // 2,000 requests cost 6.7 and 6.9 µs each, three times, as the fixture has it.
         assert_eq!(tcp.paced.cost.both_ns, Some(40_800.0));
         assert_eq!(tcp.saturated.rate, Some(4_000.0));

@@ -2,10 +2,11 @@
 //!
 //! A threshold that nothing can be said about is missed, not met: else a typo in a filter would pass.
 
-use crate::domain::Statistic;
+use crate::domain::{Measure, Statistic};
 use crate::record::rows::{Row, Selection};
 use crate::record::{Latencies, Latency, Pass, RunRecord, ThresholdResult, VerdictLevel};
 use crate::scenario::model::{Bound, Filter, Metric, Threshold};
+use crate::text;
 
 /// How far a run came, as far as thresholds care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub fn judge(record: &RunRecord, thresholds: &[Threshold], extent: Extent) -> Ve
     let judged = thresholds.iter().map(|threshold| {
         let mut result = judge_one(record, threshold);
         if result.correctness {
-            // A count only grows: what it has passed in a part of a run, it has passed in all of it.
+            // A count only grows: a bound that part of a run exceeds, the whole run exceeds.
             let proven = result.measured.is_some() && matches!(threshold.bound, Bound::Max(_));
             if extent != Extent::Whole && (result.met == Some(true) || !proven) {
                 result.met = None;
@@ -151,7 +152,7 @@ fn measure(record: &RunRecord, threshold: &Threshold) -> Result<Measured, Unknow
     let row = selection(filter).row(record.passes.iter().filter(judged));
     let row = row.ok_or_else(|| Unknown::because("nothing matched"))?;
     match threshold.metric {
-        Metric::Latency(kind, statistic) => latency(row.latencies(kind), statistic),
+        Metric::Latency(kind, statistic) => latency(&row.latencies[kind], statistic),
         Metric::Rate => rate(&row).ok_or_else(|| Unknown::because("nothing was measured")),
         Metric::Errors => Ok(Measured::exactly(row.counts.errors as f64)),
         Metric::Unfinished => Ok(Measured::exactly(row.counts.unfinished as f64)),
@@ -185,25 +186,16 @@ fn latency(latencies: &Latencies, statistic: Statistic) -> Result<Measured, Unkn
         };
         let within = latencies.min_ns().zip(latencies.max()).map(|(least, most)| Within {
             least_ns: least as f64,
-            most_ns: Some(most.ns as f64).filter(|_| !most.at_least),
+            most_ns: Some(most.ns).filter(|_| !most.at_least),
         });
         Unknown { why, within }
     };
-    let of = |latency: Option<Latency>| {
-        latency.map(|l| Measured { value: l.ns as f64, at_least: l.at_least }).ok_or_else(few)
-    };
-    match statistic {
-        Statistic::Mean => {
-            // Unfinished requests pull the mean down as they do the maximum.
-            let at_least = latencies.max().is_some_and(|max| max.at_least);
-            latencies.mean_ns().map(|value| Measured { value, at_least }).ok_or_else(few)
-        }
-        Statistic::P50 => of(latencies.quantile(0.5)),
-        Statistic::P90 => of(latencies.quantile(0.9)),
-        Statistic::P99 => of(latencies.quantile(0.99)),
-        Statistic::P999 => of(latencies.quantile(0.999)),
-        Statistic::Max => of(latencies.max()),
+    let Latency { ns, mut at_least } = latencies.statistic(statistic).ok_or_else(few)?;
+    if statistic.measure() == Measure::Mean {
+        // Unfinished requests pull the mean down as they do the maximum.
+        at_least = latencies.max().is_some_and(|max| max.at_least);
     }
+    Ok(Measured { value: ns, at_least })
 }
 
 fn selection(filter: &Filter) -> Selection<'_> {
@@ -222,7 +214,7 @@ fn selection(filter: &Filter) -> Selection<'_> {
 #[must_use]
 pub fn text(threshold: &Threshold) -> String {
     let metric = match threshold.metric {
-        Metric::Latency(kind, statistic) => format!("{}.{}", kind.name(), statistic_name(statistic)),
+        Metric::Latency(kind, statistic) => format!("{}.{}", kind.name(), statistic.name()),
         Metric::Rate => "rate".to_owned(),
         Metric::Errors => "errors".to_owned(),
         Metric::Violations => "violations".to_owned(),
@@ -248,38 +240,13 @@ pub fn text(threshold: &Threshold) -> String {
     format!("{metric} {bound}{wheres}")
 }
 
-fn statistic_name(statistic: Statistic) -> &'static str {
-    match statistic {
-        Statistic::Mean => "mean",
-        Statistic::P50 => "p50",
-        Statistic::P90 => "p90",
-        Statistic::P99 => "p99",
-        Statistic::P999 => "p99.9",
-        Statistic::Max => "max",
-    }
-}
-
 /// A figure with its unit.
 fn number(metric: Metric, value: f64) -> String {
     match metric {
-        Metric::Latency(..) => duration(value),
-        Metric::Rate => format!("{} requests/s", trimmed(value, 1)),
-        Metric::Errors | Metric::Violations | Metric::Unfinished | Metric::Lost => trimmed(value, 1),
+        Metric::Latency(..) => text::duration(value),
+        Metric::Rate => format!("{} requests/s", text::trimmed(value, 1)),
+        Metric::Errors | Metric::Violations | Metric::Unfinished | Metric::Lost => text::trimmed(value, 1),
     }
-}
-
-fn duration(ns: f64) -> String {
-    match ns {
-        1e9.. => format!("{} s", trimmed(ns / 1e9, 3)),
-        1e6.. => format!("{} ms", trimmed(ns / 1e6, 3)),
-        _ => format!("{} µs", trimmed(ns / 1e3, 3)),
-    }
-}
-
-/// At most so many decimals.
-fn trimmed(value: f64, decimals: usize) -> String {
-    let text = format!("{value:.decimals$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 #[cfg(test)]
@@ -312,7 +279,7 @@ mod tests {
         assert_eq!(met.met, Some(true));
         let merged =
             selection(&guests_get()).latencies(&record.passes, LatencyKind::Response).quantile(0.99).unwrap();
-        assert_eq!(met.measured, Some(merged.ns as f64));
+        assert_eq!(met.measured, Some(merged.ns));
         assert_eq!(judged(&record, P99, Bound::Max(1e5), guests_get()).met, Some(false));
     }
 
@@ -353,21 +320,21 @@ mod tests {
     fn too_few_samples_meet_nothing_that_they_do_not_prove() {
         let record = fixture::record();
         let filter = || Filter { op: Some(Op::GetOther), ..guests_get() };
-        let (mut least, mut most) = (u64::MAX, 0);
+        let (mut least, mut most) = (u64::MAX, 0.0_f64);
         let get_other = filter();
         let of = selection(&get_other);
         for cell in of.passes(&record.passes).flat_map(|pass| of.cells(pass)) {
-            least = least.min(cell.response.min_ns().unwrap());
-            most = most.max(cell.response.max().unwrap().ns);
+            least = least.min(cell.latencies.response.min_ns().unwrap());
+            most = most.max(cell.latencies.response.max().unwrap().ns);
         }
-        let between = (least + most) as f64 / 2.0;
+        let between = f64::midpoint(least as f64, most);
         for (bound, met, said) in [
             (Bound::Max(between), false, "too few samples: 180"),
             (Bound::Min(between), false, "too few samples: 180"),
-            (Bound::Max(most as f64), true, "too few samples: 180, but none was above"),
+            (Bound::Max(most), true, "too few samples: 180, but none was above"),
             (Bound::Max(least as f64 - 1.0), false, "too few samples: 180, but none was below"),
             (Bound::Min(least as f64), true, "too few samples: 180, but none was below"),
-            (Bound::Min(most as f64 + 1.0), false, "too few samples: 180, but none was above"),
+            (Bound::Min(most + 1.0), false, "too few samples: 180, but none was above"),
         ] {
             let few = judged(&record, P99, bound, filter());
             assert_eq!((few.measured, few.met), (None, Some(met)), "{bound:?}");
@@ -376,15 +343,17 @@ mod tests {
         // One that was never answered may have taken any time.
         let mut record = record;
         let cells = record.passes.iter_mut().flat_map(|pass| &mut pass.cells);
-        cells.filter(|cell| cell.op == Op::GetOther).for_each(|cell| cell.response.record_unfinished(1));
-        assert_eq!(judged(&record, P99, Bound::Max(most as f64), filter()).met, Some(false));
+        cells
+            .filter(|cell| cell.op == Op::GetOther)
+            .for_each(|cell| cell.latencies.response.record_unfinished(1));
+        assert_eq!(judged(&record, P99, Bound::Max(most), filter()).met, Some(false));
     }
 
     #[test]
     fn a_lower_bound_never_meets_a_maximum_but_may_meet_a_minimum() {
         let mut record = fixture::record();
         let cell = record.passes[0].cells.iter_mut().find(|cell| cell.op == Op::Get).unwrap();
-        (0..100).for_each(|_| cell.response.record_unfinished(1_000_000));
+        (0..100).for_each(|_| cell.latencies.response.record_unfinished(1_000_000));
         let max = judged(&record, P99, Bound::Max(20e6), guests_get());
         assert_eq!(max.met, Some(false));
         assert!(max.measured_text.starts_with("≥ 1"), "{}", max.measured_text);

@@ -1,25 +1,13 @@
 //! Addresses and what peers say, as they may be shown: printable, and without the secrets that a URL may hold.
 
+use crate::text;
+
 /// Longest piece of a peer's text that is shown, in characters.
 const CHARS_MAX: usize = 200;
 
 /// A peer's text in one printable line, cut where it gets long.
 pub(super) fn printable(text: &str) -> String {
-    let mut shown = String::new();
-    for (index, c) in text.chars().enumerate() {
-        if index == CHARS_MAX {
-            shown.push('…');
-            break;
-        }
-        let escaped = c.escape_debug();
-        // What it escapes beside quotes cannot be seen, or drives a terminal.
-        if escaped.len() > 1 && !matches!(c, '"' | '\'' | '\\') {
-            shown.extend(escaped);
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
+    text::cut(text, CHARS_MAX)
 }
 
 /// A URL that a peer names, printable, without credentials, query and fragment.

@@ -9,8 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-
-use crate::measure::tcp_info::TcpInfo;
+use twinwire_os::tcp_info::TcpInfo;
 
 /// Bytes on the wire, framing included. One worker writes, anybody reads.
 #[derive(Debug, Default)]

@@ -10,6 +10,7 @@ use twinwire::conform::case::Cases;
 
 use crate::support::faulty::{self, Fault};
 use crate::support::replayer::{Verdict, replay};
+use crate::support::replies::UPGRADE_REFUSED;
 use crate::support::tls::{Certificate, LOCAL, Server, front, path};
 use crate::support::{Ended, Place, twinwire, until};
 
@@ -18,7 +19,7 @@ const FOUR: &str = r#"["tcp", "tls", "websocket", "wss"]"#;
 
 /// The usual scenario, shorter.
 fn scenario(transports: &str) -> String {
-    crate::support::scenario(transports).replace("1500ms", "600ms")
+    crate::support::scenario(transports).replace("500ms", "600ms")
 }
 
 fn record(place: &Place) -> serde_json::Value {
@@ -146,7 +147,7 @@ fn the_embedded_server_does_not_take_the_users_settings_for_another_one() {
     let mut run = place.run(&["--launch", &command]);
     let ended = Ended::of(run.env("TWINWIRE_UPGRADE", "closed").output().unwrap());
     assert_ne!(ended.code, Some(0), "managers are refused: {ended:?}");
-    assert!(ended.stdout.contains("upgrade refused"), "{}", ended.stdout);
+    assert!(ended.stdout.contains(UPGRADE_REFUSED), "{}", ended.stdout);
 }
 
 #[test]
@@ -292,7 +293,7 @@ fn flags_that_contradict_each_other_are_errors_of_usage() {
         (&["--tls", "127.0.0.1:9", "--ca", "none.pem"], "--ca: cannot read `none.pem`"),
         (&["--wss", "wss://127.0.0.1:9", "--ca", "key.pem"], "`key.pem` holds no certificate"),
         (&["--wss", "ws://127.0.0.1:9", "--ca", "ca.pem"], "write wss://HOST:PORT"),
-        (&["--tls", "127.0.0.1", "--ca", "ca.pem"], "is no address"),
+        (&["--tls", "127.0.0.1", "--ca", "ca.pem"], "is not an address"),
         (&["--launch", "x {tls} {cert}"], "{cert} and {key} belong together"),
         (&["--launch", "x {tls} {cert} {key}", "--ca", "ca.pem"], "keep one of them"),
         (&["--launch", "x {tls}", "--tls", "127.0.0.1:9", "--ca", "ca.pem"], "has two ports"),

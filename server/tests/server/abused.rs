@@ -9,11 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use twinwire_server::transport::Transport::{self, Tcp, WebSocket};
+use twinwire_server::Transport::{self, Tcp, WebSocket};
 
+use crate::replies::{DONE, EXITING, SUCCESS};
 use crate::{
     program::Program,
-    support::{Client, PATIENCE},
+    support::{CLIENT_TIMEOUT, Client},
 };
 
 /// The transports that are abused.
@@ -44,17 +45,17 @@ impl Abused {
 
     pub fn login(&self, transport: Transport, name: &str) -> Client {
         let mut client = self.connect(transport);
-        assert_eq!(client.ask(name), "success");
+        assert_eq!(client.ask(name), SUCCESS);
         client
     }
 
-    /// Two sessions over each transport that want no more than a second for each answer (LIFE-5), `until` told.
+    /// Two sessions over each transport that must get each answer within a second (LIFE-5), `until` it is set.
     pub fn expect_service(&self, until: impl Fn(usize) -> bool) {
         let mut clients = BOTH.map(|transport| self.login(transport, &format!("neighbour-{transport}")));
         for round in 0.. {
             for client in &mut clients {
                 for (request, expected) in
-                    [(format!("put k {round}"), "done"), ("get k".into(), &*round.to_string())]
+                    [(format!("put k {round}"), DONE), ("get k".into(), &*round.to_string())]
                 {
                     let asked = Instant::now();
                     assert_eq!(client.ask(&request), expected);
@@ -71,7 +72,7 @@ impl Abused {
             }
         }
         for mut client in clients {
-            assert_eq!(client.ask("q"), "exiting");
+            assert_eq!(client.ask("q"), EXITING);
             client.expect_close(1000);
         }
     }
@@ -91,11 +92,11 @@ impl Abused {
         });
     }
 
-    /// Waits until no more descriptors are open than `before`, as is the case once everybody has gone.
+    /// Waits until no more descriptors are open than `before`, as is the case once every client has gone.
     pub fn expect_descriptors(&self, before: usize) {
         let began = Instant::now();
         while self.program.descriptors() > before {
-            assert!(began.elapsed() < PATIENCE, "{} instead of {before}", self.program.descriptors());
+            assert!(began.elapsed() < CLIENT_TIMEOUT, "{} instead of {before}", self.program.descriptors());
             thread::sleep(Duration::from_millis(5));
         }
     }

@@ -6,7 +6,7 @@
 use std::{io::Write, num::NonZeroUsize, thread::sleep, time::Duration};
 
 use proptest::{collection::vec, prelude::*, sample::Index};
-use twinwire_server::{config::Workers, transport::Transport};
+use twinwire_server::{Transport, config::Workers};
 
 use crate::support::{Client, HANDSHAKE, TestServer, frame};
 
@@ -58,7 +58,7 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Frames of every kind: messages in one or several, control frames, and what is none.
+/// Frames of every kind: messages in one or several, control frames, and bytes that are no frame.
 fn frames() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         8 => message().prop_map(|text| frame(0x81, &text)),

@@ -8,12 +8,13 @@ use std::{
 };
 
 use rustls::ClientConnection;
-use twinwire_server::{Config, Server, Shutdown, tls::Tls, transport::Transport};
+use twinwire_server::{Config, Server, Shutdown, Tls, Transport};
 
 use crate::certificate::{Certificate, shake_hands};
+use crate::replies::{DUPLICATE_NAME, SUCCESS};
 
 /// Far longer than anything here takes, so that only a hang trips it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const CLIENT_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) const ALL: [Transport; 5] = Transport::ALL;
 
@@ -23,8 +24,6 @@ pub(crate) const PLAIN: [Transport; 3] = [Transport::Tcp, Transport::TcpRaw, Tra
 /// Those on which many messages can be on their way at once.
 pub(crate) const PIPELINED: [Transport; 4] =
     [Transport::Tcp, Transport::WebSocket, Transport::Tls, Transport::Wss];
-
-pub(crate) const DENIED: &str = "you are not allowed to access keys of other users";
 
 pub(crate) const HANDSHAKE: &str = "GET /any/path HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
@@ -64,7 +63,7 @@ impl TestServer {
 
     pub(crate) fn login(&self, transport: Transport, name: &str) -> Client {
         let mut client = self.connect(transport);
-        assert_eq!(client.ask(name), "success");
+        assert_eq!(client.ask(name), SUCCESS);
         client
     }
 
@@ -73,8 +72,8 @@ impl TestServer {
         let mut client = self.connect(transport);
         loop {
             match client.ask(name).as_str() {
-                "success" => return client,
-                "duplicate user name" => std::thread::sleep(Duration::from_millis(2)),
+                SUCCESS => return client,
+                DUPLICATE_NAME => std::thread::sleep(Duration::from_millis(2)),
                 other => panic!("login answered by {other:?}"),
             }
         }
@@ -136,8 +135,8 @@ impl Client {
 
     pub(crate) fn connect_bare(transport: Transport, address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("the server listens");
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(CLIENT_TIMEOUT)).unwrap();
+        stream.set_write_timeout(Some(CLIENT_TIMEOUT)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { transport, stream, tls: None }
     }
@@ -227,7 +226,7 @@ impl Client {
         (first, self.exactly(length))
     }
 
-    /// So many bytes.
+    /// Exactly `count` bytes.
     pub(crate) fn exactly(&mut self, count: usize) -> Vec<u8> {
         let bytes = self.try_exactly(count).unwrap_or_default();
         assert_eq!(
@@ -240,7 +239,7 @@ impl Client {
         bytes
     }
 
-    /// So many bytes, fewer where the connection is closed within them, none where it is before the first.
+    /// `count` bytes, fewer if the connection is closed within them, `None` if it is closed before the first.
     pub(crate) fn try_exactly(&mut self, count: usize) -> Option<Vec<u8>> {
         let (mut bytes, mut filled) = (vec![0; count], 0);
         while filled < count {

@@ -1,4 +1,4 @@
-//! Handshakes that come to nothing, are never finished, or find no seat: they end by themselves and disturb nobody.
+//! Handshakes that come to nothing, are never finished, or find no room: they end by themselves and disturb no other client.
 
 use std::{
     io::{Read, Write},
@@ -11,10 +11,11 @@ use std::{
 
 use nix::sys::signal::Signal;
 use twinwire_server::{
+    Transport::{self, Tcp, Tls, Wss},
     config::{Timeouts, Workers},
-    transport::Transport::{self, Tcp, Tls, Wss},
 };
 
+use crate::replies::{KEY_NOT_FOUND, SUCCESS};
 use crate::{
     certificate::{Certificate, shake_hands},
     disturbance::undisturbed,
@@ -51,7 +52,7 @@ fn life_5_rubbish_gets_an_alert_and_a_close_and_is_counted_and_told_of_sparingly
         ("HTTP", HANDSHAKE.as_bytes().to_vec()),
         ("noise", (0..100_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()),
         ("an old hello", b"\x80\x2e\x01\x03\x01\x00\x15\x00\x00\x00\x10".repeat(10)),
-        ("a hello that is none", [b"\x16\x03\x01\x00\x10\x01\x00\x00\x0c".as_slice(), &[0xff; 12]].concat()),
+        ("a malformed hello", [b"\x16\x03\x01\x00\x10\x01\x00\x00\x0c".as_slice(), &[0xff; 12]].concat()),
         ("an alert first", b"\x15\x03\x03\x00\x02\x02\x28".to_vec()),
         ("data first", b"\x17\x03\x03\x00\x05hello".to_vec()),
         ("a record that is too long", b"\x16\x03\x01\xff\xff".repeat(10_000)),
@@ -60,16 +61,16 @@ fn life_5_rubbish_gets_an_alert_and_a_close_and_is_counted_and_told_of_sparingly
     for (name, bytes) in &rubbish {
         for (transport, address) in [(Tls, address), (Wss, wss)] {
             let mut client = Client::connect_bare(transport, address);
-            // The server may have seen enough before all of it is out.
+            // The server may have seen enough before all is sent.
             let _ = client.stream.write_all(bytes);
             let told = raw_rest(&mut client);
             // The library closes without a word on what comes in a good record that has no place there.
             let is_silent = told.is_empty() && name.ends_with("first");
             assert!(is_silent || told.len() == 7 && told.starts_with(&[21, 3]), "{name}: {told:x?}");
-            assert_eq!(neighbour.ask("get k"), "key not found");
+            assert_eq!(neighbour.ask("get k"), KEY_NOT_FOUND);
         }
     }
-    // A look whether somebody listens is nobody's fault.
+    // A probe of the port is not a failed handshake.
     drop(Client::connect_bare(Tls, address));
     let mut looking = Client::connect_bare(Tls, address);
     looking.half_close();
@@ -106,7 +107,7 @@ fn tcp_9_the_first_request_of_a_client_with_nagles_algorithm_does_not_wait() {
         client.stream.set_nodelay(false).unwrap();
         client.encrypt(Certificate::shared().client());
         let asked = Instant::now();
-        assert_eq!(client.ask(&format!("user{i}")), "success");
+        assert_eq!(client.ask(&format!("user{i}")), SUCCESS);
         asked.elapsed()
     };
     // The kernel would put its acknowledgement off by 40 ms each time, however quick the machine.
@@ -133,17 +134,17 @@ fn tcp_7_a_handshake_that_is_never_finished_ends_with_the_login_time_out() {
         }
         let mut neighbour = server.login(Tls, "neighbour");
         while began.elapsed() < limit / 2 {
-            assert_eq!(neighbour.ask("get k"), "key not found");
+            assert_eq!(neighbour.ask("get k"), KEY_NOT_FOUND);
         }
         for client in &mut waiting {
             let mut said = Vec::new();
-            // Nobody is told anything who cannot understand it; what comes is the server's own part of the handshake.
+            // A client that cannot understand the text is sent none; what comes is the server's own part of the handshake.
             let _ = client.stream.read_to_end(&mut said);
             assert!(said.is_empty() || said[0] == 22, "{said:x?}");
             assert!(began.elapsed() >= limit, "not before its time");
         }
         assert!(began.elapsed() < limit * 10);
-        assert_eq!(neighbour.ask("get k"), "key not found", "the time-out is for the login alone");
+        assert_eq!(neighbour.ask("get k"), KEY_NOT_FOUND, "the time-out is for the login alone");
     });
 }
 
@@ -201,7 +202,7 @@ fn life_5_resets_in_the_middle_of_handshakes_leave_nothing_behind() {
         }
         client.reset();
         if i % 10 == 0 {
-            assert_eq!(neighbour.ask("get k"), "key not found");
+            assert_eq!(neighbour.ask("get k"), KEY_NOT_FOUND);
         }
     }
     let began = Instant::now();
@@ -241,14 +242,14 @@ fn life_5_a_storm_of_handshakes_holds_nobody_up() {
             }
             while left.load(Ordering::SeqCst) > 0 {
                 let asked = Instant::now();
-                assert_eq!(neighbour.ask("get k"), "key not found");
+                assert_eq!(neighbour.ask("get k"), KEY_NOT_FOUND);
                 assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
             }
         });
     });
 }
 
-/// What a client on `transport` is told that finds no seat: after a handshake, and before it asks anything.
+/// What a client on `transport` receives if there is no room: after a handshake, and before it asks anything.
 fn expect_full(address: SocketAddr, transport: Transport) {
     let mut client = Client::connect_bare(transport, address);
     client.encrypt(Certificate::shared().client());
@@ -272,7 +273,7 @@ fn tcp_6_clients_without_a_seat_wait_for_their_text_within_bounds() {
         // More than are waited for at once, and none of them says a word. Those beyond wait to be accepted.
         let silent: Vec<_> = (0..200).map(|_| Client::connect_bare(Tls, server.address(Tls))).collect();
         for _ in 0..100 {
-            assert_eq!(seated.ask("get k"), "key not found");
+            assert_eq!(seated.ask("get k"), KEY_NOT_FOUND);
         }
         drop(silent);
         // Those have gone now, and there is room for the next.

@@ -1,6 +1,7 @@
 //! Result of the engine → run record: adds what was asked for, where it ran, and the judgements.
 
 use jiff::Timestamp;
+use twinwire_os::process;
 
 use crate::domain::Transport;
 use crate::load::PACER_MECHANISM;
@@ -8,8 +9,7 @@ use crate::load::engine::RunResult;
 use crate::load::pass::RunEnd;
 use crate::load::placement::Placement;
 use crate::load::plan;
-use crate::measure::process;
-use crate::record::cost;
+use crate::record::rows;
 use crate::record::{
     Environment, LoadInfo, Outcome, Probe, RunRecord, SCHEMA, ScenarioInfo, Status, Verdict, VerdictLevel,
 };
@@ -60,7 +60,7 @@ pub fn record(
     for index in 0..record.loads.len() {
         record.loads[index].verdict = verdict::verdict(&record, &record.loads[index]);
     }
-    record.costs = cost::by_transport(&record);
+    record.costs = rows::by_transport(&record);
     judge(&mut record, &scenario.thresholds, &result.end, target);
     record
 }

@@ -20,10 +20,11 @@ use crate::load::placement::Placement;
 use crate::record::{Floor, RunRecord, Status};
 use crate::report::contents::Contents;
 use crate::report::folder::{LOG, RECORD, record_text};
-use crate::report::table::{self, Style};
+use crate::report::table;
 use crate::report::{self, Folder, json};
 use crate::scenario::Document;
 use crate::targets::Target;
+use crate::text::{self, Paint};
 use progress::Progress;
 
 /// Put a scenario's load on a target, check every reply, and write a report folder
@@ -250,7 +251,7 @@ fn to_json(finished: &[Finished]) -> Result<String, CommandError> {
 }
 
 fn tables(finished: &[Finished], colour: bool) -> String {
-    let style = Style { color: colour };
+    let style = Paint { colour };
     let tables: Vec<String> =
         finished.iter().map(|run| table::render(&run.record, &run.folder, style)).collect();
     tables.join("\n")
@@ -259,9 +260,10 @@ fn tables(finished: &[Finished], colour: bool) -> String {
 /// A line for each run that something ended before its time, and for what could not be written.
 fn complaints(finished: &[Finished]) -> String {
     let messages = finished.iter().map(|run| {
-        let message = run.record.outcome.message.as_deref().map(|message| {
-            format!("error: {}: {}\n", run.record.scenario.name, crate::scenario::escape(message))
-        });
+        let message =
+            run.record.outcome.message.as_deref().map(|message| {
+                format!("error: {}: {}\n", run.record.scenario.name, text::printable(message))
+            });
         message.unwrap_or_default() + &lines(&run.failed)
     });
     messages.collect()

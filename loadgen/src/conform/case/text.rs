@@ -1,7 +1,8 @@
 //! Placeholders in a case's texts: `{alice}`, `{fill:1000}`, `{i}`; `{{` and `}}` stand for braces.
 
 use super::model::{Part, Text};
-use crate::scenario::shape::{listed, nearest};
+use crate::scenario::shape::nearest;
+use crate::text::backquoted;
 
 /// Longest user name (LOGIN-1): a client's placeholder becomes at most this.
 pub(super) const NAME_BYTES_MAX: usize = 64;
@@ -93,7 +94,7 @@ fn placeholder(inside: &str, names: Names<'_>) -> Result<Part, Fault> {
     let known: Vec<&str> = names.clients.iter().map(String::as_str).collect();
     let label = match nearest(inside, &known) {
         Some(name) => format!("did you mean `{{{name}}}`?"),
-        None => format!("there is {}; write `{{{{` for a brace", listed(&known)),
+        None => format!("there is {}; write `{{{{` for a brace", backquoted(&known)),
     };
     Err(fault(format!("`{{{inside}}}` is no client of this case"), label))
 }

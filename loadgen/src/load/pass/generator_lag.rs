@@ -4,7 +4,8 @@ use super::super::context::PassContext;
 use crate::domain::Timing;
 use crate::measure::clock::Nanos;
 use crate::measure::process;
-use crate::record::pace;
+use crate::record::lateness;
+use crate::text;
 
 /// A generator that used this share of its CPUs is full.
 const FULL_SHARE: f64 = 0.9;
@@ -64,12 +65,12 @@ impl GeneratorLag {
 fn wakes_late(context: &PassContext) -> Option<String> {
     let lag = context.live_max(|live| &live.lag_p50_ns) as f64;
     let response = context.live_max(|live| &live.response_p50_ns) as f64;
-    pace::is_late(lag, response).then(|| {
+    lateness::is_late(lag, response).then(|| {
         format!(
             "the generator does not keep the pace: in the last second it turned to requests {} late in the \
              median (median response {}); give it more CPUs, or lower the rate",
-            pace::micros(lag),
-            pace::micros(response)
+            text::micros(lag),
+            text::micros(response)
         )
     })
 }

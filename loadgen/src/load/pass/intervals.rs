@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use super::super::context::PassContext;
 use super::super::worker::WorkerSeconds;
 use super::sample::SampleInterval;
-use crate::domain::Transport;
+use crate::domain::{Statistic, Transport};
 use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::Second;
-use crate::record::{Cost, Interval, Latencies, Sockets};
+use crate::record::{Cost, Interval, KindStatistics, Sockets};
 
 /// Transport and second.
 type Key = (u8, u32);
@@ -70,9 +70,8 @@ impl Intervals {
     ) -> Vec<Interval> {
         let measured_from = clock::nanos(context.load().warmup);
         let mut rows = Vec::new();
-        for transport in 0..self.transports.len() {
+        for (transport, &length) in lengths.iter().enumerate() {
             self.close_before(transport as u8, u32::MAX);
-            let length = lengths[transport];
             for second in 0..length.div_ceil(clock::SECOND) as u32 {
                 let known = self.rows.remove(&(transport as u8, second));
                 let mut row = known.unwrap_or_else(|| Interval::new(self.transports[transport], second));
@@ -99,13 +98,9 @@ impl Interval {
     }
 
     fn close(&mut self, figures: &Second) {
-        let quantile = |latencies: &Latencies, q| latencies.quantile(q).map(|latency| latency.ns);
         self.count(figures);
-        self.response_p50_ns = quantile(&figures.response, 0.5);
-        self.response_p99_ns = quantile(&figures.response, 0.99);
-        self.service_p50_ns = quantile(&figures.service, 0.5);
-        self.service_p99_ns = quantile(&figures.service, 0.99);
-        self.dispatch_lag_p99_ns = quantile(&figures.dispatch_lag, 0.99);
+        self.latencies = KindStatistics::of(&figures.latencies, &[Statistic::P50, Statistic::P99]);
+        self.dispatch_lag_p99_ns = figures.dispatch_lag.quantile(0.99).map(|latency| latency.ns as u64);
     }
 
     fn fill<'a>(
@@ -133,12 +128,13 @@ impl Interval {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::LatencyKind;
 
     fn share(worker: usize, before: u32, seconds: &[(u32, u64)]) -> WorkerSeconds {
         let second = |&(at, offered)| {
             let mut figures = Box::<Second>::default();
             figures.offered = offered;
-            (0..offered).for_each(|ns| figures.response.record(ns + 1));
+            (0..offered).for_each(|ns| figures.latencies.response.record(ns + 1));
             (at, figures)
         };
         WorkerSeconds { worker, transport: 0, before, seconds: seconds.iter().map(second).collect() }
@@ -158,10 +154,11 @@ mod tests {
     fn what_comes_too_late_is_counted_and_leaves_the_quantiles_alone() {
         let mut intervals = Intervals::new(1, vec![Transport::Tcp]);
         intervals.add(share(0, 3, &[(0, 100)]));
-        let median = intervals.rows[&(0, 0)].response_p50_ns;
+        let p50 = (LatencyKind::Response, Statistic::P50);
+        let median = intervals.rows[&(0, 0)].latencies.get(p50);
         assert!(median.is_some());
         intervals.add(share(0, 4, &[(0, 1)]));
         let row = &intervals.rows[&(0, 0)];
-        assert_eq!((row.offered, row.response_p50_ns), (101, median));
+        assert_eq!((row.offered, row.latencies.get(p50)), (101, median));
     }
 }

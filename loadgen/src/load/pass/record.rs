@@ -7,11 +7,13 @@ use super::super::session::SetupTimes;
 use super::super::worker::{ClientOutcomes, TransportOutcomes, WorkerFigures, WorkerPause};
 use super::sample::SampleInterval;
 use super::{Collected, WindowSeen};
-use crate::domain::{Role, Transport};
+use crate::domain::{Role, Statistic, Transport};
 use crate::measure::clock::{self, Nanos};
 use crate::measure::pauses::Pause;
 use crate::measure::recorder::{CellFigures, CellKey, TimeRange, Totals, WindowFigures};
-use crate::record::{self, Backlog, Cell, Cost, Latencies, Pass, Setup, WindowRole, WindowRow};
+use crate::record::{
+    self, Backlog, Cell, Cost, KindStatistics, Latencies, Pass, Setup, WindowRole, WindowRow,
+};
 
 /// A pass as a whole, for its record.
 pub(super) struct PassSummary {
@@ -114,9 +116,7 @@ fn sums(context: &PassContext, workers: Vec<WorkerFigures>) -> Sums {
                 .entry(key)
                 .and_modify(|sum| {
                     sum.counts.add(&cell.counts);
-                    sum.lag.merge(&cell.lag);
-                    sum.service.merge(&cell.service);
-                    sum.response.merge(&cell.response);
+                    sum.latencies.merge(&cell.latencies);
                 })
                 .or_insert(cell);
         }
@@ -134,9 +134,7 @@ fn sums(context: &PassContext, workers: Vec<WorkerFigures>) -> Sums {
             role: key.role,
             op: key.op,
             counts: figures.counts,
-            lag: figures.lag.packed(),
-            service: figures.service.packed(),
-            response: figures.response.packed(),
+            latencies: figures.latencies.map(Latencies::packed),
         });
     }
     Sums { transports, pauses: outcomes.pauses }
@@ -220,19 +218,13 @@ fn roles([guests, managers]: &[WindowFigures; 2]) -> Vec<WindowRole> {
 }
 
 fn role(role: Option<Role>, figures: &WindowFigures) -> WindowRole {
-    let quantile = |latencies: &Latencies, q| latencies.quantile(q).map(|latency| latency.ns);
+    let quantiles = Statistic::ALL.iter().filter(|statistic| statistic.needs_few_samples());
+    let kept: Vec<Statistic> = std::iter::once(&Statistic::Mean).chain(quantiles).copied().collect();
     WindowRole {
         role,
         requests: figures.requests,
         replies: figures.replies,
-        service_mean_ns: figures.service.mean_ns(),
-        service_p50_ns: quantile(&figures.service, 0.5),
-        service_p90_ns: quantile(&figures.service, 0.9),
-        service_p99_ns: quantile(&figures.service, 0.99),
-        response_mean_ns: figures.response.mean_ns(),
-        response_p50_ns: quantile(&figures.response, 0.5),
-        response_p90_ns: quantile(&figures.response, 0.9),
-        response_p99_ns: quantile(&figures.response, 0.99),
+        latencies: KindStatistics::of(&figures.latencies, &kept),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::super::context::PassContext;
 use crate::measure::clock::{self, Nanos};
 use crate::measure::process::CpuTicks;
-use crate::measure::process_tree::{ProcessFigures, Tree};
+use crate::measure::process_tree::{Figures as ProcessFigures, Tree};
 use crate::measure::recorder::TimeRange;
 use crate::record::{Cost, Processes, Sockets};
 use crate::wire::SocketSample;

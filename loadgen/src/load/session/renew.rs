@@ -11,7 +11,7 @@ use super::error::{SetupError, StepFailure};
 use super::logout::{Quit, close, not_closed, quit, wrong_logout};
 use super::setup::{ClientSetup, LOGIN_RETRY, NAME_FREE_WITHIN, ReadyClient};
 use super::setup_times::StepTimes;
-use crate::domain::{Role, Rule, Transport};
+use crate::domain::{Framing, Role, Rule};
 use crate::measure::clock::{self, Nanos};
 use crate::oracle::texts;
 use crate::wire::{Connection, Traffic};
@@ -116,7 +116,7 @@ async fn log_out(context: &PassContext, index: u32, mut connection: Connection) 
     let group = context.group(index);
     let asker = Asker { client: index, role: group.role };
     // Over lines no reset may overtake the reply to `q`, whatever is not read behind it (TCP-8).
-    let lines = matches!(context.endpoint(index).transport(), Transport::Tcp | Transport::Tls);
+    let lines = context.endpoint(index).transport().framing() == Framing::Lines;
     let behind = (lines && is_bad(group)).then_some(BEHIND_QUIT);
     let wrong = |asked: Asked, seen: &str| {
         let finding = wrong_logout(&asked);

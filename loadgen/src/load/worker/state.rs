@@ -316,9 +316,9 @@ impl WorkerState {
 }
 
 fn response(second: &Second) -> &Latencies {
-    &second.response
+    &second.latencies.response
 }
 
 fn service(second: &Second) -> &Latencies {
-    &second.service
+    &second.latencies.service
 }

@@ -1,13 +1,13 @@
 //! One load's section: whether to believe it, throughput and cost, every latency.
 
-use super::super::figures::{Comparison, CostFigures, Figures, Line, P50, P90, P99, Quantiles};
+use super::super::figures::{COMPARED, Comparison, CostFigures, Figures, LatencySummary, Line};
 use super::super::format::{self, MISSING, Unit};
-use super::super::summary::ALL;
-use super::super::{capital, floor, grid, outcome};
+use super::super::{floor, grid, outcome};
 use super::escape;
-use crate::domain::{LatencyKind, Op, Role, Timing, Transport};
+use crate::domain::{ALL, LatencyKind, Op, Role, Statistic, Timing, Transport};
 use crate::record::pairs::Ratio;
 use crate::record::{Latency, LoadInfo, VerdictLevel};
+use crate::text;
 
 /// Why a quantile may be missing, below each table where one is.
 const FEWER: &str = "\n– Too few samples: a quantile is given only where at least ten lie beyond it.\n";
@@ -16,8 +16,11 @@ const LOWER_BOUND: &str =
 
 /// The section of one load, with a part for each variant.
 pub(super) fn section(load: &LoadInfo, comparisons: &[Comparison<'_>]) -> String {
-    let mut text =
-        format!("## Load {}\n\n{}.\n\n", escape(&load.name), escape(&capital(&outcome::settings(load))));
+    let mut text = format!(
+        "## Load {}\n\n{}.\n\n",
+        escape(&load.name),
+        escape(&text::capital(&outcome::settings(load)))
+    );
     text += &verdict(load);
     if comparisons.is_empty() {
         text += "\nNothing was measured.\n";
@@ -47,7 +50,7 @@ fn verdict(load: &LoadInfo) -> String {
         }
     };
     if let Some(limit) = outcome::limit(load) {
-        text += &format!(" {}.", capital(&escape(limit)));
+        text += &format!(" {}.", text::capital(&escape(limit)));
     }
     text.push('\n');
     if !verdict.reasons.is_empty() {
@@ -61,13 +64,13 @@ fn verdict(load: &LoadInfo) -> String {
 pub(super) fn comparison(comparison: &Comparison<'_>) -> String {
     let kind = comparison.load.headline_kind();
     let timed = comparison.load.timing == Timing::Judged;
-    let unit = unit(comparison, kind, |quantiles| quantiles.p99.or(quantiles.p50));
+    let unit = unit(comparison, kind, |summary| summary[Statistic::P99].or(summary[Statistic::P50]));
     let names: Vec<&str> = comparison.transports.iter().map(|transport| transport.label()).collect();
     let mut headers = vec!["role".to_owned(), "operation".to_owned()];
     headers.extend(names.iter().map(|name| format!("requests, {name}")));
-    for quantile in ["p50", "p99"].into_iter().filter(|_| timed) {
+    for statistic in COMPARED.into_iter().filter(|_| timed) {
         for (i, name) in names.iter().enumerate() {
-            headers.push(format!("{quantile} {name}, {}", unit.symbol()));
+            headers.push(format!("{} {name}, {}", statistic.name(), unit.symbol()));
             if i > 0 {
                 headers.push("ratio".to_owned());
             }
@@ -92,15 +95,15 @@ fn compared(comparison: &Comparison<'_>, line: &Line, unit: Unit) -> Vec<String>
     let kind = comparison.load.headline_kind();
     let mut cells = names_of(line);
     cells.extend(line.cells.iter().map(|cell| {
-        cell.as_ref().map_or_else(|| MISSING.to_owned(), |cell| format::count(cell.counts.requests))
+        cell.as_ref().map_or_else(|| MISSING.to_owned(), |cell| text::thousands(cell.counts.requests))
     }));
     if comparison.load.timing == Timing::Unjudged {
         return cells;
     }
-    for (place, quantile) in [P50, P99].into_iter().enumerate() {
-        let of = |cell: &Option<Figures>| cell.as_ref().and_then(|cell| (quantile.of)(cell.latency(kind)));
+    for (place, statistic) in COMPARED.into_iter().enumerate() {
+        let of = |cell: &Option<Figures>| cell.as_ref().and_then(|cell| cell.latencies[kind][statistic]);
         for (i, cell) in line.cells.iter().enumerate() {
-            let within = comparison.is_latency_within(i, kind, quantile, of(cell));
+            let within = comparison.is_latency_within(i, kind, statistic, of(cell));
             let text = floor::marked(unit.latency(of(cell)), within);
             cells.push(format::of_load(comparison.load, text));
             if i > 0 {
@@ -117,8 +120,8 @@ fn floor_row(comparison: &Comparison<'_>, unit: Unit) -> Vec<String> {
     let transports = comparison.transports.len();
     let mut cells = super::row(["*floor*", ""]);
     cells.extend(std::iter::repeat_n(String::new(), transports));
-    for quantile in [P50, P99] {
-        let of = |i| comparison.floor(i, kind, quantile);
+    for statistic in COMPARED {
+        let of = |i| comparison.floor(i, kind, statistic);
         for i in 0..transports {
             cells.push(unit.latency(of(i)));
             if i > 0 {
@@ -150,18 +153,17 @@ pub(super) fn with_notes(table: String, rows: &[Vec<String>]) -> String {
 
 fn floor_note(rows: &[Vec<String>]) -> String {
     let marked =
-        rows.iter().flatten().any(|cell| cell.trim_end_matches(format::NOT_VALID).ends_with(floor::SIGN));
+        rows.iter().flatten().any(|cell| cell.trim_end_matches(format::NOT_VALID).ends_with(floor::MARK));
     if marked { format!("\n{}.\n", floor::legend()) } else { String::new() }
 }
 
 fn unit(
     comparison: &Comparison<'_>,
     kind: LatencyKind,
-    largest: impl Fn(&Quantiles) -> Option<Latency>,
+    largest: impl Fn(&LatencySummary) -> Option<Latency>,
 ) -> Unit {
     let figures = comparison.lines.iter().flat_map(|line| line.cells.iter().flatten());
-    let largest = figures.filter_map(|figures| largest(figures.latency(kind))).map(|latency| latency.ns);
-    Unit::for_largest(largest.max().unwrap_or(0))
+    Unit::for_all(figures.map(|figures| largest(&figures.latencies[kind])))
 }
 
 /// A line of the cost table that comes from what was spent.
@@ -255,7 +257,7 @@ fn cost(comparison: &Comparison<'_>) -> String {
 
 fn latencies(comparison: &Comparison<'_>) -> String {
     let kind = comparison.load.headline_kind();
-    let unit = unit(comparison, kind, |quantiles| quantiles.max);
+    let unit = unit(comparison, kind, |summary| summary[Statistic::Max]);
     let mut headers = super::row(["role", "operation", "transport", "samples"]);
     headers.extend(statistics(unit));
     let mut rows = Vec::new();
@@ -264,24 +266,19 @@ fn latencies(comparison: &Comparison<'_>) -> String {
             let Some(figures) = figures else { continue };
             let mut cells = names_of(line);
             cells.push(transport.label().to_owned());
-            cells.extend(judged_cells(comparison, i, kind, figures.latency(kind), unit));
+            cells.extend(judged_cells(comparison, i, kind, &figures.latencies[kind], unit));
             rows.push(cells);
         }
     }
     let table = with_notes(grid::markdown(&headers, &rows, 3), &rows);
-    format!("{} time of each role and operation:\n\n{table}{}", capital(kind.name()), kinds(comparison))
+    format!("{} time of each role and operation:\n\n{table}{}", text::capital(kind.name()), kinds(comparison))
 }
 
 /// Lag, service and response of all requests, by transport.
 fn kinds(comparison: &Comparison<'_>) -> String {
-    let largest = LatencyKind::ALL
-        .map(|kind| {
-            let figures = comparison.total().iter().flatten();
-            figures.filter_map(|figures| figures.latency(kind).max).map(|max| max.ns).max().unwrap_or(0)
-        })
-        .into_iter()
-        .max();
-    let unit = Unit::for_largest(largest.unwrap_or(0));
+    let figures = comparison.total().iter().flatten();
+    let summaries = figures.flat_map(|figures| figures.latencies.iter());
+    let unit = Unit::for_all(summaries.map(|(_, summary)| summary[Statistic::Max]));
     let mut headers = super::row(["latency", "transport", "samples"]);
     headers.extend(statistics(unit));
     let mut rows = Vec::new();
@@ -289,10 +286,10 @@ fn kinds(comparison: &Comparison<'_>) -> String {
         let before = rows.len();
         for (i, figures) in comparison.total().iter().enumerate() {
             let transport = comparison.transports[i].label().to_owned();
-            let Some(quantiles) = figures.as_ref().map(|figures| figures.latency(kind)) else { continue };
-            if quantiles.samples > 0 {
+            let Some(summary) = figures.as_ref().map(|figures| &figures.latencies[kind]) else { continue };
+            if summary.samples > 0 {
                 let mut cells = vec![kind.name().to_owned(), transport];
-                cells.extend(judged_cells(comparison, i, kind, quantiles, unit));
+                cells.extend(judged_cells(comparison, i, kind, summary, unit));
                 rows.push(cells);
             }
         }
@@ -310,9 +307,9 @@ fn kinds(comparison: &Comparison<'_>) -> String {
 /// The part of the lag that is the generator's own: from the intended instant to its waking.
 fn lateness(comparison: &Comparison<'_>, unit: Unit) -> Vec<Vec<String>> {
     let transports = comparison.transports.iter().zip(&comparison.lateness);
-    let row = |(transport, quantiles): (&Transport, &Quantiles)| {
+    let row = |(transport, summary): (&Transport, &LatencySummary)| {
         let mut cells = vec!["of it the generator's".to_owned(), transport.label().to_owned()];
-        cells.extend(quantile_cells(quantiles, unit));
+        cells.extend(summary_cells(summary, unit));
         cells
     };
     transports.filter(|(_, quantiles)| quantiles.samples > 0).map(row).collect()
@@ -320,31 +317,29 @@ fn lateness(comparison: &Comparison<'_>, unit: Unit) -> Vec<Vec<String>> {
 
 /// The floor of a kind of latency, by transport.
 fn floor_rows(comparison: &Comparison<'_>, kind: LatencyKind, unit: Unit) -> Vec<Vec<String>> {
-    let known = (0..comparison.transports.len()).filter(|&i| comparison.floor(i, kind, P50).is_some());
+    let known =
+        (0..comparison.transports.len()).filter(|&i| comparison.floor(i, kind, Statistic::P50).is_some());
     let row = |i: usize| {
         let mut cells = vec![format!("*floor of {}*", kind.name())];
         cells.push(comparison.transports[i].label().to_owned());
-        let quantiles = [P50, P90, P99].map(|quantile| unit.latency(comparison.floor(i, kind, quantile)));
         // A floor has neither samples nor mean, and its tail is not kept.
-        cells.extend(super::row(["", ""]));
-        cells.extend(quantiles);
-        cells.extend(super::row(["", ""]));
+        cells.push(String::new());
+        cells.extend(Statistic::ALL.iter().map(|&statistic| {
+            comparison.floor(i, kind, statistic).map_or_else(String::new, |floor| unit.latency(Some(floor)))
+        }));
         cells
     };
     known.map(row).collect()
 }
 
 pub(super) fn statistics(unit: Unit) -> Vec<String> {
-    ["mean", "p50", "p90", "p99", "p99.9", "max"].map(|name| format!("{name}, {}", unit.symbol())).to_vec()
+    Statistic::ALL.iter().map(|statistic| format!("{}, {}", statistic.name(), unit.symbol())).collect()
 }
 
 /// Samples and statistics.
-pub(super) fn quantile_cells(quantiles: &Quantiles, unit: Unit) -> Vec<String> {
-    let mean = quantiles.mean_ns.map_or_else(|| MISSING.to_owned(), |ns| unit.number(ns));
-    let mut cells = vec![format::count(quantiles.samples), mean];
-    let rest = [quantiles.p50, quantiles.p90, quantiles.p99, quantiles.p99_9, quantiles.max];
-    cells.extend(rest.map(|latency| unit.latency(latency)));
-    cells
+pub(super) fn summary_cells(summary: &LatencySummary, unit: Unit) -> Vec<String> {
+    let statistics = summary.iter().map(|(_, latency)| unit.latency(latency));
+    std::iter::once(text::thousands(summary.samples)).chain(statistics).collect()
 }
 
 /// The same of the transport at `i`, those within the floor marked.
@@ -352,17 +347,12 @@ fn judged_cells(
     comparison: &Comparison<'_>,
     i: usize,
     kind: LatencyKind,
-    quantiles: &Quantiles,
+    summary: &LatencySummary,
     unit: Unit,
 ) -> Vec<String> {
-    let mut cells = quantile_cells(quantiles, unit);
-    // After samples and mean.
-    for (cell, quantile) in cells[2..].iter_mut().zip([P50, P90, P99]) {
-        if comparison.is_latency_within(i, kind, quantile, (quantile.of)(quantiles)) {
-            cell.push(floor::SIGN);
-        }
-    }
-    let figures = cells.drain(1..).map(|text| format::of_load(comparison.load, text)).collect::<Vec<_>>();
-    cells.extend(figures);
-    cells
+    let figure = |(statistic, latency)| {
+        let within = comparison.is_latency_within(i, kind, statistic, latency);
+        format::of_load(comparison.load, floor::marked(unit.latency(latency), within))
+    };
+    std::iter::once(text::thousands(summary.samples)).chain(summary.iter().map(figure)).collect()
 }

@@ -6,12 +6,12 @@ mod loads;
 mod models;
 mod notes;
 
-use super::escape::{markdown as escape, markdown_code as code};
 use super::figures::{Comparison, comparisons};
 use super::format;
-use super::{Plot, capital, floor, grid, outcome, violations as violations_files};
+use super::{Plot, floor, grid, outcome, violations as violations_files};
 use crate::domain::Timing;
 use crate::record::{LoadInfo, RunRecord, Status, VerdictLevel};
+use crate::text::{self, capital, markdown as escape, markdown_code as code};
 
 /// The file's text.
 #[must_use]
@@ -66,7 +66,7 @@ fn head(record: &RunRecord) -> String {
         let first = reasons.first().map_or(String::new(), |reason| format!(": {}", escape(reason)));
         let more = match reasons.len() {
             0 | 1 => String::new(),
-            all => format!(", and {} more below", format::plural(all as u64 - 1, "reason")),
+            all => format!(", and {} more below", text::plural(all as u64 - 1, "reason")),
         };
         let level = outcome::level(load.verdict.level);
         text += &format!("\n> Load {} is **{level}**{first}{more}.\n", escape(&load.name));
@@ -87,7 +87,7 @@ fn violations(record: &RunRecord) -> Option<String> {
     let total = if record.violations_total == 1 {
         "One reply was wrong".to_owned()
     } else {
-        format!("{} replies were wrong", format::count(record.violations_total))
+        format!("{} replies were wrong", text::thousands(record.violations_total))
     };
     let headers = row(["what", "rule", "client", "request", "expected", "seen", "when", "as a case"]);
     let rows: Vec<Vec<String>> = record
@@ -102,8 +102,8 @@ fn violations(record: &RunRecord) -> Option<String> {
             let variant =
                 if v.variant.is_empty() { String::new() } else { format!(" \\[{}\\]", escape(&v.variant)) };
             vec![
-                escape(&v.kind),
-                escape(&v.rule),
+                v.kind.to_string(),
+                v.rule.to_string(),
                 format!("{} ({}, {})", code(&v.client), v.role, v.transport.label()),
                 code(&v.request),
                 code(&v.expected),
@@ -140,7 +140,7 @@ fn headline(record: &RunRecord, compared: &[Vec<Comparison<'_>>]) -> Option<Stri
     };
     let mut text = format!(
         "## {}\n\nLoad **{}**: {}. {latency}\n",
-        escape(&listed(&transports)),
+        escape(&text::list(&transports)),
         escape(&load.name),
         escape(&outcome::settings(load)),
     );
@@ -153,14 +153,6 @@ fn headline(record: &RunRecord, compared: &[Vec<Comparison<'_>>]) -> Option<Stri
         text += &loads::comparison(comparison);
     }
     Some(text)
-}
-
-/// "TCP, TLS and WebSocket".
-fn listed(words: &[&str]) -> String {
-    match words {
-        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
-        words => words.concat(),
-    }
 }
 
 /// "Against TCP, the median over WebSocket: 1.14× (1.10–1.17) for guests and no difference shown for managers."
@@ -183,7 +175,7 @@ fn sentence(comparison: &Comparison<'_>) -> String {
                 "Against {}, the median over {}: {}.\n\n",
                 base.label(),
                 other.label(),
-                roles.join(" and "),
+                text::list(&roles),
             );
         }
     }
@@ -196,7 +188,7 @@ fn charts(plots: &[Plot]) -> Option<String> {
     }
     let figure = |plot: &Plot| {
         let caption = escape(&plot.caption);
-        format!("![{caption}](plots/{}.svg)\n\n*{caption}*\n\n", super::escape::name(&plot.name))
+        format!("![{caption}](plots/{}.svg)\n\n*{caption}*\n\n", text::file_name(&plot.name))
     };
     Some(format!("## Charts\n\n{}", plots.iter().map(figure).collect::<String>().trim_end()) + "\n")
 }

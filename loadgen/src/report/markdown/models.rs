@@ -1,13 +1,13 @@
 //! What a load's model adds to its figures: the probed rate, what had to wait, windows in pairs, new sessions.
 
-use super::super::figures::Quantiles;
+use super::super::figures::LatencySummary;
 use super::super::format::{self, MISSING, Unit};
-use super::super::summary::ALL;
-use super::super::{capital, grid};
+use super::super::grid;
 use super::{escape, loads, row};
-use crate::domain::{LatencyKind, Role, Transport};
+use crate::domain::{ALL, Role, Statistic, Transport};
 use crate::record::pairs::Ratio;
-use crate::record::{Latencies, LoadInfo, Pass, RunRecord, Setup, VerdictLevel, WindowRole, WindowRow};
+use crate::record::{Latencies, LoadInfo, Pass, RunRecord, Setup, VerdictLevel, WindowRow};
+use crate::text;
 
 /// Everything that there is to say of this load; empty for a plain closed one.
 pub(super) fn section(record: &RunRecord, load: &LoadInfo) -> String {
@@ -30,8 +30,8 @@ fn probes(load: &LoadInfo) -> Option<String> {
             vec![
                 escape(&probe.variant),
                 label(&probe.transports),
-                format::grouped(probe.reached, 0),
-                format::grouped(probe.offered, 0),
+                text::decimal(probe.reached, 0),
+                text::decimal(probe.offered, 0),
             ]
         })
         .collect();
@@ -62,10 +62,10 @@ fn waiting(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<Stri
             let share = if offered > 0 { waited as f64 / offered as f64 * 100.0 } else { 0.0 };
             vec![
                 label(transports),
-                format::count(offered),
-                format!("{} ({share:.1} %)", format::count(waited)),
-                most.map_or_else(|| MISSING.to_owned(), format::count),
-                format::count(unfinished),
+                text::thousands(offered),
+                format!("{} ({share:.1} %)", text::thousands(waited)),
+                most.map_or_else(|| MISSING.to_owned(), text::thousands),
+                text::thousands(unfinished),
             ]
         })
         .collect();
@@ -73,7 +73,7 @@ fn waiting(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<Stri
         "### What had to wait\n\nA request has to wait where it is due while its connection has {} outstanding, or is \
          being renewed. The wait is part of its response time. What a server does not take within a second of the \
          load's end stays unfinished.\n\n{}",
-        format::plural(u64::from(load.in_flight), "request"),
+        text::plural(u64::from(load.in_flight), "request"),
         grid::markdown(&headers, &rows, 1)
     ))
 }
@@ -95,8 +95,12 @@ fn pairs(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String
     let mut rows = Vec::new();
     for (base, other, title) in &compared {
         for role in Role::ALL.map(Some).into_iter().chain([None]) {
-            let p50 = both(passes, [base, other], |window| median(window, role, kind));
-            let p90 = both(passes, [base, other], |window| tail(window, role, kind));
+            let of = |statistic| {
+                both(passes, [base, other], |window| {
+                    window.roles.iter().find(|found| found.role == role)?.latencies.get((kind, statistic))
+                })
+            };
+            let (p50, p90) = (of(Statistic::P50), of(Statistic::P90));
             // One pair alone compares nothing.
             if p50.len() < 2 {
                 continue;
@@ -124,7 +128,7 @@ fn pairs(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String
         label(base),
         kind.name(),
         grid::markdown(&headers, &rows, 2),
-        capital(&format::ratio_legend())
+        text::capital(&format::ratio_legend())
     ))
 }
 
@@ -149,22 +153,6 @@ fn both(
     pairs
 }
 
-fn role_of<'a>(window: &'a WindowRow, role: Option<Role>) -> Option<&'a WindowRole> {
-    window.roles.iter().find(|found| found.role == role)
-}
-
-fn median(window: &WindowRow, role: Option<Role>, kind: LatencyKind) -> Option<f64> {
-    let role = role_of(window, role)?;
-    let ns = if kind == LatencyKind::Response { role.response_p50_ns } else { role.service_p50_ns };
-    ns.map(|ns| ns as f64)
-}
-
-fn tail(window: &WindowRow, role: Option<Role>, kind: LatencyKind) -> Option<f64> {
-    let role = role_of(window, role)?;
-    let ns = if kind == LatencyKind::Response { role.response_p90_ns } else { role.service_p90_ns };
-    ns.map(|ns| ns as f64)
-}
-
 fn cpu(window: &WindowRow) -> Option<f64> {
     let cost = &window.cost;
     let both = cost.server_cpu_ns? + cost.generator_cpu_ns?;
@@ -187,19 +175,21 @@ fn renewals(record: &RunRecord, passes: &[&Pass]) -> Option<String> {
             let own = passes.iter().filter(|pass| pass.transports == transports);
             own.filter_map(|pass| pass.renewals.as_ref()).for_each(|setup| sum.merge(part(setup)));
             if !sum.is_empty() {
-                found.push((step, label(transports), Quantiles::of(&sum)));
+                found.push((step, label(transports), LatencySummary::of(&sum)));
             }
         }
     }
-    let largest = found.iter().filter_map(|(_, _, quantiles)| quantiles.max).map(|max| max.ns).max()?;
-    let unit = Unit::for_largest(largest);
+    if found.is_empty() {
+        return None;
+    }
+    let unit = Unit::for_all(found.iter().map(|(_, _, summary)| summary[Statistic::Max]));
     let mut headers = row(["step", "transport", "samples"]);
     headers.extend(loads::statistics(unit));
     let rows: Vec<Vec<String>> = found
         .iter()
-        .map(|(step, name, quantiles)| {
+        .map(|(step, name, summary)| {
             let mut cells = vec![(*step).to_owned(), name.clone()];
-            cells.extend(loads::quantile_cells(quantiles, unit));
+            cells.extend(loads::summary_cells(summary, unit));
             cells
         })
         .collect();
@@ -228,24 +218,17 @@ fn label(transports: &[Transport]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::fixture;
+    use crate::domain::LatencyKind;
+    use crate::record::{WindowRole, fixture};
 
     #[test]
     fn pairs_of_windows_give_the_median_of_their_ratios() {
         let mut record = fixture::record();
-        let role = |ns| WindowRole {
-            role: None,
-            requests: 100,
-            replies: 100,
-            service_mean_ns: None,
-            service_p50_ns: Some(1),
-            service_p90_ns: None,
-            service_p99_ns: None,
-            response_mean_ns: None,
-            response_p50_ns: Some(ns),
-            response_p90_ns: None,
-            response_p99_ns: None,
+        let medians = |ns| {
+            let median = |kind, ns| ((kind, Statistic::P50), Some(f64::from(ns)));
+            [median(LatencyKind::Service, 1), median(LatencyKind::Response, ns)].into_iter().collect()
         };
+        let role = |ns| WindowRole { role: None, requests: 100, replies: 100, latencies: medians(ns) };
         for pass in record.passes.iter_mut().filter(|pass| pass.load == "paced" && pass.trial == 1) {
             let slower = if pass.transports == [Transport::Tcp] { 100 } else { 110 };
             let cost = pass.cost;
@@ -255,7 +238,7 @@ mod tests {
                     position: 0,
                     started_s: 0.0,
                     length_s: 0.5,
-                    roles: vec![role(slower + u64::from(pair) * u64::from(slower == 110))],
+                    roles: vec![role(slower + pair * u32::from(slower == 110))],
                     cost,
                 })
                 .collect();
@@ -272,7 +255,7 @@ mod tests {
         for pass in &mut encrypted {
             pass.transports = vec![Transport::Wss];
             let windows = pass.windows.iter_mut();
-            windows.flat_map(|window| &mut window.roles).for_each(|role| role.response_p50_ns = Some(224));
+            windows.flat_map(|window| &mut window.roles).for_each(|role| role.latencies = medians(224));
         }
         record.passes.extend(encrypted);
         record.scenario.transports.push(Transport::Wss);

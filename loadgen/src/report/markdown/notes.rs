@@ -1,12 +1,13 @@
 //! What stands behind the figures: the ledger, setting up, the environment, definitions, how to run it again.
 
-use super::super::figures::Quantiles;
-use super::super::format::{self, Unit};
+use super::super::figures::LatencySummary;
+use super::super::format::Unit;
 use super::super::{grid, outcome};
 use super::{escape, loads, row};
-use crate::domain::Transport;
+use crate::domain::{Statistic, Transport};
 use crate::record::pairs::PAIRS_MIN;
 use crate::record::{Latencies, Ledger, Pass, RunRecord, Setup};
+use crate::text;
 
 /// Picks one sum of the ledger.
 type Sum = fn(&Ledger) -> u64;
@@ -38,7 +39,7 @@ pub(super) fn ledger(record: &RunRecord) -> String {
     let rows: Vec<Vec<String>> = lines
         .iter()
         .map(|(name, of)| {
-            let cells = sums.iter().map(|sum| format::count(of(sum)));
+            let cells = sums.iter().map(|sum| text::thousands(of(sum)));
             std::iter::once((*name).to_owned()).chain(cells).collect()
         })
         .collect();
@@ -67,21 +68,21 @@ pub(super) fn setup(record: &RunRecord) -> Option<String> {
             let setups = record.passes.iter().flat_map(|pass| &pass.setup);
             setups.filter(|setup| setup.transport == transport).for_each(|setup| sum.merge(part(setup)));
             if !sum.is_empty() {
-                found.push((name, transport, Quantiles::of(&sum)));
+                found.push((name, transport, LatencySummary::of(&sum)));
             }
         }
     }
-    let largest = found.iter().filter_map(|(_, _, quantiles)| quantiles.max).map(|max| max.ns).max()?;
-    let unit = Unit::for_largest(largest);
+    if found.is_empty() {
+        return None;
+    }
+    let unit = Unit::for_all(found.iter().map(|(_, _, summary)| summary[Statistic::Max]));
     let mut headers = row(["step", "transport", "samples"]);
-    headers.extend(
-        ["mean", "p50", "p90", "p99", "p99.9", "max"].map(|name| format!("{name}, {}", unit.symbol())),
-    );
+    headers.extend(loads::statistics(unit));
     let rows: Vec<Vec<String>> = found
         .iter()
-        .map(|(name, transport, quantiles)| {
+        .map(|(name, transport, summary)| {
             let mut cells = vec![(*name).to_owned(), transport.label().to_owned()];
-            cells.extend(loads::quantile_cells(quantiles, unit));
+            cells.extend(loads::summary_cells(summary, unit));
             cells
         })
         .collect();
@@ -104,13 +105,13 @@ pub(super) fn environment(record: &RunRecord) -> String {
         ("generator runs on", cpus(&environment.generator_cpus)),
         (
             "processor",
-            format!("{}, {}", escape(&environment.cpu), format::plural(environment.cpus as u64, "CPU")),
+            format!("{}, {}", escape(&environment.cpu), text::plural(environment.cpus as u64, "CPU")),
         ),
-        ("memory", format!("{} GiB", format::grouped(gib, 1))),
+        ("memory", format!("{} GiB", text::decimal(gib, 1))),
         ("system", escape(&environment.os)),
         ("pacing", escape(&environment.pacing)),
         ("started", escape(&record.started)),
-        ("took", format::seconds(record.elapsed_s)),
+        ("took", text::seconds(record.elapsed_s)),
         ("twinwire", escape(&record.twinwire)),
     ];
     let rows: Vec<Vec<String>> = lines.map(|(name, value)| vec![name.to_owned(), value]).to_vec();

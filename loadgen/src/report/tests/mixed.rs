@@ -4,10 +4,11 @@ use std::path::Path;
 
 use super::super::markdown;
 use super::super::summary;
-use super::super::table::{self, Style};
+use super::super::table;
 use super::lines;
 use crate::domain::Transport;
 use crate::record::{RunRecord, Variant, fixture};
+use crate::text::Paint;
 
 /// One load whose groups are pinned: both transports in one pass.
 fn mixed() -> RunRecord {
@@ -29,7 +30,7 @@ fn mixed() -> RunRecord {
 
 #[test]
 fn a_mixed_load_shows_the_wires_transports_and_compares_neither_how_many_requests_they_got_nor_their_cost() {
-    let text = table::render(&mixed(), Path::new("out"), Style::default());
+    let text = table::render(&mixed(), Path::new("out"), Paint::default());
     let totals = text.split("\n\n").find(|block| block.contains("throughput")).unwrap();
     insta::assert_snapshot!(totals, @"
                    throughput, requests/s

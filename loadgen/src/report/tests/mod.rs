@@ -13,10 +13,10 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
-use super::table::Style;
 use super::*;
 use crate::record::fixture;
 use crate::record::{Interval, Processes, RunRecord, Status};
+use crate::text::Paint;
 
 /// Writes a whole report as a run does, into a folder that may hold an earlier one.
 fn write_folder(record: &RunRecord, plots: &[Plot], dir: &Path) -> Result<(), ReportError> {
@@ -321,6 +321,6 @@ fn a_record_without_a_single_pass_still_makes_a_report() {
     record.outcome.message = Some("no server on 127.0.0.1:1601".into());
     let dir = tempfile::tempdir().unwrap();
     write_folder(&record, &[], dir.path()).unwrap();
-    let text = table::render(&record, Path::new("out"), Style::default());
+    let text = table::render(&record, Path::new("out"), Paint::default());
     assert!(text.contains("NO TARGET") && text.contains("no server on 127.0.0.1:1601"), "{text}");
 }

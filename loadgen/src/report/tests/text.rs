@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use super::super::markdown;
-use super::super::table::{self, Style};
+use super::super::table;
 use super::{hostile, plot, swept};
-use crate::domain::{Op, Role, Transport};
+use crate::domain::{Op, Role, Statistic, Transport};
 use crate::record::fixture;
 use crate::record::{Skipped, VerdictLevel};
+use crate::text::Paint;
 
 #[test]
 fn the_table_of_a_good_run_is_read_at_a_glance() {
-    let text = table::render(&fixture::record(), Path::new("reports/runs/compare-1"), Style::default());
+    let text = table::render(&fixture::record(), Path::new("reports/runs/compare-1"), Paint::default());
     insta::assert_snapshot!(text, @"
     compare: passed; 40,000 replies checked, none wrong
 
@@ -59,7 +60,7 @@ fn the_table_of_a_good_run_is_read_at_a_glance() {
 fn the_table_says_first_what_was_skipped_and_what_was_wrong() {
     let mut record = hostile();
     record.skipped = vec![Skipped { what: "tls".into(), reason: "the target has none".into() }];
-    let text = table::render(&record, Path::new("out"), Style::default());
+    let text = table::render(&record, Path::new("out"), Paint::default());
     let head: Vec<&str> = text.lines().take(7).collect();
     insta::assert_snapshot!(head.join("\n"), @r"
     compare: FAILED: wrong replies; 40,000 replies checked, 12 wrong; skipped: tls (the target has none)
@@ -74,7 +75,7 @@ fn the_table_says_first_what_was_skipped_and_what_was_wrong() {
 #[test]
 fn no_output_lets_a_targets_control_bytes_through() {
     let record = hostile();
-    let plain = table::render(&record, Path::new("out"), Style::default());
+    let plain = table::render(&record, Path::new("out"), Paint::default());
     let markdown = markdown::report(&record, &[]);
     for text in [&plain, &markdown] {
         assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
@@ -88,7 +89,7 @@ fn no_output_lets_a_targets_control_bytes_through() {
 fn every_figure_of_a_load_that_is_not_valid_is_marked_as_no_result() {
     let mut record = fixture::record();
     record.loads[0].verdict.level = VerdictLevel::Invalid;
-    let table = table::render(&record, Path::new("out"), Style::default());
+    let table = table::render(&record, Path::new("out"), Paint::default());
     let markdown = markdown::report(&record, &[]);
     for text in [&table, &markdown] {
         assert!(text.contains(crate::report::format::NOT_VALID_LEGEND), "{text}");
@@ -110,8 +111,8 @@ fn every_figure_of_a_load_that_is_not_valid_is_marked_as_no_result() {
 
 #[test]
 fn only_a_coloured_table_has_escape_codes() {
-    let coloured = table::render(&fixture::record(), Path::new("out"), Style { color: true });
-    let plain = table::render(&fixture::record(), Path::new("out"), Style::default());
+    let coloured = table::render(&fixture::record(), Path::new("out"), Paint { colour: true });
+    let plain = table::render(&fixture::record(), Path::new("out"), Paint::default());
     assert!(coloured.contains('\u{1b}'));
     assert!(!plain.contains('\u{1b}'));
 }
@@ -131,7 +132,7 @@ fn the_table_fits_a_terminal_however_many_transports_there_are() {
     let mut one = fixture::record();
     one.passes.retain(|pass| pass.transports == [Transport::Tcp]);
     for (record, ratios) in [(&one, 0), (&two, 2), (&three, 4)] {
-        let text = table::render(record, Path::new("out"), Style::default());
+        let text = table::render(record, Path::new("out"), Paint::default());
         let longest = text.lines().skip(1).map(|line| line.chars().count()).max().unwrap();
         assert!(longest <= table::WIDTH, "{longest} columns:\n{text}");
         let header: String = text.split("verdict").next().unwrap().split("\nload ").next().unwrap().into();
@@ -141,7 +142,7 @@ fn the_table_fits_a_terminal_however_many_transports_there_are() {
 
 #[test]
 fn a_sweep_shows_each_variant() {
-    let text = table::render(&swept(), Path::new("out"), Style::default());
+    let text = table::render(&swept(), Path::new("out"), Paint::default());
     assert!(text.contains("\n[manager-share=50]\n"), "{text}");
     let markdown = markdown::report(&swept(), &[]);
     assert!(markdown.contains("### Latency: manager-share=100"), "{markdown}");
@@ -194,12 +195,12 @@ fn latencies_that_no_histogram_holds_are_lower_bounds_counted_and_said() {
     let mut record = fixture::record();
     let longest = crate::record::LATENCY_NS_MAX;
     let pass = &mut record.passes[0];
-    (0..100).for_each(|_| pass.cells[0].response.record(longest + 1));
+    (0..100).for_each(|_| pass.cells[0].latencies.response.record(longest + 1));
     record.loads[0].verdict = crate::stats::verdict::verdict(&record, &record.loads[0]);
     let markdown = markdown::report(&record, &[]);
     assert!(markdown.contains("100 latencies were longer than a histogram holds (1 h)"), "{markdown}");
     assert!(markdown.contains("≥3,60"), "in seconds: {markdown}");
-    let table = table::render(&record, Path::new("out"), Style::default());
+    let table = table::render(&record, Path::new("out"), Paint::default());
     assert!(table.contains("100 latencies were longer than a histogram holds (1 h)"), "{table}");
 }
 
@@ -216,12 +217,12 @@ fn figures_that_unfinished_requests_reach_are_shown_as_lower_bounds() {
         if pass.load == "paced" && pass.transports == [Transport::WebSocket] {
             let cell =
                 pass.cells.iter_mut().find(|cell| cell.role == Role::Guest && cell.op == Op::Get).unwrap();
-            (0..100).for_each(|_| cell.response.record_unfinished(1_500_000));
+            (0..100).for_each(|_| cell.latencies.response.record_unfinished(1_500_000));
             cell.counts.requests += 100;
             cell.counts.unfinished += 100;
         }
     }
-    let text = table::render(&record, Path::new("out"), Style::default());
+    let text = table::render(&record, Path::new("out"), Paint::default());
     let row = text.lines().find(|line| line.contains("  get  ")).unwrap();
     assert!(row.contains("≥1,500      –"), "{row}");
     assert!(text.contains("≥ at least: some requests were unfinished"), "{text}");
@@ -240,7 +241,7 @@ fn floored() -> crate::record::RunRecord {
 
 #[test]
 fn the_table_shows_the_floor_beside_the_figures_and_marks_what_is_within_it() {
-    let text = table::render(&floored(), Path::new("out"), Style::default());
+    let text = table::render(&floored(), Path::new("out"), Paint::default());
     insta::assert_snapshot!(text, @"
     compare: passed; 40,000 replies checked, none wrong
 
@@ -381,7 +382,7 @@ fn markdown_shows_the_floor_beside_the_figures_and_marks_what_is_within_it() {
 fn a_floor_of_another_machine_is_said_to_be_so_and_marks_nothing() {
     let mut record = floored();
     record.environment.cpu = "Other CPU | <b>".into();
-    let table = table::render(&record, Path::new("out"), Style::default());
+    let table = table::render(&record, Path::new("out"), Paint::default());
     let said = "floor     not used: it was measured on another processor (Example CPU @ 2.5 GHz; here: Other CPU | <b>)";
     assert!(table.contains(said), "{table}");
     let markdown = markdown::report(&record, &[]);
@@ -396,9 +397,11 @@ fn a_floor_of_another_machine_is_said_to_be_so_and_marks_nothing() {
 fn a_lower_bound_is_never_within_the_floor() {
     let mut record = floored();
     for pass in record.passes.iter_mut().filter(|pass| pass.transports == [Transport::Tcp]) {
-        pass.cells.iter_mut().for_each(|cell| (0..200).for_each(|_| cell.response.record_unfinished(1_000)));
+        pass.cells
+            .iter_mut()
+            .for_each(|cell| (0..200).for_each(|_| cell.latencies.response.record_unfinished(1_000)));
     }
-    let text = table::render(&record, Path::new("out"), Style::default());
+    let text = table::render(&record, Path::new("out"), Paint::default());
     let row = text.lines().find(|line| line.starts_with("all ")).unwrap();
     assert!(row.contains('≥') && !row.contains('†'), "{row}");
 }
@@ -408,11 +411,12 @@ fn a_floor_that_a_run_goes_far_below_is_to_be_measured_anew() {
     let said = "this run is far below it: measure it anew with nothing else running";
     let shows = |floor: crate::record::Floor| {
         let record = crate::record::RunRecord { floor: Some(floor), ..fixture::record() };
-        table::render(&record, Path::new("out"), Style::default()).contains(said)
+        table::render(&record, Path::new("out"), Paint::default()).contains(said)
     };
     assert!(!shows(fixture::floor()));
     let mut slow = fixture::floor();
-    slow.layouts[1].transports[1].paced.response.p50_ns = Some(150_000);
+    let slow_p50 = [(Statistic::P50, Some(150_000.0))];
+    slow.layouts[1].transports[1].paced.latencies.response = slow_p50.into_iter().collect();
     assert!(shows(slow), "a median of 110 µs over WebSocket");
     let mut narrow = fixture::floor();
     narrow.layouts[1].transports[0].saturated.rate = Some(3_000.0);
@@ -430,7 +434,7 @@ fn a_transport_without_a_floor_shows_none_and_is_named() {
         pass.cells.iter_mut().for_each(|cell| cell.transport = Transport::Wss);
     }
     record.passes.extend(encrypted);
-    let text = table::render(&record, Path::new("out"), Style::default());
+    let text = table::render(&record, Path::new("out"), Paint::default());
     assert!(text.contains("values of 64 bytes, none for WSS; nothing is subtracted"), "{text}");
     let floors = text.lines().filter(|line| line.starts_with("floor  "));
     let all: Vec<&str> = floors.filter(|line| !line.contains("measured")).collect();

@@ -7,8 +7,9 @@ use crate::domain::{Arrivals, Model, Rate, Think, Timing};
 use crate::scenario::diagnostics::Problems;
 use crate::scenario::model::{Load, Phase, Ramp};
 use crate::scenario::reader::Reader;
-use crate::scenario::shape::{grouped, parse_duration};
+use crate::scenario::shape::parse_duration;
 use crate::scenario::tree::{Node, Value};
+use crate::text::thousands;
 
 /// Decodes one load.
 pub(super) fn load(reader: Reader<'_>, audience: &Audience<'_>, problems: &mut Problems) -> Option<Load> {
@@ -24,7 +25,7 @@ pub(super) fn load(reader: Reader<'_>, audience: &Audience<'_>, problems: &mut P
     if interleave.is_some() {
         check_interleave(reader, interleave, length, audience, problems);
     }
-    if reader.whole("in-flight").is_some_and(|count: u32| count > 1) && audience.unframed {
+    if reader.integer("in-flight").is_some_and(|count: u32| count > 1) && audience.unframed {
         problems
             .add("more than one outstanding request over \"tcp-raw\"", reader.at("in-flight"))
             .label("must be 1 here")
@@ -33,10 +34,10 @@ pub(super) fn load(reader: Reader<'_>, audience: &Audience<'_>, problems: &mut P
     Some(Load {
         name: reader.text("name")?.to_owned(),
         model: model?,
-        in_flight: std::num::NonZeroU32::new(reader.whole("in-flight")?)?,
+        in_flight: std::num::NonZeroU32::new(reader.integer("in-flight")?)?,
         warmup: reader.duration("warmup")?,
         phases: phases?,
-        trials: reader.whole("trials")?,
+        trials: reader.integer("trials")?,
         interleave,
         headline: reader.flag("headline")?,
         timing: timing(reader)?,
@@ -151,7 +152,7 @@ fn phase(
     {
         problems
             .add("more active clients than there are", reader.at("clients"))
-            .label(format!("the groups have {} in all", grouped(count)));
+            .label(format!("the groups have {} in all", thousands(count)));
     }
     Some(Phase { duration: reader.duration("duration")?, rate, clients })
 }

@@ -17,9 +17,10 @@ use super::format::SCENARIO;
 use super::limits::{CLIENTS_MAX, REGISTERS_MAX};
 use super::model::{Group, Scenario};
 use super::reader::Reader;
-use super::shape::{self, grouped};
+use super::shape;
 use super::tree::Node;
 use crate::domain::Transport;
+use crate::text::thousands;
 
 /// Checks and decodes a whole document; reports at least one problem where it returns `None`.
 pub(super) fn scenario(mut root: Node, sources: &[Source], problems: &mut Problems) -> Option<Scenario> {
@@ -42,7 +43,7 @@ pub(super) fn scenario(mut root: Node, sources: &[Source], problems: &mut Proble
     Some(Scenario {
         name: reader.text("name")?.to_owned(),
         about: reader.text("about")?.to_owned(),
-        seed: reader.whole("seed")?,
+        seed: reader.integer("seed")?,
         transports: transports?,
         timeout: reader.duration("timeout")?,
         loads: loads?,
@@ -129,15 +130,15 @@ pub(super) fn totals(groups: &[Group], at: Place, problems: &mut Problems) {
     let clients: u64 = groups.iter().map(|group| u64::from(group.count)).sum();
     if clients > u64::from(CLIENTS_MAX) {
         problems
-            .add(format!("{} clients in all", grouped(clients)), at)
-            .label(format!("at most {} in all groups together", grouped(CLIENTS_MAX)));
+            .add(format!("{} clients in all", thousands(clients)), at)
+            .label(format!("at most {} in all groups together", thousands(CLIENTS_MAX)));
     }
     let registers: u64 =
         groups.iter().map(|group| u64::from(group.count) * u64::from(group.keys.count)).sum();
     if registers > REGISTERS_MAX {
         problems
-            .add(format!("{} keys over all clients", grouped(registers)), at)
-            .label(format!("at most {}", grouped(REGISTERS_MAX)))
+            .add(format!("{} keys over all clients", thousands(registers)), at)
+            .label(format!("at most {}", thousands(REGISTERS_MAX)))
             .help("every key of every client is tracked, so that each reply can be checked: lower `keys.count` or `count`");
     }
 }

@@ -1,14 +1,13 @@
 //! A `[[thresholds]]` entry: a figure, a part of the data, and a bound.
 
 use super::Audience;
-use super::clients::{op, role};
 use super::load::{duration_of, timing};
-use crate::domain::{LatencyKind, Statistic, Timing, Transport};
+use crate::domain::{Op, Role, Timing, Transport, latency_metric};
 use crate::scenario::diagnostics::Problems;
 use crate::scenario::model::{Bound, Filter, Group, Metric, Threshold};
 use crate::scenario::reader::Reader;
-use crate::scenario::shape::listed;
 use crate::scenario::tree::Node;
+use crate::text::backquoted;
 
 /// Decodes one threshold; `root` is the scenario, for the names that a filter may use.
 pub(super) fn threshold(
@@ -36,27 +35,14 @@ pub(super) fn threshold(
 
 /// `latency.statistic`, or a plain figure.
 pub(super) fn metric(name: &str) -> Option<Metric> {
-    let Some((kind, statistic)) = name.split_once('.') else {
-        return match name {
-            "rate" => Some(Metric::Rate),
-            "errors" => Some(Metric::Errors),
-            "violations" => Some(Metric::Violations),
-            "unfinished" => Some(Metric::Unfinished),
-            "lost" => Some(Metric::Lost),
-            _ => None,
-        };
-    };
-    let kind = LatencyKind::ALL.into_iter().find(|known| known.name() == kind)?;
-    let statistic = match statistic {
-        "mean" => Statistic::Mean,
-        "p50" => Statistic::P50,
-        "p90" => Statistic::P90,
-        "p99" => Statistic::P99,
-        "p99.9" => Statistic::P999,
-        "max" => Statistic::Max,
-        _ => return None,
-    };
-    Some(Metric::Latency(kind, statistic))
+    match name {
+        "rate" => Some(Metric::Rate),
+        "errors" => Some(Metric::Errors),
+        "violations" => Some(Metric::Violations),
+        "unfinished" => Some(Metric::Unfinished),
+        "lost" => Some(Metric::Lost),
+        name => latency_metric(name).map(|(kind, statistic)| Metric::Latency(kind, statistic)),
+    }
 }
 
 /// Latencies of a load whose timing is unjudged are no results, and so nothing to judge.
@@ -148,8 +134,8 @@ fn filter(reader: Reader<'_>, root: Reader<'_>, audience: &Audience<'_>, problem
         load: reader.text("load").map(str::to_owned),
         transport,
         group: reader.text("group").map(str::to_owned),
-        role: reader.text("role").map(role),
-        op: reader.text("op").and_then(op),
+        role: reader.text("role").and_then(Role::from_name),
+        op: reader.text("op").and_then(Op::from_name),
     }
 }
 
@@ -162,7 +148,7 @@ fn known_name(reader: Reader<'_>, key: &str, root: Reader<'_>, list: &str, probl
     if !known {
         problems
             .add(format!("the scenario has no {key} `{wanted}`"), reader.at(key))
-            .label(format!("there is {}", listed(&names)));
+            .label(format!("there is {}", backquoted(&names)));
     }
     known
 }
@@ -175,8 +161,8 @@ fn matching_groups(
     problems: &mut Problems,
 ) {
     let name = reader.text("group");
-    let wanted_role = reader.text("role").map(role);
-    let wanted_op = reader.text("op").and_then(op);
+    let wanted_role = reader.text("role").and_then(Role::from_name);
+    let wanted_op = reader.text("op").and_then(Op::from_name);
     let mut left: Vec<&Group> =
         groups.iter().filter(|group| name.is_none_or(|name| group.name == name)).collect();
     let mut narrow = |key: &str, keep: &dyn Fn(&Group) -> bool| {

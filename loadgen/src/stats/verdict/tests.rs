@@ -63,7 +63,9 @@ fn an_open_load_that_was_not_dispatched_is_invalid() {
 /// Judges the open load over TCP with every response taking 1 ms, after a change.
 fn open_of_1_ms(change: impl Fn(&mut Pass)) -> Verdict {
     judged(0, |pass| {
-        pass.cells.iter_mut().for_each(|cell| cell.response = repeated(1_000_000, cell.counts.requests));
+        pass.cells
+            .iter_mut()
+            .for_each(|cell| cell.latencies.response = repeated(1_000_000, cell.counts.requests));
         change(pass);
     })
 }
@@ -112,8 +114,8 @@ fn a_late_generator_does_not_spoil_a_floor_but_a_rate_that_was_not_offered_does(
 fn waiting_behind_a_slow_server_is_not_the_generators() {
     let stalled = open_of_1_ms(|pass| {
         for cell in &mut pass.cells {
-            cell.lag = repeated(190_000_000, cell.counts.requests);
-            cell.response = repeated(200_000_000, cell.counts.requests);
+            cell.latencies.lag = repeated(190_000_000, cell.counts.requests);
+            cell.latencies.response = repeated(200_000_000, cell.counts.requests);
         }
     });
     assert_eq!(stalled.level, VerdictLevel::Valid, "{stalled:?}");
@@ -138,9 +140,9 @@ fn an_open_loads_latencies_over_an_hour_are_suspect_and_counted_whatever_their_k
     let with =
         |change: fn(&mut Pass, u64)| judged(0, move |pass| change(pass, crate::record::LATENCY_NS_MAX + 1));
     let longest: [fn(&mut Pass, u64); 4] = [
-        |pass, ns| pass.cells[0].lag.record(ns),
-        |pass, ns| pass.cells[0].service.record(ns),
-        |pass, ns| pass.cells[0].response.record(ns),
+        |pass, ns| pass.cells[0].latencies.lag.record(ns),
+        |pass, ns| pass.cells[0].latencies.service.record(ns),
+        |pass, ns| pass.cells[0].latencies.response.record(ns),
         |pass, ns| pass.dispatch_lag.record(ns),
     ];
     for change in longest {
@@ -151,7 +153,7 @@ fn an_open_loads_latencies_over_an_hour_are_suspect_and_counted_whatever_their_k
             "tcp: 2 latencies were longer than a histogram holds (1 h)",
         );
     }
-    let within = judged(0, |pass| pass.cells[0].response.record(crate::record::LATENCY_NS_MAX));
+    let within = judged(0, |pass| pass.cells[0].latencies.response.record(crate::record::LATENCY_NS_MAX));
     assert_eq!(within.level, VerdictLevel::Valid);
 }
 
@@ -318,7 +320,7 @@ fn lost_clients_cut_trials_and_full_histograms_are_suspect() {
     let verdict = judged(1, |pass| {
         pass.clients_lost = 3;
         pass.complete = false;
-        pass.cells[0].service.record(crate::record::LATENCY_NS_MAX + 1);
+        pass.cells[0].latencies.service.record(crate::record::LATENCY_NS_MAX + 1);
     });
     assert_judged(&verdict, VerdictLevel::Suspect, "tcp: 6 of 200 clients were lost");
     assert_judged(&verdict, VerdictLevel::Suspect, "tcp: 2 of 2 trials were cut short");

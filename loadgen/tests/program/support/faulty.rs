@@ -1,5 +1,9 @@
 //! A small server of the protocol over TCP lines, written apart from the real one, that can be made to break one rule.
 
+use crate::support::replies::{
+    ALREADY_MANAGER, DENIED, DONE, DUPLICATE_NAME, EXITING, IDLE_TIMEOUT, KEY_NOT_FOUND, SERVER_FULL,
+    SUCCESS, UPGRADE_REFUSED, UPGRADED, USER_NOT_FOUND, WRONG_FORMAT,
+};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -8,13 +12,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// What the server does wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
     /// Nothing.
     None,
     /// Every fiftieth read of one's own key returns the value before the last put.
     Stale,
-    /// Every fiftieth read of one's own key returns somebody else's value.
+    /// Every fiftieth read of one's own key returns another user's value.
     Foreign,
     /// Every fiftieth read of one's own key returns the value of another key.
     OtherKey,
@@ -26,7 +30,7 @@ pub enum Fault {
     StaleToManagers,
     /// Every fiftieth read of another's key by a manager says that there is no such user.
     ForgetsUsers,
-    /// Ends the session of whoever asks this request, counted over all, and closes the connection a while later. It may.
+    /// Ends the session that sends this request, counted over all, and closes the connection a while later. It may.
     Disconnects(u64),
     /// Ends one session at a command that it does not know, as an operator might at that moment. It may.
     DisconnectsAtUnknown,
@@ -50,7 +54,7 @@ pub enum Fault {
     Bye,
     /// Connections are taken and never answered.
     Silent,
-    /// Answers as it should for so many requests, and then never again.
+    /// Answers as it should for this many requests, and then never again.
     HangsAfter(u64),
     /// Every fiftieth read is answered without an end.
     Endless,
@@ -60,11 +64,11 @@ pub enum Fault {
     Extension,
     /// Over WebSocket: the handshake chooses a subprotocol that was not offered, every fiftieth time.
     Subprotocol,
-    /// Over WebSocket: after so many replies on a connection, the next frame is masked (WS-7).
+    /// Over WebSocket: after this many replies on a connection, the next frame is masked (WS-7).
     MasksAfter(usize),
-    /// Closes every connection after so many requests in all, and every later one at once.
+    /// Closes every connection after this many requests in all, and every later one at once.
     DiesAfter(u64),
-    /// Takes so many milliseconds for each request of a connection.
+    /// Takes this many milliseconds for each request of a connection.
     Slow(u64),
     /// A name may be taken twice.
     TakesNamesTwice,
@@ -108,15 +112,15 @@ pub enum Fault {
     WritesForOthers,
     /// A four-word put is taken.
     TakesFourWords,
-    /// A guest is told of a user who is not there.
+    /// A guest learns that a user does not exist.
     TellsOfAbsentUsers,
     /// A guest may read its own keys by name.
     OpenToOneself,
-    /// One upgrade makes everybody a manager.
+    /// One upgrade makes every user a manager.
     UpgradesAll,
     /// A second upgrade is granted like the first.
     UpgradesAgain,
-    /// A manager is told of an absent key that its user is absent.
+    /// For an absent key a manager gets the reply for an absent user.
     MissingIsAbsent,
     /// Closes at an empty message.
     ClosesOnEmpty,
@@ -132,7 +136,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault that a load alone must find, with the rules of which it may be said to break any. What breaks the
-    /// framing or a handshake has tests of its own. What no load can find is left out: limits and time-outs that nobody
+    /// framing or a handshake has tests of its own. What no load can find is left out: limits and time-outs that no document
     /// states (STORE-7, TCP-6, TCP-7), what becomes of bytes that no harness sends under load (TCP-2 to TCP-5, WS-3, WS-4),
     /// a race of two logins (LOGIN-4), and what an operator does (ROLE-9).
     pub const FLEET: [(Self, &'static [&'static str]); 43] = [
@@ -198,13 +202,13 @@ impl Fault {
         self.every(1)
     }
 
-    /// The same fault, at every so manieth chance.
+    /// The same fault, at every `chances`-th chance.
     pub fn every(self, chances: u64) -> Every {
         Every(self, chances)
     }
 }
 
-/// A fault that shows at every so manieth chance.
+/// A fault, and in how many chances it shows once.
 #[derive(Debug, Clone, Copy)]
 pub struct Every(Fault, u64);
 
@@ -227,7 +231,7 @@ impl Often for Every {
 
 struct State {
     fault: Fault,
-    /// The fault shows at every so manieth chance.
+    /// The fault shows once in this many chances.
     every: u64,
     stores: Mutex<HashMap<String, Store>>,
     reads: AtomicU64,
@@ -236,7 +240,7 @@ struct State {
     disconnected: AtomicBool,
     /// Until when there is no room for another session, for [`Fault::FullAfterALoss`].
     full_until: Mutex<Instant>,
-    /// Names of those who were managers.
+    /// Names of former managers.
     managers: Mutex<HashSet<String>>,
     log: Option<Log>,
 }
@@ -270,14 +274,14 @@ fn serve_frames(state: &State, stream: TcpStream) {
     serve_to_the_end(state, stream, serve_websocket);
 }
 
-/// Serves a connection with a function that says who logged in and whether the end came by `q`.
+/// Serves a connection with a function that returns the name that logged in and whether the end came by `q`.
 fn serve_to_the_end(
     state: &State,
     stream: TcpStream,
     serve: fn(&State, TcpStream, &mut Option<String>) -> std::io::Result<bool>,
 ) {
     let mut name = None;
-    // Whoever sees the close finds the name free (LIFE-3).
+    // A client that sees the close finds the name free (LIFE-3).
     let open = stream.try_clone();
     let quit = serve(state, stream, &mut name).is_ok_and(|quit| quit);
     if state.fault == Fault::FullAfterALoss && !quit && name.is_some() {
@@ -321,7 +325,7 @@ fn state(fault: impl Often, log: Option<Log>) -> Arc<State> {
     })
 }
 
-/// Where the store of a user who has left is kept: no user's name has a space.
+/// Where the store of a former user is kept: no user's name has a space.
 fn left_by(name: &str) -> String {
     format!("left by {name}")
 }
@@ -378,12 +382,12 @@ fn serve_websocket(state: &State, stream: TcpStream, name: &mut Option<String>) 
         let message = read_frame(&mut input)?;
         let words: Vec<&str> = message.split_ascii_whitespace().collect();
         let reply = match &*name {
-            None if words.len() != 1 => "wrong message format".to_owned(),
-            None if state.stores.lock().unwrap().contains_key(&message) => "duplicate user name".to_owned(),
+            None if words.len() != 1 => WRONG_FORMAT.to_owned(),
+            None if state.stores.lock().unwrap().contains_key(&message) => DUPLICATE_NAME.to_owned(),
             None => {
                 state.stores.lock().unwrap().insert(message.clone(), Store::default());
                 *name = Some(message.clone());
-                "success".to_owned()
+                SUCCESS.to_owned()
             }
             Some(user) => answer(state, user, &mut manager, &words),
         };
@@ -444,7 +448,7 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
                     && line.starts_with("get ")
                     && !state.disconnected.swap(true, Ordering::Relaxed) =>
             {
-                // Nobody has to be able to tell why, or at once.
+                // The client need not learn why, or at once.
                 state.stores.lock().unwrap().remove(name.as_ref().unwrap());
                 std::thread::sleep(Duration::from_millis(100));
                 return Ok(false);
@@ -454,7 +458,7 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
         let words = words_of(state, &line);
         let Some(user) = name.clone() else {
             if Instant::now() < *state.full_until.lock().unwrap() {
-                writeln!(replies, "server full")?;
+                writeln!(replies, "{SERVER_FULL}")?;
                 return Ok(false);
             }
             let mut stores = state.stores.lock().unwrap();
@@ -464,13 +468,13 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
                     if state.fault == Fault::NamesIgnoreCase
                         && stores.keys().any(|name| name.eq_ignore_ascii_case(wanted)) =>
                 {
-                    "duplicate user name"
+                    DUPLICATE_NAME
                 }
                 [wanted] if stores.contains_key(wanted) => {
                     if state.fault == Fault::TakesNamesTwice {
-                        "success"
+                        SUCCESS
                     } else {
-                        "duplicate user name"
+                        DUPLICATE_NAME
                     }
                 }
                 [wanted] => {
@@ -479,10 +483,10 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
                     *name = Some(wanted.to_owned());
                     manager =
                         state.fault == Fault::KeepsRoles && state.managers.lock().unwrap().contains(wanted);
-                    "success"
+                    SUCCESS
                 }
-                _ if state.fault == Fault::TakesBadLogins => "success",
-                _ => "wrong message format",
+                _ if state.fault == Fault::TakesBadLogins => SUCCESS,
+                _ => WRONG_FORMAT,
             };
             drop(stores);
             writeln!(replies, "{reply}")?;
@@ -498,7 +502,7 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
                 return Ok(false);
             }
             (Fault::TimesOutOnce, ["get", _]) if !state.disconnected.swap(true, Ordering::Relaxed) => {
-                writeln!(replies, "idle timeout")?;
+                writeln!(replies, "{IDLE_TIMEOUT}")?;
                 return Ok(false);
             }
             _ => {}
@@ -556,7 +560,7 @@ fn answer(state: &State, user: &str, manager: &mut bool, words: &[&str]) -> Stri
     match words[..] {
         ["put", "role", role] if state.fault == Fault::RoleByKey => {
             *manager = role == "manager";
-            "done".to_owned()
+            DONE.to_owned()
         }
         ["put", owner, key, value]
             if matches!(state.fault, Fault::WritesForOthers | Fault::TakesFourWords)
@@ -564,10 +568,10 @@ fn answer(state: &State, user: &str, manager: &mut bool, words: &[&str]) -> Stri
         {
             stores.get_mut(owner).unwrap().now.insert(key.to_owned(), value.to_owned());
             let taken = state.fault == Fault::TakesFourWords;
-            if taken { "done" } else { "wrong message format" }.to_owned()
+            if taken { DONE } else { WRONG_FORMAT }.to_owned()
         }
         ["put", key, _] if state.fault == Fault::NeverReplaces && stores[user].now.contains_key(key) => {
-            "done".to_owned()
+            DONE.to_owned()
         }
         ["put", key, value] => {
             let store = stores.get_mut(user).unwrap();
@@ -576,7 +580,7 @@ fn answer(state: &State, user: &str, manager: &mut bool, words: &[&str]) -> Stri
             if let Some(old) = store.now.insert(key.to_owned(), value.to_owned()) {
                 store.before.insert(key.to_owned(), old);
             }
-            if state.fault == Fault::SaysOk { "ok" } else { "done" }.to_owned()
+            if state.fault == Fault::SaysOk { "ok" } else { DONE }.to_owned()
         }
         ["get", "role"] if state.fault == Fault::HasRoleKey => "guest".to_owned(),
         ["get", key] => own(state, &stores, user, key),
@@ -590,10 +594,10 @@ fn answer(state: &State, user: &str, manager: &mut bool, words: &[&str]) -> Stri
                 _ => false,
             };
             if !*manager && !open {
-                return "you are not allowed to access keys of other users".to_owned();
+                return DENIED.to_owned();
             }
             if state.fault == Fault::ForgetsUsers && state.is_chance() {
-                return "user not found".to_owned();
+                return USER_NOT_FOUND.to_owned();
             }
             let outdated = state.fault == Fault::StaleToManagers && state.is_chance()
                 || state.fault == Fault::LagsForManagers;
@@ -601,22 +605,22 @@ fn answer(state: &State, user: &str, manager: &mut bool, words: &[&str]) -> Stri
                 Some(store) if outdated && store.before.contains_key(key) => store.before[key].clone(),
                 Some(store) => store.now.get(key).cloned().unwrap_or_else(|| {
                     let absent = state.fault == Fault::MissingIsAbsent;
-                    if absent { "user not found" } else { "key not found" }.to_owned()
+                    if absent { USER_NOT_FOUND } else { KEY_NOT_FOUND }.to_owned()
                 }),
-                None => "user not found".to_owned(),
+                None => USER_NOT_FOUND.to_owned(),
             }
         }
-        ["upgrade"] if state.fault == Fault::RefusesUpgrade => "upgrade refused".to_owned(),
-        ["upgrade"] if *manager && state.fault != Fault::UpgradesAgain => "already a manager".to_owned(),
+        ["upgrade"] if state.fault == Fault::RefusesUpgrade => UPGRADE_REFUSED.to_owned(),
+        ["upgrade"] if *manager && state.fault != Fault::UpgradesAgain => ALREADY_MANAGER.to_owned(),
         ["upgrade"] => {
             *manager = true;
             state.managers.lock().unwrap().insert(user.to_owned());
-            "upgraded to manager".to_owned()
+            UPGRADED.to_owned()
         }
         ["q"] if state.fault == Fault::Bye => "bye".to_owned(),
-        ["q"] => "exiting".to_owned(),
-        _ if state.fault == Fault::AcceptsAnything => "done".to_owned(),
-        _ => "wrong message format".to_owned(),
+        ["q"] => EXITING.to_owned(),
+        _ if state.fault == Fault::AcceptsAnything => DONE.to_owned(),
+        _ => WRONG_FORMAT.to_owned(),
     }
 }
 
@@ -624,7 +628,7 @@ fn own(state: &State, stores: &HashMap<String, Store>, user: &str, key: &str) ->
     let store = &stores[user];
     let Some(right) = store.now.get(key).cloned() else {
         let empty = state.fault == Fault::EmptyForMissing;
-        return if empty { "" } else { "key not found" }.to_owned();
+        return if empty { "" } else { KEY_NOT_FOUND }.to_owned();
     };
     let own_fault = matches!(
         state.fault,
@@ -653,7 +657,7 @@ fn own(state: &State, stores: &HashMap<String, Store>, user: &str, key: &str) ->
             cut.pop();
             Some(cut + "~")
         }
-        Fault::Lost => Some("key not found".to_owned()),
+        Fault::Lost => Some(KEY_NOT_FOUND.to_owned()),
         Fault::Twice => Some(format!("{right}\n{right}")),
         Fault::Endless => Some("x".repeat(17 << 20)),
         _ => None,

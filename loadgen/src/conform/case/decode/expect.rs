@@ -3,9 +3,9 @@
 use super::super::model::{Closing, Expectation, Text};
 use super::Scope;
 use crate::scenario::diagnostics::Problems;
-use crate::scenario::reader::{Reader, whole};
-use crate::scenario::shape::listed;
+use crate::scenario::reader::{Reader, integer};
 use crate::scenario::tree::Value;
+use crate::text::backquoted;
 
 /// The keys that are kinds of expectation; `code` goes with one of them.
 const KINDS: [&str; 4] = ["any", "count", "closed", "silence"];
@@ -67,8 +67,8 @@ fn table(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Optio
         }
         let names: Vec<_> = given.iter().map(|(name, _)| *name).collect();
         let label = match names[..] {
-            [] => format!("one of {} expected", listed(&KINDS)),
-            _ => format!("{} exclude each other", listed(&names)),
+            [] => format!("one of {} expected", backquoted(&KINDS)),
+            _ => format!("{} exclude each other", backquoted(&names)),
         };
         problems.add("not one expectation", reader.place()).label(label);
         return None;
@@ -88,7 +88,7 @@ fn count(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Optio
         .iter()
         .map(|entry| {
             let text = scope.placeholders(&entry.key, entry.key_at, problems);
-            Some((text?, whole(&entry.node)?))
+            Some((text?, integer(&entry.node)?))
         })
         .collect();
     counts.into_iter().collect::<Option<Vec<_>>>().map(Expectation::Count)
@@ -102,7 +102,7 @@ fn closed(reader: Reader<'_>, problems: &mut Problems) -> Option<Expectation> {
     };
     let code = match reader.given("code") {
         None => None,
-        Some(_) => Some(reader.whole("code")?),
+        Some(_) => Some(reader.integer("code")?),
     };
     if let Some(at) = reader.given("code").filter(|_| how == Closing::Reset) {
         problems.add("a close code of a reset", at).label("a reset has none");

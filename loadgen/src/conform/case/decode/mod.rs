@@ -14,8 +14,9 @@ use super::text::{self, Names, RESERVED};
 use crate::domain::{Role, Rule, Transport};
 use crate::scenario::diagnostics::Problems;
 use crate::scenario::reader::Reader;
-use crate::scenario::shape::{self, grouped};
+use crate::scenario::shape;
 use crate::scenario::tree::Node;
+use crate::text::thousands;
 
 /// Steps that one case may come to, every round of every repeat counted: minutes of work for any server.
 const STEPS_DONE_MAX: u64 = 10_000_000;
@@ -121,8 +122,8 @@ fn case(reader: Reader<'_>, problems: &mut Problems) -> Option<Case> {
         let done = step::count(steps);
         if done > STEPS_DONE_MAX {
             problems
-                .add(format!("{} steps with all repeats", grouped(done)), reader.at("steps"))
-                .label(format!("at most {}", grouped(STEPS_DONE_MAX)));
+                .add(format!("{} steps with all repeats", thousands(done)), reader.at("steps"))
+                .label(format!("at most {}", thousands(STEPS_DONE_MAX)));
         }
     }
     Some(Case {
@@ -176,7 +177,7 @@ fn clients(reader: Reader<'_>, problems: &mut Problems) -> (Vec<String>, Option<
 
 fn client(name: &str, reader: Reader<'_>, problems: &mut Problems) -> Option<Client> {
     let (connect, login) = (reader.flag("connect")?, reader.flag("login")?);
-    let role = if reader.text("role")? == Role::Manager.name() { Role::Manager } else { Role::Guest };
+    let role = Role::from_name(reader.text("role")?)?;
     let transport = match reader.text("transport") {
         None if reader.is_bad("transport") => return None,
         None => ClientTransport::Case,

@@ -4,11 +4,12 @@ use super::super::format::EACH_BYTE;
 use super::super::model::{Action, Client, Cut, Frame, FrameLength, Handshake, Payload, Step, Text};
 use super::super::text::NAME_BYTES_MAX;
 use super::{Scope, expect};
-use crate::domain::Transport;
+use crate::domain::{Framing, Transport};
 use crate::scenario::diagnostics::{Place, Problems};
-use crate::scenario::reader::{Reader, whole};
-use crate::scenario::shape::{grouped, listed, nearest};
+use crate::scenario::reader::{Reader, integer};
+use crate::scenario::shape::nearest;
 use crate::scenario::tree::{Node, Value};
+use crate::text::{backquoted, thousands};
 
 /// The keys that are actions.
 const ACTIONS: [&str; 12] = [
@@ -62,7 +63,7 @@ fn single_action(reader: Reader<'_>, problems: &mut Problems) -> Option<&'static
             problems
                 .add("a step without an action", reader.place())
                 .label("one action expected")
-                .help(format!("actions are {}", listed(&ACTIONS)));
+                .help(format!("actions are {}", backquoted(&ACTIONS)));
             None
         }
         _ => {
@@ -71,7 +72,7 @@ fn single_action(reader: Reader<'_>, problems: &mut Problems) -> Option<&'static
             let names: Vec<_> = given.iter().map(|(name, _)| *name).collect();
             problems
                 .add(format!("a step with {} actions", given.len()), given[1].1)
-                .label(format!("this step has {}: one only", listed(&names)))
+                .label(format!("this step has {}: one only", backquoted(&names)))
                 .help("write a step for each; `together` starts several at once");
             None
         }
@@ -110,7 +111,7 @@ fn client(
         let known: Vec<&str> = scope.names.iter().map(String::as_str).collect();
         let label = match nearest(name, &known) {
             Some(name) => format!("did you mean \"{name}\"?"),
-            None => format!("there is {}", listed(&known)),
+            None => format!("there is {}", backquoted(&known)),
         };
         problems.add(format!("the case has no client `{name}`"), reader.at("client")).label(label);
     }
@@ -198,7 +199,7 @@ fn decode_action(
             over_websocket("handshake", reader, client, scope, problems);
             handshake(reader.table("handshake")?, problems).map(Action::Handshake)
         }
-        "close" => Some(Action::Close(reader.whole("close")?)),
+        "close" => Some(Action::Close(reader.integer("close")?)),
         "wait" => Some(Action::Wait(reader.duration("wait")?)),
         "together" => together(reader, scope, problems),
         "repeat" => repeat(reader, scope, problems),
@@ -273,7 +274,7 @@ fn cut(node: &Node, messages: &[Text], transports: &[Transport], problems: &mut 
     let bytes = framed.map(|&transport| framed_bytes(messages, transport)).min()?;
     let mut cuts: Vec<usize> = Vec::new();
     for element in node.elements() {
-        let at: usize = whole::<i64>(element).and_then(|at| at.try_into().ok())?;
+        let at: usize = integer::<i64>(element).and_then(|at| at.try_into().ok())?;
         if cuts.last().is_some_and(|last| at <= *last) {
             problems.add(format!("a cut at {at} after one further on"), element.at).label("cuts must rise");
             return None;
@@ -281,8 +282,8 @@ fn cut(node: &Node, messages: &[Text], transports: &[Transport], problems: &mut 
         if at >= bytes {
             let what = if messages.len() == 1 { "the message has" } else { "the messages have" };
             problems
-                .add(format!("a cut at {} beyond the message", grouped(at as u64)), element.at)
-                .label(format!("{what} {} bytes on the wire", grouped(bytes as u64)));
+                .add(format!("a cut at {} beyond the message", thousands(at as u64)), element.at)
+                .label(format!("{what} {} bytes on the wire", thousands(bytes as u64)));
             return None;
         }
         cuts.push(at);
@@ -294,10 +295,10 @@ fn cut(node: &Node, messages: &[Text], transports: &[Transport], problems: &mut 
 fn framed_bytes(messages: &[Text], transport: Transport) -> usize {
     let one = |message: &Text| {
         let bytes = message.bytes_max();
-        match transport {
-            Transport::Tcp | Transport::TcpRaw | Transport::Tls => bytes + 1,
+        match transport.framing() {
+            Framing::Lines | Framing::Chunks => bytes + 1,
             // Two bytes of head, the length if it is longer, and the mask.
-            Transport::WebSocket | Transport::Wss => match bytes {
+            Framing::WebSocket => match bytes {
                 0..=125 => bytes + 6,
                 126..=65_535 => bytes + 8,
                 _ => bytes + 14,
@@ -316,7 +317,7 @@ fn over_websocket(
     problems: &mut Problems,
 ) {
     let Some(transports) = client.and_then(|client| scope.transports_of(client)) else { return };
-    let other = transports.into_iter().find(|t| !matches!(t, Transport::WebSocket | Transport::Wss));
+    let other = transports.into_iter().find(|transport| transport.framing() != Framing::WebSocket);
     if let (Some(other), Some(at)) = (other, reader.given(key)) {
         problems
             .add(format!("a {key} over \"{other}\""), at)
@@ -355,15 +356,15 @@ fn frame(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Optio
     let length = match reader.node("length") {
         None if reader.is_bad("length") => None,
         None => Some(FrameLength::Payload),
-        Some(node) => match whole(node) {
+        Some(node) => match integer(node) {
             Some(stated) => Some(FrameLength::Stated(stated)),
             None => hex(node, problems).and_then(|bytes| length(bytes, node.at, problems)),
         },
     };
     Some(Frame {
-        opcode: reader.whole("opcode")?,
+        opcode: reader.integer("opcode")?,
         fin: reader.flag("fin")?,
-        rsv: reader.whole("rsv")?,
+        rsv: reader.integer("rsv")?,
         mask: reader.flag("mask")?,
         length: length?,
         payload: payload?,
@@ -393,8 +394,8 @@ fn handshake(reader: Reader<'_>, problems: &mut Problems) -> Option<Handshake> {
         }
         match &entry.node.value {
             Value::Text(value) => headers.push((entry.key.clone(), Some(value.clone()))),
-            Value::Flag(false) => headers.push((entry.key.clone(), None)),
-            Value::Flag(true) => {
+            Value::Boolean(false) => headers.push((entry.key.clone(), None)),
+            Value::Boolean(true) => {
                 problems
                     .add("a header without a value", entry.node.at)
                     .label("a text, or false to leave the header out");
@@ -428,7 +429,7 @@ fn together(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Op
 }
 
 fn repeat(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Option<Action> {
-    let times = reader.whole("repeat")?;
+    let times = reader.integer("repeat")?;
     if reader.given("steps").is_none() {
         problems
             .add("`repeat` without steps", reader.at("repeat"))

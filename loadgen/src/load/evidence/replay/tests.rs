@@ -54,8 +54,8 @@ fn context() -> PassContext {
         variant: String::new(),
         reference: ReferenceModel::new(3, names.map(|name| (name.to_owned(), 0, 4, values))),
         endpoints: vec![
-            Endpoint::Tcp(address.into()),
-            Endpoint::WebSocket(address.into(), Site::root(false, "h", 1)),
+            Endpoint::lines(address.into(), None),
+            Endpoint::websocket(address.into(), Site::root(false, "h", 1), None),
         ],
         live: Vec::new(),
         traffic: Vec::new(),
