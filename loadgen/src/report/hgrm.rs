@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use hdrhistogram::Histogram;
 
+use super::figure::ALL;
 use crate::domain::{Op, Role};
 use crate::record::RunRecord;
 use crate::record::rows::{self, Key};
@@ -20,9 +21,6 @@ const NS_PER_US: f64 = 1e3;
 /// Longest name of a file without its ending. File systems take 255 bytes; this leaves room for a number and the
 /// ending.
 const STEM_MAX: usize = 230;
-
-/// Stands for every role, and every operation.
-pub const ALL: &str = "all";
 
 /// Name and text of each file: the headline latency of each load, variant, transport, role and operation, of each
 /// role, and of all; trials and groups merged.

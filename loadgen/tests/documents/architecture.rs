@@ -43,7 +43,6 @@ const CIRCLES: &[(&str, &str, &[&str])] = &[
     ("twinwire", "load", &["context", "ending", "flight", "replay"]),
     ("twinwire", "load", &["pass", "windows"]),
     ("twinwire", "oracle", &["expect", "findings", "reads", "session", "world"]),
-    ("twinwire", "report", &["figures", "floor", "summary", "table"]),
     ("twinwire", "wire", &["addresses", "connect", "websocket"]),
     ("twinwire_server", "", &["config", "counters", "operator", "server", "session", "transport"]),
     ("twinwire_server", "cli", &["args", "secret", "tls"]),

@@ -12,7 +12,7 @@ use crate::commands::{CommandError, files_of};
 use crate::domain::{Op, Role};
 use crate::load::plan;
 use crate::report::folder::{HISTOGRAMS, PLOTS};
-use crate::report::{Folder, FolderError, contents, hgrm};
+use crate::report::{ALL, Folder, FolderError, contents, hgrm};
 use crate::scenario::Document;
 
 /// Where report folders go without `--out`.
@@ -134,8 +134,8 @@ impl Planned {
                     }
                 }
                 let kind = load.model.headline_kind();
-                for role in [Role::Guest.name(), Role::Manager.name(), hgrm::ALL] {
-                    for op in Op::ALL.into_iter().map(Op::name).chain([hgrm::ALL]) {
+                for role in [Role::Guest.name(), Role::Manager.name(), ALL] {
+                    for op in Op::ALL.into_iter().map(Op::name).chain([ALL]) {
                         for transport in &variant.scenario.transports {
                             let rest = [transport.name(), role, op, kind.name()];
                             add(1, format!("{HISTOGRAMS}/{}", hgrm::file_name(&load.name, &label, rest)));
