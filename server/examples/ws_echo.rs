@@ -18,8 +18,8 @@ use tokio_tungstenite::tungstenite::Message;
 use twinwire_server::{
     Config,
     config::Timeouts,
+    fuzzing::{Service, serve_alone},
     session::Flow,
-    transport::websocket::{Service, serve_alone},
 };
 
 /// The largest message of the suites is 16 MiB.

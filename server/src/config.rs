@@ -1,19 +1,17 @@
-//! What a server is told to do. Made by [`crate::cli`] from arguments, or by a program that embeds the server.
+//! The configuration of a server, made from arguments or by a program that embeds the server.
 
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, thread::available_parallelism, time::Duration};
 
 use crate::{
-    protocol::{MESSAGE_BYTES_MAX, Origins},
+    protocol::{MESSAGE_BYTES_MAX, Origins, Transport},
     registry::{StoreLimits, UpgradePolicy},
-    server::Endpoint,
     tls::Tls,
-    transport::Transport,
 };
 
-/// The most that waits unsent for one client by default.
+/// The default limit on unsent bytes for one client.
 ///
-/// Four of the largest replies: a pipelining client never notices it, and ten thousand clients that never read
-/// cannot hold more than 2.5 GiB between them.
+/// Four of the largest replies: a pipelining client never notices it, and ten thousand clients that never read cannot
+/// hold more than 2.5 GiB together.
 const UNSENT_BYTES_MAX: usize = 256 * 1024;
 
 /// A server's configuration.
@@ -21,56 +19,65 @@ const UNSENT_BYTES_MAX: usize = 256 * 1024;
 pub struct Config {
     /// What to listen on.
     pub listeners: Vec<Endpoint>,
-    /// The certificate and key for listeners that speak TLS, which cannot do without.
+    /// The certificate and key, which listeners for TLS need.
     pub tls: Option<Tls>,
-    /// By which rule guests become managers.
+    /// The policy by which guests become managers.
     pub upgrade: UpgradePolicy,
-    /// The most managers at once; `None` for no cap.
+    /// The most managers at once; `None` for no limit.
     pub managers_max: Option<NonZeroUsize>,
-    /// Web pages of which origins may open a WebSocket.
+    /// The origins whose web pages may open a WebSocket.
     pub origins: Origins,
-    /// Where the operator's socket is to be; see [`crate::operator`].
+    /// The path of the control socket.
     pub control: Option<PathBuf>,
-    /// Where to serve figures for Prometheus: every address of one host, or none.
+    /// Where to serve metrics for Prometheus: every address of one host, or none.
     pub metrics: Vec<SocketAddr>,
-    /// On how many threads, and where.
+    /// The threads that serve.
     pub workers: Workers,
-    /// The most connections at once; `None` for as many as there can be descriptors.
+    /// The most connections at once; `None` for as many as the limit on open files allows.
     pub connections_max: Option<NonZeroUsize>,
-    /// The most connections at once from one IPv4 address, or from one IPv6 network of 64 bits; `None` for no limit.
+    /// The most connections at once from one IPv4 address or one IPv6 /64; `None` for no limit.
     pub connections_per_ip_max: Option<NonZeroUsize>,
-    /// The longest message in bytes, terminator not counted.
+    /// The longest message in bytes, without its terminator.
     pub message_bytes_max: usize,
     /// How much may be stored.
     pub stores: StoreLimits,
-    /// The most bytes that wait unsent for one client before the server stops reading from it.
+    /// The most unsent bytes for one client before the server stops reading from it.
     pub unsent_bytes_max: usize,
-    /// For how long the server waits for a client.
+    /// How long the server waits for a client.
     pub timeouts: Timeouts,
+}
+
+/// Where a transport is served: on every address of one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// How its connections speak.
+    pub transport: Transport,
+    /// At least one. Port 0 takes a free port, the same for all of them.
+    pub addresses: Vec<SocketAddr>,
 }
 
 /// How long the server waits for clients. `None` is for ever.
 ///
-/// They are checked every so often (see [`Self::resolution`]), so that they cost nothing while a client is busy: one
-/// never strikes early, and at most three such intervals late. What the server itself stood still for is not counted.
+/// They are checked once in each [`Self::resolution`], so that they cost nothing while a client is busy: a time-out
+/// never expires early, and at most three resolutions late. A standstill of the server itself does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// From the connection to the login (TCP-7).
     pub login: Option<Duration>,
     /// From one request to the next (TCP-7).
     pub idle: Option<Duration>,
-    /// Once replies wait that the kernel does not take, before the session's end or after it: until the client has taken
-    /// some. It may take a quarter longer, since it is looked at so often.
+    /// From when replies wait that the kernel does not take, before the session's end or after it, until the client has
+    /// taken some. It may get a quarter more, since it is checked four times.
     pub unsent: Option<Duration>,
-    /// For so long a WebSocket may be silent before it is pinged, and as long again before it is dropped.
+    /// A WebSocket may be silent for this long before it is pinged, and as long again before it is dropped.
     pub ping: Option<Duration>,
 }
 
 impl Timeouts {
-    /// The longest between two looks at them, and between two ticks of the clock that tells how long sessions are idle.
+    /// The longest time between two checks, and between two ticks of the clock that idle times are counted by.
     pub(crate) const COARSEST: Duration = Duration::from_secs(1);
 
-    /// How often they are looked at: an eighth of the shortest, between 10 ms and 1 s. `None` where there is none.
+    /// How often they are checked: an eighth of the shortest, between 10 ms and 1 s. `None` if there are no time-outs.
     #[must_use]
     pub fn resolution(&self) -> Option<Duration> {
         const FINEST: Duration = Duration::from_millis(10);
@@ -78,8 +85,8 @@ impl Timeouts {
         Some((shortest / 8).clamp(FINEST, Self::COARSEST))
     }
 
-    /// The longest that may pass between two looks without being taken for a pause of the server: a quarter more than
-    /// [`Self::resolution`], since timers are a little late, and what is cut off is lost to every time-out.
+    /// The longest time between two checks that is not taken for a standstill of the server: a quarter more than
+    /// [`Self::resolution`], since timers are a little late and what is cut off is lost to every time-out.
     pub(crate) fn step_max(&self) -> Option<Duration> {
         self.resolution().map(|resolution| resolution + resolution / 4)
     }
@@ -87,7 +94,7 @@ impl Timeouts {
 
 impl Default for Timeouts {
     /// Half a minute to log in, for people who type; a minute to take replies; a ping each half minute, below what
-    /// proxies allow; and no idle time-out, since a session that asks nothing does nothing wrong.
+    /// proxies allow; and no idle time-out, since a session without requests does no harm.
     fn default() -> Self {
         Self {
             login: Some(Duration::from_secs(30)),
@@ -101,9 +108,9 @@ impl Default for Timeouts {
 /// The threads that serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Workers {
-    /// So many, wherever the system runs them.
+    /// This many, wherever the system runs them.
     Floating(NonZeroUsize),
-    /// One on each of these CPUs, which must not be empty.
+    /// One on each of these CPUs. Must not be empty.
     Pinned(Vec<usize>),
 }
 
@@ -114,7 +121,7 @@ impl Workers {
         Self::Floating(available_parallelism().unwrap_or(NonZeroUsize::MIN))
     }
 
-    /// How many there are.
+    /// The number of threads.
     #[must_use]
     pub fn count(&self) -> usize {
         match self {
@@ -125,8 +132,8 @@ impl Workers {
 }
 
 impl Config {
-    /// A server on free ports of the loopback address, for tests and embedding: open upgrades, one worker for each
-    /// CPU, no web pages, and every limit at its default.
+    /// A server on free ports of the loopback address, for tests and embedding: open upgrades, one worker for each CPU,
+    /// no web pages, and every limit at its default.
     #[must_use]
     pub fn on_free_ports(transports: &[Transport]) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -168,7 +175,7 @@ mod tests {
 
     #[test]
     fn looks_that_are_as_late_as_timers_are_lose_no_time() {
-        // The runtime's timers tell milliseconds: they may be late by two where they begin and end within one.
+        // The runtime's timers count milliseconds: they may be late by two if they begin and end within one.
         let late = Duration::from_millis(2);
         for shortest in [1, 100, 400, 30_000].map(Duration::from_millis) {
             let timeouts = Timeouts { idle: Some(shortest), ..Timeouts::default() };

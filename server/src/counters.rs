@@ -1,22 +1,19 @@
 //! What a server counts about itself: connections, requests, refusals, bytes.
 //!
-//! Each worker has counters of its own and is the only one to write them: a plain load and store, no atomic addition
-//! and no cache line that two workers want. Whoever asks adds them up.
+//! Each worker has its own counters and is the only one to write them: a plain load and store, without atomic additions
+//! or cache lines that two workers share. A reader adds them up.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-use crate::{
-    protocol::{Malformed, Reply, Request, Status},
-    transport::Transport,
-};
+use crate::protocol::{Malformed, Reply, Request, Status, Transport};
 
-/// What a message asked for, as far as it is counted apart.
+/// What a message asked for, as far as it is counted separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
-    /// The first message of a session, until one is accepted.
+pub(crate) enum Command {
+    /// The first messages of a session, until one is accepted.
     Login,
     /// `put KEY VALUE`
     Put,
@@ -28,18 +25,18 @@ pub enum Command {
     Upgrade,
     /// `q`
     Quit,
-    /// A message that is no request.
+    /// A message that is not a request.
     Malformed,
 }
 
 impl Command {
-    /// Every command, in the order of their numbers.
-    pub const ALL: [Self; 7] =
+    /// In the order of their numbers.
+    pub(crate) const ALL: [Self; 7] =
         [Self::Login, Self::Put, Self::Get, Self::GetOther, Self::Upgrade, Self::Quit, Self::Malformed];
 
-    /// Which one a message was, after the login.
+    /// The command of a message that came after the login.
     #[must_use]
-    pub fn of(request: &Result<Request<'_>, Malformed>) -> Self {
+    pub(crate) fn of(request: &Result<Request<'_>, Malformed>) -> Self {
         match request {
             Ok(Request::Put { .. }) => Self::Put,
             Ok(Request::Get { .. }) => Self::Get,
@@ -50,9 +47,9 @@ impl Command {
         }
     }
 
-    /// Its name in figures.
+    /// The name in metrics and answers.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Login => "login",
             Self::Put => "put",
@@ -65,34 +62,29 @@ impl Command {
     }
 }
 
-/// Why a connection was turned away or ended by the server, other than by the protocol's own `exiting`.
+/// Why the server turned a connection away or ended it, other than by the protocol's own `exiting`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// There was no seat for it.
+pub(crate) enum Refusal {
+    /// The server has as many connections as it may have.
     ServerFull,
-    /// Its address had as many connections as one may have.
+    /// Its address has as many connections as it may have.
     AddressFull,
-    /// Its opening handshake was none.
+    /// Its opening handshake was not valid.
     Handshake,
-    /// It did not get through a TLS handshake.
+    /// Its TLS handshake failed.
     TlsHandshake,
-    /// Its handshake came from a web page of an origin that is not allowed.
+    /// Its handshake came from a web page whose origin is not allowed.
     Origin,
-    /// It did not log in within its time.
     LoginTimeout,
-    /// It went without a request for too long.
     IdleTimeout,
-    /// It took no replies for too long.
     UnsentTimeout,
-    /// It answered no ping.
     PingTimeout,
-    /// The operator disconnected it.
     Operator,
 }
 
 impl Refusal {
-    /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    /// In the order of their numbers.
+    pub(crate) const ALL: [Self; 10] = [
         Self::ServerFull,
         Self::AddressFull,
         Self::Handshake,
@@ -105,9 +97,9 @@ impl Refusal {
         Self::Operator,
     ];
 
-    /// Its name in figures.
+    /// The name in metrics and answers.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::ServerFull => "server-full",
             Self::AddressFull => "address-full",
@@ -123,14 +115,14 @@ impl Refusal {
     }
 }
 
-/// The replies that are counted apart: each status, and every value as one.
+/// The replies that are counted separately: each status, and all values as one.
 const REPLIES: usize = Status::ALL.len() + 1;
 
-/// Lines of the log that were dropped since nothing read standard error fast enough. The log is the process's, whatever
-/// servers are in it, and so is this.
+/// Log lines that were dropped because standard error was not read fast enough. Like the log itself it belongs to the
+/// process, not to one server.
 pub(crate) static LOG_LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// A figure that one thread writes and any may read.
+/// A number that one thread writes and any may read.
 #[derive(Debug, Default)]
 struct Count(AtomicU64);
 
@@ -145,7 +137,7 @@ impl Count {
     }
 }
 
-/// One worker's figures. Only its own thread may call what changes them.
+/// One worker's counters. Only its own thread may call what changes them.
 #[derive(Debug, Default)]
 #[repr(align(128))] // Two cache lines, since processors fetch them in pairs: no neighbour shares them.
 pub struct Counters {
@@ -158,8 +150,8 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Counts a request by what it asked for and what it got.
-    pub fn answered(&self, command: Command, reply: &Reply<'_>) {
+    /// Counts a request by its command and its reply.
+    pub(crate) fn answered(&self, command: Command, reply: &Reply<'_>) {
         let reply = match reply {
             Reply::Status(status) => *status as usize,
             Reply::Value(_) => Status::ALL.len(),
@@ -167,60 +159,71 @@ impl Counters {
         self.replies[command as usize][reply].add(1);
     }
 
-    /// Counts a connection, open until the guard is dropped.
-    pub(crate) fn open(self: &Arc<Self>, transport: Transport) -> Open {
+    /// Counts a connection, which is open until the returned guard is dropped.
+    pub(crate) fn open(self: &Arc<Self>, transport: Transport) -> OpenConnection {
         self.opened[transport as usize].add(1);
-        Open { counters: Arc::clone(self), transport }
+        OpenConnection { counters: Arc::clone(self), transport }
     }
 
-    /// Counts a connection that was turned away or ended.
     pub(crate) fn refused(&self, reason: Refusal) {
         self.refusals[reason as usize].add(1);
     }
 
-    /// Counts bytes that were read from clients.
     pub(crate) fn received(&self, bytes: usize) {
         self.bytes_received.add(bytes as u64);
     }
 
-    /// Counts bytes that were made for clients.
     pub(crate) fn sent(&self, bytes: usize) {
         self.bytes_sent.add(bytes as u64);
     }
 }
 
-/// A connection that is counted as open.
+/// Counts a connection as open until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Open {
+pub(crate) struct OpenConnection {
     counters: Arc<Counters>,
     transport: Transport,
 }
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.counters.closed[self.transport as usize].add(1);
     }
 }
 
-/// All workers' figures, added up at one time. What happens meanwhile may be in one figure and not yet in another.
+/// The connections of one transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ConnectionTotals {
+    pub(crate) transport: Transport,
+    pub(crate) open: u64,
+    /// All since the start.
+    pub(crate) opened: u64,
+}
+
+/// The requests with one command and one reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RequestTotal {
+    pub(crate) command: Command,
+    /// The reply's text, or `value` for every value.
+    pub(crate) reply: &'static str,
+    pub(crate) count: u64,
+}
+
+/// The sums over all workers. What happens while they are read may be in one number and not yet in another.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Totals {
-    /// Connections by transport: those that are open, and all that ever were.
-    pub connections: Vec<(Transport, u64, u64)>,
-    /// Requests by command and by reply (`value` for every value), those that never came left out.
-    pub requests: Vec<(Command, &'static str, u64)>,
-    /// Connections turned away or ended, by reason.
-    pub refusals: Vec<(Refusal, u64)>,
-    /// Bytes read from clients.
-    pub bytes_received: u64,
-    /// Bytes made for clients, written or waiting to be.
-    pub bytes_sent: u64,
+pub(crate) struct Totals {
+    pub(crate) connections: Vec<ConnectionTotals>,
+    /// Those that never occurred are left out.
+    pub(crate) requests: Vec<RequestTotal>,
+    pub(crate) refusals: Vec<(Refusal, u64)>,
+    pub(crate) bytes_received: u64,
+    /// Written, or waiting to be.
+    pub(crate) bytes_sent: u64,
 }
 
 impl Totals {
-    /// Adds up what all workers have counted.
     #[must_use]
-    pub fn of(workers: &[Arc<Counters>]) -> Self {
+    pub(crate) fn of(workers: &[Arc<Counters>]) -> Self {
         let sum = |figure: &dyn Fn(&Counters) -> &Count| -> u64 {
             workers.iter().map(|worker| figure(worker).get()).fold(0, u64::wrapping_add)
         };
@@ -228,18 +231,19 @@ impl Totals {
             // Closed is read first: a connection that comes and goes meanwhile cannot make the difference negative.
             let closed = sum(&|worker| &worker.closed[transport as usize]);
             let opened = sum(&|worker| &worker.opened[transport as usize]);
-            (transport, opened.saturating_sub(closed), opened)
+            ConnectionTotals { transport, open: opened.saturating_sub(closed), opened }
         });
         let replies = Status::ALL.into_iter().map(Status::text).chain(["value"]).enumerate();
         let requests = Command::ALL.into_iter().flat_map(|command| {
             replies.clone().map(move |(index, reply)| {
-                (command, reply, sum(&|worker| &worker.replies[command as usize][index]))
+                let count = sum(&|worker| &worker.replies[command as usize][index]);
+                RequestTotal { command, reply, count }
             })
         });
         let refusals = Refusal::ALL.into_iter();
         Self {
             connections: connections.collect(),
-            requests: requests.filter(|(_, _, count)| *count > 0).collect(),
+            requests: requests.filter(|request| request.count > 0).collect(),
             refusals: refusals
                 .map(|reason| (reason, sum(&|worker| &worker.refusals[reason as usize])))
                 .collect(),
@@ -268,12 +272,15 @@ mod tests {
         let _open = workers[1].open(Transport::WebSocket);
         drop(gone);
         let totals = Totals::of(&workers);
+        let requests =
+            [(Command::Login, "success", 1), (Command::Get, "key not found", 1), (Command::Get, "value", 2)];
         assert_eq!(
             totals.requests,
-            [(Command::Login, "success", 1), (Command::Get, "key not found", 1), (Command::Get, "value", 2)]
+            requests.map(|(command, reply, count)| RequestTotal { command, reply, count })
         );
         assert_eq!((totals.bytes_received, totals.bytes_sent), (7, 5));
-        assert_eq!(totals.connections[2], (Transport::WebSocket, 1, 2));
+        let expected = ConnectionTotals { transport: Transport::WebSocket, open: 1, opened: 2 };
+        assert_eq!(totals.connections[2], expected);
         assert_eq!(totals.refusals.iter().map(|(_, count)| count).sum::<u64>(), 1);
         assert_eq!(totals.refusals.last(), Some(&(Refusal::Operator, 1)));
     }

@@ -1,7 +1,7 @@
-//! Entry points for fuzzers: each takes any bytes and panics where a rule is broken.
+//! Entry points for fuzzers, benches and suites that test a part of the server by itself. Not for programs that serve.
 //!
-//! The targets in `fuzz/` hand them to libFuzzer, and `tests/fuzzing.rs` drives the same functions with proptest and
-//! with every input that was ever found to matter. Not for programs that serve.
+//! A fuzz target takes any bytes and panics if a rule is broken. Those in `fuzz/` pass them to libFuzzer;
+//! `tests/fuzzing.rs` drives the same functions with proptest and with every input that was ever found to matter.
 
 use std::{
     io::{Read, Write},
@@ -20,28 +20,27 @@ use crate::{
     counters::Totals,
     protocol::Status,
     registry::{Registry, Secret, StoreLimits, UpgradePolicy},
-    session::{Flow, Session, Wait},
-    transport::{
-        framing::{Framing, Lines, Pause},
-        websocket::serve_alone,
-    },
+    session::{DelayOutcome, Flow, Session},
+    transport::framing::{Framing, Lines, Pause},
 };
+
+pub use crate::transport::websocket::{Service, serve_alone};
 
 /// Small, so that short inputs reach it.
 const MESSAGE_BYTES_MAX: usize = 256;
 
-/// Far longer than anything here takes, so that only a hang trips it.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Far longer than anything here takes, so that only a hang exceeds it.
+const TIME_MAX: Duration = Duration::from_secs(20);
 
-/// A handshake as section 1.3 of RFC 6455 has it.
+/// The handshake of section 1.3 of RFC 6455.
 const HANDSHAKE: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
-/// The rest of `data` is a stream of lines, which comes in pieces of a size that the first byte says and is run with
-/// a pause after every so many lines as the second says.
+/// `data` is a stream of lines after two bytes: the size of the pieces in which the stream comes, and the number of
+/// lines after which there is a pause.
 ///
-/// Checks that the lines are those between line feeds, that nothing unterminated is handed over, and that a line
-/// over the limit is handed over once, as the last.
+/// Checks that the lines are those between line feeds, that nothing unterminated is passed on, and that a line over the
+/// limit is passed on once, as the last.
 pub fn lines(data: &[u8]) {
     const LINE_BYTES_MAX: usize = 32;
     let [piece, pause_each, stream @ ..] = data else { return };
@@ -61,13 +60,13 @@ pub fn lines(data: &[u8]) {
             if is_over {
                 break 'stream;
             }
-            if !lines.is_holding() {
+            if !lines.has_pending() {
                 break;
             }
             fresh = b"";
         }
     }
-    // The rule written down plainly.
+    // The rule in its plainest form.
     let mut expected: Vec<_> = stream
         .split(|byte| *byte == b'\n')
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec())
@@ -77,7 +76,7 @@ pub fn lines(data: &[u8]) {
     assert_eq!((found, is_over), (expected, over.is_some()));
 }
 
-/// How many lines there are in a stream that comes at once. For the bench that counts instructions.
+/// The number of lines in a stream that comes at once, for the bench that counts instructions.
 #[must_use]
 pub fn count_lines(stream: &[u8]) -> usize {
     let mut count = 0;
@@ -88,11 +87,11 @@ pub fn count_lines(stream: &[u8]) -> usize {
     count
 }
 
-/// Three sessions of one registry are handed messages: of each line of `data` the first byte says whose it is and
-/// the rest is the message; the first line's first byte chooses the policy.
+/// Three sessions of one registry handle messages. Of each line of `data` the first byte selects the session and the
+/// rest is the message; the very first byte also selects the policy.
 ///
-/// Checks that each message has exactly one reply, that a guest reads nothing of others, that the cap on managers and
-/// the limits on stores hold, that everything is counted, and that nothing is left when the sessions have gone.
+/// Checks that each message has exactly one reply, that a guest reads nothing of others, that the limits on managers
+/// and stores hold, that everything is counted, and that nothing is left when the sessions have gone.
 pub fn session(data: &[u8]) {
     let policy = match data.first().map_or(0, |byte| byte % 3) {
         0 => UpgradePolicy::Open,
@@ -114,7 +113,7 @@ pub fn session(data: &[u8]) {
         let mut replies = Vec::new();
         let flow = session.handle(message, |reply| replies.push(reply.text().to_owned()));
         if let Flow::ContinueAfter { .. } = flow {
-            session.conclude(Wait::Over, |reply| replies.push(reply.text().to_owned()));
+            session.finish_delayed(DelayOutcome::Elapsed, |reply| replies.push(reply.text().to_owned()));
         }
         asked += 1;
         let [reply] = replies.as_slice() else { panic!("{} replies to one message", replies.len()) };
@@ -128,7 +127,8 @@ pub fn session(data: &[u8]) {
         assert!(registry.managers() <= 1, "ROLE-8: the cap");
         assert!(registry.stored_bytes() <= limits.total_bytes_max, "STORE-7");
     }
-    let counted: u64 = Totals::of(&[Arc::clone(&counters)]).requests.iter().map(|(_, _, count)| count).sum();
+    let counted: u64 =
+        Totals::of(&[Arc::clone(&counters)]).requests.iter().map(|request| request.count).sum();
     assert_eq!(counted, asked);
     drop(sessions);
     assert!(registry.is_empty(), "LIFE-2: no name stays behind");
@@ -139,11 +139,11 @@ fn is_manager(registry: &Registry, session: &Session) -> bool {
     session.name().and_then(|name| registry.find(name, crate::registry::User::is_manager)).unwrap_or(false)
 }
 
-/// A client sends `data` to the WebSocket path, over a real socket: behind a good handshake, or, where the first
-/// byte is odd, as it is. Then it closes its sending side.
+/// A client sends `data` to the WebSocket path, over a real socket: after a good handshake, or as it is if the first
+/// byte is odd. Then it closes its sending side.
 ///
-/// Checks that the connection ends in good order, that what came back is HTTP and whole unmasked frames, and that
-/// the replies and the reason of the end are the same however the bytes are cut.
+/// Checks that the connection ends in order, that what came back is HTTP and whole unmasked frames, and that the
+/// replies and the reason of the end are the same however the bytes are cut.
 pub fn websocket(data: &[u8]) {
     let Some((first, rest)) = data.split_first() else { return };
     let bytes = if first % 2 == 0 { [HANDSHAKE, rest].concat() } else { rest.to_vec() };
@@ -152,14 +152,14 @@ pub fn websocket(data: &[u8]) {
     assert_eq!(outline(&whole), outline(&cut), "how the bytes are cut changes nothing");
 }
 
-/// Sends `bytes` in pieces of so many and gives back what the server sent until it closed.
+/// Sends `bytes` in pieces of this size and returns what the server sent until it closed.
 fn conversation(bytes: &[u8], piece: usize) -> Vec<u8> {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let mut client = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
-    let (server, _) = listener.accept().expect("somebody has connected");
+    let (server, _) = listener.accept().expect("a client has connected");
     let serving = thread::spawn(move || serve(server));
     client.set_nodelay(true).expect("a live socket");
-    client.set_read_timeout(Some(PATIENCE)).expect("a live socket");
+    client.set_read_timeout(Some(TIME_MAX)).expect("a live socket");
     for piece in bytes.chunks(piece) {
         // The server may have closed already.
         if client.write_all(piece).is_err() {
@@ -191,8 +191,8 @@ fn serve(stream: TcpStream) {
     });
 }
 
-/// What a server's answer comes to: its HTTP status, its text messages and its close code. Pongs are left out: of
-/// several pings that wait only the latest need be answered.
+/// The essence of a server's answer: its HTTP status, its text messages and its close code. Pongs are left out: of
+/// several waiting pings only the latest need be answered.
 fn outline(received: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>, Option<Vec<u8>>) {
     let Some(end) = memchr::memmem::find(received, b"\r\n\r\n") else {
         assert!(received.is_empty(), "half an HTTP reply");

@@ -8,7 +8,7 @@ use std::{sync::Arc, task::Waker, time::Duration};
 use crate::{
     counters::{Command, Counters},
     protocol::{Reply, Request, Status, parse_name},
-    registry::{Found, Guess, Login, Peer, Promotion, Registry, StoreFull, UpgradePolicy},
+    registry::{Found, Login, Peer, Promotion, Registry, SecretAttempt, StoreFull, UpgradePolicy},
 };
 
 /// What the transport does after the reply.
@@ -17,25 +17,25 @@ use crate::{
 pub enum Flow {
     /// The session goes on.
     Continue,
-    /// A secret was tried. The session goes on, but the reply is held back: [`Session::conclude`] gives it, and no other
-    /// message is handed over before (ROLE-8).
+    /// A secret was tried. The session goes on, but the reply is delayed: [`Session::finish_delayed`] gives it, and no
+    /// other message may be passed before that (ROLE-8).
     ContinueAfter {
-        /// For so long.
+        /// The delay of the reply.
         delay: Duration,
-        /// Whether the secret was wrong. A right one is held back as well where others were not.
+        /// Whether the secret was wrong. A right one is delayed too if the address has sent wrong ones.
         is_wrong: bool,
     },
     /// Send what is due, then close. The name is free already (LIFE-3).
     Close,
 }
 
-/// How the wait for a reply that is held back has ended.
+/// How the wait for a delayed reply has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wait {
-    /// The time has come.
-    Over,
-    /// The client has hung up, or closed its sending side, while it waited. Its secret is not tried then: it would not
-    /// have to wait for its answer, nor its next connection for that.
+pub enum DelayOutcome {
+    /// The delay is over.
+    Elapsed,
+    /// The client has hung up, or closed its sending side, while it waited. Its secret is not tried then: otherwise
+    /// hanging up would be a way round the delay.
     HungUp,
 }
 
@@ -43,12 +43,12 @@ pub enum Wait {
 #[derive(Debug)]
 pub struct Session {
     state: State,
-    /// A secret whose answer is held back. Boxed: hardly any session ever has one.
-    guess: Option<Box<Guess>>,
+    /// A secret whose answer is delayed. Boxed, since hardly any session ever has one.
+    attempt: Option<Box<SecretAttempt>>,
     message_bytes_max: usize,
     peer: Peer,
-    /// Whether a dismissal wakes the connection already.
-    is_leashed: bool,
+    /// Whether a disconnect by the operator wakes the connection already.
+    has_disconnect_waker: bool,
     counters: Arc<Counters>,
 }
 
@@ -61,40 +61,47 @@ enum State {
 }
 
 impl Session {
-    /// A session that waits for its name, takes messages of up to so many bytes, and is counted in `counters`, which
-    /// must be this thread's. Its client is at no known address.
+    /// A session that waits for a name, takes messages of up to `message_bytes_max` bytes, and is counted in
+    /// `counters`, which must be this thread's. Its client has no known address.
     #[must_use]
     pub fn new(registry: Arc<Registry>, message_bytes_max: usize, counters: Arc<Counters>) -> Self {
         let state = State::Anonymous(registry);
-        Self { state, guess: None, message_bytes_max, peer: Peer::NONE, is_leashed: false, counters }
+        Self {
+            state,
+            attempt: None,
+            message_bytes_max,
+            peer: Peer::NONE,
+            has_disconnect_waker: false,
+            counters,
+        }
     }
 
-    /// The same with this client, whose address has to answer for the wrong secrets that come from there.
+    /// The same for this client, whose address answers for the wrong secrets that come from it.
     #[must_use]
     pub fn of(self, peer: Peer) -> Self {
         Self { peer, ..self }
     }
 
-    /// Whether the operator has disconnected the user. The connection is then to be closed; what it has sent and
-    /// was not run is not run any more.
+    /// Whether the operator has disconnected the user. The connection must then be closed; messages that were not
+    /// handled yet are discarded.
     #[must_use]
-    pub fn is_dismissed(&self) -> bool {
-        matches!(&self.state, State::LoggedIn(login) if login.user().leash().is_pulled())
+    pub fn is_disconnect_requested(&self) -> bool {
+        matches!(&self.state, State::LoggedIn(login) if login.user().disconnect_request().is_requested())
     }
 
-    /// Leaves the waker of the connection's task with the user, so that a dismissal reaches a connection that waits.
-    /// Cheap to call before every wait: it does something once, after the login.
+    /// Keeps the waker of the connection's task with the user, so that a disconnect reaches a connection that waits.
+    /// Cheap to call before every wait: it does something only once, after the login.
     #[inline]
-    pub fn wake_on_dismissal(&mut self, waker: &Waker) {
-        if !self.is_leashed
+    pub fn wake_on_disconnect(&mut self, waker: &Waker) {
+        if !self.has_disconnect_waker
             && let State::LoggedIn(login) = &self.state
         {
-            login.user().leash().attach(waker);
-            self.is_leashed = true;
+            login.user().disconnect_request().set_waker(waker);
+            self.has_disconnect_waker = true;
         }
     }
 
-    /// Notes that a client that is logged in has asked something, so many milliseconds after the registry was made.
+    /// Notes a request of a client that is logged in, at this many milliseconds from the registry's start.
     #[inline]
     pub(crate) fn note_active(&self, now_ms: u64) {
         if let State::LoggedIn(login) = &self.state {
@@ -108,7 +115,7 @@ impl Session {
         matches!(self.state, State::LoggedIn(_))
     }
 
-    /// Under which name, if it has.
+    /// The name under which it has.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match &self.state {
@@ -117,12 +124,12 @@ impl Session {
         }
     }
 
-    /// Runs one message and hands its reply to `reply`, which is called exactly once, perhaps under a store's
-    /// lock: it must only copy. It is not called where the reply is held back ([`Flow::ContinueAfter`]).
+    /// Handles one message and passes its reply to `reply`, which is called exactly once, perhaps under a store's lock:
+    /// it must only copy. It is not called if the reply is delayed ([`Flow::ContinueAfter`]).
     ///
-    /// A message over the limit ends the session; a transport may hand over as much of it as shows that it is.
-    /// Where several replies would fit, size wins over UTF-8, UTF-8 over form, form over the role and the role
-    /// over the policy.
+    /// A message over the limit ends the session; the first `message_bytes_max + 1` bytes are enough to show that. If
+    /// several replies would fit, size comes before UTF-8, UTF-8 before form, form before the role, and the role before
+    /// the policy.
     pub fn handle(&mut self, message: &[u8], reply: impl FnOnce(Reply<'_>)) -> Flow {
         if message.len() > self.message_bytes_max {
             return self.end(reply, Status::MessageTooLong);
@@ -156,7 +163,6 @@ impl Session {
         }
     }
 
-    /// Runs one request of a session that is logged in.
     fn request(&mut self, message: &str, reply: impl FnOnce(Reply<'_>)) -> Flow {
         let request = Request::parse(message);
         let command = Command::of(&request);
@@ -166,9 +172,9 @@ impl Session {
         if let Ok(Request::Upgrade { secret }) = request {
             return match self.upgrade(secret) {
                 Ok(status) => self.answer(command, reply, status),
-                Err(guess) => {
-                    let flow = Flow::ContinueAfter { delay: guess.delay(), is_wrong: !guess.is_right() };
-                    self.guess = Some(guess);
+                Err(attempt) => {
+                    let flow = Flow::ContinueAfter { delay: attempt.delay(), is_wrong: !attempt.is_right() };
+                    self.attempt = Some(attempt);
                     flow
                 }
             };
@@ -187,7 +193,7 @@ impl Session {
                     Err(StoreFull) => Status::StoreFull,
                 }));
             }
-            // Denied before anything is looked up: the refusal cannot tell more than it says (ROLE-2).
+            // Denied before anything is looked up, so that the refusal reveals nothing more (ROLE-2).
             Ok(Request::GetOf { .. }) if !user.is_manager() => reply(Reply::Status(Status::Denied)),
             Ok(Request::GetOf { user, key }) => login.registry().read(user, key, |found| match found {
                 Found::Value(value) => reply(Reply::Value(value)),
@@ -199,12 +205,12 @@ impl Session {
         Flow::Continue
     }
 
-    /// Gives the reply that has been held back since [`Flow::ContinueAfter`].
-    pub fn conclude(&mut self, wait: Wait, reply: impl FnOnce(Reply<'_>)) {
-        let is_right = match (self.guess.take(), wait) {
-            (Some(guess), Wait::Over) => guess.answer(),
-            // Its place in the line is free again.
-            (Some(_), Wait::HungUp) | (None, _) => false,
+    /// Gives the reply that was delayed since [`Flow::ContinueAfter`].
+    pub fn finish_delayed(&mut self, wait: DelayOutcome, reply: impl FnOnce(Reply<'_>)) {
+        let is_right = match (self.attempt.take(), wait) {
+            (Some(attempt), DelayOutcome::Elapsed) => attempt.answer(),
+            // Dropping the attempt gives its time back to its address.
+            (Some(_), DelayOutcome::HungUp) | (None, _) => false,
         };
         let status = match &self.state {
             State::LoggedIn(login) if is_right => self.promote(login),
@@ -213,8 +219,8 @@ impl Session {
         self.counted(Command::Upgrade, reply)(Reply::Status(status));
     }
 
-    /// What an upgrade is answered, or the guess whose answer is held back.
-    fn upgrade(&self, secret: Option<&str>) -> Result<Status, Box<Guess>> {
+    /// The answer to an upgrade, or the attempt whose answer is delayed.
+    fn upgrade(&self, secret: Option<&str>) -> Result<Status, Box<SecretAttempt>> {
         let State::LoggedIn(login) = &self.state else { return Ok(Status::WrongFormat) };
         let policy = login.registry().upgrade_policy();
         if secret.is_some() && !matches!(policy, UpgradePolicy::Secret(_)) {
@@ -225,11 +231,11 @@ impl Session {
         }
         match (policy, secret) {
             (UpgradePolicy::Secret(expected), Some(word)) => {
-                let guess = login.guess(self.peer.address.ip(), expected.matches(word));
-                if guess.is_right() && guess.delay().is_zero() {
+                let attempt = login.attempt_upgrade(self.peer.address.ip(), expected.matches(word));
+                if attempt.is_right() && attempt.delay().is_zero() {
                     return Ok(self.promote(login));
                 }
-                Err(Box::new(guess))
+                Err(Box::new(attempt))
             }
             (UpgradePolicy::Closed, _) | (UpgradePolicy::Secret(_), None) => Ok(Status::UpgradeRefused),
             (UpgradePolicy::Open, _) => Ok(self.promote(login)),
@@ -248,7 +254,8 @@ impl Session {
     }
 
     fn end(&mut self, reply: impl FnOnce(Reply<'_>), last: Status) -> Flow {
-        // The name goes before the reply does: a client that has read the close can log in again at once (LIFE-3).
+        // The name is freed before the reply goes out: a client that has read the close can log in again at once
+        // (LIFE-3).
         self.state = State::Ended;
         let command = if last == Status::Exiting { Command::Quit } else { Command::Malformed };
         self.counted(command, reply)(Reply::Status(last));
@@ -260,7 +267,7 @@ impl Session {
         Flow::Continue
     }
 
-    /// `reply`, and the request counted with it.
+    /// `reply`, which also counts the request.
     fn counted(&self, command: Command, reply: impl FnOnce(Reply<'_>)) -> impl FnOnce(Reply<'_>) {
         move |text| {
             self.counters.answered(command, &text);

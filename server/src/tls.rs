@@ -1,10 +1,10 @@
 //! The server's certificate and private key: read from PEM files, checked, and read again when they are renewed.
 //!
-//! TLS 1.3 and 1.2 by rustls, with one provider of cryptography (aws-lc-rs) that is named here and nowhere else. No
-//! certificates of clients, and no sessions to resume: connections here are few and long, so a full handshake for
-//! each costs little, while nothing is kept for clients that have gone and nothing outlives a certificate.
+//! TLS 1.3 and 1.2 by rustls, with one cryptography provider (aws-lc-rs) that is named only here. Clients need no
+//! certificates, and no session is resumed: connections are few and long, so a full handshake for each costs little,
+//! while nothing is kept for clients that have gone and nothing outlives a certificate.
 
-mod clients;
+mod client_check;
 mod files;
 
 use std::{
@@ -15,12 +15,12 @@ use std::{
 
 use rustls::{ServerConfig, crypto::aws_lc_rs, server::NoServerSessionStorage, sign::SingleCertAndKey};
 
-pub use self::files::{TlsError, TlsFile};
+pub use self::files::TlsError;
 
-/// What WebSocket over TLS is asked for in the handshake, if anything is (RFC 7301).
+/// The protocol that a WebSocket client may ask for in the handshake (RFC 7301).
 const ALPN_WEBSOCKET: &[u8] = b"http/1.1";
 
-/// A certificate with its key, as handshakes need them. Clones are handles on the same one.
+/// A certificate with its key, ready for handshakes. Clones are handles on the same one.
 #[derive(Clone)]
 pub struct Tls(Arc<Shared>);
 
@@ -40,14 +40,14 @@ pub(crate) struct Configs {
 }
 
 impl Tls {
-    /// Reads a chain of certificates, the server's own first, and the key that belongs to that one, from PEM files.
+    /// Reads a chain of certificates, the server's own first, and the key that belongs to it, from PEM files.
     pub fn load(certificate: PathBuf, key: PathBuf) -> Result<Self, TlsError> {
         let current = RwLock::new(Configs::read(&certificate, &key)?);
         Ok(Self(Arc::new(Shared { certificate, key, current })))
     }
 
-    /// Reads the files again. Handshakes that begin from now on get what is in them; where they cannot be used,
-    /// everything stays as it was.
+    /// Reads the files again. Handshakes that begin from now on use what is in them; if they cannot be used, everything
+    /// stays as it was.
     pub fn reload(&self) -> Result<(), TlsError> {
         files::expect_regular(&self.0.certificate, &self.0.key)?;
         let fresh = Configs::read(&self.0.certificate, &self.0.key)?;
@@ -55,9 +55,9 @@ impl Tls {
         Ok(())
     }
 
-    /// What the next handshake is to be made with.
+    /// What the next handshake is made with.
     pub(crate) fn current(&self) -> Configs {
-        // Once for each handshake, and never held for longer than a copy of two pointers.
+        // Once for each handshake, and never held for longer than it takes to copy two pointers.
         self.0.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

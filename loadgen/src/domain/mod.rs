@@ -1,5 +1,5 @@
-//! The words that every other module speaks in: roles, operations, transports, models of load, latencies,
-//! rules.
+//! The words that every other module speaks in: roles, operations, transports, models of load, latencies and their
+//! statistics, rules.
 //!
 //! Plain data and its names, which scenarios, flags, records and reports share. It uses no other module.
 
@@ -25,3 +25,6 @@ pub use violation::{Rule, ViolationKind};
 
 /// Bytes of the longest message that any server can be told to take: the reference server's `--message-max` goes no higher.
 pub const MESSAGE_BYTES_MAX: u32 = 16 << 20;
+
+/// Stands for all roles, operations, groups or trials in tables and files.
+pub const ALL: &str = "all";

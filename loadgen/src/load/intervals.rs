@@ -70,9 +70,8 @@ impl Intervals {
     ) -> Vec<Interval> {
         let measured_from = clock::nanos(context.load().warmup);
         let mut rows = Vec::new();
-        for transport in 0..self.transports.len() {
+        for (transport, &length) in lengths.iter().enumerate() {
             self.close_before(transport as u8, u32::MAX);
-            let length = lengths[transport];
             for second in 0..length.div_ceil(clock::SECOND) as u32 {
                 let known = self.rows.remove(&(transport as u8, second));
                 let mut row = known.unwrap_or_else(|| Interval::new(self.transports[transport], second));

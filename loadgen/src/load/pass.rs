@@ -22,7 +22,7 @@ use crate::measure::cpus;
 use crate::measure::recorder::{Totals, WindowFigures};
 use crate::record::{Backlog, Cost, Pass, Violation};
 use crate::targets::Target;
-use crate::wire::ConnectError;
+use crate::wire::{ConnectError, Endpoint};
 
 /// How often progress is told.
 pub(super) const TICK: Duration = Duration::from_millis(250);
@@ -122,8 +122,7 @@ impl Coordinator<'_> {
             }));
         }
         drop(sender);
-        let transports: Vec<Transport> =
-            self.context.endpoints.iter().map(|endpoint| endpoint.transport()).collect();
+        let transports: Vec<Transport> = self.context.endpoints.iter().map(Endpoint::transport).collect();
         let mut collected = Collected {
             reached: vec![0; transports.len()],
             intervals: Intervals::new(workers, transports),

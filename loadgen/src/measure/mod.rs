@@ -1,13 +1,10 @@
 //! Measuring: the clock, the recorders of one worker, the figures of processes and sockets, and what the system lets
 //! this process have.
 
-pub mod clock;
-pub mod cpus;
+pub use twinwire_os::{clock, cpus, open_files, process, tcp_info};
+
 pub mod figures;
-pub mod open_files;
 pub mod pauses;
-pub mod process;
 pub mod recorder;
-pub mod tcp_info;
 pub mod tree;
 pub mod watch;

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use crate::domain::{
-    Arrivals, LatencyKind, Model, Op, PerKind, Rate, Role, Setting, Side, Statistic, Think, Timing, Transport,
+    Arrivals, LatencyKind, Model, Op, PerKind, Rate, Role, Rule, Setting, Side, Statistic, Think, Timing,
+    Transport, ViolationKind,
 };
 use crate::record::{
     Cell, Cost, Counts, Environment, FLOOR_SCHEMA, Floor, FloorCost, Interval, Latencies, Layout, Ledger,
@@ -119,8 +120,8 @@ pub(crate) fn violation() -> Violation {
         client: "g17".into(),
         group: "guests".into(),
         role: Role::Guest,
-        kind: "foreign value".into(),
-        rule: "ROLE-2".into(),
+        kind: ViolationKind::ForeignValue,
+        rule: Rule::Role2,
         request: "get g18 k3".into(),
         expected: "you are not allowed to access keys of other users".into(),
         seen: "\u{1b}[2Jowned|`x`</code><script>alert(1)</script>\r\nnext".into(),

@@ -22,7 +22,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{LatencyKind, Model, Role, Setting, Side, Timing, Transport};
+use crate::domain::{LatencyKind, Model, Role, Rule, Setting, Side, Timing, Transport, ViolationKind};
 
 pub use floor::{
     FLOOR_SCHEMA, Floor, FloorCost, Layout, PacedFloor, SaturatedFloor, TransportFloor, WITHIN, is_ceiling,
@@ -291,10 +291,10 @@ pub struct Violation {
     pub group: String,
     /// Its role at that time.
     pub role: Role,
-    /// What went wrong, in a word or two: `stale value`, `foreign value`, …
-    pub kind: String,
+    /// What went wrong.
+    pub kind: ViolationKind,
     /// The requirement that it breaks.
-    pub rule: String,
+    pub rule: Rule,
     /// The request as sent, long values cut.
     pub request: String,
     /// What was allowed.
@@ -420,6 +420,7 @@ impl RunRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::PerKind;
     use crate::record::fixture;
 
     /// A record with one of everything.
@@ -447,7 +448,7 @@ mod tests {
         latencies.record(90_000);
         pass.dispatch_lag = latencies.clone();
         let cell = &mut pass.cells[0];
-        cell.latencies = crate::domain::PerKind::from_fn(|_| latencies.clone());
+        cell.latencies = PerKind::from_fn(|_| latencies.clone());
         let setup = &mut pass.setup[0];
         (setup.connect, setup.login) = (latencies.clone(), latencies);
         (setup.upgrade, setup.preload) = Default::default();

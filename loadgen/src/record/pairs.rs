@@ -1,11 +1,10 @@
-//! A ratio of two transports' figures: the median over pairs of trials or windows, and where it lies. One pair alone gives
-//! none: the same command gives another one the next time.
+//! A ratio of two transports' figures: the median over pairs of trials or windows, and its interval. A single pair gives
+//! none: the same command gives another ratio the next time.
 
-/// From so many pairs on, the range of their ratios holds the true median in 19 of 20 cases.
-pub const PAIRS_MIN: usize = 6;
+use twinwire_statistics::Median;
 
-/// How often the interval may miss the true median.
-const MISS_SHARE_MAX: f64 = 0.05;
+/// From this many pairs on, the interval holds the true median in 19 of 20 cases.
+pub const PAIRS_MIN: usize = Median::INTERVAL_MIN;
 
 /// A ratio over pairs.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,27 +15,18 @@ pub struct Ratio {
     pub low: f64,
     /// Its upper end.
     pub high: f64,
-    /// Pairs.
+    /// Number of pairs.
     pub pairs: usize,
 }
 
 impl Ratio {
-    /// The ratio of these pairs (first transport, second transport); `None` of fewer than two.
-    ///
-    /// The interval is that of the sign test: it asks nothing of the distribution. Below [`PAIRS_MIN`] it is the range.
+    /// The ratio of these pairs (first transport, second transport); `None` of fewer than two. Below [`PAIRS_MIN`] the
+    /// interval is the range of the pairs' ratios.
     #[must_use]
     pub fn of(pairs: impl IntoIterator<Item = (f64, f64)>) -> Option<Self> {
         let ratio = |(base, other): (f64, f64)| (base > 0.0 && other.is_finite()).then(|| other / base);
-        let mut ratios: Vec<f64> = pairs.into_iter().filter_map(ratio).collect();
-        ratios.sort_by(f64::total_cmp);
-        let last = ratios.len().checked_sub(1).filter(|last| *last > 0)?;
-        let left_out = left_out(ratios.len()).min(last / 2);
-        Some(Self {
-            median: f64::midpoint(ratios[last / 2], ratios[last.div_ceil(2)]),
-            low: ratios[left_out],
-            high: ratios[last - left_out],
-            pairs: ratios.len(),
-        })
+        let Median { value, low, high, count } = Median::of(pairs.into_iter().filter_map(ratio))?;
+        (count > 1).then_some(Self { median: value, low, high, pairs: count })
     }
 
     /// Whether the interval leaves out 1, at which the transports are alike.
@@ -44,24 +34,6 @@ impl Ratio {
     pub fn is_difference(&self) -> bool {
         self.low > 1.0 || self.high < 1.0
     }
-}
-
-/// How many of so many sorted values lie outside the interval at either end: the true median lies beyond the one after
-/// them as seldom as a fair coin falls that often or less on one side.
-fn left_out(values: usize) -> usize {
-    // So many flips are all but normal, and the chance of none is too small for a number.
-    if values > 1_000 {
-        return (values as f64 / 2.0 - 0.98 * (values as f64).sqrt()) as usize;
-    }
-    // The chance of 0 heads, then of 1, 2, …
-    let mut chance = 0.5_f64.powi(i32::try_from(values).unwrap_or(i32::MAX));
-    let (mut sum, mut heads) = (chance, 0);
-    while 2.0 * sum <= MISS_SHARE_MAX && heads < values {
-        heads += 1;
-        chance *= (values - heads + 1) as f64 / heads as f64;
-        sum += chance;
-    }
-    heads.saturating_sub(1)
 }
 
 #[cfg(test)]
@@ -77,17 +49,6 @@ mod tests {
         assert_eq!((of(&[]), of(&[1.5])), (None, None));
         assert_eq!(of(&[1.5, 1.1]), Some(Ratio { median: 1.3, low: 1.1, high: 1.5, pairs: 2 }));
         assert_eq!(Ratio::of([(0.0, 1.0), (1.0, 1.0)]), None, "nothing divides by zero");
-    }
-
-    #[test]
-    fn the_interval_leaves_out_as_many_as_the_sign_test_says() {
-        // From the tables of the sign test, 95 %.
-        for (pairs, out) in [(2, 0), (5, 0), (6, 0), (8, 0), (9, 1), (10, 1), (12, 2), (20, 5), (36, 11)] {
-            assert_eq!(left_out(pairs), out, "{pairs} pairs");
-        }
-        // Where the normal distribution takes over, nothing jumps.
-        assert!(left_out(1_001).abs_diff(left_out(1_000)) <= 1);
-        assert!((2_400..2_450).contains(&left_out(5_000)));
     }
 
     #[test]

@@ -9,9 +9,6 @@ use crate::text;
 /// What stands where there is no figure.
 pub(crate) const MISSING: &str = "–";
 
-/// What stands for "all of them" in a row.
-pub const ALL: &str = "all";
-
 /// Marks a figure of a load that is not valid: it is not a result.
 pub(crate) const NOT_VALID: char = '?';
 

@@ -7,8 +7,7 @@ use std::fmt::Write as _;
 
 use hdrhistogram::Histogram;
 
-use super::figure::ALL;
-use crate::domain::{Op, Role};
+use crate::domain::{ALL, Op, Role};
 use crate::record::RunRecord;
 use crate::record::rows::{self, Key};
 use crate::text;

@@ -5,9 +5,8 @@
 use serde::{Serialize, Serializer};
 
 use super::comparison::{CostSummary, LatencySummary, Summary};
-use super::figure::ALL;
 use super::{comparison, floor};
-use crate::domain::{Op, PerKind, Role, Transport};
+use crate::domain::{ALL, Op, PerKind, Role, Transport};
 use crate::record::rows::{self, Key, Selection};
 use crate::record::{
     Latency, Layout, LoadInfo, RunRecord, Skipped, Status, ThresholdResult, Verdict, Violation,

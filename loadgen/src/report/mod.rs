@@ -35,7 +35,6 @@ pub mod violations;
 
 use std::path::PathBuf;
 
-pub use figure::ALL;
 pub use folder::{Folder, FolderError, write_file};
 
 /// A finished chart.

@@ -5,8 +5,7 @@
 
 use super::ReportError;
 use super::comparison::Summary;
-use super::figure::ALL;
-use crate::domain::{LatencyKind, Op, Role, Statistic};
+use crate::domain::{ALL, LatencyKind, Op, Role, Statistic};
 use crate::record::RunRecord;
 use crate::record::rows::{self, Key};
 

@@ -1,9 +1,9 @@
 //! What the tables of a report hold: each is described once, for the terminal and for Markdown.
 
 use super::comparison::{COMPARED, Comparison, ComparisonRow, CostSummary, LatencySummary, Summary};
-use super::figure::{self, ALL, MISSING, RATIO, Unit};
+use super::figure::{self, MISSING, RATIO, Unit};
 use super::table::{Cell, Group, Header, Table};
-use crate::domain::{LatencyKind, Op, Role, Statistic, Timing, Transport};
+use crate::domain::{ALL, LatencyKind, Op, Role, Statistic, Timing, Transport};
 use crate::record::pairs::Ratio;
 use crate::record::{Counts, Latency};
 use crate::text;

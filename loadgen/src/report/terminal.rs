@@ -74,8 +74,8 @@ fn violations(record: &RunRecord, paint: Paint) -> Vec<String> {
         lines.push(format!(
             "{} {} · {} · {} · {} {} · {}, trial {}, {:.3} s",
             paint.red("wrong reply:"),
-            paint.bold(&text::printable(&violation.kind)),
-            text::printable(&violation.rule),
+            paint.bold(violation.kind.name()),
+            violation.rule,
             violation.transport.label(),
             violation.role,
             text::excerpt(&violation.client),

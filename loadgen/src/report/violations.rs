@@ -32,7 +32,7 @@ pub fn file_name(index: usize, violation: &Violation) -> Option<String> {
 /// `01-stale-value`: the case's id, too.
 fn stem(index: usize, violation: &Violation) -> String {
     let slug: String =
-        violation.kind.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        violation.kind.name().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     format!("{:02}-{}", index + 1, slug.to_ascii_lowercase().chars().take(40).collect::<String>())
 }
 
@@ -43,8 +43,8 @@ fn text(id: &str, violation: &Violation, replay: &Replay) -> String {
         "# {kind} ({rule}): seen by {role} {client} over {transport}, load {load}{variant}, trial {trial}.\n\
          # Request:  {request}\n# Expected: {expected}\n# Seen:     {seen}\n\
          # A right server passes this case. Instants are seconds since the measured part of the load began.\n\n",
-        kind = said(&violation.kind),
-        rule = said(&violation.rule),
+        kind = violation.kind,
+        rule = violation.rule,
         role = violation.role,
         client = said(&violation.client),
         transport = violation.transport,
@@ -63,7 +63,7 @@ fn text(id: &str, violation: &Violation, replay: &Replay) -> String {
     text += &format!(
         "[[case]]\nid = {}\nrules = [{}]\nabout = {}\ntransports = [{}]\n",
         text::toml(id),
-        text::toml(&violation.rule),
+        text::toml(violation.rule.name()),
         text::toml(&said(&format!(
             "{}, as {} saw it over {}",
             violation.kind, violation.client, violation.transport

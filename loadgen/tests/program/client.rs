@@ -9,11 +9,13 @@ use std::num::NonZeroUsize;
 use std::process::{Command, Output, Stdio};
 use std::thread::JoinHandle;
 
+use crate::support::replies::{
+    ALREADY_MANAGER, DENIED, DONE, IDLE_TIMEOUT, KEY_NOT_FOUND, SERVER_FULL, SUCCESS, UPGRADE_REFUSED,
+    UPGRADED, USER_NOT_FOUND, WRONG_FORMAT,
+};
+use twinwire_server::Transport;
 use twinwire_server::registry::{Secret, UpgradePolicy};
-use twinwire_server::transport::Transport;
 use twinwire_server::{Config, Server, Shutdown};
-
-const DENIED: &str = "you are not allowed to access keys of other users";
 
 /// Each transport with the flag that chooses it.
 const TRANSPORTS: [(Transport, &[&str]); 3] =
@@ -55,7 +57,7 @@ impl TestServer {
     fn login(&self, name: &str) -> BufReader<TcpStream> {
         let mut stream =
             BufReader::new(TcpStream::connect(("127.0.0.1", self.port(Transport::Tcp))).unwrap());
-        assert_eq!(ask(&mut stream, name), "success");
+        assert_eq!(ask(&mut stream, name), SUCCESS);
         stream
     }
 }
@@ -109,8 +111,7 @@ fn one_reply_a_line_over_every_transport() {
         let words =
             ["put", "a", "wert-ä", "get", "a", "get", "b", "upgrade", "get", "nobody", "a", "upgrade"];
         let output = client(server.port(transport), &[flags, &words].concat()).output().unwrap();
-        let expected =
-            ["done", "wert-ä", "key not found", "upgraded to manager", "user not found", "already a manager"];
+        let expected = [DONE, "wert-ä", KEY_NOT_FOUND, UPGRADED, USER_NOT_FOUND, ALREADY_MANAGER];
         assert_eq!(lines(&output), (expected.to_vec(), 0), "{transport}");
     }
 }
@@ -122,7 +123,7 @@ fn values_come_back_whole_over_every_transport() {
     for (transport, flags) in TRANSPORTS {
         let words = ["put", "a", &value, "get", "a"];
         let output = client(server.port(transport), &[flags, &words].concat()).output().unwrap();
-        assert_eq!(lines(&output), (vec!["done", value.as_str()], 0), "{transport}");
+        assert_eq!(lines(&output), (vec![DONE, value.as_str()], 0), "{transport}");
     }
 }
 
@@ -130,14 +131,14 @@ fn values_come_back_whole_over_every_transport() {
 fn a_manager_reads_what_another_client_stored_and_a_guest_does_not() {
     let server = TestServer::start();
     let mut alice = server.login("alice");
-    assert_eq!(ask(&mut alice, "put k secret-of-alice"), "done");
+    assert_eq!(ask(&mut alice, "put k secret-of-alice"), DONE);
     for (transport, flags) in TRANSPORTS {
         let guest =
             client(server.port(transport), &[flags, &["get", "alice", "k"]].concat()).output().unwrap();
         assert_eq!(lines(&guest), (vec![DENIED], 1), "{transport}");
         let words: &[&str] = &["--manager", "get", "alice", "k", "get", "alice", "x"];
         let manager = client(server.port(transport), &[flags, words].concat()).output().unwrap();
-        assert_eq!(lines(&manager), (vec!["secret-of-alice", "key not found"], 0), "{transport}");
+        assert_eq!(lines(&manager), (vec!["secret-of-alice", KEY_NOT_FOUND], 0), "{transport}");
     }
 }
 
@@ -145,9 +146,9 @@ fn a_manager_reads_what_another_client_stored_and_a_guest_does_not() {
 fn a_command_word_as_key_is_one_argument() {
     let server = TestServer::start();
     let output = server.client(&["put get 1", "get get", "put q 2", "get", "q"]).output().unwrap();
-    assert_eq!(lines(&output), (vec!["done", "1", "done", "2"], 0));
+    assert_eq!(lines(&output), (vec![DONE, "1", DONE, "2"], 0));
     let wrong = server.client(&["get", "a", "frob it", "get", "b"]).output().unwrap();
-    assert_eq!(lines(&wrong), (vec!["key not found", "wrong message format", "key not found"], 1));
+    assert_eq!(lines(&wrong), (vec![KEY_NOT_FOUND, WRONG_FORMAT, KEY_NOT_FOUND], 1));
 }
 
 #[test]
@@ -156,7 +157,7 @@ fn the_name_is_free_again_when_the_client_has_left() {
     for (transport, flags) in TRANSPORTS.repeat(3) {
         let words = ["--user", "bob", "get", "a", "put", "a", "1"];
         let output = client(server.port(transport), &[flags, &words].concat()).output().unwrap();
-        assert_eq!(lines(&output), (vec!["key not found", "done"], 0), "{transport}");
+        assert_eq!(lines(&output), (vec![KEY_NOT_FOUND, DONE], 0), "{transport}");
     }
 }
 
@@ -177,9 +178,9 @@ fn exit_1_where_the_server_grants_no_manager() {
     let server = TestServer::with(|config| config.upgrade = UpgradePolicy::Closed);
     let output = server.client(&["--manager", "get", "a"]).output().unwrap();
     assert_eq!(lines(&output), (vec![], 1));
-    assert!(stderr(&output).contains("upgrade refused"), "{}", stderr(&output));
+    assert!(stderr(&output).contains(UPGRADE_REFUSED), "{}", stderr(&output));
     let output = server.client(&["upgrade", "get", "a"]).output().unwrap();
-    assert_eq!(lines(&output), (vec!["upgrade refused", "key not found"], 1));
+    assert_eq!(lines(&output), (vec![UPGRADE_REFUSED, KEY_NOT_FOUND], 1));
 }
 
 #[test]
@@ -190,14 +191,14 @@ fn the_secret_comes_from_a_file_or_the_environment_and_never_from_arguments() {
     std::fs::write(file.path(), "sesame\n").unwrap();
     let path = file.path().to_str().unwrap();
     let output = server.client(&["--secret-file", path, "--manager", "upgrade"]).output().unwrap();
-    assert_eq!(lines(&output), (vec!["already a manager"], 0));
+    assert_eq!(lines(&output), (vec![ALREADY_MANAGER], 0));
     let output = server.client(&["upgrade"]).env("TWINWIRE_UPGRADE_SECRET", "sesame").output().unwrap();
-    assert_eq!(lines(&output), (vec!["upgraded to manager"], 0));
-    assert_eq!(lines(&server.client(&["upgrade"]).output().unwrap()), (vec!["upgrade refused"], 1));
+    assert_eq!(lines(&output), (vec![UPGRADED], 0));
+    assert_eq!(lines(&server.client(&["upgrade"]).output().unwrap()), (vec![UPGRADE_REFUSED], 1));
     let shown = server.client(&["upgrade", "sesame"]).output().unwrap();
     assert_eq!(lines(&shown), (vec![], 2));
     assert!(!stderr(&shown).contains("sesame"), "{}", stderr(&shown));
-    assert_eq!(lines(&piped(server.client(&[]), "upgrade sesame\n")), (vec!["upgraded to manager"], 0));
+    assert_eq!(lines(&piped(server.client(&[]), "upgrade sesame\n")), (vec![UPGRADED], 0));
 }
 
 #[test]
@@ -251,7 +252,7 @@ fn exit_3_where_nobody_listens_or_it_is_no_websocket() {
     assert!(stderr(&output).contains("HTTP 503"), "{}", stderr(&output));
     let output = full.client(&["get", "a"]).output().unwrap();
     assert_eq!(lines(&output), (vec![], 1), "{}", stderr(&output));
-    assert!(stderr(&output).contains("server full"), "{}", stderr(&output));
+    assert!(stderr(&output).contains(SERVER_FULL), "{}", stderr(&output));
 }
 
 /// A server that answers these lines and nothing more, and then closes or not.
@@ -289,7 +290,7 @@ fn exit_3_where_the_server_hangs_or_goes_and_what_came_before_is_printed() {
     let port = scripted(&["success\n", "idle timeout\n"], true);
     let idle = client(port, &["get", "a"]).output().unwrap();
     assert_eq!(lines(&idle), (vec![], 3));
-    assert!(stderr(&idle).contains("idle timeout"), "{}", stderr(&idle));
+    assert!(stderr(&idle).contains(IDLE_TIMEOUT), "{}", stderr(&idle));
 }
 
 #[test]
@@ -305,7 +306,7 @@ fn lines_from_a_pipe_may_hold_several_commands() {
         let input = "put a 1 get a upgrade\n\n  get nobody a \r\nput \"x y\" 'put get 5'\n'put get 5' get b 'get get'\nq\nget a\n";
         let output = piped(client(server.port(transport), flags), input);
         let (out, code) = lines(&output);
-        let expected = ["done", "1", "upgraded to manager", "user not found", "done", "key not found", "5"];
+        let expected = [DONE, "1", UPGRADED, USER_NOT_FOUND, DONE, KEY_NOT_FOUND, "5"];
         assert_eq!((out.as_slice(), code), (&expected[..], 2), "{transport}: {}", stderr(&output));
         assert!(stderr(&output).contains("line 4: `x y` cannot be a key of `put`"), "{}", stderr(&output));
     }
@@ -315,14 +316,14 @@ fn lines_from_a_pipe_may_hold_several_commands() {
 fn a_pipe_ends_politely_and_tells_refusals_by_its_exit_code() {
     let server = TestServer::start();
     assert_eq!(lines(&piped(server.client(&[]), "")), (vec![], 0));
-    assert_eq!(lines(&piped(server.client(&["--user", "bob"]), "get a")), (vec!["key not found"], 0));
+    assert_eq!(lines(&piped(server.client(&["--user", "bob"]), "get a")), (vec![KEY_NOT_FOUND], 0));
     assert_eq!(
         lines(&piped(server.client(&["--user", "bob"]), "get x y\nget a\n")),
-        (vec![DENIED, "key not found"], 1)
+        (vec![DENIED, KEY_NOT_FOUND], 1)
     );
     let output = piped(server.client(&["--manager"]), "help\nget bob k\n");
     let (out, code) = lines(&output);
-    assert_eq!((out.last(), code), (Some(&"user not found"), 0));
+    assert_eq!((out.last(), code), (Some(&USER_NOT_FOUND), 0));
     assert!(out.len() > 5, "help is shown: {out:?}");
 }
 

@@ -119,7 +119,7 @@ fn quick_with_a_rate_offers_that_rate() {
     // 4: a machine that is busy with other tests wakes the generator late, and says so.
     assert!(matches!(ended.code, Some(0 | 4)), "{ended:?}");
     let record: serde_json::Value = serde_json::from_str(&place.read("run.json")).unwrap();
-    assert_eq!(record["loads"][0]["model"], "open");
+    assert!(record["loads"][0]["model"]["open"].is_object());
     let offered: u64 =
         place.csv("intervals.csv").iter().map(|row| row["offered"].parse::<u64>().unwrap()).sum();
     // Poisson arrivals: five standard deviations around 500.

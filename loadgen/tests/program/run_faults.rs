@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use crate::support::faulty::{self, Fault};
+use crate::support::replies::UPGRADE_REFUSED;
 use crate::support::{Ended, Place, scenario};
 
 fn run_against(fault: Fault) -> (Place, Ended) {
@@ -324,7 +325,7 @@ fn a_server_that_grants_no_upgrade_cannot_bear_a_scenario_with_managers() {
     let (_, ended) = run_against(Fault::RefusesUpgrade);
     let ended = ended.expect(3);
     assert!(ended.stdout.contains("upgrading as `managers-"), "{}", ended.stdout);
-    assert!(ended.stdout.contains("upgrade refused"), "{}", ended.stdout);
+    assert!(ended.stdout.contains(UPGRADE_REFUSED), "{}", ended.stdout);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use twinwire::conform::case::Cases;
 
 use crate::support::faulty::{self, Fault};
 use crate::support::replayer::{Verdict, replay};
+use crate::support::replies::UPGRADE_REFUSED;
 use crate::support::tls::{Certificate, LOCAL, Server, front, path};
 use crate::support::{Ended, Place, twinwire, until};
 
@@ -146,7 +147,7 @@ fn the_embedded_server_does_not_take_the_users_settings_for_another_one() {
     let mut run = place.run(&["--launch", &command]);
     let ended = Ended::of(run.env("TWINWIRE_UPGRADE", "closed").output().unwrap());
     assert_ne!(ended.code, Some(0), "managers are refused: {ended:?}");
-    assert!(ended.stdout.contains("upgrade refused"), "{}", ended.stdout);
+    assert!(ended.stdout.contains(UPGRADE_REFUSED), "{}", ended.stdout);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use twinwire::domain::Rule;
 
 use crate::support::faulty::{self, Fault};
 use crate::support::replayer::{self, Verdict};
+use crate::support::replies::{DENIED, DONE, EXITING, WRONG_FORMAT};
 use crate::support::{Ended, Place, scenario, twinwire};
 
 /// What a run against a faulty server left behind.
@@ -104,7 +105,7 @@ fn a_stale_value_is_shown_by_two_puts_and_a_read() {
     let key = sent(read).strip_prefix("get ").unwrap().to_owned();
     for put in [old, new] {
         assert!(sent(put).starts_with(&format!("put {key} ")), "{text}");
-        assert_eq!(due(put), "done", "{text}");
+        assert_eq!(due(put), DONE, "{text}");
     }
     assert_eq!(sent(new).rsplit(' ').next().unwrap(), due(read), "the newer value is due: {text}");
     assert_ne!(sent(old), sent(new), "{text}");
@@ -141,8 +142,8 @@ fn a_foreign_value_is_shown_by_both_puts_and_the_read() {
 #[test]
 fn what_needs_no_value_is_shown_by_one_request_alone() {
     for (fault, kind, request, due_text) in [
-        (Fault::AcceptsAnything, "wrong-reply", None, "wrong message format"),
-        (Fault::Bye, "wrong-reply", Some("q"), "exiting"),
+        (Fault::AcceptsAnything, "wrong-reply", None, WRONG_FORMAT),
+        (Fault::Bye, "wrong-reply", Some("q"), EXITING),
     ] {
         let (text, case) = Found::by(fault).first(kind);
         let [step] = &case.steps[..] else { panic!("{text}") };
@@ -159,7 +160,7 @@ fn a_leak_is_shown_by_the_owners_put_and_the_guests_read() {
     let (text, case) =
         found.find("isolation-broken", |text| text.contains("'s value of ") && !text.contains("put role"));
     let read = case.steps.last().unwrap();
-    assert_eq!(due(read), "you are not allowed to access keys of other users", "{text}");
+    assert_eq!(due(read), DENIED, "{text}");
     assert!(sent(read).starts_with("get {"), "{text}");
     assert!(case.steps.len() == 2 && sent(&case.steps[0]).starts_with("put "), "{text}");
 }

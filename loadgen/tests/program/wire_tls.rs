@@ -14,6 +14,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::Message;
 use twinwire::wire::{Connection, Ended, Endpoint, Peer, Replies, Reply, Site, Traffic, Trust};
 
+use crate::support::replies::DONE;
 use crate::support::tls::{Certificate, LOCAL};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -119,7 +120,7 @@ async fn lines_are_whole_however_records_cut_them() {
         }
         server
     });
-    assert_eq!(drain(&mut client, 2).await.0, ["grüße", "done"]);
+    assert_eq!(drain(&mut client, 2).await.0, ["grüße", DONE]);
     writing.await.unwrap();
 }
 
@@ -220,7 +221,7 @@ async fn bytes_are_counted_as_they_are_on_the_wire() {
     server.read_line(&mut line).await.unwrap();
     server.get_mut().write_all(b"done\n").await.unwrap();
     server.get_mut().flush().await.unwrap();
-    assert_eq!(drain(&mut client, 1).await.0, ["done"]);
+    assert_eq!(drain(&mut client, 1).await.0, [DONE]);
     // 5 bytes of header, one of type and 16 of proof for each record (TLS 1.3).
     assert_eq!(traffic.sent() - before.0, 1_001 + 22);
     assert!(traffic.received() >= before.1 + 5 + 22);

@@ -1,4 +1,4 @@
-//! The abuses: what each is, how large, and what the server is told and allowed.
+//! The abuses: what each is, how large, and what the server is started with and allowed.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub enum Abuse {
     HalfOpen,
     /// Sessions that are reset in the middle of a message, one after the other over each transport.
     Resets,
-    /// Names that are held and names that are none, pipelined without end on several connections.
+    /// Taken names and malformed names, pipelined without end on several connections.
     LoginFlood,
     /// Sessions one after the other, as fast as they go.
     Connections,
@@ -32,68 +32,78 @@ pub enum Abuse {
 /// How long neighbours may wait.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Bound {
-    /// Their p90 may be so many times the one without the abuse, and no reply may take longer than a second (LIFE-5).
+    /// Their p90 may be this many times the one without the abuse, and no reply may take longer than a second (LIFE-5).
     P90Ratio(f64),
     /// No reply may take longer than this, from when its request was written.
     Longest(Duration),
 }
 
-impl Abuse {
-    /// As in the table.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::SlowReaders => "slow readers",
-            Self::SlowWriters => "slow writers",
-            Self::HalfOpen => "half-open peers",
-            Self::Resets => "resets in mid-message",
-            Self::LoginFlood => "floods of logins",
-            Self::Connections => "connections in a row",
-            Self::Silent => "opened, left silent",
-            Self::LargeStores => "ends of large stores",
-            Self::GrowingStores => "stores that grow",
-        }
-    }
-
+/// An abuse in figures.
+#[derive(Clone, Copy)]
+pub struct Spec {
+    pub name: &'static str,
     /// What is counted as served.
-    pub fn unit(self) -> &'static str {
-        match self {
-            Self::SlowReaders => "KiB read",
-            Self::SlowWriters => "requests",
-            Self::HalfOpen => "sent away",
-            Self::Resets | Self::Connections => "sessions",
-            Self::LoginFlood => "refusals",
-            Self::Silent => "held",
-            Self::LargeStores | Self::GrowingStores => "puts",
-        }
-    }
-
-    /// How many at once; of [`Self::Connections`], how many over all windows.
-    pub fn size(self) -> usize {
-        match self {
-            Self::SlowReaders => 100,
-            Self::SlowWriters | Self::HalfOpen => 1000,
-            // One over each transport keeps a CPU busy already.
-            Self::Resets | Self::GrowingStores => 2,
-            Self::LoginFlood => 4,
-            Self::Connections => 100_000,
-            Self::Silent => 10_000,
-            Self::LargeStores => 10,
-        }
-    }
-
-    /// What its neighbours may notice.
-    pub fn bound(self) -> Bound {
-        match self {
-            Self::LargeStores | Self::GrowingStores => Bound::Longest(Duration::from_millis(50)),
-            _ => Bound::P90Ratio(2.0),
-        }
-    }
-
+    pub unit: &'static str,
+    /// How many at once; of [`Abuse::Connections`], how many over all windows.
+    pub size: usize,
+    pub bound: Bound,
     /// The most pairs of windows that it is worth: some take long.
-    pub fn pairs_max(self) -> usize {
+    pub pairs_max: usize,
+    /// The server's flags besides its defaults.
+    pub flags: &'static [&'static str],
+    /// How much memory the server may take for each connection while all are there, in KiB. Where it never reads: its
+    /// 60 KB of store, what may wait for it and a batch beyond, twice for what the allocator leaves between; where it
+    /// has sent half a message, that and the buffers around; else what an idle connection takes.
+    pub growth_kib_each: u64,
+}
+
+impl Abuse {
+    pub fn spec(self) -> Spec {
+        let common = Spec {
+            name: "",
+            unit: "sessions",
+            size: 0,
+            bound: Bound::P90Ratio(2.0),
+            pairs_max: usize::MAX,
+            flags: &[],
+            growth_kib_each: 8,
+        };
+        let stores = Spec {
+            unit: "puts",
+            bound: Bound::Longest(Duration::from_millis(50)),
+            pairs_max: 3,
+            // For each of a million keys, what the limit on all stores counts and as much again.
+            growth_kib_each: 200 * 1024,
+            ..common
+        };
         match self {
-            Self::LargeStores | Self::GrowingStores => 3,
-            _ => usize::MAX,
+            Self::SlowReaders => Spec {
+                name: "slow readers",
+                unit: "KiB read",
+                size: 100,
+                flags: &["--max-unsent", "64KiB"],
+                growth_kib_each: 512,
+                ..common
+            },
+            Self::SlowWriters => {
+                Spec { name: "slow writers", unit: "requests", size: 1000, growth_kib_each: 24, ..common }
+            }
+            Self::HalfOpen => Spec {
+                name: "half-open peers",
+                unit: "sent away",
+                size: 1000,
+                flags: &["--idle-timeout", "1s", "--ping-interval", "500ms"],
+                ..common
+            },
+            // One over each transport keeps a CPU busy already.
+            Self::Resets => Spec { name: "resets in mid-message", size: 2, ..common },
+            Self::LoginFlood => Spec { name: "floods of logins", unit: "refusals", size: 4, ..common },
+            Self::Connections => {
+                Spec { name: "connections in a row", size: 100_000, growth_kib_each: 0, ..common }
+            }
+            Self::Silent => Spec { name: "opened, left silent", unit: "held", size: 10_000, ..common },
+            Self::LargeStores => Spec { name: "ends of large stores", size: 10, ..stores },
+            Self::GrowingStores => Spec { name: "stores that grow", size: 2, ..stores },
         }
     }
 
@@ -103,34 +113,14 @@ impl Abuse {
         self == Self::GrowingStores
     }
 
-    /// Whether [`Self::size`] is how many descriptors it needs.
+    /// Whether all of them are connected at once.
     pub fn is_crowd(self) -> bool {
-        !matches!(self, Self::Connections)
+        self != Self::Connections
     }
 
-    /// What the server is told beside its defaults.
-    pub fn flags(self) -> &'static [&'static str] {
-        match self {
-            Self::SlowReaders => &["--max-unsent", "64KiB"],
-            Self::HalfOpen => &["--idle-timeout", "1s", "--ping-interval", "500ms"],
-            _ => &[],
-        }
-    }
-
-    /// How much memory the server may take while so many of them are there, in KiB.
-    ///
-    /// 4 MiB for the batches and buffers that any load makes it keep, and for each connection: where it never reads,
-    /// its 60 KB of store, what may wait for it and a batch beyond, twice for what the allocator leaves between; where
-    /// it has sent half a message, that and the rooms around; else what an idle connection takes.
+    /// How much memory the server may take with this many of them, in KiB: 4 MiB for the batches and buffers that any
+    /// load makes it keep, and what each connection may take.
     pub fn growth_kib_max(self, size: usize) -> u64 {
-        let each = match self {
-            Self::SlowReaders => 512,
-            Self::SlowWriters => 24,
-            Self::Connections => return 4096,
-            // For each of a million keys, what the limit on all stores counts and as much again.
-            Self::LargeStores | Self::GrowingStores => 200 * 1024,
-            _ => 8,
-        };
-        4096 + each * size as u64
+        4096 + self.spec().growth_kib_each * size as u64
     }
 }

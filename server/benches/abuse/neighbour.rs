@@ -1,7 +1,7 @@
 //! The neighbours: one over each transport, each asks at fixed instants and notes how long the reply took.
 //!
-//! A reply counts as there when the kernel received it, by the kernel's own note of when that was: how long the
-//! neighbour then had to wait for the CPU that it shares with the abusers is nothing that the server did.
+//! A reply counts as there when the kernel received it, by the kernel's own time stamp: how long the neighbour then had to
+//! wait for the CPU that it shares with the abusers is nothing that the server did.
 
 use std::{
     io::{IoSliceMut, Write},
@@ -20,24 +20,16 @@ use nix::{
         time::TimeSpec,
     },
 };
-use twinwire_floor::{
-    roles::Wire,
-    server::Door,
-    speech::{Step, arrival, is_whole, reply, request},
-};
+use twinwire_bench_support::wire::{Client, Endpoint, Wire, block_on, is_complete, reply, request};
 
-use crate::{
-    abuser::READ_STORE,
-    peer::{Doors, PATIENCE},
-};
+use crate::abusers::READ_STORE;
 
-/// More than any reply to a neighbour has.
+/// Longer than any reply to a neighbour.
 const REPLY_BYTES_MAX: usize = 64;
 
-/// Between two requests of a neighbour: so much that the server is idle in most of a window without abuse.
+/// Between two requests of a neighbour: so long that the server is idle in most of a window without abuse.
 const PERIOD: Duration = Duration::from_millis(1);
 
-/// One neighbour.
 struct Neighbour {
     stream: TcpStream,
     wire: Wire,
@@ -46,7 +38,7 @@ struct Neighbour {
     expected: Vec<Vec<u8>>,
 }
 
-/// Both.
+/// One over each transport.
 pub struct Neighbours([Neighbour; 2]);
 
 /// Latencies of one window.
@@ -56,18 +48,15 @@ pub struct Latencies {
 }
 
 impl Latencies {
-    /// What nine in ten are within.
     pub fn p90(&self) -> Duration {
         self.sorted[(self.sorted.len() * 9).div_ceil(10) - 1]
     }
 
-    /// The longest.
     pub fn max(&self) -> Duration {
         self.sorted[self.sorted.len() - 1]
     }
 
-    /// The longest that a single reply took once its request had been written: neither what made that late nor a wait for
-    /// the CPU in the middle of it is in this.
+    /// The longest that a single reply took once its request had been written, whatever made the request late.
     pub fn longest_wait(&self) -> Duration {
         self.longest_wait
     }
@@ -75,8 +64,8 @@ impl Latencies {
 
 impl Neighbours {
     /// Logs both in, where an abuse needs it as managers that read a store of the abusers.
-    pub fn login([tcp, websocket]: Doors, are_managers: bool) -> anyhow::Result<Self> {
-        Ok(Self([Neighbour::login(tcp, 0, are_managers)?, Neighbour::login(websocket, 1, are_managers)?]))
+    pub fn login([tcp, websocket]: [Endpoint; 2], are_managers: bool) -> anyhow::Result<Self> {
+        Ok(Self([Neighbour::login(tcp, are_managers)?, Neighbour::login(websocket, are_managers)?]))
     }
 
     /// Has both ask until `is_over`, at least once each.
@@ -94,31 +83,33 @@ impl Neighbours {
 }
 
 impl Neighbour {
-    fn login(door: Door, name: u64, is_manager: bool) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(door.address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        for step in arrival(door.wire).iter().chain(&[Step::Ask("put k value", "done")]) {
-            step.take(&stream, door.wire, name)?;
-        }
+    fn login(endpoint: Endpoint, is_manager: bool) -> anyhow::Result<Self> {
+        let wire = endpoint.wire;
+        let stream = block_on(async {
+            let mut client = Client::login(endpoint, 0, &format!("neighbour-{}", wire.name())).await?;
+            client.ask("put k value", "done").await?;
+            if is_manager {
+                client.ask("upgrade", "upgraded to manager").await?;
+            }
+            client.into_blocking()
+        })?;
         let (question, answers): (_, &[_]) = if is_manager {
-            Step::Ask("upgrade", "upgraded to manager").take(&stream, door.wire, name)?;
             (format!("get {READ_STORE} 0"), &["v", "key not found", "user not found"])
         } else {
             ("get k".to_owned(), &["value"])
         };
         setsockopt(&stream, ReceiveTimestampns, &true)?;
-        let expected = answers.iter().map(|answer| reply(door.wire, answer)).collect();
-        Ok(Self { stream, wire: door.wire, request: request(door.wire, &question), expected })
+        let expected = answers.iter().map(|answer| reply(wire, answer)).collect();
+        Ok(Self { stream, wire, request: request(wire, &question), expected })
     }
 
-    /// Asks, and tells when the request had been written and when the kernel received the end of the reply.
+    /// Asks, and returns when the request had been written and when the kernel received the end of the reply.
     fn ask(&mut self) -> anyhow::Result<(SystemTime, SystemTime)> {
         self.stream.write_all(&self.request)?;
         let written = SystemTime::now();
         let mut bytes = [0; REPLY_BYTES_MAX];
         let (mut filled, mut received) = (0, written);
-        while !is_whole(self.wire, &bytes[..filled]) {
+        while !is_complete(self.wire, &bytes[..filled]) {
             ensure!(filled < bytes.len(), "a neighbour got a reply that does not end");
             let mut space = cmsg_space!(TimeSpec);
             let mut into = [IoSliceMut::new(&mut bytes[filled..])];

@@ -18,52 +18,50 @@ use super::{
     units::{WORKERS_MOST, cpu, worker_count},
 };
 use crate::{
-    config::{Config, Workers},
-    protocol::NoOrigin,
+    config::{Config, Endpoint, Workers},
+    protocol::{NoOrigin, Transport},
     registry::UpgradePolicy,
-    server::Endpoint,
     tls::TlsError,
-    transport::Transport,
 };
 
 const DEFAULT_TCP: SocketAddr = loopback(1601);
 const DEFAULT_TCP_RAW: &str = "127.0.0.1:1602";
 const DEFAULT_WEBSOCKET: SocketAddr = loopback(1603);
 
-/// Where the secret is looked for when no file is named.
+/// The variable that holds the secret if no file is named.
 pub(super) const SECRET_VARIABLE: &str = "TWINWIRE_UPGRADE_SECRET";
 
 const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, port))
 }
 
-/// A key-value server over TCP and WebSocket, with TLS or without, with one store for each connected user.
+/// A key-value server over TCP and WebSocket, with or without TLS, with one store for each connected user.
 ///
-/// Without a listener of its own choice it serves TCP on 127.0.0.1:1601 and WebSocket on 127.0.0.1:1603. It prints
-/// one line for each listener when it is ready. Of a host that is named it serves every address, on one port. SIGTERM or Ctrl-C stops it with a goodbye to every client, a second
-/// one at once; SIGHUP has it read a renewed certificate.
+/// If no listener is given, it serves TCP on 127.0.0.1:1601 and WebSocket on 127.0.0.1:1603. It prints one line for
+/// each listener when it is ready. A host name is served at all of its addresses, on one port. SIGTERM or Ctrl-C stops
+/// it in order, a second one at once; SIGHUP makes it read a renewed certificate.
 ///
-/// Every option can also stand in the environment, --max-connections as `TWINWIRE_MAX_CONNECTIONS`, and in a TOML file,
-/// as max-connections = 100. The command line comes first, then the environment, then the file.
+/// Every option can also be set in the environment, --max-connections as `TWINWIRE_MAX_CONNECTIONS`, and in a TOML
+/// file, as max-connections = 100. The command line comes first, then the environment, then the file.
 #[derive(Debug, Parser)]
 #[command(name = "twinwire-server", version, args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
     #[command(subcommand)]
     pub(super) command: Option<Command>,
 
-    /// Serve lines over TCP on this address [default: 127.0.0.1:1601, where no listener is given]
+    /// Serve lines over TCP on this address [default: 127.0.0.1:1601, if no listener is given]
     #[arg(long, value_name = "ADDR", value_parser = addresses, help_heading = "Listeners")]
     tcp: Vec<Addresses>,
 
-    /// Serve unterminated messages over TCP, one for each chunk received, as the original clients send them
-    /// [default: off]
+    /// Serve unterminated messages over TCP, one for each chunk received, as the original clients send them [default:
+    /// off]
     #[arg(
         long, value_name = "ADDR", value_parser = addresses, help_heading = "Listeners",
         num_args = 0..=1, require_equals = false, default_missing_value = DEFAULT_TCP_RAW
     )]
     tcp_raw: Vec<Addresses>,
 
-    /// Serve WebSocket on this address, under any path [default: 127.0.0.1:1603, where no listener is given]
+    /// Serve WebSocket on this address, under any path [default: 127.0.0.1:1603, if no listener is given]
     #[arg(long, value_name = "ADDR", value_parser = addresses, help_heading = "Listeners")]
     ws: Vec<Addresses>,
 
@@ -78,18 +76,19 @@ pub(super) struct Args {
     #[command(flatten)]
     certificate: TlsArgs,
 
-    /// Who becomes a manager: whoever asks, whoever knows the secret, or nobody [default: open]
+    /// Which clients become managers when they ask: all (open), those that know the secret, or none (closed) [default:
+    /// open]
     ///
-    /// Has no default off loopback: who may read everybody's data there must be said.
+    /// Required if a listener can be reached from other machines, since managers read all data.
     #[arg(long, value_name = "POLICY", help_heading = "Access")]
     upgrade: Option<Upgrade>,
 
-    /// The secret is in this file, else in the environment as `TWINWIRE_UPGRADE_SECRET`: one word
+    /// Read the secret from this file; otherwise it is taken from `TWINWIRE_UPGRADE_SECRET`. It must be one word
     /// [default: none]
     #[arg(long, value_name = "FILE", help_heading = "Access")]
     upgrade_secret_file: Option<PathBuf>,
 
-    /// Let web pages of this origin open a WebSocket, such as `https://example.com`; `*` for all pages (repeatable)
+    /// Let web pages of this origin open a WebSocket, such as `https://example.com`; `*` allows all pages (repeatable)
     /// [default: none]
     #[arg(long, value_name = "ORIGIN", help_heading = "Access")]
     allow_origin: Vec<String>,
@@ -97,26 +96,26 @@ pub(super) struct Args {
     #[command(flatten)]
     limits: LimitArgs,
 
-    /// Let the operator see and change users through a socket of this path, open to this user alone; see the
+    /// Let the operator see and change users through a socket at this path, which only this user may open; see the
     /// subcommand control [default: none]
     #[arg(long, value_name = "PATH", help_heading = "Operation")]
     control: Option<PathBuf>,
 
-    /// Serve figures for Prometheus on this address, as /metrics; a port alone is one of 127.0.0.1 [default: none]
+    /// Serve metrics for Prometheus on this address, as /metrics; a port alone means 127.0.0.1 [default: none]
     #[arg(long, value_name = "ADDR", value_parser = metrics_addresses, help_heading = "Operation")]
     metrics: Option<Addresses>,
 
-    /// How many threads serve, at most 1024 [default: one for each CPU]
+    /// The number of threads that serve, at most 1024 [default: one for each CPU]
     #[arg(
         long, value_name = "COUNT", value_parser = worker_count, help_heading = "Threads", conflicts_with = "cpus"
     )]
     workers: Option<NonZeroUsize>,
 
-    /// One thread on each of these CPUs, such as 0,1 [default: wherever the system runs them]
+    /// Serve with one thread on each of these CPUs, such as 0,1 [default: wherever the system runs them]
     #[arg(long, value_name = "LIST", value_parser = cpu, help_heading = "Threads", value_delimiter = ',')]
     cpus: Vec<usize>,
 
-    /// What is logged to standard error: off, error, warn, info, debug or trace
+    /// What to log to standard error: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", help_heading = "Logging", default_value = "warn")]
     pub(super) log: LevelFilter,
 
@@ -124,8 +123,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", help_heading = "Configuration")]
     config: Option<PathBuf>,
 
-    /// Print the options in force and where each comes from, and stop: exit code 0 if a server could start with them
-    /// on this machine, as far as it shows without opening a port, else 2
+    /// Print the options in force and where each comes from, and stop. The exit code is 0 if a server could start with
+    /// them on this machine, as far as it shows without opening a port, else 2
     #[arg(long, help_heading = "Configuration")]
     pub(super) check_config: bool,
 
@@ -134,13 +133,12 @@ pub(super) struct Args {
     pub(super) until_stdin_closes: bool,
 }
 
-/// What else the program does than serve.
+/// What the program does instead of serving.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Control(ControlArgs),
 }
 
-/// The policies by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Upgrade {
     Open,
@@ -148,12 +146,12 @@ enum Upgrade {
     Closed,
 }
 
-/// Arguments that are each well formed and together make no sense.
+/// Arguments that are each well formed but make no sense together.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ArgsError {
     #[error(
-        "{transport} on {address} can be reached from elsewhere: say with --upgrade open, secret or closed who may \
-         become a manager and read everybody's data"
+        "{transport} on {address} can be reached from other machines: choose with --upgrade open, secret or closed \
+         which clients may become managers and read all data"
     )]
     Exposed { transport: Transport, address: SocketAddr },
     #[error(
@@ -176,18 +174,18 @@ pub(super) enum ArgsError {
     Certificate(#[from] TlsError),
     #[error("--allow-origin {origin}: {source}")]
     Origin { origin: String, source: NoOrigin },
-    #[error("--cpus names {given} CPUs, and there may be at most {WORKERS_MOST} threads")]
+    #[error("--cpus names {given} CPUs, but there may be at most {WORKERS_MOST} threads")]
     TooManyCpus { given: usize },
     #[error("the upgrade secret in {place} must be exactly one word")]
     SecretForm { place: String },
     #[error(
-        "the upgrade secret in {place} has {given} bytes, and no client can send more than {most} with this \
+        "the upgrade secret in {place} has {given} bytes, but no client can send more than {most} with this \
          --message-max: choose a shorter one"
     )]
     SecretTooLong { place: String, given: usize, most: usize },
 }
 
-/// The addresses of a host that was named, with one port. At least one, and each once.
+/// The addresses of a host, with one port. At least one, and each once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Addresses(Vec<SocketAddr>);
 
@@ -204,13 +202,13 @@ fn addresses(text: &str) -> Result<Addresses, String> {
     if addresses.is_empty() { Err("this name has no address".to_owned()) } else { Ok(Addresses(addresses)) }
 }
 
-/// Addresses, or a port on loopback: whoever wants the figures elsewhere says so.
+/// Addresses, or a port on loopback.
 fn metrics_addresses(text: &str) -> Result<Addresses, String> {
     text.parse().map(|port| Addresses(vec![loopback(port)])).or_else(|_| addresses(text))
 }
 
 impl Args {
-    /// What the arguments ask for, if it makes sense as a whole.
+    /// The configuration that the arguments describe, if they make sense as a whole.
     pub(super) fn into_config(self) -> Result<Config, ArgsError> {
         let listeners = self.listeners();
         if self.upgrade.is_none() {
@@ -314,11 +312,11 @@ mod tests {
                     matches!(config(&[flag, exposed]), Err(ArgsError::Exposed { .. })),
                     "{flag} {exposed}"
                 );
-                // What a listener for TLS lacks then is a certificate.
+                // A listener for TLS then lacks only a certificate.
                 let spoken = config(&[flag, exposed, "--upgrade", "open"]);
                 assert!(matches!(spoken, Ok(_) | Err(ArgsError::NoCertificate { .. })), "{flag} {exposed}");
             }
-            // One harmless listener does not cover for another.
+            // A listener on loopback does not excuse another one.
             assert!(config(&["--tcp", "127.0.0.1:0", "--ws", exposed]).is_err(), "{exposed}");
         }
         for own in ["127.0.0.1:0", "127.1.2.3:0", "[::1]:0", "[::ffff:127.0.0.1]:0"] {

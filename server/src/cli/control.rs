@@ -1,4 +1,4 @@
-//! `twinwire-server control`: what the operator asks of a running server, as a table or as JSON.
+//! `twinwire-server control`: asks a running server, and prints the answer as a table or as JSON.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -11,9 +11,9 @@ use crate::{
     protocol::parse_name,
 };
 
-/// Sees to the users of a running server, through the socket that it was given by --control
+/// Show and manage the users of a running server, through its --control socket
 ///
-/// Exit code 0: done; 1: nobody of that name, or refused; 2: wrong usage; 3: no server answers; 4: not permitted.
+/// Exit code 0: done; 1: no such user, or refused; 2: wrong usage; 3: no server answers; 4: not permitted.
 #[derive(Debug, Args)]
 pub(super) struct ControlArgs {
     /// The server's control socket
@@ -29,10 +29,10 @@ pub(super) struct ControlArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Everybody who is logged in, by name: role, transport, address, keys and bytes stored, for how long connected, and for
-    /// how long without a request
+    /// List all logged-in users by name: role, transport, address, keys and bytes stored, time connected, and time
+    /// without a request
     List,
-    /// Make a user a manager, whatever the upgrade policy; within --max-managers
+    /// Make a user a manager, whatever the upgrade policy, within --max-managers
     Promote {
         #[arg(value_parser = name)]
         user: String,
@@ -42,16 +42,16 @@ enum Action {
         #[arg(value_parser = name)]
         user: String,
     },
-    /// End a user's session: its store is gone and its name is free
+    /// End a user's session, which removes its store and frees its name
     Disconnect {
         #[arg(value_parser = name)]
         user: String,
     },
-    /// The server's figures
+    /// Show the server's counts and sizes
     Stats,
 }
 
-/// What to print where, and how to exit.
+/// What to print, and how to exit.
 pub(super) struct Outcome {
     /// For standard output.
     pub(super) text: String,
@@ -84,7 +84,7 @@ impl ControlArgs {
         let (text, error) = match &answer {
             Answer::Users(users) => (list(users), None),
             Answer::Stats(stats) => (figures(stats), None),
-            Answer::Role { user, role, changed } => (role_told(user, *role, *changed), None),
+            Answer::Role { user, role, changed } => (role_line(user, *role, *changed), None),
             Answer::Disconnected { user } => (format!("{} is disconnected\n", shown(user)), None),
             Answer::Refused { message, .. } => (String::new(), Some(shown(message))),
         };
@@ -107,15 +107,15 @@ impl Action {
 }
 
 fn json(answer: &Answer) -> String {
-    // It has just been read as JSON.
+    // It has just been parsed from JSON.
     let text = serde_json::to_string(answer).unwrap_or_default();
-    // What drives a terminal can only stand within strings, and is below U+10000.
+    // Characters that could control a terminal occur only within strings, and are below U+10000.
     let escaped =
         |c: char| if drives_a_terminal(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
     text.chars().map(escaped).chain(["\n".to_owned()]).collect()
 }
 
-fn role_told(user: &str, role: Role, changed: bool) -> String {
+fn role_line(user: &str, role: Role, changed: bool) -> String {
     let already = if changed { "now" } else { "already" };
     format!("{} is {already} a {}\n", shown(user), role_name(role))
 }
@@ -149,13 +149,13 @@ fn list(users: &[UserRow]) -> String {
 fn figures(stats: &Stats) -> String {
     let mut rows = vec![
         ["up for".to_owned(), duration(stats.uptime_s)],
-        ["users".to_owned(), format!("{}, of them {} managers", stats.users, stats.managers)],
+        ["users".to_owned(), format!("{}, {} of them managers", stats.users, stats.managers)],
         ["stored".to_owned(), format!("{} keys, {} bytes", stats.keys, stats.bytes)],
         ["received".to_owned(), format!("{} bytes", stats.bytes_received)],
         ["sent".to_owned(), format!("{} bytes", stats.bytes_sent)],
     ];
     for (transport, connections) in &stats.connections {
-        let shown = format!("{} open, {} ever", connections.open, connections.total);
+        let shown = format!("{} open, {} in all", connections.open, connections.total);
         rows.push([format!("connections {}", self::shown(transport)), shown]);
     }
     for (command, replies) in &stats.requests {
@@ -187,14 +187,14 @@ fn duration(seconds: u64) -> String {
     format!("{rounded:#}")
 }
 
-/// Text that a client chose, without what would drive a terminal.
+/// Text that a client chose, without characters that could control a terminal.
 fn shown(text: &str) -> String {
     text.chars()
         .map(|c| if drives_a_terminal(c) { c.escape_default().to_string() } else { c.to_string() })
         .collect()
 }
 
-/// Controls (C0, DEL, C1), line and paragraph separators, and what turns the direction of the text after it.
+/// Controls (C0, DEL, C1), line and paragraph separators, and characters that change the direction of text.
 fn drives_a_terminal(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

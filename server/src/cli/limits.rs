@@ -1,4 +1,4 @@
-//! The flags that bound what clients may use: counts, sizes and times.
+//! The flags that limit what clients may use: counts, sizes and times.
 
 use std::num::NonZeroUsize;
 
@@ -10,42 +10,42 @@ use crate::{
     registry::StoreLimits,
 };
 
-/// Limits and time-outs. Their defaults are those of [`Config::on_free_ports`]; a test compares them.
+/// Limits and time-outs. Their defaults are those of [`Config::on_free_ports`], as a test checks.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(super) struct LimitArgs {
-    /// The most connections at once; further ones are told that the server is full
-    /// [default: as many as the limit on open files allows]
+    /// The most connections at once; further clients are told that the server is full [default: as many as the limit on
+    /// open files allows]
     #[arg(long, value_name = "COUNT", value_parser = count)]
     max_connections: Option<NonZeroUsize>,
 
-    /// The most connections at once from one IPv4 address, or from one IPv6 /64; further ones are told that the server
-    /// is full [default: no limit]
+    /// The most connections at once from one IPv4 address or one IPv6 /64; further clients are told that the server is
+    /// full [default: no limit]
     #[arg(long, value_name = "COUNT", value_parser = count)]
     max_connections_per_ip: Option<NonZeroUsize>,
 
-    /// The most managers at once; further upgrades are refused [default: no cap]
+    /// The most managers at once; further upgrades are refused [default: no limit]
     #[arg(long, value_name = "COUNT", value_parser = count)]
     max_managers: Option<NonZeroUsize>,
 
-    /// The longest message; a client that sends a longer one is told so and closed
+    /// The longest message; a client that sends a longer one is told so and disconnected
     #[arg(long, value_name = "SIZE", value_parser = message_size, default_value = "64KiB")]
     message_max: usize,
 
-    /// The most keys of one user; a put of a further one is refused
+    /// The most keys of one user; a put of another key is refused
     #[arg(long, value_name = "COUNT", value_parser = count, default_value = "1000000")]
     max_keys: NonZeroUsize,
 
-    /// The most bytes of one user's keys and values; a put beyond is refused
+    /// The most bytes of one user's keys and values; a put that exceeds it is refused
     #[arg(long, value_name = "SIZE", value_parser = size, default_value = "64MiB")]
     max_user_bytes: usize,
 
-    /// The most bytes of all users' keys and values, each entry counted with 96 bytes more, about what it costs
+    /// The most bytes of all users' keys and values; each entry counts 96 bytes more, about what it costs
     #[arg(long, value_name = "SIZE", value_parser = size, default_value = "1GiB")]
     max_total_bytes: usize,
 
-    /// The most that waits unsent for one client, beside 128 KiB in the kernel; beyond it the server stops reading from
-    /// that client
+    /// The most bytes that wait unsent for one client, besides 128 KiB in the kernel; beyond it the server stops
+    /// reading from that client
     #[arg(long, value_name = "SIZE", value_parser = size, default_value = "256KiB")]
     max_unsent: usize,
 
@@ -63,14 +63,14 @@ pub(super) struct LimitArgs {
     )]
     idle_timeout: Timeout,
 
-    /// How long a client may take none of the replies that wait for it before it is dropped, or `off`
+    /// How long a client may take none of its waiting replies before it is disconnected, or `off`
     #[arg(
         long, value_name = "DURATION", value_parser = timeout, default_value = "1m",
         help_heading = "Time-outs"
     )]
     unsent_timeout: Timeout,
 
-    /// How long a WebSocket may be silent before it is pinged, and as long again before it is dropped, or `off`
+    /// How long a WebSocket may be silent before it is pinged, and as long again before it is disconnected, or `off`
     #[arg(
         long, value_name = "DURATION", value_parser = timeout, default_value = "30s",
         help_heading = "Time-outs"
@@ -79,7 +79,7 @@ pub(super) struct LimitArgs {
 }
 
 impl LimitArgs {
-    /// Writes what was asked for into `config`.
+    /// Writes the limits into `config`.
     pub(super) fn apply(&self, config: &mut Config) {
         config.connections_max = self.max_connections;
         config.connections_per_ip_max = self.max_connections_per_ip;

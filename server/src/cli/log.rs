@@ -21,16 +21,17 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::counters::LOG_LINES_DROPPED;
 
-/// The most bytes that wait to be written: some seven thousand lines, more than a reader that is only slow lets pile up.
+/// The most bytes that wait to be written: some seven thousand lines, more than pile up for a reader that is only slow.
 const WAITING_BYTES_MAX: usize = 1 << 20;
 
-/// How much of that is kept for lines from info on: a flood of debug lines displaces no warning, and not the last words.
+/// How much of that is kept for lines at info and above: a flood of debug lines must not displace a warning, or the
+/// last lines.
 const KEPT_BYTES: usize = WAITING_BYTES_MAX / 16;
 
-/// How often dropped lines are told of while the queue is never empty.
-const TELLING_INTERVAL: Duration = Duration::from_secs(10);
+/// How often dropped lines are reported while the queue never empties.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How long the program's end waits for a reader that takes nothing.
+/// How long the end of the program waits for a reader that takes nothing.
 const STALLED_MAX: Duration = Duration::from_secs(1);
 
 /// How long it waits for a reader that takes a little now and then.
@@ -43,9 +44,7 @@ pub(super) struct Log(Arc<Queue>);
 #[derive(Debug, Default)]
 struct Queue {
     waiting: Mutex<Waiting>,
-    /// There is another line.
     added: Condvar,
-    /// A line has been written.
     taken: Condvar,
 }
 
@@ -53,16 +52,16 @@ struct Queue {
 struct Waiting {
     lines: VecDeque<Box<[u8]>>,
     bytes: usize,
-    /// Whether the thread is busy with a line that is in the queue no more.
+    /// Whether the thread is writing a line that is no longer in the queue.
     is_writing: bool,
 }
 
 impl Log {
-    /// Logs to standard error from `level` on. Where the process has a subscriber already, that is the one to use.
+    /// Logs to standard error from `level` on. If the process has a subscriber already, that one is used.
     pub(super) fn start(level: LevelFilter) -> io::Result<Self> {
         let log = Self(Arc::default());
         let queue = Arc::clone(&log.0);
-        // Signals are for the thread that waits for them, which comes later: none may end the program through this one.
+        // Signals are for the thread that waits for them, which starts later: this one must not take any.
         let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         let spawned = thread::Builder::new().name("log".into()).spawn(move || queue.write(&io::stderr()));
         before.thread_set_mask()?;
@@ -72,7 +71,7 @@ impl Log {
             .with_writer(log.clone())
             .with_ansi(io::stderr().is_terminal())
             .with_target(false)
-            // Of a log that cannot be written it would tell where it cannot be told: that is a panic.
+            // An error in writing the log could only be logged again: that would be a panic.
             .log_internal_errors(false)
             .try_init();
         Ok(log)
@@ -93,7 +92,7 @@ impl Log {
 #[derive(Debug)]
 pub(super) struct LineWriter<'a> {
     queue: &'a Queue,
-    /// How many bytes may wait with such a line.
+    /// How many bytes may wait when such a line is added.
     waiting_bytes_max: usize,
 }
 
@@ -110,7 +109,7 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-/// The subscriber hands over each line in one piece.
+/// The subscriber passes each line in one piece.
 impl Write for LineWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.queue.offer(line, self.waiting_bytes_max);
@@ -123,7 +122,7 @@ impl Write for LineWriter<'_> {
 }
 
 impl Queue {
-    /// Adds a line, or counts it as dropped where more than `waiting_bytes_max` would wait.
+    /// Adds a line, or counts it as dropped if more than `waiting_bytes_max` bytes would wait.
     fn offer(&self, line: &[u8], waiting_bytes_max: usize) {
         let copy = line.into();
         let mut waiting = self.waiting();
@@ -142,25 +141,25 @@ impl Queue {
 
     /// Writes for as long as the program runs.
     fn write(&self, to: &(impl AsFd + ?Sized)) {
-        let (mut told, mut told_at) = (LOG_LINES_DROPPED.load(Ordering::Relaxed), None::<Instant>);
+        let (mut error_line, mut reported_at) = (LOG_LINES_DROPPED.load(Ordering::Relaxed), None::<Instant>);
         loop {
             let line = self.next();
             write_whole(to, &line);
             let is_empty = self.waiting().lines.is_empty();
             let dropped = LOG_LINES_DROPPED.load(Ordering::Relaxed);
-            let is_time = is_empty || told_at.is_some_and(|at| at.elapsed() >= TELLING_INTERVAL);
-            if dropped == told {
-                told_at = None;
+            let is_time = is_empty || reported_at.is_some_and(|at| at.elapsed() >= REPORT_INTERVAL);
+            if dropped == error_line {
+                reported_at = None;
             } else if is_time {
                 tracing::error!(
-                    lines = dropped - told,
+                    lines = dropped - error_line,
                     "log lines were dropped: standard error was not read fast enough"
                 );
-                (told, told_at) = (dropped, Some(Instant::now()));
-            } else if told_at.is_none() {
-                told_at = Some(Instant::now());
+                (error_line, reported_at) = (dropped, Some(Instant::now()));
+            } else if reported_at.is_none() {
+                reported_at = Some(Instant::now());
             }
-            // Only now, so that the program's end waits for what has just been told.
+            // Only now, so that the end of the program waits for the report as well.
             self.waiting().is_writing = false;
             self.taken.notify_all();
         }
@@ -179,7 +178,7 @@ impl Queue {
         }
     }
 
-    /// Whether everything was written before nothing was for `stalled_max`, and within `in_all`.
+    /// Whether everything was written within `in_all`, and never stalled for `stalled_max`.
     fn wait_until_written(&self, stalled_max: Duration, in_all: Duration) -> bool {
         let end = Instant::now() + in_all;
         let mut waiting = self.waiting();
@@ -207,9 +206,9 @@ impl Waiting {
     }
 }
 
-/// Writes all of `line`, however long that takes. A reader that is gone has no use for it.
+/// Writes all of `line`, however long that takes. Errors are ignored, since the reader is gone then.
 ///
-/// Not through the standard library's handle: its lock would hold up a thread that panics.
+/// Not through the standard library's handle, whose lock would stop a thread that panics.
 fn write_whole(to: &(impl AsFd + ?Sized), line: &[u8]) {
     let mut rest = line;
     while !rest.is_empty() {
@@ -217,7 +216,7 @@ fn write_whole(to: &(impl AsFd + ?Sized), line: &[u8]) {
             Ok(0) => return,
             Ok(count) => rest = &rest[count..],
             Err(nix::errno::Errno::EINTR) => {}
-            // Somebody else has made it non-blocking: the descriptor is shared with other processes.
+            // Another process that shares the descriptor has made it non-blocking.
             Err(nix::errno::Errno::EAGAIN) => {
                 let mut writable = [PollFd::new(to.as_fd(), PollFlags::POLLOUT)];
                 let _ = poll(&mut writable, PollTimeout::NONE);

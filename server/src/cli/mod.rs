@@ -1,6 +1,6 @@
-//! The whole program as a function: arguments in, exit code out.
+//! The whole program as a function: arguments go in, an exit code comes out.
 //!
-//! The one place that prints to standard output, and the one that ends the process.
+//! The only place that prints to standard output, and the only one that ends the process.
 
 mod args;
 mod control;
@@ -28,18 +28,21 @@ use self::{
     layers::{Effective, LayerError},
     log::Log,
 };
-use crate::server::{Listening, Server, Shutdown};
+use crate::{
+    runtime::Shutdown,
+    server::{Listening, Server},
+};
 
-/// The arguments make no sense, as is usual for command lines.
+/// The arguments make no sense; 2 is usual for command lines.
 const EXIT_USAGE: u8 = 2;
 
-/// The server could not start or go on, or would not do what its operator asked for.
+/// The server could not start or go on, or did not do what its operator asked for.
 const EXIT_FAILED: u8 = 1;
 
-/// No server answers its operator.
+/// No server answers the operator.
 const EXIT_NO_SERVER: u8 = 3;
 
-/// The server's control socket is somebody else's.
+/// The control socket belongs to another user.
 const EXIT_NOT_PERMITTED: u8 = 4;
 
 /// The command line, for completions and man pages.
@@ -50,34 +53,32 @@ pub fn command() -> clap::Command {
 
 /// Runs the program: `args` begin with its name, as from [`std::env::args_os`].
 ///
-/// 0 after an orderly stop, 1 if the server could not start, 2 if the arguments make no sense; those of the
-/// subcommand `control` are in its help. For the length of
-/// the call the process's SIGTERM, SIGINT and SIGHUP belong to the server.
+/// Returns 0 after an orderly stop, 1 if the server could not start, 2 if the arguments make no sense; the codes of the
+/// subcommand `control` are in its help. During the call the process's SIGTERM, SIGINT and SIGHUP belong to the server.
 pub fn run<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let (args, effective) = match layers::resolve(&args, &env::vars_os().collect()) {
         Ok(resolved) => resolved,
         Err(LayerError::CommandLine(error)) => {
-            // Help goes to standard output and is a success, everything else is neither. A closed pipe is nobody's
-            // fault.
+            // Help goes to standard output and is a success; anything else is neither. A closed pipe is not an error.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_USAGE));
         }
         Err(error) => return fail(&error, EXIT_USAGE),
     };
     if let Some(Command::Control(control)) = args.command {
-        return conclude(&control.exec(), "the answer");
+        return print_outcome(&control.exec(), "the answer");
     }
     let log = match Log::start(args.log) {
         Ok(log) => log,
         Err(error) => return fail(&error, EXIT_FAILED),
     };
-    effective.warn_of_strangers();
+    effective.warn_of_unknown_variables();
     let code = match start(args, &effective) {
         Ok(code) => code,
-        Err((error, code)) => {
+        Err(Failure { error, code }) => {
             // After all that was logged before.
-            log.add(told(&*error));
+            log.add(error_line(&*error));
             ExitCode::from(code)
         }
     };
@@ -85,40 +86,46 @@ pub fn run<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
     code
 }
 
-/// Checks the configuration or serves, as told; else why not, and the exit code for that.
-fn start(args: Args, effective: &Effective) -> Result<ExitCode, (Box<dyn std::error::Error>, u8)> {
+/// Why the program ends without having done what it was asked for.
+struct Failure {
+    error: Box<dyn std::error::Error>,
+    code: u8,
+}
+
+/// Checks the configuration or serves, as asked.
+fn start(args: Args, effective: &Effective) -> Result<ExitCode, Failure> {
     let (until_stdin_closes, check_config) = (args.until_stdin_closes, args.check_config);
-    let config = args.into_config().map_err(|error| (error.into(), EXIT_USAGE))?;
+    let config = args.into_config().map_err(|error| Failure { error: error.into(), code: EXIT_USAGE })?;
     if check_config {
         let error = Server::check(&config).err().map(|error| error.to_string());
         let code = if error.is_some() { EXIT_USAGE } else { 0 };
-        return Ok(conclude(
+        return Ok(print_outcome(
             &control::Outcome { text: effective.to_string(), error, code },
             "the options in force",
         ));
     }
     let shutdown = Shutdown::new();
-    // The service is that of the program that started this one, where there is such: its manager hears of neither the start
-    // nor the stop of a part of it.
-    let tell_manager = if until_stdin_closes { |_| () } else { notify::tell };
-    // Before anything is announced: from the ready lines on a signal means an orderly stop.
-    signals::obey(&shutdown, config.tls.clone(), tell_manager)
-        .map_err(|error| (error.into(), EXIT_FAILED))?;
+    // A server that another program started is a part of that program's service: the service manager must not take the
+    // part's start and stop for the whole's.
+    let notify_manager = if until_stdin_closes { |_| () } else { notify::send_state };
+    // Before anything is announced: from the ready lines on, a signal means an orderly stop.
+    signals::obey(&shutdown, config.tls.clone(), notify_manager)
+        .map_err(|error| Failure { error: error.into(), code: EXIT_FAILED })?;
     if until_stdin_closes {
         signals::stop_when_stdin_closes(&shutdown);
     }
     let outcome = Server::bind(config).and_then(|server| {
         let (addresses, metrics) = (server.addresses().to_vec(), server.metrics_addresses());
-        server.run_and_tell(&shutdown, || {
+        server.run_and_notify(&shutdown, || {
             announce(&addresses, &metrics);
-            tell_manager(notify::State::Ready);
+            notify_manager(notify::State::Ready);
         })
     });
-    outcome.map(|()| ExitCode::SUCCESS).map_err(|error| (error.into(), EXIT_FAILED))
+    outcome.map(|()| ExitCode::SUCCESS).map_err(|error| Failure { error: error.into(), code: EXIT_FAILED })
 }
 
-/// Prints what an operator asked for; `what` it is, should that fail.
-fn conclude(outcome: &control::Outcome, what: &str) -> ExitCode {
+/// Prints an outcome; `what` names it, should that fail.
+fn print_outcome(outcome: &control::Outcome, what: &str) -> ExitCode {
     if let Some(error) = &outcome.error {
         let _ = writeln!(io::stderr(), "twinwire-server: {error}");
     }
@@ -132,7 +139,7 @@ fn conclude(outcome: &control::Outcome, what: &str) -> ExitCode {
     }
 }
 
-/// One line for each listener, for people and for programs that wait for the server.
+/// Prints one line for each listener, for people and for programs that wait for the server.
 fn announce(addresses: &[Listening], metrics: &[SocketAddr]) {
     let mut stdout = io::stdout().lock();
     let announced = addresses
@@ -142,17 +149,17 @@ fn announce(addresses: &[Listening], metrics: &[SocketAddr]) {
         metrics.iter().try_for_each(|address| writeln!(stdout, "listening metrics {address}"))
     });
     if let Err(error) = announced.and_then(|()| stdout.flush()) {
-        tracing::warn!(%error, "nobody reads standard output");
+        tracing::warn!(%error, "cannot write to standard output");
     }
 }
 
 /// An error as a line for standard error.
-fn told(error: &dyn std::error::Error) -> String {
+fn error_line(error: &dyn std::error::Error) -> String {
     format!("twinwire-server: {error}\n")
 }
 
 fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
-    // Should standard error be closed, the exit code still tells.
-    let _ = io::stderr().write_all(told(error).as_bytes());
+    // If standard error is closed, the exit code still shows.
+    let _ = io::stderr().write_all(error_line(error).as_bytes());
     ExitCode::from(code)
 }

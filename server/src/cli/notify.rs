@@ -1,4 +1,4 @@
-//! What the service manager is told, at the socket that `NOTIFY_SOCKET` names (see `sd_notify(3)`).
+//! Messages to the service manager, at the socket that `NOTIFY_SOCKET` names (see `sd_notify(3)`).
 
 use std::{
     env,
@@ -13,7 +13,6 @@ use std::{
     },
 };
 
-/// What there is to tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     /// Every listener is open and served.
@@ -22,17 +21,17 @@ pub(super) enum State {
     Stopping,
 }
 
-/// Tells the service manager, where there is one. A server that it cannot be told of serves all the same.
-pub(super) fn tell(state: State) {
+/// Sends the state to the service manager, if there is one. The server serves even if that fails.
+pub(super) fn send_state(state: State) {
     let Some(socket) = env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty()) else { return };
     if let Err(error) = send(&socket, state) {
-        tracing::warn!(socket = %socket.display(), %error, "cannot tell the service manager");
+        tracing::warn!(socket = %socket.display(), %error, "cannot notify the service manager");
     }
 }
 
 fn send(socket: &OsStr, state: State) -> io::Result<()> {
     let address = match socket.as_bytes() {
-        // A name that no file has.
+        // An abstract name, which no file has.
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
         _ => SocketAddr::from_pathname(socket)?,
     };
@@ -41,7 +40,7 @@ fn send(socket: &OsStr, state: State) -> io::Result<()> {
         State::Stopping => "STOPPING=1\n",
     };
     let sender = UnixDatagram::unbound()?;
-    // A manager that takes nothing must not hold up the server.
+    // A manager that takes nothing must not block the server.
     sender.set_nonblocking(true)?;
     sender.send_to_addr(text.as_bytes(), &address).map(drop)
 }

@@ -10,13 +10,13 @@ use std::{
 use super::args::{ArgsError, SECRET_VARIABLE};
 use crate::registry::Secret;
 
-/// More than a file of one word needs: what is larger is another kind of file, or has no end.
+/// More than a file of one word needs: a larger file is something else, or endless.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// What stands before the secret in the only message that carries it.
+/// What precedes the secret in the only message that carries it.
 const BEFORE: &str = "upgrade ";
 
-/// The secret in `file`, or in the environment where none is named, if it is one that a client can send.
+/// The secret in `file`, or in the environment if no file is named, if it is one that a client can send.
 pub(super) fn read(file: Option<&Path>, message_bytes_max: usize) -> Result<Secret, ArgsError> {
     let (text, place) = match file {
         Some(path) => {
@@ -32,7 +32,7 @@ pub(super) fn read(file: Option<&Path>, message_bytes_max: usize) -> Result<Secr
             }
         },
     };
-    // Some editors begin a file with this mark, which no client would send.
+    // Some editors begin a file with a byte order mark, which no client would send.
     let word = text.trim_start_matches('\u{feff}').trim_ascii();
     let most = message_bytes_max.saturating_sub(BEFORE.len());
     if word.len() > most {

@@ -1,4 +1,4 @@
-//! What tells the program to stop, SIGTERM, SIGINT, or the end of standard input; and SIGHUP, on which it reads its
+//! What stops the program, SIGTERM, SIGINT, or the end of standard input; and SIGHUP, which makes it read its
 //! certificate again.
 
 use std::{
@@ -9,19 +9,24 @@ use std::{
 use nix::sys::signal::{SigSet, Signal};
 
 use super::notify;
-use crate::{server::Shutdown, tls::Tls};
+use crate::{runtime::Shutdown, tls::Tls};
 
-/// The exit code of a program that was interrupted, by convention 128 and the number of SIGINT.
+/// The exit code of an interrupted program: by convention 128 plus the number of SIGINT.
 const EXIT_INTERRUPTED: i32 = 130;
 
 /// Triggers `shutdown` on the first SIGTERM or SIGINT, and ends the process at once on the second. On SIGHUP reads the
-/// certificate again, if there is one. The stop is told with `tell_manager`, before it begins.
+/// certificate again, if there is one. `notify_manager` is called before the stop begins.
 ///
-/// Blocks the signals in this thread, so in those that it starts, and waits for them in one of their own: no
-/// handler ever interrupts a worker. Must come before any other thread is started.
-pub(super) fn obey(shutdown: &Shutdown, tls: Option<Tls>, tell_manager: fn(notify::State)) -> io::Result<()> {
+/// Blocks the signals in this thread, and so in those that it starts, and waits for them in a thread of their own: no
+/// handler ever interrupts a worker. Must be called before any other thread is started.
+pub(super) fn obey(
+    shutdown: &Shutdown,
+    tls: Option<Tls>,
+    notify_manager: fn(notify::State),
+) -> io::Result<()> {
     let mut signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]);
-    // Without a certificate, in a terminal, it means that this has been closed: the program ends as any other does.
+    // Without a certificate, in a terminal, it means that the terminal has been closed: the program ends like any
+    // other.
     if tls.is_some() || !io::stdin().is_terminal() {
         signals.add(Signal::SIGHUP);
     }
@@ -29,15 +34,15 @@ pub(super) fn obey(shutdown: &Shutdown, tls: Option<Tls>, tell_manager: fn(notif
     let shutdown = shutdown.clone();
     let wait = move || {
         let mut is_stopping = false;
-        // Waiting fails only for a set that makes no sense.
+        // Waiting fails only for an invalid set.
         while let Ok(signal) = signals.wait() {
             match signal {
                 Signal::SIGHUP => reload(tls.as_ref()),
                 _ if is_stopping => process::exit(EXIT_INTERRUPTED),
                 _ => {
                     is_stopping = true;
-                    // Before the stop, since nothing waits for this thread. Neither of the two ever blocks.
-                    tell_manager(notify::State::Stopping);
+                    // Before the stop, since nothing waits for this thread. Neither call blocks.
+                    notify_manager(notify::State::Stopping);
                     shutdown.trigger();
                     tracing::info!(%signal, "stopping");
                 }
@@ -48,7 +53,7 @@ pub(super) fn obey(shutdown: &Shutdown, tls: Option<Tls>, tell_manager: fn(notif
     Ok(())
 }
 
-/// A certificate that was renewed is to be used; one that cannot be is told of, and the server goes on as it was.
+/// If the renewed certificate cannot be used, that is logged and the server goes on with the old one.
 fn reload(tls: Option<&Tls>) {
     match tls.map(Tls::reload) {
         Some(Ok(())) => tracing::info!("the certificate was read again"),

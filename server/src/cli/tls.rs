@@ -5,25 +5,25 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::args::ArgsError;
-use crate::{server::Endpoint, tls::Tls};
+use crate::{config::Endpoint, tls::Tls};
 
 /// A certificate and its key, for the listeners that speak TLS.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "TLS")]
 pub(super) struct TlsArgs {
-    /// The server's certificate in PEM form, with those of its issuers after it. SIGHUP has this file and the key's
-    /// read again: new connections get what is in them then [default: none]
+    /// The server's certificate in PEM form, followed by those of its issuers. On SIGHUP this file and the key's are
+    /// read again, and new connections use what is in them then [default: none]
     #[arg(long, value_name = "FILE")]
     tls_cert: Option<PathBuf>,
 
-    /// The certificate's private key in PEM form, not encrypted; nobody but the server's user should be able to read
-    /// it [default: none]
+    /// The certificate's private key in PEM form, not encrypted; only the server's user should be able to read it
+    /// [default: none]
     #[arg(long, value_name = "FILE")]
     tls_key: Option<PathBuf>,
 }
 
 impl TlsArgs {
-    /// The certificate for `listeners`, if one of them needs it.
+    /// The certificate, if one of `listeners` needs it.
     pub(super) fn load(&self, listeners: &[Endpoint]) -> Result<Option<Tls>, ArgsError> {
         let needing = listeners.iter().find(|endpoint| endpoint.transport.is_encrypted());
         match (needing, &self.tls_cert, &self.tls_key) {

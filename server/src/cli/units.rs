@@ -6,15 +6,15 @@ use jiff::SignedDuration;
 
 use crate::protocol::NAME_BYTES_MAX;
 
-/// The longest time that may be asked for: beyond it "off" is meant, and sums of instants stay far from overflow.
+/// The longest time that may be asked for: for more, use "off"; sums of instants stay far from overflow.
 const DURATION_MAX: Duration = Duration::from_hours(366 * 24);
 
-/// The largest message that may be asked for. A worker has room for one of them, and a client can make the server
-/// hold one for itself.
+/// The largest message that may be asked for. A worker has room for one, and a client can make the server hold one for
+/// it.
 const MESSAGE_BYTES_MOST: usize = 16 << 20;
 
-/// The most threads that may be asked for. Each is a runtime with descriptors and a stack of its own, made for a CPU of
-/// its own: more than the largest machines have is a slip.
+/// The most threads that may be asked for. Each is a runtime with its own descriptors and stack, meant for a CPU of its
+/// own: more than the largest machines have is a mistake.
 pub(super) const WORKERS_MOST: usize = 1024;
 
 /// A count above 0.
@@ -22,7 +22,6 @@ pub(super) fn count(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| format!("expected a whole number from 1 to {}", usize::MAX))
 }
 
-/// How many threads there may be.
 pub(super) fn worker_count(text: &str) -> Result<NonZeroUsize, String> {
     let count = text.parse::<NonZeroUsize>().ok().filter(|count| count.get() <= WORKERS_MOST);
     count.ok_or_else(|| format!("expected a whole number from 1 to {WORKERS_MOST}"))
@@ -70,7 +69,7 @@ pub(super) fn timeout(text: &str) -> Result<Timeout, String> {
     }
 }
 
-/// A time-out as given; `None` is `off`. (An option by itself would mean to clap that the flag may be left out.)
+/// A time-out as given; `None` is `off`. (To clap a bare `Option` would mean that the flag may be left out.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Timeout(pub(super) Option<Duration>);
 

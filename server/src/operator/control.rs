@@ -1,8 +1,8 @@
-//! The control socket's side in the server: one line of request, one line of answer, close.
+//! The server's side of the control socket: one line of request, one line of answer, close.
 //!
 //! `list`, `promote USER`, `demote USER`, `disconnect USER`, `stats`; the answer is an [`Answer`] in JSON. A client
-//! that sends nothing, too much or nonsense, or does not read, costs a place among [`super::OPERATORS_MAX`] until
-//! another wants it, and harms nobody.
+//! that sends nothing, too much or nonsense, or does not read, takes one of [`super::OPERATORS_MAX`] places until
+//! another client wants it, and does no other harm.
 
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
@@ -13,13 +13,14 @@ use tokio::{
 };
 
 use super::{
-    OPERATORS_MAX, Overview,
+    AdminState, OPERATORS_MAX,
     answer::{Answer, Connections, Reason, Role, Stats, UserRow},
-    clients::Clients,
+    connections::Clients,
     socket::ControlSocket,
 };
 use crate::{
     config::Timeouts,
+    counters::{ConnectionTotals, RequestTotal},
     protocol::NAME_BYTES_MAX,
     registry::{Promotion, Registry},
 };
@@ -27,29 +28,29 @@ use crate::{
 /// The longest request: a command and a name, with room for white space.
 const REQUEST_BYTES_MAX: usize = 64 + NAME_BYTES_MAX;
 
-/// How much more than a request is read, and thrown away, from a client that sends too much.
+/// How much is read and discarded beyond a request that is too long.
 const DISCARDED_BYTES_MAX: u64 = 1 << 20;
 
 /// How long a client may take to send its request, and as long again to take the answer.
 const CLIENT_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// How long a session may take to end before the operator is told that it has not yet. It takes as long as its worker
-/// needs to come round to it: milliseconds under full load.
+/// How long a session may take to end before the operator is told that it has not. It takes until its worker polls it
+/// next: milliseconds under full load.
 const DISCONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Serves until it is dropped; returns only with an error.
-pub(super) async fn serve(socket: &ControlSocket, overview: Arc<Overview>) -> io::Result<()> {
+pub(super) async fn serve(socket: &ControlSocket, state: Arc<AdminState>) -> io::Result<()> {
     let listener = UnixListener::from_std(socket.listener()?)?;
     let mut clients = Clients::new(OPERATORS_MAX);
     loop {
         match listener.accept().await {
             Ok((stream, _peer)) => {
-                // Only now: nobody gives way to a client that may never come.
+                // Only now: no client gives way to one that may never come.
                 clients.room().await;
-                let overview = Arc::clone(&overview);
+                let state = Arc::clone(&state);
                 clients.serve(async move {
-                    // A client that has gone, or takes too long, is nobody to tell.
-                    let _ = converse(stream, &overview).await;
+                    // A client that has gone, or takes too long, cannot be told anything.
+                    let _ = converse(stream, &state).await;
                 });
             }
             Err(error) => clients.pause("an operator", error).await,
@@ -57,18 +58,18 @@ pub(super) async fn serve(socket: &ControlSocket, overview: Arc<Overview>) -> io
     }
 }
 
-async fn converse(stream: UnixStream, overview: &Overview) -> io::Result<()> {
+async fn converse(stream: UnixStream, state: &AdminState) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = Vec::with_capacity(REQUEST_BYTES_MAX);
     let mut reader = BufReader::with_capacity(REQUEST_BYTES_MAX, reader).take(REQUEST_BYTES_MAX as u64);
     timeout(CLIENT_TIME_MAX, reader.read_until(b'\n', &mut line)).await??;
     let is_whole = line.len() < REQUEST_BYTES_MAX || line.ends_with(b"\n");
-    let answer = if is_whole { run(&line, overview).await } else { too_long() };
+    let answer = if is_whole { run(&line, state).await } else { too_long() };
     let mut text = serde_json::to_vec(&answer)?;
     text.push(b'\n');
     timeout(CLIENT_TIME_MAX, writer.write_all(&text)).await??;
     writer.shutdown().await?;
-    // What is there unread when the socket is closed would reset it, and the answer would be lost.
+    // Unread input would make the close a reset, and the answer would be lost.
     let mut rest = reader.into_inner().take(DISCARDED_BYTES_MAX);
     timeout(CLIENT_TIME_MAX, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await??;
     Ok(())
@@ -79,15 +80,14 @@ fn too_long() -> Answer {
     Answer::Refused { reason: Reason::BadRequest, message }
 }
 
-/// Runs one request.
-async fn run(line: &[u8], overview: &Overview) -> Answer {
-    let registry = &overview.registry;
+async fn run(line: &[u8], state: &AdminState) -> Answer {
+    let registry = &state.registry;
     // Without its end a request may be the beginning of another one: `demote al` of `demote alice`.
     let text = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok());
     let mut words = text.unwrap_or_default().split_ascii_whitespace();
     match (words.next(), words.next(), words.next()) {
         (Some("list"), None, _) => Answer::Users(users(registry)),
-        (Some("stats"), None, _) => Answer::Stats(stats(overview)),
+        (Some("stats"), None, _) => Answer::Stats(stats(state)),
         (Some("promote"), Some(user), None) => promote(registry, user),
         (Some("demote"), Some(user), None) => demote(registry, user),
         (Some("disconnect"), Some(user), None) => disconnect(registry, user).await,
@@ -117,8 +117,8 @@ fn users(registry: &Registry) -> Vec<UserRow> {
     users
 }
 
-/// For how long a session that was last active then has asked nothing: by a clock that is behind by its longest tick, so
-/// that one that is busy is not said to be idle.
+/// How long a session with this last activity has had no request, rounded down by the longest tick of the clock, so
+/// that a busy session does not look idle.
 fn idle(registry: &Registry, active_ms: u64) -> Duration {
     let since = Duration::from_millis(active_ms) + Timeouts::COARSEST;
     registry.started().elapsed().saturating_sub(since)
@@ -147,14 +147,17 @@ fn demote(registry: &Registry, user: &str) -> Answer {
 }
 
 async fn disconnect(registry: &Registry, user: &str) -> Answer {
-    let Some(gone) = registry.dismiss(user) else { return unknown(user) };
-    if timeout(DISCONNECT_TIME_MAX, gone.wait()).await.is_ok() {
+    let Some(ended) = registry.disconnect(user) else { return unknown(user) };
+    if timeout(DISCONNECT_TIME_MAX, ended.wait()).await.is_ok() {
         tracing::info!(user, "disconnected by the operator");
         return Answer::Disconnected { user: user.to_owned() };
     }
     Answer::Refused {
         reason: Reason::NotYet,
-        message: format!("{} has been told to end and has not within 5 s", user.escape_debug()),
+        message: format!(
+            "the session of {} was asked to end but has not ended within 5 s",
+            user.escape_debug()
+        ),
     }
 }
 
@@ -166,34 +169,36 @@ fn changed(user: &str, role: Role, changed: bool) -> Answer {
 }
 
 fn unknown(user: &str) -> Answer {
-    let message = format!("nobody of the name {} is logged in", user.escape_debug());
+    let message = format!("no user named {} is logged in", user.escape_debug());
     Answer::Refused { reason: Reason::UnknownUser, message }
 }
 
-fn stats(overview: &Overview) -> Stats {
-    let totals = overview.totals();
+fn stats(state: &AdminState) -> Stats {
+    let totals = state.totals();
     let (mut keys, mut bytes) = (0, 0);
-    overview.registry.for_each(|_, profile| {
+    state.registry.for_each(|_, profile| {
         keys += profile.keys;
         bytes += profile.bytes;
     });
     let mut stats = Stats {
-        uptime_s: overview.started.elapsed().as_secs(),
-        users: overview.registry.len(),
-        managers: overview.registry.managers(),
+        uptime_s: state.started.elapsed().as_secs(),
+        users: state.registry.len(),
+        managers: state.registry.managers(),
         keys,
         bytes,
         connections: totals
             .connections
             .into_iter()
-            .map(|(transport, open, total)| (transport.name().to_owned(), Connections { open, total }))
+            .map(|ConnectionTotals { transport, open, opened }| {
+                (transport.name().to_owned(), Connections { open, total: opened })
+            })
             .collect(),
         requests: BTreeMap::new(),
         refusals: totals.refusals.into_iter().map(|(why, count)| (why.name().to_owned(), count)).collect(),
         bytes_received: totals.bytes_received,
         bytes_sent: totals.bytes_sent,
     };
-    for (command, reply, count) in totals.requests {
+    for RequestTotal { command, reply, count } in totals.requests {
         stats.requests.entry(command.name().to_owned()).or_default().insert(reply.to_owned(), count);
     }
     stats

@@ -1,4 +1,4 @@
-//! The figures in the text format of Prometheus (OpenMetrics 1.0).
+//! The metrics in the text formats of Prometheus.
 
 use std::{
     fmt,
@@ -12,13 +12,13 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{Overview, process};
-use crate::counters::LOG_LINES_DROPPED;
+use super::{AdminState, process};
+use crate::counters::{ConnectionTotals, LOG_LINES_DROPPED};
 
-/// The figures as they are now, as OpenMetrics.
-pub(super) fn render(overview: &Arc<Overview>) -> Result<String, fmt::Error> {
+/// The metrics as they are now, in OpenMetrics 1.0.
+pub(super) fn render(state: &Arc<AdminState>) -> Result<String, fmt::Error> {
     let mut own = Registry::with_prefix("twinwire");
-    own.register_collector(Box::new(Figures(Arc::clone(overview))));
+    own.register_collector(Box::new(Figures(Arc::clone(state))));
     // Their names are the same for every program.
     let mut process = Registry::default();
     process.register_collector(Box::new(process::Figures));
@@ -43,7 +43,7 @@ pub(super) fn as_plain_text(open_metrics: &str) -> String {
             Some((name.to_owned(), rest.to_owned()))
         };
         if let Some((name, help)) = of(line, "# HELP ") {
-            // The line after it says what it is.
+            // The line after it states the type.
             let is_counter =
                 lines.peek().and_then(|next| of(next, "# TYPE ")).is_some_and(|(_, kind)| kind == "counter");
             let suffix = if is_counter { "_total" } else { "" };
@@ -60,32 +60,28 @@ pub(super) fn as_plain_text(open_metrics: &str) -> String {
 }
 
 #[derive(Debug)]
-struct Figures(Arc<Overview>);
+struct Figures(Arc<AdminState>);
 
-/// One name's figures, each with its labels.
+/// The samples of one name, each with its labels.
 type Family<'a> = Vec<(Vec<(&'a str, &'a str)>, u64)>;
 
 impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let Self(overview) = self;
-        let totals = overview.totals();
+        let Self(state) = self;
+        let totals = state.totals();
         let (mut keys, mut bytes) = (0, 0);
-        overview.registry.for_each(|_, profile| {
+        state.registry.for_each(|_, profile| {
             keys += profile.keys as u64;
             bytes += profile.bytes as u64;
         });
-        let open = |(transport, open, _): &(crate::transport::Transport, u64, u64)| {
-            (vec![("transport", transport.name())], *open)
-        };
-        let opened = |(transport, _, total): &(crate::transport::Transport, u64, u64)| {
-            (vec![("transport", transport.name())], *total)
-        };
+        let open = |of: &ConnectionTotals| (vec![("transport", of.transport.name())], of.open);
+        let opened = |of: &ConnectionTotals| (vec![("transport", of.transport.name())], of.opened);
         let requests = totals
             .requests
             .iter()
-            .map(|(command, reply, count)| (vec![("command", command.name()), ("reply", reply)], *count));
+            .map(|of| (vec![("command", of.command.name()), ("reply", of.reply)], of.count));
         let refusals = totals.refusals.iter().map(|(why, count)| (vec![("reason", why.name())], *count));
-        let by_worker = overview.requests_by_worker();
+        let by_worker = state.requests_by_worker();
         let numbers: Vec<String> = (0..by_worker.len()).map(|number| number.to_string()).collect();
         let workers =
             numbers.iter().zip(by_worker).map(|(number, count)| (vec![("worker", &**number)], count));
@@ -100,7 +96,7 @@ impl Collector for Figures {
         counters(
             &mut encoder,
             "connections",
-            "Connections ever",
+            "Connections since the start",
             &totals.connections.iter().map(opened).collect(),
         )?;
         counters(&mut encoder, "requests", "Requests by command and reply", &requests.collect())?;
@@ -117,34 +113,24 @@ impl Collector for Figures {
             &mut encoder,
             "stores",
             "Users logged in, each with a store",
-            &alone(overview.registry.len() as u64),
+            &alone(state.registry.len() as u64),
         )?;
-        gauges(
-            &mut encoder,
-            "managers",
-            "Users who are managers",
-            &alone(overview.registry.managers() as u64),
-        )?;
+        gauges(&mut encoder, "managers", "Users who are managers", &alone(state.registry.managers() as u64))?;
         gauges(&mut encoder, "keys", "Keys in all stores", &alone(keys))?;
         gauges(&mut encoder, "stored_bytes", "Bytes of keys and values in all stores", &alone(bytes))?;
         counters(
             &mut encoder,
             "log_lines_dropped",
-            "Lines of the log that nothing read in time",
+            "Log lines dropped because standard error was not read in time",
             &alone(LOG_LINES_DROPPED.load(Ordering::Relaxed)),
         )?;
         gauges(
             &mut encoder,
             "build_info",
-            "Always 1; the labels tell which program this is",
+            "Always 1; the labels show which program this is",
             &vec![(vec![("version", env!("CARGO_PKG_VERSION"))], 1)],
         )?;
-        gauges(
-            &mut encoder,
-            "uptime_seconds",
-            "Since the start",
-            &alone(overview.started.elapsed().as_secs()),
-        )
+        gauges(&mut encoder, "uptime_seconds", "Since the start", &alone(state.started.elapsed().as_secs()))
     }
 }
 

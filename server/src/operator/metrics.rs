@@ -1,7 +1,7 @@
 //! The metrics over HTTP: `GET /metrics` or `HEAD`, and nothing else.
 //!
 //! One request a connection, a head within bounds and within its time, and so few clients at once that they cannot be a
-//! burden. No more of HTTP is spoken than a scraper needs.
+//! burden. Only as much HTTP as a scraper needs.
 
 use std::{future::poll_fn, io, net, sync::Arc, task::Poll, time::Duration};
 
@@ -11,10 +11,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Overview, SCRAPERS_MAX, clients::Clients, exposition, negotiation::Format};
+use super::{AdminState, SCRAPERS_MAX, connections::Clients, exposition, negotiation::Format};
 use crate::transport::close;
 
-/// The longest request head: what a scraper sends is far below 1 KiB.
+/// The longest request head: scrapers send far less than 1 KiB.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 
 /// More header fields than a scraper sends.
@@ -24,12 +24,12 @@ const FIELDS_MAX: usize = 64;
 const CLIENT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Serves until it is dropped; returns only with an error.
-pub(super) async fn serve(listeners: Vec<net::TcpListener>, overview: Arc<Overview>) -> io::Result<()> {
+pub(super) async fn serve(listeners: Vec<net::TcpListener>, state: Arc<AdminState>) -> io::Result<()> {
     let listeners = listeners.into_iter().map(TcpListener::from_std).collect::<io::Result<Vec<_>>>()?;
     let mut turns = (0..listeners.len()).cycle();
     let mut clients = Clients::new(SCRAPERS_MAX);
     loop {
-        // Each is the first to be asked in turn, so that a flood at one keeps no other waiting.
+        // The listeners take turns at being asked first, so that a flood at one delays no other.
         let first = turns.next().unwrap_or_default();
         let (before, after) = listeners.split_at(first);
         let accepted = poll_fn(|cx| {
@@ -38,12 +38,12 @@ pub(super) async fn serve(listeners: Vec<net::TcpListener>, overview: Arc<Overvi
         });
         match accepted.await {
             Ok((stream, _peer)) => {
-                // Only now: nobody gives way to a client that may never come.
+                // Only now: no client gives way to one that may never come.
                 clients.room().await;
-                let overview = Arc::clone(&overview);
+                let state = Arc::clone(&state);
                 clients.serve(async move {
-                    // A client that has gone, or takes too long, is nobody to tell.
-                    let _ = converse(stream, &overview).await;
+                    // A client that has gone, or takes too long, cannot be told anything.
+                    let _ = converse(stream, &state).await;
                 });
             }
             Err(error) => clients.pause("a scraper", error).await,
@@ -51,13 +51,13 @@ pub(super) async fn serve(listeners: Vec<net::TcpListener>, overview: Arc<Overvi
     }
 }
 
-async fn converse(mut stream: TcpStream, overview: &Arc<Overview>) -> io::Result<()> {
+async fn converse(mut stream: TcpStream, state: &Arc<AdminState>) -> io::Result<()> {
     let mut head = Vec::new();
     let verdict = timeout(CLIENT_TIME_MAX, read_head(&mut stream, &mut head))
         .await
         .unwrap_or(Ok(Err("408 Request Timeout")))?;
     let reply = match verdict {
-        Ok(Wanted { format, has_body }) => match exposition::render(overview) {
+        Ok(Wanted { format, has_body }) => match exposition::render(state) {
             Ok(body) => {
                 let body = match format {
                     Format::Plain => exposition::as_plain_text(&body),
@@ -74,12 +74,11 @@ async fn converse(mut stream: TcpStream, overview: &Arc<Overview>) -> io::Result
         Err(status) => refusal(status),
     };
     timeout(CLIENT_TIME_MAX, stream.write_all(&reply)).await??;
-    // In the way of the other connections, so that no reset overtakes the reply.
+    // As other connections are closed, so that no reset overtakes the reply.
     close(stream).await;
     Ok(())
 }
 
-/// What a scraper asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Wanted {
     format: Format,
@@ -87,7 +86,7 @@ struct Wanted {
     has_body: bool,
 }
 
-/// Reads a request head; the inner result is what is wrong with it.
+/// Reads a request head; the inner result says what is wrong with it.
 async fn read_head(stream: &mut TcpStream, head: &mut Vec<u8>) -> io::Result<Result<Wanted, &'static str>> {
     loop {
         head.reserve(1024);
@@ -112,7 +111,7 @@ fn judge(head: &[u8]) -> Option<Result<Wanted, &'static str>> {
         }
         Err(_) => return Some(Err("400 Bad Request")),
     }
-    // A query is allowed: scrapers may be told to add one.
+    // A query is allowed: scrapers may be configured to add one.
     let path = request.path.unwrap_or_default().split('?').next();
     let has_body = match (request.method, path) {
         (Some("GET"), Some("/metrics")) => true,

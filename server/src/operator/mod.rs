@@ -1,11 +1,11 @@
-//! What the operator of a running server sees and does: the control socket (ROLE-9) and the metrics.
+//! The operator's access to a running server: the control socket (ROLE-9) and the metrics.
 //!
 //! Both are served by one thread of their own, so that neither a long list nor a client that sends nothing or never
 //! reads costs a worker anything. What is done to a user is done through the registry.
 
 mod answer;
-mod client;
-mod clients;
+mod ask;
+mod connections;
 mod control;
 mod exposition;
 mod metrics;
@@ -23,39 +23,41 @@ use std::{
 
 use tokio::runtime::Builder;
 
-pub use answer::{Answer, Connections, Reason, Requests, Role, Stats, UserRow};
-pub use client::{AskError, ask};
 pub use socket::SocketError;
-pub(crate) use socket::check as check_socket;
+pub(crate) use {
+    answer::{Answer, Role, Stats, UserRow},
+    ask::{AskError, ask},
+    socket::check as check_socket,
+};
 
 use crate::{
     config::Config,
     counters::{Counters, Totals},
     registry::Registry,
-    server::Shutdown,
+    runtime::Shutdown,
 };
 use socket::ControlSocket;
 
 /// How many operators are served at once. They come one at a time.
 const OPERATORS_MAX: usize = 8;
 
-/// How many scrapers are served at once. They come one at a time as well; the rest is for those that only connect, so
+/// How many scrapers are served at once. They come one at a time too; the rest is for clients that only connect, so
 /// that even hundreds a second leave a real one the time to be served.
 const SCRAPERS_MAX: usize = 64;
 
 /// The descriptors that the operator's thread may need: two listeners, a lock, their clients and one of each kind that
-/// has just been accepted, a list of descriptors for the metrics, and its runtime's own.
+/// has just been accepted, a list of descriptors for the metrics, and those of its runtime.
 pub(crate) const DESCRIPTORS: usize = 2 + 1 + OPERATORS_MAX + 1 + SCRAPERS_MAX + 1 + 4 + 8;
 
-/// All that the operator can look at and lay hands on.
+/// What the operator can see and change.
 #[derive(Debug)]
-pub(crate) struct Overview {
+pub(crate) struct AdminState {
     registry: Arc<Registry>,
     counters: Vec<Arc<Counters>>,
     started: Instant,
 }
 
-impl Overview {
+impl AdminState {
     pub(crate) fn new(registry: Arc<Registry>, counters: Vec<Arc<Counters>>) -> Self {
         Self { registry, counters, started: Instant::now() }
     }
@@ -64,23 +66,24 @@ impl Overview {
         Totals::of(&self.counters)
     }
 
-    /// How many requests each worker has answered, in the order of their numbers.
+    /// The requests that each worker has answered, in the order of the workers' numbers.
     fn requests_by_worker(&self) -> Vec<u64> {
-        let answered =
-            |worker| Totals::of(std::slice::from_ref(worker)).requests.iter().map(|(.., count)| count).sum();
+        let answered = |worker| {
+            Totals::of(std::slice::from_ref(worker)).requests.iter().map(|request| request.count).sum()
+        };
         self.counters.iter().map(answered).collect()
     }
 }
 
 /// The operator's listeners, open but not yet served.
 #[derive(Debug)]
-pub(crate) struct Doors {
+pub(crate) struct OperatorListeners {
     control: Option<ControlSocket>,
     metrics: Vec<TcpListener>,
 }
 
-impl Doors {
-    /// Opens what `config` asks for; `listen` opens a TCP listener.
+impl OperatorListeners {
+    /// Opens what `config` asks for; `listen` opens TCP listeners.
     pub(crate) fn open<E: From<SocketError>>(
         config: &Config,
         listen: impl Fn(&[SocketAddr]) -> Result<Vec<TcpListener>, E>,
@@ -90,16 +93,16 @@ impl Doors {
         Ok(Self { control, metrics })
     }
 
-    /// Where the metrics are, with the real port.
+    /// Where the metrics are served, with the real port.
     pub(crate) fn metrics_addresses(&self) -> Vec<SocketAddr> {
         self.metrics.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
-    /// Serves on a thread of `scope` until `shutdown` is triggered. Does nothing where there is nothing to serve.
+    /// Serves on a thread of `scope` until `shutdown` is triggered. Does nothing if there is nothing to serve.
     pub(crate) fn serve<'scope>(
         self,
         scope: &'scope thread::Scope<'scope, '_>,
-        overview: Overview,
+        state: AdminState,
         shutdown: Shutdown,
     ) -> io::Result<()> {
         if self.control.is_none() && self.metrics.is_empty() {
@@ -110,11 +113,11 @@ impl Doors {
             let served = runtime.block_on(async {
                 tokio::select! {
                     () = shutdown.triggered() => Ok(()),
-                    failed = self.run(Arc::new(overview)) => failed,
+                    failed = self.run(Arc::new(state)) => failed,
                 }
             });
             if let Err(error) = served {
-                // The clients' server is worth more than the operator's.
+                // Serving the clients matters more than serving the operator.
                 tracing::error!(%error, "neither control socket nor metrics are served any more");
             }
         })?;
@@ -122,14 +125,14 @@ impl Doors {
     }
 
     /// Serves until it is dropped, which removes the socket; returns only with an error.
-    async fn run(self, overview: Arc<Overview>) -> io::Result<()> {
+    async fn run(self, state: Arc<AdminState>) -> io::Result<()> {
         let control = async {
             match &self.control {
-                Some(socket) => control::serve(socket, Arc::clone(&overview)).await,
+                Some(socket) => control::serve(socket, Arc::clone(&state)).await,
                 None => std::future::pending().await,
             }
         };
-        let metrics = metrics::serve(self.metrics, Arc::clone(&overview));
+        let metrics = metrics::serve(self.metrics, Arc::clone(&state));
         tokio::try_join!(control, metrics).map(|((), ())| ())
     }
 }

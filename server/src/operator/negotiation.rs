@@ -1,16 +1,14 @@
-//! In which of two formats a scraper wants the metrics, by its `Accept` (RFC 9110, section 12.5.1).
+//! Which of two formats a scraper gets, by its `Accept` (RFC 9110, section 12.5.1).
 
-/// A format of metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
-    /// Prometheus' text format 0.0.4: what every scraper understands, and gets unless it prefers the other.
+    /// Prometheus' text format 0.0.4: every scraper understands it, and gets it unless it prefers the other.
     Plain,
     /// OpenMetrics 1.0.
     OpenMetrics,
 }
 
 impl Format {
-    /// What the text is, for the reply's head.
     pub(super) const fn content_type(self) -> &'static str {
         match self {
             Self::Plain => "text/plain; version=0.0.4; charset=utf-8",
@@ -26,7 +24,7 @@ impl Format {
     }
 
     /// The format that suits `accept` best, the values of all its lines. OpenMetrics has to be named; a client that
-    /// takes neither gets the plain one, since an error would help it less.
+    /// takes neither gets the plain format, since an error would help it less.
     pub(super) fn preferred<'a>(accept: &(impl Iterator<Item = &'a str> + Clone)) -> Self {
         let quality = |format: Self| {
             let ranges = accept.clone().flat_map(|line| line.split(','));
@@ -42,8 +40,8 @@ impl Format {
         }
     }
 
-    /// How exactly the media range names this format and, in thousandths, how much it is wanted; `None` if it names
-    /// another. Of equally exact ones the most wanted counts.
+    /// How exactly the media range names this format, and its quality in thousandths; `None` if it names another. Of
+    /// equally exact ranges the one with the highest quality counts.
     fn matched(self, range: &str) -> Option<(Exactness, u16)> {
         let (kind, subtype, version) = self.names();
         let mut parts = range.split(';').map(str::trim);

@@ -1,4 +1,4 @@
-//! What the system says of this process, under the names that every program's exporter gives it (`process_…`).
+//! What the system reports about this process, under the names that every program's exporter uses (`process_…`).
 
 use std::{
     fmt, fs,
@@ -16,7 +16,7 @@ use prometheus_client::{
     metrics::{counter::ConstCounter, gauge::ConstGauge},
 };
 
-/// The process's figures. What the system does not tell is left out: no figure is made up.
+/// The process's metrics. What the system does not report is left out.
 #[derive(Debug)]
 pub(super) struct Figures;
 
@@ -69,10 +69,10 @@ fn descriptors_max() -> Option<f64> {
     getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(soft, _)| soft as f64)
 }
 
-/// Reckoned back from now: /proc/stat, which has the time of the boot, is hidden from a service with few rights.
+/// Calculated back from now: /proc/stat, which has the time of the boot, is hidden from a service with few rights.
 fn started_at() -> Option<f64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The name before it may have anything in it but is the last thing in parentheses; the time is field 22.
+    // The name before it may contain anything, but it is the last thing in parentheses. The time is field 22.
     let ticks: f64 = stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()?;
     let after_boot = ticks / sysconf(SysconfVar::CLK_TCK).ok()?? as f64;
     let up = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?).as_secs_f64();

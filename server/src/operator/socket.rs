@@ -1,7 +1,7 @@
 //! The control socket as a file: made for its owner alone, taken over from a dead server, removed at the end.
 //!
-//! Whoever makes, replaces or removes it holds a lock on a file beside it, for as long as the server lives: of several
-//! servers that find a dead one's socket at the same time, one gets it.
+//! A server that makes, replaces or removes it holds a lock on a second file for as long as it lives: if several
+//! servers find a dead one's socket at the same time, one gets it.
 
 use std::{
     ffi::OsString,
@@ -23,56 +23,35 @@ use nix::{
 };
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// How many operators may be waiting to be accepted.
+/// How many operators may wait to be accepted.
 const BACKLOG: i32 = 16;
 
 /// What the name of the locked file ends in.
 const LOCK_SUFFIX: &str = ".lock";
 
-/// How often the locked file may turn out to be removed before it is left to whoever does that.
+/// How often the locked file may turn out to be removed before giving up.
 const LOCK_TRIES: usize = 100;
 
-/// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
-    /// A server that is alive has it.
     #[error("the control socket {} belongs to a server that is running: stop it, or choose another path", .0.display())]
     InUse(PathBuf),
-    /// Something else is there, which is left alone.
-    #[error("{} is there and is not a socket: choose another path for --control", .0.display())]
+    #[error("{} exists and is not a socket: choose another path for --control", .0.display())]
     NotASocket(PathBuf),
-    /// Its folder is missing.
     #[error(
-        "the control socket {} has no folder to be in: make {} first (systemd's RuntimeDirectory= does it)",
+        "the control socket {} has no folder: create {} first (systemd's RuntimeDirectory= does so)",
         path.display(),
         folder.display()
     )]
-    NoFolder {
-        /// Where the socket is to be.
-        path: PathBuf,
-        /// What is missing.
-        folder: PathBuf,
-    },
-    /// The file that is locked for it cannot be.
+    NoFolder { path: PathBuf, folder: PathBuf },
     #[error(
-        "cannot lock {}, which tells whether a server has the control socket: {source}; remove what is there, or \
+        "cannot lock {}, which shows whether a server has the control socket: {source}; remove what is there, or \
          choose another path for --control",
         path.display()
     )]
-    Lock {
-        /// Which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The system refused it.
-    #[error("cannot make the control socket {}: {source}", path.display())]
-    Failed {
-        /// Where.
-        path: PathBuf,
-        /// What it said.
-        source: io::Error,
-    },
+    Lock { path: PathBuf, source: io::Error },
+    #[error("cannot create the control socket {}: {source}", path.display())]
+    Failed { path: PathBuf, source: io::Error },
 }
 
 /// The socket, open to its owner alone. Its file is removed when this is dropped.
@@ -81,30 +60,30 @@ pub(super) struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
     file: Identity,
-    /// After the socket, so that it is given back when that has been removed.
+    /// After the socket, so that it is released when the socket has been removed.
     _lock: Lock,
 }
 
-/// The lock, and the file that it is on, which is removed when this is dropped. A file that was left behind by a server
-/// that died is locked by nobody.
+/// The lock, and the file that it is on, which is removed when this is dropped. A file that a dead server has left
+/// behind is not locked.
 #[derive(Debug)]
 struct Lock {
     file: File,
     path: PathBuf,
 }
 
-/// Which file it is, whatever its name.
+/// Device and inode: which file it is, whatever its name.
 type Identity = (u64, u64);
 
 impl ControlSocket {
-    /// Makes the socket. The file of a server that is gone is replaced.
+    /// Makes the socket. The file of a server that has died is replaced.
     pub(super) fn bind(path: &Path) -> Result<Self, SocketError> {
         check(path)?;
         let lock = Lock::take(path)?;
         let failed = |source| SocketError::Failed { path: path.to_owned(), source };
         let address = SockAddr::unix(path).map_err(failed)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed)?;
-        // The file is made with the mode of the socket: there is no moment in which others could connect.
+        // The file gets the mode of the socket: there is no moment in which others could connect.
         fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|error| failed(error.into()))?;
         socket.set_nonblocking(true).map_err(failed)?;
         match socket.bind(&address) {
@@ -131,7 +110,7 @@ impl ControlSocket {
 }
 
 impl Lock {
-    /// The lock for the socket at `socket`, if no server that lives has it.
+    /// The lock for the socket at `socket`, if no running server has it.
     fn take(socket: &Path) -> Result<Self, SocketError> {
         let mut path = OsString::from(socket);
         path.push(LOCK_SUFFIX);
@@ -143,7 +122,7 @@ impl Lock {
                 .create(true)
                 .truncate(false)
                 .mode(0o600)
-                // Whatever else may be there is neither followed nor waited for.
+                // Anything else that may be there is neither followed nor waited for.
                 .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
                 .open(&path)
                 .map_err(failed)?;
@@ -152,7 +131,7 @@ impl Lock {
                 Err(TryLockError::WouldBlock) => return Err(SocketError::InUse(socket.to_owned())),
                 Err(TryLockError::Error(source)) => return Err(failed(source)),
             }
-            // A server that was stopping may have removed the file between the two.
+            // A server that was stopping may have removed the file in between.
             let lock = Self { file, path: path.clone() };
             if lock.is_in_place() {
                 return Ok(lock);
@@ -170,7 +149,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // The lock itself is given back when the file is closed, after this.
+        // The lock itself is released when the file is closed, after this.
         if self.is_in_place() {
             let _ = fs::remove_file(&self.path);
         }
@@ -179,15 +158,15 @@ impl Drop for Lock {
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        // Should somebody have put another file there, it is theirs.
+        // A file that another program has put there is not ours to remove.
         if identity(&self.path).is_ok_and(|file| file == self.file) {
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// What keeps a socket from being made at `path`, as far as it shows without making one: whether a server that lives
-/// has it does not.
+/// What keeps a socket from being made at `path`, as far as it shows without making one. Whether a running server has
+/// it does not show.
 pub(crate) fn check(path: &Path) -> Result<(), SocketError> {
     let failed = |source| SocketError::Failed { path: path.to_owned(), source };
     SockAddr::unix(path).map_err(failed)?;
@@ -198,7 +177,7 @@ pub(crate) fn check(path: &Path) -> Result<(), SocketError> {
         Err(error) => return Err(failed(error)),
     }
     match path.parent() {
-        // A name alone is one in the folder where the server runs.
+        // A bare name is one in the current folder.
         Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
             Err(SocketError::NoFolder { path: path.to_owned(), folder: folder.to_owned() })
         }
@@ -206,7 +185,7 @@ pub(crate) fn check(path: &Path) -> Result<(), SocketError> {
     }
 }
 
-/// Removes a socket that nobody listens on. Whoever calls this has the lock: nobody else of ours puts one there.
+/// Removes a socket that no program listens on. The caller has the lock, so no other server puts one there.
 fn remove_stale(path: &Path) -> Result<(), SocketError> {
     let failed = |source| SocketError::Failed { path: path.to_owned(), source };
     if !fs::symlink_metadata(path).map_err(failed)?.file_type().is_socket() {
@@ -216,7 +195,7 @@ fn remove_stale(path: &Path) -> Result<(), SocketError> {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(failed(error)),
-        // A server whose queue is full is one that lives.
+        // A server whose queue is full is running.
         Ok(_) | Err(_) => return Err(SocketError::InUse(path.to_owned())),
     }
     fs::remove_file(path).map_err(failed)

@@ -1,7 +1,7 @@
-//! Web pages of which origins may talk to the server (WS-8).
+//! The origins whose web pages may talk to the server (WS-8).
 //!
-//! A browser lets any page open a WebSocket to any server, one on the reader's own machine included, and says in
-//! `Origin` where the page is from. Programs that are no browsers send none.
+//! A browser lets any page open a WebSocket to any server, even one on the reader's own machine, and says in `Origin`
+//! where the page is from. Other programs send none.
 
 use std::{
     collections::HashSet,
@@ -24,8 +24,8 @@ pub struct Origins {
 pub struct NoOrigin;
 
 impl Origins {
-    /// Allows `origin`: `scheme://host` or `scheme://host:port`, as a browser writes it; `null`, which pages from
-    /// files send; or `*` for every page there is.
+    /// Allows `origin`: `scheme://host` or `scheme://host:port`, as a browser writes it; `null`, which pages from files
+    /// send; or `*` for every page.
     pub fn allow(&mut self, origin: &str) -> Result<(), NoOrigin> {
         if origin == "*" {
             self.any = true;
@@ -44,9 +44,9 @@ impl Origins {
     }
 }
 
-/// Whether a browser may send this (RFC 6454, section 6.2): one that it never sends is a mistake that must not pass
-/// unnoticed. Browsers write hosts in lower case and addresses in their canonical form, and leave out the scheme's own
-/// port.
+/// Whether a browser may send this (RFC 6454, section 6.2): allowing one that is never sent is a mistake that must not
+/// go unnoticed. Browsers write hosts in lower case and addresses in their canonical form, and leave out the scheme's
+/// default port.
 fn is_origin(text: &str) -> bool {
     if text == "null" {
         return true;
@@ -71,7 +71,7 @@ fn is_host(host: &str) -> bool {
             && label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c))
     };
     let labels = host.strip_suffix('.').unwrap_or(host);
-    // A name whose last label is a number is an IPv4 address to browsers, or nothing.
+    // A name whose last label is a number is an IPv4 address to browsers, or invalid.
     let is_numeric = labels.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
     if is_numeric { host.parse::<Ipv4Addr>().is_ok() } else { labels.split('.').all(is_label) }
 }

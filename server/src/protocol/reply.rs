@@ -1,4 +1,4 @@
-//! The replies and their exact texts. Framing them is the transports' business.
+//! The replies and their exact texts. The transports frame them.
 
 /// A reply with a fixed text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -9,36 +9,36 @@ pub enum Status {
     DuplicateUserName,
     /// The value is stored (STORE-1).
     Done,
-    /// Nothing was ever put under that key (STORE-2).
+    /// Nothing has been put under that key (STORE-2).
     KeyNotFound,
-    /// A guest asked for somebody's key (ROLE-2).
+    /// A guest asked for a key of another user (ROLE-2).
     Denied,
     /// A manager asked for a user who is not logged in (ROLE-3).
     UserNotFound,
     /// The session is a manager's from now on (ROLE-4).
     Upgraded,
-    /// It was one before (ROLE-4).
+    /// The session was a manager's before (ROLE-4).
     AlreadyManager,
     /// The server's policy does not grant the upgrade (ROLE-8).
     UpgradeRefused,
     /// The answer to `q` (LIFE-1).
     Exiting,
-    /// The message is no request (FORM-1, LOGIN-3).
+    /// The message is not a request (FORM-1, LOGIN-3).
     WrongFormat,
-    /// The message passes the limit (TCP-3).
+    /// The message exceeds the limit (TCP-3).
     MessageTooLong,
-    /// No room for another connection (TCP-6).
+    /// There is no room for another connection (TCP-6).
     ServerFull,
-    /// The put would pass a limit on what is stored (STORE-7).
+    /// The put would exceed a limit on what is stored (STORE-7).
     StoreFull,
-    /// The client did not log in within its time (TCP-7).
+    /// The client did not log in in time (TCP-7).
     LoginTimeout,
-    /// The session went without a request for too long (TCP-7).
+    /// The session was without a request for too long (TCP-7).
     IdleTimeout,
 }
 
 impl Status {
-    /// Every status, in the order of their numbers.
+    /// In the order of their numbers.
     pub const ALL: [Self; Self::IdleTimeout as usize + 1] = [
         Self::Success,
         Self::DuplicateUserName,
@@ -58,7 +58,7 @@ impl Status {
         Self::IdleTimeout,
     ];
 
-    /// The text that goes over the wire, without terminator.
+    /// The text on the wire, without terminator.
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {
@@ -82,7 +82,7 @@ impl Status {
     }
 }
 
-/// One reply: a fixed text, or a value that is still owned by its store.
+/// One reply: a fixed text, or a value that its store still owns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reply<'a> {
     /// A fixed text.
@@ -92,7 +92,7 @@ pub enum Reply<'a> {
 }
 
 impl<'a> Reply<'a> {
-    /// The text that goes over the wire, without terminator.
+    /// The text on the wire, without terminator.
     #[must_use]
     pub const fn text(self) -> &'a str {
         match self {

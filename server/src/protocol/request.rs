@@ -1,8 +1,8 @@
-//! From a message's text to a request. Knows forms only, not roles, policies or sessions.
+//! From a message's text to a request. Knows only forms, not roles, policies or sessions.
 
 use super::NAME_BYTES_MAX;
 
-/// A message that has the form of a request; the words are borrowed from it.
+/// A message that has the form of a request. The words are borrowed from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request<'a> {
     /// `put KEY VALUE`
@@ -19,12 +19,12 @@ pub enum Request<'a> {
     },
     /// `get USER KEY`
     GetOf {
-        /// Whose store, which may be one's own.
+        /// The owner of the store, who may be the session's own user.
         user: &'a str,
         /// The key in that store.
         key: &'a str,
     },
-    /// `upgrade` or `upgrade SECRET`. Whether the second form is one at all depends on the policy (ROLE-8).
+    /// `upgrade` or `upgrade SECRET`. Whether the second form is valid depends on the policy (ROLE-8).
     Upgrade {
         /// The second word, if there is one.
         secret: Option<&'a str>,
@@ -33,13 +33,13 @@ pub enum Request<'a> {
     Quit,
 }
 
-/// The message is not a request of any form (FORM-1).
+/// The message does not have the form of any request (FORM-1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a request: expected put KEY VALUE, get KEY, get USER KEY, upgrade or q")]
 pub struct Malformed;
 
 impl<'a> Request<'a> {
-    /// Reads one request. White space around and between words does not count (FORM-2).
+    /// Parses one request. White space around and between words does not count (FORM-2).
     pub fn parse(message: &'a str) -> Result<Self, Malformed> {
         if let Some(request) = Self::parse_plain(message) {
             return Ok(request);
@@ -47,7 +47,7 @@ impl<'a> Request<'a> {
         // ASCII white space is exactly the protocol's: space, tab, LF, FF, CR.
         let mut words = message.split_ascii_whitespace();
         let command = words.next().ok_or(Malformed)?;
-        // Four words are the longest form plus one: enough to tell every wrong count.
+        // The longest form has three words, so the fourth detects every wrong count.
         match (command, words.next(), words.next(), words.next()) {
             ("get", Some(key), None, _) => Ok(Self::Get { key }),
             ("put", Some(key), Some(value), None) => Ok(Self::Put { key, value }),
@@ -58,8 +58,8 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The commonest requests as nearly everybody sends them, with one space between words and none around them.
-    /// What is not in that form is for [`Self::parse`], which takes twice the instructions.
+    /// The commonest requests as nearly every client sends them, with one space between words and none around them.
+    /// Anything else is left to [`Self::parse`], which takes twice the instructions.
     fn parse_plain(message: &'a str) -> Option<Self> {
         let (command, words) = message.split_at_checked(4)?;
         let (first, second) = match words.bytes().position(|byte| byte == b' ') {
@@ -82,7 +82,7 @@ fn is_word(text: &str) -> bool {
     !text.is_empty() && !text.bytes().any(|byte| byte.is_ascii_whitespace())
 }
 
-/// Reads a login message: exactly one word of at most [`NAME_BYTES_MAX`] bytes (LOGIN-1, LOGIN-3).
+/// Parses a login message: exactly one word of at most [`NAME_BYTES_MAX`] bytes (LOGIN-1, LOGIN-3).
 pub fn parse_name(message: &str) -> Result<&str, Malformed> {
     let mut words = message.split_ascii_whitespace();
     match (words.next(), words.next()) {
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(Request::parse("PUT a b"), Err(Malformed));
         assert_eq!(Request::parse("Q"), Err(Malformed));
         assert_eq!(Request::parse("\t put \x0c a \r b \n"), Ok(Request::Put { key: "a", value: "b" }));
-        // Vertical tab and no-break space are no white space here: they belong to the word.
+        // Vertical tab and no-break space are not white space here: they belong to the word.
         assert_eq!(Request::parse("get a\x0bb"), Ok(Request::Get { key: "a\x0bb" }));
         assert_eq!(Request::parse("get a\u{a0}b"), Ok(Request::Get { key: "a\u{a0}b" }));
     }
@@ -140,7 +140,7 @@ mod tests {
             message in "(get|put|gett|GET|pu|q|\\PC{0,3})([ \t\r\u{b}]{0,2}[a-cé]{0,3}){0,4}[ \n]?"
         ) {
             if let Some(request) = Request::parse_plain(&message) {
-                // The only thing that differs is the white space in front, which the short way does not take.
+                // The only difference is the white space in front, which the short way does not take.
                 let spaced = format!(" {message}");
                 prop_assert_eq!(Request::parse(&spaced), Ok(request));
             }

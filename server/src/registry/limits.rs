@@ -1,20 +1,20 @@
-//! How much users may store, and the count of what they do (STORE-7).
+//! The limits on what users may store, and the count of what they do store (STORE-7).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What stores may hold. A put that would pass any of these is refused and changes nothing.
+/// What stores may hold. A put that would exceed any of these is refused and changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreLimits {
     /// The most keys of one user.
     pub user_keys_max: usize,
-    /// The most bytes of one user: keys and values, nothing else counted.
+    /// The most bytes of one user's keys and values.
     pub user_bytes_max: usize,
-    /// The most bytes of all users together: keys, values, and [`ENTRY_BYTES`] for each entry, so that it bounds
-    /// the memory of short entries too. A large store counts until it is freed, a moment after its session's end.
+    /// The most bytes of all users together: keys, values, and [`ENTRY_BYTES`] for each entry, so that it bounds the
+    /// memory of short entries too. A large store counts until it is freed, a moment after its session's end.
     pub total_bytes_max: usize,
 }
 
-/// About what an entry takes beside its key and value: its place in the table, and what allocating twice costs.
+/// About what an entry takes besides its key and value: its place in the table, and the overhead of two allocations.
 pub const ENTRY_BYTES: usize = 96;
 
 impl Default for StoreLimits {
@@ -24,7 +24,7 @@ impl Default for StoreLimits {
     }
 }
 
-/// A limit would be passed.
+/// A limit would be exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the store is full")]
 pub struct StoreFull;
@@ -36,12 +36,12 @@ pub(super) struct Quota {
     total: Total,
 }
 
-/// All users' bytes. On a cache line of its own: workers that read the limits need not wait for those that count.
+/// The bytes of all users. On a cache line of its own: workers that read the limits need not wait for those that count.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Total(AtomicUsize);
 
-/// What one user has stored. Only ever changed under the lock of that user's store.
+/// What one user has stored. Changed only under the lock of that user's store.
 #[derive(Debug, Default)]
 pub(super) struct Usage {
     keys: usize,
@@ -49,12 +49,11 @@ pub(super) struct Usage {
 }
 
 impl Usage {
-    /// So many keys, and so many bytes in keys and values.
     pub(super) fn of(keys: usize, bytes: usize) -> Self {
         Self { keys, bytes }
     }
 
-    /// How many keys, and how many bytes in keys and values.
+    /// The number of keys, and the bytes of keys and values.
     pub(super) fn keys_and_bytes(&self) -> (usize, usize) {
         (self.keys, self.bytes)
     }
@@ -65,7 +64,7 @@ impl Quota {
         Self { limits, total: Total::default() }
     }
 
-    /// Counts a new entry of so many bytes, if there is room for it.
+    /// Counts a new entry of `bytes` bytes, if there is room for it.
     pub(super) fn add(&self, usage: &mut Usage, bytes: usize) -> Result<(), StoreFull> {
         if usage.keys >= self.limits.user_keys_max {
             return Err(StoreFull);
@@ -89,12 +88,11 @@ impl Quota {
         Ok(())
     }
 
-    /// Forgets everything of a user who has gone.
+    /// Forgets everything of a user whose session has ended.
     pub(super) fn release(&self, usage: &Usage) {
         self.give_back(usage.bytes + usage.keys * ENTRY_BYTES);
     }
 
-    /// What counts of all users together.
     pub(super) fn total_bytes(&self) -> usize {
         self.total.0.load(Ordering::Relaxed)
     }
@@ -104,12 +102,12 @@ impl Quota {
         if after > self.limits.user_bytes_max { Err(StoreFull) } else { Ok(after) }
     }
 
-    /// Takes room for all or nothing. A plain addition that is undone where it was too much would refuse others
-    /// meanwhile for whom there is room.
+    /// Takes room for all or nothing. A plain addition that is undone if it was too much would meanwhile refuse others
+    /// that there is room for.
     fn take(&self, bytes: usize) -> Result<(), StoreFull> {
         let most = self.limits.total_bytes_max;
         let fits = |total: usize| total.checked_add(bytes).filter(|after| *after <= most);
-        // A count alone, which publishes nothing: no order is needed.
+        // Only a count, which publishes nothing: no ordering is needed.
         self.total
             .0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
@@ -168,7 +166,7 @@ mod tests {
     #[test]
     fn store_7_what_fits_all_users_together_is_exact_under_concurrency() {
         const ROOM: usize = 1000;
-        // Threads that try for large entries all the time must not cost others one of the small ones.
+        // Threads that keep trying for large entries must not cost others one of the small ones.
         let quota = Quota::new(StoreLimits { total_bytes_max: ROOM * (1 + ENTRY_BYTES), ..NONE });
         let meeting = Meeting::of(4);
         let granted: usize = std::thread::scope(|scope| {

@@ -1,14 +1,14 @@
-//! Who is logged in: the one thing that worker threads share.
+//! The logged-in users: the one thing that worker threads share.
 //!
-//! A user is here exactly as long as a session holds its name (LIFE-2). Knows nothing of connections, framing or
-//! reply texts.
+//! A user is here exactly as long as a session holds its name (LIFE-2). The registry knows nothing of connections,
+//! framing or reply texts.
 
-mod guesses;
-mod leash;
+mod disconnect;
 mod limits;
 mod policy;
 mod reclaim;
 mod role;
+mod secret_throttle;
 mod store;
 mod user;
 
@@ -16,25 +16,25 @@ use std::{net::IpAddr, num::NonZeroUsize, sync::Arc, time::Instant};
 
 use foldhash::fast::RandomState;
 
-pub(crate) use guesses::Guess;
-use guesses::Guesses;
-pub(crate) use leash::Gone;
+pub(crate) use disconnect::SessionEnd;
 use limits::Quota;
 pub use limits::{ENTRY_BYTES, StoreFull, StoreLimits};
 pub use policy::{Secret, UpgradePolicy};
 pub(crate) use reclaim::Reclaimer;
 use role::Managers;
 pub use role::Promotion;
-use user::Ended;
+pub(crate) use secret_throttle::SecretAttempt;
+use secret_throttle::SecretThrottle;
+use user::SessionEnded;
 pub use user::{Peer, Profile, User};
 
-/// The names in use and whom they belong to, and the rule by which guests become managers.
+/// The names in use with their users, and the policy by which guests become managers.
 #[derive(Debug)]
 pub struct Registry {
     // One atomic insert decides a race for a name (LOGIN-4); reads never wait for writers.
     users: papaya::HashMap<Arc<str>, Arc<User>, RandomState>,
     upgrade: UpgradePolicy,
-    guesses: Guesses,
+    throttle: SecretThrottle,
     managers: Managers,
     quota: Quota,
     reclaimer: Option<Reclaimer>,
@@ -46,20 +46,20 @@ pub struct Registry {
 pub enum Found<'a> {
     /// The value.
     Value(&'a str),
-    /// The user is here and never put that key.
+    /// The user is logged in and has not put that key.
     NoKey,
-    /// Nobody holds that name.
+    /// No session holds that name.
     NoUser,
 }
 
 impl Registry {
-    /// An empty registry under the given policy, with no cap on managers and the default limits on stores.
+    /// An empty registry with this policy, no limit on managers and the default limits on stores.
     #[must_use]
     pub fn new(upgrade: UpgradePolicy) -> Self {
         Self {
             users: papaya::HashMap::with_hasher(RandomState::default()),
             upgrade,
-            guesses: Guesses::new(),
+            throttle: SecretThrottle::new(),
             managers: Managers::new(None),
             quota: Quota::new(StoreLimits::default()),
             reclaimer: None,
@@ -67,30 +67,31 @@ impl Registry {
         }
     }
 
-    /// The same with other limits. For a registry that nobody uses yet.
+    /// The same with other limits. Must be called before the registry is used.
     #[must_use]
     pub fn with_limits(self, managers_max: Option<NonZeroUsize>, stores: StoreLimits) -> Self {
         Self { managers: Managers::new(managers_max), quota: Quota::new(stores), ..self }
     }
 
-    /// The same, with large stores freed elsewhere than by those who end sessions.
+    /// The same, with large stores freed on the reclaimer's thread.
     #[must_use]
     pub(crate) fn with_reclaimer(self, reclaimer: Reclaimer) -> Self {
         Self { reclaimer: Some(reclaimer), ..self }
     }
 
-    /// When it was made: from then on its users' activity is told.
+    /// When the registry was made: users' activity is counted from then on.
     pub(crate) fn started(&self) -> Instant {
         self.started
     }
 
-    /// Takes `name` for a new session of nobody's, with an empty store and the role of a guest; `None` if it is held.
+    /// Takes `name` for a session without a connection; see [`Self::claim_for`].
     #[must_use]
     pub fn claim(self: &Arc<Self>, name: &str) -> Option<Login> {
         self.claim_for(name, Peer::NONE)
     }
 
-    /// The same for the session of a client.
+    /// Takes `name` for the session of the client at `peer`, with an empty store and the role of a guest; `None` if it
+    /// is held.
     #[must_use]
     pub fn claim_for(self: &Arc<Self>, name: &str, peer: Peer) -> Option<Login> {
         let name: Arc<str> = name.into();
@@ -99,7 +100,7 @@ impl Registry {
         Some(Login { registry: Arc::clone(self), name, user })
     }
 
-    /// Looks `key` up in the store of `user` and passes what is there to `found`.
+    /// Looks `key` up in the store of `user` and passes the result to `found`.
     ///
     /// `found` runs under the store's lock, so that a value need not be copied twice: it must be short.
     pub fn read<R>(&self, user: &str, key: &str, found: impl FnOnce(Found<'_>) -> R) -> R {
@@ -109,23 +110,23 @@ impl Registry {
             found(match entry {
                 Ok(Some(value)) => Found::Value(value),
                 Ok(None) => Found::NoKey,
-                Err(Ended) => Found::NoUser,
+                Err(SessionEnded) => Found::NoUser,
             })
         })
     }
 
-    /// By which rule guests become managers.
+    /// The policy by which guests become managers.
     #[must_use]
     pub fn upgrade_policy(&self) -> &UpgradePolicy {
         &self.upgrade
     }
 
-    /// Makes a user a manager, whatever the policy, if the cap leaves a place (ROLE-8).
+    /// Makes a user a manager, whatever the policy, if the limit on managers allows it (ROLE-8).
     pub fn promote(&self, user: &User) -> Promotion {
         self.managers.promote(&user.role)
     }
 
-    /// Makes a manager a guest, and its place another's; `false` if the user was none.
+    /// Makes a manager a guest, which frees a place; `false` if the user was a guest.
     pub fn demote(&self, user: &User) -> bool {
         self.managers.demote(&user.role)
     }
@@ -135,12 +136,12 @@ impl Registry {
         self.users.pin().get(name).map(|user| found(user))
     }
 
-    /// Tells the session of that name to end; `None` if there is none.
-    pub(crate) fn dismiss(&self, name: &str) -> Option<Gone> {
-        self.find(name, |user| user.leash().pull())
+    /// Asks the session of that name to end; `None` if there is none.
+    pub(crate) fn disconnect(&self, name: &str) -> Option<SessionEnd> {
+        self.find(name, |user| user.disconnect_request().request())
     }
 
-    /// Passes every user to `seen`, in no order. Who comes or goes meanwhile may be in it or not.
+    /// Passes every user to `seen`, in no order. Users that come or go meanwhile may be missed or not.
     pub(crate) fn for_each(&self, mut seen: impl FnMut(&str, Profile)) {
         for (name, user) in &self.users.pin() {
             if let Some(profile) = user.profile() {
@@ -149,25 +150,25 @@ impl Registry {
         }
     }
 
-    /// How many managers there are.
+    /// The number of managers.
     #[must_use]
     pub fn managers(&self) -> usize {
         self.managers.len()
     }
 
-    /// What all users have stored and what is not freed yet, as [`StoreLimits::total_bytes_max`] counts it.
+    /// What all users have stored and what is not freed yet, counted as for [`StoreLimits::total_bytes_max`].
     #[must_use]
     pub fn stored_bytes(&self) -> usize {
         self.quota.total_bytes()
     }
 
-    /// How many names are held.
+    /// The number of logged-in users.
     #[must_use]
     pub fn len(&self) -> usize {
         self.users.len()
     }
 
-    /// Whether nobody is logged in.
+    /// Whether no user is logged in.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.users.is_empty()
@@ -189,7 +190,7 @@ impl Login {
         &self.name
     }
 
-    /// Where it is held.
+    /// The registry that it is held in.
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.registry
@@ -202,12 +203,12 @@ impl Login {
     }
 
     /// The user, at `peer`, has tried a secret, right or wrong.
-    pub(crate) fn guess(&self, peer: IpAddr, is_right: bool) -> Guess {
-        Guess::begin(&self.registry, peer, is_right)
+    pub(crate) fn attempt_upgrade(&self, peer: IpAddr, is_right: bool) -> SecretAttempt {
+        SecretAttempt::begin(&self.registry, peer, is_right)
     }
 
-    /// Stores a copy of `value` under `key`, in place of what was there; where there is no room for the
-    /// difference, what was there stays (STORE-1, STORE-3, STORE-7).
+    /// Stores a copy of `value` under `key`, in place of the old value. If there is no room for the difference, the old
+    /// value stays (STORE-1, STORE-3, STORE-7).
     pub fn put(&self, key: &str, value: &str) -> Result<(), StoreFull> {
         self.user.put(key, value, &self.registry.quota)
     }
@@ -215,14 +216,14 @@ impl Login {
 
 impl Drop for Login {
     fn drop(&mut self) {
-        // The store goes first: a manager that found the user a moment ago must not read what a later session of
-        // that name would not have. Only the very entry that this session made is removed.
+        // The store goes first: a manager that found the user a moment ago must not read what a later session of that
+        // name would not have. Only the entry that this session made is removed.
         let store = self.user.end();
         self.registry.managers.end(&self.user.role);
         let _gone = self.registry.users.pin().remove_if(&*self.name, |_, user| Arc::ptr_eq(user, &self.user));
-        self.user.leash().release();
+        self.user.disconnect_request().session_ended();
         tracing::debug!(user = &*self.name, "the session has ended");
-        // Last: the name need not wait for it.
+        // Last, so that the name need not wait for it.
         if let Some(store) = store {
             reclaim::reclaim(store, &self.registry);
         }

@@ -1,27 +1,27 @@
-//! By which rule a guest becomes a manager (ROLE-8). What to reply is the session's business.
+//! The policy by which a guest becomes a manager (ROLE-8). The session decides what to reply.
 
 use std::fmt;
 
 use subtle::{Choice, ConstantTimeEq};
 
-/// The server's rule for `upgrade`.
+/// The server's policy for `upgrade`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UpgradePolicy {
-    /// Whoever asks is a manager.
+    /// Every client that asks becomes a manager.
     Open,
-    /// Whoever knows the secret is.
+    /// A client that knows the secret does.
     Secret(Secret),
-    /// Nobody is.
+    /// No client does.
     Closed,
 }
 
-/// The word that makes a manager. Never shown, not even by `Debug`.
+/// The word that makes a client a manager. Never shown, not even by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Box<str>);
 
 impl Secret {
-    /// A secret from its text, surrounding white space dropped; `None` unless it is exactly one word, since no
-    /// client could ever send another.
+    /// A secret from its text, without the white space around it; `None` unless it is exactly one word, since no client
+    /// could send anything else.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let mut words = text.split_ascii_whitespace();

@@ -1,4 +1,4 @@
-//! Roles, and how many managers there are (ROLE-8).
+//! Roles, and the number of managers (ROLE-8).
 
 use std::{
     num::NonZeroUsize,
@@ -8,15 +8,15 @@ use std::{
     },
 };
 
-/// What became of a promotion.
+/// The outcome of a promotion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "it may have been refused"]
 pub enum Promotion {
     /// The user is a manager from now on.
     Granted,
-    /// The user was one before.
+    /// The user was a manager before.
     Already,
-    /// There are as many managers as there may be.
+    /// There are as many managers as allowed.
     Full,
     /// The user's session has ended.
     Gone,
@@ -24,7 +24,7 @@ pub enum Promotion {
 
 const GUEST: u8 = 0;
 const MANAGER: u8 = 1;
-/// The session is over: nobody can be promoted any more, so no place can be lost to somebody who has left.
+/// The session is over: it can no longer be promoted, so no place is lost to a user who has gone.
 const GONE: u8 = 2;
 
 /// One user's role. Reading it takes no lock.
@@ -45,8 +45,8 @@ impl Role {
     }
 }
 
-/// The places of managers. Changes of role are rare and go one at a time, so that the cap is exact: never one
-/// manager too many, and nobody refused while there is a place.
+/// The limit on managers. Changes of role are rare and go one at a time, so that it is exact: never one manager too
+/// many, and never a refusal while there is a place.
 #[derive(Debug)]
 pub(super) struct Managers {
     max: usize,
@@ -54,7 +54,7 @@ pub(super) struct Managers {
 }
 
 impl Managers {
-    /// So many places; `None` for no cap.
+    /// `None` for no limit.
     pub(super) fn new(max: Option<NonZeroUsize>) -> Self {
         Self { max: max.map_or(usize::MAX, NonZeroUsize::get), count: Mutex::new(0) }
     }
@@ -68,7 +68,7 @@ impl Managers {
         if *count >= self.max {
             return Promotion::Full;
         }
-        // Only this function makes managers, and it is alone here: if it fails, the session has ended meanwhile.
+        // Only this function makes managers, and it holds the lock: if it fails, the session has ended meanwhile.
         if !role.change(GUEST, MANAGER) {
             return Promotion::Gone;
         }
@@ -76,7 +76,7 @@ impl Managers {
         Promotion::Granted
     }
 
-    /// Makes a manager a guest, and frees the place; `false` if it was none.
+    /// Makes a manager a guest, and frees the place; `false` if it was a guest.
     pub(super) fn demote(&self, role: &Role) -> bool {
         let mut count = self.count();
         let was_manager = role.change(MANAGER, GUEST);
@@ -84,14 +84,13 @@ impl Managers {
         was_manager
     }
 
-    /// Ends a role for good. Locks for managers alone: guests come and go in thousands.
+    /// Ends a role for good. Locks only for managers, since guests come and go in thousands.
     pub(super) fn end(&self, role: &Role) {
         if role.0.swap(GONE, Ordering::AcqRel) == MANAGER {
             *self.count() -= 1;
         }
     }
 
-    /// How many there are.
     pub(super) fn len(&self) -> usize {
         *self.count()
     }
@@ -127,11 +126,15 @@ mod tests {
         assert_eq!(managers.len(), 0);
         assert_eq!(managers.promote(&bob), Promotion::Gone);
         assert!(!bob.is_manager() && !managers.demote(&bob));
-        assert_eq!(managers.promote(&Role::guest()), Promotion::Granted, "nobody's end took a place along");
+        assert_eq!(
+            managers.promote(&Role::guest()),
+            Promotion::Granted,
+            "no session's end took another's place"
+        );
     }
 
-    /// Seen to fail in 10 of 10 runs where `promote` gave up the lock between looking and counting, and in 20 of 20
-    /// where it did so between the two halves of counting.
+    /// Seen to fail in 10 of 10 runs when `promote` gave up the lock between checking and counting, and in 20 of 20
+    /// when it did so between the two halves of counting.
     #[test]
     fn role_8_of_concurrent_upgrades_exactly_as_many_are_granted_as_there_are_places() {
         // As many threads as may really run at once: a third would only keep two of them apart.
@@ -154,7 +157,7 @@ mod tests {
         }
     }
 
-    /// Seen to fail in 20 of 20 runs where `end`, and in 19 of 20 where `demote`, counted in two steps.
+    /// Seen to fail in 20 of 20 runs when `end`, and in 19 of 20 when `demote`, counted in two steps.
     #[test]
     fn role_8_no_place_is_lost_when_managers_go_at_once() {
         let rounds: Vec<(Managers, [Role; 2])> = (0..40_000)
@@ -189,7 +192,7 @@ mod tests {
     fn role_8_the_cap_holds_while_managers_are_promoted_demoted_and_leave_all_at_once() {
         const MAX: isize = 2;
         let managers = managers(2);
-        // Counted by those who were told, after the promotion and before the demotion: never above the truth.
+        // Counted by the promoted threads, after the promotion and before the demotion: never above the truth.
         let (known, over, uncounted) = (AtomicIsize::new(0), AtomicBool::new(false), AtomicBool::new(false));
         std::thread::scope(|scope| {
             for thread in 0..4 {
@@ -221,7 +224,7 @@ mod tests {
         assert_eq!(managers.len(), 0, "every place was given back");
     }
 
-    /// Seen to fail in 10 of 10 runs where `end`, or `promote`, looked at the role first and stored then.
+    /// Seen to fail in 10 of 10 runs when `end`, or `promote`, first read the role and then stored it.
     #[test]
     fn role_8_a_promotion_that_races_with_the_session_s_end_keeps_no_place() {
         let rounds: Vec<_> = (0..40_000).map(|_| (managers(1), Role::guest())).collect();

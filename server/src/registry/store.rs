@@ -8,11 +8,12 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
-/// How many keys there are for each table, on average, when the next one is split. Splitting one takes a tenth of a
-/// millisecond; of smaller ones, a store of a million keys would have thousands.
+/// The average number of keys in a table at which the next one is split. Splitting takes a tenth of a millisecond; with
+/// smaller tables a store of a million keys would have thousands.
 const TABLE_KEYS: usize = 1024;
 
-/// From which bit on a hash tells the table. The lowest bits place an entry within its table, and the highest tag it.
+/// The lowest bit of a hash that selects the table. The bits below place an entry within its table, and the highest tag
+/// it.
 const TABLE_SHIFT: u32 = 24;
 
 #[derive(Debug)]
@@ -57,7 +58,7 @@ impl Entries {
         *keys += 1;
     }
 
-    /// One table more, with its share of the keys of the one whose turn it is to be split.
+    /// Adds a table, with its share of the keys of the table whose turn it is to be split.
     fn add_table(&mut self) {
         let count = self.tables.len();
         let Self { tables, hasher, .. } = self;
@@ -80,9 +81,9 @@ impl Entries {
         tables.push(go);
     }
 
-    /// Takes a small part of the entries out, to be freed when it is dropped; `None` where nothing is left.
+    /// Takes a small part of the entries out, to be freed when it is dropped; `None` if nothing is left.
     ///
-    /// For a store whose session has ended: what is left cannot be looked up any more.
+    /// For a store whose session has ended: the rest can no longer be looked up.
     pub(super) fn take_part(&mut self) -> Option<Part> {
         let part = Part(self.tables.pop()?);
         self.keys -= part.0.len();
@@ -95,26 +96,26 @@ impl Entries {
     }
 }
 
-/// A part of a store that has come to its end.
+/// A part of a store whose session has ended.
 #[derive(Debug)]
 pub(super) struct Part(HashTable<Entry>);
 
 impl Part {
-    /// How many keys, and how many bytes in keys and values.
+    /// The number of keys, and the bytes of keys and values.
     pub(super) fn keys_and_bytes(&self) -> (usize, usize) {
         (self.0.len(), self.0.iter().map(|entry| entry.key.len() + entry.value.len()).sum())
     }
 }
 
-/// In which of `count` tables, if there is any, a hash's entry is.
+/// The table, of `count`, that holds a hash's entry.
 fn table_of(hash: u64, count: usize) -> usize {
     let bits = (hash >> TABLE_SHIFT) as usize;
     let wide = bits & (count.next_power_of_two() - 1);
-    // Where that table is not there yet, its entries are still in the one that it will be split from.
+    // If that table is not there yet, its entries are still in the one that it will be split from.
     if wide < count { wide } else { bits & (prev_power_of_two(count) - 1) }
 }
 
-/// The largest power of two that is not above `count`; 1 for 0.
+/// The largest power of two up to `count`; 1 for 0.
 fn prev_power_of_two(count: usize) -> usize {
     1 << count.max(1).ilog2()
 }
@@ -133,7 +134,7 @@ mod tests {
             let largest = entries.tables.iter().map(HashTable::capacity).max();
             buckets = buckets.max(if number % 1000 == 0 { largest.unwrap() } else { 0 });
         }
-        // A table that grows by itself moves as many as it has room for, and so does one that is split.
+        // A table that grows by itself moves as many keys as it has room for, and so does one that is split.
         assert!(buckets <= 8 * TABLE_KEYS, "room for {buckets} keys in one table");
         assert_eq!(entries.tables.len(), KEYS.div_ceil(TABLE_KEYS));
         for number in 0..KEYS {
@@ -152,7 +153,7 @@ mod tests {
         let (mut entries, mut map) = (Entries::default(), std::collections::HashMap::new());
         assert_eq!(entries.get("0"), None);
         for step in 0..40_000_u64 {
-            // Every third is one of those before, and some are not there.
+            // Every third key is one of those before, and some are missing.
             let key = (if step % 3 == 2 { step / 2 } else { step }).to_string();
             let value: Box<str> = step.to_string().into();
             match entries.get_mut(&key) {

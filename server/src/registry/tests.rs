@@ -1,4 +1,4 @@
-//! The registry by itself, and under threads that do to it all at once whatever they can.
+//! The registry by itself, and under threads that use it all at once.
 
 use std::{
     hint,
@@ -9,7 +9,7 @@ use std::{
 
 use super::*;
 
-/// Where threads meet, round after round, and go on within nanoseconds of each other. Those that a lock wakes are
+/// Where threads meet, round after round, and go on within nanoseconds of each other. Threads that a lock wakes are
 /// microseconds apart, by which time a race is over.
 pub(super) struct Meeting {
     threads: usize,
@@ -21,7 +21,7 @@ impl Meeting {
         Self { threads, arrived: AtomicUsize::new(0) }
     }
 
-    /// Waits for the others, who must not end before their last round.
+    /// Waits for the others, which must not end before their last round.
     pub(super) fn wait(&self) {
         let began = Instant::now();
         let number = self.arrived.fetch_add(1, SeqCst);
@@ -131,7 +131,7 @@ fn store_5_no_two_pairs_of_user_and_key_collide() {
     }
 }
 
-/// Seen to fail in 20 of 20 runs where `claim` looked first and inserted then.
+/// Seen to fail in 20 of 20 runs when `claim` first looked and then inserted.
 #[test]
 fn login_4_of_threads_that_try_at_once_exactly_one_gets_the_name() {
     const NAMES: usize = 60_000;
@@ -169,8 +169,7 @@ fn life_2_a_thousand_sessions_leave_nothing_behind() {
     assert_eq!((registry.managers(), registry.stored_bytes()), (0, 0));
 }
 
-/// A value that names its version at both ends and has a length of its own, so that one that is half of one version
-/// and half of another shows.
+/// A value that names its version at both ends and has its own length, so that a mix of two versions shows.
 fn versioned(version: u64) -> String {
     format!("{version}{}{version}", "x".repeat((version % 97 + 1) as usize))
 }
@@ -188,7 +187,7 @@ fn version(found: Found<'_>) -> Option<u64> {
     }
 }
 
-/// Seen to fail in 10 of 10 runs where `put` wrote a value in two steps, under the lock twice, and in 20 of 20 where it
+/// Seen to fail in 10 of 10 runs when `put` wrote a value in two steps, under the lock twice, and in 20 of 20 when it
 /// removed the entry first.
 #[test]
 fn atom_1_each_key_is_one_register_for_its_owner_and_every_reader() {
@@ -213,7 +212,7 @@ fn atom_1_each_key_is_one_register_for_its_owner_and_every_reader() {
             begun.store(put, SeqCst);
             owner.put("k", &versioned(put)).unwrap();
             completed.store(put, SeqCst);
-            // Other keys come meanwhile, so that the table grows under the readers' eyes.
+            // Other keys are added meanwhile, so that the table grows while it is read.
             if put.is_multiple_of(4) {
                 owner.put(&format!("k{put}"), "v").unwrap();
             }
@@ -221,13 +220,14 @@ fn atom_1_each_key_is_one_register_for_its_owner_and_every_reader() {
     });
 }
 
-/// Seen to fail in 10 of 10 runs where a login freed its name twice, whoever held it by then; where a store was left to
-/// its last reader; and where a name was given anew as soon as its store had ended.
+/// Seen to fail in 10 of 10 runs when a login freed its name twice, even if another held it by then; when a store was
+/// left to its last reader; and when a name was given out as soon as its store had ended.
 #[test]
 fn life_2_no_reader_ever_finds_what_an_earlier_session_of_the_name_had() {
     const SESSIONS: u64 = 6_000;
     let registry = registry();
-    // Sessions are numbered in their order, which holding the name makes one; each puts its number, then ends.
+    // Sessions are numbered in their order, which is well defined since each holds the name. Each puts its number, then
+    // ends.
     let (begun, ended, gone) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let (seen, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
@@ -248,7 +248,7 @@ fn life_2_no_reader_ever_finds_what_an_earlier_session_of_the_name_had() {
                         while number % 16 == 0 && seen.load(SeqCst) == read_before && !is_over.load(SeqCst) {
                             thread::yield_now();
                         }
-                        // Published before another can hold the name.
+                        // Published before another session can hold the name.
                         ended.store(number, SeqCst);
                         drop(login);
                         gone.fetch_max(number, SeqCst);

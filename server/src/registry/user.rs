@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    leash::Leash,
+    disconnect::DisconnectRequest,
     limits::{Quota, StoreFull, Usage},
     role::Role,
     store::Entries,
@@ -23,16 +23,15 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// What is in it, and how much that is.
     pub(super) fn into_parts(self) -> (Entries, Usage) {
         (self.entries, self.usage)
     }
 }
 
-/// Who is at the other end of a session's connection.
+/// The client at the other end of a session's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
-    /// Where.
+    /// Its address.
     pub address: SocketAddr,
     /// The name of the transport, for the operator.
     pub transport: &'static str,
@@ -47,16 +46,16 @@ impl Peer {
 /// A logged-in user, shared between its own session and the managers that read its store.
 #[derive(Debug)]
 pub struct User {
-    /// The role is kept apart from the entries: nothing that a client stores can change it (ROLE-5).
+    /// Kept apart from the entries: nothing that a client stores can change it (ROLE-5).
     pub(super) role: Role,
-    /// `None` once the session has ended. The owner is nearly always alone here, and an uncontended lock costs
-    /// some ten nanoseconds; it is what makes every entry an atomic register (ATOM-1).
+    /// `None` once the session has ended. The owner is nearly always alone here, and an uncontended lock costs some ten
+    /// nanoseconds. It is what makes every entry an atomic register (ATOM-1).
     store: Mutex<Option<Store>>,
-    leash: Leash,
+    disconnect_request: DisconnectRequest,
     since: Instant,
     peer: Peer,
-    /// When the session was last asked something, in milliseconds by the registry's clock. Only its own thread writes it,
-    /// beside the store's lock, which it has just had.
+    /// When the session's last request came, in milliseconds from the registry's start. Written only by the session's
+    /// thread; next to the store's lock, which it has just taken.
     active_ms: AtomicU64,
 }
 
@@ -65,21 +64,21 @@ pub struct User {
 pub struct Profile {
     /// Whether it is a manager.
     pub is_manager: bool,
-    /// How many keys it has.
+    /// The number of keys.
     pub keys: usize,
-    /// The bytes of its keys and values.
+    /// The bytes of keys and values.
     pub bytes: usize,
-    /// Since when it has been logged in.
+    /// When it logged in.
     pub since: Instant,
-    /// When it last asked something.
+    /// When its last request came, in milliseconds from the registry's start.
     pub active_ms: u64,
-    /// From where.
+    /// Its client.
     pub peer: Peer,
 }
 
 /// The user's session has ended, and its store is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ended;
+pub(super) struct SessionEnded;
 
 impl User {
     /// A guest with an empty store.
@@ -87,24 +86,23 @@ impl User {
         Self {
             role: Role::guest(),
             store: Mutex::new(Some(Store::default())),
-            leash: Leash::default(),
+            disconnect_request: DisconnectRequest::default(),
             since: Instant::now(),
             peer,
             active_ms: AtomicU64::new(0),
         }
     }
 
-    /// Notes that it has been asked something, so many milliseconds after the registry was made.
+    /// Notes a request, at this many milliseconds from the registry's start.
     pub(crate) fn note_active(&self, now_ms: u64) {
         self.active_ms.store(now_ms, Ordering::Relaxed);
     }
 
-    /// The operator's hold on the session.
-    pub(crate) fn leash(&self) -> &Leash {
-        &self.leash
+    pub(crate) fn disconnect_request(&self) -> &DisconnectRequest {
+        &self.disconnect_request
     }
 
-    /// What there is to be seen of it; `None` if its session has ended.
+    /// `None` if its session has ended.
     pub(super) fn profile(&self) -> Option<Profile> {
         let (keys, bytes) = self.store().as_ref().map(|store| store.usage.keys_and_bytes())?;
         Some(Profile {
@@ -123,10 +121,10 @@ impl User {
         self.role.is_manager()
     }
 
-    /// Stores a copy of `value` under `key`, in place of what was there (STORE-1, STORE-3), if `quota` has room for
-    /// the difference; else what was there stays (STORE-7).
+    /// Stores a copy of `value` under `key`, in place of the old value (STORE-1, STORE-3), if `quota` has room for the
+    /// difference; otherwise the old value stays (STORE-7).
     pub(super) fn put(&self, key: &str, value: &str, quota: &Quota) -> Result<(), StoreFull> {
-        // Copied before the lock is taken, and what it replaces is freed after: allocation is the slow part.
+        // Copied before the lock is taken, and the old value is freed after it: allocation is the slow part.
         let mut value: Box<str> = value.into();
         if let Some(Store { entries, usage }) = self.store().as_mut() {
             if let Some(entry) = entries.get_mut(key) {
@@ -145,23 +143,27 @@ impl User {
         self.read(key, |entry| found(entry.unwrap_or_default()))
     }
 
-    /// As [`Self::get`], but tells an ended session from a missing key.
-    pub(super) fn read<R>(&self, key: &str, found: impl FnOnce(Result<Option<&str>, Ended>) -> R) -> R {
+    /// As [`Self::get`], but distinguishes an ended session from a missing key.
+    pub(super) fn read<R>(
+        &self,
+        key: &str,
+        found: impl FnOnce(Result<Option<&str>, SessionEnded>) -> R,
+    ) -> R {
         let store = self.store();
         found(match store.as_ref() {
             Some(store) => Ok(store.entries.get(key)),
-            None => Err(Ended),
+            None => Err(SessionEnded),
         })
     }
 
-    /// Ends the session: the store, which is given back to be freed, is gone for everybody from now on.
+    /// Ends the session. The store, which is returned to be freed, can no longer be reached.
     pub(super) fn end(&self) -> Option<Store> {
         self.store().take()
     }
 
     fn store(&self) -> MutexGuard<'_, Option<Store>> {
-        // A panic under the lock can only come from a reply's sink, which does not touch the entries: they are
-        // whole, and one session's fault must not become another's (LIFE-5).
+        // A panic under the lock can only come from a reply's callback, which does not touch the entries: they are
+        // intact, and one session's fault must not become another's (LIFE-5).
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -193,6 +195,6 @@ mod tests {
         assert!(user.end().is_some());
         user.put("k", "v", &quota).unwrap();
         assert_eq!(quota.total_bytes(), 0);
-        assert_eq!(user.read("k", |entry| entry.map(|value| value.map(str::to_owned))), Err(Ended));
+        assert_eq!(user.read("k", |entry| entry.map(|value| value.map(str::to_owned))), Err(SessionEnded));
     }
 }

@@ -1,4 +1,4 @@
-//! Accepts on every listener and deals the connections out, each to the worker that has the fewest.
+//! Accepts on every listener and gives each connection to the worker that has the fewest.
 
 use std::{
     cell::Cell,
@@ -18,63 +18,65 @@ use tokio::{
 };
 
 use super::{
-    admission::{Admission, Admitted, Departures, Full, Seat},
     listen::BACKLOG,
-    shutdown::Shutdown,
-    sparingly::Sparingly,
-    worker::{Arrival, Desk},
+    worker::{AcceptedConnection, WorkerHandle},
 };
 use crate::{
-    counters::Counters,
+    counters::{Counters, Refusal},
+    protocol::Transport,
+    runtime::{
+        ClosingPermits, ConnectionLimits, ConnectionPermit, LimitPermits, LimitReached, LogRateLimit,
+        Shutdown,
+    },
     tls::Tls,
-    transport::{self, Handshakes, Transport},
+    transport::{self, Handshaker},
 };
 
-/// How long a client that finds the server full waits for a seat before it is told so.
+/// How long a client that finds the server full waits for a permit before it is refused.
 ///
-/// Somebody who has just left may not have been noticed yet, since closes and new connections come from different
-/// sockets and in no order: a refusal must not be false. Short enough that nobody minds.
+/// A client that has just left may not have been noticed yet, since closes and new connections come from different
+/// sockets in no order, and a refusal must not be wrong. Short enough that no client minds.
 const FULL_WAIT: Duration = Duration::from_millis(100);
 
-/// How long accepting pauses after an error that lasts, such as too few descriptors. Accepting again at once would
-/// only spin: the connection is still there.
+/// How long accepting pauses after an error that lasts, such as too few descriptors. Accepting again at once would only
+/// spin, since the connection is still there.
 const ERROR_WAIT: Duration = Duration::from_millis(50);
 
-/// Everything that accepting needs.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     listeners: Vec<(Transport, net::TcpListener)>,
-    dealer: Dealer,
+    dispatcher: Dispatcher,
     shutdown: Shutdown,
 }
 
 impl Acceptor {
     pub(super) fn new(
         listeners: Vec<(Transport, net::TcpListener)>,
-        desks: Vec<Desk>,
-        admission: Admission,
-        departures: Departures,
+        workers: Vec<WorkerHandle>,
+        limits: ConnectionLimits,
+        closing: ClosingPermits,
         counters: Arc<Counters>,
         tls: Option<Tls>,
         shutdown: Shutdown,
     ) -> Self {
-        let (errors, refusals) = (Sparingly::default(), Sparingly::default());
-        let handshakes = Rc::new(Handshakes::new(tls));
+        let (errors, refusals) = (LogRateLimit::default(), LogRateLimit::default());
+        let handshakes = Rc::new(Handshaker::new(tls));
         let next = Cell::new(0);
-        let dealer = Dealer { desks, next, admission, departures, errors, refusals, counters, handshakes };
-        Self { listeners, dealer, shutdown }
+        let dispatcher =
+            Dispatcher { workers, next, limits, closing, errors, refusals, counters, handshakes };
+        Self { listeners, dispatcher, shutdown }
     }
 
-    /// Accepts until the server stops, or until an error that lasts. The listeners are closed then, and nobody is
-    /// left who had connected before.
+    /// Accepts until the server stops, or until an error that lasts. By then the listeners are closed, and every client
+    /// that had connected before is served or refused.
     pub(super) async fn run(self) -> io::Result<()> {
-        let dealer = Rc::new(self.dealer);
+        let dispatcher = Rc::new(self.dispatcher);
         let mut loops = JoinSet::new();
         for (transport, listener) in self.listeners {
             let listener = TcpListener::from_std(listener)?;
-            loops.spawn_local(accept(listener, transport, Rc::clone(&dealer), self.shutdown.clone()));
+            loops.spawn_local(accept(listener, transport, Rc::clone(&dispatcher), self.shutdown.clone()));
         }
-        drop(dealer);
+        drop(dispatcher);
         while let Some(ended) = loops.join_next().await {
             ended??;
         }
@@ -85,31 +87,31 @@ impl Acceptor {
 async fn accept(
     listener: TcpListener,
     transport: Transport,
-    dealer: Rc<Dealer>,
+    dispatcher: Rc<Dispatcher>,
     shutdown: Shutdown,
 ) -> io::Result<()> {
     let mut stopping = pin!(shutdown.triggered());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = &mut stopping => return accept_the_last(listener, transport, &dealer),
+            () = &mut stopping => return accept_the_last(listener, transport, &dispatcher),
         };
         match accepted {
             Ok((stream, peer)) => {
-                if let Some(stream) = dealer.receive(stream, transport, peer) {
-                    // It waits here, and those behind it in the backlog, until there is a seat for it, or room to
-                    // tell it in order that there is none.
+                if let Some(stream) = dispatcher.admit(stream, transport, peer) {
+                    // It waits here, and those behind it in the backlog, until there is a permit for it, or room to
+                    // refuse it in order.
                     tokio::select! {
-                        admitted = dealer.admission.admit(peer.ip()) => match admitted {
-                            Some(admitted) => dealer.seat(stream, transport, peer, admitted),
-                            None => dealer.refuse_at_once(&stream, transport, peer, Full::Address),
+                        permits = dispatcher.limits.acquire(peer.ip()) => match permits {
+                            Some(permits) => dispatcher.dispatch(stream, transport, peer, permits),
+                            None => dispatcher.refuse_at_once(&stream, transport, peer, LimitReached::Address),
                         },
-                        Some(room) = dealer.departures.enter() => {
-                            dealer.let_wait(stream, transport, peer, Full::Server, room);
+                        Some(room) = dispatcher.closing.acquire() => {
+                            dispatcher.wait_in_background(stream, transport, peer, LimitReached::Server, room);
                         }
                         () = &mut stopping => {
-                            dealer.refuse_at_once(&stream, transport, peer, Full::Server);
-                            return accept_the_last(listener, transport, &dealer);
+                            dispatcher.refuse_at_once(&stream, transport, peer, LimitReached::Server);
+                            return accept_the_last(listener, transport, &dispatcher);
                         }
                     }
                 }
@@ -118,90 +120,95 @@ async fn accept(
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
             Err(error) => {
-                if let Some(untold) = dealer.errors.pass(Instant::now()) {
-                    tracing::warn!(%transport, %error, untold, "cannot accept connections; trying again");
+                if let Some(suppressed) = dispatcher.errors.pass(Instant::now()) {
+                    tracing::warn!(%transport, %error, untold = suppressed, "cannot accept connections; trying again");
                 }
                 sleep(ERROR_WAIT).await;
             }
         }
-        // A storm of connections must not keep this thread from those it serves.
+        // A storm of connections must not keep this thread from those that it serves.
         tokio::task::coop::consume_budget().await;
     }
 }
 
-/// Whoever had connected before the server was told to stop may have sent requests, and gets replies to them.
-fn accept_the_last(listener: TcpListener, transport: Transport, dealer: &Rc<Dealer>) -> io::Result<()> {
+/// A client that had connected before the server was told to stop may have sent requests, and gets replies to them.
+fn accept_the_last(
+    listener: TcpListener,
+    transport: Transport,
+    dispatcher: &Rc<Dispatcher>,
+) -> io::Result<()> {
     let listener = listener.into_std()?;
     for _ in 0..BACKLOG {
-        // An error means that there is nobody left, nearly always; and whatever it means, it is time to stop.
+        // An error nearly always means that no client is left; and whatever it means, it is time to stop.
         let Ok((stream, peer)) = listener.accept() else { break };
         if stream.set_nonblocking(true).is_ok() {
-            let stream = dealer.receive(TcpStream::from_std(stream)?, transport, peer);
+            let stream = dispatcher.admit(TcpStream::from_std(stream)?, transport, peer);
             if let Some(stream) = stream {
-                dealer.refuse_at_once(&stream, transport, peer, Full::Server);
+                dispatcher.refuse_at_once(&stream, transport, peer, LimitReached::Server);
             }
         }
     }
     Ok(())
 }
 
-/// Seats connections.
+/// Gives connections to workers, or refuses them.
 #[derive(Debug)]
-struct Dealer {
-    desks: Vec<Desk>,
-    /// Where the search for the least loaded begins, so that equals take turns.
+struct Dispatcher {
+    workers: Vec<WorkerHandle>,
+    /// Where the search for the least loaded worker begins, so that equals take turns.
     next: Cell<usize>,
-    admission: Admission,
-    departures: Departures,
-    errors: Sparingly,
-    refusals: Sparingly,
-    /// Those of the worker on whose thread this is.
+    limits: ConnectionLimits,
+    closing: ClosingPermits,
+    errors: LogRateLimit,
+    refusals: LogRateLimit,
+    /// Those of the worker on whose thread this runs.
     counters: Arc<Counters>,
-    /// With those who are refused.
-    handshakes: Rc<Handshakes>,
+    /// For clients that are refused.
+    handshakes: Rc<Handshaker>,
 }
 
-impl Dealer {
-    /// Seats a connection, or has it wait for a seat, or for being told that there is none. Gives it back where there is
-    /// no room for waiting either.
-    fn receive(
+impl Dispatcher {
+    /// Dispatches a connection, or lets it wait in the background to be served or refused. Returns it if there is no
+    /// room for waiting either.
+    fn admit(
         self: &Rc<Self>,
         stream: TcpStream,
         transport: Transport,
         peer: SocketAddr,
     ) -> Option<TcpStream> {
-        match self.admission.try_admit(peer.ip()) {
-            Ok(admitted) => self.seat(stream, transport, peer, admitted),
-            Err(full) => match (full, self.departures.try_enter()) {
-                (_, Some(room)) => self.let_wait(stream, transport, peer, full, room),
-                // Others need not wait for an address that has more than its share.
-                (Full::Address, None) => self.refuse_at_once(&stream, transport, peer, full),
-                (Full::Server, None) => return Some(stream),
+        match self.limits.try_acquire(peer.ip()) {
+            Ok(permits) => self.dispatch(stream, transport, peer, permits),
+            Err(full) => match (full, self.closing.try_acquire()) {
+                (_, Some(room)) => self.wait_in_background(stream, transport, peer, full, room),
+                // Other clients need not wait for an address that is at its limit.
+                (LimitReached::Address, None) => self.refuse_at_once(&stream, transport, peer, full),
+                (LimitReached::Server, None) => return Some(stream),
             },
         }
         None
     }
 
-    fn seat(&self, stream: TcpStream, transport: Transport, peer: SocketAddr, admitted: Admitted) {
-        let loads = self.desks.iter().map(|desk| desk.load.load(Ordering::Relaxed)).collect::<Vec<_>>();
-        let Some(index) = least_loaded(&loads, self.next.get()) else { return };
+    fn dispatch(&self, stream: TcpStream, transport: Transport, peer: SocketAddr, permits: LimitPermits) {
+        let connections =
+            self.workers.iter().map(|worker| worker.connections.load(Ordering::Relaxed)).collect::<Vec<_>>();
+        let Some(index) = least_loaded(&connections, self.next.get()) else { return };
         self.next.set(index + 1);
-        // The stream leaves this thread's poller: its worker watches it with its own.
+        // The stream leaves this thread's poller: its worker registers it with its own.
         let Ok(stream) = stream.into_std() else { return };
-        let Desk { inbox, load } = &self.desks[index];
-        let seat = Seat::new(admitted, load.clone());
-        if inbox.send(Arrival { stream, peer, transport, seat }).is_err() {
+        let WorkerHandle { queue, connections } = &self.workers[index];
+        let permit = ConnectionPermit::new(permits, connections.clone());
+        if queue.send(AcceptedConnection { stream, peer, transport, permit }).is_err() {
             tracing::error!(worker = index, "worker is gone: its connection is dropped");
         }
     }
 
-    /// Waiting takes a descriptor, which is what `room` is for.
-    fn let_wait(
+    /// Waiting takes a descriptor, which `room` stands for.
+    fn wait_in_background(
         self: &Rc<Self>,
         stream: TcpStream,
         transport: Transport,
         peer: SocketAddr,
-        full: Full,
+        full: LimitReached,
         room: OwnedSemaphorePermit,
     ) {
         let waiting = Rc::clone(self).wait_or_refuse(stream, transport, peer, full);
@@ -216,23 +223,23 @@ impl Dealer {
         stream: TcpStream,
         transport: Transport,
         peer: SocketAddr,
-        full: Full,
+        full: LimitReached,
     ) {
-        let admitted = timeout(FULL_WAIT, async {
+        let permits = timeout(FULL_WAIT, async {
             match full {
-                Full::Server => self.admission.admit(peer.ip()).await,
-                Full::Address => loop {
-                    if let Ok(admitted) = self.admission.try_admit(peer.ip()) {
-                        break Some(admitted);
+                LimitReached::Server => self.limits.acquire(peer.ip()).await,
+                LimitReached::Address => loop {
+                    if let Ok(permits) = self.limits.try_acquire(peer.ip()) {
+                        break Some(permits);
                     }
                     sleep(FULL_WAIT / 10).await;
                 },
             }
         });
-        if let Ok(Some(admitted)) = admitted.await {
-            self.seat(stream, transport, peer, admitted);
+        if let Ok(Some(permits)) = permits.await {
+            self.dispatch(stream, transport, peer, permits);
         } else {
-            // Nobody is sent to a worker any more from here, so nobody need be waited for at shutdown.
+            // From here on nothing goes to a worker, so the shutdown need not wait for this task.
             self.refused(transport, peer, full);
             let handshakes = Rc::clone(&self.handshakes);
             drop(self);
@@ -240,31 +247,34 @@ impl Dealer {
         }
     }
 
-    fn refuse_at_once(&self, stream: &TcpStream, transport: Transport, peer: SocketAddr, full: Full) {
+    fn refuse_at_once(&self, stream: &TcpStream, transport: Transport, peer: SocketAddr, full: LimitReached) {
         self.refused(transport, peer, full);
         transport::refuse_at_once(stream, transport);
     }
 
-    /// Counts a client that is refused, and tells the operator, but not of each one.
-    fn refused(&self, transport: Transport, peer: SocketAddr, full: Full) {
-        self.counters.refused(full.reason());
-        if let Some(untold) = self.refusals.pass(Instant::now()) {
+    /// Counts a client that is refused, and logs it within the rate limit.
+    fn refused(&self, transport: Transport, peer: SocketAddr, full: LimitReached) {
+        self.counters.refused(match full {
+            LimitReached::Server => Refusal::ServerFull,
+            LimitReached::Address => Refusal::AddressFull,
+        });
+        if let Some(suppressed) = self.refusals.pass(Instant::now()) {
             match full {
-                Full::Server => {
-                    tracing::warn!(%transport, peer = %peer.ip(), untold, "the server is full: a client was refused");
+                LimitReached::Server => {
+                    tracing::warn!(%transport, peer = %peer.ip(), untold = suppressed, "the server is full: a client was refused");
                 }
-                Full::Address => {
-                    tracing::warn!(%transport, peer = %peer.ip(), untold, "an address has its share: a client was refused");
+                LimitReached::Address => {
+                    tracing::warn!(%transport, peer = %peer.ip(), untold = suppressed, "an address is at its limit: a client was refused");
                 }
             }
         }
     }
 }
 
-/// Which of `loads` is the least; of equals, the first from `from` on.
-fn least_loaded(loads: &[usize], from: usize) -> Option<usize> {
-    let count = loads.len();
-    (from..from + count).map(|index| index % count).min_by_key(|index| loads[*index])
+/// The index of the least load; of equals, the first from `from` on.
+fn least_loaded(connections: &[usize], from: usize) -> Option<usize> {
+    let count = connections.len();
+    (from..from + count).map(|index| index % count).min_by_key(|index| connections[*index])
 }
 
 #[cfg(test)]
@@ -273,13 +283,13 @@ mod tests {
 
     #[test]
     fn connections_go_to_the_least_loaded_and_equals_take_turns() {
-        let (mut loads, mut from) = ([0; 3], 0);
+        let (mut connections, mut from) = ([0; 3], 0);
         for _ in 0..9 {
-            let index = least_loaded(&loads, from).unwrap();
-            loads[index] += 1;
+            let index = least_loaded(&connections, from).unwrap();
+            connections[index] += 1;
             from = index + 1;
         }
-        assert_eq!(loads, [3, 3, 3]);
+        assert_eq!(connections, [3, 3, 3]);
         assert_eq!(least_loaded(&[3, 1, 3], 2), Some(1));
         assert_eq!(least_loaded(&[1, 1, 1], 2), Some(2));
         assert_eq!(least_loaded(&[], 0), None);

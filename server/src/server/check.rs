@@ -1,5 +1,5 @@
-//! What can be said against a configuration on this machine before anything is opened: the same for a start and for
-//! `--check-config`. What only opening shows, such as a port that another program has, is not for here.
+//! What speaks against a configuration on this machine before anything is opened, for a start and for `--check-config`.
+//! What only opening shows, such as a port that another program has, is not checked here.
 
 use std::net::SocketAddr;
 
@@ -8,9 +8,9 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{Endpoint, StartError, descriptors};
+use super::{StartError, descriptors};
 use crate::{
-    config::{Config, Workers},
+    config::{Config, Endpoint, Workers},
     operator,
 };
 
@@ -42,8 +42,8 @@ fn addresses(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Whether one of the two takes the other's port. Whether IPv6's "everywhere" is IPv4's as well is a setting of the
-/// system, and left to it.
+/// Whether one of the two takes the other's port. Whether IPv6's unspecified address includes IPv4's is a setting of
+/// the system, and left to it.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let is_everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
     let is_same_address = one == other || is_everywhere && one.is_ipv4() == other.is_ipv4();
@@ -52,10 +52,10 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
 
 fn cpus(workers: &Workers) -> Result<(), StartError> {
     let Workers::Pinned(cpus) = workers else { return Ok(()) };
-    // Where the system cannot tell, pinning itself fails later.
+    // If the system does not say, pinning itself fails later.
     let thread = Pid::from_raw(0);
     let Ok(before) = sched_getaffinity(thread) else { return Ok(()) };
-    // Only trying tells: a process may move to CPUs outside its present set, as far as the system lets it.
+    // Only trying shows it: a process may move to CPUs outside its present set, as far as the system lets it.
     let refused = cpus.iter().find(|&&cpu| {
         let mut alone = CpuSet::new();
         alone.set(cpu).and_then(|()| sched_setaffinity(thread, &alone)).is_err()

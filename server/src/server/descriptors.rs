@@ -2,20 +2,20 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::{StartError, admission::DEPARTURES_MAX};
-use crate::{config::Config, operator};
+use super::StartError;
+use crate::{config::Config, operator, runtime::CLOSING_MAX};
 
-/// What a process needs that serves nobody: standard streams, libraries' files, and some to spare.
+/// What a process needs without any client: standard streams, libraries' files, and some to spare.
 const OWN: usize = 32;
 
-/// With fewer there is no server of a single worker and a single client. The runtime's library panics for the lack of
-/// some of them instead of telling.
+/// With fewer there is no server with one worker and one client. The runtime's library panics if some of them are
+/// missing.
 const FEWEST: usize = 16;
 
-/// What a worker's runtime opens: its epoll, its waker, their duplicates.
+/// What a worker's runtime opens: its epoll, its waker, and their duplicates.
 const FOR_EACH_WORKER: usize = 8;
 
-/// The most connections to serve at once: as configured, or as many as descriptors last for.
+/// The most connections to serve at once: as configured, or as many as the descriptors allow.
 ///
 /// Raises the process's soft limit to its hard limit first, as far as the system allows.
 pub(super) fn connections_max(config: &Config) -> Result<usize, StartError> {
@@ -23,7 +23,7 @@ pub(super) fn connections_max(config: &Config) -> Result<usize, StartError> {
         if config.control.is_some() || !config.metrics.is_empty() { operator::DESCRIPTORS } else { 0 };
     let listeners = config.listeners.iter().map(|endpoint| endpoint.addresses.len()).sum::<usize>();
     let listeners = listeners + config.metrics.len();
-    let reserved = OWN + FOR_EACH_WORKER * config.workers.count() + listeners + DEPARTURES_MAX + operator;
+    let reserved = OWN + FOR_EACH_WORKER * config.workers.count() + listeners + CLOSING_MAX + operator;
     let limit = raise();
     if limit < FEWEST {
         return Err(StartError::TooFewDescriptors { needed: FEWEST, limit });
@@ -41,7 +41,7 @@ pub(super) fn connections_max(config: &Config) -> Result<usize, StartError> {
     }
 }
 
-/// The limit in force after trying to raise it. Where none can be read, none is assumed.
+/// The limit in force after trying to raise it. If none can be read, none is assumed.
 fn raise() -> usize {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return usize::MAX };
     let raised = soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();

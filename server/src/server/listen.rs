@@ -9,48 +9,54 @@ use std::{
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
-/// How many connections the kernel may have ready for us to accept: a storm of thousands of clients that connect
-/// at once must not meet refusals. The kernel lowers it to its own limit (`net.core.somaxconn`).
+/// How many connections the kernel may have ready to be accepted: a storm of thousands of clients that connect at once
+/// must not meet refusals. The kernel lowers it to its own limit (`net.core.somaxconn`).
 pub(super) const BACKLOG: i32 = 4096;
 
-/// After a silent minute the kernel asks four times, a quarter of a minute apart, whether the client's machine is
-/// still there: a connection whose other end has vanished is gone within two minutes, and no program is woken for it.
+/// After a silent minute the kernel asks four times, a quarter of a minute apart, whether the client's machine is still
+/// there. A connection whose other end has vanished is gone within two minutes, and no program is woken for it.
 const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_mins(1))
     .with_interval(Duration::from_secs(15))
     .with_retries(4);
 
 /// How many bytes the kernel takes for one client that it cannot send yet. What waits beyond that waits in the server,
-/// where it counts for the limit on unsent replies and for their time-out; by itself the kernel takes 4 MiB. More than a
-/// batch of replies, so that it does not run dry while the next one is made.
+/// where it counts for the limit on unsent replies and for their time-out; the kernel's own default is 4 MiB. More than
+/// a batch of replies, so that the kernel does not run dry while the next one is made.
 const KERNEL_UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
-/// How many free ports of a host's first address are tried at its other addresses. One in a hundred is rarely taken there.
+/// How many free ports of a host's first address are tried at its other addresses. One in a hundred is rarely taken
+/// there.
 const PORT_TRIES: usize = 32;
 
 /// An address that cannot be listened on, and why.
-pub(super) type Refused = (SocketAddr, io::Error);
+#[derive(Debug)]
+pub(super) struct ListenError {
+    pub(super) address: SocketAddr,
+    pub(super) error: io::Error,
+}
 
-/// Listens on each of a host's `addresses`: where their port is 0, on one that is free at all of them. Those that this
-/// machine does not have are told of and left out, unless it has none of them.
-pub(super) fn on_all(what: &str, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Refused> {
+/// Listens on each of a host's `addresses`; if their port is 0, on one that is free at all of them. Addresses that this
+/// machine does not have are logged and left out, unless it has none of them.
+pub(super) fn listen_on_all(what: &str, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError> {
     let open = |address| {
-        let listener = on(address)?;
+        let listener = listen_on(address)?;
         let port = listener.local_addr()?.port();
         Ok((listener, port))
     };
     let (listeners, missing) = open_all(addresses, open)?;
-    for (address, error) in missing {
+    for ListenError { address, error } in missing {
         tracing::warn!(%error, "cannot listen on {address} for {what}: the other addresses of that name are served");
     }
     Ok(listeners)
 }
 
-/// What `open` opens for each of `addresses`, and those that this machine does not have. It tells which port it took.
+/// What `open` opens for each of `addresses`, and those that this machine does not have. `open` also returns the port
+/// that it took.
 fn open_all<L>(
     addresses: &[SocketAddr],
     open: impl Fn(SocketAddr) -> io::Result<(L, u16)>,
-) -> Result<(Vec<L>, Vec<Refused>), Refused> {
+) -> Result<(Vec<L>, Vec<ListenError>), ListenError> {
     let mut tries = 0;
     loop {
         tries += 1;
@@ -60,12 +66,13 @@ fn open_all<L>(
             {
                 if tries == PORT_TRIES {
                     let taken = format!(
-                        "of {PORT_TRIES} ports that were free at another address of that name none is free here as well"
+                        "none of {PORT_TRIES} ports that were free at another address of that name is free here"
                     );
-                    return Err((SocketAddr::new(address.ip(), 0), io::Error::other(taken)));
+                    let address = SocketAddr::new(address.ip(), 0);
+                    return Err(ListenError { address, error: io::Error::other(taken) });
                 }
             }
-            Err(Stopped { address, error, .. }) => return Err((address, error)),
+            Err(Stopped { address, error, .. }) => return Err(ListenError { address, error }),
             Ok(opened) => return Ok(opened),
         }
     }
@@ -82,7 +89,7 @@ struct Stopped {
 fn open_once<L>(
     addresses: &[SocketAddr],
     open: impl Fn(SocketAddr) -> io::Result<(L, u16)>,
-) -> Result<(Vec<L>, Vec<Refused>), Stopped> {
+) -> Result<(Vec<L>, Vec<ListenError>), Stopped> {
     let (mut opened, mut missing, mut chosen) = (Vec::new(), Vec::new(), None);
     for &address in addresses {
         let chosen_port = chosen.filter(|_| address.port() == 0);
@@ -93,14 +100,14 @@ fn open_once<L>(
                 opened.push(listener);
                 chosen = Some(port);
             }
-            Err(error) if is_not_here(&error) => missing.push((address, error)),
+            Err(error) if is_not_here(&error) => missing.push(ListenError { address, error }),
             Err(error) => {
                 return Err(Stopped { address, error, has_chosen_port: chosen_port.is_some() });
             }
         }
     }
     match missing.pop() {
-        Some((address, error)) if opened.is_empty() => {
+        Some(ListenError { address, error }) if opened.is_empty() => {
             Err(Stopped { address, error, has_chosen_port: false })
         }
         last => {
@@ -116,16 +123,16 @@ fn is_not_here(error: &io::Error) -> bool {
     matches!(errno, Some(Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT))
 }
 
-fn on(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart need not wait until the last server's connections have left TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
-    // All of these are passed on to every connection that is accepted, which then costs no call of its own. A reply is small
-    // and somebody waits for it (TCP-9); and a client whose machine has gone without a word is noticed.
+    // Accepted connections inherit all of these, so they need no call of their own. A reply is small and a client waits
+    // for it (TCP-9); and a client whose machine has gone without a word is noticed.
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&KEEPALIVE)?;
-    // Not every system has this, and it is not what a server would fail for.
+    // Old kernels lack this, which is no reason not to serve.
     let _ = socket.set_tcp_notsent_lowat(KERNEL_UNSENT_BYTES_MAX);
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -146,7 +153,7 @@ mod tests {
         io::Error::from_raw_os_error(errno as i32)
     }
 
-    /// Opens both addresses on a machine where this happens, and tells what was tried.
+    /// Opens both addresses on a machine where `open` decides, and returns how many were tried.
     fn opened(
         port: u16,
         open: impl Fn(SocketAddr, usize) -> io::Result<u16>,
@@ -158,8 +165,9 @@ mod tests {
             address.set_port(port);
             Ok((address, port))
         });
-        let outcome =
-            outcome.map(|(opened, _)| opened).map_err(|(address, error)| format!("{address}: {error}"));
+        let outcome = outcome
+            .map(|(opened, _)| opened)
+            .map_err(|ListenError { address, error }| format!("{address}: {error}"));
         (outcome, tried.take())
     }
 
@@ -179,13 +187,13 @@ mod tests {
             _ => Err(failure(Errno::EADDRINUSE)),
         });
         let expected =
-            "[::1]:0: of 32 ports that were free at another address of that name none is free here as well";
+            "[::1]:0: none of 32 ports that were free at another address of that name is free here";
         assert_eq!((outcome, tried), (Err(expected.to_owned()), 2 * PORT_TRIES));
         let (_, tried) = opened(1601, but_ipv6(Errno::EADDRINUSE));
         assert_eq!(tried, 2, "a port that was named is tried once");
     }
 
-    /// A machine that refuses IPv6 so.
+    /// A machine that refuses IPv6 with this error.
     fn but_ipv6(errno: Errno) -> impl Fn(SocketAddr, usize) -> io::Result<u16> {
         move |address, _| if address.is_ipv6() { Err(failure(errno)) } else { Ok(1601) }
     }

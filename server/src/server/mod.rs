@@ -1,16 +1,11 @@
-//! Listeners, workers, admission and shutdown: everything around connections, and nothing inside them.
+//! Listeners, workers, dispatch and shutdown: everything around connections, and nothing inside them.
 //!
-//! One thread for each worker; the first one is the thread that called [`Server::run`], which also accepts.
+//! There is one thread for each worker. The first one is the thread that called [`Server::run`], which also accepts.
 
 mod accept;
-mod admission;
 mod check;
-mod clock;
-mod crew;
 mod descriptors;
 mod listen;
-mod shutdown;
-mod sparingly;
 mod worker;
 
 use std::{
@@ -24,125 +19,61 @@ use std::{
 use nix::errno::Errno;
 use tokio::sync::watch;
 
-pub use shutdown::Shutdown;
-pub(crate) use {
-    admission::{Departures, Seat},
-    crew::Crew,
-    shutdown::{Phase, PhaseCell},
-    sparingly::Sparingly,
-};
-
 use self::{
     accept::Acceptor,
-    admission::Admission,
+    listen::{ListenError, listen_on_all},
     worker::{Shared, Worker},
 };
 use crate::{
-    config::{Config, Timeouts, Workers},
+    config::{Config, Endpoint, Timeouts, Workers},
     counters::Counters,
-    operator::{Doors, Overview, SocketError},
+    operator::{AdminState, OperatorListeners, SocketError},
+    protocol::Transport,
     registry::{Reclaimer, Registry},
-    transport::Transport,
+    runtime::{ClosingPermits, ConnectionLimits, Shutdown, start_ticking},
 };
 
 /// Why a server could not start or go on.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its variant is for")]
 pub enum StartError {
-    /// An address cannot be listened on.
     #[error("cannot listen on {address} for {transport}: {source}; {}", listen_advice(source))]
-    Listen {
-        /// What it was for.
-        transport: Transport,
-        /// Where.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// There is no certificate to listen with.
+    Listen { transport: Transport, address: SocketAddr, source: io::Error },
     #[error(
         "a listener for {transport} needs a certificate and its key: name their files with --tls-cert and --tls-key"
     )]
-    NoCertificate {
-        /// What it was for.
-        transport: Transport,
-    },
-    /// Two listeners are to be in one place.
-    #[error("{what} cannot listen on {address}, where {other} is to: give one of them another port")]
-    SameAddress {
-        /// What the second one is for.
-        what: &'static str,
-        /// Where.
-        address: SocketAddr,
-        /// What the first one is for.
-        other: &'static str,
-    },
-    /// The metrics cannot be served where they are wanted.
+    NoCertificate { transport: Transport },
+    #[error("{what} and {other} cannot both listen on {address}: give one of them another port")]
+    SameAddress { what: &'static str, address: SocketAddr, other: &'static str },
     #[error("cannot listen on {address} for metrics: {source}; {}", listen_advice(source))]
-    Metrics {
-        /// Where.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// There is no control socket.
+    Metrics { address: SocketAddr, source: io::Error },
     #[error(transparent)]
     Control(#[from] SocketError),
-    /// The operator's thread could not be set up.
     #[error("cannot start the operator's thread: {source}")]
-    Operator {
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The process may not open as many files as there are to be connections.
+    Operator { source: io::Error },
     #[error(
-        "{connections} connections need {needed} file descriptors, and this process may have {limit}; \
+        "{connections} connections need {needed} file descriptors, but this process may have only {limit}; \
          raise the limit (ulimit -Hn) or lower --max-connections"
     )]
     Descriptors {
-        /// The connections asked for.
         connections: usize,
-        /// What they need, the server's own included.
+        /// The server's own included.
         needed: usize,
-        /// The hard limit.
         limit: usize,
     },
-    /// The process may not open as many files as any server needs.
     #[error(
-        "a server needs {needed} file descriptors at least, and this process may have {limit}; raise the limit \
+        "a server needs at least {needed} file descriptors, but this process may have only {limit}; raise the limit \
          (ulimit -Hn)"
     )]
-    TooFewDescriptors {
-        /// What the least server needs.
-        needed: usize,
-        /// The hard limit.
-        limit: usize,
-    },
-    /// A CPU to run on is not there for this process.
+    TooFewDescriptors { needed: usize, limit: usize },
     #[error("CPU {cpu} of --cpus is not available to this process")]
-    NoSuchCpu {
-        /// The CPU's number.
-        cpu: usize,
-    },
-    /// The thread that looks after time-outs could not be set up.
+    NoSuchCpu { cpu: usize },
     #[error("cannot start the clock: {source}")]
-    Clock {
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The thread that frees stores could not be set up.
+    Clock { source: io::Error },
     #[error("cannot start the thread that frees stores: {source}{}", worker_advice(source))]
-    Reclaimer {
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A worker could not be set up.
+    Reclaimer { source: io::Error },
     #[error("cannot start worker {index}: {source}{}", worker_advice(source))]
-    Worker {
-        /// Which one, from 0.
-        index: usize,
-        /// What the system said.
-        source: io::Error,
-    },
+    Worker { index: usize, source: io::Error },
 }
 
 fn listen_advice(error: &io::Error) -> &'static str {
@@ -164,42 +95,30 @@ fn worker_advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// Where a transport is to be served: on every address of one host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// How its connections are to speak.
-    pub transport: Transport,
-    /// Where; port 0 takes a free one, which is the same for all of them. At least one.
-    pub addresses: Vec<SocketAddr>,
-}
-
-/// A listener that is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listening {
-    /// How its connections speak.
     pub transport: Transport,
-    /// Where it is, with the real port.
+    /// With the real port.
     pub address: SocketAddr,
 }
 
-/// A server whose listeners are open; clients may connect, and wait until it runs.
+/// A server whose listeners are open. Clients may connect, and wait until it runs.
 #[derive(Debug)]
 pub struct Server {
     config: Config,
     connections_max: usize,
     listeners: Vec<(Transport, TcpListener)>,
     addresses: Vec<Listening>,
-    doors: Doors,
+    operator_listeners: OperatorListeners,
 }
 
 impl Server {
-    /// What would keep a server of `config` from starting on this machine, as far as it shows without opening
-    /// anything.
+    /// Whether a server of `config` could start on this machine, as far as it shows without opening anything.
     pub fn check(config: &Config) -> Result<(), StartError> {
         check::all(config)
     }
 
-    /// Opens every listener of `config`. Nothing is open if one fails.
+    /// Opens every listener of `config`, or none if one fails.
     pub fn bind(config: Config) -> Result<Self, StartError> {
         Self::check(&config)?;
         let connections_max = descriptors::connections_max(&config)?;
@@ -207,24 +126,27 @@ impl Server {
         let mut addresses = Vec::with_capacity(config.listeners.len());
         for Endpoint { transport, addresses: wanted } in &config.listeners {
             let transport = *transport;
-            let failed = |(address, source)| StartError::Listen { transport, address, source };
-            for listener in listen::on_all(transport.name(), wanted).map_err(failed)? {
-                let address = listener.local_addr().map_err(|source| failed((wanted[0], source)))?;
+            let failed =
+                |ListenError { address, error }| StartError::Listen { transport, address, source: error };
+            for listener in listen_on_all(transport.name(), wanted).map_err(failed)? {
+                let address = listener
+                    .local_addr()
+                    .map_err(|error| failed(ListenError { address: wanted[0], error }))?;
                 addresses.push(Listening { transport, address });
                 listeners.push((transport, listener));
             }
         }
-        let doors = Doors::open(&config, |addresses| {
-            listen::on_all("metrics", addresses)
-                .map_err(|(address, source)| StartError::Metrics { address, source })
+        let operator_listeners = OperatorListeners::open(&config, |addresses| {
+            listen_on_all("metrics", addresses)
+                .map_err(|ListenError { address, error }| StartError::Metrics { address, source: error })
         })?;
-        Ok(Self { config, connections_max, listeners, addresses, doors })
+        Ok(Self { config, connections_max, listeners, addresses, operator_listeners })
     }
 
     /// Where the metrics are served, with the real port.
     #[must_use]
     pub fn metrics_addresses(&self) -> Vec<SocketAddr> {
-        self.doors.metrics_addresses()
+        self.operator_listeners.metrics_addresses()
     }
 
     /// Where the server listens, in the order of the configuration.
@@ -233,21 +155,21 @@ impl Server {
         &self.addresses
     }
 
-    /// Serves until `shutdown` is triggered, then for as long as goodbyes take, at most a few seconds.
+    /// Serves until `shutdown` is triggered, then until every connection is closed, a few seconds at most.
     ///
     /// Blocks. With pinned workers the calling thread stays on the first of their CPUs.
     pub fn run(self, shutdown: &Shutdown) -> Result<(), StartError> {
-        self.run_and_tell(shutdown, || ())
+        self.run_and_notify(shutdown, || ())
     }
 
-    /// The same, and calls `ready` once every worker has what it needs: from then on nothing keeps it from serving.
-    pub(crate) fn run_and_tell(self, shutdown: &Shutdown, ready: impl FnOnce()) -> Result<(), StartError> {
+    /// The same, and calls `ready` once every worker has all that it needs to serve.
+    pub(crate) fn run_and_notify(self, shutdown: &Shutdown, ready: impl FnOnce()) -> Result<(), StartError> {
         let cpus = match &self.config.workers {
             Workers::Floating(count) => vec![None; count.get()],
             Workers::Pinned(cpus) => cpus.iter().copied().map(Some).collect(),
         };
         let config = Arc::new(self.config);
-        // Before the first worker moves this thread to its CPU, where the other one would be as well.
+        // Before the first worker moves this thread to its CPU, which the new thread would inherit.
         let reclaimer = Reclaimer::start().map_err(|source| StartError::Reclaimer { source })?;
         let registry = Registry::new(config.upgrade.clone())
             .with_limits(config.managers_max, config.stores)
@@ -255,38 +177,38 @@ impl Server {
         let registry = Arc::new(registry);
         let clock = watch::Sender::new(Instant::now());
         let counters: Vec<Arc<Counters>> = cpus.iter().map(|_| Arc::default()).collect();
-        let overview = Overview::new(Arc::clone(&registry), counters.clone());
-        let departures = Departures::new();
-        let mut desks = Vec::with_capacity(cpus.len());
+        let admin_state = AdminState::new(Arc::clone(&registry), counters.clone());
+        let closing_permits = ClosingPermits::new();
+        let mut handles = Vec::with_capacity(cpus.len());
         let mut workers = Vec::with_capacity(cpus.len());
         for (index, cpu) in cpus.into_iter().enumerate() {
-            let (desk, inbox) = worker::desk();
-            desks.push(desk);
+            let (handle, queue) = worker::handle();
+            handles.push(handle);
             workers.push(Worker::new(
                 index,
                 cpu,
-                inbox,
+                queue,
                 Shared {
                     config: Arc::clone(&config),
                     registry: Arc::clone(&registry),
                     counters: Arc::clone(&counters[index]),
                     clock: clock.subscribe(),
-                    departures: departures.clone(),
+                    closing_permits: closing_permits.clone(),
                     shutdown: shutdown.clone(),
                 },
             ));
         }
-        let admission = Admission::new(self.connections_max, config.connections_per_ip_max);
-        // It runs on the first worker's thread.
+        let limits = ConnectionLimits::new(self.connections_max, config.connections_per_ip_max);
+        // The acceptor runs on the first worker's thread.
         let own = counters.into_iter().next().unwrap_or_default();
         let tls = config.tls.clone();
         let acceptor =
-            Acceptor::new(self.listeners, desks, admission, departures, own, tls, shutdown.clone());
+            Acceptor::new(self.listeners, handles, limits, closing_permits, own, tls, shutdown.clone());
         tracing::info!(workers = workers.len(), connections_max = self.connections_max, "serving");
         let outcome = thread::scope(|scope| {
-            clock::start(scope, config.timeouts.resolution().unwrap_or(Timeouts::COARSEST), clock, shutdown)
+            start_ticking(scope, config.timeouts.resolution().unwrap_or(Timeouts::COARSEST), clock, shutdown)
                 .map_err(|source| StartError::Clock { source })?;
-            self.doors.serve(scope, overview, shutdown.clone()).map_err(|source| {
+            self.operator_listeners.serve(scope, admin_state, shutdown.clone()).map_err(|source| {
                 shutdown.trigger();
                 StartError::Operator { source }
             })?;
@@ -297,8 +219,8 @@ impl Server {
     }
 }
 
-/// Runs the first worker here and the others on threads of their own, and calls `ready` in between: when all of them
-/// stand. Nobody serves if one does not, since connections that were dealt to it would be lost.
+/// Runs the first worker here and the others on threads of their own, and calls `ready` in between, when all of them
+/// are prepared. If one is not, none serves, since connections that were dispatched to it would be lost.
 fn run_workers<'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
     workers: Vec<Worker>,
@@ -308,19 +230,19 @@ fn run_workers<'scope>(
 ) -> Result<(), StartError> {
     let mut workers = workers.into_iter();
     let Some(first) = workers.next() else { return Ok(()) };
-    let (stands, standing) = mpsc::channel();
+    let (ready_sender, ready_workers) = mpsc::channel();
     let mut others = Vec::new();
     let mut spawned = Ok(());
     for worker in workers {
         let index = worker.index();
         let failed = move |source| StartError::Worker { index, source };
         let builder = thread::Builder::new().name(format!("worker-{index}"));
-        let stands = stands.clone();
+        let ready_sender = ready_sender.clone();
         let run = move || {
             let runtime = worker.prepare().map_err(failed)?;
-            // Whoever waits for this may have given up, and has triggered the shutdown then.
-            let _ = stands.send(());
-            drop(stands);
+            // The receiver may have given up, and has triggered the shutdown then.
+            let _ = ready_sender.send(());
+            drop(ready_sender);
             worker.run(&runtime, None).map_err(failed)
         };
         match builder.spawn_scoped(scope, run) {
@@ -331,12 +253,12 @@ fn run_workers<'scope>(
             }
         }
     }
-    drop(stands);
+    drop(ready_sender);
     let outcome = spawned.and_then(|()| {
         let failed = |source| StartError::Worker { index: 0, source };
         let runtime = first.prepare().map_err(failed)?;
-        // Ends when each of them has either told or failed.
-        if standing.iter().count() < others.len() {
+        // Ends when each of them has either reported or failed.
+        if ready_workers.iter().count() < others.len() {
             return Ok(());
         }
         ready();

@@ -1,4 +1,4 @@
-//! One thread of the server: a runtime of its own, and the connections that were dealt to it.
+//! One thread of the server: a runtime of its own, and the connections that were dispatched to it.
 
 use std::{
     io,
@@ -20,68 +20,64 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{
-    accept::Acceptor,
-    admission::{Departures, Seat},
-    crew::Crew,
-    shutdown::{Phase, Shutdown},
-};
+use super::accept::Acceptor;
 use crate::{
     config::Config,
     counters::Counters,
+    protocol::Transport,
     registry::Registry,
-    transport::{self, Host, Transport},
+    runtime::{ClosingPermits, ConnectionPermit, Executor, Phase, Shutdown},
+    transport::{self, WorkerContext},
 };
 
-/// How long connections may go on running what has been received when the server stops: enough for what thousands
-/// of them can have sent at full load. Clients that send without end would keep it up for ever.
+/// How long connections may go on handling what has been received when the server stops: enough for what thousands of
+/// them can have sent at full load. Clients that never stop sending would keep it up for ever.
 const DRAINING_MAX: Duration = Duration::from_secs(2);
 
-/// When connections that have not said goodbye by then are dropped. Leaves more than one of the five seconds within
-/// which the server promises to be gone.
+/// When connections that are still open are dropped. Leaves more than one of the five seconds within which the server
+/// promises to be gone.
 const STOPPING_MAX: Duration = Duration::from_millis(3500);
 
 /// A connection on its way from the acceptor to its worker.
 #[derive(Debug)]
-pub(super) struct Arrival {
+pub(super) struct AcceptedConnection {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
     pub(super) transport: Transport,
-    pub(super) seat: Seat,
+    pub(super) permit: ConnectionPermit,
 }
 
-/// Where the acceptor hands a worker its connections.
+/// Where the acceptor passes a worker its connections.
 #[derive(Debug)]
-pub(super) struct Desk {
-    pub(super) inbox: mpsc::UnboundedSender<Arrival>,
-    /// How many connections the worker has, those on their way included.
-    pub(super) load: Arc<AtomicUsize>,
+pub(super) struct WorkerHandle {
+    pub(super) queue: mpsc::UnboundedSender<AcceptedConnection>,
+    /// The worker's connections, those on their way included.
+    pub(super) connections: Arc<AtomicUsize>,
 }
 
-/// A desk and the worker's end of it. Unbounded, since admission bounds what can be in it.
-pub(super) fn desk() -> (Desk, mpsc::UnboundedReceiver<Arrival>) {
-    let (inbox, arrivals) = mpsc::unbounded_channel();
-    (Desk { inbox, load: Arc::default() }, arrivals)
+/// A handle and the worker's end of it. Unbounded, since the connection limits bound what can be in it.
+pub(super) fn handle() -> (WorkerHandle, mpsc::UnboundedReceiver<AcceptedConnection>) {
+    let (queue, accepted) = mpsc::unbounded_channel();
+    (WorkerHandle { queue, connections: Arc::default() }, accepted)
 }
 
-/// One thread's part of the server.
 #[derive(Debug)]
 pub(super) struct Worker {
     index: usize,
     cpu: Option<usize>,
-    arrivals: mpsc::UnboundedReceiver<Arrival>,
+    accepted: mpsc::UnboundedReceiver<AcceptedConnection>,
     shared: Shared,
 }
 
-/// What a worker shares with the others.
+/// What a worker gets from the server.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) config: Arc<Config>,
     pub(super) registry: Arc<Registry>,
-    /// This worker's own, and read from elsewhere.
+    /// This worker's own; other threads read it.
     pub(super) counters: Arc<Counters>,
     pub(super) clock: watch::Receiver<std::time::Instant>,
-    pub(super) departures: Departures,
+    pub(super) closing_permits: ClosingPermits,
     pub(super) shutdown: Shutdown,
 }
 
@@ -89,10 +85,10 @@ impl Worker {
     pub(super) fn new(
         index: usize,
         cpu: Option<usize>,
-        arrivals: mpsc::UnboundedReceiver<Arrival>,
+        accepted: mpsc::UnboundedReceiver<AcceptedConnection>,
         shared: Shared,
     ) -> Self {
-        Self { index, cpu, arrivals, shared }
+        Self { index, cpu, accepted, shared }
     }
 
     pub(super) fn index(&self) -> usize {
@@ -109,33 +105,33 @@ impl Worker {
         Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default())
     }
 
-    /// Serves on this thread until the server stops; accepts as well if it is given the acceptor. Every task that has
-    /// not ended by itself goes with the runtime.
+    /// Serves on this thread until the server stops; accepts as well if it is given the acceptor. Tasks that have not
+    /// ended by then go with the runtime.
     pub(super) fn run(self, runtime: &LocalRuntime, acceptor: Option<Acceptor>) -> io::Result<()> {
         runtime.block_on(self.work(acceptor))
     }
 
     async fn work(self, acceptor: Option<Acceptor>) -> io::Result<()> {
-        let Self { index, mut arrivals, shared, .. } = self;
-        let Shared { config, registry, counters, mut clock, departures, shutdown } = shared;
-        let host = Rc::new(Host::new(config, registry, counters, departures));
-        let watching = Rc::clone(&host);
+        let Self { index, mut accepted, shared, .. } = self;
+        let Shared { config, registry, counters, mut clock, closing_permits, shutdown } = shared;
+        let context = Rc::new(WorkerContext::new(config, registry, counters, closing_permits));
+        let watching = Rc::clone(&context);
         spawn_local(async move {
             while clock.changed().await.is_ok() {
-                watching.watch.move_to(*clock.borrow_and_update());
+                watching.clock.advance_to(*clock.borrow_and_update());
             }
         });
-        let crew = Rc::new(Crew::new());
-        let running = Rc::clone(&crew);
+        let executor = Rc::new(Executor::new());
+        let running = Rc::clone(&executor);
         spawn_local(async move { running.run().await });
-        let calling = Rc::clone(&host);
-        spawn_local(async move { calling.rota.call().await });
+        let running_queue = Rc::clone(&context);
+        spawn_local(async move { running_queue.turns.run().await });
         // Ends by itself when the server stops, and with an error if it cannot go on. The connections that it had
-        // accepted by then are among the arrivals before those end, which they do when nobody is left to send any.
+        // accepted by then are in the queue before the queue ends, which it does when no sender is left.
         let accepting = acceptor.map(|acceptor| spawn_local(acceptor.run()));
         let serving = async {
-            while let Some(arrival) = arrivals.recv().await {
-                serve(arrival, &host, &crew);
+            while let Some(accepted) = accepted.recv().await {
+                serve(accepted, &context, &executor);
             }
         };
         let mut serving = pin!(serving);
@@ -144,17 +140,17 @@ impl Worker {
             () = &mut serving => true,
         };
         let stopped_at = Instant::now();
-        host.enter(Phase::Draining);
+        context.enter(Phase::Draining);
         let drained = async {
             if !has_served {
                 serving.await;
             }
-            crew.gone().await;
+            executor.wait_idle().await;
         };
         if timeout_at(stopped_at + DRAINING_MAX, drained).await.is_err() {
-            host.enter(Phase::Closing);
-            if timeout_at(stopped_at + STOPPING_MAX, crew.gone()).await.is_err() {
-                tracing::warn!(worker = index, connections = crew.len(), "dropped at shutdown");
+            context.enter(Phase::Closing);
+            if timeout_at(stopped_at + STOPPING_MAX, executor.wait_idle()).await.is_err() {
+                tracing::warn!(worker = index, connections = executor.len(), "dropped at shutdown");
             }
         }
         match accepting {
@@ -164,9 +160,8 @@ impl Worker {
     }
 }
 
-/// Starts to serve one connection.
-fn serve(arrival: Arrival, host: &Rc<Host>, crew: &Crew) {
-    let Arrival { stream, peer, transport, seat } = arrival;
+fn serve(accepted: AcceptedConnection, context: &Rc<WorkerContext>, executor: &Executor) {
+    let AcceptedConnection { stream, peer, transport, permit } = accepted;
     let stream = match tokio::net::TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => {
@@ -174,5 +169,5 @@ fn serve(arrival: Arrival, host: &Rc<Host>, crew: &Crew) {
             return;
         }
     };
-    transport::start(crew, stream, peer, transport, seat, Rc::clone(host));
+    transport::start(executor, stream, peer, transport, permit, Rc::clone(context));
 }

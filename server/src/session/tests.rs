@@ -19,7 +19,7 @@ fn say(session: &mut Session, message: &str) -> String {
     let flow = session.handle(message.as_bytes(), |reply| text = Some(reply.text().to_owned()));
     if let Flow::ContinueAfter { .. } = flow {
         assert_eq!(text, None, "the reply is held back");
-        session.conclude(Wait::Over, |reply| text = Some(reply.text().to_owned()));
+        session.finish_delayed(DelayOutcome::Elapsed, |reply| text = Some(reply.text().to_owned()));
     }
     text.expect("each message has its reply")
 }
@@ -131,7 +131,7 @@ fn role_8_after_a_wrong_secret_the_right_one_is_held_back_as_long_and_counts_whe
     let mut delay = |message: &str| match alice.handle(message.as_bytes(), |_| {}) {
         Flow::ContinueAfter { delay, .. } => {
             assert_eq!(registry.managers(), 0);
-            alice.conclude(Wait::Over, |_| {});
+            alice.finish_delayed(DelayOutcome::Elapsed, |_| {});
             delay.as_millis()
         }
         flow => {
@@ -157,7 +157,7 @@ fn role_8_the_secret_of_a_client_that_hangs_up_while_it_waits_is_not_tried() {
     let flow = alice.handle(b"upgrade sesame", |_| panic!("the reply is held back"));
     assert!(matches!(flow, Flow::ContinueAfter { is_wrong: false, .. }));
     let mut text = None;
-    alice.conclude(Wait::HungUp, |reply| text = Some(reply.text().to_owned()));
+    alice.finish_delayed(DelayOutcome::HungUp, |reply| text = Some(reply.text().to_owned()));
     assert_eq!((text.as_deref(), registry.managers()), (Some("upgrade refused"), 0));
     assert_eq!(say(&mut alice, "upgrade sesame"), "upgraded to manager");
 }
@@ -237,7 +237,7 @@ fn each_request_is_counted_once_by_what_it_asked_for_and_what_it_got() {
     let counted: Vec<_> = crate::counters::Totals::of(&[counters])
         .requests
         .into_iter()
-        .map(|(command, reply, count)| format!("{} -> {reply}: {count}", command.name()))
+        .map(|request| format!("{} -> {}: {}", request.command.name(), request.reply, request.count))
         .collect();
     insta::assert_snapshot!(counted.join("\n"), @r"
     login -> success: 1

@@ -1,4 +1,4 @@
-//! From PEM files to a certificate that goes with its key, or to an error that says which file is wrong and what to do.
+//! From PEM files to a certificate with its key, or to an error that says which file is wrong and what to do.
 
 use std::{
     fmt,
@@ -18,17 +18,15 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::clients;
+use super::client_check;
 
-/// More than the longest chain needs: what is larger is another kind of file.
+/// More than the longest chain needs: a larger file is something else.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// One of the two files, by the option that names it.
+/// One of the two files, displayed with the option that names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TlsFile {
-    /// The chain of certificates.
     Certificate(PathBuf),
-    /// The private key.
     Key(PathBuf),
 }
 
@@ -48,72 +46,36 @@ impl fmt::Display for TlsFile {
     }
 }
 
-/// Why a certificate and a key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file cannot be read.
     #[error("{file}: {source}; {}", read_advice(source))]
-    Unreadable {
-        /// Which one.
-        file: TlsFile,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A file is no text in PEM form.
+    Unreadable { file: TlsFile, source: io::Error },
     #[error(
         "{file} is not in PEM form, which has lines such as -----BEGIN CERTIFICATE-----; convert it with openssl, or \
          name another file"
     )]
-    NotPem {
-        /// Which one.
-        file: TlsFile,
-    },
-    /// A file is broken.
+    NotPem { file: TlsFile },
     #[error("{file} is broken: {reason}; copy it again")]
-    Broken {
-        /// Which one.
-        file: TlsFile,
-        /// What does not fit.
-        reason: String,
-    },
-    /// There is PEM, and nothing in it that is wanted.
+    Broken { file: TlsFile, reason: String },
     #[error("{file} has no {} in it; {found}", wanted(file))]
     Missing {
-        /// Which one.
         file: TlsFile,
         /// What is in it instead.
         found: &'static str,
     },
-    /// The key is encrypted.
     #[error(
-        "{file} is encrypted, and nobody is there to type its passphrase; decrypt it with openssl pkey -in {} -out \
-         NEW-FILE, and let nobody but the server's user read that",
+        "{file} is encrypted, and the server cannot ask for its passphrase; decrypt it with openssl pkey -in {} -out \
+         NEW-FILE, and let only the server's user read that",
         file.path().display()
     )]
-    Encrypted {
-        /// Which one.
-        file: TlsFile,
-    },
-    /// What is in the file cannot be used.
+    Encrypted { file: TlsFile },
     #[error("{file} cannot be used: {}; {}", why(source), usable(file, source))]
-    Unusable {
-        /// Which one.
-        file: TlsFile,
-        /// Why.
-        source: Error,
-    },
-    /// The two do not belong together.
+    Unusable { file: TlsFile, source: Error },
     #[error(
         "{key} does not belong to {certificate}; the first certificate there must be the one that was made for this \
-         key, and those of its issuers come after it"
+         key, followed by those of its issuers"
     )]
-    Mismatch {
-        /// The chain of certificates.
-        certificate: TlsFile,
-        /// The private key.
-        key: TlsFile,
-    },
-    /// The library cannot be set up.
+    Mismatch { certificate: TlsFile, key: TlsFile },
     #[error("TLS cannot be set up: {0}")]
     Library(Error),
 }
@@ -136,33 +98,33 @@ fn read_advice(error: &io::Error) -> &'static str {
 fn why(error: &Error) -> String {
     match error {
         Error::General(text) => text.clone(),
-        error if clients::is_without_extensions(error) => {
+        error if client_check::is_without_extensions(error) => {
             "its first certificate is of X.509 version 1, which has no extensions".to_owned()
         }
-        Error::InvalidCertificate(_) => "its first certificate is none".to_owned(),
+        Error::InvalidCertificate(_) => "its first certificate is not one".to_owned(),
         error => error.to_string(),
     }
 }
 
 fn usable(file: &TlsFile, error: &Error) -> &'static str {
     match file {
-        TlsFile::Certificate(_) if clients::is_without_extensions(error) => {
-            "a server's is of version 3 and names its hosts: make one with openssl's \
+        TlsFile::Certificate(_) if client_check::is_without_extensions(error) => {
+            "a server's must be of version 3 and name its hosts: make one with openssl's \
              -addext subjectAltName=DNS:HOST,IP:ADDRESS"
         }
-        TlsFile::Certificate(_) => "it takes the server's own X.509 certificate first",
-        TlsFile::Key(_) => "it takes an RSA key of 2048 to 8192 bits, ECDSA (P-256, P-384, P-521) or Ed25519",
+        TlsFile::Certificate(_) => "the server's own X.509 certificate must come first",
+        TlsFile::Key(_) => "use an RSA key of 2048 to 8192 bits, ECDSA (P-256, P-384, P-521) or Ed25519",
     }
 }
 
-/// Checks that both files can be read more than once. A pipe, such as a shell's `<(...)`, can not: whoever opened it
-/// again would wait for somebody to write to it.
+/// Checks that both files can be read more than once. A pipe, such as a shell's `<(...)`, cannot: reading it again
+/// would wait for a writer.
 pub(super) fn expect_regular(certificate: &Path, key: &Path) -> Result<(), TlsError> {
     for file in [TlsFile::Certificate(certificate.to_owned()), TlsFile::Key(key.to_owned())] {
         match fs::metadata(file.path()) {
             Ok(metadata) if metadata.is_file() => {}
             Ok(_) => {
-                let source = io::Error::other("it is no regular file, which alone can be read again");
+                let source = io::Error::other("it is not a regular file, so it cannot be read again");
                 return Err(TlsError::Unreadable { file, source });
             }
             Err(source) => return Err(TlsError::Unreadable { file, source }),
@@ -186,7 +148,7 @@ pub(super) fn read(
         .map_err(|source| TlsError::Unusable { file: key.clone(), source })?;
     let certified = CertifiedKey::new(chain, private);
     match certified.keys_match() {
-        // A key that cannot tell its public half is one of hardware: the handshake will show.
+        // A key in hardware does not give its public half: the handshake will show.
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
             warn_of_refusals(&certificate, &certified, provider);
             Ok(certified)
@@ -196,7 +158,7 @@ pub(super) fn read(
     }
 }
 
-/// The whole of a file that has at least the look of PEM.
+/// The whole of a file that at least looks like PEM.
 fn contents(file: &TlsFile) -> Result<Vec<u8>, TlsError> {
     let unreadable = |source| TlsError::Unreadable { file: file.clone(), source };
     let mut bytes = Vec::new();
@@ -224,10 +186,10 @@ fn warn_of_readers(path: &Path, file: &File) {
     }
 }
 
-/// Such a certificate is no reason not to start: a client may have been told not to mind.
+/// Such a certificate is no reason not to start: a client may have been told to accept it.
 fn warn_of_refusals(file: &TlsFile, certified: &CertifiedKey, provider: &CryptoProvider) {
     let Ok(certificate) = certified.end_entity_cert() else { return };
-    if let Some(objection) = clients::objection(certificate, UnixTime::now(), provider) {
+    if let Some(objection) = client_check::objection(certificate, UnixTime::now(), provider) {
         tracing::warn!(path = %file.path().display(), "clients will refuse the certificate: {objection}");
     }
 }
@@ -242,7 +204,7 @@ fn chain(file: &TlsFile, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Tls
 }
 
 fn private_key(file: &TlsFile, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
-    // In PKCS #8's way, and in that of the older files.
+    // In the form of PKCS #8, and in that of older files.
     let is_encrypted = [b"-----BEGIN ENCRYPTED PRIVATE KEY-----".as_slice(), b"Proc-Type: 4,ENCRYPTED"]
         .iter()
         .any(|sign| memchr::memmem::find(pem, sign).is_some());
@@ -255,7 +217,7 @@ fn private_key(file: &TlsFile, pem: &[u8]) -> Result<PrivateKeyDer<'static>, Tls
     })
 }
 
-/// What somebody may have mistaken for what is wanted.
+/// What may have been mistaken for what is wanted.
 fn found(pem: &[u8]) -> &'static str {
     let has = |sign: &[u8]| memchr::memmem::find(pem, sign).is_some();
     if has(b"PRIVATE KEY-----") {

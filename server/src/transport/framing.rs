@@ -1,15 +1,15 @@
-//! Where a message ends in a stream of bytes: at a line feed, or at the end of what one read brought.
+//! Where a message ends in a stream of bytes: at a line feed, or at the end of one read.
 //!
-//! No I/O and no meaning: framings cut, the session judges, sizes included.
+//! No I/O and no meaning: framings only cut. The session judges messages, their sizes included.
 
 use std::ops::ControlFlow;
 
-/// What the runner of messages wants after one of them.
+/// What the handler of messages wants after one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pause {
-    /// Keep the rest for later: there is no room for replies now, or others are waiting.
+    /// Keep the rest for later: there is no room for replies now, or the turn is over.
     Hold,
-    /// The session has ended; the rest is of no interest.
+    /// The session has ended; discard the rest.
     End,
 }
 
@@ -18,11 +18,11 @@ pub(crate) trait Framing: Default {
     /// What follows each reply.
     const TERMINATOR: &'static [u8];
 
-    /// Whether whole messages may be held from before. Nothing is read then; `feed` is called with nothing.
-    fn is_holding(&self) -> bool;
+    /// Whether whole messages may have been kept. Nothing is read then; `feed` is called with nothing.
+    fn has_pending(&self) -> bool;
 
-    /// Hands each whole message in what is held and in `fresh` to `run`, in order, until that breaks off; and what
-    /// has come of a message that is over `bytes_max` already, once.
+    /// Passes each whole message in what was kept and in `fresh` to `run`, in order, until `run` breaks off. A message
+    /// that already exceeds `bytes_max` is passed once, as far as it has come.
     fn feed(
         &mut self,
         fresh: &[u8],
@@ -38,7 +38,7 @@ pub(super) struct Chunks;
 impl Framing for Chunks {
     const TERMINATOR: &'static [u8] = b"";
 
-    fn is_holding(&self) -> bool {
+    fn has_pending(&self) -> bool {
         false
     }
 
@@ -54,21 +54,21 @@ impl Framing for Chunks {
 
 /// A message ends at a line feed, and one carriage return before it is dropped (TCP-1).
 ///
-/// Each byte is looked at once, however the stream is cut; memory is held only while a line is incomplete or
-/// lines are waiting.
+/// Each byte is looked at once, however the stream is cut. Memory is held only while a line is incomplete or lines are
+/// waiting.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     held: Vec<u8>,
-    /// How much of `held` is done with. Above 0 only while holding.
+    /// How much of `held` is done. Above 0 only while `holding`.
     start: usize,
-    /// Whether `held` may contain whole lines; else it is the beginning of one.
+    /// Whether `held` may contain whole lines; otherwise it is the beginning of one.
     holding: bool,
 }
 
 impl Framing for Lines {
     const TERMINATOR: &'static [u8] = b"\n";
 
-    fn is_holding(&self) -> bool {
+    fn has_pending(&self) -> bool {
         self.holding
     }
 
@@ -99,7 +99,7 @@ impl Framing for Lines {
 }
 
 impl Lines {
-    /// Runs the lines of `bytes`, which begin at a line's start, and keeps what is left of them.
+    /// Runs the lines of `bytes`, which begin at a line's start, and keeps what is left.
     fn cut(
         &mut self,
         bytes: &[u8],
@@ -117,7 +117,7 @@ impl Lines {
         self.check_length(bytes_max, run)
     }
 
-    /// Goes on where the last pause was.
+    /// Continues after the last pause.
     fn resume(
         &mut self,
         bytes_max: usize,
@@ -141,7 +141,7 @@ impl Lines {
         pause
     }
 
-    /// A line that is over the limit before its end has come is handed over as it is: the session refuses it.
+    /// A line that exceeds the limit before its end has come is passed on as it is: the session refuses it.
     fn check_length(
         &mut self,
         bytes_max: usize,
@@ -154,10 +154,10 @@ impl Lines {
     }
 }
 
-/// Runs whole lines and tells how many bytes they took.
+/// Runs whole lines and returns how many bytes they took.
 fn run_lines(bytes: &[u8], run: &mut impl FnMut(&[u8]) -> ControlFlow<Pause>) -> (usize, ControlFlow<Pause>) {
     let mut done = 0;
-    // Most reads end with a line: the search need not be told that nothing is left.
+    // Most reads end with a line: no need to search what is empty.
     while done < bytes.len()
         && let Some(length) = line_feed(&bytes[done..])
     {
@@ -171,9 +171,8 @@ fn run_lines(bytes: &[u8], run: &mut impl FnMut(&[u8]) -> ControlFlow<Pause>) ->
     (done, ControlFlow::Continue(()))
 }
 
-/// Where the first line feed is.
 fn line_feed(bytes: &[u8]) -> Option<usize> {
-    // To set up a search by vectors takes as long as to look at some twenty bytes.
+    // Setting up the vectorized search takes as long as looking at some twenty bytes.
     if bytes.len() <= 16 {
         return bytes.iter().position(|byte| *byte == b'\n');
     }
@@ -191,7 +190,7 @@ mod tests {
     use super::*;
     use crate::protocol::MESSAGE_BYTES_MAX;
 
-    /// All messages of a stream that comes in these segments, pausing after every `pause_each` of them.
+    /// All messages of a stream that comes in these segments, with a pause after every `pause_each` of them.
     fn cut<'a>(segments: impl IntoIterator<Item = &'a [u8]>, pause_each: usize) -> Vec<Vec<u8>> {
         let (mut lines, mut messages) = (Lines::default(), Vec::new());
         let mut feed = |lines: &mut Lines, bytes: &[u8]| {
@@ -205,7 +204,7 @@ mod tests {
         };
         for segment in segments {
             feed(&mut lines, segment);
-            while lines.is_holding() {
+            while lines.has_pending() {
                 feed(&mut lines, b"");
             }
         }
@@ -249,7 +248,7 @@ mod tests {
             let mut at: Vec<_> = cuts.into_iter().map(|cut| cut.min(bytes.len())).chain([0, bytes.len()]).collect();
             at.sort_unstable();
             let segments = at.windows(2).map(|pair| &bytes[pair[0]..pair[1]]);
-            // The rule written down plainly: split at line feeds, drop what is behind the last, one CR each.
+            // The rule in its plainest form: split at line feeds, drop what follows the last, and one CR each.
             let mut expected: Vec<_> = bytes.split(|byte| *byte == b'\n').map(|line| without_cr(line).to_vec()).collect();
             expected.pop();
             prop_assert_eq!(cut(segments, pause_each), expected);

@@ -1,23 +1,22 @@
 //! From bytes to messages and back, for each transport: framing, back pressure, closing.
 //!
-//! The transports hand messages to a [`crate::session::Session`] and frame its replies; they decide on no reply.
+//! The transports pass messages to a [`crate::session::Session`] and frame its replies. They decide on no reply.
 
+mod close;
+mod delayed_reply;
 pub(crate) mod framing;
-mod leave;
-mod patience;
 mod plain;
-mod rota;
 mod socket;
 mod stream;
+mod timers;
 mod tls;
-mod unsent;
-mod vigil;
-pub mod websocket;
-mod withheld;
+pub(crate) mod websocket;
+mod write_buffer;
+mod write_timeout;
 
 use std::{
     cell::RefCell,
-    fmt, io,
+    io,
     mem::MaybeUninit,
     net::{IpAddr, SocketAddr},
     rc::Rc,
@@ -28,138 +27,90 @@ use std::{
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-pub(crate) use self::{leave::close, rota::Rota, tls::Handshakes, vigil::Watch};
+pub(crate) use self::{close::close, tls::Handshaker};
 use self::{
-    patience::Countdown,
-    plain::Plain,
-    vigil::{Overdue, Vigil},
+    framing::{Chunks, Lines},
+    plain::PlainSocket,
+    timers::{ConnectionTimers, Timeout},
+    write_timeout::TimeBudget,
 };
 use crate::{
     config::Config,
-    counters::{Counters, Open, Refusal},
-    protocol::{MESSAGE_BYTES_MAX, Status},
+    counters::{Counters, OpenConnection, Refusal},
+    protocol::{MESSAGE_BYTES_MAX, Status, Transport},
     registry::{Peer, Registry},
-    server::{Crew, Departures, Phase, PhaseCell, Seat, Sparingly},
+    runtime::{
+        ClosingPermits, CoarseClock, ConnectionPermit, Executor, FairQueue, LogRateLimit, Phase, PhaseCell,
+    },
     session::Session,
 };
 
-/// How many bytes of replies are gathered before they are written. One write for as many as possible, but a
-/// worker's buffer should stay inside the CPU's second-level cache.
+/// How many bytes of replies are gathered before they are written: one write for as many as possible, but the worker's
+/// buffer should stay inside the CPU's second-level cache.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// What one connection may spend before its neighbours get their turn, in bytes of requests and replies.
+/// What one connection may spend in one turn, in bytes of requests and replies, before others get theirs.
 ///
-/// Some ninety short requests or one of the largest, a few dozen microseconds: about what a request takes in all on
-/// an idle server, so that a neighbour of floods waits for no more than twice as long. Half of it would have floods
-/// look at the kernel for a tenth of their time.
+/// Some ninety short requests or one of the largest take a few dozen microseconds. That is about what one request takes
+/// in all on an idle server, so a flood makes others wait no more than twice as long. With half of it, floods would
+/// poll the kernel for a tenth of their time.
 const TURN_BUDGET: usize = 8 * 1024;
 
-/// The share of [`TURN_BUDGET`] that a request costs beside its bytes.
+/// What a request costs of [`TURN_BUDGET`] besides its bytes.
 const TURN_COST: usize = 64;
 
-/// How long a client may take until requests can be sent, for a TLS handshake and a WebSocket's together, if it may
-/// take as long over its login. No person is waited for here.
+/// How long a client may take, for a TLS handshake and a WebSocket's together, until requests can be sent, unless its
+/// login must come sooner. No person types here.
 const OPENING_MAX: Duration = Duration::from_secs(10);
 
-/// How a listener's connections speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Transport {
-    /// Lines over TCP.
-    Tcp,
-    /// Whatever one read brings is one message: the original clients' way.
-    TcpRaw,
-    /// One text message a request (RFC 6455).
-    WebSocket,
-    /// Lines over TLS.
-    Tls,
-    /// WebSocket over TLS.
-    Wss,
-}
-
-impl Transport {
-    /// Every transport, in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::Tcp, Self::TcpRaw, Self::WebSocket, Self::Tls, Self::Wss];
-
-    /// The transport's name in ready lines, messages and logs.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::TcpRaw => "tcp-raw",
-            Self::WebSocket => "websocket",
-            Self::Tls => "tls",
-            Self::Wss => "wss",
-        }
-    }
-
-    /// Whether its connections begin with a TLS handshake.
-    #[must_use]
-    pub const fn is_encrypted(self) -> bool {
-        matches!(self, Self::Tls | Self::Wss)
-    }
-}
-
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// What a worker lends to each of its connections. An idle connection owns no buffer at all.
+/// What a worker shares with its connections. An idle connection owns no buffer at all.
 #[derive(Debug)]
-pub(crate) struct Host {
-    /// Limits and time-outs. What waits unsent may pass its limit by one batch and one reply: work stops between them.
+pub(crate) struct WorkerContext {
+    /// Unsent replies may exceed their limit by one batch and one reply, since work stops only between them.
     pub(crate) config: Arc<Config>,
-    /// Where names, stores and roles are.
     pub(crate) registry: Arc<Registry>,
-    /// What this worker counts.
     pub(crate) counters: Arc<Counters>,
     /// Borrowed within one poll only, never across an await.
     pub(crate) buffers: RefCell<Buffers>,
-    /// Whether the server runs or is on its way down.
     pub(crate) phase: PhaseCell,
-    /// Room for connections that are being closed.
-    pub(crate) departures: Departures,
-    /// The worker's coarse clock, and who is to be woken by it.
-    pub(crate) watch: Watch,
-    /// Who has more to do than one turn allows.
-    pub(crate) rota: Rota,
-    /// When wrong secrets are told of in the log.
-    pub(crate) wrong_secrets: Sparingly,
-    /// For those who speak TLS.
-    handshakes: Handshakes,
+    pub(crate) closing_permits: ClosingPermits,
+    /// What the connections' time-outs go by.
+    pub(crate) clock: CoarseClock,
+    /// The connections that have more to do than one turn allows.
+    pub(crate) turns: FairQueue,
+    pub(crate) wrong_secret_log: LogRateLimit,
+    handshaker: Handshaker,
 }
 
-impl Host {
-    /// What a worker lends at its start.
+impl WorkerContext {
     pub(crate) fn new(
         config: Arc<Config>,
         registry: Arc<Registry>,
         counters: Arc<Counters>,
-        departures: Departures,
+        closing_permits: ClosingPermits,
     ) -> Self {
-        let handshakes = Handshakes::new(config.tls.clone());
-        // Where there are no time-outs, the clock that they go by stands still.
+        let handshaker = Handshaker::new(config.tls.clone());
+        // Without time-outs the clock that they go by stands still.
         let step = config.timeouts.step_max().unwrap_or_default();
-        let watch = Watch::new(Instant::now(), registry.started(), step);
+        let clock = CoarseClock::new(Instant::now(), registry.started(), step);
         Self {
             buffers: RefCell::new(Buffers::new(config.message_bytes_max)),
             config,
             registry,
             counters,
             phase: PhaseCell::new(),
-            departures,
-            watch,
-            rota: Rota::default(),
-            wrong_secrets: Sparingly::default(),
-            handshakes,
+            closing_permits,
+            clock,
+            turns: FairQueue::default(),
+            wrong_secret_log: LogRateLimit::default(),
+            handshaker,
         }
     }
 
-    /// Enters `phase`, and wakes every connection for it.
+    /// Enters `phase` and wakes every connection for it.
     pub(crate) fn enter(&self, phase: Phase) {
         self.phase.set(phase);
-        self.watch.wake_all();
+        self.clock.wake_all();
     }
 
     fn new_session(&self, peer: Peer) -> Session {
@@ -167,26 +118,25 @@ impl Host {
         Session::new(registry, self.config.message_bytes_max, counters).of(peer)
     }
 
-    /// How long a connection may take until it is open for requests.
-    fn opening_time(&self) -> Countdown {
-        Countdown::of(self.config.timeouts.login.unwrap_or(OPENING_MAX).min(OPENING_MAX))
+    /// How long a connection may take until requests can be sent on it.
+    fn opening_time(&self) -> TimeBudget {
+        TimeBudget::of(self.config.timeouts.login.unwrap_or(OPENING_MAX).min(OPENING_MAX))
     }
 
-    /// Counts a client that has kept the server waiting for too long.
-    fn counted(&self, overdue: Overdue) -> Overdue {
-        self.counters.refused(match overdue {
-            Overdue::Message(Status::LoginTimeout) => Refusal::LoginTimeout,
-            Overdue::Message(_) => Refusal::IdleTimeout,
-            Overdue::Reader => Refusal::UnsentTimeout,
+    /// Counts a time-out that ends a connection.
+    fn count_timeout(&self, timeout: Timeout) {
+        self.counters.refused(match timeout {
+            Timeout::Login => Refusal::LoginTimeout,
+            Timeout::Idle => Refusal::IdleTimeout,
+            Timeout::Unsent => Refusal::UnsentTimeout,
         });
-        overdue
     }
 
-    /// Tells the operator of a wrong secret, but not of each one.
+    /// Logs a wrong secret, within the rate limit.
     fn log_wrong_secret(&self, user: Option<&str>, stream: &TcpStream) {
-        if let Some(untold) = self.wrong_secrets.pass(Instant::now()) {
+        if let Some(suppressed) = self.wrong_secret_log.pass(Instant::now()) {
             let peer = stream.peer_addr().map(|peer| peer.to_string()).unwrap_or_default();
-            tracing::warn!(user, peer, untold, "a wrong upgrade secret was tried");
+            tracing::warn!(user, peer, untold = suppressed, "a wrong upgrade secret was tried");
         }
     }
 }
@@ -201,82 +151,81 @@ pub(crate) struct Buffers {
 impl Buffers {
     /// Room for one read and one batch of replies.
     fn new(message_bytes_max: usize) -> Self {
-        // One byte more than a message may have: a raw chunk that is too long shows as such. Short messages come in
-        // batches, so there is never less room than usual.
+        // One byte more than the longest message, so that a raw chunk that is too long shows as such. Short messages
+        // come in batches, so there is never less room than by default.
         let input = vec![0; message_bytes_max.max(MESSAGE_BYTES_MAX) + 1].into();
         Self { input, output: Vec::with_capacity(BATCH_BYTES) }
     }
 }
 
-/// Has `crew` serve one connection, from `address`, until it ends.
+/// What every connection is served with, whatever its transport.
+struct ConnectionParts {
+    permit: ConnectionPermit,
+    /// Begun when the connection was accepted.
+    timers: ConnectionTimers,
+    worker: Rc<WorkerContext>,
+}
+
+/// Has `executor` serve the connection from `address` until it ends.
 pub(crate) fn start(
-    crew: &Crew,
+    executor: &Executor,
     stream: TcpStream,
     address: SocketAddr,
     transport: Transport,
-    seat: Seat,
-    host: Rc<Host>,
+    permit: ConnectionPermit,
+    worker: Rc<WorkerContext>,
 ) {
-    let open = host.counters.open(transport);
-    let vigil = Vigil::start(&host);
-    // A listener for IPv6 may be one for IPv4 as well, and tells of such clients in its own way.
-    let address = match address.ip().to_canonical() {
-        ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
-        IpAddr::V6(_) => address,
-    };
-    let peer = Peer { address, transport: transport.name() };
+    let open = worker.counters.open(transport);
+    let session = worker.new_session(Peer { address: canonical(address), transport: transport.name() });
+    let opening_time = worker.opening_time();
+    let parts = ConnectionParts { permit, timers: ConnectionTimers::start(&worker), worker };
+    let plain = PlainSocket::from;
     match transport {
         Transport::Tcp => {
-            crew.add(stream::serve::<framing::Lines, _>(
-                Plain::from(stream),
-                peer,
-                seat,
-                vigil,
-                host,
-                Some(open),
-            ));
+            executor.spawn(stream::serve::<Lines, _>(plain(stream), session, parts, Some(open)))
         }
         Transport::TcpRaw => {
-            crew.add(stream::serve::<framing::Chunks, _>(
-                Plain::from(stream),
-                peer,
-                seat,
-                vigil,
-                host,
-                Some(open),
-            ));
+            executor.spawn(stream::serve::<Chunks, _>(plain(stream), session, parts, Some(open)));
         }
         Transport::WebSocket => {
-            let (time, session) = (host.opening_time(), host.new_session(peer));
-            crew.add(counted(open, websocket::serve(Plain::from(stream), seat, vigil, time, host, session)));
+            let serving = websocket::serve(plain(stream), session, parts, opening_time);
+            executor.spawn(while_open(open, serving));
         }
         Transport::Tls | Transport::Wss => {
-            crew.add(counted(open, tls::serve(stream, transport, peer, seat, vigil, host)));
+            executor.spawn(while_open(open, tls::serve(stream, transport, session, parts, opening_time)));
         }
     }
 }
 
-/// The same, counted as open until it is over.
-async fn counted(open: Open, serving: impl Future<Output = ()>) {
+/// An IPv4 client's address in its own form: a listener for IPv6 that also takes IPv4 gives it in another.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
+        IpAddr::V6(_) => address,
+    }
+}
+
+/// Counts a connection as open until `serving` is over.
+async fn while_open(open: OpenConnection, serving: impl Future<Output = ()>) {
     serving.await;
     drop(open);
 }
 
-/// Tells a client that there is no room for it (TCP-6, WS-6), and closes.
-pub(crate) async fn refuse(stream: TcpStream, transport: Transport, handshakes: &Handshakes) {
+/// Tells a client that the server is full (TCP-6, WS-6), and closes.
+pub(crate) async fn refuse(stream: TcpStream, transport: Transport, handshaker: &Handshaker) {
     let refusal = refusal(transport);
     if transport.is_encrypted() {
-        tls::refuse(stream, transport, &refusal, handshakes).await;
+        tls::refuse(stream, transport, &refusal, handshaker).await;
     } else {
-        leave::say_and_close(stream, &refusal).await;
+        close::send_and_close(stream, &refusal).await;
     }
 }
 
-/// Like [`refuse`], but without waiting for the client, for those who have no claim to more: should it have sent
-/// anything, a reset may overtake the text. Where there would have to be a handshake first, nothing is said.
+/// Like [`refuse`], but without waiting for the client: if it has sent anything, a reset may overtake the text. A
+/// client that would need a TLS handshake first is told nothing.
 pub(crate) fn refuse_at_once(stream: &TcpStream, transport: Transport) {
     if !transport.is_encrypted() {
-        // A fresh socket takes this whole; if it does not, the client is gone.
+        // A fresh socket takes all of this; if not, the client is gone.
         let _ = stream.try_write(&refusal(transport));
     }
 }
@@ -290,13 +239,13 @@ fn refusal(transport: Transport) -> Vec<u8> {
     }
 }
 
-/// Whether a connection of which nothing could be read just now is to end because the server does.
+/// Whether a connection that has just had nothing to read is to end because the server stops.
 ///
-/// That the runtime has nothing to read does not mean that nothing has come: it may not have asked the kernel since,
-/// or have put the read off because the task has used up its share of this round. Whatever came before the server was
-/// told to stop is answered, so the kernel is asked; where it has something, the runtime will wake the task for it.
-fn is_drained(host: &Host, stream: &TcpStream) -> bool {
-    if host.phase.get() == Phase::Running {
+/// The runtime may have nothing to read although something has come: it may not have polled the kernel since, or the
+/// task may have used up its budget for this round. What came before the stop is answered, so the kernel is asked. If
+/// it has something, the runtime will wake the task for it.
+fn is_drained(worker: &WorkerContext, stream: &TcpStream) -> bool {
+    if worker.phase.get() == Phase::Running {
         return false;
     }
     let peeked = SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]);

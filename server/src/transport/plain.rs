@@ -1,13 +1,13 @@
-//! A TCP socket that is read and written at the least cost.
+//! A TCP socket that is read and written at the lowest cost.
 //!
-//! The runtime's own `poll_read` and `poll_write` ask for readiness under the task's budget on each call. This asks
-//! the kernel first where the socket was ready when last heard of, and registers for a wake-up only where there is
-//! nothing to do. The system calls are made directly: the C library's are cancellation points, which costs as much
-//! again in a program with threads.
+//! The runtime's own `poll_read` and `poll_write` check readiness and the task's budget on each call. This asks the
+//! kernel first if the socket was ready when last polled, and registers for a wake-up only if there is nothing to do.
+//! The system calls are made directly: the C library's are cancellation points, which doubles their cost in a program
+//! with threads.
 //!
-//! Known to be imperfect: a read stops short at urgent data (RFC 6093), too, so what a client sends behind such a byte
-//! waits for its next segment. What would tell costs each request: a second read, or the count of what is left
-//! (`TCP_INQ`); the runtime watches for urgent data only where that takes `unsafe`.
+//! Known flaw: a read stops short at urgent data (RFC 6093) too, so what a client sends behind such a byte waits for
+//! its next segment. Detecting it would cost every request a second read or the count of what is left (`TCP_INQ`), and
+//! the runtime offers interest in urgent data only through `unsafe`.
 
 use std::{
     io,
@@ -23,21 +23,20 @@ use tokio::{
 
 use super::socket::Socket;
 
-/// A connected TCP socket.
 #[derive(Debug)]
-pub(crate) struct Plain {
+pub(crate) struct PlainSocket {
     stream: TcpStream,
-    /// Whether the last read left nothing, so that the next one need not ask the kernel.
+    /// Whether the last read emptied the socket, so that the next one need not ask the kernel.
     is_drained: bool,
 }
 
-impl From<TcpStream> for Plain {
+impl From<TcpStream> for PlainSocket {
     fn from(stream: TcpStream) -> Self {
         Self { stream, is_drained: false }
     }
 }
 
-impl Socket for Plain {
+impl Socket for PlainSocket {
     fn tcp(&self) -> &TcpStream {
         &self.stream
     }
@@ -46,20 +45,20 @@ impl Socket for Plain {
         self.stream
     }
 
-    fn is_holding(&self) -> bool {
+    fn has_pending(&self) -> bool {
         false
     }
 
-    fn held_bytes(&mut self) -> usize {
+    fn buffered_bytes(&mut self) -> usize {
         0
     }
 }
 
-impl Plain {
+impl PlainSocket {
     /// One read, if the socket may have something.
     ///
-    /// A read that does not fill the buffer has emptied the socket, and the kernel tells of what comes after (epoll(7),
-    /// on edge triggering): so it takes back the readiness, which is what "would block" means to the runtime.
+    /// A read that does not fill the buffer has emptied the socket, and the kernel reports what comes after it
+    /// (epoll(7), edge triggering). So the readiness is taken back, which is what "would block" means to the runtime.
     fn try_recv(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let room = bytes.len();
         let mut short = None;
@@ -80,7 +79,7 @@ fn would_block(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }
 
-impl AsyncRead for Plain {
+impl AsyncRead for PlainSocket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -103,7 +102,7 @@ impl AsyncRead for Plain {
     }
 }
 
-impl AsyncWrite for Plain {
+impl AsyncWrite for PlainSocket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         loop {
             let written = self.stream.try_io(Interest::WRITABLE, || {

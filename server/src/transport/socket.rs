@@ -1,27 +1,27 @@
-//! What carries a connection's bytes: TCP alone, or something on top of it that may hold them back.
+//! What carries a connection's bytes: TCP alone, or a layer on top of it that may buffer them.
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
 
-/// A stream over TCP. Whatever serves connections is made once for each kind, so that TCP alone pays for no other.
+/// A stream over TCP. All that serves connections is generic over it, so that TCP alone pays for nothing else.
 pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin {
-    /// The TCP connection beneath.
+    /// The TCP connection underneath.
     fn tcp(&self) -> &TcpStream;
 
-    /// The TCP connection beneath, when nothing more is to be said on it.
+    /// The TCP connection underneath, when nothing more is to be sent on it.
     fn into_tcp(self) -> TcpStream;
 
-    /// Whether it holds bytes that it has taken and the kernel has not. They leave with the next flush.
-    fn is_holding(&self) -> bool;
+    /// Whether it has buffered bytes that the kernel has not taken. They leave with the next flush.
+    fn has_pending(&self) -> bool;
 
-    /// How many it holds.
-    fn held_bytes(&mut self) -> usize;
+    /// The number of those bytes.
+    fn buffered_bytes(&mut self) -> usize;
 
-    /// Whether the last read came to no end because the connection has had enough of this turn, while more may be
+    /// Whether the last read was pending because the connection's budget for this turn is used up, so that more may be
     /// there.
-    fn is_cut_short(&self) -> bool {
+    fn is_budget_exhausted(&self) -> bool {
         false
     }
 }
@@ -35,11 +35,11 @@ impl Socket for TcpStream {
         self
     }
 
-    fn is_holding(&self) -> bool {
+    fn has_pending(&self) -> bool {
         false
     }
 
-    fn held_bytes(&mut self) -> usize {
+    fn buffered_bytes(&mut self) -> usize {
         0
     }
 }

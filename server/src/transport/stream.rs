@@ -1,7 +1,7 @@
-//! TCP, raw TCP and lines over TLS: the loop that reads, runs and writes for one connection.
+//! TCP, raw TCP and lines over TLS: the loop that reads, handles and writes for one connection.
 //!
-//! Everything on the way of a request happens inside one poll: one read into the worker's buffer, every whole
-//! message run, all replies of the batch in one write. Nothing is allocated, no timer is armed.
+//! A request is handled within one poll: one read into the worker's buffer, all whole messages, and all replies of the
+//! batch in one write. Nothing is allocated and no timer is set.
 
 use std::{
     future::{Future, poll_fn},
@@ -15,31 +15,29 @@ use std::{
 use tokio::io::ReadBuf;
 
 use super::{
-    BATCH_BYTES, Buffers, Host, TURN_BUDGET, TURN_COST,
+    BATCH_BYTES, Buffers, ConnectionParts, TURN_BUDGET, TURN_COST, WorkerContext, close,
+    delayed_reply::DelayedReply,
     framing::{Framing, Pause},
-    is_drained, leave,
-    rota::Ticket,
+    is_drained,
     socket::Socket,
-    unsent::Unsent,
-    vigil::{Overdue, Vigil},
-    withheld::Withheld,
+    timers::{ConnectionTimers, FlushOutcome},
+    write_buffer::WriteBuffer,
 };
 use crate::{
-    counters::{Open, Refusal},
+    counters::{OpenConnection, Refusal},
     protocol::Status,
-    registry::Peer,
-    server::{Phase, Seat},
+    runtime::{ConnectionPermit, Phase, QueueSlot},
     session::{Flow, Session},
 };
 
 /// Why a connection is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
-    /// The session, the client's sending side or the server has ended: what is unsent still goes out (LIFE-4).
+    /// The session, the client's sending side or the server has ended. What is unsent still goes out (LIFE-4).
     Orderly,
-    /// The client has kept the server waiting, and is told so (TCP-7).
+    /// The client has let a time-out expire, and is told so (TCP-7).
     TimedOut(Status),
-    /// The connection broke, or the client takes no replies: there is nobody to write to.
+    /// The connection broke, or the client takes no replies, so that nothing can be sent to it.
     Broken,
 }
 
@@ -47,82 +45,80 @@ struct Connection<F, S> {
     socket: S,
     framing: F,
     session: Session,
-    unsent: Unsent,
-    /// The answer to a secret, while it is held back.
-    withheld: Option<Withheld>,
-    vigil: Vigil,
-    /// Its place in the line, while it waits for another turn.
-    ticket: Option<Ticket>,
-    seat: Seat,
-    host: Rc<Host>,
+    unsent: WriteBuffer,
+    /// The answer to a secret, while it is delayed.
+    delayed_reply: Option<DelayedReply>,
+    timers: ConnectionTimers,
+    /// Its slot in the fair queue, while it waits for another turn.
+    turn: Option<QueueSlot>,
+    permit: ConnectionPermit,
+    worker: Rc<WorkerContext>,
 }
 
-/// Serves one connection until it ends, and counts it as `open` until then. It has been waited for since `vigil` began.
+/// Serves one connection until it ends, and counts it as `open` until then.
 ///
-/// A future written by hand, without others inside while the connection is in service: after each system call the
-/// processor guesses wrong where any function on the way out returns to.
+/// A hand-written future without others inside while the connection is in service: after a system call, the processor
+/// mispredicts every return on the way out.
 pub(super) fn serve<F: Framing, S: Socket + 'static>(
     socket: S,
-    peer: Peer,
-    seat: Seat,
-    vigil: Vigil,
-    host: Rc<Host>,
-    open: Option<Open>,
+    session: Session,
+    parts: ConnectionParts,
+    open: Option<OpenConnection>,
 ) -> impl Future<Output = ()> {
-    let session = host.new_session(peer);
+    let ConnectionParts { permit, timers, worker } = parts;
     let mut serving = Some(Connection {
         socket,
         framing: F::default(),
         session,
-        unsent: Unsent::default(),
-        withheld: None,
-        vigil,
-        ticket: None,
-        seat,
-        host,
+        unsent: WriteBuffer::default(),
+        delayed_reply: None,
+        timers,
+        turn: None,
+        permit,
+        worker,
     });
-    // Boxed, so that a connection in service need not have room for its own end.
-    let mut leaving: Option<Pin<Box<dyn Future<Output = ()>>>> = None;
+    // Boxed, so that a connection in service needs no room for its own end.
+    let mut closing: Option<Pin<Box<dyn Future<Output = ()>>>> = None;
     poll_fn(move |cx| {
         let _ = &open;
         if let Some(connection) = &mut serving {
             let ending = ready!(connection.poll(cx));
             if let Some(connection) = serving.take() {
-                leaving = connection.give_up(ending);
+                closing = connection.into_closing(ending);
             }
         }
-        leaving.as_mut().map_or(Poll::Ready(()), |leaving| leaving.as_mut().poll(cx))
+        closing.as_mut().map_or(Poll::Ready(()), |closing| closing.as_mut().poll(cx))
     })
 }
 
 impl<F: Framing, S: Socket + 'static> Connection<F, S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        if !self.vigil.is_watched() {
-            self.vigil.set_alarm(cx, false, None);
+        if !self.timers.is_registered() {
+            self.timers.set_alarm(cx, false, None);
         }
-        if self.vigil.is_due()
-            && let Some(ending) = self.overdue(cx)
+        if self.timers.is_due()
+            && let Some(ending) = self.check_timeouts(cx)
         {
             return Poll::Ready(ending);
         }
-        if self.session.is_dismissed() {
-            self.host.counters.refused(Refusal::Operator);
+        if self.session.is_disconnect_requested() {
+            self.worker.counters.refused(Refusal::Operator);
             return Poll::Ready(Ending::Orderly);
         }
-        if !self.host.rota.admits(&mut self.ticket, self.session.is_logged_in(), cx) {
+        if !self.worker.turns.may_run(&mut self.turn, self.session.is_logged_in(), cx) {
             return Poll::Pending;
         }
         let ending = self.turn(cx);
         if ending.is_pending() {
-            self.session.wake_on_dismissal(cx.waker());
+            self.session.wake_on_disconnect(cx.waker());
         }
         ending
     }
 
-    /// Ends the session. The name first, then the seat, and only then, in what is given back, anything that the client
-    /// can take for a close (LIFE-3).
-    fn give_up(self, ending: Ending) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
-        let Self { socket, session, mut unsent, seat, host, .. } = self;
+    /// Ends the session and returns the closing of the connection. The name is freed first, then the permit, and only
+    /// then does anything happen that the client can take for a close (LIFE-3).
+    fn into_closing(self, ending: Ending) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
+        let Self { socket, session, mut unsent, permit, worker, .. } = self;
         drop(session);
         match ending {
             Ending::Broken => return None,
@@ -132,74 +128,76 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
                 unsent.push(F::TERMINATOR);
             }
         }
-        Some(Box::pin(leave::flush_and_close(socket, unsent, seat, host)))
+        Some(Box::pin(close::flush_and_close(socket, unsent, permit, worker)))
     }
 
-    /// Ends the connection if it has waited for too long, else has it woken when it next may have.
-    fn overdue(&mut self, cx: &Context<'_>) -> Option<Ending> {
-        // A client whose reply is held back is not the one who keeps others waiting.
-        let overdue = if self.withheld.is_some() {
-            self.vigil.note_request();
+    /// Ends the connection if a time-out has expired; otherwise sets the alarm for the next one.
+    fn check_timeouts(&mut self, cx: &Context<'_>) -> Option<Ending> {
+        // A client whose reply is delayed keeps nothing waiting.
+        let expired = if self.delayed_reply.is_some() {
+            self.timers.note_request();
             None
         } else {
-            self.vigil.overdue(self.session.is_logged_in(), self.socket.tcp())
+            self.timers.expired(self.session.is_logged_in(), self.socket.tcp())
         };
-        self.vigil.set_alarm(cx, self.session.is_logged_in(), None);
-        overdue.map(|overdue| match self.host.counted(overdue) {
-            Overdue::Message(status) if !self.vigil.is_blocked() => Ending::TimedOut(status),
-            // A client that leaves replies waiting would not take this one either.
-            Overdue::Message(_) | Overdue::Reader => Ending::Broken,
+        self.timers.set_alarm(cx, self.session.is_logged_in(), None);
+        let timeout = expired?;
+        self.worker.count_timeout(timeout);
+        Some(match timeout.status() {
+            Some(status) if !self.timers.is_blocked() => Ending::TimedOut(status),
+            // A client that takes no replies would not take this one either.
+            _ => Ending::Broken,
         })
     }
 
     /// Works until there is nothing to do, no room for replies, or the turn is over.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        let Self { socket, framing, session, unsent, withheld, vigil, ticket, seat: _, host } = self;
-        let mut buffers = host.buffers.borrow_mut();
+        let Self { socket, framing, session, unsent, delayed_reply, timers, turn, permit: _, worker } = self;
+        let mut buffers = worker.buffers.borrow_mut();
         let Buffers { input, output } = &mut *buffers;
         let (mut budget, mut is_over) = (TURN_BUDGET, false);
         loop {
             if !unsent.is_empty(socket) {
-                match flush(unsent, socket, vigil, host, session, cx) {
+                match flush(unsent, socket, timers, worker, session, cx) {
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(_)) => return Poll::Ready(Ending::Broken),
                     Poll::Pending => return Poll::Pending,
                 }
             }
-            if let Some(reply) = withheld {
-                let wait = ready!(reply.poll(cx, host, socket.tcp()));
-                *withheld = None;
+            if let Some(reply) = delayed_reply {
+                let outcome = ready!(reply.poll(cx, worker, socket.tcp()));
+                *delayed_reply = None;
                 output.clear();
-                session.conclude(wait, |reply| {
+                session.finish_delayed(outcome, |reply| {
                     output.extend_from_slice(reply.text().as_bytes());
                     output.extend_from_slice(F::TERMINATOR);
                 });
-                host.counters.sent(output.len());
+                worker.counters.sent(output.len());
                 if unsent.send(socket, cx, output).is_err() {
                     return Poll::Ready(Ending::Broken);
                 }
             }
             let mut fresh = ReadBuf::new(input);
-            if !framing.is_holding() {
-                if host.phase.get() == Phase::Closing {
+            if !framing.has_pending() {
+                if worker.phase.get() == Phase::Closing {
                     return Poll::Ready(Ending::Orderly);
                 }
                 match Pin::new(&mut *socket).poll_read(cx, &mut fresh) {
                     Poll::Ready(Ok(())) if fresh.filled().is_empty() => return Poll::Ready(Ending::Orderly),
-                    Poll::Ready(Ok(())) => host.counters.received(fresh.filled().len()),
+                    Poll::Ready(Ok(())) => worker.counters.received(fresh.filled().len()),
                     Poll::Ready(Err(_)) => return Poll::Ready(Ending::Broken),
-                    Poll::Pending if is_drained(host, socket.tcp()) => return Poll::Ready(Ending::Orderly),
+                    Poll::Pending if is_drained(worker, socket.tcp()) => return Poll::Ready(Ending::Orderly),
                     Poll::Pending => {
-                        if socket.is_cut_short() {
-                            *ticket = Some(host.rota.line_up(cx));
+                        if socket.is_budget_exhausted() {
+                            *turn = Some(worker.turns.enqueue(cx));
                         }
                         return Poll::Pending;
                     }
                 }
             }
             output.clear();
-            let mut has_guessed_wrong = false;
-            let outcome = framing.feed(fresh.filled(), host.config.message_bytes_max, |message| {
+            let mut was_secret_wrong = false;
+            let outcome = framing.feed(fresh.filled(), worker.config.message_bytes_max, |message| {
                 let before = output.len();
                 let flow = session.handle(message, |reply| {
                     output.extend_from_slice(reply.text().as_bytes());
@@ -210,8 +208,8 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
                 match flow {
                     Flow::Close => ControlFlow::Break(Pause::End),
                     Flow::ContinueAfter { delay, is_wrong } => {
-                        has_guessed_wrong = is_wrong;
-                        *withheld = Some(Withheld::new(delay));
+                        was_secret_wrong = is_wrong;
+                        *delayed_reply = Some(DelayedReply::new(delay));
                         ControlFlow::Break(Pause::Hold)
                     }
                     Flow::Continue if budget == 0 || output.len() >= BATCH_BYTES => {
@@ -220,7 +218,7 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
                     Flow::Continue => ControlFlow::Continue(()),
                 }
             });
-            host.counters.sent(output.len());
+            worker.counters.sent(output.len());
             if unsent.send(socket, cx, output).is_err() {
                 return Poll::Ready(Ending::Broken);
             }
@@ -228,36 +226,37 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
                 return Poll::Ready(Ending::Orderly);
             }
             if budget < TURN_BUDGET && session.is_logged_in() {
-                vigil.note_request();
-                session.note_active(host.watch.now_ms());
+                timers.note_request();
+                session.note_active(worker.clock.now_ms());
             }
-            if has_guessed_wrong {
-                host.log_wrong_secret(session.name(), socket.tcp());
+            if was_secret_wrong {
+                worker.log_wrong_secret(session.name(), socket.tcp());
             }
-            // Whoever has asked for something large mostly has nothing more to ask: one more read tells.
-            if budget == 0 && (std::mem::replace(&mut is_over, true) || framing.is_holding()) {
-                *ticket = Some(host.rota.line_up(cx));
+            // A client that has asked for something large rarely has more to ask: one more read shows.
+            if budget == 0 && (std::mem::replace(&mut is_over, true) || framing.has_pending()) {
+                *turn = Some(worker.turns.enqueue(cx));
                 return Poll::Pending;
             }
         }
     }
 }
 
-/// Writes what waits. Pending only where so much still does that nothing more may be read.
+/// Writes what waits. Pending only if so much remains that nothing more may be read.
 fn flush<S: Socket>(
-    unsent: &mut Unsent,
+    unsent: &mut WriteBuffer,
     socket: &mut S,
-    vigil: &mut Vigil,
-    host: &Host,
+    timers: &mut ConnectionTimers,
+    worker: &WorkerContext,
     session: &Session,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<()>> {
     let before = unsent.len(socket);
     let flushed = unsent.poll_flush(socket, cx)?;
     let left = unsent.len(socket);
-    if vigil.note_unsent(flushed.is_pending(), left < before, session.is_logged_in()) {
-        vigil.set_alarm(cx, session.is_logged_in(), None);
+    let outcome = FlushOutcome { is_pending: flushed.is_pending(), has_progressed: left < before };
+    if timers.note_flush(outcome, session.is_logged_in()) {
+        timers.set_alarm(cx, session.is_logged_in(), None);
     }
-    let is_full = flushed.is_pending() && left >= host.config.unsent_bytes_max;
+    let is_full = flushed.is_pending() && left >= worker.config.unsent_bytes_max;
     if is_full { Poll::Pending } else { Poll::Ready(Ok(())) }
 }

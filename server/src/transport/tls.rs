@@ -1,10 +1,9 @@
-//! TLS: the handshake, and a socket that encrypts. What is said inside is the other transports' affair.
+//! TLS: the handshake, and an encrypting socket. The other transports handle what is said inside.
 
 use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    rc::Rc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -20,76 +19,76 @@ use tokio::{
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 use super::{
-    BATCH_BYTES, Host, Transport, framing::Lines, leave, patience::Countdown, socket::Socket, stream,
-    vigil::Vigil, websocket,
+    BATCH_BYTES, ConnectionParts, WorkerContext, close,
+    framing::Lines,
+    socket::Socket,
+    stream, websocket,
+    write_timeout::{TimeBudget, TimedOut},
 };
-use crate::{
-    counters::Refusal,
-    registry::Peer,
-    server::{Seat, Sparingly},
-    tls::Tls,
-};
+use crate::{counters::Refusal, protocol::Transport, runtime::LogRateLimit, session::Session, tls::Tls};
 
-/// How long a handshake may go on when the server stops: requests may have come right behind its end, and they are
-/// answered (LIFE-4). A small part of the time that is there for goodbyes.
+/// How long a handshake may go on when the server stops: requests may follow right behind it, and they are answered
+/// (LIFE-4). A small part of the time for the stop.
 const STOPPING_MAX: Duration = Duration::from_millis(500);
 
-/// Makes one thread's handshakes.
+/// Makes the TLS handshakes of one thread.
 #[derive(Debug)]
-pub(crate) struct Handshakes {
+pub(crate) struct Handshaker {
     tls: Option<Tls>,
-    /// Whose turn it is to compute. A handshake takes a good part of a millisecond, so that a crowd of clients that
-    /// connect at once would keep everybody else waiting for as many: one is made at a time, and the thread sees to
-    /// its other connections before the next.
+    /// Taken while a handshake is computed, which takes a good part of a millisecond. Many clients that connect at once
+    /// would delay all others for that long each, so handshakes are made one at a time, and the thread serves its other
+    /// connections in between.
     turn: Semaphore,
-    /// When those that failed are told of in the log.
-    failures: Sparingly,
+    failure_log: LogRateLimit,
 }
 
-/// A handshake that failed: why, and the connection where it can still be closed in order.
-type Failure = (io::Error, Option<TcpStream>);
+/// Why a handshake failed, and the connection if it can still be closed in order.
+struct HandshakeError {
+    error: io::Error,
+    stream: Option<TcpStream>,
+}
 
-impl Handshakes {
-    /// Handshakes with this certificate.
+impl Handshaker {
     pub(crate) fn new(tls: Option<Tls>) -> Self {
-        Self { tls, turn: Semaphore::new(1), failures: Sparingly::default() }
+        Self { tls, turn: Semaphore::new(1), failure_log: LogRateLimit::default() }
     }
 
-    /// Makes the server's part of one. Takes as long as the client does.
-    async fn shake(&self, stream: TcpStream, transport: Transport) -> Result<TlsSocket, Failure> {
+    /// Makes the server's part of one handshake. Takes as long as the client does.
+    async fn accept(&self, stream: TcpStream, transport: Transport) -> Result<TlsSocket, HandshakeError> {
         let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
         let start = match (&mut acceptor).await {
             Ok(start) => start,
-            Err(error) => return Err((error, acceptor.take_io())),
+            Err(error) => return Err(HandshakeError { error, stream: acceptor.take_io() }),
         };
         let Some(tls) = &self.tls else {
-            return Err((io::Error::other("there is no certificate"), Some(start.io)));
+            let error = io::Error::other("there is no certificate");
+            return Err(HandshakeError { error, stream: Some(start.io) });
         };
         let configs = tls.current();
         let config = if transport == Transport::Wss { configs.websocket } else { configs.lines };
         let turn = self.turn.acquire().await;
-        // Here is where nearly all of the time goes. As much waits inside the library as one batch of replies is
-        // large, so that a batch leaves in one write.
+        // Nearly all of the time is spent here. The library may buffer one batch of replies, so that a batch leaves in
+        // one write.
         let accept =
             start.into_stream_with(config, |connection| connection.set_buffer_limit(Some(BATCH_BYTES)));
         yield_now().await;
         drop(turn);
         match accept.into_fallible().await {
             Ok(stream) => {
-                // The client's last message has no answer. Where Nagle's algorithm is on over there, its first request
-                // would wait for the kernel to acknowledge that: 40 ms, by its usual patience.
+                // The client's last message has no answer. If Nagle's algorithm is on at its end, its first request
+                // would wait for the kernel's delayed acknowledgement, usually 40 ms.
                 let _ = stream.get_ref().0.set_quickack(true);
                 Ok(TlsSocket(Box::new(stream)))
             }
-            Err((error, stream)) => Err((error, Some(stream))),
+            Err((error, stream)) => Err(HandshakeError { error, stream: Some(stream) }),
         }
     }
 
-    /// Tells the operator of a failure, but not of each one.
+    /// Logs a failure, within the rate limit.
     fn log_failure(&self, transport: Transport, error: &io::Error, peer: Option<SocketAddr>) {
-        if let Some(untold) = self.failures.pass(Instant::now()) {
+        if let Some(suppressed) = self.failure_log.pass(Instant::now()) {
             let peer = peer.map(|peer| peer.to_string()).unwrap_or_default();
-            tracing::info!(%transport, peer, %error, untold, "a TLS handshake failed");
+            tracing::info!(%transport, peer, %error, untold = suppressed, "a TLS handshake failed");
         }
     }
 }
@@ -97,17 +96,16 @@ impl Handshakes {
 /// What is left to do for a connection.
 type Service = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Serves one connection from its handshake until it ends. It has been waited for since `vigil` began.
+/// Serves one connection from its handshake until it ends.
 pub(super) fn serve(
     stream: TcpStream,
     transport: Transport,
-    peer: Peer,
-    seat: Seat,
-    vigil: Vigil,
-    host: Rc<Host>,
+    session: Session,
+    parts: ConnectionParts,
+    opening_time: TimeBudget,
 ) -> impl Future<Output = ()> {
     // Boxed one after the other: a connection in service has no room for its handshake.
-    let begun = Box::pin(begin(stream, transport, peer, seat, vigil, host));
+    let begun = Box::pin(begin(stream, transport, session, parts, opening_time));
     async move {
         if let Some(service) = begun.await {
             service.await;
@@ -115,83 +113,77 @@ pub(super) fn serve(
     }
 }
 
-/// Makes the handshake, and gives back what is to be done then; nothing where it fails.
+/// Makes the handshake and returns what is to be done after it; `None` if it fails.
 async fn begin(
     stream: TcpStream,
     transport: Transport,
-    peer: Peer,
-    mut seat: Seat,
-    vigil: Vigil,
-    host: Rc<Host>,
+    session: Session,
+    mut parts: ConnectionParts,
+    mut opening_time: TimeBudget,
 ) -> Option<Service> {
-    let mut time = host.opening_time();
-    match greet(stream, transport, &mut time, &host).await {
+    match handshake(stream, transport, &mut opening_time, &parts.worker).await {
         Ok(socket) if transport == Transport::Wss => {
-            let session = host.new_session(peer);
-            Some(Box::pin(websocket::serve(socket, seat, vigil, time, host, session)))
+            Some(Box::pin(websocket::serve(socket, session, parts, opening_time)))
         }
-        Ok(socket) => Some(Box::pin(stream::serve::<Lines, _>(socket, peer, seat, vigil, host, None))),
+        Ok(socket) => Some(Box::pin(stream::serve::<Lines, _>(socket, session, parts, None))),
         Err(stream) => {
-            seat.leave(&host.departures);
+            parts.permit.release_early(&parts.worker.closing_permits);
             if let Some(stream) = stream {
-                // The alert that tells why is on its way: no reset is to overtake it.
-                leave::close(stream).await;
+                // The alert that says why is on its way: no reset must overtake it.
+                close::close(stream).await;
             }
             None
         }
     }
 }
 
-/// Waits for a handshake, counts and logs it if it fails, and gives the connection back that is still to be closed.
-async fn greet(
+/// Waits for a handshake. If it fails, counts and logs it, and returns the connection if it is still to be closed.
+async fn handshake(
     stream: TcpStream,
     transport: Transport,
-    time: &mut Countdown,
-    host: &Host,
+    time: &mut TimeBudget,
+    worker: &WorkerContext,
 ) -> Result<TlsSocket, Option<TcpStream>> {
-    // Asked for now: whoever takes too long takes the connection along.
+    // Asked for now, since a time-out drops the connection.
     let peer = stream.peer_addr().ok();
     let stopping = async {
-        host.phase.stopping().await;
+        worker.phase.stopping().await;
         sleep(STOPPING_MAX).await;
     };
-    let shaken = tokio::select! {
+    let made = tokio::select! {
         biased;
-        shaken = time.wait_for(host.handshakes.shake(stream, transport)) => shaken,
+        made = time.wait_for(worker.handshaker.accept(stream, transport)) => made,
         () = stopping => return Err(None),
     };
-    let (error, stream) = match shaken {
-        Some(Ok(socket)) => return Ok(socket),
-        Some(Err(failure)) => failure,
-        None => (io::Error::new(io::ErrorKind::TimedOut, "the client took too long"), None),
+    let HandshakeError { error, stream } = match made {
+        Ok(Ok(socket)) => return Ok(socket),
+        Ok(Err(failed)) => failed,
+        Err(TimedOut) => {
+            let error = io::Error::new(io::ErrorKind::TimedOut, "the client took too long");
+            HandshakeError { error, stream: None }
+        }
     };
-    // Whoever has gone was not refused: a look whether somebody listens is no fault.
+    // A client that has gone was not refused: it may only have checked whether the port is open.
     if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::TimedOut) {
-        host.counters.refused(Refusal::TlsHandshake);
-        host.handshakes.log_failure(transport, &error, peer);
+        worker.counters.refused(Refusal::TlsHandshake);
+        worker.handshaker.log_failure(transport, &error, peer);
     }
     Err(stream)
 }
 
-/// Says `last_words` to a client that there is no room for: after a handshake, since it understands nothing else.
-pub(super) async fn refuse(
-    stream: TcpStream,
-    transport: Transport,
-    last_words: &[u8],
-    handshakes: &Handshakes,
-) {
-    match timeout(leave::FLUSH_MAX, handshakes.shake(stream, transport)).await {
-        Ok(Ok(socket)) => leave::say_and_close(socket, last_words).await,
-        Ok(Err((_, Some(stream)))) => leave::close(stream).await,
-        Ok(Err((_, None))) | Err(_) => {}
+/// Sends `message` to a client that is refused: after a handshake, since it understands nothing else.
+pub(super) async fn refuse(stream: TcpStream, transport: Transport, message: &[u8], handshaker: &Handshaker) {
+    match timeout(close::FLUSH_MAX, handshaker.accept(stream, transport)).await {
+        Ok(Ok(socket)) => close::send_and_close(socket, message).await,
+        Ok(Err(HandshakeError { stream: Some(stream), .. })) => close::close(stream).await,
+        Ok(Err(_)) | Err(_) => {}
     }
 }
 
 /// A TCP connection that is encrypted.
 ///
-/// Its client's close is like one of TCP alone, whether it is announced or not: lines and frames show by themselves
-/// whether they are whole. So is what breaks the rules of TLS, after which nothing can be read: the alert that says so
-/// leaves like a last reply.
+/// A close counts like one of plain TCP, announced or not: lines and frames show by themselves whether they are whole.
+/// A violation of TLS counts as a close too, since nothing can be read after it; the alert leaves like a last reply.
 #[derive(Debug)]
 pub(super) struct TlsSocket(Box<TlsStream<TcpStream>>);
 
@@ -204,20 +196,20 @@ impl Socket for TlsSocket {
         self.0.into_inner().0
     }
 
-    fn is_holding(&self) -> bool {
+    fn has_pending(&self) -> bool {
         self.0.get_ref().1.wants_write()
     }
 
-    fn held_bytes(&mut self) -> usize {
-        if !self.is_holding() {
+    fn buffered_bytes(&mut self) -> usize {
+        if !self.has_pending() {
             return 0;
         }
-        // All that has come is processed when it is read: this tells how much there is, and does nothing.
+        // Everything is processed as soon as it is read, so this only reports how much there is.
         self.0.get_mut().1.process_new_packets().map_or(0, |state| state.tls_bytes_to_write())
     }
 
-    fn is_cut_short(&self) -> bool {
-        // The runtime's own limit, of reads from the socket: records may be so small that a turn has many of them.
+    fn is_budget_exhausted(&self) -> bool {
+        // The runtime's own budget, in reads from the socket: records may be so small that one turn has many of them.
         !has_budget_remaining()
     }
 }
@@ -226,8 +218,8 @@ impl AsyncRead for TlsSocket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let read = Pin::new(&mut *this.0).poll_read(cx, buf);
-        // TLS answers some of what it reads by itself. If it cannot be written, writing will tell.
-        if this.is_holding() {
+        // TLS answers some of what it reads by itself. If that cannot be written, the next write will report it.
+        if this.has_pending() {
             let _ = Pin::new(&mut *this.0).poll_flush(cx);
         }
         match read {
@@ -260,6 +252,7 @@ mod tests {
     use std::{
         io::{ErrorKind, Write},
         net,
+        rc::Rc,
     };
 
     use rustls::{ClientConfig, ClientConnection, RootCertStore, crypto::aws_lc_rs};
@@ -280,7 +273,7 @@ mod tests {
         Tls::load(cert, key).unwrap()
     }
 
-    /// A client that has said hello, and waits.
+    /// A client that has sent its hello and waits.
     fn client(address: net::SocketAddr) -> net::TcpStream {
         let provider = std::sync::Arc::new(aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
@@ -303,17 +296,17 @@ mod tests {
             Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
         runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let handshakes = Rc::new(Handshakes::new(Some(certificate())));
+            let handshaker = Rc::new(Handshaker::new(Some(certificate())));
             let mut clients = Vec::new();
             for _ in 0..CLIENTS {
                 clients.push(client(listener.local_addr().unwrap()));
                 let (stream, _) = listener.accept().await.unwrap();
-                // What has come is there to be read at once.
+                // What has come can be read at once.
                 stream.readable().await.unwrap();
-                let handshakes = Rc::clone(&handshakes);
-                spawn_local(async move { handshakes.shake(stream, Transport::Tls).await.map(drop).is_ok() });
+                let handshaker = Rc::clone(&handshaker);
+                spawn_local(async move { handshaker.accept(stream, Transport::Tls).await.map(drop).is_ok() });
             }
-            // Another connection of the same thread, which looks who has been answered whenever it is its turn.
+            // Another connection of the same thread checks in each of its turns which clients have been answered.
             let (mut answered, mut most_at_once) = (0, 0);
             let deadline = Instant::now() + Duration::from_secs(20);
             while answered < CLIENTS {

@@ -10,8 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use twinwire_server::transport::Transport::{self, Tcp, WebSocket};
+use twinwire_server::Transport::{self, Tcp, WebSocket};
 
+use crate::replies::{DONE, DUPLICATE_NAME, EXITING, KEY_NOT_FOUND, SUCCESS, WRONG_FORMAT};
 use crate::{
     abused::{Abused, BOTH},
     disturbance::undisturbed,
@@ -30,7 +31,7 @@ fn life_5_who_never_reads_costs_no_more_than_may_wait_for_each() {
         let deaf: Vec<Client> = (0..DEAF)
             .map(|i| {
                 let mut client = server.login(BOTH[i % 2], &format!("deaf{i}"));
-                assert_eq!(client.ask(&format!("put k {}", "v".repeat(60_000))), "done");
+                assert_eq!(client.ask(&format!("put k {}", "v".repeat(60_000))), DONE);
                 client.stream.set_nonblocking(true).unwrap();
                 let requests = client.message("get k").repeat(1000);
                 let _ = client.stream.write_all(&requests);
@@ -93,9 +94,9 @@ fn life_5_a_flood_of_logins_is_answered_and_holds_nobody_up() {
                     thread::scope(|scope| {
                         scope.spawn(move || writer.write_all(&flood).unwrap());
                         for _ in 0..LOGINS / 3 {
-                            assert_eq!(client.reply(), "duplicate user name");
-                            assert_eq!(client.reply(), "wrong message format");
-                            assert_eq!(client.reply(), "duplicate user name");
+                            assert_eq!(client.reply(), DUPLICATE_NAME);
+                            assert_eq!(client.reply(), WRONG_FORMAT);
+                            assert_eq!(client.reply(), DUPLICATE_NAME);
                         }
                     });
                     left.fetch_sub(1, Ordering::SeqCst);
@@ -138,7 +139,7 @@ fn life_5_a_neighbour_waits_for_a_few_turns_of_floods_and_not_for_dozens() {
             }
             let mut wait = || {
                 let before = refused.load(Ordering::SeqCst);
-                assert_eq!(neighbour.ask("get k"), "key not found");
+                assert_eq!(neighbour.ask("get k"), KEY_NOT_FOUND);
                 refused.load(Ordering::SeqCst) - before
             };
             (0..ASKED).map(|_| wait()).collect::<Vec<_>>()
@@ -177,7 +178,7 @@ fn life_5_who_sends_a_byte_at_a_time_is_served_and_is_not_logged_in_by_trying() 
             server.expect_service(|round| round == 10);
         }
         for client in &mut askers {
-            assert_eq!(client.reply(), "key not found");
+            assert_eq!(client.reply(), KEY_NOT_FOUND);
         }
         while began.elapsed() < Duration::from_millis(1200) {
             namers.retain_mut(|client| client.stream.write_all(b"x").is_ok());
@@ -200,10 +201,10 @@ fn life_5_thousands_of_connections_one_after_the_other_leave_nothing_behind() {
         let server = Abused::start(&[]);
         let visit = |transport: Transport, i: usize| {
             let mut client = server.login(transport, &format!("visitor{i}-{transport}"));
-            assert_eq!(client.ask("put k v"), "done");
+            assert_eq!(client.ask("put k v"), DONE);
             // Some say goodbye, some just go.
             if i.is_multiple_of(2) {
-                assert_eq!(client.ask("q"), "exiting");
+                assert_eq!(client.ask("q"), EXITING);
                 client.expect_close(1000);
             }
         };
@@ -274,7 +275,7 @@ fn life_5_half_closed_and_half_sent_connections_end_or_wait_but_hold_nobody_up()
                     let request = client.message("get k");
                     client.write(&request);
                     client.half_close();
-                    assert_eq!(client.reply(), "key not found", "LIFE-4");
+                    assert_eq!(client.reply(), KEY_NOT_FOUND, "LIFE-4");
                     assert_eq!(client.rest(), b"");
                 }
                 // A message that never ends.
@@ -328,7 +329,7 @@ fn life_5_a_message_whose_fragments_never_end_holds_nobody_up() {
             for is_logged_in in [true, false] {
                 let mut client = server.connect(WebSocket);
                 if is_logged_in {
-                    assert_eq!(client.ask("endless"), "success");
+                    assert_eq!(client.ask("endless"), SUCCESS);
                 }
                 client.write(&frame(0x01, b"get"));
                 let (nothing, is_over) = (&nothing, &is_over);
@@ -338,10 +339,7 @@ fn life_5_a_message_whose_fragments_never_end_holds_nobody_up() {
                     }
                     // It is a message like any other once it ends.
                     client.write(&frame(0x80, b" k"));
-                    assert_eq!(
-                        client.reply(),
-                        if is_logged_in { "key not found" } else { "wrong message format" }
-                    );
+                    assert_eq!(client.reply(), if is_logged_in { KEY_NOT_FOUND } else { WRONG_FORMAT });
                 });
             }
             let outcome = scope.spawn(|| server.expect_service(|round| round == 30)).join();
@@ -370,10 +368,10 @@ fn websockets_that_have_had_large_messages_give_the_memory_back_when_they_rest()
     let value = "v".repeat(1024 * 1024 - 6);
     let swell = |wave: usize, i: usize| {
         let mut client = Client::connect(Transport::WebSocket, address);
-        assert_eq!(client.ask(&format!("user{wave}-{i}")), "success");
-        assert_eq!(client.ask(&format!("put k {value}")), "done");
+        assert_eq!(client.ask(&format!("user{wave}-{i}")), SUCCESS);
+        assert_eq!(client.ask(&format!("put k {value}")), DONE);
         assert_eq!(client.ask("get k"), value);
-        assert_eq!(client.ask("put k v"), "done");
+        assert_eq!(client.ask("put k v"), DONE);
         (client, program.resident_kib())
     };
     let (mut waves, mut swollen_kib) = (Vec::new(), 0);

@@ -9,8 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use twinwire_server::transport::Transport::{self, Tcp, WebSocket};
+use twinwire_server::Transport::{self, Tcp, WebSocket};
 
+use crate::replies::{DONE, EXITING, SUCCESS};
 use crate::{
     program::Program,
     support::{Client, PATIENCE},
@@ -44,7 +45,7 @@ impl Abused {
 
     pub fn login(&self, transport: Transport, name: &str) -> Client {
         let mut client = self.connect(transport);
-        assert_eq!(client.ask(name), "success");
+        assert_eq!(client.ask(name), SUCCESS);
         client
     }
 
@@ -54,7 +55,7 @@ impl Abused {
         for round in 0.. {
             for client in &mut clients {
                 for (request, expected) in
-                    [(format!("put k {round}"), "done"), ("get k".into(), &*round.to_string())]
+                    [(format!("put k {round}"), DONE), ("get k".into(), &*round.to_string())]
                 {
                     let asked = Instant::now();
                     assert_eq!(client.ask(&request), expected);
@@ -71,7 +72,7 @@ impl Abused {
             }
         }
         for mut client in clients {
-            assert_eq!(client.ask("q"), "exiting");
+            assert_eq!(client.ask("q"), EXITING);
             client.expect_close(1000);
         }
     }

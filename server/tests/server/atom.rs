@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use twinwire_server::transport::Transport;
+use twinwire_server::Transport;
 
+use crate::replies::{DONE, KEY_NOT_FOUND, UPGRADED};
 use crate::support::{ALL, TestServer};
 
 #[test]
@@ -19,12 +20,12 @@ fn atom_1_managers_on_every_transport_read_within_what_begun_and_completed_puts_
             for transport in ALL {
                 scope.spawn(move || {
                     let mut reader = server.login(transport, &format!("reader-{transport}-of-{name}"));
-                    assert_eq!(reader.ask("upgrade"), "upgraded to manager");
+                    assert_eq!(reader.ask("upgrade"), UPGRADED);
                     let mut newest = 0;
                     while newest < PUTS {
                         let floor = newest.max(completed.load(Ordering::SeqCst));
                         let version = match reader.ask(&format!("get {name} k")).as_str() {
-                            "key not found" => 0,
+                            KEY_NOT_FOUND => 0,
                             value => value
                                 .strip_prefix(name.as_str())
                                 .and_then(|v| v.parse().ok())
@@ -38,7 +39,7 @@ fn atom_1_managers_on_every_transport_read_within_what_begun_and_completed_puts_
             }
             for version in 1..=PUTS {
                 begun.store(version, Ordering::SeqCst);
-                assert_eq!(writer.ask(&format!("put k {name}{version}")), "done");
+                assert_eq!(writer.ask(&format!("put k {name}{version}")), DONE);
                 completed.store(version, Ordering::SeqCst);
             }
         });

@@ -6,8 +6,9 @@ use nix::{
     libc,
     sys::socket::{getsockopt, sockopt::GetStruct},
 };
-use twinwire_server::transport::Transport;
+use twinwire_server::Transport;
 
+use crate::replies::DONE;
 use crate::support::{Client, TestServer};
 
 /// As deep as a pipelined load.
@@ -30,7 +31,7 @@ fn segments(client: &Client) -> u32 {
 /// Puts and gets in turn, and what is answered.
 fn exchanges() -> impl Iterator<Item = (String, String)> {
     (0..DEPTH).map(|number| match number % 2 {
-        0 => (format!("put k{number} value-{number}"), "done".to_owned()),
+        0 => (format!("put k{number} value-{number}"), DONE.to_owned()),
         _ => (format!("get k{before}", before = number - 1), format!("value-{before}", before = number - 1)),
     })
 }

@@ -6,8 +6,9 @@ use std::{
 };
 
 use nix::{sys::signal::Signal, unistd::Pid};
-use twinwire_server::transport::Transport;
+use twinwire_server::Transport;
 
+use crate::replies::{DONE, KEY_NOT_FOUND, SUCCESS, UPGRADE_REFUSED, UPGRADED};
 use crate::{
     disturbance::undisturbed,
     program::{ON_FREE_PORTS, Program, command, refusal},
@@ -40,7 +41,7 @@ fn sigterm_ends_the_server_within_its_time_whatever_clients_do() {
         let mut deaf = program.client(Transport::Tcp);
         let _silent = program.client(Transport::TcpRaw);
         let _half_open = program.client(Transport::WebSocket);
-        assert_eq!(deaf.ask(&format!("put k {}", "v".repeat(60_000))), "done");
+        assert_eq!(deaf.ask(&format!("put k {}", "v".repeat(60_000))), DONE);
         deaf.stream.set_nonblocking(true).unwrap();
         let _ = std::io::Write::write_all(&mut deaf.stream, "get k\n".repeat(1000).as_bytes());
         let asked_at = Instant::now();
@@ -122,7 +123,7 @@ fn fewer_descriptors_than_any_server_needs_are_one_clear_line() {
         assert_eq!(
             stderr,
             format!(
-                "twinwire-server: a server needs 16 file descriptors at least, and this process may have {limit}; \
+                "twinwire-server: a server needs at least 16 file descriptors, but this process may have only {limit}; \
                  raise the limit (ulimit -Hn)\n"
             )
         );
@@ -140,7 +141,7 @@ fn a_bad_address_is_refused() {
 fn role_8_a_listener_off_loopback_needs_a_spoken_policy() {
     let (code, stderr) = refusal(&mut command(&["--ws", "0.0.0.0:0"]));
     assert_eq!(code, Some(2));
-    insta::assert_snapshot!(stderr, @"twinwire-server: websocket on 0.0.0.0:0 can be reached from elsewhere: say with --upgrade open, secret or closed who may become a manager and read everybody's data");
+    insta::assert_snapshot!(stderr, @"twinwire-server: websocket on 0.0.0.0:0 can be reached from other machines: choose with --upgrade open, secret or closed which clients may become managers and read all data");
     let mut program = Program::start(&["--ws", "0.0.0.0:0", "--upgrade", "closed"]);
     assert!(program.line().starts_with("listening websocket 0.0.0.0:"));
 }
@@ -160,8 +161,8 @@ fn role_8_the_secret_comes_from_a_file_or_the_environment() {
     let mut program =
         Program::start(&["--tcp", "127.0.0.1:0", "--upgrade", "secret", "--upgrade-secret-file", path]);
     let mut client = program.client(Transport::Tcp);
-    assert_eq!(client.ask("upgrade"), "upgrade refused");
-    assert_eq!(client.ask("upgrade sesame"), "upgraded to manager");
+    assert_eq!(client.ask("upgrade"), UPGRADE_REFUSED);
+    assert_eq!(client.ask("upgrade sesame"), UPGRADED);
 }
 
 #[test]
@@ -174,12 +175,12 @@ fn role_8_a_secret_that_no_client_can_send_is_refused_and_a_mark_at_its_beginnin
     std::fs::write(path, format!("{}\n", "x".repeat(57))).unwrap();
     let (code, stderr) = refusal(&mut command(&[&args[..], &[path]].concat()));
     assert_eq!(code, Some(2));
-    insta::assert_snapshot!(stderr.replace(path, "FILE"), @"twinwire-server: the upgrade secret in FILE has 57 bytes, and no client can send more than 56 with this --message-max: choose a shorter one");
+    insta::assert_snapshot!(stderr.replace(path, "FILE"), @"twinwire-server: the upgrade secret in FILE has 57 bytes, but no client can send more than 56 with this --message-max: choose a shorter one");
     let longest = "x".repeat(56);
     std::fs::write(path, format!("\u{feff}{longest}\r\n")).unwrap();
     let mut program = Program::start(&[&args[..], &[path]].concat());
     let mut client = program.client(Transport::Tcp);
-    assert_eq!(client.ask(&format!("upgrade {longest}")), "upgraded to manager");
+    assert_eq!(client.ask(&format!("upgrade {longest}")), UPGRADED);
     // It has no end.
     let (code, stderr) = refusal(&mut command(&[&args[..], &["/dev/zero"]].concat()));
     assert_eq!(code, Some(2));
@@ -193,9 +194,9 @@ fn role_8_wrong_secrets_are_logged_but_not_each_of_them() {
             .env("TWINWIRE_UPGRADE_SECRET", "sesame"),
     );
     let mut client = Client::connect(Transport::Tcp, program.address(Transport::Tcp));
-    assert_eq!(client.ask("\u{1b}[31mmallory"), "success");
+    assert_eq!(client.ask("\u{1b}[31mmallory"), SUCCESS);
     for _ in 0..3 {
-        assert_eq!(client.ask("upgrade gue55"), "upgrade refused");
+        assert_eq!(client.ask("upgrade gue55"), UPGRADE_REFUSED);
     }
     program.signal(Signal::SIGTERM);
     client.expect_close(1001);
@@ -234,7 +235,7 @@ fn each_cpu_gets_a_worker_if_told_so() {
     let cpu = (0..1024).find(|cpu| cpus.is_set(*cpu).unwrap()).unwrap().to_string();
     let mut program = Program::start(&["--tcp", "127.0.0.1:0", "--cpus", &cpu]);
     let mut client = program.client(Transport::Tcp);
-    assert_eq!(client.ask("get k"), "key not found");
+    assert_eq!(client.ask("get k"), KEY_NOT_FOUND);
     let (code, stderr) = refusal(&mut command(&["--tcp", "127.0.0.1:0", "--cpus", "1023"]));
     assert_eq!(code, Some(1));
     insta::assert_snapshot!(stderr, @"twinwire-server: CPU 1023 of --cpus is not available to this process");

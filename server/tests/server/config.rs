@@ -2,8 +2,9 @@
 
 use std::{io::Read, process::Output};
 
-use twinwire_server::{Config, Server, Shutdown, server::Endpoint, transport::Transport};
+use twinwire_server::{Config, Server, Shutdown, Transport, config::Endpoint};
 
+use crate::replies::{SUCCESS, UPGRADE_REFUSED, UPGRADED};
 use crate::{
     metrics::ask,
     program::{Program, command, refusal},
@@ -24,7 +25,7 @@ fn a_server_runs_by_file_environment_and_command_line_together() {
     let mut program = Program::spawn(command.env("TWINWIRE_UPGRADE", "closed"));
     let mut tcp = program.client(Transport::Tcp);
     let _websocket = program.client(Transport::WebSocket);
-    assert_eq!(tcp.ask("upgrade"), "upgrade refused", "the environment comes before the file");
+    assert_eq!(tcp.ask("upgrade"), UPGRADE_REFUSED, "the environment comes before the file");
 }
 
 #[test]
@@ -51,7 +52,7 @@ fn every_address_of_a_host_is_served_on_one_port_but_those_that_the_machine_does
             assert_eq!(pair[0].address.port(), pair[1].address.port());
             for listening in pair {
                 let mut client = Client::connect(transport, listening.address);
-                assert_eq!(client.ask(&listening.address.to_string()), "success");
+                assert_eq!(client.ask(&listening.address.to_string()), SUCCESS);
             }
         }
         assert_eq!(addresses.len(), 4);
@@ -82,7 +83,7 @@ fn check_config_prints_what_is_in_force_and_starts_nothing() {
     let lines: Vec<_> =
         shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     for expected in [
-        "# tcp = # default: 127.0.0.1:1601, where no listener is given",
+        "# tcp = # default: 127.0.0.1:1601, if no listener is given",
         "workers = 1 # file, FILE:1",
         "max-connections = 8 # command line",
         r#"log = "off" # environment, TWINWIRE_LOG"#,
@@ -153,15 +154,15 @@ fn check_config_refuses_with_2_what_cannot_start_on_this_machine() {
     let hidden = |told: String| told.replace(folder.path().to_str().unwrap(), "FOLDER");
     std::fs::write(in_folder("file"), "precious").unwrap();
     let told = refused_alike(&["--control", &in_folder("file")]);
-    insta::assert_snapshot!(hidden(told), @"twinwire-server: FOLDER/file is there and is not a socket: choose another path for --control");
+    insta::assert_snapshot!(hidden(told), @"twinwire-server: FOLDER/file exists and is not a socket: choose another path for --control");
     for nowhere in ["none/control", "file/control"] {
         let told = hidden(refused_alike(&["--control", &in_folder(nowhere)]));
         let parent = nowhere.strip_suffix("/control").unwrap();
         assert_eq!(
             told,
             format!(
-                "twinwire-server: the control socket FOLDER/{nowhere} has no folder to be in: make FOLDER/{parent} \
-                 first (systemd's RuntimeDirectory= does it)\n"
+                "twinwire-server: the control socket FOLDER/{nowhere} has no folder: create FOLDER/{parent} \
+                 first (systemd's RuntimeDirectory= does so)\n"
             )
         );
     }
@@ -170,9 +171,9 @@ fn check_config_refuses_with_2_what_cannot_start_on_this_machine() {
 #[test]
 fn check_config_refuses_two_listeners_in_one_place() {
     let told = refused_alike(&["--tcp", "127.0.0.1:1601", "--ws", "127.0.0.1:1601"]);
-    insta::assert_snapshot!(told, @"twinwire-server: websocket cannot listen on 127.0.0.1:1601, where tcp is to: give one of them another port");
+    insta::assert_snapshot!(told, @"twinwire-server: websocket and tcp cannot both listen on 127.0.0.1:1601: give one of them another port");
     let told = refused_alike(&["--tcp", "0.0.0.0:1601", "--upgrade", "open", "--metrics", "1601"]);
-    insta::assert_snapshot!(told, @"twinwire-server: metrics cannot listen on 127.0.0.1:1601, where tcp is to: give one of them another port");
+    insta::assert_snapshot!(told, @"twinwire-server: metrics and tcp cannot both listen on 127.0.0.1:1601: give one of them another port");
 }
 
 #[test]
@@ -234,7 +235,7 @@ fn a_number_that_makes_no_sense_is_refused_with_what_is_wanted_wherever_it_stand
     let told = said(&mut command(&["--cpus", "0,x"]));
     assert!(told.contains("expected the numbers of CPUs from 0 on, such as 0,1"), "{told}");
     let told = said(&mut command(&["--cpus", &vec!["0"; 1025].join(",")]));
-    assert_eq!(told, "twinwire-server: --cpus names 1025 CPUs, and there may be at most 1024 threads\n");
+    assert_eq!(told, "twinwire-server: --cpus names 1025 CPUs, but there may be at most 1024 threads\n");
 }
 
 #[test]
@@ -247,9 +248,9 @@ fn role_8_a_policy_from_further_up_takes_back_a_files_secret() {
     let options = file(&text);
     let path = options.path().to_str().unwrap();
     let mut program = Program::start(&["--config", path, "--upgrade", "closed"]);
-    assert_eq!(program.client(Transport::Tcp).ask("upgrade"), "upgrade refused");
+    assert_eq!(program.client(Transport::Tcp).ask("upgrade"), UPGRADE_REFUSED);
     let mut program = Program::spawn(command(&["--config", path]).env("TWINWIRE_UPGRADE", "open"));
-    assert_eq!(program.client(Transport::Tcp).ask("upgrade"), "upgraded to manager");
+    assert_eq!(program.client(Transport::Tcp).ask("upgrade"), UPGRADED);
     let args = ["--upgrade", "closed", "--upgrade-secret-file", secret.path().to_str().unwrap()];
     let (code, stderr) = refusal(&mut command(&args));
     assert_eq!(code, Some(2));

@@ -2,8 +2,9 @@
 
 use std::{fmt::Write as _, io::Read};
 
-use twinwire_server::transport::Transport;
+use twinwire_server::Transport;
 
+use crate::replies::{DENIED, DONE, EXITING, KEY_NOT_FOUND, SUCCESS, UPGRADED, USER_NOT_FOUND, WRONG_FORMAT};
 use crate::support::{ALL, PIPELINED, TestServer};
 
 #[test]
@@ -25,9 +26,9 @@ fn form_1_malformed_messages_are_refused_and_the_session_goes_on() {
             "PUT a b",
             "Q",
         ] {
-            assert_eq!(client.ask(bad), "wrong message format", "{transport}: {bad:?}");
+            assert_eq!(client.ask(bad), WRONG_FORMAT, "{transport}: {bad:?}");
         }
-        assert_eq!(client.ask("put a b"), "done");
+        assert_eq!(client.ask("put a b"), DONE);
     }
 }
 
@@ -36,7 +37,7 @@ fn form_2_white_space_does_not_count() {
     let server = TestServer::start();
     for transport in ALL {
         let mut client = server.login(transport, &format!("  user-{transport}\t"));
-        assert_eq!(client.ask("\x0c put\t \ta \r b  "), "done");
+        assert_eq!(client.ask("\x0c put\t \ta \r b  "), DONE);
         assert_eq!(client.ask(" get   a "), "b");
     }
 }
@@ -50,7 +51,7 @@ fn form_3_ten_thousand_requests_in_one_write_are_answered_in_order() {
         for i in 0..5000 {
             requests.extend(client.message(&format!("put k {i}")));
             requests.extend(client.message("get k"));
-            expected.extend(["done".to_owned(), i.to_string()]);
+            expected.extend([DONE.to_owned(), i.to_string()]);
         }
         client.write(&requests);
         for expected in expected {
@@ -67,14 +68,14 @@ fn form_3_a_batch_whose_replies_pass_every_buffer_is_answered_in_full() {
     for transport in PIPELINED {
         let mut client = server.login(transport, &format!("user-{transport}"));
         let value = "v".repeat(65_000);
-        assert_eq!(client.ask(&format!("put k {value}")), "done");
+        assert_eq!(client.ask(&format!("put k {value}")), DONE);
         let mut requests = client.message("get k").repeat(300);
         requests.extend(client.message("q"));
         client.write(&requests);
         for _ in 0..300 {
             assert_eq!(client.reply(), value);
         }
-        assert_eq!(client.reply(), "exiting");
+        assert_eq!(client.reply(), EXITING);
         client.expect_close(1000);
     }
 }
@@ -100,16 +101,16 @@ fn raw_1_original_style_clients_are_served() {
     let mut raw = server.connect(Transport::TcpRaw);
     let mut ws = server.connect(Transport::WebSocket);
     for (request, expected) in [
-        ("alice", "success"),
-        ("put a 1", "done"),
+        ("alice", SUCCESS),
+        ("put a 1", DONE),
         ("get a", "1"),
-        ("get b", "key not found"),
-        ("get bob a", crate::support::DENIED),
-        ("upgrade", "upgraded to manager"),
+        ("get b", KEY_NOT_FOUND),
+        ("get bob a", DENIED),
+        ("upgrade", UPGRADED),
         ("get alice a", "1"),
-        ("get bob a", "user not found"),
-        ("nonsense", "wrong message format"),
-        ("q", "exiting"),
+        ("get bob a", USER_NOT_FOUND),
+        ("nonsense", WRONG_FORMAT),
+        ("q", EXITING),
     ] {
         assert_eq!(raw.ask(request), expected, "raw: {request}");
         // `reply` takes nothing but a whole text message, the denial included.
@@ -124,8 +125,8 @@ fn raw_1_chunks_that_are_no_text_or_too_long() {
     let server = TestServer::start();
     let mut client = server.login(Transport::TcpRaw, "alice");
     client.write(b"get \xff");
-    assert_eq!(client.reply(), "wrong message format");
+    assert_eq!(client.reply(), WRONG_FORMAT);
     // The terminator of a client that sends one is white space.
     client.write(b"put a b\r\n");
-    assert_eq!(client.reply(), "done");
+    assert_eq!(client.reply(), DONE);
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use twinwire_server::transport::Transport;
+use twinwire_server::Transport;
 
 use crate::disturbance::undisturbed;
+use crate::replies::{DONE, EXITING, KEY_NOT_FOUND, UPGRADED, USER_NOT_FOUND};
 use crate::support::{ALL, PIPELINED, TestServer, frame};
 
 #[test]
@@ -15,8 +16,8 @@ fn life_1_nothing_after_q_is_run() {
         let requests: Vec<u8> =
             ["put k v", "q", "put k w", "get k"].iter().flat_map(|text| client.message(text)).collect();
         client.write(&requests);
-        assert_eq!(client.reply(), "done");
-        assert_eq!(client.reply(), "exiting");
+        assert_eq!(client.reply(), DONE);
+        assert_eq!(client.reply(), EXITING);
         client.expect_close(1000);
     }
 }
@@ -27,9 +28,9 @@ fn life_3_after_q_the_name_is_free_when_the_close_is_seen() {
     for round in 0..50 {
         let transport = ALL[round % ALL.len()];
         let mut client = server.login(transport, "alice");
-        assert_eq!(client.ask("get k"), "key not found");
-        assert_eq!(client.ask("put k v"), "done");
-        assert_eq!(client.ask("q"), "exiting");
+        assert_eq!(client.ask("get k"), KEY_NOT_FOUND);
+        assert_eq!(client.ask("put k v"), DONE);
+        assert_eq!(client.ask("q"), EXITING);
         client.expect_close(1000);
     }
 }
@@ -38,19 +39,19 @@ fn life_3_after_q_the_name_is_free_when_the_close_is_seen() {
 fn life_2_a_close_or_reset_frees_the_name_and_the_store() {
     let server = TestServer::start();
     let mut manager = server.login(Transport::Tcp, "manager");
-    assert_eq!(manager.ask("upgrade"), "upgraded to manager");
+    assert_eq!(manager.ask("upgrade"), UPGRADED);
     for transport in ALL {
         for reset in [false, true] {
             let mut client = server.login_when_free(transport, "alice");
-            assert_eq!(client.ask("get k"), "key not found");
-            assert_eq!(client.ask("put k v"), "done");
+            assert_eq!(client.ask("get k"), KEY_NOT_FOUND);
+            assert_eq!(client.ask("put k v"), DONE);
             assert_eq!(manager.ask("get alice k"), "v");
             if reset {
                 client.reset();
             } else {
                 drop(client);
             }
-            while manager.ask("get alice k") != "user not found" {
+            while manager.ask("get alice k") != USER_NOT_FOUND {
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
@@ -62,7 +63,7 @@ fn expect_service(server: &TestServer, name: &str) {
     for transport in ALL {
         let mut client = server.login(transport, &format!("{name}-{transport}"));
         for i in 0..100 {
-            assert_eq!(client.ask(&format!("put k {i}")), "done");
+            assert_eq!(client.ask(&format!("put k {i}")), DONE);
             assert_eq!(client.ask("get k"), i.to_string());
         }
     }
@@ -73,7 +74,7 @@ fn life_5_a_client_that_never_reads_does_not_stop_its_neighbours() {
     let server = TestServer::start();
     for transport in PIPELINED {
         let mut deaf = server.login(transport, &format!("deaf-{transport}"));
-        assert_eq!(deaf.ask(&format!("put k {}", "v".repeat(60_000))), "done");
+        assert_eq!(deaf.ask(&format!("put k {}", "v".repeat(60_000))), DONE);
         let requests = deaf.message("get k").repeat(1000);
         deaf.flood(&requests);
         expect_service(&server, &format!("neighbour-{transport}"));
@@ -117,7 +118,7 @@ fn on_shutdown_every_client_gets_its_replies_and_a_goodbye() {
     let mut clients: Vec<_> = ALL.into_iter().map(|t| server.login(t, &format!("user-{t}"))).collect();
     for client in &mut clients {
         client.send("put k v");
-        assert_eq!(client.reply(), "done");
+        assert_eq!(client.reply(), DONE);
     }
     server.shutdown.trigger();
     for client in &mut clients {
@@ -135,10 +136,10 @@ fn on_shutdown_what_was_received_before_is_answered() {
             let mut client = server.login(transport, "alice");
             client.write(&client.message("get k").repeat(1000));
             // The first reply shows that the batch has arrived; the rest of it must not be lost.
-            assert_eq!(client.reply(), "key not found");
+            assert_eq!(client.reply(), KEY_NOT_FOUND);
             server.shutdown.trigger();
             for _ in 1..1000 {
-                assert_eq!(client.reply(), "key not found", "{transport}");
+                assert_eq!(client.reply(), KEY_NOT_FOUND, "{transport}");
             }
             client.expect_close(1001);
         }

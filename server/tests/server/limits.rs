@@ -3,13 +3,16 @@
 use std::{num::NonZeroUsize, sync::Barrier};
 
 use twinwire_server::{
+    Transport,
     registry::{ENTRY_BYTES, StoreLimits},
-    transport::Transport,
 };
 
 use crate::certificate::Certificate;
 use crate::disturbance::undisturbed;
-use crate::support::{ALL, Client, DENIED, HANDSHAKE, TestServer, frame};
+use crate::replies::{
+    DENIED, DONE, EXITING, KEY_NOT_FOUND, STORE_FULL, SUCCESS, UPGRADE_REFUSED, UPGRADED, USER_NOT_FOUND,
+};
+use crate::support::{ALL, Client, HANDSHAKE, TestServer, frame};
 
 fn server(connections: usize) -> TestServer {
     TestServer::with(|config| config.connections_max = NonZeroUsize::new(connections))
@@ -44,15 +47,15 @@ fn tcp_6_and_ws_6_one_more_than_the_limit_is_refused_and_the_next_after_a_leave_
                 expect_refusal(&server, transport);
             }
             for client in &mut clients {
-                assert_eq!(client.ask("get k"), "key not found", "those who have a seat keep it");
+                assert_eq!(client.ask("get k"), KEY_NOT_FOUND, "those who have a seat keep it");
             }
             let at = clients.iter().position(|client| client.transport == leaver).unwrap();
             let mut leaving = clients.swap_remove(at);
-            assert_eq!(leaving.ask("q"), "exiting");
+            assert_eq!(leaving.ask("q"), EXITING);
             leaving.expect_close(1000);
             // Its socket is still open on this side: having left is enough.
             let mut next = server.login(leaver, "next");
-            assert_eq!(next.ask("get k"), "key not found");
+            assert_eq!(next.ask("get k"), KEY_NOT_FOUND);
         }
     });
 }
@@ -89,8 +92,8 @@ fn tcp_6_and_tcp_8_each_of_hundreds_that_find_the_server_full_is_told_so_without
             }
             assert_eq!(client.rest(), b"server full\n");
         }
-        assert_eq!(holder.ask("get k"), "key not found");
-        assert_eq!(holder.ask("q"), "exiting");
+        assert_eq!(holder.ask("get k"), KEY_NOT_FOUND);
+        assert_eq!(holder.ask("q"), EXITING);
         holder.expect_close(1000);
         server.login(transport, "next");
     }
@@ -107,12 +110,12 @@ fn an_address_over_its_limit_is_told_that_the_server_is_full_and_others_are_serv
     other.bind(&std::net::SocketAddr::from(([127, 0, 0, 2], 0)).into()).unwrap();
     other.connect(&server.address(Transport::Tcp).into()).unwrap();
     let mut other = Client { transport: Transport::Tcp, stream: other.into(), tls: None };
-    assert_eq!(other.ask("carol"), "success", "another address");
+    assert_eq!(other.ask("carol"), SUCCESS, "another address");
     let [alice, bob] = &mut clients;
-    assert_eq!(alice.ask("q"), "exiting");
+    assert_eq!(alice.ask("q"), EXITING);
     alice.expect_close(1000);
-    assert_eq!(server.login(Transport::WebSocket, "alice").ask("get k"), "key not found");
-    assert_eq!(bob.ask("get k"), "key not found");
+    assert_eq!(server.login(Transport::WebSocket, "alice").ask("get k"), KEY_NOT_FOUND);
+    assert_eq!(bob.ask("get k"), KEY_NOT_FOUND);
 }
 
 #[test]
@@ -124,15 +127,15 @@ fn store_7_a_put_beyond_a_limit_is_refused_and_the_store_keeps_what_it_had() {
     for transport in ALL {
         let mut client = server.login(transport, &format!("user-{transport}"));
         for (request, expected) in [
-            (format!("put a {exact}"), "done"),
-            (format!("put b {over}"), "store full"),
-            ("get b".into(), "key not found"),
-            (format!("put b {exact}"), "done"),
-            (format!("put b {over}"), "store full"),
+            (format!("put a {exact}"), DONE),
+            (format!("put b {over}"), STORE_FULL),
+            ("get b".into(), KEY_NOT_FOUND),
+            (format!("put b {exact}"), DONE),
+            (format!("put b {over}"), STORE_FULL),
             ("get b".into(), &exact),
-            ("put a short".into(), "done"),
-            (format!("put b {over}"), "done"),
-            ("put c x".into(), "store full"),
+            ("put a short".into(), DONE),
+            (format!("put b {over}"), DONE),
+            ("put c x".into(), STORE_FULL),
             ("get b".into(), &over),
         ] {
             assert_eq!(client.ask(&request), expected, "{transport}: {request}");
@@ -149,20 +152,20 @@ fn store_7_what_all_store_together_is_shared_and_given_back_by_who_leaves() {
         let mut alice = server.login_when_free(transport, "alice");
         let mut bob = server.login_when_free(Transport::Tcp, "bob");
         for i in 0..5 {
-            assert_eq!(alice.ask(&format!("put {i} v")), "done", "{transport}");
-            assert_eq!(bob.ask(&format!("put {i} v")), "done");
+            assert_eq!(alice.ask(&format!("put {i} v")), DONE, "{transport}");
+            assert_eq!(bob.ask(&format!("put {i} v")), DONE);
         }
         for client in [&mut alice, &mut bob] {
-            assert_eq!(client.ask("put 6 v"), "store full");
-            assert_eq!(client.ask("put 1 vv"), "store full");
-            assert_eq!(client.ask("put 1 w"), "done", "no more than was there");
+            assert_eq!(client.ask("put 6 v"), STORE_FULL);
+            assert_eq!(client.ask("put 1 vv"), STORE_FULL);
+            assert_eq!(client.ask("put 1 w"), DONE, "no more than was there");
         }
-        assert_eq!(bob.ask("q"), "exiting");
+        assert_eq!(bob.ask("q"), EXITING);
         bob.expect_close(1000);
         for i in 5..10 {
-            assert_eq!(alice.ask(&format!("put {i} v")), "done");
+            assert_eq!(alice.ask(&format!("put {i} v")), DONE);
         }
-        assert_eq!(alice.ask("put x v"), "store full");
+        assert_eq!(alice.ask("put x v"), STORE_FULL);
     }
 }
 
@@ -183,7 +186,7 @@ fn store_7_concurrent_puts_fill_the_room_of_all_exactly() {
                         (1000..1000 + ROOM).flat_map(|i| client.message(&format!("put {i} v"))).collect();
                     barrier.wait();
                     client.write(&puts);
-                    let done = (0..ROOM).filter(|_| client.reply() == "done").count();
+                    let done = (0..ROOM).filter(|_| client.reply() == DONE).count();
                     // Nobody leaves, so makes room, before all have their replies.
                     barrier.wait();
                     done
@@ -210,12 +213,12 @@ fn role_8_of_concurrent_upgrades_exactly_as_many_are_granted_as_the_cap_leaves()
                         let mut client = server.login(ALL[i % ALL.len()], &format!("user{round}-{i}"));
                         barrier.wait();
                         let reply = client.ask("upgrade");
-                        let is_manager = client.ask("get nobody k") == "user not found";
-                        assert_eq!(reply == "upgraded to manager", is_manager, "{reply}");
-                        assert!(is_manager || reply == "upgrade refused", "{reply}");
+                        let is_manager = client.ask("get nobody k") == USER_NOT_FOUND;
+                        assert_eq!(reply == UPGRADED, is_manager, "{reply}");
+                        assert!(is_manager || reply == UPGRADE_REFUSED, "{reply}");
                         barrier.wait();
                         // Having seen the close, the place is free for the next round.
-                        assert_eq!(client.ask("q"), "exiting");
+                        assert_eq!(client.ask("q"), EXITING);
                         client.expect_close(1000);
                         usize::from(is_manager)
                     })
@@ -234,15 +237,15 @@ fn role_8_a_manager_who_leaves_makes_room_for_the_next_however_it_goes() {
     for transport in ALL {
         for reset in [false, true] {
             let mut manager = server.login_when_free(transport, "manager");
-            while manager.ask("upgrade") != "upgraded to manager" {
+            while manager.ask("upgrade") != UPGRADED {
                 std::thread::sleep(std::time::Duration::from_millis(1));
             }
-            assert_eq!(waiting.ask("upgrade"), "upgrade refused");
+            assert_eq!(waiting.ask("upgrade"), UPGRADE_REFUSED);
             assert_eq!(waiting.ask("get manager k"), DENIED);
             if reset { manager.reset() } else { drop(manager) }
         }
     }
-    while waiting.ask("upgrade") != "upgraded to manager" {
+    while waiting.ask("upgrade") != UPGRADED {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }
@@ -254,7 +257,7 @@ fn tcp_3_and_ws_4_the_longest_message_is_as_long_as_the_server_was_told() {
         for transport in [Transport::Tcp, Transport::WebSocket] {
             let mut client = server.login(transport, "alice");
             let value = "v".repeat(limit - "put k ".len());
-            assert_eq!(client.ask(&format!("put k {value}")), "done", "{limit}, {transport}");
+            assert_eq!(client.ask(&format!("put k {value}")), DONE, "{limit}, {transport}");
             assert_eq!(client.ask("get k"), value);
             client.send(&format!("put k {value}w"));
             match transport {

@@ -7,8 +7,9 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use twinwire_server::transport::Transport;
+use twinwire_server::Transport;
 
+use crate::replies::{EXITING, SERVER_FULL, SUCCESS, UPGRADED};
 use crate::{
     metrics::{ask, figure},
     program::{Program, command},
@@ -48,10 +49,10 @@ fn an_operator_sees_sessions_new_managers_and_that_the_server_is_full() {
     let mut program = Program::start(&args);
     let address = program.address(Transport::Tcp);
     let mut ann = Client::connect(Transport::Tcp, address);
-    assert_eq!(ann.ask("ann"), "success");
-    assert_eq!(ann.ask("upgrade"), "upgraded to manager");
-    assert_eq!(Client::connect(Transport::Tcp, address).reply(), "server full");
-    assert_eq!(ann.ask("q"), "exiting");
+    assert_eq!(ann.ask("ann"), SUCCESS);
+    assert_eq!(ann.ask("upgrade"), UPGRADED);
+    assert_eq!(Client::connect(Transport::Tcp, address).reply(), SERVER_FULL);
+    assert_eq!(ann.ask("q"), EXITING);
     assert_eq!(ann.rest(), b"");
     program.signal(Signal::SIGTERM);
     let (code, log) = program.end();
@@ -78,7 +79,7 @@ fn life_5_a_log_that_nothing_reads_is_dropped_and_holds_up_neither_clients_nor_t
         }
     }
     let mut client = Client::connect(Transport::Tcp, tcp);
-    assert_eq!(client.ask("ann"), "success");
+    assert_eq!(client.ask("ann"), SUCCESS);
     program.signal(Signal::SIGTERM);
     assert_eq!(program.child.wait().unwrap().code(), Some(0));
 }

@@ -22,6 +22,7 @@ mod metrics;
 mod notify;
 mod operator;
 mod program;
+mod replies;
 mod rules;
 mod secret;
 mod segments;

@@ -6,8 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use twinwire_server::transport::Transport;
+use twinwire_server::Transport;
 
+use crate::replies::{DONE, KEY_NOT_FOUND, UPGRADED, WRONG_FORMAT};
 use crate::{
     program::{Program, command, refusal},
     support::{Client, PATIENCE, PLAIN},
@@ -58,11 +59,11 @@ fn a_scrape_tells_connections_requests_refusals_bytes_and_stores() {
     // Two workers, so that there is something to add up.
     let (_program, mut clients, address) = start(&["--workers", "2", "--max-connections", "3"]);
     for client in &mut clients {
-        assert_eq!(client.ask("put k v"), "done");
+        assert_eq!(client.ask("put k v"), DONE);
         assert_eq!(client.ask("get k"), "v");
-        assert_eq!(client.ask("nonsense"), "wrong message format");
+        assert_eq!(client.ask("nonsense"), WRONG_FORMAT);
     }
-    assert_eq!(clients[0].ask("upgrade"), "upgraded to manager");
+    assert_eq!(clients[0].ask("upgrade"), UPGRADED);
     let mut refused = Client::connect_bare(Transport::Tcp, clients[0].stream.peer_addr().unwrap());
     assert_eq!(refused.rest(), b"server full\n");
 
@@ -129,7 +130,7 @@ fn life_5_scrapers_that_send_nothing_harm_nobody() {
     let _silent: Vec<_> = (0..4).map(|_| TcpStream::connect(&address).unwrap()).collect();
     assert!(ask(&address, "GET /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200 "));
     let more: Vec<_> = (0..50).map(|_| TcpStream::connect(&address).unwrap()).collect();
-    assert_eq!(clients[0].ask("get k"), "key not found");
+    assert_eq!(clients[0].ask("get k"), KEY_NOT_FOUND);
     // Those that say nothing are let go after five seconds: nobody waits for that, not even behind fifty of them.
     let asked = Instant::now();
     for _ in 0..20 {

@@ -47,7 +47,7 @@ fn the_service_manager_of_a_program_that_starts_a_server_hears_nothing_of_it() {
     for by_signal in [true, false] {
         let args = ["--tcp", "127.0.0.1:0", "--until-stdin-closes"];
         let mut program = Program::spawn(command(&args).env("NOTIFY_SOCKET", &path));
-        let mut client = program.client(twinwire_server::transport::Transport::Tcp);
+        let mut client = program.client(twinwire_server::Transport::Tcp);
         if by_signal {
             program.signal(Signal::SIGTERM);
         } else {

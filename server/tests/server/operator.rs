@@ -14,11 +14,14 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use twinwire_server::transport::Transport;
+use twinwire_server::Transport;
 
+use crate::replies::{
+    ALREADY_MANAGER, DENIED, DONE, EXITING, KEY_NOT_FOUND, SUCCESS, UPGRADE_REFUSED, UPGRADED, USER_NOT_FOUND,
+};
 use crate::{
     program::{ON_FREE_PORTS, Program, command, refusal},
-    support::{Client, DENIED, PLAIN},
+    support::{Client, PLAIN},
 };
 
 /// A server with a control socket, and where its clients find it.
@@ -47,7 +50,7 @@ impl Operated {
     fn login(&self, transport: Transport, name: &str) -> Client {
         let (_, address) = self.addresses.iter().find(|(served, _)| *served == transport).unwrap();
         let mut client = Client::connect(transport, *address);
-        assert_eq!(client.ask(name), "success");
+        assert_eq!(client.ask(name), SUCCESS);
         client
     }
 
@@ -71,26 +74,26 @@ fn role_9_the_operator_changes_roles_under_each_policy_from_the_next_request_on(
     for policy in ["open", "secret", "closed"] {
         let server = Operated::start(&["--upgrade", policy]);
         let mut bob = server.login(Transport::Tcp, "bob");
-        assert_eq!(bob.ask("put k v"), "done");
+        assert_eq!(bob.ask("put k v"), DONE);
         for transport in PLAIN {
             let mut alice = server.login(transport, "alice");
             assert_eq!(alice.ask("get bob k"), DENIED, "{policy}");
             assert_eq!(server.done(&["promote", "alice"]), "alice is now a manager\n");
             assert_eq!(server.done(&["promote", "alice"]), "alice is already a manager\n");
             assert_eq!(alice.ask("get bob k"), "v", "{policy}");
-            assert_eq!(alice.ask("upgrade"), "already a manager");
+            assert_eq!(alice.ask("upgrade"), ALREADY_MANAGER);
             assert_eq!(server.done(&["demote", "alice"]), "alice is now a guest\n");
             assert_eq!(server.done(&["demote", "alice"]), "alice is already a guest\n");
             for request in ["get bob k", "get bob none", "get nobody k", "get alice k"] {
                 assert_eq!(alice.ask(request), DENIED, "a demoted user is a guest like any other");
             }
             let again = match policy {
-                "open" => ("upgrade", "upgraded to manager"),
-                "secret" => ("upgrade sesame", "upgraded to manager"),
-                _ => ("upgrade", "upgrade refused"),
+                "open" => ("upgrade", UPGRADED),
+                "secret" => ("upgrade sesame", UPGRADED),
+                _ => ("upgrade", UPGRADE_REFUSED),
             };
             assert_eq!(alice.ask(again.0), again.1);
-            assert_eq!(alice.ask("q"), "exiting");
+            assert_eq!(alice.ask("q"), EXITING);
             alice.expect_close(1000);
         }
         assert_eq!(bob.ask("get bob k"), DENIED, "nobody else has changed");
@@ -101,16 +104,16 @@ fn role_9_the_operator_changes_roles_under_each_policy_from_the_next_request_on(
 fn role_9_a_disconnected_user_is_closed_in_good_order_and_its_name_and_store_are_gone() {
     let server = Operated::start(&[]);
     let mut neighbour = server.login(Transport::Tcp, "neighbour");
-    assert_eq!(neighbour.ask("upgrade"), "upgraded to manager");
+    assert_eq!(neighbour.ask("upgrade"), UPGRADED);
     for transport in PLAIN {
         let mut alice = server.login(transport, "alice");
-        assert_eq!(alice.ask("put k v"), "done");
+        assert_eq!(alice.ask("put k v"), DONE);
         assert_eq!(server.done(&["disconnect", "alice"]), "alice is disconnected\n");
-        assert_eq!(neighbour.ask("get alice k"), "user not found");
+        assert_eq!(neighbour.ask("get alice k"), USER_NOT_FOUND);
         let mut again = server.login(transport, "alice");
-        assert_eq!(again.ask("get k"), "key not found");
+        assert_eq!(again.ask("get k"), KEY_NOT_FOUND);
         alice.expect_close(1008);
-        assert_eq!(again.ask("q"), "exiting");
+        assert_eq!(again.ask("q"), EXITING);
         again.expect_close(1000);
     }
 }
@@ -120,14 +123,14 @@ fn role_9_a_client_that_floods_and_never_reads_is_disconnected_too() {
     let server = Operated::start(&[]);
     for transport in [Transport::Tcp, Transport::WebSocket] {
         let mut deaf = server.login(transport, "deaf");
-        assert_eq!(deaf.ask(&format!("put k {}", "v".repeat(60_000))), "done");
+        assert_eq!(deaf.ask(&format!("put k {}", "v".repeat(60_000))), DONE);
         deaf.stream.set_nonblocking(true).unwrap();
         let flood = deaf.message("get k").repeat(2000);
         let _ = deaf.stream.write_all(&flood);
         server.done(&["disconnect", "deaf"]);
         let mut again = server.login(transport, "deaf");
-        assert_eq!(again.ask("get k"), "key not found");
-        assert_eq!(again.ask("q"), "exiting");
+        assert_eq!(again.ask("get k"), KEY_NOT_FOUND);
+        assert_eq!(again.ask("q"), EXITING);
         again.expect_close(1000);
     }
 }
@@ -149,9 +152,9 @@ fn role_9_users_and_figures_are_shown_as_tables_and_as_json() {
     let server = Operated::start(&[]);
     let mut bob = server.login(Transport::WebSocket, "bob");
     let mut alice = server.login(Transport::Tcp, "alice");
-    assert_eq!(alice.ask("upgrade"), "upgraded to manager");
-    assert_eq!(bob.ask("put key value"), "done");
-    assert_eq!(bob.ask("get nothing"), "key not found");
+    assert_eq!(alice.ask("upgrade"), UPGRADED);
+    assert_eq!(bob.ask("put key value"), DONE);
+    assert_eq!(bob.ask("get nothing"), KEY_NOT_FOUND);
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let table = server.done(&["list"]);
     let lines: Vec<_> = table.lines().map(words).collect();
@@ -168,10 +171,10 @@ fn role_9_users_and_figures_are_shown_as_tables_and_as_json() {
     assert_eq!(stats["users"], 2);
     assert_eq!(stats["managers"], 1);
     assert_eq!(stats["connections"]["websocket"]["open"], 1);
-    assert_eq!(stats["requests"]["login"]["success"], 2);
-    assert_eq!(stats["requests"]["get"]["key not found"], 1);
+    assert_eq!(stats["requests"]["login"][SUCCESS], 2);
+    assert_eq!(stats["requests"]["get"][KEY_NOT_FOUND], 1);
     let figures: Vec<_> = server.done(&["stats"]).lines().map(words).map(|words| words.join(" ")).collect();
-    for expected in ["users 2, of them 1 managers", "stored 1 keys, 8 bytes", "requests put -> done 1"] {
+    for expected in ["users 2, 1 of them managers", "stored 1 keys, 8 bytes", "requests put -> done 1"] {
         assert!(figures.iter().any(|line| line == expected), "{expected} is not in {figures:?}");
     }
 }
@@ -190,7 +193,7 @@ fn role_9_the_list_tells_from_where_each_session_is_and_for_how_long_it_has_aske
         };
         let list = loop {
             // As long as it takes, on whatever machine: one is busy and the others are not.
-            assert_eq!(busy.ask("get k"), "key not found");
+            assert_eq!(busy.ask("get k"), KEY_NOT_FOUND);
             let list: serde_json::Value = serde_json::from_str(&server.done(&["list", "--json"])).unwrap();
             if PLAIN.iter().all(|transport| idle(&list, transport.name()) >= 1) {
                 break list;
@@ -202,7 +205,7 @@ fn role_9_the_list_tells_from_where_each_session_is_and_for_how_long_it_has_aske
             assert_eq!(row["transport"], client.transport.name());
             assert_eq!(row["peer"], client.stream.local_addr().unwrap().to_string());
             assert!(idle(&list, client.transport.name()) <= row["connected_s"].as_u64().unwrap());
-            assert_eq!(client.ask("get k"), "key not found");
+            assert_eq!(client.ask("get k"), KEY_NOT_FOUND);
         }
         let idlest = |list: &serde_json::Value| {
             PLAIN.iter().map(|transport| idle(list, transport.name())).max().unwrap()
@@ -210,7 +213,7 @@ fn role_9_the_list_tells_from_where_each_session_is_and_for_how_long_it_has_aske
         let (before, mut tries) = (idlest(&list), 0..1000);
         while tries.next().is_some() {
             for client in &mut clients {
-                assert_eq!(client.ask("get k"), "key not found");
+                assert_eq!(client.ask("get k"), KEY_NOT_FOUND);
             }
             let list: serde_json::Value = serde_json::from_str(&server.done(&["list", "--json"])).unwrap();
             if idlest(&list) < before {
@@ -242,7 +245,7 @@ fn role_9_an_unknown_user_no_server_wrong_usage_and_no_permission_are_told_apart
     for action in ["promote", "demote", "disconnect"] {
         let (code, _, stderr) = server.control(&[action, "nobody"]);
         assert_eq!(code, Some(1));
-        assert_eq!(stderr, "twinwire-server: nobody of the name nobody is logged in\n");
+        assert_eq!(stderr, "twinwire-server: no user named nobody is logged in\n");
     }
     let (code, stdout, _) = server.control(&["demote", "nobody", "--json"]);
     let answer: serde_json::Value = serde_json::from_str(&stdout).unwrap();
@@ -294,7 +297,7 @@ fn life_5_operators_that_send_nonsense_or_nothing_harm_nobody() {
     assert_eq!(client.ask("get alice k"), DENIED, "nobody was promoted by half a request");
     drop(silent);
     assert!(server.done(&["list"]).contains("alice"));
-    assert_eq!(client.ask("get k"), "key not found");
+    assert_eq!(client.ask("get k"), KEY_NOT_FOUND);
 }
 
 #[test]

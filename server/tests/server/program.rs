@@ -13,8 +13,9 @@ use nix::{
     },
     unistd::Pid,
 };
-use twinwire_server::transport::Transport;
+use twinwire_server::Transport;
 
+use crate::replies::SUCCESS;
 use crate::support::Client;
 
 pub(crate) const ON_FREE_PORTS: [&str; 6] =
@@ -71,7 +72,7 @@ impl Program {
 
     pub(crate) fn client(&mut self, transport: Transport) -> Client {
         let mut client = Client::connect(transport, self.address(transport));
-        assert_eq!(client.ask(transport.name()), "success");
+        assert_eq!(client.ask(transport.name()), SUCCESS);
         client
     }
 

@@ -3,11 +3,15 @@
 use std::sync::Barrier;
 
 use twinwire_server::{
+    Transport,
     registry::{Secret, UpgradePolicy},
-    transport::Transport,
 };
 
-use crate::support::{ALL, DENIED, TestServer};
+use crate::replies::{
+    ALREADY_MANAGER, DENIED, DONE, DUPLICATE_NAME, EXITING, KEY_NOT_FOUND, SUCCESS, UPGRADE_REFUSED,
+    UPGRADED, USER_NOT_FOUND, WRONG_FORMAT,
+};
+use crate::support::{ALL, TestServer};
 
 #[test]
 fn login_1_to_6_over_each_transport() {
@@ -15,14 +19,14 @@ fn login_1_to_6_over_each_transport() {
     for transport in ALL {
         let mut client = server.connect(transport);
         for bad in ["", "two words", "put a b", &"n".repeat(65)] {
-            assert_eq!(client.ask(bad), "wrong message format", "LOGIN-3, {transport}: {bad:?}");
+            assert_eq!(client.ask(bad), WRONG_FORMAT, "LOGIN-3, {transport}: {bad:?}");
         }
-        assert_eq!(client.ask(&"ñ".repeat(32)), "success", "LOGIN-1, LOGIN-6");
-        assert_eq!(client.ask("q"), "exiting");
+        assert_eq!(client.ask(&"ñ".repeat(32)), SUCCESS, "LOGIN-1, LOGIN-6");
+        assert_eq!(client.ask("q"), EXITING);
         client.expect_close(1000);
         let mut named_q = server.login(transport, "q");
-        assert_eq!(named_q.ask("get k"), "key not found", "LOGIN-5");
-        assert_eq!(named_q.ask("q"), "exiting");
+        assert_eq!(named_q.ask("get k"), KEY_NOT_FOUND, "LOGIN-5");
+        assert_eq!(named_q.ask("q"), EXITING);
         named_q.expect_close(1000);
     }
 }
@@ -34,10 +38,10 @@ fn login_2_a_name_is_taken_on_every_transport_and_case_matters() {
         let name = format!("alice-{holder}");
         let mut first = server.login(holder, &name);
         let mut second = server.connect(other);
-        assert_eq!(second.ask(&name), "duplicate user name");
-        assert_eq!(second.ask(&name.to_uppercase()), "success");
-        assert_eq!(first.ask("put k v"), "done");
-        assert_eq!(second.ask("get k"), "key not found");
+        assert_eq!(second.ask(&name), DUPLICATE_NAME);
+        assert_eq!(second.ask(&name.to_uppercase()), SUCCESS);
+        assert_eq!(first.ask("put k v"), DONE);
+        assert_eq!(second.ask("get k"), KEY_NOT_FOUND);
     }
 }
 
@@ -66,8 +70,8 @@ fn login_4_of_concurrent_logins_exactly_one_succeeds() {
                 .collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        assert_eq!(replies.iter().filter(|reply| *reply == "success").count(), 1, "{replies:?}");
-        assert_eq!(replies.iter().filter(|reply| *reply == "duplicate user name").count(), 8, "{replies:?}");
+        assert_eq!(replies.iter().filter(|reply| *reply == SUCCESS).count(), 1, "{replies:?}");
+        assert_eq!(replies.iter().filter(|reply| *reply == DUPLICATE_NAME).count(), 8, "{replies:?}");
     }
 }
 
@@ -77,17 +81,17 @@ fn store_1_to_6_over_each_transport() {
     for transport in ALL {
         let mut client = server.login(transport, &format!("user-{transport}"));
         for (request, expected) in [
-            ("get k", "key not found"),
-            ("put k one", "done"),
+            ("get k", KEY_NOT_FOUND),
+            ("put k one", DONE),
             ("get k", "one"),
-            ("put k two", "done"),
+            ("put k two", DONE),
             ("get k", "two"),
-            ("get K", "key not found"),
-            ("put role manager", "done"),
+            ("get K", KEY_NOT_FOUND),
+            ("put role manager", DONE),
             ("get role", "manager"),
-            ("put q done", "done"),
+            ("put q done", DONE),
             ("get q", "done"),
-            ("put ключ значение-☃", "done"),
+            ("put ключ значение-☃", DONE),
             ("get ключ", "значение-☃"),
         ] {
             assert_eq!(client.ask(request), expected, "{transport}: {request}");
@@ -107,7 +111,7 @@ fn store_4_the_largest_values_come_back_byte_for_byte() {
         let mut client = server.login(transport, &format!("user-{transport}"));
         for size in [125, 126, 127, 65_535 - 6, 65_536 - 6] {
             let value: String = ('a'..='z').cycle().take(size).collect();
-            assert_eq!(client.ask(&format!("put k {value}")), "done");
+            assert_eq!(client.ask(&format!("put k {value}")), DONE);
             assert_eq!(client.ask("get k"), value);
         }
     }
@@ -119,7 +123,7 @@ fn role_1_to_7_across_transports() {
     for (owner, reader) in ALL.into_iter().zip(ALL.into_iter().cycle().skip(1)) {
         let (alice, bob) = (format!("alice-{owner}"), format!("bob-{owner}"));
         let (mut a, mut b) = (server.login(owner, &alice), server.login(reader, &bob));
-        assert_eq!(a.ask("put k v"), "done");
+        assert_eq!(a.ask("put k v"), DONE);
         for denied in [
             format!("get {alice} k"),
             format!("get {alice} x"),
@@ -128,15 +132,15 @@ fn role_1_to_7_across_transports() {
         ] {
             assert_eq!(b.ask(&denied), DENIED, "ROLE-2");
         }
-        assert_eq!(b.ask("upgrade"), "upgraded to manager");
-        assert_eq!(b.ask("upgrade"), "already a manager");
+        assert_eq!(b.ask("upgrade"), UPGRADED);
+        assert_eq!(b.ask("upgrade"), ALREADY_MANAGER);
         assert_eq!(b.ask(&format!("get {alice} k")), "v", "ROLE-3");
-        assert_eq!(b.ask(&format!("get {alice} x")), "key not found");
-        assert_eq!(b.ask("get nobody k"), "user not found");
-        assert_eq!(b.ask(&format!("put {alice} k w")), "wrong message format", "ROLE-6");
-        assert_eq!(b.ask("put own v"), "done");
+        assert_eq!(b.ask(&format!("get {alice} x")), KEY_NOT_FOUND);
+        assert_eq!(b.ask("get nobody k"), USER_NOT_FOUND);
+        assert_eq!(b.ask(&format!("put {alice} k w")), WRONG_FORMAT, "ROLE-6");
+        assert_eq!(b.ask("put own v"), DONE);
         assert_eq!(a.ask(&format!("get {bob} own")), DENIED, "ROLE-5, ROLE-7");
-        assert_eq!(b.ask("q"), "exiting");
+        assert_eq!(b.ask("q"), EXITING);
         b.expect_close(1000);
         let mut again = server.login(reader, &bob);
         assert_eq!(again.ask(&format!("get {alice} k")), DENIED, "ROLE-1");
@@ -150,14 +154,14 @@ fn role_8_secret_and_closed_policies() {
     let closed = TestServer::with(|config| config.upgrade = UpgradePolicy::Closed);
     for transport in ALL {
         let mut client = server.login(transport, &format!("user-{transport}"));
-        assert_eq!(client.ask("upgrade"), "upgrade refused");
-        assert_eq!(client.ask("upgrade Sesame"), "upgrade refused");
+        assert_eq!(client.ask("upgrade"), UPGRADE_REFUSED);
+        assert_eq!(client.ask("upgrade Sesame"), UPGRADE_REFUSED);
         assert_eq!(client.ask("get x y"), DENIED);
-        assert_eq!(client.ask("upgrade sesame"), "upgraded to manager");
-        assert_eq!(client.ask("get x y"), "user not found");
+        assert_eq!(client.ask("upgrade sesame"), UPGRADED);
+        assert_eq!(client.ask("get x y"), USER_NOT_FOUND);
         let mut client = closed.login(transport, &format!("user-{transport}"));
-        assert_eq!(client.ask("upgrade"), "upgrade refused");
-        assert_eq!(client.ask("upgrade sesame"), "wrong message format");
+        assert_eq!(client.ask("upgrade"), UPGRADE_REFUSED);
+        assert_eq!(client.ask("upgrade sesame"), WRONG_FORMAT);
         assert_eq!(client.ask("get x y"), DENIED);
     }
 }

@@ -7,11 +7,12 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 use twinwire_server::{
+    Transport,
     registry::{Secret, UpgradePolicy},
-    transport::Transport,
 };
 
 use crate::disturbance::undisturbed;
+use crate::replies::{DONE, EXITING, KEY_NOT_FOUND, SUCCESS, UPGRADE_REFUSED, UPGRADED};
 use crate::support::{ALL, Client, TestServer};
 
 /// The delays of the first four wrong tries, after which they grow no more.
@@ -45,16 +46,16 @@ fn role_8_each_wrong_try_is_answered_later_than_the_last_and_neighbours_are_not(
                 let mut rounds = 0;
                 while tried.elapsed() < *delay {
                     for neighbour in &mut neighbours {
-                        assert_eq!(neighbour.ask("get k"), "key not found");
+                        assert_eq!(neighbour.ask("get k"), KEY_NOT_FOUND);
                     }
                     rounds += 1;
                 }
                 assert!(rounds > 1, "the neighbours were held up as well");
-                assert_eq!(guesser.reply(), "upgrade refused");
+                assert_eq!(guesser.reply(), UPGRADE_REFUSED);
                 assert!(tried.elapsed() >= *delay, "{transport}");
             }
             let known = Instant::now();
-            assert_eq!(guesser.ask("upgrade"), "upgrade refused");
+            assert_eq!(guesser.ask("upgrade"), UPGRADE_REFUSED);
             assert!(known.elapsed() < DELAYS[2], "no guess, no delay");
         }
     });
@@ -66,7 +67,7 @@ fn role_8_a_new_connection_for_each_guess_waits_as_long_and_for_the_right_secret
     for (number, word) in ["a", "b", "c", "sesame", "d"].into_iter().enumerate() {
         let mut guesser = server.login(Transport::Tcp, &format!("guesser-{number}"));
         let tried = Instant::now();
-        let expected = if word == "sesame" { "upgraded to manager" } else { "upgrade refused" };
+        let expected = if word == "sesame" { UPGRADED } else { UPGRADE_REFUSED };
         assert_eq!(guesser.ask(&format!("upgrade {word}")), expected);
         let delay = DELAYS[number.min(3)];
         assert!(tried.elapsed() >= delay, "{word} was answered after {:?}, not {delay:?}", tried.elapsed());
@@ -83,13 +84,13 @@ fn role_8_guesses_sent_all_at_once_are_run_one_after_the_other_and_answered_in_o
             let batch: Vec<u8> = requests.iter().flat_map(|request| guesser.message(request)).collect();
             let sent = Instant::now();
             guesser.write(&batch);
-            assert_eq!(guesser.reply(), "done");
+            assert_eq!(guesser.reply(), DONE);
             assert!(sent.elapsed() < DELAYS[0], "what came before is not held back");
-            for (expected, after) in [("upgrade refused", DELAYS[0]), ("v", DELAYS[0])] {
+            for (expected, after) in [(UPGRADE_REFUSED, DELAYS[0]), ("v", DELAYS[0])] {
                 assert_eq!(guesser.reply(), expected);
                 assert!(sent.elapsed() >= after);
             }
-            for expected in ["upgrade refused", "upgraded to manager", "v", "exiting"] {
+            for expected in [UPGRADE_REFUSED, UPGRADED, "v", EXITING] {
                 assert_eq!(guesser.reply(), expected);
                 assert!(sent.elapsed() >= DELAYS[0] + DELAYS[1], "{expected} came before its time");
             }
@@ -103,7 +104,7 @@ fn role_8_a_server_reads_nothing_from_a_guesser_whose_reply_is_due() {
     let server = server();
     let mut guesser = server.login(Transport::Tcp, "guesser");
     for _ in 0..3 {
-        assert_eq!(guesser.ask("upgrade wrong"), "upgrade refused");
+        assert_eq!(guesser.ask("upgrade wrong"), UPGRADE_REFUSED);
     }
     let tried = Instant::now();
     guesser.write(b"upgrade wrong\n");
@@ -143,10 +144,10 @@ fn role_8_an_address_guesses_at_one_pace_over_all_its_connections_and_another_up
     elsewhere.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).unwrap();
     elsewhere.connect(&server.address(Transport::Tcp).into()).unwrap();
     let mut other = Client { transport: Transport::Tcp, stream: elsewhere.into(), tls: None };
-    assert_eq!(other.ask("other"), "success");
+    assert_eq!(other.ask("other"), SUCCESS);
     let began = Instant::now();
     let guessers = guessers(&server, GUESSERS);
-    assert_eq!(other.ask("upgrade sesame"), "upgraded to manager");
+    assert_eq!(other.ask("upgrade sesame"), UPGRADED);
     assert!(answered(&guessers) < GUESSERS / 2, "it waited for those of another address");
     let mut due = Duration::ZERO;
     for number in 0..5 {
@@ -209,10 +210,10 @@ fn role_8_a_server_that_stops_does_not_wait_for_guessers() {
         let server = server();
         let mut guesser = server.login(Transport::Tcp, "guesser");
         for _ in 0..3 {
-            assert_eq!(guesser.ask("upgrade wrong"), "upgrade refused");
+            assert_eq!(guesser.ask("upgrade wrong"), UPGRADE_REFUSED);
         }
         guesser.write(b"put k v\nupgrade wrong\nget k\nupgrade wrong\n");
-        assert_eq!(guesser.reply(), "done");
+        assert_eq!(guesser.reply(), DONE);
         let stopped = Instant::now();
         server.shutdown.trigger();
         assert_eq!(String::from_utf8(guesser.rest()).unwrap(), "upgrade refused\nv\nupgrade refused\n");

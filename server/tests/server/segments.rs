@@ -6,7 +6,7 @@
 use std::{io::Write, num::NonZeroUsize, thread::sleep, time::Duration};
 
 use proptest::{collection::vec, prelude::*, sample::Index};
-use twinwire_server::{config::Workers, transport::Transport};
+use twinwire_server::{Transport, config::Workers};
 
 use crate::support::{Client, HANDSHAKE, TestServer, frame};
 

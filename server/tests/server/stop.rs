@@ -10,8 +10,9 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use twinwire_server::transport::Transport;
+use twinwire_server::Transport;
 
+use crate::replies::{KEY_NOT_FOUND, SUCCESS, UPGRADE_REFUSED};
 use crate::{
     disturbance::undisturbed,
     program::{ON_FREE_PORTS, Program, command},
@@ -84,7 +85,7 @@ fn sigterm_under_full_load_every_request_before_it_is_answered_and_the_exit_is_0
             for (i, tally) in tallies.iter().enumerate() {
                 let transport = [Transport::Tcp, Transport::WebSocket][i % 2];
                 let mut client = Client::connect(transport, addresses[i % 2]);
-                assert_eq!(client.ask(&format!("user{i}")), "success");
+                assert_eq!(client.ask(&format!("user{i}")), SUCCESS);
                 scope.spawn(move || load(client, tally));
             }
             while tallies.iter().any(|tally| tally.replied.load(Ordering::SeqCst) < 20 * OPEN_MAX) {
@@ -128,8 +129,8 @@ fn a_log_that_cannot_be_written_costs_no_reply_and_no_stop() {
         let mut program = Program::spawn(command(&[&ON_FREE_PORTS[..], &flags].concat()).stderr(stderr));
         for transport in [Transport::Tcp, Transport::TcpRaw, Transport::WebSocket] {
             let mut client = program.client(transport);
-            assert_eq!(client.ask("upgrade wrong"), "upgrade refused");
-            assert_eq!(client.ask("get k"), "key not found");
+            assert_eq!(client.ask("upgrade wrong"), UPGRADE_REFUSED);
+            assert_eq!(client.ask("get k"), KEY_NOT_FOUND);
         }
         program.signal(Signal::SIGHUP);
         program.signal(Signal::SIGTERM);

@@ -8,9 +8,10 @@ use std::{
 };
 
 use rustls::ClientConnection;
-use twinwire_server::{Config, Server, Shutdown, tls::Tls, transport::Transport};
+use twinwire_server::{Config, Server, Shutdown, Tls, Transport};
 
 use crate::certificate::{Certificate, shake_hands};
+use crate::replies::{DUPLICATE_NAME, SUCCESS};
 
 /// Far longer than anything here takes, so that only a hang trips it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -23,8 +24,6 @@ pub(crate) const PLAIN: [Transport; 3] = [Transport::Tcp, Transport::TcpRaw, Tra
 /// Those on which many messages can be on their way at once.
 pub(crate) const PIPELINED: [Transport; 4] =
     [Transport::Tcp, Transport::WebSocket, Transport::Tls, Transport::Wss];
-
-pub(crate) const DENIED: &str = "you are not allowed to access keys of other users";
 
 pub(crate) const HANDSHAKE: &str = "GET /any/path HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
@@ -64,7 +63,7 @@ impl TestServer {
 
     pub(crate) fn login(&self, transport: Transport, name: &str) -> Client {
         let mut client = self.connect(transport);
-        assert_eq!(client.ask(name), "success");
+        assert_eq!(client.ask(name), SUCCESS);
         client
     }
 
@@ -73,8 +72,8 @@ impl TestServer {
         let mut client = self.connect(transport);
         loop {
             match client.ask(name).as_str() {
-                "success" => return client,
-                "duplicate user name" => std::thread::sleep(Duration::from_millis(2)),
+                SUCCESS => return client,
+                DUPLICATE_NAME => std::thread::sleep(Duration::from_millis(2)),
                 other => panic!("login answered by {other:?}"),
             }
         }

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use twinwire_server::{config::Timeouts, transport::Transport::Tcp};
+use twinwire_server::{Transport::Tcp, config::Timeouts};
 
 use crate::disturbance::undisturbed;
-use crate::support::{DENIED, TestServer};
+use crate::replies::{
+    DENIED, DONE, KEY_NOT_FOUND, SUCCESS, TOO_LONG, UPGRADED, USER_NOT_FOUND, WRONG_FORMAT,
+};
+use crate::support::TestServer;
 
 #[test]
 fn tcp_1_a_carriage_return_before_the_line_feed_is_dropped() {
@@ -43,16 +46,16 @@ fn tcp_3_a_line_over_the_limit_is_refused_and_the_server_closes() {
     let server = TestServer::start();
     for terminated in [true, false] {
         let mut client = server.login(Tcp, "alice");
-        assert_eq!(client.ask(&" ".repeat(65_536)), "wrong message format", "the limit itself is allowed");
+        assert_eq!(client.ask(&" ".repeat(65_536)), WRONG_FORMAT, "the limit itself is allowed");
         assert_eq!(
             client.ask(&format!("put k v{}\r", " ".repeat(65_536 - 7))),
-            "done",
+            DONE,
             "the CR does not count"
         );
         let mut line = vec![b'a'; 65_537];
         line.extend_from_slice(if terminated { b"\nput k v\n" } else { b"" });
         client.write(&line);
-        assert_eq!(client.reply(), "message too long");
+        assert_eq!(client.reply(), TOO_LONG);
         client.expect_close(1000);
     }
 }
@@ -62,9 +65,7 @@ fn tcp_4_a_line_that_is_not_utf_8_is_refused_and_the_session_goes_on() {
     let server = TestServer::start();
     let mut client = server.connect(Tcp);
     client.write(b"\xff\nalice\nput k \xc3\x28\nput k \xed\xa0\x80\nget k\n");
-    for expected in
-        ["wrong message format", "success", "wrong message format", "wrong message format", "key not found"]
-    {
+    for expected in [WRONG_FORMAT, SUCCESS, WRONG_FORMAT, WRONG_FORMAT, KEY_NOT_FOUND] {
         assert_eq!(client.reply(), expected);
     }
 }
@@ -73,12 +74,12 @@ fn tcp_4_a_line_that_is_not_utf_8_is_refused_and_the_session_goes_on() {
 fn tcp_5_and_life_4_after_a_half_close_whole_lines_are_answered_and_no_other() {
     let server = TestServer::start();
     let mut manager = server.login(Tcp, "manager");
-    assert_eq!(manager.ask("upgrade"), "upgraded to manager");
+    assert_eq!(manager.ask("upgrade"), UPGRADED);
     let mut client = server.connect(Tcp);
     client.write(b"alice\nput k v\nget k\nput k w");
     client.half_close();
     assert_eq!(String::from_utf8(client.rest()).unwrap(), "success\ndone\nv\n");
-    assert_eq!(manager.ask("get alice k"), "user not found");
+    assert_eq!(manager.ask("get alice k"), USER_NOT_FOUND);
 }
 
 #[test]
@@ -86,7 +87,7 @@ fn life_4_a_half_close_after_much_still_gets_every_reply() {
     let server = TestServer::start();
     let mut client = server.login(Tcp, "alice");
     let value = "v".repeat(60_000);
-    assert_eq!(client.ask(&format!("put k {value}")), "done");
+    assert_eq!(client.ask(&format!("put k {value}")), DONE);
     client.write("get k\n".repeat(200).as_bytes());
     client.half_close();
     assert_eq!(client.rest().len(), 200 * (value.len() + 1));

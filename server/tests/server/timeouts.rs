@@ -6,8 +6,11 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use twinwire_server::{config::Timeouts, transport::Transport};
+use twinwire_server::{Transport, config::Timeouts};
 
+use crate::replies::{
+    DONE, DUPLICATE_NAME, EXITING, IDLE_TIMEOUT, KEY_NOT_FOUND, LOGIN_TIMEOUT, UPGRADED, USER_NOT_FOUND,
+};
 use crate::{
     disturbance::undisturbed,
     program::{ON_FREE_PORTS, Program},
@@ -41,11 +44,11 @@ fn tcp_7_and_ws_5_who_does_not_log_in_in_time_is_told_so_and_closed() {
         let mut late: Vec<_> = ALL.into_iter().map(|transport| server.connect(transport)).collect();
         let mut in_time = ALL.map(|transport| server.login(transport, &format!("user-{transport}")));
         for client in &mut late {
-            expect_timeout(client, "login timeout");
+            expect_timeout(client, LOGIN_TIMEOUT);
             assert!(began.elapsed() >= SHORT, "not before its time");
         }
         for client in &mut in_time {
-            assert_eq!(client.ask("get k"), "key not found", "the time-out is for the login alone");
+            assert_eq!(client.ask("get k"), KEY_NOT_FOUND, "the time-out is for the login alone");
         }
     });
 }
@@ -59,13 +62,13 @@ fn tcp_7_tries_that_fail_do_not_put_the_login_time_out_off() {
         let last = loop {
             let Ok(()) = client.stream.write_all(b"alice\n") else { break "closed".to_owned() };
             let reply = client.reply();
-            if reply != "duplicate user name" {
+            if reply != DUPLICATE_NAME {
                 break reply;
             }
             assert!(began.elapsed() < SHORT * 20, "never timed out");
             std::thread::sleep(Duration::from_millis(5));
         };
-        assert_eq!(last, "login timeout");
+        assert_eq!(last, LOGIN_TIMEOUT);
     });
 }
 
@@ -86,10 +89,10 @@ fn tcp_7_and_ws_5_a_session_without_requests_is_told_so_and_its_name_is_free() {
             let name = format!("user-{transport}");
             let mut client = server.login(transport, &name);
             let asked = Instant::now();
-            assert_eq!(client.ask("put k v"), "done");
-            expect_timeout(&mut client, "idle timeout");
+            assert_eq!(client.ask("put k v"), DONE);
+            expect_timeout(&mut client, IDLE_TIMEOUT);
             assert!(asked.elapsed() >= SHORT, "not before its time");
-            assert_eq!(server.login(transport, &name).ask("get k"), "key not found", "LIFE-2");
+            assert_eq!(server.login(transport, &name).ask("get k"), KEY_NOT_FOUND, "LIFE-2");
         }
     });
 }
@@ -102,7 +105,7 @@ fn tcp_7_whoever_asks_often_enough_is_never_idle() {
         let until = Instant::now() + SHORT * 4;
         while Instant::now() < until {
             for client in &mut clients {
-                assert_eq!(client.ask("get k"), "key not found");
+                assert_eq!(client.ask("get k"), KEY_NOT_FOUND);
             }
             std::thread::sleep(SHORT / 20);
         }
@@ -122,7 +125,7 @@ fn life_5_a_server_that_stood_still_blames_nobody_for_it() {
     std::thread::sleep(IDLE * 2);
     program.signal(Signal::SIGCONT);
     for client in &mut clients {
-        assert_eq!(client.reply(), "key not found");
+        assert_eq!(client.reply(), KEY_NOT_FOUND);
     }
 }
 
@@ -160,12 +163,12 @@ fn life_5_who_never_reads_has_little_wait_in_the_kernel_and_is_dropped_however_m
         config.unsent_bytes_max = 64 * 1024 * 1024;
     });
     let mut manager = server.login(Transport::Tcp, "manager");
-    assert_eq!(manager.ask("upgrade"), "upgraded to manager");
+    assert_eq!(manager.ask("upgrade"), UPGRADED);
     for transport in PIPELINED {
         let name = format!("deaf-{transport}");
         let mut deaf = server.login(transport, &name);
-        assert_eq!(deaf.ask(&format!("put k {}", "v".repeat(65_000))), "done");
-        assert_eq!(deaf.ask("put n 0"), "done");
+        assert_eq!(deaf.ask(&format!("put k {}", "v".repeat(65_000))), DONE);
+        assert_eq!(deaf.ask("put n 0"), DONE);
         deaf.write(&[deaf.message("get k").repeat(44), deaf.message("put n 1")].concat());
         // All of its requests have been run by then.
         while manager.ask(&format!("get {name} n")) == "0" {
@@ -174,7 +177,7 @@ fn life_5_who_never_reads_has_little_wait_in_the_kernel_and_is_dropped_however_m
         let waiting = kernel_unsent_bytes(server.address(transport), deaf.stream.local_addr().unwrap());
         assert!(waiting < 1024 * 1024, "{transport}: {waiting} bytes");
         let began = Instant::now();
-        while manager.ask(&format!("get {name} n")) != "user not found" {
+        while manager.ask(&format!("get {name} n")) != USER_NOT_FOUND {
             assert!(began.elapsed() < SHORT * 100, "{transport}: never dropped");
             std::thread::sleep(SHORT / 20);
         }
@@ -214,16 +217,16 @@ fn who_never_reads_is_dropped_after_a_while_and_who_reads_late_is_not() {
         config.unsent_bytes_max = 64 * 1024;
     });
     let mut manager = server.login(Transport::Tcp, "manager");
-    assert_eq!(manager.ask("upgrade"), "upgraded to manager");
+    assert_eq!(manager.ask("upgrade"), UPGRADED);
     for transport in PIPELINED {
         let name = format!("deaf-{transport}");
         let mut deaf = server.login(transport, &name);
-        assert_eq!(deaf.ask(&format!("put k {}", "v".repeat(60_000))), "done");
+        assert_eq!(deaf.ask(&format!("put k {}", "v".repeat(60_000))), DONE);
         // Far more than every buffer between here and there takes: the server stops reading in the middle.
         let requests = deaf.message("get k").repeat(2000);
         let began = Instant::now();
         deaf.flood(&requests);
-        while manager.ask(&format!("get {name} k")) != "user not found" {
+        while manager.ask(&format!("get {name} k")) != USER_NOT_FOUND {
             assert!(began.elapsed() < SHORT * 40, "{transport}: never dropped");
             std::thread::sleep(SHORT / 20);
         }
@@ -233,7 +236,7 @@ fn who_never_reads_is_dropped_after_a_while_and_who_reads_late_is_not() {
     let mut late = server.login(Transport::Tcp, "late");
     late.write(b"put k v\nget k\n");
     std::thread::sleep(SHORT * 3);
-    assert_eq!([late.reply(), late.reply()], ["done", "v"]);
+    assert_eq!([late.reply(), late.reply()], [DONE, "v"]);
 }
 
 #[test]
@@ -248,7 +251,7 @@ fn who_reads_slowly_but_steadily_gets_everything() {
         for transport in PIPELINED {
             let mut slow = server.login(transport, &format!("slow-{transport}"));
             let value = "v".repeat(60_000);
-            assert_eq!(slow.ask(&format!("put k {value}")), "done");
+            assert_eq!(slow.ask(&format!("put k {value}")), DONE);
             // What the kernel holds must not last for as long as a time-out after the server has sent its last.
             socket2::SockRef::from(&slow.stream).set_recv_buffer_size(64 * 1024).unwrap();
             slow.write(&slow.message("get k").repeat(REPLIES));
@@ -260,7 +263,7 @@ fn who_reads_slowly_but_steadily_gets_everything() {
                 std::thread::sleep(Duration::from_millis(8));
             }
             assert!(began.elapsed() > patience * 2);
-            assert_eq!(slow.ask("q"), "exiting");
+            assert_eq!(slow.ask("q"), EXITING);
             slow.expect_close(1000);
         }
     });
@@ -281,7 +284,7 @@ enum Then {
 fn reads_steadily(server: &TestServer, transport: Transport, then: Then) {
     let mut slow = server.login(transport, &format!("{transport}-{then:?}"));
     let value = "v".repeat(60_000);
-    assert_eq!(slow.ask(&format!("put k {value}")), "done");
+    assert_eq!(slow.ask(&format!("put k {value}")), DONE);
     socket2::SockRef::from(&slow.stream).set_recv_buffer_size(64 * 1024).unwrap();
     slow.write(&slow.message("get k").repeat(110));
     match then {
@@ -298,8 +301,8 @@ fn reads_steadily(server: &TestServer, transport: Transport, then: Then) {
         std::thread::sleep(Duration::from_millis(60));
     }
     match then {
-        Then::Stay => assert_eq!(slow.ask("get none"), "key not found"),
-        Then::Quit => assert_eq!(slow.reply(), "exiting"),
+        Then::Stay => assert_eq!(slow.ask("get none"), KEY_NOT_FOUND),
+        Then::Quit => assert_eq!(slow.reply(), EXITING),
         Then::HalfClose => assert_eq!(slow.rest(), b""),
         Then::Close => slow.expect_close(1000),
     }
@@ -341,7 +344,7 @@ fn ws_5_a_silent_websocket_is_pinged_and_lives_while_it_answers() {
             assert!(round == 0 || began.elapsed() >= SHORT, "no ping before its time");
             client.write(&frame(0x8a, b""));
         }
-        assert_eq!(client.ask("get k"), "key not found");
+        assert_eq!(client.ask("get k"), KEY_NOT_FOUND);
     });
 }
 
@@ -366,7 +369,7 @@ fn ws_5_a_busy_websocket_is_not_pinged() {
         let until = Instant::now() + SHORT * 3;
         while Instant::now() < until {
             // `ask` takes nothing but a text frame.
-            assert_eq!(client.ask("get k"), "key not found");
+            assert_eq!(client.ask("get k"), KEY_NOT_FOUND);
             std::thread::sleep(SHORT / 20);
         }
     });

@@ -4,9 +4,10 @@ use std::io::{Read, Write};
 
 use twinwire_server::{
     Config, Server, StartError,
-    transport::Transport::{self, Tls, Wss},
+    Transport::{self, Tls, Wss},
 };
 
+use crate::replies::{DONE, EXITING, KEY_NOT_FOUND, SUCCESS, UPGRADED};
 use crate::{
     certificate::{Certificate, Dripping, VERSIONS, shake_hands},
     program::Program,
@@ -26,8 +27,8 @@ pub(crate) fn program(flags: &[&str]) -> Program {
 fn the_program_serves_both_by_its_flags() {
     let mut program = program(&[]);
     let mut clients = BOTH.map(|transport| program.client(transport));
-    assert_eq!(clients[0].ask("put k v"), "done");
-    assert_eq!(clients[1].ask("upgrade"), "upgraded to manager");
+    assert_eq!(clients[0].ask("put k v"), DONE);
+    assert_eq!(clients[1].ask("upgrade"), UPGRADED);
     assert_eq!(clients[1].ask("get tls k"), "v", "one registry for all transports");
 }
 
@@ -48,9 +49,7 @@ fn each_version_of_tls_carries_each_transport() {
             if client.is_websocket() {
                 client.open();
             }
-            for (request, reply) in
-                [("alice", "success"), ("put k v", "done"), ("get k", "v"), ("q", "exiting")]
-            {
+            for (request, reply) in [("alice", SUCCESS), ("put k v", DONE), ("get k", "v"), ("q", EXITING)] {
                 assert_eq!(client.ask(request), reply, "{transport}, {version:?}");
             }
             client.expect_close(1000);
@@ -77,7 +76,7 @@ fn the_protocol_inside_is_agreed_on_for_websocket_alone() {
 fn nothing_is_left_for_a_session_to_be_resumed_with() {
     let server = TestServer::start();
     let mut client = server.login(Tls, "alice");
-    assert_eq!(client.ask("q"), "exiting");
+    assert_eq!(client.ask("q"), EXITING);
     client.expect_close(1000);
     assert_eq!(client.tls.unwrap().tls13_tickets_received(), 0);
 }
@@ -114,7 +113,7 @@ fn tcp_2_records_of_a_byte_each_are_answered_alike_however_many_come_at_once() {
         }
         // More than a turn may read, and with nothing behind it that would wake the server once more.
         client.stream.write_all(&records).unwrap();
-        assert_eq!([client.reply(), client.reply(), client.reply()], ["done"; 3], "{transport}");
+        assert_eq!([client.reply(), client.reply(), client.reply()], [DONE; 3], "{transport}");
         assert_eq!(client.ask("get k").len(), 60_000);
     }
 }
@@ -135,8 +134,8 @@ fn requests_that_come_with_the_end_of_the_handshake_are_answered() {
             if client.is_websocket() {
                 assert!(client.read_head().starts_with("HTTP/1.1 101 "));
             }
-            assert_eq!([client.reply(), client.reply()], ["success", "key not found"], "{transport}");
-            assert_eq!(client.ask("q"), "exiting");
+            assert_eq!([client.reply(), client.reply()], [SUCCESS, KEY_NOT_FOUND], "{transport}");
+            assert_eq!(client.ask("q"), EXITING);
             client.expect_close(1000);
         }
     }
@@ -149,10 +148,10 @@ fn new_keys_in_the_middle_of_a_session_are_taken() {
         let mut client = server.login(transport, "alice");
         for _ in 0..5 {
             client.tls.as_mut().unwrap().refresh_traffic_keys().unwrap();
-            assert_eq!(client.ask("put k v"), "done");
+            assert_eq!(client.ask("put k v"), DONE);
             assert_eq!(client.ask("get k"), "v");
         }
-        assert_eq!(client.ask("q"), "exiting");
+        assert_eq!(client.ask("q"), EXITING);
         client.expect_close(1000);
     }
 }
@@ -180,7 +179,7 @@ fn life_4_a_client_that_says_that_it_sends_no_more_gets_every_reply() {
     for transport in BOTH {
         let mut client = server.login(transport, &format!("user-{transport}"));
         let value = "v".repeat(60_000);
-        assert_eq!(client.ask(&format!("put k {value}")), "done");
+        assert_eq!(client.ask(&format!("put k {value}")), DONE);
         client.write(&client.message("get k").repeat(200));
         client.half_close();
         for _ in 0..200 {
@@ -196,14 +195,14 @@ fn tcp_5_an_end_that_is_not_announced_is_one_all_the_same() {
     let addresses = BOTH.map(|transport| program.address(transport));
     for (transport, address) in BOTH.into_iter().zip(addresses) {
         let mut client = Client::connect(transport, address);
-        assert_eq!(client.ask("alice"), "success");
+        assert_eq!(client.ask("alice"), SUCCESS);
         client.write(&client.message("get k").repeat(3));
         // A line without its end, and a frame that lacks its last byte.
         let last = client.message("put k v");
         client.write(&last[..last.len() - 1]);
         client.stream.shutdown(std::net::Shutdown::Write).unwrap();
         for _ in 0..3 {
-            assert_eq!(client.reply(), "key not found", "{transport}");
+            assert_eq!(client.reply(), KEY_NOT_FOUND, "{transport}");
         }
         assert_eq!(client.rest(), b"", "{transport}");
     }
@@ -225,7 +224,7 @@ fn a_record_that_is_cut_or_falsified_ends_its_connection_in_order() {
             let mut client = server.login_when_free(transport, "alice");
             let good = client.message("put k v");
             client.write(&good);
-            assert_eq!(client.reply(), "done");
+            assert_eq!(client.reply(), DONE);
             let message = client.message("put k w");
             let tls = client.tls.as_mut().unwrap();
             tls.writer().write_all(&message).unwrap();
@@ -247,7 +246,7 @@ fn a_record_that_is_cut_or_falsified_ends_its_connection_in_order() {
                 assert!(told.to_string().contains("BadRecordMac"), "{transport}: {told}");
                 assert_eq!(client.rest(), b"", "TCP-8");
             }
-            assert_eq!(neighbour.ask("get k"), "key not found");
+            assert_eq!(neighbour.ask("get k"), KEY_NOT_FOUND);
         }
     }
 }
@@ -263,8 +262,8 @@ fn tcp_8_no_reset_overtakes_the_last_reply_and_the_end_is_announced() {
             client.write(&bytes);
             // Time for the close, and for a reset if there were to be one, to come before anything is read.
             std::thread::sleep(std::time::Duration::from_millis(10));
-            assert_eq!(client.reply(), "key not found");
-            assert_eq!(client.reply(), "exiting");
+            assert_eq!(client.reply(), KEY_NOT_FOUND);
+            assert_eq!(client.reply(), EXITING);
             client.expect_close(1000);
         }
     }

@@ -11,10 +11,11 @@ use std::{
 
 use nix::sys::signal::Signal;
 use twinwire_server::{
+    Transport::{self, Tcp, Tls, Wss},
     config::{Timeouts, Workers},
-    transport::Transport::{self, Tcp, Tls, Wss},
 };
 
+use crate::replies::{KEY_NOT_FOUND, SUCCESS};
 use crate::{
     certificate::{Certificate, shake_hands},
     disturbance::undisturbed,
@@ -66,7 +67,7 @@ fn life_5_rubbish_gets_an_alert_and_a_close_and_is_counted_and_told_of_sparingly
             // The library closes without a word on what comes in a good record that has no place there.
             let is_silent = told.is_empty() && name.ends_with("first");
             assert!(is_silent || told.len() == 7 && told.starts_with(&[21, 3]), "{name}: {told:x?}");
-            assert_eq!(neighbour.ask("get k"), "key not found");
+            assert_eq!(neighbour.ask("get k"), KEY_NOT_FOUND);
         }
     }
     // A look whether somebody listens is nobody's fault.
@@ -106,7 +107,7 @@ fn tcp_9_the_first_request_of_a_client_with_nagles_algorithm_does_not_wait() {
         client.stream.set_nodelay(false).unwrap();
         client.encrypt(Certificate::shared().client());
         let asked = Instant::now();
-        assert_eq!(client.ask(&format!("user{i}")), "success");
+        assert_eq!(client.ask(&format!("user{i}")), SUCCESS);
         asked.elapsed()
     };
     // The kernel would put its acknowledgement off by 40 ms each time, however quick the machine.
@@ -133,7 +134,7 @@ fn tcp_7_a_handshake_that_is_never_finished_ends_with_the_login_time_out() {
         }
         let mut neighbour = server.login(Tls, "neighbour");
         while began.elapsed() < limit / 2 {
-            assert_eq!(neighbour.ask("get k"), "key not found");
+            assert_eq!(neighbour.ask("get k"), KEY_NOT_FOUND);
         }
         for client in &mut waiting {
             let mut said = Vec::new();
@@ -143,7 +144,7 @@ fn tcp_7_a_handshake_that_is_never_finished_ends_with_the_login_time_out() {
             assert!(began.elapsed() >= limit, "not before its time");
         }
         assert!(began.elapsed() < limit * 10);
-        assert_eq!(neighbour.ask("get k"), "key not found", "the time-out is for the login alone");
+        assert_eq!(neighbour.ask("get k"), KEY_NOT_FOUND, "the time-out is for the login alone");
     });
 }
 
@@ -201,7 +202,7 @@ fn life_5_resets_in_the_middle_of_handshakes_leave_nothing_behind() {
         }
         client.reset();
         if i % 10 == 0 {
-            assert_eq!(neighbour.ask("get k"), "key not found");
+            assert_eq!(neighbour.ask("get k"), KEY_NOT_FOUND);
         }
     }
     let began = Instant::now();
@@ -241,7 +242,7 @@ fn life_5_a_storm_of_handshakes_holds_nobody_up() {
             }
             while left.load(Ordering::SeqCst) > 0 {
                 let asked = Instant::now();
-                assert_eq!(neighbour.ask("get k"), "key not found");
+                assert_eq!(neighbour.ask("get k"), KEY_NOT_FOUND);
                 assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
             }
         });
@@ -272,7 +273,7 @@ fn tcp_6_clients_without_a_seat_wait_for_their_text_within_bounds() {
         // More than are waited for at once, and none of them says a word. Those beyond wait to be accepted.
         let silent: Vec<_> = (0..200).map(|_| Client::connect_bare(Tls, server.address(Tls))).collect();
         for _ in 0..100 {
-            assert_eq!(seated.ask("get k"), "key not found");
+            assert_eq!(seated.ask("get k"), KEY_NOT_FOUND);
         }
         drop(silent);
         // Those have gone now, and there is room for the next.

@@ -11,8 +11,9 @@ use std::{
 use nix::sys::signal::Signal;
 
 use rustls::ClientConnection;
-use twinwire_server::transport::Transport::Tcp;
+use twinwire_server::Transport::Tcp;
 
+use crate::replies::{DONE, SUCCESS, UPGRADED};
 use crate::{
     certificate::Certificate,
     disturbance::undisturbed,
@@ -22,7 +23,7 @@ use crate::{
 
 fn login(i: usize, addresses: &[SocketAddr; 2], name: &str) -> Client {
     let mut client = Client::connect(BOTH[i % 2], addresses[i % 2]);
-    assert_eq!(client.ask(name), "success");
+    assert_eq!(client.ask(name), SUCCESS);
     client
 }
 
@@ -37,7 +38,7 @@ fn life_5_who_never_reads_costs_no_more_than_may_wait_and_one_batch_inside_tls()
         let deaf: Vec<Client> = (0..DEAF)
             .map(|i| {
                 let mut client = login(i, &addresses, &format!("deaf{i}"));
-                assert_eq!(client.ask(&format!("put k {}", "v".repeat(60_000))), "done");
+                assert_eq!(client.ask(&format!("put k {}", "v".repeat(60_000))), DONE);
                 // Each asks for 60 MB.
                 client.flood(&client.message("get k").repeat(1000));
                 client
@@ -46,7 +47,7 @@ fn life_5_who_never_reads_costs_no_more_than_may_wait_and_one_batch_inside_tls()
         for round in 0..300 {
             for neighbour in &mut neighbours {
                 let asked = Instant::now();
-                assert_eq!(neighbour.ask(&format!("put k {round}")), "done");
+                assert_eq!(neighbour.ask(&format!("put k {round}")), DONE);
                 assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
             }
         }
@@ -62,13 +63,13 @@ fn life_5_who_never_reads_costs_no_more_than_may_wait_and_one_batch_inside_tls()
 fn form_3_replies_that_wait_inside_tls_alone_leave_as_soon_as_the_client_reads() {
     let server = TestServer::start();
     let mut manager = server.login(Tcp, "manager");
-    assert_eq!(manager.ask("upgrade"), "upgraded to manager");
+    assert_eq!(manager.ask("upgrade"), UPGRADED);
     for transport in BOTH {
         let name = format!("user-{transport}");
         let mut client = server.login(transport, &name);
         socket2::SockRef::from(&client.stream).set_recv_buffer_size(64 * 1024).unwrap();
         let value = "v".repeat(48_000);
-        assert_eq!(client.ask(&format!("put k {value}")), "done");
+        assert_eq!(client.ask(&format!("put k {value}")), DONE);
         let framing = if client.is_websocket() { 4 } else { 1 };
         // Less more each time than TLS holds at most: once at least the kernel is full, and all of the rest is there.
         for round in 1.. {
@@ -84,7 +85,7 @@ fn form_3_replies_that_wait_inside_tls_alone_leave_as_soon_as_the_client_reads()
                 let reply = client.exactly(framing + value.len());
                 assert!(reply.windows(value.len()).any(|window| window == value.as_bytes()), "{transport}");
             }
-            assert_eq!(client.reply(), "done");
+            assert_eq!(client.reply(), DONE);
             if !is_run {
                 // So much waits that the server had stopped reading.
                 break;

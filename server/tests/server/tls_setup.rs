@@ -10,8 +10,9 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use twinwire_server::transport::Transport::{Tls, Wss};
+use twinwire_server::Transport::{Tls, Wss};
 
+use crate::replies::{KEY_NOT_FOUND, SUCCESS};
 use crate::{
     certificate::{Certificate, shake_hands},
     program::{Program, command, refusal},
@@ -54,7 +55,7 @@ fn flags_that_lack_each_other_are_refused() {
     insta::assert_snapshot!(said(&["--wss", "127.0.0.1:0", "--tls-cert", "a"]), @"twinwire-server: --tls-cert needs --tls-key as well: the certificate is of no use without its key");
     insta::assert_snapshot!(said(&["--wss", "127.0.0.1:0", "--tls-key", "a"]), @"twinwire-server: --tls-key needs --tls-cert as well: the certificate is of no use without its key");
     insta::assert_snapshot!(said(&["--tcp", "127.0.0.1:0", "--tls-cert", "a", "--tls-key", "b"]), @"twinwire-server: --tls-cert and --tls-key have no effect without a listener: add --tls or --wss");
-    insta::assert_snapshot!(said(&["--tls", "0.0.0.0:0", "--tls-cert", "a", "--tls-key", "b"]), @"twinwire-server: tls on 0.0.0.0:0 can be reached from elsewhere: say with --upgrade open, secret or closed who may become a manager and read everybody's data");
+    insta::assert_snapshot!(said(&["--tls", "0.0.0.0:0", "--tls-cert", "a", "--tls-key", "b"]), @"twinwire-server: tls on 0.0.0.0:0 can be reached from other machines: choose with --upgrade open, secret or closed which clients may become managers and read all data");
 }
 
 #[test]
@@ -86,12 +87,12 @@ fn a_file_that_cannot_be_used_is_named_with_what_to_do() {
     insta::assert_snapshot!(refused(&cert, &cert), @"twinwire-server: --tls-key cert.pem has no private key in it; it holds a certificate: are --tls-cert and --tls-key the wrong way round?");
     insta::assert_snapshot!(refused(&bad("cut.pem", &broken), &key), @"twinwire-server: --tls-cert cut.pem is broken: a part has no -----END line; copy it again");
     insta::assert_snapshot!(refused(&bad("garbled.pem", &garbled), &key), @"twinwire-server: --tls-cert garbled.pem is broken: a part is not in base64; copy it again");
-    insta::assert_snapshot!(refused(&bad("none.pem", no_certificate), &key), @"twinwire-server: --tls-cert none.pem cannot be used: its first certificate is none; it takes the server's own X.509 certificate first");
-    insta::assert_snapshot!(refused(&bad("old.pem", VERSION_1), &key), @"twinwire-server: --tls-cert old.pem cannot be used: its first certificate is of X.509 version 1, which has no extensions; a server's is of version 3 and names its hosts: make one with openssl's -addext subjectAltName=DNS:HOST,IP:ADDRESS");
-    insta::assert_snapshot!(refused(&cert, &bad("encrypted.pem", &encrypted)), @"twinwire-server: --tls-key encrypted.pem is encrypted, and nobody is there to type its passphrase; decrypt it with openssl pkey -in encrypted.pem -out NEW-FILE, and let nobody but the server's user read that");
-    insta::assert_snapshot!(refused(&cert, &bad("old.pem", &old)), @"twinwire-server: --tls-key old.pem is encrypted, and nobody is there to type its passphrase; decrypt it with openssl pkey -in old.pem -out NEW-FILE, and let nobody but the server's user read that");
-    insta::assert_snapshot!(refused(&cert, &bad("no-key.pem", no_key)), @"twinwire-server: --tls-key no-key.pem cannot be used: failed to parse private key as RSA, ECDSA, or EdDSA; it takes an RSA key of 2048 to 8192 bits, ECDSA (P-256, P-384, P-521) or Ed25519");
-    insta::assert_snapshot!(refused(&cert, &bad("other.pem", &Certificate::new().key_pem)), @"twinwire-server: --tls-key other.pem does not belong to --tls-cert cert.pem; the first certificate there must be the one that was made for this key, and those of its issuers come after it");
+    insta::assert_snapshot!(refused(&bad("none.pem", no_certificate), &key), @"twinwire-server: --tls-cert none.pem cannot be used: its first certificate is not one; the server's own X.509 certificate must come first");
+    insta::assert_snapshot!(refused(&bad("old.pem", VERSION_1), &key), @"twinwire-server: --tls-cert old.pem cannot be used: its first certificate is of X.509 version 1, which has no extensions; a server's must be of version 3 and name its hosts: make one with openssl's -addext subjectAltName=DNS:HOST,IP:ADDRESS");
+    insta::assert_snapshot!(refused(&cert, &bad("encrypted.pem", &encrypted)), @"twinwire-server: --tls-key encrypted.pem is encrypted, and the server cannot ask for its passphrase; decrypt it with openssl pkey -in encrypted.pem -out NEW-FILE, and let only the server's user read that");
+    insta::assert_snapshot!(refused(&cert, &bad("old.pem", &old)), @"twinwire-server: --tls-key old.pem is encrypted, and the server cannot ask for its passphrase; decrypt it with openssl pkey -in old.pem -out NEW-FILE, and let only the server's user read that");
+    insta::assert_snapshot!(refused(&cert, &bad("no-key.pem", no_key)), @"twinwire-server: --tls-key no-key.pem cannot be used: failed to parse private key as RSA, ECDSA, or EdDSA; use an RSA key of 2048 to 8192 bits, ECDSA (P-256, P-384, P-521) or Ed25519");
+    insta::assert_snapshot!(refused(&cert, &bad("other.pem", &Certificate::new().key_pem)), @"twinwire-server: --tls-key other.pem does not belong to --tls-cert cert.pem; the first certificate there must be the one that was made for this key, followed by those of its issuers");
     insta::assert_snapshot!(refused(&bad("large.pem", &good.cert_pem.repeat(2000)), &key), @"twinwire-server: --tls-cert large.pem: it is larger than 1 MiB; name another file");
 }
 
@@ -170,7 +171,7 @@ fn a_certificate_that_clients_will_refuse_is_warned_of() {
         assert_eq!(with_one, None, "{kind}");
     }
     let nameless = warned(|params| params.subject_alt_names.clear());
-    insta::assert_snapshot!(nameless.unwrap(), @"clients will refuse the certificate: it names no host, and clients look at no common name: make one with openssl's -addext subjectAltName=DNS:HOST,IP:ADDRESS");
+    insta::assert_snapshot!(nameless.unwrap(), @"clients will refuse the certificate: it names no host, and clients ignore the common name: make one with openssl's -addext subjectAltName=DNS:HOST,IP:ADDRESS");
     let mail = warned(|params| {
         params.subject_alt_names = vec![rcgen::SanType::Rfc822Name("a@example.com".try_into().unwrap())];
     });
@@ -204,14 +205,14 @@ fn sighup_renews_the_certificate_for_new_connections_and_keeps_the_old_one_if_it
     let mut told = |words: &str| log.find(|line| line.contains(words)).unwrap();
     let mut client = Client::connect_bare(Tls, address);
     client.encrypt(files.client());
-    assert_eq!(client.ask("alice"), "success");
+    assert_eq!(client.ask("alice"), SUCCESS);
 
     let old = std::mem::replace(&mut files.cert_pem, Certificate::new().cert_pem);
     files.write();
     program.signal(Signal::SIGHUP);
     let error = told("the certificate stays as it was");
     assert!(error.contains("ERROR") && error.contains("does not belong to --tls-cert"), "{error}");
-    assert_eq!(client.ask("get k"), "key not found");
+    assert_eq!(client.ask("get k"), KEY_NOT_FOUND);
     files.cert_pem = old;
     assert!(trusts(&files, address), "what is bad is not used");
 
@@ -224,7 +225,7 @@ fn sighup_renews_the_certificate_for_new_connections_and_keeps_the_old_one_if_it
     assert!(trusts(&renewed, address), "new connections get the new one");
     let mut over_wss = Client::connect_bare(Wss, program.address(Wss));
     over_wss.encrypt(renewed.client());
-    assert_eq!(client.ask("get k"), "key not found", "those from before go on");
+    assert_eq!(client.ask("get k"), KEY_NOT_FOUND, "those from before go on");
     program.signal(Signal::SIGTERM);
     client.expect_close(1001);
 }
@@ -255,9 +256,9 @@ fn sighup_waits_for_no_pipe_that_nobody_writes_to() {
 #[test]
 fn sighup_ends_no_server_that_has_nothing_to_renew() {
     let mut program = Program::start(&["--tcp", "127.0.0.1:0", "--log", "info"]);
-    let mut client = program.client(twinwire_server::transport::Transport::Tcp);
+    let mut client = program.client(twinwire_server::Transport::Tcp);
     program.signal(Signal::SIGHUP);
-    assert_eq!(client.ask("get k"), "key not found");
+    assert_eq!(client.ask("get k"), KEY_NOT_FOUND);
     program.signal(Signal::SIGTERM);
     client.expect_close(1001);
     drop(client);
@@ -272,7 +273,7 @@ fn the_certificate_is_renewed_while_clients_come_and_go() {
     for i in 0..40 {
         program.signal(Signal::SIGHUP);
         let mut client = Client::connect(Tls, address);
-        assert_eq!(client.ask(&format!("user{i}")), "success");
+        assert_eq!(client.ask(&format!("user{i}")), SUCCESS);
     }
     program.signal(Signal::SIGTERM);
     assert_eq!(program.end(), (Some(0), String::new()));

@@ -1,7 +1,8 @@
 //! WS: the opening handshake, frames, closing. Frames are written by hand from RFC 6455.
 
-use twinwire_server::transport::Transport::WebSocket;
+use twinwire_server::Transport::WebSocket;
 
+use crate::replies::{DONE, EXITING, KEY_NOT_FOUND, SUCCESS, WRONG_FORMAT};
 use crate::support::{Client, HANDSHAKE, TestServer, frame};
 
 fn handshake(server: &TestServer, request: &str) -> String {
@@ -26,7 +27,7 @@ fn ws_2_the_accept_key_is_right_and_nothing_is_agreed_to_that_was_not_offered() 
         !head.to_lowercase().contains("extensions") && !head.to_lowercase().contains("protocol:"),
         "{head}"
     );
-    assert_eq!(client.ask("alice"), "success");
+    assert_eq!(client.ask("alice"), SUCCESS);
 }
 
 #[test]
@@ -73,7 +74,7 @@ fn ws_2_frames_in_one_segment_with_the_handshake_are_not_lost() {
         ["alice", "put k v", "get k"].iter().flat_map(|text| client.message(text)).collect();
     client.write(&[HANDSHAKE.as_bytes(), &frames].concat());
     client.read_head();
-    assert_eq!([client.reply(), client.reply(), client.reply()], ["success", "done", "v"]);
+    assert_eq!([client.reply(), client.reply(), client.reply()], [SUCCESS, DONE, "v"]);
 }
 
 #[test]
@@ -93,9 +94,9 @@ fn ws_3_fragments_are_joined_and_control_frames_come_between_them() {
         client.write(&[byte]);
     }
     assert_eq!(client.frame(), (0x8a, b"ping".to_vec()));
-    assert_eq!(client.reply(), "done");
+    assert_eq!(client.reply(), DONE);
     assert_eq!(client.reply(), "é");
-    assert_eq!(client.ask(""), "wrong message format", "an empty text message is a request");
+    assert_eq!(client.ask(""), WRONG_FORMAT, "an empty text message is a request");
 }
 
 #[test]
@@ -146,13 +147,13 @@ fn ws_4_and_4a_faulty_frames_fail_the_connection_with_their_code() {
         let mut client = server.login_when_free(WebSocket, "alice");
         // What came before in the same segment is answered, what comes after is never run (LIFE-4).
         client.write(&[client.message("put k v"), bytes, client.message("put k w")].concat());
-        assert_eq!(client.reply(), "done", "{name}");
+        assert_eq!(client.reply(), DONE, "{name}");
         let (first, payload) = client.frame();
         assert_eq!((first, u16::from_be_bytes([payload[0], payload[1]])), (0x88, code), "{name}");
         assert_eq!(client.rest(), b"", "{name}");
     }
     let mut client = server.login_when_free(WebSocket, "alice");
-    assert_eq!(client.ask(&" ".repeat(65_536)), "wrong message format", "the limit itself is allowed");
+    assert_eq!(client.ask(&" ".repeat(65_536)), WRONG_FORMAT, "the limit itself is allowed");
 }
 
 #[test]
@@ -187,7 +188,7 @@ fn ws_3_of_several_pings_the_latest_gets_its_payload_back() {
     }
     client.write(&frame(0x89, &[b'x'; 125]));
     assert_eq!(client.frame(), (0x8a, vec![b'x'; 125]));
-    assert_eq!(client.ask("get k"), "key not found");
+    assert_eq!(client.ask("get k"), KEY_NOT_FOUND);
 }
 
 #[test]
@@ -205,7 +206,7 @@ fn ws_8_web_pages_are_refused_with_a_whole_reply_unless_allowed() {
     let mut client = Client::connect_bare(WebSocket, server.address(WebSocket));
     client.write(with_origin("https://good.example").as_bytes());
     assert!(client.read_head().starts_with("HTTP/1.1 101 "));
-    assert_eq!(client.ask("alice"), "success");
+    assert_eq!(client.ask("alice"), SUCCESS);
 }
 
 #[test]
@@ -213,7 +214,7 @@ fn tcp_8_no_reset_overtakes_a_refusal_a_last_reply_or_a_close_frame() {
     let server = TestServer::start();
     let faulty = frame(0x82, b"put k w");
     for (name, last, expected) in [
-        ("exiting", frame(0x81, b"q"), [&[0x81, 7], b"exiting".as_slice(), &[0x88, 2, 0x03, 0xe8]].concat()),
+        (EXITING, frame(0x81, b"q"), [&[0x81, 7], b"exiting".as_slice(), &[0x88, 2, 0x03, 0xe8]].concat()),
         ("protocol error", faulty, vec![0x88, 2, 0x03, 0xeb]),
         ("close", frame(0x88, b"\x03\xe8"), vec![0x88, 2, 0x03, 0xe8]),
     ] {
@@ -261,7 +262,7 @@ fn ws_5_a_close_is_answered_with_one_and_then_tcp_is_closed() {
     ] {
         let mut client = server.login_when_free(WebSocket, "alice");
         client.write(&[client.message("get k"), close, client.message("get k")].concat());
-        assert_eq!(client.reply(), "key not found", "LIFE-4");
+        assert_eq!(client.reply(), KEY_NOT_FOUND, "LIFE-4");
         assert_eq!(client.rest(), echo);
     }
 }
@@ -270,7 +271,7 @@ fn ws_5_a_close_is_answered_with_one_and_then_tcp_is_closed() {
 fn ws_5_after_exiting_the_close_says_1000() {
     let server = TestServer::start();
     let mut client = server.login(WebSocket, "alice");
-    assert_eq!(client.ask("q"), "exiting");
+    assert_eq!(client.ask("q"), EXITING);
     client.expect_close(1000);
 }
 
@@ -282,7 +283,7 @@ fn life_4_a_client_that_ends_without_a_close_frame_still_gets_its_replies() {
         &[client.message("put k v"), client.message("get k"), frame(0x81, b"put k w")[..9].to_vec()].concat(),
     );
     client.half_close();
-    assert_eq!([client.reply(), client.reply()], ["done", "v"]);
+    assert_eq!([client.reply(), client.reply()], [DONE, "v"]);
     assert_eq!(client.rest(), b"");
 }
 
@@ -295,7 +296,7 @@ fn ws_2_what_comes_behind_a_head_of_bare_line_feeds_is_not_lost() {
     client.write(&[HANDSHAKE.replace('\r', "").into_bytes(), requests.concat()].concat());
     let head = client.read_head();
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-    assert_eq!(client.reply(), "success");
+    assert_eq!(client.reply(), SUCCESS);
     assert_eq!(client.frame(), (0x8a, b"\r\n\r\n".to_vec()));
-    assert_eq!(client.reply(), "wrong message format", "the empty message, whose mask is two line ends");
+    assert_eq!(client.reply(), WRONG_FORMAT, "the empty message, whose mask is two line ends");
 }

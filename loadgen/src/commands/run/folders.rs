@@ -9,10 +9,10 @@ use jiff::Timestamp;
 
 use crate::chart;
 use crate::commands::{CommandError, files_of};
-use crate::domain::{Op, Role};
+use crate::domain::{ALL, Op, Role};
 use crate::load::plan;
 use crate::report::folder::{HISTOGRAMS, PLOTS};
-use crate::report::{ALL, Folder, FolderError, contents, hgrm};
+use crate::report::{Folder, FolderError, contents, hgrm};
 use crate::scenario::Document;
 
 /// Where report folders go without `--out`.

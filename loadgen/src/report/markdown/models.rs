@@ -1,10 +1,10 @@
 //! What a load's model adds to its figures: the probed rate, what had to wait, windows in pairs, new sessions.
 
 use super::super::comparison::LatencySummary;
-use super::super::figure::{self, ALL, MISSING};
+use super::super::figure::{self, MISSING};
 use super::super::table::{Cell, Sign, Table};
 use super::super::tables;
-use crate::domain::{Role, Statistic, Transport};
+use crate::domain::{ALL, Role, Statistic, Transport};
 use crate::record::pairs::Ratio;
 use crate::record::{Latencies, LoadInfo, Pass, Probe, RunRecord, Setup, VerdictLevel, WindowRow};
 use crate::text;

@@ -1,10 +1,9 @@
 //! What stands behind the figures: the ledger, setting up, the environment, definitions, how to run it again.
 
 use super::super::comparison::LatencySummary;
-use super::super::figure::ALL;
 use super::super::table::{Cell, Sign, Table};
 use super::super::{outcome, tables};
-use crate::domain::Transport;
+use crate::domain::{ALL, Transport};
 use crate::record::pairs::PAIRS_MIN;
 use crate::record::{Latencies, Ledger, Pass, RunRecord, Setup};
 use crate::text;

@@ -42,7 +42,6 @@ fn no_text_of_a_target_or_a_scenario_leaves_its_comment() {
     for evil in ["x\n[[case]]\n", "\u{1b}[2J", "\u{202e}\"\"\"", "'''\r", &"y".repeat(100_000)] {
         let violation = &mut record.violations[0];
         for field in [
-            &mut violation.kind,
             &mut violation.client,
             &mut violation.request,
             &mut violation.expected,

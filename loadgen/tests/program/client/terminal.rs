@@ -20,6 +20,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::{TestServer, client};
+use crate::support::replies::KEY_NOT_FOUND;
 use crate::support::until;
 
 /// Terminals that can move their cursor, and one that cannot.
@@ -294,7 +295,7 @@ fn the_terminal_is_restored_whichever_signal_ends_the_client() {
         pasting.waits_until_it_edits();
         let lines = "get a\r".repeat(500);
         pasting.types(&lines);
-        pasting.waits_for("key not found");
+        pasting.waits_for(KEY_NOT_FOUND);
         kill(pasting.pid(), signal).unwrap();
         assert_eq!(pasting.ends().code(), Some(128 + signal as i32), "{signal} amid a paste");
     }

@@ -4,6 +4,7 @@
 //! all of it by one write. Instants are absolute, on the monotonic clock, and count from the server's start. It logs when
 //! it read each request and when it wrote the reply, so that a test can judge a harness by what its target saw.
 
+use crate::support::replies::{DENIED, DONE, EXITING, KEY_NOT_FOUND, SUCCESS, WRONG_FORMAT};
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -202,16 +203,16 @@ impl Client {
         let reply = match *words {
             [_] if !self.named => {
                 self.named = true;
-                "success"
+                SUCCESS
             }
             ["put", key, value] => {
                 self.store.insert(key.to_owned(), value.to_owned());
-                "done"
+                DONE
             }
-            ["get", key] => self.store.get(key).map_or("key not found", String::as_str),
-            ["get", _, _] => "you are not allowed to access keys of other users",
-            ["q"] => return ("exiting".to_owned(), true),
-            _ => "wrong message format",
+            ["get", key] => self.store.get(key).map_or(KEY_NOT_FOUND, String::as_str),
+            ["get", _, _] => DENIED,
+            ["q"] => return (EXITING.to_owned(), true),
+            _ => WRONG_FORMAT,
         };
         (reply.to_owned(), false)
     }

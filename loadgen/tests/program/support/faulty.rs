@@ -1,5 +1,9 @@
 //! A small server of the protocol over TCP lines, written apart from the real one, that can be made to break one rule.
 
+use crate::support::replies::{
+    ALREADY_MANAGER, DENIED, DONE, DUPLICATE_NAME, EXITING, IDLE_TIMEOUT, KEY_NOT_FOUND, SERVER_FULL,
+    SUCCESS, UPGRADE_REFUSED, UPGRADED, USER_NOT_FOUND, WRONG_FORMAT,
+};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -378,12 +382,12 @@ fn serve_websocket(state: &State, stream: TcpStream, name: &mut Option<String>) 
         let message = read_frame(&mut input)?;
         let words: Vec<&str> = message.split_ascii_whitespace().collect();
         let reply = match &*name {
-            None if words.len() != 1 => "wrong message format".to_owned(),
-            None if state.stores.lock().unwrap().contains_key(&message) => "duplicate user name".to_owned(),
+            None if words.len() != 1 => WRONG_FORMAT.to_owned(),
+            None if state.stores.lock().unwrap().contains_key(&message) => DUPLICATE_NAME.to_owned(),
             None => {
                 state.stores.lock().unwrap().insert(message.clone(), Store::default());
                 *name = Some(message.clone());
-                "success".to_owned()
+                SUCCESS.to_owned()
             }
             Some(user) => answer(state, user, &mut manager, &words),
         };
@@ -454,7 +458,7 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
         let words = words_of(state, &line);
         let Some(user) = name.clone() else {
             if Instant::now() < *state.full_until.lock().unwrap() {
-                writeln!(replies, "server full")?;
+                writeln!(replies, "{SERVER_FULL}")?;
                 return Ok(false);
             }
             let mut stores = state.stores.lock().unwrap();
@@ -464,13 +468,13 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
                     if state.fault == Fault::NamesIgnoreCase
                         && stores.keys().any(|name| name.eq_ignore_ascii_case(wanted)) =>
                 {
-                    "duplicate user name"
+                    DUPLICATE_NAME
                 }
                 [wanted] if stores.contains_key(wanted) => {
                     if state.fault == Fault::TakesNamesTwice {
-                        "success"
+                        SUCCESS
                     } else {
-                        "duplicate user name"
+                        DUPLICATE_NAME
                     }
                 }
                 [wanted] => {
@@ -479,10 +483,10 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
                     *name = Some(wanted.to_owned());
                     manager =
                         state.fault == Fault::KeepsRoles && state.managers.lock().unwrap().contains(wanted);
-                    "success"
+                    SUCCESS
                 }
-                _ if state.fault == Fault::TakesBadLogins => "success",
-                _ => "wrong message format",
+                _ if state.fault == Fault::TakesBadLogins => SUCCESS,
+                _ => WRONG_FORMAT,
             };
             drop(stores);
             writeln!(replies, "{reply}")?;
@@ -498,7 +502,7 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
                 return Ok(false);
             }
             (Fault::TimesOutOnce, ["get", _]) if !state.disconnected.swap(true, Ordering::Relaxed) => {
-                writeln!(replies, "idle timeout")?;
+                writeln!(replies, "{IDLE_TIMEOUT}")?;
                 return Ok(false);
             }
             _ => {}
@@ -556,7 +560,7 @@ fn answer(state: &State, user: &str, manager: &mut bool, words: &[&str]) -> Stri
     match words[..] {
         ["put", "role", role] if state.fault == Fault::RoleByKey => {
             *manager = role == "manager";
-            "done".to_owned()
+            DONE.to_owned()
         }
         ["put", owner, key, value]
             if matches!(state.fault, Fault::WritesForOthers | Fault::TakesFourWords)
@@ -564,10 +568,10 @@ fn answer(state: &State, user: &str, manager: &mut bool, words: &[&str]) -> Stri
         {
             stores.get_mut(owner).unwrap().now.insert(key.to_owned(), value.to_owned());
             let taken = state.fault == Fault::TakesFourWords;
-            if taken { "done" } else { "wrong message format" }.to_owned()
+            if taken { DONE } else { WRONG_FORMAT }.to_owned()
         }
         ["put", key, _] if state.fault == Fault::NeverReplaces && stores[user].now.contains_key(key) => {
-            "done".to_owned()
+            DONE.to_owned()
         }
         ["put", key, value] => {
             let store = stores.get_mut(user).unwrap();
@@ -576,7 +580,7 @@ fn answer(state: &State, user: &str, manager: &mut bool, words: &[&str]) -> Stri
             if let Some(old) = store.now.insert(key.to_owned(), value.to_owned()) {
                 store.before.insert(key.to_owned(), old);
             }
-            if state.fault == Fault::SaysOk { "ok" } else { "done" }.to_owned()
+            if state.fault == Fault::SaysOk { "ok" } else { DONE }.to_owned()
         }
         ["get", "role"] if state.fault == Fault::HasRoleKey => "guest".to_owned(),
         ["get", key] => own(state, &stores, user, key),
@@ -590,10 +594,10 @@ fn answer(state: &State, user: &str, manager: &mut bool, words: &[&str]) -> Stri
                 _ => false,
             };
             if !*manager && !open {
-                return "you are not allowed to access keys of other users".to_owned();
+                return DENIED.to_owned();
             }
             if state.fault == Fault::ForgetsUsers && state.is_chance() {
-                return "user not found".to_owned();
+                return USER_NOT_FOUND.to_owned();
             }
             let outdated = state.fault == Fault::StaleToManagers && state.is_chance()
                 || state.fault == Fault::LagsForManagers;
@@ -601,22 +605,22 @@ fn answer(state: &State, user: &str, manager: &mut bool, words: &[&str]) -> Stri
                 Some(store) if outdated && store.before.contains_key(key) => store.before[key].clone(),
                 Some(store) => store.now.get(key).cloned().unwrap_or_else(|| {
                     let absent = state.fault == Fault::MissingIsAbsent;
-                    if absent { "user not found" } else { "key not found" }.to_owned()
+                    if absent { USER_NOT_FOUND } else { KEY_NOT_FOUND }.to_owned()
                 }),
-                None => "user not found".to_owned(),
+                None => USER_NOT_FOUND.to_owned(),
             }
         }
-        ["upgrade"] if state.fault == Fault::RefusesUpgrade => "upgrade refused".to_owned(),
-        ["upgrade"] if *manager && state.fault != Fault::UpgradesAgain => "already a manager".to_owned(),
+        ["upgrade"] if state.fault == Fault::RefusesUpgrade => UPGRADE_REFUSED.to_owned(),
+        ["upgrade"] if *manager && state.fault != Fault::UpgradesAgain => ALREADY_MANAGER.to_owned(),
         ["upgrade"] => {
             *manager = true;
             state.managers.lock().unwrap().insert(user.to_owned());
-            "upgraded to manager".to_owned()
+            UPGRADED.to_owned()
         }
         ["q"] if state.fault == Fault::Bye => "bye".to_owned(),
-        ["q"] => "exiting".to_owned(),
-        _ if state.fault == Fault::AcceptsAnything => "done".to_owned(),
-        _ => "wrong message format".to_owned(),
+        ["q"] => EXITING.to_owned(),
+        _ if state.fault == Fault::AcceptsAnything => DONE.to_owned(),
+        _ => WRONG_FORMAT.to_owned(),
     }
 }
 
@@ -624,7 +628,7 @@ fn own(state: &State, stores: &HashMap<String, Store>, user: &str, key: &str) ->
     let store = &stores[user];
     let Some(right) = store.now.get(key).cloned() else {
         let empty = state.fault == Fault::EmptyForMissing;
-        return if empty { "" } else { "key not found" }.to_owned();
+        return if empty { "" } else { KEY_NOT_FOUND }.to_owned();
     };
     let own_fault = matches!(
         state.fault,
@@ -653,7 +657,7 @@ fn own(state: &State, stores: &HashMap<String, Store>, user: &str, key: &str) ->
             cut.pop();
             Some(cut + "~")
         }
-        Fault::Lost => Some("key not found".to_owned()),
+        Fault::Lost => Some(KEY_NOT_FOUND.to_owned()),
         Fault::Twice => Some(format!("{right}\n{right}")),
         Fault::Endless => Some("x".repeat(17 << 20)),
         _ => None,

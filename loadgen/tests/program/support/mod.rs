@@ -6,6 +6,7 @@
 pub mod exact;
 pub mod faulty;
 pub mod replayer;
+pub mod replies;
 pub mod tls;
 
 use std::path::{Path, PathBuf};

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use crate::support::replies::{DUPLICATE_NAME, SUCCESS, UPGRADED};
 use twinwire::conform::case::model::{Action, Case, Expectation, Part, Text};
 use twinwire::domain::Role;
 
@@ -76,9 +77,9 @@ impl Client {
 pub fn replay(case: &Case, address: SocketAddr) -> Verdict {
     let mut clients: Vec<Client> = case.clients.iter().map(|_| Client::connect(address)).collect();
     for (index, client) in case.clients.iter().enumerate().filter(|(_, client)| client.login) {
-        assert_eq!(clients[index].ask(&format!("replayed-{index}")), "success");
+        assert_eq!(clients[index].ask(&format!("replayed-{index}")), SUCCESS);
         if client.role == Role::Manager {
-            assert_eq!(clients[index].ask("upgrade"), "upgraded to manager");
+            assert_eq!(clients[index].ask("upgrade"), UPGRADED);
         }
     }
     for step in &case.steps {
@@ -88,11 +89,11 @@ pub fn replay(case: &Case, address: SocketAddr) -> Verdict {
             Action::Login(name) if client.patient => {
                 let deadline = Instant::now() + Duration::from_secs(5);
                 let mut reply = client.ask(&real(name));
-                while reply == "duplicate user name" && Instant::now() < deadline {
+                while reply == DUPLICATE_NAME && Instant::now() < deadline {
                     std::thread::sleep(Duration::from_millis(20));
                     reply = client.ask(&real(name));
                 }
-                if reply != "success" {
+                if reply != SUCCESS {
                     return Verdict::Failed(reply);
                 }
                 continue;

@@ -1,4 +1,4 @@
-//! What is in force and where each value comes from: what `--check-config` prints, itself a file of options.
+//! The options in force and where each value comes from: what `--check-config` prints, itself a file of options.
 
 use std::{
     collections::BTreeMap,
@@ -7,22 +7,21 @@ use std::{
 
 use clap::{Arg, ArgAction, ArgMatches};
 
-use super::{Environment, FILE_OPTION, Options, Origin, SECRET_VARIABLE, Stranger, strangers};
+use super::{Environment, FILE_OPTION, Options, Origin, SECRET_VARIABLE, UnknownVariable, unknown_variables};
 
-/// Every option with its value and origin, secrets left out.
+/// Every option with its value and origin, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::cli) struct Effective {
     lines: Vec<Line>,
-    /// Whether the environment holds a secret.
     has_secret: bool,
-    strangers: Vec<Stranger>,
+    unknown_variables: Vec<UnknownVariable>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Line {
     heading: String,
     name: String,
-    /// In TOML; `None` where the option is not set, and its help says what that means.
+    /// In TOML; `None` if the option is not set, and its help says what that means.
     value: Option<String>,
     origin: Origin,
     /// What happens without a value.
@@ -42,18 +41,18 @@ impl Effective {
             name: arg.get_long().unwrap_or_default().to_owned(),
             value: value(arg, matches),
             origin: origins.get(arg.get_id().as_str()).cloned().unwrap_or(Origin::Default),
-            otherwise: told_default(arg),
+            otherwise: documented_default(arg),
         });
         Self {
             lines: lines.collect(),
             has_secret: environment.contains_key(std::ffi::OsStr::new(SECRET_VARIABLE)),
-            strangers: strangers(options, environment),
+            unknown_variables: unknown_variables(options, environment),
         }
     }
 
-    /// Warns of what may be a slip. Not told by [`Self::new`], since nothing can be logged before the level is known.
-    pub(in crate::cli) fn warn_of_strangers(&self) {
-        for Stranger { name, meant } in &self.strangers {
+    /// Warns of possible mistakes. Apart from [`Self::new`], since nothing can be logged before the level is known.
+    pub(in crate::cli) fn warn_of_unknown_variables(&self) {
+        for UnknownVariable { name, meant } in &self.unknown_variables {
             let meant = meant.as_deref().map(|meant| format!(": is {meant} meant?")).unwrap_or_default();
             tracing::warn!("{name} is set in the environment and means nothing here{meant}");
         }
@@ -80,8 +79,8 @@ fn toml_text(text: &str) -> String {
     }
 }
 
-/// An option without a value of its own tells in its help what is done then.
-pub(super) fn told_default(arg: &Arg) -> Option<String> {
+/// What happens without a value, which the help of an option without a default says.
+pub(super) fn documented_default(arg: &Arg) -> Option<String> {
     let help = arg.get_help()?.to_string();
     let (_, rest) = help.split_once("[default: ")?;
     Some(rest.split_once(']')?.0.split_whitespace().collect::<Vec<_>>().join(" "))
@@ -108,7 +107,7 @@ impl Display for Effective {
         if self.has_secret {
             writeln!(f, "\n# {SECRET_VARIABLE} is set; it is not shown")?;
         }
-        for Stranger { name, .. } in &self.strangers {
+        for UnknownVariable { name, .. } in &self.unknown_variables {
             writeln!(f, "\n# {name} is set and means nothing here")?;
         }
         Ok(())

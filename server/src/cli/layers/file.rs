@@ -1,4 +1,4 @@
-//! The file of options: a flat TOML table, `max-connections = 100`, in which a mistake is shown where it stands.
+//! The file of options: a flat TOML table, `max-connections = 100`, whose mistakes are shown where they stand.
 
 use std::{
     fmt::{self, Write},
@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Options, Origin, Raw};
 
-/// More than any file of options needs: what is larger is another kind of file.
+/// More than any file of options needs: a larger file is something else.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// A file of options that cannot be used.
@@ -25,7 +25,7 @@ pub(in crate::cli) enum FileError {
     Mistakes { path: PathBuf, mistakes: Vec<Mistake> },
 }
 
-/// One mistake and its place. All of a file's are reported at once.
+/// One mistake and its position. All mistakes of a file are reported at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::cli) struct Mistake {
     message: String,
@@ -54,7 +54,7 @@ pub(super) fn read<'o>(path: &Path, options: &'o Options) -> Result<Vec<(&'o Arg
     for error in errors {
         mistakes.push(Mistake::new(&text, error.span().unwrap_or_default(), error.message().to_owned()));
     }
-    // What was made out beside an error in the syntax has no place to be shown at.
+    // What was parsed next to a syntax error has no position to show.
     let entries = table.get_ref().iter().filter(|_| mistakes.is_empty()).collect::<Vec<_>>();
     for (key, value) in entries {
         let Some(arg) = options.named(key.get_ref()) else {
@@ -94,7 +94,7 @@ fn text(value: &DeValue<'_>) -> Result<String, String> {
     }
 }
 
-/// What to say about a key that is no option.
+/// What to say about a key that is not an option.
 fn unknown(options: &Options, key: &str) -> String {
     if key == "upgrade-secret" {
         return "a secret does not belong here: name its file with upgrade-secret-file".to_owned();
@@ -121,7 +121,6 @@ fn place(source: &str, offset: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, before[start..].chars().count() + 1)
 }
 
-/// The mistakes of a file, one after the other.
 struct Listed<'a>(&'a Path, &'a [Mistake]);
 
 impl fmt::Display for Listed<'_> {
@@ -132,7 +131,7 @@ impl fmt::Display for Listed<'_> {
                 f.write_char('\n')?;
             }
             let margin = line.to_string().len();
-            // Whatever is in the file must not drive the terminal.
+            // The file's contents must not control the terminal.
             let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
             writeln!(f, "{}:{line}:{column}: {message}", path.display())?;
             writeln!(f, "{line} | {text}")?;

@@ -1,9 +1,9 @@
-//! Where an option's value comes from: the command line, else the environment, else the file, else its default.
+//! The sources of an option's value: the command line, else the environment, else the file, else its default.
 //!
-//! Each option is declared once, in [`super::args`]. Its key in the file and its variable are made from its name, and
-//! what stands there is put in front of the command line and read like it: by the same parsers, with the same
-//! messages. An option that is given further up replaces all of its values from further down, and those that it
-//! conflicts with.
+//! Each option is declared once, in [`super::args`]. Its key in the file and its variable are derived from its name,
+//! and their values are put in front of the command line and parsed like it: by the same parsers, with the same
+//! messages. An option that is given in a stronger source replaces all of its values from weaker ones, and the options
+//! that it conflicts with.
 
 mod effective;
 mod file;
@@ -23,26 +23,25 @@ use clap::{
 pub(super) use self::{effective::Effective, file::FileError};
 use super::args::{Args, SECRET_VARIABLE};
 
-/// What the names of all variables begin with.
+/// What all variables begin with.
 const PREFIX: &str = "TWINWIRE_";
 
 /// Options that make sense on the command line alone.
 const COMMAND_LINE_ONLY: [&str; 4] = ["help", "version", "check-config", "until-stdin-closes"];
 
-/// The option that chooses the policy, and the one that only the policy `secret` has a use for.
+/// The option that chooses the policy, and the one that only the policy `secret` uses.
 const POLICY: &str = "upgrade";
 const SECRET_FILE: &str = "upgrade-secret-file";
 
-/// The option that names the file: it cannot stand in it.
+/// The option that names the file. It cannot be set in it.
 const FILE_OPTION: &str = "config";
 
 /// The environment, as from [`std::env::vars_os`].
 pub(super) type Environment = BTreeMap<OsString, OsString>;
 
-/// What is wrong with a value, and where it came from.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LayerError {
-    /// Help and version come this way as well.
+    /// Help and version are reported this way too.
     #[error(transparent)]
     CommandLine(#[from] clap::Error),
     #[error("{variable}: {message}")]
@@ -51,7 +50,7 @@ pub(super) enum LayerError {
     File(#[from] FileError),
 }
 
-/// Where a value was found.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Origin {
     CommandLine,
@@ -80,70 +79,69 @@ enum Raw {
     Texts(Vec<String>),
 }
 
-/// A variable that means nothing to this program.
+/// A variable that begins like this program's and means nothing to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stranger {
+struct UnknownVariable {
     name: String,
     /// The variable whose name it resembles.
     meant: Option<String>,
 }
 
-/// The options with their names, ready to read values of.
+/// The options with their names, ready to parse values.
 struct Options {
     command: Command,
 }
 
-/// The values that were found so far, the strongest layer first.
+/// The values found so far, the strongest source first.
 #[derive(Default)]
-struct Settled {
+struct Settings {
     origins: BTreeMap<String, Origin>,
-    /// What stands for them on a command line.
+    /// The same as words of a command line.
     words: Vec<OsString>,
-    /// The upgrade policy's name, if it is settled.
+    /// The name of the upgrade policy, if one has been found.
     policy: Option<OsString>,
 }
 
-/// Reads `args`, which begin with the program's name, and fills up from `environment` and from the file that either
-/// names. A subcommand has no such layers.
+/// Parses `args`, which begin with the program's name, and adds what `environment` and the file set. A subcommand has
+/// only the command line.
 pub(super) fn resolve(args: &[OsString], environment: &Environment) -> Result<(Args, Effective), LayerError> {
     let mut options = Options { command: Args::command() };
     // Names, conflicts and headings are known from here on.
     options.command.build();
     let given = options.command.clone().try_get_matches_from(args)?;
-    let mut settled = Settled::default();
+    let mut settings = Settings::default();
     if given.subcommand().is_none() {
         for arg in options.all() {
             if given.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine) {
-                settled.origins.insert(arg.get_id().to_string(), Origin::CommandLine);
+                settings.origins.insert(arg.get_id().to_string(), Origin::CommandLine);
             }
         }
-        settled.policy = given.get_raw(POLICY).and_then(|mut raw| raw.next()).map(Into::into);
-        options.settle(&mut settled, options.in_environment(environment)?);
+        settings.policy = given.get_raw(POLICY).and_then(|mut raw| raw.next()).map(Into::into);
+        options.apply(&mut settings, options.in_environment(environment)?);
         if let Some(path) = Options::file(&given, environment) {
-            options.settle(&mut settled, file::read(Path::new(&path), &options)?);
+            options.apply(&mut settings, file::read(Path::new(&path), &options)?);
         }
     }
     let (program, rest) = args.split_at(args.len().min(1));
-    let words = program.iter().chain(&settled.words).chain(rest);
+    let words = program.iter().chain(&settings.words).chain(rest);
     let matches = options.command.clone().try_get_matches_from(words)?;
-    let effective = Effective::new(&options, &matches, &settled.origins, environment);
+    let effective = Effective::new(&options, &matches, &settings.origins, environment);
     Ok((Args::from_arg_matches(&matches)?, effective))
 }
 
 impl Options {
-    /// Every option that may be set in more than one place.
+    /// Every option that may be set in more than one source.
     fn all(&self) -> impl Iterator<Item = &Arg> {
         self.command
             .get_arguments()
             .filter(|arg| arg.get_long().is_some_and(|name| !COMMAND_LINE_ONLY.contains(&name)))
     }
 
-    /// The option of that name.
     fn named(&self, name: &str) -> Option<&Arg> {
         self.all().find(|arg| arg.get_long() == Some(name) && name != FILE_OPTION)
     }
 
-    /// The option whose name resembles `name`, which the argument parser knows.
+    /// The option whose name resembles `name`, as the argument parser suggests it.
     fn resembling(&self, name: &str) -> Option<&str> {
         let alone = [self.command.get_name().to_owned(), format!("--{name}=")];
         let error = self.command.clone().try_get_matches_from(alone).err()?;
@@ -152,7 +150,7 @@ impl Options {
         self.named(suggested)?.get_long()
     }
 
-    /// The name of the file of options, if one is given.
+    /// The path of the file of options, if one is given.
     fn file(given: &ArgMatches, environment: &Environment) -> Option<OsString> {
         let variable = environment.get(OsStr::new(&variable(FILE_OPTION))).filter(|path| !path.is_empty());
         given
@@ -162,7 +160,7 @@ impl Options {
             .map(Into::into)
     }
 
-    /// What the environment sets. An empty variable is as good as none.
+    /// What the environment sets. An empty variable counts as unset.
     fn in_environment(&self, environment: &Environment) -> Result<Vec<(&Arg, Origin, Raw)>, LayerError> {
         let mut found = Vec::new();
         for arg in self.all() {
@@ -181,7 +179,7 @@ impl Options {
         Ok(found)
     }
 
-    /// Whether the option takes this value, by its own parser; if not, why.
+    /// Fails with a message if the option's own parser does not take this value.
     fn check(&self, arg: &Arg, raw: &Raw) -> Result<(), String> {
         let words = words(arg, raw)?;
         let alone = std::iter::once(OsString::from(self.command.get_name())).chain(words);
@@ -191,12 +189,12 @@ impl Options {
         }
     }
 
-    /// Adds a layer: what is settled already is stronger, and so is what excludes it.
-    fn settle(&self, settled: &mut Settled, layer: Vec<(&Arg, Origin, Raw)>) {
-        // Whoever replaces the policy `secret` by another takes its secret back as well.
-        let is_without_secret = settled.policy.as_ref().is_some_and(|policy| policy != "secret");
+    /// Adds a source: what has been found already is stronger, and so is what conflicts with it.
+    fn apply(&self, settings: &mut Settings, layer: Vec<(&Arg, Origin, Raw)>) {
+        // Replacing the policy `secret` also removes its secret.
+        let is_without_secret = settings.policy.as_ref().is_some_and(|policy| policy != "secret");
         let stronger: Vec<&Arg> =
-            self.all().filter(|arg| settled.origins.contains_key(arg.get_id().as_str())).collect();
+            self.all().filter(|arg| settings.origins.contains_key(arg.get_id().as_str())).collect();
         for (arg, origin, raw) in layer {
             let is_excluded = stronger.iter().any(|other| {
                 let conflicts = |one, two: &Arg| {
@@ -207,11 +205,11 @@ impl Options {
             let is_moot = is_without_secret && arg.get_long() == Some(SECRET_FILE);
             if !is_excluded && !is_moot {
                 if let (Some(POLICY), Raw::Texts(texts)) = (arg.get_long(), &raw) {
-                    settled.policy = texts.first().map(Into::into);
+                    settings.policy = texts.first().map(Into::into);
                 }
-                settled.origins.insert(arg.get_id().to_string(), origin);
-                // It was read before: it has words.
-                settled.words.extend(words(arg, &raw).unwrap_or_default());
+                settings.origins.insert(arg.get_id().to_string(), origin);
+                // It was parsed before, so it has words.
+                settings.words.extend(words(arg, &raw).unwrap_or_default());
             }
         }
     }
@@ -222,27 +220,29 @@ fn variable(name: &str) -> String {
     PREFIX.to_owned() + &name.replace('-', "_").to_ascii_uppercase()
 }
 
-/// Whether a variable means something to this program.
 fn is_known(options: &Options, name: &OsStr) -> bool {
     name == SECRET_VARIABLE || options.all().any(|arg| *name == *variable(arg.get_long().unwrap_or_default()))
 }
 
 /// The variables that look as if they were meant for this program and are not, each with the one that may be meant.
 ///
-/// They are no errors: a container's platform makes variables of its own from the name of a service, such as
+/// They are not errors: a container platform makes variables of its own from the name of a service, such as
 /// `TWINWIRE_PORT`.
-fn strangers(options: &Options, environment: &Environment) -> Vec<Stranger> {
+fn unknown_variables(options: &Options, environment: &Environment) -> Vec<UnknownVariable> {
     let mine = environment.keys().filter(|name| name.to_string_lossy().starts_with(PREFIX));
     mine.filter(|name| !is_known(options, name))
         .map(|name| {
             let name = name.to_string_lossy();
             let key = name[PREFIX.len()..].to_ascii_lowercase().replace('_', "-");
-            Stranger { meant: options.resembling(&key).map(variable), name: name.escape_debug().to_string() }
+            UnknownVariable {
+                meant: options.resembling(&key).map(variable),
+                name: name.escape_debug().to_string(),
+            }
         })
         .collect()
 }
 
-/// A value from a variable: several are separated by commas.
+/// A value from a variable, in which several are separated by commas.
 fn from_text(arg: &Arg, text: &str) -> Result<Raw, String> {
     if let (true, Ok(on)) = (may_be_bare(arg), text.parse()) {
         return Ok(Raw::Flag(on));
@@ -258,12 +258,12 @@ fn from_text(arg: &Arg, text: &str) -> Result<Raw, String> {
     }
 }
 
-/// Whether the option makes sense without a value as well.
+/// Whether the option may be given without a value.
 fn may_be_bare(arg: &Arg) -> bool {
     arg.get_num_args().is_some_and(|count| count.min_values() == 0)
 }
 
-/// How a value is written on a command line.
+/// The value as words of a command line.
 fn words(arg: &Arg, raw: &Raw) -> Result<Vec<OsString>, String> {
     let flag = format!("--{}", arg.get_long().unwrap_or_default());
     let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);

@@ -1,4 +1,4 @@
-//! Precedence, and what is said about values that make no sense.
+//! Precedence, and messages about values that make no sense.
 
 use std::io::Write;
 
@@ -142,7 +142,7 @@ fn another_policy_from_further_up_leaves_out_the_secrets_file_of_the_one_it_repl
     let over_variables = resolve(&["--upgrade", "open"], &variables, None).unwrap();
     assert_eq!(line(&over_variables, "upgrade-secret-file"), "# upgrade-secret-file = # default: none");
 
-    // Where it is of use, or was named by whoever chose the policy, it stays.
+    // It stays if it is of use, or was named in the source that chose the policy.
     let kept = |args: &[&str], variables: &[(&str, &str)], file: Option<&NamedTempFile>| {
         let shown = resolve(args, variables, file).unwrap();
         assert!(line(&shown, "upgrade-secret-file").starts_with("upgrade-secret-file ="), "{shown}");
@@ -181,7 +181,11 @@ fn every_option_tells_what_happens_without_it() {
     let mut options = Options { command: Args::command() };
     options.command.build();
     for arg in options.all().filter(|arg| arg.get_long() != Some(FILE_OPTION)) {
-        let told = effective::told_default(arg).is_some() || !arg.get_default_values().is_empty();
-        assert!(told, "--{} has no default and does not say what happens then", arg.get_long().unwrap());
+        let error_line = effective::documented_default(arg).is_some() || !arg.get_default_values().is_empty();
+        assert!(
+            error_line,
+            "--{} has no default and does not say what happens then",
+            arg.get_long().unwrap()
+        );
     }
 }

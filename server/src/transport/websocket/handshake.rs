@@ -1,4 +1,4 @@
-//! The opening handshake as a function: a request head in, an answer out. RFC 6455 sections 4.2.1 and 4.2.2.
+//! The opening handshake as a function: a request head goes in, an answer comes out. RFC 6455 sections 4.2.1 and 4.2.2.
 //!
 //! No I/O. Each refusal is a whole HTTP reply that says what was wrong (WS-2a).
 
@@ -14,24 +14,21 @@ const FIELDS_MAX: usize = 64;
 pub(super) enum Refusal {
     /// It is not what section 4.2.1 asks for; the text says why.
     Bad(&'static str),
-    /// Only GET can be upgraded.
     NotGet,
-    /// It asks for no WebSocket, or for another version of it.
+    /// It does not ask for a WebSocket, or asks for another version.
     UpgradeRequired(&'static str),
     /// The head passes [`super::opening::HEAD_BYTES_MAX`] or has too many fields.
     TooLarge,
-    /// The head did not come in time.
     TooSlow,
-    /// It comes from a web page that the server was not told to allow (WS-8).
+    /// It comes from a web page whose origin is not allowed (WS-8).
     Origin,
     /// The server is full (WS-6).
     Full,
-    /// The server is on its way down.
     Stopping,
 }
 
 impl Refusal {
-    /// As what it is counted, if it says anything about the client.
+    /// The reason to count it under, if it says anything about the client.
     pub(super) fn reason(self) -> Option<counters::Refusal> {
         match self {
             Self::Origin => Some(counters::Refusal::Origin),
@@ -71,12 +68,12 @@ impl Refusal {
     }
 }
 
-/// Judges a whole request head, its empty line included; the answer is the reply that upgrades the connection.
+/// Judges a whole request head, its empty line included. The answer is the reply that upgrades the connection.
 pub(super) fn answer(head: &[u8], origins: &Origins) -> Result<Vec<u8>, Refusal> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(head) {
-        // What the parser does not take for a part of the head must not be thrown away with it.
+        // What the parser does not take for a part of the head must not be discarded with it.
         Ok(httparse::Status::Complete(length)) if length == head.len() => {}
         Ok(httparse::Status::Complete(_)) => return Err(Refusal::Bad("something follows the request head")),
         Ok(httparse::Status::Partial) => return Err(Refusal::Bad("the request head is incomplete")),
@@ -102,11 +99,12 @@ pub(super) fn answer(head: &[u8], origins: &Origins) -> Result<Vec<u8>, Refusal>
     }
     let key = fields.only("Sec-WebSocket-Key").filter(|key| is_key(key));
     let accept = derive_accept_key(key.ok_or(Refusal::Bad("Sec-WebSocket-Key must be 16 bytes in base64"))?);
-    // Browsers send one, and nothing but a browser is asked to (section 10.2). Each of several must be allowed.
+    // Only browsers send an origin, and only they are required to (section 10.2). If there are several, each must be
+    // allowed.
     if !fields.all("Origin").all(|origin| origins.allows(origin)) {
         return Err(Refusal::Origin);
     }
-    // No extension and no subprotocol is ever agreed to (WS-2).
+    // Extensions and subprotocols are never negotiated (WS-2).
     Ok(format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {accept}\r\n\r\n"
@@ -114,13 +112,13 @@ pub(super) fn answer(head: &[u8], origins: &Origins) -> Result<Vec<u8>, Refusal>
     .into_bytes())
 }
 
-/// Sixteen bytes in base64 are twenty-two digits and two of padding.
+/// Sixteen bytes in base64 are twenty-two digits and two padding characters.
 fn is_key(key: &[u8]) -> bool {
     let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     matches!(key, [digits @ .., b'=', b'='] if digits.len() == 22 && digits.iter().all(is_digit))
 }
 
-/// The header fields of a request; names are compared without regard to case.
+/// The header fields of a request. Names are compared without regard to case.
 struct Fields<'a>(&'a [httparse::Header<'a>]);
 
 impl<'a> Fields<'a> {
@@ -131,7 +129,7 @@ impl<'a> Fields<'a> {
             .map(|field| field.value.trim_ascii())
     }
 
-    /// The value of a field that is there exactly once.
+    /// The value of a field that occurs exactly once.
     fn only(&self, name: &str) -> Option<&'a [u8]> {
         let mut values = self.all(name);
         values.next().filter(|_| values.next().is_none())

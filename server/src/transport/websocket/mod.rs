@@ -1,26 +1,26 @@
 //! WebSocket: one text message a request, one text message a reply (WS-1).
 //!
-//! The library joins fragments, answers pings and closes, and checks UTF-8. Headers are checked by `guard`
-//! before it sees them, the handshake and the end of the connection are ours.
+//! The library joins fragments, answers pings and closes, and checks UTF-8. The validator checks frame headers before
+//! the library sees them. The handshake and the end of the connection are done here.
 
-mod end;
-mod guard;
+#[cfg(feature = "fuzzing")]
+mod alone;
+mod closing;
 mod handshake;
-mod link;
+mod io;
 mod opening;
 mod service;
+mod validator;
 
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
     rc::Rc,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
 use futures_util::{Sink, Stream};
-use tokio::net::TcpStream;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -29,85 +29,83 @@ use tokio_tungstenite::{
     },
 };
 
+#[cfg(feature = "fuzzing")]
+pub use self::alone::serve_alone;
 pub use self::service::Service;
 use self::{
-    end::{Ending, end},
+    closing::{Ending, end},
     handshake::Refusal,
-    link::Link,
+    io::WebSocketIo,
 };
 use super::{
-    Host, TURN_BUDGET, TURN_COST, is_drained, leave,
-    patience::Countdown,
-    plain::Plain,
-    rota::Ticket,
+    ConnectionParts, TURN_BUDGET, TURN_COST, WorkerContext, close,
+    delayed_reply::DelayedReply,
+    is_drained,
     socket::Socket,
-    vigil::{Overdue, Vigil},
-    withheld::Withheld,
+    timers::{ConnectionTimers, FlushOutcome},
+    write_timeout::TimeBudget,
 };
 use crate::{
-    config::Config,
     counters,
-    registry::{Registry, UpgradePolicy},
-    server::{Departures, Phase, Seat},
+    runtime::{Phase, QueueSlot},
     session::Flow,
 };
 
-/// What each connection reads at once and keeps for it while idle. The library's own default, 128 KiB, is zeroed
-/// for each read; this holds dozens of short requests.
+/// What each connection reads at once, and keeps while it is idle. The library's own default, 128 KiB, is zeroed for
+/// each read; this holds dozens of short requests.
 const READ_BYTES: usize = 2 * 1024;
 
-/// From how many bytes on replies go out before a batch is done. Idle connections hold none of this, but one that
+/// How many bytes of replies are gathered before they are written. An idle connection holds none of this, but one that
 /// has sent a batch keeps what it needed.
 const WRITE_BYTES: usize = 16 * 1024;
 
-/// From how many bytes on a message, with its reply, leaves more memory behind than an idle connection should hold.
+/// The size of a message with its reply from which the library keeps more memory than an idle connection should hold.
 const LARGE_BYTES: usize = 2 * READ_BYTES;
 
-/// For how long that memory is kept for the next one.
-const SWOLLEN_MAX: Duration = Duration::from_secs(1);
+/// How long that memory is kept for the next message.
+const LARGE_BUFFERS_KEPT: Duration = Duration::from_secs(1);
 
-/// The reply to a client that there is no room for.
+/// The reply to a client that is refused because the server is full.
 pub(super) fn full() -> Vec<u8> {
     Refusal::Full.response()
 }
 
 struct Connection<V, S> {
-    socket: WebSocketStream<Link<S>>,
+    socket: WebSocketStream<WebSocketIo<S>>,
     service: V,
-    /// The answer to a secret, while it is held back.
-    withheld: Option<Withheld>,
-    vigil: Vigil,
-    /// Its place in the line, while it waits for another turn.
-    ticket: Option<Ticket>,
+    /// The answer to a secret, while it is delayed.
+    delayed_reply: Option<DelayedReply>,
+    timers: ConnectionTimers,
+    /// Its slot in the fair queue, while it waits for another turn.
+    turn: Option<QueueSlot>,
     /// When a ping was sent that nothing has come after.
     pinged_at: Option<Instant>,
-    /// When a message last came or went that the library keeps more memory for than an idle connection should hold.
-    swollen_at: Option<Instant>,
-    host: Rc<Host>,
+    /// When a large message last made the library's buffers grow.
+    large_buffers_at: Option<Instant>,
+    worker: Rc<WorkerContext>,
 }
 
-/// Serves one WebSocket connection until it ends. It has been waited for since `vigil` began, and has `time` to open.
+/// Serves one WebSocket connection until it ends. The client has `opening_time` for the handshake.
 pub(super) fn serve<V: Service, S: Socket>(
     socket: S,
-    mut seat: Seat,
-    vigil: Vigil,
-    time: Countdown,
-    host: Rc<Host>,
     service: V,
+    parts: ConnectionParts,
+    opening_time: TimeBudget,
 ) -> impl Future<Output = ()> {
-    // Boxed like the end and the connection itself, so that one in service has room for neither, and is held once.
-    let begun = Box::pin(begin(socket, vigil, time, Rc::clone(&host), service));
+    let ConnectionParts { mut permit, timers, worker } = parts;
+    // Boxed, as the end and the connection itself are, so that a connection in service has no room for either.
+    let begun = Box::pin(begin(socket, timers, opening_time, Rc::clone(&worker), service));
     async move {
         let mut connection = match begun.await {
             Ok(connection) => connection,
             Err((socket, refusal)) => {
-                seat.leave(&host.departures);
+                permit.release_early(&worker.closing_permits);
                 if let Some(refusal) = refusal {
                     if let Some(reason) = refusal.reason() {
-                        host.counters.refused(reason);
+                        worker.counters.refused(reason);
                     }
                     tracing::debug!(?refusal, "handshake refused");
-                    Box::pin(leave::say_and_close(socket, &refusal.response())).await;
+                    Box::pin(close::send_and_close(socket, &refusal.response())).await;
                 }
                 return;
             }
@@ -115,90 +113,81 @@ pub(super) fn serve<V: Service, S: Socket>(
         let ending = loop {
             match connection.run().await {
                 Some(ending) => break ending,
-                None => connection = Box::pin(connection.shrunk()).await,
+                None => connection = Box::pin(connection.with_small_buffers()).await,
             }
         };
-        Box::pin(end(connection.give_up(), ending, seat, host)).await;
+        Box::pin(end(connection.into_closing(), ending, permit, worker)).await;
     }
 }
 
-/// Opens a WebSocket. Gives the socket back where that fails, with the refusal that is still to be sent, if any.
+/// Makes the opening handshake. If it fails, returns the socket and the refusal that is still to be sent, if any.
 async fn begin<V: Service, S: Socket>(
     mut socket: S,
-    vigil: Vigil,
-    mut time: Countdown,
-    host: Rc<Host>,
+    timers: ConnectionTimers,
+    mut time: TimeBudget,
+    worker: Rc<WorkerContext>,
     service: V,
 ) -> Result<Box<Connection<V, S>>, (S, Option<Refusal>)> {
     let opened = tokio::select! {
-        opened = opening::open(&mut socket, &mut time, &host.config.origins) => opened,
-        () = host.phase.stopping() => Err(Some(Refusal::Stopping)),
+        opened = opening::open(&mut socket, &mut time, &worker.config.origins) => opened,
+        () = worker.phase.stopping() => Err(Some(Refusal::Stopping)),
     };
     let early = match opened {
         Ok(early) => early,
         Err(refusal) => return Err((socket, refusal)),
     };
-    let link = Link::new(socket, early, V::TAKES_BINARY, Rc::clone(&host));
+    let io = WebSocketIo::new(socket, early, V::TAKES_BINARY, Rc::clone(&worker));
     Ok(Box::new(Connection {
-        socket: speak(link, &host).await,
+        socket: websocket_over(io, &worker).await,
         service,
-        withheld: None,
-        vigil,
-        ticket: None,
+        delayed_reply: None,
+        timers,
+        turn: None,
         pinged_at: None,
-        swollen_at: None,
-        host,
+        large_buffers_at: None,
+        worker,
     }))
 }
 
-/// The library's part, at the beginning of a stream or between two messages.
-async fn speak<S: Socket>(link: Link<S>, host: &Host) -> WebSocketStream<Link<S>> {
+/// The library's stream, at the beginning of a connection or between two messages.
+async fn websocket_over<S: Socket>(
+    io: WebSocketIo<S>,
+    worker: &WorkerContext,
+) -> WebSocketStream<WebSocketIo<S>> {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BYTES)
         .write_buffer_size(WRITE_BYTES)
-        .max_message_size(Some(host.config.message_bytes_max))
+        .max_message_size(Some(worker.config.message_bytes_max))
         // A control frame may be longer than a message.
-        .max_frame_size(Some(host.config.message_bytes_max.max(guard::CONTROL_BYTES_MAX as usize)));
-    WebSocketStream::from_raw_socket(link, Role::Server, Some(config)).await
-}
-
-/// Serves one connection outside of any server, with `service` in the place of a session: for trying the framing by
-/// itself. Must be called on a current-thread runtime with time and I/O; limits and time-outs are those of `config`.
-pub async fn serve_alone<S: Service>(stream: TcpStream, config: Arc<Config>, service: S) {
-    let registry = Arc::new(Registry::new(UpgradePolicy::Closed));
-    let host = Rc::new(Host::new(config, registry, Arc::default(), Departures::new()));
-    let (vigil, time) = (Vigil::start(&host), host.opening_time());
-    tokio::select! {
-        () = serve(Plain::from(stream), Seat::alone(), vigil, time, Rc::clone(&host), service) => {}
-        () = host.rota.call() => {}
-    }
+        .max_frame_size(Some(worker.config.message_bytes_max.max(validator::CONTROL_BYTES_MAX as usize)));
+    WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await
 }
 
 impl<V: Service, S: Socket> Connection<V, S> {
-    /// Serves until the connection ends, or until it rests with memory that it should give back: `None` then.
+    /// Serves until the connection ends; `None` if it is idle and should give memory back.
     async fn run(&mut self) -> Option<Ending> {
         poll_fn(|cx| {
-            if !self.vigil.is_watched() {
+            if !self.timers.is_registered() {
                 self.set_alarm(cx);
             }
-            if self.vigil.is_due()
-                && let Some(ending) = self.overdue(cx)
+            if self.timers.is_due()
+                && let Some(ending) = self.check_timeouts(cx)
             {
                 return Poll::Ready(Some(ending));
             }
-            if self.service.is_dismissed() {
-                self.host.counters.refused(counters::Refusal::Operator);
+            if self.service.is_disconnect_requested() {
+                self.worker.counters.refused(counters::Refusal::Operator);
                 return Poll::Ready(Some(Ending::Close(CloseCode::Policy)));
             }
-            if !self.host.rota.admits(&mut self.ticket, self.service.is_logged_in(), cx) {
+            if !self.worker.turns.may_run(&mut self.turn, self.service.is_logged_in(), cx) {
                 return Poll::Pending;
             }
             if let Poll::Ready(ending) = self.turn(cx) {
                 return Poll::Ready(Some(ending));
             }
-            self.service.wake_on_dismissal(cx.waker());
-            if self.swollen_at.is_some() {
-                if self.is_to_shrink() {
+            self.service.wake_on_disconnect(cx.waker());
+            if self.large_buffers_at.is_some() {
+                if self.may_shrink() {
                     return Poll::Ready(None);
                 }
                 self.set_alarm(cx);
@@ -208,60 +197,72 @@ impl<V: Service, S: Socket> Connection<V, S> {
         .await
     }
 
-    /// Whether it is time to give memory back, and nothing is in it.
-    fn is_to_shrink(&mut self) -> bool {
-        self.shrink_due().is_some_and(|due| due <= self.host.watch.now())
-            && self.withheld.is_none()
-            && self.ticket.is_none()
-            && self.socket.get_mut().is_at_rest()
+    /// Whether it is time to give the buffers' memory back, and nothing is in them.
+    fn may_shrink(&mut self) -> bool {
+        self.shrink_due().is_some_and(|due| due <= self.worker.clock.now())
+            && self.delayed_reply.is_none()
+            && self.turn.is_none()
+            && self.socket.get_mut().is_idle()
     }
 
     fn shrink_due(&self) -> Option<Instant> {
-        self.vigil.after(self.swollen_at?, SWOLLEN_MAX)
+        self.timers.after(self.large_buffers_at?, LARGE_BUFFERS_KEPT)
     }
 
-    /// The same connection, resting, with as much memory as at its beginning.
-    async fn shrunk(self: Box<Self>) -> Box<Self> {
-        let Self { socket, service, withheld, vigil, ticket, pinged_at, host, .. } = *self;
-        let socket = speak(socket.into_inner(), &host).await;
-        Box::new(Self { socket, service, withheld, vigil, ticket, pinged_at, swollen_at: None, host })
+    /// The same idle connection with buffers as small as at its beginning.
+    async fn with_small_buffers(self: Box<Self>) -> Box<Self> {
+        let Self { socket, service, delayed_reply, timers, turn, pinged_at, worker, .. } = *self;
+        let socket = websocket_over(socket.into_inner(), &worker).await;
+        Box::new(Self {
+            socket,
+            service,
+            delayed_reply,
+            timers,
+            turn,
+            pinged_at,
+            large_buffers_at: None,
+            worker,
+        })
     }
 
-    /// Ends the session. The name first, then the seat, and only then anything that the client can take for a close
-    /// (LIFE-3).
+    /// Ends the session. The name is freed first, then the permit, and only then does anything happen that the client
+    /// can take for a close (LIFE-3).
     #[expect(clippy::boxed_local, reason = "it lives in a box; taking it out first would hold it twice")]
-    fn give_up(self: Box<Self>) -> WebSocketStream<Link<S>> {
+    fn into_closing(self: Box<Self>) -> WebSocketStream<WebSocketIo<S>> {
         let Self { socket, service, .. } = *self;
         drop(service);
         socket
     }
 
-    /// Ends the connection if it has waited for too long, else has it woken when it next may have. Pings the client
-    /// where it is time.
-    fn overdue(&mut self, cx: &mut Context<'_>) -> Option<Ending> {
-        // A client whose reply is held back is not the one who keeps others waiting.
-        if self.withheld.is_some() {
-            self.vigil.note_request();
+    /// Ends the connection if a time-out has expired; otherwise sets the alarm for the next one. Pings the client if it
+    /// is time.
+    fn check_timeouts(&mut self, cx: &mut Context<'_>) -> Option<Ending> {
+        // A client whose reply is delayed keeps nothing waiting.
+        if self.delayed_reply.is_some() {
+            self.timers.note_request();
         }
-        let overdue = self.vigil.overdue(self.service.is_logged_in(), self.socket.get_ref().socket().tcp());
-        let ending = overdue.map(|overdue| match self.host.counted(overdue) {
-            Overdue::Message(_) if !self.vigil.is_blocked() => Ending::Close(CloseCode::Policy),
-            // A client that leaves replies waiting would not take a close either.
-            Overdue::Message(_) | Overdue::Reader => Ending::Broken,
+        let expired = self.timers.expired(self.service.is_logged_in(), self.socket.get_ref().socket().tcp());
+        let ending = expired.map(|timeout| {
+            self.worker.count_timeout(timeout);
+            match timeout.status() {
+                Some(_) if !self.timers.is_blocked() => Ending::Close(CloseCode::Policy),
+                // A client that takes no replies would not take a close either.
+                _ => Ending::Broken,
+            }
         });
         let ending = ending.or_else(|| self.ping_or_give_up(cx));
         self.set_alarm(cx);
         ending
     }
 
-    /// Pings a client that has been silent for long, and ends the connection if it stays so.
+    /// Pings a client that has been silent for long, and ends the connection if it stays silent.
     fn ping_or_give_up(&mut self, cx: &mut Context<'_>) -> Option<Ending> {
-        let now = self.host.watch.now();
+        let now = self.worker.clock.now();
         if self.ping_due().is_none_or(|due| now < due) {
             return None;
         }
         if self.pinged_at.is_some() {
-            self.host.counters.refused(counters::Refusal::PingTimeout);
+            self.worker.counters.refused(counters::Refusal::PingTimeout);
             return Some(Ending::Close(CloseCode::Policy));
         }
         self.pinged_at = Some(now);
@@ -272,20 +273,21 @@ impl<V: Service, S: Socket> Connection<V, S> {
         None
     }
 
-    /// When the client's silence is to be looked at. Not while replies wait: the ping would wait behind them.
+    /// When the client's silence is to be checked. Not while replies wait: the ping would wait behind them.
     fn ping_due(&mut self) -> Option<Instant> {
-        if self.vigil.is_blocked() || self.withheld.is_some() {
+        if self.timers.is_blocked() || self.delayed_reply.is_some() {
             return None;
         }
         let heard_at = self.socket.get_ref().heard_at();
-        // On equal terms by a coarse clock the client has the benefit of the doubt: it had been silent before.
+        // If both show the same tick, the client was silent before the ping and may have answered: it gets the benefit
+        // of the doubt.
         self.pinged_at = self.pinged_at.filter(|pinged_at| heard_at < *pinged_at);
-        self.vigil.after(self.pinged_at.unwrap_or(heard_at), self.host.config.timeouts.ping?)
+        self.timers.after(self.pinged_at.unwrap_or(heard_at), self.worker.config.timeouts.ping?)
     }
 
     fn set_alarm(&mut self, cx: &Context<'_>) {
         let also = [self.ping_due(), self.shrink_due()].into_iter().flatten().min();
-        self.vigil.set_alarm(cx, self.service.is_logged_in(), also);
+        self.timers.set_alarm(cx, self.service.is_logged_in(), also);
     }
 
     /// Works until there is nothing to do, no room for replies, or the turn is over.
@@ -293,21 +295,21 @@ impl<V: Service, S: Socket> Connection<V, S> {
         let (mut budget, mut is_over) = (TURN_BUDGET, false);
         self.socket.get_mut().begin_turn();
         loop {
-            if self.socket.get_mut().unsent_bytes() >= self.host.config.unsent_bytes_max
+            if self.socket.get_mut().unsent_bytes() >= self.worker.config.unsent_bytes_max
                 && let Some(ending) = ready!(self.make_room(cx))
             {
                 return Poll::Ready(ending);
             }
-            if let Some(reply) = &mut self.withheld {
+            if let Some(reply) = &mut self.delayed_reply {
                 let tcp = self.socket.get_ref().socket().tcp();
-                let Poll::Ready(wait) = reply.poll(cx, &self.host, tcp) else { return self.flush(cx) };
-                self.withheld = None;
-                let reply = self.service.conclude(wait);
+                let Poll::Ready(outcome) = reply.poll(cx, &self.worker, tcp) else { return self.flush(cx) };
+                self.delayed_reply = None;
+                let reply = self.service.finish_delayed(outcome);
                 if Pin::new(&mut self.socket).start_send(reply).is_err() {
                     return Poll::Ready(Ending::Broken);
                 }
             }
-            if self.host.phase.get() == Phase::Closing {
+            if self.worker.phase.get() == Phase::Closing {
                 return Poll::Ready(Ending::Close(CloseCode::Away));
             }
             let spent = match Pin::new(&mut self.socket).poll_next(cx) {
@@ -319,22 +321,22 @@ impl<V: Service, S: Socket> Connection<V, S> {
                     }
                 }
                 Poll::Ready(Some(Ok(Message::Close(_)))) => return Poll::Ready(Ending::Closed),
-                // Pings are answered by the library, and the guard lets nothing else pass.
+                // Pings are answered by the library, and the validator lets nothing else pass.
                 Poll::Ready(Some(Ok(_))) => TURN_COST,
                 Poll::Ready(Some(Err(error))) => {
                     return Poll::Ready(Ending::after(&error, self.socket.get_ref().ending()));
                 }
                 Poll::Ready(None) => return Poll::Ready(Ending::Broken),
-                Poll::Pending if self.socket.get_ref().is_cut_short() => {
-                    self.ticket = Some(self.host.rota.line_up(cx));
+                Poll::Pending if self.socket.get_ref().is_budget_exhausted() => {
+                    self.turn = Some(self.worker.turns.enqueue(cx));
                     return self.flush(cx);
                 }
-                Poll::Pending => return self.rest(cx),
+                Poll::Pending => return self.idle(cx),
             };
             budget = budget.saturating_sub(spent);
-            // Whoever has asked for something large mostly has nothing more to ask: one more look tells.
+            // A client that has asked for something large rarely has more to ask: one more read shows.
             if budget == 0 && std::mem::replace(&mut is_over, true) {
-                self.ticket = Some(self.host.rota.line_up(cx));
+                self.turn = Some(self.worker.turns.enqueue(cx));
                 return self.flush(cx);
             }
         }
@@ -350,47 +352,48 @@ impl<V: Service, S: Socket> Connection<V, S> {
         let before = self.socket.get_mut().unsent_bytes();
         let flushed = Pin::new(&mut self.socket).poll_flush(cx);
         // Nearly always nothing waits, before or after.
-        if flushed.is_pending() || self.vigil.is_blocked() {
-            let has_taken = self.socket.get_mut().unsent_bytes() < before;
-            if self.vigil.note_unsent(flushed.is_pending(), has_taken, self.service.is_logged_in()) {
+        if flushed.is_pending() || self.timers.is_blocked() {
+            let has_progressed = self.socket.get_mut().unsent_bytes() < before;
+            let outcome = FlushOutcome { is_pending: flushed.is_pending(), has_progressed };
+            if self.timers.note_flush(outcome, self.service.is_logged_in()) {
                 self.set_alarm(cx);
             }
         }
         flushed
     }
 
-    /// Runs one message, queues its reply, and tells what that took of the turn's budget.
+    /// Handles one message, queues its reply, and returns what that took of the turn's budget.
     fn answer(&mut self, message: &Message) -> Result<(Flow, usize), Error> {
         let (reply, flow) = self.service.answer(message);
         if self.service.is_logged_in() {
-            self.vigil.note_request();
-            self.service.note_active(self.host.watch.now_ms());
+            self.timers.note_request();
+            self.service.note_active(self.worker.clock.now_ms());
         }
         let bytes = message.len() + reply.len();
         if bytes > LARGE_BYTES {
-            self.swollen_at = Some(self.host.watch.now());
+            self.large_buffers_at = Some(self.worker.clock.now());
         }
         let spent = TURN_COST + bytes;
         if let Flow::ContinueAfter { delay, is_wrong } = flow {
             if is_wrong {
-                self.host.log_wrong_secret(self.service.name(), self.socket.get_ref().socket().tcp());
+                self.worker.log_wrong_secret(self.service.name(), self.socket.get_ref().socket().tcp());
             }
-            self.withheld = Some(Withheld::new(delay));
+            self.delayed_reply = Some(DelayedReply::new(delay));
         } else {
             Pin::new(&mut self.socket).start_send(reply)?;
         }
         Ok((flow, spent))
     }
 
-    /// All that has come is run: the replies go out in one write.
-    fn rest(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        if is_drained(&self.host, self.socket.get_ref().socket().tcp()) {
+    /// All that has come is handled: the replies go out in one write.
+    fn idle(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        if is_drained(&self.worker, self.socket.get_ref().socket().tcp()) {
             return Poll::Ready(Ending::Close(CloseCode::Away));
         }
         self.flush(cx)
     }
 
-    /// Writes what the kernel takes now; the rest goes when this task is woken for it.
+    /// Writes what the kernel takes now. The rest goes when the task is woken for it.
     fn flush(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         match self.poll_flush(cx) {
             Poll::Ready(Err(_)) => Poll::Ready(Ending::Broken),

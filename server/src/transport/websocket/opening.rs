@@ -3,35 +3,38 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    super::{patience::Countdown, socket::Socket},
+    super::{
+        socket::Socket,
+        write_timeout::{TimeBudget, TimedOut},
+    },
     handshake::{self, Refusal},
 };
 use crate::protocol::Origins;
 
-/// The longest request head. Browsers stay below 2 KiB but for cookies, and this is what common servers allow.
+/// The longest request head. Browsers stay below 2 KiB apart from cookies, and common servers allow as much.
 pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// Opens a WebSocket and gives back what was received beyond the request head, which has `time` to come.
-/// Fails with a refusal that is still to be sent, or with none if the client is gone.
+/// Opens a WebSocket and returns what was received beyond the request head, which must come within `time`. Fails with a
+/// refusal that is still to be sent, or with none if the client is gone.
 pub(super) async fn open<S: Socket>(
     socket: &mut S,
-    time: &mut Countdown,
+    time: &mut TimeBudget,
     origins: &Origins,
 ) -> Result<Vec<u8>, Option<Refusal>> {
     let mut received = Vec::new();
     let head = time.wait_for(read_head(socket, &mut received)).await;
-    let length = head.unwrap_or(Err(Some(Refusal::TooSlow)))?;
+    let length = head.unwrap_or_else(|TimedOut| Err(Some(Refusal::TooSlow)))?;
     let upgrade = handshake::answer(&received[..length], origins).map_err(Some)?;
-    // Should the socket hold some of it, it leaves with what comes next.
+    // If the socket buffers some of it, that leaves with what comes next.
     socket.write_all(&upgrade).await.map_err(|_| None)?;
     Ok(received.split_off(length))
 }
 
-/// Reads until a head's empty line has come, and tells where it ends. Fails with a refusal, or with none if the
-/// client is gone, or has gone before it began.
+/// Reads until the empty line that ends a head has come, and returns where the head ends. Fails with a refusal, or with
+/// none if the client has gone.
 async fn read_head<S: Socket>(socket: &mut S, received: &mut Vec<u8>) -> Result<usize, Option<Refusal>> {
     loop {
-        // Only what is new is searched, and the bytes that an end could have begun with.
+        // Only new bytes are searched, and those that could begin the end of the head.
         let searched = received.len().saturating_sub(HEAD_END_BYTES_MAX - 1);
         received.reserve(1024);
         if socket.read_buf(received).await.map_err(|_| None)? == 0 {
@@ -48,11 +51,11 @@ async fn read_head<S: Socket>(socket: &mut S, received: &mut Vec<u8>) -> Result<
     }
 }
 
-/// The most bytes of what ends a head, from the end of its last line on.
+/// The most bytes that end a head, counted from the end of its last line.
 const HEAD_END_BYTES_MAX: usize = 3;
 
-/// Where a head ends, behind its empty line, of which no byte is before `searched`. A line may end in a line feed alone:
-/// the parser takes that (RFC 9112 section 2.2), and what follows such a head is no part of it.
+/// Where a head ends, after its empty line, no byte of which lies before `searched`. A line may end in a line feed
+/// alone, which the parser accepts (RFC 9112 section 2.2); what follows such a head is not part of it.
 fn head_length(received: &[u8], searched: usize) -> Option<usize> {
     let ends = memchr::memchr_iter(b'\n', &received[searched..]).map(|at| searched + at + 1);
     ends.into_iter().find_map(|end| {

@@ -1,4 +1,4 @@
-//! What answers a connection's messages: the session, or whatever a program puts in its place to try the framing.
+//! What answers a connection's messages: the session, or something in its place that tests the framing.
 
 use std::task::Waker;
 
@@ -6,58 +6,58 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::{
     protocol::Reply,
-    session::{Flow, Session, Wait},
+    session::{DelayOutcome, Flow, Session},
 };
 
-/// Answers the messages of one WebSocket connection, one for each.
+/// Answers the messages of one WebSocket connection, one reply for each.
 pub trait Service {
-    /// Whether it takes binary messages. Else one fails the connection, with code 1003 (WS-4).
+    /// Whether it takes binary messages. If not, one fails the connection with code 1003 (WS-4).
     const TAKES_BINARY: bool;
 
-    /// Answers a text or, where it takes them, a binary message. The answer is not used where the flow holds it back.
+    /// Answers a text or, if it takes them, a binary message. The answer is not used if the flow delays it.
     fn answer(&mut self, message: &Message) -> (Message, Flow);
 
-    /// The answer that has been held back since [`Flow::ContinueAfter`].
-    fn conclude(&mut self, _wait: Wait) -> Message {
+    /// The answer that was delayed since [`Flow::ContinueAfter`].
+    fn finish_delayed(&mut self, _wait: DelayOutcome) -> Message {
         Message::text("")
     }
 
-    /// Under which name the client has logged in, if it has.
+    /// The name under which the client has logged in, if it has.
     fn name(&self) -> Option<&str> {
         None
     }
 
-    /// Whether the client has done what it had to by the login time-out.
+    /// Whether the client has done what the login time-out waits for.
     fn is_logged_in(&self) -> bool {
         true
     }
 
-    /// Notes that the client has asked something, so many milliseconds after the server's start.
+    /// Notes a request, at this many milliseconds from the registry's start.
     fn note_active(&self, _now_ms: u64) {}
 
-    /// Whether the connection is to be closed for reasons of policy. Looked at whenever it is woken.
-    fn is_dismissed(&self) -> bool {
+    /// Whether the operator wants the connection closed. Checked whenever it is woken.
+    fn is_disconnect_requested(&self) -> bool {
         false
     }
 
-    /// Keeps the waker of a connection that is about to wait, to be used on a dismissal.
-    fn wake_on_dismissal(&mut self, _waker: &Waker) {}
+    /// Keeps the waker of a connection that is about to wait, for a disconnect.
+    fn wake_on_disconnect(&mut self, _waker: &Waker) {}
 }
 
 impl Service for Session {
     const TAKES_BINARY: bool = false;
 
     fn answer(&mut self, message: &Message) -> (Message, Flow) {
-        // The guard lets nothing but text pass.
+        // The validator lets only text pass.
         let Message::Text(text) = message else { return (Message::text(""), Flow::Close) };
         let mut answer = Utf8Bytes::default();
         let flow = self.handle_text(text, |reply| answer = utf8_bytes(reply));
         (Message::Text(answer), flow)
     }
 
-    fn conclude(&mut self, wait: Wait) -> Message {
+    fn finish_delayed(&mut self, wait: DelayOutcome) -> Message {
         let mut answer = Utf8Bytes::default();
-        Session::conclude(self, wait, |reply| answer = utf8_bytes(reply));
+        Session::finish_delayed(self, wait, |reply| answer = utf8_bytes(reply));
         Message::Text(answer)
     }
 
@@ -73,12 +73,12 @@ impl Service for Session {
         Session::note_active(self, now_ms);
     }
 
-    fn is_dismissed(&self) -> bool {
-        self.is_dismissed()
+    fn is_disconnect_requested(&self) -> bool {
+        self.is_disconnect_requested()
     }
 
-    fn wake_on_dismissal(&mut self, waker: &Waker) {
-        self.wake_on_dismissal(waker);
+    fn wake_on_disconnect(&mut self, waker: &Waker) {
+        self.wake_on_disconnect(waker);
     }
 }
 

@@ -1,0 +1,22 @@
+//! What a worker thread and its connections run on. Nothing here knows a byte of the protocol.
+//!
+//! `executor` runs a worker's connections, `fair_queue` orders those that have more to do than one turn allows, `clock`
+//! is what their time-outs go by, `permits` counts them, `shutdown` stops them, and `log_limit` bounds what they can
+//! have logged.
+
+mod clock;
+mod executor;
+mod fair_queue;
+mod log_limit;
+mod permits;
+mod shutdown;
+
+pub use shutdown::Shutdown;
+pub(crate) use {
+    clock::{AlarmKey, CoarseClock, start_ticking},
+    executor::Executor,
+    fair_queue::{FairQueue, QueueSlot},
+    log_limit::LogRateLimit,
+    permits::{CLOSING_MAX, ClosingPermits, ConnectionLimits, ConnectionPermit, LimitPermits, LimitReached},
+    shutdown::{Phase, PhaseCell},
+};
