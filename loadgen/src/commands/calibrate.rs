@@ -134,7 +134,7 @@ impl Calibrate {
         let floor = self.floor(started, layouts);
         let json = serde_json::to_string_pretty(&floor).map_err(report::ReportError::from)? + "\n";
         let written = report::write_file(&file, json.as_bytes());
-        let stdout = if self.json { json } else { floor::table(&floor, &file.display().to_string()) };
+        let stdout = if self.json { json } else { floor::calibration(&floor, &file.display().to_string()) };
         let invalid = floor.layouts.iter().any(|layout| layout.level == VerdictLevel::Invalid);
         let status = if invalid { Status::Invalid } else { Status::Passed };
         let (stderr, exit_code) = match (written, status.exit_code()) {

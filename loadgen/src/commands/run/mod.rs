@@ -20,7 +20,7 @@ use crate::load::placement::Placement;
 use crate::record::{Floor, RunRecord, Status};
 use crate::report::contents::Contents;
 use crate::report::folder::{LOG, RECORD, record_text};
-use crate::report::table;
+use crate::report::terminal;
 use crate::report::{self, Folder, json};
 use crate::scenario::Document;
 use crate::targets::Target;
@@ -253,7 +253,7 @@ fn to_json(finished: &[Finished]) -> Result<String, CommandError> {
 fn tables(finished: &[Finished], colour: bool) -> String {
     let style = Paint { colour };
     let tables: Vec<String> =
-        finished.iter().map(|run| table::render(&run.record, &run.folder, style)).collect();
+        finished.iter().map(|run| terminal::render(&run.record, &run.folder, style)).collect();
     tables.join("\n")
 }
 
