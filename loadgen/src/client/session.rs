@@ -13,7 +13,7 @@ use super::reply::{Kind, kind};
 use crate::domain::{Framing, Transport};
 use crate::oracle::texts;
 use crate::wire::{
-    ConnectError, Connection, Ended, Endpoint, Foreign, Replies, Reply, Traffic, speechless, wait,
+    ConnectError, Connection, Ended, Endpoint, Foreign, Replies, Reply, Traffic, advice_on_close, wait,
 };
 
 /// Names of our own making that are tried before the server is taken to refuse every name. Each holds 64 random
@@ -92,7 +92,7 @@ impl Client {
     pub async fn log_in(&mut self, name: &str) -> Result<(), ClientError> {
         let is_unproved = self.connection.is_unproved();
         let reply = self.ask(name).await.map_err(|error| match error {
-            ClientError::Ended { ended, said: None } if is_unproved => match speechless(&ended) {
+            ClientError::Ended { ended, said: None } if is_unproved => match advice_on_close(&ended) {
                 Some(advice) => ClientError::Speechless(ended, advice),
                 None => ClientError::Ended { ended, said: None },
             },

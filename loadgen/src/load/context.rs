@@ -15,13 +15,10 @@ use crate::wire::{Endpoint, Traffic};
 /// What all workers of a pass share, none of which changes but for the reference model's atomics and the counters.
 #[derive(Debug)]
 pub struct PassContext {
-    /// The variant's scenario.
     pub scenario: Arc<Scenario>,
-    /// The pass.
     pub plan: PassPlan,
     /// The variant's label.
     pub variant: String,
-    /// Each group's distributions.
     pub groups: Vec<GroupMix>,
     /// The load's level over its length.
     pub curve: Arc<Curve>,
@@ -29,7 +26,6 @@ pub struct PassContext {
     pub monitors: Vec<(CellFilter, Metric)>,
     /// Users and registers.
     pub reference: ReferenceModel,
-    /// Where each of the pass's transports is.
     pub endpoints: Vec<Endpoint>,
     /// One for each worker.
     pub live: Vec<LiveCounters>,
@@ -38,20 +34,16 @@ pub struct PassContext {
 }
 
 impl PassContext {
-    /// The load.
-    #[must_use]
     pub fn load(&self) -> &Load {
         &self.scenario.loads[self.plan.load]
     }
 
     /// A live counter's sum over the workers.
-    #[must_use]
     pub fn live_sum(&self, counter: impl Fn(&LiveCounters) -> &AtomicU64) -> u64 {
         self.live_values(counter).sum()
     }
 
     /// A live counter's largest value among the workers.
-    #[must_use]
     pub fn live_max(&self, counter: impl Fn(&LiveCounters) -> &AtomicU64) -> u64 {
         self.live_values(counter).max().unwrap_or(0)
     }
@@ -60,14 +52,10 @@ impl PassContext {
         self.live.iter().map(move |live| counter(live).load(Ordering::Relaxed))
     }
 
-    /// The client's group.
-    #[must_use]
     pub fn group(&self, client: u32) -> &Group {
         &self.scenario.groups[usize::from(self.plan.clients[client as usize].group)]
     }
 
-    /// Where a client connects to.
-    #[must_use]
     pub fn endpoint(&self, client: u32) -> &Endpoint {
         &self.endpoints[usize::from(self.plan.clients[client as usize].transport)]
     }

@@ -23,7 +23,7 @@ use crate::scenario::{Document, Variant};
 use crate::targets::{Target, TargetError};
 use crate::wire::Traffic;
 
-/// Descriptors that a run needs beside its clients' sockets: runtimes, timers, files, the child's pipes, and
+/// Descriptors that a run needs in addition to its clients' sockets: runtimes, timers, files, the child's pipes, and
 /// a second one for each sampled socket.
 const DESCRIPTORS_SPARE: u64 = 256;
 
@@ -53,7 +53,7 @@ pub struct RunResult {
 /// Why a run did not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The machine does not bear so many clients.
+    /// This process may not open as many connections as the scenario needs.
     #[error(
         "the scenario needs {clients} connections at once, and this process may open only {limit} files: \
          raise the limit (`ulimit -n`) or lower the clients' `count`"
@@ -345,7 +345,7 @@ fn connections(scenario: &Scenario) -> u32 {
 }
 
 /// The pass's users. The same names for every transport of a trial; other ones in every other trial and run, so
-/// that sessions that an earlier run left behind are in nobody's way.
+/// that the sessions that an earlier run left behind hold none of their names.
 fn reference(scenario: &Scenario, plan: &PassPlan, nonce: u64) -> ReferenceModel {
     let run =
         nonce.wrapping_mul(31).wrapping_add(u64::from(plan.trial)).wrapping_add(plan.load as u64 * 7919);
@@ -356,7 +356,7 @@ fn reference(scenario: &Scenario, plan: &PassPlan, nonce: u64) -> ReferenceModel
         let number = plan.number(index as u32);
         let mut name = format!("{short}-{:07x}-{number}", run & 0xFFF_FFFF);
         if plan.is_interleaved() {
-            // The same user's twin on the other transport is logged in at the same time: one letter tells them apart.
+            // The same user's twin on the other transport is logged in at the same time: their names differ in one letter.
             name.push(char::from(b'a' + client.transport));
         }
         let values = ValueSpec { min: group.values.min, max: group.values.max };

@@ -11,14 +11,11 @@ pub enum Event {
     PassStarted(PassLabel),
     /// Some clients are connected, logged in and preloaded.
     SettingUp {
-        /// ReadyClient so far.
         ready: u64,
         /// All of them.
         clients: u64,
     },
-    /// The load runs.
     Running(Tick),
-    /// The pass has ended.
     PassEnded,
     /// Something that the user should know now.
     Warning(String),
@@ -27,19 +24,16 @@ pub enum Event {
 /// Which pass, and how far the whole run is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PassLabel {
-    /// The load's name.
     pub load: String,
     /// The variant's label; empty where nothing is swept.
     pub variant: String,
     /// Counts from 1.
     pub trial: u32,
-    /// Trials of this load.
     pub trials: u32,
     /// One, or all of a mixed load.
     pub transports: Vec<Transport>,
     /// Number of the pass, from 1.
     pub pass: usize,
-    /// Passes in all.
     pub passes: usize,
     /// Warm-up and measured part together.
     pub length: Duration,
@@ -50,7 +44,6 @@ pub struct PassLabel {
 pub struct Tick {
     /// Load time since the load began, warm-up included; it stands still between windows.
     pub elapsed: Duration,
-    /// Replies since then.
     pub replies: u64,
     /// 99th percentile of service over the last whole second, ns.
     pub p99_ns: Option<u64>,

@@ -10,23 +10,25 @@
 //! | `evidence` | what is kept to show a violation again |
 //! | `context` | what all workers of a pass share |
 //! | `schedule`, `pacer`, `requests` | when a client's next request is due, who wakes it then, what it asks |
-//! | [`plan`], [`placement`], [`events`] | who takes part over which transport in which order, on which CPUs; progress |
+//! | `plan`, [`placement`], `events` | who takes part over which transport in which order, on which CPUs; progress |
 //!
 //! Each uses only those below it. Every reply goes through the oracle. Nothing here draws or writes a report.
 
 mod context;
 pub mod engine;
-pub mod events;
+pub(crate) mod events;
 mod evidence;
 mod pacer;
-pub mod pass;
+mod pass;
 pub mod placement;
-pub mod plan;
+pub(crate) mod plan;
 mod rate_probe;
 mod requests;
 mod schedule;
 mod session;
 mod worker;
 
+pub use self::pass::RunEnd;
+
 /// How requests are paced, for the report.
-pub const PACER_MECHANISM: &str = "timerfd";
+pub(crate) const PACER_MECHANISM: &str = "timerfd";

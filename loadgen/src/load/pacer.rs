@@ -110,12 +110,11 @@ impl Pacer {
     }
 
     /// When the pacer last woke this client for a deadline.
-    #[must_use]
     pub fn woken_at(&self, client: u32) -> Nanos {
         self.clients.borrow()[client as usize].woken_at
     }
 
-    /// Wakes whoever is due, for ever.
+    /// Wakes each client at its deadline, for ever.
     ///
     /// # Errors
     /// Where the timer fails.

@@ -15,7 +15,6 @@ use crate::scenario::model::{Load, Scenario};
 /// One run of one load over one transport, or over several at once: mixed, or interleaved.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PassPlan {
-    /// Index of the load in the scenario.
     pub load: usize,
     /// Counts from 1.
     pub trial: u32,
@@ -36,13 +35,11 @@ pub struct PassPlan {
 
 impl PassPlan {
     /// Whether the load switches between the transports.
-    #[must_use]
     pub fn is_interleaved(&self) -> bool {
         self.clients.len() > self.cohort as usize
     }
 
     /// How this client's session of this number ends: half of them by `q`, the others by close or reset.
-    #[must_use]
     pub fn session_end(&self, client: u32, session: u32) -> SessionEnd {
         match self.session_end_draw(client, session) % 4 {
             0 => SessionEnd::Close,
@@ -52,13 +49,11 @@ impl PassPlan {
     }
 
     /// The random number that decides about the end of this client's session of this number, apart from its requests.
-    #[must_use]
     pub fn session_end_draw(&self, client: u32, session: u32) -> u64 {
         mix(self.seed, &[3, u64::from(self.number(client)), u64::from(session)])
     }
 
     /// Number of a client within its cohort: the same for the clients that ask the same requests on each transport.
-    #[must_use]
     pub fn number(&self, client: u32) -> u32 {
         client % self.cohort.max(1)
     }
@@ -75,10 +70,8 @@ pub enum SessionEnd {
     Reset,
 }
 
-/// One client of a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientPlan {
-    /// Index of its group.
     pub group: u16,
     /// Index of its transport among the pass's.
     pub transport: u8,
@@ -102,14 +95,11 @@ pub struct WindowPlan {
 }
 
 impl WindowPlan {
-    /// Its length.
-    #[must_use]
     pub fn length(&self) -> Nanos {
         self.until - self.from
     }
 
     /// Whether the transport of this index is under load.
-    #[must_use]
     pub fn is_of(&self, transport: usize) -> bool {
         self.transport.is_none_or(|active| usize::from(active) == transport)
     }
@@ -119,7 +109,6 @@ impl WindowPlan {
 ///
 /// `transports` are those of the scenario that the target has; `rate` is the load's own rate (requests/s), probed where
 /// the scenario asks for a share.
-#[must_use]
 pub fn trials(
     scenario: &Scenario,
     load_index: usize,
@@ -223,7 +212,6 @@ fn cohort(scenario: &Scenario, transports: &[Transport]) -> Vec<ClientPlan> {
 }
 
 /// How reports name a variant's rows: by its label, and `mixed` where all transports ran together.
-#[must_use]
 pub fn variant_name(variant: &Variant) -> String {
     match (variant.label.as_str(), variant.scenario.is_mixed()) {
         (label, false) => label.to_owned(),
@@ -233,19 +221,16 @@ pub fn variant_name(variant: &Variant) -> String {
 }
 
 /// What the record says of a variant.
-#[must_use]
 pub fn variant(variant: &Variant) -> record::Variant {
     record::Variant { label: variant_name(variant), settings: variant.settings.clone() }
 }
 
 /// Seed of one client's requests, by its number within its cohort.
-#[must_use]
 pub fn client_seed(pass_seed: u64, number: u32) -> u64 {
     mix(pass_seed, &[1, u64::from(number)])
 }
 
 /// Seed of one client's instants: apart from its requests, which must not depend on when replies come.
-#[must_use]
 pub fn schedule_seed(pass_seed: u64, number: u32) -> u64 {
     mix(pass_seed, &[2, u64::from(number)])
 }

@@ -13,7 +13,6 @@ const LENGTH: Duration = Duration::from_secs(1);
 const WARMUP: Duration = Duration::from_millis(250);
 
 /// The share that a load's rate is given as, if it is.
-#[must_use]
 pub fn share(load: &Load) -> Option<f64> {
     match load.model {
         Model::Open { rate: Some(Rate::Share(share)), .. } => Some(share),
@@ -22,7 +21,6 @@ pub fn share(load: &Load) -> Option<f64> {
 }
 
 /// The rate that a load states, requests/s.
-#[must_use]
 pub fn stated(load: &Load) -> Option<f64> {
     match load.model {
         Model::Open { rate: Some(Rate::PerSecond(rate)), .. } => Some(rate),
@@ -31,7 +29,6 @@ pub fn stated(load: &Load) -> Option<f64> {
 }
 
 /// The scenario with this load made a short closed one without think time, of the same clients and requests.
-#[must_use]
 pub fn scenario(scenario: &Scenario, load: usize) -> Scenario {
     let mut probing = scenario.clone();
     let load = &mut probing.loads[load];
@@ -51,7 +48,6 @@ pub fn scenario(scenario: &Scenario, load: usize) -> Scenario {
 pub const TRIES: usize = 3;
 
 /// How long the harness stood still in these passes, in seconds.
-#[must_use]
 pub fn paused_s(passes: &[Pass]) -> f64 {
     passes.iter().flat_map(|pass| &pass.pauses).map(|pause| pause.length_s).sum()
 }

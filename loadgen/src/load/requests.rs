@@ -27,8 +27,6 @@ enum KeyChoice {
 }
 
 impl GroupMix {
-    /// The distributions of every group.
-    #[must_use]
     pub fn all(scenario: &Scenario) -> Vec<Self> {
         scenario.groups.iter().map(Self::new).collect()
     }
@@ -55,7 +53,6 @@ impl GroupMix {
 /// One request with all its choices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
-    /// What it does.
     pub op: Op,
     /// Whose key, where the operation names a user; `None`: a user that does not exist.
     target: Option<u32>,
@@ -87,14 +84,13 @@ impl Request {
 pub struct Requests {
     random: Xoshiro256PlusPlus,
     group: u16,
-    /// Clients that read each other's keys: so many, one after the other in the pass.
+    /// How many clients read each other's keys; they follow one another in the pass.
     cohort: u32,
     next_key: u32,
 }
 
 impl Requests {
-    /// The stream of a client of this group, in a cohort of so many.
-    #[must_use]
+    /// The stream of a client of this group, in a cohort of this size.
     pub fn new(seed: u64, group: u16, cohort: u32) -> Self {
         Self { random: Xoshiro256PlusPlus::seed_from_u64(seed), group, cohort, next_key: 0 }
     }

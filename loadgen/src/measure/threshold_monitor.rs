@@ -51,7 +51,7 @@ impl Observed {
         self.violations += other.violations;
     }
 
-    /// The metric's value over so many seconds: ns for a latency, a plain number else. `None` where nothing was seen
+    /// The metric's value over this number of seconds: ns for a latency, a plain number else. `None` where nothing was seen
     /// that could tell.
     #[must_use]
     pub fn value(&self, metric: Metric, seconds: f64) -> Option<f64> {

@@ -28,9 +28,9 @@ pub(super) const fn letters(digits: u64) -> u64 {
     digits + ZEROS
 }
 
-/// The digit of each letter; `None` where a byte is none.
+/// The digit of each letter; `None` where a byte is not a letter.
 pub(super) const fn read(letters: u64) -> Option<u64> {
-    // The lowest byte that is no letter borrows from nobody, and so shows in the bits above its digit.
+    // The lowest byte that is not a letter has no borrow from below it, and so shows in the bits above its digit.
     let digits = letters.wrapping_sub(ZEROS);
     if digits & !(ONES * 63) == 0 { Some(digits) } else { None }
 }

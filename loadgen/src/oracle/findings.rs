@@ -49,7 +49,7 @@ pub(super) fn not_the_text(
 /// A reply to a guest that should have been the denial.
 pub(super) fn not_denied(reference: &ReferenceModel, client: u32, reply: &[u8]) -> Finding {
     let finding = not_the_text(reference, client, texts::DENIED, Rule::Role2, reply);
-    // Whatever it is, a guest saw something it must not see: also what is not there is none of its business.
+    // Whatever it is, a guest saw something it must not see: it may not even learn what does not exist.
     let tells_absence = [texts::KEY_NOT_FOUND, texts::USER_NOT_FOUND].iter().any(|t| t.as_bytes() == reply);
     let kind =
         if tells_absence || Tag::decode(reply).is_some() { Kind::IsolationBroken } else { finding.kind };

@@ -58,7 +58,7 @@ pub fn write_key(out: &mut Vec<u8>, key: u32) {
     write_with_key(out, b"", key, b"");
 }
 
-/// Writes the name of missing key number `key`: one that nobody ever puts, but for that of the role.
+/// Writes the name of missing key number `key`: one that is never put, except for that of the role.
 pub fn write_missing_key(out: &mut Vec<u8>, key: u32) {
     if key == ROLE_KEY_NUMBER {
         out.extend_from_slice(ROLE_KEY.as_bytes());

@@ -43,7 +43,7 @@ pub(super) fn odd(which: u8) -> &'static OddCommand {
     &ODD[usize::from(which) % ODD.len()]
 }
 
-/// Whether it is one that must be told to be wrong.
+/// Whether it must be answered `wrong message format`.
 pub(super) fn is_malformed(which: u8) -> bool {
     odd(which).due == texts::WRONG_FORMAT
 }

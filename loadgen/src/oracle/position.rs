@@ -62,7 +62,7 @@ impl Position {
     }
 }
 
-/// A state of one user: even while nobody is logged in, odd during a session. Each login and each end is one step.
+/// A state of one user: even while logged out, odd during a session. Each login and each end is one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Epoch(u32);
 
@@ -103,7 +103,7 @@ impl Epoch {
         Self(self.0.wrapping_sub(1))
     }
 
-    /// Number of its session, or, where there is none, of the next: from 0.
+    /// Number of its session, or of the next one while logged out: from 0.
     pub(super) const fn incarnation(self) -> u32 {
         self.0 >> 1
     }

@@ -60,7 +60,7 @@ impl Reads {
         answer: Answer,
     ) -> Result<State, State> {
         let mut state = reference.state(target, key, from.oldest, answer).ok_or(from.oldest)?;
-        // Whatever the session found has been proved to all: where nobody knows of anything newer than this state,
+        // Whatever the session found has been proved to all: where nothing newer is known than this state,
         // the session does not either, and need not look.
         if !self.found.is_empty() && state != reference.oldest(target, key) {
             let oldest = self.bounded(target, key, from.oldest);

@@ -1,9 +1,9 @@
-//! What all clients of a pass share: who there is, each user's life, and one atomic register for each user's key.
+//! What all clients of a pass share: who there is, each user's sessions, and one atomic register for each user's key.
 //!
 //! # The rule
 //!
-//! A user's key goes through a line of states: nobody logged in, logged in with no value, put number 1, put number
-//! 2, …, nobody logged in, logged in with no value, and on. One writer, the user's own client, brings them about in
+//! A user's key goes through a line of states: logged out, logged in with no value, put number 1, put number
+//! 2, …, logged out, logged in with no value, and on. One writer, the user's own client, brings them about in
 //! this order, and every value names its place in it. Of such a line two numbers are enough:
 //!
 //! - **begun**, the newest state that may have come. The owner publishes it before it writes the message that brings
@@ -24,10 +24,10 @@
 //! been proved before it began. The second covers overwritten values and the new-old inversion of two reads alike;
 //! that no other violation is possible for one writer is Lamport's condition for atomic registers (1986).
 //!
-//! Linearizability is local: objects may be judged one by one. A user's keys are one object each, and their common
-//! life is checked with each of them. What no register can see alone is the order between *different* keys of one
+//! Linearizability is local: objects may be judged one by one. A user's keys are one object each, and their user's
+//! sessions are checked with each of them. What no register can see alone is the order between *different* keys of one
 //! client's pipelined puts, as far as none of them was answered. And one leniency is wanted: once a login was given
-//! up unanswered, a server may take it up late, so from then on "no value" is believed whenever nobody need be logged
+//! up unanswered, a server may take it up late, so from then on "no value" is believed whenever the user need not be logged
 //! in. `tests/oracle_histories` shows by brute force that nothing else goes unseen.
 //!
 //! # Under threads
@@ -86,7 +86,7 @@ pub(super) enum Answer {
 }
 
 impl ReferenceModel {
-    /// A reference of these clients: name, group, keys and value sizes. `run` tells this run's values from others'.
+    /// A model of these clients: name, group, keys and value sizes. `run` marks this run's values.
     ///
     /// Nobody is logged in: each client's [`super::Session::new`] and then [`Self::set_live`] says that it is.
     #[must_use]
@@ -179,7 +179,7 @@ impl ReferenceModel {
         &self.refusals
     }
 
-    /// The oldest state that a read may find which begins now; `None` stands for a key that nobody puts.
+    /// The oldest state that a read may find which begins now; `None` stands for a key that is never put.
     pub(super) fn oldest(&self, target: u32, key: Option<u32>) -> State {
         let epoch = self.sessions(target).settled();
         match key {

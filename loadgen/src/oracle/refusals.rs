@@ -16,20 +16,20 @@ use super::register::Register;
 /// the ranges before are for slow reads alone; no read is this slow.
 const RANGES_MAX: usize = 64;
 
-/// Locks, so that threads with troubles of their own do not meet.
+/// Locks, so that threads with different registers seldom meet.
 const SHARDS: usize = 64;
 
 /// What is known of refused puts.
 #[derive(Debug)]
 pub(super) struct Refusals {
-    /// Whether any put was refused; while not, nobody needs to look.
+    /// Whether any put was refused; while none was, no reader needs to look.
     any: AtomicBool,
-    shards: [Mutex<HashMap<u32, Trouble>>; SHARDS],
+    shards: [Mutex<HashMap<u32, RegisterNotes>>; SHARDS],
 }
 
 /// What is unusual about one register.
 #[derive(Debug, Default)]
-struct Trouble {
+struct RegisterNotes {
     /// Refused puts, first and last of each range, in order.
     refused: VecDeque<(Position, Position)>,
     /// Values that were read before their puts were answered.
@@ -46,18 +46,18 @@ impl Refusals {
     /// The put was refused; whether its value was read before that was known.
     pub(super) fn refuse(&self, index: u32, register: &Register, put: Position) -> bool {
         let mut shard = self.lock(index);
-        let trouble = shard.entry(index).or_default();
-        match trouble.refused.back_mut() {
+        let notes = shard.entry(index).or_default();
+        match notes.refused.back_mut() {
             Some((_, last)) if last.next_put() == put => *last = put,
-            _ => trouble.refused.push_back((put, put)),
+            _ => notes.refused.push_back((put, put)),
         }
-        if trouble.refused.len() > RANGES_MAX {
-            trouble.refused.pop_front();
+        if notes.refused.len() > RANGES_MAX {
+            notes.refused.pop_front();
         }
         // This store and the load of `settled` that follows meet a reader's raising of `settled` and its load of
         // this in `read`: one of the two sees the other.
         self.any.store(true, Ordering::SeqCst);
-        register.settled() == put || trouble.early.contains(&put)
+        register.settled() == put || notes.early.contains(&put)
     }
 
     /// The put's value was read; whether that was refused.
@@ -91,7 +91,7 @@ impl Refusals {
     pub(super) fn is_refused(&self, index: u32, put: Position) -> bool {
         self.lock(index)
             .get(&index)
-            .is_some_and(|trouble| trouble.refused.iter().any(|&(first, last)| put.is_within(first, last)))
+            .is_some_and(|notes| notes.refused.iter().any(|&(first, last)| put.is_within(first, last)))
     }
 
     fn note_early(&self, index: u32, put: Position, accepted: Position) {
@@ -102,7 +102,7 @@ impl Refusals {
         early.push(put);
     }
 
-    fn lock(&self, index: u32) -> MutexGuard<'_, HashMap<u32, Trouble>> {
+    fn lock(&self, index: u32) -> MutexGuard<'_, HashMap<u32, RegisterNotes>> {
         self.shards[index as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

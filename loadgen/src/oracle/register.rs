@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::position::{Epoch, Position};
 
-/// A register. Its owner alone advances `begun`, `accepted` and `epoch`; whoever learns more raises `settled`.
+/// A register. Its owner alone advances `begun`, `accepted` and `epoch`; any client that learns more raises `settled`.
 #[derive(Debug)]
 #[repr(align(16))]
 pub(super) struct Register {
@@ -49,7 +49,7 @@ impl Register {
 
     /// The owner's put is done. One of an earlier session says nothing of what the key holds now.
     pub(super) fn accept(&self, session: Epoch, put: Position) {
-        // Whoever sees it accepted may take it for settled.
+        // A reader that sees it accepted may take it for settled.
         self.settle(put);
         if self.epoch.load(Ordering::Relaxed) == session.bits() {
             self.accepted.store(put.bits(), Ordering::Release);
@@ -87,8 +87,8 @@ impl Register {
         let begun = self.begun();
         let written = Epoch::from_bits(self.epoch.load(Ordering::Acquire));
         if epoch.is_newer_than(written) {
-            // Nothing was put in this life when `epoch` was loaded, so `begun`, loaded before it, is the last put of
-            // all the sessions before: whoever proved `user_sessions` saw all of them begin.
+            // Nothing was put in this epoch when `epoch` was loaded, so `begun`, loaded before it, is the last put of
+            // all the sessions before: a client that proved `epoch` saw all of them begin.
             (begun.emptied(), epoch)
         } else {
             (self.settled(), written)

@@ -22,7 +22,7 @@ use crate::domain::{Role, Rule};
 const ABSENT_KEY: &[u8] = b" m0";
 
 /// A user who never is: no client's name contains a colon.
-const NOBODY: &str = "nobody:0";
+const ABSENT_USER: &str = "nobody:0";
 
 /// One client's session as the oracle sees it, from its login to its end.
 ///
@@ -31,7 +31,7 @@ const NOBODY: &str = "nobody:0";
 #[derive(Debug)]
 pub struct Session {
     client: u32,
-    /// The epoch of its user's life that it is.
+    /// Its epoch among its user's sessions.
     epoch: Epoch,
     values: ValueSpec,
     role: Role,
@@ -99,7 +99,7 @@ impl Session {
         Expect::Get { key }
     }
 
-    /// Writes `get KEY` of a key that nobody ever puts, but for the one that [`Self::put_role`] does.
+    /// Writes `get KEY` of a key that is never put, except for the one that [`Self::put_role`] does.
     pub fn get_missing(&self, key: u32, out: &mut Vec<u8>) -> Expect {
         out.extend_from_slice(b"get ");
         write_missing_key(out, key);
@@ -263,7 +263,7 @@ impl Session {
             && self.put_bytes(reference, key, position) > MESSAGE_BYTES;
         self.too_long |= too_long;
         if too_long || reply == texts::STORE_FULL.as_bytes() {
-            // Somebody may have read it before its refusal was known.
+            // A manager may have read it before its refusal was known.
             if reference.refusals().refuse(index, register, position) {
                 return Err(findings::refused_but_read());
             }
@@ -389,7 +389,7 @@ fn write_get_other(reference: &ReferenceModel, target: Option<u32>, key: Option<
     out.extend_from_slice(b"get ");
     match target {
         Some(target) => out.extend_from_slice(reference.client(target).name.as_bytes()),
-        None => out.extend_from_slice(NOBODY.as_bytes()),
+        None => out.extend_from_slice(ABSENT_USER.as_bytes()),
     }
     match key {
         Some(key) => write_with_key(out, b" ", key, b""),

@@ -1,10 +1,10 @@
-//! One user's sessions as its client knows it: sessions that begin and end, and how sure of it one may be.
+//! One user's sessions: which may have begun or ended, and which have for certain.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::position::Epoch;
 
-/// A user's line of epochs. Only the user's own client advances `begun`; whoever learns more raises `settled`.
+/// A user's line of epochs. Only the user's own client advances `begun`; any client that learns more raises `settled`.
 #[derive(Debug, Default)]
 pub(super) struct UserSessions {
     /// The newest epoch that may have come: published before the message that brings it is written.
@@ -87,7 +87,7 @@ impl UserSessions {
         self.stray_login.load(Ordering::Acquire)
     }
 
-    /// An epoch that is left before anything proved it is a login that nobody has seen succeed.
+    /// An epoch that is left before anything proved it is a login that no client has seen succeed.
     fn note_stray_login(&self) -> Epoch {
         let begun = self.begun();
         if begun.is_live() && begun.is_newer_than(self.settled()) {

@@ -6,7 +6,7 @@
 //!
 //! Sixteen digits of six bits are 96 bits: 12 for the run, 18 for the user, 20 for the key, 15 for the incarnation
 //! and 31 for the version. [`USERS_MAX`] and [`KEYS_MAX`] bound the second and third. The last two count on without
-//! end and are told modulo their range, which is enough: they are only ever compared with others nearby.
+//! end and are stored modulo their range, which is enough: they are only ever compared with others nearby.
 
 use super::digits;
 use super::position::{INCARNATION_MASK, Position};

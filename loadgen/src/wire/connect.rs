@@ -1,4 +1,4 @@
-//! Opening a connection: TCP, and on top of it the handshakes of TLS and WebSocket.
+//! Opening a connection: TCP, then the handshakes of TLS and WebSocket.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::addresses::Addresses;
 use super::error::ConnectError;
-use super::foreign::unconnected;
+use super::foreign::advice_on_connect_timeout;
 use super::line::LineConnection;
 use super::raw::RawConnection;
 use super::stream::Stream;
@@ -86,7 +86,7 @@ impl Endpoint {
         let stream = self.addresses.connect(timeout).await?;
         let begun = timeout_at(deadline, self.begin(stream, traffic)).await;
         begun.unwrap_or_else(|_| {
-            let advice = unconnected(self.transport());
+            let advice = advice_on_connect_timeout(self.transport());
             Err(ConnectError::TimedOut { place: self.to_string(), timeout, advice })
         })
     }

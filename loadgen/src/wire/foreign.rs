@@ -45,13 +45,13 @@ impl fmt::Display for Foreign {
 /// What it may mean that a connection ended before a login without a handshake was answered: a port for TLS or WebSocket
 /// takes one so.
 #[must_use]
-pub fn speechless(ended: &Ended) -> Option<&'static str> {
+pub fn advice_on_close(ended: &Ended) -> Option<&'static str> {
     matches!(ended, Ended::Closed | Ended::Reset)
         .then_some(" without an answer to the login: does it want TLS (--tls), or WebSocket (--ws)?")
 }
 
 /// What it may be that a connection did not come about in time, as the end of an error.
-pub(super) fn unconnected(transport: Transport) -> &'static str {
+pub(super) fn advice_on_connect_timeout(transport: Transport) -> &'static str {
     match transport.framing() {
         _ if transport.is_encrypted() => ": the server hangs, or does not speak TLS on this port",
         Framing::WebSocket => ": the server hangs, or does not speak WebSocket on this port",
@@ -61,7 +61,7 @@ pub(super) fn unconnected(transport: Transport) -> &'static str {
 
 /// What it may be that a first login was not answered, as the end of an error.
 #[must_use]
-pub fn unanswered(connection: &Connection) -> &'static str {
+pub fn advice_on_silence(connection: &Connection) -> &'static str {
     match connection.framing() {
         Framing::Lines if connection.is_encrypted() => {
             ": the server hangs, or speaks another framing on this port (try --wss)"

@@ -1,7 +1,7 @@
 //! WebSocket's opening handshake, the client's side (RFC 6455, section 4.1): the request, and what answers it.
 //!
 //! The library has one, too, but it refuses answers that are right (a `Connection` that is a list, a head that comes in
-//! many small reads), and it does not tell what is wrong with the others.
+//! many small reads), and it does not say what is wrong with the others.
 
 use std::io::{self, ErrorKind};
 
@@ -265,9 +265,9 @@ fn request(site: &Site, key: &str) -> Vec<u8> {
 enum Answer {
     /// Its end has not come.
     Partial,
-    /// The answer proper follows after so many bytes.
+    /// The answer proper follows after this number of bytes.
     Interim(usize),
-    /// Frames follow after so many bytes.
+    /// Frames follow after this number of bytes.
     Upgraded(usize),
 }
 

@@ -32,7 +32,7 @@ use twinwire_os::clock::Nanos;
 pub use addresses::{Addresses, Unresolved};
 pub use connect::Endpoint;
 pub use error::{ConnectError, Unreachable};
-pub use foreign::{Foreign, speechless, unanswered};
+pub use foreign::{Foreign, advice_on_close, advice_on_silence};
 pub use handshake::{BrokenHandshake, HandshakeError};
 pub use header::{Header, HeaderError};
 pub use raw::SILENCE_NS;
@@ -98,7 +98,7 @@ pub enum Ended {
 }
 
 impl Ended {
-    /// Whether the peer closed it, by no reset and for no fault that anybody knows of.
+    /// Whether the peer closed it, not by a reset, and for no known fault.
     #[must_use]
     pub fn is_close(&self) -> bool {
         matches!(self, Self::Closed | Self::Unclosed)
@@ -108,7 +108,7 @@ impl Ended {
         use std::io::ErrorKind;
         match error.kind() {
             ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => Self::Reset,
-            // TLS that ends without its own goodbye; what was cut off would be missed by whoever waits for it.
+            // TLS that ends without its own goodbye; what was cut off would be missed by the request that waits for it.
             ErrorKind::UnexpectedEof => Self::Closed,
             _ => Self::Failed(tls::words(error)),
         }

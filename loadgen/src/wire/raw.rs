@@ -52,7 +52,7 @@ impl<S: Stream> RawConnection<S> {
         self.outgoing.flush(&mut self.stream, cx)
     }
 
-    /// The caller polls again at least every [`SILENCE_NS`] while a reply is due: silence wakes nobody.
+    /// The caller polls again at least every [`SILENCE_NS`] while a reply is due: silence wakes no task.
     pub(super) fn drain(&mut self, cx: &mut Context<'_>, replies: &mut impl Replies) -> Result<(), Ended> {
         loop {
             let Self { stream, reply, last_byte_at, .. } = self;

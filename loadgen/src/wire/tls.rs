@@ -54,7 +54,7 @@ pub enum TrustError {
         /// What is wrong with it.
         why: String,
     },
-    /// A system that trusts nobody.
+    /// A system that trusts no authority.
     #[error("this system has no trusted certificates{0}: name the server's CA with --ca FILE")]
     NoneInSystem(String),
 }
@@ -86,7 +86,7 @@ impl Trust {
     /// Trusts what this system trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` change that, as elsewhere).
     ///
     /// # Errors
-    /// Where that is nobody.
+    /// Where that is no authority.
     pub fn system() -> Result<Self, TrustError> {
         let found = rustls_native_certs::load_native_certs();
         let mut roots = RootCertStore::empty();
@@ -98,7 +98,7 @@ impl Trust {
         Ok(Self::new(roots, Source::System))
     }
 
-    /// Trusts this one certificate, which we made ourselves; `None` where it is none.
+    /// Trusts this one certificate, which we made ourselves; `None` where it is not a certificate.
     #[must_use]
     pub fn only(certificate: CertificateDer<'static>) -> Option<Self> {
         let mut roots = RootCertStore::empty();

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use twinwire_os::tcp_info::TcpInfo;
 
-/// Bytes on the wire, framing included. One worker writes, anybody reads.
+/// Bytes on the wire, framing included. One worker writes, any thread reads.
 #[derive(Debug, Default)]
 pub struct Traffic {
     sent: AtomicU64,
@@ -46,7 +46,7 @@ pub struct SocketSample {
 }
 
 impl Traffic {
-    /// Samples so many sockets at a time.
+    /// Samples at most this number of sockets at a time.
     #[must_use]
     pub fn sampling(room: usize) -> Self {
         Self { sampler: Mutex::new(Sampler { room, ..Sampler::default() }), ..Self::default() }

@@ -1,4 +1,4 @@
-//! Waiting for replies with an end to patience.
+//! Waiting for replies, with a time-out.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -11,7 +11,7 @@ use super::SILENCE_NS;
 /// Polls `step` until it is ready; `None` once `timeout` has passed.
 ///
 /// It is polled again after each [`SILENCE_NS`] at the latest: the raw framing ends an odd reply by silence, which
-/// wakes nobody.
+/// wakes no task.
 pub async fn wait<T>(timeout: Duration, mut step: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Option<T> {
     let give_up_at = Instant::now() + timeout;
     loop {

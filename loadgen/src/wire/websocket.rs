@@ -52,7 +52,7 @@ pub struct WebSocketConnection<S = Counted> {
 }
 
 impl WebSocketConnection<Counted> {
-    /// Opens one that takes messages of up to so many bytes, where an [`super::Endpoint`]'s takes what may be a
+    /// Opens one that takes messages of up to `message_bytes_max` bytes, where an [`super::Endpoint`]'s takes what may be a
     /// reply: for suites that test the framing with others. `timeout` is for TCP alone.
     ///
     /// # Errors

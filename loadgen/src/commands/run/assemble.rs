@@ -5,8 +5,8 @@ use twinwire_os::process;
 
 use crate::domain::Transport;
 use crate::load::PACER_MECHANISM;
+use crate::load::RunEnd;
 use crate::load::engine::RunResult;
-use crate::load::pass::RunEnd;
 use crate::load::placement::Placement;
 use crate::load::plan;
 use crate::record::rows;

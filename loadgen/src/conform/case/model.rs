@@ -1,4 +1,4 @@
-//! Validated scripted cases: whoever runs one need not look again.
+//! Validated scripted cases: running one needs no further checks.
 //!
 //! Reading the text and its errors is the business of the sibling modules; nothing here knows TOML.
 
@@ -30,7 +30,7 @@ pub struct Case {
 pub enum Level {
     /// Any honest implementation.
     Core,
-    /// Whoever claims the whole protocol.
+    /// Any implementation that claims the whole protocol.
     Full,
 }
 
@@ -101,7 +101,7 @@ pub enum Action {
     Wait(Duration),
     /// Does these steps at once, started at one barrier.
     Together(Vec<Step>),
-    /// Does these steps so many times, one after the other; [`Part::Index`] counts from 0.
+    /// Does these steps `times` times, one after the other; [`Part::Index`] counts from 0.
     Repeat {
         /// At least 1.
         times: u32,
@@ -178,7 +178,7 @@ pub enum Expectation {
     Replies(Vec<Text>),
     /// One reply, any of these.
     Any(Vec<Text>),
-    /// After [`Action::Together`]: each of these replies so many times.
+    /// After [`Action::Together`]: how often each of these replies comes.
     Count(Vec<(Text, u32)>),
     /// The server ends the connection.
     Closed {

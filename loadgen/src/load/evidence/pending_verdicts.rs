@@ -22,11 +22,8 @@ const KEPT: usize = 1_000;
 pub struct PendingVerdict {
     /// The user who was not found.
     pub absent: u32,
-    /// Where the request's figures are.
     pub cell: CellKey,
-    /// Its instants.
     pub at: Instants,
-    /// When the reply was there.
     pub replied: Nanos,
     /// What to say of it, unless enough was said before.
     pub evidence: Option<Box<Evidence>>,
@@ -38,18 +35,15 @@ pub struct PendingVerdicts(RefCell<Vec<PendingVerdict>>);
 
 impl PendingVerdicts {
     /// Whether another one would be kept.
-    #[must_use]
     pub fn have_room(&self) -> bool {
         self.0.borrow().len() < KEPT
     }
 
-    /// Keeps one.
     pub fn add(&self, verdict: PendingVerdict) {
         self.0.borrow_mut().push(verdict);
     }
 
     /// Forgets those whose session was lost, and gives back those that are due at `now`; without it, all that are left.
-    #[must_use]
     pub fn settle(&self, reference: &ReferenceModel, now: Option<Nanos>) -> Vec<PendingVerdict> {
         let mut pending_verdicts = self.0.borrow_mut();
         if pending_verdicts.is_empty() {

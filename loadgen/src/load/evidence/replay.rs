@@ -16,7 +16,7 @@ use crate::measure::clock::Nanos;
 use crate::oracle::{DueReply, Expect, Origin, SessionAge, TAG_BYTES, request, texts};
 use crate::record::{Replay, ReplayAction, ReplayClient, ReplayExpect, ReplayStep, Violation};
 
-/// Longest value that is written out; of a longer one the tag stays, which tells it from every other.
+/// Longest value that is written out; of a longer one the tag stays, which distinguishes it from every other.
 const VALUE_SHOWN_MAX: usize = 200;
 
 /// How long nothing may come where nothing was asked: any reply too many is there long before.
@@ -26,7 +26,6 @@ const SILENCE_MS: u64 = 200;
 const ANOTHER: u32 = u32::MAX;
 
 /// The violation as the record keeps it: with how to show it again.
-#[must_use]
 pub fn with_replay(context: &PassContext, evidence: Evidence) -> Violation {
     let replay = Some(replay(context, &evidence));
     Violation { replay, ..evidence.into_violation() }
@@ -51,13 +50,13 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    /// What came from an earlier session, and who has left: the puts, and how their user left.
+    /// Puts of earlier sessions and users that have left: the puts, and how their users left.
     fn earlier_sessions(&mut self) {
         let evidence = self.evidence;
-        // The client that was answered wrongly comes first, whoever else takes part.
+        // The client that was answered wrongly comes first.
         self.name(evidence.asker.client);
         let absent: BTreeSet<u32> = evidence.history.absent().collect();
-        // Whoever has to be missed leaves by `q`: after a close nobody knows when it is.
+        // A user that must not be found leaves by `q`: after a close it is not known when the session is over.
         let mut leavers: BTreeMap<u32, SessionEnd> =
             absent.iter().map(|user| (*user, SessionEnd::Quit)).collect();
         for &origin in
@@ -345,7 +344,7 @@ impl Build<'_> {
         format!("{}{cut}", String::from_utf8_lossy(logged.reply()))
     }
 
-    /// A request as a case writes it; whoever it names takes part.
+    /// A request as a case writes it; the clients that it names take part.
     fn request(&mut self, client: u32, expect: Expect) -> String {
         if let Expect::GetOther { target: Some(target), .. } | Expect::PutOther { target, .. } = expect {
             self.name(target);

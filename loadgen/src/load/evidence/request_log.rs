@@ -12,23 +12,17 @@ const KEPT: usize = 16_384;
 /// An answered request.
 #[derive(Debug, Clone, Copy)]
 pub struct LoggedRequest {
-    /// Index of the client.
     pub client: u32,
     /// Bytes of the reply.
     pub length: u32,
-    /// What was asked.
     pub expect: Expect,
-    /// When.
     pub sent: Nanos,
-    /// When the reply was there.
     pub replied: Nanos,
     /// The reply's first bytes: all of most status texts, the tag of a value.
     pub head: [u8; TAG_BYTES],
 }
 
 impl LoggedRequest {
-    /// A request with its reply.
-    #[must_use]
     pub fn new(client: u32, expect: Expect, sent: Nanos, reply: &[u8], replied: Nanos) -> Self {
         let mut head = [0; TAG_BYTES];
         let kept = reply.len().min(TAG_BYTES);
@@ -37,7 +31,6 @@ impl LoggedRequest {
     }
 
     /// What is kept of the reply.
-    #[must_use]
     pub fn reply(&self) -> &[u8] {
         &self.head[..(self.length as usize).min(TAG_BYTES)]
     }

@@ -27,17 +27,13 @@ const LATER_MAX: usize = 32;
 /// What a wrong reply was an answer to.
 #[derive(Debug, Clone)]
 pub enum Asked {
-    /// WebSocket's opening handshake.
     Handshake,
-    /// A malformed login.
     BadLogin(&'static str),
     /// A login under its own name, over the transport of this index, while its session went on.
     SecondLogin(usize),
     /// A login under its own name in another case, likewise.
     OtherCase(usize),
-    /// The login.
     Login,
-    /// The login after a session's end.
     NextLogin(SessionEnd),
     /// The first request of the session after one that ended in this way.
     First(SessionEnd, Expect),
@@ -45,7 +41,6 @@ pub enum Asked {
     Request(Expect, Option<Nanos>, Vec<Expect>),
     /// Nothing: the last request, if any, had its reply.
     Nothing(Option<LastAnswered>),
-    /// `q`.
     Quit,
     /// Nothing: `q` had its reply, and another one came; and what was sent right behind `q`, if anything.
     AfterQuit(Option<&'static str>),
@@ -66,7 +61,6 @@ pub struct Timing {
 
 impl Timing {
     /// Seconds since the measured part began; `None` of an instant before this window.
-    #[must_use]
     pub fn seconds(&self, at: Nanos) -> Option<f64> {
         let from = self.origin + self.measured_from;
         (at >= self.since).then(|| (at as f64 - from as f64) / clock::SECOND as f64)
@@ -76,7 +70,6 @@ impl Timing {
 /// A client that asked, and its role then.
 #[derive(Debug, Clone, Copy)]
 pub struct Asker {
-    /// Its index in the pass.
     pub client: u32,
     pub role: Role,
 }
@@ -94,17 +87,15 @@ pub struct LastAnswered {
 pub struct Evidence {
     violation: Violation,
     pub asker: Asker,
-    /// What it asked.
     pub asked: Asked,
     /// What the request and those behind it were due.
     pub dues: Vec<DueReply>,
     /// The sessions that these are about.
     pub history: SessionHistory,
-    /// When the reply was there.
     pub replied: Nanos,
     /// How to read instants; `None` before the load.
     pub timing: Option<Timing>,
-    /// Who tried to write the value that was seen, if nobody may have.
+    /// The client that tried to write the value that was seen, if it was not allowed to.
     pub forbidden: Option<u32>,
     /// The role that the client had put as a value, if it had.
     pub role_put: Option<Role>,
@@ -120,7 +111,6 @@ pub struct Evidence {
 
 impl Evidence {
     /// A wrong reply to a request, or one to none, as its client saw it.
-    #[must_use]
     pub fn new(
         context: &PassContext,
         session: &Session,
@@ -177,7 +167,6 @@ impl Evidence {
     }
 
     /// A wrong reply to a handshake, a login or a `q`: nothing that came before matters.
-    #[must_use]
     pub fn of_session(
         context: &PassContext,
         asker: Asker,
@@ -228,7 +217,6 @@ impl Evidence {
     }
 
     /// It was seen during the load.
-    #[must_use]
     pub fn during(mut self, timing: Timing) -> Self {
         self.violation.at_s = timing.seconds(self.replied).unwrap_or(0.0);
         self.timing = Some(timing);
@@ -236,13 +224,11 @@ impl Evidence {
     }
 
     /// What a report says of it, but for how to show it again.
-    #[must_use]
     pub fn violation(&self) -> &Violation {
         &self.violation
     }
 
     /// The same, to complete it.
-    #[must_use]
     pub fn into_violation(self) -> Violation {
         self.violation
     }
@@ -275,12 +261,10 @@ pub struct EvidenceLog {
 
 impl EvidenceLog {
     /// Whether another violation would be kept.
-    #[must_use]
     pub fn has_room(&self) -> bool {
         self.noted.load(Ordering::Relaxed) < VIOLATIONS_KEPT
     }
 
-    /// Keeps a violation, unless there are enough.
     pub fn note(&self, evidence: Evidence) {
         let mut list = self.list();
         if list.len() < VIOLATIONS_KEPT {
@@ -307,7 +291,6 @@ impl EvidenceLog {
     }
 
     /// All of them, in the order in which they were seen.
-    #[must_use]
     pub fn take(&self) -> Vec<Evidence> {
         std::mem::take(&mut *self.list())
     }

@@ -31,7 +31,7 @@ impl Timer {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         let timer = Descriptor(TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?);
         #[expect(unsafe_code, reason = "the only way to wait for a timerfd in the runtime; see above")]
-        // SAFETY: the descriptor is owned by the `TimerFd` inside, which nobody can take out or exchange: it is
+        // SAFETY: the descriptor is owned by the `TimerFd` inside, which no code can take out or exchange: it is
         // valid, stays open and stays the same until the `AsyncFd` drops it.
         let registered = unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) };
         Ok(Self(registered?))

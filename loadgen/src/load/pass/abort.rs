@@ -13,15 +13,12 @@ const SECONDS_MISSED: u32 = 5;
 pub struct AbortCondition {
     /// Its index among the scenario's thresholds.
     pub threshold: usize,
-    /// Its cells.
     pub filter: CellFilter,
-    /// What it is about.
     pub metric: Metric,
     bound: Bound,
 }
 
 /// The conditions that concern this pass.
-#[must_use]
 pub fn abort_conditions(scenario: &Scenario, plan: &PassPlan) -> Vec<AbortCondition> {
     let load = &scenario.loads[plan.load].name;
     let condition = |(threshold, judged): (usize, &crate::scenario::model::Threshold)| {
@@ -62,8 +59,6 @@ struct ConditionState {
 }
 
 impl AbortMonitor {
-    /// Begins to watch at `now`.
-    #[must_use]
     pub fn new(conditions: &[AbortCondition], now: Nanos) -> Self {
         let state = |&condition| ConditionState {
             condition,

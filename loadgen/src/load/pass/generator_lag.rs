@@ -25,8 +25,8 @@ pub struct GeneratorLag {
 }
 
 impl GeneratorLag {
-    /// Checks an open load at `now`, which is answered at `rate` (requests/s) and has so many requests waiting; what
-    /// there is to tell, if anything.
+    /// Checks an open load at `now`, which is answered at `rate` (requests/s) and has `backlog` requests waiting; the
+    /// warning, if there is one.
     pub fn check(&mut self, context: &PassContext, now: Nanos, rate: f64, backlog: u64) -> Option<String> {
         if self.warned || !context.load().is_open() || context.load().timing == Timing::Unjudged {
             return None;

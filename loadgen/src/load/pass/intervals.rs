@@ -11,10 +11,8 @@ use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::Second;
 use crate::record::{Cost, Interval, KindStatistics, Sockets};
 
-/// Transport and second.
 type Key = (u8, u32);
 
-/// The rows of a pass.
 #[derive(Debug)]
 pub struct Intervals {
     open: BTreeMap<Key, Box<Second>>,
@@ -25,8 +23,7 @@ pub struct Intervals {
 }
 
 impl Intervals {
-    /// Rows of so many workers over these transports.
-    #[must_use]
+    /// No rows yet, for this number of workers over these transports.
     pub fn new(workers: usize, transports: Vec<Transport>) -> Self {
         let complete = vec![vec![0; transports.len()]; workers];
         Self { open: BTreeMap::new(), rows: BTreeMap::new(), transports, complete }
@@ -61,7 +58,6 @@ impl Intervals {
     }
 
     /// All rows of the measured part, of which each transport came this far, with what the processes spent in them.
-    #[must_use]
     pub fn finish(
         mut self,
         context: &PassContext,

@@ -74,33 +74,27 @@ pub enum RunEnd {
 /// What came of a pass.
 #[derive(Debug)]
 pub struct PassResult {
-    /// None where the load never began.
     pub passes: Vec<Pass>,
     /// First violations, with details.
     pub violations: Vec<Violation>,
     /// All of them.
     pub violations_total: u64,
-    /// How it ended.
     pub end: RunEnd,
 }
 
 /// Everything about a pass that its coordinator needs.
 pub struct Coordinator<'a> {
-    /// What the workers share.
     pub context: Arc<PassContext>,
-    /// The target; told apart from a load that is merely slow by looking at its process.
+    /// The target. Its process shows whether it died or is merely slow.
     pub target: &'a mut Target,
-    /// CPUs.
     pub placement: &'a Placement,
     /// Changes to `true` when the user wants to stop.
     pub interrupt: watch::Receiver<bool>,
-    /// What may stop the pass.
     pub abort: Vec<AbortCondition>,
     /// Violations of earlier passes, for progress.
     pub violations_before: u64,
     /// Seconds since the run began.
     pub started_s: f64,
-    /// Takes progress.
     pub on_event: &'a mut dyn FnMut(Event),
 }
 
@@ -120,11 +114,9 @@ struct Collected {
 
 /// A window that has run.
 struct WindowSeen {
-    /// Its number.
     index: usize,
     /// When it began, by the clock.
     at: Nanos,
-    /// Figures by role.
     roles: [WindowFigures; 2],
 }
 
@@ -176,7 +168,6 @@ impl Running {
 }
 
 impl Coordinator<'_> {
-    /// Runs the pass.
     pub async fn run(mut self) -> PassResult {
         let workers = self.context.live.len();
         let evidence = Arc::new(EvidenceLog::default());
@@ -378,7 +369,7 @@ impl Coordinator<'_> {
             }
         }
         if running.last_sample.is_some() && running.next_sample.is_some() {
-            // The window was cut, or the workers told of its end before this task was woken for the last sample.
+            // The window was cut, or the workers reported its end before this task was woken for the last sample.
             self.sample(running, collected);
         }
         let reached = running.load_time(clock::now());

@@ -31,7 +31,6 @@ pub struct Sample {
 
 impl Sample {
     /// Takes one now. `server` are the server's processes, where they are ours to read; `cpus` are those in use.
-    #[must_use]
     pub fn take(context: &PassContext, server: &[Tree], cpus: &[usize]) -> Self {
         // What is divided by the time comes first, next to the clock.
         let at = clock::now();
@@ -118,10 +117,8 @@ fn difference(now: Option<Nanos>, then: Option<Nanos>) -> Option<Nanos> {
     now?.checked_sub(then?)
 }
 
-/// What happened between two samples in one window.
 #[derive(Debug, Clone)]
 pub struct SampleInterval {
-    /// Number of the window.
     pub window: usize,
     /// The transport under load; `None`: all.
     pub transport: Option<u8>,
@@ -129,7 +126,6 @@ pub struct SampleInterval {
     pub between: TimeRange,
     /// What was spent in it, by all transports under load.
     pub cost: Cost,
-    /// What each transport's sockets carried.
     pub carried: Vec<Carried>,
 }
 
@@ -146,7 +142,6 @@ fn with_others(sum: Option<Sockets>, other: Option<Sockets>) -> Option<Sockets> 
 pub struct Carried {
     /// Bytes written, framing included.
     pub bytes_sent: u64,
-    /// Bytes read.
     pub bytes_received: u64,
     /// A sample of the sockets.
     pub sockets: Option<Sockets>,
@@ -154,7 +149,6 @@ pub struct Carried {
 
 impl SampleInterval {
     /// What happened between two samples, in a window in which this transport (`None`: all) was under load.
-    #[must_use]
     pub fn new(
         window: usize,
         transport: Option<u8>,
@@ -169,14 +163,11 @@ impl SampleInterval {
         interval
     }
 
-    /// Whether this transport was under load.
-    #[must_use]
     pub fn is_of(&self, transport: u8) -> bool {
         self.transport.is_none_or(|active| active == transport)
     }
 
     /// The middle of it, in load time.
-    #[must_use]
     pub fn middle(&self) -> Nanos {
         u64::midpoint(self.between.from, self.between.until)
     }

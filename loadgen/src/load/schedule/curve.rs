@@ -45,9 +45,8 @@ struct Piece {
 }
 
 impl Curve {
-    /// The curve of this load with so many clients. `rate` (requests/s) holds where a phase states none; a closed
+    /// The curve of this load with this number of clients. `rate` (requests/s) holds where a phase gives none; a closed
     /// load has no rate.
-    #[must_use]
     pub fn new(load: &Load, clients: u32, rate: Option<f64>) -> Self {
         let level =
             |ramp: Option<Ramp>, otherwise: f64| ramp.unwrap_or(Ramp { from: otherwise, to: otherwise });
@@ -78,13 +77,11 @@ impl Curve {
     }
 
     /// Clients in all, active or not.
-    #[must_use]
     pub fn clients(&self) -> u32 {
         self.clients
     }
 
     /// When the client of this rank (from 0) is active. A level of 2.5 clients means three: those of rank 0 to 2.
-    #[must_use]
     pub fn spans(&self, rank: u32) -> Arc<[Span]> {
         let mut spans: Vec<Span> = Vec::with_capacity(1);
         for segment in &self.segments {
@@ -98,14 +95,12 @@ impl Curve {
     }
 
     /// Whether every client is active all the time.
-    #[must_use]
     pub fn is_flat(&self) -> bool {
         let all = f64::from(self.clients);
         self.segments.iter().all(|segment| segment.clients == Ramp { from: all, to: all })
     }
 
     /// Arrivals of one active client expected before `at`.
-    #[must_use]
     pub fn count_at(&self, at: Nanos) -> f64 {
         let at = at as f64;
         let index = self.pieces.partition_point(|piece| piece.from <= at).saturating_sub(1);
@@ -114,7 +109,6 @@ impl Curve {
 
     /// Where the expected arrivals reach `count`; `None` beyond the end. `hint` is the piece to look at first: it
     /// goes on with the calls, whose counts must not fall.
-    #[must_use]
     pub fn time_of(&self, count: f64, hint: &mut usize) -> Option<Nanos> {
         while self.pieces.get(*hint + 1).is_some_and(|next| next.count <= count) {
             *hint += 1;
@@ -276,7 +270,7 @@ mod tests {
     }
 
     proptest! {
-        /// What all active clients offer together is the load's rate, whoever is active.
+        /// What all active clients offer together is the load's rate, whichever clients are active.
         #[test]
         fn the_clients_together_offer_the_whole_rate(
             from in 0.0_f64..50.0, to in 1.0_f64..50.0, clients in 50_u32..60, rate in 1.0_f64..1000.0, second in 1_u64..5,

@@ -17,7 +17,6 @@ pub use self::curve::{Curve, Span};
 use crate::domain::{Arrivals, Think};
 use crate::measure::clock::{Nanos, nanos};
 
-/// The schedule of one client.
 #[derive(Debug)]
 pub enum Schedule {
     /// Each slot asks, waits for the reply, thinks, asks again.
@@ -44,7 +43,6 @@ impl Schedule {
         }
     }
 
-    /// A reply came at `at`.
     pub fn replied(&mut self, at: Nanos) {
         if let Self::Closed(closed) = self {
             closed.replied(at);
@@ -65,7 +63,6 @@ impl Schedule {
     }
 }
 
-/// A closed load's client.
 #[derive(Debug)]
 pub struct Closed {
     think: Think,
@@ -151,7 +148,6 @@ impl SlotQueue {
     }
 }
 
-/// An open load's client.
 #[derive(Debug, Clone)]
 pub struct Open {
     curve: Arc<Curve>,
@@ -196,7 +192,6 @@ impl Open {
         self.next.filter(|&next| next < self.end)
     }
 
-    /// See [`Schedule::set_end`].
     pub fn set_end(&mut self, end: Nanos) {
         self.end = end;
     }

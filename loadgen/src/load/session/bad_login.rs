@@ -31,11 +31,10 @@ struct Malformed {
     rule: Rule,
 }
 
-/// The first session of a client and one in so many of the others end with such logins: each costs a connection.
+/// A client's first session and one in this many of its others end with such logins: each costs a connection.
 const ONE_IN: u64 = 4;
 
 /// Whether a group's clients try what must be refused.
-#[must_use]
 pub fn is_bad(group: &Group) -> bool {
     group.mix.iter().any(|(op, weight)| *op == Op::Bad && *weight > 0)
 }
@@ -58,7 +57,6 @@ struct Answers {
 
 impl BadLogin {
     /// What this client tries before its session of this number ends, if it tries anything.
-    #[must_use]
     pub fn of(context: &PassContext, client: u32, session: u32) -> Option<Self> {
         let draw = context.plan.session_end_draw(client, session) >> 8;
         let tries = is_bad(context.group(client)) && (session == 0 || draw.is_multiple_of(ONE_IN));

@@ -15,7 +15,6 @@ pub(super) struct TimedReply {
     pub(super) at: Nanos,
 }
 
-/// Why a reply did not come.
 #[derive(Debug)]
 pub(super) enum NoReply {
     Ended(Ended),

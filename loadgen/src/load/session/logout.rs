@@ -54,7 +54,7 @@ pub async fn quit(
         // It crossed the `q`; the close comes with it.
         return Quit::Ended(Ended::Closed);
     }
-    // Waiting for the close keeps the server, not us, from having to tell a reset from an end.
+    // If we closed first, the server would have to tell a reset from an orderly end.
     let (closed, later) = server_close(connection, close_timeout).await;
     Quit::Answered { reply: reply.text, at: reply.at, closed, more: more.or(later) }
 }
@@ -77,7 +77,6 @@ pub(super) async fn close(mut connection: Connection) {
 }
 
 /// What is wrong with how the server let a client go.
-#[must_use]
 pub fn wrong_logout(asked: &Asked) -> Finding {
     let expected = match asked {
         Asked::Close => "`exiting`, then the close",
@@ -88,7 +87,6 @@ pub fn wrong_logout(asked: &Asked) -> Finding {
 }
 
 /// What was seen of a server that does not close.
-#[must_use]
 pub fn not_closed(waited: Duration) -> String {
     format!("{}, and no close within {waited:?}", texts::EXITING)
 }

@@ -17,16 +17,15 @@ use crate::measure::clock::{self, Nanos};
 use crate::oracle::{Expect, Finding, LegalReply, MESSAGE_BYTES, Session, texts};
 use crate::scenario::model::Group;
 use crate::wire::{
-    BrokenHandshake, ConnectError, Connection, Ended, Foreign, Traffic, speechless, unanswered,
+    BrokenHandshake, ConnectError, Connection, Ended, Foreign, Traffic, advice_on_close, advice_on_silence,
 };
 
 /// A name may stay taken for this long after the close of its last session (LIFE-2).
 pub(super) const NAME_FREE_WITHIN: Duration = Duration::from_secs(5);
 
-/// Pause between two tries of a name.
 pub(super) const LOGIN_RETRY: Duration = Duration::from_millis(50);
 
-/// Preloading writes so many bytes of requests before it reads their replies: below any socket buffer, so that
+/// Bytes of requests that preloading writes before it reads their replies: below any socket buffer, so that
 /// neither side can block the other.
 const PRELOAD_BATCH_BYTES: usize = 16 * 1024;
 
@@ -45,9 +44,7 @@ const PERHAPS_SHORTER: &str = ": perhaps the scenario's values are longer than i
 /// A client that is ready for the load.
 #[derive(Debug)]
 pub struct ReadyClient {
-    /// Its connection.
     pub connection: Connection,
-    /// Its session.
     pub session: Session,
 }
 
@@ -104,7 +101,6 @@ impl<'a> ClientSetup<'a> {
         self.take_role(steps).await
     }
 
-    /// A manager upgrades.
     pub(super) async fn take_role(&mut self, steps: &mut StepTimes) -> Result<(), SetupError> {
         if self.group().role == Role::Manager {
             steps.upgrade = Some(self.upgrade().await?);
@@ -219,7 +215,6 @@ impl<'a> ClientSetup<'a> {
         Ok((end - begun).max(1))
     }
 
-    /// One request, one reply.
     pub(super) async fn ask(&mut self, step: &'static str, message: &[u8]) -> Result<TimedReply, SetupError> {
         self.connection.push(message).map_err(|ended| self.ended(step, ended))?;
         Ok(self.replies(step).await?.swap_remove(0))
@@ -233,7 +228,7 @@ impl<'a> ClientSetup<'a> {
             Err(NoReply::TimedOut) => {
                 let advice = match &self.asked {
                     _ if self.long => PERHAPS_SHORTER,
-                    Asked::Login => unanswered(&self.connection),
+                    Asked::Login => advice_on_silence(&self.connection),
                     _ => "",
                 };
                 Err(self.failed(step, StepFailure::TimedOut { timeout, advice }))
@@ -256,7 +251,7 @@ impl<'a> ClientSetup<'a> {
                 let advice = match &ended {
                     Ended::TooLong => SHORTER,
                     _ if self.long => PERHAPS_SHORTER,
-                    ended => speechless(ended).filter(|_| self.may_be_elsewhere()).unwrap_or_default(),
+                    ended => advice_on_close(ended).filter(|_| self.may_be_elsewhere()).unwrap_or_default(),
                 };
                 self.failed(step, StepFailure::Ended { ended, advice })
             }

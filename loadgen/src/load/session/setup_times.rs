@@ -10,13 +10,9 @@ pub struct SetupTimes {
     pub clients: u32,
     /// `q` to its reply, of a session that is renewed.
     pub quit: Latencies,
-    /// Connect with handshake.
     pub connect: Latencies,
-    /// Login.
     pub login: Latencies,
-    /// Upgrade.
     pub upgrade: Latencies,
-    /// Preload of one client.
     pub preload: Latencies,
 }
 
@@ -31,7 +27,6 @@ pub struct StepTimes {
 }
 
 impl SetupTimes {
-    /// Adds one client's times to these.
     pub fn add(&mut self, steps: StepTimes) {
         self.clients += 1;
         let parts = [
@@ -48,7 +43,6 @@ impl SetupTimes {
         }
     }
 
-    /// Adds the other's times to these.
     pub fn merge(&mut self, other: &Self) {
         self.clients += other.clients;
         self.quit.merge(&other.quit);

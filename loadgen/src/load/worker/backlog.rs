@@ -21,7 +21,6 @@ pub struct BacklogFigures {
 }
 
 impl BacklogFigures {
-    /// Adds another worker's share.
     pub fn add(&mut self, other: &Self) {
         self.max += other.max;
         self.standing += other.standing;
@@ -41,8 +40,6 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// The backlog of these clients.
-    #[must_use]
     pub fn new(schedules: Vec<Option<(u8, Open)>>) -> Self {
         Self { schedules: RefCell::new(schedules), ..Self::default() }
     }
@@ -52,7 +49,7 @@ impl Backlog {
         self.schedules.borrow_mut().iter_mut().flatten().for_each(|(_, open)| open.set_end(end));
     }
 
-    /// So many requests were sent, or given up.
+    /// Counts requests that were sent, or given up.
     pub fn took(&self, count: u64) {
         self.taken.set(self.taken.get() + count);
     }
@@ -175,7 +172,7 @@ mod tests {
     fn a_lost_client_adds_nothing_more_and_another_transports_clients_rest() {
         let backlog = Backlog::new(vec![Some((0, schedule(1))), Some((1, schedule(2))), None]);
         let both = backlog.at(SECOND, None);
-        assert_eq!(backlog.at(5 * SECOND, Some(7)), both, "nobody is on that transport");
+        assert_eq!(backlog.at(5 * SECOND, Some(7)), both, "no client is on that transport");
         backlog.forget(0, SECOND);
         backlog.forget(1, SECOND);
         assert_eq!(backlog.at(9 * SECOND, None), both);

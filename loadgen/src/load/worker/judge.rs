@@ -16,13 +16,11 @@ pub struct Judge<'a> {
     pub transport: u8,
     /// The oracle's side of it.
     pub session: &'a mut Session,
-    /// Learns of each reply.
     pub schedule: &'a mut Schedule,
     /// Open requests, the oldest first.
     pub pending: &'a mut VecDeque<Pending>,
     /// The request that was answered last.
     pub answered: &'a mut Option<Pending>,
-    /// What the worker's tasks share.
     pub state: &'a WorkerState,
 }
 

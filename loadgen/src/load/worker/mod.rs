@@ -53,7 +53,6 @@ const SECONDS_OPEN_MAX: u32 = 30;
 /// What the coordinator wants of the workers.
 #[derive(Debug, Clone, Copy)]
 pub enum Stage {
-    /// Set your clients up.
     SetUp,
     /// Run them through the window of this number, which begins at this instant of the clock.
     Run(usize, Nanos),
@@ -63,7 +62,7 @@ pub enum Stage {
     Close,
 }
 
-/// What a worker tells the coordinator.
+/// What a worker reports to the coordinator.
 #[derive(Debug)]
 pub enum Report {
     /// Its clients are set up; times by transport.
@@ -87,7 +86,6 @@ pub enum Report {
 /// A worker's share of some seconds.
 #[derive(Debug)]
 pub struct WorkerSeconds {
-    /// Number of the worker.
     pub worker: usize,
     /// Index of the transport among the pass's.
     pub transport: u8,
@@ -97,14 +95,12 @@ pub struct WorkerSeconds {
     pub seconds: Vec<(u32, Box<Second>)>,
 }
 
-/// What a worker measured.
 #[derive(Debug)]
 pub struct WorkerFigures {
     /// Cells that were used.
     pub cells: Vec<(CellKey, Box<CellFigures>)>,
     /// Sums by transport.
     pub totals: Vec<Totals>,
-    /// How the clients fared.
     pub outcomes: ClientOutcomes,
 }
 

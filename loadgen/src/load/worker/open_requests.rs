@@ -25,7 +25,6 @@ impl Oldest {
 pub struct OpenRequests(RefCell<Vec<Oldest>>);
 
 impl OpenRequests {
-    #[must_use]
     pub fn new(clients: usize) -> Self {
         Self(RefCell::new(vec![Oldest::NONE; clients]))
     }
@@ -36,7 +35,6 @@ impl OpenRequests {
     }
 
     /// Every request intended before this instant of the clock has had its end, as far as `now` knows.
-    #[must_use]
     pub fn settled_before(&self, now: Nanos) -> Nanos {
         self.0.borrow().iter().map(|oldest| oldest.intended).fold(now, Nanos::min)
     }

@@ -5,7 +5,6 @@ use super::backlog::BacklogFigures;
 use crate::measure::clock::Nanos;
 use crate::measure::pauses::Pause;
 
-/// How a worker's clients fared.
 #[derive(Debug)]
 pub struct ClientOutcomes {
     /// By transport.
@@ -15,7 +14,6 @@ pub struct ClientOutcomes {
     pub pauses: Vec<WorkerPause>,
 }
 
-/// How the clients on one transport fared.
 #[derive(Debug, Default)]
 pub struct TransportOutcomes {
     /// Clients that ended before their time.
@@ -51,14 +49,11 @@ impl TransportOutcomes {
 }
 
 impl ClientOutcomes {
-    /// Nothing yet, on so many transports.
-    #[must_use]
     pub fn new(transports: usize) -> Self {
         let transports = std::iter::repeat_with(TransportOutcomes::default).take(transports).collect();
         Self { transports, first_lost: None, pauses: Vec::new() }
     }
 
-    /// Adds another worker's outcomes.
     pub fn merge(&mut self, other: Self) {
         self.transports.iter_mut().zip(&other.transports).for_each(|(sum, part)| sum.merge(part));
         self.first_lost = self.first_lost.take().or(other.first_lost);

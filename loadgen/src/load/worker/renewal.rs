@@ -17,7 +17,7 @@ pub type Renewing = Pin<Box<dyn Future<Output = Result<ReadyClient, SetupError>>
 /// When the next new session is due, in load time.
 #[derive(Debug, Clone, Copy)]
 pub enum Renewal {
-    /// After so many requests.
+    /// After a number of requests.
     Requests {
         /// In each session.
         every: u32,
@@ -36,7 +36,6 @@ pub enum Renewal {
 impl Renewal {
     /// The first one. Sessions of clients of rank 0 to `of` that end after a time end one after the other: a reconnect
     /// of all at once would be another load.
-    #[must_use]
     pub fn first(reconnect: Reconnect, rank: u32, of: u32) -> Self {
         match reconnect {
             Reconnect::Requests(every) => Self::Requests { every: every.get(), left: every.get() },
@@ -49,7 +48,6 @@ impl Renewal {
     }
 
     /// Whether this session is to end by `now` (load time).
-    #[must_use]
     pub fn is_due(&self, now: Nanos) -> bool {
         match *self {
             Self::Requests { left, .. } => left == 0,
@@ -58,7 +56,6 @@ impl Renewal {
     }
 
     /// The instant (load time) at which it is due by time.
-    #[must_use]
     pub fn due_at(&self) -> Option<Nanos> {
         match *self {
             Self::Requests { .. } => None,
@@ -67,7 +64,6 @@ impl Renewal {
     }
 
     /// Requests that this session may still send, where that is what ends it.
-    #[must_use]
     pub fn requests_left(&self) -> Option<u32> {
         match *self {
             Self::Requests { left, .. } => Some(left),
@@ -75,7 +71,7 @@ impl Renewal {
         }
     }
 
-    /// So many requests were sent.
+    /// Counts requests that were sent.
     pub fn sent(&mut self, count: u32) {
         if let Self::Requests { left, .. } = self {
             *left = left.saturating_sub(count);
@@ -91,7 +87,6 @@ impl Renewal {
     }
 
     /// Ends this session and sets a new one up.
-    #[must_use]
     pub fn begin(state: &Rc<WorkerState>, session: &Session, mut connection: Connection) -> Renewing {
         let state = state.clone();
         let client = session.client();

@@ -44,7 +44,6 @@ pub struct StopSignal {
 }
 
 impl StopSignal {
-    #[must_use]
     pub fn is_set(&self) -> bool {
         self.stopped.get()
     }
@@ -81,7 +80,6 @@ impl Verdicts {
     }
 
     /// Whether a reply's judgement may be put off.
-    #[must_use]
     pub fn may_defer(&self) -> bool {
         self.pending.have_room()
     }
@@ -92,7 +90,6 @@ impl Verdicts {
 pub struct WorkerState {
     /// What all workers share.
     pub context: Arc<PassContext>,
-    /// All workers' violations.
     pub evidence: Arc<EvidenceLog>,
     pub pacer: Rc<Pacer>,
     pub recorder: RefCell<Recorder>,
@@ -119,8 +116,6 @@ pub struct WorkerState {
 }
 
 impl WorkerState {
-    /// For worker number `worker`, which has so many clients.
-    #[must_use]
     pub fn new(
         context: Arc<PassContext>,
         evidence: Arc<EvidenceLog>,
@@ -163,7 +158,6 @@ impl WorkerState {
         self.heartbeat.begin(at, clock::asleep());
     }
 
-    /// The window is over, or cut.
     pub fn end_window(&self) {
         let (now, window) = (clock::now(), self.clock.window());
         self.heartbeat.beat_with(now, clock::asleep());
@@ -184,14 +178,11 @@ impl WorkerState {
         backlog.drained = backlog.drained.max(now.saturating_sub(self.clock.until()));
     }
 
-    /// The worker's live counters.
-    #[must_use]
     pub fn live(&self) -> &LiveCounters {
         &self.context.live[self.worker]
     }
 
     /// Counts this worker's bytes on a transport.
-    #[must_use]
     pub fn traffic(&self, transport: usize) -> Arc<Traffic> {
         self.context.traffic[self.worker][transport].clone()
     }
@@ -230,7 +221,6 @@ impl WorkerState {
     }
 
     /// Whether a close after `q` was waited for in vain in the load: once is enough.
-    #[must_use]
     pub fn never_closes(&self) -> bool {
         self.never_closes.get()
     }

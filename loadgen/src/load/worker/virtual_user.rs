@@ -55,48 +55,38 @@ pub struct VirtualUser {
     unsent: bool,
     /// Whether what becomes due now has to wait for the server: for a reply, or for a new session.
     blocked: bool,
-    /// When the generator last turned to what nothing but itself had kept: what was due between these instants of the
-    /// clock was dispatched at the second, though it may then have had to wait for the server.
-    turned: TimeRange,
-    /// When it was last looked at what is due.
-    looked: Nanos,
+    /// The last time, by the clock, in which requests waited for the generator alone: what became due in it was dispatched at
+    /// its end, though it may then have had to wait for the server.
+    own_delay: TimeRange,
+    /// When due requests were last looked for.
+    checked_at: Nanos,
 }
 
 /// Why a client is done before its time.
 enum End {
-    /// The run stops.
     Stopped,
-    /// Its connection ended.
     Lost(Ended),
     /// Its oldest request was not answered in time.
     TimedOut,
 }
 
-/// What a virtual user is made of.
 pub struct Parts {
-    /// Its number within the worker.
     pub number: u32,
     /// Index of its transport among the pass's.
     pub transport: u8,
-    /// Index of its group.
     pub group: u16,
-    /// Logged in.
     pub connection: Connection,
     /// The oracle's side of it.
     pub session: Session,
-    /// What it asks.
     pub requests: Requests,
-    /// When it asks.
     pub schedule: Schedule,
     /// When it starts a new session, if it does.
     pub renewal: Option<Renewal>,
-    /// Most outstanding requests.
     pub in_flight: usize,
 }
 
 impl VirtualUser {
     /// A client that is set up and has nothing outstanding.
-    #[must_use]
     pub fn new(parts: Parts) -> Self {
         let Parts { number, transport, group, connection, session, requests, schedule, renewal, in_flight } =
             parts;
@@ -116,31 +106,25 @@ impl VirtualUser {
             armed_for: None,
             unsent: false,
             blocked: false,
-            turned: TimeRange { from: 0, until: 0 },
-            looked: 0,
+            own_delay: TimeRange { from: 0, until: 0 },
+            checked_at: 0,
         }
     }
 
-    /// Index of the client in the pass.
-    #[must_use]
     pub fn client(&self) -> u32 {
         self.session.client()
     }
 
     /// Its role as the replies so far give it.
-    #[must_use]
     pub fn role(&self) -> Role {
         self.session.role()
     }
 
     /// Index of its transport among the pass's.
-    #[must_use]
     pub fn transport(&self) -> u8 {
         self.transport
     }
 
-    /// Whether its connection is gone.
-    #[must_use]
     pub fn is_lost(&self) -> bool {
         matches!(self.link, Link::Lost)
     }
@@ -164,7 +148,7 @@ impl VirtualUser {
         state.pacer.register(self.number, cx.waker());
         loop {
             if let Err(ended) = self.renew(cx, state) {
-                // A shortage of ours stops the run, and loses nobody.
+                // A shortage of this machine's stops the run; it is no client's loss.
                 return self.end(state, if state.stop.is_set() { End::Stopped } else { End::Lost(ended) });
             }
             if let Err(ended) = self.read(cx, state) {
@@ -244,12 +228,12 @@ impl VirtualUser {
         }
         let woken = state.pacer.woken_at(self.number);
         if !self.blocked {
-            self.turned = TimeRange { from: 0, until: now };
-        } else if let Some(pause) = state.heartbeat.pause_since(self.looked).filter(|_| room > 0) {
+            self.own_delay = TimeRange { from: 0, until: now };
+        } else if let Some(pause) = state.heartbeat.pause_since(self.checked_at).filter(|_| room > 0) {
             // The reply that it waited for came while the worker stood still; whatever was due then, waited for us.
-            self.turned = pause;
+            self.own_delay = pause;
         }
-        self.looked = now;
+        self.checked_at = now;
         while room > 0
             && let Some(intended) = self.schedule.take(state.clock.load_time(now))
         {
@@ -264,7 +248,7 @@ impl VirtualUser {
                 let expect = request.write(reference, &mut self.session, message);
                 connection.push(message).map(|()| expect)
             })?;
-            let dispatched = dispatched(intended, woken, self.turned);
+            let dispatched = dispatched(intended, woken, self.own_delay);
             let at = Instants { intended, dispatched, sent: now };
             self.pending.push_back(Pending { cell, expect, at });
         }
@@ -447,11 +431,11 @@ impl VirtualUser {
 /// event came before the pacer, when the generator turned to it. All that the client had due is dispatched at one wake, as
 /// it would have to wait there for nothing of ours. What became due while it had to wait for the server was dispatched
 /// as soon as it could be: that wait is the server's.
-fn dispatched(intended: Nanos, woken: Nanos, turned: TimeRange) -> Nanos {
+fn dispatched(intended: Nanos, woken: Nanos, own_delay: TimeRange) -> Nanos {
     if woken >= intended {
         woken
-    } else if turned.from <= intended && intended <= turned.until {
-        turned.until
+    } else if own_delay.from <= intended && intended <= own_delay.until {
+        own_delay.until
     } else {
         intended
     }

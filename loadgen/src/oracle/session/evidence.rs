@@ -288,7 +288,7 @@ pub fn request(
         Expect::Get { key } => format!("get {}", key_name(key)),
         Expect::GetMissing { key } => format!("get {}", text(|out| write_missing_key(out, key))),
         Expect::GetOther { target, key, .. } => {
-            let user = target.map_or_else(|| super::NOBODY.to_owned(), name);
+            let user = target.map_or_else(|| super::ABSENT_USER.to_owned(), name);
             let key = key.map_or_else(
                 || text(|out| out.extend_from_slice(ABSENT_KEY)),
                 |key| format!(" {}", key_name(key)),

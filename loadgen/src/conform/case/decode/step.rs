@@ -79,7 +79,7 @@ fn single_action(reader: Reader<'_>, problems: &mut Problems) -> Option<&'static
     }
 }
 
-/// Who acts; `None` where nobody has to, an error where it was reported.
+/// The client that acts; `None` where none has to, an error where it was reported.
 fn client(
     reader: Reader<'_>,
     action: Option<&str>,

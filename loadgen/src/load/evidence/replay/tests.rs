@@ -71,7 +71,7 @@ fn log_in(reference: &ReferenceModel, client: u32) -> Session {
 /// The load's only window, without a warm-up.
 const TIMING: Timing = Timing { origin: clock::SECOND, since: clock::SECOND, measured_from: 0 };
 
-/// An instant so many milliseconds into the measured part.
+/// An instant in milliseconds since the measured part began.
 fn ms(at: u64) -> Nanos {
     clock::SECOND + at * 1_000_000
 }
