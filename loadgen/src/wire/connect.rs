@@ -7,16 +7,16 @@ use tokio::io::AsyncRead;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::addresses::{Addresses, Unreachable};
+use super::addresses::Addresses;
+use super::error::ConnectError;
 use super::foreign::unconnected;
-use super::handshake::HandshakeError;
 use super::line::LineConnection;
 use super::raw::RawConnection;
 use super::stream::Stream;
 use super::tls::Peer;
 use super::traffic::{Counted, Traffic};
 use super::websocket::WebSocketConnection;
-use super::{Connection, Framed, Shortage, Site};
+use super::{Connection, Framed, Site};
 use crate::domain::Transport;
 
 /// Where one transport of the target listens, and what it takes to speak with it there.
@@ -34,33 +34,6 @@ enum Speech {
     Lines,
     Chunks,
     WebSocket(Site),
-}
-
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// No TCP connection to any address.
-    #[error("cannot connect to {0}")]
-    Tcp(Unreachable),
-    /// Our side has no means for another connection, whatever the server is like.
-    #[error("{0}")]
-    Shortage(Shortage),
-    /// TCP, but no TLS with a server that is trusted.
-    #[error("no TLS at {0}: {1}")]
-    Tls(String, String),
-    /// A connection, but no WebSocket.
-    #[error("no WebSocket at {0}: {1}")]
-    Handshake(String, HandshakeError),
-    /// A connection whose handshakes took too long.
-    #[error("no connection to {place} within {timeout:?}{advice}")]
-    TimedOut {
-        /// Where.
-        place: String,
-        /// The longest that it was given.
-        timeout: Duration,
-        /// What it may be.
-        advice: &'static str,
-    },
 }
 
 impl Endpoint {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Ended;
+use super::{Connection, Ended};
 use crate::domain::{Framing, Transport};
 
 /// How every alert of TLS 1.0 to 1.3 begins (RFC 8446, sections 5.1 and 6).
@@ -56,5 +56,20 @@ pub(super) fn unconnected(transport: Transport) -> &'static str {
         _ if transport.is_encrypted() => ": the server hangs, or does not speak TLS on this port",
         Framing::WebSocket => ": the server hangs, or does not speak WebSocket on this port",
         Framing::Lines | Framing::Chunks => "",
+    }
+}
+
+/// What it may be that a first login was not answered, as the end of an error.
+#[must_use]
+pub fn unanswered(connection: &Connection) -> &'static str {
+    match connection.framing() {
+        Framing::Lines if connection.is_encrypted() => {
+            ": the server hangs, or speaks another framing on this port (try --wss)"
+        }
+        Framing::Lines => {
+            ": the server hangs, or speaks another framing on this port (try --ws, or --tcp-raw)"
+        }
+        Framing::Chunks => ": the server hangs, or speaks another framing on this port (try --tcp, or --ws)",
+        Framing::WebSocket => ": the server hangs",
     }
 }

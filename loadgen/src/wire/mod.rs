@@ -6,6 +6,7 @@
 
 mod addresses;
 mod connect;
+mod error;
 mod foreign;
 mod handshake;
 mod header;
@@ -28,9 +29,10 @@ use tokio_rustls::client::TlsStream;
 use traffic::Counted;
 use twinwire_os::clock::Nanos;
 
-pub use addresses::{Addresses, Unreachable, Unresolved};
-pub use connect::{ConnectError, Endpoint};
-pub use foreign::{Foreign, speechless};
+pub use addresses::{Addresses, Unresolved};
+pub use connect::Endpoint;
+pub use error::{ConnectError, Unreachable};
+pub use foreign::{Foreign, speechless, unanswered};
 pub use handshake::{BrokenHandshake, HandshakeError};
 pub use header::{Header, HeaderError};
 pub use raw::SILENCE_NS;
@@ -38,7 +40,7 @@ pub use shortage::Shortage;
 pub use shown::suspect;
 pub use site::{Site, UrlError};
 pub use tls::{NotAName, Peer, Trust, TrustError};
-pub use traffic::Traffic;
+pub use traffic::{SocketSample, Traffic};
 pub use wait::wait;
 pub use websocket::WebSocketConnection;
 

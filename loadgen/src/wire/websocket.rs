@@ -18,10 +18,11 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSoc
 use twinwire_os::clock;
 
 use super::addresses::Addresses;
+use super::error::ConnectError;
 use super::handshake::{HandshakeError, shake};
 use super::stream::Stream as Carrier;
 use super::traffic::{Counted, Traffic};
-use super::{ConnectError, Ended, REPLY_BYTES_MAX, Replies, Reply, Site};
+use super::{Ended, REPLY_BYTES_MAX, Replies, Reply, Site};
 use crate::domain::Rule;
 
 /// Read buffer of a connection. The library's default of 128 KiB is allocated for each connection and cleared at

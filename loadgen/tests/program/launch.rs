@@ -255,7 +255,7 @@ fn a_guard_that_is_killed_leaves_no_server_behind() {
     let guard: i32 = stat.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     kill(Pid::from_raw(guard), Signal::SIGKILL).unwrap();
     let ended = running.wait().expect(3);
-    assert!(ended.stdout.contains("`sh` ended (killed, as its guard was)"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("`sh` ended (killed, like its guard)"), "{}", ended.stdout);
     until("the server ends", || !is_alive(running.server()));
 }
 

@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{
     listen::BACKLOG,
-    worker::{AcceptedConnection, WorkerHandle},
+    worker_queue::{AcceptedConnection, WorkerHandle},
 };
 use crate::{
     counters::{Counters, Refusal},

@@ -182,7 +182,7 @@ pub(crate) fn start(
     let plain = PlainSocket::from;
     match transport {
         Transport::Tcp => {
-            executor.spawn(stream::serve::<Lines, _>(plain(stream), session, parts, Some(open)))
+            executor.spawn(stream::serve::<Lines, _>(plain(stream), session, parts, Some(open)));
         }
         Transport::TcpRaw => {
             executor.spawn(stream::serve::<Chunks, _>(plain(stream), session, parts, Some(open)));

@@ -125,7 +125,7 @@ fn nothing_but_a_get_of_the_metrics_is_answered_with_them() {
 }
 
 #[test]
-fn life_5_scrapers_that_send_nothing_harm_nobody() {
+fn life_5_scrapers_that_send_nothing_do_no_harm() {
     let (_program, mut clients, address) = start(&[]);
     let _silent: Vec<_> = (0..4).map(|_| TcpStream::connect(&address).unwrap()).collect();
     assert!(ask(&address, "GET /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200 "));

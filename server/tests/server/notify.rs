@@ -56,7 +56,7 @@ fn the_service_manager_of_a_program_that_starts_a_server_hears_nothing_of_it() {
         client.expect_close(1001);
         drop(client);
         assert_eq!(program.end(), (Some(0), String::new()));
-        assert!(manager.recv(&mut [0; 100]).is_err(), "it was told nothing");
+        assert!(manager.recv(&mut [0; 100]).is_err(), "it got nothing");
     }
 }
 

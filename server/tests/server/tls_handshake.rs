@@ -63,10 +63,13 @@ fn life_5_rubbish_gets_an_alert_and_a_close_and_is_counted_and_told_of_sparingly
             let mut client = Client::connect_bare(transport, address);
             // The server may have seen enough before all is sent.
             let _ = client.stream.write_all(bytes);
-            let told = raw_rest(&mut client);
+            let received = raw_rest(&mut client);
             // The library closes without a word on what comes in a good record that has no place there.
-            let is_silent = told.is_empty() && name.ends_with("first");
-            assert!(is_silent || told.len() == 7 && told.starts_with(&[21, 3]), "{name}: {told:x?}");
+            let is_silent = received.is_empty() && name.ends_with("first");
+            assert!(
+                is_silent || received.len() == 7 && received.starts_with(&[21, 3]),
+                "{name}: {received:x?}"
+            );
             assert_eq!(neighbour.ask("get k"), KEY_NOT_FOUND);
         }
     }
@@ -91,8 +94,8 @@ fn life_5_rubbish_gets_an_alert_and_a_close_and_is_counted_and_told_of_sparingly
 fn a_client_that_does_not_trust_the_certificate_is_told_of() {
     let mut program = program(&["--log", "info"]);
     let mut client = Client::connect_bare(Tls, program.address(Tls));
-    let stranger = Certificate::new();
-    assert!(shake_hands(&mut stranger.client(), &mut client.stream).is_err());
+    let other = Certificate::new();
+    assert!(shake_hands(&mut other.client(), &mut client.stream).is_err());
     drop(client);
     program.signal(Signal::SIGTERM);
     let (code, log) = program.end();
@@ -217,7 +220,7 @@ fn life_5_resets_in_the_middle_of_handshakes_leave_nothing_behind() {
 }
 
 #[test]
-fn life_5_a_storm_of_handshakes_holds_nobody_up() {
+fn life_5_a_storm_of_handshakes_does_not_delay_others() {
     undisturbed(|| {
         const CLIENTS: usize = 200;
         let server = TestServer::with(|config| config.workers = Workers::Floating(NonZeroUsize::MIN));
@@ -253,12 +256,15 @@ fn life_5_a_storm_of_handshakes_holds_nobody_up() {
 fn expect_full(address: SocketAddr, transport: Transport) {
     let mut client = Client::connect_bare(transport, address);
     client.encrypt(Certificate::shared().client());
-    let told = String::from_utf8(client.rest()).unwrap();
+    let received = String::from_utf8(client.rest()).unwrap();
     match transport {
         Wss => {
-            assert!(told.starts_with("HTTP/1.1 503 ") && told.ends_with("\r\n\r\nserver full\n"), "{told}");
+            assert!(
+                received.starts_with("HTTP/1.1 503 ") && received.ends_with("\r\n\r\nserver full\n"),
+                "{received}"
+            );
         }
-        _ => assert_eq!(told, "server full\n"),
+        _ => assert_eq!(received, "server full\n"),
     }
 }
 

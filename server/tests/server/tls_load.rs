@@ -76,9 +76,9 @@ fn form_3_replies_that_wait_inside_tls_alone_leave_as_soon_as_the_client_reads()
             let mut requests = client.message("get k").repeat(round);
             requests.extend(client.message(&format!("put round {round}")));
             client.write(&requests);
-            let (asked, patience) = (Instant::now(), Duration::from_millis(300));
+            let (asked, time_max) = (Instant::now(), Duration::from_millis(300));
             let mut is_run = false;
-            while !is_run && asked.elapsed() < patience {
+            while !is_run && asked.elapsed() < time_max {
                 is_run = manager.ask(&format!("get {name} round")) == round.to_string();
             }
             for _ in 0..round {
@@ -172,7 +172,7 @@ fn life_4_sigterm_under_full_load_every_request_before_it_is_answered() {
             let late: Vec<_> = (0..40).map(|i| latecomer(addresses[0], i)).collect();
             let late: Vec<_> = late.into_iter().map(arrive).collect();
             let before: Vec<usize> = tallies.iter().map(|(sent, _)| sent.load(Ordering::SeqCst)).collect();
-            let told = Instant::now();
+            let stopped_at = Instant::now();
             program.signal(Signal::SIGTERM);
             for (i, mut client) in late.into_iter().enumerate() {
                 assert_eq!(String::from_utf8(client.rest()).unwrap(), "success\ndone\nv\n", "latecomer {i}");
@@ -188,7 +188,7 @@ fn life_4_sigterm_under_full_load_every_request_before_it_is_answered() {
                 );
             }
             assert_eq!(program.end(), (Some(0), String::new()));
-            assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
+            assert!(stopped_at.elapsed() < Duration::from_secs(5), "{:?}", stopped_at.elapsed());
         });
     });
 }

@@ -3,7 +3,6 @@
 //! Every function reports all it finds and returns `None` if that leaves nothing to build; types and bounds of single
 //! values have been checked before, by `scenario::shape`.
 
-mod action;
 mod expect;
 mod step;
 
