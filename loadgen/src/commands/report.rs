@@ -50,11 +50,11 @@ impl Report {
         }
         Folder::of_run(&folder, files_of).map_err(|error| match error {
             FolderError::NotOurs { path, why } => CommandError::Usage(format!(
-                "`{}` is no report folder: {why}; name the folder of a run, or the {RECORD} in it",
+                "`{}` is not a report folder: {why}; name the folder of a run, or the {RECORD} in it",
                 path.display()
             )),
             FolderError::NotAFolder(path) => CommandError::Usage(format!(
-                "`{}` is no {RECORD}: name the folder of a run, or the {RECORD} in it",
+                "`{}` is not a {RECORD}: name the folder of a run, or the {RECORD} in it",
                 path.display()
             )),
             error => error.into(),

@@ -27,7 +27,7 @@ pub(super) fn sentence(record: &RunRecord) -> (String, bool) {
     let settings = settings + &without(record);
     if is_outdone(record) {
         let text = format!(
-            "{settings}{suspect}; this run is far below it: measure it anew with nothing else running"
+            "{settings}{suspect}; this run is far below it: measure it again with nothing else running"
         );
         return (text, true);
     }

@@ -78,7 +78,7 @@ pub enum ReportError {
     Started {
         /// What stands there.
         text: String,
-        /// Why it is none.
+        /// Why it is not one.
         error: String,
     },
 }

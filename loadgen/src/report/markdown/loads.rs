@@ -40,7 +40,7 @@ fn verdict(load: &LoadInfo) -> String {
         VerdictLevel::Unjudged => {
             "**Timing not judged**: this load is there for correctness alone.".to_owned()
         }
-        VerdictLevel::Valid => "**Valid**: nothing speaks against these figures.".to_owned(),
+        VerdictLevel::Valid => "**Valid**: there is no reason to doubt these figures.".to_owned(),
         VerdictLevel::Suspect => "**Suspect**: read the figures with this in mind.".to_owned(),
         VerdictLevel::Invalid => {
             "**Invalid**: the measurement is not what the load asked for; do not use these figures."

@@ -54,8 +54,7 @@ fn head(record: &RunRecord) -> String {
         text += "\n> The run was interrupted: these are the figures up to then.\n";
     }
     if record.outcome.status == Status::Violated {
-        text +=
-            "\n> Some replies were wrong, so no figure below may be quoted as the service's performance.\n";
+        text += "\n> Some replies were wrong: do not quote any figure below as the service's performance.\n";
     }
     for load in record.loads.iter().filter(|load| load.verdict.level > VerdictLevel::Valid) {
         let reasons = &load.verdict.reasons;
@@ -127,7 +126,7 @@ fn headline(record: &RunRecord, compared: &[Vec<Comparison<'_>>]) -> Option<Stri
     let kind = load.headline_kind();
     let latency = match load.timing {
         Timing::Judged => format!("Latency is the {} time, {}.", kind.name(), outcome::meaning(kind)),
-        Timing::Unjudged => "It is there for correctness alone: its latencies are no results.".to_owned(),
+        Timing::Unjudged => "It is there for correctness alone: its latencies are not results.".to_owned(),
     };
     let mut text = format!(
         "## {}\n\nLoad **{}**: {}. {latency}\n",

@@ -30,10 +30,10 @@ pub(super) fn ledger(record: &RunRecord) -> String {
         ("replies checked", |l| l.checked),
         ("requests that failed", |l| l.errors),
         ("requests open at the end", |l| l.unfinished),
-        ("replies that nobody asked for", |l| l.unasked),
+        ("unsolicited replies", |l| l.unasked),
         ("reads that returned a value", |l| l.values_read),
-        ("of them, another user's value", |l| l.foreign_values_read),
-        ("denials that were due and came", |l| l.denials),
+        ("of which another user's value", |l| l.foreign_values_read),
+        ("denials, as required", |l| l.denials),
     ];
     let row = |(name, of): &(&str, Sum)| -> Vec<Cell> {
         let cells = sums.iter().map(|sum| text::thousands(of(sum)).into());

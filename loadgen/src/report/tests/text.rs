@@ -320,7 +320,7 @@ fn markdown_shows_the_floor_beside_the_figures_and_marks_what_is_within_it() {
 
     Closed load, no think time, 100 clients, 2 × 2 s.
 
-    **Valid**: nothing speaks against these figures. The generator's CPU was full, so the throughput is not the server's limit.
+    **Valid**: there is no reason to doubt these figures. The generator's CPU was full, so the throughput is not the server's limit.
 
     ### Throughput and cost
 
@@ -408,7 +408,7 @@ fn a_lower_bound_is_never_within_the_floor() {
 
 #[test]
 fn a_floor_that_a_run_goes_far_below_is_to_be_measured_anew() {
-    let said = "this run is far below it: measure it anew with nothing else running";
+    let said = "this run is far below it: measure it again with nothing else running";
     let shows = |floor: crate::record::Floor| {
         let record = crate::record::RunRecord { floor: Some(floor), ..fixture::record() };
         terminal::render(&record, Path::new("out"), Paint::default()).contains(said)
