@@ -241,3 +241,28 @@ fn one_place_prints_results_and_one_file_holds_unsafe_code() {
         }
     }
 }
+
+/// The documents that lead a reader through the project.
+const DOCUMENTS: [&str; 5] =
+    ["README.md", "ARCHITECTURE.md", "loadgen/README.md", "server/README.md", "reports/README.md"];
+
+#[test]
+fn every_file_that_a_document_names_is_there() {
+    let root = crate_root().join("..");
+    for document in DOCUMENTS {
+        let text = fs::read_to_string(root.join(document)).unwrap();
+        let home = root.join(document).parent().unwrap().to_owned();
+        let links = text.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap());
+        let links: Vec<&str> = links.filter(|link| !link.is_empty() && !link.starts_with("http")).collect();
+        assert!(links.len() > 1, "{document} has links");
+        for link in links {
+            assert!(home.join(link).exists(), "{document} links to {link}");
+        }
+        // Sources are named from where the crates' modules begin.
+        let code = text.split('`').skip(1).step_by(2).filter(|code| code.ends_with(".rs"));
+        for file in code {
+            let places = ["", "loadgen/src", "server/src"].map(|place| root.join(place).join(file));
+            assert!(places.iter().any(|place| place.exists()), "{document} names {file}");
+        }
+    }
+}
