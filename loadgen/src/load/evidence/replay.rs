@@ -54,7 +54,7 @@ impl Build<'_> {
     fn earlier_sessions(&mut self) {
         let evidence = self.evidence;
         // The client that was answered wrongly comes first.
-        self.name(evidence.asker.client);
+        self.name(evidence.requester.client);
         let absent: BTreeSet<u32> = evidence.history.absent().collect();
         // A user that must not be found leaves by `q`: after a close it is not known when the session is over.
         let mut leavers: BTreeMap<u32, SessionEnd> =
@@ -151,7 +151,7 @@ impl Build<'_> {
             return;
         };
         let owner = match asked {
-            Expect::Get { key } => Some((evidence.asker.client, key)),
+            Expect::Get { key } => Some((evidence.requester.client, key)),
             Expect::GetOther { target: Some(target), key: Some(key), .. } => Some((target, key)),
             _ => None,
         };
@@ -164,9 +164,9 @@ impl Build<'_> {
         }
         let reads = evidence.saw_role || matches!(asked, Expect::GetOther { .. } | Expect::GetMissing { .. });
         if let Some(role) = evidence.role_put.filter(|_| reads) {
-            let text = self.request(evidence.asker.client, Expect::PutRole { role });
+            let text = self.request(evidence.requester.client, Expect::PutRole { role });
             let done = ReplayExpect::Replies(vec![texts::DONE.to_owned()]);
-            let step = self.step(evidence.asker.client, vec![text], done, None, "a value like any other");
+            let step = self.step(evidence.requester.client, vec![text], done, None, "a value like any other");
             self.steps.push(step);
         }
     }
@@ -193,7 +193,8 @@ impl Build<'_> {
         let due = self.evidence.dues.first() == Some(&DueReply::Value(origin));
         let unanswered = put.is_some_and(|put| put.replied > sent);
         let read = self.evidence.reads.get(&origin).filter(|read| read.replied <= sent)?;
-        let same = read.client == self.evidence.asker.client && read.expect == expect && read.sent == sent;
+        let same =
+            read.client == self.evidence.requester.client && read.expect == expect && read.sent == sent;
         (due && unanswered && !same).then_some(*read)
     }
 
@@ -207,7 +208,7 @@ impl Build<'_> {
     /// What was answered wrongly.
     fn offence(&mut self) {
         let evidence = self.evidence;
-        let client = evidence.asker.client;
+        let client = evidence.requester.client;
         let mut offender = self.name(client);
         let dues: Vec<ReplayExpect> = evidence.dues.iter().map(|due| self.due(*due)).collect();
         let (action, expect, sent) = match &evidence.asked {
@@ -304,7 +305,7 @@ impl Build<'_> {
     /// The put that was answered wrongly, if it was one.
     fn own_put(&self) -> Option<Origin> {
         match &self.evidence.asked {
-            Asked::Request(expect, ..) => Origin::put_by(self.evidence.asker.client, *expect),
+            Asked::Request(expect, ..) => Origin::put_by(self.evidence.requester.client, *expect),
             _ => None,
         }
     }
@@ -395,7 +396,7 @@ impl Build<'_> {
         if let Some((_, known)) = self.clients.iter().find(|(index, _)| *index == client) {
             return known.name.clone();
         }
-        let is_offender = client == self.evidence.asker.client;
+        let is_offender = client == self.evidence.requester.client;
         let wanted = if is_offender {
             "client"
         } else if self.is_owner(client) {
@@ -425,7 +426,7 @@ impl Build<'_> {
     fn another(&mut self, name: &str, transport: usize) -> String {
         let entry = ReplayClient {
             name: name.to_owned(),
-            user: self.context.reference.client(self.evidence.asker.client).name.clone(),
+            user: self.context.reference.client(self.evidence.requester.client).name.clone(),
             role: Role::Guest,
             transport: self.context.endpoints[transport].transport(),
             connected: true,
@@ -437,8 +438,8 @@ impl Build<'_> {
 
     fn role(&self, client: u32) -> Role {
         // A client that came anew was judged as a guest, whatever it was before.
-        if client == self.evidence.asker.client && !matches!(self.evidence.asked, Asked::First(..)) {
-            return self.evidence.asker.role;
+        if client == self.evidence.requester.client && !matches!(self.evidence.asked, Asked::First(..)) {
+            return self.evidence.requester.role;
         }
         let group = self.context.plan.clients[client as usize].group;
         self.context.scenario.groups[usize::from(group)].role

@@ -69,7 +69,7 @@ impl Timing {
 
 /// A client that asked, and its role then.
 #[derive(Debug, Clone, Copy)]
-pub struct Asker {
+pub struct Requester {
     pub client: u32,
     pub role: Role,
 }
@@ -86,7 +86,7 @@ pub struct LastAnswered {
 #[derive(Debug)]
 pub struct Evidence {
     violation: Violation,
-    pub asker: Asker,
+    pub requester: Requester,
     pub asked: Asked,
     /// What the request and those behind it were due.
     pub dues: Vec<DueReply>,
@@ -159,7 +159,7 @@ impl Evidence {
         wanted.retain(|origin| history.age(*origin) != SessionAge::Later);
         wanted.sort_unstable();
         wanted.dedup();
-        let bare = Self::bare(context, Asker { client, role }, finding, request, reply, replied);
+        let bare = Self::bare(context, Requester { client, role }, finding, request, reply, replied);
         let forbidden = writer_of_forbidden(reference, reply);
         let role_put = session.role_put();
         let saw_role = role_put.is_some_and(|role| role.name().as_bytes() == reply);
@@ -169,7 +169,7 @@ impl Evidence {
     /// A wrong reply to a handshake, a login or a `q`: nothing that came before matters.
     pub fn of_session(
         context: &PassContext,
-        asker: Asker,
+        requester: Requester,
         finding: Finding,
         asked: Asked,
         reply: &[u8],
@@ -177,31 +177,33 @@ impl Evidence {
     ) -> Self {
         let request = match asked {
             Asked::Login | Asked::NextLogin(_) | Asked::SecondLogin(_) => {
-                context.reference.client(asker.client).name.clone()
+                context.reference.client(requester.client).name.clone()
             }
             Asked::BadLogin(text) => text.to_owned(),
-            Asked::OtherCase(_) => context.reference.client(asker.client).name.to_ascii_uppercase(),
+            Asked::OtherCase(_) => context.reference.client(requester.client).name.to_ascii_uppercase(),
             Asked::First(_, expect) => {
                 let name = |user| context.reference.client(user).name.clone();
-                request(&context.reference, asker.client, expect, name, |put| put.value(&context.reference))
+                request(&context.reference, requester.client, expect, name, |put| {
+                    put.value(&context.reference)
+                })
             }
             Asked::Handshake => "the opening handshake".to_owned(),
             _ => "q".to_owned(),
         };
-        Self { asked, ..Self::bare(context, asker, finding, request, reply, replied) }
+        Self { asked, ..Self::bare(context, requester, finding, request, reply, replied) }
     }
 
     fn bare(
         context: &PassContext,
-        asker: Asker,
+        requester: Requester,
         finding: Finding,
         request: String,
         reply: &[u8],
         replied: Nanos,
     ) -> Self {
         Self {
-            violation: describe(context, asker, finding, request, reply),
-            asker,
+            violation: describe(context, requester, finding, request, reply),
+            requester,
             asked: Asked::Nothing(None),
             dues: Vec::new(),
             history: SessionHistory::default(),
@@ -303,12 +305,12 @@ impl EvidenceLog {
 /// All that a report says of a wrong reply, but for its instant and how to show it again.
 fn describe(
     context: &PassContext,
-    asker: Asker,
+    requester: Requester,
     finding: Finding,
     request: String,
     reply: &[u8],
 ) -> Violation {
-    let plan = context.plan.clients[asker.client as usize];
+    let plan = context.plan.clients[requester.client as usize];
     let mut seen = shown(reply);
     if let Some(origin) = origin(&context.reference, reply) {
         seen = format!("{seen} ({origin})");
@@ -317,10 +319,10 @@ fn describe(
         load: context.load().name.clone(),
         variant: context.variant.clone(),
         trial: context.plan.trial,
-        transport: context.endpoint(asker.client).transport(),
-        client: context.reference.client(asker.client).name.clone(),
+        transport: context.endpoint(requester.client).transport(),
+        client: context.reference.client(requester.client).name.clone(),
         group: context.scenario.groups[usize::from(plan.group)].name.clone(),
-        role: asker.role,
+        role: requester.role,
         kind: finding.kind,
         rule: finding.rule,
         request,

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::super::context::PassContext;
-use super::super::evidence::{Asked, Asker, Evidence};
+use super::super::evidence::{Asked, Evidence, Requester};
 use super::error::SetupError;
 use super::exchange::{LoginReply, ask, connect};
 use super::logout::{CLOSE_TIMEOUT, Quit, quit};
@@ -90,9 +90,9 @@ impl BadLogin {
         let Answers { malformed, taken, other_case } = answers;
         let wrong = |rule, due: &str, asked, seen: &str| {
             let finding = Finding::new(ViolationKind::WrongReply, rule, format!("`{due}`"));
-            let asker = Asker { client, role: Role::Guest };
+            let requester = Requester { client, role: Role::Guest };
             let evidence =
-                Evidence::of_session(context, asker, finding, asked, seen.as_bytes(), clock::now());
+                Evidence::of_session(context, requester, finding, asked, seen.as_bytes(), clock::now());
             Err(SetupError::violated("trying a bad login", evidence))
         };
         let Malformed { text, rule } = self.malformed;

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::super::context::PassContext;
-use super::super::evidence::Asker;
+use super::super::evidence::Requester;
 use super::exchange::{LoginReply, NoReply, ask, connect, replies};
 use crate::domain::Role;
 
@@ -17,18 +17,18 @@ const DEATH_DELAY: Duration = Duration::from_millis(20);
 
 /// Whether the server that has just closed this client's connection instead of answering this request does it again: a
 /// newcomer in the same role asks the same.
-pub async fn closes_again(context: &PassContext, asker: Asker, request: &[u8]) -> bool {
+pub async fn closes_again(context: &PassContext, requester: Requester, request: &[u8]) -> bool {
     tokio::time::sleep(DEATH_DELAY).await;
     let timeout = context.scenario.timeout;
     // No client's name contains a colon.
-    let name = format!("{}:", context.reference.client(asker.client).name);
+    let name = format!("{}:", context.reference.client(requester.client).name);
     let asked = async {
-        let mut newcomer = connect(context.endpoint(asker.client), timeout).await?;
+        let mut newcomer = connect(context.endpoint(requester.client), timeout).await?;
         let login = ask(&mut newcomer, name.as_bytes(), timeout).await.ok()?;
         if login.to_login() != LoginReply::Success {
             return None;
         }
-        if asker.role == Role::Manager {
+        if requester.role == Role::Manager {
             ask(&mut newcomer, b"upgrade", timeout).await.ok()?;
         }
         newcomer.push(request).ok()?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::context::PassContext;
-use super::super::evidence::{Asked, Asker, Evidence};
+use super::super::evidence::{Asked, Evidence, Requester};
 use super::super::plan::SessionEnd;
 use super::bad_login::is_bad;
 use super::close_check::closes_again;
@@ -56,10 +56,11 @@ pub async fn renew(
             Err(error) if error.is_full() && clock::now() < full_until => {
                 let finding = context.reference.set_refused(index).err();
                 if let Some(finding) = finding {
-                    let asker = Asker { client: index, role: Role::Guest };
+                    let requester = Requester { client: index, role: Role::Guest };
                     let seen = texts::SERVER_FULL.as_bytes();
                     let asked = Asked::NextLogin(end);
-                    let evidence = Evidence::of_session(context, asker, finding, asked, seen, clock::now());
+                    let evidence =
+                        Evidence::of_session(context, requester, finding, asked, seen, clock::now());
                     return Err(SetupError::violated(STEP, evidence));
                 }
                 tokio::time::sleep(LOGIN_RETRY).await;
@@ -114,13 +115,14 @@ async fn log_out(context: &PassContext, index: u32, mut connection: Connection) 
     let timeout = context.scenario.timeout;
     let begun = clock::now();
     let group = context.group(index);
-    let asker = Asker { client: index, role: group.role };
+    let requester = Requester { client: index, role: group.role };
     // Over lines no reset may overtake the reply to `q`, whatever is not read behind it (TCP-8).
     let lines = context.endpoint(index).transport().framing() == Framing::Lines;
     let behind = (lines && is_bad(group)).then_some(BEHIND_QUIT);
     let wrong = |asked: Asked, seen: &str| {
         let finding = wrong_logout(&asked);
-        let evidence = Evidence::of_session(context, asker, finding, asked, seen.as_bytes(), clock::now());
+        let evidence =
+            Evidence::of_session(context, requester, finding, asked, seen.as_bytes(), clock::now());
         Err(SetupError::violated(STEP, evidence))
     };
     let failed = |why| Err(SetupError::failed(context, index, STEP, why));
@@ -129,7 +131,7 @@ async fn log_out(context: &PassContext, index: u32, mut connection: Connection) 
         Quit::Answered { more: Some(more), .. } => wrong(Asked::AfterQuit(behind), &more),
         Quit::Answered { closed: false, .. } => wrong(Asked::Close, &not_closed(timeout)),
         Quit::Answered { at, closed: true, .. } => Ok((at - begun).max(1)),
-        Quit::Ended(ended) if ended.is_close() && closes_again(context, asker, b"q").await => {
+        Quit::Ended(ended) if ended.is_close() && closes_again(context, requester, b"q").await => {
             wrong(Asked::Quit, &ended.to_string())
         }
         Quit::Ended(ended) => failed(StepFailure::Ended { ended, advice: "" }),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::context::PassContext;
-use super::super::evidence::{Asked, Asker, Evidence};
+use super::super::evidence::{Asked, Evidence, Requester};
 use super::super::plan::SessionEnd;
 use super::error::{SetupError, StepFailure};
 use super::exchange::{LoginReply, NoReply, TimedReply, replies};
@@ -271,8 +271,8 @@ impl<'a> ClientSetup<'a> {
         let evidence = if let Asked::Request(..) = asked {
             Evidence::new(context, &self.session, finding, asked, seen, now)
         } else {
-            let asker = Asker { client: self.index, role: self.session.role() };
-            Evidence::of_session(context, asker, finding, asked, seen, now)
+            let requester = Requester { client: self.index, role: self.session.role() };
+            Evidence::of_session(context, requester, finding, asked, seen, now)
         };
         SetupError::violated(step, evidence)
     }
@@ -286,9 +286,9 @@ fn not_connected(context: &PassContext, index: u32, error: ConnectError) -> Setu
     };
     let Some(BrokenHandshake { expected, seen }) = broken else { return error.into() };
     let finding = Finding::new(ViolationKind::BrokenHandshake, Rule::Ws2, expected);
-    let asker = Asker { client: index, role: Role::Guest };
+    let requester = Requester { client: index, role: Role::Guest };
     let evidence =
-        Evidence::of_session(context, asker, finding, Asked::Handshake, seen.as_bytes(), clock::now());
+        Evidence::of_session(context, requester, finding, Asked::Handshake, seen.as_bytes(), clock::now());
     SetupError::violated("connecting", evidence)
 }
 

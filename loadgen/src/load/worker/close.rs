@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::super::evidence::{Asked, Asker, Evidence};
+use super::super::evidence::{Asked, Evidence, Requester};
 use super::super::session::{self, Quit, closes_again, not_closed, quit, wrong_logout};
 use super::state::WorkerState;
 use super::virtual_user::VirtualUser;
@@ -36,9 +36,9 @@ pub async fn close_all(state: &Rc<WorkerState>, users: Vec<VirtualUser>) {
 
 /// Ends one session. Without a `close_timeout` the server's close is not waited for, and not judged.
 async fn close(state: Rc<WorkerState>, mut user: VirtualUser, close_timeout: Rc<Cell<Option<Duration>>>) {
-    let asker = Asker { client: user.client(), role: user.role() };
+    let requester = Requester { client: user.client(), role: user.role() };
     let Some(connection) = user.connection() else { return };
-    state.context.reference.set_ending(asker.client);
+    state.context.reference.set_ending(requester.client);
     let wait = close_timeout.get().unwrap_or_default();
     let (asked, seen, at) = match quit(connection, None, REPLY_TIMEOUT, wait).await {
         Quit::Answered { reply, at, .. } if reply != texts::EXITING => (Asked::Quit, reply, at),
@@ -48,11 +48,11 @@ async fn close(state: Rc<WorkerState>, mut user: VirtualUser, close_timeout: Rc<
             let Some(waited) = close_timeout.take() else { return };
             (Asked::Close, not_closed(waited), at)
         }
-        Quit::Ended(ended) if ended.is_close() && closes_again(&state.context, asker, b"q").await => {
+        Quit::Ended(ended) if ended.is_close() && closes_again(&state.context, requester, b"q").await => {
             (Asked::Quit, ended.to_string(), clock::now())
         }
         Quit::Answered { closed: true, .. } | Quit::Ended(_) | Quit::TimedOut => return,
     };
     let finding = wrong_logout(&asked);
-    state.violated(|context| Evidence::of_session(context, asker, finding, asked, seen.as_bytes(), at));
+    state.violated(|context| Evidence::of_session(context, requester, finding, asked, seen.as_bytes(), at));
 }

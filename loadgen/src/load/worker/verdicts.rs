@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::super::context::PassContext;
-use super::super::evidence::{Asker, Evidence, PendingVerdict};
+use super::super::evidence::{Evidence, PendingVerdict, Requester};
 use super::super::session::closes_again;
 use super::state::{Pending, WorkerState};
 use crate::measure::clock::{self, Nanos};
@@ -57,9 +57,9 @@ impl WorkerState {
     ) {
         let (state, cell, at) = (self.clone(), pending.cell, pending.at);
         let evidence = self.gather(evidence);
-        let asker = Asker { client, role: cell.role };
+        let requester = Requester { client, role: cell.role };
         self.verdicts.close_checks.borrow_mut().push(tokio::task::spawn_local(async move {
-            if closes_again(&state.context, asker, request.as_bytes()).await {
+            if closes_again(&state.context, requester, request.as_bytes()).await {
                 state.convict(cell, at, evidence);
             }
         }));

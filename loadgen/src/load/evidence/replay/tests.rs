@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::super::plan;
 use super::super::super::schedule::Curve;
 use super::super::request_log::RequestLog;
-use super::super::violation::{Asker, EvidenceLog, Timing};
+use super::super::violation::{EvidenceLog, Requester, Timing};
 use super::*;
 use crate::domain::{Rule, Transport, ViolationKind};
 use crate::measure::clock;
@@ -349,8 +349,8 @@ fn a_name_that_is_not_free_and_a_close_that_does_not_come_are_shown_after_a_quit
     let shown = |asked| {
         let mut play = Play::new();
         let finding = Finding::new(ViolationKind::WrongReply, Rule::Life1, String::new());
-        let asker = Asker { client: READER, role: Role::Manager };
-        play.note(Evidence::of_session(&play.context, asker, finding, asked, b"", ms(5)));
+        let requester = Requester { client: READER, role: Role::Manager };
+        play.note(Evidence::of_session(&play.context, requester, finding, asked, b"", ms(5)));
         play.steps().1
     };
     assert_eq!(
