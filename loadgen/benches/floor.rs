@@ -34,7 +34,7 @@ use clap::Parser;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use twinwire::load::engine::Engine;
-use twinwire::load::pass::Ending;
+use twinwire::load::pass::RunEnd;
 use twinwire::load::placement::Placement;
 use twinwire::record::Cost;
 use twinwire::scenario::Document;
@@ -195,9 +195,10 @@ fn our_window(task: &Task) -> anyhow::Result<Window> {
     Engine::check(&document)?;
     let address = task.endpoint.address;
     let endpoint = match task.endpoint.wire {
-        Wire::Tcp => Address::Tcp(address.into()),
+        Wire::Tcp => Address::lines(address.into(), None),
         Wire::WebSocket => {
-            Address::WebSocket(address.into(), Site::root(false, &address.ip().to_string(), address.port()))
+            let site = Site::root(false, &address.ip().to_string(), address.port());
+            Address::websocket(address.into(), site, None)
         }
     };
     let mut target = Target::External { endpoints: vec![endpoint], pid: Some(task.server_pid) };
@@ -208,14 +209,10 @@ fn our_window(task: &Task) -> anyhow::Result<Window> {
         target: &mut target,
         placement: Placement { server: task.server_cpus.clone(), generator: task.generator_cpus.clone() },
         interrupt,
-        tell: &mut |_| {},
+        on_event: &mut |_| {},
     };
     let result = block_on(async { Ok(engine.run().await) })?;
-    ensure!(
-        matches!(result.ending, Ending::Complete),
-        "our generator's run ended early: {:?}",
-        result.ending
-    );
+    ensure!(matches!(result.end, RunEnd::Complete), "our generator's run ended early: {:?}", result.end);
     ensure!(result.violations_total == 0, "wrong replies: {:?}", result.violations);
     let pass = result.passes.first().context("our generator ran nothing")?;
     ensure!(pass.ledger.values_read > 0, "our generator read no value");

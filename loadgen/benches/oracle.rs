@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
-use twinwire::oracle::{Expect, Session, ValueSpec, World, texts};
+use twinwire::oracle::{Expect, ReferenceModel, Session, ValueSpec, texts};
 use twinwire_bench_support::run::{ROLE_FLAG, main as run, need_valgrind};
 
 /// Replies of one count: enough that a reply's share of the fixed cost is far below one instruction.
@@ -25,7 +25,7 @@ const DEPTHS: [usize; 2] = [1, 32];
 /// Bytes of a value: the smallest, which is all tag, and larger ones.
 const VALUE_BYTES: [u32; 3] = [16, 64, 1_024];
 
-/// Clients of the world, and keys of each: as many registers as a load has, so nothing is specially small.
+/// Clients of the reference, and keys of each: as many registers as a load has, so nothing is specially small.
 const CLIENTS: u32 = 64;
 const KEYS: u32 = 100;
 
@@ -113,12 +113,13 @@ fn count(work: Work, function: &str) -> anyhow::Result<f64> {
 /// Does the work that is counted. Fails if a reply was judged wrong.
 fn work(Work { operation, depth, value_bytes }: Work) -> anyhow::Result<()> {
     let spec = ValueSpec { min: value_bytes, max: value_bytes };
-    let world = World::new(7, (0..CLIENTS).map(|number| (format!("user{number}"), 0, KEYS, spec)));
-    let mut sessions: Vec<Session> = (0..CLIENTS).map(|client| logged_in(&world, client)).collect();
-    let values: Vec<Vec<Vec<u8>>> = sessions.iter_mut().map(|session| preload(&world, session)).collect();
+    let reference =
+        ReferenceModel::new(7, (0..CLIENTS).map(|number| (format!("user{number}"), 0, KEYS, spec)));
+    let mut sessions: Vec<Session> = (0..CLIENTS).map(|client| logged_in(&reference, client)).collect();
+    let values: Vec<Vec<Vec<u8>>> = sessions.iter_mut().map(|session| preload(&reference, session)).collect();
     let mut session = sessions.swap_remove(0);
     let mut all_right = operation != Operation::GetOther
-        || session.judge(&world, Expect::Upgrade, texts::UPGRADED.as_bytes()).is_ok();
+        || session.judge(&reference, Expect::Upgrade, texts::UPGRADED.as_bytes()).is_ok();
     let mut message = Vec::new();
     let mut open = Vec::with_capacity(depth);
     for batch in 0..(REPLIES / depth) as u32 {
@@ -126,7 +127,7 @@ fn work(Work { operation, depth, value_bytes }: Work) -> anyhow::Result<()> {
             let place = batch * depth as u32 + number;
             let (target, key) = (1 + place % (CLIENTS - 1), place * 7 % KEYS);
             message.clear();
-            let expect = counted_write(operation, &world, &mut session, target, key, &mut message);
+            let expect = counted_write(operation, &reference, &mut session, target, key, &mut message);
             black_box(&message);
             let reply = match operation {
                 Operation::Put => texts::DONE.as_bytes(),
@@ -137,7 +138,7 @@ fn work(Work { operation, depth, value_bytes }: Work) -> anyhow::Result<()> {
             open.push((expect, reply));
         }
         for (expect, reply) in open.drain(..) {
-            all_right &= counted_judge(&world, &mut session, expect, black_box(reply));
+            all_right &= counted_judge(&reference, &mut session, expect, black_box(reply));
         }
     }
     ensure!(all_right, "a right reply was judged wrong");
@@ -147,36 +148,36 @@ fn work(Work { operation, depth, value_bytes }: Work) -> anyhow::Result<()> {
 #[inline(never)]
 fn counted_write(
     operation: Operation,
-    world: &World,
+    reference: &ReferenceModel,
     session: &mut Session,
     target: u32,
     key: u32,
     out: &mut Vec<u8>,
 ) -> Expect {
     match operation {
-        Operation::Put => session.put(world, key, out),
+        Operation::Put => session.put(reference, key, out),
         Operation::Get => session.get(key, out),
-        Operation::GetOther | Operation::Denied => session.get_other(world, Some(target), Some(key), out),
+        Operation::GetOther | Operation::Denied => session.get_other(reference, Some(target), Some(key), out),
     }
 }
 
 #[inline(never)]
-fn counted_judge(world: &World, session: &mut Session, expect: Expect, reply: &[u8]) -> bool {
-    session.judge(world, expect, reply).is_ok()
+fn counted_judge(reference: &ReferenceModel, session: &mut Session, expect: Expect, reply: &[u8]) -> bool {
+    session.judge(reference, expect, reply).is_ok()
 }
 
-fn logged_in(world: &World, client: u32) -> Session {
-    let session = Session::new(world, client);
-    world.set_live(client);
+fn logged_in(reference: &ReferenceModel, client: u32) -> Session {
+    let session = Session::new(reference, client);
+    reference.set_live(client);
     session
 }
 
 /// Puts every key once; the values by key.
-fn preload(world: &World, session: &mut Session) -> Vec<Vec<u8>> {
+fn preload(reference: &ReferenceModel, session: &mut Session) -> Vec<Vec<u8>> {
     let put = |key| {
         let mut message = Vec::new();
-        let expect = session.put(world, key, &mut message);
-        let judged = session.judge(world, expect, texts::DONE.as_bytes());
+        let expect = session.put(reference, key, &mut message);
+        let judged = session.judge(reference, expect, texts::DONE.as_bytes());
         assert!(judged.is_ok(), "a put that is done is right");
         message.rsplit(|&byte| byte == b' ').next().unwrap_or_default().to_vec()
     };

@@ -14,7 +14,7 @@
 //! | [`load`] | plan → workers → virtual users |
 //! | [`measure`] | clock, recorders, process figures |
 //! | [`record`] | everything a run measured, versioned |
-//! | [`stats`] | verdicts and thresholds, from the record |
+//! | `stats` | verdicts and thresholds, from the record |
 //! | [`chart`] | record → specification → SVG and PNG |
 //! | [`report`] | record → tables, CSV, HdrHistogram files, Markdown, JSON |
 //! | [`client`] | the key-value client, a program of its own |
@@ -35,7 +35,7 @@ pub mod oracle;
 pub mod record;
 pub mod report;
 pub mod scenario;
-pub mod stats;
+pub(crate) mod stats;
 pub mod targets;
 pub mod text;
 pub mod wire;

@@ -11,7 +11,7 @@ pub type Nanos = u64;
 /// One second.
 pub const SECOND: Nanos = 1_000_000_000;
 
-/// Now. A read costs some 25 ns: the kernel answers without a system call.
+/// A read costs some 25 ns: the kernel answers without a system call.
 #[must_use]
 #[inline]
 pub fn now() -> Nanos {
@@ -19,19 +19,12 @@ pub fn now() -> Nanos {
     time.tv_sec() as u64 * SECOND + time.tv_nsec() as u64
 }
 
-/// How long the machine has slept since it started: what [`now`] leaves out. 0 where the system does not tell.
+/// How long the machine has slept since it started: what [`now`] leaves out. 0 if the system does not report it.
 #[must_use]
 pub fn asleep() -> Nanos {
-    #[cfg(target_os = "linux")]
-    {
-        let monotonic = now();
-        let with_sleep = clock_gettime(ClockId::CLOCK_BOOTTIME);
-        with_sleep.map_or(0, |time| {
-            (time.tv_sec() as u64 * SECOND + time.tv_nsec() as u64).saturating_sub(monotonic)
-        })
-    }
-    #[cfg(not(target_os = "linux"))]
-    0
+    let monotonic = now();
+    clock_gettime(ClockId::CLOCK_BOOTTIME)
+        .map_or(0, |time| (time.tv_sec() as u64 * SECOND + time.tv_nsec() as u64).saturating_sub(monotonic))
 }
 
 /// A duration in nanoseconds.

@@ -1,6 +1,6 @@
-//! Figures of processes and of the machine, read from the system where it tells them.
+//! Figures of processes and of the machine, as far as the system reports them.
 //!
-//! Everything is optional: what a system does not tell is `None`, never 0.
+//! Everything is optional: what a system does not report is `None`, never 0.
 
 use std::fs;
 
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn this_process_has_used_some_cpu_and_memory() {
         assert!(own_cpu_ns().is_some_and(|ns| ns > 0));
-        assert_eq!(cpu_ns(std::process::id()).is_some(), cfg!(target_os = "linux"));
-        assert_eq!(rss_kib(None).is_some_and(|kib| kib > 100), cfg!(target_os = "linux"));
+        assert!(cpu_ns(std::process::id()).is_some());
+        assert!(rss_kib(None).is_some_and(|kib| kib > 100));
     }
 }

@@ -32,7 +32,7 @@ pub struct TcpInfo {
 }
 
 impl TcpInfo {
-    /// Those of this socket; `None` where it is no TCP socket or the system does not tell.
+    /// Those of this socket; `None` if it is not a TCP socket or the system does not report them.
     #[must_use]
     pub fn of(socket: &impl AsFd) -> Option<Self> {
         Some(Self::parse(&getsockopt(socket, Info).ok()?))
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_and_segments_of_a_connection_are_told() {
+    fn bytes_and_segments_of_a_connection_are_counted() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (mut server, _) = listener.accept().unwrap();

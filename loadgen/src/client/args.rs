@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use clap::{Arg, CommandFactory as _, Parser};
 
-use super::words::{self, Command, WordsError};
+use super::words::{self, Request, WordsError};
 use crate::wire::{
     Addresses, Endpoint, Header, HeaderError, NotAName, Peer, Site, Trust, TrustError, Unresolved, UrlError,
 };
 
-/// Where the secret is looked for when no file is named; the server's own variable, so that one setting does.
+/// Where the secret is looked for when no file is named: the server's own variable, so that one setting serves both.
 const SECRET_VARIABLE: &str = "TWINWIRE_UPGRADE_SECRET";
 
 /// Ask a key-value server over TCP or WebSocket, with TLS or without
 ///
 /// With commands: logs in, prints one reply a line, and leaves. Without: reads commands from the terminal, with
-/// line editing and history, or from standard input, a line after the other.
+/// line editing and history, or from standard input, line by line.
 #[derive(Debug, Parser)]
 #[expect(clippy::struct_excessive_bools, reason = "independent flags of a command line")]
 #[command(name = "twinwire-client", version, after_help = AFTER_HELP)]
@@ -37,21 +37,21 @@ pub(super) struct Args {
     #[arg(long)]
     raw: bool,
 
-    /// Encrypt the connection; the server's certificate must be good for HOST
+    /// Encrypt the connection; the server's certificate must be valid for HOST
     #[arg(long, conflicts_with = "raw")]
     tls: bool,
 
-    /// Trust the certificates in this PEM file, and no others: a CA's, or a server's own self-signed one [default:
-    /// those that this system trusts]
+    /// Trust only the certificates in this PEM file: a CA's, or the server's own self-signed one [default: those that
+    /// this system trusts]
     #[arg(long, value_name = "FILE", requires = "tls")]
     ca: Option<PathBuf>,
 
-    /// Send this field in WebSocket's handshake, for a proxy that wants a key, say; NAME=@VARIABLE takes the value from
-    /// the environment, which no other user sees (repeatable)
+    /// Send this header field in the WebSocket handshake, for example for a proxy that needs a key. NAME=@VARIABLE takes
+    /// the value from the environment, which no other user can see (repeatable)
     #[arg(long = "header", value_name = "NAME=VALUE", requires = "ws")]
     headers: Vec<String>,
 
-    /// Log in under this name [default: one that nobody has]
+    /// Log in under this name [default: a name that is free]
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
 
@@ -115,7 +115,7 @@ pub(super) struct Job {
     pub(super) secret: Option<String>,
     pub(super) timeout: Duration,
     /// Empty: those that are typed or piped.
-    pub(super) commands: Vec<Command>,
+    pub(super) commands: Vec<Request>,
 }
 
 /// Arguments that make no job.
@@ -143,7 +143,7 @@ pub(super) enum ArgsError {
     SecretFile(String, std::io::Error),
     #[error("the secret in {0} must be exactly one word")]
     SecretForm(String),
-    /// Not the user's doing, perhaps: there is no server to be found.
+    /// The name leads nowhere, which need not be the user's mistake.
     #[error("{0}")]
     Unresolved(#[from] Unresolved),
     #[error(
@@ -168,7 +168,7 @@ impl Args {
         }
         let secret = self.secret()?;
         let commands = words::commands(words::arguments(std::mem::take(&mut self.commands))?)?;
-        if commands.iter().any(|command| matches!(command, Command::Upgrade(Some(_)))) {
+        if commands.iter().any(|command| matches!(command, Request::Upgrade(Some(_)))) {
             return Err(ArgsError::SecretInArguments);
         }
         let endpoint = self.endpoint()?;
@@ -188,12 +188,12 @@ impl Args {
         let peer = self.tls.then(|| Ok::<_, ArgsError>(Peer::new(host, &self.trust()?)?)).transpose()?;
         let site = Site::root(self.tls, host, self.port).with(&headers)?;
         let addresses = Addresses::resolve(host, self.port)?;
-        Ok(match peer {
-            Some(peer) if self.ws => Endpoint::Wss(addresses, site, peer),
-            Some(peer) => Endpoint::Tls(addresses, peer),
-            None if self.ws => Endpoint::WebSocket(addresses, site),
-            None if self.raw => Endpoint::TcpRaw(addresses),
-            None => Endpoint::Tcp(addresses),
+        Ok(if self.ws {
+            Endpoint::websocket(addresses, site, peer)
+        } else if self.raw {
+            Endpoint::chunks(addresses)
+        } else {
+            Endpoint::lines(addresses, peer)
         })
     }
 
@@ -265,7 +265,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(wrong)?;
     let number: f64 = number.trim().parse().map_err(|_| wrong())?;
     let duration = Duration::try_from_secs_f64(number * unit_s).map_err(|_| wrong())?;
-    // Between what a timer can tell and a day, which is as good as for ever and overflows no instant.
+    // From a timer's resolution to a day, which is long enough and overflows no instant.
     let range = Duration::from_millis(1)..=Duration::from_hours(24);
     if range.contains(&duration) { Ok(duration) } else { Err("between 1ms and 1440m".to_owned()) }
 }
@@ -288,7 +288,7 @@ mod tests {
     fn options_stand_before_the_commands_and_words_may_begin_with_a_hyphen() {
         let args = ["c", "::1", "9", "--ws", "--user", "get", "put", "-1", "--x"];
         let job = Args::try_parse_from(args).unwrap().into_job().unwrap();
-        assert_eq!(job.commands, [Command::Message("put -1 --x".to_owned())]);
+        assert_eq!(job.commands, [Request::Message("put -1 --x".to_owned())]);
         assert_eq!(job.user.as_deref(), Some("get"));
         assert_eq!(job.endpoint.to_string(), "ws://[::1]:9/");
     }
@@ -302,7 +302,7 @@ mod tests {
             assert!(error.contains("options come before the commands") && error.contains(option), "{error}");
         }
         let quoted = job(&["put a --ws"]).unwrap().commands;
-        assert_eq!(quoted, [Command::Message("put a --ws".to_owned())]);
+        assert_eq!(quoted, [Request::Message("put a --ws".to_owned())]);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Commands as they are typed or piped: a line may hold several.
 
-use super::lines::{Line, Lines, Prompt};
+use super::lines::{Input, InputLines, Prompt};
 use super::output::{Output, Reader};
-use super::session::{Session, SessionError};
-use super::words::{self, Command};
-use super::{Failure, Outcome, ask};
+use super::session::{Client, ClientError};
+use super::words::{self, Request};
+use super::{Answers, Failure, ask};
 use crate::client::args::Job;
 
 const HELP: &str = "Commands:
@@ -18,57 +18,57 @@ Quotes around a whole command send it as it is, for keys that are command words:
 ";
 
 /// Serves standard input until its end, `q`, or a signal.
-pub(super) async fn run(job: &Job, output: Output) -> Result<Outcome, Failure> {
-    let (mut lines, ending) = Lines::start(output).map_err(Failure::Terminal)?;
+pub(super) async fn run(job: &Job, output: Output) -> Result<Answers, Failure> {
+    let (mut lines, ending) = InputLines::start(output).map_err(Failure::Terminal)?;
     let ended = tokio::select! {
         biased;
         signal = ending => Err(Failure::Signal(signal)),
         ended = serve(job, &mut lines, output) => ended,
     };
-    // The terminal is the user's again before the server is waited for, or an error is told.
+    // The terminal's mode is restored before the server is waited for or an error is reported.
     drop(lines);
-    let (session, outcome) = ended?;
-    session.quit().await;
-    Ok(outcome)
+    let (client, answers) = ended?;
+    client.quit().await;
+    Ok(answers)
 }
 
-async fn serve(job: &Job, lines: &mut Lines, output: Output) -> Result<(Session, Outcome), Failure> {
-    let mut session = Session::open(&job.endpoint, job.timeout).await?;
-    let mut outcome = Outcome::default();
-    if log_in(job, &mut session, lines, output).await? {
+async fn serve(job: &Job, lines: &mut InputLines, output: Output) -> Result<(Client, Answers), Failure> {
+    let mut client = Client::open(&job.endpoint, job.timeout).await?;
+    let mut answers = Answers::default();
+    if log_in(job, &mut client, lines, output).await? {
         if job.manager {
-            session.upgrade(job.secret.as_deref()).await?;
+            client.upgrade(job.secret.as_deref()).await?;
         }
-        outcome = converse(job, &mut session, lines, output).await?;
+        answers = converse(job, &mut client, lines, output).await?;
     }
-    Ok((session, outcome))
+    Ok((client, answers))
 }
 
 /// `false` where the user leaves instead.
 async fn log_in(
     job: &Job,
-    session: &mut Session,
-    lines: &mut Lines,
+    client: &mut Client,
+    lines: &mut InputLines,
     output: Output,
 ) -> Result<bool, Failure> {
     if !lines.is_terminal() {
-        super::log_in(job, session).await?;
+        super::log_in(job, client).await?;
         return Ok(true);
     }
     let mut name = job.user.clone();
     loop {
-        let outcome = match name.take() {
-            Some(name) => session.log_in(&name).await,
-            None => match next(session, lines, Prompt::Name).await? {
-                Line::Text(typed) => session.log_in(&typed).await,
-                Line::Interrupted => continue,
-                Line::End => return Ok(false),
-                Line::Signal(signal) => return Err(Failure::Signal(signal)),
-                Line::Failed(why) => return Err(Failure::Input(why)),
+        let logged_in = match name.take() {
+            Some(name) => client.log_in(&name).await,
+            None => match next(client, lines, Prompt::Name).await? {
+                Input::Text(typed) => client.log_in(&typed).await,
+                Input::Interrupted => continue,
+                Input::End => return Ok(false),
+                Input::Signal(signal) => return Err(Failure::Signal(signal)),
+                Input::Failed(why) => return Err(Failure::Input(why)),
             },
         };
-        match outcome {
-            Err(error @ (SessionError::NameTaken(_) | SessionError::NoName(_))) => {
+        match logged_in {
+            Err(error @ (ClientError::NameTaken(_) | ClientError::NoName(_))) => {
                 output.complain(&error.to_string());
             }
             other => return Ok(other.map(|()| true)?),
@@ -78,20 +78,20 @@ async fn log_in(
 
 async fn converse(
     job: &Job,
-    session: &mut Session,
-    lines: &mut Lines,
+    client: &mut Client,
+    lines: &mut InputLines,
     output: Output,
-) -> Result<Outcome, Failure> {
-    let mut outcome = Outcome::default();
+) -> Result<Answers, Failure> {
+    let mut answers = Answers::default();
     let mut number = 0_u64;
     loop {
         number += 1;
-        let line = match next(session, lines, Prompt::Commands).await? {
-            Line::Text(line) => line,
-            Line::Interrupted => continue,
-            Line::End => break,
-            Line::Signal(signal) => return Err(Failure::Signal(signal)),
-            Line::Failed(why) => return Err(Failure::Input(why)),
+        let line = match next(client, lines, Prompt::Commands).await? {
+            Input::Text(line) => line,
+            Input::Interrupted => continue,
+            Input::End => break,
+            Input::Signal(signal) => return Err(Failure::Signal(signal)),
+            Input::Failed(why) => return Err(Failure::Input(why)),
         };
         match line.trim() {
             "q" | "quit" | "exit" => break,
@@ -104,8 +104,8 @@ async fn converse(
             _ => {}
         }
         match words::commands(words::line(&line)) {
-            Ok(commands) => match answer(job, session, &commands, output).await? {
-                Some(answered) => outcome.add(answered),
+            Ok(commands) => match answer(job, client, &commands, output).await? {
+                Some(answered) => answers.add(answered),
                 None => break,
             },
             Err(error) if lines.is_terminal() => {
@@ -113,46 +113,46 @@ async fn converse(
             }
             Err(error) => {
                 output.complain(&format!("line {number}: {error}"));
-                outcome.misunderstood = true;
+                answers.misunderstood = true;
             }
         }
     }
-    // To whoever has seen every reply at the terminal, its end is no failure.
-    Ok(if lines.is_terminal() { Outcome::default() } else { outcome })
+    // At a terminal the user has seen every reply: leaving is not a failure.
+    Ok(if lines.is_terminal() { Answers::default() } else { answers })
 }
 
 /// The commands of one line; nothing where the reader is gone.
 async fn answer(
     job: &Job,
-    session: &mut Session,
-    commands: &[Command],
+    client: &mut Client,
+    commands: &[Request],
     output: Output,
-) -> Result<Option<Outcome>, Failure> {
-    let mut outcome = Outcome::default();
+) -> Result<Option<Answers>, Failure> {
+    let mut answers = Answers::default();
     for command in commands {
-        let reply = ask(job, session, command).await?;
-        outcome.saw(&reply);
+        let reply = ask(job, client, command).await?;
+        answers.saw(&reply);
         if output.reply(&reply)? == Reader::Gone {
             return Ok(None);
         }
     }
-    Ok(Some(outcome))
+    Ok(Some(answers))
 }
 
 /// The next line, unless the server goes first.
-async fn next(session: &mut Session, lines: &mut Lines, prompt: Prompt) -> Result<Line, Failure> {
+async fn next(client: &mut Client, lines: &mut InputLines, prompt: Prompt) -> Result<Input, Failure> {
     lines.ask(prompt);
     let lost = tokio::select! {
-        // What was typed before the close was seen can no longer be sent: the close is the news.
+        // What was typed before the close was noticed can no longer be sent: the close comes first.
         biased;
-        lost = session.ended() => lost,
+        lost = client.ended() => lost,
         line = lines.next() => return Ok(line),
     };
     if lines.is_terminal() {
         // A line that is half typed must not end in the shell.
         lines.notice(&format!("{lost}; press Enter to leave"));
         lines.next().await;
-        return Err(Failure::Told(lost));
+        return Err(Failure::Reported(lost));
     }
     Err(lost.into())
 }

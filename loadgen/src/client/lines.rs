@@ -1,6 +1,6 @@
 //! Lines of input, from a terminal with editing and history, from a plain terminal, or from a pipe.
 //!
-//! Reading blocks, so it has a thread of its own: the session answers pings and sees a close while somebody types.
+//! Reading blocks, so it has a thread of its own: the client answers pings and notices a close while the user types.
 
 use std::future::{Future, pending};
 use std::io::{self, BufRead as _, ErrorKind, IsTerminal as _};
@@ -30,7 +30,7 @@ use super::words;
 /// Lines that the history keeps.
 const HISTORY_LINES: usize = 1000;
 
-/// Longest line that the history keeps, in bytes: nobody looks for a longer one, and a thousand of them stay small.
+/// Longest line that the history keeps, in bytes: longer ones are not worth recalling, and a thousand of these stay small.
 const HISTORY_LINE_MAX: usize = 4096;
 
 /// Longest wait for the editor to let go of the terminal. It needs microseconds unless the terminal takes no output.
@@ -38,7 +38,7 @@ const EDITOR_END_MAX: Duration = Duration::from_secs(1);
 
 /// What came.
 #[derive(Debug)]
-pub(super) enum Line {
+pub(super) enum Input {
     /// A line, without its end.
     Text(String),
     /// Ctrl-C: the line is given up, the program is not.
@@ -84,9 +84,9 @@ struct Editing {
 }
 
 /// The reading thread, seen from the session's. It reads a line only when one was asked for.
-pub(super) struct Lines {
+pub(super) struct InputLines {
     prompts: Option<mpsc::Sender<Prompt>>,
-    came: UnboundedReceiver<Line>,
+    came: UnboundedReceiver<Input>,
     source: Source,
     output: Output,
 }
@@ -94,9 +94,9 @@ pub(super) struct Lines {
 /// The signal that ends the program, when one comes.
 pub(super) type Ending = Pin<Box<dyn Future<Output = Signal>>>;
 
-impl Lines {
+impl InputLines {
     /// From the terminal where both ends are one, else from standard input as it comes. The terminal keeps its mode
-    /// until this is dropped, and signals are told instead of followed.
+    /// until this is dropped, and signals are reported instead of obeyed.
     pub(super) fn start(output: Output) -> io::Result<(Self, Ending)> {
         let (prompts, asked) = mpsc::channel();
         let (send, came) = unbounded_channel();
@@ -117,12 +117,12 @@ impl Lines {
         Ok((Self { prompts: Some(prompts), came, source, output }, ending))
     }
 
-    /// Whether somebody sits there and can be asked again.
+    /// Whether a user is there who can be asked again.
     pub(super) fn is_terminal(&self) -> bool {
         !matches!(self.source, Source::Pipe)
     }
 
-    /// Asks for a line, to be taken from [`Lines::next`].
+    /// Asks for a line, to be taken from [`InputLines::next`].
     pub(super) fn ask(&self, prompt: Prompt) {
         if let Some(prompts) = &self.prompts {
             // A thread that has ended has sent why.
@@ -131,8 +131,8 @@ impl Lines {
     }
 
     /// The line that was asked for. May be dropped and called again.
-    pub(super) async fn next(&mut self) -> Line {
-        let gone = || Line::Failed("the line editor has failed".to_owned());
+    pub(super) async fn next(&mut self) -> Input {
+        let gone = || Input::Failed("the line editor has failed".to_owned());
         self.came.recv().await.unwrap_or_else(gone)
     }
 
@@ -148,7 +148,7 @@ impl Lines {
     }
 }
 
-impl Drop for Lines {
+impl Drop for InputLines {
     /// However the client ends, the terminal is as it was found. A pipe is just left.
     fn drop(&mut self) {
         self.prompts = None;
@@ -172,17 +172,17 @@ fn end(thread: &JoinHandle<()>) {
 }
 
 /// Lines as the kernel or a pipe gives them; `terminal` shows prompts.
-fn read(terminal: Option<Output>, asked: &mpsc::Receiver<Prompt>, send: &UnboundedSender<Line>) {
+fn read(terminal: Option<Output>, asked: &mpsc::Receiver<Prompt>, send: &UnboundedSender<Input>) {
     let mut input = io::stdin().lock().lines();
     for prompt in asked {
         if let Some(output) = terminal {
-            // Where nothing can be shown, the replies tell.
+            // If nothing can be shown, the replies show it.
             let _ = output.text(prompt.text());
         }
         let line = match input.next() {
-            Some(Ok(line)) => Line::Text(line),
-            Some(Err(error)) => Line::Failed(unreadable("standard input", &error)),
-            None => Line::End,
+            Some(Ok(line)) => Input::Text(line),
+            Some(Err(error)) => Input::Failed(unreadable("standard input", &error)),
+            None => Input::End,
         };
         if send.send(line).is_err() {
             return;
@@ -259,7 +259,7 @@ fn edit(
     editor: &mut DefaultEditor,
     interrupted: &AtomicBool,
     asked: &mpsc::Receiver<Prompt>,
-    send: &UnboundedSender<Line>,
+    send: &UnboundedSender<Input>,
 ) {
     let history = history_file();
     if let Some(file) = &history {
@@ -268,17 +268,17 @@ fn edit(
     }
     for prompt in asked {
         let line = match editor.readline(prompt.text()) {
-            Ok(_) if interrupted.swap(false, Ordering::Relaxed) => Line::Interrupted,
+            Ok(_) if interrupted.swap(false, Ordering::Relaxed) => Input::Interrupted,
             Ok(line) => {
                 if prompt == Prompt::Commands {
                     keep(editor, &line, history.as_deref());
                 }
-                Line::Text(line)
+                Input::Text(line)
             }
-            Err(ReadlineError::Interrupted) => Line::Signal(Signal::SIGINT),
-            Err(ReadlineError::Eof) => Line::End,
-            Err(ReadlineError::Io(error)) => Line::Failed(unreadable("the terminal", &error)),
-            Err(error) => Line::Failed(format!("cannot read the terminal: {error}")),
+            Err(ReadlineError::Interrupted) => Input::Signal(Signal::SIGINT),
+            Err(ReadlineError::Eof) => Input::End,
+            Err(ReadlineError::Io(error)) => Input::Failed(unreadable("the terminal", &error)),
+            Err(error) => Input::Failed(format!("cannot read the terminal: {error}")),
         };
         if send.send(line).is_err() {
             break;

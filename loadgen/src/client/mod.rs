@@ -5,9 +5,9 @@
 //! | module | what it is |
 //! |---|---|
 //! | `args` | the command line |
-//! | [`words`] | the grammar: words → commands |
-//! | [`session`] | connect, log in, ask, leave |
-//! | [`reply`] | what a reply means and how it looks |
+//! | `words` | the grammar: words → commands |
+//! | `session` | connect, log in, ask, leave |
+//! | `reply` | what a reply means and how it looks |
 //! | `interactive`, `lines` | commands from a terminal or a pipe |
 //! | `terminal` | the terminal's mode, and the signals that end the client there |
 //! | `output` | the one place that prints |
@@ -16,10 +16,10 @@ mod args;
 mod interactive;
 mod lines;
 mod output;
-pub mod reply;
-pub mod session;
+mod reply;
+mod session;
 mod terminal;
-pub mod words;
+mod words;
 
 use std::process::ExitCode;
 
@@ -29,19 +29,19 @@ use nix::sys::signal::Signal;
 use args::{Args, ArgsError, Job};
 use output::{Lost, Output, Reader};
 use reply::{Kind, kind};
-use session::{Session, SessionError, upgrade_message};
-use words::Command;
+use session::{Client, ClientError, upgrade_message};
+use words::Request;
 
 /// What became of all commands that were answered.
 #[derive(Debug, Default, Clone, Copy)]
-struct Outcome {
+struct Answers {
     /// A reply was a refusal.
     refused: bool,
-    /// A line of input was not understood, and nothing of it was sent.
+    /// A line of input was not understood; none of its commands was sent.
     misunderstood: bool,
 }
 
-impl Outcome {
+impl Answers {
     fn saw(&mut self, reply: &str) {
         self.refused |= kind(reply) == Kind::Refused;
     }
@@ -58,10 +58,10 @@ enum Failure {
     #[error("{0}")]
     Args(#[from] ArgsError),
     #[error("{0}")]
-    Session(#[from] SessionError),
-    /// The same, which the user has been told.
+    Client(#[from] ClientError),
+    /// The same, after it has been reported.
     #[error("{0}")]
-    Told(SessionError),
+    Reported(ClientError),
     #[error("ended by {0}")]
     Signal(Signal),
     #[error("cannot use the terminal: {0}")]
@@ -86,17 +86,17 @@ impl Failure {
             Self::Args(_) | Self::Terminal(_) | Self::Input(_) | Self::Output(_) => USAGE,
             // As shells count them.
             Self::Signal(signal) => 128 + *signal as u8,
-            Self::Session(error) | Self::Told(error) => match error {
-                SessionError::Connect(_)
-                | SessionError::Ended { .. }
-                | SessionError::Speechless(..)
-                | SessionError::OtherProtocol(_)
-                | SessionError::TimedOut(..)
-                | SessionError::Unasked(_) => NO_SERVER,
-                SessionError::LoginRefused(_)
-                | SessionError::NameTaken(_)
-                | SessionError::NoName(_)
-                | SessionError::UpgradeRefused(_) => REFUSED,
+            Self::Client(error) | Self::Reported(error) => match error {
+                ClientError::Connect(_)
+                | ClientError::Ended { .. }
+                | ClientError::Speechless(..)
+                | ClientError::OtherProtocol(_)
+                | ClientError::TimedOut(..)
+                | ClientError::Unasked(_) => NO_SERVER,
+                ClientError::LoginRefused(_)
+                | ClientError::NameTaken(_)
+                | ClientError::NoName(_)
+                | ClientError::UpgradeRefused(_) => REFUSED,
             },
         }
     }
@@ -115,11 +115,11 @@ pub fn main() -> ExitCode {
     let args = Args::parse();
     let output = Output::new();
     let code = match run(args, output) {
-        Ok(Outcome { misunderstood: true, .. }) => USAGE,
-        Ok(Outcome { refused: true, .. }) => REFUSED,
+        Ok(Answers { misunderstood: true, .. }) => USAGE,
+        Ok(Answers { refused: true, .. }) => REFUSED,
         Ok(_) => ANSWERED,
         Err(failure) => {
-            if !matches!(failure, Failure::Told(_) | Failure::Signal(_)) {
+            if !matches!(failure, Failure::Reported(_) | Failure::Signal(_)) {
                 output.complain(&failure.to_string());
             }
             failure.exit_code()
@@ -128,7 +128,7 @@ pub fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-fn run(args: Args, output: Output) -> Result<Outcome, Failure> {
+fn run(args: Args, output: Output) -> Result<Answers, Failure> {
     let job = args.into_job()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(Failure::Machine)?.block_on(async {
@@ -137,38 +137,38 @@ fn run(args: Args, output: Output) -> Result<Outcome, Failure> {
 }
 
 /// The commands of the command line.
-async fn once(job: &Job, output: Output) -> Result<Outcome, Failure> {
-    let mut session = Session::open(&job.endpoint, job.timeout).await?;
-    log_in(job, &mut session).await?;
+async fn once(job: &Job, output: Output) -> Result<Answers, Failure> {
+    let mut client = Client::open(&job.endpoint, job.timeout).await?;
+    log_in(job, &mut client).await?;
     if job.manager {
-        session.upgrade(job.secret.as_deref()).await?;
+        client.upgrade(job.secret.as_deref()).await?;
     }
-    let mut outcome = Outcome::default();
+    let mut answers = Answers::default();
     for command in &job.commands {
-        let reply = ask(job, &mut session, command).await?;
-        outcome.saw(&reply);
+        let reply = ask(job, &mut client, command).await?;
+        answers.saw(&reply);
         if output.reply(&reply)? == Reader::Gone {
-            // Who has stopped reading wants no more, and that is no failure.
-            outcome = Outcome::default();
+            // A reader that has gone wants no more replies; that is not a failure.
+            answers = Answers::default();
             break;
         }
     }
-    session.quit().await;
-    Ok(outcome)
+    client.quit().await;
+    Ok(answers)
 }
 
-async fn log_in(job: &Job, session: &mut Session) -> Result<(), SessionError> {
+async fn log_in(job: &Job, client: &mut Client) -> Result<(), ClientError> {
     match &job.user {
-        Some(user) => session.log_in(user).await,
-        None => session.log_in_under_own_name().await,
+        Some(user) => client.log_in(user).await,
+        None => client.log_in_under_own_name().await,
     }
 }
 
-async fn ask(job: &Job, session: &mut Session, command: &Command) -> Result<String, SessionError> {
+async fn ask(job: &Job, client: &mut Client, command: &Request) -> Result<String, ClientError> {
     match command {
-        Command::Message(message) => session.ask(message).await,
-        Command::Upgrade(secret) => {
-            session.ask(&upgrade_message(secret.as_ref().or(job.secret.as_ref()).map(String::as_str))).await
+        Request::Message(message) => client.ask(message).await,
+        Request::Upgrade(secret) => {
+            client.ask(&upgrade_message(secret.as_ref().or(job.secret.as_ref()).map(String::as_str))).await
         }
     }
 }

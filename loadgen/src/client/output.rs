@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 
 use super::reply::Style;
 
-/// Whoever reads standard output.
+/// The reader of standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reader {
     Reads,
@@ -12,7 +12,7 @@ pub(super) enum Reader {
     Gone,
 }
 
-/// Somebody may wait for a reply that is lost: a full disk, for one.
+/// Standard output could not be written, for example because a disk is full: a reply is lost.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write to standard output: {0}")]
 pub(super) struct Lost(io::Error);
@@ -37,7 +37,7 @@ impl Output {
     }
 
     /// Text of our own.
-    #[expect(clippy::unused_self, reason = "whoever prints has been handed the right to")]
+    #[expect(clippy::unused_self, reason = "only those who hold an `Output` may print")]
     pub(super) fn text(self, text: &str) -> Result<Reader, Lost> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
@@ -49,7 +49,7 @@ impl Output {
 
     /// Something to know that is no reply. A server's words in it cannot drive a terminal.
     pub(super) fn complain(self, message: &str) {
-        // Nobody is left to tell where stderr is closed.
+        // If stderr is closed, there is nowhere to report that.
         let _ = writeln!(io::stderr(), "twinwire-client: {}", self.safe(message));
     }
 

@@ -10,7 +10,7 @@ use crate::oracle::texts;
 pub enum Kind {
     /// It was done.
     Done,
-    /// A value, or a text that is none of the protocol's.
+    /// A value, or a text that is not one of the protocol's.
     Value,
     /// There is no such key or user: an answer.
     NotFound,

@@ -1,4 +1,4 @@
-//! One session: connect, log in, ask one thing at a time, leave. It prints nothing and knows no command.
+//! The client's session: connect, log in, send one request at a time, leave. It prints nothing and parses nothing.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::reply::{Kind, kind};
-use crate::domain::Transport;
+use crate::domain::{Framing, Transport};
 use crate::oracle::texts;
 use crate::wire::{
     ConnectError, Connection, Ended, Endpoint, Foreign, Replies, Reply, Traffic, speechless, wait,
@@ -22,8 +22,8 @@ const OWN_NAMES_MAX: u32 = 4;
 
 /// Why a session cannot begin or go on.
 #[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// Nobody there, or somebody who speaks something else.
+pub enum ClientError {
+    /// No server listens there, or it speaks something else.
     #[error("{0}")]
     Connect(#[from] ConnectError),
     /// The connection ended.
@@ -43,19 +43,19 @@ pub enum SessionError {
     /// No reply in time.
     #[error("no reply within {0:?}: the server hangs{1}")]
     TimedOut(Duration, &'static str),
-    /// A text that no request asked for: replies can no longer be told apart.
+    /// A text that no request asked for: replies can no longer be matched to requests.
     #[error("the server sent `{0}`, which no request asked for")]
     Unasked(String),
-    /// The server does not want us.
+    /// The server refused the login.
     #[error("login refused: the server answered `{0}`")]
     LoginRefused(String),
     /// The name is taken.
     #[error("the user name `{0}` is taken: choose another one")]
     NameTaken(String),
-    /// Not a name.
+    /// The server does not take it as a name.
     #[error("this server does not accept `{0}` as a user name: a name is one word of 1 to 64 bytes")]
     NoName(String),
-    /// No manager.
+    /// The server did not grant the manager's role.
     #[error("--manager: the server answered `{0}`")]
     UpgradeRefused(String),
 }
@@ -66,7 +66,7 @@ fn last_words(said: Option<&str>) -> String {
 
 /// An open connection with at most one request outstanding.
 #[derive(Debug)]
-pub struct Session {
+pub struct Client {
     connection: Connection,
     timeout: Duration,
     /// What else a missing reply may mean; empty once one has come, since then the framing is the right one.
@@ -74,12 +74,12 @@ pub struct Session {
     inbox: Inbox,
 }
 
-impl Session {
+impl Client {
     /// Connects, without logging in.
     ///
     /// # Errors
-    /// Where nobody speaks the transport there within `timeout`, which also bounds the wait for every reply.
-    pub async fn open(endpoint: &Endpoint, timeout: Duration) -> Result<Self, SessionError> {
+    /// Where no server speaks the transport there within `timeout`, which also bounds the wait for every reply.
+    pub async fn open(endpoint: &Endpoint, timeout: Duration) -> Result<Self, ClientError> {
         let connection = endpoint.connect(Arc::new(Traffic::default()), timeout).await?;
         let framing_advice = other_framings(endpoint.transport());
         Ok(Self { connection, timeout, framing_advice, inbox: Inbox::default() })
@@ -88,35 +88,35 @@ impl Session {
     /// Logs in under this name.
     ///
     /// # Errors
-    /// [`SessionError::NameTaken`] and [`SessionError::NoName`] leave a session that may try again.
-    pub async fn log_in(&mut self, name: &str) -> Result<(), SessionError> {
+    /// [`ClientError::NameTaken`] and [`ClientError::NoName`] leave a session that may try again.
+    pub async fn log_in(&mut self, name: &str) -> Result<(), ClientError> {
         let is_unproved = self.connection.is_unproved();
         let reply = self.ask(name).await.map_err(|error| match error {
-            SessionError::Ended { ended, said: None } if is_unproved => match speechless(&ended) {
-                Some(advice) => SessionError::Speechless(ended, advice),
-                None => SessionError::Ended { ended, said: None },
+            ClientError::Ended { ended, said: None } if is_unproved => match speechless(&ended) {
+                Some(advice) => ClientError::Speechless(ended, advice),
+                None => ClientError::Ended { ended, said: None },
             },
             error => error,
         })?;
         if is_unproved && let Some(foreign) = Foreign::of(&reply) {
-            return Err(SessionError::OtherProtocol(foreign));
+            return Err(ClientError::OtherProtocol(foreign));
         }
         match reply.as_str() {
             texts::SUCCESS => Ok(()),
-            texts::DUPLICATE_USER_NAME => Err(SessionError::NameTaken(name.to_owned())),
-            texts::WRONG_FORMAT => Err(SessionError::NoName(name.to_owned())),
-            _ => Err(SessionError::LoginRefused(reply)),
+            texts::DUPLICATE_USER_NAME => Err(ClientError::NameTaken(name.to_owned())),
+            texts::WRONG_FORMAT => Err(ClientError::NoName(name.to_owned())),
+            _ => Err(ClientError::LoginRefused(reply)),
         }
     }
 
-    /// Logs in under a name that nobody has.
-    pub async fn log_in_under_own_name(&mut self) -> Result<(), SessionError> {
+    /// Logs in under a random name, which is all but certainly free.
+    pub async fn log_in_under_own_name(&mut self) -> Result<(), ClientError> {
         let mut outcome = Ok(());
         for _ in 0..OWN_NAMES_MAX {
             // The standard library's keys are the system's randomness.
             let random = std::hash::RandomState::new().build_hasher().finish();
             outcome = self.log_in(&format!("client-{}-{random:016x}", std::process::id())).await;
-            if !matches!(outcome, Err(SessionError::NameTaken(_))) {
+            if !matches!(outcome, Err(ClientError::NameTaken(_))) {
                 break;
             }
         }
@@ -126,12 +126,12 @@ impl Session {
     /// Becomes a manager, by the secret where there is one.
     ///
     /// # Errors
-    /// [`SessionError::UpgradeRefused`] where the server does not grant it.
-    pub async fn upgrade(&mut self, secret: Option<&str>) -> Result<(), SessionError> {
+    /// [`ClientError::UpgradeRefused`] where the server does not grant it.
+    pub async fn upgrade(&mut self, secret: Option<&str>) -> Result<(), ClientError> {
         let reply = self.ask(&upgrade_message(secret)).await?;
         match reply.as_str() {
             texts::UPGRADED | texts::ALREADY_MANAGER => Ok(()),
-            _ => Err(SessionError::UpgradeRefused(reply)),
+            _ => Err(ClientError::UpgradeRefused(reply)),
         }
     }
 
@@ -139,41 +139,41 @@ impl Session {
     ///
     /// # Errors
     /// Where none comes, or the reply is that the server has ended the session.
-    pub async fn ask(&mut self, message: &str) -> Result<String, SessionError> {
+    pub async fn ask(&mut self, message: &str) -> Result<String, ClientError> {
         if let Some(unasked) = self.inbox.replies.pop_front() {
             return Err(match kind(&unasked) {
-                Kind::Ended => SessionError::Ended { ended: Ended::Closed, said: Some(unasked) },
-                _ => SessionError::Unasked(unasked),
+                Kind::Ended => ClientError::Ended { ended: Ended::Closed, said: Some(unasked) },
+                _ => ClientError::Unasked(unasked),
             });
         }
         let pushed = self.connection.push(message.as_bytes());
-        pushed.map_err(|ended| SessionError::Ended { ended, said: None })?;
+        pushed.map_err(|ended| ClientError::Ended { ended, said: None })?;
         let reply = self.reply().await?;
         self.framing_advice = "";
         if kind(&reply) == Kind::Ended {
-            return Err(SessionError::Ended { ended: Ended::Closed, said: Some(reply) });
+            return Err(ClientError::Ended { ended: Ended::Closed, said: Some(reply) });
         }
         Ok(reply)
     }
 
-    async fn reply(&mut self) -> Result<String, SessionError> {
+    async fn reply(&mut self) -> Result<String, ClientError> {
         let Self { connection, inbox, .. } = self;
         let step = |cx: &mut Context<'_>| {
             let result = connection.flush(cx).and_then(|_| connection.drain(cx, inbox));
             match (inbox.replies.pop_front(), result) {
                 (Some(reply), _) => Poll::Ready(Ok(reply)),
                 (None, Ok(())) => Poll::Pending,
-                (None, Err(ended)) => Poll::Ready(Err(SessionError::Ended { ended, said: None })),
+                (None, Err(ended)) => Poll::Ready(Err(ClientError::Ended { ended, said: None })),
             }
         };
         wait(self.timeout, step)
             .await
-            .unwrap_or(Err(SessionError::TimedOut(self.timeout, self.framing_advice)))
+            .unwrap_or(Err(ClientError::TimedOut(self.timeout, self.framing_advice)))
     }
 
     /// Waits, while nothing is asked, until the connection has ended. Answers pings meanwhile. May be dropped and
     /// called again.
-    pub async fn ended(&mut self) -> SessionError {
+    pub async fn ended(&mut self) -> ClientError {
         let Self { connection, inbox, .. } = self;
         let drain = |cx: &mut Context<'_>| {
             // A pong that does not fit now goes out at a later turn.
@@ -183,10 +183,10 @@ impl Session {
             }
         };
         let ended = poll_fn(drain).await;
-        SessionError::Ended { ended, said: self.inbox.replies.pop_front() }
+        ClientError::Ended { ended, said: self.inbox.replies.pop_front() }
     }
 
-    /// Leaves in order: `q`, its reply, the close. What goes wrong here concerns nobody any more.
+    /// Leaves in order: `q`, its reply, the close. Errors no longer matter here.
     pub async fn quit(mut self) {
         if self.ask("q").await.is_ok() {
             // Then the name is free (LIFE-3), and a following client may take it.
@@ -197,12 +197,12 @@ impl Session {
 
 /// What to try where a first request stays unanswered: flags that were not given.
 fn other_framings(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Tcp => ", or speaks another framing (try --ws or --raw)",
-        Transport::TcpRaw => ", or speaks another framing (try without --raw, or --ws)",
-        Transport::Tls => ", or speaks another framing (try --ws as well)",
+    match transport.framing() {
+        Framing::Lines if transport.is_encrypted() => ", or speaks another framing (try --ws as well)",
+        Framing::Lines => ", or speaks another framing (try --ws or --raw)",
+        Framing::Chunks => ", or speaks another framing (try without --raw, or --ws)",
         // The handshake has shown that both sides mean the same.
-        Transport::WebSocket | Transport::Wss => "",
+        Framing::WebSocket => "",
     }
 }
 
@@ -215,7 +215,7 @@ pub fn upgrade_message(secret: Option<&str>) -> String {
     }
 }
 
-/// Replies that nobody has taken yet.
+/// Replies that have not been taken yet.
 #[derive(Debug, Default)]
 struct Inbox {
     replies: VecDeque<String>,

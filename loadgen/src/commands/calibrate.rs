@@ -248,7 +248,8 @@ fn run(
     let started = Timestamp::now();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::Machine)?;
-    let engine = Engine { document, target: &mut target, placement: placement.clone(), interrupt, tell };
+    let engine =
+        Engine { document, target: &mut target, placement: placement.clone(), interrupt, on_event: tell };
     let result = runtime.block_on(engine.run());
     Ok(assemble::record(document, &target, placement, started, result))
 }

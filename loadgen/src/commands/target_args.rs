@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::CommandError;
-use crate::domain::Transport;
+use crate::domain::{Framing, Transport};
 use crate::scenario::{HOUR, MILLISECOND, duration_within};
 use crate::targets::embedded::Embedded;
-use crate::targets::launch::{Launch, Security};
+use crate::targets::launch::{Launch, TlsSetup};
 use crate::targets::launched::Launched;
-use crate::targets::{Certificate, LaunchCommand, Target, addresses, ask_certificate, tls, websocket};
+use crate::targets::{Certificate, LaunchCommand, Target, ask_certificate, endpoint};
 use crate::wire::{Endpoint, Header, Trust};
 
 /// What to talk to; without any of these, the embedded server.
@@ -24,43 +24,43 @@ pub struct TargetArgs {
     #[arg(long, value_name = "HOST:PORT")]
     pub tcp_raw: Option<String>,
 
-    /// A WebSocket server: ws://HOST:PORT/PATH. ws://USER:PASSWORD@HOST:PORT/ sends Basic credentials; neither they nor
-    /// what follows a `?` come into any report
+    /// A WebSocket server: ws://HOST:PORT/PATH. ws://USER:PASSWORD@HOST:PORT/ sends Basic credentials. No report
+    /// contains them, nor anything after a `?`
     #[arg(long, value_name = "URL")]
     pub ws: Option<String>,
 
-    /// A server that speaks lines over TLS. Its certificate must be good for HOST
+    /// A server that speaks lines over TLS. Its certificate must be valid for HOST
     #[arg(long, value_name = "HOST:PORT")]
     pub tls: Option<String>,
 
-    /// A WebSocket server over TLS: wss://HOST:PORT/PATH. Its certificate must be good for HOST
+    /// A WebSocket server over TLS: wss://HOST:PORT/PATH. Its certificate must be valid for HOST
     #[arg(long, value_name = "URL")]
     pub wss: Option<String>,
 
-    /// Send this field in each WebSocket handshake, for a proxy that wants a key, say; NAME=@VARIABLE takes the value
-    /// from the environment. The value comes into no report (repeatable)
+    /// Send this header field in each WebSocket handshake, for example for a proxy that needs a key. NAME=@VARIABLE takes
+    /// the value from the environment. No report contains the value (repeatable)
     #[arg(long = "header", value_name = "NAME=VALUE")]
     pub headers: Vec<String>,
 
-    /// Trust the certificates in this PEM file, and no others, over TLS: a CA's, or a server's own self-signed one
-    /// [default: those that this system trusts; what is made for the embedded server or for {cert} is trusted anyway]
+    /// Over TLS, trust only the certificates in this PEM file: a CA's, or the server's own self-signed one [default:
+    /// those that this system trusts; a certificate made for the embedded server or for {cert} is always trusted]
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
 
-    /// Start the target: a program and its arguments, split as a shell splits them, but run without one. {tcp},
-    /// {tcp-raw}, {ws}, {tls} and {wss} in it become free ports, which are then the target; without them it listens at
-    /// the addresses given by the flags above. For TLS it needs a certificate: its own, good for localhost, whose CA
-    /// --ca names, or, where {cert} and {key} stand, one that is made for it (PEM files). It runs afresh for each
-    /// trial, and with it all that it starts is measured and stopped; its output goes to server.log (repeatable: one
-    /// for each transport, say)
+    /// Start the target: a program and its arguments, split as a shell would split them, but run without a shell. {tcp},
+    /// {tcp-raw}, {ws}, {tls} and {wss} in it become free ports, which are then the target; without them the target
+    /// listens at the addresses given by the flags above. For TLS it needs a certificate: its own, valid for localhost,
+    /// whose CA --ca names; or, where {cert} and {key} stand, one that is made for it (PEM files). It is started afresh
+    /// for each trial. Everything that it starts is measured and stopped with it, and its output goes to server.log
+    /// (repeatable, for example one for each transport)
     #[arg(long, value_name = "CMD ARGS")]
     pub launch: Vec<String>,
 
-    /// Longest that launched programs may take to listen
+    /// How long launched programs may take to listen
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = launch_timeout)]
     pub launch_timeout: Duration,
 
-    /// Fail with exit code 2 where the target lacks this transport, instead of skipping it (repeatable)
+    /// Fail with exit code 2 if the target lacks this transport, instead of skipping it (repeatable)
     #[arg(long, value_name = "TRANSPORT", value_parser = transport)]
     pub require: Vec<Transport>,
 
@@ -73,8 +73,7 @@ fn launch_timeout(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn transport(name: &str) -> Result<Transport, String> {
-    let names: Vec<&str> = Transport::ALL.iter().map(|transport| transport.name()).collect();
-    Transport::from_name(name).ok_or_else(|| format!("transports are {}", names.join(", ")))
+    Transport::from_name(name).ok_or_else(|| format!("transports are {}", Transport::NAMES.join(", ")))
 }
 
 /// What to talk to, checked, with nothing started yet.
@@ -149,12 +148,13 @@ impl TargetArgs {
     }
 
     /// Whom to trust over TLS, as far as the target speaks it.
-    fn security(&self, commands: &[LaunchCommand]) -> Result<Security, CommandError> {
+    fn security(&self, commands: &[LaunchCommand]) -> Result<TlsSetup, CommandError> {
         let mut asked = commands.iter().flat_map(LaunchCommand::transports);
-        let encrypted = self.tls.is_some() || self.wss.is_some() || asked.any(Transport::is_encrypted);
+        let given = self.given().any(|(transport, _)| transport.is_encrypted());
+        let encrypted = given || asked.any(Transport::is_encrypted);
         match (&self.ca, ask_certificate(commands)?) {
             (Some(_), true) => Err(CommandError::Usage(
-                "--ca names whom to trust, and {cert} in --launch makes a certificate that is trusted: keep one of them"
+                "--ca says which certificates to trust, and {cert} in --launch makes one that is trusted anyway: keep one of them"
                     .to_owned(),
             )),
             (Some(_), false) if !encrypted => Err(CommandError::Usage(
@@ -162,20 +162,20 @@ impl TargetArgs {
                  server's certificate is made and trusted without it"
                     .to_owned(),
             )),
-            (Some(file), false) => Ok(Security { trust: Some(Trust::file(file)?), certificate: None }),
+            (Some(file), false) => Ok(TlsSetup { trust: Some(Trust::file(file)?), certificate: None }),
             (None, true) => {
                 let certificate = Certificate::generate()?;
-                Ok(Security { trust: Some(certificate.trust().clone()), certificate: Some(certificate) })
+                Ok(TlsSetup { trust: Some(certificate.trust().clone()), certificate: Some(certificate) })
             }
-            (None, false) if encrypted => Ok(Security { trust: Some(Trust::system()?), certificate: None }),
-            (None, false) => Ok(Security::default()),
+            (None, false) if encrypted => Ok(TlsSetup { trust: Some(Trust::system()?), certificate: None }),
+            (None, false) => Ok(TlsSetup::default()),
         }
     }
 
     fn headers(&self, commands: &[LaunchCommand]) -> Result<Vec<Header>, CommandError> {
-        let is_websocket = |transport| matches!(transport, Transport::WebSocket | Transport::Wss);
-        let asked = commands.iter().flat_map(LaunchCommand::transports).any(is_websocket);
-        if !(self.headers.is_empty() || asked || self.ws.is_some() || self.wss.is_some()) {
+        let asked = commands.iter().flat_map(LaunchCommand::transports);
+        let mut all = asked.chain(self.given().map(|(transport, _)| transport));
+        if !self.headers.is_empty() && !all.any(|transport| transport.framing() == Framing::WebSocket) {
             return Err(CommandError::Usage(
                 "--header is for a target that speaks WebSocket: give --ws or --wss, or {ws} or {wss} in --launch"
                     .to_owned(),
@@ -185,23 +185,21 @@ impl TargetArgs {
         self.headers.iter().map(parse).collect()
     }
 
+    /// The addresses that flags give, by transport.
+    fn given(&self) -> impl Iterator<Item = (Transport, &str)> {
+        let given = |transport| match transport {
+            Transport::Tcp => &self.tcp,
+            Transport::TcpRaw => &self.tcp_raw,
+            Transport::WebSocket => &self.ws,
+            Transport::Tls => &self.tls,
+            Transport::Wss => &self.wss,
+        };
+        Transport::ALL
+            .into_iter()
+            .filter_map(move |transport| Some((transport, given(transport).as_deref()?)))
+    }
+
     fn endpoints(&self, trust: Option<&Trust>, headers: &[Header]) -> Result<Vec<Endpoint>, CommandError> {
-        let mut endpoints = Vec::new();
-        if let Some(text) = &self.tcp {
-            endpoints.push(Endpoint::Tcp(addresses(text)?));
-        }
-        if let Some(text) = &self.tcp_raw {
-            endpoints.push(Endpoint::TcpRaw(addresses(text)?));
-        }
-        if let Some(text) = &self.ws {
-            endpoints.push(websocket(text, headers, None)?);
-        }
-        if let (Some(text), Some(trust)) = (&self.tls, trust) {
-            endpoints.push(tls(text, trust)?);
-        }
-        if let (Some(text), Some(trust)) = (&self.wss, trust) {
-            endpoints.push(websocket(text, headers, Some(trust))?);
-        }
-        Ok(endpoints)
+        self.given().map(|(transport, text)| Ok(endpoint(transport, text, headers, trust)?)).collect()
     }
 }

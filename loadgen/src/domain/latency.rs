@@ -7,29 +7,17 @@ use std::ops::{Index, IndexMut};
 
 use serde::{Deserialize, Serialize};
 
-/// Which latency.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum LatencyKind {
-    /// Intended to sent.
-    Lag,
-    /// Sent to replied.
-    Service,
-    /// Intended to replied.
-    Response,
-}
+use super::named::named;
 
-impl LatencyKind {
-    /// All of them, in the order in which reports show them.
-    pub const ALL: [Self; 3] = [Self::Lag, Self::Service, Self::Response];
-
-    /// The name used in scenarios and reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Lag => "lag",
-            Self::Service => "service",
-            Self::Response => "response",
-        }
+named! {
+    /// Which latency.
+    LatencyKind {
+        /// Intended to sent.
+        Lag "lag",
+        /// Sent to replied.
+        Service "service",
+        /// Intended to replied.
+        Response "response",
     }
 }
 
@@ -161,7 +149,7 @@ impl Statistic {
 #[must_use]
 pub fn latency_metric(name: &str) -> Option<(LatencyKind, Statistic)> {
     let (kind, statistic) = name.split_once('.')?;
-    let kind = LatencyKind::ALL.into_iter().find(|known| known.name() == kind)?;
+    let kind = LatencyKind::from_name(kind)?;
     Some((kind, *Statistic::ALL.iter().find(|known| known.name() == statistic)?))
 }
 

@@ -5,6 +5,7 @@
 
 mod latency;
 mod model;
+mod named;
 mod op;
 mod role;
 mod setting;
@@ -23,7 +24,8 @@ pub use side::Side;
 pub use transport::{Framing, Transport};
 pub use violation::{Rule, ViolationKind};
 
-/// Bytes of the longest message that any server can be told to take: the reference server's `--message-max` goes no higher.
+/// Bytes of the longest message that any server can be configured to take: the upper bound of the reference server's
+/// `--message-max`.
 pub const MESSAGE_BYTES_MAX: u32 = 16 << 20;
 
 /// Stands for all roles, operations, groups or trials in tables and files.

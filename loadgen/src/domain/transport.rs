@@ -36,6 +36,7 @@ pub enum Framing {
 struct Facts {
     name: &'static str,
     label: &'static str,
+    flag: &'static str,
     framing: Framing,
     encrypted: bool,
 }
@@ -46,14 +47,14 @@ impl Transport {
 
     const fn facts(self) -> Facts {
         use Framing::{Chunks, Lines, WebSocket};
-        let (name, label, framing, encrypted) = match self {
-            Self::Tcp => ("tcp", "TCP", Lines, false),
-            Self::TcpRaw => ("tcp-raw", "TCP raw", Chunks, false),
-            Self::WebSocket => ("websocket", "WebSocket", WebSocket, false),
-            Self::Tls => ("tls", "TLS", Lines, true),
-            Self::Wss => ("wss", "WSS", WebSocket, true),
+        let (name, label, flag, framing, encrypted) = match self {
+            Self::Tcp => ("tcp", "TCP", "tcp", Lines, false),
+            Self::TcpRaw => ("tcp-raw", "TCP raw", "tcp-raw", Chunks, false),
+            Self::WebSocket => ("websocket", "WebSocket", "ws", WebSocket, false),
+            Self::Tls => ("tls", "TLS", "tls", Lines, true),
+            Self::Wss => ("wss", "WSS", "wss", WebSocket, true),
         };
-        Facts { name, label, framing, encrypted }
+        Facts { name, label, flag, framing, encrypted }
     }
 
     /// The name used in scenarios, records and files.
@@ -68,6 +69,13 @@ impl Transport {
         self.facts().label
     }
 
+    /// The flag that names its listener, of the server and of the harness, without hyphens; also the placeholder of its
+    /// port in `--launch` and, over WebSocket, the scheme of its URLs.
+    #[must_use]
+    pub const fn flag(self) -> &'static str {
+        self.facts().flag
+    }
+
     /// How its messages are framed.
     #[must_use]
     pub const fn framing(self) -> Framing {
@@ -79,6 +87,17 @@ impl Transport {
     pub const fn is_encrypted(self) -> bool {
         self.facts().encrypted
     }
+
+    /// The names of all of them.
+    pub const NAMES: [&'static str; Self::ALL.len()] = {
+        let mut names = [""; Self::ALL.len()];
+        let mut index = 0;
+        while index < names.len() {
+            names[index] = Self::ALL[index].name();
+            index += 1;
+        }
+        names
+    };
 
     /// The transport of this name, if there is one.
     #[must_use]

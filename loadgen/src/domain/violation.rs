@@ -1,47 +1,6 @@
 //! What a wrong reply breaks, and in which way.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
-
-/// An enum whose variants have names that scenarios, records and reports share: listed once, in the order of `ALL`.
-macro_rules! named {
-    ($(#[$about:meta])* $type:ident { $($variant:ident $name:literal,)+ }) => {
-        $(#[$about])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum $type {
-            $(#[doc = $name] #[serde(rename = $name)] $variant,)+
-        }
-
-        impl $type {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// The names of [`Self::ALL`].
-            pub const NAMES: &'static [&'static str] = &[$($name),+];
-
-            /// The name used in cases, records and reports.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
-
-            /// The one with this name.
-            #[must_use]
-            pub fn from_name(name: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|one| one.name() == name)
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.name())
-            }
-        }
-    };
-}
+use super::named::named;
 
 named! {
     /// A requirement of the protocol, by its id.

@@ -5,20 +5,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 
-use super::abort;
 use super::context::PassContext;
-use super::curve::Curve;
 use super::events::{Event, PassLabel};
-use super::flight::Incidents;
-use super::pass::{Coordinator, Ending, PassResult};
+use super::pass::{Coordinator, PassResult, RunEnd, abort_conditions};
 use super::placement::Placement;
 use super::plan::{self, PassPlan, WindowPlan};
-use super::probe;
+use super::rate_probe;
 use super::requests::GroupMix;
+use super::schedule::Curve;
 use crate::domain::Transport;
-use crate::measure::recorder::Live;
+use crate::measure::recorder::LiveCounters;
 use crate::measure::{clock, cpus, open_files};
-use crate::oracle::{ValueSpec, World};
+use crate::oracle::{ReferenceModel, ValueSpec};
 use crate::record::{Pass, Probe, Skipped, VIOLATIONS_KEPT, Violation};
 use crate::scenario::model::Scenario;
 use crate::scenario::{Document, Variant};
@@ -47,7 +45,7 @@ pub struct RunResult {
     /// By load, what probes of its rate found.
     pub probes: Vec<Vec<Probe>>,
     /// How it ended.
-    pub ending: Ending,
+    pub end: RunEnd,
     /// Wall time in seconds.
     pub elapsed_s: f64,
 }
@@ -79,7 +77,7 @@ pub struct Engine<'a> {
     /// Changes to `true` when the user wants to stop.
     pub interrupt: watch::Receiver<bool>,
     /// Takes progress.
-    pub tell: &'a mut dyn FnMut(Event),
+    pub on_event: &'a mut dyn FnMut(Event),
 }
 
 struct Progress {
@@ -121,7 +119,7 @@ impl Engine<'_> {
                 violations_total: 0,
                 skipped,
                 probes: vec![Vec::new(); scenario.loads.len()],
-                ending: Ending::Complete,
+                end: RunEnd::Complete,
                 elapsed_s: 0.0,
             },
         };
@@ -147,7 +145,8 @@ impl Engine<'_> {
             loads
                 .map(|load| {
                     let trials = plan::trials(&variant.scenario, load, transports, None);
-                    let probes = probe::share(&variant.scenario.loads[load]).map_or(0, |_| transports.len());
+                    let probes =
+                        rate_probe::share(&variant.scenario.loads[load]).map_or(0, |_| transports.len());
                     trials.iter().flatten().count()
                         + if variant.scenario.is_mixed() { probes.min(1) } else { probes }
                 })
@@ -163,12 +162,12 @@ impl Engine<'_> {
         let mut trials = Vec::with_capacity(document.variants().len());
         for variant in document.variants() {
             let model = &variant.scenario.loads[load];
-            let rate = match probe::share(model) {
+            let rate = match rate_probe::share(model) {
                 Some(share) => match self.probe(variant, load, share, transports, progress).await {
                     Some(rate) => Some(rate),
                     None => return false,
                 },
-                None => probe::stated(model),
+                None => rate_probe::stated(model),
             };
             trials.push(plan::trials(&variant.scenario, load, transports, rate));
         }
@@ -192,9 +191,9 @@ impl Engine<'_> {
         transports: &[Transport],
         progress: &mut Progress,
     ) -> Option<f64> {
-        let probing = Variant { scenario: probe::scenario(&variant.scenario, load), ..variant.clone() };
+        let probing = Variant { scenario: rate_probe::scenario(&variant.scenario, load), ..variant.clone() };
         let mut passes = Vec::new();
-        for tries_left in (0..probe::TRIES).rev() {
+        for tries_left in (0..rate_probe::TRIES).rev() {
             let kept = progress.result.passes.len();
             for passes in plan::trials(&probing.scenario, load, transports, None) {
                 if !self.trial(&probing, &passes, transports, progress).await {
@@ -203,24 +202,24 @@ impl Engine<'_> {
                 }
             }
             passes = progress.result.passes.split_off(kept);
-            let paused_s = probe::paused_s(&passes);
+            let paused_s = rate_probe::paused_s(&passes);
             if paused_s == 0.0 || tries_left == 0 {
                 break;
             }
             progress.passes += passes.len();
             let name = &variant.scenario.loads[load].name;
-            (self.tell)(Event::Warning(format!(
+            (self.on_event)(Event::Warning(format!(
                 "the harness itself stood still for {paused_s:.2} s while it probed the rate of load `{name}`: it probes again"
             )));
         }
-        match probe::found(&passes, share) {
+        match rate_probe::found(&passes, share) {
             Ok(probes) => {
                 let offered = probes.first().map(|probe| probe.offered);
                 progress.result.probes[load].extend(probes);
                 offered
             }
             Err(why) => {
-                progress.result.ending = Ending::TargetLost(why);
+                progress.result.end = RunEnd::TargetLost(why);
                 None
             }
         }
@@ -254,28 +253,28 @@ impl Engine<'_> {
         let fresh = tokio::select! {
             fresh = self.target.fresh(transports, &self.placement.server) => fresh,
             _ = interrupt.wait_for(|stop| *stop) => {
-                progress.result.ending = Ending::Interrupted;
+                progress.result.end = RunEnd::Interrupted;
                 return false;
             }
         };
         if let Err(error) = fresh {
-            progress.result.ending = match error {
-                TargetError::Machine(message) => Ending::MachineFailed(message),
-                TargetError::NotStarted(message) => Ending::TargetLost(message),
+            progress.result.end = match error {
+                TargetError::Machine(message) => RunEnd::MachineFailed(message),
+                TargetError::NotStarted(message) => RunEnd::TargetLost(message),
             };
             return false;
         }
         for plan in passes {
             progress.pass += 1;
             let result = self.pass(variant, plan, progress).await;
-            (self.tell)(Event::PassEnded);
+            (self.on_event)(Event::PassEnded);
             let total = &mut progress.result;
             total.passes.extend(result.passes);
             total.violations_total += result.violations_total;
             let room = VIOLATIONS_KEPT.saturating_sub(total.violations.len());
             total.violations.extend(result.violations.into_iter().take(room));
-            if !matches!(result.ending, Ending::Complete) {
-                total.ending = result.ending;
+            if !matches!(result.end, RunEnd::Complete) {
+                total.end = result.end;
                 return false;
             }
         }
@@ -284,7 +283,7 @@ impl Engine<'_> {
 
     async fn pass(&mut self, variant: &Variant, plan: &PassPlan, progress: &Progress) -> PassResult {
         let load = &variant.scenario.loads[plan.load];
-        (self.tell)(Event::PassStarted(PassLabel {
+        (self.on_event)(Event::PassStarted(PassLabel {
             load: load.name.clone(),
             variant: plan::variant_name(variant),
             trial: plan.trial,
@@ -300,10 +299,10 @@ impl Engine<'_> {
             target: self.target,
             placement: &self.placement,
             interrupt: self.interrupt.clone(),
-            rules: abort::rules(&variant.scenario, plan),
+            abort: abort_conditions(&variant.scenario, plan),
             violations_before: progress.result.violations_total,
             started_s: (clock::now() - progress.begun) as f64 / clock::SECOND as f64,
-            tell: self.tell,
+            on_event: self.on_event,
         };
         coordinator.run().await
     }
@@ -313,7 +312,7 @@ impl Engine<'_> {
         let workers = self.placement.workers().min(plan.clients.len()).max(1);
         let transports = plan.transports.len();
         PassContext {
-            world: world(scenario, plan, nonce),
+            reference: reference(scenario, plan, nonce),
             groups: GroupMix::all(scenario),
             scenario: Arc::new(scenario.clone()),
             plan: plan.clone(),
@@ -323,16 +322,18 @@ impl Engine<'_> {
                 .iter()
                 .filter_map(|&transport| self.target.endpoint(transport))
                 .collect(),
-            live: std::iter::repeat_with(Live::default).take(workers).collect(),
+            live: std::iter::repeat_with(LiveCounters::default).take(workers).collect(),
             traffic: std::iter::repeat_with(|| {
-                let traffic = || Arc::new(Traffic::watching(SOCKETS_SAMPLED.div_ceil(workers)));
+                let traffic = || Arc::new(Traffic::sampling(SOCKETS_SAMPLED.div_ceil(workers)));
                 std::iter::repeat_with(traffic).take(transports).collect()
             })
             .take(workers)
             .collect(),
             curve: Arc::new(Curve::new(&scenario.loads[plan.load], plan.cohort, plan.rate)),
-            incidents: Incidents::default(),
-            watches: abort::rules(scenario, plan).iter().map(|rule| (rule.filter, rule.metric)).collect(),
+            monitors: abort_conditions(scenario, plan)
+                .iter()
+                .map(|condition| (condition.filter, condition.metric))
+                .collect(),
         }
     }
 }
@@ -345,7 +346,7 @@ fn connections(scenario: &Scenario) -> u32 {
 
 /// The pass's users. The same names for every transport of a trial; other ones in every other trial and run, so
 /// that sessions that an earlier run left behind are in nobody's way.
-fn world(scenario: &Scenario, plan: &PassPlan, nonce: u64) -> World {
+fn reference(scenario: &Scenario, plan: &PassPlan, nonce: u64) -> ReferenceModel {
     let run =
         nonce.wrapping_mul(31).wrapping_add(u64::from(plan.trial)).wrapping_add(plan.load as u64 * 7919);
     let clients = plan.clients.iter().enumerate().map(|(index, client)| {
@@ -361,7 +362,7 @@ fn world(scenario: &Scenario, plan: &PassPlan, nonce: u64) -> World {
         let values = ValueSpec { min: group.values.min, max: group.values.max };
         (name, client.group, group.keys.count, values)
     });
-    World::new((run & 0xFFF) as u16, clients)
+    ReferenceModel::new((run & 0xFFF) as u16, clients)
 }
 
 /// Tells this run from others; the schedule does not depend on it.

@@ -1,4 +1,4 @@
-//! What the engine tells while it runs; the terminal makes a bar or lines of it.
+//! What the engine reports while it runs; the terminal makes a bar or lines of it.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub enum Event {
     PassStarted(PassLabel),
     /// Some clients are connected, logged in and preloaded.
     SettingUp {
-        /// Ready so far.
+        /// ReadyClient so far.
         ready: u64,
         /// All of them.
         clients: u64,
@@ -62,16 +62,16 @@ pub struct Tick {
     pub violations: u64,
 }
 
-/// How far a load was when somebody last looked.
+/// Replies a second, between one tick and the next.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Seen {
+pub struct RateMeter {
     elapsed: Duration,
     replies: u64,
 }
 
-impl Seen {
-    /// Looks again: replies a second of load time since the last look.
-    pub fn rate(&mut self, tick: &Tick) -> f64 {
+impl RateMeter {
+    /// Replies a second of load time since the last tick.
+    pub fn update(&mut self, tick: &Tick) -> f64 {
         let (elapsed, replies) = (tick.elapsed.saturating_sub(self.elapsed), tick.replies - self.replies);
         *self = Self { elapsed: tick.elapsed, replies: tick.replies };
         if elapsed.is_zero() { 0.0 } else { replies as f64 / elapsed.as_secs_f64() }

@@ -1,44 +1,32 @@
-//! The load engine: plan → workers → virtual users → figures.
+//! The load engine: plan → passes → workers → virtual users → figures.
 //!
-//! [`plan`] turns a scenario's variant into passes; [`engine`] runs them, one after the other, and fills the run
-//! record; each worker is a thread with a runtime of its own that owns its clients. Every reply goes through the
-//! oracle. Nothing here draws or writes a report.
+//! | module | what it is |
+//! |---|---|
+//! | [`engine`] | runs a scenario: every load, trial and variant, pass after pass, into one result |
+//! | `rate_probe` | finds the rate of a load that gives it as a share |
+//! | `pass` | the coordinator of one pass: windows, samples, reasons to stop, the record's rows |
+//! | `worker` | a thread with a runtime of its own, its virtual users, and what their tasks share |
+//! | `session` | connecting, logging in, preloading, renewing, logging out |
+//! | `evidence` | what is kept to show a violation again |
+//! | `context` | what all workers of a pass share |
+//! | `schedule`, `pacer`, `requests` | when a client's next request is due, who wakes it then, what it asks |
+//! | [`plan`], [`placement`], [`events`] | who takes part over which transport in which order, on which CPUs; progress |
+//!
+//! Each uses only those below it. Every reply goes through the oracle. Nothing here draws or writes a report.
 
-mod abort;
-mod backlog;
-mod bad_login;
-mod collect;
 mod context;
-mod curve;
-mod doubts;
-mod ending;
 pub mod engine;
 pub mod events;
-mod flight;
-mod intervals;
-mod judge;
-mod lateness;
-mod leave;
+mod evidence;
 mod pacer;
 pub mod pass;
 pub mod placement;
 pub mod plan;
-mod probe;
-mod renewal;
-mod replay;
-mod replies;
+mod rate_probe;
 mod requests;
 mod schedule;
-mod setup;
-mod setup_times;
-mod shared;
-mod virtual_user;
-mod windows;
+mod session;
 mod worker;
-mod wrong_port;
 
-/// How requests are paced on this system, for the report.
-#[must_use]
-pub fn pacer_mechanism() -> &'static str {
-    pacer::MECHANISM
-}
+/// How requests are paced, for the report.
+pub const PACER_MECHANISM: &str = "timerfd";

@@ -1,7 +1,9 @@
-//! Wakes clients at absolute instants: one timer for a whole worker, a timerfd where there is one.
+//! Wakes clients at absolute instants: one timerfd for a whole worker.
 //!
 //! The runtime's own timers round up to a millisecond, which would be most of a latency here. Deadlines are
 //! absolute and never re-anchored, so lateness of one wake does not move the next.
+
+mod timerfd;
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
@@ -11,9 +13,6 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use crate::measure::clock::{self, Nanos};
-
-/// Name of the mechanism, for the report.
-pub const MECHANISM: &str = if cfg!(target_os = "linux") { "timerfd" } else { "tokio timers" };
 
 /// How long before a deadline the timer is set at most. A wake is late by about as long as the system takes to wake an
 /// idle CPU (tens of microseconds in a virtual machine), so setting the timer that much earlier brings the median wake
@@ -36,7 +35,7 @@ const STEP_FIRST: Nanos = 40_000;
 pub struct Pacer {
     waiting: RefCell<BinaryHeap<Reverse<(Nanos, u32)>>>,
     clients: RefCell<Vec<Waiter>>,
-    timer: timer::Timer,
+    timer: timerfd::Timer,
     /// The deadline that the timer is set for.
     armed_for: Cell<Nanos>,
     /// The instant that it is set to, where that was to come.
@@ -76,7 +75,7 @@ impl Pacer {
         Ok(Rc::new(Self {
             waiting: RefCell::new(BinaryHeap::with_capacity(clients)),
             clients: RefCell::new(vec![Waiter::default(); clients]),
-            timer: timer::Timer::new()?,
+            timer: timerfd::Timer::new()?,
             armed_for: Cell::new(Nanos::MAX),
             set_to: Cell::new(None),
             lateness: Cell::default(),
@@ -172,13 +171,6 @@ impl Pacer {
         self.lateness.set(lateness);
     }
 }
-
-#[cfg(target_os = "linux")]
-#[path = "pacer/timerfd.rs"]
-mod timer;
-#[cfg(not(target_os = "linux"))]
-#[path = "pacer/runtime_timer.rs"]
-mod timer;
 
 #[cfg(test)]
 mod tests {

@@ -41,11 +41,38 @@ impl PassPlan {
         self.clients.len() > self.cohort as usize
     }
 
+    /// How this client's session of this number ends: half of them by `q`, the others by close or reset.
+    #[must_use]
+    pub fn session_end(&self, client: u32, session: u32) -> SessionEnd {
+        match self.session_end_draw(client, session) % 4 {
+            0 => SessionEnd::Close,
+            1 => SessionEnd::Reset,
+            _ => SessionEnd::Quit,
+        }
+    }
+
+    /// The random number that decides about the end of this client's session of this number, apart from its requests.
+    #[must_use]
+    pub fn session_end_draw(&self, client: u32, session: u32) -> u64 {
+        mix(self.seed, &[3, u64::from(self.number(client)), u64::from(session)])
+    }
+
     /// Number of a client within its cohort: the same for the clients that ask the same requests on each transport.
     #[must_use]
     pub fn number(&self, client: u32) -> u32 {
         client % self.cohort.max(1)
     }
+}
+
+/// How a client ends a session to begin its next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionEnd {
+    /// By `q`: once the server has closed, the name is free (LIFE-3).
+    Quit,
+    /// By closing the connection: the name becomes free a while later (LIFE-2).
+    Close,
+    /// By a reset, likewise.
+    Reset,
 }
 
 /// One client of a pass.
@@ -59,7 +86,7 @@ pub struct ClientPlan {
     pub rank: u32,
 }
 
-/// A stretch of load time that runs without a break. Load time counts from the load's beginning, warm-up included, for
+/// A part of load time that runs without a break. Load time counts from the load's beginning, warm-up included, for
 /// each transport by itself, and stands still between its windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowPlan {
@@ -79,6 +106,12 @@ impl WindowPlan {
     #[must_use]
     pub fn length(&self) -> Nanos {
         self.until - self.from
+    }
+
+    /// Whether the transport of this index is under load.
+    #[must_use]
+    pub fn is_of(&self, transport: usize) -> bool {
+        self.transport.is_none_or(|active| usize::from(active) == transport)
     }
 }
 
@@ -217,12 +250,6 @@ pub fn schedule_seed(pass_seed: u64, number: u32) -> u64 {
     mix(pass_seed, &[2, u64::from(number)])
 }
 
-/// What decides how one client's session of this number ends, apart from its requests.
-#[must_use]
-pub fn ending_draw(pass_seed: u64, number: u32, session: u32) -> u64 {
-    mix(pass_seed, &[3, u64::from(number), u64::from(session)])
-}
-
 /// Mixes numbers into a seed with `SplitMix64` (Steele, Lea and Flood 2014), so that near inputs give unrelated seeds.
 fn mix(seed: u64, parts: &[u64]) -> u64 {
     parts.iter().fold(seed, |state, part| {
@@ -241,5 +268,4 @@ fn hash(name: &str) -> u64 {
 }
 
 #[cfg(test)]
-#[path = "plan/tests.rs"]
 mod tests;

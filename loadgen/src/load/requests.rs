@@ -5,7 +5,7 @@ use rand_distr::{Distribution, Zipf};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::domain::{Op, Role};
-use crate::oracle::{Expect, ODD_COMMANDS, Session, World};
+use crate::oracle::{Expect, ODD_COMMANDS, ReferenceModel, Session};
 use crate::scenario::model::{Group, KeyDistribution, Scenario};
 
 /// One group's distributions, shared by its clients.
@@ -65,15 +65,15 @@ pub struct Request {
 
 impl Request {
     /// Writes it and says what it may be answered.
-    pub fn write(&self, world: &World, session: &mut Session, out: &mut Vec<u8>) -> Expect {
+    pub fn write(&self, reference: &ReferenceModel, session: &mut Session, out: &mut Vec<u8>) -> Expect {
         let number = self.key.unwrap_or(0);
         match self.op {
-            Op::Put => session.put(world, number, out),
+            Op::Put => session.put(reference, number, out),
             Op::Get => session.get(number, out),
             Op::GetMissing => session.get_missing(number, out),
-            Op::GetOther => session.get_other(world, self.target, self.key, out),
+            Op::GetOther => session.get_other(reference, self.target, self.key, out),
             Op::Bad => match (self.target, self.key) {
-                (Some(target), _) => session.put_other(world, target, number, out),
+                (Some(target), _) => session.put_other(reference, target, number, out),
                 (None, Some(which)) => session.bad(which as u8, out),
                 (None, None) => session.put_role(out),
             },
@@ -101,7 +101,7 @@ impl Requests {
 
     /// Draws the next request. Every choice is made here, so that a request that is never written leaves those after
     /// it as they are.
-    pub fn draw(&mut self, groups: &[GroupMix], world: &World, client: u32) -> Request {
+    pub fn draw(&mut self, groups: &[GroupMix], reference: &ReferenceModel, client: u32) -> Request {
         let group = &groups[usize::from(self.group)];
         let ticket = self.random.random_range(0..group.total);
         let share = group.cumulated.iter().find(|(_, end)| ticket < *end);
@@ -109,25 +109,35 @@ impl Requests {
         let (target, key) = match op {
             Op::Put | Op::Get => (None, Some(self.key(group))),
             Op::GetMissing => (None, Some(self.random.random_range(0..group.keys))),
-            Op::GetOther if group.role == Role::Manager => self.others_key(groups, world, client),
-            Op::GetOther => self.forbidden(groups, world, client),
-            Op::Bad => self.bad(groups, world, client),
+            Op::GetOther if group.role == Role::Manager => self.others_key(groups, reference, client),
+            Op::GetOther => self.forbidden(groups, reference, client),
+            Op::Bad => self.bad(groups, reference, client),
             Op::Upgrade => (None, None),
         };
         Request { op, target, key }
     }
 
     /// A manager reads a key of somebody else, drawn like that group's own keys.
-    fn others_key(&mut self, groups: &[GroupMix], world: &World, client: u32) -> (Option<u32>, Option<u32>) {
+    fn others_key(
+        &mut self,
+        groups: &[GroupMix],
+        reference: &ReferenceModel,
+        client: u32,
+    ) -> (Option<u32>, Option<u32>) {
         let target = self.other(client);
-        let group = &groups[usize::from(world.client(target).group)];
+        let group = &groups[usize::from(reference.client(target).group)];
         (Some(target), Some(self.key(group)))
     }
 
     /// A guest tries what it must not: a key that exists, one that does not, an absent user, itself.
-    fn forbidden(&mut self, groups: &[GroupMix], world: &World, client: u32) -> (Option<u32>, Option<u32>) {
+    fn forbidden(
+        &mut self,
+        groups: &[GroupMix],
+        reference: &ReferenceModel,
+        client: u32,
+    ) -> (Option<u32>, Option<u32>) {
         let other = self.other(client);
-        let key = self.random.random_range(0..groups[usize::from(world.client(other).group)].keys);
+        let key = self.random.random_range(0..groups[usize::from(reference.client(other).group)].keys);
         let own_key = self.random.random_range(0..groups[usize::from(self.group)].keys);
         match self.random.random_range(0..4) {
             0 => (Some(other), Some(key)),
@@ -139,11 +149,16 @@ impl Requests {
 
     /// What a client may not do, or not so: mostly a malformed command, now and then a write into another's store, or
     /// a role that is put as a value.
-    fn bad(&mut self, groups: &[GroupMix], world: &World, client: u32) -> (Option<u32>, Option<u32>) {
+    fn bad(
+        &mut self,
+        groups: &[GroupMix],
+        reference: &ReferenceModel,
+        client: u32,
+    ) -> (Option<u32>, Option<u32>) {
         match self.random.random_range(0..8) {
             0 | 1 => {
                 let other = self.other(client);
-                let keys = groups[usize::from(world.client(other).group)].keys;
+                let keys = groups[usize::from(reference.client(other).group)].keys;
                 (Some(other), Some(self.random.random_range(0..keys)))
             }
             2 => (None, None),
@@ -200,13 +215,13 @@ mod tests {
     fn stream(group: &Group, seed: u64, length: usize) -> Vec<(Op, String)> {
         let mixes = [GroupMix::new(group)];
         let spec = ValueSpec { min: 16, max: 80 };
-        let world = World::new(1, (0..3).map(|i| (format!("user{i}"), 0, 10, spec)));
-        let mut session = Session::new(&world, 0);
+        let reference = ReferenceModel::new(1, (0..3).map(|i| (format!("user{i}"), 0, 10, spec)));
+        let mut session = Session::new(&reference, 0);
         let mut requests = Requests::new(client_seed(seed, 0), 0, 3);
         let mut next = || {
             let mut out = Vec::new();
-            let request = requests.draw(&mixes, &world, 0);
-            request.write(&world, &mut session, &mut out);
+            let request = requests.draw(&mixes, &reference, 0);
+            request.write(&reference, &mut session, &mut out);
             (request.op, String::from_utf8(out).unwrap())
         };
         (0..length).map(|_| next()).collect()

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::clock::Nanos;
+use twinwire_os::clock::Nanos;
+
 use crate::domain::{Op, PerKind, Role};
 use crate::record::{Counts, Latencies, Ledger};
 
@@ -137,7 +138,7 @@ impl Totals {
 
 /// Counters that others may read while the worker runs. One worker writes.
 #[derive(Debug, Default)]
-pub struct Live {
+pub struct LiveCounters {
     /// Replies, warm-up included.
     pub replies: AtomicU64,
     /// Errors, warm-up included.
@@ -156,7 +157,7 @@ pub struct Live {
     pub ready: AtomicU64,
 }
 
-impl Live {
+impl LiveCounters {
     /// Adds one. A load and a store, as there is one writer.
     pub fn count(counter: &AtomicU64) {
         counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
@@ -165,14 +166,14 @@ impl Live {
 
 /// A stretch of time: from `from` until before `until`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
+pub struct TimeRange {
     /// First instant of it.
     pub from: Nanos,
     /// First that is not.
     pub until: Nanos,
 }
 
-impl Window {
+impl TimeRange {
     /// Whether this instant lies in it.
     #[must_use]
     pub fn contains(&self, at: Nanos) -> bool {

@@ -1,13 +1,14 @@
 //! Finds when a worker stood still: stopped by a signal, frozen, asleep with the whole machine, or without a CPU.
 //!
-//! The worker itself is the watch. It looks at the clock at every wake, and a timer wakes it 20 times a second however
+//! The worker itself is the monitor. It looks at the clock at every wake, and a timer wakes it 20 times a second however
 //! little there is to do, so a gap between two looks that is much longer than that is one in which it could neither
 //! send nor read. A thread beside it would be starved when the worker runs, and run when the worker is starved.
 
 use std::cell::{Cell, RefCell};
 
-use super::clock::{Nanos, SECOND};
-use super::figures::Window;
+use twinwire_os::clock::{Nanos, SECOND};
+
+use super::figures::TimeRange;
 
 /// Shortest gap that counts as a pause: a tenth of a second. That is twice the time between two wakes of an idle
 /// worker, more than a scheduler makes a thread wait on a CPU that others use too, and in a load of ten seconds the
@@ -18,21 +19,21 @@ pub const PAUSE_MIN: Nanos = SECOND / 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pause {
     /// Between these instants of the clock.
-    pub between: Window,
+    pub between: TimeRange,
     /// How long the machine slept in it: time that the clock does not count.
     pub asleep: Nanos,
 }
 
 /// One worker's looks at the clock.
 #[derive(Debug, Default)]
-pub struct Pulse {
+pub struct Heartbeat {
     last: Cell<Nanos>,
     asleep: Cell<Nanos>,
-    latest: Cell<Option<Window>>,
+    latest: Cell<Option<TimeRange>>,
     pauses: RefCell<Vec<Pause>>,
 }
 
-impl Pulse {
+impl Heartbeat {
     /// The worker is watched from this instant on. `asleep` is how long the machine has slept so far.
     pub fn begin(&self, at: Nanos, asleep: Nanos) {
         self.last.set(at);
@@ -43,7 +44,7 @@ impl Pulse {
     pub fn beat(&self, now: Nanos) {
         let last = self.last.replace(now);
         if now.saturating_sub(last) >= PAUSE_MIN {
-            self.note(Window { from: last, until: now }, 0);
+            self.note(TimeRange { from: last, until: now }, 0);
         }
     }
 
@@ -53,20 +54,20 @@ impl Pulse {
         let slept = asleep.saturating_sub(self.asleep.replace(asleep));
         if slept >= PAUSE_MIN {
             self.last.set(now);
-            self.note(Window { from: last.min(now), until: now }, slept);
+            self.note(TimeRange { from: last.min(now), until: now }, slept);
         } else {
             self.beat(now);
         }
     }
 
-    fn note(&self, between: Window, asleep: Nanos) {
+    fn note(&self, between: TimeRange, asleep: Nanos) {
         self.latest.set(Some(between));
         self.pauses.borrow_mut().push(Pause { between, asleep });
     }
 
     /// The last pause, if it ended after this instant.
     #[must_use]
-    pub fn pause_since(&self, at: Nanos) -> Option<Window> {
+    pub fn pause_since(&self, at: Nanos) -> Option<TimeRange> {
         self.latest.get().filter(|pause| pause.until > at)
     }
 
@@ -82,56 +83,56 @@ mod tests {
 
     const MS: Nanos = 1_000_000;
 
-    fn lengths(pulse: &Pulse) -> Vec<(Nanos, Nanos, Nanos)> {
-        pulse
+    fn lengths(heartbeat: &Heartbeat) -> Vec<(Nanos, Nanos, Nanos)> {
+        heartbeat
             .take()
             .into_iter()
-            .map(|Pause { between: Window { from, until }, asleep }| (from / MS, until / MS, asleep / MS))
+            .map(|Pause { between: TimeRange { from, until }, asleep }| (from / MS, until / MS, asleep / MS))
             .collect()
     }
 
     #[test]
     fn a_gap_of_a_tenth_of_a_second_is_a_pause_and_a_shorter_one_is_not() {
-        let pulse = Pulse::default();
-        pulse.begin(1_000 * MS, 0);
+        let heartbeat = Heartbeat::default();
+        heartbeat.begin(1_000 * MS, 0);
         for ms in [1_050, 1_149, 1_200, 1_300, 1_350, 2_350] {
-            pulse.beat(ms * MS);
+            heartbeat.beat(ms * MS);
         }
-        assert_eq!(lengths(&pulse), [(1_200, 1_300, 0), (1_350, 2_350, 0)]);
-        assert!(lengths(&pulse).is_empty(), "each is told once");
+        assert_eq!(lengths(&heartbeat), [(1_200, 1_300, 0), (1_350, 2_350, 0)]);
+        assert!(lengths(&heartbeat).is_empty(), "each is told once");
     }
 
     #[test]
     fn sleep_of_the_machine_is_a_pause_though_the_clock_stands_still() {
-        let pulse = Pulse::default();
-        pulse.begin(1_000 * MS, 7_000 * MS);
-        pulse.beat_with(1_050 * MS, 7_000 * MS);
-        pulse.beat_with(1_100 * MS, 7_099 * MS);
-        assert!(lengths(&pulse).is_empty());
-        pulse.beat_with(1_120 * MS, 60_099 * MS);
-        assert_eq!(lengths(&pulse), [(1_100, 1_120, 53_000)]);
+        let heartbeat = Heartbeat::default();
+        heartbeat.begin(1_000 * MS, 7_000 * MS);
+        heartbeat.beat_with(1_050 * MS, 7_000 * MS);
+        heartbeat.beat_with(1_100 * MS, 7_099 * MS);
+        assert!(lengths(&heartbeat).is_empty());
+        heartbeat.beat_with(1_120 * MS, 60_099 * MS);
+        assert_eq!(lengths(&heartbeat), [(1_100, 1_120, 53_000)]);
     }
 
     #[test]
     fn a_window_that_begins_late_began_with_a_pause() {
-        let pulse = Pulse::default();
-        pulse.begin(1_000 * MS, 0);
-        pulse.beat(1_400 * MS);
-        assert_eq!(lengths(&pulse), [(1_000, 1_400, 0)]);
+        let heartbeat = Heartbeat::default();
+        heartbeat.begin(1_000 * MS, 0);
+        heartbeat.beat(1_400 * MS);
+        assert_eq!(lengths(&heartbeat), [(1_000, 1_400, 0)]);
         // Before its beginning there is nothing to wait for.
-        pulse.begin(9_000 * MS, 0);
-        pulse.beat(8_980 * MS);
-        pulse.beat(9_030 * MS);
-        assert!(lengths(&pulse).is_empty());
+        heartbeat.begin(9_000 * MS, 0);
+        heartbeat.beat(8_980 * MS);
+        heartbeat.beat(9_030 * MS);
+        assert!(lengths(&heartbeat).is_empty());
     }
 
     #[test]
     fn the_last_pause_is_known_to_what_was_not_looked_at_since() {
-        let pulse = Pulse::default();
-        pulse.begin(0, 0);
-        pulse.beat(300 * MS);
-        let pause = pulse.pause_since(299 * MS).unwrap();
+        let heartbeat = Heartbeat::default();
+        heartbeat.begin(0, 0);
+        heartbeat.beat(300 * MS);
+        let pause = heartbeat.pause_since(299 * MS).unwrap();
         assert_eq!((pause.from, pause.until), (0, 300 * MS));
-        assert!(pulse.pause_since(300 * MS).is_none());
+        assert!(heartbeat.pause_since(300 * MS).is_none());
     }
 }

@@ -4,19 +4,20 @@
 //! though its load may have been interrupted. Offered counts and latencies go by the intended instant; replies, errors
 //! and violations by when they happened.
 
-use super::clock::{Nanos, SECOND};
 pub use super::figures::{
-    CellFigures, CellKey, Instants, Live, RequestError, Second, Totals, Window, WindowFigures,
+    CellFigures, CellKey, Instants, LiveCounters, RequestError, Second, TimeRange, Totals, WindowFigures,
 };
-use super::watch::Watch;
+use twinwire_os::clock::{Nanos, SECOND};
+
+use super::threshold_monitor::ThresholdMonitor;
 use crate::domain::{Op, PerKind, Role};
-use crate::oracle::Good;
+use crate::oracle::LegalReply;
 use crate::record::Latencies;
 
 /// One worker's figures of one pass.
 #[derive(Debug)]
 pub struct Recorder {
-    measured: Window,
+    measured: TimeRange,
     /// The clock's instant at which load time 0 would have been, in the window that runs.
     origin: Nanos,
     /// End of the window that runs, in load time. Errors and violations that come later count in its last instant;
@@ -32,14 +33,14 @@ pub struct Recorder {
     /// By role, the window that runs, where windows are compared.
     window: Option<[WindowFigures; ROLES]>,
     /// Thresholds that may stop the run; mostly none.
-    pub watches: Vec<Watch>,
+    pub monitors: Vec<ThresholdMonitor>,
 }
 
 /// What a recorder is made for.
 #[derive(Debug, Clone, Copy)]
-pub struct Shape {
+pub struct RecorderConfig {
     /// The measured part, in load time.
-    pub measured: Window,
+    pub measured: TimeRange,
     /// Transports of the pass.
     pub transports: usize,
     /// Groups of the scenario.
@@ -57,8 +58,8 @@ const ROLES: usize = 2;
 impl Recorder {
     /// A recorder for a pass.
     #[must_use]
-    pub fn new(shape: Shape) -> Self {
-        let Shape { measured, transports, groups, paced, windows } = shape;
+    pub fn new(shape: RecorderConfig) -> Self {
+        let RecorderConfig { measured, transports, groups, paced, windows } = shape;
         let cells = std::iter::repeat_with(|| None).take(transports * groups * ROLES * OPS).collect();
         Self {
             measured,
@@ -70,7 +71,7 @@ impl Recorder {
             seconds: std::iter::repeat_with(Vec::new).take(transports).collect(),
             totals: std::iter::repeat_with(Totals::recorder).take(transports).collect(),
             window: windows.then(Default::default),
-            watches: Vec::new(),
+            monitors: Vec::new(),
         }
     }
 
@@ -102,7 +103,7 @@ impl Recorder {
     }
 
     /// A request was answered; `good` is `None` where the answer broke a rule.
-    pub fn replied(&mut self, key: CellKey, at: Instants, replied: Nanos, good: Option<Good>) {
+    pub fn replied(&mut self, key: CellKey, at: Instants, replied: Nanos, good: Option<LegalReply>) {
         self.note_reply(key, good);
         let (intended_at, replied_at) = (self.measured(at.intended), self.measured(replied));
         let achieved = replied_at.is_some() && !self.is_over(replied);
@@ -117,8 +118,9 @@ impl Recorder {
         if intended_at.is_some() {
             cell.counts.requests += 1;
             cell.counts.violations += u64::from(good.is_none());
-            cell.counts.values += u64::from(matches!(good, Some(Good::Value | Good::ForeignValue)));
-            cell.counts.refused += u64::from(good == Some(Good::Refused));
+            cell.counts.values +=
+                u64::from(matches!(good, Some(LegalReply::Value | LegalReply::ForeignValue)));
+            cell.counts.refused += u64::from(good == Some(LegalReply::Refused));
             cell.latencies.lag.record(ns.lag);
             cell.latencies.service.record(ns.service);
             cell.latencies.response.record(ns.response);
@@ -141,23 +143,23 @@ impl Recorder {
             window.latencies.service.record(ns.service);
             window.latencies.response.record(ns.response);
         }
-        for watch in &mut self.watches {
-            watch.replied(key, ns, good.is_some());
+        for monitor in &mut self.monitors {
+            monitor.replied(key, ns, good.is_some());
         }
     }
 
-    fn note_reply(&mut self, key: CellKey, good: Option<Good>) {
+    fn note_reply(&mut self, key: CellKey, good: Option<LegalReply>) {
         let ledger = &mut self.totals[usize::from(key.transport)].ledger;
         ledger.replies += 1;
         ledger.checked += 1;
         match good {
-            Some(Good::Value) => ledger.values_read += 1,
-            Some(Good::ForeignValue) => {
+            Some(LegalReply::Value) => ledger.values_read += 1,
+            Some(LegalReply::ForeignValue) => {
                 ledger.values_read += 1;
                 ledger.foreign_values_read += 1;
             }
-            Some(Good::Denied) => ledger.denials += 1,
-            Some(Good::Plain | Good::Refused) | None => {}
+            Some(LegalReply::Denied) => ledger.denials += 1,
+            Some(LegalReply::Plain | LegalReply::Refused) | None => {}
         }
     }
 
@@ -195,12 +197,12 @@ impl Recorder {
         let counts = &mut self.cell(key).counts;
         counts.errors += 1;
         counts.violations += u64::from(broken);
-        self.watches.iter_mut().for_each(|watch| watch.failed(key));
+        self.monitors.iter_mut().for_each(|monitor| monitor.failed(key));
         if error == RequestError::TimedOut {
             self.note_unanswered(key, intended, at.intended, Some(at.sent), now);
             let since = |from: Nanos| Some(now.saturating_sub(from).max(1));
             let waited = PerKind { lag: None, service: since(at.sent), response: since(at.intended) };
-            self.watches.iter_mut().for_each(|watch| watch.waited(key, waited));
+            self.monitors.iter_mut().for_each(|monitor| monitor.waited(key, waited));
         }
     }
 
@@ -265,7 +267,7 @@ impl Recorder {
     pub fn violated(&mut self, key: CellKey, at: Instants, now: Nanos) {
         if self.measured(at.intended).is_some() {
             self.cell(key).counts.violations += 1;
-            self.watches.iter_mut().for_each(|watch| watch.violated(key));
+            self.monitors.iter_mut().for_each(|monitor| monitor.violated(key));
         }
         self.note_violation(key.transport, now);
     }

@@ -1,7 +1,7 @@
 //! What a request may be answered, and the two things that a reply can be: right or a finding.
 
-use super::session::is_malformed;
-use super::world::State;
+use super::odd_commands::is_malformed;
+use super::position::State;
 use crate::domain::{Role, Rule, ViolationKind};
 
 /// What a request may be answered, taken when the request was written.
@@ -79,7 +79,7 @@ pub struct ReadFrom {
 
 /// A legal reply, as far as ledgers count them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Good {
+pub enum LegalReply {
     /// Legal, and nothing more to say.
     Plain,
     /// A read that returned a value of the client's own.
@@ -102,7 +102,7 @@ pub struct Finding {
     /// What was allowed.
     pub expected: String,
     /// The user who was not found: rightly after all, where the server has ended that session by itself (an idle
-    /// time-out, its operator) and the client is about to hear of it. See [`World::is_lost`](super::World::is_lost).
+    /// time-out, its operator) and the client is about to hear of it. See [`ReferenceModel::is_lost`](super::ReferenceModel::is_lost).
     pub absent: Option<u32>,
     /// Of a read of another's key: the oldest state that it might have found.
     pub(super) oldest: Option<State>,

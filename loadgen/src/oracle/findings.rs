@@ -1,21 +1,21 @@
 //! What is wrong with a reply, in words: only ever asked once a reply has been found wrong, so cost is no matter.
 
 use super::expect::Finding;
-use super::position::{Epoch, INCARNATION_MASK, Position};
+use super::position::{Epoch, INCARNATION_MASK, Position, State};
+use super::reference::{Answer, ReferenceModel};
 use super::value::Tag;
-use super::world::{Answer, State, World};
 use super::{differ_in_case, key_name, texts};
 use crate::domain::{Rule, ViolationKind as Kind};
 
 /// What a reply's tag says of its origin, for people; `None` where it carries none.
 #[must_use]
-pub fn origin(world: &World, reply: &[u8]) -> Option<String> {
+pub fn origin(reference: &ReferenceModel, reply: &[u8]) -> Option<String> {
     let tag = Tag::decode(reply)?;
     let Tag { run, user, key, incarnation, position } = tag;
-    if run != world.run() || user as usize >= world.clients().len() {
+    if run != reference.run() || user as usize >= reference.clients().len() {
         return Some("a value of another run".to_owned());
     }
-    let name = &world.client(user).name;
+    let name = &reference.client(user).name;
     let key = key_name(key);
     if tag.is_forbidden() {
         return Some(format!("what {name} tried to write into another's {key}"));
@@ -30,17 +30,16 @@ pub(super) fn refused_but_read() -> Finding {
     Finding::new(Kind::RefusedValue, Rule::Atom2, expected)
 }
 
-/// A manager found a user's new session, and then its login was refused since the old one still had the name.
-pub(super) fn seen_before_login(world: &World, client: u32) -> Finding {
-    let name = &world.client(client).name;
-    let expected = format!("`{}`: a manager has seen a new session of {name}", texts::SUCCESS);
-    Finding::new(Kind::SessionBeforeItsLogin, Rule::Atom1, expected)
-}
-
 /// A reply to `client` that should have been a fixed text.
-pub(super) fn not_the_text(world: &World, client: u32, text: &str, rule: Rule, reply: &[u8]) -> Finding {
+pub(super) fn not_the_text(
+    reference: &ReferenceModel,
+    client: u32,
+    text: &str,
+    rule: Rule,
+    reply: &[u8],
+) -> Finding {
     let (kind, rule) = match Tag::decode(reply) {
-        Some(tag) if tag.run != world.run() => (Kind::ValueOfAnotherRun, Rule::Store6),
+        Some(tag) if tag.run != reference.run() => (Kind::ValueOfAnotherRun, Rule::Store6),
         Some(tag) if tag.user != client => (Kind::ForeignValue, Rule::Store5),
         _ => (Kind::WrongReply, rule),
     };
@@ -48,8 +47,8 @@ pub(super) fn not_the_text(world: &World, client: u32, text: &str, rule: Rule, r
 }
 
 /// A reply to a guest that should have been the denial.
-pub(super) fn not_denied(world: &World, client: u32, reply: &[u8]) -> Finding {
-    let finding = not_the_text(world, client, texts::DENIED, Rule::Role2, reply);
+pub(super) fn not_denied(reference: &ReferenceModel, client: u32, reply: &[u8]) -> Finding {
+    let finding = not_the_text(reference, client, texts::DENIED, Rule::Role2, reply);
     // Whatever it is, a guest saw something it must not see: also what is not there is none of its business.
     let tells_absence = [texts::KEY_NOT_FOUND, texts::USER_NOT_FOUND].iter().any(|t| t.as_bytes() == reply);
     let kind =
@@ -59,19 +58,19 @@ pub(super) fn not_denied(world: &World, client: u32, reply: &[u8]) -> Finding {
 
 /// A reply to an owner's read of its key, which holds the put at `position` or is empty.
 pub(super) fn own(
-    world: &World,
+    reference: &ReferenceModel,
     client: u32,
     key: u32,
-    life: Epoch,
+    epoch: Epoch,
     position: Position,
     reply: &[u8],
 ) -> Finding {
     let expected = if position.is_empty() {
         format!("`{}`", texts::KEY_NOT_FOUND)
     } else {
-        versions(world, client, key, position, position)
+        versions(reference, client, key, position, position)
     };
-    let named = name(world, client, key, State { life, position }, reply);
+    let named = name(reference, client, key, State { epoch, position }, reply);
     let (kind, rule) = match named.unwrap_or((Kind::WrongReply, Rule::Store1)) {
         (Kind::StaleValue, _) => (Kind::StaleValue, Rule::Store3),
         other => other,
@@ -80,21 +79,37 @@ pub(super) fn own(
 }
 
 /// A reply to a manager's read of another's key, which may have found any state from `oldest` on.
-pub(super) fn other(world: &World, target: u32, key: Option<u32>, oldest: State, reply: &[u8]) -> Finding {
-    let named = key.and_then(|key| name(world, target, key, oldest, reply));
+pub(super) fn other(
+    reference: &ReferenceModel,
+    target: u32,
+    key: Option<u32>,
+    oldest: State,
+    reply: &[u8],
+) -> Finding {
+    let named = key.and_then(|key| name(reference, target, key, oldest, reply));
     let (kind, rule) = named.unwrap_or((Kind::WrongReply, Rule::Role3));
     let absent = (reply == texts::USER_NOT_FOUND.as_bytes()).then_some(target);
-    Finding { absent, oldest: Some(oldest), ..Finding::new(kind, rule, allowed(world, target, key, oldest)) }
+    Finding {
+        absent,
+        oldest: Some(oldest),
+        ..Finding::new(kind, rule, allowed(reference, target, key, oldest))
+    }
 }
 
 /// Kind and rule of a wrong reply to a read of this key; `None` where it is no reply to a read at all.
-fn name(world: &World, target: u32, key: u32, oldest: State, reply: &[u8]) -> Option<(Kind, Rule)> {
+fn name(
+    reference: &ReferenceModel,
+    target: u32,
+    key: u32,
+    oldest: State,
+    reply: &[u8],
+) -> Option<(Kind, Rule)> {
     let Some(tag) = Tag::decode(reply) else {
         return (reply == texts::KEY_NOT_FOUND.as_bytes()).then_some((Kind::LostValue, Rule::Store1));
     };
-    let (index, _) = world.register(target, key);
-    let sessions_ago = oldest.life.or_live().incarnation().wrapping_sub(tag.incarnation) & INCARNATION_MASK;
-    Some(if tag.run != world.run() {
+    let (index, _) = reference.register(target, key);
+    let sessions_ago = oldest.epoch.or_live().incarnation().wrapping_sub(tag.incarnation) & INCARNATION_MASK;
+    Some(if tag.run != reference.run() {
         (Kind::ValueOfAnotherRun, Rule::Store6)
     } else if tag.is_forbidden() {
         (Kind::ValueWrittenByAnotherUser, Rule::Role6)
@@ -102,9 +117,9 @@ fn name(world: &World, target: u32, key: u32, oldest: State, reply: &[u8]) -> Op
         (Kind::ForeignValue, Rule::Store5)
     } else if tag.key != key {
         (Kind::ValueOfAnotherKey, if differ_in_case(tag.key, key) { Rule::Store4 } else { Rule::Store5 })
-    } else if !tag.fills(world.client(target).values, reply) {
+    } else if !tag.fills(reference.client(target).values, reply) {
         (Kind::CorruptedValue, Rule::Store4)
-    } else if world.refusals().is_refused(index, tag.position) {
+    } else if reference.refusals().is_refused(index, tag.position) {
         (Kind::RefusedValue, Rule::Atom2)
     } else if (1..=INCARNATION_MASK / 2).contains(&sessions_ago) {
         (Kind::ValueOfAnEarlierSession, Rule::Life2)
@@ -116,25 +131,25 @@ fn name(world: &World, target: u32, key: u32, oldest: State, reply: &[u8]) -> Op
 }
 
 /// The replies that were allowed.
-fn allowed(world: &World, target: u32, key: Option<u32>, oldest: State) -> String {
+fn allowed(reference: &ReferenceModel, target: u32, key: Option<u32>, oldest: State) -> String {
     let mut allowed = Vec::new();
     if let Some(key) = key {
-        let newest = world.register(target, key).1.begun();
+        let newest = reference.register(target, key).1.begun();
         let first = if oldest.position.is_empty() { oldest.position.next_put() } else { oldest.position };
         if !first.is_newer_than(newest) {
-            allowed.push(versions(world, target, key, first, newest));
+            allowed.push(versions(reference, target, key, first, newest));
         }
     }
     for (answer, text) in [(Answer::NoKey, texts::KEY_NOT_FOUND), (Answer::NoUser, texts::USER_NOT_FOUND)] {
-        if world.state(target, key, oldest, answer).is_some() {
+        if reference.state(target, key, oldest, answer).is_some() {
             allowed.push(format!("`{text}`"));
         }
     }
     allowed.join(" or ")
 }
 
-fn versions(world: &World, target: u32, key: u32, first: Position, last: Position) -> String {
-    let (owner, key) = (&world.client(target).name, key_name(key));
+fn versions(reference: &ReferenceModel, target: u32, key: u32, first: Position, last: Position) -> String {
+    let (owner, key) = (&reference.client(target).name, key_name(key));
     let (first, last) = (first.version(), last.version());
     if first == last {
         format!("{owner}'s value of {key}, version {first}")

@@ -1,10 +1,10 @@
 //! The oracle: what each reply may be, and what it means when it is something else.
 //!
 //! It does no I/O, reads no clock, and knows the protocol by itself: none of the server's code may be used
-//! here, or a server's error could hide itself in its judge. State that several clients share ([`World`]) is made
+//! here, or a server's error could hide itself in its judge. State that several clients share ([`ReferenceModel`]) is made
 //! of atomics, so judging costs O(1) a reply and no lock.
 //!
-//! - `world`: what clients share, the rule by which reads are judged and why it is exact; `life` (a user's sessions),
+//! - `reference`: what clients share, the rule by which reads are judged and why it is exact; `user_sessions` (a user's sessions),
 //!   `register` (a user's key) and `refusals` (puts that may never be read) are its parts, `position` their counters.
 //! - `session`: one client's requests and their judgement; `reads` orders its pipelined reads of others, and its
 //!   `evidence` is what it takes to show a wrong reply again.
@@ -13,21 +13,23 @@
 mod digits;
 mod expect;
 mod findings;
-mod life;
+mod odd_commands;
 mod position;
 mod reads;
+mod reference;
 mod refusals;
 mod register;
 mod session;
 pub mod texts;
+mod user_sessions;
 mod value;
-mod world;
 
-pub use expect::{Expect, Finding, Good, ReadFrom};
+pub use expect::{Expect, Finding, LegalReply, ReadFrom};
 pub use findings::origin;
-pub use session::{Due, Era, Lives, ODD_COMMANDS, Origin, Session, request, writer_of_forbidden};
+pub use odd_commands::ODD_COMMANDS;
+pub use reference::{Client, ReferenceModel};
+pub use session::{DueReply, Origin, Session, SessionAge, SessionHistory, request, writer_of_forbidden};
 pub use value::{KEYS_MAX, TAG_BYTES, USERS_MAX, ValueSpec};
-pub use world::{Client, World};
 
 /// Bytes of a message that every server takes; longer ones it may refuse (TCP-3, WS-4).
 pub const MESSAGE_BYTES: usize = 65_536;

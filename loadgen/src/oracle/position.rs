@@ -124,6 +124,14 @@ impl Epoch {
     }
 }
 
+/// One end of a read's range: a state of a user and of one of its keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct State {
+    pub(super) epoch: Epoch,
+    /// The key's state, as of `user_sessions` where that is a session.
+    pub(super) position: Position,
+}
+
 /// Whether `a` is up to half the range ahead of `b`.
 const fn newer(a: u32, b: u32) -> bool {
     a.wrapping_sub(b).cast_signed() > 0

@@ -7,7 +7,8 @@
 use std::collections::VecDeque;
 
 use super::expect::ReadFrom;
-use super::world::{Answer, State, World};
+use super::position::State;
+use super::reference::{Answer, ReferenceModel};
 
 /// What one read found while others of its session were under way.
 #[derive(Debug, Clone, Copy)]
@@ -52,18 +53,18 @@ impl Reads {
     /// The oldest state that it might have found, where it cannot be right.
     pub(super) fn judge(
         &mut self,
-        world: &World,
+        reference: &ReferenceModel,
         target: u32,
         key: Option<u32>,
         from: ReadFrom,
         answer: Answer,
     ) -> Result<State, State> {
-        let mut state = world.state(target, key, from.oldest, answer).ok_or(from.oldest)?;
+        let mut state = reference.state(target, key, from.oldest, answer).ok_or(from.oldest)?;
         // Whatever the session found has been proved to all: where nobody knows of anything newer than this state,
         // the session does not either, and need not look.
-        if !self.found.is_empty() && state != world.oldest(target, key) {
+        if !self.found.is_empty() && state != reference.oldest(target, key) {
             let oldest = self.bounded(target, key, from.oldest);
-            state = world.state(target, key, oldest, answer).ok_or(oldest)?;
+            state = reference.state(target, key, oldest, answer).ok_or(oldest)?;
         }
         if self.sent != self.answered {
             self.found.push_back(Found { read: self.answered, target, key, state });
@@ -74,13 +75,13 @@ impl Reads {
     /// A read's oldest state, made newer by what the session found since it was sent.
     fn bounded(&self, target: u32, key: Option<u32>, mut oldest: State) -> State {
         for found in self.found.iter().filter(|found| found.target == target) {
-            if found.state.life.is_newer_than(oldest.life) {
-                oldest = State { life: found.state.life, position: oldest.position.emptied() };
+            if found.state.epoch.is_newer_than(oldest.epoch) {
+                oldest = State { epoch: found.state.epoch, position: oldest.position.emptied() };
             }
             if found.key == key && found.state.position.is_newer_than(oldest.position) {
-                let same_life = found.state.life == oldest.life;
+                let same_epoch = found.state.epoch == oldest.epoch;
                 let position = found.state.position;
-                oldest.position = if same_life { position } else { position.emptied() };
+                oldest.position = if same_epoch { position } else { position.emptied() };
             }
         }
         oldest

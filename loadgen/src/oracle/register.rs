@@ -81,17 +81,17 @@ impl Register {
         Position::from_bits(self.settled.load(Ordering::SeqCst))
     }
 
-    /// The oldest state that a read may find which begins now, where `life` is the user's oldest possible epoch as
+    /// The oldest state that a read may find which begins now, where `user_sessions` is the user's oldest possible epoch as
     /// just loaded; and that epoch, made newer by what the register knows.
-    pub(super) fn oldest(&self, life: Epoch) -> (Position, Epoch) {
+    pub(super) fn oldest(&self, epoch: Epoch) -> (Position, Epoch) {
         let begun = self.begun();
-        let epoch = Epoch::from_bits(self.epoch.load(Ordering::Acquire));
-        if life.is_newer_than(epoch) {
+        let written = Epoch::from_bits(self.epoch.load(Ordering::Acquire));
+        if epoch.is_newer_than(written) {
             // Nothing was put in this life when `epoch` was loaded, so `begun`, loaded before it, is the last put of
-            // all the sessions before: whoever proved `life` saw all of them begin.
-            (begun.emptied(), life)
+            // all the sessions before: whoever proved `user_sessions` saw all of them begin.
+            (begun.emptied(), epoch)
         } else {
-            (self.settled(), epoch)
+            (self.settled(), written)
         }
     }
 
@@ -133,9 +133,9 @@ mod tests {
         register.accept(first, put);
         assert_eq!((register.own(first), register.oldest(first)), (put, (put, first)));
         assert!(register.own(second).is_empty());
-        let (oldest, life) = register.oldest(second);
+        let (oldest, epoch) = register.oldest(second);
         assert!(oldest.is_empty() && oldest.is_newer_than(put));
-        assert_eq!(life, second);
+        assert_eq!(epoch, second);
         let next = register.begin_put(second);
         assert_eq!(register.oldest(second), (oldest, second), "begun is not done");
         assert!(register.own(second).is_empty());

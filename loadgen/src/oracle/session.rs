@@ -4,16 +4,17 @@ mod evidence;
 #[cfg(test)]
 mod tests;
 
-pub use evidence::{Due, Era, Lives, Origin, request, writer_of_forbidden};
+pub use evidence::{DueReply, Origin, SessionAge, SessionHistory, request, writer_of_forbidden};
 
-use super::expect::{Expect, Finding, Good, ReadFrom};
-use super::position::{Epoch, Position};
+use super::expect::{Expect, Finding, LegalReply, ReadFrom};
+use super::odd_commands::{ODD_COMMANDS, odd};
+use super::position::{Epoch, Position, State};
 use super::reads::Reads;
+use super::reference::Answer;
 use super::value::{Tag, ValueSpec};
-use super::world::{Answer, State};
 use super::{
-    MESSAGE_BYTES, ROLE_KEY, ROLE_KEY_NUMBER, World, findings, key_bytes, key_name, texts, write_missing_key,
-    write_with_key,
+    MESSAGE_BYTES, ROLE_KEY, ROLE_KEY_NUMBER, ReferenceModel, findings, key_bytes, key_name, texts,
+    write_missing_key, write_with_key,
 };
 use crate::domain::{Role, Rule};
 
@@ -23,54 +24,9 @@ const ABSENT_KEY: &[u8] = b" m0";
 /// A user who never is: no client's name contains a colon.
 const NOBODY: &str = "nobody:0";
 
-/// A command that no client would write, what it is due, and the rule that says so.
-struct Odd {
-    command: &'static str,
-    due: &'static str,
-    rule: Rule,
-}
-
-const fn malformed(command: &'static str) -> Odd {
-    Odd { command, due: texts::WRONG_FORMAT, rule: Rule::Form1 }
-}
-
-/// Malformed commands, and well-formed ones that a careless server takes for malformed, or for others.
-const ODD: [Odd; 16] = [
-    malformed(""),
-    malformed(" \t "),
-    malformed("frobnicate"),
-    malformed("put k0"),
-    malformed("put k0 a b"),
-    malformed("get"),
-    malformed("get a b c"),
-    malformed("upgrade a b"),
-    malformed("q now"),
-    malformed("exit"),
-    // Commands are lower case; and white space around and between words does not count, if it is white space.
-    Odd { command: "PUT k0 v", due: texts::WRONG_FORMAT, rule: Rule::Form2 },
-    Odd { command: "Get k0", due: texts::WRONG_FORMAT, rule: Rule::Form2 },
-    Odd { command: "Q", due: texts::WRONG_FORMAT, rule: Rule::Form2 },
-    Odd { command: "  get \t m1  ", due: texts::KEY_NOT_FOUND, rule: Rule::Form2 },
-    Odd { command: "get m1\u{a0}m2", due: texts::KEY_NOT_FOUND, rule: Rule::Form2 },
-    Odd { command: "get M1\u{e9}", due: texts::KEY_NOT_FOUND, rule: Rule::Store2 },
-];
-
-/// How many odd commands there are.
-pub const ODD_COMMANDS: u8 = ODD.len() as u8;
-
-/// One of them, by any number.
-fn odd(which: u8) -> &'static Odd {
-    &ODD[usize::from(which) % ODD.len()]
-}
-
-/// Whether it is one that must be told to be wrong.
-pub(super) fn is_malformed(which: u8) -> bool {
-    odd(which).due == texts::WRONG_FORMAT
-}
-
 /// One client's session as the oracle sees it, from its login to its end.
 ///
-/// Requests are judged in the order in which they were written. A put begins only once [`World::set_live`] was told
+/// Requests are judged in the order in which they were written. A put begins only once [`ReferenceModel::set_live`] was told
 /// of the login's success.
 #[derive(Debug)]
 pub struct Session {
@@ -92,11 +48,11 @@ impl Session {
     /// A fresh session of this client: a guest with an empty store (ROLE-1, STORE-6). Made before its login is
     /// written, for from then on the name may be taken.
     #[must_use]
-    pub fn new(world: &World, client: u32) -> Self {
+    pub fn new(reference: &ReferenceModel, client: u32) -> Self {
         Self {
             client,
-            epoch: world.life(client).begin_session(),
-            values: world.client(client).values,
+            epoch: reference.sessions(client).begin_session(),
+            values: reference.client(client).values,
             role: Role::Guest,
             asked_upgrade: false,
             role_put: None,
@@ -130,10 +86,10 @@ impl Session {
     }
 
     /// Writes `put KEY VALUE` with the key's next version.
-    pub fn put(&mut self, world: &World, key: u32, out: &mut Vec<u8>) -> Expect {
-        let position = world.register(self.client, key).1.begin_put(self.epoch);
+    pub fn put(&mut self, reference: &ReferenceModel, key: u32, out: &mut Vec<u8>) -> Expect {
+        let position = reference.register(self.client, key).1.begin_put(self.epoch);
         write_with_key(out, b"put ", key, b" ");
-        self.tag(world, key, position).write(self.values, out);
+        self.tag(reference, key, position).write(self.values, out);
         Expect::Put { key, version: position.version(), incarnation: self.epoch.incarnation_bits() }
     }
 
@@ -153,16 +109,16 @@ impl Session {
     /// Writes `get USER KEY`; `None` stands for a user or a key that does not exist.
     pub fn get_other(
         &mut self,
-        world: &World,
+        reference: &ReferenceModel,
         target: Option<u32>,
         key: Option<u32>,
         out: &mut Vec<u8>,
     ) -> Expect {
-        write_get_other(world, target, key, out);
+        write_get_other(reference, target, key, out);
         let oldest = match target {
             // A guest is denied whatever there is.
-            Some(target) if self.role == Role::Manager || self.asked_upgrade => world.oldest(target, key),
-            _ => State { life: Epoch::START, position: Position::START },
+            Some(target) if self.role == Role::Manager || self.asked_upgrade => reference.oldest(target, key),
+            _ => State { epoch: Epoch::START, position: Position::START },
         };
         Expect::GetOther { target, key, from: self.reads.send(oldest) }
     }
@@ -170,16 +126,16 @@ impl Session {
     /// Writes one of the odd commands.
     pub fn bad(&self, which: u8, out: &mut Vec<u8>) -> Expect {
         let which = which % ODD_COMMANDS;
-        out.extend_from_slice(odd(which).command.as_bytes());
+        out.extend_from_slice(odd(which).text.as_bytes());
         Expect::Bad { which }
     }
 
     /// Writes `put USER KEY VALUE`. Its value names its writer, wherever it turns up.
-    pub fn put_other(&self, world: &World, target: u32, key: u32, out: &mut Vec<u8>) -> Expect {
+    pub fn put_other(&self, reference: &ReferenceModel, target: u32, key: u32, out: &mut Vec<u8>) -> Expect {
         out.extend_from_slice(b"put ");
-        out.extend_from_slice(world.client(target).name.as_bytes());
+        out.extend_from_slice(reference.client(target).name.as_bytes());
         write_with_key(out, b" ", key, b" ");
-        Tag::forbidden(world.run(), self.client, key).write(ValueSpec::TAG_ALONE, out);
+        Tag::forbidden(reference.run(), self.client, key).write(ValueSpec::TAG_ALONE, out);
         Expect::PutOther { target, key }
     }
 
@@ -210,41 +166,46 @@ impl Session {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn judge(&mut self, world: &World, expect: Expect, reply: &[u8]) -> Result<Good, Finding> {
+    pub fn judge(
+        &mut self,
+        reference: &ReferenceModel,
+        expect: Expect,
+        reply: &[u8],
+    ) -> Result<LegalReply, Finding> {
         match expect {
-            Expect::Put { key, version, .. } => self.judge_put(world, key, version, reply),
-            Expect::Get { key } => self.judge_own(world, key, reply),
+            Expect::Put { key, version, .. } => self.judge_put(reference, key, version, reply),
+            Expect::Get { key } => self.judge_own(reference, key, reply),
             Expect::GetMissing { key: ROLE_KEY_NUMBER } => {
                 let rule = if self.role_put.is_some() { Rule::Store1 } else { Rule::Store6 };
-                self.exactly(world, self.role_value(), rule, reply)
+                self.exactly(reference, self.role_value(), rule, reply)
             }
-            Expect::GetMissing { .. } => self.exactly(world, texts::KEY_NOT_FOUND, Rule::Store2, reply),
+            Expect::GetMissing { .. } => self.exactly(reference, texts::KEY_NOT_FOUND, Rule::Store2, reply),
             Expect::GetOther { target, key, from } => {
                 self.reads.answer(from);
                 match self.role {
-                    Role::Guest => self.judge_denial(world, reply),
-                    Role::Manager => self.judge_other(world, target, key, from, reply),
+                    Role::Guest => self.judge_denial(reference, reply),
+                    Role::Manager => self.judge_other(reference, target, key, from, reply),
                 }
             }
-            Expect::Bad { which } => self.exactly(world, odd(which).due, odd(which).rule, reply),
-            Expect::PutOther { .. } => self.exactly(world, texts::WRONG_FORMAT, Rule::Role6, reply),
-            Expect::PutRole { .. } if reply == texts::STORE_FULL.as_bytes() => Ok(Good::Refused),
+            Expect::Bad { which } => self.exactly(reference, odd(which).due, odd(which).rule, reply),
+            Expect::PutOther { .. } => self.exactly(reference, texts::WRONG_FORMAT, Rule::Role6, reply),
+            Expect::PutRole { .. } if reply == texts::STORE_FULL.as_bytes() => Ok(LegalReply::Refused),
             Expect::PutRole { role } => {
-                let good = self.exactly(world, texts::DONE, Rule::Store1, reply)?;
+                let good = self.exactly(reference, texts::DONE, Rule::Store1, reply)?;
                 self.role_put = Some(role);
                 Ok(good)
             }
-            Expect::Upgrade => self.judge_upgrade(world, reply),
+            Expect::Upgrade => self.judge_upgrade(reference, reply),
         }
     }
 
     /// Whether these bytes are a whole legal reply: on a transport without terminators that is how a reply ends.
     #[must_use]
-    pub fn is_whole(&self, world: &World, expect: Expect, reply: &[u8]) -> bool {
+    pub fn is_whole(&self, reference: &ReferenceModel, expect: Expect, reply: &[u8]) -> bool {
         let is_status = |allowed: &[&str]| allowed.iter().any(|text| text.as_bytes() == reply);
         let is_value = |target: u32| {
             Tag::decode(reply)
-                .is_some_and(|tag| tag.user == target && tag.fills(world.client(target).values, reply))
+                .is_some_and(|tag| tag.user == target && tag.fills(reference.client(target).values, reply))
         };
         match expect {
             Expect::Put { .. } | Expect::PutRole { .. } => is_status(&[texts::DONE, texts::STORE_FULL]),
@@ -265,57 +226,63 @@ impl Session {
 
     /// The request of this expectation for people; values are described, not shown.
     #[must_use]
-    pub fn describe(&self, world: &World, expect: Expect) -> String {
+    pub fn describe(&self, reference: &ReferenceModel, expect: Expect) -> String {
         let mut out = Vec::new();
         match expect {
             Expect::Put { key, version, .. } => {
-                let bytes = self.tag(world, key, Position::of_put(version)).size(self.values);
+                let bytes = self.tag(reference, key, Position::of_put(version)).size(self.values);
                 return format!("put {} (version {version}, {bytes} bytes)", key_name(key));
             }
             Expect::PutOther { target, key } => {
-                return format!("put {} {} (a value)", world.client(target).name, key_name(key));
+                return format!("put {} {} (a value)", reference.client(target).name, key_name(key));
             }
             Expect::PutRole { role } => write_put_role(role, &mut out),
             Expect::Get { key } => drop(self.get(key, &mut out)),
             Expect::GetMissing { key } => drop(self.get_missing(key, &mut out)),
-            Expect::GetOther { target, key, .. } => write_get_other(world, target, key, &mut out),
+            Expect::GetOther { target, key, .. } => write_get_other(reference, target, key, &mut out),
             Expect::Bad { which } => drop(self.bad(which, &mut out)),
             Expect::Upgrade => out.extend_from_slice(b"upgrade"),
         }
         String::from_utf8_lossy(&out).into_owned()
     }
 
-    fn judge_put(&mut self, world: &World, key: u32, version: u32, reply: &[u8]) -> Result<Good, Finding> {
+    fn judge_put(
+        &mut self,
+        reference: &ReferenceModel,
+        key: u32,
+        version: u32,
+        reply: &[u8],
+    ) -> Result<LegalReply, Finding> {
         let position = Position::of_put(version);
-        let (index, register) = world.register(self.client, key);
+        let (index, register) = reference.register(self.client, key);
         if reply == texts::DONE.as_bytes() {
             register.accept(self.epoch, position);
-            return Ok(Good::Plain);
+            return Ok(LegalReply::Plain);
         }
         let too_long = reply == texts::MESSAGE_TOO_LONG.as_bytes()
-            && self.put_bytes(world, key, position) > MESSAGE_BYTES;
+            && self.put_bytes(reference, key, position) > MESSAGE_BYTES;
         self.too_long |= too_long;
         if too_long || reply == texts::STORE_FULL.as_bytes() {
             // Somebody may have read it before its refusal was known.
-            if world.refusals().refuse(index, register, position) {
+            if reference.refusals().refuse(index, register, position) {
                 return Err(findings::refused_but_read());
             }
-            return Ok(Good::Refused);
+            return Ok(LegalReply::Refused);
         }
-        Err(self.wrong(world, texts::DONE, Rule::Store1, reply))
+        Err(self.wrong(reference, texts::DONE, Rule::Store1, reply))
     }
 
-    fn judge_own(&self, world: &World, key: u32, reply: &[u8]) -> Result<Good, Finding> {
+    fn judge_own(&self, reference: &ReferenceModel, key: u32, reply: &[u8]) -> Result<LegalReply, Finding> {
         // Effects come in request order and the owner is the only writer: exactly the newest accepted put.
-        let position = world.register(self.client, key).1.own(self.epoch);
+        let position = reference.register(self.client, key).1.own(self.epoch);
         if position.is_empty() {
             if reply == texts::KEY_NOT_FOUND.as_bytes() {
-                return Ok(Good::Plain);
+                return Ok(LegalReply::Plain);
             }
-        } else if self.tag(world, key, position).matches(self.values, reply) {
-            return Ok(Good::Value);
+        } else if self.tag(reference, key, position).matches(self.values, reply) {
+            return Ok(LegalReply::Value);
         }
-        Err(findings::own(world, self.client, key, self.epoch, position, reply))
+        Err(findings::own(reference, self.client, key, self.epoch, position, reply))
     }
 
     /// What `get role` is due.
@@ -323,76 +290,92 @@ impl Session {
         self.role_put.map_or(texts::KEY_NOT_FOUND, Role::name)
     }
 
-    fn judge_denial(&self, world: &World, reply: &[u8]) -> Result<Good, Finding> {
+    fn judge_denial(&self, reference: &ReferenceModel, reply: &[u8]) -> Result<LegalReply, Finding> {
         if reply == texts::DENIED.as_bytes() {
-            return Ok(Good::Denied);
+            return Ok(LegalReply::Denied);
         }
-        Err(findings::not_denied(world, self.client, reply))
+        Err(findings::not_denied(reference, self.client, reply))
     }
 
     fn judge_other(
         &mut self,
-        world: &World,
+        reference: &ReferenceModel,
         target: Option<u32>,
         key: Option<u32>,
         from: ReadFrom,
         reply: &[u8],
-    ) -> Result<Good, Finding> {
+    ) -> Result<LegalReply, Finding> {
         let Some(target) = target else {
-            return self.exactly(world, texts::USER_NOT_FOUND, Rule::Role3, reply);
+            return self.exactly(reference, texts::USER_NOT_FOUND, Rule::Role3, reply);
         };
         if target == self.client {
             return match key {
-                Some(key) => self.judge_own(world, key, reply),
-                None => self.exactly(world, texts::KEY_NOT_FOUND, Rule::Role3, reply),
+                Some(key) => self.judge_own(reference, key, reply),
+                None => self.exactly(reference, texts::KEY_NOT_FOUND, Rule::Role3, reply),
             };
         }
-        let answer = world.answer(target, key, reply);
+        let answer = reference.answer(target, key, reply);
         let found = match answer {
-            Some(answer) => self.reads.judge(world, target, key, from, answer),
+            Some(answer) => self.reads.judge(reference, target, key, from, answer),
             None => Err(from.oldest),
         };
-        let wrong = |oldest| Err(findings::other(world, target, key, oldest, reply));
+        let wrong = |oldest| Err(findings::other(reference, target, key, oldest, reply));
         match found {
-            Ok(found) if world.prove(target, key, from.oldest, found) => wrong(from.oldest),
-            Ok(_) if matches!(answer, Some(Answer::Value(_))) => Ok(Good::ForeignValue),
-            Ok(_) => Ok(Good::Plain),
+            Ok(found) if reference.prove(target, key, from.oldest, found) => wrong(from.oldest),
+            Ok(_) if matches!(answer, Some(Answer::Value(_))) => Ok(LegalReply::ForeignValue),
+            Ok(_) => Ok(LegalReply::Plain),
             Err(oldest) => wrong(oldest),
         }
     }
 
-    fn judge_upgrade(&mut self, world: &World, reply: &[u8]) -> Result<Good, Finding> {
+    fn judge_upgrade(&mut self, reference: &ReferenceModel, reply: &[u8]) -> Result<LegalReply, Finding> {
         if self.role == Role::Manager {
-            return self.exactly(world, texts::ALREADY_MANAGER, Rule::Role4, reply);
+            return self.exactly(reference, texts::ALREADY_MANAGER, Rule::Role4, reply);
         }
         if reply == texts::UPGRADE_REFUSED.as_bytes() {
-            return Ok(Good::Refused);
+            return Ok(LegalReply::Refused);
         }
         let rule = match (reply == texts::ALREADY_MANAGER.as_bytes(), self.role_put) {
             (true, None) => Rule::Role1,
             (true, Some(_)) => Rule::Role5,
             (false, _) => Rule::Role4,
         };
-        let good = self.exactly(world, texts::UPGRADED, rule, reply)?;
+        let good = self.exactly(reference, texts::UPGRADED, rule, reply)?;
         self.role = Role::Manager;
         Ok(good)
     }
 
-    fn exactly(&self, world: &World, text: &str, rule: Rule, reply: &[u8]) -> Result<Good, Finding> {
-        if reply == text.as_bytes() { Ok(Good::Plain) } else { Err(self.wrong(world, text, rule, reply)) }
+    fn exactly(
+        &self,
+        reference: &ReferenceModel,
+        text: &str,
+        rule: Rule,
+        reply: &[u8],
+    ) -> Result<LegalReply, Finding> {
+        if reply == text.as_bytes() {
+            Ok(LegalReply::Plain)
+        } else {
+            Err(self.wrong(reference, text, rule, reply))
+        }
     }
 
-    fn wrong(&self, world: &World, text: &str, rule: Rule, reply: &[u8]) -> Finding {
-        findings::not_the_text(world, self.client, text, rule, reply)
+    fn wrong(&self, reference: &ReferenceModel, text: &str, rule: Rule, reply: &[u8]) -> Finding {
+        findings::not_the_text(reference, self.client, text, rule, reply)
     }
 
     /// Bytes of a put's whole message.
-    fn put_bytes(&self, world: &World, key: u32, position: Position) -> usize {
-        "put  ".len() + key_bytes(key) + self.tag(world, key, position).size(self.values)
+    fn put_bytes(&self, reference: &ReferenceModel, key: u32, position: Position) -> usize {
+        "put  ".len() + key_bytes(key) + self.tag(reference, key, position).size(self.values)
     }
 
-    fn tag(&self, world: &World, key: u32, position: Position) -> Tag {
-        Tag { run: world.run(), user: self.client, key, incarnation: self.epoch.incarnation_bits(), position }
+    fn tag(&self, reference: &ReferenceModel, key: u32, position: Position) -> Tag {
+        Tag {
+            run: reference.run(),
+            user: self.client,
+            key,
+            incarnation: self.epoch.incarnation_bits(),
+            position,
+        }
     }
 }
 
@@ -402,10 +385,10 @@ fn write_put_role(role: Role, out: &mut Vec<u8>) {
     }
 }
 
-fn write_get_other(world: &World, target: Option<u32>, key: Option<u32>, out: &mut Vec<u8>) {
+fn write_get_other(reference: &ReferenceModel, target: Option<u32>, key: Option<u32>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"get ");
     match target {
-        Some(target) => out.extend_from_slice(world.client(target).name.as_bytes()),
+        Some(target) => out.extend_from_slice(reference.client(target).name.as_bytes()),
         None => out.extend_from_slice(NOBODY.as_bytes()),
     }
     match key {

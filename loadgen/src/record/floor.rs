@@ -1,5 +1,5 @@
 //! The harness's own floor: what it measures against a target that does next to nothing. `calibrate` writes it,
-//! runs embed it, reports show it beside their figures. Nothing is ever subtracted.
+//! runs embed it, reports show it beside their figures. It is never subtracted from a figure.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ pub const FLOOR_SCHEMA: u32 = 1;
 
 /// A figure of at most this many times the floor's is within it. A quarter is what the same command gives from one
 /// run to the next on a quiet machine; a figure so near says as much of the harness as of the target.
-pub const WITHIN: f64 = 1.25;
+pub const FLOOR_RATIO_MAX: f64 = 1.25;
 
 /// The floor of one machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -160,13 +160,13 @@ impl Layout {
 /// Whether a latency or a cost is within the floor's; not where either is missing.
 #[must_use]
 pub fn is_within(figure: Option<f64>, floor: Option<f64>) -> bool {
-    figure.zip(floor).is_some_and(|(figure, floor)| figure <= WITHIN * floor)
+    figure.zip(floor).is_some_and(|(figure, floor)| figure <= FLOOR_RATIO_MAX * floor)
 }
 
 /// Whether a rate is so near to the highest that the harness can offer that it may be the harness's own limit.
 #[must_use]
 pub fn is_ceiling(rate: Option<f64>, highest: Option<f64>) -> bool {
-    rate.zip(highest).is_some_and(|(rate, highest)| WITHIN * rate >= highest)
+    rate.zip(highest).is_some_and(|(rate, highest)| FLOOR_RATIO_MAX * rate >= highest)
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ impl Key for (LatencyKind, Statistic) {
 
     fn from_text(text: &str) -> Option<Self> {
         let (kind, statistic) = text.split_once('_')?;
-        let kind = LatencyKind::ALL.into_iter().find(|known| known.name() == kind)?;
+        let kind = LatencyKind::from_name(kind)?;
         Some((kind, Statistic::from_text(statistic)?))
     }
 }

@@ -4,18 +4,17 @@
 //! percentiles: those can be merged, percentiles cannot. Times since the run's start are in nanoseconds unless
 //! a name says otherwise.
 
-pub mod cost;
+pub(crate) mod cost;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod floor;
 mod histogram;
 mod kept;
-pub mod pace;
-pub mod pairs;
+pub(crate) mod lateness;
+pub(crate) mod pairs;
 mod pass;
 mod replay;
-pub mod rows;
-mod spent;
+pub(crate) mod rows;
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -24,15 +23,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{LatencyKind, Model, Role, Rule, Setting, Side, Timing, Transport, ViolationKind};
 
+pub use cost::{Cost, Processes, Sockets};
 pub use floor::{
-    FLOOR_SCHEMA, Floor, FloorCost, Layout, PacedFloor, SaturatedFloor, TransportFloor, WITHIN, is_ceiling,
-    is_within,
+    FLOOR_RATIO_MAX, FLOOR_SCHEMA, Floor, FloorCost, Layout, PacedFloor, SaturatedFloor, TransportFloor,
+    is_ceiling, is_within,
 };
 pub use histogram::{LATENCY_NS_MAX, Latencies, Latency};
 pub use kept::{Kept, KindStatistics, Statistics};
 pub use pass::{Backlog, Cell, Counts, Interval, Ledger, Pass, Pause, Setup, WindowRole, WindowRow};
 pub use replay::{Replay, ReplayAction, ReplayClient, ReplayExpect, ReplayStep};
-pub use spent::{Cost, Processes, Sockets};
 
 /// Version of the format of `run.json`. It grows when a reader of the older one would misread the newer one.
 pub const SCHEMA: u32 = 2;
@@ -62,14 +61,14 @@ pub struct RunRecord {
     pub passes: Vec<Pass>,
     /// What a request cost, by load, variant and transport: worked out from the passes, for those who read this file
     /// without this program. Reports work it out themselves.
-    pub costs: Vec<cost::TransportCost>,
+    pub costs: Vec<rows::TransportCost>,
     /// The first violations seen, at most [`VIOLATIONS_KEPT`].
     pub violations: Vec<Violation>,
     /// All violations, warm-up and set-up included.
     pub violations_total: u64,
     /// Thresholds with their judgement.
     pub thresholds: Vec<ThresholdResult>,
-    /// The harness's own floor, where it was known; of this machine or not, which [`Floor::layout`] tells.
+    /// The harness's own floor, if one was given; [`Floor::layout`] says whether it was measured on this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub floor: Option<Floor>,
 }
@@ -307,7 +306,7 @@ pub struct Violation {
     pub replay: Option<Replay>,
 }
 
-/// A threshold and what became of it.
+/// A threshold and its judgement.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ThresholdResult {
     /// For people: `response.p99 ≤ 20 ms where load=paced`.
@@ -428,7 +427,7 @@ mod tests {
         let mut record = fixture::record();
         record.violations = vec![fixture::violation()];
         record.skipped = vec![Skipped { what: "tls".into(), reason: "the target does not offer it".into() }];
-        record.costs = cost::by_transport(&record);
+        record.costs = rows::by_transport(&record);
         record.costs.truncate(1);
         record.loads[0].variants = vec![fixture::variant(&[("manager-share", "10"), ("timeout", "5s")])];
         record.loads[0].probes = vec![Probe {

@@ -246,7 +246,7 @@ pub struct Interval {
     pub server_processes: Processes,
     /// More of this process.
     pub generator_processes: Processes,
-    /// A sample of this transport's sockets; `None` where the system does not tell.
+    /// A sample of this transport's sockets; `None` where the system does not report it.
     pub sockets: Option<Sockets>,
 }
 

@@ -1,6 +1,6 @@
 //! How a violation is shown again: the shortest sequence of requests that leads to it.
 //!
-//! Texts here are in the grammar of scripted cases: `{name}` is a client's user name, `{fill:N}` so many bytes, and
+//! Texts here are in the grammar of scripted cases: `{name}` is a client's user name, `{fill:N}` N bytes, and
 //! doubled braces are braces. The report writes each replay as such a case.
 
 use serde::{Deserialize, Serialize};
@@ -80,7 +80,7 @@ pub enum ReplayExpect {
     Replies(Vec<String>),
     /// One reply, any of these.
     Any(Vec<String>),
-    /// Nothing for so many milliseconds.
+    /// Nothing for this many milliseconds.
     SilenceMs(u64),
     /// The end of the connection, in whatever way.
     Closed,

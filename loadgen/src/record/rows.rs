@@ -4,6 +4,9 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
+use super::cost::RequestCost;
 use super::{Cell, Cost, Counts, Latencies, Pass, RunRecord};
 use crate::domain::{LatencyKind, Op, PerKind, Role, Transport};
 
@@ -217,6 +220,43 @@ fn keys_of(pass: &Pass, cell: &Cell) -> Vec<Key> {
         }
     }
     keys
+}
+
+/// A [`RequestCost`] and whose it is, trials together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TransportCost {
+    /// Load's name.
+    pub load: String,
+    /// Variant's label.
+    pub variant: String,
+    /// The transport.
+    pub transport: Transport,
+    /// Replies over which it was taken.
+    pub replies: u64,
+    /// The cost.
+    pub for_each_reply: RequestCost,
+}
+
+/// The costs of every load, variant and transport that ran by itself.
+#[must_use]
+pub fn by_transport(record: &RunRecord) -> Vec<TransportCost> {
+    let mut costs = Vec::new();
+    for load in &record.loads {
+        for variant in &load.variants {
+            for &transport in &record.scenario.transports {
+                let of = Selection::of(&load.name, &variant.label).over(transport);
+                let Some(cost) = of.cost(&record.passes) else { continue };
+                costs.push(TransportCost {
+                    load: load.name.clone(),
+                    variant: variant.label.clone(),
+                    transport,
+                    replies: cost.replies,
+                    for_each_reply: cost.for_each_reply(),
+                });
+            }
+        }
+    }
+    costs
 }
 
 #[cfg(test)]

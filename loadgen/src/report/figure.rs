@@ -3,7 +3,7 @@
 //! Files for programs (CSV, JSON) do not come here; they hold plain numbers.
 
 use crate::record::pairs::{PAIRS_MIN, Ratio};
-use crate::record::{Latency, LoadInfo, VerdictLevel, WITHIN};
+use crate::record::{FLOOR_RATIO_MAX, Latency, LoadInfo, VerdictLevel};
 use crate::text;
 
 /// What stands where there is no figure.
@@ -26,7 +26,7 @@ pub(crate) const NOT_VALID_LEGEND: &str = "? not valid: not a result";
 
 /// What [`FLOOR`] means.
 pub(crate) fn floor_legend() -> String {
-    format!("{FLOOR} ≈ floor: within {WITHIN} × of what the harness itself takes, or can offer")
+    format!("{FLOOR} ≈ floor: within {FLOOR_RATIO_MAX} × of what the harness itself takes, or can offer")
 }
 
 /// The text, marked where it is within the harness's own floor.

@@ -4,19 +4,19 @@ use super::comparison::{self, COMPARED, Comparison, comparisons};
 use super::figure::{self, FLOOR, MISSING, Unit};
 use super::table::{Cell, Group, Header, Table};
 use crate::domain::{Side, Statistic, Transport};
-use crate::record::{Floor, Latency, Layout, RunRecord, TransportFloor, VerdictLevel, WITHIN};
+use crate::record::{FLOOR_RATIO_MAX, Floor, Latency, Layout, RunRecord, TransportFloor, VerdictLevel};
 use crate::text::{self, Paint, micros};
 
 /// How a floor comes here.
-pub(super) const HOW: &str = "`twinwire calibrate` measures it; `--floor FILE` names one kept elsewhere";
+pub(super) const HINT: &str = "`twinwire calibrate` measures it; `--floor FILE` names one kept elsewhere";
 
-/// Why there is no floor to show; [`HOW`] says what to do about it. Not escaped.
+/// Why there is no floor to show; [`HINT`] says what to do about it. Not escaped.
 pub(super) fn missing(record: &RunRecord) -> Option<String> {
     let Some(floor) = &record.floor else { return Some("not known".to_owned()) };
     floor.layout(&record.environment).err().map(|why| format!("not used: {why}"))
 }
 
-/// What is known of the floor, in a sentence without its full stop, and whether [`HOW`] should follow. Safe to print.
+/// What is known of the floor, in a sentence without its full stop, and whether [`HINT`] should follow. Safe to print.
 pub(super) fn sentence(record: &RunRecord) -> (String, bool) {
     if let Some(why) = missing(record) {
         return (text::printable(&why), true);
@@ -60,7 +60,7 @@ fn is_outdone(record: &RunRecord) -> bool {
         let Some(total) = comparison.total().get(i).and_then(Option::as_ref) else { return false };
         let ns = |latency: Option<Latency>| latency.map(|latency| latency.ns);
         let below = |figure: Option<f64>, floor: Option<f64>| {
-            figure.zip(floor).is_some_and(|(figure, floor)| WITHIN * figure < floor)
+            figure.zip(floor).is_some_and(|(figure, floor)| FLOOR_RATIO_MAX * figure < floor)
         };
         below(ns(total.latencies[kind][Statistic::P50]), ns(comparison.floor(i, kind, Statistic::P50)))
             || below(comparison.highest_rate(i), total.rate)
@@ -159,14 +159,14 @@ fn limit(floor: &TransportFloor) -> &'static str {
 pub(super) fn markdown(record: &RunRecord) -> String {
     let escape = text::markdown;
     let (sentence, how) = sentence(record);
-    let how = if how { format!(" {HOW}.") } else { String::new() };
+    let how = if how { format!(" {HINT}.") } else { String::new() };
     let mut text = format!("## The harness's own floor\n\n{}.{how}\n", text::capital(&escape(&sentence)));
     let Some(layout) = comparison::floor(record) else { return text };
     text += &format!("\n{}", table(layout).markdown());
     text += &format!(
         "\nThis is what the harness measures against a target that does next to nothing, on the same CPUs. A figure \
-         that is at most {WITHIN} times the floor's same quantile is marked {FLOOR}: it says as much of the harness \
-         as of the target. So are CPU times, and rates from which the harness's highest is at most {WITHIN} times \
+         that is at most {FLOOR_RATIO_MAX} times the floor's same quantile is marked {FLOOR}: it says as much of the harness \
+         as of the target. So are CPU times, and rates from which the harness's highest is at most {FLOOR_RATIO_MAX} times \
          away. The floor moves with rate, connections and sizes: `twinwire calibrate --rate R --connections N \
          --value-size S` measures it for a load like yours.\n"
     );

@@ -131,8 +131,8 @@ fn headline(record: &RunRecord, load: &LoadInfo, paint: Paint) -> Vec<String> {
 fn floor_lines(record: &RunRecord) -> Vec<String> {
     let (sentence, how) = floor::sentence(record);
     match record.floor {
-        None => vec![format!("{:<9} {sentence}; {}", "floor", floor::HOW)],
-        Some(_) if how => vec![format!("{:<9} {sentence}", "floor"), format!("{:<9} - {}", "", floor::HOW)],
+        None => vec![format!("{:<9} {sentence}; {}", "floor", floor::HINT)],
+        Some(_) if how => vec![format!("{:<9} {sentence}", "floor"), format!("{:<9} - {}", "", floor::HINT)],
         Some(_) => vec![format!("{:<9} {sentence}", "floor")],
     }
 }

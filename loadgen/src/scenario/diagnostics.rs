@@ -6,7 +6,7 @@ use crate::text::{self, Paint};
 use std::fmt::{self, Write as _};
 use std::ops::Range;
 
-/// More errors than this help nobody; the rest is counted.
+/// Errors shown; the rest is counted.
 const SHOWN_MAX: usize = 50;
 
 /// Columns of a source line shown around the mark; a line of a megabyte must not flood the terminal.
@@ -37,7 +37,7 @@ pub(crate) struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// Sets what stands beside the mark.
+    /// Sets the text next to the mark.
     pub(crate) fn label(&mut self, label: impl Into<String>) -> &mut Self {
         self.label = label.into();
         self

@@ -12,14 +12,8 @@ use super::limits::{
 };
 use crate::domain::{LATENCY_METRICS, Op, Timing};
 
-const OPS: &[&str] = &[
-    Op::Put.name(),
-    Op::Get.name(),
-    Op::GetMissing.name(),
-    Op::GetOther.name(),
-    Op::Bad.name(),
-    Op::Upgrade.name(),
-];
+const OPS: &[&str] = &Op::NAMES;
+
 /// What a threshold may judge besides a latency's statistics.
 const COUNTS: [&str; 5] = ["rate", "errors", "violations", "unfinished", "lost"];
 const METRICS: &[&str] = &{
@@ -44,8 +38,8 @@ pub(super) static SCENARIO: Table = Table {
     about: "A load scenario: what load to put on which transports, by whom, and what must hold",
     keys: &[
         required("name", Kind::Name, "Short name; the report folder is named after it"),
-        default("about", Kind::Line, "\"\"", "One line for people"),
-        default("seed", Kind::Whole { min: 0, max: i64::MAX }, "1", "Every random choice derives from it"),
+        default("about", Kind::OneLine, "\"\"", "One line for people"),
+        default("seed", Kind::Integer { min: 0, max: i64::MAX }, "1", "Every random choice derives from it"),
         default(
             "transports",
             Kind::List { of: &Kind::Choice(TRANSPORTS), min: 1, max: TRANSPORTS.len() },
@@ -97,7 +91,7 @@ static LOAD: Table = Table {
         ),
         default(
             "in-flight",
-            Kind::Whole { min: 1, max: IN_FLIGHT_MAX },
+            Kind::Integer { min: 1, max: IN_FLIGHT_MAX },
             "1",
             "Most outstanding requests of one connection",
         ),
@@ -106,11 +100,11 @@ static LOAD: Table = Table {
         optional(
             "phases",
             tables(&Kind::Table(&PHASE), 1),
-            "Instead of duration: stretches of the measured part",
+            "Instead of duration: phases of the measured part",
         ),
         default(
             "trials",
-            Kind::Whole { min: 1, max: 1_000 },
+            Kind::Integer { min: 1, max: 1_000 },
             "1",
             "Repetitions, each on a fresh server and fresh connections",
         ),
@@ -122,7 +116,7 @@ static LOAD: Table = Table {
         ),
         default(
             "headline",
-            Kind::Flag,
+            Kind::Boolean,
             "false",
             "The one load whose figures head the report (default: the first)",
         ),
@@ -150,7 +144,7 @@ static EXPONENTIAL: Table = Table {
 };
 
 static PHASE: Table = Table {
-    about: "A stretch of the measured part",
+    about: "A phase of the measured part",
     keys: &[
         required("duration", duration(MILLISECOND, DAY), "Its length"),
         optional("rate", RAMP, "Open loads: requests a second, or [from, to]"),
@@ -163,17 +157,17 @@ static CLIENTS: Table = Table {
     keys: &[
         required("name", Kind::Name, "Unique among the groups"),
         required("role", Kind::Choice(ROLES), "What the clients are once set up"),
-        required("count", Kind::Whole { min: 1, max: CLIENTS_MAX as i64 }, "How many clients"),
+        required("count", Kind::Integer { min: 1, max: CLIENTS_MAX as i64 }, "How many clients"),
         required(
             "mix",
-            Kind::Map { keys: OPS, of: &Kind::Whole { min: 0, max: 1_000_000 } },
+            Kind::Map { keys: OPS, of: &Kind::Integer { min: 0, max: 1_000_000 } },
             "Operations with their weights",
         ),
         default("keys", Kind::Table(&KEYS), "{}", "Which keys a client uses"),
         default("values", Kind::Table(&VALUES), "{ size = 64 }", "How large values are, in bytes"),
         optional(
             "preload",
-            Kind::Whole { min: 0, max: KEYS_MAX as i64 },
+            Kind::Integer { min: 0, max: KEYS_MAX as i64 },
             "Keys put before the load starts (default: all)",
         ),
         optional("transport", Kind::Choice(TRANSPORTS), "Pins the group to one transport"),
@@ -188,7 +182,7 @@ static CLIENTS: Table = Table {
 static KEYS: Table = Table {
     about: "A client's own keys",
     keys: &[
-        default("count", Kind::Whole { min: 1, max: KEYS_MAX as i64 }, "100", "How many keys"),
+        default("count", Kind::Integer { min: 1, max: KEYS_MAX as i64 }, "100", "How many keys"),
         default(
             "distribution",
             Kind::Choice(&["uniform", "zipf", "sequential"]),
@@ -205,7 +199,7 @@ static KEYS: Table = Table {
 };
 
 /// Bounds here are the widest; unframed TCP has a narrower one.
-const VALUE_SIZE: Kind = Kind::Whole { min: TAG_BYTES as i64, max: VALUE_MAX as i64 };
+const VALUE_SIZE: Kind = Kind::Integer { min: TAG_BYTES as i64, max: VALUE_MAX as i64 };
 
 static VALUES: Table = Table {
     about: "Sizes of values: either size, or min and max",
@@ -220,7 +214,7 @@ static RECONNECT: Table = Table {
     about: "When a client starts a new session",
     keys: &[required(
         "every",
-        Kind::Either(&[Kind::Whole { min: 1, max: u32::MAX as i64 }, duration(MILLISECOND, DAY)]),
+        Kind::Either(&[Kind::Integer { min: 1, max: u32::MAX as i64 }, duration(MILLISECOND, DAY)]),
         "Requests, or a duration",
     )],
 };
@@ -232,7 +226,7 @@ static THRESHOLD: Table = Table {
         default("where", Kind::Table(&WHERE), "{}", "On which part of the data"),
         optional("max", BOUND, "At most: a duration for latencies, else a number"),
         optional("min", BOUND, "At least: a duration for latencies, else a number"),
-        default("abort", Kind::Flag, "false", "Stop the run as soon as it is missed for 5 s"),
+        default("abort", Kind::Boolean, "false", "Stop the run as soon as it is missed for 5 s"),
     ],
 };
 

@@ -36,12 +36,12 @@ pub(crate) enum Presence {
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     /// One line of text.
-    Line,
+    OneLine,
     /// Any text.
     Text,
     /// The name of something, see [`name_fault`].
     Name,
-    Whole {
+    Integer {
         min: i64,
         max: i64,
     },
@@ -50,7 +50,7 @@ pub(crate) enum Kind {
         zero: bool,
         max: f64,
     },
-    Flag,
+    Boolean,
     /// A length of time as text.
     Duration {
         min: Duration,
@@ -91,14 +91,8 @@ impl Table {
     }
 }
 
-pub(crate) const TRANSPORTS: &[&str] = &[
-    Transport::Tcp.name(),
-    Transport::TcpRaw.name(),
-    Transport::WebSocket.name(),
-    Transport::Tls.name(),
-    Transport::Wss.name(),
-];
-pub(crate) const ROLES: &[&str] = &[Role::Guest.name(), Role::Manager.name()];
+pub(crate) const TRANSPORTS: &[&str] = &Transport::NAMES;
+pub(crate) const ROLES: &[&str] = &Role::NAMES;
 pub(crate) const fn required(name: &'static str, kind: Kind, about: &'static str) -> Key {
     Key { name, kind, presence: Presence::Required, about }
 }

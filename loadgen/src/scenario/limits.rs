@@ -12,7 +12,7 @@ pub(crate) const CLIENTS_MAX: u32 = 250_000;
 pub(crate) const KEYS_MAX: u32 = 1_000_000;
 /// Keys over all clients: each has a register (16 bytes) in the generator's checker, 800 MB at this bound.
 pub(crate) const REGISTERS_MAX: u64 = 50_000_000;
-/// A value names its user and key in so many bits.
+/// Bits in which a value names its user and key.
 const _: () = assert!(CLIENTS_MAX <= crate::oracle::USERS_MAX && KEYS_MAX <= crate::oracle::KEYS_MAX);
 /// Bytes of the tag that names user, key and version, and so of the smallest value.
 pub(crate) const TAG_BYTES: u32 = crate::oracle::TAG_BYTES as u32;
@@ -25,7 +25,7 @@ pub(crate) const fn put_bytes(value: u32) -> u32 {
     PUT_OVERHEAD + value
 }
 /// Largest value whose `put` is a message that a server can take. Servers need to take no more than
-/// [`MESSAGE_BYTES`](crate::oracle::MESSAGE_BYTES): one that refuses a longer one is told of, and is not wrong.
+/// [`MESSAGE_BYTES`](crate::oracle::MESSAGE_BYTES): one that refuses a longer one is reported, and is not wrong.
 pub(crate) const VALUE_MAX: u32 = MESSAGE_BYTES_MAX - PUT_OVERHEAD;
 /// Largest value whose `put` fits the 1,024 bytes that unframed clients may send.
 pub(crate) const RAW_VALUE_MAX: u32 = 1_024 - PUT_OVERHEAD;

@@ -94,7 +94,7 @@ impl Load {
     }
 }
 
-/// A stretch of the measured part.
+/// A phase of the measured part.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Phase {
     /// Its length; never zero.
@@ -218,7 +218,7 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// Whether it tells of right and wrong rather than of speed: judged in every run, however the figures came about.
+    /// Whether it is about right and wrong rather than speed: then it is judged in every run, valid or not.
     #[must_use]
     pub const fn is_correctness(self) -> bool {
         match self {

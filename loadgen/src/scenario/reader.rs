@@ -40,17 +40,17 @@ impl<'a> Reader<'a> {
     /// The value of a key, given or by default.
     pub(crate) fn node(self, key: &str) -> Option<&'a Node> {
         let node = &self.node.entry(key)?.node;
-        (!matches!(node.value, Value::Bad)).then_some(node)
+        (!matches!(node.value, Value::Invalid)).then_some(node)
     }
 
     /// Whether the key was written and is wrong: its absence must then not be reported too.
     pub(crate) fn is_bad(self, key: &str) -> bool {
-        self.node.entry(key).is_some_and(|entry| matches!(entry.node.value, Value::Bad))
+        self.node.entry(key).is_some_and(|entry| matches!(entry.node.value, Value::Invalid))
     }
 
     /// Whether any key in it was reported: what seems to be missing may be what was mistyped.
     pub(crate) fn has_bad(self) -> bool {
-        self.node.entries().iter().any(|entry| matches!(entry.node.value, Value::Bad))
+        self.node.entries().iter().any(|entry| matches!(entry.node.value, Value::Invalid))
     }
 
     pub(crate) fn text(self, key: &str) -> Option<&'a str> {
@@ -58,8 +58,8 @@ impl<'a> Reader<'a> {
     }
 
     /// A whole number; the format's bounds make sure that it fits the type asked for.
-    pub(crate) fn whole<T: TryFrom<i64>>(self, key: &str) -> Option<T> {
-        whole(self.node(key)?)
+    pub(crate) fn integer<T: TryFrom<i64>>(self, key: &str) -> Option<T> {
+        integer(self.node(key)?)
     }
 
     pub(crate) fn number(self, key: &str) -> Option<f64> {
@@ -67,7 +67,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn flag(self, key: &str) -> Option<bool> {
-        if let Value::Flag(flag) = self.node(key)?.value { Some(flag) } else { None }
+        if let Value::Boolean(flag) = self.node(key)?.value { Some(flag) } else { None }
     }
 
     pub(crate) fn duration(self, key: &str) -> Option<Duration> {
@@ -86,6 +86,6 @@ impl<'a> Reader<'a> {
 }
 
 /// A node's whole number, if it fits the type.
-pub(crate) fn whole<T: TryFrom<i64>>(node: &Node) -> Option<T> {
-    if let Value::Whole(whole) = node.value { T::try_from(whole).ok() } else { None }
+pub(crate) fn integer<T: TryFrom<i64>>(node: &Node) -> Option<T> {
+    if let Value::Integer(integer) = node.value { T::try_from(integer).ok() } else { None }
 }

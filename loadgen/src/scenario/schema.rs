@@ -61,7 +61,7 @@ fn default_value(text: &str) -> Value {
 
 fn kind(kind: &Kind) -> Value {
     match kind {
-        Kind::Line => json!({ "type": "string", "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$" }),
+        Kind::OneLine => json!({ "type": "string", "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$" }),
         Kind::Text => json!({ "type": "string" }),
         Kind::Name => json!({
             "type": "string",
@@ -69,7 +69,7 @@ fn kind(kind: &Kind) -> Value {
             "maxLength": NAME_MAX,
             "not": { "const": "all" },
         }),
-        Kind::Whole { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Kind::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Kind::Number { zero, max } => {
             let minimum = if *zero { "minimum" } else { "exclusiveMinimum" };
             let mut schema = json!({ "type": "number", minimum: 0 });
@@ -78,7 +78,7 @@ fn kind(kind: &Kind) -> Value {
             }
             schema
         }
-        Kind::Flag => json!({ "type": "boolean" }),
+        Kind::Boolean => json!({ "type": "boolean" }),
         // Lengths of time have too many spellings for a pattern; a digit they all have, a minus none.
         Kind::Duration { .. } => {
             json!({ "type": "string", "pattern": "^[^-]*[0-9][^-]*$", "examples": ["500ms", "5s", "1m 30s"] })

@@ -1,6 +1,6 @@
-//! `--set KEY=VALUE`: finds the way along a dotted key and puts a value there, in the tree and in the text.
+//! `--set KEY=VALUE`: follows a dotted key and puts a value there, in the tree and in the text.
 //!
-//! A sweep's values take the same way. What the value means is checked with the rest of the document.
+//! Swept values are put there in the same way. What the value means is checked with the rest of the document.
 
 use toml_edit::{DocumentMut, InlineTable, Item, TableLike};
 
@@ -31,7 +31,7 @@ pub(super) struct Edit {
 pub(super) fn apply(root: &mut Node, argument: &str, source: usize, problems: &mut Problems) -> Option<Edit> {
     let Some((key, value)) = argument.split_once('=').filter(|(key, _)| !key.trim().is_empty()) else {
         problems
-            .add("not something to set", Place::new(source, 0..argument.len()))
+            .add("not an assignment", Place::new(source, 0..argument.len()))
             .label("KEY=VALUE expected")
             .help("write --set load.paced.rate=500, or --set seed=7");
         return None;
@@ -66,7 +66,7 @@ pub(super) fn put(
             problems
                 .add(format!("`{key}` leads nowhere: there is no `{lost}`"), key_at)
                 .label(there_is)
-                .help("keys go by their names, an element of a list by its name or its number (from 0)");
+                .help("name a key by its name, and an element of a list by its name or its number (from 0)");
             None
         }
     }
@@ -141,7 +141,7 @@ fn enter(
     }
     let Value::Table(entries) = &mut node.value else { return Err("no table".to_owned()) };
     let index = entries.iter().position(|entry| entry.key == key).unwrap_or_else(|| {
-        let node = Node { at, value: Value::Bad };
+        let node = Node { at, value: Value::Invalid };
         entries.push(Entry { key: key.to_owned(), key_at: at, node, given: true });
         entries.len() - 1
     });

@@ -1,6 +1,6 @@
 //! Checks a tree against a description in the words of [`super::grammar`]: unknown keys, missing keys, wrong types, values out of bounds.
 //!
-//! What it reports it also marks as `Bad`, so that later checks neither trip over it nor report it twice; what was left
+//! What it reports it also marks as invalid, so that later checks neither trip over it nor report it twice; what was left
 //! out and has a default it fills in.
 
 use std::str::FromStr;
@@ -47,12 +47,12 @@ pub(crate) fn table(table: &'static Table, node: &mut Node, problems: &mut Probl
             check(&key.kind, &mut entry.node, problems);
         } else {
             unknown(&entry.key, entry.key_at, table.keys.iter().map(|key| key.name), problems);
-            entry.node.value = Value::Bad;
+            entry.node.value = Value::Invalid;
         }
     }
 }
 
-/// Reports a key that is none of `known`.
+/// Reports a key that is not one of `known`.
 pub(crate) fn unknown(
     key: &str,
     at: Place,
@@ -78,7 +78,7 @@ pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
 }
 
 fn check(kind: &'static Kind, node: &mut Node, problems: &mut Problems) {
-    if matches!(node.value, Value::Bad) {
+    if matches!(node.value, Value::Invalid) {
         return;
     }
     let Some(kind) = fitting(kind, node) else {
@@ -87,7 +87,7 @@ fn check(kind: &'static Kind, node: &mut Node, problems: &mut Problems) {
         if matches!((kind, &node.value), (Kind::List { of: Kind::Table(_), .. }, Value::Table(_))) {
             diagnostic.label("double brackets make it a list: [[…]]");
         }
-        node.value = Value::Bad;
+        node.value = Value::Invalid;
         return;
     };
     match kind {
@@ -100,21 +100,21 @@ fn check(kind: &'static Kind, node: &mut Node, problems: &mut Problems) {
             if let Some(fault) = scalar_fault(kind, &node.value) {
                 let diagnostic = problems.add(fault.message, node.at);
                 diagnostic.label(fault.label);
-                node.value = Value::Bad;
+                node.value = Value::Invalid;
             }
         }
     }
 }
 
-/// The kind, or the alternative of it, that takes a value of this TOML type.
+/// The kind, or that of its alternatives, which takes a value of this TOML type.
 pub(crate) fn fitting(kind: &'static Kind, node: &Node) -> Option<&'static Kind> {
     let fits = match kind {
-        Kind::Line | Kind::Text | Kind::Name | Kind::Duration { .. } | Kind::Choice(_) => {
+        Kind::OneLine | Kind::Text | Kind::Name | Kind::Duration { .. } | Kind::Choice(_) => {
             matches!(node.value, Value::Text(_))
         }
-        Kind::Whole { .. } => matches!(node.value, Value::Whole(_)),
+        Kind::Integer { .. } => matches!(node.value, Value::Integer(_)),
         Kind::Number { .. } => node.number().is_some(),
-        Kind::Flag => matches!(node.value, Value::Flag(_)),
+        Kind::Boolean => matches!(node.value, Value::Boolean(_)),
         Kind::List { .. } => matches!(node.value, Value::List(_)),
         Kind::Table(_) | Kind::Nested(..) | Kind::Map { .. } | Kind::Free { .. } | Kind::Sweep => {
             matches!(node.value, Value::Table(_))
@@ -128,11 +128,11 @@ pub(crate) fn fitting(kind: &'static Kind, node: &Node) -> Option<&'static Kind>
 /// The kind in words, for "expected …".
 fn expected(kind: &Kind) -> String {
     match kind {
-        Kind::Line | Kind::Text => "text".to_owned(),
+        Kind::OneLine | Kind::Text => "text".to_owned(),
         Kind::Name => "a name".to_owned(),
-        Kind::Whole { .. } => "a whole number".to_owned(),
+        Kind::Integer { .. } => "a whole number".to_owned(),
         Kind::Number { .. } => "a number".to_owned(),
-        Kind::Flag => "true or false".to_owned(),
+        Kind::Boolean => "true or false".to_owned(),
         Kind::Duration { .. } => "a duration like \"5s\"".to_owned(),
         Kind::Choice(names) if names.len() <= WORDS_LISTED_MAX => format!("one of {}", quoted(names)),
         Kind::Choice(_) => "a word".to_owned(),
@@ -152,7 +152,7 @@ fn expected(kind: &Kind) -> String {
 fn plural(kind: &Kind) -> String {
     match kind {
         Kind::Choice(names) if names.len() <= WORDS_LISTED_MAX => quoted(names),
-        Kind::Line | Kind::Text => "texts".to_owned(),
+        Kind::OneLine | Kind::Text => "texts".to_owned(),
         Kind::Table(_) | Kind::Nested(..) => "tables".to_owned(),
         _ => "values".to_owned(),
     }
@@ -169,7 +169,7 @@ fn list(of: &'static Kind, min: usize, max: usize, node: &mut Node, problems: &m
         let wanted = if count < min { format!("at least {min}") } else { format!("at most {max}") };
         let wanted = if min == max { format!("exactly {min}") } else { wanted };
         problems.add(format!("a list of {count} elements"), at).label(format!("{wanted} expected"));
-        node.value = Value::Bad;
+        node.value = Value::Invalid;
     }
 }
 
@@ -180,7 +180,7 @@ fn map(keys: &'static [&'static str], of: &'static Kind, node: &mut Node, proble
             check(of, &mut entry.node, problems);
         } else {
             unknown(&entry.key, entry.key_at, keys.iter().copied(), problems);
-            entry.node.value = Value::Bad;
+            entry.node.value = Value::Invalid;
         }
     }
 }
@@ -190,15 +190,15 @@ fn free(named: bool, of: &'static Kind, node: &mut Node, problems: &mut Problems
     let at = node.at;
     let Value::Table(entries) = &mut node.value else { return };
     if entries.is_empty() {
-        problems.add("an empty table", at).label("one entry at least expected");
-        node.value = Value::Bad;
+        problems.add("an empty table", at).label("at least one entry expected");
+        node.value = Value::Invalid;
         return;
     }
     for entry in entries {
         match name_fault(&entry.key).filter(|_| named) {
             Some(rule) => {
                 problems.add("not a good name", entry.key_at).label(rule);
-                entry.node.value = Value::Bad;
+                entry.node.value = Value::Invalid;
             }
             None => check(of, &mut entry.node, problems),
         }
@@ -214,7 +214,7 @@ fn sweep(node: &mut Node, problems: &mut Problems) {
                 .add(format!("`{}` is a table, not a list of values", entry.key), entry.key_at)
                 .label("quote a dotted key")
                 .help("write \"clients.guests.count\" = [10, 100], with the quotes");
-            entry.node.value = Value::Bad;
+            entry.node.value = Value::Invalid;
         } else {
             check(&Kind::List { of: &Kind::Any, min: 1, max: VARIANTS_MAX }, &mut entry.node, problems);
         }
@@ -233,17 +233,17 @@ fn fault(message: impl Into<String>, label: impl Into<String>) -> Fault {
 
 fn scalar_fault(kind: &Kind, value: &Value) -> Option<Fault> {
     match (kind, value) {
-        (Kind::Line, Value::Text(text)) => {
+        (Kind::OneLine, Value::Text(text)) => {
             text.contains(char::is_control).then(|| fault("text over several lines", "one line expected"))
         }
         (Kind::Name, Value::Text(text)) => name_fault(text).map(|rule| fault("not a good name", rule)),
-        (Kind::Whole { min, max }, Value::Whole(whole)) => (!(*min..=*max).contains(whole)).then(|| {
+        (Kind::Integer { min, max }, Value::Integer(whole)) => (!(*min..=*max).contains(whole)).then(|| {
             fault(
                 format!("{whole} is out of bounds"),
                 format!("allowed are {} to {}", thousands(*min), thousands(*max)),
             )
         }),
-        (Kind::Number { zero, max }, Value::Whole(_) | Value::Real(_)) => number_fault(value, *zero, *max),
+        (Kind::Number { zero, max }, Value::Integer(_) | Value::Float(_)) => number_fault(value, *zero, *max),
         (Kind::Duration { min, max }, Value::Text(text)) => duration_fault(text, *min, *max),
         (Kind::Choice(names), Value::Text(text)) => (!names.contains(&text.as_str())).then(|| {
             let label = match nearest(text, names) {
@@ -259,8 +259,8 @@ fn scalar_fault(kind: &Kind, value: &Value) -> Option<Fault> {
 
 fn number_fault(value: &Value, zero: bool, max: f64) -> Option<Fault> {
     let number = match value {
-        Value::Whole(whole) => *whole as f64,
-        Value::Real(real) => *real,
+        Value::Integer(whole) => *whole as f64,
+        Value::Float(real) => *real,
         _ => return None,
     };
     if number.is_finite() && (number > 0.0 || (zero && number == 0.0)) && number <= max {
@@ -290,7 +290,7 @@ fn duration_fault(text: &str, min: Duration, max: Duration) -> Option<Fault> {
         .then(|| fault(format!("\"{text}\" is too long"), format!("must be at most {}", friendly(max))))
 }
 
-/// A length of time, like `500ms`, `5s`, `1m 30s`, `2min`; `None` if it is none, or negative.
+/// A length of time, like `500ms`, `5s`, `1m 30s`, `2min`; `None` if it is not one, or is negative.
 pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     Duration::try_from(SignedDuration::from_str(text).ok()?).ok()
 }

@@ -1,4 +1,4 @@
-//! `[sweep]` to variants: every combination of the swept values is a scenario of its own, with a label.
+//! `[sweep]` → variants: each combination of the swept values is a scenario of its own, with a label.
 
 use super::decode;
 use super::diagnostics::{Diagnostic, Problems, Source};
@@ -8,7 +8,7 @@ use super::set;
 use super::tree::{Entry, Node, Value};
 use crate::domain::{Role, Setting};
 
-/// The key that is no key of the document but splits the clients anew.
+/// A key that stands for no key of the document: it divides the clients between guests and managers.
 const MANAGER_SHARE: &str = "manager-share";
 
 /// Longest value in a label: labels become parts of file names.
@@ -62,15 +62,15 @@ struct Axis<'a> {
     values: Vec<(String, &'a Node)>,
 }
 
-/// Gives each value its label; one that comes twice is a problem.
+/// Gives each value its label; a value that is listed twice is a problem.
 fn labelled<'a>(entry: &'a Entry, sources: &[Source], problems: &mut Problems) -> Axis<'a> {
     let mut values: Vec<(String, &Node)> = Vec::new();
     for value in entry.node.elements() {
         let plain = label(entry, value, sources);
         if let Some((first, _)) = values.iter().find(|(_, known)| is_same(known, value)) {
             problems
-                .add("a swept value comes twice", value.at)
-                .label(format!("its variant is `{first}`, again"));
+                .add("a swept value is listed twice", value.at)
+                .label(format!("its variant `{first}` exists already"));
             continue;
         }
         // Values that differ only beyond the label's end, or in what a label cannot hold, get a number.
@@ -89,8 +89,8 @@ fn labelled<'a>(entry: &'a Entry, sources: &[Source], problems: &mut Problems) -
 fn is_same(one: &Node, other: &Node) -> bool {
     match (&one.value, &other.value) {
         (Value::Text(one), Value::Text(other)) => one == other,
-        (Value::Flag(one), Value::Flag(other)) => one == other,
-        (Value::Whole(one), Value::Whole(other)) => one == other,
+        (Value::Boolean(one), Value::Boolean(other)) => one == other,
+        (Value::Integer(one), Value::Integer(other)) => one == other,
         (Value::List(one), Value::List(other)) => {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
         }
@@ -237,7 +237,7 @@ fn distribute(scenario: &mut Scenario, role: Role, total: u32) {
     }
 }
 
-/// Whether a document sweeps this key; a value set by hand would then change nothing.
+/// Whether a document sweeps this key; then setting its value by hand would change nothing.
 pub(super) fn sweeps(root: &Node, key: &str) -> bool {
     root.entry("sweep")
         .is_some_and(|sweep| matches!(sweep.node.value, Value::Table(_)) && sweep.node.entry(key).is_some())

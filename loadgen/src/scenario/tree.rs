@@ -14,17 +14,17 @@ pub(crate) struct Node {
     pub(crate) value: Value,
 }
 
-/// A TOML value; `Bad` stands for one that has been reported already and must not be looked at again.
+/// A TOML value; `Invalid` stands for one that has been reported already and must not be looked at again.
 #[derive(Debug, Clone)]
 pub(crate) enum Value {
     Text(String),
-    Whole(i64),
-    Real(f64),
-    Flag(bool),
-    Moment,
+    Integer(i64),
+    Float(f64),
+    Boolean(bool),
+    Datetime,
     List(Vec<Node>),
     Table(Vec<Entry>),
-    Bad,
+    Invalid,
 }
 
 /// A key of a table with its value.
@@ -42,13 +42,13 @@ impl Value {
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Text(_) => "text",
-            Self::Whole(_) => "a whole number",
-            Self::Real(_) => "a number with a fraction",
-            Self::Flag(_) => "true or false",
-            Self::Moment => "a date or time",
+            Self::Integer(_) => "a whole number",
+            Self::Float(_) => "a number with a fraction",
+            Self::Boolean(_) => "true or false",
+            Self::Datetime => "a date or time",
             Self::List(_) => "a list",
             Self::Table(_) => "a table",
-            Self::Bad => "an invalid value",
+            Self::Invalid => "an invalid value",
         }
     }
 }
@@ -77,8 +77,8 @@ impl Node {
     /// A number of either kind.
     pub(crate) fn number(&self) -> Option<f64> {
         match self.value {
-            Value::Whole(whole) => Some(whole as f64),
-            Value::Real(real) => Some(real),
+            Value::Integer(whole) => Some(whole as f64),
+            Value::Float(real) => Some(real),
             _ => None,
         }
     }
@@ -96,7 +96,7 @@ pub(crate) fn document(text: &str, source: usize, problems: &mut Problems) -> Op
     errors.sort_by_key(|(span, _)| span.start);
     let mut reported = None;
     for (span, message) in errors {
-        // The parser stumbles on over what is left of a broken line: the first error of a line is the true one.
+        // After an error the parser reports more on the rest of the line: only a line's first error is meaningful.
         let same_line = |last| !text.get(last..span.start).unwrap_or_default().contains('\n');
         if !reported.is_some_and(same_line) {
             reported = Some(span.start);
@@ -151,18 +151,18 @@ impl Builder<'_> {
             DeValue::String(text) => Value::Text(text.to_string()),
             DeValue::Integer(integer) => {
                 if let Ok(whole) = i64::from_str_radix(integer.as_str(), integer.radix()) {
-                    Value::Whole(whole)
+                    Value::Integer(whole)
                 } else {
-                    self.problems.add("this number is too large", at).label("does not fit 64 bits");
-                    Value::Bad
+                    self.problems.add("this number is too large", at).label("does not fit into 64 bits");
+                    Value::Invalid
                 }
             }
             DeValue::Float(float) => match float.as_str().parse() {
-                Ok(real) => Value::Real(real),
-                Err(_) => Value::Bad,
+                Ok(real) => Value::Float(real),
+                Err(_) => Value::Invalid,
             },
-            DeValue::Boolean(flag) => Value::Flag(*flag),
-            DeValue::Datetime(_) => Value::Moment,
+            DeValue::Boolean(flag) => Value::Boolean(*flag),
+            DeValue::Datetime(_) => Value::Datetime,
             DeValue::Array(array) => Value::List(array.iter().map(|element| self.node(element)).collect()),
             DeValue::Table(table) => self.table(table),
         };

@@ -29,7 +29,7 @@ pub fn judge(record: &RunRecord, thresholds: &[Threshold], extent: Extent) -> Ve
     let judged = thresholds.iter().map(|threshold| {
         let mut result = judge_one(record, threshold);
         if result.correctness {
-            // A count only grows: what it has passed in a part of a run, it has passed in all of it.
+            // A count only grows: a bound that part of a run exceeds, the whole run exceeds.
             let proven = result.measured.is_some() && matches!(threshold.bound, Bound::Max(_));
             if extent != Extent::Whole && (result.met == Some(true) || !proven) {
                 result.met = None;

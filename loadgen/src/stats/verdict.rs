@@ -4,7 +4,7 @@
 //! it. Waiting behind a slow server is the server's doing and never counts here.
 
 use crate::domain::{Side, Timing, Transport};
-use crate::record::pace;
+use crate::record::lateness;
 use crate::record::rows::{Row, Selection};
 use crate::record::{
     Cell, Cost, Counts, Latencies, Ledger, LoadInfo, Pass, Pause, Probe, RunRecord, Verdict, VerdictLevel,
@@ -24,12 +24,12 @@ const LAG_P99_SHARE_MAX: f64 = 0.25;
 /// Stolen CPU time that a comparison stands.
 const STEAL_SHARE_MAX: f64 = 0.02;
 
-/// Of the used CPUs' time, what other programs may take. More than of stolen time: what the kernel does for nobody, between
-/// two programs and on its own, counts here as well.
+/// Share of the used CPUs' time that other programs may take. It is larger than that of stolen time because it includes what
+/// the kernel does on its own and between two programs.
 const OTHERS_SHARE_MAX: f64 = 0.10;
 
-/// Of all the machine's CPUs, what may be in use beside a server of which only the address is known: more leaves nothing
-/// free for a generator that is to wake at once.
+/// Share of all the machine's CPUs that may be busy if only the server's address is known: beyond it no CPU is free for a
+/// generator that has to wake at once.
 const BUSY_SHARE_MAX: f64 = 0.95;
 
 /// Difference between the halves of a run: more is a trend, not one level.
@@ -266,7 +266,7 @@ fn dispatch(judge: &mut Judge, load: &LoadInfo, late: VerdictLevel, experiment: 
         if row.latencies.response.is_empty() { &row.latencies.service } else { &row.latencies.response };
     let quantiles = |q: f64| Some((lag.quantile(q)?.ns, total.quantile(q)?.ns));
     if let Some((lag, total)) = quantiles(0.5)
-        && let Some((level, allowed)) = pace::judge(lag, total)
+        && let Some((level, allowed)) = lateness::judge(lag, total)
     {
         judge.add(
             late.min(level),
@@ -322,8 +322,8 @@ fn taken_away(judge: &mut Judge, record: &RunRecord, experiment: &Experiment<'_>
         weigh("other programs", share(others), OTHERS_SHARE_MAX);
         return;
     }
-    // A target at a given address may run here or elsewhere: what it takes cannot be told from what others take. Yet
-    // where nothing is left over, the generator had to wait for its turn.
+    // A target at a given address may run here or elsewhere: its CPU time cannot be separated from that of others. Yet
+    // if no CPU time is left over, the generator had to wait for its turn.
     let costs = || experiment.passes.iter().map(|pass| &pass.cost);
     let ours_s = costs().filter_map(|cost| cost.generator_cpu_ns).sum::<u64>() as f64 / 1e9;
     let had_s = costs().map(|cost| cost.seconds).sum::<f64>() * record.environment.cpus as f64;
@@ -362,7 +362,7 @@ fn halves(judge: &mut Judge, load: &LoadInfo, experiment: &Experiment<'_>) {
                 }
             }
         }
-        // A ramp offers more in one half than in the other: only what is made of it counts.
+        // A ramp offers more in one half than in the other: what counts is the share that was achieved.
         let planned = load.model.is_open() && offered.iter().all(|offered| *offered > 0.0);
         let level = |half: usize| if planned { achieved[half] / offered[half] } else { achieved[half] };
         let (low, high) = (level(0).min(level(1)), level(0).max(level(1)));

@@ -1,15 +1,16 @@
 //! Addresses as the command line gives them: `HOST:PORT`, `ws://HOST:PORT/PATH`, and both for TLS.
 
+use crate::domain::{Framing, Transport};
 use crate::wire::{Addresses, Endpoint, Header, NotAName, Peer, Site, Trust, Unresolved, UrlError, suspect};
 
 /// What is wrong with an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// Not HOST:PORT.
-    #[error("`{0}` is no address: write HOST:PORT, as in 127.0.0.1:1601 or [::1]:1601")]
+    #[error("`{0}` is not an address: write HOST:PORT, as in 127.0.0.1:1601 or [::1]:1601")]
     NotHostPort(String),
     /// Not HOST:PORT, but with a user before it.
-    #[error("`…@HOST:PORT` is no address: only WebSocket takes a user name and a password, in its URL")]
+    #[error("`…@HOST:PORT` is not an address: only a WebSocket URL can hold a user name and a password")]
     Credentials,
     /// The name leads nowhere.
     #[error(transparent)]
@@ -22,13 +23,39 @@ pub enum AddressError {
     NotAName(#[from] NotAName),
 }
 
-/// Resolves `HOST:PORT`.
+/// The server of a transport at the address that its flag was given: `HOST:PORT`, or a URL over WebSocket, whose handshake
+/// has these fields. Over TLS `trust` says whom to believe; elsewhere nothing is looked at.
 ///
 /// # Errors
-/// Where it is no address or cannot be resolved.
-pub fn addresses(text: &str) -> Result<Addresses, AddressError> {
+/// Where it is no such address or cannot be resolved.
+///
+/// # Panics
+/// Over TLS without `trust`.
+pub fn endpoint(
+    transport: Transport,
+    text: &str,
+    headers: &[Header],
+    trust: Option<&Trust>,
+) -> Result<Endpoint, AddressError> {
+    let peer = |host: &str| -> Result<Option<Peer>, NotAName> {
+        let trust = || trust.expect("whom to trust is known where TLS is asked for");
+        transport.is_encrypted().then(|| Peer::new(host, trust())).transpose()
+    };
+    if transport.framing() == Framing::WebSocket {
+        let site = Site::parse(text)?.with(headers)?;
+        if site.is_encrypted() != transport.is_encrypted() {
+            return Err(UrlError::NotWebSocket(site.to_string(), transport.flag()).into());
+        }
+        let peer = peer(&site.name())?;
+        return Ok(Endpoint::websocket(Addresses::resolve(&site.name(), site.port())?, site, peer));
+    }
     let (host, port) = host_and_port(text)?;
-    Ok(Addresses::resolve(host, port)?)
+    let peer = peer(host)?;
+    let addresses = Addresses::resolve(host, port)?;
+    Ok(match transport.framing() {
+        Framing::Chunks => Endpoint::chunks(addresses),
+        Framing::Lines | Framing::WebSocket => Endpoint::lines(addresses, peer),
+    })
 }
 
 /// Both parts of `HOST:PORT`, an IPv6 address without its brackets.
@@ -48,33 +75,6 @@ fn host_and_port(text: &str) -> Result<(&str, u16), AddressError> {
     }
 }
 
-/// A WebSocket server at a `ws://` URL, or a `wss://` one where `trust` is given, whose handshake has these fields.
-///
-/// # Errors
-/// Where it is no such URL or cannot be resolved.
-pub fn websocket(url: &str, headers: &[Header], trust: Option<&Trust>) -> Result<Endpoint, AddressError> {
-    let site = Site::parse(url)?.with(headers)?;
-    let addresses = || Addresses::resolve(&site.name(), site.port());
-    match trust {
-        Some(_) if !site.is_encrypted() => Err(UrlError::NotWebSocket(site.to_string(), "wss").into()),
-        None if site.is_encrypted() => Err(UrlError::NotWebSocket(site.to_string(), "ws").into()),
-        Some(trust) => {
-            let peer = Peer::new(&site.name(), trust)?;
-            Ok(Endpoint::Wss(addresses()?, site, peer))
-        }
-        None => Ok(Endpoint::WebSocket(addresses()?, site)),
-    }
-}
-
-/// A server of lines over TLS at `HOST:PORT`.
-///
-/// # Errors
-/// Where it is no address or cannot be resolved.
-pub fn tls(text: &str, trust: &Trust) -> Result<Endpoint, AddressError> {
-    let peer = Peer::new(host_and_port(text)?.0, trust)?;
-    Ok(Endpoint::Tls(addresses(text)?, peer))
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
@@ -85,11 +85,15 @@ mod tests {
         address.parse::<SocketAddr>().unwrap().into()
     }
 
+    fn tcp(text: &str) -> Result<Endpoint, AddressError> {
+        endpoint(Transport::Tcp, text, &[], None)
+    }
+
     #[test]
     fn addresses_need_a_host_and_a_port() {
-        assert_eq!(addresses("127.0.0.1:1601").unwrap(), at("127.0.0.1:1601"));
-        assert_eq!(addresses("[::1]:1601").unwrap(), at("[::1]:1601"));
-        assert_eq!(addresses("[fe80::1%1]:1601").unwrap().all(), at("[fe80::1%1]:1601").all());
+        assert_eq!(tcp("127.0.0.1:1601").unwrap(), Endpoint::lines(at("127.0.0.1:1601"), None));
+        assert_eq!(tcp("[::1]:1601").unwrap(), Endpoint::lines(at("[::1]:1601"), None));
+        assert_eq!(tcp("[fe80::1%1]:1601").unwrap().addresses().all(), at("[fe80::1%1]:1601").all());
         for wrong in [
             "",
             "localhost",
@@ -102,9 +106,9 @@ mod tests {
             "[::1:1",
             "ws://h:1",
         ] {
-            assert!(matches!(addresses(wrong), Err(AddressError::NotHostPort(_))), "{wrong}");
+            assert!(matches!(tcp(wrong), Err(AddressError::NotHostPort(_))), "{wrong}");
         }
-        let error = addresses("ann:hunter22@127.0.0.1:1601").unwrap_err();
+        let error = tcp("ann:hunter22@127.0.0.1:1601").unwrap_err();
         assert!(error == AddressError::Credentials && !error.to_string().contains("hunter22"), "{error}");
     }
 
@@ -112,15 +116,17 @@ mod tests {
     fn each_flag_takes_urls_of_its_own_scheme() {
         let certificate = rcgen::generate_simple_self_signed(Vec::new()).unwrap().cert;
         let trust = &Trust::only(certificate.der().clone()).unwrap();
-        let plain = websocket("WS://127.0.0.1:7", &[], None).unwrap();
-        assert_eq!(plain, Endpoint::WebSocket(at("127.0.0.1:7"), Site::root(false, "127.0.0.1", 7)));
+        let ws = |url| endpoint(Transport::WebSocket, url, &[], None);
+        let wss = |url| endpoint(Transport::Wss, url, &[], Some(trust));
+        let plain = ws("WS://127.0.0.1:7").unwrap();
+        assert_eq!(plain, Endpoint::websocket(at("127.0.0.1:7"), Site::root(false, "127.0.0.1", 7), None));
         let site = Site::root(true, "127.0.0.1", 7);
         let peer = Peer::new("127.0.0.1", trust).unwrap();
-        let encrypted = websocket("wss://127.0.0.1:7", &[], Some(trust)).unwrap();
-        assert_eq!(encrypted, Endpoint::Wss(at("127.0.0.1:7"), site, peer));
-        let wrong = websocket("ws://127.0.0.1:7/?key=hunter22", &[], Some(trust)).unwrap_err().to_string();
+        let encrypted = wss("wss://127.0.0.1:7").unwrap();
+        assert_eq!(encrypted, Endpoint::websocket(at("127.0.0.1:7"), site, Some(peer)));
+        let wrong = wss("ws://127.0.0.1:7/?key=hunter22").unwrap_err().to_string();
         assert!(wrong.contains("write wss://HOST:PORT or") && !wrong.contains("hunter22"), "{wrong}");
-        let wrong = websocket("wss://127.0.0.1:7", &[], None).unwrap_err().to_string();
+        let wrong = ws("wss://127.0.0.1:7").unwrap_err().to_string();
         assert!(wrong.contains("write ws://HOST:PORT or"), "{wrong}");
     }
 
@@ -128,16 +134,15 @@ mod tests {
     fn servers_over_tls_are_known_by_the_host_that_was_given() {
         let certificate = rcgen::generate_simple_self_signed(Vec::new()).unwrap().cert;
         let trust = &Trust::only(certificate.der().clone()).unwrap();
-        let peer = |host| Peer::new(host, trust).unwrap();
-        assert_eq!(tls("127.0.0.1:7", trust).unwrap(), Endpoint::Tls(at("127.0.0.1:7"), peer("127.0.0.1")));
-        assert_eq!(tls("[::1]:7", trust).unwrap(), Endpoint::Tls(at("[::1]:7"), peer("::1")));
-        assert!(
-            matches!(tls("localhost:7", trust).unwrap(), Endpoint::Tls(_, named) if named == peer("localhost"))
-        );
-        let zoned = tls("[fe80::1%1]:7", trust).unwrap();
-        assert!(
-            matches!(zoned, Endpoint::Tls(_, named) if named == peer("fe80::1")),
-            "a certificate has no zone"
-        );
+        let tls = |text| endpoint(Transport::Tls, text, &[], Some(trust)).unwrap();
+        let named = |address: &Endpoint, host| {
+            *address == Endpoint::lines(address.addresses().clone(), Some(Peer::new(host, trust).unwrap()))
+        };
+        assert_eq!(tls("127.0.0.1:7").addresses(), &at("127.0.0.1:7"));
+        for (text, host) in [("127.0.0.1:7", "127.0.0.1"), ("[::1]:7", "::1"), ("localhost:7", "localhost")] {
+            assert!(named(&tls(text), host), "{text}");
+        }
+        assert!(named(&tls("[fe80::1%1]:7"), "fe80::1"), "a certificate has no zone");
+        assert!(!named(&tls("127.0.0.1:7"), "localhost"));
     }
 }

@@ -64,7 +64,7 @@ impl Certificate {
     }
 }
 
-/// The key is nobody's business.
+/// Without the key.
 impl std::fmt::Debug for Certificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Certificate").field("names", &NAMES).finish_non_exhaustive()
@@ -89,16 +89,16 @@ impl Files {
     }
 }
 
-/// Before the name of a folder that a child of ours removes at its end: we may have been killed by then.
+/// Precedes the folder that a child process removes when it ends: this process may have been killed by then.
 pub(super) const REMOVE: &str = "--remove=";
 
-/// Removes the folder that an argument names, if it is such an argument, and such a folder.
+/// Removes the folder that an argument names, if the argument begins with [`REMOVE`] and the folder is one of ours.
 pub(super) fn remove(argument: Option<&str>) {
     let folder = argument.and_then(|argument| argument.strip_prefix(REMOVE)).map(Path::new);
     let is_ours =
         |folder: &&Path| folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
     if let Some(folder) = folder.filter(is_ours) {
-        // Mostly gone already.
+        // Usually gone already.
         let _ = std::fs::remove_dir_all(folder);
     }
 }

@@ -20,25 +20,26 @@ pub enum LaunchError {
     Unbalanced(String),
     /// A word in braces that means nothing.
     #[error(
-        "--launch: `{{{0}}}` is no placeholder; there are {{tcp}}, {{tcp-raw}}, {{ws}}, {{tls}} and {{wss}}, each a \
-         free port, and {{cert}} and {{key}}, the files of a certificate that is made for it; for the word itself in \
-         braces write `{{{{{0}}}}}`"
+        "--launch: `{{{0}}}` is not a placeholder; there are {{tcp}}, {{tcp-raw}}, {{ws}}, {{tls}} and {{wss}}, each a \
+         free port, and {{cert}} and {{key}}, the files of a certificate that is made for it. To get the word itself in \
+         braces, write `{{{{{0}}}}}`"
     )]
     UnknownPlaceholder(String),
     /// Half a certificate.
-    #[error("--launch: {{cert}} and {{key}} belong together, and only one of them is there")]
+    #[error("--launch: {{cert}} and {{key}} belong together, but only one of them is given")]
     HalfACertificate,
     /// A placeholder in the program's own name.
     #[error("--launch `{0}`: the first word is the program to run and takes no placeholder")]
     PlaceholderAsProgram(String),
     /// A transport with a placeholder and an address.
     #[error(
-        "`{0}` has two ports: {{{1}}} in --launch makes a fresh one, and --{1} names another; keep one of them"
+        "`{0}` has two ports: {{{flag}}} in --launch makes a fresh one, and --{flag} names another; keep one of them",
+        flag = .0.flag()
     )]
-    TwoPorts(Transport, &'static str),
+    TwoPorts(Transport),
     /// Nothing says where the launched programs listen.
     #[error(
-        "--launch says not where the target listens: put {{tcp}}, {{tcp-raw}}, {{ws}}, {{tls}} or {{wss}} where its \
+        "--launch does not say where the target listens: put {{tcp}}, {{tcp-raw}}, {{ws}}, {{tls}} or {{wss}} where its \
          port goes, or give its address with --tcp, --tcp-raw, --ws, --tls or --wss"
     )]
     NoAddress,
@@ -52,20 +53,13 @@ enum Value {
     Key,
 }
 
-const PLACEHOLDERS: [(&str, Value); 7] = [
-    ("tcp", Value::Port(Transport::Tcp)),
-    ("tcp-raw", Value::Port(Transport::TcpRaw)),
-    ("ws", Value::Port(Transport::WebSocket)),
-    ("tls", Value::Port(Transport::Tls)),
-    ("wss", Value::Port(Transport::Wss)),
-    ("cert", Value::Certificate),
-    ("key", Value::Key),
-];
-
-/// The flag and placeholder of a transport.
-#[must_use]
-pub fn placeholder(transport: Transport) -> &'static str {
-    PLACEHOLDERS.iter().find(|(_, value)| *value == Value::Port(transport)).map_or("", |(name, _)| *name)
+/// What the placeholder of this name stands for: the port of the transport with this flag, or a certificate's file.
+fn placeholder(name: &str) -> Option<Value> {
+    match name {
+        "cert" => Some(Value::Certificate),
+        "key" => Some(Value::Key),
+        _ => Transport::ALL.into_iter().find(|transport| transport.flag() == name).map(Value::Port),
+    }
 }
 
 /// A part of a word.
@@ -174,13 +168,12 @@ fn parts(word: &str) -> Result<Vec<Part>, LaunchError> {
             rest = after;
             continue;
         };
-        let known = PLACEHOLDERS.iter().find(|(known, _)| *known == name);
-        let (_, value) = known.ok_or_else(|| LaunchError::UnknownPlaceholder(name.to_owned()))?;
+        let value = placeholder(name).ok_or_else(|| LaunchError::UnknownPlaceholder(name.to_owned()))?;
         text += before;
         if !text.is_empty() {
             parts.push(Part::Text(std::mem::take(&mut text)));
         }
-        parts.push(Part::Value(*value));
+        parts.push(Part::Value(value));
         rest = &after[name.len() + 1..];
     }
     text += rest;
@@ -251,7 +244,7 @@ mod tests {
         assert_eq!(words("x a={{name}} {{tcp}}b {tcp}"), ["x", "a={name}", "{tcp}b", "1001"]);
         assert_eq!(words(r#"x '{"a":{"b":{tcp}}}' {{}} {{"#), ["x", r#"{"a":{"b":1001}}"#, "{{}}", "{{"]);
         let error = LaunchCommand::parse("x {name}").unwrap_err().to_string();
-        assert!(error.contains("for the word itself in braces write `{{name}}`"), "{error}");
+        assert!(error.contains("To get the word itself in braces, write `{{name}}`"), "{error}");
     }
 
     #[test]
@@ -265,9 +258,9 @@ mod tests {
             ("server \"", "a quote is not closed"),
             (
                 "server {port}",
-                "`{port}` is no placeholder; there are {tcp}, {tcp-raw}, {ws}, {tls} and {wss}",
+                "`{port}` is not a placeholder; there are {tcp}, {tcp-raw}, {ws}, {tls} and {wss}",
             ),
-            ("server {TCP}", "`{TCP}` is no placeholder"),
+            ("server {TCP}", "`{TCP}` is not a placeholder"),
             ("run-{tcp} x", "takes no placeholder"),
         ] {
             assert!(error(text).contains(part), "{text}: {}", error(text));

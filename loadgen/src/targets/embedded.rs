@@ -1,10 +1,10 @@
-//! The embedded server: this executable started once more, as a child that ends with us.
+//! The embedded server: a second instance of this executable, as a child process that ends with this one.
 //!
-//! It runs in a process of its own so that its CPU and memory can be told from the generator's, and so that its
-//! death is seen and not shared. It ends when its standard input does, whatever becomes of us. The null target of
+//! It has a process of its own so that its CPU and memory are measured apart from the generator's, and so that its
+//! death is noticed and not shared. It ends when its standard input closes, however this process ends. The null target of
 //! `calibrate` is started in the same way, so that it stands in the server's place in every respect.
 //!
-//! For TLS it gets a certificate of our making, whose files are gone once it listens.
+//! For TLS it gets a certificate that is made for it; its files are removed once it listens.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -28,10 +28,10 @@ pub const SUBCOMMAND: &str = "serve-embedded";
 /// Longest that it may take to listen.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Longest that it may take to say goodbye; the server promises 5 s.
+/// Longest that it may take to stop; the server promises 5 s.
 const STOP_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// What the server takes from its environment, which is the user's and meant for a server of the user's own.
+/// Prefix of the server's environment variables. They are meant for the user's own server, not for this one.
 const VARIABLES: &str = "TWINWIRE_";
 
 /// Becomes the server: the body of the hidden subcommand. `arguments` are the server's own, but for the first, which
@@ -269,15 +269,9 @@ impl Embedded {
     }
 }
 
-fn listeners(transports: &[Transport]) -> Vec<&'static str> {
-    let flag = |transport: &Transport| match transport {
-        Transport::Tcp => "--tcp",
-        Transport::TcpRaw => "--tcp-raw",
-        Transport::WebSocket => "--ws",
-        Transport::Tls => "--tls",
-        Transport::Wss => "--wss",
-    };
-    transports.iter().map(flag).flat_map(|flag| [flag, "127.0.0.1:0"]).collect()
+fn listeners(transports: &[Transport]) -> Vec<String> {
+    let listener = |transport: &Transport| [format!("--{}", transport.flag()), "127.0.0.1:0".to_owned()];
+    transports.iter().flat_map(listener).collect()
 }
 
 /// Reads the ready lines; `None` where the output ends before all of them came.
@@ -311,9 +305,9 @@ mod tests {
     fn ready_lines_name_transport_and_address() {
         let address: SocketAddr = "127.0.0.1:40001".parse().unwrap();
         let of = |line: &str| ready_line(line, None);
-        assert_eq!(of("listening tcp 127.0.0.1:40001"), Some(Endpoint::Tcp(address.into())));
-        assert_eq!(of("listening tcp-raw 127.0.0.1:40001"), Some(Endpoint::TcpRaw(address.into())));
-        let websocket = Endpoint::WebSocket(address.into(), Site::root(false, "127.0.0.1", 40_001));
+        assert_eq!(of("listening tcp 127.0.0.1:40001"), Some(Endpoint::lines(address.into(), None)));
+        assert_eq!(of("listening tcp-raw 127.0.0.1:40001"), Some(Endpoint::chunks(address.into())));
+        let websocket = Endpoint::websocket(address.into(), Site::root(false, "127.0.0.1", 40_001), None);
         assert_eq!(of("listening websocket 127.0.0.1:40001"), Some(websocket));
         assert_eq!(of("warming up"), None);
         let certificate = Certificate::generate().unwrap();

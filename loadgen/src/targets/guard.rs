@@ -1,8 +1,8 @@
-//! The guard: this executable started once more, between the harness and a program that it launches.
+//! The guard: a second instance of this executable, between the harness and a program that it launches.
 //!
-//! It starts the program in a process group of its own, on the CPUs meant for it, and ends it and everything that it
-//! started once its own standard input closes, whatever became of the harness. Programs that the target leaves
-//! behind become the guard's children, so that none is lost from sight. It tells on its standard output, which only
+//! It starts the program in a process group of its own, on the CPUs meant for it. When its own standard input closes, it
+//! ends the program and everything that the program started, however the harness ended. Orphans of the program become the
+//! guard's children, so none is lost. It reports on its standard output, which only
 //! the harness reads, what becomes of the program; the program's own output goes where the guard's stderr goes.
 
 use std::ffi::OsString;
@@ -18,9 +18,9 @@ use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitStatus, wait};
 use nix::unistd::Pid;
+use twinwire_os::tree;
 
 use super::certificate;
-use crate::measure::tree;
 
 /// Hidden first argument with which this executable becomes a guard.
 pub const SUBCOMMAND: &str = "guard-launched";
@@ -28,18 +28,18 @@ pub const SUBCOMMAND: &str = "guard-launched";
 /// Before the name of the CPUs; then comes the folder to remove in the end, and then the program with its arguments.
 pub(super) const CPUS: &str = "--cpus=";
 
-/// Longest that the program and its children may take to end by themselves once they were asked to.
+/// Longest that the program and its children may take to end once they have been asked to.
 pub(super) const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Longest that is waited for the end of what was killed: the system may be at work for it.
+/// Longest wait for killed processes to end: the kernel may still be working on their behalf.
 const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Between two looks at what is left.
-const LOOK: Duration = Duration::from_millis(10);
+/// How often the remaining processes are polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// What a guard tells of its program, a line each.
+/// What a guard reports about its program, one line each.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum News {
+pub(super) enum Message {
     /// It runs, in the process group of this number.
     Started(i32),
     /// It could not be started, and why.
@@ -48,7 +48,7 @@ pub(super) enum News {
     Ended(String),
 }
 
-impl News {
+impl Message {
     pub(super) fn parse(line: &str) -> Option<Self> {
         match line.split_once(' ').unwrap_or((line, "")) {
             ("started", group) => group.parse().ok().map(Self::Started),
@@ -58,13 +58,13 @@ impl News {
         }
     }
 
-    fn tell(&self) {
+    fn send(&self) {
         let line = match self {
             Self::Started(group) => format!("started {group}"),
             Self::Failed(why) => format!("failed {}", why.replace('\n', " ")),
             Self::Ended(how) => format!("ended {how}"),
         };
-        // A harness that has gone away is told of by the standard input.
+        // If the harness has gone, the end of standard input says so.
         let _ = writeln!(io::stdout(), "{line}");
     }
 }
@@ -82,25 +82,25 @@ pub fn guard(arguments: &[OsString]) -> ExitCode {
     let target = match start(program, arguments) {
         Ok(target) => target,
         Err(error) => {
-            News::Failed(format!("cannot run `{}`: {error}", program.display())).tell();
+            Message::Failed(format!("cannot run `{}`: {error}", program.display())).send();
             certificate::remove(folder.as_deref());
             return ExitCode::FAILURE;
         }
     };
-    News::Started(target.as_raw()).tell();
-    let in_the_end = move || {
+    Message::Started(target.as_raw()).send();
+    let clean_up = move || {
         end(target);
         certificate::remove(folder.as_deref());
     };
-    let when_let_go = in_the_end.clone();
+    let when_released = clean_up.clone();
     std::thread::spawn(move || {
-        // Nothing is ever written to it: it ends when the harness lets go of it, or has ended.
+        // Nothing is ever written to it: it closes when the harness closes it or dies.
         let _ = io::stdin().read(&mut [0]);
-        when_let_go();
+        when_released();
         std::process::exit(0);
     });
-    News::Ended(wait_for(target)).tell();
-    in_the_end();
+    Message::Ended(wait_for(target)).send();
+    clean_up();
     ExitCode::SUCCESS
 }
 
@@ -133,7 +133,7 @@ fn wait_for(target: Pid) -> String {
     }
 }
 
-/// Ends whatever is left: asks, waits, and then takes no more questions.
+/// Ends every process that is left: SIGTERM, a wait, then SIGKILL.
 fn end(group: Pid) {
     send(group, Signal::SIGTERM);
     if !gone_within(STOP_TIMEOUT) {
@@ -161,7 +161,7 @@ fn gone_within(timeout: Duration) -> bool {
         if Instant::now() >= deadline {
             return false;
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 
@@ -170,13 +170,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn news_are_lines() {
-        assert_eq!(News::parse("started 42"), Some(News::Started(42)));
+    fn messages_are_lines() {
+        assert_eq!(Message::parse("started 42"), Some(Message::Started(42)));
         assert_eq!(
-            News::parse("failed cannot run `x`: no"),
-            Some(News::Failed("cannot run `x`: no".to_owned()))
+            Message::parse("failed cannot run `x`: no"),
+            Some(Message::Failed("cannot run `x`: no".to_owned()))
         );
-        assert_eq!(News::parse("ended signal SIGKILL"), Some(News::Ended("signal SIGKILL".to_owned())));
-        assert_eq!(News::parse("hello"), None);
+        assert_eq!(Message::parse("ended signal SIGKILL"), Some(Message::Ended("signal SIGKILL".to_owned())));
+        assert_eq!(Message::parse("hello"), None);
     }
 }

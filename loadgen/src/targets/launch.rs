@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Certificate;
-use super::command::{LaunchCommand, LaunchError, placeholder};
+use super::command::{LaunchCommand, LaunchError};
 use crate::domain::Transport;
 use crate::wire::{Endpoint, Header, Trust};
 
@@ -13,21 +13,21 @@ pub struct Launch {
     pub(super) commands: Vec<LaunchCommand>,
     pub(super) given: Vec<Endpoint>,
     pub(super) headers: Vec<Header>,
-    pub(super) security: Security,
+    pub(super) security: TlsSetup,
     pub(super) timeout: Duration,
 }
 
-/// What TLS needs to know of launched programs.
+/// How the launched programs' TLS is trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Security {
-    /// Whom to believe that it is them; `None` where none of them speaks TLS.
+pub struct TlsSetup {
+    /// Which certificates to trust; `None` if no program speaks TLS.
     pub trust: Option<Trust>,
-    /// What they have by way of a certificate, where we make it.
+    /// The certificate that is made for them, if one is.
     pub certificate: Option<Certificate>,
 }
 
 impl Launch {
-    /// These commands, whose programs listen on ports that they are told, or at the `given` addresses. `timeout` is
+    /// These commands, whose programs listen on the ports that they are given, or at the `given` addresses. `timeout` is
     /// the longest that they may take to listen.
     ///
     /// # Errors
@@ -35,7 +35,7 @@ impl Launch {
     pub fn new(
         commands: Vec<LaunchCommand>,
         given: Vec<Endpoint>,
-        security: Security,
+        security: TlsSetup,
         timeout: Duration,
     ) -> Result<Self, LaunchError> {
         let asked: Vec<Transport> = commands.iter().flat_map(LaunchCommand::transports).collect();
@@ -43,7 +43,7 @@ impl Launch {
             return Err(LaunchError::NoAddress);
         }
         match given.iter().map(Endpoint::transport).find(|given| asked.contains(given)) {
-            Some(transport) => Err(LaunchError::TwoPorts(transport, placeholder(transport))),
+            Some(transport) => Err(LaunchError::TwoPorts(transport)),
             None => Ok(Self { commands, given, headers: Vec::new(), security, timeout }),
         }
     }
@@ -76,11 +76,11 @@ mod tests {
 
     fn launch(commands: &[&str], given: Vec<Endpoint>) -> Result<Launch, LaunchError> {
         let commands = commands.iter().map(|text| LaunchCommand::parse(text).unwrap()).collect();
-        Launch::new(commands, given, Security::default(), Duration::from_secs(1))
+        Launch::new(commands, given, TlsSetup::default(), Duration::from_secs(1))
     }
 
     fn tcp() -> Endpoint {
-        Endpoint::Tcp("127.0.0.1:1601".parse::<std::net::SocketAddr>().unwrap().into())
+        Endpoint::lines("127.0.0.1:1601".parse::<std::net::SocketAddr>().unwrap().into(), None)
     }
 
     #[test]
@@ -93,6 +93,6 @@ mod tests {
     #[test]
     fn it_must_be_clear_where_a_target_listens() {
         assert_eq!(launch(&["a", "b c"], Vec::new()), Err(LaunchError::NoAddress));
-        assert_eq!(launch(&["a {tcp}"], vec![tcp()]), Err(LaunchError::TwoPorts(Transport::Tcp, "tcp")));
+        assert_eq!(launch(&["a {tcp}"], vec![tcp()]), Err(LaunchError::TwoPorts(Transport::Tcp)));
     }
 }

@@ -17,21 +17,21 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::Instant;
+use twinwire_os::tree::Tree;
 
 use super::certificate::{Files, REMOVE};
-use super::command::{LaunchCommand, placeholder};
-use super::guard::{self, News};
+use super::command::LaunchCommand;
+use super::guard::{self, Message};
 use super::launch::Launch;
 use super::ports::{self, FreePorts};
 use super::{Certificate, TargetError, endpoint_on_this_machine};
 use crate::domain::Transport;
-use crate::measure::tree::Tree;
 use crate::wire::{Addresses, Endpoint};
 
-/// Between two looks at who listens.
-const LOOK: Duration = Duration::from_millis(20);
+/// How often the listening sockets are polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A guard's own time to end, beside what it gives its program.
+/// How long a guard itself may take to end, on top of what it gives its program.
 const GUARD_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Last lines of a program's output that an error shows, and the bytes in which they are looked for.
@@ -57,8 +57,8 @@ struct Running {
     command: String,
     /// Not killed when dropped: it has a program to end first, and does once its standard input closes.
     guard: Child,
-    news: Arc<Mutex<Option<News>>>,
-    /// Length of the log when it was started: what is before is not its.
+    message: Arc<Mutex<Option<Message>>>,
+    /// Length of the log when it was started: what comes before was not written by it.
     log_from: u64,
 }
 
@@ -99,10 +99,10 @@ impl Launched {
     /// How the first of them that has ended did so, with its last words.
     #[must_use]
     pub fn death(&self) -> Option<String> {
-        self.running.iter().find_map(|running| match running.last_news()? {
-            News::Started(_) => None,
-            News::Failed(why) => Some(why),
-            News::Ended(how) => {
+        self.running.iter().find_map(|running| match running.last_message()? {
+            Message::Started(_) => None,
+            Message::Failed(why) => Some(why),
+            Message::Ended(how) => {
                 let words = self.last_words(running.log_from);
                 Some(format!("`{}` ended ({how}){words}", running.command))
             }
@@ -140,7 +140,7 @@ impl Launched {
     /// Stops them in order, or by force where they do not stop.
     pub async fn stop(&mut self) {
         self.endpoints.clear();
-        // All are told before any is waited for.
+        // All are asked before any is waited for.
         self.running.iter_mut().for_each(|running| drop(running.guard.stdin.take()));
         for mut running in self.running.drain(..) {
             let timeout = guard::STOP_TIMEOUT + GUARD_TIMEOUT;
@@ -176,9 +176,9 @@ impl Launched {
             }
             if let Some(taken) = ports::reachable(&listeners, addresses.all()).first() {
                 return not_started(format!(
-                    "something else listens on {taken} already, so what --launch starts cannot: stop it, or let \
-                     the program have a free port by {{{}}}",
-                    placeholder(endpoint.transport())
+                    "something else already listens on {taken}, so the launched program cannot: stop it, or give \
+                     the program a free port with {{{}}}",
+                    endpoint.transport().flag()
                 ));
             }
         }
@@ -200,7 +200,7 @@ impl Launched {
     async fn wait(&mut self, mut awaited: Vec<(Transport, Vec<SocketAddr>)>) -> Result<(), TargetError> {
         let deadline = Instant::now() + self.launch.timeout;
         loop {
-            // Looked at first: what listens on the port of a program that has ended is something else.
+            // First: if the program has ended, whatever listens on its port is something else.
             if let Some(death) = self.death() {
                 return Err(TargetError::NotStarted(death));
             }
@@ -222,7 +222,7 @@ impl Launched {
             if Instant::now() >= deadline {
                 return Err(TargetError::NotStarted(self.never_listened(&awaited)));
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -251,11 +251,11 @@ impl Launched {
             // Ctrl-C in a terminal goes to the whole group; the target must outlive the run's last requests.
             .process_group(0)
             .spawn()?;
-        let news = Arc::new(Mutex::new(None));
+        let message = Arc::new(Mutex::new(None));
         if let Some(stdout) = guard.stdout.take() {
-            tokio::spawn(listen(stdout, news.clone()));
+            tokio::spawn(listen(stdout, message.clone()));
         }
-        Ok(Running { command: words.first().cloned().unwrap_or_default(), guard, news, log_from })
+        Ok(Running { command: words.first().cloned().unwrap_or_default(), guard, message, log_from })
     }
 
     /// The end of what was logged since, for an error.
@@ -270,32 +270,32 @@ impl Launched {
 }
 
 impl Running {
-    fn last_news(&self) -> Option<News> {
-        self.news.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn last_message(&self) -> Option<Message> {
+        self.message.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn has_started(&self) -> bool {
-        matches!(self.last_news(), Some(News::Started(_)))
+        matches!(self.last_message(), Some(Message::Started(_)))
     }
 }
 
-/// Keeps a guard's latest news. A guard that ends without telling of its program's end was killed, and then its
-/// program has to be.
-async fn listen(stdout: ChildStdout, news: Arc<Mutex<Option<News>>>) {
+/// Keeps a guard's latest message. A guard that ends without reporting its program's end was killed; then its program has
+/// to be killed too.
+async fn listen(stdout: ChildStdout, message: Arc<Mutex<Option<Message>>>) {
     let mut lines = BufReader::new(stdout).lines();
-    let keep = |new: News| *news.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
+    let keep = |new: Message| *message.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
     let mut latest = None;
     while let Ok(Some(line)) = lines.next_line().await {
-        if let Some(new) = News::parse(&line) {
+        if let Some(new) = Message::parse(&line) {
             latest = Some(new.clone());
             keep(new);
         }
     }
-    if let None | Some(News::Started(_)) = latest {
-        if let Some(News::Started(group)) = latest {
+    if let None | Some(Message::Started(_)) = latest {
+        if let Some(Message::Started(group)) = latest {
             let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
         }
-        keep(News::Ended("killed, as its guard was".to_owned()));
+        keep(Message::Ended("killed, like its guard".to_owned()));
     }
 }
 
@@ -319,7 +319,7 @@ fn read_last(path: &Path, from: u64) -> std::io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::targets::launch::Security;
+    use crate::targets::launch::TlsSetup;
 
     #[test]
     fn last_words_are_the_end_of_what_was_logged_since() {
@@ -327,7 +327,7 @@ mod tests {
         let log = dir.path().join("server.log");
         let from = log_line(&log, "started: x").unwrap();
         let commands = vec![LaunchCommand::parse("a {tcp}").unwrap()];
-        let launch = Launch::new(commands, Vec::new(), Security::default(), Duration::ZERO).unwrap();
+        let launch = Launch::new(commands, Vec::new(), TlsSetup::default(), Duration::ZERO).unwrap();
         let launched = Launched::new(launch, PathBuf::new(), &log);
         assert_eq!(launched.last_words(from), " without a word");
         let endless = "x".repeat(10_000);

@@ -1,37 +1,37 @@
 //! What the load goes to: the embedded server, as a child process, programs that are launched, or servers at given
 //! addresses.
 //!
-//! Nothing else starts the embedded server, and nothing else of the server's crate is used. In its place `calibrate`
-//! puts the null target, which does the least that a server can.
+//! No other module starts the embedded server or uses the server's crate. `calibrate` replaces it with the null target,
+//! which does as little as a server can.
 
 mod address;
 mod certificate;
 mod command;
 pub mod embedded;
-pub mod guard;
+pub(crate) mod guard;
 pub mod launch;
 pub mod launched;
-pub mod null;
+pub(crate) mod null;
 mod ports;
 
-pub use address::{AddressError, addresses, tls, websocket};
+pub use address::{AddressError, endpoint};
 pub use certificate::Certificate;
 pub use command::{LaunchCommand, LaunchError, ask_certificate};
 
-use crate::domain::Transport;
-use crate::measure::tree::Tree;
+use crate::domain::{Framing, Transport};
 use crate::wire::{Addresses, Endpoint, Header, Peer, Site, Trust};
 use embedded::Embedded;
 use launched::Launched;
+use twinwire_os::tree::Tree;
 
 /// The target of a run.
 #[derive(Debug)]
 pub enum Target {
-    /// Ours to start, afresh for each trial.
+    /// Started by this program, afresh for each trial.
     Embedded(Box<Embedded>),
-    /// The user's programs, ours to start, afresh for each trial.
+    /// The user's programs, started by this program, afresh for each trial.
     Launched(Box<Launched>),
-    /// Somebody else's to start and to stop.
+    /// Servers that run already, and that this program neither starts nor stops.
     External {
         /// Where it is; never empty.
         endpoints: Vec<Endpoint>,
@@ -43,7 +43,7 @@ pub enum Target {
 /// Why there is no target.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// What is ours to start did not come up: what, and why.
+    /// What this program starts did not come up: what, and why.
     #[error("{0}")]
     NotStarted(String),
     /// This machine refused something.
@@ -64,7 +64,7 @@ impl Target {
         }
     }
 
-    /// Where it is; what is ours to start only once it runs.
+    /// Where it is; of what this program starts, only once it runs.
     fn endpoints(&self) -> &[Endpoint] {
         match self {
             Self::Embedded(embedded) => embedded.endpoints(),
@@ -73,13 +73,13 @@ impl Target {
         }
     }
 
-    /// Where it offers this transport; what is ours to start only once it runs.
+    /// Where it offers this transport; of what this program starts, only once it runs.
     #[must_use]
     pub fn endpoint(&self, transport: Transport) -> Option<Endpoint> {
         self.endpoints().iter().find(|endpoint| endpoint.transport() == transport).cloned()
     }
 
-    /// Whether it still listens anywhere, for one on this machine.
+    /// Whether it still listens anywhere on this machine.
     #[must_use]
     pub fn listens(&self) -> bool {
         let listeners = ports::listeners();
@@ -88,7 +88,7 @@ impl Target {
             .any(|endpoint| !ports::reachable(&listeners, endpoint.addresses().all()).is_empty())
     }
 
-    /// A fresh server where it is ours to start, with these transports, on these CPUs. It may be dropped in between;
+    /// Starts a fresh server, if this program is to start it, with these transports on these CPUs. It may be dropped in between;
     /// [`Self::stop`] then stops what was begun.
     ///
     /// # Errors
@@ -101,7 +101,7 @@ impl Target {
         }
     }
 
-    /// Whether it is ours to start, and so to place on CPUs.
+    /// Whether this program starts it, and so places it on CPUs.
     #[must_use]
     pub fn is_ours(&self) -> bool {
         !matches!(self, Self::External { .. })
@@ -127,7 +127,7 @@ impl Target {
         }
     }
 
-    /// Stops what is ours.
+    /// Stops what this program has started.
     pub async fn stop(&mut self) {
         match self {
             Self::Embedded(embedded) => embedded.stop().await,
@@ -162,20 +162,16 @@ fn endpoint_on_this_machine(
 ) -> Option<Endpoint> {
     // The name that most certificates for this machine have.
     const NAME: &str = "localhost";
-    let peer = || Peer::new(NAME, trust?).ok();
     let first = addresses.all().first()?;
-    let site = |encrypted, host: &str| Site::root(encrypted, host, first.port()).with(headers).ok();
-    match transport {
-        Transport::Tcp => Some(Endpoint::Tcp(addresses)),
-        Transport::TcpRaw => Some(Endpoint::TcpRaw(addresses)),
-        Transport::WebSocket => {
-            let site = site(false, &first.ip().to_string())?;
-            Some(Endpoint::WebSocket(addresses, site))
+    let (ip, port) = (first.ip().to_string(), first.port());
+    let encrypted = transport.is_encrypted();
+    let peer = if encrypted { Some(Peer::new(NAME, trust?).ok()?) } else { None };
+    Some(match transport.framing() {
+        Framing::Lines => Endpoint::lines(addresses, peer),
+        Framing::Chunks => Endpoint::chunks(addresses),
+        Framing::WebSocket => {
+            let host = if encrypted { NAME } else { &ip };
+            Endpoint::websocket(addresses, Site::root(encrypted, host, port).with(headers).ok()?, peer)
         }
-        Transport::Tls => Some(Endpoint::Tls(addresses, peer()?)),
-        Transport::Wss => {
-            let site = site(true, NAME)?;
-            Some(Endpoint::Wss(addresses, site, peer()?))
-        }
-    }
+    })
 }

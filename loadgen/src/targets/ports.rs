@@ -1,7 +1,7 @@
-//! Free ports for launched programs, and whether anybody listens on one.
+//! Free ports for launched programs, and which addresses have a listener.
 //!
-//! Listening is read from the system's tables (`/proc/net/tcp`, `tcp6`). Connecting would tell as well, but a
-//! connection that sends nothing is a request of its own kind, and there are servers that it kills.
+//! Listening is read from the system's tables (`/proc/net/tcp`, `tcp6`). Connecting would show it as well, but some
+//! servers die of a connection that sends nothing.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,26 +13,26 @@ use nix::sys::socket::{
 };
 use rand::RngExt as _;
 
-/// Ports that are handed out: below those that systems give to outgoing connections, so that none of ours, nor the
-/// remains of one, can be in the way of a server that does not set `SO_REUSEADDR`.
+/// Ports that are handed out. They lie below the usual ephemeral range, so that no outgoing connection of ours, open or in
+/// `TIME_WAIT`, blocks a server that does not set `SO_REUSEADDR`.
 const FIRST: u16 = 10_000;
 /// See [`FIRST`].
 const LAST: u16 = 32_000;
 
-/// Tries before there is said to be no free port.
+/// Tries before giving up.
 const TRIES: u32 = 1_000;
 
 /// State of a listening socket in the tables.
 const LISTEN: &str = "0A";
 
-/// Hands out ports, none of them twice: what ended on a port a moment ago may still hold it.
+/// Hands out ports, none of them twice: a program that has just ended may still hold its port.
 #[derive(Debug, Default)]
 pub struct FreePorts {
     given: BTreeSet<u16>,
 }
 
 impl FreePorts {
-    /// A port that nobody uses now; `None` where none was found.
+    /// A port that is not in use; `None` if none was found.
     pub fn take(&mut self) -> Option<u16> {
         let mut random = rand::rng();
         let free = (0..TRIES)
@@ -51,7 +51,7 @@ fn is_free(port: u16) -> bool {
         return false;
     }
     let Ok(probe) = new(AddressFamily::Inet6) else { return true };
-    // Otherwise the first probe would be in the way.
+    // Otherwise the first probe's socket would conflict.
     let alone = setsockopt(&probe, sockopt::Ipv6V6Only, &true);
     let any = SockaddrIn6::from(SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0));
     alone.is_ok() && bind(probe.as_raw_fd(), &any).is_ok()
@@ -63,7 +63,7 @@ pub fn is_local(address: IpAddr) -> bool {
     TcpListener::bind((address, 0)).is_ok()
 }
 
-/// The addresses on which somebody listens now.
+/// The addresses of all listening sockets.
 #[must_use]
 pub fn listeners() -> Vec<SocketAddr> {
     let table = |path| fs::read_to_string(path).map(|text| parse(&text)).unwrap_or_default();
@@ -80,7 +80,7 @@ pub fn reachable(listeners: &[SocketAddr], addresses: &[SocketAddr]) -> Vec<Sock
 }
 
 /// Whether a listener may take connections to an address. One on `::` may serve IPv4 too or not, which the tables do not
-/// show; an address that refuses is passed over by whoever connects.
+/// show; a client that connects skips an address that refuses.
 fn takes(listener: SocketAddr, wanted: SocketAddr) -> bool {
     let same_ip = match (listener.ip().to_canonical(), wanted.ip().to_canonical()) {
         (IpAddr::V6(Ipv6Addr::UNSPECIFIED), _) | (IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(_)) => true,
@@ -89,7 +89,7 @@ fn takes(listener: SocketAddr, wanted: SocketAddr) -> bool {
     same_ip && listener.port() == wanted.port()
 }
 
-/// The listening sockets of one table; lines that are none are left out.
+/// The listening sockets of one table; lines that cannot be read are skipped.
 fn parse(table: &str) -> Vec<SocketAddr> {
     let listener = |line: &str| {
         // sl local_address rem_address st …

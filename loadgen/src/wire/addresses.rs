@@ -10,7 +10,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::{ConnectError, Shortage};
+use super::error::{ConnectError, Unreachable};
+use super::shortage::Shortage;
 
 /// Where a server listens: all addresses of its name, with its port. Clones share what they learn.
 #[derive(Debug, Clone)]
@@ -117,28 +118,6 @@ impl fmt::Display for Addresses {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot resolve `{0}`: {1}")]
 pub struct Unresolved(pub String, pub String);
-
-/// A server of which no address takes a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreachable {
-    name: String,
-    failed: Vec<(SocketAddr, String)>,
-}
-
-impl fmt::Display for Unreachable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.failed {
-            [(address, why)] if address.to_string() == self.name => write!(f, "{address}: {why}"),
-            all => {
-                f.write_str(&self.name)?;
-                for (index, (address, why)) in all.iter().enumerate() {
-                    write!(f, "{} {address}: {why}", if index == 0 { ":" } else { ";" })?;
-                }
-                Ok(())
-            }
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {

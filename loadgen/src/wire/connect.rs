@@ -3,85 +3,74 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::AsyncRead;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::addresses::{Addresses, Unreachable};
+use super::addresses::Addresses;
+use super::error::ConnectError;
 use super::foreign::unconnected;
-use super::handshake::HandshakeError;
 use super::line::LineConnection;
 use super::raw::RawConnection;
+use super::stream::Stream;
 use super::tls::Peer;
 use super::traffic::{Counted, Traffic};
 use super::websocket::WebSocketConnection;
-use super::{Connection, Shortage, Site};
+use super::{Connection, Framed, Site};
 use crate::domain::Transport;
 
-/// Where one transport of the target listens.
+/// Where one transport of the target listens, and what it takes to speak with it there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Endpoint {
-    /// Lines over TCP.
-    Tcp(Addresses),
-    /// Chunks over TCP.
-    TcpRaw(Addresses),
-    /// WebSocket: the addresses, and what the handshake asks for.
-    WebSocket(Addresses, Site),
-    /// Lines over TLS, and who must answer there.
-    Tls(Addresses, Peer),
-    /// WebSocket over TLS: the addresses, what the handshake asks for, and who must answer there.
-    Wss(Addresses, Site, Peer),
+pub struct Endpoint {
+    addresses: Addresses,
+    speech: Speech,
+    /// Who must answer there, over TLS; `None`: over TCP.
+    peer: Option<Peer>,
 }
 
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// No TCP connection to any address.
-    #[error("cannot connect to {0}")]
-    Tcp(Unreachable),
-    /// Our side has no means for another connection, whatever the server is like.
-    #[error("{0}")]
-    Shortage(Shortage),
-    /// TCP, but no TLS with a server that is trusted.
-    #[error("no TLS at {0}: {1}")]
-    Tls(String, String),
-    /// A connection, but no WebSocket.
-    #[error("no WebSocket at {0}: {1}")]
-    Handshake(String, HandshakeError),
-    /// A connection whose handshakes took too long.
-    #[error("no connection to {place} within {timeout:?}{advice}")]
-    TimedOut {
-        /// Where.
-        place: String,
-        /// The longest that it was given.
-        timeout: Duration,
-        /// What it may be.
-        advice: &'static str,
-    },
+/// A framing with what its handshake needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Speech {
+    Lines,
+    Chunks,
+    WebSocket(Site),
 }
 
 impl Endpoint {
+    /// A server of lines, over TLS where its `peer` is named.
+    #[must_use]
+    pub fn lines(addresses: Addresses, peer: Option<Peer>) -> Self {
+        Self { addresses, speech: Speech::Lines, peer }
+    }
+
+    /// A server of chunks.
+    #[must_use]
+    pub fn chunks(addresses: Addresses) -> Self {
+        Self { addresses, speech: Speech::Chunks, peer: None }
+    }
+
+    /// A WebSocket server at `site`, over TLS where its `peer` is named.
+    #[must_use]
+    pub fn websocket(addresses: Addresses, site: Site, peer: Option<Peer>) -> Self {
+        Self { addresses, speech: Speech::WebSocket(site), peer }
+    }
+
     /// Its transport.
     #[must_use]
     pub fn transport(&self) -> Transport {
-        match self {
-            Self::Tcp(_) => Transport::Tcp,
-            Self::TcpRaw(_) => Transport::TcpRaw,
-            Self::WebSocket(..) => Transport::WebSocket,
-            Self::Tls(..) => Transport::Tls,
-            Self::Wss(..) => Transport::Wss,
+        match (&self.speech, &self.peer) {
+            (Speech::Lines, None) => Transport::Tcp,
+            (Speech::Lines, Some(_)) => Transport::Tls,
+            (Speech::Chunks, _) => Transport::TcpRaw,
+            (Speech::WebSocket(_), None) => Transport::WebSocket,
+            (Speech::WebSocket(_), Some(_)) => Transport::Wss,
         }
     }
 
     /// Its socket addresses.
     #[must_use]
     pub fn addresses(&self) -> &Addresses {
-        match self {
-            Self::Tcp(addresses)
-            | Self::TcpRaw(addresses)
-            | Self::WebSocket(addresses, _)
-            | Self::Tls(addresses, _)
-            | Self::Wss(addresses, ..) => addresses,
-        }
+        &self.addresses
     }
 
     /// Opens a connection within `timeout`, handshakes included.
@@ -94,7 +83,7 @@ impl Endpoint {
         timeout: Duration,
     ) -> Result<Connection, ConnectError> {
         let deadline = Instant::now() + timeout;
-        let stream = self.addresses().connect(timeout).await?;
+        let stream = self.addresses.connect(timeout).await?;
         let begun = timeout_at(deadline, self.begin(stream, traffic)).await;
         begun.unwrap_or_else(|_| {
             let advice = unconnected(self.transport());
@@ -105,43 +94,39 @@ impl Endpoint {
     /// Shakes hands over a TCP connection.
     async fn begin(&self, stream: TcpStream, traffic: Arc<Traffic>) -> Result<Connection, ConnectError> {
         let stream = Counted::new(stream, traffic);
-        let tls = |error| ConnectError::Tls(self.place(), error);
-        let websocket = |error| ConnectError::Handshake(self.place(), error);
-        match self {
-            Self::Tcp(_) => Ok(Connection::Line(LineConnection::new(stream))),
-            Self::TcpRaw(_) => Ok(Connection::Raw(RawConnection::new(stream))),
-            Self::WebSocket(_, site) => {
-                let connection = WebSocketConnection::handshake(stream, site).await.map_err(websocket)?;
-                Ok(Connection::WebSocket(Box::new(connection)))
+        let Some(peer) = &self.peer else { return Ok(Connection::Plain(self.framed(stream).await?)) };
+        let encrypted = peer.handshake(stream).await;
+        let stream = encrypted.map_err(|error| ConnectError::Tls(self.place(), error))?;
+        Ok(Connection::Encrypted(Box::new(self.framed(stream).await?)))
+    }
+
+    async fn framed<S: Stream + AsyncRead>(&self, stream: S) -> Result<Framed<S>, ConnectError> {
+        Ok(match &self.speech {
+            Speech::Lines => Framed::Lines(LineConnection::new(stream)),
+            Speech::Chunks => Framed::Chunks(RawConnection::new(stream)),
+            Speech::WebSocket(site) => {
+                let connection = WebSocketConnection::handshake(stream, site).await;
+                let failed = |error| ConnectError::Handshake(self.place(), error);
+                Framed::WebSocket(Box::new(connection.map_err(failed)?))
             }
-            Self::Tls(_, peer) => {
-                let stream = peer.handshake(stream).await.map_err(tls)?;
-                Ok(Connection::Tls(Box::new(LineConnection::new(stream))))
-            }
-            Self::Wss(_, site, peer) => {
-                let stream = peer.handshake(stream).await.map_err(tls)?;
-                let connection = WebSocketConnection::handshake(stream, site).await.map_err(websocket)?;
-                Ok(Connection::Wss(Box::new(connection)))
-            }
-        }
+        })
     }
 
     /// The address or URL alone.
     fn place(&self) -> String {
-        match self {
-            Self::Tcp(addresses) | Self::TcpRaw(addresses) | Self::Tls(addresses, _) => addresses.to_string(),
-            Self::WebSocket(_, site) | Self::Wss(_, site, _) => site.to_string(),
+        match &self.speech {
+            Speech::Lines | Speech::Chunks => self.addresses.to_string(),
+            Speech::WebSocket(site) => site.to_string(),
         }
     }
 }
 
 impl std::fmt::Display for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(_) | Self::TcpRaw(_) | Self::Tls(..) => {
-                write!(f, "{} {}", self.transport(), self.place())
-            }
-            Self::WebSocket(..) | Self::Wss(..) => f.write_str(&self.place()),
+        match &self.speech {
+            Speech::Lines | Speech::Chunks => write!(f, "{} {}", self.transport(), self.place()),
+            // The URL's scheme says it.
+            Speech::WebSocket(_) => f.write_str(&self.place()),
         }
     }
 }

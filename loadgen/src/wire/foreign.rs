@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::Ended;
-use crate::domain::Transport;
+use super::{Connection, Ended};
+use crate::domain::{Framing, Transport};
 
 /// How every alert of TLS 1.0 to 1.3 begins (RFC 8446, sections 5.1 and 6).
 const TLS_ALERT: &str = "\x15\x03";
@@ -52,9 +52,24 @@ pub fn speechless(ended: &Ended) -> Option<&'static str> {
 
 /// What it may be that a connection did not come about in time, as the end of an error.
 pub(super) fn unconnected(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Tcp | Transport::TcpRaw => "",
-        Transport::WebSocket => ": the server hangs, or does not speak WebSocket on this port",
-        Transport::Tls | Transport::Wss => ": the server hangs, or does not speak TLS on this port",
+    match transport.framing() {
+        _ if transport.is_encrypted() => ": the server hangs, or does not speak TLS on this port",
+        Framing::WebSocket => ": the server hangs, or does not speak WebSocket on this port",
+        Framing::Lines | Framing::Chunks => "",
+    }
+}
+
+/// What it may be that a first login was not answered, as the end of an error.
+#[must_use]
+pub fn unanswered(connection: &Connection) -> &'static str {
+    match connection.framing() {
+        Framing::Lines if connection.is_encrypted() => {
+            ": the server hangs, or speaks another framing on this port (try --wss)"
+        }
+        Framing::Lines => {
+            ": the server hangs, or speaks another framing on this port (try --ws, or --tcp-raw)"
+        }
+        Framing::Chunks => ": the server hangs, or speaks another framing on this port (try --tcp, or --ws)",
+        Framing::WebSocket => ": the server hangs",
     }
 }

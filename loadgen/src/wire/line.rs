@@ -3,10 +3,11 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use twinwire_os::clock;
+
 use super::stream::{Outgoing, Stream};
 use super::{Ended, REPLY_BYTES_MAX, Replies, Reply};
 use crate::domain::Rule;
-use crate::measure::clock;
 
 /// A connection with one line a message.
 #[derive(Debug)]

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod connect;
+mod error;
 mod foreign;
 mod handshake;
 mod header;
@@ -22,12 +23,16 @@ mod websocket;
 
 use std::task::{Context, Poll};
 
+use stream::Stream;
+use tokio::io::AsyncRead;
 use tokio_rustls::client::TlsStream;
 use traffic::Counted;
+use twinwire_os::clock::Nanos;
 
-pub use addresses::{Addresses, Unreachable, Unresolved};
-pub use connect::{ConnectError, Endpoint};
-pub use foreign::{Foreign, speechless};
+pub use addresses::{Addresses, Unresolved};
+pub use connect::Endpoint;
+pub use error::{ConnectError, Unreachable};
+pub use foreign::{Foreign, speechless, unanswered};
 pub use handshake::{BrokenHandshake, HandshakeError};
 pub use header::{Header, HeaderError};
 pub use raw::SILENCE_NS;
@@ -35,12 +40,11 @@ pub use shortage::Shortage;
 pub use shown::suspect;
 pub use site::{Site, UrlError};
 pub use tls::{NotAName, Peer, Trust, TrustError};
-pub use traffic::Traffic;
+pub use traffic::{SocketSample, Traffic};
 pub use wait::wait;
 pub use websocket::WebSocketConnection;
 
-use crate::domain::{MESSAGE_BYTES_MAX, Rule};
-use crate::measure::clock::Nanos;
+use crate::domain::{Framing, MESSAGE_BYTES_MAX, Rule};
 
 /// Longest reply that is taken, in bytes: no message of a server may be longer. A peer that sends more without an end does
 /// not speak the protocol.
@@ -111,19 +115,24 @@ impl Ended {
     }
 }
 
-/// An open connection, not yet logged in.
+/// An open connection, not yet logged in: a framing over a stream.
 #[derive(Debug)]
 pub enum Connection {
+    /// Over TCP.
+    Plain(Framed<Counted>),
+    /// Over TLS.
+    Encrypted(Box<Framed<TlsStream<Counted>>>),
+}
+
+/// A framing of messages over a stream.
+#[derive(Debug)]
+pub enum Framed<S> {
     /// One line a message.
-    Line(line::LineConnection<Counted>),
+    Lines(line::LineConnection<S>),
     /// One chunk a message.
-    Raw(raw::RawConnection),
+    Chunks(raw::RawConnection<S>),
     /// One text message a message.
-    WebSocket(Box<websocket::WebSocketConnection<Counted>>),
-    /// One line a message, over TLS.
-    Tls(Box<line::LineConnection<TlsStream<Counted>>>),
-    /// One text message a message, over TLS.
-    Wss(Box<websocket::WebSocketConnection<TlsStream<Counted>>>),
+    WebSocket(Box<websocket::WebSocketConnection<S>>),
 }
 
 impl Connection {
@@ -133,13 +142,9 @@ impl Connection {
     /// Where the connection has ended.
     pub fn push(&mut self, message: &[u8]) -> Result<(), Ended> {
         match self {
-            Self::Line(line) => line.push(message),
-            Self::Raw(raw) => raw.push(message),
-            Self::WebSocket(websocket) => return websocket.push(message),
-            Self::Tls(line) => line.push(message),
-            Self::Wss(websocket) => return websocket.push(message),
+            Self::Plain(framed) => framed.push(message),
+            Self::Encrypted(framed) => framed.push(message),
         }
-        Ok(())
     }
 
     /// Writes what is queued; `true` once all of it is written. Otherwise the task is woken when there is room.
@@ -148,22 +153,16 @@ impl Connection {
     /// Where the connection has ended.
     pub fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
         match self {
-            Self::Line(line) => line.flush(cx),
-            Self::Raw(raw) => raw.flush(cx),
-            Self::WebSocket(websocket) => websocket.flush(cx),
-            Self::Tls(line) => line.flush(cx),
-            Self::Wss(websocket) => websocket.flush(cx),
+            Self::Plain(framed) => framed.flush(cx),
+            Self::Encrypted(framed) => framed.flush(cx),
         }
     }
 
     /// Gives back memory that setting up needed and an idle connection does not.
     pub fn shrink(&mut self) {
         match self {
-            Self::Line(line) => line.shrink(),
-            Self::Raw(raw) => raw.shrink(),
-            Self::Tls(line) => line.shrink(),
-            // The library keeps its buffers to itself.
-            Self::WebSocket(_) | Self::Wss(_) => {}
+            Self::Plain(framed) => framed.shrink(),
+            Self::Encrypted(framed) => framed.shrink(),
         }
     }
 
@@ -173,46 +172,111 @@ impl Connection {
     /// Where the connection has ended, after the replies that came before its end.
     pub fn drain(&mut self, cx: &mut Context<'_>, replies: &mut impl Replies) -> Result<(), Ended> {
         match self {
-            Self::Line(line) => line.drain(cx, replies),
-            Self::Raw(raw) => raw.drain(cx, replies),
-            Self::WebSocket(websocket) => websocket.drain(cx, replies),
-            Self::Tls(line) => line.drain(cx, replies),
-            Self::Wss(websocket) => websocket.drain(cx, replies),
+            Self::Plain(framed) => framed.drain(cx, replies),
+            Self::Encrypted(framed) => framed.drain(cx, replies),
         }
     }
 
     /// Closes it in order, over WebSocket with a close frame; ready once the peer has its say, which `replies` takes.
     pub fn poll_close(&mut self, cx: &mut Context<'_>, replies: &mut impl Replies) -> Poll<()> {
         match self {
-            Self::Line(line) => line.poll_close(cx),
-            Self::Raw(raw) => raw.poll_close(cx),
-            Self::Tls(line) => line.poll_close(cx),
-            Self::WebSocket(websocket) => websocket.poll_close(cx, replies),
-            Self::Wss(websocket) => websocket.poll_close(cx, replies),
+            Self::Plain(framed) => framed.poll_close(cx, replies),
+            Self::Encrypted(framed) => framed.poll_close(cx, replies),
         }
     }
 
     /// Ends it by a reset.
     pub fn reset(self) {
-        let stream = match &self {
-            Self::Line(line) => line.stream(),
-            Self::Raw(raw) => raw.stream(),
-            Self::Tls(line) => line.stream().get_ref().0,
-            Self::WebSocket(websocket) => websocket.stream(),
-            Self::Wss(websocket) => websocket.stream().get_ref().0,
-        };
-        stream.reset_on_close();
+        match &self {
+            Self::Plain(framed) => framed.stream().tcp().reset_on_close(),
+            Self::Encrypted(framed) => framed.stream().tcp().reset_on_close(),
+        }
+    }
+
+    /// How its messages are framed.
+    #[must_use]
+    pub fn framing(&self) -> Framing {
+        match self {
+            Self::Plain(framed) => framed.framing(),
+            Self::Encrypted(framed) => framed.framing(),
+        }
+    }
+
+    /// Whether it runs over TLS.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        matches!(self, Self::Encrypted(_))
     }
 
     /// Whether it began without a handshake, which would have shown that the port is the right one.
     #[must_use]
     pub fn is_unproved(&self) -> bool {
-        matches!(self, Self::Line(_) | Self::Raw(_))
+        !self.is_encrypted() && self.framing() != Framing::WebSocket
     }
 
     /// Most requests that may be outstanding on it: the raw framing cannot tell two replies apart.
     #[must_use]
     pub fn outstanding_max(&self) -> usize {
-        if matches!(self, Self::Raw(_)) { 1 } else { usize::MAX }
+        if self.framing() == Framing::Chunks { 1 } else { usize::MAX }
+    }
+}
+
+impl<S: Stream + AsyncRead> Framed<S> {
+    fn framing(&self) -> Framing {
+        match self {
+            Self::Lines(_) => Framing::Lines,
+            Self::Chunks(_) => Framing::Chunks,
+            Self::WebSocket(_) => Framing::WebSocket,
+        }
+    }
+
+    fn stream(&self) -> &S {
+        match self {
+            Self::Lines(lines) => lines.stream(),
+            Self::Chunks(chunks) => chunks.stream(),
+            Self::WebSocket(websocket) => websocket.stream(),
+        }
+    }
+
+    fn push(&mut self, message: &[u8]) -> Result<(), Ended> {
+        match self {
+            Self::Lines(lines) => lines.push(message),
+            Self::Chunks(chunks) => chunks.push(message),
+            Self::WebSocket(websocket) => return websocket.push(message),
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
+        match self {
+            Self::Lines(lines) => lines.flush(cx),
+            Self::Chunks(chunks) => chunks.flush(cx),
+            Self::WebSocket(websocket) => websocket.flush(cx),
+        }
+    }
+
+    fn shrink(&mut self) {
+        match self {
+            Self::Lines(lines) => lines.shrink(),
+            Self::Chunks(chunks) => chunks.shrink(),
+            // The library keeps its buffers to itself.
+            Self::WebSocket(_) => {}
+        }
+    }
+
+    fn drain(&mut self, cx: &mut Context<'_>, replies: &mut impl Replies) -> Result<(), Ended> {
+        match self {
+            Self::Lines(lines) => lines.drain(cx, replies),
+            Self::Chunks(chunks) => chunks.drain(cx, replies),
+            Self::WebSocket(websocket) => websocket.drain(cx, replies),
+        }
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>, replies: &mut impl Replies) -> Poll<()> {
+        match self {
+            Self::Lines(lines) => lines.poll_close(cx),
+            Self::Chunks(chunks) => chunks.poll_close(cx),
+            Self::WebSocket(websocket) => websocket.poll_close(cx, replies),
+        }
     }
 }

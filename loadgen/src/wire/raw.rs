@@ -6,28 +6,26 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::AsyncWrite as _;
+use twinwire_os::clock::{self, Nanos};
 
-use super::stream::{Outgoing, Stream as _};
-use super::traffic::Counted;
+use super::stream::{Outgoing, Stream};
 use super::{Ended, REPLY_BYTES_MAX, Replies, Reply};
 use crate::domain::Rule;
-use crate::measure::clock::{self, Nanos};
 
 /// Silence after which bytes that are no legal reply count as one.
 pub const SILENCE_NS: Nanos = 50_000_000;
 
 /// A connection with one chunk a message.
 #[derive(Debug)]
-pub struct RawConnection {
-    stream: Counted,
+pub struct RawConnection<S> {
+    stream: S,
     outgoing: Outgoing,
     reply: Vec<u8>,
     last_byte_at: Nanos,
 }
 
-impl RawConnection {
-    pub(super) fn new(stream: Counted) -> Self {
+impl<S: Stream> RawConnection<S> {
+    pub(super) fn new(stream: S) -> Self {
         Self { stream, outgoing: Outgoing::default(), reply: Vec::new(), last_byte_at: 0 }
     }
 
@@ -36,7 +34,7 @@ impl RawConnection {
         Pin::new(&mut self.stream).poll_shutdown(cx).map(drop)
     }
 
-    pub(super) fn stream(&self) -> &Counted {
+    pub(super) fn stream(&self) -> &S {
         &self.stream
     }
 

@@ -34,7 +34,7 @@ pub struct Site {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
     /// No URL of a WebSocket, or of the other kind of one.
-    #[error("`{0}` is no WebSocket URL: write {1}://HOST:PORT or {1}://HOST:PORT/PATH")]
+    #[error("`{0}` is not a WebSocket URL: write {1}://HOST:PORT or {1}://HOST:PORT/PATH")]
     NotWebSocket(String, &'static str),
     /// A `#`, which WebSocket URLs have not (RFC 6455, section 3).
     #[error("`{0}`: a WebSocket URL has no fragment; write %23 for a `#` that belongs to it")]
@@ -171,7 +171,7 @@ impl Site {
 fn basic(credentials: &str, url: &str) -> Result<Header, UrlError> {
     let wrong = |why| UrlError::Credentials(suspect(url), why);
     let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
-    let code = || wrong("a % in it begins no code; write %25 for the sign itself");
+    let code = || wrong("a % in it does not begin a code; write %25 for a %");
     let user = decoded(user).ok_or_else(code)?;
     if user.contains(&b':') {
         return Err(wrong("a user name cannot hold a colon"));

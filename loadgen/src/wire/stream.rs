@@ -9,10 +9,10 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncBufRead as _, AsyncRead as _, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
+use twinwire_os::clock::{self, Nanos};
 
 use super::Ended;
 use super::traffic::Counted;
-use crate::measure::clock::{self, Nanos};
 
 /// Bytes that one read of TCP takes at most. Larger than any message, so that a batch of replies costs one system call.
 const READ_BYTES: usize = 128 * 1024;
@@ -27,6 +27,9 @@ pub trait Stream: AsyncWrite + Unpin {
     /// Reads in a row before other connections get their turn; a flood must not starve them.
     const READS_MAX: usize;
 
+    /// The socket below.
+    fn tcp(&self) -> &Counted;
+
     /// Reads once and gives what came, with the instant after. `None`: nothing there now, and the task is woken when
     /// there is.
     fn read<R>(
@@ -38,6 +41,10 @@ pub trait Stream: AsyncWrite + Unpin {
 
 impl Stream for Counted {
     const READS_MAX: usize = 16;
+
+    fn tcp(&self) -> &Counted {
+        self
+    }
 
     fn read<R>(
         &mut self,
@@ -59,6 +66,10 @@ impl Stream for Counted {
 impl Stream for TlsStream<Counted> {
     /// A record holds 16 KiB at most, and may hold a single reply.
     const READS_MAX: usize = 256;
+
+    fn tcp(&self) -> &Counted {
+        self.get_ref().0
+    }
 
     fn read<R>(
         &mut self,

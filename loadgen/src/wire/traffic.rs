@@ -1,4 +1,4 @@
-//! Counts the bytes of one worker's sockets, watches some of them, and a stream that counts by itself.
+//! The bytes of one worker's sockets, the kernel's counters of some of them, and a stream that counts by itself.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -9,68 +9,77 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-
-use crate::measure::tcp_info::TcpInfo;
+use twinwire_os::tcp_info::TcpInfo;
 
 /// Bytes on the wire, framing included. One worker writes, anybody reads.
 #[derive(Debug, Default)]
 pub struct Traffic {
     sent: AtomicU64,
     received: AtomicU64,
-    watch: Mutex<Watch>,
+    sampler: Mutex<Sampler>,
 }
 
 /// A sample of the sockets, whose kernel counters are read now and then.
 #[derive(Debug, Default)]
-struct Watch {
-    /// Most sockets that are watched at a time.
+struct Sampler {
+    /// Most sockets that are sampled at a time.
     room: usize,
-    sockets: Vec<Watched>,
+    sockets: Vec<SampledSocket>,
     /// Counted so far, sockets that have ended since included.
     sum: TcpInfo,
 }
 
 #[derive(Debug)]
-struct Watched {
-    /// Gone with its connection, so that watching never keeps a socket open.
+struct SampledSocket {
+    /// Gone with its connection, so that sampling never keeps a socket open.
     socket: Weak<OwnedFd>,
     counted: TcpInfo,
 }
 
+/// What the kernel has counted for some sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SocketSample {
+    /// How many are sampled now.
+    pub sockets: u64,
+    /// Over all that were ever sampled.
+    pub counted: TcpInfo,
+}
+
 impl Traffic {
-    /// Watches so many sockets at a time.
+    /// Samples so many sockets at a time.
     #[must_use]
-    pub fn watching(room: usize) -> Self {
-        Self { watch: Mutex::new(Watch { room, ..Watch::default() }), ..Self::default() }
+    pub fn sampling(room: usize) -> Self {
+        Self { sampler: Mutex::new(Sampler { room, ..Sampler::default() }), ..Self::default() }
     }
 
-    /// How many sockets are watched now, and what the kernel has counted for all that were, from their beginning to
-    /// the last call of this; `None` where none is watched.
+    /// The kernel's counters of the sampled sockets, from their beginning to the last call of this; `None` where no socket is sampled now.
     #[must_use]
-    pub fn sample(&self) -> Option<(u64, TcpInfo)> {
-        let mut guard = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        let Watch { sockets, sum, .. } = &mut *guard;
+    pub fn sample(&self) -> Option<SocketSample> {
+        let mut guard = self.sampler.lock().unwrap_or_else(PoisonError::into_inner);
+        let Sampler { sockets, sum, .. } = &mut *guard;
         let mut number = 0;
-        for watched in sockets {
-            let Some(now) = watched.socket.upgrade().and_then(|socket| TcpInfo::of(&*socket)) else {
+        for sampled in sockets {
+            let Some(now) = sampled.socket.upgrade().and_then(|socket| TcpInfo::of(&*socket)) else {
                 continue;
             };
-            sum.add(&now.since(&watched.counted));
-            watched.counted = now;
+            sum.add(&now.since(&sampled.counted));
+            sampled.counted = now;
             number += 1;
         }
-        (number > 0).then_some((number, *sum))
+        (number > 0).then_some(SocketSample { sockets: number, counted: *sum })
     }
 
-    /// Watches a socket, if there is room; for as long as what is returned is kept.
-    fn watch(&self, stream: &TcpStream) -> Option<Arc<OwnedFd>> {
-        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        watch.sockets.retain(|watched| watched.socket.strong_count() > 0);
-        if watch.sockets.len() >= watch.room {
+    /// Samples a socket, if there is room; for as long as what is returned is kept.
+    fn start_sampling(&self, stream: &TcpStream) -> Option<Arc<OwnedFd>> {
+        let mut sampler = self.sampler.lock().unwrap_or_else(PoisonError::into_inner);
+        sampler.sockets.retain(|sampled| sampled.socket.strong_count() > 0);
+        if sampler.sockets.len() >= sampler.room {
             return None;
         }
         let socket = Arc::new(stream.as_fd().try_clone_to_owned().ok()?);
-        watch.sockets.push(Watched { socket: Arc::downgrade(&socket), counted: TcpInfo::of(stream)? });
+        sampler
+            .sockets
+            .push(SampledSocket { socket: Arc::downgrade(&socket), counted: TcpInfo::of(stream)? });
         Some(socket)
     }
 
@@ -96,16 +105,16 @@ impl Traffic {
     }
 }
 
-/// Where one connection's bytes are counted. Kept as long as the connection: a watched socket is let go with it.
+/// Where one connection's bytes are counted. Kept as long as the connection: a sampled socket is let go with it.
 #[derive(Debug)]
 struct Meter {
     traffic: Arc<Traffic>,
-    _watched: Option<Arc<OwnedFd>>,
+    _sampled: Option<Arc<OwnedFd>>,
 }
 
 impl Meter {
     fn new(stream: &TcpStream, traffic: Arc<Traffic>) -> Self {
-        Self { _watched: traffic.watch(stream), traffic }
+        Self { _sampled: traffic.start_sampling(stream), traffic }
     }
 }
 
@@ -191,28 +200,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn as_many_sockets_are_watched_as_there_is_room_for() {
-        let traffic = Arc::new(Traffic::watching(2));
+    async fn as_many_sockets_are_sampled_as_there_is_room_for() {
+        let traffic = Arc::new(Traffic::sampling(2));
         assert_eq!(traffic.sample(), None, "there is none yet");
         let (mut first, mut peer) = pair(&traffic).await;
         let (_second, _) = pair(&traffic).await;
         let (mut third, mut third_peer) = pair(&traffic).await;
         send(&mut first, &mut peer, 500).await;
         send(&mut third, &mut third_peer, 70).await;
-        let (number, sum) = traffic.sample().unwrap();
+        let SocketSample { sockets: number, counted: sum } = traffic.sample().unwrap();
         assert_eq!((number, sum.bytes_sent, traffic.sent()), (2, 500, 570));
         // One that has ended makes room, and what was counted for it stays counted.
         drop(first);
         let (mut fourth, mut fourth_peer) = pair(&traffic).await;
         send(&mut fourth, &mut fourth_peer, 30).await;
-        let (number, sum) = traffic.sample().unwrap();
+        let SocketSample { sockets: number, counted: sum } = traffic.sample().unwrap();
         assert_eq!((number, sum.bytes_sent, traffic.sent()), (2, 530, 600));
         assert!(Traffic::default().sample().is_none());
     }
 
     #[tokio::test]
-    async fn a_watched_socket_closes_with_its_connection() {
-        let traffic = Arc::new(Traffic::watching(1));
+    async fn a_sampled_socket_closes_with_its_connection() {
+        let traffic = Arc::new(Traffic::sampling(1));
         let (client, mut server) = pair(&traffic).await;
         assert!(traffic.sample().is_some());
         drop(client);

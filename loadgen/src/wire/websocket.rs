@@ -15,14 +15,15 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
+use twinwire_os::clock;
 
 use super::addresses::Addresses;
+use super::error::ConnectError;
 use super::handshake::{HandshakeError, shake};
 use super::stream::Stream as Carrier;
 use super::traffic::{Counted, Traffic};
-use super::{ConnectError, Ended, REPLY_BYTES_MAX, Replies, Reply, Site};
+use super::{Ended, REPLY_BYTES_MAX, Replies, Reply, Site};
 use crate::domain::Rule;
-use crate::measure::clock;
 
 /// Read buffer of a connection. The library's default of 128 KiB is allocated for each connection and cleared at
 /// each read, which doubles the CPU of a request.

@@ -153,10 +153,36 @@ fn a_sweep_makes_a_variant_of_every_combination() {
 }
 
 #[test]
+fn swept_values_that_are_alike_for_longer_than_a_label_are_variants_of_their_own() {
+    let long = "x".repeat(60);
+    let set = format!("sweep.about=['{long}1', '{long}2', '{long}=2']");
+    let document = parse(twinwire::scenario::STARTER, &[&set]);
+    let variants: Vec<(&str, &str, &str)> = document
+        .variants()
+        .iter()
+        .map(|variant| {
+            let [setting] = variant.settings.as_slice() else { panic!("{:?}", variant.settings) };
+            assert_eq!(setting.key, "about");
+            (variant.label.as_str(), setting.value.as_str(), variant.scenario.about.as_str())
+        })
+        .collect();
+    let short = &long[..40];
+    let [first, second, third] = ["1", "2", "=2"].map(|end| format!("{long}{end}"));
+    assert_eq!(
+        variants,
+        [
+            (&*format!("about={short}"), &*first, &*first),
+            (&*format!("about={short}-2"), &*second, &*second),
+            (&*format!("about={short}-3"), &*third, &*third),
+        ]
+    );
+}
+
+#[test]
 fn an_unswept_scenario_is_its_only_variant() {
     let document = parse(twinwire::scenario::STARTER, &[]);
     assert_eq!(document.variants().len(), 1);
-    assert_eq!(document.variants()[0].label, "");
+    assert_eq!((document.variants()[0].label.as_str(), document.variants()[0].settings.len()), ("", 0));
     assert_eq!(&document.variants()[0].scenario, document.scenario());
 }
 

@@ -72,16 +72,16 @@ fn an_error_in_a_set_value_shows_the_argument() {
       |
       | load.main.cout=5
       | ^^^^^^^^^^^^^^ there is `name`, `model`, `rate`, `arrivals`, `think`, `in-flight`, `warmup`, `duration`, `phases`, `trials`, `interleave`, `headline`, `timing`
-      = help: keys go by their names, an element of a list by its name or its number (from 0)
+      = help: name a key by its name, and an element of a list by its name or its number (from 0)
 
     error: `load.mian.trials` leads nowhere: there is no `mian`
      --> --set
       |
       | load.mian.trials=2
       | ^^^^^^^^^^^^^^^^ there is `main`
-      = help: keys go by their names, an element of a list by its name or its number (from 0)
+      = help: name a key by its name, and an element of a list by its name or its number (from 0)
 
-    error: not something to set
+    error: not an assignment
      --> --set
       |
       | timeout
@@ -337,11 +337,11 @@ fn a_sweep_has_at_most_two_known_keys_with_distinct_values() {
     wrong(&sweep("seed = 5"), "expected a list of values, found a whole number");
     wrong(&sweep("sede = [5]"), "`sede` leads nowhere: there is no `sede`");
     wrong(&sweep("clients.guests.count = [5]"), "`clients` is a table, not a list of values");
-    wrong(&sweep("seed = [1, 1]"), "a swept value comes twice");
+    wrong(&sweep("seed = [1, 1]"), "a swept value is listed twice");
     let mixes = |first: &str, second: &str| sweep(&format!("\"clients.guests.mix\" = [{first}, {second}]"));
     let mix = "{ put = 10, get = 10, get-missing = 10, bad = 20 }";
     right(&mixes(mix, "{ put = 10, get = 10, get-missing = 10, bad = 30 }"));
-    wrong(&mixes(mix, "{ bad = 20, put=10, get=10.0, get-missing=10 }"), "a swept value comes twice");
+    wrong(&mixes(mix, "{ bad = 20, put=10, get=10.0, get-missing=10 }"), "a swept value is listed twice");
     wrong(&sweep("name = [\"a\"]"), "`name` cannot be swept");
     wrong(
         &sweep("manager-share = [101]\nseed = [1, 2]"),

@@ -13,7 +13,7 @@ use std::thread::{self, Scope};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use twinwire::domain::ViolationKind;
-use twinwire::oracle::{Expect, Finding, Good, Session, ValueSpec, World, texts};
+use twinwire::oracle::{Expect, Finding, LegalReply, ReferenceModel, Session, ValueSpec, texts};
 
 const CLIENTS: u32 = 4;
 const KEYS: u32 = 2;
@@ -93,7 +93,7 @@ struct Seen {
 
 struct Client<'scope, 'env> {
     index: u32,
-    world: &'scope World,
+    reference: &'scope ReferenceModel,
     service: &'scope Service,
     seen: &'scope Seen,
     random: Xoshiro256PlusPlus,
@@ -114,9 +114,9 @@ impl Client<'_, '_> {
                 }
             }
             if self.random.random_bool(0.5) {
-                self.world.set_ending(self.index);
+                self.reference.set_ending(self.index);
                 self.service.log_out(self.name());
-                self.world.set_ended(self.index);
+                self.reference.set_ended(self.index);
             } else {
                 self.lose(&mut session);
             }
@@ -124,19 +124,19 @@ impl Client<'_, '_> {
     }
 
     fn name(&self) -> &str {
-        &self.world.client(self.index).name
+        &self.reference.client(self.index).name
     }
 
     fn log_in(&mut self) -> Session {
         let mut session = loop {
-            let session = Session::new(self.world, self.index);
+            let session = Session::new(self.reference, self.index);
             if self.service.log_in(self.name()) {
                 break session;
             }
-            self.world.set_refused(self.index).unwrap();
+            self.reference.set_refused(self.index).unwrap();
             thread::yield_now();
         };
-        self.world.set_live(self.index);
+        self.reference.set_live(self.index);
         self.judge(&mut session, Expect::Upgrade, texts::UPGRADED.as_bytes());
         session
     }
@@ -147,11 +147,11 @@ impl Client<'_, '_> {
             let mut out = Vec::new();
             let key = self.random.random_range(0..KEYS);
             let expect = match self.random.random_range(0..8) {
-                0..3 => session.put(self.world, key, &mut out),
+                0..3 => session.put(self.reference, key, &mut out),
                 3 => session.get(key, &mut out),
                 _ => {
                     let target = self.random.random_range(0..CLIENTS);
-                    session.get_other(self.world, Some(target), Some(key), &mut out)
+                    session.get_other(self.reference, Some(target), Some(key), &mut out)
                 }
             };
             (expect, out)
@@ -163,11 +163,11 @@ impl Client<'_, '_> {
     /// the client already tries to come again.
     fn lose(&mut self, session: &mut Session) {
         let mut batch = self.write_batch(session);
-        self.world.set_ending(self.index);
+        self.reference.set_ending(self.index);
         batch.truncate(self.random.random_range(0..=batch.len()));
-        let (world, service, index) = (self.world, self.service, self.index);
+        let (reference, service, index) = (self.reference, self.service, self.index);
         self.scope.spawn(move || {
-            let name = &world.client(index).name;
+            let name = &reference.client(index).name;
             for (_, request) in batch {
                 service.answer(name, &request);
                 thread::yield_now();
@@ -178,10 +178,10 @@ impl Client<'_, '_> {
 
     fn judge(&self, session: &mut Session, expect: Expect, reply: &[u8]) {
         let count = |of: &AtomicU32| _ = of.fetch_add(1, Ordering::Relaxed);
-        match session.judge(self.world, expect, reply) {
-            Ok(Good::Value) => count(&self.seen.own_values),
-            Ok(Good::ForeignValue) => count(&self.seen.foreign_values),
-            Ok(Good::Refused) => count(&self.seen.refused),
+        match session.judge(self.reference, expect, reply) {
+            Ok(LegalReply::Value) => count(&self.seen.own_values),
+            Ok(LegalReply::ForeignValue) => count(&self.seen.foreign_values),
+            Ok(LegalReply::Refused) => count(&self.seen.refused),
             Ok(_) => {}
             Err(finding) => {
                 self.seen.findings.lock().unwrap().push(finding);
@@ -193,13 +193,13 @@ impl Client<'_, '_> {
 
 /// Lets all clients run against the service.
 fn run(service: &Service, number: u64) -> Seen {
-    let world = World::new(3, (0..CLIENTS).map(|n| (format!("user{n}"), 0, KEYS, SPEC)));
+    let reference = ReferenceModel::new(3, (0..CLIENTS).map(|n| (format!("user{n}"), 0, KEYS, SPEC)));
     let seen = Seen::default();
     thread::scope(|scope| {
         for index in 0..CLIENTS {
-            let (world, seen) = (&world, &seen);
+            let (reference, seen) = (&reference, &seen);
             let random = Xoshiro256PlusPlus::seed_from_u64(number * u64::from(CLIENTS) + u64::from(index));
-            scope.spawn(move || Client { index, world, service, seen, random, scope }.run());
+            scope.spawn(move || Client { index, reference, service, seen, random, scope }.run());
         }
     });
     seen

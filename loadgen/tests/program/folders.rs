@@ -5,13 +5,25 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use crate::support::{Ended, Place, scenario, twinwire, until};
+use crate::support::{Ended, Kept, Place, longer_scenario, scenario, twinwire, until};
 
 fn short() -> String {
-    scenario(r#"["tcp"]"#).replace("1500ms", "300ms")
+    scenario(r#"["tcp"]"#).replace("500ms", "300ms")
+}
+
+/// A place in which the short scenario has run.
+fn place_with_run() -> Place {
+    static RUN: LazyLock<Kept> = LazyLock::new(|| {
+        let place = Place::with(&short());
+        let ended = place.run_to_end(&["--quiet"]);
+        assert!(is_done(&ended), "{ended:?}");
+        Kept::of(&place, ended)
+    });
+    RUN.copy()
 }
 
 /// A place with two short scenarios, `one` and `two`.
@@ -58,9 +70,7 @@ fn is_done(ended: &Ended) -> bool {
 
 #[test]
 fn a_folder_without_a_runs_record_is_refused_before_the_load_and_left_as_it_is() {
-    let whole = Place::with(&short());
-    assert!(is_done(&whole.run_to_end(&["--quiet"])));
-    let half = whole.read("run.json");
+    let half = place_with_run().read("run.json");
     for record in [None, Some(""), Some("{}"), Some(&half[..half.len() / 2]), Some("{\"schema\": 999}")] {
         let place = Place::with(&short());
         fs::create_dir_all(place.out().join("plots")).unwrap();
@@ -88,8 +98,7 @@ fn a_folder_without_a_runs_record_is_refused_before_the_load_and_left_as_it_is()
 
 #[test]
 fn a_run_over_an_older_one_removes_what_that_one_listed_and_nothing_else() {
-    let place = Place::with(&short());
-    assert!(is_done(&place.run_to_end(&["--quiet"])));
+    let place = place_with_run();
     let listed = json(&place.read("run.json"))["files"].as_array().unwrap().clone();
     let mut expected: Vec<String> = listed.iter().map(|name| name.as_str().unwrap().to_owned()).collect();
     expected.push("run.json".to_owned());
@@ -116,8 +125,7 @@ fn a_run_over_an_older_one_removes_what_that_one_listed_and_nothing_else() {
 
 #[test]
 fn a_record_that_lists_no_files_is_still_known_by_its_own() {
-    let place = Place::with(&short());
-    assert!(is_done(&place.run_to_end(&["--quiet"])));
+    let place = place_with_run();
     let mut record = json(&place.read("run.json"));
     record.as_object_mut().unwrap().remove("files");
     fs::write(place.out().join("run.json"), record.to_string()).unwrap();
@@ -132,8 +140,7 @@ fn a_record_that_lists_no_files_is_still_known_by_its_own() {
 #[test]
 fn nothing_is_written_or_removed_through_a_symbolic_link() {
     for linked in ["", "plots", "histograms", "violations", "summary.csv", "server.log", "run.json"] {
-        let place = Place::with(&short());
-        assert!(is_done(&place.run_to_end(&["--quiet"])));
+        let place = place_with_run();
         let (link, real) = (place.out().join(linked), place.path().join("elsewhere"));
         if linked.is_empty() {
             fs::rename(place.out(), &real).unwrap();
@@ -170,8 +177,7 @@ fn what_is_in_the_way_of_a_report_is_known_before_the_load() {
     for (name, is_folder) in
         [("plots/timeline-new.svg", true), ("histograms/new-tcp-all-all-service.hgrm", false)]
     {
-        let place = Place::with(&short());
-        assert!(is_done(&place.run_to_end(&["--quiet"])));
+        let place = place_with_run();
         let record = place.read("run.json");
         if is_folder {
             fs::create_dir(place.out().join(name)).unwrap();
@@ -209,8 +215,7 @@ fn commands_that_begin_together_never_share_a_folder() {
 
 #[test]
 fn a_folder_in_use_is_refused_and_one_of_a_killed_run_holds_no_old_result() {
-    let place = Place::with(&short());
-    assert!(is_done(&place.run_to_end(&["--quiet"])));
+    let place = place_with_run();
     let mut child = place.run(&["--quiet", "--set", "load.0.duration=10min"]).spawn().unwrap();
     until("the old result is gone and the log begun", || {
         !place.out().join("run.json").exists() && place.out().join("server.log").exists()
@@ -301,7 +306,7 @@ fn long_names_together_make_files_that_every_file_system_takes() {
 
 #[test]
 fn the_row_of_a_part_of_a_second_tells_its_length() {
-    let place = Place::with(&scenario(r#"["tcp"]"#));
+    let place = Place::with(&longer_scenario(r#"["tcp"]"#));
     place.run_to_end(&["--quiet"]);
     let lengths: Vec<f64> =
         place.csv("intervals.csv").iter().map(|row| row["length_s"].parse().unwrap()).collect();

@@ -100,7 +100,7 @@ fn without_placeholders_the_given_addresses_hold() {
     let command = server(&format!("--tcp {address}"));
     let taken = place.run_to_end(&["--launch", &command, "--tcp", &address]).expect(3);
     assert!(
-        taken.stderr.contains(&format!("something else listens on {address} already")),
+        taken.stderr.contains(&format!("something else already listens on {address}")),
         "{}",
         taken.stderr
     );
@@ -173,7 +173,7 @@ fn a_launched_servers_children_count_as_the_server() {
 fn a_command_that_cannot_be_understood_is_an_error_of_usage() {
     let place = Place::with(&scenario(r#"["tcp"]"#));
     for (arguments, part) in [
-        (vec!["--launch", "server {port}"], "`{port}` is no placeholder"),
+        (vec!["--launch", "server {port}"], "`{port}` is not a placeholder"),
         (vec!["--launch", "server 'x"], "a quote is not closed"),
         (vec!["--launch", "server"], "put {tcp}, {tcp-raw}, {ws}, {tls} or {wss} where its port goes"),
         (vec!["--launch", "server {tcp}", "--tcp", "127.0.0.1:9"], "has two ports"),
@@ -191,7 +191,7 @@ struct Running(Place, Option<Child>);
 
 impl Running {
     fn start(command: &str) -> Self {
-        let place = Place::with(&scenario(r#"["tcp"]"#).replace("1500ms", "10min"));
+        let place = Place::with(&scenario(r#"["tcp"]"#).replace("500ms", "10min"));
         let mut run = place.run(&["--launch", command]);
         let child = run.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let running = Self(place, Some(child));
@@ -255,7 +255,7 @@ fn a_guard_that_is_killed_leaves_no_server_behind() {
     let guard: i32 = stat.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     kill(Pid::from_raw(guard), Signal::SIGKILL).unwrap();
     let ended = running.wait().expect(3);
-    assert!(ended.stdout.contains("`sh` ended (killed, as its guard was)"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("`sh` ended (killed, like its guard)"), "{}", ended.stdout);
     until("the server ends", || !is_alive(running.server()));
 }
 

@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::{Ended, Place, scenario, twinwire};
+use crate::support::{Ended, Place, longer_scenario, scenario, twinwire};
 
 type Row = HashMap<String, String>;
 
@@ -19,7 +19,7 @@ fn number(row: &Row, column: &str) -> u64 {
 
 #[test]
 fn a_run_against_the_embedded_server_passes_and_writes_the_whole_report_folder() {
-    let place = Place::with(&scenario(BOTH));
+    let place = Place::with(&longer_scenario(BOTH));
     let ended = place.run_to_end(&["--set", "load.short.trials=2"]).expect(0);
     assert!(ended.stdout.contains("WebSocket"), "{}", ended.stdout);
     for file in [
@@ -138,7 +138,7 @@ fn pinned_groups_run_together_and_read_across_transports() {
 #[test]
 fn a_sweep_runs_every_variant() {
     let swept = scenario(r#"["tcp"]"#) + "\n[sweep]\nmanager-share = [0, 50]\n";
-    let place = Place::with(&swept.replace("1500ms", "400ms"));
+    let place = Place::with(&swept.replace("500ms", "400ms"));
     place.run_to_end(&[]).expect(0);
     let rows = place.csv("summary.csv");
     let of = |variant: &str| {
@@ -212,7 +212,7 @@ fn a_scenario_of_which_nothing_can_run_is_an_error() {
 
 #[test]
 fn several_scenarios_get_a_subfolder_each() {
-    let place = Place::with(&scenario(r#"["tcp"]"#).replace("1500ms", "300ms"));
+    let place = Place::with(&scenario(r#"["tcp"]"#).replace("500ms", "300ms"));
     let command = twinwire()
         .current_dir(place.path())
         .args(["run", "scenario.toml", "scenario.toml", "--out", "out", "--json"])
@@ -312,7 +312,7 @@ fn running(scenario: &str) -> (Place, Running) {
 
 /// The same with what it says from then on.
 fn told(scenario: &str) -> (Place, Running, std::thread::JoinHandle<String>) {
-    let place = Place::with(&scenario.replace("1500ms", "10min"));
+    let place = Place::with(&scenario.replace("500ms", "10min"));
     let mut child = place.run(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let running = Running(Some(child));

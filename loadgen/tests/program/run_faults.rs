@@ -5,11 +5,7 @@ use std::sync::Mutex;
 
 use crate::support::faulty::{self, Fault};
 use crate::support::replies::UPGRADE_REFUSED;
-use crate::support::{Ended, Place, scenario};
-
-fn run_against(fault: Fault) -> (Place, Ended) {
-    run_scenario(&scenario(r#"["tcp"]"#), fault)
-}
+use crate::support::{Ended, Place, longer_scenario, run_against, scenario};
 
 fn run_scenario(scenario: &str, fault: impl faulty::Often) -> (Place, Ended) {
     let place = Place::with(scenario);
@@ -20,7 +16,7 @@ fn run_scenario(scenario: &str, fault: impl faulty::Often) -> (Place, Ended) {
 
 /// A load that only its fault ends, with a short patience for replies.
 fn endless(transports: &str) -> String {
-    scenario(transports).replace("1500ms", "10min").replace("\"20s\"", "\"2s\"")
+    scenario(transports).replace("500ms", "10min").replace("\"20s\"", "\"2s\"")
 }
 
 /// The fault is found, exits with 1, stands at the top of the report, and says who saw what.
@@ -193,7 +189,7 @@ fn a_server_that_ends_a_session_by_itself_breaks_no_rule() {
     // Its managers may hear of it before its client does; it may come at a malformed command, or cross a request.
     let allowed = "\n[[thresholds]]\nmetric = \"lost\"\nmax = 1\n";
     for fault in [Fault::Disconnects(1000), Fault::DisconnectsAtUnknown, Fault::TimesOutOnce] {
-        let (place, ended) = run_scenario(&(scenario(r#"["tcp"]"#) + allowed), fault);
+        let (place, ended) = run_scenario(&(longer_scenario(r#"["tcp"]"#) + allowed), fault);
         let ended = ended.expect(0);
         assert!(ended.stderr.contains("1 clients ended early"), "{fault:?}: {}", ended.stderr);
         let record: serde_json::Value = serde_json::from_str(&place.read("run.json")).unwrap();
@@ -204,7 +200,7 @@ fn a_server_that_ends_a_session_by_itself_breaks_no_rule() {
 
 #[test]
 fn life_2_a_server_that_hears_of_a_close_late_may_be_full_until_then() {
-    let renewing = scenario(r#"["tcp"]"#)
+    let renewing = longer_scenario(r#"["tcp"]"#)
         .replace("keys = { count = 8 }", "keys = { count = 8 }\nreconnect = { every = 50 }");
     let (place, ended) = run_scenario(&renewing, Fault::FullAfterALoss);
     ended.expect(0);
@@ -214,8 +210,8 @@ fn life_2_a_server_that_hears_of_a_close_late_may_be_full_until_then() {
 
 #[test]
 fn a_lost_client_fails_the_run_unless_a_threshold_allows_it_in_the_warm_up_too() {
-    let warming = scenario(r#"["tcp"]"#).replace("warmup = \"100ms\"", "warmup = \"3s\"");
-    for (scenario, lost_at) in [(scenario(r#"["tcp"]"#), 1000), (warming, 200)] {
+    let warming = longer_scenario(r#"["tcp"]"#).replace("warmup = \"100ms\"", "warmup = \"3s\"");
+    for (scenario, lost_at) in [(longer_scenario(r#"["tcp"]"#), 1000), (warming, 200)] {
         let (place, ended) = run_scenario(&scenario, Fault::Disconnects(lost_at));
         let ended = ended.expect(1);
         let first = ended.stdout.lines().next().unwrap();
@@ -300,7 +296,7 @@ fn ws_2_a_handshake_that_chooses_what_was_not_offered_or_has_the_wrong_key_is_na
 
 #[test]
 fn ws_2_a_handshake_of_a_reconnect_is_judged_too() {
-    let renewing = scenario(r#"["websocket"]"#)
+    let renewing = longer_scenario(r#"["websocket"]"#)
         .replace("keys = { count = 8 }", "keys = { count = 8 }\nreconnect = { every = 20 }");
     // There are six clients: the ninth handshake comes in the load.
     let found = broken_handshake(&renewing, Fault::Extension.every(9));

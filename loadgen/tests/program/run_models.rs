@@ -132,8 +132,8 @@ fn assert_same_requests([tcp, websocket]: [&Log; 2], at_least: usize, whole: boo
 
 #[test]
 fn the_same_seed_gives_each_client_the_same_requests_on_every_transport_byte_for_byte() {
-    let open = "model = \"open\"\nrate = 600\nin-flight = 3\nwarmup = \"0s\"\nduration = \"2s\"";
-    let closed = "model = \"closed\"\nthink = { exponential = \"2ms\" }\nin-flight = 3\nwarmup = \"0s\"\nduration = \"3s\"";
+    let open = "model = \"open\"\nrate = 600\nin-flight = 3\nwarmup = \"0s\"\nduration = \"1s\"";
+    let closed = "model = \"closed\"\nthink = { exponential = \"2ms\" }\nin-flight = 3\nwarmup = \"0s\"\nduration = \"1s\"";
     for (load, whole) in [(open, true), (closed, false)] {
         let [(tcp, tcp_log), (websocket, websocket_log)] = faulty::start_recording();
         let place = Place::with(&scenario(BOTH, load, ""));
@@ -327,7 +327,7 @@ fn a_rate_given_as_a_share_is_probed_on_the_slower_transport() {
 fn sessions_are_renewed_in_mid_load_and_their_times_kept_apart() {
     for (every, due) in [("10", 20..300), ("\"200ms\"", 6..100)] {
         let extra = format!("reconnect = {{ every = {every} }}");
-        let load = "model = \"open\"\nrate = 1200\nwarmup = \"0s\"\nduration = \"2s\"";
+        let load = "model = \"open\"\nrate = 1200\nwarmup = \"0s\"\nduration = \"1s\"";
         let place = Place::with(&scenario(BOTH, load, &extra));
         let record = run(&place);
         for pass in passes(&record) {

@@ -19,7 +19,7 @@ const FOUR: &str = r#"["tcp", "tls", "websocket", "wss"]"#;
 
 /// The usual scenario, shorter.
 fn scenario(transports: &str) -> String {
-    crate::support::scenario(transports).replace("1500ms", "600ms")
+    crate::support::scenario(transports).replace("500ms", "600ms")
 }
 
 fn record(place: &Place) -> serde_json::Value {
@@ -293,7 +293,7 @@ fn flags_that_contradict_each_other_are_errors_of_usage() {
         (&["--tls", "127.0.0.1:9", "--ca", "none.pem"], "--ca: cannot read `none.pem`"),
         (&["--wss", "wss://127.0.0.1:9", "--ca", "key.pem"], "`key.pem` holds no certificate"),
         (&["--wss", "ws://127.0.0.1:9", "--ca", "ca.pem"], "write wss://HOST:PORT"),
-        (&["--tls", "127.0.0.1", "--ca", "ca.pem"], "is no address"),
+        (&["--tls", "127.0.0.1", "--ca", "ca.pem"], "is not an address"),
         (&["--launch", "x {tls} {cert}"], "{cert} and {key} belong together"),
         (&["--launch", "x {tls} {cert} {key}", "--ca", "ca.pem"], "keep one of them"),
         (&["--launch", "x {tls}", "--tls", "127.0.0.1:9", "--ca", "ca.pem"], "has two ports"),

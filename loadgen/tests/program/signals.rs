@@ -13,7 +13,7 @@ const TOLD: &str = "again to end at once";
 
 /// A run of ten minutes.
 fn endless() -> Place {
-    Place::with(&scenario(r#"["tcp"]"#).replace("1500ms", "10min"))
+    Place::with(&scenario(r#"["tcp"]"#).replace("500ms", "10min"))
 }
 
 fn pid(child: &Child) -> Pid {
@@ -47,7 +47,7 @@ fn each_signal_that_asks_for_an_end_leaves_a_report() {
 fn a_shortage_of_our_own_in_the_middle_of_a_load_is_named_as_ours_and_ends_the_run() {
     use rustix::process::{Resource, Rlimit, prlimit};
 
-    let scenario = scenario(r#"["tcp"]"#).replace("1500ms", "10min");
+    let scenario = scenario(r#"["tcp"]"#).replace("500ms", "10min");
     let place = Place::with(&scenario.replace("count = 4", "count = 60\nreconnect = { every = 50 }"));
     let (child, told) = running(place.run(&[]));
     // Files of its own get lower numbers than its sockets, and can still be opened.

@@ -55,15 +55,12 @@ impl Place {
     }
 
     fn tls(&self) -> Endpoint {
-        Endpoint::Tls(self.address().into(), self.peer())
+        Endpoint::lines(self.address().into(), Some(self.peer()))
     }
 
     fn wss(&self) -> Endpoint {
-        Endpoint::Wss(
-            self.address().into(),
-            Site::root(true, "127.0.0.1", self.address().port()),
-            self.peer(),
-        )
+        let site = Site::root(true, "127.0.0.1", self.address().port());
+        Endpoint::websocket(self.address().into(), site, Some(self.peer()))
     }
 
     async fn accept(&self) -> TlsStream<TcpStream> {
@@ -210,7 +207,7 @@ async fn bytes_that_are_no_records_end_the_connection_with_the_reason() {
 #[tokio::test]
 async fn bytes_are_counted_as_they_are_on_the_wire() {
     let place = Place::new().await;
-    let traffic = Arc::new(Traffic::watching(1));
+    let traffic = Arc::new(Traffic::sampling(1));
     let (mut client, server) = tokio::join!(connect(place.tls(), &traffic), place.accept());
     let before = (traffic.sent(), traffic.received());
     assert!(before.0 > 200 && before.1 > 400, "the handshake counts: {before:?}");
@@ -225,7 +222,7 @@ async fn bytes_are_counted_as_they_are_on_the_wire() {
     // 5 bytes of header, one of type and 16 of proof for each record (TLS 1.3).
     assert_eq!(traffic.sent() - before.0, 1_001 + 22);
     assert!(traffic.received() >= before.1 + 5 + 22);
-    let (_, kernel) = traffic.sample().unwrap();
+    let kernel = traffic.sample().unwrap().counted;
     assert_eq!((kernel.bytes_received, kernel.bytes_sent), (traffic.received(), traffic.sent()));
 }
 

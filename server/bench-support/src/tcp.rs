@@ -241,7 +241,7 @@ impl Edges {
         Self { from: None, next: clock::now() + clock::nanos(task.warmup) }
     }
 
-    /// Looks whether an edge has come, after so many exchanges; the window when it has ended.
+    /// Checks whether an edge has come, after this many exchanges; the window if it has ended.
     fn pass(&mut self, task: &Task, answered: u64) -> anyhow::Result<Option<Window>> {
         if clock::now() < self.next {
             return Ok(None);

@@ -1,6 +1,6 @@
 //! The abusers: a process of its own that does one abuse until its standard input ends.
 //!
-//! It prints `going` when it begins, `full` once all of it is there, and at the end `served N`. A reply that is not what
+//! It prints `going` when it begins, `full` once the whole abuse is there, and at the end `served N`. A reply that is not what
 //! the limits say ends it with an error.
 
 use std::{
@@ -147,7 +147,7 @@ pub fn run(task: &Task) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Begins the abuse; returns once all of it is there.
+/// Begins the abuse; returns once the whole abuse is there.
 async fn start(abuse: Abuse, work: &Rc<Work>, hold: Duration) -> anyhow::Result<()> {
     match abuse {
         Abuse::SlowReaders => slow_readers(work).await,
@@ -395,7 +395,7 @@ impl Filler {
         Ok(self)
     }
 
-    /// Sends so many messages; whether none of them is to be sent again later.
+    /// Sends `count` messages; whether all are done, and none has to be sent again.
     async fn send(&mut self, messages: &[u8], count: usize, done: &str, later: &str) -> anyhow::Result<bool> {
         self.0.get_mut().write_all(messages).await?;
         let (mut are_done, mut reply) = (true, String::new());

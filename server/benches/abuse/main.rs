@@ -4,7 +4,7 @@
 //! another over WebSocket, each of which asks once a millisecond, and measures their p90 in windows with and without
 //! the abuse, in pairs. What is compared is the p90 of a pair's two windows, and what is
 //! reported is the median of these ratios with its 95 % interval: a time on a shared machine does not repeat, two
-//! windows that follow each other do. Beside it: that the abusers were served as the limits say, the server's memory
+//! windows that follow each other do. Also reported: that the abusers were served as the limits say, the server's memory
 //! against its bound, and that its descriptors came back.
 //!
 //! The server has a CPU for itself, neighbours and abusers share another. So that it is the server's
@@ -162,7 +162,7 @@ impl Plan {
         let (meant, size) =
             if abuse.is_crowd() { (all, affordable(all)) } else { (all, all.div_ceil(self.pairs)) };
         let cpu_list = self.server_cpu.to_string();
-        // Beside the one that it has there already.
+        // On the CPU of the first one.
         let second_worker: &[&str] = if abuse.has_managers() { &["--cpus", &cpu_list] } else { &[] };
         let program = env!("CARGO_BIN_EXE_twinwire-server");
         let server = Server::start(program, self.server_cpu, &[spec.flags, second_worker].concat())?;

@@ -82,11 +82,11 @@ impl ControlArgs {
             }
         };
         let (text, error) = match &answer {
-            Answer::Users(users) => (list(users), None),
-            Answer::Stats(stats) => (figures(stats), None),
+            Answer::Users(users) => (user_table(users), None),
+            Answer::Stats(stats) => (stats_table(stats), None),
             Answer::Role { user, role, changed } => (role_line(user, *role, *changed), None),
-            Answer::Disconnected { user } => (format!("{} is disconnected\n", shown(user)), None),
-            Answer::Refused { message, .. } => (String::new(), Some(shown(message))),
+            Answer::Disconnected { user } => (format!("{} is disconnected\n", escaped(user)), None),
+            Answer::Refused { message, .. } => (String::new(), Some(escaped(message))),
         };
         let code = if error.is_some() { EXIT_FAILED } else { 0 };
         let text = if self.json { json(&answer) } else { text };
@@ -111,13 +111,13 @@ fn json(answer: &Answer) -> String {
     let text = serde_json::to_string(answer).unwrap_or_default();
     // Characters that could control a terminal occur only within strings, and are below U+10000.
     let escaped =
-        |c: char| if drives_a_terminal(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+        |c: char| if is_terminal_control(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
     text.chars().map(escaped).chain(["\n".to_owned()]).collect()
 }
 
 fn role_line(user: &str, role: Role, changed: bool) -> String {
     let already = if changed { "now" } else { "already" };
-    format!("{} is {already} a {}\n", shown(user), role_name(role))
+    format!("{} is {already} a {}\n", escaped(user), role_name(role))
 }
 
 fn role_name(role: Role) -> &'static str {
@@ -127,13 +127,13 @@ fn role_name(role: Role) -> &'static str {
     }
 }
 
-fn list(users: &[UserRow]) -> String {
+fn user_table(users: &[UserRow]) -> String {
     let row = |row: &UserRow| {
         [
-            shown(&row.user),
+            escaped(&row.user),
             role_name(row.role).to_owned(),
-            shown(&row.transport),
-            shown(&row.peer),
+            escaped(&row.transport),
+            escaped(&row.peer),
             row.keys.to_string(),
             row.bytes.to_string(),
             duration(row.connected_s),
@@ -146,7 +146,7 @@ fn list(users: &[UserRow]) -> String {
     table(&rows)
 }
 
-fn figures(stats: &Stats) -> String {
+fn stats_table(stats: &Stats) -> String {
     let mut rows = vec![
         ["up for".to_owned(), duration(stats.uptime_s)],
         ["users".to_owned(), format!("{}, {} of them managers", stats.users, stats.managers)],
@@ -155,16 +155,16 @@ fn figures(stats: &Stats) -> String {
         ["sent".to_owned(), format!("{} bytes", stats.bytes_sent)],
     ];
     for (transport, connections) in &stats.connections {
-        let shown = format!("{} open, {} in all", connections.open, connections.total);
-        rows.push([format!("connections {}", self::shown(transport)), shown]);
+        let escaped = format!("{} open, {} in all", connections.open, connections.total);
+        rows.push([format!("connections {}", self::escaped(transport)), escaped]);
     }
     for (command, replies) in &stats.requests {
         for (reply, count) in replies {
-            rows.push([format!("requests {} -> {}", shown(command), shown(reply)), count.to_string()]);
+            rows.push([format!("requests {} -> {}", escaped(command), escaped(reply)), count.to_string()]);
         }
     }
     for (reason, count) in stats.refusals.iter().filter(|(_, count)| **count > 0) {
-        rows.push([format!("refused {}", shown(reason)), count.to_string()]);
+        rows.push([format!("refused {}", escaped(reason)), count.to_string()]);
     }
     table(&rows)
 }
@@ -188,14 +188,14 @@ fn duration(seconds: u64) -> String {
 }
 
 /// Text that a client chose, without characters that could control a terminal.
-fn shown(text: &str) -> String {
+fn escaped(text: &str) -> String {
     text.chars()
-        .map(|c| if drives_a_terminal(c) { c.escape_default().to_string() } else { c.to_string() })
+        .map(|c| if is_terminal_control(c) { c.escape_default().to_string() } else { c.to_string() })
         .collect()
 }
 
 /// Controls (C0, DEL, C1), line and paragraph separators, and characters that change the direction of text.
-fn drives_a_terminal(c: char) -> bool {
+fn is_terminal_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -226,7 +226,7 @@ mod tests {
             peer: "127.0.0.1:9".to_owned(),
             ..alice.clone()
         };
-        insta::assert_snapshot!(list(&[alice, other]), @r"
+        insta::assert_snapshot!(user_table(&[alice, other]), @r"
         USER         ROLE     TRANSPORT  PEER                 KEYS     BYTES  CONNECTED  IDLE
         alice        manager  websocket  [2001:db8::1]:40123  3        120    2m 5s      1m 1s
         é\u{1b}[31m  guest    tcp        127.0.0.1:9          1000000  120    0s         0s
@@ -247,7 +247,7 @@ mod tests {
             ('😀', "😀", "😀"),
         ] {
             let answer = Answer::Disconnected { user: format!("a{c}b") };
-            assert_eq!(shown(&format!("a{c}b")), format!("a{text}b"));
+            assert_eq!(escaped(&format!("a{c}b")), format!("a{text}b"));
             assert_eq!(json(&answer), format!("{{\"disconnected\":{{\"user\":\"a{json_text}b\"}}}}\n"));
             assert_eq!(serde_json::from_str::<Answer>(&json(&answer)).unwrap(), answer, "it means the same");
         }

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use clap::Args;
 
-use super::units::{Timeout, count, message_size, size, timeout};
+use super::units::{TimeoutArg, count, message_size, size, timeout};
 use crate::{
     config::{Config, Timeouts},
     registry::StoreLimits,
@@ -54,28 +54,28 @@ pub(super) struct LimitArgs {
         long, value_name = "DURATION", value_parser = timeout, default_value = "30s",
         help_heading = "Time-outs"
     )]
-    login_timeout: Timeout,
+    login_timeout: TimeoutArg,
 
     /// How long a session may go without a request, or `off`
     #[arg(
         long, value_name = "DURATION", value_parser = timeout, default_value = "off",
         help_heading = "Time-outs"
     )]
-    idle_timeout: Timeout,
+    idle_timeout: TimeoutArg,
 
     /// How long a client may take none of its waiting replies before it is disconnected, or `off`
     #[arg(
         long, value_name = "DURATION", value_parser = timeout, default_value = "1m",
         help_heading = "Time-outs"
     )]
-    unsent_timeout: Timeout,
+    unsent_timeout: TimeoutArg,
 
     /// How long a WebSocket may be silent before it is pinged, and as long again before it is disconnected, or `off`
     #[arg(
         long, value_name = "DURATION", value_parser = timeout, default_value = "30s",
         help_heading = "Time-outs"
     )]
-    ping_interval: Timeout,
+    ping_interval: TimeoutArg,
 }
 
 impl LimitArgs {

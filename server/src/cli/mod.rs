@@ -4,6 +4,7 @@
 
 mod args;
 mod control;
+mod error;
 mod layers;
 mod limits;
 mod log;
@@ -109,7 +110,7 @@ fn start(args: Args, effective: &Effective) -> Result<ExitCode, Failure> {
     // part's start and stop for the whole's.
     let notify_manager = if until_stdin_closes { |_| () } else { notify::send_state };
     // Before anything is announced: from the ready lines on, a signal means an orderly stop.
-    signals::obey(&shutdown, config.tls.clone(), notify_manager)
+    signals::handle(&shutdown, config.tls.clone(), notify_manager)
         .map_err(|error| Failure { error: error.into(), code: EXIT_FAILED })?;
     if until_stdin_closes {
         signals::stop_when_stdin_closes(&shutdown);
@@ -118,7 +119,7 @@ fn start(args: Args, effective: &Effective) -> Result<ExitCode, Failure> {
         let (addresses, metrics) = (server.addresses().to_vec(), server.metrics_addresses());
         server.run_and_notify(&shutdown, || {
             announce(&addresses, &metrics);
-            notify_manager(notify::State::Ready);
+            notify_manager(notify::ServiceState::Ready);
         })
     });
     outcome.map(|()| ExitCode::SUCCESS).map_err(|error| Failure { error: error.into(), code: EXIT_FAILED })

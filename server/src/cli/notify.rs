@@ -14,7 +14,7 @@ use std::{
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum ServiceState {
     /// Every listener is open and served.
     Ready,
     /// An orderly stop has begun.
@@ -22,22 +22,22 @@ pub(super) enum State {
 }
 
 /// Sends the state to the service manager, if there is one. The server serves even if that fails.
-pub(super) fn send_state(state: State) {
+pub(super) fn send_state(state: ServiceState) {
     let Some(socket) = env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty()) else { return };
     if let Err(error) = send(&socket, state) {
         tracing::warn!(socket = %socket.display(), %error, "cannot notify the service manager");
     }
 }
 
-fn send(socket: &OsStr, state: State) -> io::Result<()> {
+fn send(socket: &OsStr, state: ServiceState) -> io::Result<()> {
     let address = match socket.as_bytes() {
         // An abstract name, which no file has.
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
         _ => SocketAddr::from_pathname(socket)?,
     };
     let text = match state {
-        State::Ready => "READY=1\n",
-        State::Stopping => "STOPPING=1\n",
+        ServiceState::Ready => "READY=1\n",
+        ServiceState::Stopping => "STOPPING=1\n",
     };
     let sender = UnixDatagram::unbound()?;
     // A manager that takes nothing must not block the server.

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use super::args::{ArgsError, SECRET_VARIABLE};
+use super::error::{ArgsError, SECRET_VARIABLE};
 use crate::registry::Secret;
 
 /// More than a file of one word needs: a larger file is something else, or endless.

@@ -19,10 +19,10 @@ const EXIT_INTERRUPTED: i32 = 130;
 ///
 /// Blocks the signals in this thread, and so in those that it starts, and waits for them in a thread of their own: no
 /// handler ever interrupts a worker. Must be called before any other thread is started.
-pub(super) fn obey(
+pub(super) fn handle(
     shutdown: &Shutdown,
     tls: Option<Tls>,
-    notify_manager: fn(notify::State),
+    notify_manager: fn(notify::ServiceState),
 ) -> io::Result<()> {
     let mut signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]);
     // Without a certificate, in a terminal, it means that the terminal has been closed: the program ends like any
@@ -42,7 +42,7 @@ pub(super) fn obey(
                 _ => {
                     is_stopping = true;
                     // Before the stop, since nothing waits for this thread. Neither call blocks.
-                    notify_manager(notify::State::Stopping);
+                    notify_manager(notify::ServiceState::Stopping);
                     shutdown.trigger();
                     tracing::info!(%signal, "stopping");
                 }

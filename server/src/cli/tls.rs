@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::args::ArgsError;
+use super::error::ArgsError;
 use crate::{config::Endpoint, tls::Tls};
 
 /// A certificate and its key, for the listeners that speak TLS.

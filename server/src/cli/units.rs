@@ -57,13 +57,13 @@ pub(super) fn message_size(text: &str) -> Result<usize, String> {
 }
 
 /// A duration: `30s`, `1m 30s`, `500ms`; `None` for `off`.
-pub(super) fn timeout(text: &str) -> Result<Timeout, String> {
+pub(super) fn timeout(text: &str) -> Result<TimeoutArg, String> {
     if text == "off" {
-        return Ok(Timeout(None));
+        return Ok(TimeoutArg(None));
     }
     let duration = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
     match duration {
-        Some(duration) if !duration.is_zero() && duration <= DURATION_MAX => Ok(Timeout(Some(duration))),
+        Some(duration) if !duration.is_zero() && duration <= DURATION_MAX => Ok(TimeoutArg(Some(duration))),
         Some(_) => Err("expected a time above 0 and up to a year, or off".to_owned()),
         None => Err("expected a duration such as 30s, 1m 30s or 500ms, or off".to_owned()),
     }
@@ -71,7 +71,7 @@ pub(super) fn timeout(text: &str) -> Result<Timeout, String> {
 
 /// A time-out as given; `None` is `off`. (To clap a bare `Option` would mean that the flag may be left out.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Timeout(pub(super) Option<Duration>);
+pub(super) struct TimeoutArg(pub(super) Option<Duration>);
 
 #[cfg(test)]
 mod tests {
@@ -121,7 +121,7 @@ mod tests {
             ("500ms", Some(Duration::from_millis(500))),
             ("off", None),
         ] {
-            assert_eq!(timeout(text), Ok(Timeout(expected)), "{text}");
+            assert_eq!(timeout(text), Ok(TimeoutArg(expected)), "{text}");
         }
         for text in ["", "0s", "-1s", "30", "soon", "400d", "9999999999h"] {
             assert!(timeout(text).is_err(), "{text}");

@@ -36,11 +36,11 @@ pub fn ask(path: &Path, request: &str) -> Result<Answer, AskError> {
         _ => AskError::NoAnswer { path: path.to_owned(), source },
     })?;
     let line =
-        converse(&stream, request).map_err(|source| AskError::NoAnswer { path: path.to_owned(), source })?;
+        exchange(&stream, request).map_err(|source| AskError::NoAnswer { path: path.to_owned(), source })?;
     serde_json::from_slice(&line).map_err(|source| AskError::NotUnderstood { path: path.to_owned(), source })
 }
 
-fn converse(mut stream: &UnixStream, request: &str) -> io::Result<Vec<u8>> {
+fn exchange(mut stream: &UnixStream, request: &str) -> io::Result<Vec<u8>> {
     stream.set_read_timeout(Some(ANSWER_TIME_MAX))?;
     stream.set_write_timeout(Some(ANSWER_TIME_MAX))?;
     stream.write_all(format!("{request}\n").as_bytes())?;

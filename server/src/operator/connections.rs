@@ -21,20 +21,20 @@ const GRACE: Duration = Duration::from_millis(50);
 const ERROR_WAIT: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
-pub(super) struct Clients {
+pub(super) struct BoundedClients {
     served: VecDeque<(Instant, JoinHandle<()>)>,
     max: usize,
     errors: LogRateLimit,
 }
 
-impl Clients {
+impl BoundedClients {
     pub(super) fn new(max: usize) -> Self {
         Self { served: VecDeque::with_capacity(max), max, errors: LogRateLimit::default() }
     }
 
     /// Waits until there is room for one more. A client asks at once and is answered at once: one that is still there
     /// after its time and after so many others has nothing to say, and the next one need not wait for it.
-    pub(super) async fn room(&mut self) {
+    pub(super) async fn wait_for_room(&mut self) {
         // Those that have just come get to read what was sent, or that the client has gone.
         yield_now().await;
         self.served.retain(|(_, client)| !client.is_finished());
@@ -63,9 +63,9 @@ impl Clients {
     }
 
     /// Logs, within the rate limit, why a client of this kind cannot be accepted, and pauses.
-    pub(super) async fn pause(&self, what: &str, error: impl Display) {
+    pub(super) async fn log_and_pause(&self, what: &str, error: impl Display) {
         if let Some(suppressed) = self.errors.pass(Instant::now()) {
-            tracing::warn!(%error, untold = suppressed, "cannot accept {what}; trying again");
+            tracing::warn!(%error, suppressed, "cannot accept {what}; trying again");
         }
         sleep(ERROR_WAIT).await;
     }

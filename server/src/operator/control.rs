@@ -15,7 +15,7 @@ use tokio::{
 use super::{
     AdminState, OPERATORS_MAX,
     answer::{Answer, Connections, Reason, Role, Stats, UserRow},
-    connections::Clients,
+    connections::BoundedClients,
     socket::ControlSocket,
 };
 use crate::{
@@ -41,24 +41,24 @@ const DISCONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// Serves until it is dropped; returns only with an error.
 pub(super) async fn serve(socket: &ControlSocket, state: Arc<AdminState>) -> io::Result<()> {
     let listener = UnixListener::from_std(socket.listener()?)?;
-    let mut clients = Clients::new(OPERATORS_MAX);
+    let mut clients = BoundedClients::new(OPERATORS_MAX);
     loop {
         match listener.accept().await {
             Ok((stream, _peer)) => {
                 // Only now: no client gives way to one that may never come.
-                clients.room().await;
+                clients.wait_for_room().await;
                 let state = Arc::clone(&state);
                 clients.serve(async move {
                     // A client that has gone, or takes too long, cannot be told anything.
-                    let _ = converse(stream, &state).await;
+                    let _ = serve_client(stream, &state).await;
                 });
             }
-            Err(error) => clients.pause("an operator", error).await,
+            Err(error) => clients.log_and_pause("an operator", error).await,
         }
     }
 }
 
-async fn converse(stream: UnixStream, state: &AdminState) -> io::Result<()> {
+async fn serve_client(stream: UnixStream, state: &AdminState) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = Vec::with_capacity(REQUEST_BYTES_MAX);
     let mut reader = BufReader::with_capacity(REQUEST_BYTES_MAX, reader).take(REQUEST_BYTES_MAX as u64);
@@ -101,16 +101,16 @@ async fn run(line: &[u8], state: &AdminState) -> Answer {
 
 fn users(registry: &Registry) -> Vec<UserRow> {
     let mut users = Vec::with_capacity(registry.len());
-    registry.for_each(|user, profile| {
+    registry.for_each(|user, info| {
         users.push(UserRow {
             user: user.to_owned(),
-            role: if profile.is_manager { Role::Manager } else { Role::Guest },
-            keys: profile.keys,
-            bytes: profile.bytes,
-            connected_s: profile.since.elapsed().as_secs(),
-            idle_s: idle(registry, profile.active_ms).as_secs(),
-            transport: profile.peer.transport.to_owned(),
-            peer: profile.peer.address.to_string(),
+            role: if info.is_manager { Role::Manager } else { Role::Guest },
+            keys: info.keys,
+            bytes: info.bytes,
+            connected_s: info.since.elapsed().as_secs(),
+            idle_s: idle(registry, info.active_ms).as_secs(),
+            transport: info.peer.transport.to_owned(),
+            peer: info.peer.address.to_string(),
         });
     });
     users.sort_unstable_by(|one, other| one.user.cmp(&other.user));
@@ -173,17 +173,17 @@ fn unknown(user: &str) -> Answer {
     Answer::Refused { reason: Reason::UnknownUser, message }
 }
 
-fn stats(state: &AdminState) -> Stats {
-    let totals = state.totals();
+fn stats(admin: &AdminState) -> Stats {
+    let totals = admin.totals();
     let (mut keys, mut bytes) = (0, 0);
-    state.registry.for_each(|_, profile| {
-        keys += profile.keys;
-        bytes += profile.bytes;
+    admin.registry.for_each(|_, info| {
+        keys += info.keys;
+        bytes += info.bytes;
     });
     let mut stats = Stats {
-        uptime_s: state.started.elapsed().as_secs(),
-        users: state.registry.len(),
-        managers: state.registry.managers(),
+        uptime_s: admin.started.elapsed().as_secs(),
+        users: admin.registry.len(),
+        managers: admin.registry.managers(),
         keys,
         bytes,
         connections: totals

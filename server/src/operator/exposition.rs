@@ -18,10 +18,10 @@ use crate::counters::{ConnectionTotals, LOG_LINES_DROPPED};
 /// The metrics as they are now, in OpenMetrics 1.0.
 pub(super) fn render(state: &Arc<AdminState>) -> Result<String, fmt::Error> {
     let mut own = Registry::with_prefix("twinwire");
-    own.register_collector(Box::new(Figures(Arc::clone(state))));
+    own.register_collector(Box::new(ServerMetrics(Arc::clone(state))));
     // Their names are the same for every program.
     let mut process = Registry::default();
-    process.register_collector(Box::new(process::Figures));
+    process.register_collector(Box::new(process::ProcessMetrics));
     let mut body = String::new();
     text::encode_registry(&mut body, &own)?;
     text::encode_registry(&mut body, &process)?;
@@ -60,19 +60,19 @@ pub(super) fn as_plain_text(open_metrics: &str) -> String {
 }
 
 #[derive(Debug)]
-struct Figures(Arc<AdminState>);
+struct ServerMetrics(Arc<AdminState>);
 
 /// The samples of one name, each with its labels.
 type Family<'a> = Vec<(Vec<(&'a str, &'a str)>, u64)>;
 
-impl Collector for Figures {
+impl Collector for ServerMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let Self(state) = self;
         let totals = state.totals();
         let (mut keys, mut bytes) = (0, 0);
-        state.registry.for_each(|_, profile| {
-            keys += profile.keys as u64;
-            bytes += profile.bytes as u64;
+        state.registry.for_each(|_, info| {
+            keys += info.keys as u64;
+            bytes += info.bytes as u64;
         });
         let open = |of: &ConnectionTotals| (vec![("transport", of.transport.name())], of.open);
         let opened = |of: &ConnectionTotals| (vec![("transport", of.transport.name())], of.opened);

@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{AdminState, SCRAPERS_MAX, connections::Clients, exposition, negotiation::Format};
+use super::{AdminState, SCRAPERS_MAX, connections::BoundedClients, exposition, negotiation::Format};
 use crate::transport::close;
 
 /// The longest request head: scrapers send far less than 1 KiB.
@@ -27,7 +27,7 @@ const CLIENT_TIME_MAX: Duration = Duration::from_secs(5);
 pub(super) async fn serve(listeners: Vec<net::TcpListener>, state: Arc<AdminState>) -> io::Result<()> {
     let listeners = listeners.into_iter().map(TcpListener::from_std).collect::<io::Result<Vec<_>>>()?;
     let mut turns = (0..listeners.len()).cycle();
-    let mut clients = Clients::new(SCRAPERS_MAX);
+    let mut clients = BoundedClients::new(SCRAPERS_MAX);
     loop {
         // The listeners take turns at being asked first, so that a flood at one delays no other.
         let first = turns.next().unwrap_or_default();
@@ -39,19 +39,19 @@ pub(super) async fn serve(listeners: Vec<net::TcpListener>, state: Arc<AdminStat
         match accepted.await {
             Ok((stream, _peer)) => {
                 // Only now: no client gives way to one that may never come.
-                clients.room().await;
+                clients.wait_for_room().await;
                 let state = Arc::clone(&state);
                 clients.serve(async move {
                     // A client that has gone, or takes too long, cannot be told anything.
-                    let _ = converse(stream, &state).await;
+                    let _ = serve_client(stream, &state).await;
                 });
             }
-            Err(error) => clients.pause("a scraper", error).await,
+            Err(error) => clients.log_and_pause("a scraper", error).await,
         }
     }
 }
 
-async fn converse(mut stream: TcpStream, state: &Arc<AdminState>) -> io::Result<()> {
+async fn serve_client(mut stream: TcpStream, state: &Arc<AdminState>) -> io::Result<()> {
     let mut head = Vec::new();
     let verdict = timeout(CLIENT_TIME_MAX, read_head(&mut stream, &mut head))
         .await
@@ -93,14 +93,14 @@ async fn read_head(stream: &mut TcpStream, head: &mut Vec<u8>) -> io::Result<Res
         if stream.read_buf(head).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        if let Some(verdict) = judge(head) {
+        if let Some(verdict) = parse_request(head) {
             return Ok(verdict);
         }
     }
 }
 
 /// Whether the head asks for the metrics; `None` while it is incomplete.
-fn judge(head: &[u8]) -> Option<Result<Wanted, &'static str>> {
+fn parse_request(head: &[u8]) -> Option<Result<Wanted, &'static str>> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(head) {
@@ -158,9 +158,9 @@ mod tests {
             ("put a b\r\n", Some(Err("400 Bad Request"))),
             (&format!("GET /metrics HTTP/1.1\r\n{fields}"), Some(Err("431 Request Header Fields Too Large"))),
         ] {
-            assert_eq!(judge(head.as_bytes()), expected, "{head}");
+            assert_eq!(parse_request(head.as_bytes()), expected, "{head}");
         }
         let endless = format!("GET /metrics HTTP/1.1\r\nx: {}", "y".repeat(HEAD_BYTES_MAX));
-        assert_eq!(judge(endless.as_bytes()), Some(Err("431 Request Header Fields Too Large")));
+        assert_eq!(parse_request(endless.as_bytes()), Some(Err("431 Request Header Fields Too Large")));
     }
 }

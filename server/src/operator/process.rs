@@ -18,11 +18,11 @@ use prometheus_client::{
 
 /// The process's metrics. What the system does not report is left out.
 #[derive(Debug)]
-pub(super) struct Figures;
+pub(super) struct ProcessMetrics;
 
-impl Collector for Figures {
+impl Collector for ProcessMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let mut tell = |name: &str, help: &str, metric: Option<&dyn EncodeMetric>| match metric {
+        let mut encode = |name: &str, help: &str, metric: Option<&dyn EncodeMetric>| match metric {
             Some(metric) => {
                 metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
             }
@@ -32,7 +32,7 @@ impl Collector for Figures {
         let cpu = cpu_seconds().map(ConstCounter::new);
         let (virtual_bytes, resident) =
             memory_bytes().map_or((None, None), |(all, here)| (Some(all), Some(here)));
-        tell("process_cpu_seconds", "CPU time, user and system", cpu.as_ref().map(|metric| metric as _))?;
+        encode("process_cpu_seconds", "CPU time, user and system", cpu.as_ref().map(|metric| metric as _))?;
         for (name, help, metric) in [
             ("process_resident_memory_bytes", "Resident memory", gauge(resident)),
             ("process_virtual_memory_bytes", "Virtual memory", gauge(virtual_bytes)),
@@ -40,7 +40,7 @@ impl Collector for Figures {
             ("process_max_fds", "The most file descriptors that may be open", gauge(descriptors_max())),
             ("process_start_time_seconds", "When the process started, in Unix time", gauge(started_at())),
         ] {
-            tell(name, help, metric.as_ref().map(|metric| metric as _))?;
+            encode(name, help, metric.as_ref().map(|metric| metric as _))?;
         }
         Ok(())
     }

@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_somebody_else_put_there_is_not_removed() {
+    fn a_file_of_another_program_is_not_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("control");
         let socket = ControlSocket::bind(&path).unwrap();

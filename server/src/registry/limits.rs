@@ -123,7 +123,7 @@ impl Quota {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::tests::Meeting;
+    use crate::registry::tests::SpinBarrier;
 
     const NONE: StoreLimits =
         StoreLimits { user_keys_max: usize::MAX, user_bytes_max: usize::MAX, total_bytes_max: usize::MAX };
@@ -148,10 +148,10 @@ mod tests {
         let rounds: Vec<_> = (0..40_000)
             .map(|_| Quota::new(StoreLimits { total_bytes_max: 1 + ENTRY_BYTES, ..NONE }))
             .collect();
-        let meeting = Meeting::of(2);
+        let barrier = SpinBarrier::of(2);
         let take_all = || {
             let granted = |quota: &&Quota| {
-                meeting.wait();
+                barrier.wait();
                 quota.add(&mut Usage::default(), 1).is_ok()
             };
             rounds.iter().filter(granted).count()
@@ -168,15 +168,15 @@ mod tests {
         const ROOM: usize = 1000;
         // Threads that keep trying for large entries must not cost others one of the small ones.
         let quota = Quota::new(StoreLimits { total_bytes_max: ROOM * (1 + ENTRY_BYTES), ..NONE });
-        let meeting = Meeting::of(4);
+        let barrier = SpinBarrier::of(4);
         let granted: usize = std::thread::scope(|scope| {
             let greedy = || {
-                meeting.wait();
+                barrier.wait();
                 let refused = |_: &usize| quota.add(&mut Usage::default(), ROOM * (2 + ENTRY_BYTES)).is_err();
                 (0..ROOM).filter(refused).count()
             };
             let modest = || {
-                meeting.wait();
+                barrier.wait();
                 let mut usage = Usage::default();
                 (0..ROOM).filter(|_| quota.add(&mut usage, 1).is_ok()).count()
             };

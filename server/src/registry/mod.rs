@@ -26,7 +26,7 @@ pub use role::Promotion;
 pub(crate) use secret_throttle::SecretAttempt;
 use secret_throttle::SecretThrottle;
 use user::SessionEnded;
-pub use user::{Peer, Profile, User};
+pub use user::{Peer, User, UserInfo};
 
 /// The names in use with their users, and the policy by which guests become managers.
 #[derive(Debug)]
@@ -142,10 +142,10 @@ impl Registry {
     }
 
     /// Passes every user to `seen`, in no order. Users that come or go meanwhile may be missed or not.
-    pub(crate) fn for_each(&self, mut seen: impl FnMut(&str, Profile)) {
+    pub(crate) fn for_each(&self, mut seen: impl FnMut(&str, UserInfo)) {
         for (name, user) in &self.users.pin() {
-            if let Some(profile) = user.profile() {
-                seen(name, profile);
+            if let Some(info) = user.info() {
+                seen(name, info);
             }
         }
     }

@@ -106,7 +106,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, AtomicIsize};
 
     use super::*;
-    use crate::registry::tests::Meeting;
+    use crate::registry::tests::SpinBarrier;
 
     fn managers(max: usize) -> Managers {
         Managers::new(NonZeroUsize::new(max))
@@ -140,13 +140,13 @@ mod tests {
         // As many threads as may really run at once: a third would only keep two of them apart.
         let rounds: Vec<(Managers, [Role; 2])> =
             (0..40_000).map(|_| (managers(1), std::array::from_fn(|_| Role::guest()))).collect();
-        let meeting = Meeting::of(2);
+        let barrier = SpinBarrier::of(2);
         std::thread::scope(|scope| {
             for thread in 0..2 {
-                let (rounds, meeting) = (&rounds, &meeting);
+                let (rounds, barrier) = (&rounds, &barrier);
                 scope.spawn(move || {
                     for (managers, roles) in rounds {
-                        meeting.wait();
+                        barrier.wait();
                         let _ = managers.promote(&roles[thread]);
                     }
                 });
@@ -169,13 +169,13 @@ mod tests {
                 (managers, roles)
             })
             .collect();
-        let meeting = Meeting::of(2);
+        let barrier = SpinBarrier::of(2);
         std::thread::scope(|scope| {
             for thread in 0..2 {
-                let (rounds, meeting) = (&rounds, &meeting);
+                let (rounds, barrier) = (&rounds, &barrier);
                 scope.spawn(move || {
                     for (round, (managers, roles)) in rounds.iter().enumerate() {
-                        meeting.wait();
+                        barrier.wait();
                         if (round >> thread) % 2 == 0 {
                             managers.demote(&roles[thread]);
                         } else {
@@ -228,16 +228,16 @@ mod tests {
     #[test]
     fn role_8_a_promotion_that_races_with_the_session_s_end_keeps_no_place() {
         let rounds: Vec<_> = (0..40_000).map(|_| (managers(1), Role::guest())).collect();
-        let meeting = Meeting::of(2);
+        let barrier = SpinBarrier::of(2);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for (managers, role) in &rounds {
-                    meeting.wait();
+                    barrier.wait();
                     let _ = managers.promote(role);
                 }
             });
             for (managers, role) in &rounds {
-                meeting.wait();
+                barrier.wait();
                 managers.end(role);
             }
         });

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn role_8_nobody_waits_for_the_wrong_secrets_of_another_address_or_of_long_ago() {
+    fn role_8_the_wrong_secrets_of_another_address_or_of_long_ago_delay_nothing() {
         let (throttle, now) = (SecretThrottle::new(), Instant::now());
         for wrong in ["192.0.2.1", "2001:db8::1:2:3:4"] {
             assert_eq!(delay(&throttle, peer(wrong), false, now), DELAY_MIN);
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn role_8_who_leaves_keeps_nobody_waiting() {
+    fn role_8_a_client_that_leaves_delays_no_other() {
         let (throttle, now, address) = (SecretThrottle::new(), Instant::now(), peer("192.0.2.1"));
         let timings: Vec<_> = (0..1000).map(|_| throttle.begin(address, false, now)).collect();
         assert!(timings[999].delay > Duration::from_mins(15));

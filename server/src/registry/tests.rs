@@ -11,12 +11,12 @@ use super::*;
 
 /// Where threads meet, round after round, and go on within nanoseconds of each other. Threads that a lock wakes are
 /// microseconds apart, by which time a race is over.
-pub(super) struct Meeting {
+pub(super) struct SpinBarrier {
     threads: usize,
     arrived: AtomicUsize,
 }
 
-impl Meeting {
+impl SpinBarrier {
     pub(super) fn of(threads: usize) -> Self {
         Self { threads, arrived: AtomicUsize::new(0) }
     }
@@ -42,9 +42,9 @@ impl Meeting {
 }
 
 /// Tells the other threads of a test that this one has panicked, so that none waits for it.
-struct Alarm<'a>(&'a AtomicBool);
+struct SetOnPanic<'a>(&'a AtomicBool);
 
-impl Drop for Alarm<'_> {
+impl Drop for SetOnPanic<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.store(true, SeqCst);
@@ -135,7 +135,7 @@ fn store_5_no_two_pairs_of_user_and_key_collide() {
 #[test]
 fn login_4_of_threads_that_try_at_once_exactly_one_gets_the_name() {
     const NAMES: usize = 60_000;
-    let (registry, meeting) = (registry(), Meeting::of(2));
+    let (registry, barrier) = (registry(), SpinBarrier::of(2));
     let winners: Vec<AtomicUsize> = (0..NAMES).map(|_| AtomicUsize::new(0)).collect();
     thread::scope(|scope| {
         for _ in 0..2 {
@@ -144,11 +144,11 @@ fn login_4_of_threads_that_try_at_once_exactly_one_gets_the_name() {
                 let mut logins = Vec::with_capacity(NAMES);
                 for (number, winners) in winners.iter().enumerate() {
                     let (name, before) = (format!("user{number}"), logins.len());
-                    meeting.wait();
+                    barrier.wait();
                     logins.extend(registry.claim(&name));
                     winners.fetch_add(usize::from(logins.len() > before), SeqCst);
                 }
-                meeting.wait();
+                barrier.wait();
             });
         }
     });
@@ -234,7 +234,7 @@ fn life_2_no_reader_ever_finds_what_an_earlier_session_of_the_name_had() {
         let rivals: Vec<_> = (0..2)
             .map(|_| {
                 scope.spawn(|| {
-                    let _alarm = Alarm(&is_over);
+                    let _on_panic = SetOnPanic(&is_over);
                     while begun.load(SeqCst) < SESSIONS && !is_over.load(SeqCst) {
                         let Some(login) = registry.claim("alice") else { continue };
                         let number = begun.fetch_add(1, SeqCst) + 1;
@@ -258,7 +258,7 @@ fn life_2_no_reader_ever_finds_what_an_earlier_session_of_the_name_had() {
             .collect();
         for _ in 0..2 {
             scope.spawn(|| {
-                let _alarm = Alarm(&is_over);
+                let _on_panic = SetOnPanic(&is_over);
                 let mut newest = 0;
                 while !is_over.load(SeqCst) {
                     let floor = gone.load(SeqCst);

@@ -61,7 +61,7 @@ pub struct User {
 
 /// A user as the operator sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Profile {
+pub struct UserInfo {
     /// Whether it is a manager.
     pub is_manager: bool,
     /// The number of keys.
@@ -103,9 +103,9 @@ impl User {
     }
 
     /// `None` if its session has ended.
-    pub(super) fn profile(&self) -> Option<Profile> {
+    pub(super) fn info(&self) -> Option<UserInfo> {
         let (keys, bytes) = self.store().as_ref().map(|store| store.usage.keys_and_bytes())?;
-        Some(Profile {
+        Some(UserInfo {
             is_manager: self.is_manager(),
             keys,
             bytes,

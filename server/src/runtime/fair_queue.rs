@@ -77,11 +77,11 @@ mod tests {
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::UnixStream,
-        runtime::{Builder, LocalOptions},
         task::spawn_local,
     };
 
     use super::*;
+    use crate::runtime::block_on;
 
     /// Waits for the next turn, whatever else wakes the task meanwhile.
     async fn next_turn(queue: &FairQueue) {
@@ -93,14 +93,6 @@ mod tests {
         .await;
     }
 
-    fn run(test: impl Future<Output = ()>) {
-        Builder::new_current_thread()
-            .enable_io()
-            .build_local(LocalOptions::default())
-            .unwrap()
-            .block_on(test);
-    }
-
     fn running() -> Rc<FairQueue> {
         let queue = Rc::new(FairQueue::default());
         let running_queue = Rc::clone(&queue);
@@ -110,7 +102,7 @@ mod tests {
 
     #[test]
     fn life_5_a_task_that_the_kernel_wakes_waits_for_two_turns_of_floods_at_most() {
-        run(async {
+        block_on(async {
             let (queue, turns) = (running(), Rc::new(Cell::new(0)));
             for _ in 0..20 {
                 let (queue, turns) = (Rc::clone(&queue), Rc::clone(&turns));
@@ -136,7 +128,7 @@ mod tests {
 
     #[test]
     fn turns_go_round_and_a_wake_for_something_else_is_no_turn() {
-        run(async {
+        block_on(async {
             let (queue, order) = (running(), Rc::new(RefCell::new(Vec::new())));
             let tasks: Vec<_> = (0..3)
                 .map(|number| {

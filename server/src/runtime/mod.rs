@@ -11,6 +11,13 @@ mod log_limit;
 mod permits;
 mod shutdown;
 
+/// Runs a test on a runtime like a worker's.
+#[cfg(test)]
+pub(crate) fn block_on<T>(test: impl Future<Output = T>) -> T {
+    use tokio::runtime::{Builder, LocalOptions};
+    Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap().block_on(test)
+}
+
 pub use shutdown::Shutdown;
 pub(crate) use {
     clock::{AlarmKey, CoarseClock, start_ticking},

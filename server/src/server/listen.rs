@@ -61,7 +61,7 @@ fn open_all<L>(
     loop {
         tries += 1;
         match open_once(addresses, &open) {
-            Err(Stopped { address, error, has_chosen_port: true })
+            Err(OpenFailure { address, error, has_chosen_port: true })
                 if error.kind() == io::ErrorKind::AddrInUse =>
             {
                 if tries == PORT_TRIES {
@@ -72,14 +72,14 @@ fn open_all<L>(
                     return Err(ListenError { address, error: io::Error::other(taken) });
                 }
             }
-            Err(Stopped { address, error, .. }) => return Err(ListenError { address, error }),
+            Err(OpenFailure { address, error, .. }) => return Err(ListenError { address, error }),
             Ok(opened) => return Ok(opened),
         }
     }
 }
 
 /// Why one of several addresses keeps the others from being listened on.
-struct Stopped {
+struct OpenFailure {
     address: SocketAddr,
     error: io::Error,
     /// Whether its port is one that was free at another address.
@@ -89,7 +89,7 @@ struct Stopped {
 fn open_once<L>(
     addresses: &[SocketAddr],
     open: impl Fn(SocketAddr) -> io::Result<(L, u16)>,
-) -> Result<(Vec<L>, Vec<ListenError>), Stopped> {
+) -> Result<(Vec<L>, Vec<ListenError>), OpenFailure> {
     let (mut opened, mut missing, mut chosen) = (Vec::new(), Vec::new(), None);
     for &address in addresses {
         let chosen_port = chosen.filter(|_| address.port() == 0);
@@ -102,13 +102,13 @@ fn open_once<L>(
             }
             Err(error) if is_not_here(&error) => missing.push(ListenError { address, error }),
             Err(error) => {
-                return Err(Stopped { address, error, has_chosen_port: chosen_port.is_some() });
+                return Err(OpenFailure { address, error, has_chosen_port: chosen_port.is_some() });
             }
         }
     }
     match missing.pop() {
         Some(ListenError { address, error }) if opened.is_empty() => {
-            Err(Stopped { address, error, has_chosen_port: false })
+            Err(OpenFailure { address, error, has_chosen_port: false })
         }
         last => {
             missing.extend(last);

@@ -7,6 +7,7 @@ mod check;
 mod descriptors;
 mod listen;
 mod worker;
+mod worker_queue;
 
 use std::{
     io,
@@ -49,8 +50,6 @@ pub enum StartError {
     Metrics { address: SocketAddr, source: io::Error },
     #[error(transparent)]
     Control(#[from] SocketError),
-    #[error("cannot start the operator's thread: {source}")]
-    Operator { source: io::Error },
     #[error(
         "{connections} connections need {needed} file descriptors, but this process may have only {limit}; \
          raise the limit (ulimit -Hn) or lower --max-connections"
@@ -68,11 +67,9 @@ pub enum StartError {
     TooFewDescriptors { needed: usize, limit: usize },
     #[error("CPU {cpu} of --cpus is not available to this process")]
     NoSuchCpu { cpu: usize },
-    #[error("cannot start the clock: {source}")]
-    Clock { source: io::Error },
-    #[error("cannot start the thread that frees stores: {source}{}", worker_advice(source))]
-    Reclaimer { source: io::Error },
-    #[error("cannot start worker {index}: {source}{}", worker_advice(source))]
+    #[error("cannot start the thread {name}: {source}{}", thread_advice(source))]
+    Thread { name: &'static str, source: io::Error },
+    #[error("cannot start worker {index}: {source}{}", thread_advice(source))]
     Worker { index: usize, source: io::Error },
 }
 
@@ -87,7 +84,7 @@ fn listen_advice(error: &io::Error) -> &'static str {
     }
 }
 
-fn worker_advice(error: &io::Error) -> &'static str {
+fn thread_advice(error: &io::Error) -> &'static str {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EMFILE) => "; raise the limit on open files (ulimit -Hn) or lower --workers",
         Some(Errno::EAGAIN) => "; raise the limit on threads (ulimit -u) or lower --workers",
@@ -170,7 +167,8 @@ impl Server {
         };
         let config = Arc::new(self.config);
         // Before the first worker moves this thread to its CPU, which the new thread would inherit.
-        let reclaimer = Reclaimer::start().map_err(|source| StartError::Reclaimer { source })?;
+        let reclaimer =
+            Reclaimer::start().map_err(|source| StartError::Thread { name: "reclaim", source })?;
         let registry = Registry::new(config.upgrade.clone())
             .with_limits(config.managers_max, config.stores)
             .with_reclaimer(reclaimer);
@@ -182,7 +180,7 @@ impl Server {
         let mut handles = Vec::with_capacity(cpus.len());
         let mut workers = Vec::with_capacity(cpus.len());
         for (index, cpu) in cpus.into_iter().enumerate() {
-            let (handle, queue) = worker::handle();
+            let (handle, queue) = worker_queue::channel();
             handles.push(handle);
             workers.push(Worker::new(
                 index,
@@ -207,10 +205,10 @@ impl Server {
         tracing::info!(workers = workers.len(), connections_max = self.connections_max, "serving");
         let outcome = thread::scope(|scope| {
             start_ticking(scope, config.timeouts.resolution().unwrap_or(Timeouts::COARSEST), clock, shutdown)
-                .map_err(|source| StartError::Clock { source })?;
+                .map_err(|source| StartError::Thread { name: "clock", source })?;
             self.operator_listeners.serve(scope, admin_state, shutdown.clone()).map_err(|source| {
                 shutdown.trigger();
-                StartError::Operator { source }
+                StartError::Thread { name: "operator", source }
             })?;
             run_workers(scope, workers, acceptor, shutdown, ready)
         });

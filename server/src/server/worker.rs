@@ -1,13 +1,6 @@
 //! One thread of the server: a runtime of its own, and the connections that were dispatched to it.
 
-use std::{
-    io,
-    net::{SocketAddr, TcpStream},
-    pin::pin,
-    rc::Rc,
-    sync::{Arc, atomic::AtomicUsize},
-    time::Duration,
-};
+use std::{io, pin::pin, rc::Rc, sync::Arc, time::Duration};
 
 use nix::{
     sched::{CpuSet, sched_setaffinity},
@@ -20,13 +13,12 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::accept::Acceptor;
+use super::{accept::Acceptor, worker_queue::AcceptedConnection};
 use crate::{
     config::Config,
     counters::Counters,
-    protocol::Transport,
     registry::Registry,
-    runtime::{ClosingPermits, ConnectionPermit, Executor, Phase, Shutdown},
+    runtime::{ClosingPermits, Executor, Phase, Shutdown},
     transport::{self, WorkerContext},
 };
 
@@ -37,29 +29,6 @@ const DRAINING_MAX: Duration = Duration::from_secs(2);
 /// When connections that are still open are dropped. Leaves more than one of the five seconds within which the server
 /// promises to be gone.
 const STOPPING_MAX: Duration = Duration::from_millis(3500);
-
-/// A connection on its way from the acceptor to its worker.
-#[derive(Debug)]
-pub(super) struct AcceptedConnection {
-    pub(super) stream: TcpStream,
-    pub(super) peer: SocketAddr,
-    pub(super) transport: Transport,
-    pub(super) permit: ConnectionPermit,
-}
-
-/// Where the acceptor passes a worker its connections.
-#[derive(Debug)]
-pub(super) struct WorkerHandle {
-    pub(super) queue: mpsc::UnboundedSender<AcceptedConnection>,
-    /// The worker's connections, those on their way included.
-    pub(super) connections: Arc<AtomicUsize>,
-}
-
-/// A handle and the worker's end of it. Unbounded, since the connection limits bound what can be in it.
-pub(super) fn handle() -> (WorkerHandle, mpsc::UnboundedReceiver<AcceptedConnection>) {
-    let (queue, accepted) = mpsc::unbounded_channel();
-    (WorkerHandle { queue, connections: Arc::default() }, accepted)
-}
 
 #[derive(Debug)]
 pub(super) struct Worker {

@@ -68,7 +68,7 @@ fn role_2_a_guest_is_denied_whatever_there_is() {
     assert_eq!(say(&mut alice, "get bob none"), "key not found");
     assert_eq!(say(&mut alice, "get nobody k"), "user not found");
     assert_eq!(say(&mut alice, "get alice k"), "v");
-    // ROLE-5, ROLE-7: nobody else has become one, and a manager's store is closed to guests.
+    // ROLE-5, ROLE-7: no other user has become one, and a manager's store is closed to guests.
     assert_eq!(say(&mut bob, "get alice k"), "you are not allowed to access keys of other users");
 }
 
@@ -85,7 +85,7 @@ fn role_5_and_store_6_no_key_changes_a_role() {
 }
 
 #[test]
-fn role_6_nobody_writes_anothers_store() {
+fn role_6_no_user_writes_anothers_store() {
     let registry = registry(UpgradePolicy::Open);
     let (mut alice, mut bob) = (login(&registry, "alice"), login(&registry, "bob"));
     assert_eq!(say(&mut alice, "upgrade"), "upgraded to manager");
@@ -144,7 +144,7 @@ fn role_8_after_a_wrong_secret_the_right_one_is_held_back_as_long_and_counts_whe
         assert_eq!(delay(message), 0, "{message:?}");
     }
     // Less than at once after each other, by the time that has passed since.
-    assert!(delay("upgrade sesame") > 125, "or silence would tell that a secret is wrong");
+    assert!(delay("upgrade sesame") > 125, "or silence would reveal that a secret is wrong");
     assert_eq!(registry.managers(), 1);
     assert_eq!(delay("upgrade wrong"), 0, "it is a manager already");
 }

@@ -69,7 +69,7 @@ pub enum TlsError {
         file.path().display()
     )]
     Encrypted { file: TlsFile },
-    #[error("{file} cannot be used: {}; {}", why(source), usable(file, source))]
+    #[error("{file} cannot be used: {}; {}", reason_of(source), advice(file, source))]
     Unusable { file: TlsFile, source: Error },
     #[error(
         "{key} does not belong to {certificate}; the first certificate there must be the one that was made for this \
@@ -95,7 +95,7 @@ fn read_advice(error: &io::Error) -> &'static str {
     }
 }
 
-fn why(error: &Error) -> String {
+fn reason_of(error: &Error) -> String {
     match error {
         Error::General(text) => text.clone(),
         error if client_check::is_without_extensions(error) => {
@@ -106,7 +106,7 @@ fn why(error: &Error) -> String {
     }
 }
 
-fn usable(file: &TlsFile, error: &Error) -> &'static str {
+fn advice(file: &TlsFile, error: &Error) -> &'static str {
     match file {
         TlsFile::Certificate(_) if client_check::is_without_extensions(error) => {
             "a server's must be of version 3 and name its hosts: make one with openssl's \
@@ -150,7 +150,7 @@ pub(super) fn read(
     match certified.keys_match() {
         // A key in hardware does not give its public half: the handshake will show.
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
-            warn_of_refusals(&certificate, &certified, provider);
+            warn_of_client_refusals(&certificate, &certified, provider);
             Ok(certified)
         }
         Err(Error::InconsistentKeys(_)) => Err(TlsError::Mismatch { certificate, key }),
@@ -187,7 +187,7 @@ fn warn_of_readers(path: &Path, file: &File) {
 }
 
 /// Such a certificate is no reason not to start: a client may have been told to accept it.
-fn warn_of_refusals(file: &TlsFile, certified: &CertifiedKey, provider: &CryptoProvider) {
+fn warn_of_client_refusals(file: &TlsFile, certified: &CertifiedKey, provider: &CryptoProvider) {
     let Ok(certificate) = certified.end_entity_cert() else { return };
     if let Some(objection) = client_check::objection(certificate, UnixTime::now(), provider) {
         tracing::warn!(path = %file.path().display(), "clients will refuse the certificate: {objection}");

@@ -172,16 +172,13 @@ impl Drop for ConnectionTimers {
 mod tests {
     use std::{sync::Arc, task::Waker};
 
-    use tokio::{
-        net::TcpListener,
-        runtime::{Builder, LocalOptions},
-    };
+    use tokio::net::TcpListener;
 
     use super::*;
     use crate::{
         config::{Config, Timeouts},
         registry::{Registry, UpgradePolicy},
-        runtime::ClosingPermits,
+        runtime::{ClosingPermits, block_on},
     };
 
     fn worker(timeouts: Timeouts) -> Rc<WorkerContext> {
@@ -196,9 +193,7 @@ mod tests {
         timeouts: Timeouts,
         mut happens: impl FnMut(&mut ConnectionTimers, u32),
     ) -> (Timeout, u32) {
-        let runtime =
-            Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
-        runtime.block_on(async {
+        block_on(async {
             let worker = worker(timeouts);
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();

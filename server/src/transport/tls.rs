@@ -88,13 +88,13 @@ impl Handshaker {
     fn log_failure(&self, transport: Transport, error: &io::Error, peer: Option<SocketAddr>) {
         if let Some(suppressed) = self.failure_log.pass(Instant::now()) {
             let peer = peer.map(|peer| peer.to_string()).unwrap_or_default();
-            tracing::info!(%transport, peer, %error, untold = suppressed, "a TLS handshake failed");
+            tracing::info!(%transport, peer, %error, suppressed, "a TLS handshake failed");
         }
     }
 }
 
 /// What is left to do for a connection.
-type Service = Pin<Box<dyn Future<Output = ()>>>;
+type Serving = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Serves one connection from its handshake until it ends.
 pub(super) fn serve(
@@ -120,7 +120,7 @@ async fn begin(
     session: Session,
     mut parts: ConnectionParts,
     mut opening_time: TimeBudget,
-) -> Option<Service> {
+) -> Option<Serving> {
     match handshake(stream, transport, &mut opening_time, &parts.worker).await {
         Ok(socket) if transport == Transport::Wss => {
             Some(Box::pin(websocket::serve(socket, session, parts, opening_time)))
@@ -256,13 +256,10 @@ mod tests {
     };
 
     use rustls::{ClientConfig, ClientConnection, RootCertStore, crypto::aws_lc_rs};
-    use tokio::{
-        net::TcpListener,
-        runtime::{Builder, LocalOptions},
-        task::spawn_local,
-    };
+    use tokio::{net::TcpListener, task::spawn_local};
 
     use super::*;
+    use crate::runtime::block_on;
 
     fn certificate() -> Tls {
         let folder = tempfile::tempdir().unwrap();
@@ -292,9 +289,7 @@ mod tests {
     #[test]
     fn life_5_of_many_handshakes_one_is_made_at_a_time_and_others_get_their_turn_between() {
         const CLIENTS: usize = 20;
-        let runtime =
-            Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
-        runtime.block_on(async {
+        block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let handshaker = Rc::new(Handshaker::new(Some(certificate())));
             let mut clients = Vec::new();

@@ -72,7 +72,7 @@ fn life_5_resets_in_the_middle_of_messages_leave_nothing_behind() {
 }
 
 #[test]
-fn life_5_a_flood_of_logins_is_answered_and_holds_nobody_up() {
+fn life_5_a_flood_of_logins_is_answered_and_does_not_delay_others() {
     undisturbed(|| {
         const LOGINS: usize = 30_000;
         let server = Abused::start(&[]);
@@ -108,7 +108,7 @@ fn life_5_a_flood_of_logins_is_answered_and_holds_nobody_up() {
     });
 }
 
-/// Fails where floods run again and again before the kernel is asked who else is there: each request of a neighbour
+/// Fails where floods run again and again before the kernel is polled for other clients: each request of a neighbour
 /// then waits for well over ten thousand refusals, else nearly all of them for less than one batch.
 #[test]
 fn life_5_a_neighbour_waits_for_a_few_turns_of_floods_and_not_for_dozens() {
@@ -263,7 +263,7 @@ fn life_5_many_that_are_opened_and_left_silent_are_served_bounded_and_sent_away_
 }
 
 #[test]
-fn life_5_half_closed_and_half_sent_connections_end_or_wait_but_hold_nobody_up() {
+fn life_5_half_closed_and_half_sent_connections_end_or_wait_but_do_not_delay_others() {
     undisturbed(|| {
         let server = Abused::start(&["--idle-timeout", "1s"]);
         let mut waiting = Vec::new();
@@ -295,7 +295,7 @@ fn life_5_half_closed_and_half_sent_connections_end_or_wait_but_hold_nobody_up()
 }
 
 #[test]
-fn life_5_frames_and_lines_as_small_as_can_be_hold_nobody_up() {
+fn life_5_frames_and_lines_as_small_as_can_be_do_not_delay_others() {
     undisturbed(|| {
         let server = Abused::start(&[]);
         server.expect_service_during(|transport| {
@@ -320,7 +320,7 @@ fn life_5_frames_and_lines_as_small_as_can_be_hold_nobody_up() {
 }
 
 #[test]
-fn life_5_a_message_whose_fragments_never_end_holds_nobody_up() {
+fn life_5_a_message_whose_fragments_never_end_does_not_delay_others() {
     undisturbed(|| {
         let server = Abused::start(&[]);
         let is_over = AtomicBool::new(false);

@@ -14,7 +14,7 @@ use twinwire_server::Transport::{self, Tcp, WebSocket};
 use crate::replies::{DONE, EXITING, SUCCESS};
 use crate::{
     program::Program,
-    support::{Client, PATIENCE},
+    support::{CLIENT_TIMEOUT, Client},
 };
 
 /// The transports that are abused.
@@ -49,7 +49,7 @@ impl Abused {
         client
     }
 
-    /// Two sessions over each transport that want no more than a second for each answer (LIFE-5), `until` told.
+    /// Two sessions over each transport that must get each answer within a second (LIFE-5), `until` it is set.
     pub fn expect_service(&self, until: impl Fn(usize) -> bool) {
         let mut clients = BOTH.map(|transport| self.login(transport, &format!("neighbour-{transport}")));
         for round in 0.. {
@@ -92,11 +92,11 @@ impl Abused {
         });
     }
 
-    /// Waits until no more descriptors are open than `before`, as is the case once everybody has gone.
+    /// Waits until no more descriptors are open than `before`, as is the case once every client has gone.
     pub fn expect_descriptors(&self, before: usize) {
         let began = Instant::now();
         while self.program.descriptors() > before {
-            assert!(began.elapsed() < PATIENCE, "{} instead of {before}", self.program.descriptors());
+            assert!(began.elapsed() < CLIENT_TIMEOUT, "{} instead of {before}", self.program.descriptors());
             thread::sleep(Duration::from_millis(5));
         }
     }

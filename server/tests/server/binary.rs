@@ -58,7 +58,7 @@ fn a_second_signal_ends_the_server_at_once() {
         let mut silent = program.client(Transport::Tcp);
         program.signal(Signal::SIGTERM);
         // The close shows that the first signal has been taken. This client does not close its own side, so that the
-        // server has still somebody to wait for.
+        // server still has a client to wait for.
         silent.expect_close(1001);
         program.signal(Signal::SIGINT);
         assert_eq!(program.end().0, Some(130));

@@ -31,7 +31,7 @@ fn a_server_runs_by_file_environment_and_command_line_together() {
 #[test]
 fn every_address_of_a_host_is_served_on_one_port_but_those_that_the_machine_does_not_have() {
     let at = |address: &str| format!("{address}:0").parse().unwrap();
-    // The last one is for documents (RFC 3849), and nobody's.
+    // The last one is reserved for documents (RFC 3849).
     let endpoint = |transport| Endpoint {
         transport,
         addresses: vec![at("127.0.0.1"), at("127.0.0.2"), at("[2001:db8::1]")],
@@ -104,12 +104,12 @@ fn check_config_refuses_what_makes_no_sense_with_2() {
     1 | max-conections = 5
       | ^^^^^^^^^^^^^^
     ");
-    // Well formed, and yet no sense in it as a whole.
+    // Well formed, but it makes no sense as a whole.
     let exposed = file("ws = '0.0.0.0:0'\n");
     let path = exposed.path().to_str().unwrap();
     let (code, stderr) = refusal(&mut command(&["--check-config", "--config", path]));
     assert_eq!(code, Some(2));
-    assert!(stderr.contains("websocket on 0.0.0.0:0 can be reached from elsewhere"), "{stderr}");
+    assert!(stderr.contains("websocket on 0.0.0.0:0 can be reached from other machines"), "{stderr}");
     let (code, stderr) = refusal(&mut command(&["--config", "/no/such/file"]));
     assert_eq!(code, Some(2));
     insta::assert_snapshot!(stderr, @"twinwire-server: cannot read the configuration from /no/such/file: No such file or directory (os error 2)");
@@ -144,22 +144,22 @@ fn refused_alike(args: &[&str]) -> String {
 
 #[test]
 fn check_config_refuses_with_2_what_cannot_start_on_this_machine() {
-    let told = refused_alike(&["--cpus", "1023"]);
-    assert_eq!(told, "twinwire-server: CPU 1023 of --cpus is not available to this process\n");
-    let told = refused_alike(&["--max-connections", "99999999999"]);
-    assert!(told.starts_with("twinwire-server: 99999999999 connections need "), "{told}");
+    let message = refused_alike(&["--cpus", "1023"]);
+    assert_eq!(message, "twinwire-server: CPU 1023 of --cpus is not available to this process\n");
+    let message = refused_alike(&["--max-connections", "99999999999"]);
+    assert!(message.starts_with("twinwire-server: 99999999999 connections need "), "{message}");
 
     let folder = tempfile::tempdir().unwrap();
     let in_folder = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let hidden = |told: String| told.replace(folder.path().to_str().unwrap(), "FOLDER");
+    let hidden = |message: String| message.replace(folder.path().to_str().unwrap(), "FOLDER");
     std::fs::write(in_folder("file"), "precious").unwrap();
-    let told = refused_alike(&["--control", &in_folder("file")]);
-    insta::assert_snapshot!(hidden(told), @"twinwire-server: FOLDER/file exists and is not a socket: choose another path for --control");
+    let message = refused_alike(&["--control", &in_folder("file")]);
+    insta::assert_snapshot!(hidden(message), @"twinwire-server: FOLDER/file exists and is not a socket: choose another path for --control");
     for nowhere in ["none/control", "file/control"] {
-        let told = hidden(refused_alike(&["--control", &in_folder(nowhere)]));
+        let message = hidden(refused_alike(&["--control", &in_folder(nowhere)]));
         let parent = nowhere.strip_suffix("/control").unwrap();
         assert_eq!(
-            told,
+            message,
             format!(
                 "twinwire-server: the control socket FOLDER/{nowhere} has no folder: create FOLDER/{parent} \
                  first (systemd's RuntimeDirectory= does so)\n"
@@ -170,10 +170,10 @@ fn check_config_refuses_with_2_what_cannot_start_on_this_machine() {
 
 #[test]
 fn check_config_refuses_two_listeners_in_one_place() {
-    let told = refused_alike(&["--tcp", "127.0.0.1:1601", "--ws", "127.0.0.1:1601"]);
-    insta::assert_snapshot!(told, @"twinwire-server: websocket and tcp cannot both listen on 127.0.0.1:1601: give one of them another port");
-    let told = refused_alike(&["--tcp", "0.0.0.0:1601", "--upgrade", "open", "--metrics", "1601"]);
-    insta::assert_snapshot!(told, @"twinwire-server: metrics and tcp cannot both listen on 127.0.0.1:1601: give one of them another port");
+    let message = refused_alike(&["--tcp", "127.0.0.1:1601", "--ws", "127.0.0.1:1601"]);
+    insta::assert_snapshot!(message, @"twinwire-server: websocket and tcp cannot both listen on 127.0.0.1:1601: give one of them another port");
+    let message = refused_alike(&["--tcp", "0.0.0.0:1601", "--upgrade", "open", "--metrics", "1601"]);
+    insta::assert_snapshot!(message, @"twinwire-server: metrics and tcp cannot both listen on 127.0.0.1:1601: give one of them another port");
 }
 
 #[test]
@@ -222,20 +222,20 @@ fn a_number_that_makes_no_sense_is_refused_with_what_is_wanted_wherever_it_stand
         let by_flag = said(&mut command(&["--workers", count]));
         let by_variable = said(command(&[]).env("TWINWIRE_WORKERS", count));
         let by_file = said(&mut command(&["--config", options.path().to_str().unwrap()]));
-        for told in [by_flag, by_variable, by_file] {
-            assert!(told.contains(expected), "{told}");
+        for message in [by_flag, by_variable, by_file] {
+            assert!(message.contains(expected), "{message}");
         }
     }
     for option in ["--max-connections", "--max-managers", "--max-keys"] {
         for count in ["0", "few", "18446744073709551616"] {
-            let told = said(&mut command(&[option, count]));
-            assert!(told.contains("expected a whole number from 1 to 18446744073709551615"), "{told}");
+            let message = said(&mut command(&[option, count]));
+            assert!(message.contains("expected a whole number from 1 to 18446744073709551615"), "{message}");
         }
     }
-    let told = said(&mut command(&["--cpus", "0,x"]));
-    assert!(told.contains("expected the numbers of CPUs from 0 on, such as 0,1"), "{told}");
-    let told = said(&mut command(&["--cpus", &vec!["0"; 1025].join(",")]));
-    assert_eq!(told, "twinwire-server: --cpus names 1025 CPUs, but there may be at most 1024 threads\n");
+    let message = said(&mut command(&["--cpus", "0,x"]));
+    assert!(message.contains("expected the numbers of CPUs from 0 on, such as 0,1"), "{message}");
+    let message = said(&mut command(&["--cpus", &vec!["0"; 1025].join(",")]));
+    assert_eq!(message, "twinwire-server: --cpus names 1025 CPUs, but there may be at most 1024 threads\n");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use nix::{
     unistd::Pid,
 };
 
-/// A CPU that gives a thread no time for so long was taken away. Other programs beside it cost some milliseconds.
+/// A CPU that gives a thread no time for this long was taken away. Other programs on it cost some milliseconds.
 const STALL: Duration = Duration::from_millis(50);
 
 /// How often a test may be disturbed.

@@ -135,7 +135,7 @@ fn on_shutdown_what_was_received_before_is_answered() {
             let server = TestServer::start();
             let mut client = server.login(transport, "alice");
             client.write(&client.message("get k").repeat(1000));
-            // The first reply shows that the batch has arrived; the rest of it must not be lost.
+            // The first reply shows that the batch has arrived; the rest must not be lost.
             assert_eq!(client.reply(), KEY_NOT_FOUND);
             server.shutdown.trigger();
             for _ in 1..1000 {

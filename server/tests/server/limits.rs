@@ -18,7 +18,7 @@ fn server(connections: usize) -> TestServer {
     TestServer::with(|config| config.connections_max = NonZeroUsize::new(connections))
 }
 
-/// What a client on `transport` is told that finds no seat.
+/// What a client on `transport` receives if there is no room.
 fn expect_refusal(server: &TestServer, transport: Transport) {
     let mut client = Client::connect_bare(transport, server.address(transport));
     if transport.is_encrypted() {
@@ -47,7 +47,7 @@ fn tcp_6_and_ws_6_one_more_than_the_limit_is_refused_and_the_next_after_a_leave_
                 expect_refusal(&server, transport);
             }
             for client in &mut clients {
-                assert_eq!(client.ask("get k"), KEY_NOT_FOUND, "those who have a seat keep it");
+                assert_eq!(client.ask("get k"), KEY_NOT_FOUND, "connected clients keep their place");
             }
             let at = clients.iter().position(|client| client.transport == leaver).unwrap();
             let mut leaving = clients.swap_remove(at);
@@ -70,7 +70,7 @@ fn tcp_6_a_client_that_just_closed_is_never_counted_against_the_next() {
     });
 }
 
-/// More than may be told at the same time: those behind them wait, and are told as well.
+/// More than can be refused at the same time: the others wait, and are refused as well.
 #[test]
 fn tcp_6_and_tcp_8_each_of_hundreds_that_find_the_server_full_is_told_so_without_a_reset() {
     const REFUSED: usize = 300;
@@ -187,7 +187,7 @@ fn store_7_concurrent_puts_fill_the_room_of_all_exactly() {
                     barrier.wait();
                     client.write(&puts);
                     let done = (0..ROOM).filter(|_| client.reply() == DONE).count();
-                    // Nobody leaves, so makes room, before all have their replies.
+                    // No client leaves, which would make room, before all have their replies.
                     barrier.wait();
                     done
                 })

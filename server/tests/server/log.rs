@@ -38,7 +38,7 @@ fn start_with_full_log() -> (Program, std::fs::File, [SocketAddr; 2], String) {
 fn knock(address: SocketAddr) {
     let mut bad =
         Client { transport: Transport::WebSocket, stream: TcpStream::connect(address).unwrap(), tls: None };
-    bad.stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+    bad.stream.set_read_timeout(Some(crate::support::CLIENT_TIMEOUT)).unwrap();
     bad.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     assert!(!bad.rest().is_empty());
 }

@@ -8,7 +8,6 @@
 mod abuse;
 mod abused;
 mod atom;
-#[cfg(target_os = "linux")]
 mod batch;
 mod binary;
 mod certificate;

@@ -11,7 +11,7 @@ use twinwire_server::Transport;
 use crate::replies::{DONE, KEY_NOT_FOUND, UPGRADED, WRONG_FORMAT};
 use crate::{
     program::{Program, command, refusal},
-    support::{Client, PATIENCE, PLAIN},
+    support::{CLIENT_TIMEOUT, Client, PLAIN},
 };
 
 /// A server with metrics, a client on each transport, and where the metrics are.
@@ -28,7 +28,7 @@ fn start(args: &[&str]) -> (Program, Vec<Client>, String) {
 
 pub(crate) fn ask(address: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(CLIENT_TIMEOUT)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut reply = String::new();
     stream.read_to_string(&mut reply).unwrap();
@@ -43,7 +43,7 @@ pub(crate) fn figure(metrics: &str, name: &str) -> Option<u64> {
 
 /// The metrics once a figure is this. A client may see its connection's end before the server counts it.
 pub(crate) fn once(address: &str, name: &str, expected: u64) -> String {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + CLIENT_TIMEOUT;
     loop {
         let reply = ask(address, "GET /metrics HTTP/1.1\r\n\r\n");
         if figure(&reply, name) == Some(expected) {
@@ -125,13 +125,13 @@ fn nothing_but_a_get_of_the_metrics_is_answered_with_them() {
 }
 
 #[test]
-fn life_5_scrapers_that_send_nothing_harm_nobody() {
+fn life_5_scrapers_that_send_nothing_do_no_harm() {
     let (_program, mut clients, address) = start(&[]);
     let _silent: Vec<_> = (0..4).map(|_| TcpStream::connect(&address).unwrap()).collect();
     assert!(ask(&address, "GET /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200 "));
     let more: Vec<_> = (0..50).map(|_| TcpStream::connect(&address).unwrap()).collect();
     assert_eq!(clients[0].ask("get k"), KEY_NOT_FOUND);
-    // Those that say nothing are let go after five seconds: nobody waits for that, not even behind fifty of them.
+    // Those that say nothing are closed after five seconds: no other client waits for that, not even behind fifty of them.
     let asked = Instant::now();
     for _ in 0..20 {
         assert!(ask(&address, "GET /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200 "));

@@ -1,4 +1,4 @@
-//! What a service manager is told through `NOTIFY_SOCKET`.
+//! What a service manager is sent through `NOTIFY_SOCKET`.
 
 use std::os::{
     linux::net::SocketAddrExt,
@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     program::{Program, command, refusal},
-    support::PATIENCE,
+    support::CLIENT_TIMEOUT,
 };
 
 fn notice(manager: &UnixDatagram) -> String {
@@ -28,7 +28,7 @@ fn the_service_manager_is_told_when_the_server_listens_and_when_it_stops() {
         (UnixDatagram::bind(&path).unwrap(), path.to_str().unwrap().to_owned()),
         (UnixDatagram::bind_addr(&abstract_name).unwrap(), format!("@{name}")),
     ] {
-        manager.set_read_timeout(Some(PATIENCE)).unwrap();
+        manager.set_read_timeout(Some(CLIENT_TIMEOUT)).unwrap();
         let mut program = Program::spawn(command(&["--tcp", "127.0.0.1:0"]).env("NOTIFY_SOCKET", socket));
         assert_eq!(notice(&manager), "READY=1\n");
         assert!(program.line().starts_with("listening tcp "), "it was there before the notice");
@@ -56,7 +56,7 @@ fn the_service_manager_of_a_program_that_starts_a_server_hears_nothing_of_it() {
         client.expect_close(1001);
         drop(client);
         assert_eq!(program.end(), (Some(0), String::new()));
-        assert!(manager.recv(&mut [0; 100]).is_err(), "it was told nothing");
+        assert!(manager.recv(&mut [0; 100]).is_err(), "it got nothing");
     }
 }
 

@@ -96,7 +96,7 @@ fn role_9_the_operator_changes_roles_under_each_policy_from_the_next_request_on(
             assert_eq!(alice.ask("q"), EXITING);
             alice.expect_close(1000);
         }
-        assert_eq!(bob.ask("get bob k"), DENIED, "nobody else has changed");
+        assert_eq!(bob.ask("get bob k"), DENIED, "no other user has changed");
     }
 }
 
@@ -181,7 +181,7 @@ fn role_9_users_and_figures_are_shown_as_tables_and_as_json() {
 
 #[test]
 fn role_9_the_list_tells_from_where_each_session_is_and_for_how_long_it_has_asked_nothing() {
-    // Without time-outs as well, by whose clock it is told.
+    // Without time-outs as well, whose clock delivers it.
     let off = ["--login-timeout", "off", "--unsent-timeout", "off", "--ping-interval", "off"];
     for args in [&off[..], &[]] {
         let server = Operated::start(args);
@@ -220,7 +220,7 @@ fn role_9_the_list_tells_from_where_each_session_is_and_for_how_long_it_has_aske
                 break;
             }
         }
-        assert!(!tries.is_empty(), "who asks is never less idle than before");
+        assert!(!tries.is_empty(), "asking never makes a session less idle than before");
     }
 }
 
@@ -235,8 +235,8 @@ fn role_9_no_name_drives_the_operators_terminal() {
     assert!(json.contains(r"a\u009b31m\u202eé"), "{json:?}");
     let list: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(list["users"][0]["user"], name, "programs read the name itself");
-    let told = server.done(&["promote", name]);
-    assert_eq!(told, "a\\u{9b}31m\\u{202e}é is now a manager\n");
+    let stdout = server.done(&["promote", name]);
+    assert_eq!(stdout, "a\\u{9b}31m\\u{202e}é is now a manager\n");
 }
 
 #[test]
@@ -260,7 +260,7 @@ fn role_9_an_unknown_user_no_server_wrong_usage_and_no_permission_are_told_apart
     assert_eq!(mode & 0o777, 0o600);
     if nix::unistd::geteuid().is_root() {
         let mut stranger = command(&["control", server.path().to_str().unwrap(), "list"]);
-        // Where the program itself is out of a stranger's reach, there is nothing to be seen of this.
+        // If another user cannot run the program at all, there is nothing to see here.
         if let Ok(Output { status, stderr, .. }) = stranger.uid(65_534).gid(65_534).output() {
             assert_eq!(status.code(), Some(4), "{}", String::from_utf8_lossy(&stderr));
         }
@@ -268,7 +268,7 @@ fn role_9_an_unknown_user_no_server_wrong_usage_and_no_permission_are_told_apart
 }
 
 #[test]
-fn life_5_operators_that_send_nonsense_or_nothing_harm_nobody() {
+fn life_5_operators_that_send_nonsense_or_nothing_do_no_harm() {
     let server = Operated::start(&[]);
     let mut client = server.login(Transport::Tcp, "alice");
     let answer = |request: &[u8]| {
@@ -294,7 +294,7 @@ fn life_5_operators_that_send_nonsense_or_nothing_harm_nobody() {
             stream
         })
         .collect();
-    assert_eq!(client.ask("get alice k"), DENIED, "nobody was promoted by half a request");
+    assert_eq!(client.ask("get alice k"), DENIED, "half a request promotes no user");
     drop(silent);
     assert!(server.done(&["list"]).contains("alice"));
     assert_eq!(client.ask("get k"), KEY_NOT_FOUND);
@@ -315,7 +315,10 @@ fn the_control_socket_of_a_dead_server_is_taken_over_and_a_live_ones_is_not() {
     server.done(&["list"]);
     server.program.signal(Signal::SIGKILL);
     server.program.child.wait().unwrap();
-    assert!(fs::symlink_metadata(&path).unwrap().file_type().is_socket(), "nobody was there to remove it");
+    assert!(
+        fs::symlink_metadata(&path).unwrap().file_type().is_socket(),
+        "the dead server did not remove it"
+    );
     let mut second = Program::start(&args);
     second.line();
     server.done(&["list"]);

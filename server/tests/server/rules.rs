@@ -62,7 +62,7 @@ fn login_4_of_concurrent_logins_exactly_one_succeeds() {
                         let mut client = server.connect(transport);
                         barrier.wait();
                         let reply = client.ask(name);
-                        // Nobody leaves, so frees the name, before all have their replies.
+                        // No client leaves, which would free the name, before all have their replies.
                         barrier.wait();
                         reply
                     })

@@ -1,4 +1,4 @@
-//! ROLE-8: those who guess the secret are slowed down, and nobody else is.
+//! ROLE-8: clients that guess the secret are slowed down, and no others are.
 
 use std::{
     net::SocketAddr,
@@ -27,7 +27,7 @@ fn server() -> TestServer {
     let secret = Secret::new("sesame").unwrap();
     TestServer::with(|config| {
         config.upgrade = UpgradePolicy::Secret(secret);
-        // One worker, so that whatever holds it up holds everybody up.
+        // One worker, so that whatever blocks it blocks every client.
         config.workers = twinwire_server::config::Workers::Floating(std::num::NonZeroUsize::MIN);
     })
 }
@@ -162,9 +162,9 @@ fn role_8_an_address_guesses_at_one_pace_over_all_its_connections_and_another_up
 }
 
 #[test]
-fn life_2_a_guesser_who_hangs_up_holds_its_name_for_none_of_its_waits() {
+fn life_2_a_guesser_that_hangs_up_holds_its_name_for_none_of_its_waits() {
     let server = server();
-    // Each of them is due a second after the one before; whoever comes now, after all of them.
+    // Each of them is due a second after the one before; the next one after all of them.
     let waiting = guessers(&server, 40);
     for transport in ALL {
         for reset in [false, true] {
@@ -187,7 +187,7 @@ fn life_2_a_guesser_who_hangs_up_holds_its_name_for_none_of_its_waits() {
 }
 
 #[test]
-fn life_4_a_guesser_who_closes_its_sending_side_gets_its_replies_without_the_wait() {
+fn life_4_a_guesser_that_closes_its_sending_side_gets_its_replies_without_the_wait() {
     let server = server();
     let waiting = guessers(&server, 40);
     for transport in [Transport::Tcp, Transport::Tls] {

@@ -58,7 +58,7 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Frames of every kind: messages in one or several, control frames, and what is none.
+/// Frames of every kind: messages in one or several, control frames, and bytes that are no frame.
 fn frames() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         8 => message().prop_map(|text| frame(0x81, &text)),

@@ -65,7 +65,7 @@ fn load(mut client: Client, tally: &Tally) {
     });
 }
 
-/// Sessions that begin in the very moment in which the server is told to stop: most of them have not been accepted.
+/// Sessions that begin at the very moment at which the server is asked to stop: most of them have not been accepted.
 fn latecomers(address: SocketAddr) -> Vec<Client> {
     let latecomer = |i| {
         let mut client = Client::connect_bare(Transport::Tcp, address);
@@ -93,13 +93,13 @@ fn sigterm_under_full_load_every_request_before_it_is_answered_and_the_exit_is_0
             }
             let late = latecomers(addresses[0]);
             let before: Vec<usize> = tallies.iter().map(|tally| tally.sent.load(Ordering::SeqCst)).collect();
-            let told = Instant::now();
+            let stopped_at = Instant::now();
             program.signal(Signal::SIGTERM);
             for (i, mut client) in late.into_iter().enumerate() {
                 assert_eq!(String::from_utf8(client.rest()).unwrap(), "success\ndone\nv\n", "latecomer {i}");
             }
             while !tallies.iter().all(|tally| tally.closed.load(Ordering::SeqCst)) {
-                assert!(told.elapsed() < Duration::from_secs(20), "clients that are never closed");
+                assert!(stopped_at.elapsed() < Duration::from_secs(20), "clients that are never closed");
                 thread::sleep(Duration::from_millis(1));
             }
             for (i, (tally, before)) in tallies.iter().zip(before).enumerate() {
@@ -110,7 +110,7 @@ fn sigterm_under_full_load_every_request_before_it_is_answered_and_the_exit_is_0
                 );
             }
             assert_eq!(program.end(), (Some(0), String::new()));
-            assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
+            assert!(stopped_at.elapsed() < Duration::from_secs(5), "{:?}", stopped_at.elapsed());
         });
     });
 }

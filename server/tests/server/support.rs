@@ -14,7 +14,7 @@ use crate::certificate::{Certificate, shake_hands};
 use crate::replies::{DUPLICATE_NAME, SUCCESS};
 
 /// Far longer than anything here takes, so that only a hang trips it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const CLIENT_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) const ALL: [Transport; 5] = Transport::ALL;
 
@@ -135,8 +135,8 @@ impl Client {
 
     pub(crate) fn connect_bare(transport: Transport, address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("the server listens");
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(CLIENT_TIMEOUT)).unwrap();
+        stream.set_write_timeout(Some(CLIENT_TIMEOUT)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { transport, stream, tls: None }
     }
@@ -226,7 +226,7 @@ impl Client {
         (first, self.exactly(length))
     }
 
-    /// So many bytes.
+    /// Exactly `count` bytes.
     pub(crate) fn exactly(&mut self, count: usize) -> Vec<u8> {
         let bytes = self.try_exactly(count).unwrap_or_default();
         assert_eq!(
@@ -239,7 +239,7 @@ impl Client {
         bytes
     }
 
-    /// So many bytes, fewer where the connection is closed within them, none where it is before the first.
+    /// `count` bytes, fewer if the connection is closed within them, `None` if it is closed before the first.
     pub(crate) fn try_exactly(&mut self, count: usize) -> Option<Vec<u8>> {
         let (mut bytes, mut filled) = (vec![0; count], 0);
         while filled < count {

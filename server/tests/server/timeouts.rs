@@ -26,7 +26,7 @@ fn server(timeouts: Timeouts) -> TestServer {
     TestServer::with(|config| config.timeouts = timeouts)
 }
 
-/// What a client that is late is told: a text over TCP, a close without text over WebSocket.
+/// What a client that is late receives: a text over TCP, a close without text over WebSocket.
 fn expect_timeout(client: &mut Client, text: &str) {
     let expected = match client.transport {
         Transport::Tcp | Transport::Tls => format!("{text}\n").into_bytes(),
@@ -98,7 +98,7 @@ fn tcp_7_and_ws_5_a_session_without_requests_is_told_so_and_its_name_is_free() {
 }
 
 #[test]
-fn tcp_7_whoever_asks_often_enough_is_never_idle() {
+fn tcp_7_a_client_that_asks_often_enough_is_never_idle() {
     undisturbed(|| {
         let server = server(Timeouts { idle: Some(SHORT), login: Some(SHORT), ..NONE });
         let mut clients = ALL.map(|transport| server.login(transport, &format!("user-{transport}")));
@@ -113,7 +113,7 @@ fn tcp_7_whoever_asks_often_enough_is_never_idle() {
 }
 
 #[test]
-fn life_5_a_server_that_stood_still_blames_nobody_for_it() {
+fn life_5_a_standstill_of_the_server_ends_no_connection() {
     const IDLE: Duration = Duration::from_secs(3);
     let mut program = Program::start(&[&ON_FREE_PORTS[..], &["--idle-timeout", "3s"]].concat());
     let mut clients = PLAIN.map(|transport| program.client(transport));
@@ -155,7 +155,6 @@ fn life_5_a_server_that_stood_still_refuses_no_handshake_for_it() {
 }
 
 /// What a client does not take waits in the server, where its limits count it, and not by megabytes in the kernel.
-#[cfg(target_os = "linux")]
 #[test]
 fn life_5_who_never_reads_has_little_wait_in_the_kernel_and_is_dropped_however_much_may_wait() {
     let server = TestServer::with(|config| {
@@ -184,7 +183,7 @@ fn life_5_who_never_reads_has_little_wait_in_the_kernel_and_is_dropped_however_m
     }
 }
 
-/// What the kernel has of a connection that its other end has not acknowledged, as /proc/net/tcp tells it.
+/// What the kernel has of a connection that its other end has not acknowledged, according to /proc/net/tcp.
 #[cfg(target_os = "linux")]
 fn kernel_unsent_bytes(server: std::net::SocketAddr, client: std::net::SocketAddr) -> usize {
     let ports = [server, client].map(|address| format!(":{:04X}", address.port()));
@@ -243,9 +242,9 @@ fn who_never_reads_is_dropped_after_a_while_and_who_reads_late_is_not() {
 fn who_reads_slowly_but_steadily_gets_everything() {
     undisturbed(|| {
         const REPLIES: usize = 300;
-        let patience = SHORT * 2;
+        let timeout = SHORT * 2;
         let server = TestServer::with(|config| {
-            config.timeouts = Timeouts { unsent: Some(patience), idle: Some(patience), ..NONE };
+            config.timeouts = Timeouts { unsent: Some(timeout), idle: Some(timeout), ..NONE };
             config.unsent_bytes_max = 64 * 1024;
         });
         for transport in PIPELINED {
@@ -262,7 +261,7 @@ fn who_reads_slowly_but_steadily_gets_everything() {
                 assert!(reply.windows(value.len()).any(|window| window == value.as_bytes()), "{transport}");
                 std::thread::sleep(Duration::from_millis(8));
             }
-            assert!(began.elapsed() > patience * 2);
+            assert!(began.elapsed() > timeout * 2);
             assert_eq!(slow.ask("q"), EXITING);
             slow.expect_close(1000);
         }
@@ -376,7 +375,7 @@ fn ws_5_a_busy_websocket_is_not_pinged() {
 }
 
 #[test]
-fn without_time_outs_nobody_is_disturbed() {
+fn without_time_outs_no_connection_is_ended() {
     let server = server(NONE);
     let mut clients = ALL.map(|transport| server.connect(transport));
     std::thread::sleep(SHORT);

@@ -242,8 +242,8 @@ fn a_record_that_is_cut_or_falsified_ends_its_connection_in_order() {
                 client.stream.write_all(&record).unwrap();
                 std::thread::sleep(std::time::Duration::from_millis(20));
                 let mut tls = client.tls.take().unwrap();
-                let told = rustls::Stream::new(&mut tls, &mut client.stream).read(&mut [0]).unwrap_err();
-                assert!(told.to_string().contains("BadRecordMac"), "{transport}: {told}");
+                let error = rustls::Stream::new(&mut tls, &mut client.stream).read(&mut [0]).unwrap_err();
+                assert!(error.to_string().contains("BadRecordMac"), "{transport}: {error}");
                 assert_eq!(client.rest(), b"", "TCP-8");
             }
             assert_eq!(neighbour.ask("get k"), KEY_NOT_FOUND);

@@ -1,4 +1,4 @@
-//! Handshakes that come to nothing, are never finished, or find no seat: they end by themselves and disturb nobody.
+//! Handshakes that come to nothing, are never finished, or find no room: they end by themselves and disturb no other client.
 
 use std::{
     io::{Read, Write},
@@ -52,7 +52,7 @@ fn life_5_rubbish_gets_an_alert_and_a_close_and_is_counted_and_told_of_sparingly
         ("HTTP", HANDSHAKE.as_bytes().to_vec()),
         ("noise", (0..100_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()),
         ("an old hello", b"\x80\x2e\x01\x03\x01\x00\x15\x00\x00\x00\x10".repeat(10)),
-        ("a hello that is none", [b"\x16\x03\x01\x00\x10\x01\x00\x00\x0c".as_slice(), &[0xff; 12]].concat()),
+        ("a malformed hello", [b"\x16\x03\x01\x00\x10\x01\x00\x00\x0c".as_slice(), &[0xff; 12]].concat()),
         ("an alert first", b"\x15\x03\x03\x00\x02\x02\x28".to_vec()),
         ("data first", b"\x17\x03\x03\x00\x05hello".to_vec()),
         ("a record that is too long", b"\x16\x03\x01\xff\xff".repeat(10_000)),
@@ -61,16 +61,19 @@ fn life_5_rubbish_gets_an_alert_and_a_close_and_is_counted_and_told_of_sparingly
     for (name, bytes) in &rubbish {
         for (transport, address) in [(Tls, address), (Wss, wss)] {
             let mut client = Client::connect_bare(transport, address);
-            // The server may have seen enough before all of it is out.
+            // The server may have seen enough before all is sent.
             let _ = client.stream.write_all(bytes);
-            let told = raw_rest(&mut client);
+            let received = raw_rest(&mut client);
             // The library closes without a word on what comes in a good record that has no place there.
-            let is_silent = told.is_empty() && name.ends_with("first");
-            assert!(is_silent || told.len() == 7 && told.starts_with(&[21, 3]), "{name}: {told:x?}");
+            let is_silent = received.is_empty() && name.ends_with("first");
+            assert!(
+                is_silent || received.len() == 7 && received.starts_with(&[21, 3]),
+                "{name}: {received:x?}"
+            );
             assert_eq!(neighbour.ask("get k"), KEY_NOT_FOUND);
         }
     }
-    // A look whether somebody listens is nobody's fault.
+    // A probe of the port is not a failed handshake.
     drop(Client::connect_bare(Tls, address));
     let mut looking = Client::connect_bare(Tls, address);
     looking.half_close();
@@ -91,8 +94,8 @@ fn life_5_rubbish_gets_an_alert_and_a_close_and_is_counted_and_told_of_sparingly
 fn a_client_that_does_not_trust_the_certificate_is_told_of() {
     let mut program = program(&["--log", "info"]);
     let mut client = Client::connect_bare(Tls, program.address(Tls));
-    let stranger = Certificate::new();
-    assert!(shake_hands(&mut stranger.client(), &mut client.stream).is_err());
+    let other = Certificate::new();
+    assert!(shake_hands(&mut other.client(), &mut client.stream).is_err());
     drop(client);
     program.signal(Signal::SIGTERM);
     let (code, log) = program.end();
@@ -138,7 +141,7 @@ fn tcp_7_a_handshake_that_is_never_finished_ends_with_the_login_time_out() {
         }
         for client in &mut waiting {
             let mut said = Vec::new();
-            // Nobody is told anything who cannot understand it; what comes is the server's own part of the handshake.
+            // A client that cannot understand the text is sent none; what comes is the server's own part of the handshake.
             let _ = client.stream.read_to_end(&mut said);
             assert!(said.is_empty() || said[0] == 22, "{said:x?}");
             assert!(began.elapsed() >= limit, "not before its time");
@@ -217,7 +220,7 @@ fn life_5_resets_in_the_middle_of_handshakes_leave_nothing_behind() {
 }
 
 #[test]
-fn life_5_a_storm_of_handshakes_holds_nobody_up() {
+fn life_5_a_storm_of_handshakes_does_not_delay_others() {
     undisturbed(|| {
         const CLIENTS: usize = 200;
         let server = TestServer::with(|config| config.workers = Workers::Floating(NonZeroUsize::MIN));
@@ -249,16 +252,19 @@ fn life_5_a_storm_of_handshakes_holds_nobody_up() {
     });
 }
 
-/// What a client on `transport` is told that finds no seat: after a handshake, and before it asks anything.
+/// What a client on `transport` receives if there is no room: after a handshake, and before it asks anything.
 fn expect_full(address: SocketAddr, transport: Transport) {
     let mut client = Client::connect_bare(transport, address);
     client.encrypt(Certificate::shared().client());
-    let told = String::from_utf8(client.rest()).unwrap();
+    let received = String::from_utf8(client.rest()).unwrap();
     match transport {
         Wss => {
-            assert!(told.starts_with("HTTP/1.1 503 ") && told.ends_with("\r\n\r\nserver full\n"), "{told}");
+            assert!(
+                received.starts_with("HTTP/1.1 503 ") && received.ends_with("\r\n\r\nserver full\n"),
+                "{received}"
+            );
         }
-        _ => assert_eq!(told, "server full\n"),
+        _ => assert_eq!(received, "server full\n"),
     }
 }
 

@@ -76,9 +76,9 @@ fn form_3_replies_that_wait_inside_tls_alone_leave_as_soon_as_the_client_reads()
             let mut requests = client.message("get k").repeat(round);
             requests.extend(client.message(&format!("put round {round}")));
             client.write(&requests);
-            let (asked, patience) = (Instant::now(), Duration::from_millis(300));
+            let (asked, time_max) = (Instant::now(), Duration::from_millis(300));
             let mut is_run = false;
-            while !is_run && asked.elapsed() < patience {
+            while !is_run && asked.elapsed() < time_max {
                 is_run = manager.ask(&format!("get {name} round")) == round.to_string();
             }
             for _ in 0..round {
@@ -101,7 +101,7 @@ const CLIENTS: usize = 8;
 const BATCH: usize = 64;
 const OPEN_MAX: usize = 8 * BATCH;
 
-/// Asks as fast as it can until the server closes, and tells how many replies there were.
+/// Asks as fast as it can until the server closes; the number of replies.
 fn load(mut client: Client, sent: &AtomicUsize, replied: &AtomicUsize) {
     let batch = client.message("get k").repeat(BATCH);
     let reply =
@@ -127,7 +127,7 @@ fn load(mut client: Client, sent: &AtomicUsize, replied: &AtomicUsize) {
     }
 }
 
-/// A session that is to begin in the very moment in which the server is told to stop: all but the last of the
+/// A session that is to begin at the very moment at which the server is asked to stop: all but the last of the
 /// handshake is made, and its requests come right behind that.
 fn latecomer(address: SocketAddr, i: usize) -> (Client, ClientConnection) {
     let mut client = Client::connect_bare(BOTH[0], address);
@@ -172,7 +172,7 @@ fn life_4_sigterm_under_full_load_every_request_before_it_is_answered() {
             let late: Vec<_> = (0..40).map(|i| latecomer(addresses[0], i)).collect();
             let late: Vec<_> = late.into_iter().map(arrive).collect();
             let before: Vec<usize> = tallies.iter().map(|(sent, _)| sent.load(Ordering::SeqCst)).collect();
-            let told = Instant::now();
+            let stopped_at = Instant::now();
             program.signal(Signal::SIGTERM);
             for (i, mut client) in late.into_iter().enumerate() {
                 assert_eq!(String::from_utf8(client.rest()).unwrap(), "success\ndone\nv\n", "latecomer {i}");
@@ -188,7 +188,7 @@ fn life_4_sigterm_under_full_load_every_request_before_it_is_answered() {
                 );
             }
             assert_eq!(program.end(), (Some(0), String::new()));
-            assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
+            assert!(stopped_at.elapsed() < Duration::from_secs(5), "{:?}", stopped_at.elapsed());
         });
     });
 }
@@ -217,7 +217,7 @@ fn sigterm_waits_for_no_handshake_that_never_ends() {
         program.signal(Signal::SIGTERM);
         client.expect_close(1001);
         drop(client);
-        // One that was waited for to the last would be told of.
+        // A connection that was waited for until the end would be logged.
         assert_eq!(program.end(), (Some(0), String::new()));
     });
 }

@@ -202,7 +202,7 @@ fn sighup_renews_the_certificate_for_new_connections_and_keeps_the_old_one_if_it
     let mut program = Program::start(&[&listeners[..], &flags].concat());
     let address = program.address(Tls);
     let mut log = BufReader::new(program.child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let mut told = |words: &str| log.find(|line| line.contains(words)).unwrap();
+    let mut logged = |words: &str| log.find(|line| line.contains(words)).unwrap();
     let mut client = Client::connect_bare(Tls, address);
     client.encrypt(files.client());
     assert_eq!(client.ask("alice"), SUCCESS);
@@ -210,7 +210,7 @@ fn sighup_renews_the_certificate_for_new_connections_and_keeps_the_old_one_if_it
     let old = std::mem::replace(&mut files.cert_pem, Certificate::new().cert_pem);
     files.write();
     program.signal(Signal::SIGHUP);
-    let error = told("the certificate stays as it was");
+    let error = logged("the certificate stays as it was");
     assert!(error.contains("ERROR") && error.contains("does not belong to --tls-cert"), "{error}");
     assert_eq!(client.ask("get k"), KEY_NOT_FOUND);
     files.cert_pem = old;
@@ -221,7 +221,7 @@ fn sighup_renews_the_certificate_for_new_connections_and_keeps_the_old_one_if_it
     files.key_pem.clone_from(&renewed.key_pem);
     files.write();
     program.signal(Signal::SIGHUP);
-    told("the certificate was read again");
+    logged("the certificate was read again");
     assert!(trusts(&renewed, address), "new connections get the new one");
     let mut over_wss = Client::connect_bare(Wss, program.address(Wss));
     over_wss.encrypt(renewed.client());
@@ -231,7 +231,7 @@ fn sighup_renews_the_certificate_for_new_connections_and_keeps_the_old_one_if_it
 }
 
 #[test]
-fn sighup_waits_for_no_pipe_that_nobody_writes_to() {
+fn sighup_does_not_wait_for_a_pipe_without_a_writer() {
     for path in [Certificate::cert, Certificate::key] {
         let files = Certificate::new();
         let flags = files.flags();
@@ -249,7 +249,7 @@ fn sighup_waits_for_no_pipe_that_nobody_writes_to() {
             sleep(Duration::from_millis(5));
         }
         let (code, log) = program.end();
-        assert!(code == Some(0) && log.contains("no regular file"), "{log}");
+        assert!(code == Some(0) && log.contains("not a regular file"), "{log}");
     }
 }
 

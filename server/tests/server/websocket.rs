@@ -121,7 +121,7 @@ fn ws_4_and_4a_faulty_frames_fail_the_connection_with_their_code() {
         ("close of one byte", frame(0x88, b"x"), 1002),
         ("close with a forbidden code", frame(0x88, &1005_u16.to_be_bytes()), 1002),
         ("close with an undefined code", frame(0x88, &999_u16.to_be_bytes()), 1002),
-        ("close with a code of nobody", frame(0x88, &5000_u16.to_be_bytes()), 1002),
+        ("close with an undefined code", frame(0x88, &5000_u16.to_be_bytes()), 1002),
         ("close of 126 bytes", frame(0x88, &[3; 126]), 1002),
         ("fragmented close", frame(0x08, b""), 1002),
         ("reserved bit in a close", frame(0xd8, b""), 1002),

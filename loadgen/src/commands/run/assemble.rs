@@ -1,15 +1,15 @@
 //! Result of the engine → run record: adds what was asked for, where it ran, and the judgements.
 
 use jiff::Timestamp;
+use twinwire_os::process;
 
 use crate::domain::Transport;
+use crate::load::PACER_MECHANISM;
 use crate::load::engine::RunResult;
-use crate::load::pacer_mechanism;
-use crate::load::pass::Ending;
+use crate::load::pass::RunEnd;
 use crate::load::placement::Placement;
 use crate::load::plan;
-use crate::measure::process;
-use crate::record::cost;
+use crate::record::rows;
 use crate::record::{
     Environment, LoadInfo, Outcome, Probe, RunRecord, SCHEMA, ScenarioInfo, Status, Verdict, VerdictLevel,
 };
@@ -60,23 +60,23 @@ pub fn record(
     for index in 0..record.loads.len() {
         record.loads[index].verdict = verdict::verdict(&record, &record.loads[index]);
     }
-    record.costs = cost::by_transport(&record);
-    judge(&mut record, &scenario.thresholds, &result.ending, target);
+    record.costs = rows::by_transport(&record);
+    judge(&mut record, &scenario.thresholds, &result.end, target);
     record
 }
 
 /// Judges the thresholds, and finds the first status that applies, in the order of the exit codes.
-fn judge(record: &mut RunRecord, thresholds: &[Threshold], ending: &Ending, target: &Target) {
+fn judge(record: &mut RunRecord, thresholds: &[Threshold], ending: &RunEnd, target: &Target) {
     let (extent, ended, message) = match ending {
-        Ending::Complete if record.passes.is_empty() => {
+        RunEnd::Complete if record.passes.is_empty() => {
             (Extent::Cut, Some(Status::NothingRan), Some(nothing_offered(target)))
         }
-        Ending::Complete => (Extent::Whole, None, None),
-        Ending::Interrupted => (Extent::Cut, Some(Status::Interrupted), None),
-        Ending::TargetLost(message) => (Extent::Cut, Some(Status::TargetLost), Some(message.clone())),
-        Ending::SetupViolated(message, _) => (Extent::Cut, Some(Status::Violated), Some(message.clone())),
-        Ending::MachineFailed(message) => (Extent::Cut, Some(Status::Invalid), Some(message.clone())),
-        Ending::Aborted(threshold) => {
+        RunEnd::Complete => (Extent::Whole, None, None),
+        RunEnd::Interrupted => (Extent::Cut, Some(Status::Interrupted), None),
+        RunEnd::TargetLost(message) => (Extent::Cut, Some(Status::TargetLost), Some(message.clone())),
+        RunEnd::SetupViolated(message, _) => (Extent::Cut, Some(Status::Violated), Some(message.clone())),
+        RunEnd::MachineFailed(message) => (Extent::Cut, Some(Status::Invalid), Some(message.clone())),
+        RunEnd::Aborted(threshold) => {
             let text = thresholds::text(&thresholds[*threshold]);
             let message = format!("stopped: {text} was missed for 5 s in a row");
             (Extent::Aborted, Some(Status::ThresholdMissed), Some(message))
@@ -84,7 +84,7 @@ fn judge(record: &mut RunRecord, thresholds: &[Threshold], ending: &Ending, targ
     };
     let invalid = record.loads.iter().any(|load| load.verdict.level == VerdictLevel::Invalid);
     let mut judged = thresholds::judge(record, thresholds, extent);
-    if let Ending::Aborted(threshold) = ending {
+    if let RunEnd::Aborted(threshold) = ending {
         let threshold = &mut judged[*threshold];
         if threshold.correctness || !invalid {
             threshold.met = Some(false);
@@ -113,7 +113,7 @@ fn judge(record: &mut RunRecord, thresholds: &[Threshold], ending: &Ending, targ
         Some(status) => status,
         None => Status::Passed,
     };
-    record.outcome.interrupted = matches!(ending, Ending::Interrupted);
+    record.outcome.interrupted = matches!(ending, RunEnd::Interrupted);
     record.outcome.message = message;
     record.thresholds = judged;
 }
@@ -138,7 +138,7 @@ fn environment(target: &Target, placement: &Placement) -> Environment {
         memory_kib: process::memory_kib().unwrap_or(0),
         server_cpus: placement.server.clone(),
         generator_cpus: placement.generator.clone(),
-        pacing: pacer_mechanism().to_owned(),
+        pacing: PACER_MECHANISM.to_owned(),
         target: target.describe(),
         embedded: matches!(target, Target::Embedded(embedded) if embedded.is_server()),
         launched: match target {

@@ -179,7 +179,7 @@ impl Options {
             target: &mut target,
             placement: placement.clone(),
             interrupt,
-            tell: &mut |event| progress.tell(event),
+            on_event: &mut |event| progress.tell(event),
         };
         let result = runtime.block_on(engine.run());
         progress.finish();

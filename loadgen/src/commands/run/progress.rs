@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::load::events::{Event, PassLabel, Seen, Tick};
+use crate::load::events::{Event, PassLabel, RateMeter, Tick};
 
 /// Without a terminal, a running load tells how it goes this often: seldom enough for a log of a long run.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -35,12 +35,12 @@ pub struct Shown {
     /// The pass that runs.
     label: Option<PassLabel>,
     /// Its figures, when last shown.
-    seen: Seen,
+    seen: RateMeter,
 }
 
 impl Shown {
     fn begin(&mut self, label: PassLabel) {
-        *self = Self { label: Some(label), seen: Seen::default() };
+        *self = Self { label: Some(label), seen: RateMeter::default() };
     }
 }
 
@@ -105,7 +105,7 @@ fn tell_bar(bar: &ProgressBar, shown: &mut Shown, event: Event) {
                 let share = tick.elapsed.as_secs_f64() / label.length.as_secs_f64().max(f64::MIN_POSITIVE);
                 bar.set_position((share * STEPS as f64) as u64);
             }
-            bar.set_message(figures(&tick, shown.seen.rate(&tick)));
+            bar.set_message(figures(&tick, shown.seen.update(&tick)));
         }
         Event::PassEnded => bar.set_position(STEPS),
         Event::Warning(text) => bar.println(warning(&text)),
@@ -127,7 +127,7 @@ fn line(shown: &mut Shown, told: &mut Instant, event: Event) -> Option<String> {
                 "{}: {:.0} s, {}",
                 headline(shown.label.as_ref()?),
                 tick.elapsed.as_secs_f64(),
-                figures(&tick, shown.seen.rate(&tick))
+                figures(&tick, shown.seen.update(&tick))
             ))
         }
         Event::Running(_) | Event::SettingUp { .. } | Event::PassEnded => None,

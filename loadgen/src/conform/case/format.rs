@@ -25,14 +25,12 @@ pub(super) const EACH_BYTE: &str = "each-byte";
 /// How the schema calls [`STEP`].
 pub(super) const STEP_NAME: &str = "step";
 
-const CLIENT_TRANSPORTS: &[&str] = &[
-    Transport::Tcp.name(),
-    Transport::TcpRaw.name(),
-    Transport::WebSocket.name(),
-    Transport::Tls.name(),
-    Transport::Wss.name(),
-    OTHER,
-];
+const CLIENT_TRANSPORTS: &[&str] = &{
+    let mut names = [OTHER; Transport::NAMES.len() + 1];
+    let (transports, _) = names.split_at_mut(Transport::NAMES.len());
+    transports.copy_from_slice(&Transport::NAMES);
+    names
+};
 
 const MESSAGE: Kind = Kind::Text;
 const MESSAGES: Kind = Kind::List { of: &Kind::Text, min: 1, max: MESSAGES_MAX };
@@ -55,10 +53,10 @@ static CASE: Table = Table {
         required("id", Kind::Name, "Unique among the cases"),
         required(
             "rules",
-            Kind::List { of: &Kind::Choice(Rule::NAMES), min: 1, max: Rule::NAMES.len() },
+            Kind::List { of: &Kind::Choice(&Rule::NAMES), min: 1, max: Rule::NAMES.len() },
             "Requirements of the protocol that it shows",
         ),
-        default("about", Kind::Line, "\"\"", "One line for people"),
+        default("about", Kind::OneLine, "\"\"", "One line for people"),
         default(
             "level",
             Kind::Choice(&["core", "full"]),
@@ -82,8 +80,8 @@ static CASE: Table = Table {
 static CLIENT: Table = Table {
     about: "A client: connected, logged in and a guest, unless it says otherwise",
     keys: &[
-        default("connect", Kind::Flag, "true", "Whether it is connected before the first step"),
-        default("login", Kind::Flag, "true", "Whether it is logged in before the first step"),
+        default("connect", Kind::Boolean, "true", "Whether it is connected before the first step"),
+        default("login", Kind::Boolean, "true", "Whether it is logged in before the first step"),
         default("role", Kind::Choice(ROLES), "\"guest\"", "A manager is upgraded before the first step"),
         optional(
             "transport",
@@ -108,7 +106,7 @@ pub(super) static STEP: Table = Table {
         optional(
             "cut",
             Kind::Either(&[
-                Kind::List { of: &Kind::Whole { min: 1, max: u32::MAX as i64 }, min: 1, max: CUTS_MAX },
+                Kind::List { of: &Kind::Integer { min: 1, max: u32::MAX as i64 }, min: 1, max: CUTS_MAX },
                 Kind::Choice(&[EACH_BYTE]),
             ]),
             "Beside send: cut the framed bytes into segments before these bytes (from 0), or \"each-byte\"",
@@ -120,16 +118,16 @@ pub(super) static STEP: Table = Table {
             Kind::Table(&HANDSHAKE),
             "Action: connect with a WebSocket handshake, legal or not; the reply is its status, like \"101\"",
         ),
-        optional("half-close", Kind::Flag, "Action: close the sending side (true)"),
+        optional("half-close", Kind::Boolean, "Action: close the sending side (true)"),
         optional(
             "close",
-            Kind::Whole { min: 0, max: u16::MAX as i64 },
+            Kind::Integer { min: 0, max: u16::MAX as i64 },
             "Action: end in order, over WebSocket with a close frame of this code",
         ),
-        optional("reset", Kind::Flag, "Action: reset the connection (true)"),
+        optional("reset", Kind::Boolean, "Action: reset the connection (true)"),
         optional("wait", duration(MILLISECOND, HOUR), "Action: let time pass"),
         optional("together", steps(&A_STEP), "Action: these steps at once, started at one barrier"),
-        optional("repeat", Kind::Whole { min: 1, max: ROUNDS_MAX }, "Action: do `steps` so many times"),
+        optional("repeat", Kind::Integer { min: 1, max: ROUNDS_MAX }, "Action: do `steps` so many times"),
         optional(
             "steps",
             steps(&A_STEP),
@@ -144,23 +142,23 @@ pub(super) static STEP: Table = Table {
 };
 
 const CONNECT: Key =
-    optional("connect", Kind::Flag, "Action: connect, with the transport's handshake (true)");
+    optional("connect", Kind::Boolean, "Action: connect, with the transport's handshake (true)");
 
 static FRAME: Table = Table {
     about: "A WebSocket frame (RFC 6455, section 5.2)",
     keys: &[
         default(
             "opcode",
-            Kind::Whole { min: 0, max: 15 },
+            Kind::Integer { min: 0, max: 15 },
             "1",
             "1 is text, 2 binary, 8 close, 9 ping, 10 pong",
         ),
-        default("fin", Kind::Flag, "true", "Whether it is a message's last frame"),
-        default("rsv", Kind::Whole { min: 0, max: 7 }, "0", "The three reserved bits"),
-        default("mask", Kind::Flag, "true", "Whether it is masked, as a client's frames must be"),
+        default("fin", Kind::Boolean, "true", "Whether it is a message's last frame"),
+        default("rsv", Kind::Integer { min: 0, max: 7 }, "0", "The three reserved bits"),
+        default("mask", Kind::Boolean, "true", "Whether it is masked, as a client's frames must be"),
         optional(
             "length",
-            Kind::Either(&[Kind::Whole { min: 0, max: i64::MAX }, Kind::Text]),
+            Kind::Either(&[Kind::Integer { min: 0, max: i64::MAX }, Kind::Text]),
             "The length it states: a number, or its 1, 3 or 9 bytes in hexadecimal (default: that of the payload)",
         ),
         default(
@@ -180,12 +178,12 @@ static PAYLOAD: Table = Table {
 static HANDSHAKE: Table = Table {
     about: "The request of a WebSocket handshake; what is left out is as it should be",
     keys: &[
-        default("method", Kind::Line, "\"GET\"", "The request's method"),
-        default("path", Kind::Line, "\"/\"", "What is asked for"),
+        default("method", Kind::OneLine, "\"GET\"", "The request's method"),
+        default("path", Kind::OneLine, "\"/\"", "What is asked for"),
         default("http", Kind::Choice(&["1.1", "1.0"]), "\"1.1\"", "The version of HTTP"),
         optional(
             "headers",
-            Kind::Free { named: false, of: &Kind::Either(&[Kind::Line, Kind::Flag]) },
+            Kind::Free { named: false, of: &Kind::Either(&[Kind::OneLine, Kind::Boolean]) },
             "Headers that replace or join the right ones; false leaves a right one out",
         ),
     ],
@@ -197,13 +195,13 @@ static EXPECT: Table = Table {
         optional("any", MESSAGES, "One reply, any of these"),
         optional(
             "count",
-            Kind::Free { named: false, of: &Kind::Whole { min: 0, max: ROUNDS_MAX } },
+            Kind::Free { named: false, of: &Kind::Integer { min: 0, max: ROUNDS_MAX } },
             "Beside together: each of these replies so many times",
         ),
         optional("closed", Kind::Choice(&["clean", "reset", "any"]), "The server ends the connection"),
         optional(
             "code",
-            Kind::Whole { min: 1000, max: 4999 },
+            Kind::Integer { min: 1000, max: 4999 },
             "Beside closed: the close frame's code, over WebSocket",
         ),
         optional("silence", duration(MILLISECOND, HOUR), "Nothing for so long"),

@@ -1,10 +1,16 @@
 use super::*;
 use crate::domain::{LatencyKind, Statistic};
-use crate::measure::watch::WatchFilter;
+use crate::measure::threshold_monitor::CellFilter;
 use crate::scenario::model::Metric;
 
 fn recorder(from: Nanos, until: Nanos, transports: usize, groups: usize) -> Recorder {
-    Recorder::new(Shape { measured: Window { from, until }, transports, groups, paced: true, windows: true })
+    Recorder::new(RecorderConfig {
+        measured: TimeRange { from, until },
+        transports,
+        groups,
+        paced: true,
+        windows: true,
+    })
 }
 
 const KEY: CellKey = CellKey { transport: 0, group: 0, role: Role::Guest, op: Op::Get };
@@ -28,7 +34,7 @@ fn every_cell_keeps_its_key() {
                 for op in Op::ALL {
                     let key = CellKey { transport, group, role, op };
                     recorder.sent(key, at(1), false);
-                    recorder.replied(key, at(1), 2, Some(Good::Plain));
+                    recorder.replied(key, at(1), 2, Some(LegalReply::Plain));
                     keys.push(key);
                 }
             }
@@ -43,10 +49,10 @@ fn every_cell_keeps_its_key() {
 fn latency_goes_by_the_intended_instant_and_rate_by_the_reply() {
     let mut recorder = recorder(SECOND, 3 * SECOND, 1, 1);
     recorder.sent(KEY, at(SECOND - 1), false);
-    recorder.replied(KEY, at(SECOND - 1), SECOND + 5, Some(Good::Value));
+    recorder.replied(KEY, at(SECOND - 1), SECOND + 5, Some(LegalReply::Value));
     let late = Instants { intended: 3 * SECOND - 1, dispatched: 3 * SECOND, sent: 3 * SECOND };
     recorder.sent(KEY, late, true);
-    recorder.replied(KEY, late, 4 * SECOND, Some(Good::Value));
+    recorder.replied(KEY, late, 4 * SECOND, Some(LegalReply::Value));
     assert_eq!(seconds(&mut recorder), [(0, 0, 1), (1, 1, 0)]);
     let (totals, cells) = recorder.into_figures();
     assert_eq!((totals[0].ledger.requests, totals[0].ledger.replies, totals[0].waited), (2, 2, 1));
@@ -62,10 +68,10 @@ fn load_time_goes_on_where_the_last_window_ended() {
         let (from, until) = if origin == 10 * SECOND { (0, SECOND / 2) } else { (SECOND / 2, SECOND) };
         recorder.begin_window(origin, until);
         recorder.sent(KEY, at(origin + from), false);
-        recorder.replied(KEY, at(origin + from), origin + until - 1, Some(Good::Value));
+        recorder.replied(KEY, at(origin + from), origin + until - 1, Some(LegalReply::Value));
         // Answered in the gap after the window: its latency counts, but nothing was achieved in the window.
         recorder.sent(KEY, at(origin + from), false);
-        recorder.replied(KEY, at(origin + from), origin + until + 5, Some(Good::Value));
+        recorder.replied(KEY, at(origin + from), origin + until + 5, Some(LegalReply::Value));
         let [guest, manager] = recorder.take_window().unwrap();
         assert_eq!((guest.requests, guest.replies, manager.requests), (2, 2, 0));
         // A histogram holds three digits.
@@ -131,16 +137,16 @@ fn a_watch_sees_a_time_out_as_an_error_and_as_a_latency_of_at_least_so_much() {
     {
         let metric = Metric::Latency(kind, Statistic::P50);
         let mut recorder = recorder(0, 9 * SECOND, 1, 1);
-        recorder.watches = vec![Watch::new(WatchFilter::default(), metric)];
+        recorder.monitors = vec![ThresholdMonitor::new(CellFilter::default(), metric)];
         recorder.sent(KEY, request, false);
         recorder.failed(KEY, request, 7 * SECOND, RequestError::TimedOut);
-        let seen = recorder.watches[0].take();
+        let seen = recorder.monitors[0].take();
         let seconds = seen.value(metric, 1.0).map(|ns| (ns / SECOND as f64).round() as u64);
         assert_eq!((seen.errors, seconds), (1, waited_s), "{kind:?}");
         // Of a connection that was lost no latency is known.
         recorder.sent(KEY, request, false);
         recorder.failed(KEY, request, 7 * SECOND, RequestError::Lost);
-        let seen = recorder.watches[0].take();
+        let seen = recorder.monitors[0].take();
         assert_eq!((seen.errors, seen.value(metric, 1.0)), (1, None), "{kind:?}");
     }
 }

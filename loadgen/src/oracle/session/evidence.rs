@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::super::position::INCARNATION_MASK;
+use super::super::position::{INCARNATION_MASK, State};
 use super::super::value::{Tag, ValueSpec};
-use super::super::world::State;
-use super::super::{ROLE_KEY_NUMBER, World, key_name, texts, write_missing_key};
+use super::super::{ROLE_KEY_NUMBER, ReferenceModel, key_name, texts, write_missing_key};
 use super::{ABSENT_KEY, Epoch, Expect, Finding, Position, Session, odd, write_put_role};
 use crate::domain::Role;
 
@@ -26,12 +25,12 @@ impl Origin {
     /// The put that a reply's tag names, if this pass has begun such a put. The first [`super::super::TAG_BYTES`]
     /// bytes are enough.
     #[must_use]
-    pub fn of(world: &World, reply: &[u8]) -> Option<Self> {
+    pub fn of(reference: &ReferenceModel, reply: &[u8]) -> Option<Self> {
         let Tag { run, user, key, incarnation, position } = Tag::decode(reply)?;
-        let client = world.clients().get(user as usize)?;
-        let known = run == world.run()
+        let client = reference.clients().get(user as usize)?;
+        let known = run == reference.run()
             && key < client.keys
-            && position.is_within(Position::FIRST_EMPTY, world.register(user, key).1.begun());
+            && position.is_within(Position::FIRST_EMPTY, reference.register(user, key).1.begun());
         known.then_some(Self { user, key, version: position.version(), incarnation })
     }
 
@@ -54,26 +53,26 @@ impl Origin {
 
     /// The value that was put.
     #[must_use]
-    pub fn value(self, world: &World) -> String {
+    pub fn value(self, reference: &ReferenceModel) -> String {
         let Self { user, key, version, incarnation } = self;
-        let tag = Tag { run: world.run(), user, key, incarnation, position: Position::of_put(version) };
+        let tag = Tag { run: reference.run(), user, key, incarnation, position: Position::of_put(version) };
         let mut value = Vec::new();
-        tag.write(world.client(user).values, &mut value);
+        tag.write(reference.client(user).values, &mut value);
         String::from_utf8(value).expect("values are UTF-8")
     }
 }
 
 /// The client that tried to write this value into another's store, where it is such a value of this pass.
 #[must_use]
-pub fn writer_of_forbidden(world: &World, reply: &[u8]) -> Option<u32> {
+pub fn writer_of_forbidden(reference: &ReferenceModel, reply: &[u8]) -> Option<u32> {
     let tag = Tag::decode(reply)?;
-    let known = tag.run == world.run() && (tag.user as usize) < world.clients().len();
+    let known = tag.run == reference.run() && (tag.user as usize) < reference.clients().len();
     (known && tag.is_forbidden()).then_some(tag.user)
 }
 
 /// The reply that a request must get when it is made alone, after all that settled what it reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Due {
+pub enum DueReply {
     /// This text.
     Text(&'static str),
     /// The upgrade, or its refusal.
@@ -84,34 +83,34 @@ pub enum Due {
 
 /// The sessions that some requests are about: their client's own, and those of the users that they read.
 #[derive(Debug, Clone, Default)]
-pub struct Lives(BTreeMap<u32, Epoch>);
+pub struct SessionHistory(BTreeMap<u32, Epoch>);
 
-/// How a put stands to the session that some requests are about.
+/// Which session of its user a put was made in, as seen from some requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Era {
+pub enum SessionAge {
     /// It was made in that session, or its user matters to none of them.
-    Now,
+    Current,
     /// It was made in an earlier session.
     Earlier,
     /// It was made in a later one.
     Later,
 }
 
-impl Lives {
+impl SessionHistory {
     /// The users who have to be logged out.
     pub fn absent(&self) -> impl Iterator<Item = u32> {
-        self.0.iter().filter(|(_, life)| !life.is_live()).map(|(user, _)| *user)
+        self.0.iter().filter(|(_, epoch)| !epoch.is_live()).map(|(user, _)| *user)
     }
 
     /// How this put stands to its user's session.
     #[must_use]
-    pub fn era(&self, put: Origin) -> Era {
+    pub fn age(&self, put: Origin) -> SessionAge {
         // While a user is logged out, it is its next session that counts.
-        let Some(life) = self.0.get(&put.user) else { return Era::Now };
-        match life.incarnation_bits().wrapping_sub(put.incarnation) & INCARNATION_MASK {
-            0 => Era::Now,
-            ago if ago <= INCARNATION_MASK / 2 => Era::Earlier,
-            _ => Era::Later,
+        let Some(epoch) = self.0.get(&put.user) else { return SessionAge::Current };
+        match epoch.incarnation_bits().wrapping_sub(put.incarnation) & INCARNATION_MASK {
+            0 => SessionAge::Current,
+            ago if ago <= INCARNATION_MASK / 2 => SessionAge::Earlier,
+            _ => SessionAge::Later,
         }
     }
 }
@@ -145,10 +144,10 @@ impl Batch<'_> {
         let of_target = || self.reads().filter(|(of, ..)| *of == target);
         let mut state = of_target().find(|(_, read, _)| *read == key)?.2;
         for (_, read, other) in of_target() {
-            if other.life.is_newer_than(state.life) {
-                state = State { life: other.life, position: state.position.emptied() };
+            if other.epoch.is_newer_than(state.epoch) {
+                state = State { epoch: other.epoch, position: state.position.emptied() };
             }
-            if read == key && other.life == state.life && other.position.is_newer_than(state.position) {
+            if read == key && other.epoch == state.epoch && other.position.is_newer_than(state.position) {
                 state.position = other.position;
             }
         }
@@ -156,7 +155,7 @@ impl Batch<'_> {
     }
 
     /// What each of them is due, where each sees what those before it have put.
-    fn dues(&self, world: &World) -> Vec<Due> {
+    fn dues(&self, reference: &ReferenceModel) -> Vec<DueReply> {
         let client = self.session.client;
         let mut puts: HashMap<u32, Origin> = HashMap::new();
         let mut role_put = None;
@@ -178,76 +177,81 @@ impl Batch<'_> {
                 puts.insert(put.key, put);
             }
             match (own.and_then(|key| puts.get(&key)), role_put) {
-                (Some(&put), _) => Due::Value(put),
+                (Some(&put), _) => DueReply::Value(put),
                 (None, Some(role)) if expect == (Expect::GetMissing { key: ROLE_KEY_NUMBER }) => {
-                    Due::Text(role.name())
+                    DueReply::Text(role.name())
                 }
-                _ => self.due(world, expect),
+                _ => self.due(reference, expect),
             }
         };
         self.requests.iter().map(due).collect()
     }
 
-    fn due(&self, world: &World, expect: Expect) -> Due {
+    fn due(&self, reference: &ReferenceModel, expect: Expect) -> DueReply {
         let session = self.session;
         match (expect, self.role) {
-            (Expect::Put { .. } | Expect::PutRole { .. }, _) => Due::Text(texts::DONE),
-            (Expect::Get { key }, _) => session.due_own(world, key),
-            (Expect::GetOther { .. }, Role::Guest) => Due::Text(texts::DENIED),
-            (Expect::GetOther { target: None, .. }, _) => Due::Text(texts::USER_NOT_FOUND),
-            (Expect::GetMissing { key: ROLE_KEY_NUMBER }, _) => Due::Text(session.role_value()),
-            (Expect::GetMissing { .. }, _) => Due::Text(texts::KEY_NOT_FOUND),
+            (Expect::Put { .. } | Expect::PutRole { .. }, _) => DueReply::Text(texts::DONE),
+            (Expect::Get { key }, _) => session.due_own(reference, key),
+            (Expect::GetOther { .. }, Role::Guest) => DueReply::Text(texts::DENIED),
+            (Expect::GetOther { target: None, .. }, _) => DueReply::Text(texts::USER_NOT_FOUND),
+            (Expect::GetMissing { key: ROLE_KEY_NUMBER }, _) => DueReply::Text(session.role_value()),
+            (Expect::GetMissing { .. }, _) => DueReply::Text(texts::KEY_NOT_FOUND),
             (Expect::GetOther { target: Some(target), key, .. }, _) if target == session.client => {
-                key.map_or(Due::Text(texts::KEY_NOT_FOUND), |key| session.due_own(world, key))
+                key.map_or(DueReply::Text(texts::KEY_NOT_FOUND), |key| session.due_own(reference, key))
             }
             (Expect::GetOther { target: Some(target), key, from }, _) => {
-                let State { life, position } = self.state(target, key).unwrap_or(from.oldest);
+                let State { epoch, position } = self.state(target, key).unwrap_or(from.oldest);
                 match key {
-                    _ if !life.is_live() => Due::Text(texts::USER_NOT_FOUND),
-                    Some(key) => due(target, key, life, position),
-                    None => Due::Text(texts::KEY_NOT_FOUND),
+                    _ if !epoch.is_live() => DueReply::Text(texts::USER_NOT_FOUND),
+                    Some(key) => due(target, key, epoch, position),
+                    None => DueReply::Text(texts::KEY_NOT_FOUND),
                 }
             }
-            (Expect::Bad { which }, _) => Due::Text(odd(which).due),
-            (Expect::PutOther { .. }, _) => Due::Text(texts::WRONG_FORMAT),
-            (Expect::Upgrade, Role::Guest) => Due::Upgrade,
-            (Expect::Upgrade, Role::Manager) => Due::Text(texts::ALREADY_MANAGER),
+            (Expect::Bad { which }, _) => DueReply::Text(odd(which).due),
+            (Expect::PutOther { .. }, _) => DueReply::Text(texts::WRONG_FORMAT),
+            (Expect::Upgrade, Role::Guest) => DueReply::Upgrade,
+            (Expect::Upgrade, Role::Manager) => DueReply::Text(texts::ALREADY_MANAGER),
         }
     }
 }
 
-fn due(user: u32, key: u32, life: Epoch, position: Position) -> Due {
+fn due(user: u32, key: u32, epoch: Epoch, position: Position) -> DueReply {
     if position.is_empty() {
-        return Due::Text(texts::KEY_NOT_FOUND);
+        return DueReply::Text(texts::KEY_NOT_FOUND);
     }
-    Due::Value(Origin { user, key, version: position.version(), incarnation: life.incarnation_bits() })
+    DueReply::Value(Origin { user, key, version: position.version(), incarnation: epoch.incarnation_bits() })
 }
 
 impl Session {
     /// Which of these requests, sent in one go, is due exactly this reply, the first of them left out: it was answered.
     #[must_use]
-    pub fn due_elsewhere(&self, world: &World, requests: &[Expect], reply: &[u8]) -> Option<usize> {
+    pub fn due_elsewhere(
+        &self,
+        reference: &ReferenceModel,
+        requests: &[Expect],
+        reply: &[u8],
+    ) -> Option<usize> {
         let batch = Batch { session: self, requests, role: self.role, oldest: None };
-        let is_due = |(expect, due): (&Expect, Due)| match (*expect, due) {
+        let is_due = |(expect, due): (&Expect, DueReply)| match (*expect, due) {
             // It may find any state that another session has brought about since it was sent.
             (Expect::GetOther { target: Some(target), key, from }, _)
                 if self.role == Role::Manager && target != self.client =>
             {
-                let answer = world.answer(target, key, reply);
-                answer.is_some_and(|answer| world.state(target, key, from.oldest, answer).is_some())
+                let answer = reference.answer(target, key, reply);
+                answer.is_some_and(|answer| reference.state(target, key, from.oldest, answer).is_some())
             }
-            (_, Due::Text(text)) => text.as_bytes() == reply,
-            (_, Due::Upgrade) => {
+            (_, DueReply::Text(text)) => text.as_bytes() == reply,
+            (_, DueReply::Upgrade) => {
                 [texts::UPGRADED, texts::UPGRADE_REFUSED].iter().any(|t| t.as_bytes() == reply)
             }
-            (_, Due::Value(put)) => put.value(world).as_bytes() == reply,
+            (_, DueReply::Value(put)) => put.value(reference).as_bytes() == reply,
         };
-        let others = requests.iter().zip(batch.dues(world)).skip(1);
+        let others = requests.iter().zip(batch.dues(reference)).skip(1);
         others.into_iter().position(is_due).map(|at| at + 1)
     }
 
-    fn due_own(&self, world: &World, key: u32) -> Due {
-        due(self.client, key, self.epoch, world.register(self.client, key).1.own(self.epoch))
+    fn due_own(&self, reference: &ReferenceModel, key: u32) -> DueReply {
+        due(self.client, key, self.epoch, reference.register(self.client, key).1.own(self.epoch))
     }
 
     /// What these requests are due when they are sent in one go, each seeing the puts before it, and the sessions
@@ -255,23 +259,23 @@ impl Session {
     #[must_use]
     pub fn dues(
         &self,
-        world: &World,
+        reference: &ReferenceModel,
         requests: &[Expect],
         role: Role,
         finding: Option<&Finding>,
-    ) -> (Vec<Due>, Lives) {
+    ) -> (Vec<DueReply>, SessionHistory) {
         let batch = Batch { session: self, requests, role, oldest: finding.and_then(|found| found.oldest) };
-        let dues = batch.dues(world);
-        let lives =
-            batch.reads().filter_map(|(target, key, _)| Some((target, batch.state(target, key)?.life)));
-        (dues, Lives(lives.chain([(self.client, self.epoch)]).collect()))
+        let dues = batch.dues(reference);
+        let history =
+            batch.reads().filter_map(|(target, key, _)| Some((target, batch.state(target, key)?.epoch)));
+        (dues, SessionHistory(history.chain([(self.client, self.epoch)]).collect()))
     }
 }
 
 /// The text of a request. `name` writes a user's name, `value` a value.
 #[must_use]
 pub fn request(
-    world: &World,
+    reference: &ReferenceModel,
     client: u32,
     expect: Expect,
     name: impl Fn(u32) -> String,
@@ -291,10 +295,10 @@ pub fn request(
             );
             format!("get {user}{key}")
         }
-        Expect::Bad { which } => odd(which).command.to_owned(),
+        Expect::Bad { which } => odd(which).text.to_owned(),
         Expect::PutOther { target, key } => {
             let forbidden =
-                text(|out| Tag::forbidden(world.run(), client, key).write(ValueSpec::TAG_ALONE, out));
+                text(|out| Tag::forbidden(reference.run(), client, key).write(ValueSpec::TAG_ALONE, out));
             format!("put {} {} {forbidden}", name(target), key_name(key))
         }
         Expect::PutRole { role } => text(|out| write_put_role(role, out)),
@@ -313,144 +317,150 @@ mod tests {
     use super::*;
     use crate::oracle::ValueSpec;
 
-    fn world() -> World {
+    fn reference() -> ReferenceModel {
         let values = ValueSpec { min: 20, max: 20 };
-        World::new(5, [("a".to_owned(), 0, 4, values), ("b".to_owned(), 0, 4, values)])
+        ReferenceModel::new(5, [("a".to_owned(), 0, 4, values), ("b".to_owned(), 0, 4, values)])
     }
 
-    fn log_in(world: &World, client: u32) -> Session {
-        let session = Session::new(world, client);
-        world.set_live(client);
+    fn log_in(reference: &ReferenceModel, client: u32) -> Session {
+        let session = Session::new(reference, client);
+        reference.set_live(client);
         session
     }
 
-    fn manager(world: &World, client: u32) -> Session {
-        let mut session = log_in(world, client);
-        session.judge(world, Expect::Upgrade, texts::UPGRADED.as_bytes()).unwrap();
+    fn manager(reference: &ReferenceModel, client: u32) -> Session {
+        let mut session = log_in(reference, client);
+        session.judge(reference, Expect::Upgrade, texts::UPGRADED.as_bytes()).unwrap();
         session
     }
 
-    fn put(world: &World, session: &mut Session, key: u32) -> Origin {
-        let expect = session.put(world, key, &mut Vec::new());
-        session.judge(world, expect, b"done").unwrap();
+    fn put(reference: &ReferenceModel, session: &mut Session, key: u32) -> Origin {
+        let expect = session.put(reference, key, &mut Vec::new());
+        session.judge(reference, expect, b"done").unwrap();
         Origin::put_by(session.client(), expect).unwrap()
     }
 
     /// Every kind of request reads exactly as the session writes it.
     #[test]
     fn a_request_is_written_as_it_was_sent() {
-        let world = world();
-        let mut session = log_in(&world, 0);
+        let reference = reference();
+        let mut session = log_in(&reference, 0);
         let mut sent = Vec::new();
         let mut check = |session: &mut Session, write: &dyn Fn(&mut Session, &mut Vec<u8>) -> Expect| {
             sent.clear();
             let expect = write(session, &mut sent);
-            let name = |user: u32| world.client(user).name.clone();
-            let again = request(&world, 0, expect, name, |origin| origin.value(&world));
+            let name = |user: u32| reference.client(user).name.clone();
+            let again = request(&reference, 0, expect, name, |origin| origin.value(&reference));
             assert_eq!(again, String::from_utf8_lossy(&sent), "{expect:?}");
         };
-        check(&mut session, &|s, out| s.put(&world, 3, out));
+        check(&mut session, &|s, out| s.put(&reference, 3, out));
         check(&mut session, &|s, out| s.get(3, out));
         check(&mut session, &|s, out| s.get_missing(2, out));
         for target in [None, Some(0), Some(1)] {
             for key in [None, Some(2)] {
-                check(&mut session, &|s, out| s.get_other(&world, target, key, out));
+                check(&mut session, &|s, out| s.get_other(&reference, target, key, out));
             }
         }
         check(&mut session, &|s, out| s.get_missing(0, out));
         for which in 0..20 {
             check(&mut session, &|s, out| s.bad(which, out));
         }
-        check(&mut session, &|s, out| s.put_other(&world, 1, 2, out));
+        check(&mut session, &|s, out| s.put_other(&reference, 1, 2, out));
         check(&mut session, &|s, out| s.put_role(out));
         check(&mut session, &|s, out| s.upgrade(out));
     }
 
     #[test]
     fn a_value_names_its_put_and_only_one_that_was_begun() {
-        let world = world();
-        let mut session = log_in(&world, 1);
-        let origin = put(&world, &mut session, 2);
+        let reference = reference();
+        let mut session = log_in(&reference, 1);
+        let origin = put(&reference, &mut session, 2);
         assert_eq!(origin, Origin { user: 1, key: 2, version: 1, incarnation: 0 });
-        let value = origin.value(&world);
-        assert_eq!(Origin::of(&world, value.as_bytes()), Some(origin));
-        assert_eq!(Origin::of(&world, &value.as_bytes()[..16]), Some(origin));
+        let value = origin.value(&reference);
+        assert_eq!(Origin::of(&reference, value.as_bytes()), Some(origin));
+        assert_eq!(Origin::of(&reference, &value.as_bytes()[..16]), Some(origin));
         for version in [0, 2] {
-            let other = Origin { version, ..origin }.value(&world);
-            assert_eq!(Origin::of(&world, other.as_bytes()), None);
+            let other = Origin { version, ..origin }.value(&reference);
+            assert_eq!(Origin::of(&reference, other.as_bytes()), None);
         }
-        assert_eq!(Origin::of(&world, b"done"), None);
+        assert_eq!(Origin::of(&reference, b"done"), None);
     }
 
     #[test]
     fn a_read_in_a_batch_sees_the_puts_before_it() {
-        let world = world();
-        let mut session = log_in(&world, 0);
+        let reference = reference();
+        let mut session = log_in(&reference, 0);
         let mut out = Vec::new();
-        let first = put(&world, &mut session, 1);
+        let first = put(&reference, &mut session, 1);
         let get = session.get(1, &mut out);
-        let second = session.put(&world, 1, &mut out);
-        let (dues, _) = session.dues(&world, &[get, second, get], Role::Guest, None);
+        let second = session.put(&reference, 1, &mut out);
+        let (dues, _) = session.dues(&reference, &[get, second, get], Role::Guest, None);
         let second = Origin::put_by(0, second).unwrap();
-        assert_eq!(dues, [Due::Value(first), Due::Text("done"), Due::Value(second)]);
+        assert_eq!(dues, [DueReply::Value(first), DueReply::Text("done"), DueReply::Value(second)]);
     }
 
     #[test]
     fn reads_in_a_batch_are_all_due_the_newest_that_any_of_them_is() {
-        let world = world();
-        let (mut owner, mut reader) = (log_in(&world, 1), manager(&world, 0));
-        let mut read = |key| reader.get_other(&world, Some(1), Some(key), &mut Vec::new());
-        put(&world, &mut owner, 1);
+        let reference = reference();
+        let (mut owner, mut reader) = (log_in(&reference, 1), manager(&reference, 0));
+        let mut read = |key| reader.get_other(&reference, Some(1), Some(key), &mut Vec::new());
+        put(&reference, &mut owner, 1);
         let early = read(1);
-        let newest = put(&world, &mut owner, 1);
+        let newest = put(&reference, &mut owner, 1);
         let batch = [early, read(2), read(1)];
-        let (dues, _) = reader.dues(&world, &batch, Role::Manager, None);
-        assert_eq!(dues, [Due::Value(newest), Due::Text("key not found"), Due::Value(newest)]);
-        let (denied, _) = reader.dues(&world, &batch, Role::Guest, None);
-        assert_eq!(denied, [Due::Text(texts::DENIED); 3]);
+        let (dues, _) = reader.dues(&reference, &batch, Role::Manager, None);
+        assert_eq!(dues, [DueReply::Value(newest), DueReply::Text("key not found"), DueReply::Value(newest)]);
+        let (denied, _) = reader.dues(&reference, &batch, Role::Guest, None);
+        assert_eq!(denied, [DueReply::Text(texts::DENIED); 3]);
     }
 
     #[test]
     fn a_later_session_is_due_nothing_of_an_earlier_one() {
-        let world = world();
-        let (mut owner, mut reader) = (log_in(&world, 1), manager(&world, 0));
-        let old = put(&world, &mut owner, 1);
-        world.set_ending(1);
-        world.set_ended(1);
+        let reference = reference();
+        let (mut owner, mut reader) = (log_in(&reference, 1), manager(&reference, 0));
+        let old = put(&reference, &mut owner, 1);
+        reference.set_ending(1);
+        reference.set_ended(1);
         let dues = |reader: &mut Session, key| {
-            let read = reader.get_other(&world, Some(1), key, &mut Vec::new());
-            let (dues, lives) = reader.dues(&world, &[read], Role::Manager, None);
-            (dues[0], lives)
+            let read = reader.get_other(&reference, Some(1), key, &mut Vec::new());
+            let (dues, history) = reader.dues(&reference, &[read], Role::Manager, None);
+            (dues[0], history)
         };
-        let (due, lives) = dues(&mut reader, Some(1));
-        assert_eq!(due, Due::Text(texts::USER_NOT_FOUND));
-        assert_eq!((lives.absent().collect::<Vec<_>>(), lives.era(old)), (vec![1], Era::Earlier));
-        let mut owner = log_in(&world, 1);
-        let (due, lives) = dues(&mut reader, Some(1));
-        assert_eq!(due, Due::Text(texts::KEY_NOT_FOUND));
-        assert_eq!((lives.absent().count(), lives.era(old)), (0, Era::Earlier));
+        let (due, history) = dues(&mut reader, Some(1));
+        assert_eq!(due, DueReply::Text(texts::USER_NOT_FOUND));
+        assert_eq!((history.absent().collect::<Vec<_>>(), history.age(old)), (vec![1], SessionAge::Earlier));
+        let mut owner = log_in(&reference, 1);
+        let (due, history) = dues(&mut reader, Some(1));
+        assert_eq!(due, DueReply::Text(texts::KEY_NOT_FOUND));
+        assert_eq!((history.absent().count(), history.age(old)), (0, SessionAge::Earlier));
         let get = owner.get(1, &mut Vec::new());
-        assert_eq!(owner.dues(&world, &[get], Role::Guest, None).0, [Due::Text(texts::KEY_NOT_FOUND)]);
-        let new = put(&world, &mut owner, 1);
-        let (due, lives) = dues(&mut reader, Some(1));
-        assert_eq!((due, lives.era(new), lives.era(old)), (Due::Value(new), Era::Now, Era::Earlier));
+        assert_eq!(
+            owner.dues(&reference, &[get], Role::Guest, None).0,
+            [DueReply::Text(texts::KEY_NOT_FOUND)]
+        );
+        let new = put(&reference, &mut owner, 1);
+        let (due, history) = dues(&mut reader, Some(1));
+        assert_eq!(
+            (due, history.age(new), history.age(old)),
+            (DueReply::Value(new), SessionAge::Current, SessionAge::Earlier)
+        );
         assert_eq!((new.version, new.incarnation), (2, 1));
-        assert_eq!(dues(&mut reader, None).0, Due::Text(texts::KEY_NOT_FOUND));
-        assert_eq!(Origin::of(&world, old.value(&world).as_bytes()), Some(old));
+        assert_eq!(dues(&mut reader, None).0, DueReply::Text(texts::KEY_NOT_FOUND));
+        assert_eq!(Origin::of(&reference, old.value(&reference).as_bytes()), Some(old));
     }
 
     /// With several reads under way, an earlier one's reply bounds a later one that was sent before it came.
     #[test]
     fn a_pipelined_read_is_due_what_its_sessions_earlier_reply_proved() {
-        let world = world();
-        let (mut owner, mut reader) = (log_in(&world, 1), manager(&world, 0));
-        let old = put(&world, &mut owner, 1);
-        let mut read = || reader.get_other(&world, Some(1), Some(1), &mut Vec::new());
+        let reference = reference();
+        let (mut owner, mut reader) = (log_in(&reference, 1), manager(&reference, 0));
+        let old = put(&reference, &mut owner, 1);
+        let mut read = || reader.get_other(&reference, Some(1), Some(1), &mut Vec::new());
         let (first, second) = (read(), read());
-        let new = put(&world, &mut owner, 1);
-        reader.judge(&world, first, new.value(&world).as_bytes()).unwrap();
-        let finding = reader.judge(&world, second, old.value(&world).as_bytes()).unwrap_err();
-        let (dues, _) = reader.dues(&world, &[second], Role::Manager, Some(&finding));
-        assert_eq!(dues, [Due::Value(new)]);
+        let new = put(&reference, &mut owner, 1);
+        reader.judge(&reference, first, new.value(&reference).as_bytes()).unwrap();
+        let finding = reader.judge(&reference, second, old.value(&reference).as_bytes()).unwrap_err();
+        let (dues, _) = reader.dues(&reference, &[second], Role::Manager, Some(&finding));
+        assert_eq!(dues, [DueReply::Value(new)]);
     }
 }

@@ -7,7 +7,7 @@ use crate::domain::{Op, Role, Transport};
 use crate::scenario::diagnostics::Problems;
 use crate::scenario::limits::RAW_VALUE_MAX;
 use crate::scenario::model::{Group, KeyDistribution, Keys, Reconnect, Values};
-use crate::scenario::reader::{Reader, whole};
+use crate::scenario::reader::{Reader, integer};
 use crate::text::thousands;
 
 /// Decodes one group; `transports` are those of the scenario, if they could be read.
@@ -39,8 +39,8 @@ pub(super) fn group(
     };
     Some(Group {
         name: reader.text("name")?.to_owned(),
-        role: role(reader.text("role")?),
-        count: reader.whole("count")?,
+        role: Role::from_name(reader.text("role")?)?,
+        count: reader.integer("count")?,
         mix: mix?,
         keys: keys?,
         values: values?,
@@ -50,22 +50,12 @@ pub(super) fn group(
     })
 }
 
-/// The role of a name that was checked.
-pub(super) fn role(name: &str) -> Role {
-    if name == Role::Manager.name() { Role::Manager } else { Role::Guest }
-}
-
-/// The operation of this name.
-pub(super) fn op(name: &str) -> Option<Op> {
-    Op::ALL.into_iter().find(|op| op.name() == name)
-}
-
 /// Weights above zero, in the order in which they were written.
 fn mix(reader: Reader<'_>, problems: &mut Problems) -> Option<Vec<(Op, u32)>> {
     let node = reader.node("mix")?;
     let mut mix = Vec::new();
     for entry in node.entries() {
-        mix.push((op(&entry.key)?, whole(&entry.node)?));
+        mix.push((Op::from_name(&entry.key)?, integer(&entry.node)?));
     }
     mix.retain(|&(_, weight)| weight > 0);
     if mix.is_empty() {
@@ -90,12 +80,12 @@ fn keys(reader: Reader<'_>, problems: &mut Problems) -> Option<Keys> {
             if name == "sequential" { KeyDistribution::Sequential } else { KeyDistribution::Uniform }
         }
     };
-    Some(Keys { count: reader.whole("count")?, distribution })
+    Some(Keys { count: reader.integer("count")?, distribution })
 }
 
 fn values(reader: Reader<'_>, unframed: bool, problems: &mut Problems) -> Option<Values> {
     let faulty = ["size", "min", "max"].iter().any(|key| reader.is_bad(key));
-    let (size, min, max) = (reader.whole("size"), reader.whole("min"), reader.whole("max"));
+    let (size, min, max) = (reader.integer("size"), reader.integer("min"), reader.integer("max"));
     let values = match (size, min, max) {
         _ if faulty => return None,
         (Some(size), None, None) => Values { min: size, max: size },
@@ -130,7 +120,7 @@ fn preload(reader: Reader<'_>, keys: Option<&Keys>, problems: &mut Problems) -> 
     if reader.given("preload").is_none() {
         return Some(count);
     }
-    let preload: u32 = reader.whole("preload")?;
+    let preload: u32 = reader.integer("preload")?;
     if preload > count {
         problems
             .add("more keys to preload than there are", reader.at("preload"))
@@ -146,7 +136,7 @@ fn reconnect(reader: Reader<'_>) -> Option<Reconnect> {
         return duration_of(node).map(Reconnect::Interval);
     }
     let every = reader.table("reconnect")?.node("every")?;
-    match whole(every) {
+    match integer(every) {
         Some(requests) => NonZeroU32::new(requests).map(Reconnect::Requests),
         None => duration_of(every).map(Reconnect::Interval),
     }

@@ -25,7 +25,7 @@ pub(super) fn load(reader: Reader<'_>, audience: &Audience<'_>, problems: &mut P
     if interleave.is_some() {
         check_interleave(reader, interleave, length, audience, problems);
     }
-    if reader.whole("in-flight").is_some_and(|count: u32| count > 1) && audience.unframed {
+    if reader.integer("in-flight").is_some_and(|count: u32| count > 1) && audience.unframed {
         problems
             .add("more than one outstanding request over \"tcp-raw\"", reader.at("in-flight"))
             .label("must be 1 here")
@@ -34,10 +34,10 @@ pub(super) fn load(reader: Reader<'_>, audience: &Audience<'_>, problems: &mut P
     Some(Load {
         name: reader.text("name")?.to_owned(),
         model: model?,
-        in_flight: std::num::NonZeroU32::new(reader.whole("in-flight")?)?,
+        in_flight: std::num::NonZeroU32::new(reader.integer("in-flight")?)?,
         warmup: reader.duration("warmup")?,
         phases: phases?,
-        trials: reader.whole("trials")?,
+        trials: reader.integer("trials")?,
         interleave,
         headline: reader.flag("headline")?,
         timing: timing(reader)?,

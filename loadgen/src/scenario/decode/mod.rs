@@ -43,7 +43,7 @@ pub(super) fn scenario(mut root: Node, sources: &[Source], problems: &mut Proble
     Some(Scenario {
         name: reader.text("name")?.to_owned(),
         about: reader.text("about")?.to_owned(),
-        seed: reader.whole("seed")?,
+        seed: reader.integer("seed")?,
         transports: transports?,
         timeout: reader.duration("timeout")?,
         loads: loads?,

@@ -1,9 +1,8 @@
 //! A `[[thresholds]]` entry: a figure, a part of the data, and a bound.
 
 use super::Audience;
-use super::clients::{op, role};
 use super::load::{duration_of, timing};
-use crate::domain::{Timing, Transport, latency_metric};
+use crate::domain::{Op, Role, Timing, Transport, latency_metric};
 use crate::scenario::diagnostics::Problems;
 use crate::scenario::model::{Bound, Filter, Group, Metric, Threshold};
 use crate::scenario::reader::Reader;
@@ -135,8 +134,8 @@ fn filter(reader: Reader<'_>, root: Reader<'_>, audience: &Audience<'_>, problem
         load: reader.text("load").map(str::to_owned),
         transport,
         group: reader.text("group").map(str::to_owned),
-        role: reader.text("role").map(role),
-        op: reader.text("op").and_then(op),
+        role: reader.text("role").and_then(Role::from_name),
+        op: reader.text("op").and_then(Op::from_name),
     }
 }
 
@@ -162,8 +161,8 @@ fn matching_groups(
     problems: &mut Problems,
 ) {
     let name = reader.text("group");
-    let wanted_role = reader.text("role").map(role);
-    let wanted_op = reader.text("op").and_then(op);
+    let wanted_role = reader.text("role").and_then(Role::from_name);
+    let wanted_op = reader.text("op").and_then(Op::from_name);
     let mut left: Vec<&Group> =
         groups.iter().filter(|group| name.is_none_or(|name| group.name == name)).collect();
     let mut narrow = |key: &str, keep: &dyn Fn(&Group) -> bool| {

@@ -7,7 +7,7 @@ use super::session::Session;
 /// Bytes that may wait for the rest of their message: the longest message, with a frame's header or a line's end.
 const WAITING_BYTES_MAX: usize = 65_536 + 16;
 
-/// How a connection's messages are told apart.
+/// How a connection's messages are separated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
     /// A line each.
@@ -37,7 +37,7 @@ pub(super) struct Connection {
 enum Step {
     /// Nothing whole yet.
     More,
-    /// A message or something else that took so many bytes.
+    /// A message, or something else, with its length in bytes.
     Took(usize),
     /// The end.
     Over,
@@ -169,7 +169,7 @@ struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// The frame at the beginning, once all of it is there.
+    /// The frame at the beginning, once it is complete.
     fn cut(bytes: &'a mut [u8]) -> Option<Self> {
         let (&head, &second) = (bytes.first()?, bytes.get(1)?);
         let (size, at) = match second & 0x7F {

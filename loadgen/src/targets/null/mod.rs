@@ -3,8 +3,8 @@
 //! It is this executable once more, in a child process like the embedded server's: the same arguments, the same
 //! CPUs, a worker on each, the same `listening …` lines, and it ends when its standard input does. Its replies are
 //! legal for clients that use one key each, which is what `calibrate` makes: a connection has one slot for the last
-//! value that was put, and nothing is shared. It is no server for anybody else: names are not compared (LOGIN-2),
-//! text is not checked (TCP-4), nobody is limited, and managers find no other user's keys.
+//! value that was put, and nothing is shared. It is not fit for other clients: names are not compared (LOGIN-2),
+//! text is not checked (TCP-4), there are no limits, and managers find no other user's keys.
 //!
 //! It shares no code with the reference server, whose cost must not count as the harness's.
 
@@ -25,7 +25,7 @@ use framing::Framing;
 /// Hidden first argument with which this executable becomes the null target.
 pub const SUBCOMMAND: &str = "serve-null";
 
-/// What the null target is told; the same flags as the embedded server's.
+/// The null target's flags, the same as the embedded server's.
 #[derive(Debug, Parser)]
 #[command(name = SUBCOMMAND)]
 struct Args {

@@ -77,7 +77,7 @@ async fn work(mut dealt: UnboundedReceiver<Dealt>) {
     }
 }
 
-/// One read, one write, until the client leaves; nobody is told how it left.
+/// One read, one write, until the client leaves, however it leaves.
 async fn serve(mut stream: TcpStream, framing: Framing) {
     let mut connection = Connection::new(framing);
     let mut out = Vec::new();

@@ -1,6 +1,6 @@
 //! Shows a history to the oracle, event by event, as the load engine would.
 
-use twinwire::oracle::{Expect, Finding, Session, ValueSpec, World, texts};
+use twinwire::oracle::{Expect, Finding, ReferenceModel, Session, ValueSpec, texts};
 
 use super::history::{Event, History, KEYS, Reply, Request};
 
@@ -38,11 +38,11 @@ impl Values {
         }
         let owner = history.connections() - 1;
         let last = replay.sessions[owner].take();
-        let mut last = last.unwrap_or_else(|| Session::new(&replay.world, OWNER));
-        let mut more = |key: usize| (0..3).map(|_| put(&replay.world, &mut last, key).1).collect();
+        let mut last = last.unwrap_or_else(|| Session::new(&replay.reference, OWNER));
+        let mut more = |key: usize| (0..3).map(|_| put(&replay.reference, &mut last, key).1).collect();
         let never_put = [more(0), more(1)];
         let stranger = history.managers.len() as u32 + 1;
-        let foreign = put(&replay.world, &mut Session::new(&replay.world, stranger), 0).1;
+        let foreign = put(&replay.reference, &mut Session::new(&replay.reference, stranger), 0).1;
         Self { by_call: replay.values, never_put, foreign }
     }
 
@@ -71,7 +71,7 @@ impl Values {
 }
 
 struct Replay {
-    world: World,
+    reference: ReferenceModel,
     /// By connection.
     sessions: Vec<Option<Session>>,
     /// By call.
@@ -82,25 +82,26 @@ struct Replay {
 impl Replay {
     fn new(history: &History) -> Self {
         let clients = history.managers.len() + 2;
-        let world = World::new(9, (0..clients).map(|n| (format!("user{n}"), 0, KEYS as u32, SPEC)));
+        let reference =
+            ReferenceModel::new(9, (0..clients).map(|n| (format!("user{n}"), 0, KEYS as u32, SPEC)));
         let mut sessions: Vec<Option<Session>> = (0..history.connections()).map(|_| None).collect();
         for (reader, &is_manager) in history.managers.iter().enumerate() {
-            let mut session = Session::new(&world, reader as u32 + 1);
-            world.set_live(reader as u32 + 1);
+            let mut session = Session::new(&reference, reader as u32 + 1);
+            reference.set_live(reader as u32 + 1);
             if is_manager {
-                upgrade(&world, &mut session);
+                upgrade(&reference, &mut session);
             }
             sessions[reader] = Some(session);
         }
         let calls = history.calls.len();
-        Self { world, sessions, expects: vec![None; calls], values: vec![Vec::new(); calls] }
+        Self { reference, sessions, expects: vec![None; calls], values: vec![Vec::new(); calls] }
     }
 
     fn event(&mut self, history: &History, event: Event, reply: Option<&[u8]>) -> Option<Finding> {
         match event {
             Event::Call(call) => self.call(history, call),
-            Event::Lost(_) => self.world.set_ending(OWNER),
-            Event::Closed(_) => self.world.set_ended(OWNER),
+            Event::Lost(_) => self.reference.set_ending(OWNER),
+            Event::Closed(_) => self.reference.set_ended(OWNER),
             Event::Return(call) => return self.judge(history, call, reply),
         }
         None
@@ -109,25 +110,25 @@ impl Replay {
     fn call(&mut self, history: &History, call: usize) {
         let connection = history.calls[call].connection;
         let session = &mut self.sessions[connection];
-        let world = &self.world;
+        let reference = &self.reference;
         let mut out = Vec::new();
         let expect = match history.calls[call].request {
             Request::Login => {
-                *session = Some(Session::new(world, OWNER));
+                *session = Some(Session::new(reference, OWNER));
                 return;
             }
             Request::Quit => {
-                world.set_ending(OWNER);
+                reference.set_ending(OWNER);
                 return;
             }
             Request::Put(key) => {
-                let (expect, value) = put(world, live(session), key);
+                let (expect, value) = put(reference, live(session), key);
                 self.values[call] = value;
                 expect
             }
             Request::Get(key) => live(session).get(key as u32, &mut out),
             Request::GetSelf(key) | Request::Read(key) => {
-                live(session).get_other(world, Some(OWNER), Some(key as u32), &mut out)
+                live(session).get_other(reference, Some(OWNER), Some(key as u32), &mut out)
             }
         };
         self.expects[call] = Some(expect);
@@ -137,14 +138,14 @@ impl Replay {
     fn judge(&mut self, history: &History, call: usize, reply: Option<&[u8]>) -> Option<Finding> {
         let session = live(&mut self.sessions[history.calls[call].connection]);
         match self.expects[call] {
-            Some(expect) => session.judge(&self.world, expect, reply?).err(),
+            Some(expect) => session.judge(&self.reference, expect, reply?).err(),
             None => match history.calls[call].returned {
                 Some((Reply::Success, _)) => {
-                    self.world.set_live(OWNER);
-                    upgrade(&self.world, session);
+                    self.reference.set_live(OWNER);
+                    upgrade(&self.reference, session);
                     None
                 }
-                _ => self.world.set_refused(OWNER).err(),
+                _ => self.reference.set_refused(OWNER).err(),
             },
         }
     }
@@ -154,14 +155,14 @@ fn live(session: &mut Option<Session>) -> &mut Session {
     session.as_mut().expect("a connection's first call opens its session")
 }
 
-fn upgrade(world: &World, session: &mut Session) {
-    let upgraded = session.judge(world, Expect::Upgrade, texts::UPGRADED.as_bytes());
+fn upgrade(reference: &ReferenceModel, session: &mut Session) {
+    let upgraded = session.judge(reference, Expect::Upgrade, texts::UPGRADED.as_bytes());
     assert!(upgraded.is_ok(), "a guest is made a manager");
 }
 
 /// Writes a put; what it may be answered, and its value.
-fn put(world: &World, session: &mut Session, key: usize) -> (Expect, Vec<u8>) {
+fn put(reference: &ReferenceModel, session: &mut Session, key: usize) -> (Expect, Vec<u8>) {
     let mut out = Vec::new();
-    let expect = session.put(world, key as u32, &mut out);
+    let expect = session.put(reference, key as u32, &mut out);
     (expect, out.rsplit(|&byte| byte == b' ').next().unwrap_or_default().to_vec())
 }

@@ -1,7 +1,7 @@
 //! A small server of the protocol with exact delays, over TCP lines and WebSocket, written apart from all others.
 //!
 //! Each connection has a thread that reads what is there, waits for the instant at which it may answer, and answers
-//! all of it by one write. Instants are absolute, on the monotonic clock, and count from the server's start. It logs when
+//! everything by one write. Instants are absolute, on the monotonic clock, and count from the server's start. It logs when
 //! it read each request and when it wrote the reply, so that a test can judge a harness by what its target saw.
 
 use crate::support::replies::{DENIED, DONE, EXITING, KEY_NOT_FOUND, SUCCESS, WRONG_FORMAT};
@@ -56,7 +56,7 @@ pub struct Exact {
 }
 
 impl Exact {
-    /// The exchanges of each connection that has ended, in their order; the handshake is none.
+    /// The exchanges of each connection that has ended, in their order; the handshake does not count.
     pub fn connections(&self) -> Vec<Vec<Exchange>> {
         self.log.lock().unwrap().clone()
     }
@@ -189,7 +189,7 @@ fn frame(wire: Wire, reply: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// What is known of a client: guests only, who do not see each other.
+/// What is known of a client: guests only, which do not see each other.
 #[derive(Default)]
 struct Client {
     named: bool,

@@ -12,13 +12,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// What the server does wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
     /// Nothing.
     None,
     /// Every fiftieth read of one's own key returns the value before the last put.
     Stale,
-    /// Every fiftieth read of one's own key returns somebody else's value.
+    /// Every fiftieth read of one's own key returns another user's value.
     Foreign,
     /// Every fiftieth read of one's own key returns the value of another key.
     OtherKey,
@@ -30,7 +30,7 @@ pub enum Fault {
     StaleToManagers,
     /// Every fiftieth read of another's key by a manager says that there is no such user.
     ForgetsUsers,
-    /// Ends the session of whoever asks this request, counted over all, and closes the connection a while later. It may.
+    /// Ends the session that sends this request, counted over all, and closes the connection a while later. It may.
     Disconnects(u64),
     /// Ends one session at a command that it does not know, as an operator might at that moment. It may.
     DisconnectsAtUnknown,
@@ -54,7 +54,7 @@ pub enum Fault {
     Bye,
     /// Connections are taken and never answered.
     Silent,
-    /// Answers as it should for so many requests, and then never again.
+    /// Answers as it should for this many requests, and then never again.
     HangsAfter(u64),
     /// Every fiftieth read is answered without an end.
     Endless,
@@ -64,11 +64,11 @@ pub enum Fault {
     Extension,
     /// Over WebSocket: the handshake chooses a subprotocol that was not offered, every fiftieth time.
     Subprotocol,
-    /// Over WebSocket: after so many replies on a connection, the next frame is masked (WS-7).
+    /// Over WebSocket: after this many replies on a connection, the next frame is masked (WS-7).
     MasksAfter(usize),
-    /// Closes every connection after so many requests in all, and every later one at once.
+    /// Closes every connection after this many requests in all, and every later one at once.
     DiesAfter(u64),
-    /// Takes so many milliseconds for each request of a connection.
+    /// Takes this many milliseconds for each request of a connection.
     Slow(u64),
     /// A name may be taken twice.
     TakesNamesTwice,
@@ -112,15 +112,15 @@ pub enum Fault {
     WritesForOthers,
     /// A four-word put is taken.
     TakesFourWords,
-    /// A guest is told of a user who is not there.
+    /// A guest learns that a user does not exist.
     TellsOfAbsentUsers,
     /// A guest may read its own keys by name.
     OpenToOneself,
-    /// One upgrade makes everybody a manager.
+    /// One upgrade makes every user a manager.
     UpgradesAll,
     /// A second upgrade is granted like the first.
     UpgradesAgain,
-    /// A manager is told of an absent key that its user is absent.
+    /// For an absent key a manager gets the reply for an absent user.
     MissingIsAbsent,
     /// Closes at an empty message.
     ClosesOnEmpty,
@@ -136,7 +136,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault that a load alone must find, with the rules of which it may be said to break any. What breaks the
-    /// framing or a handshake has tests of its own. What no load can find is left out: limits and time-outs that nobody
+    /// framing or a handshake has tests of its own. What no load can find is left out: limits and time-outs that no document
     /// states (STORE-7, TCP-6, TCP-7), what becomes of bytes that no harness sends under load (TCP-2 to TCP-5, WS-3, WS-4),
     /// a race of two logins (LOGIN-4), and what an operator does (ROLE-9).
     pub const FLEET: [(Self, &'static [&'static str]); 43] = [
@@ -202,13 +202,13 @@ impl Fault {
         self.every(1)
     }
 
-    /// The same fault, at every so manieth chance.
+    /// The same fault, at every `chances`-th chance.
     pub fn every(self, chances: u64) -> Every {
         Every(self, chances)
     }
 }
 
-/// A fault that shows at every so manieth chance.
+/// A fault, and in how many chances it shows once.
 #[derive(Debug, Clone, Copy)]
 pub struct Every(Fault, u64);
 
@@ -231,7 +231,7 @@ impl Often for Every {
 
 struct State {
     fault: Fault,
-    /// The fault shows at every so manieth chance.
+    /// The fault shows once in this many chances.
     every: u64,
     stores: Mutex<HashMap<String, Store>>,
     reads: AtomicU64,
@@ -240,7 +240,7 @@ struct State {
     disconnected: AtomicBool,
     /// Until when there is no room for another session, for [`Fault::FullAfterALoss`].
     full_until: Mutex<Instant>,
-    /// Names of those who were managers.
+    /// Names of former managers.
     managers: Mutex<HashSet<String>>,
     log: Option<Log>,
 }
@@ -274,14 +274,14 @@ fn serve_frames(state: &State, stream: TcpStream) {
     serve_to_the_end(state, stream, serve_websocket);
 }
 
-/// Serves a connection with a function that says who logged in and whether the end came by `q`.
+/// Serves a connection with a function that returns the name that logged in and whether the end came by `q`.
 fn serve_to_the_end(
     state: &State,
     stream: TcpStream,
     serve: fn(&State, TcpStream, &mut Option<String>) -> std::io::Result<bool>,
 ) {
     let mut name = None;
-    // Whoever sees the close finds the name free (LIFE-3).
+    // A client that sees the close finds the name free (LIFE-3).
     let open = stream.try_clone();
     let quit = serve(state, stream, &mut name).is_ok_and(|quit| quit);
     if state.fault == Fault::FullAfterALoss && !quit && name.is_some() {
@@ -325,7 +325,7 @@ fn state(fault: impl Often, log: Option<Log>) -> Arc<State> {
     })
 }
 
-/// Where the store of a user who has left is kept: no user's name has a space.
+/// Where the store of a former user is kept: no user's name has a space.
 fn left_by(name: &str) -> String {
     format!("left by {name}")
 }
@@ -448,7 +448,7 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
                     && line.starts_with("get ")
                     && !state.disconnected.swap(true, Ordering::Relaxed) =>
             {
-                // Nobody has to be able to tell why, or at once.
+                // The client need not learn why, or at once.
                 state.stores.lock().unwrap().remove(name.as_ref().unwrap());
                 std::thread::sleep(Duration::from_millis(100));
                 return Ok(false);

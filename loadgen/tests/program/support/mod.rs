@@ -9,9 +9,13 @@ pub mod replayer;
 pub mod replies;
 pub mod tls;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 use std::time::{Duration, Instant};
+
+use faulty::Fault;
 
 /// A small scenario over these transports: guests and managers, half a second of load.
 pub fn scenario(transports: &str) -> String {
@@ -27,7 +31,7 @@ name = "short"
 model = "closed"
 think = "1ms"
 warmup = "100ms"
-duration = "1500ms"
+duration = "500ms"
 
 [[clients]]
 name = "guests"
@@ -45,6 +49,65 @@ mix = {{ put = 20, get = 20, get-other = 55, upgrade = 5 }}
 keys = {{ count = 8 }}
 "#
     )
+}
+
+/// The same with a load that is long enough for what happens at every fiftieth request.
+pub fn longer_scenario(transports: &str) -> String {
+    scenario(transports).replace("500ms", "1500ms")
+}
+
+/// A run of the longer scenario over TCP against a server with this fault: made once for all tests that look at it, each
+/// of which gets a copy.
+pub fn run_against(fault: Fault) -> (Place, Ended) {
+    static RUNS: LazyLock<Mutex<HashMap<Fault, Arc<OnceLock<Kept>>>>> = LazyLock::new(Mutex::default);
+
+    let run = Arc::clone(RUNS.lock().unwrap().entry(fault).or_default());
+    let kept = run.get_or_init(|| {
+        let place = Place::with(&longer_scenario(r#"["tcp"]"#));
+        let ended = place.run_to_end(&["--tcp", &faulty::start(fault).to_string()]);
+        Kept::of(&place, ended)
+    });
+    (kept.copy(), kept.ended.clone())
+}
+
+/// What a run has left behind, for several tests.
+pub struct Kept {
+    files: Vec<(PathBuf, Vec<u8>)>,
+    pub ended: Ended,
+}
+
+impl Kept {
+    pub fn of(place: &Place, ended: Ended) -> Self {
+        Self { files: files_below(place.path()), ended }
+    }
+
+    /// The same in a folder of a test's own.
+    pub fn copy(&self) -> Place {
+        let place = Place::with("");
+        for (file, bytes) in &self.files {
+            let file = place.path().join(file);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, bytes).unwrap();
+        }
+        place
+    }
+}
+
+/// Every file below a folder, by its path in there, with what it holds.
+fn files_below(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push((path.strip_prefix(folder).unwrap().to_owned(), std::fs::read(&path).unwrap()));
+            }
+        }
+    }
+    files
 }
 
 /// A folder of a test's own with a scenario in it.
@@ -112,7 +175,7 @@ pub fn twinwire() -> Command {
 }
 
 /// How a program ended, as text.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ended {
     pub code: Option<i32>,
     pub stdout: String,

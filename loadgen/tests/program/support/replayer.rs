@@ -103,7 +103,7 @@ pub fn replay(case: &Case, address: SocketAddr) -> Verdict {
                 let patient = client.patient;
                 *client = Client { patient, ..Client::connect(address) };
             }
-            // What tells a reset from a close is the run's business.
+            // The run itself distinguishes a reset from a close.
             Action::Close(_) | Action::Reset => {
                 client.patient = true;
                 client.input.get_ref().shutdown(Shutdown::Both).unwrap();

@@ -45,7 +45,7 @@ impl Certificate {
         Self { chain: vec![issued.der().clone()], key, pem: issued.pem(), ca: ca.pem() }
     }
 
-    /// Signed by nobody else.
+    /// Signed by itself.
     pub fn self_signed(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Self {
         let mut params = parameters(names);
         change(&mut params);

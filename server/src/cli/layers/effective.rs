@@ -7,23 +7,23 @@ use std::{
 
 use clap::{Arg, ArgAction, ArgMatches};
 
-use super::{Environment, FILE_OPTION, Options, Origin, SECRET_VARIABLE, UnknownVariable, unknown_variables};
+use super::{Environment, FILE_OPTION, Options, SECRET_VARIABLE, Source, UnknownVariable, unknown_variables};
 
 /// Every option with its value and origin, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::cli) struct Effective {
-    lines: Vec<Line>,
+    lines: Vec<OptionLine>,
     has_secret: bool,
     unknown_variables: Vec<UnknownVariable>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Line {
+struct OptionLine {
     heading: String,
     name: String,
     /// In TOML; `None` if the option is not set, and its help says what that means.
     value: Option<String>,
-    origin: Origin,
+    source: Source,
     /// What happens without a value.
     otherwise: Option<String>,
 }
@@ -32,15 +32,15 @@ impl Effective {
     pub(super) fn new(
         options: &Options,
         matches: &ArgMatches,
-        origins: &BTreeMap<String, Origin>,
+        sources: &BTreeMap<String, Source>,
         environment: &Environment,
     ) -> Self {
         let shown = options.all().filter(|arg| arg.get_long() != Some(FILE_OPTION));
-        let lines = shown.map(|arg| Line {
+        let lines = shown.map(|arg| OptionLine {
             heading: arg.get_help_heading().unwrap_or("Options").to_owned(),
             name: arg.get_long().unwrap_or_default().to_owned(),
             value: value(arg, matches),
-            origin: origins.get(arg.get_id().as_str()).cloned().unwrap_or(Origin::Default),
+            source: sources.get(arg.get_id().as_str()).cloned().unwrap_or(Source::Default),
             otherwise: documented_default(arg),
         });
         Self {
@@ -95,13 +95,13 @@ impl Display for Effective {
                 heading = &line.heading;
                 writeln!(f, "{gap}# {heading}")?;
             }
-            let Line { name, origin, .. } = line;
+            let OptionLine { name, source, .. } = line;
             match (&line.value, &line.otherwise) {
-                (Some(value), _) => writeln!(f, "{:<40} # {origin}", format!("{name} = {value}"))?,
+                (Some(value), _) => writeln!(f, "{:<40} # {source}", format!("{name} = {value}"))?,
                 (None, Some(otherwise)) => {
-                    writeln!(f, "{:<40} # {origin}: {otherwise}", format!("# {name} ="))?;
+                    writeln!(f, "{:<40} # {source}: {otherwise}", format!("# {name} ="))?;
                 }
-                (None, None) => writeln!(f, "{:<40} # {origin}", format!("# {name} ="))?,
+                (None, None) => writeln!(f, "{:<40} # {source}", format!("# {name} ="))?,
             }
         }
         if self.has_secret {

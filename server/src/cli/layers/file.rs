@@ -11,7 +11,7 @@ use std::{
 use clap::Arg;
 use toml::de::{DeTable, DeValue};
 
-use super::{Options, Origin, Raw};
+use super::{Options, Raw, Source};
 
 /// More than any file of options needs: a larger file is something else.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -40,7 +40,7 @@ pub(in crate::cli) struct Mistake {
 }
 
 /// What the file at `path` sets.
-pub(super) fn read<'o>(path: &Path, options: &'o Options) -> Result<Vec<(&'o Arg, Origin, Raw)>, FileError> {
+pub(super) fn read<'o>(path: &Path, options: &'o Options) -> Result<Vec<(&'o Arg, Source, Raw)>, FileError> {
     let unreadable = |source| FileError::Unreadable { path: path.to_owned(), source };
     let mut text = String::new();
     File::open(path)
@@ -64,7 +64,7 @@ pub(super) fn read<'o>(path: &Path, options: &'o Options) -> Result<Vec<(&'o Arg
         match from_toml(value.get_ref()).and_then(|raw| options.check(arg, &raw).map(|()| raw)) {
             Ok(raw) => {
                 let (line, _) = place(&text, key.span().start);
-                found.push((arg, Origin::File { path: path.to_owned(), line }, raw));
+                found.push((arg, Source::File { path: path.to_owned(), line }, raw));
             }
             Err(message) => mistakes.push(Mistake::new(&text, value.span(), message)),
         }

@@ -21,7 +21,7 @@ use clap::{
 };
 
 pub(super) use self::{effective::Effective, file::FileError};
-use super::args::{Args, SECRET_VARIABLE};
+use super::{args::Args, error::SECRET_VARIABLE};
 
 /// What all variables begin with.
 const PREFIX: &str = "TWINWIRE_";
@@ -52,14 +52,14 @@ pub(super) enum LayerError {
 
 /// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum Source {
     CommandLine,
     Environment { variable: String },
     File { path: PathBuf, line: usize },
     Default,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CommandLine => f.write_str("command line"),
@@ -95,7 +95,7 @@ struct Options {
 /// The values found so far, the strongest source first.
 #[derive(Default)]
 struct Settings {
-    origins: BTreeMap<String, Origin>,
+    sources: BTreeMap<String, Source>,
     /// The same as words of a command line.
     words: Vec<OsString>,
     /// The name of the upgrade policy, if one has been found.
@@ -113,7 +113,7 @@ pub(super) fn resolve(args: &[OsString], environment: &Environment) -> Result<(A
     if given.subcommand().is_none() {
         for arg in options.all() {
             if given.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine) {
-                settings.origins.insert(arg.get_id().to_string(), Origin::CommandLine);
+                settings.sources.insert(arg.get_id().to_string(), Source::CommandLine);
             }
         }
         settings.policy = given.get_raw(POLICY).and_then(|mut raw| raw.next()).map(Into::into);
@@ -125,7 +125,7 @@ pub(super) fn resolve(args: &[OsString], environment: &Environment) -> Result<(A
     let (program, rest) = args.split_at(args.len().min(1));
     let words = program.iter().chain(&settings.words).chain(rest);
     let matches = options.command.clone().try_get_matches_from(words)?;
-    let effective = Effective::new(&options, &matches, &settings.origins, environment);
+    let effective = Effective::new(&options, &matches, &settings.sources, environment);
     Ok((Args::from_arg_matches(&matches)?, effective))
 }
 
@@ -161,7 +161,7 @@ impl Options {
     }
 
     /// What the environment sets. An empty variable counts as unset.
-    fn in_environment(&self, environment: &Environment) -> Result<Vec<(&Arg, Origin, Raw)>, LayerError> {
+    fn in_environment(&self, environment: &Environment) -> Result<Vec<(&Arg, Source, Raw)>, LayerError> {
         let mut found = Vec::new();
         for arg in self.all() {
             let variable = variable(arg.get_long().unwrap_or_default());
@@ -174,7 +174,7 @@ impl Options {
             });
             let raw =
                 raw.map_err(|message| LayerError::Environment { variable: variable.clone(), message })?;
-            found.push((arg, Origin::Environment { variable }, raw));
+            found.push((arg, Source::Environment { variable }, raw));
         }
         Ok(found)
     }
@@ -190,12 +190,12 @@ impl Options {
     }
 
     /// Adds a source: what has been found already is stronger, and so is what conflicts with it.
-    fn apply(&self, settings: &mut Settings, layer: Vec<(&Arg, Origin, Raw)>) {
+    fn apply(&self, settings: &mut Settings, layer: Vec<(&Arg, Source, Raw)>) {
         // Replacing the policy `secret` also removes its secret.
         let is_without_secret = settings.policy.as_ref().is_some_and(|policy| policy != "secret");
         let stronger: Vec<&Arg> =
-            self.all().filter(|arg| settings.origins.contains_key(arg.get_id().as_str())).collect();
-        for (arg, origin, raw) in layer {
+            self.all().filter(|arg| settings.sources.contains_key(arg.get_id().as_str())).collect();
+        for (arg, source, raw) in layer {
             let is_excluded = stronger.iter().any(|other| {
                 let conflicts = |one, two: &Arg| {
                     self.command.get_arg_conflicts_with(one).iter().any(|arg| arg.get_id() == two.get_id())
@@ -207,7 +207,7 @@ impl Options {
                 if let (Some(POLICY), Raw::Texts(texts)) = (arg.get_long(), &raw) {
                     settings.policy = texts.first().map(Into::into);
                 }
-                settings.origins.insert(arg.get_id().to_string(), origin);
+                settings.sources.insert(arg.get_id().to_string(), source);
                 // It was parsed before, so it has words.
                 settings.words.extend(words(arg, &raw).unwrap_or_default());
             }

@@ -153,7 +153,7 @@ fn another_policy_from_further_up_leaves_out_the_secrets_file_of_the_one_it_repl
 }
 
 #[test]
-fn a_bad_variable_is_named_an_empty_one_ignored_and_a_strange_one_told() {
+fn a_bad_variable_is_named_an_empty_one_ignored_and_an_unknown_one_reported() {
     insta::assert_snapshot!(resolve(&[], &[("TWINWIRE_WORKERS", "many")], None).unwrap_err(), @r"TWINWIRE_WORKERS: invalid value 'many' for '--workers <COUNT>': expected a whole number from 1 to 1024");
     insta::assert_snapshot!(resolve(&[], &[("TWINWIRE_UPGRADE", "ajar")], None).unwrap_err(), @r"TWINWIRE_UPGRADE: invalid value 'ajar' for '--upgrade <POLICY>' [possible values: open, secret, closed]");
     let shown = resolve(&[], &[("TWINWIRE_WORKERS", ""), ("TWINWIRE_WORKRES", "2")], None).unwrap();

@@ -3,16 +3,12 @@ use std::{rc::Rc, thread};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
-    runtime::{Builder, LocalOptions},
     sync::{mpsc, oneshot},
     task::spawn_local,
 };
 
 use super::*;
-
-fn run(test: impl Future<Output = ()>) {
-    Builder::new_current_thread().enable_io().build_local(LocalOptions::default()).unwrap().block_on(test);
-}
+use crate::runtime::block_on;
 
 fn executor() -> Rc<Executor> {
     let executor = Rc::new(Executor::new());
@@ -23,7 +19,7 @@ fn executor() -> Rc<Executor> {
 
 #[test]
 fn tasks_are_woken_by_the_kernel_by_each_other_and_by_other_threads() {
-    run(async {
+    block_on(async {
         let executor = executor();
         let (mut asking, mut asked) = UnixStream::pair().unwrap();
         let (to_next, mut next) = mpsc::unbounded_channel();
@@ -49,7 +45,7 @@ fn tasks_are_woken_by_the_kernel_by_each_other_and_by_other_threads() {
 
 #[test]
 fn every_wake_from_another_thread_arrives() {
-    run(async {
+    block_on(async {
         let executor = executor();
         let (send, mut receive) = mpsc::channel(1);
         let sum = Rc::new(Cell::new(0));
@@ -72,7 +68,7 @@ fn every_wake_from_another_thread_arrives() {
 
 #[test]
 fn life_5_a_panic_ends_its_task_alone() {
-    run(async {
+    block_on(async {
         let executor = executor();
         let (send, receive) = oneshot::channel();
         executor.spawn(async { panic!("a faulty task") });
@@ -87,7 +83,7 @@ fn life_5_a_panic_ends_its_task_alone() {
 
 #[test]
 fn a_wake_after_the_end_of_a_task_does_no_harm() {
-    run(async {
+    block_on(async {
         let executor = executor();
         let kept: Rc<RefCell<Option<Waker>>> = Rc::default();
         let keeping = Rc::clone(&kept);
@@ -114,7 +110,7 @@ fn a_wake_after_the_end_of_a_task_does_no_harm() {
 
 #[test]
 fn a_second_executor_of_a_thread_works_and_a_later_one_gets_the_local_queue() {
-    run(async {
+    block_on(async {
         for _ in 0..3 {
             let executors = [executor(), executor()];
             let (send, mut receive) = mpsc::unbounded_channel();
@@ -161,14 +157,16 @@ async fn tasks_that_never_sleep_leave_the_runtime_its_turns(executor: &Executor,
 
 #[test]
 fn busy_tasks_leave_the_runtime_its_turns() {
-    run(async { tasks_that_never_sleep_leave_the_runtime_its_turns(&executor(), 2 * BATCH as u64).await });
+    block_on(async {
+        tasks_that_never_sleep_leave_the_runtime_its_turns(&executor(), 2 * BATCH as u64).await;
+    });
 }
 
 /// Its tasks go through the remote queue, so that the runner wakes itself like any task of the runtime: 61 times between two
 /// polls of the kernel, with a thousand tasks each time.
 #[test]
 fn busy_tasks_of_a_second_executor_do_so_later() {
-    run(async {
+    block_on(async {
         let _first = executor();
         tasks_that_never_sleep_leave_the_runtime_its_turns(&executor(), 2 * 61 * 1000).await;
     });
@@ -176,7 +174,7 @@ fn busy_tasks_of_a_second_executor_do_so_later() {
 
 #[test]
 fn a_task_may_spawn_another() {
-    run(async {
+    block_on(async {
         let executor = executor();
         let (send, receive) = oneshot::channel();
         let adding = Rc::clone(&executor);
@@ -188,7 +186,7 @@ fn a_task_may_spawn_another() {
 
 #[test]
 fn no_task_outlives_the_executor() {
-    run(async {
+    block_on(async {
         let held = Rc::new(());
         let executor = Rc::new(Executor::new());
         for _ in 0..3 {

@@ -11,7 +11,7 @@ const FIELDS_MAX: usize = 64;
 
 /// Why a request was not upgraded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum HttpRefusal {
     /// It is not what section 4.2.1 asks for; the text says why.
     Bad(&'static str),
     NotGet,
@@ -27,7 +27,7 @@ pub(super) enum Refusal {
     Stopping,
 }
 
-impl Refusal {
+impl HttpRefusal {
     /// The reason to count it under, if it says anything about the client.
     pub(super) fn reason(self) -> Option<counters::Refusal> {
         match self {
@@ -69,40 +69,43 @@ impl Refusal {
 }
 
 /// Judges a whole request head, its empty line included. The answer is the reply that upgrades the connection.
-pub(super) fn answer(head: &[u8], origins: &Origins) -> Result<Vec<u8>, Refusal> {
+pub(super) fn answer(head: &[u8], origins: &Origins) -> Result<Vec<u8>, HttpRefusal> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(head) {
         // What the parser does not take for a part of the head must not be discarded with it.
         Ok(httparse::Status::Complete(length)) if length == head.len() => {}
-        Ok(httparse::Status::Complete(_)) => return Err(Refusal::Bad("something follows the request head")),
-        Ok(httparse::Status::Partial) => return Err(Refusal::Bad("the request head is incomplete")),
-        Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooLarge),
-        Err(_) => return Err(Refusal::Bad("this is not an HTTP request")),
+        Ok(httparse::Status::Complete(_)) => {
+            return Err(HttpRefusal::Bad("something follows the request head"));
+        }
+        Ok(httparse::Status::Partial) => return Err(HttpRefusal::Bad("the request head is incomplete")),
+        Err(httparse::Error::TooManyHeaders) => return Err(HttpRefusal::TooLarge),
+        Err(_) => return Err(HttpRefusal::Bad("this is not an HTTP request")),
     }
     if request.version != Some(1) {
-        return Err(Refusal::Bad("a WebSocket needs HTTP/1.1"));
+        return Err(HttpRefusal::Bad("a WebSocket needs HTTP/1.1"));
     }
     if request.method != Some("GET") {
-        return Err(Refusal::NotGet);
+        return Err(HttpRefusal::NotGet);
     }
     let fields = Fields(request.headers);
-    fields.only("Host").ok_or(Refusal::Bad("exactly one Host is needed"))?;
+    fields.only("Host").ok_or(HttpRefusal::Bad("exactly one Host is needed"))?;
     if !fields.has_token("Upgrade", "websocket") {
-        return Err(Refusal::UpgradeRequired("this is a WebSocket server: ask for Upgrade: websocket"));
+        return Err(HttpRefusal::UpgradeRequired("this is a WebSocket server: ask for Upgrade: websocket"));
     }
     if !fields.has_token("Connection", "upgrade") {
-        return Err(Refusal::Bad("Connection: Upgrade is missing"));
+        return Err(HttpRefusal::Bad("Connection: Upgrade is missing"));
     }
     if fields.only("Sec-WebSocket-Version") != Some(b"13") {
-        return Err(Refusal::UpgradeRequired("only version 13 of the protocol is spoken here"));
+        return Err(HttpRefusal::UpgradeRequired("only version 13 of the protocol is spoken here"));
     }
     let key = fields.only("Sec-WebSocket-Key").filter(|key| is_key(key));
-    let accept = derive_accept_key(key.ok_or(Refusal::Bad("Sec-WebSocket-Key must be 16 bytes in base64"))?);
+    let accept =
+        derive_accept_key(key.ok_or(HttpRefusal::Bad("Sec-WebSocket-Key must be 16 bytes in base64"))?);
     // Only browsers send an origin, and only they are required to (section 10.2). If there are several, each must be
     // allowed.
     if !fields.all("Origin").all(|origin| origins.allows(origin)) {
-        return Err(Refusal::Origin);
+        return Err(HttpRefusal::Origin);
     }
     // Extensions and subprotocols are never negotiated (WS-2).
     Ok(format!(
@@ -152,7 +155,7 @@ mod tests {
                         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
     fn status(head: &str) -> String {
-        let response = answer(head.as_bytes(), &Origins::default()).unwrap_or_else(Refusal::response);
+        let response = answer(head.as_bytes(), &Origins::default()).unwrap_or_else(HttpRefusal::response);
         String::from_utf8(response).unwrap()[9..12].to_owned()
     }
 
@@ -217,7 +220,7 @@ mod tests {
             let head = GOOD.replace("Host:", &format!("{fields}Host:"));
             assert_eq!(
                 answer(head.as_bytes(), &origins).err(),
-                (!expected).then_some(Refusal::Origin),
+                (!expected).then_some(HttpRefusal::Origin),
                 "{fields}"
             );
         }

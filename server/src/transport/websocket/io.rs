@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     super::{BATCH_BYTES, TURN_BUDGET, TURN_COST, WorkerContext, socket::Socket, write_buffer::WriteBuffer},
-    closing::Ending,
+    ending::Ending,
     validator::{Fault, FrameValidator, Stop},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -161,14 +161,13 @@ mod tests {
     use tokio::{
         io::AsyncWriteExt,
         net::{TcpListener, TcpStream},
-        runtime::{Builder, LocalOptions},
     };
 
     use super::*;
     use crate::{
         config::Config,
         registry::{Registry, UpgradePolicy},
-        runtime::ClosingPermits,
+        runtime::{ClosingPermits, block_on},
         transport::plain::PlainSocket,
     };
 
@@ -177,9 +176,7 @@ mod tests {
         const READ: usize = 2048;
         // Masked and without payload: a fragment of a message that never ends.
         const FRAGMENT: [u8; 6] = [0x00, 0x80, 1, 2, 3, 4];
-        let runtime =
-            Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
-        runtime.block_on(async {
+        block_on(async {
             let config = Arc::new(Config::on_free_ports(&[]));
             let registry = Arc::new(Registry::new(UpgradePolicy::Closed));
             let worker = Rc::new(WorkerContext::new(config, registry, Arc::default(), ClosingPermits::new()));

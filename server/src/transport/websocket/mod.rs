@@ -6,6 +6,7 @@
 #[cfg(feature = "fuzzing")]
 mod alone;
 mod closing;
+mod ending;
 mod handshake;
 mod io;
 mod opening;
@@ -32,11 +33,7 @@ use tokio_tungstenite::{
 #[cfg(feature = "fuzzing")]
 pub use self::alone::serve_alone;
 pub use self::service::Service;
-use self::{
-    closing::{Ending, end},
-    handshake::Refusal,
-    io::WebSocketIo,
-};
+use self::{closing::end, ending::Ending, handshake::HttpRefusal, io::WebSocketIo};
 use super::{
     ConnectionParts, TURN_BUDGET, TURN_COST, WorkerContext, close,
     delayed_reply::DelayedReply,
@@ -67,7 +64,7 @@ const LARGE_BUFFERS_KEPT: Duration = Duration::from_secs(1);
 
 /// The reply to a client that is refused because the server is full.
 pub(super) fn full() -> Vec<u8> {
-    Refusal::Full.response()
+    HttpRefusal::Full.response()
 }
 
 struct Connection<V, S> {
@@ -127,10 +124,10 @@ async fn begin<V: Service, S: Socket>(
     mut time: TimeBudget,
     worker: Rc<WorkerContext>,
     service: V,
-) -> Result<Box<Connection<V, S>>, (S, Option<Refusal>)> {
+) -> Result<Box<Connection<V, S>>, (S, Option<HttpRefusal>)> {
     let opened = tokio::select! {
         opened = opening::open(&mut socket, &mut time, &worker.config.origins) => opened,
-        () = worker.phase.stopping() => Err(Some(Refusal::Stopping)),
+        () = worker.phase.stopping() => Err(Some(HttpRefusal::Stopping)),
     };
     let early = match opened {
         Ok(early) => early,

@@ -3,11 +3,8 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    super::{
-        socket::Socket,
-        write_timeout::{TimeBudget, TimedOut},
-    },
-    handshake::{self, Refusal},
+    super::{socket::Socket, write_timeout::TimeBudget},
+    handshake::{self, HttpRefusal},
 };
 use crate::protocol::Origins;
 
@@ -20,10 +17,10 @@ pub(super) async fn open<S: Socket>(
     socket: &mut S,
     time: &mut TimeBudget,
     origins: &Origins,
-) -> Result<Vec<u8>, Option<Refusal>> {
+) -> Result<Vec<u8>, Option<HttpRefusal>> {
     let mut received = Vec::new();
     let head = time.wait_for(read_head(socket, &mut received)).await;
-    let length = head.unwrap_or_else(|TimedOut| Err(Some(Refusal::TooSlow)))?;
+    let length = head.unwrap_or(Err(Some(HttpRefusal::TooSlow)))?;
     let upgrade = handshake::answer(&received[..length], origins).map_err(Some)?;
     // If the socket buffers some of it, that leaves with what comes next.
     socket.write_all(&upgrade).await.map_err(|_| None)?;
@@ -32,18 +29,18 @@ pub(super) async fn open<S: Socket>(
 
 /// Reads until the empty line that ends a head has come, and returns where the head ends. Fails with a refusal, or with
 /// none if the client has gone.
-async fn read_head<S: Socket>(socket: &mut S, received: &mut Vec<u8>) -> Result<usize, Option<Refusal>> {
+async fn read_head<S: Socket>(socket: &mut S, received: &mut Vec<u8>) -> Result<usize, Option<HttpRefusal>> {
     loop {
         // Only new bytes are searched, and those that could begin the end of the head.
         let searched = received.len().saturating_sub(HEAD_END_BYTES_MAX - 1);
         received.reserve(1024);
         if socket.read_buf(received).await.map_err(|_| None)? == 0 {
             let is_begun = !received.is_empty();
-            return Err(is_begun.then_some(Refusal::Bad("the request head has no end")));
+            return Err(is_begun.then_some(HttpRefusal::Bad("the request head has no end")));
         }
         let length = head_length(received, searched);
         if length.unwrap_or(received.len()) > HEAD_BYTES_MAX {
-            return Err(Some(Refusal::TooLarge));
+            return Err(Some(HttpRefusal::TooLarge));
         }
         if let Some(length) = length {
             return Ok(length);

@@ -3,7 +3,7 @@
 use super::super::model::{Closing, Expectation, Text};
 use super::Scope;
 use crate::scenario::diagnostics::Problems;
-use crate::scenario::reader::{Reader, whole};
+use crate::scenario::reader::{Reader, integer};
 use crate::scenario::tree::Value;
 use crate::text::backquoted;
 
@@ -88,7 +88,7 @@ fn count(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Optio
         .iter()
         .map(|entry| {
             let text = scope.placeholders(&entry.key, entry.key_at, problems);
-            Some((text?, whole(&entry.node)?))
+            Some((text?, integer(&entry.node)?))
         })
         .collect();
     counts.into_iter().collect::<Option<Vec<_>>>().map(Expectation::Count)
@@ -102,7 +102,7 @@ fn closed(reader: Reader<'_>, problems: &mut Problems) -> Option<Expectation> {
     };
     let code = match reader.given("code") {
         None => None,
-        Some(_) => Some(reader.whole("code")?),
+        Some(_) => Some(reader.integer("code")?),
     };
     if let Some(at) = reader.given("code").filter(|_| how == Closing::Reset) {
         problems.add("a close code of a reset", at).label("a reset has none");

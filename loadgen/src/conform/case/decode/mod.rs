@@ -3,7 +3,6 @@
 //! Every function reports all it finds and returns `None` if that leaves nothing to build; types and bounds of single
 //! values have been checked before, by `scenario::shape`.
 
-mod action;
 mod expect;
 mod step;
 
@@ -178,7 +177,7 @@ fn clients(reader: Reader<'_>, problems: &mut Problems) -> (Vec<String>, Option<
 
 fn client(name: &str, reader: Reader<'_>, problems: &mut Problems) -> Option<Client> {
     let (connect, login) = (reader.flag("connect")?, reader.flag("login")?);
-    let role = if reader.text("role")? == Role::Manager.name() { Role::Manager } else { Role::Guest };
+    let role = Role::from_name(reader.text("role")?)?;
     let transport = match reader.text("transport") {
         None if reader.is_bad("transport") => return None,
         None => ClientTransport::Case,

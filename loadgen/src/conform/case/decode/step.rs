@@ -1,12 +1,15 @@
-//! Steps: who acts, exactly one action, at most one expectation.
+//! Steps: who acts, exactly one action with its own impossibilities, at most one expectation.
 
-use super::super::model::{Action, Client, Step};
-use super::{Scope, action, expect};
-use crate::scenario::diagnostics::Problems;
-use crate::scenario::reader::Reader;
+use super::super::format::EACH_BYTE;
+use super::super::model::{Action, Client, Cut, Frame, FrameLength, Handshake, Payload, Step, Text};
+use super::super::text::NAME_BYTES_MAX;
+use super::{Scope, expect};
+use crate::domain::{Framing, Transport};
+use crate::scenario::diagnostics::{Place, Problems};
+use crate::scenario::reader::{Reader, integer};
 use crate::scenario::shape::nearest;
-use crate::scenario::tree::Node;
-use crate::text::backquoted;
+use crate::scenario::tree::{Node, Value};
+use crate::text::{backquoted, thousands};
 
 /// The keys that are actions.
 const ACTIONS: [&str; 12] = [
@@ -41,7 +44,7 @@ fn step(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Option
     let actor = client.ok().flatten();
     let decoded = action
         .filter(|name| !reader.is_bad(name))
-        .and_then(|name| action::action(name, reader, actor, scope, problems));
+        .and_then(|name| decode_action(name, reader, actor, scope, problems));
     let expects = reader.given("expect").is_some();
     let expect = if expects { expect::expectation(reader, action, scope, problems) } else { None };
     if client.is_err() || expects && expect.is_none() {
@@ -171,4 +174,270 @@ fn walk(steps: &[Step], visit: &mut impl FnMut(&Step)) {
             walk(inner, visit);
         }
     }
+}
+
+/// Decodes the action of this key.
+fn decode_action(
+    key: &str,
+    reader: Reader<'_>,
+    client: Option<usize>,
+    scope: Scope<'_>,
+    problems: &mut Problems,
+) -> Option<Action> {
+    match key {
+        "connect" => flag(key, reader, problems).map(|()| Action::Connect),
+        "half-close" => flag(key, reader, problems).map(|()| Action::HalfClose),
+        "reset" => flag(key, reader, problems).map(|()| Action::Reset),
+        "login" => login(reader, scope, problems),
+        "send" => send(reader, client, scope, problems),
+        "bytes" => hex(reader.node("bytes")?, problems).map(Action::Bytes),
+        "frame" => {
+            over_websocket("frame", reader, client, scope, problems);
+            frame(reader.table("frame")?, scope, problems).map(Action::Frame)
+        }
+        "handshake" => {
+            over_websocket("handshake", reader, client, scope, problems);
+            handshake(reader.table("handshake")?, problems).map(Action::Handshake)
+        }
+        "close" => Some(Action::Close(reader.integer("close")?)),
+        "wait" => Some(Action::Wait(reader.duration("wait")?)),
+        "together" => together(reader, scope, problems),
+        "repeat" => repeat(reader, scope, problems),
+        _ => None,
+    }
+}
+
+/// An action that is only named: `true`.
+fn flag(key: &str, reader: Reader<'_>, problems: &mut Problems) -> Option<()> {
+    if reader.flag(key)? {
+        return Some(());
+    }
+    problems
+        .add(format!("`{key} = false` does nothing"), reader.at(key))
+        .label("true, or leave the step out");
+    None
+}
+
+fn login(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Option<Action> {
+    let node = reader.node("login")?;
+    let name = scope.text(node, problems)?;
+    let fault = if !name.is_word() {
+        "a user name is one word"
+    } else if name.bytes_min() > NAME_BYTES_MAX {
+        "a user name has at most 64 bytes"
+    } else {
+        return Some(Action::Login(name));
+    };
+    problems.add("no user name", node.at).label(fault).help("to try a name that is none, `send` it");
+    None
+}
+
+fn send(
+    reader: Reader<'_>,
+    client: Option<usize>,
+    scope: Scope<'_>,
+    problems: &mut Problems,
+) -> Option<Action> {
+    let node = reader.node("send")?;
+    let messages = scope.texts(node, problems);
+    let cut = match (reader.given("cut"), reader.node("cut")) {
+        (None, _) => Some(Cut::Nowhere),
+        (Some(_), None) => None,
+        (Some(_), Some(cut)) => messages.as_deref().and_then(|messages| {
+            let transports = client.and_then(|client| scope.transports_of(client));
+            self::cut(cut, messages, transports.as_deref().unwrap_or(&Transport::ALL), problems)
+        }),
+    };
+    // Named, not merely among those of a target: where the case says nothing, it is not run there.
+    let unframed = client
+        .and_then(|client| scope.transports_of(client))
+        .is_some_and(|transports| transports != Transport::ALL && transports.contains(&Transport::TcpRaw));
+    if unframed {
+        let several =
+            matches!(node.value, Value::List(_)).then_some(("several messages in one write", "send"));
+        let parts = reader.given("cut").map(|_| ("a cut message", "cut"));
+        for (what, key) in several.into_iter().chain(parts) {
+            problems
+                .add(format!("{what} over \"tcp-raw\""), reader.at(key))
+                .label("there each write is one message")
+                .help("take \"tcp-raw\" out of the case's transports");
+        }
+    }
+    Some(Action::Send { messages: messages?, cut: cut? })
+}
+
+fn cut(node: &Node, messages: &[Text], transports: &[Transport], problems: &mut Problems) -> Option<Cut> {
+    if node.text() == Some(EACH_BYTE) {
+        return Some(Cut::EachByte);
+    }
+    let framed = transports.iter().filter(|transport| **transport != Transport::TcpRaw);
+    let bytes = framed.map(|&transport| framed_bytes(messages, transport)).min()?;
+    let mut cuts: Vec<usize> = Vec::new();
+    for element in node.elements() {
+        let at: usize = integer::<i64>(element).and_then(|at| at.try_into().ok())?;
+        if cuts.last().is_some_and(|last| at <= *last) {
+            problems.add(format!("a cut at {at} after one further on"), element.at).label("cuts must rise");
+            return None;
+        }
+        if at >= bytes {
+            let what = if messages.len() == 1 { "the message has" } else { "the messages have" };
+            problems
+                .add(format!("a cut at {} beyond the message", thousands(at as u64)), element.at)
+                .label(format!("{what} {} bytes on the wire", thousands(bytes as u64)));
+            return None;
+        }
+        cuts.push(at);
+    }
+    Some(Cut::At(cuts))
+}
+
+/// Most bytes that messages may have on the wire: what a placeholder becomes is not known here.
+fn framed_bytes(messages: &[Text], transport: Transport) -> usize {
+    let one = |message: &Text| {
+        let bytes = message.bytes_max();
+        match transport.framing() {
+            Framing::Lines | Framing::Chunks => bytes + 1,
+            // Two bytes of head, the length if it is longer, and the mask.
+            Framing::WebSocket => match bytes {
+                0..=125 => bytes + 6,
+                126..=65_535 => bytes + 8,
+                _ => bytes + 14,
+            },
+        }
+    };
+    messages.iter().map(one).sum()
+}
+
+/// Reports what only WebSocket has where the client may talk over something else.
+fn over_websocket(
+    key: &str,
+    reader: Reader<'_>,
+    client: Option<usize>,
+    scope: Scope<'_>,
+    problems: &mut Problems,
+) {
+    let Some(transports) = client.and_then(|client| scope.transports_of(client)) else { return };
+    let other = transports.into_iter().find(|transport| transport.framing() != Framing::WebSocket);
+    if let (Some(other), Some(at)) = (other, reader.given(key)) {
+        problems
+            .add(format!("a {key} over \"{other}\""), at)
+            .label("only WebSocket has it")
+            .help("write transports = [\"websocket\"] for the case");
+    }
+}
+
+/// Bytes in hexadecimal digits; white space between them is for people.
+fn hex(node: &Node, problems: &mut Problems) -> Option<Vec<u8>> {
+    let text = node.text()?;
+    let mut digits = Vec::with_capacity(text.len());
+    for c in text.chars().filter(|c| !c.is_ascii_whitespace()) {
+        let Some(digit) = c.to_digit(16) else {
+            problems
+                .add(format!("`{c}` is no hexadecimal digit"), node.at)
+                .label("digits 0 to 9 and a to f expected")
+                .help("two digits make a byte: \"ff00\" is two bytes");
+            return None;
+        };
+        digits.push(digit as u8);
+    }
+    if digits.is_empty() || digits.len() % 2 == 1 {
+        let message = format!("{} hexadecimal digits", digits.len());
+        problems.add(message, node.at).label("two for each byte, and one byte at least");
+        return None;
+    }
+    Some(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+}
+
+fn frame(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Option<Frame> {
+    let payload = reader.node("payload").and_then(|node| match node.value {
+        Value::Text(_) => scope.text(node, problems).map(Payload::Text),
+        _ => hex(reader.table("payload")?.node("bytes")?, problems).map(Payload::Bytes),
+    });
+    let length = match reader.node("length") {
+        None if reader.is_bad("length") => None,
+        None => Some(FrameLength::Payload),
+        Some(node) => match integer(node) {
+            Some(stated) => Some(FrameLength::Stated(stated)),
+            None => hex(node, problems).and_then(|bytes| length(bytes, node.at, problems)),
+        },
+    };
+    Some(Frame {
+        opcode: reader.integer("opcode")?,
+        fin: reader.flag("fin")?,
+        rsv: reader.integer("rsv")?,
+        mask: reader.flag("mask")?,
+        length: length?,
+        payload: payload?,
+    })
+}
+
+/// A frame's length as bytes: seven bits, and two or eight bytes more where those say so.
+fn length(bytes: Vec<u8>, at: Place, problems: &mut Problems) -> Option<FrameLength> {
+    if let ([0..=0x7D], 1) | ([0x7E, ..], 3) | ([0x7F, ..], 9) = (&bytes[..], bytes.len()) {
+        return Some(FrameLength::Bytes(bytes));
+    }
+    problems
+        .add("no length of a frame", at)
+        .label("one byte up to 7d, or 7e and two bytes, or 7f and eight")
+        .help("the mask bit comes on top, from `mask`");
+    None
+}
+
+fn handshake(reader: Reader<'_>, problems: &mut Problems) -> Option<Handshake> {
+    let mut headers = Vec::new();
+    let mut right = !reader.is_bad("headers");
+    for entry in reader.node("headers").map_or(&[][..], Node::entries) {
+        let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        if entry.key.is_empty() || !entry.key.chars().all(token) {
+            problems.add("no name of a header", entry.key_at).label("letters, digits and `-` expected");
+            right = false;
+        }
+        match &entry.node.value {
+            Value::Text(value) => headers.push((entry.key.clone(), Some(value.clone()))),
+            Value::Boolean(false) => headers.push((entry.key.clone(), None)),
+            Value::Boolean(true) => {
+                problems
+                    .add("a header without a value", entry.node.at)
+                    .label("a text, or false to leave the header out");
+                right = false;
+            }
+            _ => right = false,
+        }
+    }
+    for key in ["method", "path"] {
+        if let Some(node) = reader.node(key)
+            && node.text().is_some_and(|text| text.is_empty() || text.contains(char::is_whitespace))
+        {
+            problems.add(format!("no {key} of a request"), node.at).label("one word expected");
+            right = false;
+        }
+    }
+    let http = if reader.text("http")? == "1.0" { "1.0" } else { "1.1" };
+    let (method, path) = (reader.text("method")?.to_owned(), reader.text("path")?.to_owned());
+    right.then_some(Handshake { method, path, http, headers })
+}
+
+fn together(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Option<Action> {
+    if scope.in_together {
+        problems
+            .add("`together` inside `together`", reader.at("together"))
+            .label("its steps already start at once");
+        return None;
+    }
+    let inside = Scope { in_together: true, ..scope };
+    steps(reader.node("together")?, inside, problems).map(Action::Together)
+}
+
+fn repeat(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Option<Action> {
+    let times = reader.integer("repeat")?;
+    if reader.given("steps").is_none() {
+        problems
+            .add("`repeat` without steps", reader.at("repeat"))
+            .label("what is repeated?")
+            .help("write repeat = 3, steps = [ … ]");
+        return None;
+    }
+    let inside = Scope { in_repeat: true, ..scope };
+    let steps = steps(reader.node("steps")?, inside, problems)?;
+    Some(Action::Repeat { times, steps })
 }

@@ -1,0 +1,110 @@
+//! Replies that are wrong unless the server ended a session by itself.
+//!
+//! A server that does (an idle time-out, its operator) frees the name first and closes the connection after: managers
+//! may be told `user not found` a moment before the session's own client hears of its end. Such a reply is not judged
+//! before that client had its chance.
+
+use std::cell::RefCell;
+
+use super::violation::Evidence;
+use crate::measure::clock::{Nanos, SECOND};
+use crate::measure::recorder::{CellKey, Instants};
+use crate::oracle::ReferenceModel;
+
+/// How long the session's client may take to hear of its end.
+const SETTLE_AFTER: Nanos = SECOND;
+
+/// Verdicts that are put off at once. A server that gives rise to more is wrong.
+const KEPT: usize = 1_000;
+
+/// A reply that is wrong if the session was there.
+#[derive(Debug)]
+pub struct PendingVerdict {
+    /// The user who was not found.
+    pub absent: u32,
+    /// Where the request's figures are.
+    pub cell: CellKey,
+    /// Its instants.
+    pub at: Instants,
+    /// When the reply was there.
+    pub replied: Nanos,
+    /// What to say of it, unless enough was said before.
+    pub evidence: Option<Box<Evidence>>,
+}
+
+/// Those of one worker.
+#[derive(Debug, Default)]
+pub struct PendingVerdicts(RefCell<Vec<PendingVerdict>>);
+
+impl PendingVerdicts {
+    /// Whether another one would be kept.
+    #[must_use]
+    pub fn have_room(&self) -> bool {
+        self.0.borrow().len() < KEPT
+    }
+
+    /// Keeps one.
+    pub fn add(&self, verdict: PendingVerdict) {
+        self.0.borrow_mut().push(verdict);
+    }
+
+    /// Forgets those whose session was lost, and gives back those that are due at `now`; without it, all that are left.
+    #[must_use]
+    pub fn settle(&self, reference: &ReferenceModel, now: Option<Nanos>) -> Vec<PendingVerdict> {
+        let mut pending_verdicts = self.0.borrow_mut();
+        if pending_verdicts.is_empty() {
+            return Vec::new();
+        }
+        pending_verdicts.retain(|verdict| !reference.is_lost(verdict.absent));
+        pending_verdicts
+            .extract_if(.., |verdict| now.is_none_or(|now| verdict.replied + SETTLE_AFTER <= now))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Op, Role};
+    use crate::oracle::ValueSpec;
+
+    fn verdict(absent: u32, replied: Nanos) -> PendingVerdict {
+        let cell = CellKey { transport: 0, group: 0, role: Role::Manager, op: Op::GetOther };
+        let at = Instants { intended: 0, dispatched: 0, sent: 0 };
+        PendingVerdict { absent, cell, at, replied, evidence: None }
+    }
+
+    #[test]
+    fn a_pending_verdict_becomes_a_violation_unless_the_session_is_lost_in_time() {
+        let values = ValueSpec { min: 20, max: 20 };
+        let reference =
+            ReferenceModel::new(5, [("a".to_owned(), 0, 1, values), ("b".to_owned(), 0, 1, values)]);
+        let pending_verdicts = PendingVerdicts::default();
+        for (absent, replied) in [(0, 10), (1, 10), (0, 20), (1, 30)] {
+            pending_verdicts.add(verdict(absent, replied));
+        }
+        let settled = |now| {
+            pending_verdicts.settle(&reference, now).iter().map(|d| (d.absent, d.replied)).collect::<Vec<_>>()
+        };
+        assert_eq!(settled(Some(SETTLE_AFTER + 9)), []);
+        assert_eq!(settled(Some(SETTLE_AFTER + 10)), [(0, 10), (1, 10)]);
+        reference.set_lost(0);
+        assert_eq!(
+            settled(Some(SETTLE_AFTER + 29)),
+            [],
+            "one is right after all, the other's time has not come"
+        );
+        assert_eq!(settled(None), [(1, 30)]);
+        assert_eq!(settled(None), []);
+    }
+
+    #[test]
+    fn no_more_verdicts_are_put_off_than_a_right_server_gives_rise_to() {
+        let pending_verdicts = PendingVerdicts::default();
+        (0..KEPT).for_each(|_| {
+            assert!(pending_verdicts.have_room());
+            pending_verdicts.add(verdict(0, 0));
+        });
+        assert!(!pending_verdicts.have_room());
+    }
+}

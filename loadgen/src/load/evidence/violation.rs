@@ -1,0 +1,361 @@
+//! A violation with all that is needed to show it again.
+//!
+//! Only when a reply is wrong do the workers share anything here: the violation is noted with the puts that matter for it,
+//! and each worker adds what its own log knows of those.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::super::context::PassContext;
+use super::super::plan::SessionEnd;
+use super::request_log::{LoggedRequest, RequestLog};
+use crate::domain::{Role, Rule, ViolationKind};
+use crate::measure::clock::{self, Nanos};
+use crate::oracle::{
+    DueReply, Expect, Finding, Origin, ReferenceModel, Session, SessionAge, SessionHistory, origin, request,
+    writer_of_forbidden,
+};
+use crate::record::{VIOLATIONS_KEPT, Violation};
+
+/// Longest request or reply shown in a violation, in characters.
+const SHOWN_CHARS: usize = 160;
+
+/// Requests sent behind the one that was answered wrongly that are shown with it.
+const LATER_MAX: usize = 32;
+
+/// What a wrong reply was an answer to.
+#[derive(Debug, Clone)]
+pub enum Asked {
+    /// WebSocket's opening handshake.
+    Handshake,
+    /// A malformed login.
+    BadLogin(&'static str),
+    /// A login under its own name, over the transport of this index, while its session went on.
+    SecondLogin(usize),
+    /// A login under its own name in another case, likewise.
+    OtherCase(usize),
+    /// The login.
+    Login,
+    /// The login after a session's end.
+    NextLogin(SessionEnd),
+    /// The first request of the session after one that ended in this way.
+    First(SessionEnd, Expect),
+    /// A request, with when it was sent (`None` while setting up), and those sent behind it and not yet answered.
+    Request(Expect, Option<Nanos>, Vec<Expect>),
+    /// Nothing: the last request, if any, had its reply.
+    Nothing(Option<LastAnswered>),
+    /// `q`.
+    Quit,
+    /// Nothing: `q` had its reply, and another one came; and what was sent right behind `q`, if anything.
+    AfterQuit(Option<&'static str>),
+    /// Nothing: the close after `exiting` did not come.
+    Close,
+}
+
+/// How the clock's instants read while a window of the load runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// The clock's instant of load time 0. An interleaved load has another one in each window.
+    pub origin: Nanos,
+    /// Since when it holds.
+    pub since: Nanos,
+    /// Load time at which the measured part begins.
+    pub measured_from: Nanos,
+}
+
+impl Timing {
+    /// Seconds since the measured part began; `None` of an instant before this window.
+    #[must_use]
+    pub fn seconds(&self, at: Nanos) -> Option<f64> {
+        let from = self.origin + self.measured_from;
+        (at >= self.since).then(|| (at as f64 - from as f64) / clock::SECOND as f64)
+    }
+}
+
+/// A client that asked, and its role then.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker {
+    /// Its index in the pass.
+    pub client: u32,
+    pub role: Role,
+}
+
+/// The last request that was answered before a reply that answers nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct LastAnswered {
+    pub expect: Expect,
+    pub sent: Nanos,
+    pub role: Role,
+}
+
+/// A violation with what is known of how it came about.
+#[derive(Debug)]
+pub struct Evidence {
+    violation: Violation,
+    pub asker: Asker,
+    /// What it asked.
+    pub asked: Asked,
+    /// What the request and those behind it were due.
+    pub dues: Vec<DueReply>,
+    /// The sessions that these are about.
+    pub history: SessionHistory,
+    /// When the reply was there.
+    pub replied: Nanos,
+    /// How to read instants; `None` before the load.
+    pub timing: Option<Timing>,
+    /// Who tried to write the value that was seen, if nobody may have.
+    pub forbidden: Option<u32>,
+    /// The role that the client had put as a value, if it had.
+    pub role_put: Option<Role>,
+    /// Whether it was that role that came back.
+    pub saw_role: bool,
+    /// The puts that have to be shown.
+    pub wanted: Vec<Origin>,
+    /// Those that some worker's log knew.
+    pub puts: BTreeMap<Origin, LoggedRequest>,
+    /// For each of them the first read that returned its value.
+    pub reads: BTreeMap<Origin, LoggedRequest>,
+}
+
+impl Evidence {
+    /// A wrong reply to a request, or one to none, as its client saw it.
+    #[must_use]
+    pub fn new(
+        context: &PassContext,
+        session: &Session,
+        finding: Finding,
+        mut asked: Asked,
+        reply: &[u8],
+        replied: Nanos,
+    ) -> Self {
+        let reference = &context.reference;
+        let client = session.client();
+        let seen = Origin::of(reference, reply);
+        let refused = finding.rule == Rule::Atom2;
+        let request = match &asked {
+            Asked::Request(expect, ..) => session.describe(reference, *expect),
+            _ => "none".to_owned(),
+        };
+        if let Asked::Request(expect, _, later) = &mut asked {
+            // Those behind it only matter where one of them was answered in its place.
+            let put = later.iter().position(|put| seen.is_some() && Origin::put_by(client, *put) == seen);
+            let needed = if finding.kind == ViolationKind::SwappedReply {
+                let open: Vec<Expect> = std::iter::once(*expect).chain(later.iter().copied()).collect();
+                session.due_elsewhere(reference, &open, reply)
+            } else {
+                put.map(|at| at + 1)
+            };
+            later.truncate(needed.filter(|&needed| needed <= LATER_MAX).unwrap_or(0));
+        }
+        let (batch, role) = match &asked {
+            Asked::Request(expect, _, later) => {
+                (std::iter::once(*expect).chain(later.iter().copied()).collect(), session.role())
+            }
+            Asked::Nothing(Some(last)) => (vec![last.expect], last.role),
+            _ => (Vec::new(), session.role()),
+        };
+        let (dues, history) = session.dues(reference, &batch, role, Some(&finding));
+        let own: Vec<Origin> = batch.iter().filter_map(|expect| Origin::put_by(client, *expect)).collect();
+        let due = dues
+            .iter()
+            .filter_map(|due| if let DueReply::Value(origin) = due { Some(*origin) } else { None });
+        let mut wanted: Vec<Origin> = due.chain(seen).filter(|origin| !own.contains(origin)).collect();
+        if refused {
+            // A put that was read and then refused: the read is what shows it.
+            wanted.extend(&own);
+        }
+        // What is due would be gone with its session.
+        wanted.retain(|origin| history.age(*origin) != SessionAge::Later);
+        wanted.sort_unstable();
+        wanted.dedup();
+        let bare = Self::bare(context, Asker { client, role }, finding, request, reply, replied);
+        let forbidden = writer_of_forbidden(reference, reply);
+        let role_put = session.role_put();
+        let saw_role = role_put.is_some_and(|role| role.name().as_bytes() == reply);
+        Self { asked, dues, history, forbidden, role_put, saw_role, wanted, ..bare }
+    }
+
+    /// A wrong reply to a handshake, a login or a `q`: nothing that came before matters.
+    #[must_use]
+    pub fn of_session(
+        context: &PassContext,
+        asker: Asker,
+        finding: Finding,
+        asked: Asked,
+        reply: &[u8],
+        replied: Nanos,
+    ) -> Self {
+        let request = match asked {
+            Asked::Login | Asked::NextLogin(_) | Asked::SecondLogin(_) => {
+                context.reference.client(asker.client).name.clone()
+            }
+            Asked::BadLogin(text) => text.to_owned(),
+            Asked::OtherCase(_) => context.reference.client(asker.client).name.to_ascii_uppercase(),
+            Asked::First(_, expect) => {
+                let name = |user| context.reference.client(user).name.clone();
+                request(&context.reference, asker.client, expect, name, |put| put.value(&context.reference))
+            }
+            Asked::Handshake => "the opening handshake".to_owned(),
+            _ => "q".to_owned(),
+        };
+        Self { asked, ..Self::bare(context, asker, finding, request, reply, replied) }
+    }
+
+    fn bare(
+        context: &PassContext,
+        asker: Asker,
+        finding: Finding,
+        request: String,
+        reply: &[u8],
+        replied: Nanos,
+    ) -> Self {
+        Self {
+            violation: describe(context, asker, finding, request, reply),
+            asker,
+            asked: Asked::Nothing(None),
+            dues: Vec::new(),
+            history: SessionHistory::default(),
+            replied,
+            timing: None,
+            forbidden: None,
+            role_put: None,
+            saw_role: false,
+            wanted: Vec::new(),
+            puts: BTreeMap::new(),
+            reads: BTreeMap::new(),
+        }
+    }
+
+    /// It was seen during the load.
+    #[must_use]
+    pub fn during(mut self, timing: Timing) -> Self {
+        self.violation.at_s = timing.seconds(self.replied).unwrap_or(0.0);
+        self.timing = Some(timing);
+        self
+    }
+
+    /// What a report says of it, but for how to show it again.
+    #[must_use]
+    pub fn violation(&self) -> &Violation {
+        &self.violation
+    }
+
+    /// The same, to complete it.
+    #[must_use]
+    pub fn into_violation(self) -> Violation {
+        self.violation
+    }
+
+    /// Adds what a worker knows of the wanted puts: themselves, and the first read that returned each.
+    fn add_from(&mut self, log: &RequestLog, reference: &ReferenceModel) {
+        for logged in log.entries() {
+            if let Some(put) = Origin::put_by(logged.client, logged.expect) {
+                if self.wanted.contains(&put) {
+                    self.puts.insert(put, *logged);
+                }
+            } else if let Some(read) = Origin::of(reference, logged.reply())
+                && self.wanted.contains(&read)
+            {
+                let first = self.reads.entry(read).or_insert(*logged);
+                if logged.replied < first.replied {
+                    *first = *logged;
+                }
+            }
+        }
+    }
+}
+
+/// The first violations of a pass; all workers share it, and touch it only when there are some.
+#[derive(Debug, Default)]
+pub struct EvidenceLog {
+    noted: AtomicUsize,
+    list: Mutex<Vec<Evidence>>,
+}
+
+impl EvidenceLog {
+    /// Whether another violation would be kept.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.noted.load(Ordering::Relaxed) < VIOLATIONS_KEPT
+    }
+
+    /// Keeps a violation, unless there are enough.
+    pub fn note(&self, evidence: Evidence) {
+        let mut list = self.list();
+        if list.len() < VIOLATIONS_KEPT {
+            list.push(evidence);
+            self.noted.store(list.len(), Ordering::Release);
+        }
+    }
+
+    /// Adds what a worker's log knows of violations that it was not yet searched for.
+    pub fn contribute(&self, reference: &ReferenceModel, log: &mut RequestLog) {
+        let noted = self.noted.load(Ordering::Acquire);
+        if log.searched_for < noted {
+            self.list()[log.searched_for..noted]
+                .iter_mut()
+                .for_each(|evidence| evidence.add_from(log, reference));
+            log.searched_for = noted;
+        }
+    }
+
+    /// The same for all violations again: some requests were answered only after the violation.
+    pub fn contribute_all(&self, reference: &ReferenceModel, log: &mut RequestLog) {
+        log.searched_for = 0;
+        self.contribute(reference, log);
+    }
+
+    /// All of them, in the order in which they were seen.
+    #[must_use]
+    pub fn take(&self) -> Vec<Evidence> {
+        std::mem::take(&mut *self.list())
+    }
+
+    fn list(&self) -> std::sync::MutexGuard<'_, Vec<Evidence>> {
+        self.list.lock().expect("nothing panics while it holds this lock")
+    }
+}
+
+/// All that a report says of a wrong reply, but for its instant and how to show it again.
+fn describe(
+    context: &PassContext,
+    asker: Asker,
+    finding: Finding,
+    request: String,
+    reply: &[u8],
+) -> Violation {
+    let plan = context.plan.clients[asker.client as usize];
+    let mut seen = shown(reply);
+    if let Some(origin) = origin(&context.reference, reply) {
+        seen = format!("{seen} ({origin})");
+    }
+    Violation {
+        load: context.load().name.clone(),
+        variant: context.variant.clone(),
+        trial: context.plan.trial,
+        transport: context.endpoint(asker.client).transport(),
+        client: context.reference.client(asker.client).name.clone(),
+        group: context.scenario.groups[usize::from(plan.group)].name.clone(),
+        role: asker.role,
+        kind: finding.kind,
+        rule: finding.rule,
+        request,
+        expected: finding.expected,
+        seen,
+        at_s: 0.0,
+        replay: None,
+    }
+}
+
+/// Bytes of a target for people: control bytes escaped, long ones cut.
+fn shown(bytes: &[u8]) -> String {
+    if bytes.is_empty() {
+        return "(empty)".to_owned();
+    }
+    let text: String = String::from_utf8_lossy(bytes).chars().flat_map(char::escape_debug).collect();
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], bytes.len()),
+        None => text,
+    }
+}

@@ -1,0 +1,58 @@
+//! Why a client could not be set up, or renewed.
+
+use std::time::Duration;
+
+use super::super::context::PassContext;
+use super::super::evidence::Evidence;
+use crate::oracle::texts;
+use crate::wire::{ConnectError, Ended, Foreign, HandshakeError};
+
+/// Why a client could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// Nobody there, or a server that speaks something else.
+    #[error("{0}")]
+    Connect(#[from] ConnectError),
+    /// A step brought no client further, and broke no rule.
+    #[error("{step} as `{client}` at {place}: {why}")]
+    Failed { step: &'static str, client: String, place: String, why: StepFailure },
+    /// An illegal reply.
+    #[error("{step} as `{}`: expected {}, seen `{}`", .evidence.violation().client,
+        .evidence.violation().expected, .evidence.violation().seen)]
+    Violated { step: &'static str, evidence: Box<Evidence> },
+}
+
+/// What happened instead of a step's reply. `advice` says what it may be, or what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StepFailure {
+    #[error("{ended}{advice}")]
+    Ended { ended: Ended, advice: &'static str },
+    /// The port speaks another protocol.
+    #[error("{0}")]
+    Foreign(Foreign),
+    #[error("no reply within {timeout:?}{advice}")]
+    TimedOut { timeout: Duration, advice: &'static str },
+    /// A legal refusal that leaves no client.
+    #[error("the server answered `{reply}`{advice}")]
+    Refused { reply: String, advice: &'static str },
+}
+
+impl SetupError {
+    pub(super) fn failed(context: &PassContext, client: u32, step: &'static str, why: StepFailure) -> Self {
+        let place = context.endpoint(client).to_string();
+        Self::Failed { step, client: context.reference.client(client).name.clone(), place, why }
+    }
+
+    pub(super) fn violated(step: &'static str, evidence: Evidence) -> Self {
+        Self::Violated { step, evidence: Box::new(evidence) }
+    }
+
+    /// Whether the server had no room, which it has as soon as it knows of a client's end (TCP-6, WS-6).
+    pub(super) fn is_full(&self) -> bool {
+        match self {
+            Self::Failed { why: StepFailure::Refused { reply, .. }, .. } => reply == texts::SERVER_FULL,
+            Self::Connect(ConnectError::Handshake(_, HandshakeError::Refused { status })) => *status == 503,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Renewing a session in mid-load: the old one ends, and the same client logs in again.
+
+use std::sync::Arc;
+
+use super::super::context::PassContext;
+use super::super::evidence::{Asked, Asker, Evidence};
+use super::super::plan::SessionEnd;
+use super::bad_login::is_bad;
+use super::close_check::closes_again;
+use super::error::{SetupError, StepFailure};
+use super::logout::{Quit, close, not_closed, quit, wrong_logout};
+use super::setup::{ClientSetup, LOGIN_RETRY, NAME_FREE_WITHIN, ReadyClient};
+use super::setup_times::StepTimes;
+use crate::domain::{Framing, Role, Rule};
+use crate::measure::clock::{self, Nanos};
+use crate::oracle::texts;
+use crate::wire::{Connection, Traffic};
+
+/// What a client that tries what must be refused sends right behind `q`: no reply to it may come.
+const BEHIND_QUIT: &str = "get m1";
+
+const STEP: &str = "logging in again";
+
+/// Ends client `index`'s session in this way and begins its next one, whose store is empty: nothing is preloaded.
+///
+/// # Errors
+/// Where it cannot go on.
+pub async fn renew(
+    context: &PassContext,
+    index: u32,
+    connection: Connection,
+    end: SessionEnd,
+    traffic: Arc<Traffic>,
+    steps: &mut StepTimes,
+) -> Result<ReadyClient, SetupError> {
+    context.reference.set_ending(index);
+    // Where the close after `exiting` has been seen, the name must be free (LIFE-3): no second try.
+    let give_up_at = match end {
+        SessionEnd::Quit => {
+            steps.quit = Some(log_out(context, index, connection).await?);
+            context.reference.set_ended(index);
+            0
+        }
+        SessionEnd::Close => {
+            close(connection).await;
+            clock::now() + clock::nanos(NAME_FREE_WITHIN)
+        }
+        SessionEnd::Reset => {
+            connection.reset();
+            clock::now() + clock::nanos(NAME_FREE_WITHIN)
+        }
+    };
+    let full_until = clock::now() + clock::nanos(NAME_FREE_WITHIN);
+    let mut client = loop {
+        match again(context, index, end, give_up_at, traffic.clone(), steps).await {
+            Err(error) if error.is_full() && clock::now() < full_until => {
+                let finding = context.reference.set_refused(index).err();
+                if let Some(finding) = finding {
+                    let asker = Asker { client: index, role: Role::Guest };
+                    let seen = texts::SERVER_FULL.as_bytes();
+                    let asked = Asked::NextLogin(end);
+                    let evidence = Evidence::of_session(context, asker, finding, asked, seen, clock::now());
+                    return Err(SetupError::violated(STEP, evidence));
+                }
+                tokio::time::sleep(LOGIN_RETRY).await;
+            }
+            client => break client?,
+        }
+    };
+    check_guest(context, index, &mut client, end).await?;
+    client.take_role(steps).await?;
+    Ok(client.ready())
+}
+
+/// Connects and logs in after a session's end. The name may be taken until `give_up_at`.
+async fn again<'a>(
+    context: &'a PassContext,
+    index: u32,
+    end: SessionEnd,
+    give_up_at: Nanos,
+    traffic: Arc<Traffic>,
+    steps: &mut StepTimes,
+) -> Result<ClientSetup<'a>, SetupError> {
+    let mut client = ClientSetup::connect(context, index, traffic, steps).await?;
+    client.asked = Asked::NextLogin(end);
+    steps.login = Some(client.log_in(give_up_at).await?);
+    context.reference.set_live(index);
+    Ok(client)
+}
+
+/// Whatever its last session was, a new one is a guest's (ROLE-1): it may not even read its own key as another's.
+async fn check_guest(
+    context: &PassContext,
+    index: u32,
+    client: &mut ClientSetup<'_>,
+    end: SessionEnd,
+) -> Result<(), SetupError> {
+    let mut request = Vec::new();
+    let expect = client.session.get_other(&context.reference, Some(index), Some(0), &mut request);
+    client.asked = Asked::First(end, expect);
+    let reply = client.ask(STEP, &request).await?.text;
+    match client.session.judge(&context.reference, expect, reply.as_bytes()) {
+        Ok(_) => Ok(()),
+        Err(mut finding) => {
+            finding.rule = Rule::Role1;
+            Err(client.violated(STEP, finding, &reply))
+        }
+    }
+}
+
+/// Ends a session by `q`; how long the reply took.
+async fn log_out(context: &PassContext, index: u32, mut connection: Connection) -> Result<Nanos, SetupError> {
+    const STEP: &str = "logging out";
+    let timeout = context.scenario.timeout;
+    let begun = clock::now();
+    let group = context.group(index);
+    let asker = Asker { client: index, role: group.role };
+    // Over lines no reset may overtake the reply to `q`, whatever is not read behind it (TCP-8).
+    let lines = context.endpoint(index).transport().framing() == Framing::Lines;
+    let behind = (lines && is_bad(group)).then_some(BEHIND_QUIT);
+    let wrong = |asked: Asked, seen: &str| {
+        let finding = wrong_logout(&asked);
+        let evidence = Evidence::of_session(context, asker, finding, asked, seen.as_bytes(), clock::now());
+        Err(SetupError::violated(STEP, evidence))
+    };
+    let failed = |why| Err(SetupError::failed(context, index, STEP, why));
+    match quit(&mut connection, behind, timeout, timeout).await {
+        Quit::Answered { reply, .. } if reply != texts::EXITING => wrong(Asked::Quit, &reply),
+        Quit::Answered { more: Some(more), .. } => wrong(Asked::AfterQuit(behind), &more),
+        Quit::Answered { closed: false, .. } => wrong(Asked::Close, &not_closed(timeout)),
+        Quit::Answered { at, closed: true, .. } => Ok((at - begun).max(1)),
+        Quit::Ended(ended) if ended.is_close() && closes_again(context, asker, b"q").await => {
+            wrong(Asked::Quit, &ended.to_string())
+        }
+        Quit::Ended(ended) => failed(StepFailure::Ended { ended, advice: "" }),
+        Quit::TimedOut => failed(StepFailure::TimedOut { timeout, advice: "" }),
+    }
+}

@@ -1,0 +1,60 @@
+//! How long the steps of setting clients up took: of one client, and of many.
+
+use crate::measure::clock::Nanos;
+use crate::record::Latencies;
+
+/// Times of the steps, over all clients of one transport and worker.
+#[derive(Debug, Default)]
+pub struct SetupTimes {
+    /// Clients set up, or sessions renewed.
+    pub clients: u32,
+    /// `q` to its reply, of a session that is renewed.
+    pub quit: Latencies,
+    /// Connect with handshake.
+    pub connect: Latencies,
+    /// Login.
+    pub login: Latencies,
+    /// Upgrade.
+    pub upgrade: Latencies,
+    /// Preload of one client.
+    pub preload: Latencies,
+}
+
+/// Times of one client's steps, in ns; a step that was not taken has none.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StepTimes {
+    pub quit: Option<Nanos>,
+    pub connect: Option<Nanos>,
+    pub login: Option<Nanos>,
+    pub upgrade: Option<Nanos>,
+    pub preload: Option<Nanos>,
+}
+
+impl SetupTimes {
+    /// Adds one client's times to these.
+    pub fn add(&mut self, steps: StepTimes) {
+        self.clients += 1;
+        let parts = [
+            (&mut self.quit, steps.quit),
+            (&mut self.connect, steps.connect),
+            (&mut self.login, steps.login),
+            (&mut self.upgrade, steps.upgrade),
+            (&mut self.preload, steps.preload),
+        ];
+        for (latencies, taken) in parts {
+            if let Some(ns) = taken {
+                latencies.record(ns);
+            }
+        }
+    }
+
+    /// Adds the other's times to these.
+    pub fn merge(&mut self, other: &Self) {
+        self.clients += other.clients;
+        self.quit.merge(&other.quit);
+        self.connect.merge(&other.connect);
+        self.login.merge(&other.login);
+        self.upgrade.merge(&other.upgrade);
+        self.preload.merge(&other.preload);
+    }
+}

@@ -1,0 +1,85 @@
+//! Load time: where the window that runs lies on the clock.
+
+use std::cell::Cell;
+
+use super::super::context::PassContext;
+use super::super::evidence::Timing;
+use super::super::plan::WindowPlan;
+use crate::measure::clock::{self, Nanos, SECOND};
+use crate::measure::recorder::TimeRange;
+
+/// Longest that a backlog is worked off after the load's end. What is then left was offered and not served.
+const DRAIN_MAX: Nanos = SECOND;
+
+/// Load time and the clock in the window that runs.
+#[derive(Debug)]
+pub struct LoadClock {
+    /// The clock's instant of load time 0.
+    origin: Cell<Nanos>,
+    window: Cell<WindowPlan>,
+    measured: TimeRange,
+}
+
+impl LoadClock {
+    #[must_use]
+    pub fn new(context: &PassContext) -> Self {
+        let from = clock::nanos(context.load().warmup);
+        let measured = TimeRange { from, until: from + clock::nanos(context.load().duration()) };
+        Self { origin: Cell::new(0), window: Cell::new(context.plan.windows[0]), measured }
+    }
+
+    /// A window begins at this instant of the clock.
+    pub fn begin(&self, window: WindowPlan, at: Nanos) {
+        self.window.set(window);
+        self.origin.set(at - window.from);
+    }
+
+    /// The clock's instant of load time 0.
+    #[must_use]
+    pub fn origin(&self) -> Nanos {
+        self.origin.get()
+    }
+
+    /// The window that runs.
+    #[must_use]
+    pub fn window(&self) -> WindowPlan {
+        self.window.get()
+    }
+
+    /// The part of the load that is measured, in load time.
+    #[must_use]
+    pub fn measured(&self) -> TimeRange {
+        self.measured
+    }
+
+    /// Load time of an instant of the clock.
+    #[must_use]
+    pub fn load_time(&self, at: Nanos) -> Nanos {
+        at.saturating_sub(self.origin.get())
+    }
+
+    /// The clock's instant of a load time in the window that runs.
+    #[must_use]
+    pub fn clock_time(&self, at: Nanos) -> Nanos {
+        at + self.origin.get()
+    }
+
+    /// End of the window, by the clock.
+    #[must_use]
+    pub fn until(&self) -> Nanos {
+        self.clock_time(self.window.get().until)
+    }
+
+    /// When a backlog is given up, by the clock.
+    #[must_use]
+    pub fn drained_at(&self) -> Nanos {
+        self.until() + DRAIN_MAX.min(self.window.get().length())
+    }
+
+    /// How instants read while this window runs.
+    #[must_use]
+    pub fn timing(&self) -> Timing {
+        let origin = self.origin.get();
+        Timing { origin, since: origin + self.window.get().from, measured_from: self.measured.from }
+    }
+}

@@ -1,0 +1,67 @@
+//! How the clients of a worker fared, apart from the figures of their requests.
+
+use super::super::session::SetupTimes;
+use super::backlog::BacklogFigures;
+use crate::measure::clock::Nanos;
+use crate::measure::pauses::Pause;
+
+/// How a worker's clients fared.
+#[derive(Debug)]
+pub struct ClientOutcomes {
+    /// By transport.
+    pub transports: Vec<TransportOutcomes>,
+    /// How the first client was lost, if any was.
+    pub first_lost: Option<String>,
+    pub pauses: Vec<WorkerPause>,
+}
+
+/// How the clients on one transport fared.
+#[derive(Debug, Default)]
+pub struct TransportOutcomes {
+    /// Clients that ended before their time.
+    pub lost: u32,
+    /// Sessions that were renewed in mid-load.
+    pub renewals: SetupTimes,
+    /// What waited to be sent; of a mixed load, all of it is in the first place.
+    pub backlog: BacklogFigures,
+    /// Requests of the measured part that lost clients would have asked.
+    pub due_of_lost: u64,
+    /// Load time that the transport has reached.
+    pub reached: Nanos,
+}
+
+/// A time in which the worker stood still.
+#[derive(Debug, Clone, Copy)]
+pub struct WorkerPause {
+    /// The transport under load; `None`: all.
+    pub transport: Option<u8>,
+    /// In load time.
+    pub pause: Pause,
+}
+
+impl TransportOutcomes {
+    /// Adds another's, of another worker or another transport.
+    pub fn merge(&mut self, other: &Self) {
+        self.lost += other.lost;
+        self.renewals.merge(&other.renewals);
+        self.backlog.add(&other.backlog);
+        self.due_of_lost += other.due_of_lost;
+        self.reached = self.reached.max(other.reached);
+    }
+}
+
+impl ClientOutcomes {
+    /// Nothing yet, on so many transports.
+    #[must_use]
+    pub fn new(transports: usize) -> Self {
+        let transports = std::iter::repeat_with(TransportOutcomes::default).take(transports).collect();
+        Self { transports, first_lost: None, pauses: Vec::new() }
+    }
+
+    /// Adds another worker's outcomes.
+    pub fn merge(&mut self, other: Self) {
+        self.transports.iter_mut().zip(&other.transports).for_each(|(sum, part)| sum.merge(part));
+        self.first_lost = self.first_lost.take().or(other.first_lost);
+        self.pauses.extend(other.pauses);
+    }
+}

@@ -1,0 +1,99 @@
+//! What becomes of a wrong reply: it counts as a violation, at once or once it is certain, and its evidence is kept.
+
+use std::rc::Rc;
+
+use super::super::context::PassContext;
+use super::super::evidence::{Asker, Evidence, PendingVerdict};
+use super::super::session::closes_again;
+use super::state::{Pending, WorkerState};
+use crate::measure::clock::{self, Nanos};
+use crate::measure::recorder::{CellKey, Instants, LiveCounters};
+
+impl WorkerState {
+    /// Counts a violation, and keeps its evidence unless there is enough.
+    pub fn violated(&self, evidence: impl FnOnce(&PassContext) -> Evidence) {
+        LiveCounters::count(&self.live().violations);
+        if let Some(evidence) = self.gather(evidence) {
+            self.evidence.note(*evidence);
+        }
+    }
+
+    /// Puts off the judgement of a reply that did not find the user `absent`, which may be right after all; see
+    /// [`super::state::Verdicts::may_defer`].
+    pub fn defer_verdict(
+        &self,
+        absent: u32,
+        pending: &Pending,
+        replied: Nanos,
+        evidence: impl FnOnce(&PassContext) -> Evidence,
+    ) {
+        let evidence = self.gather(evidence);
+        self.verdicts.pending.add(PendingVerdict {
+            absent,
+            cell: pending.cell,
+            at: pending.at,
+            replied,
+            evidence,
+        });
+    }
+
+    /// Judges what has been put off long enough by now; without it, all that is left.
+    pub fn settle_verdicts(&self, now: Option<Nanos>) {
+        for PendingVerdict { cell, at, evidence, .. } in
+            self.verdicts.pending.settle(&self.context.reference, now)
+        {
+            self.convict(cell, at, evidence);
+        }
+    }
+
+    /// Counts a violation if the server closes on a newcomer as well that makes this request; see
+    /// [`Self::finish_close_checks`].
+    pub fn check_close(
+        self: &Rc<Self>,
+        client: u32,
+        pending: &Pending,
+        request: String,
+        evidence: impl FnOnce(&PassContext) -> Evidence,
+    ) {
+        let (state, cell, at) = (self.clone(), pending.cell, pending.at);
+        let evidence = self.gather(evidence);
+        let asker = Asker { client, role: cell.role };
+        self.verdicts.close_checks.borrow_mut().push(tokio::task::spawn_local(async move {
+            if closes_again(&state.context, asker, request.as_bytes()).await {
+                state.convict(cell, at, evidence);
+            }
+        }));
+    }
+
+    /// Waits until every close that was checked is judged.
+    pub async fn finish_close_checks(&self) {
+        let checks = self.verdicts.close_checks.take();
+        for check in checks {
+            check.await.expect("such tasks are neither cancelled nor panic");
+        }
+    }
+
+    /// Adds what this worker knows of new violations.
+    pub fn contribute_evidence(&self) {
+        self.evidence.contribute(&self.context.reference, &mut self.verdicts.log.borrow_mut());
+    }
+
+    /// The load is over: adds what this worker knows of every violation.
+    pub fn contribute_all_evidence(&self) {
+        self.evidence.contribute_all(&self.context.reference, &mut self.verdicts.log.borrow_mut());
+    }
+
+    fn gather(&self, evidence: impl FnOnce(&PassContext) -> Evidence) -> Option<Box<Evidence>> {
+        let has_room = self.evidence.has_room();
+        has_room.then(|| Box::new(evidence(&self.context).during(self.clock.timing())))
+    }
+
+    /// Counts a violation that was put off.
+    fn convict(&self, cell: CellKey, at: Instants, evidence: Option<Box<Evidence>>) {
+        self.recorder.borrow_mut().violated(cell, at, clock::now());
+        LiveCounters::count(&self.live().violations);
+        if let Some(evidence) = evidence {
+            self.evidence.note(*evidence);
+        }
+    }
+}

@@ -1,0 +1,483 @@
+//! One client under load: a task that reads replies, judges them, sends what is due, and renews its session.
+//!
+//! It is a hand-written state machine over readiness, not a chain of awaits: reading and writing never wait for
+//! each other, and one wake handles every reply that came and every request that became due.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::super::evidence::{Asked, Evidence};
+use super::super::requests::Requests;
+use super::super::schedule::Schedule;
+use super::judge::Judge;
+use super::open_requests::Oldest;
+use super::renewal::{Renewal, Renewing};
+use super::state::{Pending, WorkerState};
+use crate::domain::{Role, Rule, ViolationKind};
+use crate::measure::clock::{self, Nanos};
+use crate::measure::recorder::{CellKey, Instants, LiveCounters, RequestError, TimeRange};
+use crate::oracle::{Expect, Finding, Session, request, texts};
+use crate::wire::{Connection, Ended};
+
+thread_local! {
+    /// Requests are written here before the connection frames them; one buffer for a whole worker.
+    static MESSAGE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A client's way to the server.
+enum Link {
+    Up(Connection),
+    /// Logging out, connecting and logging in again.
+    Renewing(Renewing),
+    /// Gone for good.
+    Lost,
+}
+
+/// A client under load.
+pub struct VirtualUser {
+    /// Its number within the worker, for the pacer.
+    number: u32,
+    transport: u8,
+    group: u16,
+    link: Link,
+    session: Session,
+    requests: Requests,
+    schedule: Schedule,
+    renewal: Option<Renewal>,
+    in_flight: usize,
+    pending: VecDeque<Pending>,
+    /// The request that was answered last; a reply too many is counted there.
+    answered: Option<Pending>,
+    /// The instant for which the pacer is to wake it.
+    armed_for: Option<Nanos>,
+    unsent: bool,
+    /// Whether what becomes due now has to wait for the server: for a reply, or for a new session.
+    blocked: bool,
+    /// When the generator last turned to what nothing but itself had kept: what was due between these instants of the
+    /// clock was dispatched at the second, though it may then have had to wait for the server.
+    turned: TimeRange,
+    /// When it was last looked at what is due.
+    looked: Nanos,
+}
+
+/// Why a client is done before its time.
+enum End {
+    /// The run stops.
+    Stopped,
+    /// Its connection ended.
+    Lost(Ended),
+    /// Its oldest request was not answered in time.
+    TimedOut,
+}
+
+/// What a virtual user is made of.
+pub struct Parts {
+    /// Its number within the worker.
+    pub number: u32,
+    /// Index of its transport among the pass's.
+    pub transport: u8,
+    /// Index of its group.
+    pub group: u16,
+    /// Logged in.
+    pub connection: Connection,
+    /// The oracle's side of it.
+    pub session: Session,
+    /// What it asks.
+    pub requests: Requests,
+    /// When it asks.
+    pub schedule: Schedule,
+    /// When it starts a new session, if it does.
+    pub renewal: Option<Renewal>,
+    /// Most outstanding requests.
+    pub in_flight: usize,
+}
+
+impl VirtualUser {
+    /// A client that is set up and has nothing outstanding.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { number, transport, group, connection, session, requests, schedule, renewal, in_flight } =
+            parts;
+        let in_flight = in_flight.min(connection.outstanding_max());
+        Self {
+            number,
+            transport,
+            group,
+            link: Link::Up(connection),
+            session,
+            requests,
+            schedule,
+            renewal,
+            in_flight,
+            pending: VecDeque::with_capacity(in_flight.min(64)),
+            answered: None,
+            armed_for: None,
+            unsent: false,
+            blocked: false,
+            turned: TimeRange { from: 0, until: 0 },
+            looked: 0,
+        }
+    }
+
+    /// Index of the client in the pass.
+    #[must_use]
+    pub fn client(&self) -> u32 {
+        self.session.client()
+    }
+
+    /// Its role as the replies so far give it.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.session.role()
+    }
+
+    /// Index of its transport among the pass's.
+    #[must_use]
+    pub fn transport(&self) -> u8 {
+        self.transport
+    }
+
+    /// Whether its connection is gone.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        matches!(self.link, Link::Lost)
+    }
+
+    /// The connection, to close it; `None` where it has none.
+    pub fn connection(&mut self) -> Option<&mut Connection> {
+        match &mut self.link {
+            Link::Up(connection) => Some(connection),
+            Link::Renewing(_) | Link::Lost => None,
+        }
+    }
+
+    /// A window of load begins, which ends at this load time.
+    pub fn begin_window(&mut self, until: Nanos) {
+        self.schedule.set_end(until);
+        self.armed_for = None;
+    }
+
+    /// Goes on as far as it can; ready once the window is over and nothing is outstanding, or the client is lost.
+    pub fn poll(&mut self, cx: &mut Context<'_>, state: &Rc<WorkerState>) -> Poll<()> {
+        state.pacer.register(self.number, cx.waker());
+        loop {
+            if let Err(ended) = self.renew(cx, state) {
+                // A shortage of ours stops the run, and loses nobody.
+                return self.end(state, if state.stop.is_set() { End::Stopped } else { End::Lost(ended) });
+            }
+            if let Err(ended) = self.read(cx, state) {
+                return self.end(state, End::Lost(ended));
+            }
+            let now = clock::now();
+            state.heartbeat.beat(now);
+            if state.stop.is_set() {
+                return self.end(state, End::Stopped);
+            }
+            if self.pending.front().is_some_and(|oldest| oldest.at.sent + state.timeout <= now) {
+                return self.end(state, End::TimedOut);
+            }
+            if now >= state.clock.drained_at() {
+                self.give_up_backlog(state, state.clock.load_time(now), now);
+            }
+            if self.begin_renewal(state, now) {
+                continue;
+            }
+            if let Err(ended) = self.send_due(cx, state, now) {
+                return self.end(state, End::Lost(ended));
+            }
+            return self.rest(state, now);
+        }
+    }
+
+    /// Nothing more can be done now: waits for the next instant, or is done.
+    fn rest(&mut self, state: &WorkerState, now: Nanos) -> Poll<()> {
+        let next = self.schedule.next().map(|due| state.clock.clock_time(due));
+        let oldest = self.pending.front();
+        state.open.set_oldest(
+            self.number,
+            Oldest {
+                sent: oldest.map_or(Nanos::MAX, |oldest| oldest.at.sent),
+                intended: oldest
+                    .map_or(Nanos::MAX, |oldest| oldest.at.intended)
+                    .min(next.unwrap_or(Nanos::MAX)),
+            },
+        );
+        let busy = matches!(self.link, Link::Renewing(_)) || !self.pending.is_empty();
+        if next.is_none() && !busy && now >= state.clock.until() {
+            return Poll::Ready(());
+        }
+        if !self.blocked {
+            let renewal =
+                self.renewal.as_ref().and_then(Renewal::due_at).map(|due| state.clock.clock_time(due));
+            if let Some(due) = next.into_iter().chain(renewal.filter(|&due| due < state.clock.until())).min()
+            {
+                self.arm(state, due, now);
+            }
+        }
+        Poll::Pending
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>, state: &WorkerState) -> Result<(), Ended> {
+        let Link::Up(connection) = &mut self.link else { return Ok(()) };
+        let mut judge = Judge {
+            transport: self.transport,
+            session: &mut self.session,
+            schedule: &mut self.schedule,
+            pending: &mut self.pending,
+            answered: &mut self.answered,
+            state,
+        };
+        let drained = connection.drain(cx, &mut judge);
+        drained.map_err(|ended| if self.session.was_too_long() { Ended::TooLong } else { ended })
+    }
+
+    /// Writes everything that is due, in one write.
+    fn send_due(&mut self, cx: &mut Context<'_>, state: &WorkerState, now: Nanos) -> Result<(), Ended> {
+        let Link::Up(connection) = &mut self.link else { return Ok(()) };
+        let first = self.pending.len();
+        let closing = self.renewal.as_ref().is_some_and(|renewal| renewal.is_due(state.clock.load_time(now)));
+        let mut room = if closing { 0 } else { self.in_flight - first };
+        if let Some(left) = self.renewal.as_ref().and_then(Renewal::requests_left) {
+            room = room.min(left as usize);
+        }
+        let woken = state.pacer.woken_at(self.number);
+        if !self.blocked {
+            self.turned = TimeRange { from: 0, until: now };
+        } else if let Some(pause) = state.heartbeat.pause_since(self.looked).filter(|_| room > 0) {
+            // The reply that it waited for came while the worker stood still; whatever was due then, waited for us.
+            self.turned = pause;
+        }
+        self.looked = now;
+        while room > 0
+            && let Some(intended) = self.schedule.take(state.clock.load_time(now))
+        {
+            room -= 1;
+            let intended = state.clock.clock_time(intended);
+            let reference = &state.context.reference;
+            let request = self.requests.draw(&state.context.groups, reference, self.session.client());
+            let role = self.session.role();
+            let cell = CellKey { transport: self.transport, group: self.group, role, op: request.op };
+            let expect = MESSAGE.with_borrow_mut(|message| {
+                message.clear();
+                let expect = request.write(reference, &mut self.session, message);
+                connection.push(message).map(|()| expect)
+            })?;
+            let dispatched = dispatched(intended, woken, self.turned);
+            let at = Instants { intended, dispatched, sent: now };
+            self.pending.push_back(Pending { cell, expect, at });
+        }
+        let sent = self.pending.len() - first;
+        if sent > 0 {
+            self.note_sent(state, first);
+            self.unsent = true;
+            if let Some(renewal) = &mut self.renewal {
+                renewal.sent(sent as u32);
+            }
+        }
+        self.blocked = room == 0;
+        if self.unsent
+            && let Link::Up(connection) = &mut self.link
+        {
+            match connection.flush(cx) {
+                Ok(written) => self.unsent = !written,
+                // It may have been said why.
+                Err(ended) => return self.read(cx, state).and(Err(ended)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the requests from `first` on their instant of sending, one for the whole write.
+    fn note_sent(&mut self, state: &WorkerState, first: usize) {
+        let sent = clock::now();
+        let mut recorder = state.recorder.borrow_mut();
+        for pending in self.pending.iter_mut().skip(first) {
+            pending.at.sent = sent;
+            recorder.sent(pending.cell, pending.at, self.blocked);
+        }
+        state.backlog.took((self.pending.len() - first) as u64);
+    }
+
+    /// Begins a new session where one is due and nothing is outstanding. After the window's end only what became due in it
+    /// and waits for the new session is worth one.
+    fn begin_renewal(&mut self, state: &Rc<WorkerState>, now: Nanos) -> bool {
+        let due = self.renewal.as_ref().is_some_and(|renewal| renewal.is_due(state.clock.load_time(now)));
+        if !due || !self.pending.is_empty() || self.unsent {
+            return false;
+        }
+        if now >= state.clock.until() && self.schedule.next().is_none() {
+            return false;
+        }
+        match std::mem::replace(&mut self.link, Link::Lost) {
+            Link::Up(connection) => {
+                self.link = Link::Renewing(Renewal::begin(state, &self.session, connection));
+                self.blocked = true;
+                true
+            }
+            other => {
+                self.link = other;
+                false
+            }
+        }
+    }
+
+    /// Goes on with a new session that is being set up.
+    fn renew(&mut self, cx: &mut Context<'_>, state: &WorkerState) -> Result<(), Ended> {
+        let Link::Renewing(renewing) = &mut self.link else { return Ok(()) };
+        let Poll::Ready(outcome) = renewing.as_mut().poll(cx) else { return Ok(()) };
+        match outcome {
+            Ok(ready) => {
+                self.link = Link::Up(ready.connection);
+                self.session = ready.session;
+                if let Some(renewal) = &mut self.renewal {
+                    renewal.done(state.clock.load_time(clock::now()));
+                }
+                Ok(())
+            }
+            Err(error) => Err(state.renewal_failed(error)),
+        }
+    }
+
+    fn arm(&mut self, state: &WorkerState, due: Nanos, now: Nanos) {
+        if self.armed_for.is_none_or(|armed| due < armed || armed <= now) {
+            self.armed_for = Some(due);
+            if let Err(error) = state.pacer.wake_at(self.number, due, now) {
+                state.stop.fail(format!("cannot pace the load: {error}"));
+            }
+        }
+    }
+
+    /// The next request's cell, for one that is never written.
+    fn draw_cell(&mut self, state: &WorkerState) -> CellKey {
+        let client = self.session.client();
+        let request = self.requests.draw(&state.context.groups, &state.context.reference, client);
+        CellKey { transport: self.transport, group: self.group, role: self.session.role(), op: request.op }
+    }
+
+    /// The load has ended, and what is due by `until` (load time) was not sent: it stays unfinished.
+    fn give_up_backlog(&mut self, state: &WorkerState, until: Nanos, now: Nanos) {
+        if !self.schedule.is_open() {
+            return;
+        }
+        while let Some(intended) = self.schedule.take(until) {
+            let cell = self.draw_cell(state);
+            let intended = state.clock.clock_time(intended);
+            state.recorder.borrow_mut().never_sent(cell, intended, now, self.blocked);
+            state.backlog.took(1);
+        }
+    }
+
+    /// A reply that cannot even be read is a wrong one.
+    fn framing_broken(&self, state: &WorkerState, rule: Rule, what: &str, now: Nanos) {
+        let oldest = self.pending.front();
+        let asked =
+            oldest.map_or(Asked::Nothing(None), |p| Asked::Request(p.expect, Some(p.at.sent), Vec::new()));
+        let finding = Finding::new(ViolationKind::BrokenFraming, rule, "a well-formed reply".to_owned());
+        state.violated(|context| Evidence::new(context, &self.session, finding, asked, what.as_bytes(), now));
+    }
+
+    /// The client ends before its time.
+    fn end(&mut self, state: &Rc<WorkerState>, end: End) -> Poll<()> {
+        let now = clock::now();
+        match end {
+            End::Stopped => {
+                let mut recorder = state.recorder.borrow_mut();
+                for pending in self.pending.drain(..) {
+                    recorder.unfinished(pending.cell, pending.at, now);
+                }
+            }
+            End::Lost(ended) => self.lose(state, &ended, RequestError::Lost, now),
+            End::TimedOut => {
+                let ended = Ended::Failed("no reply in time".to_owned());
+                self.lose(state, &ended, RequestError::TimedOut, now);
+            }
+        }
+        self.give_up_backlog(state, state.clock.load_time(now), now);
+        state.open.set_oldest(self.number, Oldest::NONE);
+        Poll::Ready(())
+    }
+
+    /// A close where a reply was due breaks a rule, if the server does it again; see `close_check`.
+    fn check_close(&self, state: &Rc<WorkerState>, ended: &Ended, now: Nanos) {
+        let Some(oldest) = self.pending.front().filter(|_| ended.is_close()) else { return };
+        let Some(rule) = oldest.expect.forbids_close() else { return };
+        let finding =
+            Finding::new(ViolationKind::ClosedInsteadOfAReply, rule, format!("`{}`", texts::WRONG_FORMAT));
+        let asked = Asked::Request(oldest.expect, Some(oldest.at.sent), Vec::new());
+        let reference = &state.context.reference;
+        let name = |user| reference.client(user).name.clone();
+        let request = request(reference, self.client(), oldest.expect, name, |put| put.value(reference));
+        state.check_close(self.client(), oldest, request, |context| {
+            Evidence::new(context, &self.session, finding, asked, ended.to_string().as_bytes(), now)
+        });
+    }
+
+    fn lose(&mut self, state: &Rc<WorkerState>, ended: &Ended, error: RequestError, now: Nanos) {
+        self.check_close(state, ended, now);
+        self.fail_pending(state, ended, error, now);
+        self.link = Link::Lost;
+        state.context.reference.set_lost(self.client());
+        state.lost(self.number, self.client(), ended, now);
+    }
+
+    /// Every open request ends in an error; without one it is the next that finds no connection.
+    fn fail_pending(&mut self, state: &WorkerState, ended: &Ended, error: RequestError, now: Nanos) {
+        if let Ended::Framing { rule, what } = ended {
+            self.framing_broken(state, *rule, what, now);
+        }
+        if self.pending.is_empty() {
+            let cell = self.draw_cell(state);
+            let at = Instants { intended: now, dispatched: now, sent: now };
+            state.recorder.borrow_mut().sent(cell, at, false);
+            self.pending.push_back(Pending { cell, expect: Expect::Upgrade, at });
+        }
+        let mut recorder = state.recorder.borrow_mut();
+        // Only the oldest request's reply was broken; what came after it was not answered at all.
+        let mut first = if let Ended::Framing { .. } = ended { RequestError::Broken } else { error };
+        for pending in self.pending.drain(..) {
+            recorder.failed(pending.cell, pending.at, now, std::mem::replace(&mut first, error));
+            LiveCounters::count(&state.live().errors);
+        }
+    }
+}
+
+/// When a request was dispatched that is sent now, or waits: at the pacer's wake for it or a later one, or where another
+/// event came before the pacer, when the generator turned to it. All that the client had due is dispatched at one wake, as
+/// it would have to wait there for nothing of ours. What became due while it had to wait for the server was dispatched
+/// as soon as it could be: that wait is the server's.
+fn dispatched(intended: Nanos, woken: Nanos, turned: TimeRange) -> Nanos {
+    if woken >= intended {
+        woken
+    } else if turned.from <= intended && intended <= turned.until {
+        turned.until
+    } else {
+        intended
+    }
+}
+
+impl std::fmt::Debug for VirtualUser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VirtualUser").field("client", &self.client()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_was_due_before_a_wake_is_dispatched_at_the_wake() {
+        let free = |now| TimeRange { from: 0, until: now };
+        // The pacer woke at 500, late, for what was due at 100; what was due at 300 then waits behind it.
+        assert_eq!([100, 300, 500].map(|intended| dispatched(intended, 500, free(510))), [500; 3]);
+        // What became due after the wake, and before it was looked at.
+        assert_eq!(dispatched(505, 500, free(510)), 510);
+        // What became due later, while the server kept the connection busy.
+        assert_eq!(dispatched(700, 500, free(510)), 700);
+        // The connection was busy until the worker, which stood still from 600 to 900, found the reply.
+        let pause = TimeRange { from: 600, until: 900 };
+        assert_eq!([550, 700, 950].map(|intended| dispatched(intended, 500, pause)), [550, 900, 950]);
+    }
+}

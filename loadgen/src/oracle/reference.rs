@@ -1,0 +1,257 @@
+//! What all clients of a pass share: who there is, each user's life, and one atomic register for each user's key.
+//!
+//! # The rule
+//!
+//! A user's key goes through a line of states: nobody logged in, logged in with no value, put number 1, put number
+//! 2, …, nobody logged in, logged in with no value, and on. One writer, the user's own client, brings them about in
+//! this order, and every value names its place in it. Of such a line two numbers are enough:
+//!
+//! - **begun**, the newest state that may have come. The owner publishes it before it writes the message that brings
+//!   the state: a login, a put, `q`.
+//! - **settled**, the oldest state that may still be. Any completed operation that proves a state raises it: a put's
+//!   `done`, `success`, the close after `exiting`, and every read by whatever it returned.
+//!
+//! A read takes `settled` before it is sent ([`ReferenceModel::oldest`]) and `begun` once its reply is there. Its reply is
+//! right if some state between the two, ends included, would give it and no refused put is that state. Where a text
+//! fits several states, the oldest of them is what it proves.
+//!
+//! # Why it is exact
+//!
+//! A history is linearizable if each operation can be given an instant between its call and its return such that
+//! the sequence of instants is legal (Herlihy and Wing 1990). To decide it is hard in general and easy where each
+//! read names the write that it read (Gibbons and Korach 1997), and easier still here, where one writer's order is
+//! the order of all writes: a read is wrong if and only if its value was put after it returned, or a newer state had
+//! been proved before it began. The second covers overwritten values and the new-old inversion of two reads alike;
+//! that no other violation is possible for one writer is Lamport's condition for atomic registers (1986).
+//!
+//! Linearizability is local: objects may be judged one by one. A user's keys are one object each, and their common
+//! life is checked with each of them. What no register can see alone is the order between *different* keys of one
+//! client's pipelined puts, as far as none of them was answered. And one leniency is wanted: once a login was given
+//! up unanswered, a server may take it up late, so from then on "no value" is believed whenever nobody need be logged
+//! in. `tests/oracle_histories` shows by brute force that nothing else goes unseen.
+//!
+//! # Under threads
+//!
+//! No false alarm: `begun` is stored before a message is sent and loaded after the reply has come, `settled` is
+//! raised after a reply has come and loaded before a message is sent. Whatever delays a thread in between makes the
+//! first newer or the second older, so the range only grows. It costs O(1) a request and no lock. Only refused puts,
+//! and a put that is read while an earlier one was read before its answer, meet one (see [`super::refusals`]); and
+//! only a pipelined read that raced with a newer state looks through its session's outstanding reads.
+//!
+//! Requests of one connection take effect in the order in which they were sent (FORM-3), so an owner's read finds
+//! its newest accepted put and nothing else, and a reader's own earlier replies bound its later reads, though these
+//! were sent before ([`super::reads`]).
+
+use super::expect::Finding;
+use super::position::{Epoch, Position, State};
+use super::refusals::Refusals;
+use super::register::Register;
+use super::texts;
+use super::user_sessions::UserSessions;
+use super::value::{RUN_MASK, Tag, ValueSpec};
+use crate::domain::{Rule, ViolationKind};
+
+/// One client as the others see it.
+#[derive(Debug)]
+pub struct Client {
+    /// Its user name.
+    pub name: String,
+    /// Index of its group.
+    pub group: u16,
+    /// Keys it has.
+    pub keys: u32,
+    /// Sizes of its values.
+    pub values: ValueSpec,
+    /// Index of its first register.
+    registers_from: u32,
+    sessions: UserSessions,
+}
+
+/// Everything that a pass's clients share.
+#[derive(Debug)]
+pub struct ReferenceModel {
+    run: u16,
+    clients: Vec<Client>,
+    registers: Vec<Register>,
+    refusals: Refusals,
+}
+
+/// What a reply to `get USER KEY` says, before it is known whether it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    NoUser,
+    NoKey,
+    /// A whole, uncorrupted value of that user and key.
+    Value(Tag),
+}
+
+impl ReferenceModel {
+    /// A reference of these clients: name, group, keys and value sizes. `run` tells this run's values from others'.
+    ///
+    /// Nobody is logged in: each client's [`super::Session::new`] and then [`Self::set_live`] says that it is.
+    #[must_use]
+    pub fn new(run: u16, clients: impl IntoIterator<Item = (String, u16, u32, ValueSpec)>) -> Self {
+        let mut total = 0;
+        let clients: Vec<Client> = clients
+            .into_iter()
+            .map(|(name, group, keys, values)| {
+                let registers_from = total;
+                total += keys;
+                Client { name, group, keys, values, registers_from, sessions: UserSessions::default() }
+            })
+            .collect();
+        let registers = std::iter::repeat_with(Register::default).take(total as usize).collect();
+        Self { run: run & RUN_MASK, clients, registers, refusals: Refusals::default() }
+    }
+
+    /// All clients, by index.
+    #[must_use]
+    pub fn clients(&self) -> &[Client] {
+        &self.clients
+    }
+
+    /// One client.
+    #[must_use]
+    pub fn client(&self, index: u32) -> &Client {
+        &self.clients[index as usize]
+    }
+
+    /// The login of the client's newest [`super::Session`] has succeeded: from now on it must be found, empty, and
+    /// whatever was before has ended.
+    pub fn set_live(&self, client: u32) {
+        self.sessions(client).succeed();
+    }
+
+    /// The login of the client's newest [`super::Session`] was answered `duplicate user name`: that session has not
+    /// begun. For each further try there is a new one.
+    ///
+    /// # Errors
+    /// Where a manager was answered as if it had begun.
+    pub fn set_refused(&self, client: u32) -> Result<(), Finding> {
+        if !self.sessions(client).refuse() {
+            return Ok(());
+        }
+        let name = &self.client(client).name;
+        let expected = format!("`{}`: a manager has seen a new session of {name}", texts::SUCCESS);
+        Err(Finding::new(ViolationKind::SessionBeforeItsLogin, Rule::Atom1, expected))
+    }
+
+    /// The client's session may end from now on: it need not be found any more. Called before `q` is written, before
+    /// the client closes or resets its connection, and when a connection is lost.
+    pub fn set_ending(&self, client: u32) {
+        self.sessions(client).begin_end();
+    }
+
+    /// The client's connection was lost, and there will be no other: its session may have ended some time ago.
+    pub fn set_lost(&self, client: u32) {
+        let sessions = self.sessions(client);
+        sessions.begin_end();
+        sessions.lose();
+    }
+
+    /// Whether the client's connection was lost. Who did not find its session shortly before was right.
+    #[must_use]
+    pub fn is_lost(&self, client: u32) -> bool {
+        self.sessions(client).is_lost()
+    }
+
+    /// The client's session has ended: it must not be found any more. Called after the close that follows
+    /// `exiting`; where a connection was closed, reset or lost, only the next success makes the end certain, so it is not called.
+    pub fn set_ended(&self, client: u32) {
+        self.sessions(client).end();
+    }
+
+    pub(super) fn run(&self) -> u16 {
+        self.run
+    }
+
+    pub(super) fn sessions(&self, client: u32) -> &UserSessions {
+        &self.client(client).sessions
+    }
+
+    /// The index and the register of a client's key.
+    pub(super) fn register(&self, client: u32, key: u32) -> (u32, &Register) {
+        let index = self.client(client).registers_from + key;
+        (index, &self.registers[index as usize])
+    }
+
+    pub(super) fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    /// The oldest state that a read may find which begins now; `None` stands for a key that nobody puts.
+    pub(super) fn oldest(&self, target: u32, key: Option<u32>) -> State {
+        let epoch = self.sessions(target).settled();
+        match key {
+            Some(key) => {
+                let (position, epoch) = self.register(target, key).1.oldest(epoch);
+                State { epoch, position }
+            }
+            None => State { epoch, position: Position::FIRST_EMPTY },
+        }
+    }
+
+    /// What a reply to a read of this key says; `None` where it is neither of its texts nor a value of that key.
+    pub(super) fn answer(&self, target: u32, key: Option<u32>, reply: &[u8]) -> Option<Answer> {
+        if let Some(tag) = Tag::decode(reply) {
+            let is_its_value = tag.run == self.run
+                && tag.user == target
+                && Some(tag.key) == key
+                && tag.fills(self.client(target).values, reply);
+            return is_its_value.then_some(Answer::Value(tag));
+        }
+        if reply == texts::KEY_NOT_FOUND.as_bytes() {
+            return Some(Answer::NoKey);
+        }
+        (reply == texts::USER_NOT_FOUND.as_bytes()).then_some(Answer::NoUser)
+    }
+
+    /// The oldest state from `oldest` on that gives this answer; `None` where none does that may have come by now.
+    pub(super) fn state(
+        &self,
+        target: u32,
+        key: Option<u32>,
+        oldest: State,
+        answer: Answer,
+    ) -> Option<State> {
+        let sessions = self.sessions(target);
+        let begun = sessions.begun();
+        let may_have_come = |epoch: Epoch| !epoch.is_newer_than(begun);
+        let lost = |epoch| State { epoch, position: oldest.position.emptied() };
+        match answer {
+            Answer::Value(tag) => {
+                let position = tag.position;
+                let newest = self.register(target, key?).1.begun();
+                let epoch = oldest.epoch.or_session(tag.incarnation);
+                (position.is_within(oldest.position, newest) && may_have_come(epoch))
+                    .then_some(State { epoch, position })
+            }
+            Answer::NoUser => {
+                let absent = oldest.epoch.or_absent();
+                may_have_come(absent).then(|| if absent == oldest.epoch { oldest } else { lost(absent) })
+            }
+            Answer::NoKey if oldest.epoch.is_live() && oldest.position.is_empty() => Some(oldest),
+            Answer::NoKey => {
+                let absent = oldest.epoch.or_absent();
+                // A login that was given up may be taken up late, as soon as the name is free.
+                let found = if sessions.has_stray_login() { absent } else { oldest.epoch.next().or_live() };
+                may_have_come(found).then(|| lost(found))
+            }
+        }
+    }
+
+    /// A read that was sent when `oldest` was known found this state; whether it is one that cannot be, for it was
+    /// that of a refused put.
+    pub(super) fn prove(&self, target: u32, key: Option<u32>, oldest: State, found: State) -> bool {
+        if found.epoch != oldest.epoch {
+            self.sessions(target).prove(found.epoch);
+        }
+        match key {
+            Some(key) if !found.position.is_empty() => {
+                let (index, register) = self.register(target, key);
+                self.refusals.read(index, register, found.position)
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The queue of connections between the acceptor and a worker.
+
+use std::{
+    net::{SocketAddr, TcpStream},
+    sync::{Arc, atomic::AtomicUsize},
+};
+
+use tokio::sync::mpsc;
+
+use crate::{protocol::Transport, runtime::ConnectionPermit};
+
+/// A connection on its way from the acceptor to its worker.
+#[derive(Debug)]
+pub(super) struct AcceptedConnection {
+    pub(super) stream: TcpStream,
+    pub(super) peer: SocketAddr,
+    pub(super) transport: Transport,
+    pub(super) permit: ConnectionPermit,
+}
+
+/// Where the acceptor passes a worker its connections.
+#[derive(Debug)]
+pub(super) struct WorkerHandle {
+    pub(super) queue: mpsc::UnboundedSender<AcceptedConnection>,
+    /// The worker's connections, those on their way included.
+    pub(super) connections: Arc<AtomicUsize>,
+}
+
+/// A handle and the worker's end of it. Unbounded, since the connection limits bound what can be in it.
+pub(super) fn channel() -> (WorkerHandle, mpsc::UnboundedReceiver<AcceptedConnection>) {
+    let (queue, accepted) = mpsc::unbounded_channel();
+    (WorkerHandle { queue, connections: Arc::default() }, accepted)
+}
