@@ -198,13 +198,31 @@ fn a_server_that_ends_a_session_by_itself_breaks_no_rule() {
     }
 }
 
+/// The longer load, whose clients begin a new session at every so manieth request.
+fn renewing(transports: &str, every: u32) -> String {
+    let keys = "keys = { count = 8 }";
+    longer_scenario(transports).replace(keys, &format!("{keys}\nreconnect = {{ every = {every} }}"))
+}
+
 #[test]
 fn life_2_a_server_that_hears_of_a_close_late_may_be_full_until_then() {
-    let renewing = longer_scenario(r#"["tcp"]"#)
-        .replace("keys = { count = 8 }", "keys = { count = 8 }\nreconnect = { every = 50 }");
-    let (place, ended) = run_scenario(&renewing, Fault::FullAfterALoss);
+    let tcp = faulty::start(Fault::FullAfterALoss).to_string();
+    let url = format!("ws://{}/", faulty::start_websocket(Fault::FullAfterALoss));
+    for (transports, target) in [(r#"["tcp"]"#, ["--tcp", &tcp]), (r#"["websocket"]"#, ["--ws", &url])] {
+        let place = Place::with(&renewing(transports, 50));
+        place.run_to_end(&target).expect(0);
+        let record: serde_json::Value = serde_json::from_str(&place.read("run.json")).unwrap();
+        assert!(record["passes"][0]["renewals"]["clients"].as_u64().unwrap() > 6, "{}", record["passes"]);
+    }
+}
+
+#[test]
+fn tcp_7_an_idle_time_out_that_crosses_a_quit_breaks_no_rule() {
+    let allowed = "\n[[thresholds]]\nmetric = \"lost\"\nmax = 1\n";
+    let (place, ended) = run_scenario(&(renewing(r#"["tcp"]"#, 20) + allowed), Fault::TimesOutAtQuit);
     ended.expect(0);
     let record: serde_json::Value = serde_json::from_str(&place.read("run.json")).unwrap();
+    assert_eq!(record["violations_total"], 0, "{}", record["violations"]);
     assert!(record["passes"][0]["renewals"]["clients"].as_u64().unwrap() > 6, "{}", record["passes"]);
 }
 
@@ -295,13 +313,16 @@ fn ws_2_a_handshake_that_chooses_what_was_not_offered_or_has_the_wrong_key_is_na
 }
 
 #[test]
-fn ws_2_a_handshake_of_a_reconnect_is_judged_too() {
-    let renewing = longer_scenario(r#"["websocket"]"#)
-        .replace("keys = { count = 8 }", "keys = { count = 8 }\nreconnect = { every = 20 }");
-    // There are six clients: the ninth handshake comes in the load.
-    let found = broken_handshake(&renewing, Fault::Extension.every(9));
-    assert_eq!(found["rule"], "WS-2", "{found}");
-    assert!(found["at_s"].as_f64().unwrap() != 0.0, "{found}");
+fn ws_2_a_handshake_of_a_reconnect_is_judged_too_and_in_the_warm_up() {
+    let renewing = renewing(r#"["websocket"]"#, 20);
+    let warming = renewing.replace("warmup = \"100ms\"", "warmup = \"1min\"");
+    assert_ne!(renewing, warming);
+    for scenario in [&renewing, &warming] {
+        // There are six clients: the ninth handshake comes in the load, or in its warm-up.
+        let found = broken_handshake(scenario, Fault::Extension.every(9));
+        assert_eq!(found["rule"], "WS-2", "{found}");
+        assert!(found["at_s"].as_f64().unwrap() != 0.0, "{found}");
+    }
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub enum Fault {
     DisconnectsAtUnknown,
     /// Ends one session by the text of an idle time-out that crosses a request. It may.
     TimesOutOnce,
+    /// The same, where the text crosses a `q`. It may.
+    TimesOutAtQuit,
     /// For a moment after a session has ended without `q` there is no room for another. It may.
     FullAfterALoss,
     /// Two requests that come in one write are answered in the wrong order, every fiftieth time.
@@ -246,6 +248,11 @@ struct State {
 }
 
 impl State {
+    /// Whether there is no room for another session, for [`Fault::FullAfterALoss`].
+    fn is_full(&self) -> bool {
+        Instant::now() < *self.full_until.lock().unwrap()
+    }
+
     /// Whether the fault shows this time.
     fn is_chance(&self) -> bool {
         self.reads.fetch_add(1, Ordering::Relaxed) % self.every == self.every - 1
@@ -359,6 +366,12 @@ fn serve_websocket(state: &State, stream: TcpStream, name: &mut Option<String>) 
             value.clone_into(&mut key);
         }
     }
+    if state.is_full() {
+        replies.write_all(
+            b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        )?;
+        return Ok(false);
+    }
     let mut fault = state.fault;
     if !matches!(fault, Fault::WrongAccept | Fault::Extension | Fault::Subprotocol) || !state.is_chance() {
         fault = Fault::None;
@@ -457,7 +470,7 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
         }
         let words = words_of(state, &line);
         let Some(user) = name.clone() else {
-            if Instant::now() < *state.full_until.lock().unwrap() {
+            if state.is_full() {
                 writeln!(replies, "{SERVER_FULL}")?;
                 return Ok(false);
             }
@@ -501,7 +514,9 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
             {
                 return Ok(false);
             }
-            (Fault::TimesOutOnce, ["get", _]) if !state.disconnected.swap(true, Ordering::Relaxed) => {
+            (Fault::TimesOutOnce, ["get", _]) | (Fault::TimesOutAtQuit, ["q"])
+                if !state.disconnected.swap(true, Ordering::Relaxed) =>
+            {
                 writeln!(replies, "{IDLE_TIMEOUT}")?;
                 return Ok(false);
             }
