@@ -107,7 +107,7 @@ fn fail(error: &CommandError) -> ExitCode {
     ExitCode::from(error.exit_code())
 }
 
-/// Writes to stderr. Nobody is left to tell where it is closed.
+/// Writes to stderr; where that is closed, the message is lost.
 fn complain(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }

@@ -52,7 +52,7 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
         notes.push(match view.load.verdict.saturated {
             Some(side) => format!("The {side}’s CPU was full: this is the {side}’s limit."),
             None if !with_cpu => {
-                "Whose limit this is cannot be told: not all CPU times were ours to read.".to_owned()
+                "It is not known whose limit this is: not all CPU times could be read.".to_owned()
             }
             None if view.load.model.saturates() => {
                 "Neither side’s CPU was full: each waited for the other, or for the host.".to_owned()
@@ -70,7 +70,9 @@ pub(super) fn figure(view: View<'_>) -> Option<Figure> {
         );
     }
     if bars.iter().any(|bar| bar.highest.is_some()) {
-        notes.push("Dashed beside throughput: the highest rate that the harness can offer here.".to_owned());
+        notes.push(
+            "Dashed line next to throughput: the highest rate that the harness can offer here.".to_owned(),
+        );
     }
     let title = if with_cpu { "Throughput and CPU time for each request" } else { "Throughput" };
     Some(Figure {

@@ -1,7 +1,7 @@
 //! Charts of a run, from its record alone: record → specification (pure data) → plotters → SVG and PNG.
 //!
 //! One file for each figure turns a [`RunRecord`] into a [`spec::Spec`]; the `draw` room alone knows plotters.
-//! A figure for which there are no samples does not exist: nothing here shows a made-up zero.
+//! A chart without samples is not drawn: nothing here shows a made-up zero.
 
 mod axis;
 mod cost;

@@ -154,16 +154,16 @@ impl<'a> View<'a> {
         let mut notes = Vec::new();
         let wrong: u64 = self.passes().flat_map(|pass| &pass.cells).map(|cell| cell.counts.violations).sum();
         if wrong > 0 {
-            notes.push(format!("{wrong} replies of this load were wrong: do not take its speed for good."));
+            notes.push(format!("{wrong} replies of this load were wrong: do not trust its speed."));
         }
         if self.passes().any(|pass| !pass.complete) {
-            notes.push("The run was cut short; what had been measured is shown.".to_owned());
+            notes.push("The run was cut short; the figures are those up to then.".to_owned());
         }
         let unfinished: u64 =
             self.passes().flat_map(|pass| &pass.cells).map(|cell| cell.counts.unfinished).sum();
         if unfinished > 0 && self.load.headline_kind() == LatencyKind::Response {
             notes.push(format!(
-                "{unfinished} requests were unanswered at the end; they count as at least what they had waited."
+                "{unfinished} requests were unanswered at the end; each counts with the time that it had waited."
             ));
         }
         notes

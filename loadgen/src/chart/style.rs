@@ -1,4 +1,4 @@
-//! How things look in every chart: one look for each transport, told apart by colour, dash, marker and lightness.
+//! How things look in every chart: one look for each transport, distinguished by colour, dash, marker and lightness.
 //!
 //! The colours are those of Okabe and Ito (“Color Universal Design”, 2008), which colour-blind readers can tell
 //! apart; dashes and markers do the same in black and white.

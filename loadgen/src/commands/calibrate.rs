@@ -81,7 +81,7 @@ pub struct Calibrate {
     #[arg(long)]
     pub json: bool,
 
-    /// No progress
+    /// Show no progress
     #[arg(long)]
     pub quiet: bool,
 }
@@ -92,8 +92,7 @@ fn null_transport(name: &str) -> Result<Transport, String> {
     if Embedded::NULL_OFFERS.contains(&transport) {
         return Ok(transport);
     }
-    Err("there is no floor for TLS: the target that does next to nothing would have to encrypt all the same"
-        .to_owned())
+    Err("there is no floor for TLS: even a target that does next to nothing would have to encrypt".to_owned())
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -134,7 +133,7 @@ impl Calibrate {
         let floor = self.floor(started, layouts);
         let json = serde_json::to_string_pretty(&floor).map_err(report::ReportError::from)? + "\n";
         let written = report::write_file(&file, json.as_bytes());
-        let stdout = if self.json { json } else { floor::table(&floor, &file.display().to_string()) };
+        let stdout = if self.json { json } else { floor::calibration(&floor, &file.display().to_string()) };
         let invalid = floor.layouts.iter().any(|layout| layout.level == VerdictLevel::Invalid);
         let status = if invalid { Status::Invalid } else { Status::Passed };
         let (stderr, exit_code) = match (written, status.exit_code()) {
@@ -218,7 +217,7 @@ fn check_file(file: &Path) -> Result<(), CommandError> {
     match std::fs::symlink_metadata(file) {
         Ok(metadata) if !metadata.is_file() || Floor::read(file).is_err() => {
             return Err(CommandError::Usage(format!(
-                "`{}` exists and is no floor that `twinwire calibrate` wrote: name another file with --out",
+                "`{}` exists and was not written by `twinwire calibrate`: name another file with --out",
                 file.display()
             )));
         }
@@ -280,7 +279,7 @@ fn is_whole(record: &RunRecord) -> bool {
     ran && record.outcome.message.is_none() && record.passes.iter().all(|pass| pass.complete)
 }
 
-/// A part of a floor is none: nothing is written.
+/// A partial calibration is useless, so nothing is written.
 fn broken_off(record: &RunRecord) -> Outcome {
     let why = match (&record.outcome.message, record.violations.first()) {
         (Some(message), _) => message.clone(),

@@ -57,13 +57,13 @@ const ENTRY_BYTES: u64 = 128;
 /// Without -R each client sends, waits for the reply, and sends again at once (a closed load): the slower side is
 /// saturated. With -R requests come at that rate, whatever the server does (an open load, Poisson arrivals).
 ///
-/// The transports take turns, so that a moment in which the machine is slow does not pass for a difference between them.
-/// With -R the load switches every half second or less. Without, -d is divided into up to ten short trials, each on a fresh
-/// server, in a drawn order. In all it takes -d and --warmup for each transport, and a moment for each trial to set up.
-/// Below two seconds there are fewer trials, and of a single one no ratio is given.
+/// The transports take turns, so that a slow moment of the machine is not mistaken for a difference between them. With
+/// -R the load switches every half second or less. Without it, -d is divided into up to ten short trials in random order,
+/// each on a fresh server. In all it takes -d and --warmup for each transport, and a moment to set up each trial. Below
+/// two seconds there are fewer trials, and a single trial gives no ratio.
 ///
-/// The report folder holds the scenario that was run: `twinwire run scenario.toml` in it runs the same again, and is a
-/// start for one of your own.
+/// The report folder holds the scenario that was run: `twinwire run scenario.toml` in it runs it again, and it is a
+/// starting point for your own.
 #[derive(Debug, Parser)]
 pub struct Quick {
     /// Clients, each with a connection of its own
@@ -74,7 +74,7 @@ pub struct Quick {
     #[arg(short, long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub duration: Duration,
 
-    /// Load before that whose figures are thrown away, in all trials together (at least 100ms in each)
+    /// Load before that, whose figures are discarded, in all trials together (at least 100ms in each)
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = warmup)]
     pub warmup: Duration,
 

@@ -9,7 +9,7 @@ use crate::chart;
 use crate::record::RunRecord;
 use crate::report::contents::Contents;
 use crate::report::folder::{RECORD, record_text};
-use crate::report::table;
+use crate::report::terminal;
 use crate::report::{Folder, FolderError};
 use crate::text::Paint;
 
@@ -33,7 +33,7 @@ impl Report {
     pub fn exec(self, colour: bool) -> Result<Outcome, CommandError> {
         let (mut folder, record) = self.find()?;
         let failed = redraw(&mut folder, &record)?;
-        let stdout = table::render(&record, folder.path(), Paint { colour });
+        let stdout = terminal::render(&record, folder.path(), Paint { colour });
         let exit_code = if failed.is_empty() { 0 } else { 2 };
         Ok(Outcome { stdout, stderr: lines(&failed), exit_code })
     }
@@ -50,11 +50,11 @@ impl Report {
         }
         Folder::of_run(&folder, files_of).map_err(|error| match error {
             FolderError::NotOurs { path, why } => CommandError::Usage(format!(
-                "`{}` is no report folder: {why}; name the folder of a run, or the {RECORD} in it",
+                "`{}` is not a report folder: {why}; name the folder of a run, or the {RECORD} in it",
                 path.display()
             )),
             FolderError::NotAFolder(path) => CommandError::Usage(format!(
-                "`{}` is no {RECORD}: name the folder of a run, or the {RECORD} in it",
+                "`{}` is not a {RECORD}: name the folder of a run, or the {RECORD} in it",
                 path.display()
             )),
             error => error.into(),

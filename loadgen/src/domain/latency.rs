@@ -160,7 +160,7 @@ pub enum Timing {
     /// They are results, with a verdict on the measurement.
     #[default]
     Judged,
-    /// The load is there for correctness alone: its latencies are no results, so nothing judges them.
+    /// The load is there for correctness alone: its latencies are not results, so nothing judges them.
     Unjudged,
 }
 

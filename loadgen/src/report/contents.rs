@@ -1,4 +1,4 @@
-//! What stands in a report folder beside the record: every file's name and bytes.
+//! What a report folder holds besides the record: every file's name and bytes.
 
 use std::collections::BTreeSet;
 

@@ -38,8 +38,8 @@ const PROBE_BYTES: usize = 4096;
 pub enum FolderError {
     /// It holds something, and no record of a run.
     #[error(
-        "`{}` exists and is no report folder ({why}): name a new or empty folder, or that of an earlier run, \
-         which is then written over", .path.display()
+        "`{}` exists and is not a report folder ({why}): name a new or empty folder, or that of an earlier \
+         run, which is then overwritten", .path.display()
     )]
     NotOurs {
         /// The folder.
@@ -161,7 +161,7 @@ impl Folder {
         let file = self.path.join(RECORD);
         match fs::symlink_metadata(&file) {
             Ok(metadata) if metadata.is_file() => {}
-            Ok(_) => return Err(not_ours(format!("its {RECORD} is no file"))),
+            Ok(_) => return Err(not_ours(format!("its {RECORD} is not a file"))),
             Err(_) => return Err(not_ours(format!("it has no {RECORD}"))),
         }
         let record = RunRecord::read(&file).map_err(|error| not_ours(error.to_string()))?;
@@ -367,7 +367,7 @@ pub fn record_text(record: &RunRecord, files: &BTreeSet<String>) -> Result<Strin
         record: &'a RunRecord,
         files: &'a BTreeSet<String>,
     }
-    Ok(layout::pretty(&serde_json::to_string(&Saved { record, files })?))
+    Ok(layout::pretty(&Saved { record, files })?)
 }
 
 /// Writes one file, whole or not at all: into a temporary one beside it, which is then renamed.

@@ -4,8 +4,8 @@
 
 use serde::{Serialize, Serializer};
 
-use super::figures::{CostFigures, Figures, LatencySummary};
-use super::floor;
+use super::comparison::{CostSummary, LatencySummary, Summary};
+use super::{comparison, floor};
 use crate::domain::{ALL, Op, PerKind, Role, Transport};
 use crate::record::rows::{self, Key, Selection};
 use crate::record::{
@@ -179,17 +179,17 @@ pub fn run<'a>(record: &'a RunRecord, folder: &'a str) -> Run<'a> {
         exit_code: record.outcome.status.exit_code(),
         verdicts: record.loads.iter().map(|l| LoadVerdict { load: &l.name, verdict: &l.verdict }).collect(),
         skipped: &record.skipped,
-        rows: rows::all(&results).map(|(key, row)| json_row(key, &Figures::of(&row))).collect(),
+        rows: rows::all(&results).map(|(key, row)| json_row(key, &Summary::of(&row))).collect(),
         cost: record.loads.iter().flat_map(|load| costs(record, load)).collect(),
         violations: &record.violations,
         violations_total: record.violations_total,
         thresholds: &record.thresholds,
-        floor: floor::used(record),
+        floor: comparison::floor(record),
         floor_missing: floor::missing(record),
     }
 }
 
-fn json_row(key: Key, figures: &Figures) -> JsonRow {
+fn json_row(key: Key, figures: &Summary) -> JsonRow {
     JsonRow {
         load: key.load,
         variant: key.variant,
@@ -230,7 +230,7 @@ fn costs<'a>(record: &'a RunRecord, load: &'a LoadInfo) -> Vec<JsonCost<'a>> {
         for &transport in &record.scenario.transports {
             let of = Selection::of(&load.name, &variant.label).over(transport);
             let Some(cost) = of.cost(&record.passes) else { continue };
-            let cost = CostFigures::of(&cost);
+            let cost = CostSummary::of(&cost);
             costs.push(JsonCost {
                 load: &load.name,
                 variant: &variant.label,

@@ -13,12 +13,11 @@
     reason = "a report is some kilobytes of text, written once: an allocation a line buys plain code"
 )]
 
+mod comparison;
 pub mod contents;
-pub mod figures;
+mod figure;
 pub mod floor;
 pub mod folder;
-mod format;
-mod grid;
 pub mod hgrm;
 pub mod hlog;
 pub mod intervals;
@@ -27,7 +26,9 @@ mod layout;
 pub mod markdown;
 mod outcome;
 pub mod summary;
-pub mod table;
+mod table;
+mod tables;
+pub mod terminal;
 #[cfg(test)]
 mod tests;
 pub mod violations;
@@ -77,7 +78,7 @@ pub enum ReportError {
     Started {
         /// What stands there.
         text: String,
-        /// Why it is none.
+        /// Why it is not one.
         error: String,
     },
 }

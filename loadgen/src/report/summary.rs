@@ -4,7 +4,7 @@
 //! them are lower bounds is told by the column `unfinished`.
 
 use super::ReportError;
-use super::figures::Figures;
+use super::comparison::Summary;
 use crate::domain::{ALL, LatencyKind, Op, Role, Statistic};
 use crate::record::RunRecord;
 use crate::record::rows::{self, Key};
@@ -33,7 +33,7 @@ pub fn csv(record: &RunRecord) -> Result<Vec<u8>, ReportError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(header())?;
     for (key, row) in rows::all(record) {
-        writer.write_record(fields(&key, &Figures::of(&row)))?;
+        writer.write_record(fields(&key, &Summary::of(&row)))?;
     }
     writer.into_inner().map_err(|error| ReportError::Csv(error.into_error().into()))
 }
@@ -46,7 +46,7 @@ fn header() -> Vec<String> {
     LEAD.into_iter().map(str::to_owned).chain(latencies).collect()
 }
 
-fn fields(key: &Key, figures: &Figures) -> Vec<String> {
+fn fields(key: &Key, figures: &Summary) -> Vec<String> {
     let all = |name: Option<&str>| name.unwrap_or(ALL).to_owned();
     let counts = &figures.counts;
     let mut fields = vec![

@@ -1,403 +1,330 @@
-//! What `run` prints at its end: the outcome, the transports side by side, whether to believe it.
-//!
-//! Plain text of at most [`WIDTH`] columns where names are of ordinary length; colour only if asked for.
+//! A table as data: which columns it has and what stands in them. Text for a terminal and Markdown are made from the
+//! same description.
 
-use std::path::Path;
-
-use super::figures::{COMPARED, Comparison, comparisons};
-use super::format::{self, MISSING, Unit};
-use super::grid::{Grid, Group};
-use super::{floor, outcome};
-use crate::domain::{ALL, LatencyKind, Op, Role, Statistic, Timing, Transport};
-use crate::record::pairs::Ratio;
-use crate::record::{Counts, LoadInfo, RunRecord, Status, VerdictLevel};
+use super::figure::{self, MARKS, MISSING};
 use crate::text::{self, Paint};
+
+/// A table: columns that name the rows, then groups of columns with figures.
+pub(super) struct Table {
+    /// Headers of the columns that name the rows.
+    pub(super) lead: Vec<String>,
+    /// The groups of the other columns.
+    pub(super) groups: Vec<Group>,
+    /// Cells of each row, in the order of all columns.
+    pub(super) rows: Vec<Vec<Cell>>,
+}
+
+/// Columns under a common title.
+pub(super) struct Group {
+    /// Stands above the columns; empty where there is none.
+    pub(super) title: String,
+    /// Of the columns that are [`Header::OfGroup`]; empty where they have none, or several.
+    pub(super) unit: &'static str,
+    /// Their headers.
+    pub(super) columns: Vec<Header>,
+}
+
+/// What a column is called.
+pub(super) enum Header {
+    /// Says what it is only together with the group's title.
+    OfGroup(String),
+    /// Needs no title.
+    Alone(String),
+}
+
+/// What stands in a place of a table. None of it is escaped yet.
+#[derive(Clone)]
+pub(super) enum Cell {
+    /// A figure or a name.
+    Plain(String),
+    /// The name of a row that sums others up, or a word that must not be overlooked.
+    Strong(String),
+    /// The name of a row that is there to compare with.
+    Faint(String),
+    /// What a target or a client said.
+    Quoted(String),
+    /// A link to a file of the report.
+    Link { label: String, file: String },
+}
+
+/// A sign in a cell that needs a legend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// The load is not valid.
+    NotValid,
+    /// A quantile is missing.
+    TooFew,
+    /// A figure is a lower bound.
+    LowerBound,
+    /// A ratio between transports.
+    Ratio,
+    /// A figure is within the harness's own floor.
+    Floor,
+}
 
 /// Columns of an ordinary terminal window, and of a CI log.
 pub const WIDTH: usize = 100;
 
-/// Violations shown in detail; the report has more.
-const VIOLATIONS_SHOWN: usize = 3;
+/// The columns' gaps in a terminal.
+const BETWEEN_COLUMNS: usize = 2;
+const BETWEEN_GROUPS: usize = 3;
 
-/// The text, with a line end at its end. `folder` is where the report is.
-#[must_use]
-pub fn render(record: &RunRecord, folder: &Path, paint: Paint) -> String {
-    let record = &*record.results();
-    let mut lines = head(record, paint);
-    lines.extend(violations(record, paint));
-    // Where nothing ran there is nothing to judge, and an empty table would only hide the reason above.
-    if !record.passes.is_empty() {
-        if let Some(load) = record.headline() {
-            lines.push(String::new());
-            lines.extend(headline(record, load, paint));
-        }
-        lines.extend(costs(record, paint));
-        lines.push(String::new());
-        lines.extend(verdicts(record, paint));
-        lines.extend(thresholds(record, paint));
-        lines.extend(floor_lines(record));
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::Plain(text)
     }
-    lines.push(format!(
-        "{:<9} {}",
-        "report",
-        text::printable(&folder.join("report.md").display().to_string())
-    ));
-    lines.push(String::new());
-    lines.join("\n")
 }
 
-fn head(record: &RunRecord, paint: Paint) -> Vec<String> {
-    let status = record.outcome.status;
-    let label = outcome::label(record);
-    let label = match status {
-        Status::Passed => paint.green(label),
-        Status::Interrupted => paint.yellow(label),
-        _ => paint.red(label),
-    };
-    let mut first = format!("{}: {label}", paint.bold(&text::printable(&record.scenario.name)));
-    if record.outcome.interrupted && status != Status::Interrupted {
-        first += ", interrupted";
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::Plain(text.to_owned())
     }
-    first += &format!("; {}", outcome::proof(record));
-    let doubtful = record.loads.iter().any(|load| load.verdict.level == VerdictLevel::Suspect);
-    if status == Status::Passed && doubtful {
-        first += "; some figures are suspect";
-    }
-    if !record.skipped.is_empty() {
-        first += &format!("; skipped: {}", outcome::skipped(record));
-    }
-    let mut lines = vec![first];
-    lines.extend(record.outcome.message.as_deref().map(text::printable));
-    lines
 }
 
-fn violations(record: &RunRecord, paint: Paint) -> Vec<String> {
-    let mut lines = Vec::new();
-    for violation in record.violations.iter().take(VIOLATIONS_SHOWN) {
-        lines.push(String::new());
-        lines.push(format!(
-            "{} {} · {} · {} · {} {} · {}, trial {}, {:.3} s",
-            paint.red("wrong reply:"),
-            paint.bold(violation.kind.name()),
-            violation.rule,
-            violation.transport.label(),
-            violation.role,
-            text::excerpt(&violation.client),
-            text::printable(&violation.load),
-            violation.trial,
-            violation.at_s,
-        ));
-        for (name, text) in
-            [("request", &violation.request), ("expected", &violation.expected), ("seen", &violation.seen)]
-        {
-            lines.push(format!("  {name:<8} {}", text::excerpt(text)));
+impl Cell {
+    /// An empty cell.
+    pub(super) fn empty() -> Self {
+        Self::Plain(String::new())
+    }
+
+    fn raw(&self) -> &str {
+        match self {
+            Self::Plain(text) | Self::Strong(text) | Self::Faint(text) | Self::Quoted(text) => text,
+            Self::Link { file, .. } => file,
         }
     }
-    let shown = record.violations.len().min(VIOLATIONS_SHOWN) as u64;
-    if record.violations_total > shown && shown > 0 {
-        lines.push(format!("  and {} more", text::thousands(record.violations_total - shown)));
-    }
-    lines
-}
 
-/// The headline load. Of several variants only the roles are shown; the operations are left to the report.
-fn headline(record: &RunRecord, load: &LoadInfo, paint: Paint) -> Vec<String> {
-    let kind = load.headline_kind();
-    let mut comparisons = comparisons(record, load);
-    if comparisons.len() > 1 {
-        for comparison in &mut comparisons {
-            comparison.lines.retain(|line| line.op.is_none());
+    fn printable(&self) -> String {
+        match self {
+            Self::Quoted(text) => text::excerpt(text),
+            other => text::printable(other.raw()),
         }
     }
-    let mut tables = Vec::new();
-    for (i, comparison) in comparisons.iter().enumerate() {
-        if i > 0 {
-            tables.push(String::new());
-        }
-        tables.extend(comparison_lines(comparison, paint));
-    }
-    let mut lines = vec![
-        format!("{}: {}", paint.bold(&text::printable(&load.name)), outcome::settings(load)),
-        paint.dim(&match load.timing {
-            Timing::Judged => format!("latency is the {} time, {}", kind.name(), outcome::meaning(kind)),
-            Timing::Unjudged => "for correctness alone: its latencies are no results".to_owned(),
-        }),
-    ];
-    let ratios =
-        tables.iter().any(|line| line.contains("  ratio")).then(|| paint.dim(&format::ratio_legend()));
-    let not_valid =
-        (load.verdict.level == VerdictLevel::Invalid).then(|| paint.red(format::NOT_VALID_LEGEND));
-    let legends = legend(&tables, paint).into_iter().chain(ratios).chain(floor_legend(&tables, paint));
-    let legends = not_valid.into_iter().chain(legends);
-    let legends: Vec<String> = legends.collect();
-    lines.extend(tables);
-    lines.extend(legends);
-    lines
-}
 
-fn comparison_lines(comparison: &Comparison<'_>, paint: Paint) -> Vec<String> {
-    let kind = comparison.load.headline_kind();
-    let mut lines = Vec::new();
-    if !comparison.variant.is_empty() {
-        lines.push(paint.bold(&format!("[{}]", text::printable(comparison.variant))));
-    }
-    let grid = Grid { lead: lead(comparison), groups: groups(comparison, kind) };
-    for (i, block) in grid.blocks(WIDTH).into_iter().enumerate() {
-        if i > 0 {
-            lines.push(String::new());
-        }
-        for (row, line) in block.into_iter().enumerate() {
-            let shown = row.checked_sub(2).map(|row| comparison.lines.get(row));
-            lines.push(match shown {
-                // Titles, headers and the floor frame the figures.
-                None | Some(None) => paint.dim(&line),
-                Some(Some(line_of)) if line_of.op.is_none() && comparison.lines.len() > 1 => {
-                    paint.bold(&line)
-                }
-                Some(Some(_)) => line,
-            });
+    fn markdown(&self) -> String {
+        match self {
+            Self::Plain(text) => text::markdown(text),
+            Self::Strong(text) => format!("**{}**", text::markdown(text)),
+            Self::Faint(text) => format!("*{}*", text::markdown(text)),
+            Self::Quoted(text) => text::markdown_code(text),
+            Self::Link { label, file } => format!("[{label}]({file})"),
         }
     }
-    lines
 }
 
-/// What the signs in the tables mean, where they occur.
-fn legend(lines: &[String], paint: Paint) -> Option<String> {
-    let has = |sign: &str| lines.iter().any(|line| line.contains(sign));
-    let signs = [(MISSING, "– too few samples"), ("≥", "≥ at least: some requests were unfinished")];
-    let used: Vec<&str> = signs.into_iter().filter(|(sign, _)| has(sign)).map(|(_, text)| text).collect();
-    (!used.is_empty()).then(|| paint.dim(&used.join("; ")))
-}
+impl Sign {
+    /// What it means, without a full stop.
+    pub(super) fn legend(self) -> String {
+        match self {
+            Self::NotValid => figure::NOT_VALID_LEGEND.to_owned(),
+            Self::TooFew => format!("{MISSING} too few samples: at least ten must lie beyond a quantile"),
+            Self::LowerBound => {
+                "≥ a lower bound: requests that were unanswered at the end lie in it or beyond".to_owned()
+            }
+            Self::Ratio => figure::ratio_legend(),
+            Self::Floor => figure::floor_legend(),
+        }
+    }
 
-/// Whether the harness's own floor is known, and how it comes to be where it is not.
-fn floor_lines(record: &RunRecord) -> Vec<String> {
-    let (sentence, how) = floor::sentence(record);
-    match record.floor {
-        None => vec![format!("{:<9} {sentence}; {}", "floor", floor::HINT)],
-        Some(_) if how => vec![format!("{:<9} {sentence}", "floor"), format!("{:<9} - {}", "", floor::HINT)],
-        Some(_) => vec![format!("{:<9} {sentence}", "floor")],
+    fn is_in(self, cell: &str) -> bool {
+        let marks = || cell.chars().rev().take_while(|c| MARKS.contains(c));
+        match self {
+            Self::NotValid => marks().any(|c| c == figure::NOT_VALID),
+            Self::TooFew => cell == MISSING,
+            Self::LowerBound => cell.starts_with('≥'),
+            Self::Ratio => false,
+            Self::Floor => marks().any(|c| c == figure::FLOOR),
+        }
     }
 }
 
-/// What the floor's sign means, where it occurs.
-fn floor_legend(lines: &[String], paint: Paint) -> Option<String> {
-    lines.iter().any(|line| line.contains(floor::MARK)).then(|| paint.dim(&floor::legend()))
-}
+impl Table {
+    /// A table without groups.
+    pub(super) fn new(lead: &[&str], others: &[&str], rows: Vec<Vec<Cell>>) -> Self {
+        let columns = others.iter().map(|&header| Header::Alone(header.to_owned())).collect();
+        Self {
+            lead: lead.iter().map(|&header| header.to_owned()).collect(),
+            groups: vec![Group { title: String::new(), unit: "", columns }],
+            rows,
+        }
+    }
 
-fn lead(comparison: &Comparison<'_>) -> Vec<(String, Vec<String>)> {
-    let mut roles = Vec::new();
-    let mut previous = None;
-    for line in &comparison.lines {
-        let role = line.role.map_or(ALL, Role::name).to_owned();
-        roles.push(if previous.as_ref() == Some(&role) { String::new() } else { role.clone() });
-        previous = Some(role);
+    /// Whether the sign needs a legend below the table.
+    pub(super) fn has(&self, sign: Sign) -> bool {
+        let mut headers = self.groups.iter().flat_map(|group| &group.columns);
+        let is_ratio = |header: &Header| matches!(header, Header::Alone(text) if text == figure::RATIO);
+        let mut cells = self.rows.iter().flatten();
+        (sign == Sign::Ratio && headers.any(is_ratio)) || cells.any(|cell| sign.is_in(cell.raw()))
     }
-    let mut ops: Vec<String> =
-        comparison.lines.iter().map(|line| line.op.map_or(ALL, Op::name).to_owned()).collect();
-    if comparison.has_floor() {
-        roles.push("floor".to_owned());
-        ops.push(String::new());
-    }
-    vec![("role".to_owned(), roles), ("operation".to_owned(), ops)]
-}
 
-/// The figures' groups of columns; the floor is the last row, where it is known.
-fn groups(comparison: &Comparison<'_>, kind: LatencyKind) -> Vec<Group> {
-    let figures = comparison.lines.iter().flat_map(|line| line.cells.iter().flatten());
-    let unit = Unit::for_all(figures.map(|figures| {
-        let summary = &figures.latencies[kind];
-        summary[Statistic::P99].or(summary[Statistic::P50])
-    }));
-    let mut groups = Vec::new();
-    if comparison.load.timing == Timing::Unjudged {
-        return counts(comparison);
-    }
-    for (place, statistic) in COMPARED.into_iter().enumerate() {
-        let of = |row: usize, i: usize| match comparison.lines.get(row) {
-            Some(line) => line.cells[i].as_ref().and_then(|figures| figures.latencies[kind][statistic]),
-            None => comparison.floor(i, kind, statistic),
+    /// Lines of text: groups that do not fit beside each other into [`WIDTH`] go below each other.
+    pub(super) fn text(&self, paint: Paint) -> Vec<String> {
+        let cells = self.printable_cells();
+        let headers =
+            |group: &Group| -> Vec<String> { group.columns.iter().map(|h| h.text().to_owned()).collect() };
+        let column_width = |header: &str, column: usize| {
+            let cells = cells.iter().map(|row| text::width(&row[column]));
+            cells.max().unwrap_or(0).max(text::width(header))
         };
-        let cell = |row: usize, i: usize| {
-            let figure = row < comparison.lines.len();
-            let within = figure && comparison.is_latency_within(i, kind, statistic, of(row, i));
-            let text = floor::marked(unit.latency(of(row, i)), within);
-            if figure { format::of_load(comparison.load, text) } else { text }
-        };
-        let ratio = |row: usize, i: usize| {
-            // Of the floor only one measurement is kept.
-            comparison.lines.get(row).map_or_else(String::new, |line| format::ratio(line.ratios[i][place]))
-        };
-        groups.push(Group {
-            title: format!("{}, {}", statistic.name(), unit.symbol()),
-            columns: columns(comparison, cell, Some(&ratio)),
-        });
-    }
-    // The floor's rate is what was asked of it, and no floor of this load's.
-    let rate = |row: usize, i: usize| match comparison.lines.get(row) {
-        Some(line) => {
-            let text = format::rate(line.cells[i].as_ref().and_then(|figures| figures.rate));
-            format::of_load(comparison.load, text)
+        let leads: Vec<usize> =
+            self.lead.iter().enumerate().map(|(i, h)| column_width(h, i) + BETWEEN_COLUMNS).collect();
+        let mut blocks: Vec<Block<'_>> = Vec::new();
+        let mut used = usize::MAX;
+        let mut column = self.lead.len();
+        for group in &self.groups {
+            let headers = headers(group);
+            let widths: Vec<usize> =
+                headers.iter().enumerate().map(|(i, header)| column_width(header, column + i)).collect();
+            let columns = widths.iter().sum::<usize>() + BETWEEN_COLUMNS * (widths.len() - 1);
+            let placed = Placed { title: group.caption(), headers, widths, first: column, columns };
+            column += group.columns.len();
+            let needed = placed.width() + BETWEEN_GROUPS;
+            if used.saturating_add(needed) > WIDTH + BETWEEN_COLUMNS {
+                blocks.push(Block { groups: Vec::new(), leads: &leads });
+                used = leads.iter().sum();
+            }
+            used += needed;
+            blocks.last_mut().expect("the first group has begun a block").groups.push(placed);
         }
-        None => String::new(),
-    };
-    groups.push(Group { title: "requests/s".to_owned(), columns: columns(comparison, rate, None) });
-    groups
-}
-
-/// What there is of a load whose timing is not judged.
-fn counts(comparison: &Comparison<'_>) -> Vec<Group> {
-    type Count = fn(&Counts) -> u64;
-    let shown: [(&str, Count); 3] = [
-        ("requests", |counts| counts.requests),
-        ("errors", |counts| counts.errors),
-        ("unfinished", |counts| counts.unfinished),
-    ];
-    let group = |(title, of): (&str, Count)| {
-        let cell = |row: usize, i: usize| {
-            let figures = comparison.lines.get(row).and_then(|line| line.cells[i].as_ref());
-            figures.map_or_else(|| MISSING.to_owned(), |figures| text::thousands(of(&figures.counts)))
-        };
-        Group { title: title.to_owned(), columns: columns(comparison, cell, None) }
-    };
-    shown.into_iter().map(group).collect()
-}
-
-/// A column for each transport, and a ratio after each but the first.
-fn columns(
-    comparison: &Comparison<'_>,
-    cell: impl Fn(usize, usize) -> String,
-    ratio: Option<&dyn Fn(usize, usize) -> String>,
-) -> Vec<(String, Vec<String>)> {
-    let rows = comparison.lines.len() + usize::from(comparison.has_floor());
-    let mut columns = Vec::new();
-    for (i, transport) in comparison.transports.iter().enumerate() {
-        let mut cells: Vec<String> = (0..rows).map(|row| cell(row, i)).collect();
-        floor::align(&mut cells);
-        columns.push((transport.label().to_owned(), cells));
-        if let Some(ratio) = ratio.filter(|_| i > 0) {
-            columns.push(("ratio".to_owned(), (0..rows).map(|row| ratio(row, i)).collect()));
-        }
-    }
-    columns
-}
-
-/// One number of a load on a transport, by the transport's place in it.
-type Figure<'a> = &'a dyn Fn(&Comparison<'_>, usize) -> Option<f64>;
-
-/// Its ratio to the first transport's.
-type RatioOf<'a> = &'a dyn Fn(&Comparison<'_>, usize) -> Option<Ratio>;
-
-/// Whether that number is within the harness's floor.
-type Within<'a> = &'a dyn Fn(&Comparison<'_>, usize) -> bool;
-
-/// Throughput and CPU of every load and variant, a line each.
-fn costs(record: &RunRecord, paint: Paint) -> Vec<String> {
-    let judged = record.loads.iter().filter(|load| load.timing == Timing::Judged);
-    let all: Vec<Comparison<'_>> = judged.flat_map(|load| comparisons(record, load)).collect();
-    if all.is_empty() {
-        return Vec::new();
-    }
-    let transports = record.transports_run();
-    let name = |comparison: &Comparison<'_>| {
-        let variant = text::printable(comparison.variant);
-        let load = text::printable(&comparison.load.name);
-        if variant.is_empty() { load } else { format!("{load} [{variant}]") }
-    };
-    let group = |title: &str,
-                 figure: Figure<'_>,
-                 ratio: RatioOf<'_>,
-                 within: Within<'_>,
-                 show: &dyn Fn(Option<f64>) -> String| {
-        let of = |c: &Comparison<'_>, transport: Transport| {
-            let i = c.transports.iter().position(|t| *t == transport)?;
-            Some((figure(c, i)?, within(c, i)))
-        };
-        let number = |c: &Comparison<'_>, transport: Transport| of(c, transport).map(|(number, _)| number);
-        let mut columns = Vec::new();
-        for (i, &transport) in transports.iter().enumerate() {
-            let cell = |c: &Comparison<'_>| {
-                let within = of(c, transport).is_some_and(|(_, within)| within);
-                format::of_load(c.load, floor::marked(show(number(c, transport)), within))
-            };
-            let mut cells: Vec<String> = all.iter().map(cell).collect();
-            floor::align(&mut cells);
-            columns.push((transport.label().to_owned(), cells));
-            let alone = |c: &&Comparison<'_>| !c.is_mixed;
-            if i > 0 && all.iter().any(|c| alone(&c)) {
-                let ratio = |c: &Comparison<'_>| {
-                    let i = c.transports.iter().position(|t| *t == transport)?;
-                    // Of a load that ran over other transports the first one is another.
-                    let same = alone(&c) && c.transports.first() == transports.first();
-                    ratio(c, i).filter(|_| same)
-                };
-                let cells = all.iter().map(|c| format::ratio(ratio(c)));
-                columns.push(("ratio".to_owned(), cells.collect()));
+        let mut lines = Vec::new();
+        for (i, block) in blocks.iter().enumerate() {
+            lines.extend((i > 0).then(String::new));
+            lines.push(paint.dim(&block.line(&[], |group| vec![text::right(&group.title, group.width())])));
+            lines.push(paint.dim(&block.line(&self.lead, |group| group.aligned(&group.headers))));
+            for (row, cells) in self.rows.iter().zip(&cells) {
+                let figures = |group: &Placed| group.aligned(&cells[group.first..]);
+                let line = block.line(&cells[..self.lead.len()], figures);
+                lines.push(match row.first() {
+                    Some(Cell::Strong(_)) => paint.bold(&line),
+                    Some(Cell::Faint(_)) => paint.dim(&line),
+                    _ => line,
+                });
             }
         }
-        Group { title: title.to_owned(), columns }
-    };
-    let rate: Figure<'_> = &|c, i| c.total().get(i)?.as_ref()?.rate;
-    let cpu_us: Figure<'_> = &|c, i| Some(c.costs[i].as_ref()?.both_ns? / 1e3);
-    let rate = group(
-        "throughput, requests/s",
-        rate,
-        &|c, i| c.rate_ratio(i),
-        &|c, i| c.is_rate_within(i),
-        &format::rate,
-    );
-    let mut groups = vec![rate];
-    let show = |us| format::optional(us, 1);
-    let ratio: RatioOf<'_> = &|c, i| c.cost_ratio(i, |cost| cost.both_ns);
-    let cpu = group("CPU of both sides, µs/request", cpu_us, ratio, &|c, i| c.is_cost_within(i), &show);
-    // Without the server's process there is no CPU of both sides.
-    if cpu.columns.iter().any(|(_, cells)| cells.iter().any(|cell| cell.trim_end() != MISSING)) {
-        groups.push(cpu);
+        lines
     }
-    let grid = Grid { lead: vec![("load".to_owned(), all.iter().map(name).collect())], groups };
-    let mut lines = Vec::new();
-    for block in grid.blocks(WIDTH) {
-        lines.push(String::new());
-        lines.extend(
-            block.into_iter().enumerate().map(|(i, line)| if i < 2 { paint.dim(&line) } else { line }),
-        );
+
+    /// What each cell shows in a terminal: names are not repeated below each other, and the digits of marked figures
+    /// stay below those of others.
+    fn printable_cells(&self) -> Vec<Vec<String>> {
+        let mut cells: Vec<Vec<String>> =
+            self.rows.iter().map(|row| row.iter().map(Cell::printable).collect()).collect();
+        let lead = self.lead.len();
+        if lead > 1 {
+            for i in (1..cells.len()).rev() {
+                if cells[i][0] == cells[i - 1][0] {
+                    cells[i][0].clear();
+                }
+            }
+        }
+        let marks = |cell: &str| cell.chars().rev().take_while(|c| MARKS.contains(c)).count();
+        for column in lead..cells.first().map_or(0, Vec::len) {
+            let most = cells.iter().map(|row| marks(&row[column])).max().unwrap_or(0);
+            for row in &mut cells {
+                let lacking = most - marks(&row[column]);
+                row[column].extend(std::iter::repeat_n(' ', lacking));
+            }
+        }
+        cells
     }
-    let legend = floor_legend(&lines, paint);
-    lines.extend(legend);
-    // The headline's tables explain the sign where it is their load that is not valid.
-    let not_valid = |load: &&LoadInfo| load.verdict.level == VerdictLevel::Invalid;
-    let is_new = !record.headline().is_some_and(|load| not_valid(&load));
-    let shown = all.iter().any(|comparison| not_valid(&comparison.load));
-    lines.extend((shown && is_new).then(|| paint.red(format::NOT_VALID_LEGEND)));
-    lines
+
+    /// A Markdown table, padded so that it can be read as text too.
+    pub(super) fn markdown(&self) -> String {
+        let mut headers = self.lead.clone();
+        headers.extend(self.groups.iter().flat_map(|group| group.columns.iter().map(|h| h.in_full(group))));
+        let headers: Vec<String> = headers.iter().map(|header| text::markdown(header)).collect();
+        let rows: Vec<Vec<String>> =
+            self.rows.iter().map(|row| row.iter().map(Cell::markdown).collect()).collect();
+        let width = |(i, header): (usize, &String)| {
+            // Three for the shortest rule, `--:`.
+            rows.iter().map(|row| text::width(&row[i])).max().unwrap_or(0).max(text::width(header)).max(3)
+        };
+        let widths: Vec<usize> = headers.iter().enumerate().map(width).collect();
+        let is_lead = |i: usize| i < self.lead.len();
+        let line = |cells: &[String]| {
+            let cells = cells.iter().zip(&widths).enumerate().map(|(i, (cell, width))| {
+                if is_lead(i) { text::left(cell, *width) } else { text::right(cell, *width) }
+            });
+            format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "))
+        };
+        let rule = |(i, width): (usize, &usize)| {
+            if is_lead(i) { "-".repeat(*width) } else { format!("{}:", "-".repeat(width - 1)) }
+        };
+        let rule: Vec<String> = widths.iter().enumerate().map(rule).collect();
+        line(&headers) + &line(&rule) + &rows.iter().map(|row| line(row)).collect::<String>()
+    }
+
+    /// The same with the legends of these signs below it, where they occur.
+    pub(super) fn markdown_with(&self, signs: &[Sign]) -> String {
+        let legends = signs.iter().filter(|sign| self.has(**sign));
+        legends.fold(self.markdown(), |table, sign| {
+            format!("{table}\n{}.\n", text::markdown(&text::capital(&sign.legend())))
+        })
+    }
 }
 
-fn verdicts(record: &RunRecord, paint: Paint) -> Vec<String> {
-    let mut lines = Vec::new();
-    for load in &record.loads {
-        let verdict = &load.verdict;
-        let word = outcome::level(verdict.level);
-        let word = match verdict.level {
-            VerdictLevel::Unjudged => paint.dim(word),
-            VerdictLevel::Valid => paint.green(word),
-            VerdictLevel::Suspect => paint.yellow(word),
-            VerdictLevel::Invalid => paint.red(word),
-        };
-        lines.push(format!("{:<9} {}: {word}", "verdict", text::printable(&load.name)));
-        let notes = outcome::limit(load).into_iter().chain(verdict.reasons.iter().map(String::as_str));
-        lines.extend(notes.map(|note| format!("{:<9} - {}", "", text::printable(note))));
+impl Group {
+    /// The title with the unit.
+    fn caption(&self) -> String {
+        if self.unit.is_empty() { self.title.clone() } else { format!("{}, {}", self.title, self.unit) }
     }
-    lines
 }
 
-fn thresholds(record: &RunRecord, paint: Paint) -> Vec<String> {
-    let line = |threshold: &crate::record::ThresholdResult| {
-        let met = match threshold.met {
-            Some(true) => paint.green("met"),
-            Some(false) => paint.red("MISSED"),
-            None => paint.yellow("not judged"),
+impl Header {
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::OfGroup(text) | Self::Alone(text) => text,
+        }
+    }
+
+    /// What it says without the group's title above it.
+    fn in_full(&self, group: &Group) -> String {
+        match self {
+            Self::Alone(text) => text.clone(),
+            Self::OfGroup(text) if group.unit.is_empty() => format!("{}, {text}", group.title),
+            Self::OfGroup(text) => format!("{} {text}, {}", group.title, group.unit),
+        }
+    }
+}
+
+/// Groups beside each other, behind the columns that name the rows.
+struct Block<'a> {
+    groups: Vec<Placed>,
+    leads: &'a [usize],
+}
+
+/// A group whose columns have their widths.
+struct Placed {
+    title: String,
+    headers: Vec<String>,
+    widths: Vec<usize>,
+    /// The place of its first column in a row.
+    first: usize,
+    /// Width of the columns without the title.
+    columns: usize,
+}
+
+impl Placed {
+    /// A title wider than its columns pushes them to the right.
+    fn width(&self) -> usize {
+        self.columns.max(text::width(&self.title))
+    }
+
+    fn aligned(&self, cells: &[String]) -> Vec<String> {
+        let spare = self.width() - self.columns;
+        let place = |(i, (cell, width)): (usize, (&String, &usize))| {
+            text::right(cell, width + if i == 0 { spare } else { BETWEEN_COLUMNS })
         };
-        let (text, measured) = (text::printable(&threshold.text), text::printable(&threshold.measured_text));
-        format!("{:<9} {text}: {met} ({measured})", "threshold")
-    };
-    record.thresholds.iter().map(line).collect()
+        cells.iter().zip(&self.widths).enumerate().map(place).collect()
+    }
+}
+
+impl Block<'_> {
+    fn line(&self, lead: &[String], part: impl Fn(&Placed) -> Vec<String>) -> String {
+        let names = self.leads.iter().enumerate();
+        let names = names.map(|(i, width)| text::left(lead.get(i).map_or("", String::as_str), *width));
+        let groups = self.groups.iter().map(|group| part(group).concat());
+        let line = names.collect::<String>() + &groups.collect::<Vec<_>>().join(&" ".repeat(BETWEEN_GROUPS));
+        line.trim_end().to_owned()
+    }
 }

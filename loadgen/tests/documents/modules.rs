@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
@@ -170,6 +170,26 @@ pub(crate) fn circles(uses: &BTreeMap<String, BTreeSet<String>>) -> Vec<BTreeSet
         }
     }
     circles
+}
+
+/// Every `#[path = "…"]` below a folder.
+pub(crate) fn path_attributes(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(path_attributes(&path));
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            let parsed = syn::parse_file(&fs::read_to_string(&path).unwrap()).unwrap();
+            let modules = parsed.items.iter().filter_map(|item| match item {
+                syn::Item::Mod(module) => Some(module),
+                _ => None,
+            });
+            let attributes = modules.flat_map(|module| &module.attrs).filter_map(path_attribute);
+            found.extend(attributes.map(|attribute| (path.clone(), attribute)));
+        }
+    }
+    found
 }
 
 /// The file that `#[path = "…"]` names, or `#[cfg_attr(…, path = "…")]`.

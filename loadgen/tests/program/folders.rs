@@ -89,7 +89,7 @@ fn a_folder_without_a_runs_record_is_refused_before_the_load_and_left_as_it_is()
         }] {
             let mut command = command;
             let ended = Ended::of(command.output().unwrap()).expect(2);
-            assert!(ended.stderr.contains("is no report folder"), "{}", ended.stderr);
+            assert!(ended.stderr.contains("is not a report folder"), "{}", ended.stderr);
             assert_eq!(ended.stdout, "");
             assert!(tree(&place.out()) == before, "{record:?}");
         }

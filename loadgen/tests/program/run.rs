@@ -253,7 +253,7 @@ fn a_folder_of_other_things_is_never_filled() {
     std::fs::create_dir_all(place.out().join("plots")).unwrap();
     std::fs::write(place.out().join("plots/holiday.png"), "dear").unwrap();
     let ended = place.run_to_end(&[]).expect(2);
-    assert!(ended.stderr.contains("is no report folder"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("is not a report folder"), "{}", ended.stderr);
     assert_eq!(place.read("plots/holiday.png"), "dear");
 }
 

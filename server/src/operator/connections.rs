@@ -65,7 +65,7 @@ impl BoundedClients {
     /// Logs, within the rate limit, why a client of this kind cannot be accepted, and pauses.
     pub(super) async fn log_and_pause(&self, what: &str, error: impl Display) {
         if let Some(suppressed) = self.errors.pass(Instant::now()) {
-            tracing::warn!(%error, untold = suppressed, "cannot accept {what}; trying again");
+            tracing::warn!(%error, suppressed, "cannot accept {what}; trying again");
         }
         sleep(ERROR_WAIT).await;
     }

@@ -121,7 +121,7 @@ async fn accept(
                 if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
             Err(error) => {
                 if let Some(suppressed) = dispatcher.errors.pass(Instant::now()) {
-                    tracing::warn!(%transport, %error, untold = suppressed, "cannot accept connections; trying again");
+                    tracing::warn!(%transport, %error, suppressed, "cannot accept connections; trying again");
                 }
                 sleep(ERROR_WAIT).await;
             }
@@ -261,10 +261,10 @@ impl Dispatcher {
         if let Some(suppressed) = self.refusals.pass(Instant::now()) {
             match full {
                 LimitReached::Server => {
-                    tracing::warn!(%transport, peer = %peer.ip(), untold = suppressed, "the server is full: a client was refused");
+                    tracing::warn!(%transport, peer = %peer.ip(), suppressed, "the server is full: a client was refused");
                 }
                 LimitReached::Address => {
-                    tracing::warn!(%transport, peer = %peer.ip(), untold = suppressed, "an address is at its limit: a client was refused");
+                    tracing::warn!(%transport, peer = %peer.ip(), suppressed, "an address is at its limit: a client was refused");
                 }
             }
         }

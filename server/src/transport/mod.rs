@@ -136,7 +136,7 @@ impl WorkerContext {
     fn log_wrong_secret(&self, user: Option<&str>, stream: &TcpStream) {
         if let Some(suppressed) = self.wrong_secret_log.pass(Instant::now()) {
             let peer = stream.peer_addr().map(|peer| peer.to_string()).unwrap_or_default();
-            tracing::warn!(user, peer, untold = suppressed, "a wrong upgrade secret was tried");
+            tracing::warn!(user, peer, suppressed, "a wrong upgrade secret was tried");
         }
     }
 }

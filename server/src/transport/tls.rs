@@ -88,7 +88,7 @@ impl Handshaker {
     fn log_failure(&self, transport: Transport, error: &io::Error, peer: Option<SocketAddr>) {
         if let Some(suppressed) = self.failure_log.pass(Instant::now()) {
             let peer = peer.map(|peer| peer.to_string()).unwrap_or_default();
-            tracing::info!(%transport, peer, %error, untold = suppressed, "a TLS handshake failed");
+            tracing::info!(%transport, peer, %error, suppressed, "a TLS handshake failed");
         }
     }
 }

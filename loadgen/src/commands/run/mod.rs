@@ -20,7 +20,7 @@ use crate::load::placement::Placement;
 use crate::record::{Floor, RunRecord, Status};
 use crate::report::contents::Contents;
 use crate::report::folder::{LOG, RECORD, record_text};
-use crate::report::table;
+use crate::report::terminal;
 use crate::report::{self, Folder, json};
 use crate::scenario::Document;
 use crate::targets::Target;
@@ -50,8 +50,8 @@ pub struct Options {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
 
-    /// Report folder; with several scenarios each gets a subfolder. What an earlier run wrote there is removed before the
-    /// load; a folder with other things and no run.json of a run is refused [default: reports/runs/SCENARIO-TIME]
+    /// Report folder; with several scenarios each gets a subfolder. Files of an earlier run there are removed first; a folder
+    /// that holds anything else and no run.json is refused [default: reports/runs/SCENARIO-TIME]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
@@ -59,7 +59,7 @@ pub struct Options {
     #[arg(long)]
     pub json: bool,
 
-    /// No progress; warnings are still told
+    /// Show no progress; warnings are still shown
     #[arg(long)]
     pub quiet: bool,
 
@@ -137,7 +137,7 @@ impl Options {
                 Err(error) => broken = Some(error),
             }
         }
-        // What ran is told, whatever becomes of the rest.
+        // What ran is reported, whatever becomes of the rest.
         let broken = match broken {
             Some(error) if finished.is_empty() => return Err(error),
             broken => broken,
@@ -253,7 +253,7 @@ fn to_json(finished: &[Finished]) -> Result<String, CommandError> {
 fn tables(finished: &[Finished], colour: bool) -> String {
     let style = Paint { colour };
     let tables: Vec<String> =
-        finished.iter().map(|run| table::render(&run.record, &run.folder, style)).collect();
+        finished.iter().map(|run| terminal::render(&run.record, &run.folder, style)).collect();
     tables.join("\n")
 }
 

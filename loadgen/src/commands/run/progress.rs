@@ -1,4 +1,4 @@
-//! Progress on stderr: a bar on a terminal that can redraw, a line now and then elsewhere. Warnings are told in every
+//! Progress on stderr: a bar on a terminal that can redraw, a line now and then elsewhere. Warnings are shown in every
 //! way, the quiet one included. It never touches stdout.
 
 use std::io::Write as _;
@@ -74,7 +74,7 @@ impl Progress {
             Self::Bar(bar, shown) => tell_bar(bar, shown, event),
             Self::Lines { shown, told } => {
                 if let Some(line) = line(shown, told, event) {
-                    // Progress that nobody reads is no reason to stop.
+                    // A closed stderr is no reason to stop.
                     let _ = writeln!(std::io::stderr(), "{line}");
                 }
             }

@@ -6,12 +6,13 @@ mod loads;
 mod models;
 mod notes;
 
-use super::figures::{Comparison, comparisons};
-use super::format;
-use super::{Plot, floor, grid, outcome, violations as violations_files};
+use super::comparison::{Comparison, comparisons};
+use super::figure;
+use super::table::{Cell, Table};
+use super::{Plot, floor, outcome, violations as violations_files};
 use crate::domain::Timing;
-use crate::record::{LoadInfo, RunRecord, Status, VerdictLevel};
-use crate::text::{self, capital, markdown as escape, markdown_code as code};
+use crate::record::{LoadInfo, RunRecord, Status, ThresholdResult, VerdictLevel, Violation};
+use crate::text::{self, capital, markdown as escape};
 
 /// The file's text.
 #[must_use]
@@ -38,11 +39,6 @@ pub fn report(record: &RunRecord, plots: &[Plot]) -> String {
     sections.join("\n")
 }
 
-/// A table's cells as the grid takes them.
-fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
-    cells.map(str::to_owned).to_vec()
-}
-
 fn head(record: &RunRecord) -> String {
     let name = escape(&record.scenario.name);
     let label = outcome::label(record);
@@ -58,8 +54,7 @@ fn head(record: &RunRecord) -> String {
         text += "\n> The run was interrupted: these are the figures up to then.\n";
     }
     if record.outcome.status == Status::Violated {
-        text +=
-            "\n> Some replies were wrong, so no figure below may be quoted as the service's performance.\n";
+        text += "\n> Some replies were wrong: do not quote any figure below as the service's performance.\n";
     }
     for load in record.loads.iter().filter(|load| load.verdict.level > VerdictLevel::Valid) {
         let reasons = &load.verdict.reasons;
@@ -84,40 +79,35 @@ fn violations(record: &RunRecord) -> Option<String> {
     } else {
         String::new()
     };
-    let total = if record.violations_total == 1 {
-        "One reply was wrong".to_owned()
-    } else {
-        format!("{} replies were wrong", text::thousands(record.violations_total))
+    let total = match record.violations_total {
+        1 => "One reply was wrong".to_owned(),
+        more => format!("{} replies were wrong", text::thousands(more)),
     };
-    let headers = row(["what", "rule", "client", "request", "expected", "seen", "when", "as a case"]);
-    let rows: Vec<Vec<String>> = record
-        .violations
-        .iter()
-        .enumerate()
-        .map(|(index, v)| {
-            let file = violations_files::file_name(index, v).map_or(String::new(), |name| {
-                let folder = violations_files::FOLDER;
-                format!("[{}]({folder}/{name})", name.trim_end_matches(".toml"))
-            });
-            let variant =
-                if v.variant.is_empty() { String::new() } else { format!(" \\[{}\\]", escape(&v.variant)) };
-            vec![
-                v.kind.to_string(),
-                v.rule.to_string(),
-                format!("{} ({}, {})", code(&v.client), v.role, v.transport.label()),
-                code(&v.request),
-                code(&v.expected),
-                code(&v.seen),
-                format!("{}{variant}, trial {}, {:.3} s", escape(&v.load), v.trial, v.at_s),
-                file,
-            ]
-        })
-        .collect();
-    let lead = headers.len();
+    let row = |(index, v): (usize, &Violation)| -> Vec<Cell> {
+        let case = violations_files::file_name(index, v).map_or(Cell::empty(), |name| {
+            let label = name.trim_end_matches(".toml").to_owned();
+            Cell::Link { label, file: format!("{}/{name}", violations_files::FOLDER) }
+        });
+        let variant = if v.variant.is_empty() { String::new() } else { format!(" [{}]", v.variant) };
+        let quoted = |text: &String| Cell::Quoted(text.clone());
+        vec![
+            v.kind.to_string().into(),
+            v.rule.to_string().into(),
+            quoted(&v.client),
+            format!("{}, {}", v.role, v.transport.label()).into(),
+            quoted(&v.request),
+            quoted(&v.expected),
+            quoted(&v.seen),
+            format!("{}{variant}, trial {}, {:.3} s", v.load, v.trial, v.at_s).into(),
+            case,
+        ]
+    };
+    let headers = ["what", "rule", "client", "as", "request", "expected", "seen", "when", "as a case"];
+    let table = Table::new(&headers, &[], record.violations.iter().enumerate().map(row).collect());
     Some(format!(
-        "## Wrong replies\n\n{total}{shown}. Each has a file with the \
-                  shortest sequence of requests that shows it again, as a scripted case.\n\n{}",
-        grid::markdown(&headers, &rows, lead)
+        "## Wrong replies\n\n{total}{shown}. Each has a file with the shortest sequence of requests that shows it again, \
+         as a scripted case.\n\n{}",
+        table.markdown()
     ))
 }
 
@@ -136,7 +126,7 @@ fn headline(record: &RunRecord, compared: &[Vec<Comparison<'_>>]) -> Option<Stri
     let kind = load.headline_kind();
     let latency = match load.timing {
         Timing::Judged => format!("Latency is the {} time, {}.", kind.name(), outcome::meaning(kind)),
-        Timing::Unjudged => "It is there for correctness alone: its latencies are no results.".to_owned(),
+        Timing::Unjudged => "It is there for correctness alone: its latencies are not results.".to_owned(),
     };
     let mut text = format!(
         "## {}\n\nLoad **{}**: {}. {latency}\n",
@@ -161,13 +151,13 @@ fn sentence(comparison: &Comparison<'_>) -> String {
     let mut text = String::new();
     for (i, other) in others.iter().enumerate() {
         let roles: Vec<String> = comparison
-            .lines
+            .rows
             .iter()
-            .filter(|line| line.op.is_none() && line.role.is_some())
-            .filter_map(|line| {
-                let [p50, _] = line.ratios.get(i + 1)?;
-                let role = line.role?;
-                Some(format!("**{}** for {role}s", format::ratio(Some((*p50)?))))
+            .filter(|row| row.op.is_none() && row.role.is_some())
+            .filter_map(|row| {
+                let [p50, _] = row.ratios.get(i + 1)?;
+                let role = row.role?;
+                Some(format!("**{}** for {role}s", figure::ratio(Some((*p50)?))))
             })
             .collect();
         if !roles.is_empty() {
@@ -197,18 +187,17 @@ fn thresholds(record: &RunRecord) -> Option<String> {
     if record.thresholds.is_empty() {
         return None;
     }
-    let headers = row(["threshold", "measured", "judgement"]);
-    let rows: Vec<Vec<String>> = record
-        .thresholds
-        .iter()
-        .map(|threshold| {
-            let met = match threshold.met {
-                Some(true) => "met",
-                Some(false) => "**missed**",
-                None => "not judged",
-            };
-            vec![escape(&threshold.text), escape(&threshold.measured_text), met.to_owned()]
-        })
-        .collect();
-    Some(format!("## Thresholds\n\n{}", grid::markdown(&headers, &rows, 3)))
+    let row = |threshold: &ThresholdResult| -> Vec<Cell> {
+        let met = match threshold.met {
+            Some(true) => "met".into(),
+            Some(false) => Cell::Strong("missed".to_owned()),
+            None => "not judged".into(),
+        };
+        vec![threshold.text.as_str().into(), threshold.measured_text.as_str().into(), met]
+    };
+    let rows = record.thresholds.iter().map(row).collect();
+    Some(format!(
+        "## Thresholds\n\n{}",
+        Table::new(&["threshold", "measured", "judgement"], &[], rows).markdown()
+    ))
 }

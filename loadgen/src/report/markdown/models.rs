@@ -1,12 +1,12 @@
 //! What a load's model adds to its figures: the probed rate, what had to wait, windows in pairs, new sessions.
 
-use super::super::figures::LatencySummary;
-use super::super::format::{self, MISSING, Unit};
-use super::super::grid;
-use super::{escape, loads, row};
+use super::super::comparison::LatencySummary;
+use super::super::figure::{self, MISSING};
+use super::super::table::{Cell, Sign, Table};
+use super::super::tables;
 use crate::domain::{ALL, Role, Statistic, Transport};
 use crate::record::pairs::Ratio;
-use crate::record::{Latencies, LoadInfo, Pass, RunRecord, Setup, VerdictLevel, WindowRow};
+use crate::record::{Latencies, LoadInfo, Pass, Probe, RunRecord, Setup, VerdictLevel, WindowRow};
 use crate::text;
 
 /// Everything that there is to say of this load; empty for a plain closed one.
@@ -22,24 +22,20 @@ pub(super) fn section(record: &RunRecord, load: &LoadInfo) -> String {
 }
 
 fn probes(load: &LoadInfo) -> Option<String> {
-    let headers = row(["variant", "transport", "reached, requests/s", "offered, requests/s"]);
-    let rows: Vec<Vec<String>> = load
-        .probes
-        .iter()
-        .map(|probe| {
-            vec![
-                escape(&probe.variant),
-                label(&probe.transports),
-                text::decimal(probe.reached, 0),
-                text::decimal(probe.offered, 0),
-            ]
-        })
-        .collect();
+    let row = |probe: &Probe| -> Vec<Cell> {
+        vec![
+            probe.variant.as_str().into(),
+            label(&probe.transports).into(),
+            text::decimal(probe.reached, 0).into(),
+            text::decimal(probe.offered, 0).into(),
+        ]
+    };
+    let rows: Vec<_> = load.probes.iter().map(row).collect();
     (!rows.is_empty()).then(|| {
         format!(
             "### Probed rate\n\nThe rate is a share of what the slowest transport reached in a short closed load of \
              the same clients.\n\n{}",
-            grid::markdown(&headers, &rows, 2)
+            Table::new(&["variant", "transport"], &["reached, requests/s", "offered, requests/s"], rows).markdown()
         )
     })
 }
@@ -49,8 +45,7 @@ fn waiting(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<Stri
     if !load.model.is_open() || passes.is_empty() {
         return None;
     }
-    let headers = row(["transport", "offered", "had to wait", "most waiting at once", "unfinished"]);
-    let rows: Vec<Vec<String>> = transports(record, passes)
+    let rows: Vec<Vec<Cell>> = transports(record, passes)
         .into_iter()
         .map(|transports| {
             let own: Vec<&&Pass> = passes.iter().filter(|pass| pass.transports == transports).collect();
@@ -61,11 +56,11 @@ fn waiting(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<Stri
             let most = own.iter().filter_map(|pass| pass.backlog.max).max();
             let share = if offered > 0 { waited as f64 / offered as f64 * 100.0 } else { 0.0 };
             vec![
-                label(transports),
-                text::thousands(offered),
-                format!("{} ({share:.1} %)", text::thousands(waited)),
-                most.map_or_else(|| MISSING.to_owned(), text::thousands),
-                text::thousands(unfinished),
+                label(transports).into(),
+                text::thousands(offered).into(),
+                format!("{} ({share:.1} %)", text::thousands(waited)).into(),
+                most.map_or_else(|| MISSING.to_owned(), text::thousands).into(),
+                text::thousands(unfinished).into(),
             ]
         })
         .collect();
@@ -74,7 +69,8 @@ fn waiting(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<Stri
          being renewed. The wait is part of its response time. What a server does not take within a second of the \
          load's end stays unfinished.\n\n{}",
         text::plural(u64::from(load.in_flight), "request"),
-        grid::markdown(&headers, &rows, 1)
+        Table::new(&["transport"], &["offered", "had to wait", "most waiting at once", "unfinished"], rows)
+            .markdown()
     ))
 }
 
@@ -106,29 +102,24 @@ fn pairs(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String
                 continue;
             }
             let name = role.map_or(ALL, Role::name);
-            let mut cells = vec![title.clone(), name.to_owned(), p50.len().to_string()];
-            let ratio = |pairs: Vec<(f64, f64)>| format::ratio(Ratio::of(pairs));
-            cells.extend([p50, p90].map(ratio));
-            cells.push(if role.is_none() {
-                ratio(both(passes, [base, other], cpu))
-            } else {
-                MISSING.to_owned()
-            });
+            let mut cells: Vec<Cell> = vec![title.as_str().into(), name.into(), p50.len().to_string().into()];
+            let cpu = if role.is_none() { both(passes, [base, other], cpu) } else { Vec::new() };
+            cells.extend([p50, p90, cpu].map(|pairs| figure::ratio(Ratio::of(pairs)).into()));
             rows.push(cells);
         }
     }
     if rows.is_empty() {
         return None;
     }
-    let headers = row(["transport", "role", "pairs", "p50", "p90", "CPU of both sides"]);
+    let table = Table::new(&["transport", "role"], &["pairs", "p50", "p90", "CPU of both sides"], rows);
     Some(format!(
         "### Windows in pairs\n\nThe load switched between the transports, so that the machine's drift hits all alike. \
          Each pair gives a ratio, to {} where nothing else is said: of {} time and of CPU \
          time for each request.\n\n{}\n{}.\n",
         label(base),
         kind.name(),
-        grid::markdown(&headers, &rows, 2),
-        text::capital(&format::ratio_legend())
+        table.markdown(),
+        text::capital(&figure::ratio_legend())
     ))
 }
 
@@ -163,7 +154,7 @@ fn cpu(window: &WindowRow) -> Option<f64> {
 fn renewals(record: &RunRecord, passes: &[&Pass]) -> Option<String> {
     type Part = fn(&Setup) -> &Latencies;
     let parts: [(&str, Part); 4] = [
-        ("`q` to its reply", |setup| &setup.quit),
+        ("logout (`q` to its reply)", |setup| &setup.quit),
         ("connect, with the handshake", |setup| &setup.connect),
         ("login", |setup| &setup.login),
         ("upgrade", |setup| &setup.upgrade),
@@ -179,23 +170,11 @@ fn renewals(record: &RunRecord, passes: &[&Pass]) -> Option<String> {
             }
         }
     }
-    if found.is_empty() {
-        return None;
-    }
-    let unit = Unit::for_all(found.iter().map(|(_, _, summary)| summary[Statistic::Max]));
-    let mut headers = row(["step", "transport", "samples"]);
-    headers.extend(loads::statistics(unit));
-    let rows: Vec<Vec<String>> = found
-        .iter()
-        .map(|(step, name, summary)| {
-            let mut cells = vec![(*step).to_owned(), name.clone()];
-            cells.extend(loads::summary_cells(summary, unit));
-            cells
-        })
-        .collect();
+    let table = tables::steps(&found)?;
     Some(format!(
-        "### New sessions\n\nTheir times are no part of any request's service; what was due meanwhile waited.\n\n{}",
-        loads::with_notes(grid::markdown(&headers, &rows, 2), &rows)
+        "### New sessions\n\nThese times are not part of any request's service time; requests that were due meanwhile \
+         waited.\n\n{}",
+        table.markdown_with(&[Sign::TooFew, Sign::LowerBound])
     ))
 }
 

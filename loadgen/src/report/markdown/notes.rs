@@ -1,10 +1,9 @@
 //! What stands behind the figures: the ledger, setting up, the environment, definitions, how to run it again.
 
-use super::super::figures::LatencySummary;
-use super::super::format::Unit;
-use super::super::{grid, outcome};
-use super::{escape, loads, row};
-use crate::domain::{Statistic, Transport};
+use super::super::comparison::LatencySummary;
+use super::super::table::{Cell, Sign, Table};
+use super::super::{outcome, tables};
+use crate::domain::{ALL, Transport};
 use crate::record::pairs::PAIRS_MIN;
 use crate::record::{Latencies, Ledger, Pass, RunRecord, Setup};
 use crate::text;
@@ -14,15 +13,15 @@ type Sum = fn(&Ledger) -> u64;
 
 /// Sums that must balance, one column a load.
 pub(super) fn ledger(record: &RunRecord) -> String {
-    let mut headers = vec!["ledger".to_owned()];
+    let mut headers: Vec<&str> = Vec::new();
     let mut sums: Vec<Ledger> = Vec::new();
     for load in &record.loads {
-        headers.push(escape(&load.name));
+        headers.push(&load.name);
         let mut sum = Ledger::default();
         record.passes.iter().filter(|pass| pass.load == load.name).for_each(|pass| sum.add(&pass.ledger));
         sums.push(sum);
     }
-    headers.push("all".to_owned());
+    headers.push(ALL);
     let total = outcome::ledger(record);
     sums.push(total);
     let lines: [(&str, Sum); 9] = [
@@ -31,25 +30,23 @@ pub(super) fn ledger(record: &RunRecord) -> String {
         ("replies checked", |l| l.checked),
         ("requests that failed", |l| l.errors),
         ("requests open at the end", |l| l.unfinished),
-        ("replies that nobody asked for", |l| l.unasked),
+        ("unsolicited replies", |l| l.unasked),
         ("reads that returned a value", |l| l.values_read),
-        ("of them, another user's value", |l| l.foreign_values_read),
-        ("denials that were due and came", |l| l.denials),
+        ("of which another user's value", |l| l.foreign_values_read),
+        ("denials, as required", |l| l.denials),
     ];
-    let rows: Vec<Vec<String>> = lines
-        .iter()
-        .map(|(name, of)| {
-            let cells = sums.iter().map(|sum| text::thousands(of(sum)));
-            std::iter::once((*name).to_owned()).chain(cells).collect()
-        })
-        .collect();
+    let row = |(name, of): &(&str, Sum)| -> Vec<Cell> {
+        let cells = sums.iter().map(|sum| text::thousands(of(sum)).into());
+        std::iter::once((*name).into()).chain(cells).collect()
+    };
+    let table = Table::new(&["ledger"], &headers, lines.iter().map(row).collect());
     let balances = total.requests == total.replies + total.errors + total.unfinished;
     let verdict = if balances {
         "It balances: every request was answered, failed, or was open at the end."
     } else {
         "**It does not balance**: requests are not the sum of replies, failures and open ones."
     };
-    format!("## What was proven\n\n{}\n{verdict} Warm-up is included.\n", grid::markdown(&headers, &rows, 1))
+    format!("## What was proven\n\n{}\n{verdict} Warm-up is included.\n", table.markdown())
 }
 
 /// Connecting, logging in, upgrading and preloading, by transport.
@@ -68,25 +65,11 @@ pub(super) fn setup(record: &RunRecord) -> Option<String> {
             let setups = record.passes.iter().flat_map(|pass| &pass.setup);
             setups.filter(|setup| setup.transport == transport).for_each(|setup| sum.merge(part(setup)));
             if !sum.is_empty() {
-                found.push((name, transport, LatencySummary::of(&sum)));
+                found.push((name, transport.label().to_owned(), LatencySummary::of(&sum)));
             }
         }
     }
-    if found.is_empty() {
-        return None;
-    }
-    let unit = Unit::for_all(found.iter().map(|(_, _, summary)| summary[Statistic::Max]));
-    let mut headers = row(["step", "transport", "samples"]);
-    headers.extend(loads::statistics(unit));
-    let rows: Vec<Vec<String>> = found
-        .iter()
-        .map(|(name, transport, summary)| {
-            let mut cells = vec![(*name).to_owned(), transport.label().to_owned()];
-            cells.extend(loads::summary_cells(summary, unit));
-            cells
-        })
-        .collect();
-    let table = loads::with_notes(grid::markdown(&headers, &rows, 2), &rows);
+    let table = tables::steps(&found)?.markdown_with(&[Sign::TooFew, Sign::LowerBound]);
     Some(format!("## Setting clients up\n\n{table}"))
 }
 
@@ -100,22 +83,19 @@ pub(super) fn environment(record: &RunRecord) -> String {
     let server = if known { cpus(&environment.server_cpus) } else { "not known".to_owned() };
     let gib = environment.memory_kib as f64 / (1024.0 * 1024.0);
     let lines = [
-        ("target", escape(&environment.target)),
+        ("target", environment.target.clone()),
         ("server runs on", server),
         ("generator runs on", cpus(&environment.generator_cpus)),
-        (
-            "processor",
-            format!("{}, {}", escape(&environment.cpu), text::plural(environment.cpus as u64, "CPU")),
-        ),
+        ("processor", format!("{}, {}", environment.cpu, text::plural(environment.cpus as u64, "CPU"))),
         ("memory", format!("{} GiB", text::decimal(gib, 1))),
-        ("system", escape(&environment.os)),
-        ("pacing", escape(&environment.pacing)),
-        ("started", escape(&record.started)),
+        ("system", environment.os.clone()),
+        ("pacing", environment.pacing.clone()),
+        ("started", record.started.clone()),
         ("took", text::seconds(record.elapsed_s)),
-        ("twinwire", escape(&record.twinwire)),
+        ("twinwire", record.twinwire.clone()),
     ];
-    let rows: Vec<Vec<String>> = lines.map(|(name, value)| vec![name.to_owned(), value]).to_vec();
-    format!("## Environment\n\n{}", grid::markdown(&row(["what", "value"]), &rows, 2))
+    let rows = lines.map(|(name, value)| vec![name.into(), value.into()]).to_vec();
+    format!("## Environment\n\n{}", Table::new(&["what", "value"], &[], rows).markdown())
 }
 
 pub(super) fn how_to_read(record: &RunRecord) -> String {

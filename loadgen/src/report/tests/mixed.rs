@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::super::markdown;
 use super::super::summary;
-use super::super::table;
+use super::super::terminal;
 use super::lines;
 use crate::domain::Transport;
 use crate::record::{RunRecord, Variant, fixture};
@@ -30,7 +30,7 @@ fn mixed() -> RunRecord {
 
 #[test]
 fn a_mixed_load_shows_the_wires_transports_and_compares_neither_how_many_requests_they_got_nor_their_cost() {
-    let text = table::render(&mixed(), Path::new("out"), Paint::default());
+    let text = terminal::render(&mixed(), Path::new("out"), Paint::default());
     let totals = text.split("\n\n").find(|block| block.contains("throughput")).unwrap();
     insta::assert_snapshot!(totals, @"
                    throughput, requests/s

@@ -321,6 +321,6 @@ fn a_record_without_a_single_pass_still_makes_a_report() {
     record.outcome.message = Some("no server on 127.0.0.1:1601".into());
     let dir = tempfile::tempdir().unwrap();
     write_folder(&record, &[], dir.path()).unwrap();
-    let text = table::render(&record, Path::new("out"), Paint::default());
+    let text = terminal::render(&record, Path::new("out"), Paint::default());
     assert!(text.contains("NO TARGET") && text.contains("no server on 127.0.0.1:1601"), "{text}");
 }

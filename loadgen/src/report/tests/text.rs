@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::super::markdown;
-use super::super::table;
+use super::super::terminal;
 use super::{hostile, plot, swept};
 use crate::domain::{Op, Role, Statistic, Transport};
 use crate::record::fixture;
@@ -12,7 +12,7 @@ use crate::text::Paint;
 
 #[test]
 fn the_table_of_a_good_run_is_read_at_a_glance() {
-    let text = table::render(&fixture::record(), Path::new("reports/runs/compare-1"), Paint::default());
+    let text = terminal::render(&fixture::record(), Path::new("reports/runs/compare-1"), Paint::default());
     insta::assert_snapshot!(text, @"
     compare: passed; 40,000 replies checked, none wrong
 
@@ -39,7 +39,7 @@ fn the_table_of_a_good_run_is_read_at_a_glance() {
              get-other      –          –                       –      90         90
              all            –          –                       –     100        100
     all      all        196.7      213.6  1.09× (1.07–1.12, n=2)   1,000      1,000
-    – too few samples
+    – too few samples: at least ten must lie beyond a quantile
     ratio: median over pairs of windows or trials, 95 % interval; fewer than 6 pairs (n) may be chance
 
                               throughput, requests/s             CPU of both sides, µs/request
@@ -60,7 +60,7 @@ fn the_table_of_a_good_run_is_read_at_a_glance() {
 fn the_table_says_first_what_was_skipped_and_what_was_wrong() {
     let mut record = hostile();
     record.skipped = vec![Skipped { what: "tls".into(), reason: "the target has none".into() }];
-    let text = table::render(&record, Path::new("out"), Paint::default());
+    let text = terminal::render(&record, Path::new("out"), Paint::default());
     let head: Vec<&str> = text.lines().take(7).collect();
     insta::assert_snapshot!(head.join("\n"), @r"
     compare: FAILED: wrong replies; 40,000 replies checked, 12 wrong; skipped: tls (the target has none)
@@ -75,24 +75,24 @@ fn the_table_says_first_what_was_skipped_and_what_was_wrong() {
 #[test]
 fn no_output_lets_a_targets_control_bytes_through() {
     let record = hostile();
-    let plain = table::render(&record, Path::new("out"), Paint::default());
+    let plain = terminal::render(&record, Path::new("out"), Paint::default());
     let markdown = markdown::report(&record, &[]);
     for text in [&plain, &markdown] {
         assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
     }
     assert!(!markdown.contains("<script>"));
     let row = markdown.lines().find(|line| line.contains("owned")).unwrap();
-    insta::assert_snapshot!(row, @"| foreign value | ROLE-2 | <code>g17</code> (guest, WebSocket) | <code>get g18 k3</code> | <code>you are not allowed to access keys of other users</code> | <code>&#92;u{1b}&#91;2Jowned&#124;&#96;x&#96;&lt;/code&gt;&lt;script&gt;alert(1)&lt;/script&gt;&#92;r&#92;nnext</code> | paced, trial 1, 1.250 s | [01-foreign-value](violations/01-foreign-value.toml) |");
+    insta::assert_snapshot!(row, @"| foreign value | ROLE-2 | <code>g17</code> | guest, WebSocket | <code>get g18 k3</code> | <code>you are not allowed to access keys of other users</code> | <code>&#92;u{1b}&#91;2Jowned&#124;&#96;x&#96;&lt;/code&gt;&lt;script&gt;alert(1)&lt;/script&gt;&#92;r&#92;nnext</code> | paced, trial 1, 1.250 s | [01-foreign-value](violations/01-foreign-value.toml) |");
 }
 
 #[test]
 fn every_figure_of_a_load_that_is_not_valid_is_marked_as_no_result() {
     let mut record = fixture::record();
     record.loads[0].verdict.level = VerdictLevel::Invalid;
-    let table = table::render(&record, Path::new("out"), Paint::default());
+    let table = terminal::render(&record, Path::new("out"), Paint::default());
     let markdown = markdown::report(&record, &[]);
     for text in [&table, &markdown] {
-        assert!(text.contains(crate::report::format::NOT_VALID_LEGEND), "{text}");
+        assert!(text.contains(crate::report::figure::NOT_VALID_LEGEND), "{text}");
     }
     // The headline's rows of figures, and its throughput.
     let rows = |line: &&str| ["guest ", "manager ", "paced  "].iter().any(|start| line.starts_with(start));
@@ -111,8 +111,8 @@ fn every_figure_of_a_load_that_is_not_valid_is_marked_as_no_result() {
 
 #[test]
 fn only_a_coloured_table_has_escape_codes() {
-    let coloured = table::render(&fixture::record(), Path::new("out"), Paint { colour: true });
-    let plain = table::render(&fixture::record(), Path::new("out"), Paint::default());
+    let coloured = terminal::render(&fixture::record(), Path::new("out"), Paint { colour: true });
+    let plain = terminal::render(&fixture::record(), Path::new("out"), Paint::default());
     assert!(coloured.contains('\u{1b}'));
     assert!(!plain.contains('\u{1b}'));
 }
@@ -132,9 +132,9 @@ fn the_table_fits_a_terminal_however_many_transports_there_are() {
     let mut one = fixture::record();
     one.passes.retain(|pass| pass.transports == [Transport::Tcp]);
     for (record, ratios) in [(&one, 0), (&two, 2), (&three, 4)] {
-        let text = table::render(record, Path::new("out"), Paint::default());
+        let text = terminal::render(record, Path::new("out"), Paint::default());
         let longest = text.lines().skip(1).map(|line| line.chars().count()).max().unwrap();
-        assert!(longest <= table::WIDTH, "{longest} columns:\n{text}");
+        assert!(longest <= crate::report::table::WIDTH, "{longest} columns:\n{text}");
         let header: String = text.split("verdict").next().unwrap().split("\nload ").next().unwrap().into();
         assert_eq!(header.matches(" ratio").count(), ratios, "{text}");
     }
@@ -142,7 +142,7 @@ fn the_table_fits_a_terminal_however_many_transports_there_are() {
 
 #[test]
 fn a_sweep_shows_each_variant() {
-    let text = table::render(&swept(), Path::new("out"), Paint::default());
+    let text = terminal::render(&swept(), Path::new("out"), Paint::default());
     assert!(text.contains("\n[manager-share=50]\n"), "{text}");
     let markdown = markdown::report(&swept(), &[]);
     assert!(markdown.contains("### Latency: manager-share=100"), "{markdown}");
@@ -179,7 +179,7 @@ fn markdown_compares_the_transports() {
     | **manager** | **all**   |           400 |                 400 |        95.0 |             109.3 | 1.16× (1.14–1.18, n=2) |           – |                 – |                      – |
     | **all**     | **all**   |         4,000 |               4,000 |        96.9 |             109.9 | 1.13× (1.13–1.14, n=2) |       196.7 |             213.6 | 1.09× (1.07–1.12, n=2) |
 
-    – Too few samples: a quantile is given only where at least ten lie beyond it.
+    – too few samples: at least ten must lie beyond a quantile.
     ");
 }
 
@@ -187,7 +187,7 @@ fn markdown_compares_the_transports() {
 fn setting_up_says_why_a_quantile_is_missing() {
     let markdown = markdown::report(&fixture::record(), &[]);
     let setup = markdown.split("\n## ").find(|section| section.starts_with("Setting clients up")).unwrap();
-    assert!(setup.contains(" – |") && setup.contains("– Too few samples"), "{setup}");
+    assert!(setup.contains(" – |") && setup.contains("– too few samples"), "{setup}");
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn latencies_that_no_histogram_holds_are_lower_bounds_counted_and_said() {
     let markdown = markdown::report(&record, &[]);
     assert!(markdown.contains("100 latencies were longer than a histogram holds (1 h)"), "{markdown}");
     assert!(markdown.contains("≥3,60"), "in seconds: {markdown}");
-    let table = table::render(&record, Path::new("out"), Paint::default());
+    let table = terminal::render(&record, Path::new("out"), Paint::default());
     assert!(table.contains("100 latencies were longer than a histogram holds (1 h)"), "{table}");
 }
 
@@ -222,11 +222,11 @@ fn figures_that_unfinished_requests_reach_are_shown_as_lower_bounds() {
             cell.counts.unfinished += 100;
         }
     }
-    let text = table::render(&record, Path::new("out"), Paint::default());
+    let text = terminal::render(&record, Path::new("out"), Paint::default());
     let row = text.lines().find(|line| line.contains("  get  ")).unwrap();
     assert!(row.contains("≥1,500      –"), "{row}");
-    assert!(text.contains("≥ at least: some requests were unfinished"), "{text}");
-    assert!(markdown::report(&record, &[]).contains("≥ A lower bound"));
+    assert!(text.contains("≥ a lower bound: requests that were unanswered"), "{text}");
+    assert!(markdown::report(&record, &[]).contains("≥ a lower bound"));
     let csv = String::from_utf8(super::super::summary::csv(&record).unwrap()).unwrap();
     assert!(!csv.contains('≥'));
     let json = serde_json::to_value(super::super::json::run(&record, "out")).unwrap();
@@ -241,7 +241,7 @@ fn floored() -> crate::record::RunRecord {
 
 #[test]
 fn the_table_shows_the_floor_beside_the_figures_and_marks_what_is_within_it() {
-    let text = table::render(&floored(), Path::new("out"), Paint::default());
+    let text = terminal::render(&floored(), Path::new("out"), Paint::default());
     insta::assert_snapshot!(text, @"
     compare: passed; 40,000 replies checked, none wrong
 
@@ -270,7 +270,7 @@ fn the_table_shows_the_floor_beside_the_figures_and_marks_what_is_within_it() {
              all            –           –                       –     100        100
     all      all        196.7†      213.6  1.09× (1.07–1.12, n=2)   1,000      1,000
     floor               160.0        80.0
-    – too few samples
+    – too few samples: at least ten must lie beyond a quantile
     ratio: median over pairs of windows or trials, 95 % interval; fewer than 6 pairs (n) may be chance
     † ≈ floor: within 1.25 × of what the harness itself takes, or can offer
 
@@ -308,10 +308,10 @@ fn markdown_shows_the_floor_beside_the_figures_and_marks_what_is_within_it() {
 
     Measured at 4,000 requests/s, 64 connections, values of 64 bytes; nothing is subtracted; the generator wakes 12.0 µs late here.
 
-    | transport | response p50, µs |   p99 | service p50, µs |   p99 | timer's lateness p50, µs |  p99 | CPU of both sides, µs/request | highest rate, requests/s | limited by | CPU at it, µs/request |
-    | --------- | ---------------: | ----: | --------------: | ----: | -----------------------: | ---: | ----------------------------: | -----------------------: | ---------: | --------------------: |
-    | TCP       |             80.0 | 160.0 |            74.0 | 140.0 |                     12.0 | 28.0 |                         38.00 |                    4,500 |  generator |                 12.00 |
-    | WebSocket |             40.0 |  80.0 |            37.0 |  70.0 |                      6.0 | 14.0 |                         19.00 |                    9,000 |  generator |                  6.00 |
+    | transport | response p50, µs | response p99, µs | service p50, µs | service p99, µs | timer's lateness p50, µs | timer's lateness p99, µs | CPU both, µs/request | CPU generator, µs/request | at the highest rate, requests/s | at the highest rate, limited by | at the highest rate, CPU of both | at the highest rate, generator |
+    | --------- | ---------------: | ---------------: | --------------: | --------------: | -----------------------: | -----------------------: | -------------------: | ------------------------: | ------------------------------: | ------------------------------: | -------------------------------: | -----------------------------: |
+    | TCP       |             80.0 |            160.0 |            74.0 |           140.0 |                     12.0 |                     28.0 |                 38.0 |                      20.9 |                           4,500 |                       generator |                             12.0 |                            6.6 |
+    | WebSocket |             40.0 |             80.0 |            37.0 |            70.0 |                      6.0 |                     14.0 |                 19.0 |                      10.4 |                           9,000 |                       generator |                              6.0 |                            3.3 |
 
     This is what the harness measures against a target that does next to nothing, on the same CPUs. A figure that is at most 1.25 times the floor's same quantile is marked †: it says as much of the harness as of the target. So are CPU times, and rates from which the harness's highest is at most 1.25 times away. The floor moves with rate, connections and sizes: `twinwire calibrate --rate R --connections N --value-size S` measures it for a load like yours.
     ");
@@ -320,34 +320,34 @@ fn markdown_shows_the_floor_beside_the_figures_and_marks_what_is_within_it() {
 
     Closed load, no think time, 100 clients, 2 × 2 s.
 
-    **Valid**: nothing speaks against these figures. The generator's CPU was full, so the throughput is not the server's limit.
+    **Valid**: there is no reason to doubt these figures. The generator's CPU was full, so the throughput is not the server's limit.
 
     ### Throughput and cost
 
-    |                                                       | unit       |    TCP | WebSocket |                  ratio |
-    | ----------------------------------------------------- | ---------- | -----: | --------: | ---------------------: |
-    | throughput                                            | requests/s | 4,000† |     4,000 |    no difference shown |
-    | requests                                              |            | 16,000 |    16,000 |                      – |
-    | errors                                                |            |      0 |         0 |                      – |
-    | unfinished                                            |            |      0 |         0 |                      – |
-    | CPU of both sides                                     | µs/request | 13.60† |     15.30 | 1.12× (1.12–1.12, n=2) |
-    | of it the server's, approximately                     | µs/request |   6.70 |      7.50 | 1.12× (1.12–1.12, n=2) |
-    | of it the generator's, approximately                  | µs/request |   6.90 |      7.80 | 1.13× (1.13–1.13, n=2) |
-    | bytes, both directions                                | B/request  |   79.0 |      85.0 | 1.08× (1.08–1.08, n=2) |
-    | of them sent by clients                               | B/request  |   42.0 |      47.0 | 1.12× (1.12–1.12, n=2) |
-    | of them sent by the server                            | B/request  |   37.0 |      38.0 | 1.03× (1.03–1.03, n=2) |
-    | TCP segments, both directions, by a sample of sockets | 1/request  |   2.00 |      2.16 | 1.08× (1.08–1.08, n=2) |
-    | segments that these sockets sent again                |            |      0 |         0 |                      – |
-    | server's context switches                             | 1/request  |  1.010 |     1.010 |    no difference shown |
-    | generator's context switches                          | 1/request  |  2.020 |     2.020 |    no difference shown |
-    | server's CPU                                          | cores      |  0.027 |     0.030 | 1.12× (1.12–1.12, n=2) |
-    | generator's CPU                                       | cores      |  0.028 |     0.031 | 1.13× (1.13–1.13, n=2) |
-    | server's memory                                       | MiB        |    8.0 |       8.0 |    no difference shown |
-    | generator's memory                                    | MiB        |   30.3 |      30.3 |    no difference shown |
-    | CPU time stolen by the host                           | %          |   0.40 |      0.40 |    no difference shown |
-    | CPU time taken by other programs                      | %          |   1.20 |      1.20 |    no difference shown |
-    | floor: highest rate that the harness can offer        | requests/s |  4,500 |     9,000 |                      – |
-    | floor: CPU of both sides                              | µs/request |  12.00 |      6.00 |                      – |
+    |                                                         | unit       |    TCP | WebSocket |                  ratio |
+    | ------------------------------------------------------- | ---------- | -----: | --------: | ---------------------: |
+    | throughput                                              | requests/s | 4,000† |     4,000 |    no difference shown |
+    | requests                                                |            | 16,000 |    16,000 |                      – |
+    | errors                                                  |            |      0 |         0 |                      – |
+    | unfinished                                              |            |      0 |         0 |                      – |
+    | CPU of both sides                                       | µs/request | 13.60† |     15.30 | 1.12× (1.12–1.12, n=2) |
+    | of which server, approximately                          | µs/request |   6.70 |      7.50 | 1.12× (1.12–1.12, n=2) |
+    | of which generator, approximately                       | µs/request |   6.90 |      7.80 | 1.13× (1.13–1.13, n=2) |
+    | bytes, both directions                                  | B/request  |   79.0 |      85.0 | 1.08× (1.08–1.08, n=2) |
+    | of which sent by clients                                | B/request  |   42.0 |      47.0 | 1.12× (1.12–1.12, n=2) |
+    | of which sent by the server                             | B/request  |   37.0 |      38.0 | 1.03× (1.03–1.03, n=2) |
+    | TCP segments, both directions, from a sample of sockets | 1/request  |   2.00 |      2.16 | 1.08× (1.08–1.08, n=2) |
+    | segments that these sockets retransmitted               |            |      0 |         0 |                      – |
+    | server's context switches                               | 1/request  |  1.010 |     1.010 |    no difference shown |
+    | generator's context switches                            | 1/request  |  2.020 |     2.020 |    no difference shown |
+    | server's CPU                                            | cores      |  0.027 |     0.030 | 1.12× (1.12–1.12, n=2) |
+    | generator's CPU                                         | cores      |  0.028 |     0.031 | 1.13× (1.13–1.13, n=2) |
+    | server's memory                                         | MiB        |    8.0 |       8.0 |    no difference shown |
+    | generator's memory                                      | MiB        |   30.3 |      30.3 |    no difference shown |
+    | CPU time stolen by the host                             | %          |   0.40 |      0.40 |    no difference shown |
+    | CPU time taken by other programs                        | %          |   1.20 |      1.20 |    no difference shown |
+    | floor: highest rate that the harness can offer          | requests/s |  4,500 |     9,000 |                      – |
+    | floor: CPU of both sides                                | µs/request |  12.00 |      6.00 |                      – |
 
     † ≈ floor: within 1.25 × of what the harness itself takes, or can offer.
     ");
@@ -355,24 +355,24 @@ fn markdown_shows_the_floor_beside_the_figures_and_marks_what_is_within_it() {
     insta::assert_snapshot!(kinds.split("### ").next().unwrap(), @"
     , all requests:
 
-    | latency               | transport | samples | mean, µs | p50, µs | p90, µs | p99, µs | p99.9, µs | max, µs |
-    | --------------------- | --------- | ------: | -------: | ------: | ------: | ------: | --------: | ------: |
-    | lag                   | TCP       |   4,000 |      9.5 |    8.7† |   12.5† |   17.7† |         – |    23.5 |
-    | lag                   | WebSocket |   4,000 |      9.4 |     8.8 |   12.3† |   17.2† |         – |    24.9 |
-    | of it the generator's | TCP       |   4,000 |      6.3 |     5.9 |     8.4 |    11.7 |         – |    16.7 |
-    | of it the generator's | WebSocket |   4,000 |      6.3 |     5.8 |     8.3 |    12.0 |         – |    21.3 |
-    | *floor of lag*        | TCP       |         |          |    14.0 |    21.0 |    32.0 |           |         |
-    | *floor of lag*        | WebSocket |         |          |     7.0 |    10.5 |    16.0 |           |         |
-    | service               | TCP       |   4,000 |     94.6 |   87.3† |  124.1† |   176.4 |         – |   270.8 |
-    | service               | WebSocket |   4,000 |    108.9 |   101.1 |   142.0 |   197.9 |         – |   352.3 |
-    | *floor of service*    | TCP       |         |          |    74.0 |   111.0 |   140.0 |           |         |
-    | *floor of service*    | WebSocket |         |          |    37.0 |    55.5 |    70.0 |           |         |
-    | response              | TCP       |   4,000 |    104.6 |   96.9† |  138.2† |  196.7† |         – |   299.3 |
-    | response              | WebSocket |   4,000 |    119.1 |   109.9 |   158.1 |   213.6 |         – |   314.9 |
-    | *floor of response*   | TCP       |         |          |    80.0 |   120.0 |   160.0 |           |         |
-    | *floor of response*   | WebSocket |         |          |    40.0 |    60.0 |    80.0 |           |         |
+    | latency                  | transport | samples | mean, µs | p50, µs | p90, µs | p99, µs | p99.9, µs | max, µs |
+    | ------------------------ | --------- | ------: | -------: | ------: | ------: | ------: | --------: | ------: |
+    | lag                      | TCP       |   4,000 |      9.5 |    8.7† |   12.5† |   17.7† |         – |    23.5 |
+    | lag                      | WebSocket |   4,000 |      9.4 |     8.8 |   12.3† |   17.2† |         – |    24.9 |
+    | of which the generator's | TCP       |   4,000 |      6.3 |     5.9 |     8.4 |    11.7 |         – |    16.7 |
+    | of which the generator's | WebSocket |   4,000 |      6.3 |     5.8 |     8.3 |    12.0 |         – |    21.3 |
+    | *floor of lag*           | TCP       |         |          |    14.0 |    21.0 |    32.0 |           |         |
+    | *floor of lag*           | WebSocket |         |          |     7.0 |    10.5 |    16.0 |           |         |
+    | service                  | TCP       |   4,000 |     94.6 |   87.3† |  124.1† |   176.4 |         – |   270.8 |
+    | service                  | WebSocket |   4,000 |    108.9 |   101.1 |   142.0 |   197.9 |         – |   352.3 |
+    | *floor of service*       | TCP       |         |          |    74.0 |   111.0 |   140.0 |           |         |
+    | *floor of service*       | WebSocket |         |          |    37.0 |    55.5 |    70.0 |           |         |
+    | response                 | TCP       |   4,000 |    104.6 |   96.9† |  138.2† |  196.7† |         – |   299.3 |
+    | response                 | WebSocket |   4,000 |    119.1 |   109.9 |   158.1 |   213.6 |         – |   314.9 |
+    | *floor of response*      | TCP       |         |          |    80.0 |   120.0 |   160.0 |           |         |
+    | *floor of response*      | WebSocket |         |          |    40.0 |    60.0 |    80.0 |           |         |
 
-    – Too few samples: a quantile is given only where at least ten lie beyond it.
+    – too few samples: at least ten must lie beyond a quantile.
 
     † ≈ floor: within 1.25 × of what the harness itself takes, or can offer.
     ");
@@ -382,7 +382,7 @@ fn markdown_shows_the_floor_beside_the_figures_and_marks_what_is_within_it() {
 fn a_floor_of_another_machine_is_said_to_be_so_and_marks_nothing() {
     let mut record = floored();
     record.environment.cpu = "Other CPU | <b>".into();
-    let table = table::render(&record, Path::new("out"), Paint::default());
+    let table = terminal::render(&record, Path::new("out"), Paint::default());
     let said = "floor     not used: it was measured on another processor (Example CPU @ 2.5 GHz; here: Other CPU | <b>)";
     assert!(table.contains(said), "{table}");
     let markdown = markdown::report(&record, &[]);
@@ -401,17 +401,17 @@ fn a_lower_bound_is_never_within_the_floor() {
             .iter_mut()
             .for_each(|cell| (0..200).for_each(|_| cell.latencies.response.record_unfinished(1_000)));
     }
-    let text = table::render(&record, Path::new("out"), Paint::default());
+    let text = terminal::render(&record, Path::new("out"), Paint::default());
     let row = text.lines().find(|line| line.starts_with("all ")).unwrap();
     assert!(row.contains('≥') && !row.contains('†'), "{row}");
 }
 
 #[test]
 fn a_floor_that_a_run_goes_far_below_is_to_be_measured_anew() {
-    let said = "this run is far below it: measure it anew with nothing else running";
+    let said = "this run is far below it: measure it again with nothing else running";
     let shows = |floor: crate::record::Floor| {
         let record = crate::record::RunRecord { floor: Some(floor), ..fixture::record() };
-        table::render(&record, Path::new("out"), Paint::default()).contains(said)
+        terminal::render(&record, Path::new("out"), Paint::default()).contains(said)
     };
     assert!(!shows(fixture::floor()));
     let mut slow = fixture::floor();
@@ -434,7 +434,7 @@ fn a_transport_without_a_floor_shows_none_and_is_named() {
         pass.cells.iter_mut().for_each(|cell| cell.transport = Transport::Wss);
     }
     record.passes.extend(encrypted);
-    let text = table::render(&record, Path::new("out"), Paint::default());
+    let text = terminal::render(&record, Path::new("out"), Paint::default());
     assert!(text.contains("values of 64 bytes, none for WSS; nothing is subtracted"), "{text}");
     let floors = text.lines().filter(|line| line.starts_with("floor  "));
     let all: Vec<&str> = floors.filter(|line| !line.contains("measured")).collect();

@@ -55,7 +55,7 @@ fn only_judged_loads(reader: Reader<'_>, root: Reader<'_>, problems: &mut Proble
     let Some(load) = unjudged.and_then(|load| load.text("name")) else { return };
     let problem =
         problems.add("a threshold on a latency of a load whose timing is unjudged", reader.at("metric"));
-    problem.label(format!("load `{load}` says timing = \"unjudged\": its latencies are no results"));
+    problem.label(format!("load `{load}` says timing = \"unjudged\": its latencies are not results"));
     problem.help(match wanted {
         Some(_) => "remove `timing` from the load, or judge `errors`, `violations`, `unfinished` or `lost`",
         None => "name the load that it is about: where = { load = \"…\" }",

@@ -26,7 +26,10 @@ use crate::support::until;
 /// Terminals that can move their cursor, and one that cannot.
 const TERMINALS: [&str; 3] = ["xterm-256color", "vt100", "dumb"];
 
-/// A terminal, somebody who types in it, and the client.
+/// Written to a terminal behind all that a client has written there.
+const END_MARK: &str = "\x01end\x01";
+
+/// A terminal, its keyboard, and the client.
 struct Typist {
     child: Child,
     keys: File,
@@ -114,6 +117,9 @@ impl Typist {
             std::thread::sleep(Duration::from_millis(5));
         };
         self.is_restored();
+        // What the client wrote last may not have been read here yet; a terminal keeps the order.
+        File::from(self.terminal.try_clone().unwrap()).write_all(END_MARK.as_bytes()).unwrap();
+        self.waits_for(END_MARK);
         status
     }
 

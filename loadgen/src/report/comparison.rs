@@ -1,17 +1,16 @@
-//! The figures that tables show, taken from merged rows: quantiles instead of histograms, ratios, costs.
+//! The transports of a load side by side: statistics instead of histograms, ratios, costs, the harness's own floor.
 //!
-//! How they are written for people is the business of `format`; what is merged into a row that of
+//! How they are written for people is the business of `figure` and `tables`; what is merged into a row that of
 //! [`crate::record::rows`].
 
 use std::ops::Index;
 
-use super::floor;
 use crate::domain::{LatencyKind, Op, PerKind, Role, Statistic, Timing, Transport};
 use crate::record::pairs::Ratio;
 use crate::record::rows::{self, Key, Row, Selection};
 use crate::record::{
-    Cost, Counts, Latencies, Latency, LoadInfo, Pass, RunRecord, TransportFloor, VerdictLevel, WindowRow,
-    is_ceiling, is_within,
+    Cost, Counts, Latencies, Latency, Layout, LoadInfo, Pass, RunRecord, TransportFloor, VerdictLevel,
+    WindowRow, is_ceiling, is_within,
 };
 
 /// The statistics of one latency; what too few samples support is missing.
@@ -50,9 +49,9 @@ impl Index<Statistic> for LatencySummary {
 /// The statistics whose ratios between transports are shown.
 pub(super) const COMPARED: [Statistic; 2] = [Statistic::P50, Statistic::P99];
 
-/// The figures of one row.
+/// The counters, the rate and the statistics of one row.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Figures {
+pub struct Summary {
     /// Counters.
     pub counts: Counts,
     /// Answered requests a second.
@@ -61,8 +60,8 @@ pub struct Figures {
     pub latencies: PerKind<LatencySummary>,
 }
 
-impl Figures {
-    /// The figures of this row.
+impl Summary {
+    /// The summary of this row.
     #[must_use]
     pub fn of(row: &Row) -> Self {
         Self {
@@ -75,13 +74,13 @@ impl Figures {
 
 /// One role and operation of one load and variant, over every transport.
 #[derive(Debug, Clone)]
-pub struct Line {
+pub struct ComparisonRow {
     /// The role; `None`: all of them.
     pub role: Option<Role>,
     /// The operation; `None`: all of them.
     pub op: Option<Op>,
-    /// Figures for each of the comparison's transports; `None` where it made no such request.
-    pub cells: Vec<Option<Figures>>,
+    /// One for each of the comparison's transports; `None` where it made no such request.
+    pub summaries: Vec<Option<Summary>>,
     /// For each of them, the ratios of the [`COMPARED`] statistics to the first one's.
     pub ratios: Vec<[Option<Ratio>; COMPARED.len()]>,
 }
@@ -98,9 +97,9 @@ pub struct Comparison<'a> {
     /// Whether they ran at once: how much each was asked is the scenario's doing then, and compares nothing.
     pub is_mixed: bool,
     /// Roles in order, each operation of a role, then all of the role's; everything at the end.
-    pub lines: Vec<Line>,
+    pub rows: Vec<ComparisonRow>,
     /// What each transport cost.
-    pub costs: Vec<Option<CostFigures>>,
+    pub costs: Vec<Option<CostSummary>>,
     /// How late the generator woke, where each transport ran by itself.
     pub lateness: Vec<LatencySummary>,
     /// Each transport's passes.
@@ -112,8 +111,8 @@ pub struct Comparison<'a> {
 impl Comparison<'_> {
     /// All roles and operations, for each transport.
     #[must_use]
-    pub fn total(&self) -> &[Option<Figures>] {
-        self.lines.last().map_or(&[], |line| &line.cells)
+    pub fn total(&self) -> &[Option<Summary>] {
+        self.rows.last().map_or(&[], |row| &row.summaries)
     }
 
     /// The ratio to the first transport over the trials of both, of a figure of a pass and a transport.
@@ -138,11 +137,11 @@ impl Comparison<'_> {
     }
 
     /// The ratio of a cost.
-    pub(super) fn cost_ratio(&self, i: usize, of: impl Fn(&CostFigures) -> Option<f64>) -> Option<Ratio> {
+    pub(super) fn cost_ratio(&self, i: usize, of: impl Fn(&CostSummary) -> Option<f64>) -> Option<Ratio> {
         if self.is_mixed {
             return None;
         }
-        self.trial_ratio(i, |pass, _| of(&CostFigures::of(&pass.cost)))
+        self.trial_ratio(i, |pass, _| of(&CostSummary::of(&pass.cost)))
     }
 
     /// Whether there is a floor to show: it is known over any of the transports, and the load's timing is a result.
@@ -153,7 +152,8 @@ impl Comparison<'_> {
 
     /// The floor's statistic over the transport at `i`.
     pub(super) fn floor(&self, i: usize, kind: LatencyKind, statistic: Statistic) -> Option<Latency> {
-        floor::latency((*self.floors.get(i)?)?, kind, statistic)
+        let ns = (*self.floors.get(i)?)?.paced.latencies[kind].get(statistic);
+        ns.map(|ns| Latency { ns, at_least: false })
     }
 
     /// Whether a latency over the transport at `i` is within the floor. A lower bound may be anything.
@@ -171,7 +171,8 @@ impl Comparison<'_> {
 
     /// The floor's CPU of both sides over the transport at `i`, under a load of this kind.
     pub(super) fn floor_cost_ns(&self, i: usize) -> Option<f64> {
-        floor::cost_ns((*self.floors.get(i)?)?, self.load)
+        let floor = (*self.floors.get(i)?)?;
+        if self.load.model.saturates() { floor.saturated.cost.both_ns } else { floor.paced.cost.both_ns }
     }
 
     /// Whether the CPU of both sides over the transport at `i` is within the floor's.
@@ -190,6 +191,11 @@ impl Comparison<'_> {
         let rate = self.total().get(i).and_then(|total| total.as_ref()?.rate);
         is_ceiling(rate, self.highest_rate(i))
     }
+}
+
+/// The floor where this run ran, if it may stand beside its figures.
+pub(super) fn floor(record: &RunRecord) -> Option<&Layout> {
+    record.floor.as_ref()?.layout(&record.environment).ok()
 }
 
 /// The comparisons of a load, one for each variant that ran, in order.
@@ -224,18 +230,18 @@ fn comparison<'a>(
     // With one role the lines of all roles would repeat it; operations over all roles are in the CSV files.
     wanted.retain(|(role, op)| role.is_some() || op.is_none());
     let over = |transport| Selection::of(&load.name, variant).over(transport);
-    let figures = |role, op, transport| {
+    let summary = |role, op, transport| {
         let row = Selection { role, op, ..over(transport) }.row(&record.passes)?;
-        Some(Figures::of(&row))
+        Some(Summary::of(&row))
     };
     let passes: Vec<Vec<&Pass>> =
         transports.iter().map(|&transport| over(transport).passes(&record.passes).collect()).collect();
-    let lines = wanted
+    let rows = wanted
         .into_iter()
-        .map(|(role, op)| Line {
+        .map(|(role, op)| ComparisonRow {
             role,
             op,
-            cells: transports.iter().map(|&transport| figures(role, op, transport)).collect(),
+            summaries: transports.iter().map(|&transport| summary(role, op, transport)).collect(),
             ratios: (0..transports.len())
                 .map(|i| {
                     let twins = [(transports[0], &passes[0]), (transports[i], &passes[i])];
@@ -246,13 +252,13 @@ fn comparison<'a>(
         .collect();
     let costs = transports
         .iter()
-        .map(|&transport| over(transport).cost(&record.passes).as_ref().map(CostFigures::of))
+        .map(|&transport| over(transport).cost(&record.passes).as_ref().map(CostSummary::of))
         .collect();
     let lateness = transports.iter().map(|&transport| lateness(record, over(transport))).collect();
-    let layout = floor::used(record);
+    let layout = floor(record);
     let floors = transports.iter().map(|&transport| layout?.transport(transport)).collect();
     let is_mixed = passes.iter().flatten().any(|pass| pass.is_mixed());
-    Comparison { load, variant, transports, is_mixed, lines, costs, lateness, passes, floors }
+    Comparison { load, variant, transports, is_mixed, rows, costs, lateness, passes, floors }
 }
 
 /// Whether the load's transports may be compared: neither where the measurement is not valid, nor where timing is not what
@@ -309,7 +315,7 @@ fn lateness(record: &RunRecord, of: Selection<'_>) -> LatencySummary {
 
 /// What a request cost.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct CostFigures {
+pub struct CostSummary {
     /// CPU of both sides for each reply, in nanoseconds.
     pub both_ns: Option<f64>,
     /// The server's part.
@@ -345,7 +351,7 @@ pub struct CostFigures {
     pub generator_mib: Option<f64>,
 }
 
-impl CostFigures {
+impl CostSummary {
     /// Each cost divided by the replies, or by the time.
     #[must_use]
     pub fn of(cost: &Cost) -> Self {

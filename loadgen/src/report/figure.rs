@@ -3,17 +3,36 @@
 //! Files for programs (CSV, JSON) do not come here; they hold plain numbers.
 
 use crate::record::pairs::{PAIRS_MIN, Ratio};
-use crate::record::{Latency, LoadInfo, VerdictLevel};
+use crate::record::{FLOOR_RATIO_MAX, Latency, LoadInfo, VerdictLevel};
 use crate::text;
 
 /// What stands where there is no figure.
 pub(crate) const MISSING: &str = "–";
 
-/// Marks a figure of a load that is not valid: it is no result.
+/// Marks a figure of a load that is not valid: it is not a result.
 pub(crate) const NOT_VALID: char = '?';
 
+/// Marks a figure that is within the harness's own floor.
+pub(crate) const FLOOR: char = '†';
+
+/// The marks that may stand behind a figure.
+pub(crate) const MARKS: [char; 2] = [FLOOR, NOT_VALID];
+
+/// Heads a column of ratios.
+pub(crate) const RATIO: &str = "ratio";
+
 /// What [`NOT_VALID`] means.
-pub(crate) const NOT_VALID_LEGEND: &str = "? not valid: no result";
+pub(crate) const NOT_VALID_LEGEND: &str = "? not valid: not a result";
+
+/// What [`FLOOR`] means.
+pub(crate) fn floor_legend() -> String {
+    format!("{FLOOR} ≈ floor: within {FLOOR_RATIO_MAX} × of what the harness itself takes, or can offer")
+}
+
+/// The text, marked where it is within the harness's own floor.
+pub(crate) fn marked(text: String, within: bool) -> String {
+    if within { format!("{text}{FLOOR}") } else { text }
+}
 
 /// The text of a figure of this load, marked where the load is not valid.
 pub(crate) fn of_load(load: &LoadInfo, mut text: String) -> String {
@@ -96,12 +115,12 @@ pub(crate) fn rate(rate: Option<f64>) -> String {
     rate.map_or_else(|| MISSING.to_owned(), |rate| text::decimal(rate, usize::from(rate < 10.0)))
 }
 
-/// Any other figure with so many decimals.
+/// Any other figure with this many decimals.
 pub(crate) fn optional(number: Option<f64>, decimals: usize) -> String {
     number.map_or_else(|| MISSING.to_owned(), |number| text::decimal(number, decimals))
 }
 
-/// A ratio over pairs with its interval, or that none is shown.
+/// A ratio over pairs with its interval, or that no difference is shown.
 pub(crate) fn ratio(ratio: Option<Ratio>) -> String {
     let Some(ratio) = ratio else { return MISSING.to_owned() };
     if !ratio.is_difference() {
