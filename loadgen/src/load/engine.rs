@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
+use twinwire_os::{clock, cpus, open_files};
 
 use super::context::PassContext;
 use super::events::{Event, PassLabel};
@@ -15,7 +16,6 @@ use super::requests::GroupMix;
 use super::schedule::Curve;
 use crate::domain::Transport;
 use crate::measure::recorder::LiveCounters;
-use crate::measure::{clock, cpus, open_files};
 use crate::oracle::{ReferenceModel, ValueSpec};
 use crate::record::{Pass, Probe, Skipped, VIOLATIONS_KEPT, Violation};
 use crate::scenario::model::Scenario;

@@ -12,7 +12,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::Waker;
 
-use crate::measure::clock::{self, Nanos};
+use twinwire_os::clock::{self, Nanos};
 
 /// How long before a deadline the timer is set at most. A wake is late by about as long as the system takes to wake an
 /// idle CPU (tens of microseconds in a virtual machine), so setting the timer that much earlier brings the median wake

@@ -1,6 +1,6 @@
 //! Which CPUs the server and the generator have for themselves.
 
-use crate::measure::cpus;
+use twinwire_os::cpus;
 
 /// Who gets which CPU.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

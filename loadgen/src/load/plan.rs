@@ -5,9 +5,9 @@
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use twinwire_os::clock::{Nanos, nanos};
 
 use crate::domain::Transport;
-use crate::measure::clock::{Nanos, nanos};
 use crate::record;
 use crate::scenario::Variant;
 use crate::scenario::model::{Load, Scenario};

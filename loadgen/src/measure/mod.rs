@@ -1,7 +1,5 @@
-//! Measuring: the clock, the recorders of one worker, the figures of processes and sockets, and what the system lets
-//! this process have.
-
-pub use twinwire_os::{clock, cpus, open_files, process, tcp_info, tree as process_tree};
+//! Measuring: the recorders of one worker, the figures of the system's processes and sockets over time, pauses of the
+//! harness.
 
 pub mod figures;
 pub mod pauses;

@@ -61,7 +61,9 @@ pub(super) fn comparison(comparison: &Comparison<'_>, shown: &[Shown]) -> Table 
         table.rows.push(vec![Cell::Faint("floor".to_owned()), Cell::empty()]);
     }
     if shown.is_empty() {
-        COUNTS.into_iter().for_each(|of| add_counts(&mut table, comparison, of));
+        for of in COUNTS {
+            add_counts(&mut table, comparison, of);
+        }
     }
     for shown in shown {
         match shown {
@@ -248,7 +250,9 @@ const COSTS: [CostRow; 16] = [
 pub(super) fn costs(comparison: &Comparison<'_>) -> Table {
     let places = 0..comparison.transports.len();
     let mut columns = columns(&comparison.transports, true);
-    columns.iter_mut().for_each(|column| *column = Header::Alone(column.text().to_owned()));
+    for column in &mut columns {
+        *column = Header::Alone(column.text().to_owned());
+    }
     let groups = vec![Group { title: String::new(), unit: "", columns }];
     let mut table = Table { lead: vec![String::new(), "unit".to_owned()], groups, rows: Vec::new() };
     let mut push =

@@ -6,8 +6,9 @@
 
 use std::cell::RefCell;
 
+use twinwire_os::clock::{Nanos, SECOND};
+
 use super::violation::Evidence;
-use crate::measure::clock::{Nanos, SECOND};
 use crate::measure::recorder::{CellKey, Instants};
 use crate::oracle::ReferenceModel;
 

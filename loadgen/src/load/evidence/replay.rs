@@ -7,12 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use twinwire_os::clock::Nanos;
+
 use super::super::context::PassContext;
 use super::super::plan::SessionEnd;
 use super::request_log::LoggedRequest;
 use super::violation::{Asked, Evidence, LastAnswered};
 use crate::domain::Role;
-use crate::measure::clock::Nanos;
 use crate::oracle::{DueReply, Expect, Origin, SessionAge, TAG_BYTES, request, texts};
 use crate::record::{Replay, ReplayAction, ReplayClient, ReplayExpect, ReplayStep, Violation};
 

@@ -2,7 +2,8 @@
 //!
 //! A request costs one store into a ring of fixed size that no other worker touches.
 
-use crate::measure::clock::Nanos;
+use twinwire_os::clock::Nanos;
+
 use crate::oracle::{Expect, TAG_BYTES};
 
 /// Requests that one worker keeps: a tenth of a second and more at full rate, which is longer than the sweep that

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use twinwire_os::clock::{self, Nanos};
+
 use super::super::context::PassContext;
 use super::super::plan::SessionEnd;
 use super::request_log::{LoggedRequest, RequestLog};
 use crate::domain::{Role, Rule, ViolationKind};
-use crate::measure::clock::{self, Nanos};
 use crate::oracle::{
     DueReply, Expect, Finding, Origin, ReferenceModel, Session, SessionAge, SessionHistory, origin, request,
     writer_of_forbidden,

@@ -11,8 +11,7 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-
-use crate::measure::clock::Nanos;
+use twinwire_os::clock::Nanos;
 
 #[derive(Debug)]
 struct Descriptor(TimerFd);

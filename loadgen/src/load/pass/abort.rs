@@ -1,7 +1,8 @@
 //! Stops a run whose threshold with `abort` is missed for five seconds in a row.
 
+use twinwire_os::clock::{Nanos, SECOND};
+
 use super::super::plan::PassPlan;
-use crate::measure::clock::{Nanos, SECOND};
 use crate::measure::threshold_monitor::{CellFilter, Observed, meets};
 use crate::scenario::model::{Bound, Metric, Scenario};
 

@@ -1,9 +1,10 @@
 //! Warns while a load runs that the generator does not keep up with it: at the end would be too late to mend it.
 
+use twinwire_os::clock::Nanos;
+use twinwire_os::process;
+
 use super::super::context::PassContext;
 use crate::domain::Timing;
-use crate::measure::clock::Nanos;
-use crate::measure::process;
 use crate::record::lateness;
 use crate::text;
 

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use twinwire_os::clock::{self, Nanos};
+
 use super::super::context::PassContext;
 use super::super::worker::WorkerSeconds;
 use super::sample::SampleInterval;
 use crate::domain::{Statistic, Transport};
-use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::Second;
 use crate::record::{Cost, Interval, KindStatistics, Sockets};
 

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
+use twinwire_os::clock::{self, Nanos};
+use twinwire_os::cpus;
 
 use self::abort::AbortMonitor;
 pub use self::abort::{AbortCondition, abort_conditions};
@@ -27,8 +29,6 @@ use super::plan::WindowPlan;
 use super::session::{SetupError, SetupTimes};
 use super::worker::{self, Report, Stage, WorkerFigures};
 use crate::domain::Transport;
-use crate::measure::clock::{self, Nanos};
-use crate::measure::cpus;
 use crate::measure::recorder::{TimeRange, WindowFigures};
 use crate::record::{Pass, Violation};
 use crate::targets::Target;

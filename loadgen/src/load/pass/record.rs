@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use twinwire_os::clock::{self, Nanos};
+
 use super::super::context::PassContext;
 use super::super::session::SetupTimes;
 use super::super::worker::{ClientOutcomes, TransportOutcomes, WorkerFigures, WorkerPause};
 use super::sample::SampleInterval;
 use super::{Collected, WindowSeen};
 use crate::domain::{Role, Statistic, Transport};
-use crate::measure::clock::{self, Nanos};
 use crate::measure::pauses::Pause;
 use crate::measure::recorder::{CellFigures, CellKey, TimeRange, Totals, WindowFigures};
 use crate::record::{

@@ -1,9 +1,10 @@
 //! Samples of processes and sockets, and what was spent between two of them.
 
+use twinwire_os::clock::{self, Nanos};
+use twinwire_os::process::CpuTicks;
+use twinwire_os::tree::{Figures as ProcessFigures, Tree};
+
 use super::super::context::PassContext;
-use crate::measure::clock::{self, Nanos};
-use crate::measure::process::CpuTicks;
-use crate::measure::process_tree::{Figures as ProcessFigures, Tree};
 use crate::measure::recorder::TimeRange;
 use crate::record::{Cost, Processes, Sockets};
 use crate::wire::SocketSample;

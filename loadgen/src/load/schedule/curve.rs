@@ -7,7 +7,8 @@
 
 use std::sync::Arc;
 
-use crate::measure::clock::{Nanos, SECOND, nanos};
+use twinwire_os::clock::{Nanos, SECOND, nanos};
+
 use crate::scenario::model::{Load, Ramp};
 
 /// A part of load time in which a client is active: from the first instant until before the second.

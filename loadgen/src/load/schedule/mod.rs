@@ -12,10 +12,10 @@ use std::sync::Arc;
 use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, Exp1};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use twinwire_os::clock::{Nanos, nanos};
 
 pub use self::curve::{Curve, Span};
 use crate::domain::{Arrivals, Think};
-use crate::measure::clock::{Nanos, nanos};
 
 #[derive(Debug)]
 pub enum Schedule {

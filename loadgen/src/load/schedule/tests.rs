@@ -1,9 +1,10 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use twinwire_os::clock::SECOND;
+
 use super::*;
 use crate::domain::{Model, Rate};
-use crate::measure::clock::SECOND;
 use crate::scenario::model::{Load, Phase, Ramp};
 
 fn always() -> Arc<[Span]> {

@@ -7,13 +7,14 @@
 
 use std::time::Duration;
 
+use twinwire_os::clock;
+
 use super::super::context::PassContext;
 use super::super::evidence::{Asked, Evidence, Requester};
 use super::error::SetupError;
 use super::exchange::{LoginReply, ask, connect};
 use super::logout::{CLOSE_TIMEOUT, Quit, quit};
 use crate::domain::{Op, Role, Rule, ViolationKind};
-use crate::measure::clock;
 use crate::oracle::{Finding, texts};
 use crate::scenario::model::Group;
 use crate::wire::Connection;

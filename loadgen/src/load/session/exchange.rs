@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::measure::clock::Nanos;
+use twinwire_os::clock::Nanos;
+
 use crate::oracle::texts;
 use crate::wire::{Connection, Ended, Endpoint, Replies, Reply, Traffic, wait};
 

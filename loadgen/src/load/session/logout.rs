@@ -4,10 +4,11 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
+use twinwire_os::clock::Nanos;
+
 use super::super::evidence::Asked;
 use super::exchange::{NoReply, ReplyBuffer, replies};
 use crate::domain::{Rule, ViolationKind};
-use crate::measure::clock::Nanos;
 use crate::oracle::{Finding, texts};
 use crate::wire::{Connection, Ended, wait};
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use twinwire_os::clock::{self, Nanos};
+
 use super::super::context::PassContext;
 use super::super::evidence::{Asked, Evidence, Requester};
 use super::super::plan::SessionEnd;
@@ -12,7 +14,6 @@ use super::logout::{Quit, close, not_closed, quit, wrong_logout};
 use super::setup::{ClientSetup, LOGIN_RETRY, NAME_FREE_WITHIN, ReadyClient};
 use super::setup_times::StepTimes;
 use crate::domain::{Framing, Role, Rule};
-use crate::measure::clock::{self, Nanos};
 use crate::oracle::texts;
 use crate::wire::{Connection, Traffic};
 

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use twinwire_os::clock::{self, Nanos};
+
 use super::super::context::PassContext;
 use super::super::evidence::{Asked, Evidence, Requester};
 use super::super::plan::SessionEnd;
@@ -13,7 +15,6 @@ use super::error::{SetupError, StepFailure};
 use super::exchange::{LoginReply, NoReply, TimedReply, replies};
 use super::setup_times::StepTimes;
 use crate::domain::{Role, Rule, ViolationKind};
-use crate::measure::clock::{self, Nanos};
 use crate::oracle::{Expect, Finding, LegalReply, MESSAGE_BYTES, Session, texts};
 use crate::scenario::model::Group;
 use crate::wire::{

@@ -1,6 +1,7 @@
 //! How long the steps of setting clients up took: of one client, and of many.
 
-use crate::measure::clock::Nanos;
+use twinwire_os::clock::Nanos;
+
 use crate::record::Latencies;
 
 /// Times of the steps, over all clients of one transport and worker.

@@ -5,8 +5,9 @@
 
 use std::cell::{Cell, RefCell};
 
+use twinwire_os::clock::Nanos;
+
 use super::super::schedule::Open;
-use crate::measure::clock::Nanos;
 use crate::measure::recorder::TimeRange;
 
 /// What of an open load waited to be sent.
@@ -102,8 +103,8 @@ mod tests {
     use super::*;
     use crate::domain::{Arrivals, Model, Rate};
     use crate::load::schedule::Curve;
-    use crate::measure::clock::SECOND;
     use crate::scenario::model::{Load, Phase};
+    use twinwire_os::clock::SECOND;
 
     fn schedule(seed: u64) -> Open {
         let load = Load {

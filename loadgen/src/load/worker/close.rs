@@ -5,12 +5,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use twinwire_os::clock;
 
 use super::super::evidence::{Asked, Evidence, Requester};
 use super::super::session::{self, Quit, closes_again, not_closed, quit, wrong_logout};
 use super::state::WorkerState;
 use super::virtual_user::VirtualUser;
-use crate::measure::clock;
 use crate::oracle::texts;
 
 /// Longest that the reply to `q` may take at the end; a server that is slower has its connection dropped.

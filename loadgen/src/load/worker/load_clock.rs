@@ -2,10 +2,11 @@
 
 use std::cell::Cell;
 
+use twinwire_os::clock::{self, Nanos, SECOND};
+
 use super::super::context::PassContext;
 use super::super::evidence::Timing;
 use super::super::plan::WindowPlan;
-use crate::measure::clock::{self, Nanos, SECOND};
 use crate::measure::recorder::TimeRange;
 
 /// Longest that a backlog is worked off after the load's end. What is then left was offered and not served.

@@ -21,6 +21,7 @@ use std::time::Duration;
 use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use twinwire_os::clock::{self, Nanos};
 
 pub use self::outcomes::{ClientOutcomes, TransportOutcomes, WorkerPause};
 
@@ -37,7 +38,6 @@ use super::requests::Requests;
 use super::schedule::{Closed, Open, Schedule, Span};
 use super::session::{self, ReadyClient, SetupError, SetupTimes, StepTimes};
 use crate::domain::Model;
-use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::{
     CellFigures, CellKey, LiveCounters, Recorder, RecorderConfig, Second, TimeRange, Totals, WindowFigures,
 };

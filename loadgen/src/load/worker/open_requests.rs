@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 
+use twinwire_os::clock::Nanos;
+
 use super::super::pacer::Pacer;
-use crate::measure::clock::Nanos;
 use crate::wire::SILENCE_NS;
 
 /// A client's oldest request; `Nanos::MAX` stands for none.

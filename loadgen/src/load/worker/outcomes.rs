@@ -1,8 +1,9 @@
 //! How the clients of a worker fared, apart from the figures of their requests.
 
+use twinwire_os::clock::Nanos;
+
 use super::super::session::SetupTimes;
 use super::backlog::BacklogFigures;
-use crate::measure::clock::Nanos;
 use crate::measure::pauses::Pause;
 
 #[derive(Debug)]

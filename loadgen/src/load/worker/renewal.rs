@@ -4,9 +4,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 
+use twinwire_os::clock::{Nanos, nanos};
+
 use super::super::session::{BadLogin, ReadyClient, SetupError, StepTimes, renew};
 use super::state::WorkerState;
-use crate::measure::clock::{Nanos, nanos};
 use crate::oracle::Session;
 use crate::scenario::model::Reconnect;
 use crate::wire::Connection;

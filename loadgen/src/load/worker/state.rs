@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::task::JoinHandle;
+use twinwire_os::clock::{self, Nanos, SECOND};
 
 use super::super::context::PassContext;
 use super::super::evidence::{Asked, EvidenceLog, LoggedRequest, PendingVerdicts, RequestLog};
@@ -16,7 +17,6 @@ use super::backlog::Backlog;
 use super::load_clock::LoadClock;
 use super::open_requests::OpenRequests;
 use super::outcomes::{ClientOutcomes, WorkerPause};
-use crate::measure::clock::{self, Nanos, SECOND};
 use crate::measure::pauses::{Heartbeat, Pause};
 use crate::measure::recorder::{
     CellKey, Instants, LiveCounters, Recorder, Second, TimeRange, joint_quantile,

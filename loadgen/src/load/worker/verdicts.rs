@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
+use twinwire_os::clock::{self, Nanos};
+
 use super::super::context::PassContext;
 use super::super::evidence::{Evidence, PendingVerdict, Requester};
 use super::super::session::closes_again;
 use super::state::{Pending, WorkerState};
-use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::{CellKey, Instants, LiveCounters};
 
 impl WorkerState {

@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use twinwire_os::clock::{self, Nanos};
+
 use super::super::evidence::{Asked, Evidence};
 use super::super::requests::Requests;
 use super::super::schedule::Schedule;
@@ -16,7 +18,6 @@ use super::open_requests::Oldest;
 use super::renewal::{Renewal, Renewing};
 use super::state::{Pending, WorkerState};
 use crate::domain::{Role, Rule, ViolationKind};
-use crate::measure::clock::{self, Nanos};
 use crate::measure::recorder::{CellKey, Instants, LiveCounters, RequestError, TimeRange};
 use crate::oracle::{Expect, Finding, Session, request, texts};
 use crate::wire::{Connection, Ended};

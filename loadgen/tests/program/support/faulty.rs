@@ -514,11 +514,9 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
             {
                 return Ok(false);
             }
-            (Fault::TimesOutOnce, ["get", _]) if !state.disconnected.swap(true, Ordering::Relaxed) => {
-                writeln!(replies, "{IDLE_TIMEOUT}")?;
-                return Ok(false);
-            }
-            (Fault::TimesOutAtQuit, ["q"]) if !state.disconnected.swap(true, Ordering::Relaxed) => {
+            (Fault::TimesOutOnce, ["get", _]) | (Fault::TimesOutAtQuit, ["q"])
+                if !state.disconnected.swap(true, Ordering::Relaxed) =>
+            {
                 writeln!(replies, "{IDLE_TIMEOUT}")?;
                 return Ok(false);
             }

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use twinwire_os::clock;
+
 use super::super::super::plan;
 use super::super::super::schedule::Curve;
 use super::super::request_log::RequestLog;
 use super::super::violation::{EvidenceLog, Requester, Timing};
 use super::*;
 use crate::domain::{Rule, Transport, ViolationKind};
-use crate::measure::clock;
 use crate::oracle::{Finding, ReferenceModel, Session, ValueSpec};
 use crate::scenario::Document;
 use crate::wire::{Endpoint, Site};
