@@ -320,6 +320,6 @@ fn a_floor_is_written_over_a_floor_and_over_nothing_else() {
     fs::write(&letter, "dear").unwrap();
     let output = twinwire().args(["calibrate", "--out"]).arg(&letter).output().unwrap();
     let ended = Ended::of(output).expect(2);
-    assert!(ended.stderr.contains("is no floor that `twinwire calibrate` wrote"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("was not written by `twinwire calibrate`"), "{}", ended.stderr);
     assert_eq!(fs::read_to_string(letter).unwrap(), "dear");
 }
