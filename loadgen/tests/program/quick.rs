@@ -10,12 +10,25 @@ fn quick(place: &Place, arguments: &[&str]) -> Ended {
     Ended::of(command.output().unwrap())
 }
 
+/// The same to a good end. A machine that stands still in the middle of it makes its figures invalid (4): then once more.
+#[track_caller]
+fn quick_valid(place: &Place, arguments: &[&str]) -> Ended {
+    let tries = std::iter::repeat_with(|| quick(place, arguments)).take(5);
+    let mut last = None;
+    for ended in tries {
+        let is_invalid = ended.code == Some(4);
+        last = Some(ended);
+        if !is_invalid {
+            break;
+        }
+    }
+    last.unwrap().expect(0)
+}
+
 #[test]
 fn quick_loads_both_transports_of_the_embedded_server() {
     let place = Place::with("");
-    let ended =
-        quick(&place, &["-c", "10", "-d", "300ms", "--managers", "20", "--set", "load.quick.think=1ms"]);
-    ended.expect(0);
+    quick_valid(&place, &["-c", "10", "-d", "300ms", "--managers", "20", "--set", "load.quick.think=1ms"]);
     let rows = place.csv("summary.csv");
     let of = |column: &str| rows.iter().map(|row| row[column].clone()).collect::<BTreeSet<_>>();
     assert_eq!(of("transport"), BTreeSet::from(["tcp", "websocket"].map(str::to_owned)));
@@ -24,14 +37,14 @@ fn quick_loads_both_transports_of_the_embedded_server() {
     let text = place.read("scenario.toml");
     assert!(text.contains("think = \"1ms\"") && text.contains("duration = \"300ms\""), "{text}");
     std::fs::write(place.path().join("scenario.toml"), &text).unwrap();
-    place.run_to_end(&["--quiet"]).expect(0);
+    place.measure(&["--quiet"]);
     assert_eq!(place.read("scenario.toml"), text);
 }
 
 #[test]
 fn quick_alternates_short_trials_so_that_a_ratio_has_pairs_and_a_single_trial_gives_none() {
     let place = Place::with("");
-    let short = quick(&place, &["-c", "4", "-d", "200ms", "--set", "load.quick.think=1ms"]).expect(0);
+    let short = quick_valid(&place, &["-c", "4", "-d", "200ms", "--set", "load.quick.think=1ms"]);
     // "2 × 1 s" is no ratio, "1.10×" is one.
     let ratios = |text: &str| {
         let ratio = |(at, _): &(usize, &str)| text[..*at].ends_with(|c: char| c.is_ascii_digit());
@@ -39,7 +52,7 @@ fn quick_alternates_short_trials_so_that_a_ratio_has_pairs_and_a_single_trial_gi
     };
     assert_eq!(ratios(&short.stdout), 0, "{}", short.stdout);
     assert_eq!(ratios(&place.read("report.md")), 0);
-    let more = quick(&place, &["-c", "4", "-d", "1s", "--set", "load.quick.think=1ms"]).expect(0);
+    let more = quick_valid(&place, &["-c", "4", "-d", "1s", "--set", "load.quick.think=1ms"]);
     let trials: BTreeSet<String> = place.csv("summary.csv").iter().map(|row| row["trial"].clone()).collect();
     assert_eq!(trials, BTreeSet::from(["1", "2", "3", "4", "5", "all"].map(str::to_owned)));
     // Each ratio has its interval, or none is shown.
@@ -69,9 +82,8 @@ fn quick_takes_the_transports_of_the_target() {
     let place = Place::with("");
     let command =
         format!("'{}' serve-embedded --tcp-raw 127.0.0.1:{{tcp-raw}}", env!("CARGO_BIN_EXE_twinwire"));
-    let ended =
-        quick(&place, &["-c4", "-d1s", "--value-size", "16", "--json", "--quiet", "--launch", &command]);
-    let ended = ended.expect(0);
+    let arguments = ["-c4", "-d1s", "--value-size", "16", "--json", "--quiet", "--launch", &command];
+    let ended = quick_valid(&place, &arguments);
     assert_eq!(ended.stderr, "");
     let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(json["runs"][0]["scenario"], "quick");
@@ -85,11 +97,9 @@ fn quick_takes_the_transports_of_the_target() {
 #[test]
 fn quick_compares_encrypted_transports_where_they_are_asked_for() {
     let place = Place::with("");
-    let ended = quick(
-        &place,
-        &["-c4", "-d1s", "--transport", "wss", "--transport", "tls", "--set", "load.quick.think=1ms"],
-    );
-    ended.expect(0);
+    let arguments =
+        ["-c4", "-d1s", "--transport", "wss", "--transport", "tls", "--set", "load.quick.think=1ms"];
+    quick_valid(&place, &arguments);
     let found: BTreeSet<String> =
         place.csv("summary.csv").iter().map(|row| row["transport"].clone()).collect();
     assert_eq!(found, BTreeSet::from(["tls", "wss"].map(str::to_owned)));
