@@ -67,20 +67,23 @@ impl<'a> Selection<'a> {
         })
     }
 
-    /// The sum of the selected cells; `None` where there are none. Its time is that of all [`Self::passes`], also of those
-    /// in which a group or an operation happened to have no request.
+    /// The sum of the selected cells; `None` where there are none. Its time is that of the [`Self::passes`], also of those
+    /// in which a group or an operation happened to have no request, but not that of loads and variants which have none of
+    /// them at all, such as a variant without managers.
     #[must_use]
     pub fn row<'r>(self, passes: impl IntoIterator<Item = &'r Pass>) -> Option<Row> {
         let mut row = Row::default();
-        let mut any = false;
-        for pass in self.passes(passes) {
-            row.seconds += pass.measured_s;
+        let mut found = BTreeSet::new();
+        let passes: Vec<&Pass> = self.passes(passes).collect();
+        for pass in &passes {
             for cell in self.cells(pass) {
                 row.add(cell);
-                any = true;
+                found.insert((&pass.load, &pass.variant));
             }
         }
-        any.then_some(row)
+        let counted = passes.iter().filter(|pass| found.contains(&(&pass.load, &pass.variant)));
+        row.seconds = counted.map(|pass| pass.measured_s).sum();
+        (!found.is_empty()).then_some(row)
     }
 
     /// The selected latencies of a kind, merged.
@@ -306,6 +309,27 @@ mod tests {
         for (kind, latencies) in whole.latencies.iter() {
             assert_eq!(latencies.histogram(), sum.latencies[kind].histogram());
         }
+    }
+
+    #[test]
+    fn a_variant_without_managers_gives_their_rate_no_time() {
+        let record = fixture::record();
+        let pass = record.passes[0].clone();
+        let mut without = pass.clone();
+        without.variant = "manager-share=0".to_owned();
+        without.cells.retain(|cell| cell.role == Role::Guest);
+        let seconds = |role, passes: &[Pass]| {
+            Selection { role: Some(role), ..Selection::default() }.row(passes).unwrap().seconds
+        };
+        let both = [pass.clone(), without];
+        assert!(pass.measured_s > 0.0);
+        assert!((seconds(Role::Manager, &both) - pass.measured_s).abs() < 1e-9);
+        assert!((seconds(Role::Guest, &both) - 2.0 * pass.measured_s).abs() < 1e-9);
+        // A trial in which they happened to ask nothing counts.
+        let mut quiet = pass.clone();
+        quiet.trial += 1;
+        quiet.cells.retain(|cell| cell.role == Role::Guest);
+        assert!((seconds(Role::Manager, &[pass.clone(), quiet]) - 2.0 * pass.measured_s).abs() < 1e-9);
     }
 
     #[test]

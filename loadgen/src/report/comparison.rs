@@ -212,7 +212,13 @@ pub fn comparisons<'a>(record: &'a RunRecord, load: &'a LoadInfo) -> Vec<Compari
         }
     }
     variants.sort_by_key(|variant| load.variants.iter().position(|known| known.label == *variant));
-    variants.into_iter().map(|variant| comparison(record, load, variant, &keys)).collect()
+    // Without a single request there is nothing to show.
+    let has_requests = |comparison: &Comparison<'_>| !comparison.transports.is_empty();
+    variants
+        .into_iter()
+        .map(|variant| comparison(record, load, variant, &keys))
+        .filter(has_requests)
+        .collect()
 }
 
 fn comparison<'a>(

@@ -171,11 +171,11 @@ impl Table {
         let mut blocks: Vec<Block<'_>> = Vec::new();
         let mut used = usize::MAX;
         let mut column = self.lead.len();
-        for group in &self.groups {
+        for group in self.groups.iter().filter(|group| !group.columns.is_empty()) {
             let headers = headers(group);
             let widths: Vec<usize> =
                 headers.iter().enumerate().map(|(i, header)| column_width(header, column + i)).collect();
-            let columns = widths.iter().sum::<usize>() + BETWEEN_COLUMNS * (widths.len() - 1);
+            let columns = widths.iter().sum::<usize>() + BETWEEN_COLUMNS * widths.len().saturating_sub(1);
             let placed = Placed { title: group.caption(), headers, widths, first: column, columns };
             column += group.columns.len();
             let needed = placed.width() + BETWEEN_GROUPS;

@@ -207,6 +207,8 @@ fn a_run_without_one_checked_reply_has_not_passed_whatever_its_thresholds_say() 
             ended.stdout.contains("no reply was checked: no request fell into the measured part"),
             "{ended:?}"
         );
+        let report = place.read("report.md");
+        assert!(report.contains("\nNothing was measured.\n") && !report.contains("## \n"), "{report}");
     }
 }
 

@@ -155,8 +155,8 @@ fn stats_table(stats: &Stats) -> String {
         ["sent".to_owned(), format!("{} bytes", stats.bytes_sent)],
     ];
     for (transport, connections) in &stats.connections {
-        let escaped = format!("{} open, {} in all", connections.open, connections.total);
-        rows.push([format!("connections {}", self::escaped(transport)), escaped]);
+        let count = format!("{} open, {} in all", connections.open, connections.total);
+        rows.push([format!("connections {}", escaped(transport)), count]);
     }
     for (command, replies) in &stats.requests {
         for (reply, count) in replies {

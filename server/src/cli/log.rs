@@ -141,21 +141,21 @@ impl Queue {
 
     /// Writes for as long as the program runs.
     fn write(&self, to: &(impl AsFd + ?Sized)) {
-        let (mut error_line, mut reported_at) = (LOG_LINES_DROPPED.load(Ordering::Relaxed), None::<Instant>);
+        let (mut reported, mut reported_at) = (LOG_LINES_DROPPED.load(Ordering::Relaxed), None::<Instant>);
         loop {
             let line = self.next();
             write_whole(to, &line);
             let is_empty = self.waiting().lines.is_empty();
             let dropped = LOG_LINES_DROPPED.load(Ordering::Relaxed);
             let is_time = is_empty || reported_at.is_some_and(|at| at.elapsed() >= REPORT_INTERVAL);
-            if dropped == error_line {
+            if dropped == reported {
                 reported_at = None;
             } else if is_time {
                 tracing::error!(
-                    lines = dropped - error_line,
+                    lines = dropped - reported,
                     "log lines were dropped: standard error was not read fast enough"
                 );
-                (error_line, reported_at) = (dropped, Some(Instant::now()));
+                (reported, reported_at) = (dropped, Some(Instant::now()));
             } else if reported_at.is_none() {
                 reported_at = Some(Instant::now());
             }
