@@ -275,6 +275,7 @@ fn edit(
                 }
                 Input::Text(line)
             }
+            // rustyline takes SIGINT itself while it reads a line, and drops one that comes while it ends the line.
             Err(ReadlineError::Interrupted) => Input::Signal(Signal::SIGINT),
             Err(ReadlineError::Eof) => Input::End,
             Err(ReadlineError::Io(error)) => Input::Failed(unreadable("the terminal", &error)),
