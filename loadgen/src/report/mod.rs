@@ -1,8 +1,9 @@
 //! Everything that is written or shown of a run, derived from its record and from nothing else.
 //!
 //! - [`summary`], [`intervals`]: CSV files; [`hlog`], [`hgrm`]: HdrHistogram's formats; [`json`]: for programs.
-//! - [`table`]: what `run` prints at its end; [`markdown`]: `report.md`.
-//! - [`figures`]: the numbers behind the two; [`floor`]: the harness's own share in them.
+//! - [`terminal`]: what `run` prints at its end; [`markdown`]: `report.md`.
+//! - `comparison`: the numbers behind the two; `tables`, `table`: how they are laid out in either; [`floor`]: the
+//!   harness's own share in them.
 //! - [`violations`]: each wrong reply as a scripted case that shows it again.
 //! - [`contents`]: every file's name and bytes; [`folder`]: the report folder on disk, and what may be done to it.
 //!

@@ -1,6 +1,6 @@
 //! What `run` prints at its end: the outcome, the transports side by side, whether to believe it.
 //!
-//! Plain text of at most [`super::table::WIDTH`] columns where names are of ordinary length; colour only if asked for.
+//! Plain text of at most `table::WIDTH` columns where names are of ordinary length; colour only if asked for.
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 //! Launched targets: programs that the harness starts afresh for each trial and stops at the end.
 //!
-//! Each runs under a guard (see [`super::guard`]), which outlives the harness for as long as it takes to end the
+//! Each runs under a guard (see `guard.rs`), which outlives the harness for as long as it takes to end the
 //! program. The programs' output goes to server.log.
 
 use std::collections::BTreeMap;
@@ -63,7 +63,7 @@ struct Running {
 }
 
 impl Launched {
-    /// Programs under guards that are `executable` with [`guard::SUBCOMMAND`]; they log to the file `log`.
+    /// Programs under guards that are `executable` with `guard::SUBCOMMAND`; they log to the file `log`.
     #[must_use]
     pub fn new(launch: Launch, executable: PathBuf, log: &Path) -> Self {
         Self {
