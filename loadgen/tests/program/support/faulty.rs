@@ -36,7 +36,7 @@ pub enum Fault {
     DisconnectsAtUnknown,
     /// Ends one session by the text of an idle time-out that crosses a request. It may.
     TimesOutOnce,
-    /// The same, where the text crosses a `q`. It may.
+    /// The same, where the text crosses a `q` of a session that has put something. It may.
     TimesOutAtQuit,
     /// For a moment after a session has ended without `q` there is no room for another. It may.
     FullAfterALoss,
@@ -514,6 +514,8 @@ fn serve(state: &State, stream: TcpStream, name: &mut Option<String>) -> std::io
             {
                 return Ok(false);
             }
+            // A newcomer that only tries its login is no client of the load.
+            (Fault::TimesOutAtQuit, ["q"]) if state.stores.lock().unwrap()[&user].now.is_empty() => {}
             (Fault::TimesOutOnce, ["get", _]) | (Fault::TimesOutAtQuit, ["q"])
                 if !state.disconnected.swap(true, Ordering::Relaxed) =>
             {
