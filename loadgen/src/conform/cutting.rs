@@ -64,7 +64,8 @@ pub fn sweep(case: &Case, framing: Framing) -> Vec<Vec<Cutting>> {
     }
     for (number, text) in messages.iter().enumerate() {
         let bytes = wire_bytes(text, framing);
-        let near_an_end = |offset: &usize| *offset <= EVERY_BYTE_MAX / 2 || bytes - offset <= EVERY_BYTE_MAX / 2;
+        let near_an_end =
+            |offset: &usize| *offset <= EVERY_BYTE_MAX / 2 || bytes - offset <= EVERY_BYTE_MAX / 2;
         let offsets = (1..bytes).filter(near_an_end);
         groups.push(offsets.map(|offset| Cutting::At { message: number, offset }).collect());
     }

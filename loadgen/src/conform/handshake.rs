@@ -40,7 +40,8 @@ pub(super) fn request(handshake: &Handshake, site: &Site, key: &str) -> Vec<u8> 
     let Handshake { method, path, http, headers } = handshake;
     let path = if path == "/" { site.target() } else { path.clone() };
     let mut head = format!("{method} {path} HTTP/{http}\r\n").into_bytes();
-    let mut field = |name: &str, value: &str| head.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+    let mut field =
+        |name: &str, value: &str| head.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
     let given = |name: &str| headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
     for (name, value) in right.iter().filter(|(name, _)| !given(name)) {
         field(name, value);
@@ -74,13 +75,16 @@ pub(super) fn read_reply(bytes: &[u8]) -> Result<Option<(HttpReply, usize)>, &'s
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut reply = httparse::Response::new(&mut fields);
     let length = match reply.parse(bytes) {
-        Ok(httparse::Status::Partial) if bytes.len() > HEAD_BYTES_MAX => return Err("an HTTP head without an end"),
+        Ok(httparse::Status::Partial) if bytes.len() > HEAD_BYTES_MAX => {
+            return Err("an HTTP head without an end");
+        }
         Ok(httparse::Status::Partial) => return Ok(None),
         Ok(httparse::Status::Complete(length)) => length,
         Err(_) => return Err("an answer to the handshake that is not HTTP"),
     };
     let fields = reply.headers.iter();
-    let fields = fields.map(|field| (field.name.to_owned(), String::from_utf8_lossy(field.value).trim().to_owned()));
+    let fields =
+        fields.map(|field| (field.name.to_owned(), String::from_utf8_lossy(field.value).trim().to_owned()));
     let head = HttpReply {
         status: reply.code.unwrap_or_default(),
         is_http_1_1: reply.version == Some(1),
