@@ -6,7 +6,12 @@
 pub mod case;
 mod channel;
 pub mod cutting;
+pub mod failure;
 mod frame;
 mod handshake;
 pub mod profile;
+mod script;
+pub mod servers;
+pub mod suite;
 pub mod transcript;
+pub mod verdict;
