@@ -1,7 +1,9 @@
 //! Steps: who acts, exactly one action with its own impossibilities, at most one expectation.
 
-use super::super::format::EACH_BYTE;
-use super::super::model::{Action, Client, Cut, Frame, FrameLength, Handshake, Payload, Step, Text};
+use super::super::format::{EACH_BYTE, KEY_LIMIT};
+use super::super::model::{
+    Action, Client, Cut, Frame, FrameLength, Handshake, OperatorAction, Payload, Step, Text, Times,
+};
 use super::super::text::NAME_BYTES_MAX;
 use super::{Scope, expect};
 use crate::domain::{Framing, Transport};
@@ -12,7 +14,7 @@ use crate::scenario::tree::{Node, Value};
 use crate::text::{backquoted, thousands};
 
 /// The keys that are actions.
-const ACTIONS: [&str; 12] = [
+const ACTIONS: [&str; 13] = [
     "connect",
     "login",
     "send",
@@ -23,6 +25,7 @@ const ACTIONS: [&str; 12] = [
     "close",
     "reset",
     "wait",
+    "operator",
     "together",
     "repeat",
 ];
@@ -133,7 +136,11 @@ fn companions(reader: Reader<'_>, action: Option<&str>, problems: &mut Problems)
 pub(super) fn count(steps: &[Step]) -> u64 {
     let one = |step: &Step| match &step.action {
         Action::Together(inner) => count(inner),
-        Action::Repeat { times, steps } => u64::from(*times).saturating_mul(count(steps)),
+        Action::Repeat { times: Times::Number(times), steps } => {
+            u64::from(*times).saturating_mul(count(steps))
+        }
+        // What the limit is, is not known here.
+        Action::Repeat { times: Times::KeyLimit, steps } => count(steps),
         _ => 1,
     };
     steps.iter().map(one).fold(0, u64::saturating_add)
@@ -152,7 +159,7 @@ pub(super) fn never_connected(
         let Some(client) = step.client else { return };
         match step.action {
             Action::Connect | Action::Handshake(_) => connects[client] = true,
-            Action::Wait(_) => {}
+            Action::Wait(_) | Action::Operator(_) => {}
             _ => acts[client] = true,
         }
     });
@@ -201,6 +208,7 @@ fn decode_action(
         }
         "close" => Some(Action::Close(reader.integer("close")?)),
         "wait" => Some(Action::Wait(reader.duration("wait")?)),
+        "operator" => OperatorAction::from_name(reader.text("operator")?).map(Action::Operator),
         "together" => together(reader, scope, problems),
         "repeat" => repeat(reader, scope, problems),
         _ => None,
@@ -429,7 +437,11 @@ fn together(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Op
 }
 
 fn repeat(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Option<Action> {
-    let times = reader.integer("repeat")?;
+    let node = reader.node("repeat")?;
+    let times = match node.text() {
+        Some(KEY_LIMIT) => Times::KeyLimit,
+        _ => Times::Number(integer(node)?),
+    };
     if reader.given("steps").is_none() {
         problems
             .add("`repeat` without steps", reader.at("repeat"))
