@@ -1,4 +1,4 @@
-//! `twinwire check FILE...`: parse and validate scenarios and scripted cases, run nothing.
+//! `twinwire check FILE...`: parse and validate scenarios, scripted cases and profiles, run nothing.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,18 +7,19 @@ use clap::Parser;
 
 use super::CommandError;
 use crate::conform::case::Cases;
+use crate::conform::profile::Profile;
 use crate::scenario::document::read_text;
 use crate::scenario::model::Scenario;
 use crate::scenario::{Diagnostics, Document};
 use crate::text;
 
-/// Check scenarios and scripted cases without running them
+/// Check scenarios, scripted cases and profiles without running them
 ///
-/// A file with `[[case]]` is one of scripted cases. Prints a line for each valid file, and all errors of all others
-/// with file, line and column. Exits with 2 if there are any.
+/// A file with `[[case]]` is one of scripted cases, one with the keys of a profile is a profile. Prints a line for each
+/// valid file, and all errors of all others with file, line and column. Exits with 2 if there are any.
 #[derive(Debug, Parser)]
 pub struct Check {
-    /// Files of scenarios or scripted cases (TOML)
+    /// Files of scenarios, scripted cases or profiles (TOML)
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
@@ -50,15 +51,21 @@ impl Check {
     /// What a file is, in a few words.
     fn check(&self, file: &Path) -> Result<String, Diagnostics> {
         let (name, text) = read_text(file)?;
-        if !Cases::are_meant_by(&text) {
+        let (what, summary) = if Cases::are_meant_by(&text) {
+            let cases = Cases::parse(&name, &text)?;
+            ("scripted cases", text::plural(cases.cases().len() as u64, "scripted case"))
+        } else if Profile::is_meant_by(&text) {
+            // The file is right wherever its secret is kept.
+            let profile = Profile::parse(&name, &text, |_| Some("secret".into()))?;
+            ("a profile", format!("profile `{}`", profile.name))
+        } else {
             let document = Document::parse(&name, &text, &self.sets)?;
             return Ok(summary(document.scenario(), document.variants().len()));
-        }
-        let cases = Cases::parse(&name, &text)?;
+        };
         if self.sets.is_empty() {
-            return Ok(text::plural(cases.cases().len() as u64, "scripted case"));
+            return Ok(summary);
         }
-        Err(Diagnostics::of_file(&name, "--set on scripted cases", "--set changes load scenarios only"))
+        Err(Diagnostics::of_file(&name, format!("--set on {what}"), "--set changes load scenarios only"))
     }
 }
 

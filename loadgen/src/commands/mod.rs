@@ -48,7 +48,7 @@ impl Outcome {
 /// Why a command ended without success.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// Files that are not valid scenarios.
+    /// Files that are not valid scenarios, cases or profiles.
     #[error("{}", joined(failed, false))]
     Scenarios {
         /// What there is to say on stdout all the same: a line for each valid file.

@@ -146,6 +146,7 @@ impl Quick {
     /// # Errors
     /// Where a flag is wrong; a run that began is an outcome, however it ended.
     pub fn exec(self, colour: bool) -> Result<Outcome, CommandError> {
+        self.options.target.refuse_profile()?;
         let plan = self.options.target.plan()?;
         let document = self.document(&plan)?;
         self.options.run_all(&[document], &plan, colour)

@@ -1,12 +1,12 @@
-//! `twinwire schema`: the formats of scenarios and scripted cases for editors.
+//! `twinwire schema`: the formats of scenarios, scripted cases and profiles for editors.
 
 use clap::{Parser, ValueEnum};
 
 use super::CommandError;
-use crate::conform::case;
+use crate::conform::{case, profile};
 use crate::scenario::schema;
 
-/// Print the JSON schema of scenarios, or of scripted cases
+/// Print the JSON schema of scenarios, of scripted cases, or of profiles
 ///
 /// Editors with a TOML plugin complete and check files with it. What `check` finds beyond it are rules between
 /// keys, such as a `rate` in a closed load.
@@ -24,6 +24,8 @@ pub enum Format {
     Scenario,
     /// Scripted cases
     Cases,
+    /// Profiles
+    Profile,
 }
 
 impl Schema {
@@ -35,6 +37,7 @@ impl Schema {
         let schema = match self.format {
             Format::Scenario => schema::scenario(),
             Format::Cases => case::json_schema(),
+            Format::Profile => profile::json_schema(),
         };
         Ok(format!("{schema:#}\n"))
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::CommandError;
+use crate::conform::profile::Profile;
 use crate::domain::{Framing, Transport};
 use crate::scenario::{HOUR, MILLISECOND, duration_within};
 use crate::targets::embedded::Embedded;
@@ -121,11 +122,8 @@ impl TargetArgs {
     /// What the flags name.
     ///
     /// # Errors
-    /// Where an address or a command is none, a flag is for later, or a required transport is lacking.
+    /// Where an address or a command is none, or a required transport is lacking.
     pub fn plan(&self) -> Result<Plan, CommandError> {
-        if self.profile.is_some() {
-            return Err(CommandError::NotYet("`--profile`".to_owned()));
-        }
         let commands: Vec<LaunchCommand> =
             self.launch.iter().map(|text| LaunchCommand::parse(text)).collect::<Result<_, _>>()?;
         let security = self.security(&commands)?;
@@ -144,6 +142,24 @@ impl TargetArgs {
                 "the target does not offer `{lacking}`, which --require asks for"
             ))),
             None => Ok(plan),
+        }
+    }
+
+    /// What the target supports: the profile that `--profile` names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the profile.
+    pub fn profile(&self) -> Result<Profile, CommandError> {
+        let Some(name) = &self.profile else { return Ok(Profile::default()) };
+        Profile::named(name)
+            .map_err(|errors| CommandError::Scenarios { passed: String::new(), failed: vec![errors] })
+    }
+
+    /// Refuses `--profile`, for commands that do not know it yet.
+    pub(super) fn refuse_profile(&self) -> Result<(), CommandError> {
+        match self.profile {
+            Some(_) => Err(CommandError::NotYet("`--profile`".to_owned())),
+            None => Ok(()),
         }
     }
 

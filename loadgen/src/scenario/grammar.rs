@@ -1,7 +1,7 @@
 //! The words in which a TOML format is described: tables, keys, and what a value may be.
 //!
-//! Two formats are: load scenarios ([`super::format`]) and scripted cases (`conform::case::format`). A description has
-//! three users: [`super::shape`] finds unknown keys and wrong types with it, [`super::set`] its way along dotted keys,
+//! Three formats are: load scenarios ([`super::format`]), scripted cases (`conform::case::format`) and profiles
+//! (`conform::profile::format`). A description has three users: [`super::shape`] finds unknown keys and wrong types with it, [`super::set`] its way along dotted keys,
 //! and [`super::schema`] turns it into a JSON schema.
 
 use std::time::Duration;

@@ -5,7 +5,7 @@
 //! once and `schema` gives the same format to editors. No I/O but reading the file, and nothing about running a load.
 //!
 //! `tree`, `grammar`, `shape`, `reader`, `diagnostics` and `schema` know no scenario in particular: scripted cases
-//! (`conform::case`) are read with them too.
+//! (`conform::case`) and profiles (`conform::profile`) are read with them too.
 
 use std::ffi::OsStr;
 use std::path::Path;

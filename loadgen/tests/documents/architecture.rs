@@ -13,7 +13,7 @@ const HARNESS: &[(&str, &[&str])] = &[
     ("oracle", &["domain"]),
     ("record", &["domain"]),
     ("scenario", &["domain", "oracle", "text"]),
-    ("conform", &["domain", "scenario", "text"]),
+    ("conform", &["domain", "oracle", "scenario", "text"]),
     ("measure", &["domain", "oracle", "record", "scenario"]),
     ("wire", &["domain", "text"]),
     ("targets", &["domain", "wire"]),

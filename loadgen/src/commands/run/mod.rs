@@ -87,6 +87,7 @@ impl Run {
     /// Where a scenario, a flag or a file is wrong; a run that began is an outcome, however it ended.
     pub fn exec(self, colour: bool) -> Result<Outcome, CommandError> {
         let documents = self.documents()?;
+        self.options.target.refuse_profile()?;
         self.options.run_all(&documents, &self.options.target.plan()?, colour)
     }
 

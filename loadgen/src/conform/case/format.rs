@@ -85,6 +85,13 @@ static CASE: Table = Table {
             "true",
             "Whether it also runs with its bytes cut and joined in every other way",
         ),
+        default(
+            "should",
+            Kind::Boolean,
+            "false",
+            "Whether it shows what a server should do, though its rules say must: it fails as a warning",
+        ),
+        default("kills", Kind::Boolean, "false", "Whether it may well end a weak server: it runs last"),
         required(
             "clients",
             Kind::Free { named: true, of: &Kind::Table(&CLIENT) },
@@ -129,7 +136,13 @@ pub(super) static STEP: Table = Table {
             "Beside send: cut the framed bytes into segments before these bytes (from 0), or \"each-byte\"",
         ),
         optional("bytes", Kind::Text, "Action: send these bytes as they are, in hexadecimal digits"),
+        optional("text", MESSAGE, "Action: send this text as it is, with no framing and no line feed"),
         optional("frame", Kind::Table(&FRAME), "Action: send a WebSocket frame, legal or not"),
+        optional(
+            "frames",
+            tables(&Kind::Table(&FRAME), 1),
+            "Action: send WebSocket frames, legal or not, in one write",
+        ),
         optional(
             "handshake",
             Kind::Table(&HANDSHAKE),
@@ -163,6 +176,16 @@ pub(super) static STEP: Table = Table {
             "expect",
             Kind::Either(&[MESSAGE, MESSAGES, Kind::Table(&EXPECT)]),
             "What must come back: a reply, replies in order, or a table",
+        ),
+        optional(
+            "within",
+            duration(MILLISECOND, HOUR),
+            "Beside expect: how long that may take (default: --timeout)",
+        ),
+        optional(
+            "retry",
+            duration(MILLISECOND, HOUR),
+            "Beside login or send with a reply: do it again while another reply comes, for this long; later than 1s is a warning",
         ),
     ],
 };

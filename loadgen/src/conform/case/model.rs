@@ -26,6 +26,10 @@ pub struct Case {
     pub alone: bool,
     /// Whether it also runs with its bytes cut and joined in every other way.
     pub sweep: bool,
+    /// Whether it shows what a server should do, though its rules are what a server must do.
+    pub should: bool,
+    /// Whether it may well end a weak server: such cases run last.
+    pub kills: bool,
     /// Who takes part, at least one; steps name them by index.
     pub clients: Vec<Client>,
     /// What is done, at least one step.
@@ -115,6 +119,10 @@ pub struct Step {
     pub action: Action,
     /// What must come back before the next step.
     pub expect: Option<Expectation>,
+    /// How long that may take, where it is not the usual time-out.
+    pub within: Option<Duration>,
+    /// How long the step is done again while another reply comes.
+    pub retry: Option<Duration>,
 }
 
 /// What a step does.
@@ -133,8 +141,10 @@ pub enum Action {
     },
     /// Sends bytes as they are.
     Bytes(Vec<u8>),
-    /// Sends a WebSocket frame, legal or not.
-    Frame(Frame),
+    /// Sends a text as it is: no framing and no line feed.
+    RawText(Text),
+    /// Sends WebSocket frames, legal or not, in one write.
+    Frames(Vec<Frame>),
     /// Opens a connection with a WebSocket handshake, legal or not; the reply is its status code as text.
     Handshake(Handshake),
     /// Closes its sending side.

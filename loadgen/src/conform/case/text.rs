@@ -136,8 +136,14 @@ fn size(text: &str) -> Option<Size> {
 }
 
 impl Text {
+    /// A text without placeholders.
+    #[must_use]
+    pub fn literal(text: &str) -> Self {
+        Self { parts: vec![Part::Literal(text.to_owned())] }
+    }
+
     /// Bytes that it has at least.
-    pub(super) fn bytes_min(&self) -> usize {
+    pub(in crate::conform) fn bytes_min(&self) -> usize {
         self.bytes(1)
     }
 

@@ -135,6 +135,8 @@ fn case(reader: Reader<'_>, problems: &mut Problems) -> Option<Case> {
         needs: named(reader, "needs", Need::from_name)?,
         alone: reader.flag("alone")?,
         sweep: reader.flag("sweep")?,
+        should: reader.flag("should")?,
+        kills: reader.flag("kills")?,
         clients: clients?,
         steps: steps?,
     })
