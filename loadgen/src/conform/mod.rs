@@ -9,4 +9,5 @@ pub mod cutting;
 mod frame;
 mod handshake;
 pub mod profile;
+pub mod protocol;
 pub mod transcript;
