@@ -6,11 +6,11 @@ use std::time::Duration;
 use clap::Parser;
 
 use super::interrupt::interrupts;
-use super::target_args::{Plan, TargetArgs, transport as _transport};
+use super::target_args::{Plan, TargetArgs};
 use super::{CommandError, Outcome};
 use crate::conform::case::model::Level;
 use crate::conform::servers::{self, Server};
-use crate::conform::suite::{self, Options, SuiteCase};
+use crate::conform::suite::{self, Options};
 use crate::conform::{built_in, report};
 use crate::scenario::{HOUR, MILLISECOND, duration_within};
 use crate::text::Paint;
@@ -94,8 +94,8 @@ impl Conform {
     /// Where a case, a flag or a file is wrong; a suite that began is an outcome, however it ended.
     pub fn exec(self, colour: bool) -> Result<Outcome, CommandError> {
         let profile = self.target.profile()?;
-        let plan = self.target.plan_with_profile()?;
-        let cases = self.chosen()?;
+        let plan = self.target.plan()?;
+        let cases = built_in::chosen(&self.cases, &self.filter)?;
         if self.list {
             return Ok(Outcome::success(report::list(&cases)));
         }
@@ -125,26 +125,15 @@ impl Conform {
             .enable_all()
             .build()
             .map_err(CommandError::Machine)?;
-        let mut progress = report::Progress::new(self.quiet, &cases);
+        let mut progress = report::Progress::new(self.quiet);
         let mut result = runtime
             .block_on(suite::run(&cases, &servers, &options, interrupt, |event| progress.tell(&event)));
-        progress.finish();
         result.target = match plan {
             Plan::Embedded => "embedded server".to_owned(),
             _ => "target".to_owned(),
         };
         drop(embedded);
-        let stdout = if self.json {
-            report::json(&result, self.strict)
-        } else {
-            report::terminal(&result, self.strict, Paint { colour })
-        };
+        let stdout = report::terminal(&result, self.strict, Paint { colour });
         Ok(Outcome { stdout, stderr: String::new(), exit_code: result.exit_code(self.strict) })
-    }
-
-    /// The cases that the command line names.
-    fn chosen(&self) -> Result<Vec<SuiteCase>, CommandError> {
-        let _ = _transport;
-        built_in::chosen(&self.cases, &self.filter)
     }
 }

@@ -190,11 +190,6 @@ impl Channel {
         }
     }
 
-    /// Puts back an event that belongs to the next expectation.
-    pub(super) fn put_back(&mut self, event: Event) {
-        self.events.push_front(event);
-    }
-
     /// Whether the connection has ended and all of it was looked at.
     pub(super) fn is_over(&self) -> bool {
         self.over && self.events.is_empty()

@@ -233,7 +233,7 @@ impl<'a> Script<'a> {
             let mut index = 0;
             while index < steps.len() {
                 let joined = match self.cutting {
-                    Cutting::OneWrite => cutting::run_length(&steps[index..]),
+                    Cutting::OneWrite if !self.is_raw(&steps[index]) => cutting::run_length(&steps[index..]),
                     _ => 1,
                 };
                 let path = [around.path, &[index + 1]].concat();
@@ -247,6 +247,10 @@ impl<'a> Script<'a> {
             }
             Ok(())
         })
+    }
+
+    fn is_raw(&self, step: &Step) -> bool {
+        step.client.is_some_and(|client| self.framing(client) == Framing::Chunks)
     }
 
     /// Sends what several steps send in one write, then looks at their replies.
@@ -479,6 +483,8 @@ impl<'a> Script<'a> {
     /// Messages as the framing and the cutting have them.
     fn framed(&self, client: usize, messages: &[Text], cut: &Cut, step: &Step, at: At<'_>) -> Segments {
         let framing = self.framing(client);
+        // A client of the raw framing in another transport's case writes each message as one.
+        let cutting = if framing == Framing::Chunks { Cutting::Whole } else { self.cutting };
         let first = self.numbers.get(&std::ptr::from_ref(step)).copied();
         let mut bytes = Vec::new();
         let mut cuts = Vec::new();
@@ -487,7 +493,7 @@ impl<'a> Script<'a> {
             self.note_sent(client, &text);
             let begin = bytes.len();
             self.message(client, framing, &text, &mut bytes);
-            if let (Cutting::At { message, offset }, Some(first)) = (self.cutting, first)
+            if let (Cutting::At { message, offset }, Some(first)) = (cutting, first)
                 && first + index == message
                 && at.round == 0
                 && begin + offset < bytes.len()
@@ -495,7 +501,7 @@ impl<'a> Script<'a> {
                 cuts.push(begin + offset);
             }
         }
-        match (cut, self.cutting) {
+        match (cut, cutting) {
             (Cut::At(places), _) => cuts.clone_from(places),
             (Cut::EachByte, _) | (_, Cutting::EachByte) => {
                 let piece = bytes.len().div_ceil(SINGLE_BYTES_MAX).max(1);

@@ -112,7 +112,7 @@ const NO_LIMITS: Limits =
 pub fn embedded(executable: &Path, log: &Path, profile: &Profile) -> std::io::Result<EmbeddedServers> {
     let folder = tempfile::Builder::new().prefix("twinwire-conform-").tempdir()?;
     let secret: String = format!("s{:032x}", rand::random::<u128>());
-    let secret_file = folder.path().join("secret");
+    let secret_file = folder.path().join("upgrade-secret");
     std::fs::write(&secret_file, &secret)?;
     let kinds = [
         ("open", Policy::Open, NO_LIMITS),
@@ -126,7 +126,8 @@ pub fn embedded(executable: &Path, log: &Path, profile: &Profile) -> std::io::Re
         let arguments = arguments(&upgrade, &limits, &secret_file, &socket);
         let operator = operator(executable, &socket);
         let target = Embedded::new(executable.to_owned(), log).with_arguments(arguments);
-        let profile = Profile { upgrade, limits, operator, ..profile.clone() };
+        let mut profile = profile.clone();
+        (profile.upgrade, profile.limits, profile.operator) = (upgrade, limits, operator);
         Server { name, ..Server::target(Target::Embedded(Box::new(target)), Embedded::OFFERS.to_vec(), profile) }
     };
     let servers = kinds.map(server).into();

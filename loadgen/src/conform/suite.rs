@@ -42,6 +42,9 @@ steps = [
 ]
 "#;
 
+/// What is to be known of a case in which the server died.
+const SERVER_DIED: &str = "the server died";
+
 /// A case and where it comes from.
 #[derive(Debug, Clone)]
 pub struct SuiteCase {
@@ -71,8 +74,10 @@ pub struct Options {
 pub enum Event<'a> {
     /// A case over a transport is done.
     Done(&'a CaseResult),
-    /// A server is started anew, after it died in this case.
-    Restarted(&'a str),
+    /// The suite begins; the groups of the cases that are due or skipped, one for each.
+    Begins(Vec<&'a str>),
+    /// The server died in this case, and is started anew.
+    Died(&'a str),
 }
 
 /// A case that is due over a transport.
@@ -126,6 +131,8 @@ pub async fn run(
         lost: None,
         interrupted: false,
     };
+    let groups = due.iter().map(|due| due.case.group.as_str()).chain(results.iter().map(|one| one.group.as_str()));
+    tell(Event::Begins(groups.collect()));
     for result in &results {
         tell(Event::Done(result));
     }
@@ -156,6 +163,9 @@ pub async fn run(
             }
             if suite.stop.get() == Some(Stop::Lost) && last_case.is_empty() {
                 last_case.clone_from(&done.id);
+            }
+            if done.reason == SERVER_DIED {
+                tell(Event::Died(&done.id));
             }
             tell(Event::Done(&done));
             results.push(done);
@@ -344,7 +354,7 @@ impl<'a> Suite<'a> {
         let mut running = due.server.running.write().await;
         let dead = running.restarts != restarts || !self.is_alive(due.server, &mut running).await;
         if dead && running.restarts == restarts {
-            self.revive(due.server, &mut running, &result.id).await?;
+            self.revive(due.server, &mut running).await?;
         }
         if !dead && !only_late(result) {
             return Ok(());
@@ -356,8 +366,8 @@ impl<'a> Suite<'a> {
         self.run_all(due, &running, result).await;
         if result.failure.is_some() {
             if !self.is_alive(due.server, &mut running).await {
-                result.reason = "the server died".to_owned();
-                self.revive(due.server, &mut running, &result.id).await?;
+                result.reason = SERVER_DIED.to_owned();
+                self.revive(due.server, &mut running).await?;
             }
         } else if !dead {
             *result = CaseResult {
@@ -374,8 +384,8 @@ impl<'a> Suite<'a> {
         let mut running = due.server.running.write().await;
         self.run_all(due, &running, result).await;
         if result.failure.is_some() && !self.is_alive(due.server, &mut running).await {
-            result.reason = "the server died".to_owned();
-            self.revive(due.server, &mut running, &result.id).await?;
+            result.reason = SERVER_DIED.to_owned();
+            self.revive(due.server, &mut running).await?;
         }
         Ok(())
     }
@@ -385,7 +395,7 @@ impl<'a> Suite<'a> {
     }
 
     /// Starts a server anew that has died; one that is not the harness's to start is lost.
-    async fn revive(&self, server: &Server, running: &mut Running, _case: &str) -> Result<(), String> {
+    async fn revive(&self, server: &Server, running: &mut Running) -> Result<(), String> {
         if !running.target.is_ours() {
             self.stop.set(Some(Stop::Lost));
             return Ok(());
