@@ -184,10 +184,9 @@ fn serve(stream: TcpStream) {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     runtime.expect("room for a runtime").block_on(async {
         stream.set_nonblocking(true).expect("a live socket");
-        let stream = tokio::net::TcpStream::from_std(stream).expect("a live socket");
         let registry = Arc::new(Registry::new(UpgradePolicy::Open));
         let session = Session::new(registry, MESSAGE_BYTES_MAX, Arc::default());
-        serve_alone(stream, Arc::new(config), session).await;
+        serve_alone(stream, Arc::new(config), session).await.expect("a live socket");
     });
 }
 

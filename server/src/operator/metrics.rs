@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{AdminState, SCRAPERS_MAX, connections::BoundedClients, exposition, negotiation::Format};
-use crate::transport::close;
+use crate::transport::{TcpSocket, close};
 
 /// The longest request head: scrapers send far less than 1 KiB.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
@@ -75,7 +75,7 @@ async fn serve_client(mut stream: TcpStream, state: &Arc<AdminState>) -> io::Res
     };
     timeout(CLIENT_TIME_MAX, stream.write_all(&reply)).await??;
     // As other connections are closed, so that no reset overtakes the reply.
-    close(stream).await;
+    close(TcpSocket::new(stream.into_std()?)?).await;
     Ok(())
 }
 

@@ -29,7 +29,7 @@ use crate::{
         Shutdown,
     },
     tls::Tls,
-    transport::{self, Handshaker},
+    transport::{self, Handshaker, TcpSocket},
 };
 
 /// How long a client that finds the server full waits for a permit before it is refused.
@@ -243,7 +243,9 @@ impl Dispatcher {
             self.refused(transport, peer, full);
             let handshakes = Rc::clone(&self.handshakes);
             drop(self);
-            transport::refuse(stream, transport, &handshakes).await;
+            if let Ok(socket) = stream.into_std().and_then(TcpSocket::new) {
+                transport::refuse(socket, transport, &handshakes).await;
+            }
         }
     }
 

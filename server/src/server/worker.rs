@@ -19,7 +19,7 @@ use crate::{
     counters::Counters,
     registry::Registry,
     runtime::{ClosingPermits, Executor, Phase, Shutdown},
-    transport::{self, WorkerContext},
+    transport::{self, TcpSocket, WorkerContext},
 };
 
 /// How long connections may go on handling what has been received when the server stops: enough for what thousands of
@@ -131,12 +131,12 @@ impl Worker {
 
 fn serve(accepted: AcceptedConnection, context: &Rc<WorkerContext>, executor: &Executor) {
     let AcceptedConnection { stream, peer, transport, permit } = accepted;
-    let stream = match tokio::net::TcpStream::from_std(stream) {
-        Ok(stream) => stream,
+    let socket = match TcpSocket::new(stream) {
+        Ok(socket) => socket,
         Err(error) => {
             tracing::warn!(%error, "cannot watch an accepted connection: it is dropped");
             return;
         }
     };
-    transport::start(executor, stream, peer, transport, permit, Rc::clone(context));
+    transport::start(executor, socket, peer, transport, permit, Rc::clone(context));
 }

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    net::TcpStream,
     os::fd::AsFd,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -12,10 +13,7 @@ use nix::{
     libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
-use tokio::{
-    net::TcpStream,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::WorkerContext;
 use crate::{runtime::Phase, session::DelayOutcome};

@@ -5,7 +5,6 @@
 mod close;
 mod delayed_reply;
 pub(crate) mod framing;
-mod plain;
 mod socket;
 mod stream;
 mod timers;
@@ -18,19 +17,17 @@ use std::{
     cell::RefCell,
     io,
     mem::MaybeUninit,
-    net::{IpAddr, SocketAddr},
+    net::{self, IpAddr, SocketAddr},
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use socket2::SockRef;
-use tokio::net::TcpStream;
 
-pub(crate) use self::{close::close, tls::Handshaker};
+pub(crate) use self::{close::close, socket::TcpSocket, tls::Handshaker};
 use self::{
     framing::{Chunks, Lines},
-    plain::PlainSocket,
     timers::{ConnectionTimers, Timeout},
     write_timeout::TimeBudget,
 };
@@ -133,7 +130,7 @@ impl WorkerContext {
     }
 
     /// Logs a wrong secret, within the rate limit.
-    fn log_wrong_secret(&self, user: Option<&str>, stream: &TcpStream) {
+    fn log_wrong_secret(&self, user: Option<&str>, stream: &net::TcpStream) {
         if let Some(suppressed) = self.wrong_secret_log.pass(Instant::now()) {
             let peer = stream.peer_addr().map(|peer| peer.to_string()).unwrap_or_default();
             tracing::warn!(user, peer, suppressed, "a wrong upgrade secret was tried");
@@ -169,7 +166,7 @@ struct ConnectionParts {
 /// Has `executor` serve the connection from `address` until it ends.
 pub(crate) fn start(
     executor: &Executor,
-    stream: TcpStream,
+    socket: TcpSocket,
     address: SocketAddr,
     transport: Transport,
     permit: ConnectionPermit,
@@ -179,20 +176,19 @@ pub(crate) fn start(
     let session = worker.new_session(Peer { address: canonical(address), transport: transport.name() });
     let opening_time = worker.opening_time();
     let parts = ConnectionParts { permit, timers: ConnectionTimers::start(&worker), worker };
-    let plain = PlainSocket::from;
     match transport {
         Transport::Tcp => {
-            executor.spawn(stream::serve::<Lines, _>(plain(stream), session, parts, Some(open)));
+            executor.spawn(stream::serve::<Lines, _>(socket, session, parts, Some(open)));
         }
         Transport::TcpRaw => {
-            executor.spawn(stream::serve::<Chunks, _>(plain(stream), session, parts, Some(open)));
+            executor.spawn(stream::serve::<Chunks, _>(socket, session, parts, Some(open)));
         }
         Transport::WebSocket => {
-            let serving = websocket::serve(plain(stream), session, parts, opening_time);
+            let serving = websocket::serve(socket, session, parts, opening_time);
             executor.spawn(while_open(open, serving));
         }
         Transport::Tls | Transport::Wss => {
-            executor.spawn(while_open(open, tls::serve(stream, transport, session, parts, opening_time)));
+            executor.spawn(while_open(open, tls::serve(socket, transport, session, parts, opening_time)));
         }
     }
 }
@@ -212,18 +208,18 @@ async fn while_open(open: OpenConnection, serving: impl Future<Output = ()>) {
 }
 
 /// Tells a client that the server is full (TCP-6, WS-6), and closes.
-pub(crate) async fn refuse(stream: TcpStream, transport: Transport, handshaker: &Handshaker) {
+pub(crate) async fn refuse(socket: TcpSocket, transport: Transport, handshaker: &Handshaker) {
     let refusal = refusal(transport);
     if transport.is_encrypted() {
-        tls::refuse(stream, transport, &refusal, handshaker).await;
+        tls::refuse(socket, transport, &refusal, handshaker).await;
     } else {
-        close::send_and_close(stream, &refusal).await;
+        close::send_and_close(socket, &refusal).await;
     }
 }
 
 /// Like [`refuse`], but without waiting for the client: if it has sent anything, a reset may overtake the text. A
 /// client that would need a TLS handshake first is told nothing.
-pub(crate) fn refuse_at_once(stream: &TcpStream, transport: Transport) {
+pub(crate) fn refuse_at_once(stream: &tokio::net::TcpStream, transport: Transport) {
     if !transport.is_encrypted() {
         // A fresh socket takes all of this; if not, the client is gone.
         let _ = stream.try_write(&refusal(transport));
@@ -244,7 +240,7 @@ fn refusal(transport: Transport) -> Vec<u8> {
 /// The runtime may have nothing to read although something has come: it may not have polled the kernel since, or the
 /// task may have used up its budget for this round. What came before the stop is answered, so the kernel is asked. If
 /// it has something, the runtime will wake the task for it.
-fn is_drained(worker: &WorkerContext, stream: &TcpStream) -> bool {
+fn is_drained(worker: &WorkerContext, stream: &net::TcpStream) -> bool {
     if worker.phase.get() == Phase::Running {
         return false;
     }

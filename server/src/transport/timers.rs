@@ -4,12 +4,11 @@
 //! dozen bytes and one comparison for each connection and tick, and no timer that a request would have to set or reset.
 
 use std::{
+    net::TcpStream,
     rc::Rc,
     task::Context,
     time::{Duration, Instant},
 };
-
-use tokio::net::TcpStream;
 
 use super::{WorkerContext, write_timeout};
 use crate::{protocol::Status, runtime::AlarmKey};
@@ -170,9 +169,7 @@ impl Drop for ConnectionTimers {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, task::Waker};
-
-    use tokio::net::TcpListener;
+    use std::{net::TcpListener, sync::Arc, task::Waker};
 
     use super::*;
     use crate::{
@@ -195,8 +192,8 @@ mod tests {
     ) -> (Timeout, u32) {
         block_on(async {
             let worker = worker(timeouts);
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (mut timers, cx) = (ConnectionTimers::start(&worker), Context::from_waker(Waker::noop()));
             timers.set_alarm(&cx, false, None);
             let (start, tick) = (worker.clock.now(), timeouts.resolution().unwrap());

@@ -7,6 +7,7 @@
 use std::{
     future::poll_fn,
     io,
+    net::TcpStream,
     pin::pin,
     task::{Context, Poll},
     time::Duration,
@@ -16,7 +17,7 @@ use nix::{
     getsockopt_impl, libc,
     sys::socket::{getsockopt, sockopt::GetStruct},
 };
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 
 /// How many times within a time-out the acknowledgements are checked. The time-out expires after so many checks without
 /// progress, so a client may get one interval more: its replies were still on their way when the first one began.
