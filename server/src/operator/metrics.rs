@@ -1,7 +1,7 @@
 //! The metrics over HTTP: `GET /metrics` or `HEAD`, and nothing else.
 //!
-//! One request a connection, a head within bounds and within its time, and so few clients at once that they cannot be a
-//! burden. Only as much HTTP as a scraper needs.
+//! One request for each connection, with bounds on the size of its head, on its time and on the number of clients at once.
+//! Only as much HTTP as a scraper needs.
 
 use std::{future::poll_fn, io, net, sync::Arc, task::Poll, time::Duration};
 

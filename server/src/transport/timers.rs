@@ -58,12 +58,12 @@ struct Blocked {
     acked_bytes: u64,
 }
 
-/// What a flush has come to.
+/// The result of a flush.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FlushOutcome {
     /// Replies still wait.
     pub(super) is_pending: bool,
-    /// Some of what waited is gone.
+    /// The client took some of what waited.
     pub(super) has_progressed: bool,
 }
 
@@ -117,7 +117,7 @@ impl ConnectionTimers {
         (deadline <= now).then_some(timeout)
     }
 
-    /// Has the connection woken when the next time-out may have expired, or at `also`, whichever is first.
+    /// Sets the alarm to when the next time-out may have expired, or to `also`, whichever is first.
     pub(super) fn set_alarm(&mut self, cx: &Context<'_>, is_logged_in: bool, also: Option<Instant>) {
         let timeouts = &self.worker.config.timeouts;
         // A login starts the idle time-out, which may expire before the login's own would have.
@@ -130,7 +130,7 @@ impl ConnectionTimers {
         self.worker.clock.set_alarm(&mut self.alarm, self.due, cx.waker());
     }
 
-    /// Whether an alarm has been set, so that the clock can wake the connection.
+    /// Whether an alarm has been set.
     pub(super) fn is_registered(&self) -> bool {
         self.alarm.is_some()
     }
