@@ -41,20 +41,52 @@ pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin {
 /// wake-up only if there is nothing to do. The system calls are made directly: the C library's are cancellation points,
 /// which doubles their cost in a program with threads. And it knows of urgent data.
 #[derive(Debug)]
-pub(crate) struct TcpSocket(AsyncFd<net::TcpStream>);
+pub(crate) struct TcpSocket {
+    stream: AsyncFd<net::TcpStream>,
+    /// Whether the last read emptied the socket, so that the next one need not ask the kernel.
+    is_drained: bool,
+    /// Whether each read counts towards the runtime's budget for the task.
+    is_budgeted: bool,
+}
 
 impl TcpSocket {
     /// Registers a socket that does not block with this thread's runtime.
     pub(crate) fn new(stream: net::TcpStream) -> io::Result<Self> {
         let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
         #[expect(deprecated, reason = "unsound only with a type that may close its descriptor early")]
-        AsyncFd::with_interest(stream, interest).map(Self)
+        let stream = AsyncFd::with_interest(stream, interest)?;
+        Ok(Self { stream, is_drained: false, is_budgeted: false })
+    }
+
+    /// The same for a layer that may read any number of times in one poll.
+    pub(super) fn budgeted(self) -> Self {
+        Self { is_budgeted: true, ..self }
+    }
+
+    /// One read, if the socket may have something.
+    ///
+    /// A read that does not fill the buffer has emptied the socket, and the kernel reports what comes after it (epoll(7),
+    /// edge triggering). So the readiness is taken back, which is what "would block" means to the runtime. But a read
+    /// also stops at urgent data (RFC 6093), whatever follows it.
+    fn try_recv(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let room = bytes.len();
+        let mut short = None;
+        let received = self.stream.try_io(Interest::READABLE, |stream| {
+            let (count, _) = rustix::net::recv(stream, bytes, RecvFlags::empty())?;
+            if 0 < count && count < room && !self.take_urgent() {
+                short = Some(count);
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(count)
+        });
+        self.is_drained = short.is_some();
+        short.map_or(received, Ok)
     }
 
     /// Whether urgent data has come since this was last asked.
     fn take_urgent(&self) -> bool {
         let mut has_come = false;
-        let _ = self.0.try_io(Interest::PRIORITY, |_| {
+        let _ = self.stream.try_io(Interest::PRIORITY, |_| {
             has_come = true;
             Err::<(), _>(io::ErrorKind::WouldBlock.into())
         });
@@ -67,10 +99,8 @@ impl TcpSocket {
         send: impl Fn(&net::TcpStream) -> rustix::io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            match self.0.try_io(Interest::WRITABLE, |stream| Ok(send(stream)?)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.0.poll_write_ready(cx))?.retain_ready();
-                }
+            match self.stream.try_io(Interest::WRITABLE, |stream| Ok(send(stream)?)) {
+                Err(error) if would_block(&error) => ready!(self.stream.poll_write_ready(cx))?.retain_ready(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 sent => return Poll::Ready(sent),
             }
@@ -78,9 +108,13 @@ impl TcpSocket {
     }
 }
 
+fn would_block(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
 impl Socket for TcpSocket {
     fn tcp(&self) -> &net::TcpStream {
-        self.0.get_ref()
+        self.stream.get_ref()
     }
 
     fn into_tcp(self) -> Self {
@@ -89,26 +123,23 @@ impl Socket for TcpSocket {
 }
 
 impl AsyncRead for TcpSocket {
-    /// One read, if the socket may have something.
-    ///
-    /// A read that does not fill the buffer has emptied the socket, and the kernel reports what comes after it (epoll(7),
-    /// edge triggering). But a read also stops at urgent data (RFC 6093), whatever follows it.
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if std::mem::take(&mut self.is_drained) || self.is_budgeted {
+            ready!(self.stream.poll_read_ready(cx))?.retain_ready();
+        }
         loop {
-            let mut readiness = ready!(self.0.poll_read_ready(cx))?;
-            let bytes = buf.initialize_unfilled();
-            let room = bytes.len();
-            match rustix::net::recv(self.tcp(), bytes, RecvFlags::empty()) {
-                Ok((count, _)) => {
-                    if 0 < count && count < room && !self.take_urgent() {
-                        readiness.clear_ready();
-                    }
+            match self.try_recv(buf.initialize_unfilled()) {
+                Ok(count) => {
                     buf.advance(count);
                     return Poll::Ready(Ok(()));
                 }
-                Err(rustix::io::Errno::AGAIN) => readiness.clear_ready(),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Poll::Ready(Err(error.into())),
+                Err(error) if would_block(&error) => ready!(self.stream.poll_read_ready(cx))?.retain_ready(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! TLS: the handshake, and an encrypting socket. The other transports handle what is said inside.
+//! TLS: the handshake, and an encrypting socket. What is said inside is left to the framings.
 
 use std::{
     io,
@@ -20,12 +20,16 @@ use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 use super::{
     BATCH_BYTES, ConnectionParts, TcpSocket, WorkerContext, close,
-    framing::Lines,
     socket::Socket,
-    stream, websocket,
     write_timeout::{TimeBudget, TimedOut},
 };
-use crate::{counters::Refusal, protocol::Transport, runtime::LogRateLimit, session::Session, tls::Tls};
+use crate::{
+    counters::Refusal,
+    protocol::{Framing, Transport},
+    runtime::{LogRateLimit, TaskFuture},
+    session::Session,
+    tls::Tls,
+};
 
 /// How long a handshake may go on when the server stops: requests may follow right behind it, and they are answered
 /// (LIFE-4). A small part of the time for the stop.
@@ -53,9 +57,9 @@ impl Handshaker {
         Self { tls, turn: Semaphore::new(1), failure_log: LogRateLimit::default() }
     }
 
-    /// Makes the server's part of one handshake. Takes as long as the client does.
+    /// Makes the server's part of one handshake. Waits for the client as long as it takes.
     async fn accept(&self, socket: TcpSocket, transport: Transport) -> Result<TlsSocket, HandshakeError> {
-        let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), socket);
+        let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), socket.budgeted());
         let start = match (&mut acceptor).await {
             Ok(start) => start,
             Err(error) => return Err(HandshakeError { error, socket: acceptor.take_io() }),
@@ -65,7 +69,8 @@ impl Handshaker {
             return Err(HandshakeError { error, socket: Some(start.io) });
         };
         let configs = tls.current();
-        let config = if transport == Transport::Wss { configs.websocket } else { configs.lines };
+        let config =
+            if transport.framing() == Framing::WebSocket { configs.websocket } else { configs.lines };
         let turn = self.turn.acquire().await;
         // Nearly all of the time is spent here. The library may buffer one batch of replies, so that a batch leaves in
         // one write.
@@ -93,9 +98,6 @@ impl Handshaker {
     }
 }
 
-/// What is left to do for a connection.
-type Serving = Pin<Box<dyn Future<Output = ()>>>;
-
 /// Serves one connection from its handshake until it ends.
 pub(super) fn serve(
     socket: TcpSocket,
@@ -104,7 +106,7 @@ pub(super) fn serve(
     parts: ConnectionParts,
     opening_time: TimeBudget,
 ) -> impl Future<Output = ()> {
-    // Boxed one after the other: a connection in service has no room for its handshake.
+    // Each boxed by itself, so that a connection in service takes no room for its handshake.
     let begun = Box::pin(begin(socket, transport, session, parts, opening_time));
     async move {
         if let Some(service) = begun.await {
@@ -113,19 +115,16 @@ pub(super) fn serve(
     }
 }
 
-/// Makes the handshake and returns what is to be done after it; `None` if it fails.
+/// Makes the handshake and returns the future that serves the connection; `None` if it fails.
 async fn begin(
     socket: TcpSocket,
     transport: Transport,
     session: Session,
     mut parts: ConnectionParts,
     mut opening_time: TimeBudget,
-) -> Option<Serving> {
+) -> Option<TaskFuture> {
     match handshake(socket, transport, &mut opening_time, &parts.worker).await {
-        Ok(socket) if transport == Transport::Wss => {
-            Some(Box::pin(websocket::serve(socket, session, parts, opening_time)))
-        }
-        Ok(socket) => Some(Box::pin(stream::serve::<Lines, _>(socket, session, parts, None))),
+        Ok(socket) => Some(super::serve(transport.framing(), socket, session, parts, opening_time)),
         Err(socket) => {
             parts.permit.release_early(&parts.worker.closing_permits);
             if let Some(socket) = socket {
@@ -144,7 +143,7 @@ async fn handshake(
     time: &mut TimeBudget,
     worker: &WorkerContext,
 ) -> Result<TlsSocket, Option<TcpSocket>> {
-    // Asked for now, since a time-out drops the connection.
+    // Now, since a time-out drops the connection.
     let peer = socket.tcp().peer_addr().ok();
     let stopping = async {
         worker.phase.stopping().await;

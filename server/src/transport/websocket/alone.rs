@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    protocol::Transport,
     registry::{Registry, UpgradePolicy},
     runtime::{ClosingPermits, ConnectionPermit},
 };
@@ -23,6 +24,7 @@ pub async fn serve_alone<S: Service>(stream: TcpStream, config: Arc<Config>, ser
     let parts = ConnectionParts {
         permit: ConnectionPermit::unlimited(),
         timers: ConnectionTimers::start(&worker),
+        open: worker.counters.open(Transport::WebSocket),
         worker: Rc::clone(&worker),
     };
     tokio::select! {
