@@ -17,7 +17,7 @@ use twinwire_bench_support::run::is_installed;
 use twinwire_server::{
     fuzzing::count_lines,
     protocol::{MESSAGE_BYTES_MAX, Request},
-    registry::{Login, Registry, UpgradePolicy},
+    registry::{Login, Peer, Registry, UpgradePolicy},
     session::{Flow, Session},
 };
 
@@ -45,9 +45,13 @@ impl Scene {
     fn new() -> Self {
         let registry = Arc::new(Registry::new(UpgradePolicy::Open));
         // Users that have left again, so that the table need not grow while it is counted.
-        drop((0..16 * USERS).map(|number| registry.claim(&format!("gone{number}"))).collect::<Vec<_>>());
+        drop(
+            (0..16 * USERS)
+                .map(|number| registry.claim(&format!("gone{number}"), Peer::LOCAL))
+                .collect::<Vec<_>>(),
+        );
         let others = (0..USERS).map(|number| user(&registry, &format!("user{number}"))).collect();
-        let session = Session::new(Arc::clone(&registry), MESSAGE_BYTES_MAX, Arc::default());
+        let session = Session::new(Arc::clone(&registry), Peer::LOCAL, MESSAGE_BYTES_MAX, Arc::default());
         Self { registry, _others: others, session, output: Vec::with_capacity(1024), login: None }
     }
 
@@ -69,7 +73,7 @@ impl Scene {
 }
 
 fn user(registry: &Arc<Registry>, name: &str) -> Session {
-    let mut session = Session::new(Arc::clone(registry), MESSAGE_BYTES_MAX, Arc::default());
+    let mut session = Session::new(Arc::clone(registry), Peer::LOCAL, MESSAGE_BYTES_MAX, Arc::default());
     let puts = (0..KEYS).map(|key| format!("put k{key} {VALUE}"));
     for message in std::iter::once(name.to_owned()).chain(puts) {
         assert_eq!(session.handle(message.as_bytes(), |_| {}), Flow::Continue);
@@ -96,7 +100,7 @@ fn batch() -> Vec<u8> {
 
 /// A name taken in a registry with others.
 fn claimed(mut scene: Scene) -> Scene {
-    scene.login = scene.registry.claim(black_box("bob"));
+    scene.login = scene.registry.claim(black_box("bob"), Peer::LOCAL);
     scene
 }
 

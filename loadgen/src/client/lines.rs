@@ -24,7 +24,9 @@ use rustyline::{
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::output::Output;
-use super::terminal::{Terminal, ending_signal, leave_stop_signal_to_others};
+use super::terminal::{
+    Terminal, block_ending_signals, end_input, ending_signal, leave_stop_signal_to_others,
+};
 use super::words;
 
 /// Lines that the history keeps.
@@ -104,12 +106,13 @@ impl InputLines {
             std::thread::spawn(move || read(None, &asked, &send));
             (Source::Pipe, Box::pin(pending()))
         } else if let Some((mut editor, notices)) = editor() {
-            let ending = Box::pin(ending_signal()?);
+            let signals = block_ending_signals()?;
             let terminal = Arc::new(Terminal::enter()?);
             let interrupted = bind_keys(&mut editor, &terminal);
             let thread = std::thread::spawn(move || edit(&mut editor, &interrupted, &asked, &send));
             leave_stop_signal_to_others();
-            (Source::Editor(Editing { terminal, thread: Some(thread), notices }), ending)
+            let editing = Editing { terminal, thread: Some(thread), notices };
+            (Source::Editor(editing), Box::pin(ending_signal(signals)))
         } else {
             std::thread::spawn(move || read(Some(output), &asked, &send));
             (Source::PlainTerminal, Box::pin(pending()))
@@ -161,12 +164,13 @@ impl Drop for InputLines {
     }
 }
 
-/// Waits until the editor is at no prompt any more, so that it sets no mode after us. It does not see that nobody asks
-/// while it waits for a key, but takes the signal as the end of its line.
+/// Waits until the editor is at no prompt any more, so that it sets no mode after us. While it waits for a key, it does
+/// not see that its input has ended until a signal makes it look: a change of the window's size does no harm.
 fn end(thread: &JoinHandle<()>) {
+    end_input();
     let deadline = Instant::now() + EDITOR_END_MAX;
     while !thread.is_finished() && Instant::now() < deadline {
-        let _ = pthread_kill(thread.as_pthread_t(), Signal::SIGINT);
+        let _ = pthread_kill(thread.as_pthread_t(), Signal::SIGWINCH);
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -275,7 +279,7 @@ fn edit(
                 }
                 Input::Text(line)
             }
-            // rustyline takes SIGINT itself while it reads a line, and drops one that comes while it ends the line.
+            // The key that quits a program.
             Err(ReadlineError::Interrupted) => Input::Signal(Signal::SIGINT),
             Err(ReadlineError::Eof) => Input::End,
             Err(ReadlineError::Io(error)) => Input::Failed(unreadable("the terminal", &error)),
