@@ -10,7 +10,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::client;
 use crate::commands::completions::{Completions, Man, Program};
-use crate::commands::{CommandError, Outcome, calibrate, check, init, quick, report, run, schema};
+use crate::commands::{CommandError, CommandOutput, calibrate, check, init, quick, report, run, schema};
 use crate::targets::{embedded, guard, null};
 
 /// Load generator and conformance harness for a key-value service over TCP and WebSocket
@@ -74,13 +74,13 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(run) => run.exec(colour(&io::stdout())),
         Command::Quick(quick) => quick.exec(colour(&io::stdout())),
-        Command::Check(check) => check.exec().map(Outcome::success),
-        Command::Schema(schema) => schema.exec().map(Outcome::success),
-        Command::Init(init) => init.exec().map(Outcome::success),
+        Command::Check(check) => check.exec().map(CommandOutput::success),
+        Command::Schema(schema) => schema.exec().map(CommandOutput::success),
+        Command::Init(init) => init.exec().map(CommandOutput::success),
         Command::Report(report) => report.exec(colour(&io::stdout())),
         Command::Calibrate(calibrate) => calibrate.exec(),
-        Command::Completions(completions) => completions.exec(command_line).map(Outcome::success),
-        Command::Man(man) => man.exec(command_line).map(Outcome::success),
+        Command::Completions(completions) => completions.exec(command_line).map(CommandOutput::success),
+        Command::Man(man) => man.exec(command_line).map(CommandOutput::success),
     };
     match result {
         Ok(outcome) => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Arg, CommandFactory as _, Parser};
 
-use super::words::{self, Request, WordsError};
+use super::words::{self, Command, WordsError};
 use crate::wire::{
     Addresses, Endpoint, Header, HeaderError, NotAName, Peer, Site, Trust, TrustError, Unresolved, UrlError,
 };
@@ -115,7 +115,7 @@ pub(super) struct Job {
     pub(super) secret: Option<String>,
     pub(super) timeout: Duration,
     /// Empty: those that are typed or piped.
-    pub(super) commands: Vec<Request>,
+    pub(super) commands: Vec<Command>,
 }
 
 /// Arguments that make no job.
@@ -168,7 +168,7 @@ impl Args {
         }
         let secret = self.secret()?;
         let commands = words::commands(words::arguments(std::mem::take(&mut self.commands))?)?;
-        if commands.iter().any(|command| matches!(command, Request::Upgrade(Some(_)))) {
+        if commands.iter().any(|command| matches!(command, Command::Upgrade(Some(_)))) {
             return Err(ArgsError::SecretInArguments);
         }
         let endpoint = self.endpoint()?;
@@ -288,7 +288,7 @@ mod tests {
     fn options_stand_before_the_commands_and_words_may_begin_with_a_hyphen() {
         let args = ["c", "::1", "9", "--ws", "--user", "get", "put", "-1", "--x"];
         let job = Args::try_parse_from(args).unwrap().into_job().unwrap();
-        assert_eq!(job.commands, [Request::Message("put -1 --x".to_owned())]);
+        assert_eq!(job.commands, [Command::Message("put -1 --x".to_owned())]);
         assert_eq!(job.user.as_deref(), Some("get"));
         assert_eq!(job.endpoint.to_string(), "ws://[::1]:9/");
     }
@@ -302,7 +302,7 @@ mod tests {
             assert!(error.contains("options come before the commands") && error.contains(option), "{error}");
         }
         let quoted = job(&["put a --ws"]).unwrap().commands;
-        assert_eq!(quoted, [Request::Message("put a --ws".to_owned())]);
+        assert_eq!(quoted, [Command::Message("put a --ws".to_owned())]);
     }
 
     #[test]

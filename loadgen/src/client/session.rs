@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::reply::{Kind, kind};
+use super::reply::{ReplyKind, kind};
 use crate::domain::{Framing, Transport};
 use crate::oracle::texts;
 use crate::wire::{
@@ -142,7 +142,7 @@ impl Client {
     pub async fn ask(&mut self, message: &str) -> Result<String, ClientError> {
         if let Some(unasked) = self.inbox.replies.pop_front() {
             return Err(match kind(&unasked) {
-                Kind::Ended => ClientError::Ended { ended: Ended::Closed, said: Some(unasked) },
+                ReplyKind::Ended => ClientError::Ended { ended: Ended::Closed, said: Some(unasked) },
                 _ => ClientError::Unasked(unasked),
             });
         }
@@ -150,7 +150,7 @@ impl Client {
         pushed.map_err(|ended| ClientError::Ended { ended, said: None })?;
         let reply = self.reply().await?;
         self.framing_advice = "";
-        if kind(&reply) == Kind::Ended {
+        if kind(&reply) == ReplyKind::Ended {
             return Err(ClientError::Ended { ended: Ended::Closed, said: Some(reply) });
         }
         Ok(reply)
@@ -223,7 +223,7 @@ struct Inbox {
 
 impl Replies for Inbox {
     fn is_whole(&self, bytes: &[u8]) -> bool {
-        std::str::from_utf8(bytes).is_ok_and(|text| kind(text) != Kind::Value)
+        std::str::from_utf8(bytes).is_ok_and(|text| kind(text) != ReplyKind::Value)
     }
 
     fn reply(&mut self, reply: Reply<'_>) {

@@ -15,12 +15,12 @@ use super::floor_args::CALIBRATION;
 use super::interrupt::interrupts;
 use super::run::{assemble, progress::Progress};
 use super::target_args::transport;
-use super::{CommandError, Outcome};
+use super::{CommandError, CommandOutput};
 use crate::domain::Transport;
 use crate::load::engine::Engine;
 use crate::load::events::{Event, PassLabel};
 use crate::load::placement::Placement;
-use crate::record::{FLOOR_SCHEMA, Floor, Layout, RunRecord, Status, VerdictLevel};
+use crate::record::{FLOOR_SCHEMA, Floor, FloorLayout, RunRecord, Status, VerdictLevel};
 use crate::report::{self, floor};
 use crate::scenario::{Document, HOUR, duration_within};
 use crate::stats::floor::{PACED, SATURATED, layout};
@@ -111,7 +111,7 @@ impl Calibrate {
     ///
     /// # Errors
     /// Where a flag is wrong, or the file cannot be written; a measurement that began is an outcome, however it ended.
-    pub fn exec(self) -> Result<Outcome, CommandError> {
+    pub fn exec(self) -> Result<CommandOutput, CommandError> {
         let document = self.document()?;
         Engine::check(&document)?;
         let file = self.out.clone().unwrap_or_else(|| PathBuf::from(CALIBRATION));
@@ -142,10 +142,10 @@ impl Calibrate {
             (Err(error), 0) => (format!("error: {error}\n"), 2),
             (Err(error), code) => (format!("error: {error}\n"), code),
         };
-        Ok(Outcome { stdout, stderr, exit_code })
+        Ok(CommandOutput { stdout, stderr, exit_code })
     }
 
-    fn floor(&self, started: Timestamp, layouts: Vec<Layout>) -> Floor {
+    fn floor(&self, started: Timestamp, layouts: Vec<FloorLayout>) -> Floor {
         Floor {
             schema: FLOOR_SCHEMA,
             twinwire: env!("CARGO_PKG_VERSION").to_owned(),
@@ -280,7 +280,7 @@ fn is_whole(record: &RunRecord) -> bool {
 }
 
 /// A partial calibration is useless, so nothing is written.
-fn broken_off(record: &RunRecord) -> Outcome {
+fn broken_off(record: &RunRecord) -> CommandOutput {
     let why = match (&record.outcome.message, record.violations.first()) {
         (Some(message), _) => message.clone(),
         (None, Some(wrong)) => {
@@ -294,7 +294,7 @@ fn broken_off(record: &RunRecord) -> Outcome {
         Status::Passed | Status::CorrectnessMissed => Status::Invalid.exit_code(),
         status => status.exit_code(),
     };
-    Outcome { stdout: String::new(), stderr, exit_code }
+    CommandOutput { stdout: String::new(), stderr, exit_code }
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ pub mod run;
 pub mod schema;
 pub mod target_args;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::chart;
@@ -28,7 +27,7 @@ use crate::wire::{HeaderError, TrustError};
 
 /// What a command that did its work ends with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct CommandOutput {
     /// The result for stdout.
     pub stdout: String,
     /// What went wrong, for stderr; mostly empty.
@@ -37,7 +36,7 @@ pub struct Outcome {
     pub exit_code: u8,
 }
 
-impl Outcome {
+impl CommandOutput {
     /// All well.
     #[must_use]
     pub fn success(stdout: String) -> Self {
@@ -138,12 +137,6 @@ impl CommandError {
 /// The errors of several files, an empty line between.
 fn joined(failed: &[Diagnostics], colour: bool) -> String {
     failed.iter().map(|errors| errors.render(colour)).collect::<Vec<_>>().join("\n")
-}
-
-/// The names of the files that belong to a record which does not list them: an older version wrote it.
-fn files_of(record: &RunRecord) -> BTreeSet<String> {
-    let figures = chart::all(record);
-    Contents::new(record).names(figures.iter().map(|figure| figure.name.as_str()))
 }
 
 /// Writes what belongs into a folder beside its record, charts included. What fails leaves out no other file.

@@ -8,7 +8,7 @@ use clap::builder::RangedU64ValueParser;
 
 use super::run::Options;
 use super::target_args::{Plan, transport};
-use super::{CommandError, Outcome};
+use super::{CommandError, CommandOutput};
 use crate::domain::{Role, Transport};
 use crate::scenario::{
     CLIENTS_MAX, DAY, Document, HOUR, MILLISECOND, RATE_MAX, RAW_VALUE_MAX, TAG_BYTES, VALUE_MAX,
@@ -145,7 +145,7 @@ impl Quick {
     ///
     /// # Errors
     /// Where a flag is wrong; a run that began is an outcome, however it ended.
-    pub fn exec(self, colour: bool) -> Result<Outcome, CommandError> {
+    pub fn exec(self, colour: bool) -> Result<CommandOutput, CommandError> {
         let plan = self.options.target.plan()?;
         let document = self.document(&plan)?;
         self.options.run_all(&[document], &plan, colour)

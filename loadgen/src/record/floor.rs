@@ -31,12 +31,12 @@ pub struct Floor {
     /// Bytes of a value.
     pub value_bytes: u32,
     /// One for each way of placing server and generator.
-    pub layouts: Vec<Layout>,
+    pub layouts: Vec<FloorLayout>,
 }
 
 /// The floor with server and generator on certain CPUs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Layout {
+pub struct FloorLayout {
     /// Where it was measured.
     pub environment: Environment,
     /// Whether the figures may be trusted.
@@ -107,7 +107,7 @@ impl Floor {
     ///
     /// # Errors
     /// Why none of them may be used, for people.
-    pub fn layout(&self, environment: &Environment) -> Result<&Layout, String> {
+    pub fn layout(&self, environment: &Environment) -> Result<&FloorLayout, String> {
         let version = env!("CARGO_PKG_VERSION");
         if self.twinwire != version {
             return Err(format!("it was measured by twinwire {}, this is {version}", self.twinwire));
@@ -149,7 +149,7 @@ fn difference(floor: &Environment, run: &Environment) -> Option<String> {
     Some(format!("it was measured {what} ({there}; here: {here})"))
 }
 
-impl Layout {
+impl FloorLayout {
     /// The floor over this transport.
     #[must_use]
     pub fn transport(&self, transport: Transport) -> Option<&TransportFloor> {

@@ -9,12 +9,12 @@ pub(crate) mod cost;
 pub(crate) mod fixture;
 mod floor;
 mod histogram;
-mod kept;
 pub(crate) mod lateness;
 pub(crate) mod pairs;
 mod pass;
 mod replay;
 pub(crate) mod rows;
+mod statistics;
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -25,13 +25,13 @@ use crate::domain::{LatencyKind, Model, Role, Rule, Setting, Side, Timing, Trans
 
 pub use cost::{Cost, Processes, Sockets};
 pub use floor::{
-    FLOOR_RATIO_MAX, FLOOR_SCHEMA, Floor, FloorCost, Layout, PacedFloor, SaturatedFloor, TransportFloor,
+    FLOOR_RATIO_MAX, FLOOR_SCHEMA, Floor, FloorCost, FloorLayout, PacedFloor, SaturatedFloor, TransportFloor,
     is_ceiling, is_within,
 };
 pub use histogram::{LATENCY_NS_MAX, Latencies, Latency};
-pub use kept::{Kept, KindStatistics, Statistics};
 pub use pass::{Backlog, Cell, Counts, Interval, Ledger, Pass, Pause, Setup, WindowRole, WindowRow};
 pub use replay::{Replay, ReplayAction, ReplayClient, ReplayExpect, ReplayStep};
+pub use statistics::{KindStatistics, StatisticMap, Statistics};
 
 /// Version of the format of `run.json`. It grows when a reader of the older one would misread the newer one.
 pub const SCHEMA: u32 = 2;
@@ -50,7 +50,7 @@ pub struct RunRecord {
     /// Wall time of the whole run in seconds, set-up included.
     pub elapsed_s: f64,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: RunOutcome,
     /// Where it ran, and against what.
     pub environment: Environment,
     /// Transports and loads that could not run, with the reason.
@@ -130,7 +130,7 @@ impl Status {
 
 /// How a run ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct RunOutcome {
     /// The first that applies, in the order of the exit codes' precedence.
     pub status: Status,
     /// What happened, for people, where the status alone does not say it.
@@ -199,7 +199,7 @@ pub struct LoadInfo {
     /// Whether its figures head the report.
     pub headline: bool,
     /// Its variants, in order; one without settings where nothing is swept.
-    pub variants: Vec<Variant>,
+    pub variants: Vec<VariantInfo>,
     /// Clients in all, in the first variant.
     pub clients: u32,
     /// Probes of a rate that the scenario gives as a share; empty where it does not.
@@ -212,7 +212,7 @@ pub struct LoadInfo {
 
 /// One combination of the swept values.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Variant {
+pub struct VariantInfo {
     /// Its name, which passes, probes and violations refer to: no other variant of the run has it. Empty where nothing is
     /// swept.
     pub label: String,

@@ -9,7 +9,7 @@ use crate::domain::{LatencyKind, Op, PerKind, Role, Statistic, Timing, Transport
 use crate::record::pairs::Ratio;
 use crate::record::rows::{self, Key, Row, Selection};
 use crate::record::{
-    Cost, Counts, Latencies, Latency, Layout, LoadInfo, Pass, RunRecord, TransportFloor, VerdictLevel,
+    Cost, Counts, FloorLayout, Latencies, Latency, LoadInfo, Pass, RunRecord, TransportFloor, VerdictLevel,
     WindowRow, is_ceiling, is_within,
 };
 
@@ -194,7 +194,7 @@ impl Comparison<'_> {
 }
 
 /// The floor where this run ran, if it may stand beside its figures.
-pub(super) fn floor(record: &RunRecord) -> Option<&Layout> {
+pub(super) fn floor(record: &RunRecord) -> Option<&FloorLayout> {
     record.floor.as_ref()?.layout(&record.environment).ok()
 }
 

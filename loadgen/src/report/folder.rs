@@ -1,10 +1,11 @@
 //! The report folder on disk: whose it is, and what may be written into it or removed from it.
 //!
-//! A folder is a run's only if its `run.json` is a run's record. That file lists what the run wrote; a later run removes
-//! just that and leaves everything else alone. Nothing is written or removed through a symbolic link. While a [`Folder`]
-//! is held, no other command of this program can use it: the lock is the system's and ends with the process.
+//! A folder belongs to a run only if its `run.json` is the record of one. That file lists what the run wrote; a later run
+//! removes just that and leaves everything else alone. The record may be of any version: a run replaces the folder of an
+//! older one. Nothing is written or removed through a symbolic link. While a [`Folder`] is held, no other command of this
+//! program can use it: the system holds the lock and releases it when the process ends.
 //!
-//! Each file appears whole or not at all. What stands in the files is the business of [`super::contents`].
+//! Each file appears whole or not at all. What the files contain is the business of [`super::contents`].
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
@@ -85,8 +86,6 @@ pub struct Folder {
     made: Vec<PathBuf>,
     /// Files that are a run's, by their names within the folder.
     own: BTreeSet<String>,
-    /// Whether the record itself lists them; an older version's does not.
-    listed: bool,
 }
 
 impl Folder {
@@ -102,18 +101,14 @@ impl Folder {
         fs::create_dir(path).map_err(failed("make the folder", path))?;
         let lock = lock(path)?;
         let made = vec![path.to_owned()];
-        Ok(Self { path: path.to_owned(), _lock: lock, made, own: BTreeSet::new(), listed: true })
+        Ok(Self { path: path.to_owned(), _lock: lock, made, own: BTreeSet::new() })
     }
 
-    /// Takes a folder that the user named: a new one, an empty one, or that of an earlier run. `derived` tells which
-    /// files belong to a record that does not list them.
+    /// Takes a folder that the user named: a new one, an empty one, or that of an earlier run.
     ///
     /// # Errors
-    /// Where it is anything else, or in use.
-    pub fn claim(
-        path: &Path,
-        derived: impl FnOnce(&RunRecord) -> BTreeSet<String>,
-    ) -> Result<Self, FolderError> {
+    /// If it is anything else, or in use.
+    pub fn claim(path: &Path) -> Result<Self, FolderError> {
         let path = &without_trailing_separator(path);
         let made = match fs::symlink_metadata(path) {
             Ok(metadata) => {
@@ -123,39 +118,40 @@ impl Folder {
             Err(error) if error.kind() == ErrorKind::NotFound => make(path)?,
             Err(error) => return Err(failed("make the folder", path)(error)),
         };
-        let mut folder =
-            Self { path: path.clone(), _lock: lock(path)?, made, own: BTreeSet::new(), listed: true };
+        let mut folder = Self { path: path.clone(), _lock: lock(path)?, made, own: BTreeSet::new() };
         let mut entries = fs::read_dir(path).map_err(failed("read the folder", path))?;
         if entries.next().is_some() {
-            folder.read_own(derived)?;
+            folder.read_own()?;
         }
         Ok(folder)
     }
 
-    /// Takes the folder of an earlier run.
+    /// Takes the folder of an earlier run of this version, and reads the record.
     ///
     /// # Errors
-    /// Where it is none, or in use.
-    pub fn of_run(
-        path: &Path,
-        derived: impl FnOnce(&RunRecord) -> BTreeSet<String>,
-    ) -> Result<(Self, RunRecord), FolderError> {
+    /// If it is none, or in use.
+    pub fn of_run(path: &Path) -> Result<(Self, RunRecord), FolderError> {
         let path = without_trailing_separator(path);
         let metadata = fs::symlink_metadata(&path).map_err(failed("read", &path))?;
         is_folder(&path, &metadata)?;
         let lock = lock(&path)?;
-        let mut folder = Self { path, _lock: lock, made: Vec::new(), own: BTreeSet::new(), listed: true };
-        let record = folder.read_own(derived)?;
+        let mut folder = Self { path, _lock: lock, made: Vec::new(), own: BTreeSet::new() };
+        folder.read_own()?;
+        let record = RunRecord::read(&folder.path.join(RECORD))
+            .map_err(|error| FolderError::NotOurs { path: folder.path.clone(), why: error.to_string() })?;
         Ok((folder, record))
     }
 
-    fn read_own(
-        &mut self,
-        derived: impl FnOnce(&RunRecord) -> BTreeSet<String>,
-    ) -> Result<RunRecord, FolderError> {
+    /// Reads what the run wrote from its record, of whatever schema. A record without these fields lists nothing that could
+    /// be removed.
+    fn read_own(&mut self) -> Result<(), FolderError> {
         #[derive(Deserialize)]
         struct Listing {
-            files: Option<BTreeSet<String>>,
+            #[serde(rename = "schema")]
+            _schema: u32,
+            #[serde(rename = "twinwire")]
+            _twinwire: String,
+            files: BTreeSet<String>,
         }
         let not_ours = |why: String| FolderError::NotOurs { path: self.path.clone(), why };
         let file = self.path.join(RECORD);
@@ -164,16 +160,14 @@ impl Folder {
             Ok(_) => return Err(not_ours(format!("its {RECORD} is not a file"))),
             Err(_) => return Err(not_ours(format!("it has no {RECORD}"))),
         }
-        let record = RunRecord::read(&file).map_err(|error| not_ours(error.to_string()))?;
         let text = fs::read(&file).map_err(failed("read", &file))?;
-        let listing: Listing =
-            serde_json::from_slice(&text).map_err(|error| not_ours(format!("its list of files: {error}")))?;
-        self.listed = listing.files.is_some();
-        self.own = listing.files.unwrap_or_else(|| derived(&record));
-        // A record may have been written by anybody: its list must not lead out of the folder.
+        let listing: Listing = serde_json::from_slice(&text)
+            .map_err(|error| not_ours(format!("its {RECORD} is not the record of a run: {error}")))?;
+        self.own = listing.files;
+        // Anybody may have written a record: its list must not lead out of the folder.
         self.own.retain(|name| is_within(name));
         self.own.insert(RECORD.to_owned());
-        Ok(record)
+        Ok(())
     }
 
     /// Where it is.
@@ -185,7 +179,7 @@ impl Folder {
     /// Whether its record lists exactly these files.
     #[must_use]
     pub fn lists(&self, names: &BTreeSet<String>) -> bool {
-        !self.listed || self.own.iter().filter(|name| *name != RECORD).eq(names)
+        self.own.iter().filter(|name| *name != RECORD).eq(names)
     }
 
     /// Bytes of the files that [`Self::clear`] removes.
@@ -443,10 +437,6 @@ mod tests {
     use super::*;
     use crate::record::fixture;
 
-    fn none(_: &RunRecord) -> BTreeSet<String> {
-        BTreeSet::new()
-    }
-
     #[test]
     fn a_list_leads_nowhere_else() {
         for name in ["summary.csv", "plots/a.svg", "violations/01-x.toml"] {
@@ -463,21 +453,21 @@ mod tests {
     fn a_folder_is_used_by_one_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out");
-        let first = Folder::claim(&path, none).unwrap();
-        assert!(matches!(Folder::claim(&path, none), Err(FolderError::InUse(_))));
+        let first = Folder::claim(&path).unwrap();
+        assert!(matches!(Folder::claim(&path), Err(FolderError::InUse(_))));
         drop(first);
-        Folder::claim(&path, none).unwrap();
+        Folder::claim(&path).unwrap();
     }
 
     #[test]
     fn what_was_made_for_nothing_goes_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a/b/c");
-        let mut folder = Folder::claim(&path, none).unwrap();
+        let mut folder = Folder::claim(&path).unwrap();
         folder.try_out(&["histograms/x.hgrm".to_owned()]).unwrap();
         folder.abandon();
         assert!(!dir.path().join("a").exists());
-        let mut folder = Folder::claim(&path, none).unwrap();
+        let mut folder = Folder::claim(&path).unwrap();
         folder.write("summary.csv", b"x").unwrap();
         folder.abandon();
         assert!(path.join("summary.csv").exists());
@@ -486,7 +476,7 @@ mod tests {
     #[test]
     fn a_name_that_the_file_system_does_not_take_is_found_by_trying() {
         let dir = tempfile::tempdir().unwrap();
-        let mut folder = Folder::claim(dir.path(), none).unwrap();
+        let mut folder = Folder::claim(dir.path()).unwrap();
         assert!(folder.try_out(&[format!("plots/{}.svg", "x".repeat(252))]).is_err());
         folder.try_out(&[format!("plots/{}.svg", "x".repeat(200))]).unwrap();
         assert_eq!(fs::read_dir(dir.path().join("plots")).unwrap().count(), 0);
@@ -499,10 +489,26 @@ mod tests {
         let whole = record_text(&fixture::record(), &BTreeSet::new()).unwrap();
         for foreign in ["", "{}", "{\"schema\": 1}", &whole[..whole.len() / 2], "[]"] {
             fs::write(&file, foreign).unwrap();
-            let claimed = Folder::claim(dir.path(), none);
+            let claimed = Folder::claim(dir.path());
             assert!(matches!(claimed, Err(FolderError::NotOurs { .. })), "{foreign:.40}");
         }
         fs::write(&file, whole).unwrap();
-        Folder::claim(dir.path(), none).unwrap();
+        Folder::claim(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_record_of_any_schema_gives_its_folder_to_a_new_run_but_only_ours_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let old =
+            r#"{"schema": 1, "twinwire": "0.0.1", "passes": "of another form", "files": ["summary.csv"]}"#;
+        for (name, text) in [(RECORD, old), ("summary.csv", "old"), ("notes.txt", "mine")] {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        let why = Folder::of_run(dir.path()).unwrap_err().to_string();
+        assert!(why.contains("has schema 1; this version reads schema"), "{why}");
+        Folder::claim(dir.path()).unwrap().clear().unwrap();
+        let left: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["notes.txt"]);
     }
 }

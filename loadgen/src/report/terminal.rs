@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::comparison::{Comparison, comparisons};
 use super::table::{Sign, Table};
-use super::tables::{self, Shown};
+use super::tables::{self, ComparedFigure};
 use super::{floor, outcome};
 use crate::domain::Timing;
 use crate::record::{LoadInfo, RunRecord, Status, VerdictLevel};
@@ -118,7 +118,7 @@ fn headline(record: &RunRecord, load: &LoadInfo, paint: Paint) -> Vec<String> {
         if !comparison.variant.is_empty() {
             lines.push(paint.bold(&format!("[{}]", text::printable(comparison.variant))));
         }
-        let table = tables::comparison(comparison, &[Shown::Latencies, Shown::Rate]);
+        let table = tables::comparison(comparison, &[ComparedFigure::Latencies, ComparedFigure::Rate]);
         lines.extend(table.text(paint));
         tables.push(table);
     }

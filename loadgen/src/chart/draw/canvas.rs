@@ -5,7 +5,7 @@ use plotters_backend::text_anchor::HPos;
 use plotters_backend::{BackendCoord, DrawingBackend, DrawingErrorKind};
 
 use super::DrawError;
-use super::text::{BASELINE_EM, Face, Style};
+use super::text::{BASELINE_EM, Face, TextStyle};
 use crate::chart::spec::{Fill, Ink, Marker, Shape, Stroke};
 
 /// Distance of a hatching's lines, and their width, in nominal pixels.
@@ -106,7 +106,7 @@ impl<'b, DB: DrawingBackend> Canvas<'b, DB> {
             Side::Middle => HPos::Center,
             Side::Right => HPos::Right,
         };
-        let look = Style { face, em: face.size * self.scale, side };
+        let look = TextStyle { face, em: face.size * self.scale, side };
         let corner = self.coord((x, baseline - BASELINE_EM * face.size));
         self.backend.draw_text(text, &look, corner).map_err(failed)
     }

@@ -124,14 +124,14 @@ pub(super) struct Face {
 }
 
 /// How plotters' backends draw one text.
-pub(super) struct Style {
+pub(super) struct TextStyle {
     pub(super) face: Face,
     /// The backend's coordinates an em.
     pub(super) em: f64,
     pub(super) side: HPos,
 }
 
-impl BackendTextStyle for Style {
+impl BackendTextStyle for TextStyle {
     type FontError = Infallible;
 
     fn color(&self) -> BackendColor {

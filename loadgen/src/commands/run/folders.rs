@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use crate::chart;
-use crate::commands::{CommandError, files_of};
+use crate::commands::CommandError;
 use crate::domain::{ALL, Op, Role};
 use crate::load::plan;
 use crate::report::folder::{HISTOGRAMS, PLOTS};
-use crate::report::{Folder, FolderError, contents, hgrm};
+use crate::report::{Folder, FolderError, contents, histograms};
 use crate::scenario::Document;
 
 /// Where report folders go without `--out`.
@@ -47,7 +47,7 @@ pub(super) fn prepare(out: Option<&Path>, documents: &[Document]) -> Result<Vec<
 fn usable(out: Option<&Path>, documents: &[Document], folders: &mut Vec<Folder>) -> Result<(), CommandError> {
     if let Some(out) = out {
         for path in named(out, documents)? {
-            folders.push(Folder::claim(&path, files_of).map_err(of_out)?);
+            folders.push(Folder::claim(&path).map_err(of_out)?);
         }
     } else {
         let time = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
@@ -138,7 +138,10 @@ impl Planned {
                     for op in Op::ALL.into_iter().map(Op::name).chain([ALL]) {
                         for transport in &variant.scenario.transports {
                             let rest = [transport.name(), role, op, kind.name()];
-                            add(1, format!("{HISTOGRAMS}/{}", hgrm::file_name(&load.name, &label, rest)));
+                            add(
+                                1,
+                                format!("{HISTOGRAMS}/{}", histograms::file_name(&load.name, &label, rest)),
+                            );
                         }
                     }
                 }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::floor_args::FloorArgs;
 use super::interrupt::interrupts;
 use super::target_args::{Plan, TargetArgs};
-use super::{CommandError, Outcome, lines, write_report};
+use super::{CommandError, CommandOutput, lines, write_report};
 use crate::chart;
 use crate::load::engine::Engine;
 use crate::load::placement::Placement;
@@ -85,7 +85,7 @@ impl Run {
     ///
     /// # Errors
     /// Where a scenario, a flag or a file is wrong; a run that began is an outcome, however it ended.
-    pub fn exec(self, colour: bool) -> Result<Outcome, CommandError> {
+    pub fn exec(self, colour: bool) -> Result<CommandOutput, CommandError> {
         let documents = self.documents()?;
         self.options.run_all(&documents, &self.options.target.plan()?, colour)
     }
@@ -117,7 +117,7 @@ impl Options {
         documents: &[Document],
         plan: &Plan,
         colour: bool,
-    ) -> Result<Outcome, CommandError> {
+    ) -> Result<CommandOutput, CommandError> {
         for document in documents {
             Engine::check(document)?;
         }
@@ -149,7 +149,7 @@ impl Options {
             0 if !is_whole => 2,
             code => code,
         };
-        Ok(Outcome { stdout, stderr, exit_code })
+        Ok(CommandOutput { stdout, stderr, exit_code })
     }
 
     fn run(
@@ -244,7 +244,7 @@ fn save_elsewhere(name: &str, text: &str) -> (Option<PathBuf>, String) {
 
 fn to_json(finished: &[Finished]) -> Result<String, CommandError> {
     let folders: Vec<String> = finished.iter().map(|run| run.folder.display().to_string()).collect();
-    let runs: Vec<json::Run<'_>> =
+    let runs: Vec<json::JsonRun<'_>> =
         finished.iter().zip(&folders).map(|(run, folder)| json::run(&run.record, folder)).collect();
     let text = serde_json::to_string_pretty(&serde_json::json!({ "runs": runs }));
     Ok(text.map_err(report::ReportError::from)? + "\n")

@@ -2,7 +2,7 @@
 
 use super::super::comparison::LatencySummary;
 use super::super::figure::{self, MISSING};
-use super::super::table::{Cell, Sign, Table};
+use super::super::table::{Sign, Table, TableCell};
 use super::super::tables;
 use crate::domain::{ALL, Role, Statistic, Transport};
 use crate::record::pairs::Ratio;
@@ -22,7 +22,7 @@ pub(super) fn section(record: &RunRecord, load: &LoadInfo) -> String {
 }
 
 fn probes(load: &LoadInfo) -> Option<String> {
-    let row = |probe: &Probe| -> Vec<Cell> {
+    let row = |probe: &Probe| -> Vec<TableCell> {
         vec![
             probe.variant.as_str().into(),
             label(&probe.transports).into(),
@@ -45,7 +45,7 @@ fn waiting(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<Stri
     if !load.model.is_open() || passes.is_empty() {
         return None;
     }
-    let rows: Vec<Vec<Cell>> = transports(record, passes)
+    let rows: Vec<Vec<TableCell>> = transports(record, passes)
         .into_iter()
         .map(|transports| {
             let own: Vec<&&Pass> = passes.iter().filter(|pass| pass.transports == transports).collect();
@@ -102,7 +102,8 @@ fn pairs(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String
                 continue;
             }
             let name = role.map_or(ALL, Role::name);
-            let mut cells: Vec<Cell> = vec![title.as_str().into(), name.into(), p50.len().to_string().into()];
+            let mut cells: Vec<TableCell> =
+                vec![title.as_str().into(), name.into(), p50.len().to_string().into()];
             let cpu = if role.is_none() { both(passes, [base, other], cpu) } else { Vec::new() };
             cells.extend([p50, p90, cpu].map(|pairs| figure::ratio(Ratio::of(pairs)).into()));
             rows.push(cells);

@@ -1,7 +1,7 @@
 //! What stands behind the figures: the ledger, setting up, the environment, definitions, how to run it again.
 
 use super::super::comparison::LatencySummary;
-use super::super::table::{Cell, Sign, Table};
+use super::super::table::{Sign, Table, TableCell};
 use super::super::{outcome, tables};
 use crate::domain::{ALL, Transport};
 use crate::record::pairs::PAIRS_MIN;
@@ -35,7 +35,7 @@ pub(super) fn ledger(record: &RunRecord) -> String {
         ("of which another user's value", |l| l.foreign_values_read),
         ("denials, as required", |l| l.denials),
     ];
-    let row = |(name, of): &(&str, Sum)| -> Vec<Cell> {
+    let row = |(name, of): &(&str, Sum)| -> Vec<TableCell> {
         let cells = sums.iter().map(|sum| text::thousands(of(sum)).into());
         std::iter::once((*name).into()).chain(cells).collect()
     };
