@@ -37,7 +37,7 @@ Exit codes (the first that applies):
   130  interrupted
   0    all passed";
 
-/// Commands whose names are taken, but which this version does not have yet: they say so, with exit code 2.
+/// Commands with reserved names that this version does not have yet: they say so, with exit code 2.
 const NOT_YET: [&str; 9] =
     ["ab", "agent", "capacity", "compare", "conform", "explain", "explore", "grade", "probe"];
 
@@ -86,7 +86,7 @@ pub fn main() -> ExitCode {
         Ok(outcome) => {
             let printed = print(&outcome.stdout);
             complain(&outcome.stderr);
-            // Half a result is an error of a file; it hides nothing that the whole one says.
+            // A result that was cut is a file error, unless the result itself has a code.
             ExitCode::from(if printed || outcome.exit_code != 0 { outcome.exit_code } else { 2 })
         }
         Err(error) => fail(&error),
@@ -107,12 +107,12 @@ fn fail(error: &CommandError) -> ExitCode {
     ExitCode::from(error.exit_code())
 }
 
-/// Writes to stderr; where that is closed, the message is lost.
+/// Writes to stderr; if that is closed, the message is lost.
 fn complain(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Writes a result to stdout; `false` where it could not. A reader that has gone away has seen what it wanted.
+/// Writes a result to stdout; `false` if that failed. A reader that has gone away has seen what it wanted.
 fn print(text: &str) -> bool {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

@@ -39,7 +39,7 @@ struct Quantile {
     at_least: bool,
 }
 
-/// The figure; `None` where no operation has enough samples for a median.
+/// The figure; `None` if no operation has enough samples for a median.
 pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     let transports = view.transports();
     let mut rows = Vec::new();

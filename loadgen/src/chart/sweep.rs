@@ -13,13 +13,13 @@ use crate::text;
 /// Begins the names of its files.
 pub(super) const STEM: &str = "sweep";
 
-/// Ratio of the largest to the smallest swept number from which a logarithmic axis shows them better.
+/// From this ratio of the largest to the smallest swept number on, a logarithmic axis shows them better.
 const RATIO_OF_LOG: f64 = 50.0;
 
 /// Distance of two transports' upright lines at the same value, as a share of the axis.
 const ASIDE: f64 = 0.012;
 
-/// Warnings of variants that stand below the chart: a sweep of many may have hundreds, and the report has them all.
+/// Warnings of variants shown below the chart: a large sweep may have hundreds, and the report has them all.
 const WARNINGS_SHOWN: usize = 6;
 
 /// What is plotted against the swept value.
@@ -35,7 +35,7 @@ struct Series {
     points: Vec<(f64, f64, f64, f64)>,
 }
 
-/// The figure of a load; `None` where nothing is swept or nothing was measured.
+/// The figure of a load; `None` if nothing is swept or nothing was measured.
 pub(super) fn figure(record: &RunRecord, load: &LoadInfo) -> Option<Figure> {
     if load.variants.len() < 2 {
         return None;
@@ -153,7 +153,7 @@ fn beside(place: f64, share: f64, axis: &Axis) -> f64 {
     }
 }
 
-/// The axis of the variants and the place of each: by number where one key is swept over numbers, else one after the
+/// The axis of the variants and the place of each: by number if one key is swept over numbers, else one after the
 /// other.
 fn swept_axis(variants: &[VariantInfo]) -> (Axis, Vec<f64>) {
     let places = (0..variants.len()).map(|i| i as f64).collect();

@@ -1,4 +1,5 @@
-//! The client's command line: text → where to connect, as whom, and what to ask. It opens nothing but the secret's file.
+//! The client's command line: text → where to connect, as whom, and what to ask. It opens nothing but the secret's
+//! file.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,8 +47,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", requires = "tls")]
     ca: Option<PathBuf>,
 
-    /// Send this header field in the WebSocket handshake, for example for a proxy that needs a key. NAME=@VARIABLE takes
-    /// the value from the environment, which no other user can see (repeatable)
+    /// Send this header field in the WebSocket handshake, for example for a proxy that needs a key. NAME=@VARIABLE
+    /// takes the value from the environment, which no other user can see (repeatable)
     #[arg(long = "header", value_name = "NAME=VALUE", requires = "ws")]
     headers: Vec<String>,
 
@@ -118,7 +119,7 @@ pub(super) struct Job {
     pub(super) commands: Vec<Command>,
 }
 
-/// Arguments that make no job.
+/// Arguments that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ArgsError {
     #[error("{0}")]
@@ -143,7 +144,7 @@ pub(super) enum ArgsError {
     SecretFile(String, std::io::Error),
     #[error("the secret in {0} must be exactly one word")]
     SecretForm(String),
-    /// The name leads nowhere, which need not be the user's mistake.
+    /// The name has no address, which need not be the user's mistake.
     #[error("{0}")]
     Unresolved(#[from] Unresolved),
     #[error(
@@ -208,7 +209,7 @@ impl Args {
                 let text = std::fs::read_to_string(path);
                 (text.map_err(|error| ArgsError::SecretFile(place.clone(), error))?, place)
             }
-            // Set and empty is how many a script unsets a variable.
+            // Many scripts unset a variable by making it empty.
             None => match std::env::var_os(SECRET_VARIABLE).filter(|text| !text.is_empty()) {
                 Some(text) => (text.to_string_lossy().into_owned(), SECRET_VARIABLE.to_owned()),
                 None => return Ok(None),
@@ -232,10 +233,10 @@ fn is_option(word: &str) -> bool {
     command.get_arguments().filter_map(Arg::get_long).chain(["help", "version"]).any(|known| known == name)
 }
 
-/// What stands in URLs, and in no host. Such a word may hold a secret, which an error must not repeat.
+/// Characters of URLs that no host contains. Such a word may hold a secret, which an error must not repeat.
 const NO_HOST: [char; 4] = ['@', '/', '?', '#'];
 
-/// A host alone: what ends in a port is taken for both in one word. An IPv6 address has more colons.
+/// A host alone: a word that ends in a port is host and port in one. An IPv6 address has more colons.
 fn host(text: &str) -> Result<String, String> {
     if text.contains(NO_HOST) {
         // Refused later: the error of a command line shows the word.

@@ -44,7 +44,7 @@ async fn serve(job: &Job, lines: &mut InputLines, output: Output) -> Result<(Cli
     Ok((client, answers))
 }
 
-/// `false` where the user leaves instead.
+/// `false` if the user leaves instead.
 async fn log_in(
     job: &Job,
     client: &mut Client,
@@ -121,7 +121,7 @@ async fn converse(
     Ok(if lines.is_terminal() { Answers::default() } else { answers })
 }
 
-/// The commands of one line; nothing where the reader is gone.
+/// The commands of one line; nothing if the reader is gone.
 async fn answer(
     job: &Job,
     client: &mut Client,

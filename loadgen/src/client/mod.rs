@@ -1,6 +1,6 @@
 //! `twinwire-client`: asks a key-value server over TCP or WebSocket, one request at a time.
 //!
-//! A tool for people and scripts. It shows what a server says and does not judge it: that is the harness's business.
+//! A tool for people and scripts. It shows what a server says and does not judge it: that is the harness's job.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -32,7 +32,7 @@ use reply::{ReplyKind, kind};
 use session::{Client, ClientError, upgrade_message};
 use words::Command;
 
-/// What became of all commands that were answered.
+/// The outcome of all commands that were answered.
 #[derive(Debug, Default, Clone, Copy)]
 struct Answers {
     /// A reply was a refusal.
@@ -148,7 +148,7 @@ async fn once(job: &Job, output: Output) -> Result<Answers, Failure> {
         let reply = ask(job, &mut client, command).await?;
         answers.saw(&reply);
         if output.reply(&reply)? == StdoutReader::Gone {
-            // A reader that has gone wants no more replies; that is not a failure.
+            // A reader that has gone wants no more replies, which is not a failure.
             answers = Answers::default();
             break;
         }

@@ -36,8 +36,8 @@ impl Output {
         self.text(&(self.style.show(text) + "\n"))
     }
 
-    /// Text of our own.
-    #[expect(clippy::unused_self, reason = "only those who hold an `Output` may print")]
+    /// Text of the client itself.
+    #[expect(clippy::unused_self, reason = "only an `Output` may print")]
     pub(super) fn text(self, text: &str) -> Result<StdoutReader, Lost> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
@@ -47,7 +47,7 @@ impl Output {
         }
     }
 
-    /// Something to know that is no reply. A server's words in it cannot drive a terminal.
+    /// A message that is not a reply. A server's words in it cannot drive a terminal.
     pub(super) fn complain(self, message: &str) {
         // If stderr is closed, there is nowhere to report that.
         let _ = writeln!(io::stderr(), "twinwire-client: {}", self.safe(message));

@@ -12,7 +12,7 @@ pub enum ReplyKind {
     Done,
     /// A value, or a text that is not one of the protocol's.
     Value,
-    /// There is no such key or user: an answer.
+    /// There is no such key or user, which is an answer.
     NotFound,
     /// It was not done.
     Refused,
@@ -45,7 +45,7 @@ pub fn kind(text: &str) -> ReplyKind {
 pub struct ReplyStyle {
     /// In colours.
     pub colour: bool,
-    /// On a terminal, which must not be driven by what a server sends.
+    /// On a terminal, which a server's text must not drive.
     pub terminal: bool,
 }
 

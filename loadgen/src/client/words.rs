@@ -96,7 +96,7 @@ fn is_command_word(word: &str) -> bool {
 /// Arguments, as the shell has split them.
 ///
 /// # Errors
-/// Where one can be neither word nor message.
+/// If one can be neither word nor message.
 pub fn arguments(arguments: Vec<String>) -> Result<Vec<Token>, WordsError> {
     let token = |argument: String| match argument {
         empty if empty.is_empty() => Err(WordsError::Empty),

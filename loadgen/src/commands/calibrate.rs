@@ -28,14 +28,14 @@ use crate::targets::Target;
 use crate::targets::embedded::Embedded;
 use crate::text;
 
-/// Where errors of the scenario are said to be.
+/// The file name in the scenario's errors.
 const SOURCE: &str = "the scenario of `calibrate`";
 
-/// Trials of each load, the transports in an order drawn anew for each: enough that one bad moment of the machine is a
-/// third of the samples at most.
+/// Trials of each load, each with the transports in a newly drawn order: enough that one bad moment of the machine
+/// affects a third of the samples at most.
 const TRIALS: u32 = 3;
 
-/// Load before each measurement whose figures are thrown away, as a share of it.
+/// Length of the warm-up as a share of the measurement.
 const WARMUP_SHARE: u32 = 4;
 
 /// Least `--duration`.
@@ -43,13 +43,12 @@ const DURATION_MIN: Duration = Duration::from_millis(10);
 
 /// Measure the harness's own floor on this machine
 ///
-/// Puts load on a target that does next to nothing but answer legally, in a process and on CPUs as the embedded
-/// server's: first with server and generator on no CPUs of their own, as with a server at a given address, then on
-/// those that a run would give them. Measured over each transport are, under an open load at --rate, the latencies,
-/// the timer's lateness and the CPU time for each request, and, under a closed load without think time, the highest
-/// rate that the harness can offer here and the side that was full. What a run shows is never below this; runs find
-/// the file and show it beside their figures. With the defaults it takes about a minute. Nothing else should run
-/// meanwhile.
+/// Puts load on a target that does little more than answer legally, in a process of its own like the embedded server:
+/// first with server and generator on no CPUs of their own, as with a server at a given address, then on those that a
+/// run would give them. Measured over each transport are, under an open load at --rate, the latencies, the timer's
+/// lateness and the CPU time for each request, and, under a closed load without think time, the highest rate that the
+/// harness can offer here and the side that was full. What a run shows is never below this; runs find the file and show
+/// it next to their figures. With the defaults it takes about a minute. Nothing else should run meanwhile.
 #[derive(Debug, Parser)]
 pub struct Calibrate {
     /// Transports: tcp, tcp-raw, websocket (repeatable) [default: tcp and websocket]
@@ -110,7 +109,7 @@ impl Calibrate {
     /// Measures and writes the floor.
     ///
     /// # Errors
-    /// Where a flag is wrong, or the file cannot be written; a measurement that began is an outcome, however it ended.
+    /// If a flag is wrong, or the file cannot be written; a measurement that began is an outcome, however it ended.
     pub fn exec(self) -> Result<CommandOutput, CommandError> {
         let document = self.document()?;
         Engine::check(&document)?;

@@ -17,7 +17,7 @@ const REPEAT_WINDOW: Duration = Duration::from_millis(500);
 /// file that may not grow (SIGXFSZ) is an error of its write and not the end of the process.
 ///
 /// # Errors
-/// Where the system does not let signals be caught.
+/// If the system does not let signals be caught.
 pub(super) fn interrupts() -> Result<watch::Receiver<bool>, CommandError> {
     let (sender, receiver) = watch::channel(false);
     let runtime =
@@ -95,7 +95,7 @@ impl SignalHistory {
     }
 }
 
-/// Whether this process began with SIGHUP ignored; `false` where the system does not tell.
+/// Whether this process began with SIGHUP ignored; `false` if the system does not report it.
 fn is_hangup_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -15,8 +15,8 @@ use crate::text::Paint;
 
 /// Draw a run folder's report again, from its run.json alone
 ///
-/// Writes tables, histograms, charts, the violations' cases and report.md anew beside run.json, and prints the result's
-/// table. The record stays as it is; what no run wrote is left alone.
+/// Writes tables, histograms, charts, the violations' cases and report.md again next to run.json, and prints the
+/// result's table. The record stays as it is; files that no run wrote are left alone.
 #[derive(Debug, Parser)]
 pub struct Report {
     /// The report folder, or the run.json in it
@@ -28,8 +28,7 @@ impl Report {
     /// Draws the report; the text is the table that `run` printed. `colour`: whether stdout shows colours.
     ///
     /// # Errors
-    /// Where there is no record, or the folder is none of a run's; a file that could not be written is told beside the
-    /// table.
+    /// If there is no record, or the folder is not a run's. Files that could not be written are listed after the table.
     pub fn exec(self, colour: bool) -> Result<CommandOutput, CommandError> {
         let (mut folder, record) = self.find()?;
         let failed = redraw(&mut folder, &record)?;

@@ -67,9 +67,9 @@ impl<'a> Selection<'a> {
         })
     }
 
-    /// The sum of the selected cells; `None` where there are none. Its time is that of the [`Self::passes`], also of those
-    /// in which a group or an operation happened to have no request, but not that of loads and variants which have none of
-    /// them at all, such as a variant without managers.
+    /// The sum of the selected cells; `None` if there are none. Its time is that of the [`Self::passes`], also of those
+    /// in which a group or an operation happened to have no request, but not that of loads and variants which have none
+    /// of them at all, such as a variant without managers.
     #[must_use]
     pub fn row<'r>(self, passes: impl IntoIterator<Item = &'r Pass>) -> Option<Row> {
         let mut row = Row::default();

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Latencies;
 use crate::domain::{LatencyKind, PerKind, Statistic};
 
-/// Statistics in ns by what they are of; `None` and null where too few samples support them.
+/// Statistics in ns by kind and statistic; `None` (null in JSON) if too few samples support them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StatisticMap<K>(Vec<(K, Option<f64>)>);
 
@@ -52,7 +52,7 @@ impl KindStatistics {
     }
 }
 
-/// What a statistic stands under in JSON.
+/// A statistic's name in JSON.
 trait StatisticKey: Sized {
     fn to_text(&self) -> String;
     fn from_text(text: &str) -> Option<Self>;
@@ -107,7 +107,7 @@ impl<'de, K: StatisticKey> Deserialize<'de> for StatisticMap<K> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<StatisticMap<K>, A::Error> {
                 let mut kept = Vec::new();
-                // Statistics that this version does not know are left out, and so are other fields beside them.
+                // Unknown statistics and other fields are skipped.
                 while let Some(text) = map.next_key::<String>()? {
                     match K::from_text(&text) {
                         Some(key) => kept.push((key, map.next_value()?)),

@@ -49,7 +49,7 @@ impl Contents {
         }
     }
 
-    /// The names of all files that a run writes with charts of these names, but for the record's.
+    /// The names of all files that a run with these charts writes, except the record's.
     pub fn names<'a>(&self, plots: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
         let mut names: BTreeSet<String> = self.files.iter().map(|(name, _)| name.clone()).collect();
         names.extend(plots.into_iter().flat_map(plot_names));
@@ -78,7 +78,7 @@ pub fn text_file(record: &RunRecord, plots: &[Plot]) -> (&'static str, Vec<u8>) 
     (TEXT, markdown::report(record, plots).into_bytes())
 }
 
-/// The names that every folder has, before anything is known of the run.
+/// The names that every report folder has.
 #[must_use]
 pub fn fixed_names() -> BTreeSet<String> {
     FIXED.into_iter().chain([LOG]).map(str::to_owned).collect()

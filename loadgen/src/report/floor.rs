@@ -1,4 +1,4 @@
-//! The harness's own floor for people: beside a run's figures, and as `calibrate` prints it.
+//! The harness's own floor for people: next to a run's figures, and as `calibrate` prints it.
 
 use super::comparison::{self, COMPARED, Comparison, comparisons};
 use super::figure::{self, FLOOR, MISSING, Unit};
@@ -7,7 +7,7 @@ use crate::domain::{Side, Statistic, Transport};
 use crate::record::{FLOOR_RATIO_MAX, Floor, FloorLayout, Latency, RunRecord, TransportFloor, VerdictLevel};
 use crate::text::{self, Paint, micros};
 
-/// How a floor comes here.
+/// How to get a floor.
 pub(super) const HINT: &str = "`twinwire calibrate` measures it; `--floor FILE` names one kept elsewhere";
 
 /// Why there is no floor to show; [`HINT`] says what to do about it. Not escaped.
@@ -16,7 +16,8 @@ pub(super) fn missing(record: &RunRecord) -> Option<String> {
     floor.layout(&record.environment).err().map(|why| format!("not used: {why}"))
 }
 
-/// What is known of the floor, in a sentence without its full stop, and whether [`HINT`] should follow. Safe to print.
+/// What is known about the floor, as a sentence without its full stop, and whether [`HINT`] should follow. Safe to
+/// print.
 pub(super) fn sentence(record: &RunRecord) -> (String, bool) {
     if let Some(why) = missing(record) {
         return (text::printable(&why), true);
@@ -53,7 +54,7 @@ fn without(record: &RunRecord) -> String {
     if names.is_empty() { String::new() } else { format!(", none for {}", names.join(" and ")) }
 }
 
-/// Whether a load went so far below the floor that the floor cannot be one: something else ran when it was measured.
+/// Whether a load went so far below the floor that the floor must be wrong: something else ran when it was measured.
 fn is_outdone(record: &RunRecord) -> bool {
     let outdone = |comparison: &Comparison<'_>, i: usize| {
         let kind = comparison.load.headline_kind();

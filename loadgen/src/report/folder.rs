@@ -1,9 +1,9 @@
 //! The report folder on disk: whose it is, and what may be written into it or removed from it.
 //!
-//! A folder belongs to a run only if its `run.json` is the record of one. That file lists what the run wrote; a later run
-//! removes just that and leaves everything else alone. The record may be of any version: a run replaces the folder of an
-//! older one. Nothing is written or removed through a symbolic link. While a [`Folder`] is held, no other command of this
-//! program can use it: the system holds the lock and releases it when the process ends.
+//! A folder belongs to a run only if its `run.json` is the record of one. That file lists what the run wrote; a later
+//! run removes just that and leaves everything else alone. The record may be of any version: a run replaces the folder
+//! of an older one. Nothing is written or removed through a symbolic link. While a [`Folder`] is held, no other command
+//! of this program can use it: the system holds the lock and releases it when the process ends.
 //!
 //! Each file appears whole or not at all. What the files contain is the business of [`super::contents`].
 
@@ -31,13 +31,13 @@ pub const HISTOGRAMS: &str = "histograms";
 
 const SUBFOLDERS: [&str; 3] = [PLOTS, HISTOGRAMS, violations::FOLDER];
 
-/// Bytes written to see whether the folder takes any: more than a file system keeps beside a file's name.
+/// Bytes written to see whether the folder takes any: more than a file system keeps next to a file's name.
 const PROBE_BYTES: usize = 4096;
 
 /// Why a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// It holds something, and no record of a run.
+    /// It holds something, but no record of a run.
     #[error(
         "`{}` exists and is not a report folder ({why}): name a new or empty folder, or that of an earlier \
          run, which is then overwritten", .path.display()
@@ -48,7 +48,7 @@ pub enum FolderError {
         /// What is wrong with its `run.json`.
         why: String,
     },
-    /// It is a file or the like.
+    /// It is not a folder.
     #[error("`{}` is a file: name a folder for the report", .0.display())]
     NotAFolder(PathBuf),
     /// It, or a folder in it, is a symbolic link.
@@ -57,7 +57,7 @@ pub enum FolderError {
     /// Another command uses it.
     #[error("another twinwire is using the folder `{}`: wait for its end, or name another folder", .0.display())]
     InUse(PathBuf),
-    /// Something that no run wrote has the name of a file that is to be written.
+    /// Something that no run wrote has the name of a file that must be written.
     #[error("`{}` was not written by a run and is in the way of the report: move it away, or name another folder", .0.display())]
     InTheWay(PathBuf),
     /// The system refuses something.
@@ -80,11 +80,11 @@ fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FolderEr
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    /// `None` where the file system has no locks.
+    /// `None` if the file system has no locks.
     _lock: Option<File>,
     /// Folders that were made for it, the outermost first.
     made: Vec<PathBuf>,
-    /// Files that are a run's, by their names within the folder.
+    /// Files that belong to a run, by their names within the folder.
     own: BTreeSet<String>,
 }
 
@@ -129,7 +129,7 @@ impl Folder {
     /// Takes the folder of an earlier run of this version, and reads the record.
     ///
     /// # Errors
-    /// If it is none, or in use.
+    /// If it is not such a folder, or is in use.
     pub fn of_run(path: &Path) -> Result<(Self, RunRecord), FolderError> {
         let path = without_trailing_separator(path);
         let metadata = fs::symlink_metadata(&path).map_err(failed("read", &path))?;
@@ -142,8 +142,8 @@ impl Folder {
         Ok((folder, record))
     }
 
-    /// Reads what the run wrote from its record, of whatever schema. A record without these fields lists nothing that could
-    /// be removed.
+    /// Reads what the run wrote from its record, of whatever schema. A record without these fields lists nothing that
+    /// could be removed.
     fn read_own(&mut self) -> Result<(), FolderError> {
         #[derive(Deserialize)]
         struct Listing {
@@ -192,7 +192,7 @@ impl Folder {
     /// Checks that nothing is in the way of files with these names.
     ///
     /// # Errors
-    /// Where something is: a link, or what no run wrote.
+    /// If something is: a link, or what no run wrote.
     pub fn check(&self, names: &BTreeSet<String>) -> Result<(), FolderError> {
         for subfolder in SUBFOLDERS {
             self.check_subfolder(subfolder)?;
@@ -235,10 +235,10 @@ impl Folder {
         }
     }
 
-    /// Tries whether files can be written, with the longest names that there will be.
+    /// Checks that files with the longest names can be written.
     ///
     /// # Errors
-    /// Where one cannot.
+    /// If one cannot.
     pub fn try_out(&mut self, longest: &[String]) -> Result<(), FolderError> {
         let written = temporary().tempfile_in(&self.path).and_then(|mut file| {
             file.write_all(&[0; PROBE_BYTES])?;
@@ -271,10 +271,10 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes what the earlier run wrote, its record first: what is left when this is cut short is no run's.
+    /// Removes what the earlier run wrote, its record first: if this is cut short, what is left belongs to no run.
     ///
     /// # Errors
-    /// Where a file cannot be removed.
+    /// If a file cannot be removed.
     pub fn clear(&mut self) -> Result<(), FolderError> {
         self.remove(RECORD)?;
         for name in self.own.clone() {
@@ -286,7 +286,7 @@ impl Folder {
     /// Removes files of an earlier drawing that are not among these; the record and the log stay.
     ///
     /// # Errors
-    /// Where a file cannot be removed.
+    /// If a file cannot be removed.
     pub fn keep_only(&mut self, names: &BTreeSet<String>) -> Result<(), FolderError> {
         for name in self.own.clone() {
             if !names.contains(&name) && ![RECORD, LOG].contains(&&*name) {
@@ -318,7 +318,7 @@ impl Folder {
     /// Writes one file, whole or not at all.
     ///
     /// # Errors
-    /// Where it cannot be written, or something is in its way.
+    /// If it cannot be written, or something is in its way.
     pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), ReportError> {
         if let Some((subfolder, _)) = name.split_once('/') {
             self.make_subfolder(subfolder)?;
@@ -332,7 +332,7 @@ impl Folder {
     /// Begins the log, which others then append to.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If it cannot be written.
     pub fn begin_log(&mut self, text: &str) -> Result<PathBuf, FolderError> {
         self.check_place(LOG)?;
         let path = self.path.join(LOG);
@@ -342,7 +342,8 @@ impl Folder {
         Ok(path)
     }
 
-    /// Gives it up before anything was written: what was made for it goes again where it is still empty.
+    /// Gives the folder up before anything was written: folders that were made for it are removed if they are still
+    /// empty.
     pub fn abandon(self) {
         for folder in self.made.iter().rev() {
             let _ = fs::remove_dir(folder);
@@ -353,7 +354,7 @@ impl Folder {
 /// The text of `run.json`: the record, and the list of the files written with it.
 ///
 /// # Errors
-/// Where the record cannot be turned into JSON.
+/// If the record cannot be turned into JSON.
 pub fn record_text(record: &RunRecord, files: &BTreeSet<String>) -> Result<String, ReportError> {
     #[derive(Serialize)]
     struct Saved<'a> {
@@ -364,10 +365,10 @@ pub fn record_text(record: &RunRecord, files: &BTreeSet<String>) -> Result<Strin
     Ok(layout::pretty(&Saved { record, files })?)
 }
 
-/// Writes one file, whole or not at all: into a temporary one beside it, which is then renamed.
+/// Writes one file, whole or not at all: into a temporary one in the same folder, which is then renamed.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
     let failed = |source| ReportError::Write { path: path.to_owned(), source };
     // The parent of a bare file name is empty: the current folder.
@@ -387,7 +388,7 @@ fn temporary() -> tempfile::Builder<'static, 'static> {
     builder
 }
 
-/// `link/` would be what the link leads to; `link` is the link.
+/// `link/` would mean the link's target; `link` is the link itself.
 fn without_trailing_separator(path: &Path) -> PathBuf {
     path.components().collect()
 }

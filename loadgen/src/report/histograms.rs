@@ -2,8 +2,8 @@
 //!
 //! `histograms/*.hgrm` are percentile distributions as text, in microseconds, in the format of the Java library's
 //! `outputPercentileDistribution`. `latencies.hlog` is an interval log of every histogram of the run, with an entry for
-//! each pass, transport, role, operation and kind of latency. Its values are nanoseconds; the column of maxima, which is
-//! for people only, is in milliseconds.
+//! each pass, transport, role, operation and kind of latency. Its values are nanoseconds; the column of maxima, which
+//! is for people only, is in milliseconds.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

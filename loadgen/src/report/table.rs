@@ -1,5 +1,4 @@
-//! A table as data: which columns it has and what stands in them. Text for a terminal and Markdown are made from the
-//! same description.
+//! A table as data: its columns and cells. Text for a terminal and Markdown are made from the same description.
 
 use super::figure::{self, MARKS, MISSING};
 use crate::text::{self, Paint};
@@ -16,9 +15,9 @@ pub(super) struct Table {
 
 /// Columns under a common title.
 pub(super) struct ColumnGroup {
-    /// Stands above the columns; empty where there is none.
+    /// Shown above the columns; may be empty.
     pub(super) title: String,
-    /// Of the columns that are [`ColumnHeader::OfGroup`]; empty where they have none, or several.
+    /// Of the columns that are [`ColumnHeader::OfGroup`]; empty if they have none, or several.
     pub(super) unit: &'static str,
     /// Their headers.
     pub(super) columns: Vec<ColumnHeader>,
@@ -26,13 +25,13 @@ pub(super) struct ColumnGroup {
 
 /// What a column is called.
 pub(super) enum ColumnHeader {
-    /// Says what it is only together with the group's title.
+    /// Makes sense only with the group's title.
     OfGroup(String),
     /// Needs no title.
     Alone(String),
 }
 
-/// What stands in a place of a table. None of it is escaped yet.
+/// The content of one place in a table, not escaped yet.
 #[derive(Clone)]
 pub(super) enum TableCell {
     /// A figure or a name.
@@ -158,7 +157,7 @@ impl Table {
         (sign == Sign::Ratio && headers.any(is_ratio)) || cells.any(|cell| sign.is_in(cell.raw()))
     }
 
-    /// Lines of text: groups that do not fit beside each other into [`WIDTH`] go below each other.
+    /// Lines of text: groups that do not fit next to each other into [`WIDTH`] go below each other.
     pub(super) fn text(&self, paint: Paint) -> Vec<String> {
         let cells = self.printable_cells();
         let headers = |group: &ColumnGroup| -> Vec<String> {
@@ -289,7 +288,7 @@ impl ColumnHeader {
     }
 }
 
-/// Groups beside each other, behind the columns that name the rows.
+/// Groups next to each other, after the columns that name the rows.
 struct Block<'a> {
     groups: Vec<Placed>,
     leads: &'a [usize],

@@ -1,4 +1,4 @@
-//! What the tables of a report hold: each is described once, for the terminal and for Markdown.
+//! The tables of a report: each is described once, for the terminal and for Markdown.
 
 use super::comparison::{COMPARED, Comparison, ComparisonRow, CostSummary, LatencySummary, Summary};
 use super::figure::{self, MISSING, RATIO, Unit};
@@ -26,7 +26,7 @@ const REQUESTS: Count = ("requests", |counts| counts.requests);
 const COUNTS: [Count; 3] =
     [REQUESTS, ("errors", |counts| counts.errors), ("unfinished", |counts| counts.unfinished)];
 
-/// A name of a row; of one that sums others up it stands out.
+/// The name of a row; it stands out in a row that sums up others.
 fn name(row: &ComparisonRow, name: &str) -> TableCell {
     if row.op.is_none() { TableCell::Strong(name.to_owned()) } else { name.into() }
 }
@@ -49,7 +49,7 @@ fn columns(transports: &[Transport], ratios: bool) -> Vec<ColumnHeader> {
     columns
 }
 
-/// Each role and operation with the transports side by side; the floor is the last row, where it is known.
+/// Each role and operation with the transports side by side; the last row is the floor, if it is known.
 pub(super) fn comparison(comparison: &Comparison<'_>, shown: &[ComparedFigure]) -> Table {
     let shown = if comparison.load.timing == Timing::Judged { shown } else { &[] };
     let mut table = Table {
@@ -89,7 +89,7 @@ fn add_rates(table: &mut Table, comparison: &Comparison<'_>) {
     });
 }
 
-/// A cell for each transport in each row. The floor made no requests in this run, and its rate is what was asked of it.
+/// A cell for each transport in each row. The floor made no requests in this run, and its rate was set by its user.
 fn add_cells(table: &mut Table, comparison: &Comparison<'_>, cell: impl Fn(Option<&Summary>) -> TableCell) {
     for (i, cells) in table.rows.iter_mut().enumerate() {
         match comparison.rows.get(i) {

@@ -13,7 +13,7 @@ pub(super) const LEGEND_SIZE: f64 = 12.5;
 pub(super) const HEADING_SIZE: f64 = 13.0;
 /// Size of axis titles and tick labels.
 pub(super) const AXIS_SIZE: f64 = 12.0;
-/// Width of a legend's line: both gaps between the longest dashes are beside its marker.
+/// Width of a legend's line: both gaps between the longest dashes are next to its marker.
 const LINE_WIDTH: f64 = 46.0;
 /// Width of a legend's field.
 const FIELD_WIDTH: f64 = 34.0;
@@ -75,7 +75,7 @@ pub(super) struct PanelPlace {
     pub(super) label_room: f64,
 }
 
-/// Everything's place.
+/// Where everything goes.
 pub(super) struct Layout {
     pub(super) height: f64,
     pub(super) title: Vec<TextLine>,

@@ -52,7 +52,7 @@ pub(super) fn width(text: &str, em: f64, weight: Weight) -> f64 {
     text.chars().map(|c| f64::from(font.h_advance(font.glyph_id(c)))).sum()
 }
 
-/// The text with characters that are none (controls, changes of direction, what XML forbids) made visible.
+/// The text with control characters, changes of direction and what XML forbids made visible.
 pub(super) fn clean(text: &str) -> String {
     let bad = |c: char| {
         c.is_control()

@@ -8,19 +8,19 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::load::events::{Event, PassLabel, RateMeter, Tick};
 
-/// Without a terminal, a running load tells how it goes this often: seldom enough for a log of a long run.
+/// Without a terminal, a running load reports this often: seldom enough for a log of a long run.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// Steps of the bar.
 const STEPS: u64 = 1000;
 
-/// Shows progress in the way that fits where stderr goes.
+/// Shows progress in the way that suits stderr.
 pub enum Progress {
     /// A bar that redraws itself.
     Bar(ProgressBar, ShownPass),
     /// Plain lines.
     Lines {
-        /// What they tell of.
+        /// What they are about.
         shown: ShownPass,
         /// When the last one was written.
         told: Instant,
@@ -45,7 +45,7 @@ impl ShownPass {
 }
 
 impl Progress {
-    /// The way that fits: `quiet` for none.
+    /// The way that suits stderr; only warnings if `quiet`.
     #[must_use]
     pub fn new(quiet: bool) -> Self {
         if quiet {
@@ -81,7 +81,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away, so that what follows starts on a clean line.
+    /// Removes the bar, so that what follows starts on a clean line.
     pub fn finish(&self) {
         if let Self::Bar(bar, _) = self {
             bar.finish_and_clear();
@@ -112,7 +112,7 @@ fn tell_bar(bar: &ProgressBar, shown: &mut ShownPass, event: Event) {
     }
 }
 
-/// The line that an event is worth, if any.
+/// The line for an event, if it has one.
 fn line(shown: &mut ShownPass, told: &mut Instant, event: Event) -> Option<String> {
     match event {
         Event::PassStarted(started) => {
