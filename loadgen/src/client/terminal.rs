@@ -1,7 +1,8 @@
 //! The terminal's mode while the client runs in it, and the signals that end the client there.
 //!
 //! Between two prompts keys that are typed ahead wait in the kernel. Left in its usual mode it would edit them as lines
-//! of its own: a line of over 4,095 bytes would be cut, an end of input turned into a zero byte, and each key echoed twice.
+//! of its own: a line of over 4,095 bytes would be cut, an end of input turned into a zero byte, and each key echoed
+//! twice.
 
 use std::fs::File;
 use std::future::{Future, pending};
