@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
-use twinwire::oracle::{Expect, ReferenceModel, Session, ValueSpec, texts};
+use twinwire::oracle::{ClientSpec, Expectation, ReferenceModel, SessionModel, ValueSpec, texts};
 use twinwire_bench_support::run::{ROLE_FLAG, main as run, need_valgrind};
 
 /// Replies of one count: enough that a reply's share of the fixed cost is far below one instruction.
@@ -112,14 +112,14 @@ fn count(work: Work, function: &str) -> anyhow::Result<f64> {
 
 /// Does the work that is counted. Fails if a reply was judged wrong.
 fn work(Work { operation, depth, value_bytes }: Work) -> anyhow::Result<()> {
-    let spec = ValueSpec { min: value_bytes, max: value_bytes };
-    let reference =
-        ReferenceModel::new(7, (0..CLIENTS).map(|number| (format!("user{number}"), 0, KEYS, spec)));
-    let mut sessions: Vec<Session> = (0..CLIENTS).map(|client| logged_in(&reference, client)).collect();
+    let values = ValueSpec { min: value_bytes, max: value_bytes };
+    let client = |number| ClientSpec { name: format!("user{number}"), group: 0, keys: KEYS, values };
+    let reference = ReferenceModel::new(7, (0..CLIENTS).map(client));
+    let mut sessions: Vec<SessionModel> = (0..CLIENTS).map(|client| logged_in(&reference, client)).collect();
     let values: Vec<Vec<Vec<u8>>> = sessions.iter_mut().map(|session| preload(&reference, session)).collect();
     let mut session = sessions.swap_remove(0);
     let mut all_right = operation != Operation::GetOther
-        || session.judge(&reference, Expect::Upgrade, texts::UPGRADED.as_bytes()).is_ok();
+        || session.judge(&reference, Expectation::Upgrade, texts::UPGRADED.as_bytes()).is_ok();
     let mut message = Vec::new();
     let mut open = Vec::with_capacity(depth);
     for batch in 0..(REPLIES / depth) as u32 {
@@ -149,11 +149,11 @@ fn work(Work { operation, depth, value_bytes }: Work) -> anyhow::Result<()> {
 fn counted_write(
     operation: Operation,
     reference: &ReferenceModel,
-    session: &mut Session,
+    session: &mut SessionModel,
     target: u32,
     key: u32,
     out: &mut Vec<u8>,
-) -> Expect {
+) -> Expectation {
     match operation {
         Operation::Put => session.put(reference, key, out),
         Operation::Get => session.get(key, out),
@@ -162,18 +162,23 @@ fn counted_write(
 }
 
 #[inline(never)]
-fn counted_judge(reference: &ReferenceModel, session: &mut Session, expect: Expect, reply: &[u8]) -> bool {
+fn counted_judge(
+    reference: &ReferenceModel,
+    session: &mut SessionModel,
+    expect: Expectation,
+    reply: &[u8],
+) -> bool {
     session.judge(reference, expect, reply).is_ok()
 }
 
-fn logged_in(reference: &ReferenceModel, client: u32) -> Session {
-    let session = Session::new(reference, client);
+fn logged_in(reference: &ReferenceModel, client: u32) -> SessionModel {
+    let session = SessionModel::new(reference, client);
     reference.set_live(client);
     session
 }
 
 /// Puts every key once; the values by key.
-fn preload(reference: &ReferenceModel, session: &mut Session) -> Vec<Vec<u8>> {
+fn preload(reference: &ReferenceModel, session: &mut SessionModel) -> Vec<Vec<u8>> {
     let put = |key| {
         let mut message = Vec::new();
         let expect = session.put(reference, key, &mut message);

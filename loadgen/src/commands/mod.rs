@@ -24,7 +24,7 @@ use crate::report::contents::{self, Contents};
 use crate::report::{Folder, FolderError, Plot, ReportError};
 use crate::scenario::Diagnostics;
 use crate::targets::{AddressError, LaunchError, TargetError};
-use crate::wire::{HeaderError, TrustError};
+use crate::wire::{HeaderError, TrustStoreError};
 
 /// What a command that did its work ends with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub enum CommandError {
     Header(#[from] HeaderError),
     /// Nobody to trust over TLS.
     #[error(transparent)]
-    Trust(#[from] TrustError),
+    TrustStore(#[from] TrustStoreError),
     /// A target that cannot even be prepared.
     #[error(transparent)]
     Target(#[from] TargetError),
@@ -116,7 +116,7 @@ impl CommandError {
     /// and the machine.
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
-        if matches!(self, Self::Address(AddressError::Unresolved(_))) { 3 } else { 2 }
+        if matches!(self, Self::Address(AddressError::ResolveError(_))) { 3 } else { 2 }
     }
 
     /// What goes to stdout although the command failed.

@@ -16,7 +16,7 @@ use super::requests::GroupMix;
 use super::schedule::Curve;
 use crate::domain::Transport;
 use crate::measure::recorder::LiveCounters;
-use crate::oracle::{ReferenceModel, ValueSpec};
+use crate::oracle::{ClientSpec, ReferenceModel, ValueSpec};
 use crate::record::{Pass, Probe, Skipped, VIOLATIONS_KEPT, Violation};
 use crate::scenario::model::Scenario;
 use crate::scenario::{Document, Variant};
@@ -360,7 +360,7 @@ fn reference(scenario: &Scenario, plan: &PassPlan, nonce: u64) -> ReferenceModel
             name.push(char::from(b'a' + client.transport));
         }
         let values = ValueSpec { min: group.values.min, max: group.values.max };
-        (name, client.group, group.keys.count, values)
+        ClientSpec { name, group: client.group, keys: group.keys.count, values }
     });
     ReferenceModel::new((run & 0xFFF) as u16, clients)
 }

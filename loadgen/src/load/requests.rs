@@ -5,7 +5,7 @@ use rand_distr::{Distribution, Zipf};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::domain::{Op, Role};
-use crate::oracle::{Expect, ODD_COMMANDS, ReferenceModel, Session};
+use crate::oracle::{Expectation, ODD_COMMANDS, ReferenceModel, SessionModel};
 use crate::scenario::model::{Group, KeyDistribution, Scenario};
 
 /// One group's distributions, shared by its clients.
@@ -62,7 +62,12 @@ pub struct Request {
 
 impl Request {
     /// Writes it and says what it may be answered.
-    pub fn write(&self, reference: &ReferenceModel, session: &mut Session, out: &mut Vec<u8>) -> Expect {
+    pub fn write(
+        &self,
+        reference: &ReferenceModel,
+        session: &mut SessionModel,
+        out: &mut Vec<u8>,
+    ) -> Expectation {
         let number = self.key.unwrap_or(0);
         match self.op {
             Op::Put => session.put(reference, number, out),
@@ -190,7 +195,7 @@ impl Requests {
 mod tests {
     use super::*;
     use crate::load::plan::client_seed;
-    use crate::oracle::ValueSpec;
+    use crate::oracle::{ClientSpec, ValueSpec};
     use crate::scenario::model::{Keys, Values};
 
     fn group(role: Role, distribution: KeyDistribution) -> Group {
@@ -211,8 +216,11 @@ mod tests {
     fn stream(group: &Group, seed: u64, length: usize) -> Vec<(Op, String)> {
         let mixes = [GroupMix::new(group)];
         let spec = ValueSpec { min: 16, max: 80 };
-        let reference = ReferenceModel::new(1, (0..3).map(|i| (format!("user{i}"), 0, 10, spec)));
-        let mut session = Session::new(&reference, 0);
+        let reference = ReferenceModel::new(
+            1,
+            (0..3).map(|i| ClientSpec { name: format!("user{i}"), group: 0, keys: 10, values: spec }),
+        );
+        let mut session = SessionModel::new(&reference, 0);
         let mut requests = Requests::new(client_seed(seed, 0), 0, 3);
         let mut next = || {
             let mut out = Vec::new();

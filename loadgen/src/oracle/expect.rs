@@ -6,7 +6,7 @@ use crate::domain::{Role, Rule, ViolationKind};
 
 /// What a request may be answered, taken when the request was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expect {
+pub enum Expectation {
     /// `put KEY VALUE` of this version.
     Put {
         /// Number of the key.
@@ -21,7 +21,7 @@ pub enum Expect {
         /// Number of the key.
         key: u32,
     },
-    /// `get KEY` of a key never put, or put by [`Expect::PutRole`] alone.
+    /// `get KEY` of a key never put, or put by [`Expectation::PutRole`] alone.
     GetMissing {
         /// Number of the missing key.
         key: u32,
@@ -33,7 +33,7 @@ pub enum Expect {
         /// Number of the key; `None`: a key never put.
         key: Option<u32>,
         /// Where the read stands among the session's others, and the oldest state that it may find.
-        from: ReadFrom,
+        from: ReadBound,
     },
     /// An odd command, mostly a malformed one, by number.
     Bad {
@@ -56,7 +56,7 @@ pub enum Expect {
     Upgrade,
 }
 
-impl Expect {
+impl Expectation {
     /// The rule that a server breaks which closes instead of answering this: of a malformed command, after which the
     /// session goes on. Any other request may be met by a server's end, or an operator's.
     #[must_use]
@@ -71,7 +71,7 @@ impl Expect {
 
 /// What was known when a read of another's key was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReadFrom {
+pub struct ReadBound {
     pub(super) oldest: State,
     /// How many of the session's reads had been answered.
     pub(super) answered: u32,

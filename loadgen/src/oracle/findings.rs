@@ -2,17 +2,17 @@
 
 use super::expect::Finding;
 use super::position::{Epoch, INCARNATION_MASK, Position, State};
-use super::reference::{Answer, ReferenceModel};
+use super::reference::{ReadReply, ReferenceModel};
 use super::value::Tag;
 use super::{differ_in_case, key_name, texts};
 use crate::domain::{Rule, ViolationKind as Kind};
 
 /// What a reply's tag says of its origin, for people; `None` where it carries none.
 #[must_use]
-pub fn origin(reference: &ReferenceModel, reply: &[u8]) -> Option<String> {
+pub fn describe_origin(reference: &ReferenceModel, reply: &[u8]) -> Option<String> {
     let tag = Tag::decode(reply)?;
     let Tag { run, user, key, incarnation, position } = tag;
-    if run != reference.run() || user as usize >= reference.clients().len() {
+    if run != reference.run() || user as usize >= reference.client_count() {
         return Some("a value of another run".to_owned());
     }
     let name = &reference.client(user).name;
@@ -140,7 +140,9 @@ fn allowed(reference: &ReferenceModel, target: u32, key: Option<u32>, oldest: St
             allowed.push(versions(reference, target, key, first, newest));
         }
     }
-    for (answer, text) in [(Answer::NoKey, texts::KEY_NOT_FOUND), (Answer::NoUser, texts::USER_NOT_FOUND)] {
+    for (answer, text) in
+        [(ReadReply::NoKey, texts::KEY_NOT_FOUND), (ReadReply::NoUser, texts::USER_NOT_FOUND)]
+    {
         if reference.state(target, key, oldest, answer).is_some() {
             allowed.push(format!("`{text}`"));
         }

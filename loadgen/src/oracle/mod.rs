@@ -24,11 +24,13 @@ pub mod texts;
 mod user_sessions;
 mod value;
 
-pub use expect::{Expect, Finding, LegalReply, ReadFrom};
-pub use findings::origin;
+pub use expect::{Expectation, Finding, LegalReply, ReadBound};
+pub use findings::describe_origin;
 pub use odd_commands::ODD_COMMANDS;
-pub use reference::{Client, ReferenceModel};
-pub use session::{DueReply, Origin, Session, SessionAge, SessionHistory, request, writer_of_forbidden};
+pub use reference::{ClientSpec, ReferenceModel};
+pub use session::{
+    ExpectedReply, PutId, SessionAge, SessionHistory, SessionModel, request, writer_of_forbidden,
+};
 pub use value::{KEYS_MAX, TAG_BYTES, USERS_MAX, ValueSpec};
 
 /// Bytes of a message that every server takes; longer ones it may refuse (TCP-3, WS-4).

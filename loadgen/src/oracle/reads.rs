@@ -6,9 +6,9 @@
 
 use std::collections::VecDeque;
 
-use super::expect::ReadFrom;
+use super::expect::ReadBound;
 use super::position::State;
-use super::reference::{Answer, ReferenceModel};
+use super::reference::{ReadReply, ReferenceModel};
 
 /// What one read found while others of its session were under way.
 #[derive(Debug, Clone, Copy)]
@@ -30,13 +30,13 @@ pub(super) struct Reads {
 
 impl Reads {
     /// A read is about to be sent.
-    pub(super) fn send(&mut self, oldest: State) -> ReadFrom {
+    pub(super) fn send(&mut self, oldest: State) -> ReadBound {
         self.sent = self.sent.wrapping_add(1);
-        ReadFrom { oldest, answered: self.answered }
+        ReadBound { oldest, answered: self.answered }
     }
 
     /// The oldest open read is answered. What was found before it was sent has done its duty.
-    pub(super) fn answer(&mut self, from: ReadFrom) {
+    pub(super) fn answer(&mut self, from: ReadBound) {
         self.answered = self.answered.wrapping_add(1);
         while self
             .found
@@ -56,8 +56,8 @@ impl Reads {
         reference: &ReferenceModel,
         target: u32,
         key: Option<u32>,
-        from: ReadFrom,
-        answer: Answer,
+        from: ReadBound,
+        answer: ReadReply,
     ) -> Result<State, State> {
         let mut state = reference.state(target, key, from.oldest, answer).ok_or(from.oldest)?;
         // Whatever the session found has been proved to all: where nothing newer is known than this state,

@@ -51,9 +51,9 @@ use super::user_sessions::UserSessions;
 use super::value::{RUN_MASK, Tag, ValueSpec};
 use crate::domain::{Rule, ViolationKind};
 
-/// One client as the others see it.
-#[derive(Debug)]
-pub struct Client {
+/// One client as a pass plans it.
+#[derive(Debug, Clone)]
+pub struct ClientSpec {
     /// Its user name.
     pub name: String,
     /// Index of its group.
@@ -62,6 +62,11 @@ pub struct Client {
     pub keys: u32,
     /// Sizes of its values.
     pub values: ValueSpec,
+}
+
+#[derive(Debug)]
+struct Client {
+    spec: ClientSpec,
     /// Index of its first register.
     registers_from: u32,
     sessions: UserSessions,
@@ -78,7 +83,7 @@ pub struct ReferenceModel {
 
 /// What a reply to `get USER KEY` says, before it is known whether it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum ReadReply {
     NoUser,
     NoKey,
     /// A whole, uncorrupted value of that user and key.
@@ -86,43 +91,44 @@ pub(super) enum Answer {
 }
 
 impl ReferenceModel {
-    /// A model of these clients: name, group, keys and value sizes. `run` marks this run's values.
+    /// A model of these clients, numbered in this order. `run` marks this run's values.
     ///
-    /// Nobody is logged in: each client's [`super::Session::new`] and then [`Self::set_live`] says that it is.
+    /// No client is logged in yet: each client's [`super::SessionModel::new`] and then [`Self::set_live`] says that it is.
     #[must_use]
-    pub fn new(run: u16, clients: impl IntoIterator<Item = (String, u16, u32, ValueSpec)>) -> Self {
+    pub fn new(run: u16, clients: impl IntoIterator<Item = ClientSpec>) -> Self {
         let mut total = 0;
         let clients: Vec<Client> = clients
             .into_iter()
-            .map(|(name, group, keys, values)| {
+            .map(|spec| {
                 let registers_from = total;
-                total += keys;
-                Client { name, group, keys, values, registers_from, sessions: UserSessions::default() }
+                total += spec.keys;
+                Client { spec, registers_from, sessions: UserSessions::default() }
             })
             .collect();
         let registers = std::iter::repeat_with(Register::default).take(total as usize).collect();
         Self { run: run & RUN_MASK, clients, registers, refusals: Refusals::default() }
     }
 
-    /// All clients, by index.
-    #[must_use]
-    pub fn clients(&self) -> &[Client] {
-        &self.clients
-    }
-
     /// One client.
+    ///
+    /// # Panics
+    /// Where there is no client with this index.
     #[must_use]
-    pub fn client(&self, index: u32) -> &Client {
-        &self.clients[index as usize]
+    pub fn client(&self, index: u32) -> &ClientSpec {
+        &self.clients[index as usize].spec
     }
 
-    /// The login of the client's newest [`super::Session`] has succeeded: from now on it must be found, empty, and
+    pub(super) fn client_count(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// The login of the client's newest [`super::SessionModel`] has succeeded: from now on it must be found, empty, and
     /// whatever was before has ended.
     pub fn set_live(&self, client: u32) {
         self.sessions(client).succeed();
     }
 
-    /// The login of the client's newest [`super::Session`] was answered `duplicate user name`: that session has not
+    /// The login of the client's newest [`super::SessionModel`] was answered `duplicate user name`: that session has not
     /// begun. For each further try there is a new one.
     ///
     /// # Errors
@@ -166,12 +172,12 @@ impl ReferenceModel {
     }
 
     pub(super) fn sessions(&self, client: u32) -> &UserSessions {
-        &self.client(client).sessions
+        &self.clients[client as usize].sessions
     }
 
     /// The index and the register of a client's key.
     pub(super) fn register(&self, client: u32, key: u32) -> (u32, &Register) {
-        let index = self.client(client).registers_from + key;
+        let index = self.clients[client as usize].registers_from + key;
         (index, &self.registers[index as usize])
     }
 
@@ -192,18 +198,18 @@ impl ReferenceModel {
     }
 
     /// What a reply to a read of this key says; `None` where it is neither of its texts nor a value of that key.
-    pub(super) fn answer(&self, target: u32, key: Option<u32>, reply: &[u8]) -> Option<Answer> {
+    pub(super) fn answer(&self, target: u32, key: Option<u32>, reply: &[u8]) -> Option<ReadReply> {
         if let Some(tag) = Tag::decode(reply) {
             let is_its_value = tag.run == self.run
                 && tag.user == target
                 && Some(tag.key) == key
                 && tag.fills(self.client(target).values, reply);
-            return is_its_value.then_some(Answer::Value(tag));
+            return is_its_value.then_some(ReadReply::Value(tag));
         }
         if reply == texts::KEY_NOT_FOUND.as_bytes() {
-            return Some(Answer::NoKey);
+            return Some(ReadReply::NoKey);
         }
-        (reply == texts::USER_NOT_FOUND.as_bytes()).then_some(Answer::NoUser)
+        (reply == texts::USER_NOT_FOUND.as_bytes()).then_some(ReadReply::NoUser)
     }
 
     /// The oldest state from `oldest` on that gives this answer; `None` where none does that may have come by now.
@@ -212,26 +218,26 @@ impl ReferenceModel {
         target: u32,
         key: Option<u32>,
         oldest: State,
-        answer: Answer,
+        answer: ReadReply,
     ) -> Option<State> {
         let sessions = self.sessions(target);
         let begun = sessions.begun();
         let may_have_come = |epoch: Epoch| !epoch.is_newer_than(begun);
         let lost = |epoch| State { epoch, position: oldest.position.emptied() };
         match answer {
-            Answer::Value(tag) => {
+            ReadReply::Value(tag) => {
                 let position = tag.position;
                 let newest = self.register(target, key?).1.begun();
                 let epoch = oldest.epoch.or_session(tag.incarnation);
                 (position.is_within(oldest.position, newest) && may_have_come(epoch))
                     .then_some(State { epoch, position })
             }
-            Answer::NoUser => {
+            ReadReply::NoUser => {
                 let absent = oldest.epoch.or_absent();
                 may_have_come(absent).then(|| if absent == oldest.epoch { oldest } else { lost(absent) })
             }
-            Answer::NoKey if oldest.epoch.is_live() && oldest.position.is_empty() => Some(oldest),
-            Answer::NoKey => {
+            ReadReply::NoKey if oldest.epoch.is_live() && oldest.position.is_empty() => Some(oldest),
+            ReadReply::NoKey => {
                 let absent = oldest.epoch.or_absent();
                 // A login that was given up may be taken up late, as soon as the name is free.
                 let found = if sessions.has_stray_login() { absent } else { oldest.epoch.next().or_live() };

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::TargetError;
-use crate::wire::Trust;
+use crate::wire::TrustStore;
 
 /// What it is for.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -21,7 +21,7 @@ const PREFIX: &str = "twinwire-certificate-";
 pub struct Certificate {
     chain: String,
     key: String,
-    trust: Trust,
+    trust: TrustStore,
 }
 
 impl Certificate {
@@ -33,7 +33,7 @@ impl Certificate {
         let failed = |why: String| TargetError::Machine(format!("cannot make a certificate: {why}"));
         let made = rcgen::generate_simple_self_signed(NAMES.map(str::to_owned))
             .map_err(|error| failed(error.to_string()))?;
-        let trust = Trust::only(made.cert.der().clone());
+        let trust = TrustStore::only(made.cert.der().clone());
         Ok(Self {
             chain: made.cert.pem(),
             key: made.signing_key.serialize_pem(),
@@ -43,7 +43,7 @@ impl Certificate {
 
     /// Trusts it and no other.
     #[must_use]
-    pub fn trust(&self) -> &Trust {
+    pub fn trust(&self) -> &TrustStore {
         &self.trust
     }
 
@@ -51,11 +51,14 @@ impl Certificate {
     ///
     /// # Errors
     /// Where there is no room for it.
-    pub fn write(&self) -> io::Result<Files> {
+    pub fn write(&self) -> io::Result<CertificateFiles> {
         let private = Permissions::from_mode(0o700);
         let folder = tempfile::Builder::new().prefix(PREFIX).permissions(private).tempdir()?;
-        let files =
-            Files { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem"), folder };
+        let files = CertificateFiles {
+            certificate: folder.path().join("cert.pem"),
+            key: folder.path().join("key.pem"),
+            folder,
+        };
         for (path, text) in [(&files.certificate, &self.chain), (&files.key, &self.key)] {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
             file.write_all(text.as_bytes())?;
@@ -73,7 +76,7 @@ impl std::fmt::Debug for Certificate {
 
 /// A certificate's files.
 #[derive(Debug)]
-pub struct Files {
+pub struct CertificateFiles {
     folder: TempDir,
     /// The certificate, PEM.
     pub certificate: PathBuf,
@@ -81,7 +84,7 @@ pub struct Files {
     pub key: PathBuf,
 }
 
-impl Files {
+impl CertificateFiles {
     /// The folder with both.
     #[must_use]
     pub fn folder(&self) -> &Path {

@@ -17,10 +17,10 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use super::certificate::{self, Certificate, Files, REMOVE};
+use super::certificate::{self, Certificate, CertificateFiles, REMOVE};
 use super::{TargetError, endpoint_on_this_machine, null};
 use crate::domain::Transport;
-use crate::wire::{Endpoint, Trust};
+use crate::wire::{Endpoint, TrustStore};
 
 /// Hidden first argument with which this executable becomes the server.
 pub const SUBCOMMAND: &str = "serve-embedded";
@@ -53,12 +53,12 @@ pub fn command() -> clap::Command {
 
 /// What the child process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ServerKind {
     Server,
     Null,
 }
 
-impl Kind {
+impl ServerKind {
     const fn subcommand(self) -> &'static str {
         match self {
             Self::Server => SUBCOMMAND,
@@ -77,19 +77,19 @@ impl Kind {
 /// The embedded server as its parent sees it.
 #[derive(Debug)]
 pub struct Embedded {
-    kind: Kind,
+    kind: ServerKind,
     executable: PathBuf,
     log: PathBuf,
     /// Bytes of the longest message that it must take, where its own limit is lower.
     message_bytes: Option<u32>,
     /// Made when it is first needed.
     certificate: Option<Certificate>,
-    running: Option<Running>,
+    running: Option<ServerProcess>,
     endpoints: Vec<Endpoint>,
 }
 
 #[derive(Debug)]
-struct Running {
+struct ServerProcess {
     child: Child,
     /// Kept open: its end would be a broken pipe for the server.
     _stdout: Lines<BufReader<ChildStdout>>,
@@ -106,7 +106,7 @@ impl Embedded {
     #[must_use]
     pub fn new(executable: PathBuf, log: &Path) -> Self {
         Self {
-            kind: Kind::Server,
+            kind: ServerKind::Server,
             executable,
             log: log.to_owned(),
             message_bytes: None,
@@ -119,7 +119,7 @@ impl Embedded {
     /// The null target in the embedded server's place.
     #[must_use]
     pub fn null(executable: PathBuf, log: &Path) -> Self {
-        Self { kind: Kind::Null, ..Self::new(executable, log) }
+        Self { kind: ServerKind::Null, ..Self::new(executable, log) }
     }
 
     /// The same with another limit of a message, in bytes; `None`: its own.
@@ -131,15 +131,15 @@ impl Embedded {
     /// Whether it is the reference server.
     #[must_use]
     pub fn is_server(&self) -> bool {
-        self.kind == Kind::Server
+        self.kind == ServerKind::Server
     }
 
     /// The transports that it offers.
     #[must_use]
     pub fn offers(&self) -> &'static [Transport] {
         match self.kind {
-            Kind::Server => &Self::OFFERS,
-            Kind::Null => &Self::NULL_OFFERS,
+            ServerKind::Server => &Self::OFFERS,
+            ServerKind::Null => &Self::NULL_OFFERS,
         }
     }
 
@@ -191,7 +191,7 @@ impl Embedded {
             Ok(None) => return Err(self.not_started(&self.last_words())),
             Err(_) => return Err(self.not_started(&format!("it was silent for {START_TIMEOUT:?}"))),
         }
-        self.running = Some(Running { child, _stdout: lines });
+        self.running = Some(ServerProcess { child, _stdout: lines });
         Ok(())
     }
 
@@ -206,7 +206,7 @@ impl Embedded {
     }
 
     /// A certificate's files, where one of the transports needs them.
-    fn files(&mut self, transports: &[Transport]) -> Result<Option<Files>, TargetError> {
+    fn files(&mut self, transports: &[Transport]) -> Result<Option<CertificateFiles>, TargetError> {
         if !transports.iter().any(|transport| transport.is_encrypted()) {
             return Ok(None);
         }
@@ -220,7 +220,7 @@ impl Embedded {
             .map_err(|error| TargetError::Machine(format!("cannot write a certificate: {error}")))
     }
 
-    fn command(&self, transports: &[Transport], cpus: &[usize], files: Option<&Files>) -> Command {
+    fn command(&self, transports: &[Transport], cpus: &[usize], files: Option<&CertificateFiles>) -> Command {
         let mut command = Command::new(&self.executable);
         command.arg(self.kind.subcommand());
         if let Some(files) = files {
@@ -278,7 +278,7 @@ fn listeners(transports: &[Transport]) -> Vec<String> {
 async fn ready(
     lines: &mut Lines<BufReader<ChildStdout>>,
     count: usize,
-    trust: Option<&Trust>,
+    trust: Option<&TrustStore>,
 ) -> Option<Vec<Endpoint>> {
     let mut endpoints = Vec::with_capacity(count);
     while endpoints.len() < count {
@@ -289,7 +289,7 @@ async fn ready(
 }
 
 /// `listening tcp 127.0.0.1:1601`.
-fn ready_line(line: &str, trust: Option<&Trust>) -> Option<Endpoint> {
+fn ready_line(line: &str, trust: Option<&TrustStore>) -> Option<Endpoint> {
     let mut words = line.strip_prefix("listening ")?.split(' ');
     let transport = Transport::from_name(words.next()?)?;
     let address: SocketAddr = words.next()?.parse().ok()?;
@@ -299,7 +299,7 @@ fn ready_line(line: &str, trust: Option<&Trust>) -> Option<Endpoint> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Site;
+    use crate::wire::WebSocketUrl;
 
     #[test]
     fn ready_lines_name_transport_and_address() {
@@ -307,7 +307,8 @@ mod tests {
         let of = |line: &str| ready_line(line, None);
         assert_eq!(of("listening tcp 127.0.0.1:40001"), Some(Endpoint::lines(address.into(), None)));
         assert_eq!(of("listening tcp-raw 127.0.0.1:40001"), Some(Endpoint::chunks(address.into())));
-        let websocket = Endpoint::websocket(address.into(), Site::root(false, "127.0.0.1", 40_001), None);
+        let websocket =
+            Endpoint::websocket(address.into(), WebSocketUrl::root(false, "127.0.0.1", 40_001), None);
         assert_eq!(of("listening websocket 127.0.0.1:40001"), Some(websocket));
         assert_eq!(of("warming up"), None);
         let certificate = Certificate::generate().unwrap();

@@ -39,7 +39,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What a guard reports about its program, one line each.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Message {
+pub(super) enum GuardMessage {
     /// It runs, in the process group of this number.
     Started(i32),
     /// It could not be started, and why.
@@ -48,7 +48,7 @@ pub(super) enum Message {
     Ended(String),
 }
 
-impl Message {
+impl GuardMessage {
     pub(super) fn parse(line: &str) -> Option<Self> {
         match line.split_once(' ').unwrap_or((line, "")) {
             ("started", group) => group.parse().ok().map(Self::Started),
@@ -82,12 +82,12 @@ pub fn guard(arguments: &[OsString]) -> ExitCode {
     let target = match start(program, arguments) {
         Ok(target) => target,
         Err(error) => {
-            Message::Failed(format!("cannot run `{}`: {error}", program.display())).send();
+            GuardMessage::Failed(format!("cannot run `{}`: {error}", program.display())).send();
             certificate::remove(folder.as_deref());
             return ExitCode::FAILURE;
         }
     };
-    Message::Started(target.as_raw()).send();
+    GuardMessage::Started(target.as_raw()).send();
     let clean_up = move || {
         end(target);
         certificate::remove(folder.as_deref());
@@ -99,7 +99,7 @@ pub fn guard(arguments: &[OsString]) -> ExitCode {
         when_released();
         std::process::exit(0);
     });
-    Message::Ended(wait_for(target)).send();
+    GuardMessage::Ended(wait_for(target)).send();
     clean_up();
     ExitCode::SUCCESS
 }
@@ -171,12 +171,15 @@ mod tests {
 
     #[test]
     fn messages_are_lines() {
-        assert_eq!(Message::parse("started 42"), Some(Message::Started(42)));
+        assert_eq!(GuardMessage::parse("started 42"), Some(GuardMessage::Started(42)));
         assert_eq!(
-            Message::parse("failed cannot run `x`: no"),
-            Some(Message::Failed("cannot run `x`: no".to_owned()))
+            GuardMessage::parse("failed cannot run `x`: no"),
+            Some(GuardMessage::Failed("cannot run `x`: no".to_owned()))
         );
-        assert_eq!(Message::parse("ended signal SIGKILL"), Some(Message::Ended("signal SIGKILL".to_owned())));
-        assert_eq!(Message::parse("hello"), None);
+        assert_eq!(
+            GuardMessage::parse("ended signal SIGKILL"),
+            Some(GuardMessage::Ended("signal SIGKILL".to_owned()))
+        );
+        assert_eq!(GuardMessage::parse("hello"), None);
     }
 }

@@ -19,10 +19,9 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::Instant;
 use twinwire_os::tree::Tree;
 
-use super::certificate::{Files, REMOVE};
-use super::command::LaunchCommand;
-use super::guard::{self, Message};
-use super::launch::Launch;
+use super::certificate::{CertificateFiles, REMOVE};
+use super::guard::{self, GuardMessage};
+use super::launch::{Launch, LaunchCommand};
 use super::ports::{self, FreePorts};
 use super::{Certificate, TargetError, endpoint_on_this_machine};
 use crate::domain::Transport;
@@ -46,18 +45,18 @@ pub struct Launched {
     executable: PathBuf,
     log: PathBuf,
     ports: FreePorts,
-    running: Vec<Running>,
+    running: Vec<LaunchedProgram>,
     /// The certificate of those that run, where we made it.
-    files: Option<Files>,
+    files: Option<CertificateFiles>,
     endpoints: Vec<Endpoint>,
 }
 
 #[derive(Debug)]
-struct Running {
+struct LaunchedProgram {
     command: String,
     /// Not killed when dropped: it has a program to end first, and does once its standard input closes.
     guard: Child,
-    message: Arc<Mutex<Option<Message>>>,
+    message: Arc<Mutex<Option<GuardMessage>>>,
     /// Length of the log when it was started: what comes before was not written by it.
     log_from: u64,
 }
@@ -100,9 +99,9 @@ impl Launched {
     #[must_use]
     pub fn death(&self) -> Option<String> {
         self.running.iter().find_map(|running| match running.last_message()? {
-            Message::Started(_) => None,
-            Message::Failed(why) => Some(why),
-            Message::Ended(how) => {
+            GuardMessage::Started(_) => None,
+            GuardMessage::Failed(why) => Some(why),
+            GuardMessage::Ended(how) => {
                 let words = self.last_words(running.log_from);
                 Some(format!("`{}` ended ({how}){words}", running.command))
             }
@@ -216,7 +215,7 @@ impl Launched {
                 }));
                 false
             });
-            if awaited.is_empty() && self.running.iter().all(Running::has_started) {
+            if awaited.is_empty() && self.running.iter().all(LaunchedProgram::has_started) {
                 return Ok(());
             }
             if Instant::now() >= deadline {
@@ -237,7 +236,7 @@ impl Launched {
         format!("nothing listened on {} within {timeout:?} of --launch{words}", places.join(" and "))
     }
 
-    fn start(&self, words: &[String], cpus: &[usize], log_from: u64) -> std::io::Result<Running> {
+    fn start(&self, words: &[String], cpus: &[usize], log_from: u64) -> std::io::Result<LaunchedProgram> {
         let cpus: Vec<String> = cpus.iter().map(ToString::to_string).collect();
         let folder = self.files.as_ref().map(|files| files.folder().display().to_string());
         let mut guard = Command::new(&self.executable)
@@ -255,7 +254,7 @@ impl Launched {
         if let Some(stdout) = guard.stdout.take() {
             tokio::spawn(listen(stdout, message.clone()));
         }
-        Ok(Running { command: words.first().cloned().unwrap_or_default(), guard, message, log_from })
+        Ok(LaunchedProgram { command: words.first().cloned().unwrap_or_default(), guard, message, log_from })
     }
 
     /// The end of what was logged since, for an error.
@@ -269,33 +268,33 @@ impl Launched {
     }
 }
 
-impl Running {
-    fn last_message(&self) -> Option<Message> {
+impl LaunchedProgram {
+    fn last_message(&self) -> Option<GuardMessage> {
         self.message.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn has_started(&self) -> bool {
-        matches!(self.last_message(), Some(Message::Started(_)))
+        matches!(self.last_message(), Some(GuardMessage::Started(_)))
     }
 }
 
 /// Keeps a guard's latest message. A guard that ends without reporting its program's end was killed; then its program has
 /// to be killed too.
-async fn listen(stdout: ChildStdout, message: Arc<Mutex<Option<Message>>>) {
+async fn listen(stdout: ChildStdout, message: Arc<Mutex<Option<GuardMessage>>>) {
     let mut lines = BufReader::new(stdout).lines();
-    let keep = |new: Message| *message.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
+    let keep = |new: GuardMessage| *message.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
     let mut latest = None;
     while let Ok(Some(line)) = lines.next_line().await {
-        if let Some(new) = Message::parse(&line) {
+        if let Some(new) = GuardMessage::parse(&line) {
             latest = Some(new.clone());
             keep(new);
         }
     }
-    if let None | Some(Message::Started(_)) = latest {
-        if let Some(Message::Started(group)) = latest {
+    if let None | Some(GuardMessage::Started(_)) = latest {
+        if let Some(GuardMessage::Started(group)) = latest {
             let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
         }
-        keep(Message::Ended("killed, like its guard".to_owned()));
+        keep(GuardMessage::Ended("killed, like its guard".to_owned()));
     }
 }
 
@@ -319,7 +318,7 @@ fn read_last(path: &Path, from: u64) -> std::io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::targets::launch::TlsSetup;
+    use crate::targets::TlsSetup;
 
     #[test]
     fn last_words_are_the_end_of_what_was_logged_since() {

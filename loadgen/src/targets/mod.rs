@@ -6,20 +6,19 @@
 
 mod address;
 mod certificate;
-mod command;
 pub mod embedded;
 pub(crate) mod guard;
-pub mod launch;
+mod launch;
 pub mod launched;
 pub(crate) mod null;
 mod ports;
 
 pub use address::{AddressError, endpoint};
 pub use certificate::Certificate;
-pub use command::{LaunchCommand, LaunchError, ask_certificate};
+pub use launch::{Launch, LaunchCommand, LaunchError, TlsSetup, ask_certificate};
 
 use crate::domain::{Framing, Transport};
-use crate::wire::{Addresses, Endpoint, Header, Peer, Site, Trust};
+use crate::wire::{Addresses, Endpoint, Header, TlsPeer, TrustStore, WebSocketUrl};
 use embedded::Embedded;
 use launched::Launched;
 use twinwire_os::tree::Tree;
@@ -158,20 +157,24 @@ fn endpoint_on_this_machine(
     transport: Transport,
     addresses: Addresses,
     headers: &[Header],
-    trust: Option<&Trust>,
+    trust: Option<&TrustStore>,
 ) -> Option<Endpoint> {
     // The name that most certificates for this machine have.
     const NAME: &str = "localhost";
     let first = addresses.all().first()?;
     let (ip, port) = (first.ip().to_string(), first.port());
     let encrypted = transport.is_encrypted();
-    let peer = if encrypted { Some(Peer::new(NAME, trust?).ok()?) } else { None };
+    let peer = if encrypted { Some(TlsPeer::new(NAME, trust?).ok()?) } else { None };
     Some(match transport.framing() {
         Framing::Lines => Endpoint::lines(addresses, peer),
         Framing::Chunks => Endpoint::chunks(addresses),
         Framing::WebSocket => {
             let host = if encrypted { NAME } else { &ip };
-            Endpoint::websocket(addresses, Site::root(encrypted, host, port).with(headers).ok()?, peer)
+            Endpoint::websocket(
+                addresses,
+                WebSocketUrl::root(encrypted, host, port).with_headers(headers).ok()?,
+                peer,
+            )
         }
     })
 }

@@ -34,7 +34,7 @@ impl Addresses {
     ///
     /// # Errors
     /// Where it cannot be resolved.
-    pub fn resolve(host: &str, port: u16) -> Result<Self, Unresolved> {
+    pub fn resolve(host: &str, port: u16) -> Result<Self, ResolveError> {
         let name = match host.parse::<IpAddr>() {
             Ok(ip) => SocketAddr::new(ip, port).to_string(),
             Err(_) if host.contains(':') => format!("[{host}]:{port}"),
@@ -42,13 +42,13 @@ impl Addresses {
         };
         let mut all: Vec<SocketAddr> = Vec::new();
         let found = (host, port).to_socket_addrs();
-        for address in found.map_err(|error| Unresolved(name.clone(), error.to_string()))? {
+        for address in found.map_err(|error| ResolveError(name.clone(), error.to_string()))? {
             if !all.contains(&address) {
                 all.push(address);
             }
         }
         all.sort_by_key(SocketAddr::is_ipv6);
-        Self::new(name.clone(), &all).ok_or_else(|| Unresolved(name, "it has no address".to_owned()))
+        Self::new(name.clone(), &all).ok_or_else(|| ResolveError(name, "it has no address".to_owned()))
     }
 
     /// In the order in which they are tried at first; never empty.
@@ -117,7 +117,7 @@ impl fmt::Display for Addresses {
 /// A name without an address: the name with its port, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot resolve `{0}`: {1}")]
-pub struct Unresolved(pub String, pub String);
+pub struct ResolveError(pub String, pub String);
 
 #[cfg(test)]
 mod tests {

@@ -11,8 +11,8 @@ use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::http::StatusCode;
 
-use super::shown::{printable, reference};
-use super::{Site, tls};
+use super::redact::{printable, redact_url};
+use super::{WebSocketUrl, tls};
 
 /// Longest answer that is read, interim ones included. Common servers refuse heads over 8 or 16 KiB themselves.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -192,15 +192,15 @@ fn said(seen: Option<&str>) -> String {
 ///
 /// # Errors
 /// Where there is no WebSocket.
-pub(super) async fn shake<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
-    site: &Site,
+    url: &WebSocketUrl,
 ) -> Result<Vec<u8>, HandshakeError> {
     let key = generate_key();
     let mut came = Vec::new();
     // A server that refuses without reading may be gone while we write, its answer is there all the same.
     let written = async {
-        stream.write_all(&request(site, &key)).await?;
+        stream.write_all(&request(url, &key)).await?;
         stream.flush().await
     };
     let written = written.await;
@@ -219,10 +219,10 @@ pub(super) async fn shake<S: AsyncRead + AsyncWrite + Unpin>(
         while came[before..].starts_with(HTTP) && came[new.max(before)..].contains(&b'\n')
             || !HTTP.starts_with(&came[before..]) && !came[before..].starts_with(HTTP)
         {
-            match answer(&came[before..], site, &key)? {
-                Answer::Partial => break,
-                Answer::Interim(length) => before += length,
-                Answer::Upgraded(length) => return Ok(came.split_off(before + length)),
+            match answer(&came[before..], url, &key)? {
+                ResponseHead::Partial => break,
+                ResponseHead::Interim(length) => before += length,
+                ResponseHead::Upgraded(length) => return Ok(came.split_off(before + length)),
             }
         }
         if came.len() > HEAD_BYTES_MAX {
@@ -246,15 +246,15 @@ fn failed(error: &io::Error, came: &[u8], before: usize) -> HandshakeError {
     }
 }
 
-fn request(site: &Site, key: &str) -> Vec<u8> {
+fn request(url: &WebSocketUrl, key: &str) -> Vec<u8> {
     let mut head = format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
          Sec-WebSocket-Key: {key}\r\n",
-        site.target(),
-        site.host(),
+        url.path_and_query(),
+        url.host_header(),
     )
     .into_bytes();
-    for header in site.headers() {
+    for header in url.headers() {
         header.write(&mut head);
     }
     head.extend_from_slice(b"\r\n");
@@ -262,7 +262,7 @@ fn request(site: &Site, key: &str) -> Vec<u8> {
 }
 
 /// What the head of an answer says.
-enum Answer {
+enum ResponseHead {
     /// Its end has not come.
     Partial,
     /// The answer proper follows after this number of bytes.
@@ -271,24 +271,24 @@ enum Answer {
     Upgraded(usize),
 }
 
-fn answer(head: &[u8], site: &Site, key: &str) -> Result<Answer, HandshakeError> {
+fn answer(head: &[u8], url: &WebSocketUrl, key: &str) -> Result<ResponseHead, HandshakeError> {
     let mut fields = [EMPTY_HEADER; FIELDS_MAX];
     let mut response = httparse::Response::new(&mut fields);
     let length = match ParserConfig::default().parse_response(&mut response, head) {
-        Ok(Status::Partial) => return Ok(Answer::Partial),
+        Ok(Status::Partial) => return Ok(ResponseHead::Partial),
         Ok(Status::Complete(length)) => length,
         Err(httparse::Error::TooManyHeaders) => return Err(HandshakeError::TooLong),
         Err(_) if head.starts_with(HTTP) => return Err(HandshakeError::Malformed),
-        Err(_) => return Err(HandshakeError::NotHttp { encrypted: site.is_encrypted() }),
+        Err(_) => return Err(HandshakeError::NotHttp { encrypted: url.is_encrypted() }),
     };
     let fields = Fields(response.headers);
     match response.code.unwrap_or_default() {
         101 if response.version == Some(0) => Err(HandshakeError::OldHttp),
-        101 => fields.check(key).map(|()| Answer::Upgraded(length)),
-        100..=199 => Ok(Answer::Interim(length)),
+        101 => fields.check(key).map(|()| ResponseHead::Upgraded(length)),
+        100..=199 => Ok(ResponseHead::Interim(length)),
         status => Err(match fields.all("location").next() {
             Some(to) if (300..400).contains(&status) => {
-                HandshakeError::Redirected { status, to: reference(&to) }
+                HandshakeError::Redirected { status, to: redact_url(&to) }
             }
             _ => HandshakeError::Refused { status },
         }),
@@ -345,8 +345,8 @@ mod tests {
 
     use super::*;
 
-    fn site() -> Site {
-        Site::parse("ws://kv.test:5/door?key=hunter22").unwrap()
+    fn url() -> WebSocketUrl {
+        WebSocketUrl::parse("ws://kv.test:5/door?key=hunter22").unwrap()
     }
 
     /// What becomes of a handshake whose request is answered so; `KEY` in it is the right accept key. No read brings more
@@ -367,7 +367,7 @@ mod tests {
         };
         // Dropped at its end, or a server with more to say would wait for ever.
         let client = async move {
-            let outcome = shake(&mut ours, &site()).await;
+            let outcome = handshake(&mut ours, &url()).await;
             let mut rest = outcome?;
             let _ = ours.read_to_end(&mut rest).await;
             Ok(rest)
@@ -487,13 +487,13 @@ mod tests {
         let (mut ours, mut theirs) = duplex(1024);
         theirs.write_all(b"success").await.unwrap();
         // It stays open.
-        let error = shake(&mut ours, &site()).await.unwrap_err();
+        let error = handshake(&mut ours, &url()).await.unwrap_err();
         assert!(matches!(error, HandshakeError::NotHttp { encrypted: false }), "{error}");
     }
 
     #[test]
     fn the_request_names_host_path_and_what_was_added() {
-        let head = String::from_utf8(request(&site(), "dGhlIHNhbXBsZSBub25jZQ==")).unwrap();
+        let head = String::from_utf8(request(&url(), "dGhlIHNhbXBsZSBub25jZQ==")).unwrap();
         assert_eq!(
             head,
             "GET /door?key=hunter22 HTTP/1.1\r\nHost: kv.test:5\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\

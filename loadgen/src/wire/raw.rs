@@ -9,11 +9,11 @@ use std::task::{Context, Poll};
 use twinwire_os::clock::{self, Nanos};
 
 use super::stream::{Outgoing, Stream};
-use super::{Ended, REPLY_BYTES_MAX, Replies, Reply};
+use super::{Ended, REPLY_BYTES_MAX, Reply, ReplyHandler};
 use crate::domain::Rule;
 
 /// Silence after which bytes that are no legal reply count as one.
-pub const SILENCE_NS: Nanos = 50_000_000;
+pub const RAW_SILENCE_NS: Nanos = 50_000_000;
 
 /// A connection with one chunk a message.
 #[derive(Debug)]
@@ -52,8 +52,12 @@ impl<S: Stream> RawConnection<S> {
         self.outgoing.flush(&mut self.stream, cx)
     }
 
-    /// The caller polls again at least every [`SILENCE_NS`] while a reply is due: silence wakes no task.
-    pub(super) fn drain(&mut self, cx: &mut Context<'_>, replies: &mut impl Replies) -> Result<(), Ended> {
+    /// The caller polls again at least every [`RAW_SILENCE_NS`] while a reply is due: silence wakes no task.
+    pub(super) fn drain(
+        &mut self,
+        cx: &mut Context<'_>,
+        replies: &mut impl ReplyHandler,
+    ) -> Result<(), Ended> {
         loop {
             let Self { stream, reply, last_byte_at, .. } = self;
             let keep = |bytes: &[u8], at| {
@@ -74,13 +78,13 @@ impl<S: Stream> RawConnection<S> {
                 self.give(replies);
             }
         }
-        if !self.reply.is_empty() && clock::now() >= self.last_byte_at + SILENCE_NS {
+        if !self.reply.is_empty() && clock::now() >= self.last_byte_at + RAW_SILENCE_NS {
             self.give(replies);
         }
         Ok(())
     }
 
-    fn give(&mut self, replies: &mut impl Replies) {
+    fn give(&mut self, replies: &mut impl ReplyHandler) {
         if !self.reply.is_empty() {
             replies.reply(Reply { text: &self.reply, binary: false, at: self.last_byte_at });
             self.reply.clear();

@@ -12,7 +12,7 @@ use tokio_rustls::client::TlsStream;
 use twinwire_os::clock::{self, Nanos};
 
 use super::Ended;
-use super::traffic::Counted;
+use super::traffic::CountingStream;
 
 /// Bytes that one read of TCP takes at most. Larger than any message, so that a batch of replies costs one system call.
 const READ_BYTES: usize = 128 * 1024;
@@ -28,7 +28,7 @@ pub trait Stream: AsyncWrite + Unpin {
     const READS_MAX: usize;
 
     /// The socket below.
-    fn tcp(&self) -> &Counted;
+    fn tcp(&self) -> &CountingStream;
 
     /// Reads once and gives what came, with the instant after. `None`: nothing there now, and the task is woken when
     /// there is.
@@ -39,10 +39,10 @@ pub trait Stream: AsyncWrite + Unpin {
     ) -> Option<Result<R, Ended>>;
 }
 
-impl Stream for Counted {
+impl Stream for CountingStream {
     const READS_MAX: usize = 16;
 
-    fn tcp(&self) -> &Counted {
+    fn tcp(&self) -> &CountingStream {
         self
     }
 
@@ -63,11 +63,11 @@ impl Stream for Counted {
     }
 }
 
-impl Stream for TlsStream<Counted> {
+impl Stream for TlsStream<CountingStream> {
     /// A record holds 16 KiB at most, and may hold a single reply.
     const READS_MAX: usize = 256;
 
-    fn tcp(&self) -> &Counted {
+    fn tcp(&self) -> &CountingStream {
         self.get_ref().0
     }
 

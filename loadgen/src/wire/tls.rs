@@ -15,11 +15,11 @@ use rustls::{AlertDescription, CertificateError, ClientConfig, Error as TlsError
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::traffic::Counted;
+use super::traffic::CountingStream;
 
 /// Which certificates are trusted: the client's side of TLS, made once and shared by all connections.
 #[derive(Debug, Clone)]
-pub struct Trust {
+pub struct TrustStore {
     config: Arc<ClientConfig>,
     source: Source,
 }
@@ -34,7 +34,7 @@ enum Source {
 
 /// Why there is nothing to trust.
 #[derive(Debug, thiserror::Error)]
-pub enum TrustError {
+pub enum TrustStoreError {
     /// No such file, or one that cannot be read.
     #[error("--ca: cannot read `{}`: {error}", .path.display())]
     Unreadable {
@@ -59,16 +59,16 @@ pub enum TrustError {
     NoneInSystem(String),
 }
 
-impl Trust {
+impl TrustStore {
     /// Trusts the certificates of a PEM file and no others.
     ///
     /// # Errors
     /// Where it cannot be read, or holds no good certificate.
-    pub fn file(path: &Path) -> Result<Self, TrustError> {
+    pub fn file(path: &Path) -> Result<Self, TrustStoreError> {
         let path = path.to_owned();
-        let broken = |why: String| TrustError::Broken { path: path.clone(), why };
+        let broken = |why: String| TrustStoreError::Broken { path: path.clone(), why };
         let unread = |error: pem::Error| match error {
-            pem::Error::Io(error) => TrustError::Unreadable { path: path.clone(), error },
+            pem::Error::Io(error) => TrustStoreError::Unreadable { path: path.clone(), error },
             pem::Error::MissingSectionEnd { .. } => broken("its END line is missing".to_owned()),
             error => broken(error.to_string()),
         };
@@ -78,7 +78,7 @@ impl Trust {
             roots.add(certificate).map_err(|_| broken("what is encoded there is none".to_owned()))?;
         }
         if roots.is_empty() {
-            return Err(TrustError::NoCertificate(path));
+            return Err(TrustStoreError::NoCertificate(path));
         }
         Ok(Self::new(roots, Source::File(path)))
     }
@@ -87,13 +87,13 @@ impl Trust {
     ///
     /// # Errors
     /// Where that is no authority.
-    pub fn system() -> Result<Self, TrustError> {
+    pub fn system() -> Result<Self, TrustStoreError> {
         let found = rustls_native_certs::load_native_certs();
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(found.certs);
         if roots.is_empty() {
             let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
-            return Err(TrustError::NoneInSystem(why));
+            return Err(TrustStoreError::NoneInSystem(why));
         }
         Ok(Self::new(roots, Source::System))
     }
@@ -116,41 +116,44 @@ impl Trust {
     }
 }
 
-impl PartialEq for Trust {
+impl PartialEq for TrustStore {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.config, &other.config)
     }
 }
 
-impl Eq for Trust {}
+impl Eq for TrustStore {}
 
 /// A server as TLS knows it: the name that its certificate must have, and whom to believe that.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer {
+pub struct TlsPeer {
     name: ServerName<'static>,
-    trust: Trust,
+    trust: TrustStore,
 }
 
 /// A host that no certificate can name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no host name or address that a certificate could have")]
-pub struct NotAName(pub String);
+pub struct InvalidServerName(pub String);
 
-impl Peer {
+impl TlsPeer {
     /// The server of this name or address; an IPv6 address may stand in brackets and have a zone, which no certificate
     /// knows.
     ///
     /// # Errors
     /// Where it is neither.
-    pub fn new(host: &str, trust: &Trust) -> Result<Self, NotAName> {
+    pub fn new(host: &str, trust: &TrustStore) -> Result<Self, InvalidServerName> {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let bare = bare.split_once('%').filter(|_| bare.contains(':')).map_or(bare, |(address, _)| address);
-        let name = ServerName::try_from(bare.to_owned()).map_err(|_| NotAName(host.to_owned()))?;
+        let name = ServerName::try_from(bare.to_owned()).map_err(|_| InvalidServerName(host.to_owned()))?;
         Ok(Self { name, trust: trust.clone() })
     }
 
     /// Shakes hands; the error is a text for people.
-    pub(super) async fn handshake(&self, stream: Counted) -> Result<TlsStream<Counted>, String> {
+    pub(super) async fn handshake(
+        &self,
+        stream: CountingStream,
+    ) -> Result<TlsStream<CountingStream>, String> {
         let connector = TlsConnector::from(self.trust.config.clone());
         connector.connect(self.name.clone(), stream).await.map_err(|error| self.why(&error))
     }

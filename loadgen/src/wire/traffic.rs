@@ -25,7 +25,7 @@ struct Sampler {
     /// Most sockets that are sampled at a time.
     room: usize,
     sockets: Vec<SampledSocket>,
-    /// Counted so far, sockets that have ended since included.
+    /// CountingStream so far, sockets that have ended since included.
     sum: TcpInfo,
 }
 
@@ -105,29 +105,18 @@ impl Traffic {
     }
 }
 
-/// Where one connection's bytes are counted. Kept as long as the connection: a sampled socket is let go with it.
+/// A TCP stream that counts what passes: under TLS, what is encrypted.
 #[derive(Debug)]
-struct Meter {
+pub struct CountingStream {
+    stream: TcpStream,
     traffic: Arc<Traffic>,
+    /// Keeps a sampled socket's second descriptor open for as long as the connection.
     _sampled: Option<Arc<OwnedFd>>,
 }
 
-impl Meter {
-    fn new(stream: &TcpStream, traffic: Arc<Traffic>) -> Self {
-        Self { _sampled: traffic.start_sampling(stream), traffic }
-    }
-}
-
-/// A TCP stream that counts what passes: under TLS, what is encrypted.
-#[derive(Debug)]
-pub struct Counted {
-    stream: TcpStream,
-    meter: Meter,
-}
-
-impl Counted {
+impl CountingStream {
     pub(super) fn new(stream: TcpStream, traffic: Arc<Traffic>) -> Self {
-        Self { meter: Meter::new(&stream, traffic), stream }
+        Self { _sampled: traffic.start_sampling(&stream), stream, traffic }
     }
 
     /// Has the connection reset once it is dropped, not closed in order.
@@ -137,7 +126,7 @@ impl Counted {
     }
 }
 
-impl AsyncRead for Counted {
+impl AsyncRead for CountingStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -145,15 +134,15 @@ impl AsyncRead for Counted {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        self.meter.traffic.add_received(buf.filled().len() - before);
+        self.traffic.add_received(buf.filled().len() - before);
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Counted {
+impl AsyncWrite for CountingStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
-        self.meter.traffic.add_sent(written);
+        self.traffic.add_sent(written);
         Poll::Ready(Ok(written))
     }
 
@@ -164,7 +153,7 @@ impl AsyncWrite for Counted {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs))?;
-        self.meter.traffic.add_sent(written);
+        self.traffic.add_sent(written);
         Poll::Ready(Ok(written))
     }
 
@@ -188,13 +177,13 @@ mod tests {
 
     use super::*;
 
-    async fn pair(traffic: &Arc<Traffic>) -> (Counted, TcpStream) {
+    async fn pair(traffic: &Arc<Traffic>) -> (CountingStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (Counted::new(client, traffic.clone()), listener.accept().await.unwrap().0)
+        (CountingStream::new(client, traffic.clone()), listener.accept().await.unwrap().0)
     }
 
-    async fn send(client: &mut Counted, server: &mut TcpStream, bytes: usize) {
+    async fn send(client: &mut CountingStream, server: &mut TcpStream, bytes: usize) {
         client.write_all(&vec![1; bytes]).await.unwrap();
         server.read_exact(&mut vec![0; bytes]).await.unwrap();
     }

@@ -19,10 +19,10 @@ use twinwire_os::clock;
 
 use super::addresses::Addresses;
 use super::error::ConnectError;
-use super::handshake::{HandshakeError, shake};
-use super::stream::Stream as Carrier;
-use super::traffic::{Counted, Traffic};
-use super::{Ended, REPLY_BYTES_MAX, Replies, Reply, Site};
+use super::handshake::{HandshakeError, handshake};
+use super::stream::Stream as ByteStream;
+use super::traffic::{CountingStream, Traffic};
+use super::{Ended, REPLY_BYTES_MAX, Reply, ReplyHandler, WebSocketUrl};
 use crate::domain::Rule;
 
 /// Read buffer of a connection. The library's default of 128 KiB is allocated for each connection and cleared at
@@ -43,7 +43,7 @@ thread_local! {
 
 /// A connection with one text message a message.
 #[derive(Debug)]
-pub struct WebSocketConnection<S = Counted> {
+pub struct WebSocketConnection<S = CountingStream> {
     stream: WebSocketStream<S>,
     /// How the connection ended in order, once the peer's close frame has come.
     closed: Option<Ended>,
@@ -51,7 +51,7 @@ pub struct WebSocketConnection<S = Counted> {
     close_sent: bool,
 }
 
-impl WebSocketConnection<Counted> {
+impl WebSocketConnection<CountingStream> {
     /// Opens one that takes messages of up to `message_bytes_max` bytes, where an [`super::Endpoint`]'s takes what may be a
     /// reply: for suites that test the framing with others. `timeout` is for TCP alone.
     ///
@@ -59,25 +59,25 @@ impl WebSocketConnection<Counted> {
     /// Where no server listens there, or it does not speak WebSocket.
     pub async fn open(
         addresses: &Addresses,
-        site: &Site,
+        url: &WebSocketUrl,
         message_bytes_max: usize,
         timeout: Duration,
     ) -> Result<Self, ConnectError> {
         let stream = addresses.connect(timeout).await?;
-        Self::handshake_taking(Counted::new(stream, Arc::<Traffic>::default()), site, message_bytes_max)
+        Self::handshake_taking(CountingStream::new(stream, Arc::<Traffic>::default()), url, message_bytes_max)
             .await
-            .map_err(|error| ConnectError::Handshake(site.to_string(), error))
+            .map_err(|error| ConnectError::Handshake(url.to_string(), error))
     }
 }
 
-impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
-    pub(super) async fn handshake(stream: S, site: &Site) -> Result<Self, HandshakeError> {
-        Self::handshake_taking(stream, site, REPLY_BYTES_MAX).await
+impl<S: ByteStream + AsyncRead> WebSocketConnection<S> {
+    pub(super) async fn handshake(stream: S, url: &WebSocketUrl) -> Result<Self, HandshakeError> {
+        Self::handshake_taking(stream, url, REPLY_BYTES_MAX).await
     }
 
     async fn handshake_taking(
         mut stream: S,
-        site: &Site,
+        url: &WebSocketUrl,
         message_bytes_max: usize,
     ) -> Result<Self, HandshakeError> {
         let config = WebSocketConfig::default()
@@ -85,7 +85,7 @@ impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
             .write_buffer_size(WRITE_BUFFER_BYTES)
             .max_message_size(Some(message_bytes_max))
             .max_frame_size(Some(message_bytes_max));
-        let frames = shake(&mut stream, site).await?;
+        let frames = handshake(&mut stream, url).await?;
         let stream = WebSocketStream::from_partially_read(stream, frames, Role::Client, Some(config)).await;
         Ok(Self { stream, closed: None, close_sent: false })
     }
@@ -128,7 +128,7 @@ impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
     ///
     /// # Errors
     /// Where the connection has ended, after the replies that came before its end.
-    pub fn drain(&mut self, cx: &mut Context<'_>, replies: &mut impl Replies) -> Result<(), Ended> {
+    pub fn drain(&mut self, cx: &mut Context<'_>, replies: &mut impl ReplyHandler) -> Result<(), Ended> {
         for _ in 0..MESSAGES_MAX {
             let message = match Pin::new(&mut self.stream).poll_next(cx) {
                 Poll::Pending => return Ok(()),
@@ -155,7 +155,7 @@ impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
     }
 
     /// As [`super::Connection::poll_close`].
-    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>, replies: &mut impl Replies) -> Poll<()> {
+    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>, replies: &mut impl ReplyHandler) -> Poll<()> {
         if !self.close_sent {
             self.close_sent = true;
             let why = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };
@@ -192,7 +192,7 @@ impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
 
     fn end_of_stream(&self) -> Ended {
         // Without a close frame: so does a server that dies, and nothing that it said is wrong.
-        self.closed.clone().unwrap_or(Ended::Unclosed)
+        self.closed.clone().unwrap_or(Ended::NoCloseFrame)
     }
 
     fn ended(&self, error: WsError) -> Ended {
@@ -225,7 +225,7 @@ mod tests {
     #[derive(Default)]
     struct Kept(Vec<(Vec<u8>, bool)>);
 
-    impl Replies for Kept {
+    impl ReplyHandler for Kept {
         fn is_whole(&self, _: &[u8]) -> bool {
             true
         }
@@ -262,9 +262,9 @@ mod tests {
             frames(&sent)
         };
         let client = async {
-            let site = Site::root(false, "127.0.0.1", address.port());
+            let url = WebSocketUrl::root(false, "127.0.0.1", address.port());
             let addresses = Addresses::from(address);
-            let open = WebSocketConnection::open(&addresses, &site, 1000, Duration::from_secs(20));
+            let open = WebSocketConnection::open(&addresses, &url, 1000, Duration::from_secs(20));
             let mut connection = open.await.unwrap();
             let mut kept = Kept::default();
             let drain = |cx: &mut Context<'_>| {

@@ -61,7 +61,7 @@ impl PendingVerdicts {
 mod tests {
     use super::*;
     use crate::domain::{Op, Role};
-    use crate::oracle::ValueSpec;
+    use crate::oracle::{ClientSpec, ValueSpec};
 
     fn verdict(absent: u32, replied: Nanos) -> PendingVerdict {
         let cell = CellKey { transport: 0, group: 0, role: Role::Manager, op: Op::GetOther };
@@ -72,8 +72,10 @@ mod tests {
     #[test]
     fn a_pending_verdict_becomes_a_violation_unless_the_session_is_lost_in_time() {
         let values = ValueSpec { min: 20, max: 20 };
-        let reference =
-            ReferenceModel::new(5, [("a".to_owned(), 0, 1, values), ("b".to_owned(), 0, 1, values)]);
+        let reference = ReferenceModel::new(
+            5,
+            ["a", "b"].map(|name| ClientSpec { name: name.to_owned(), group: 0, keys: 1, values }),
+        );
         let pending_verdicts = PendingVerdicts::default();
         for (absent, replied) in [(0, 10), (1, 10), (0, 20), (1, 30)] {
             pending_verdicts.add(verdict(absent, replied));

@@ -14,7 +14,7 @@ use super::super::plan::SessionEnd;
 use super::request_log::LoggedRequest;
 use super::violation::{Asked, Evidence, LastAnswered};
 use crate::domain::Role;
-use crate::oracle::{DueReply, Expect, Origin, SessionAge, TAG_BYTES, request, texts};
+use crate::oracle::{Expectation, ExpectedReply, PutId, SessionAge, TAG_BYTES, request, texts};
 use crate::record::{Replay, ReplayAction, ReplayClient, ReplayExpect, ReplayStep, Violation};
 
 /// Longest value that is written out; of a longer one the tag stays, which distinguishes it from every other.
@@ -122,9 +122,9 @@ impl Build<'_> {
         let evidence = self.evidence;
         let own = self.own_put();
         let mut steps: Vec<(Nanos, ReplayStep)> = Vec::new();
-        let mut before: Option<(Origin, Nanos)> = None;
+        let mut before: Option<(PutId, Nanos)> = None;
         let now =
-            |origin: &&Origin| evidence.history.age(**origin) == SessionAge::Current && Some(**origin) != own;
+            |origin: &&PutId| evidence.history.age(**origin) == SessionAge::Current && Some(**origin) != own;
         for &origin in evidence.wanted.iter().filter(now) {
             let logged = evidence.puts.get(&origin);
             // One that no log holds is older than all that are known, but not than its own register's.
@@ -152,27 +152,28 @@ impl Build<'_> {
             return;
         };
         let owner = match asked {
-            Expect::Get { key } => Some((evidence.requester.client, key)),
-            Expect::GetOther { target: Some(target), key: Some(key), .. } => Some((target, key)),
+            Expectation::Get { key } => Some((evidence.requester.client, key)),
+            Expectation::GetOther { target: Some(target), key: Some(key), .. } => Some((target, key)),
             _ => None,
         };
         if let (Some(writer), Some((target, key))) = (evidence.forbidden, owner) {
             self.name(target);
-            let text = self.request(writer, Expect::PutOther { target, key });
+            let text = self.request(writer, Expectation::PutOther { target, key });
             let refused = ReplayExpect::Replies(vec![texts::WRONG_FORMAT.to_owned()]);
             let step = self.step(writer, vec![text], refused, None, "its value must never be read");
             self.steps.push(step);
         }
-        let reads = evidence.saw_role || matches!(asked, Expect::GetOther { .. } | Expect::GetMissing { .. });
+        let reads = evidence.saw_role
+            || matches!(asked, Expectation::GetOther { .. } | Expectation::GetMissing { .. });
         if let Some(role) = evidence.role_put.filter(|_| reads) {
-            let text = self.request(evidence.requester.client, Expect::PutRole { role });
+            let text = self.request(evidence.requester.client, Expectation::PutRole { role });
             let done = ReplayExpect::Replies(vec![texts::DONE.to_owned()]);
             let step = self.step(evidence.requester.client, vec![text], done, None, "a value like any other");
             self.steps.push(step);
         }
     }
 
-    fn put(&mut self, origin: Origin, logged: Option<&LoggedRequest>) -> ReplayStep {
+    fn put(&mut self, origin: PutId, logged: Option<&LoggedRequest>) -> ReplayStep {
         let refused = logged.is_some_and(|logged| logged.reply() == texts::STORE_FULL.as_bytes());
         let reply = if refused { texts::STORE_FULL } else { texts::DONE };
         let note = match logged {
@@ -187,11 +188,11 @@ impl Build<'_> {
     }
 
     /// The read that had proved a put of the register that was read, where the put had no answer yet.
-    fn proof(&self, origin: Origin, put: Option<&LoggedRequest>) -> Option<LoggedRequest> {
-        let Asked::Request(expect @ Expect::GetOther { .. }, Some(sent), _) = self.evidence.asked else {
+    fn proof(&self, origin: PutId, put: Option<&LoggedRequest>) -> Option<LoggedRequest> {
+        let Asked::Request(expect @ Expectation::GetOther { .. }, Some(sent), _) = self.evidence.asked else {
             return None;
         };
-        let due = self.evidence.dues.first() == Some(&DueReply::Value(origin));
+        let due = self.evidence.dues.first() == Some(&ExpectedReply::Value(origin));
         let unanswered = put.is_some_and(|put| put.replied > sent);
         let read = self.evidence.reads.get(&origin).filter(|read| read.replied <= sent)?;
         let same =
@@ -199,7 +200,7 @@ impl Build<'_> {
         (due && unanswered && !same).then_some(*read)
     }
 
-    fn read(&mut self, read: &LoggedRequest, origin: Origin) -> ReplayStep {
+    fn read(&mut self, read: &LoggedRequest, origin: PutId) -> ReplayStep {
         let text = self.request(read.client, read.expect);
         let value = self.value(origin);
         let note = "proves the put, which had no answer yet";
@@ -304,9 +305,9 @@ impl Build<'_> {
     }
 
     /// The put that was answered wrongly, if it was one.
-    fn own_put(&self) -> Option<Origin> {
+    fn own_put(&self) -> Option<PutId> {
         match &self.evidence.asked {
-            Asked::Request(expect, ..) => Origin::put_by(self.evidence.requester.client, *expect),
+            Asked::Request(expect, ..) => PutId::put_by(self.evidence.requester.client, *expect),
             _ => None,
         }
     }
@@ -339,7 +340,7 @@ impl Build<'_> {
 
     /// A reply of which only the beginning was kept.
     fn seen(&self, logged: &LoggedRequest) -> String {
-        if let Some(origin) = Origin::of(&self.context.reference, logged.reply()) {
+        if let Some(origin) = PutId::of(&self.context.reference, logged.reply()) {
             return self.value(origin);
         }
         let cut = if logged.length as usize > TAG_BYTES { "…" } else { "" };
@@ -347,8 +348,10 @@ impl Build<'_> {
     }
 
     /// A request as a case writes it; the clients that it names take part.
-    fn request(&mut self, client: u32, expect: Expect) -> String {
-        if let Expect::GetOther { target: Some(target), .. } | Expect::PutOther { target, .. } = expect {
+    fn request(&mut self, client: u32, expect: Expectation) -> String {
+        if let Expectation::GetOther { target: Some(target), .. } | Expectation::PutOther { target, .. } =
+            expect
+        {
             self.name(target);
         }
         let name = |user: u32| {
@@ -358,11 +361,11 @@ impl Build<'_> {
         request(&self.context.reference, client, expect, name, |origin| self.value(origin))
     }
 
-    fn due(&self, due: DueReply) -> ReplayExpect {
+    fn due(&self, due: ExpectedReply) -> ReplayExpect {
         match due {
-            DueReply::Text(text) => ReplayExpect::Replies(vec![text.to_owned()]),
-            DueReply::Value(origin) => ReplayExpect::Replies(vec![self.value(self.last_put(origin))]),
-            DueReply::Upgrade => {
+            ExpectedReply::Text(text) => ReplayExpect::Replies(vec![text.to_owned()]),
+            ExpectedReply::Value(origin) => ReplayExpect::Replies(vec![self.value(self.last_put(origin))]),
+            ExpectedReply::Upgrade => {
                 ReplayExpect::Any(vec![texts::UPGRADED.to_owned(), texts::UPGRADE_REFUSED.to_owned()])
             }
         }
@@ -370,9 +373,9 @@ impl Build<'_> {
 
     /// What a read finds that was due to find `origin`. In the run a later put may have been under way; here it is
     /// over by then, if it is shown.
-    fn last_put(&self, origin: Origin) -> Origin {
+    fn last_put(&self, origin: PutId) -> PutId {
         let evidence = self.evidence;
-        let is_later = |put: &&Origin| {
+        let is_later = |put: &&PutId| {
             (put.user, put.key) == (origin.user, origin.key)
                 && put.version > origin.version
                 && evidence.history.age(**put) == SessionAge::Current
@@ -382,7 +385,7 @@ impl Build<'_> {
     }
 
     /// A value as a case writes it.
-    fn value(&self, origin: Origin) -> String {
+    fn value(&self, origin: PutId) -> String {
         let mut value = origin.value(&self.context.reference);
         if value.len() > VALUE_SHOWN_MAX {
             let rest = value.len() - TAG_BYTES;
@@ -452,7 +455,7 @@ impl Build<'_> {
             Asked::Request(expect, ..) | Asked::Nothing(Some(LastAnswered { expect, .. })) => Some(*expect),
             _ => None,
         };
-        matches!(asked, Some(Expect::GetOther { target, .. }) if target == Some(client))
+        matches!(asked, Some(Expectation::GetOther { target, .. }) if target == Some(client))
     }
 
     /// Seconds since the measured part began, where the violation's window says.

@@ -14,8 +14,8 @@ use super::super::plan::SessionEnd;
 use super::request_log::{LoggedRequest, RequestLog};
 use crate::domain::{Role, Rule, ViolationKind};
 use crate::oracle::{
-    DueReply, Expect, Finding, Origin, ReferenceModel, Session, SessionAge, SessionHistory, origin, request,
-    writer_of_forbidden,
+    Expectation, ExpectedReply, Finding, PutId, ReferenceModel, SessionAge, SessionHistory, SessionModel,
+    describe_origin, request, writer_of_forbidden,
 };
 use crate::record::{VIOLATIONS_KEPT, Violation};
 
@@ -37,9 +37,9 @@ pub enum Asked {
     Login,
     NextLogin(SessionEnd),
     /// The first request of the session after one that ended in this way.
-    First(SessionEnd, Expect),
+    First(SessionEnd, Expectation),
     /// A request, with when it was sent (`None` while setting up), and those sent behind it and not yet answered.
-    Request(Expect, Option<Nanos>, Vec<Expect>),
+    Request(Expectation, Option<Nanos>, Vec<Expectation>),
     /// Nothing: the last request, if any, had its reply.
     Nothing(Option<LastAnswered>),
     Quit,
@@ -78,7 +78,7 @@ pub struct Requester {
 /// The last request that was answered before a reply that answers nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct LastAnswered {
-    pub expect: Expect,
+    pub expect: Expectation,
     pub sent: Nanos,
     pub role: Role,
 }
@@ -90,7 +90,7 @@ pub struct Evidence {
     pub requester: Requester,
     pub asked: Asked,
     /// What the request and those behind it were due.
-    pub dues: Vec<DueReply>,
+    pub dues: Vec<ExpectedReply>,
     /// The sessions that these are about.
     pub history: SessionHistory,
     pub replied: Nanos,
@@ -103,18 +103,18 @@ pub struct Evidence {
     /// Whether it was that role that came back.
     pub saw_role: bool,
     /// The puts that have to be shown.
-    pub wanted: Vec<Origin>,
+    pub wanted: Vec<PutId>,
     /// Those that some worker's log knew.
-    pub puts: BTreeMap<Origin, LoggedRequest>,
+    pub puts: BTreeMap<PutId, LoggedRequest>,
     /// For each of them the first read that returned its value.
-    pub reads: BTreeMap<Origin, LoggedRequest>,
+    pub reads: BTreeMap<PutId, LoggedRequest>,
 }
 
 impl Evidence {
     /// A wrong reply to a request, or one to none, as its client saw it.
     pub fn new(
         context: &PassContext,
-        session: &Session,
+        session: &SessionModel,
         finding: Finding,
         mut asked: Asked,
         reply: &[u8],
@@ -122,7 +122,7 @@ impl Evidence {
     ) -> Self {
         let reference = &context.reference;
         let client = session.client();
-        let seen = Origin::of(reference, reply);
+        let seen = PutId::of(reference, reply);
         let refused = finding.rule == Rule::Atom2;
         let request = match &asked {
             Asked::Request(expect, ..) => session.describe(reference, *expect),
@@ -130,9 +130,9 @@ impl Evidence {
         };
         if let Asked::Request(expect, _, later) = &mut asked {
             // Those behind it only matter where one of them was answered in its place.
-            let put = later.iter().position(|put| seen.is_some() && Origin::put_by(client, *put) == seen);
+            let put = later.iter().position(|put| seen.is_some() && PutId::put_by(client, *put) == seen);
             let needed = if finding.kind == ViolationKind::SwappedReply {
-                let open: Vec<Expect> = std::iter::once(*expect).chain(later.iter().copied()).collect();
+                let open: Vec<Expectation> = std::iter::once(*expect).chain(later.iter().copied()).collect();
                 session.due_elsewhere(reference, &open, reply)
             } else {
                 put.map(|at| at + 1)
@@ -147,11 +147,11 @@ impl Evidence {
             _ => (Vec::new(), session.role()),
         };
         let (dues, history) = session.dues(reference, &batch, role, Some(&finding));
-        let own: Vec<Origin> = batch.iter().filter_map(|expect| Origin::put_by(client, *expect)).collect();
+        let own: Vec<PutId> = batch.iter().filter_map(|expect| PutId::put_by(client, *expect)).collect();
         let due = dues
             .iter()
-            .filter_map(|due| if let DueReply::Value(origin) = due { Some(*origin) } else { None });
-        let mut wanted: Vec<Origin> = due.chain(seen).filter(|origin| !own.contains(origin)).collect();
+            .filter_map(|due| if let ExpectedReply::Value(origin) = due { Some(*origin) } else { None });
+        let mut wanted: Vec<PutId> = due.chain(seen).filter(|origin| !own.contains(origin)).collect();
         if refused {
             // A put that was read and then refused: the read is what shows it.
             wanted.extend(&own);
@@ -239,11 +239,11 @@ impl Evidence {
     /// Adds what a worker knows of the wanted puts: themselves, and the first read that returned each.
     fn add_from(&mut self, log: &RequestLog, reference: &ReferenceModel) {
         for logged in log.entries() {
-            if let Some(put) = Origin::put_by(logged.client, logged.expect) {
+            if let Some(put) = PutId::put_by(logged.client, logged.expect) {
                 if self.wanted.contains(&put) {
                     self.puts.insert(put, *logged);
                 }
-            } else if let Some(read) = Origin::of(reference, logged.reply())
+            } else if let Some(read) = PutId::of(reference, logged.reply())
                 && self.wanted.contains(&read)
             {
                 let first = self.reads.entry(read).or_insert(*logged);
@@ -313,7 +313,7 @@ fn describe(
 ) -> Violation {
     let plan = context.plan.clients[requester.client as usize];
     let mut seen = shown(reply);
-    if let Some(origin) = origin(&context.reference, reply) {
+    if let Some(origin) = describe_origin(&context.reference, reply) {
         seen = format!("{seen} ({origin})");
     }
     Violation {

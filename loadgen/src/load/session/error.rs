@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::context::PassContext;
 use super::super::evidence::Evidence;
 use crate::oracle::texts;
-use crate::wire::{ConnectError, Ended, Foreign, HandshakeError};
+use crate::wire::{ConnectError, Ended, HandshakeError, WrongProtocol};
 
 /// Why a client could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +29,7 @@ pub enum StepFailure {
     Ended { ended: Ended, advice: &'static str },
     /// The port speaks another protocol.
     #[error("{0}")]
-    Foreign(Foreign),
+    WrongProtocol(WrongProtocol),
     #[error("no reply within {timeout:?}{advice}")]
     TimedOut { timeout: Duration, advice: &'static str },
     /// A legal refusal that leaves no client.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use twinwire_os::clock::Nanos;
 
 use crate::oracle::texts;
-use crate::wire::{Connection, Ended, Endpoint, Replies, Reply, Traffic, wait};
+use crate::wire::{Connection, Ended, Endpoint, Reply, ReplyHandler, Traffic, poll_with_timeout};
 
 /// A reply as text.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ pub(super) async fn replies(
             Err(ended) => Poll::Ready(Err(NoReply::Ended(ended))),
         }
     };
-    wait(timeout, step).await.unwrap_or(Err(NoReply::TimedOut))
+    poll_with_timeout(timeout, step).await.unwrap_or(Err(NoReply::TimedOut))
 }
 
 /// Keeps replies as text. Whatever reads like one of the protocol's texts is whole.
@@ -89,7 +89,7 @@ impl ReplyBuffer {
     }
 }
 
-impl Replies for ReplyBuffer {
+impl ReplyHandler for ReplyBuffer {
     fn is_whole(&self, bytes: &[u8]) -> bool {
         const WHOLE: [&str; 10] = [
             texts::SUCCESS,

@@ -10,7 +10,7 @@ use super::super::evidence::Asked;
 use super::exchange::{NoReply, ReplyBuffer, replies};
 use crate::domain::{Rule, ViolationKind};
 use crate::oracle::{Finding, texts};
-use crate::wire::{Connection, Ended, wait};
+use crate::wire::{Connection, Ended, poll_with_timeout};
 
 /// Longest wait for a server's close, or its answer to a close frame, where neither is judged.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -74,7 +74,8 @@ async fn server_close(connection: &mut Connection, timeout: Duration) -> (bool, 
 /// Closes a connection without a `q`: over WebSocket with a close frame.
 pub(super) async fn close(mut connection: Connection) {
     // The answer to a close frame is the framing's business.
-    let _ = wait(CLOSE_TIMEOUT, |cx| connection.poll_close(cx, &mut ReplyBuffer::default())).await;
+    let _ =
+        poll_with_timeout(CLOSE_TIMEOUT, |cx| connection.poll_close(cx, &mut ReplyBuffer::default())).await;
 }
 
 /// What is wrong with how the server let a client go.

@@ -15,10 +15,11 @@ use super::error::{SetupError, StepFailure};
 use super::exchange::{LoginReply, NoReply, TimedReply, replies};
 use super::setup_times::StepTimes;
 use crate::domain::{Role, Rule, ViolationKind};
-use crate::oracle::{Expect, Finding, LegalReply, MESSAGE_BYTES, Session, texts};
+use crate::oracle::{Expectation, Finding, LegalReply, MESSAGE_BYTES, SessionModel, texts};
 use crate::scenario::model::Group;
 use crate::wire::{
-    BrokenHandshake, ConnectError, Connection, Ended, Foreign, Traffic, advice_on_close, advice_on_silence,
+    BrokenHandshake, ConnectError, Connection, Ended, Traffic, WrongProtocol, advice_on_close,
+    advice_on_silence,
 };
 
 /// A name may stay taken for this long after the close of its last session (LIFE-2).
@@ -46,7 +47,7 @@ const PERHAPS_SHORTER: &str = ": perhaps the scenario's values are longer than i
 #[derive(Debug)]
 pub struct ReadyClient {
     pub connection: Connection,
-    pub session: Session,
+    pub session: SessionModel,
 }
 
 /// Sets up client `index`.
@@ -72,7 +73,7 @@ pub(super) struct ClientSetup<'a> {
     context: &'a PassContext,
     index: u32,
     connection: Connection,
-    pub(super) session: Session,
+    pub(super) session: SessionModel,
     /// What the next reply answers.
     pub(super) asked: Asked,
     /// Whether the last request was longer than every server takes.
@@ -91,7 +92,7 @@ impl<'a> ClientSetup<'a> {
         let connected = endpoint.connect(traffic, context.scenario.timeout).await;
         let connection = connected.map_err(|error| not_connected(context, index, error))?;
         steps.connect = Some((clock::now() - begun).max(1));
-        let session = Session::new(&context.reference, index);
+        let session = SessionModel::new(&context.reference, index);
         Ok(Self { context, index, connection, session, asked: Asked::Login, long: false })
     }
 
@@ -126,9 +127,9 @@ impl<'a> ClientSetup<'a> {
             let begun = clock::now();
             let reply = self.ask(STEP, name.as_bytes()).await?;
             if self.may_be_elsewhere()
-                && let Some(foreign) = Foreign::of(&reply.text)
+                && let Some(foreign) = WrongProtocol::detect(&reply.text)
             {
-                return Err(self.failed(STEP, StepFailure::Foreign(foreign)));
+                return Err(self.failed(STEP, StepFailure::WrongProtocol(foreign)));
             }
             match reply.to_login() {
                 LoginReply::Success => return Ok((reply.at - begun).max(1)),
@@ -137,7 +138,7 @@ impl<'a> ClientSetup<'a> {
                     let refused = reference.set_refused(self.index);
                     refused.map_err(|finding| self.violated(STEP, finding, &reply.text))?;
                     tokio::time::sleep(LOGIN_RETRY).await;
-                    self.session = Session::new(reference, self.index);
+                    self.session = SessionModel::new(reference, self.index);
                 }
                 LoginReply::NameTaken => {
                     let rule = match self.asked {
@@ -160,7 +161,7 @@ impl<'a> ClientSetup<'a> {
 
     async fn upgrade(&mut self) -> Result<Nanos, SetupError> {
         const STEP: &str = "upgrading";
-        let expect = Expect::Upgrade;
+        let expect = Expectation::Upgrade;
         self.asked = Asked::Request(expect, None, Vec::new());
         let begun = clock::now();
         let TimedReply { text, at } = self.ask(STEP, b"upgrade").await?;

@@ -7,15 +7,15 @@ use super::super::schedule::Schedule;
 use super::state::{Pending, WorkerState};
 use crate::domain::{Rule, ViolationKind};
 use crate::measure::recorder::LiveCounters;
-use crate::oracle::{Expect, Finding, LegalReply, Session, texts};
-use crate::wire::{Replies, Reply};
+use crate::oracle::{Expectation, Finding, LegalReply, SessionModel, texts};
+use crate::wire::{Reply, ReplyHandler};
 
 /// The parts of a virtual user that its replies change.
 pub struct Judge<'a> {
     /// Index of its transport among the pass's.
     pub transport: u8,
     /// The oracle's side of it.
-    pub session: &'a mut Session,
+    pub session: &'a mut SessionModel,
     pub schedule: &'a mut Schedule,
     /// Open requests, the oldest first.
     pub pending: &'a mut VecDeque<Pending>,
@@ -44,14 +44,14 @@ impl Judge<'_> {
     }
 
     /// Whether this is exactly what another open request is due.
-    fn is_swapped(&self, expect: Expect, text: &[u8]) -> bool {
-        let open: Vec<Expect> =
+    fn is_swapped(&self, expect: Expectation, text: &[u8]) -> bool {
+        let open: Vec<Expectation> =
             std::iter::once(expect).chain(self.pending.iter().map(|p| p.expect)).collect();
         self.session.due_elsewhere(&self.state.context.reference, &open, text).is_some()
     }
 }
 
-impl Replies for Judge<'_> {
+impl ReplyHandler for Judge<'_> {
     fn is_whole(&self, bytes: &[u8]) -> bool {
         let reference = &self.state.context.reference;
         self.pending.front().is_some_and(|oldest| self.session.is_whole(reference, oldest.expect, bytes))

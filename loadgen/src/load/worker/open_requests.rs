@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use twinwire_os::clock::Nanos;
 
 use super::super::pacer::Pacer;
-use crate::wire::SILENCE_NS;
+use crate::wire::RAW_SILENCE_NS;
 
 /// A client's oldest request; `Nanos::MAX` stands for none.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +43,7 @@ impl OpenRequests {
     /// Wakes the clients that have something to do which no event shows: a time-out, or the end of an odd reply over the
     /// raw framing. All of them where `all` is set.
     pub fn wake_late(&self, pacer: &Pacer, timeout: Nanos, now: Nanos, all: bool) {
-        let wait = timeout.min(SILENCE_NS);
+        let wait = timeout.min(RAW_SILENCE_NS);
         for (number, oldest) in self.0.borrow().iter().enumerate() {
             if all || oldest.sent != Nanos::MAX && oldest.sent + wait <= now {
                 pacer.wake(number as u32);

@@ -8,7 +8,7 @@ use twinwire_os::clock::{Nanos, nanos};
 
 use super::super::session::{BadLogin, ReadyClient, SetupError, StepTimes, renew};
 use super::state::WorkerState;
-use crate::oracle::Session;
+use crate::oracle::SessionModel;
 use crate::scenario::model::Reconnect;
 use crate::wire::Connection;
 
@@ -88,7 +88,7 @@ impl Renewal {
     }
 
     /// Ends this session and sets a new one up.
-    pub fn begin(state: &Rc<WorkerState>, session: &Session, mut connection: Connection) -> Renewing {
+    pub fn begin(state: &Rc<WorkerState>, session: &SessionModel, mut connection: Connection) -> Renewing {
         let state = state.clone();
         let client = session.client();
         let end = state.context.plan.session_end(client, session.number());

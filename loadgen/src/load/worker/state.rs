@@ -22,7 +22,7 @@ use crate::measure::recorder::{
     CellKey, Instants, LiveCounters, Recorder, Second, TimeRange, joint_quantile,
 };
 use crate::measure::threshold_monitor::{Observed, ThresholdMonitor};
-use crate::oracle::Expect;
+use crate::oracle::Expectation;
 use crate::record::Latencies;
 use crate::wire::{ConnectError, Ended, Traffic};
 
@@ -32,7 +32,7 @@ pub struct Pending {
     /// Where its figures go.
     pub cell: CellKey,
     /// What it may be answered.
-    pub expect: Expect,
+    pub expect: Expectation,
     pub at: Instants,
 }
 

@@ -19,7 +19,7 @@ use super::renewal::{Renewal, Renewing};
 use super::state::{Pending, WorkerState};
 use crate::domain::{Role, Rule, ViolationKind};
 use crate::measure::recorder::{CellKey, Instants, LiveCounters, RequestError, TimeRange};
-use crate::oracle::{Expect, Finding, Session, request, texts};
+use crate::oracle::{Expectation, Finding, SessionModel, request, texts};
 use crate::wire::{Connection, Ended};
 
 thread_local! {
@@ -43,7 +43,7 @@ pub struct VirtualUser {
     transport: u8,
     group: u16,
     link: Link,
-    session: Session,
+    session: SessionModel,
     requests: Requests,
     schedule: Schedule,
     renewal: Option<Renewal>,
@@ -78,7 +78,7 @@ pub struct Parts {
     pub group: u16,
     pub connection: Connection,
     /// The oracle's side of it.
-    pub session: Session,
+    pub session: SessionModel,
     pub requests: Requests,
     pub schedule: Schedule,
     /// When it starts a new session, if it does.
@@ -416,7 +416,7 @@ impl VirtualUser {
             let cell = self.draw_cell(state);
             let at = Instants { intended: now, dispatched: now, sent: now };
             state.recorder.borrow_mut().sent(cell, at, false);
-            self.pending.push_back(Pending { cell, expect: Expect::Upgrade, at });
+            self.pending.push_back(Pending { cell, expect: Expectation::Upgrade, at });
         }
         let mut recorder = state.recorder.borrow_mut();
         // Only the oldest request's reply was broken; what came after it was not answered at all.

@@ -2,7 +2,7 @@
 
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::session::Session;
+use super::client::Client;
 
 /// Bytes that may wait for the rest of their message: the longest message, with a frame's header or a line's end.
 const WAITING_BYTES_MAX: usize = 65_536 + 16;
@@ -22,13 +22,13 @@ pub(super) enum Framing {
 
 /// The connection ends, once what is to be written has been.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Over;
+pub(super) struct ConnectionOver;
 
 /// One connection: bytes in, bytes out.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct Responder {
     framing: Framing,
-    session: Session,
+    client: Client,
     /// The beginning of a message whose end has not come.
     waiting: Vec<u8>,
 }
@@ -43,16 +43,16 @@ enum Step {
     Over,
 }
 
-impl Connection {
+impl Responder {
     pub(super) fn new(framing: Framing) -> Self {
-        Self { framing, session: Session::default(), waiting: Vec::new() }
+        Self { framing, client: Client::default(), waiting: Vec::new() }
     }
 
     /// Takes what one read returned, which it may change, and appends every answer that is due to `out`.
     ///
     /// # Errors
     /// Where nothing that comes later is to be read.
-    pub(super) fn take(&mut self, read: &mut [u8], out: &mut Vec<u8>) -> Result<(), Over> {
+    pub(super) fn take(&mut self, read: &mut [u8], out: &mut Vec<u8>) -> Result<(), ConnectionOver> {
         if self.waiting.is_empty() {
             let used = self.messages(read, out)?;
             self.waiting.extend_from_slice(&read[used..]);
@@ -63,11 +63,11 @@ impl Connection {
             bytes.drain(..used);
             self.waiting = bytes;
         }
-        if self.waiting.len() > WAITING_BYTES_MAX { Err(Over) } else { Ok(()) }
+        if self.waiting.len() > WAITING_BYTES_MAX { Err(ConnectionOver) } else { Ok(()) }
     }
 
     /// Answers every whole message at the beginning of `bytes`; how many bytes they took.
-    fn messages(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Result<usize, Over> {
+    fn messages(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Result<usize, ConnectionOver> {
         let mut used = 0;
         while used < bytes.len() {
             let rest = &mut bytes[used..];
@@ -80,7 +80,7 @@ impl Connection {
             match step {
                 Step::More => break,
                 Step::Took(length) => used += length,
-                Step::Over => return Err(Over),
+                Step::Over => return Err(ConnectionOver),
             }
         }
         Ok(used)
@@ -88,14 +88,14 @@ impl Connection {
 
     fn line(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Step {
         let Some(end) = memchr::memchr(b'\n', bytes) else { return Step::More };
-        let answer = self.session.answer(&bytes[..end]);
+        let answer = self.client.answer(&bytes[..end]);
         out.extend_from_slice(answer.text);
         out.push(b'\n');
         if answer.last { Step::Over } else { Step::Took(end + 1) }
     }
 
     fn chunk(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Step {
-        let answer = self.session.answer(bytes);
+        let answer = self.client.answer(bytes);
         out.extend_from_slice(answer.text);
         if answer.last { Step::Over } else { Step::Took(bytes.len()) }
     }
@@ -136,7 +136,7 @@ impl Connection {
         };
         match head {
             TEXT => {
-                let answer = self.session.answer(payload);
+                let answer = self.client.answer(payload);
                 write_frame(TEXT, answer.text, out);
                 if answer.last {
                     close(1000, out);
@@ -219,9 +219,9 @@ mod tests {
 
     /// All that is written when the bytes come in these parts, and whether the connection is over.
     fn exchange(framing: Framing, parts: &[&[u8]]) -> (Vec<u8>, bool) {
-        let mut connection = Connection::new(framing);
+        let mut responder = Responder::new(framing);
         let mut out = Vec::new();
-        let over = parts.iter().any(|part| connection.take(&mut part.to_vec(), &mut out).is_err());
+        let over = parts.iter().any(|part| responder.take(&mut part.to_vec(), &mut out).is_err());
         (out, over)
     }
 

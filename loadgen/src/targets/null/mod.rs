@@ -8,8 +8,8 @@
 //!
 //! It shares no code with the reference server, whose cost must not count as the harness's.
 
+mod client;
 mod framing;
-mod session;
 mod worker;
 
 use std::ffi::OsString;
@@ -75,7 +75,7 @@ fn listen(args: &Args) -> io::Result<()> {
         let listener = TcpListener::bind(address)?;
         writeln!(stdout, "listening {transport} {}", listener.local_addr()?)?;
         let workers = workers.clone();
-        std::thread::spawn(move || worker::deal(&listener, framing, &workers));
+        std::thread::spawn(move || worker::accept(&listener, framing, &workers));
     }
     stdout.flush()?;
     // An error is an end as well.

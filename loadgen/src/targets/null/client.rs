@@ -2,14 +2,14 @@
 
 /// What a message is answered, and whether the connection ends with it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer<'a> {
+pub(super) struct Reply<'a> {
     pub(super) text: &'a [u8],
     pub(super) last: bool,
 }
 
 /// What is known of one client.
 #[derive(Debug, Default)]
-pub(super) struct Session {
+pub(super) struct Client {
     named: bool,
     manager: bool,
     key: Vec<u8>,
@@ -21,9 +21,9 @@ pub(super) struct Session {
 /// Longest name, in bytes (LOGIN-1).
 const NAME_BYTES_MAX: usize = 64;
 
-impl Session {
+impl Client {
     /// Answers one message.
-    pub(super) fn answer(&mut self, message: &[u8]) -> Answer<'_> {
+    pub(super) fn answer(&mut self, message: &[u8]) -> Reply<'_> {
         let mut words = message.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
         // One more than any command has, so that one too many is seen.
         let words: [Option<&[u8]>; 4] = std::array::from_fn(|_| words.next());
@@ -52,10 +52,10 @@ impl Session {
                 self.manager = true;
                 b"upgraded to manager"
             }
-            [Some(b"q"), None, ..] => return Answer { text: b"exiting", last: true },
+            [Some(b"q"), None, ..] => return Reply { text: b"exiting", last: true },
             _ => b"wrong message format",
         };
-        Answer { text, last: false }
+        Reply { text, last: false }
     }
 }
 
@@ -71,10 +71,10 @@ mod tests {
 
     /// The replies to these messages, up to the one that ends the connection.
     fn replies(messages: &[&str]) -> Vec<String> {
-        let mut session = Session::default();
+        let mut client = Client::default();
         let mut replies = Vec::new();
         for message in messages {
-            let answer = session.answer(message.as_bytes());
+            let answer = client.answer(message.as_bytes());
             replies.push(String::from_utf8(answer.text.to_vec()).unwrap());
             if answer.last {
                 break;

@@ -10,17 +10,17 @@ const TLS_ALERT: &str = "\x15\x03";
 
 /// Another protocol, whose way to refuse a request came instead of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Foreign {
+pub enum WrongProtocol {
     /// An alert.
     Tls,
     /// A status line.
     Http,
 }
 
-impl Foreign {
+impl WrongProtocol {
     /// The protocol of an answer to a login without a handshake, if it is another one.
     #[must_use]
-    pub fn of(answer: &str) -> Option<Self> {
+    pub fn detect(answer: &str) -> Option<Self> {
         if answer.starts_with(TLS_ALERT) {
             Some(Self::Tls)
         } else if answer.starts_with("HTTP/") {
@@ -31,7 +31,7 @@ impl Foreign {
     }
 }
 
-impl fmt::Display for Foreign {
+impl fmt::Display for WrongProtocol {
     /// With the flag that has it spoken, which client and harness have alike.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (protocol, flag) = match self {
