@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use twinwire_os::clock::Nanos;
+
 use super::plan::PassPlan;
 use super::requests::GroupMix;
 use super::schedule::Curve;
-use crate::measure::recorder::LiveCounters;
+use crate::measure::recorder::{LiveCounters, LiveLatency};
 use crate::measure::threshold_monitor::CellFilter;
 use crate::oracle::ReferenceModel;
 use crate::scenario::model::{Group, Load, Metric, Scenario};
@@ -40,16 +42,12 @@ impl PassContext {
 
     /// A live counter's sum over the workers.
     pub fn live_sum(&self, counter: impl Fn(&LiveCounters) -> &AtomicU64) -> u64 {
-        self.live_values(counter).sum()
+        self.live.iter().map(|live| counter(live).load(Ordering::Relaxed)).sum()
     }
 
-    /// A live counter's largest value among the workers.
-    pub fn live_max(&self, counter: impl Fn(&LiveCounters) -> &AtomicU64) -> u64 {
-        self.live_values(counter).max().unwrap_or(0)
-    }
-
-    fn live_values(&self, counter: impl Fn(&LiveCounters) -> &AtomicU64) -> impl Iterator<Item = u64> {
-        self.live.iter().map(move |live| counter(live).load(Ordering::Relaxed))
+    /// The largest of the workers' latencies of the last second.
+    pub fn live_latency(&self, latency: impl Fn(&LiveCounters) -> &LiveLatency) -> Option<Nanos> {
+        self.live.iter().filter_map(|live| latency(live).get()).max()
     }
 
     pub fn group(&self, client: u32) -> &Group {

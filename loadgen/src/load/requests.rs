@@ -86,7 +86,7 @@ impl Request {
 
 /// The stream of one client's requests.
 #[derive(Debug)]
-pub struct Requests {
+pub struct RequestGenerator {
     random: Xoshiro256PlusPlus,
     group: u16,
     /// How many clients read each other's keys; they follow one another in the pass.
@@ -94,7 +94,7 @@ pub struct Requests {
     next_key: u32,
 }
 
-impl Requests {
+impl RequestGenerator {
     /// The stream of a client of this group, in a cohort of this size.
     pub fn new(seed: u64, group: u16, cohort: u32) -> Self {
         Self { random: Xoshiro256PlusPlus::seed_from_u64(seed), group, cohort, next_key: 0 }
@@ -221,7 +221,7 @@ mod tests {
             (0..3).map(|i| ClientSpec { name: format!("user{i}"), group: 0, keys: 10, values: spec }),
         );
         let mut session = SessionModel::new(&reference, 0);
-        let mut requests = Requests::new(client_seed(seed, 0), 0, 3);
+        let mut requests = RequestGenerator::new(client_seed(seed, 0), 0, 3);
         let mut next = || {
             let mut out = Vec::new();
             let request = requests.draw(&mixes, &reference, 0);

@@ -145,12 +145,12 @@ pub struct LiveCounters {
     pub errors: AtomicU64,
     /// Violations, set-up and warm-up included.
     pub violations: AtomicU64,
-    /// 99th percentile of the headline latency over the last second, ns; 0: none yet.
-    pub p99_ns: AtomicU64,
-    /// Median of response over the last second, ns; 0: none yet.
-    pub response_p50_ns: AtomicU64,
-    /// Median dispatch lag over the last second, ns; 0: none yet.
-    pub lag_p50_ns: AtomicU64,
+    /// 99th percentile of the headline latency over the last second.
+    pub p99: LiveLatency,
+    /// Median of response over the last second.
+    pub response_p50: LiveLatency,
+    /// Median dispatch lag over the last second.
+    pub lag_p50: LiveLatency,
     /// Requests of an open load that are due and not sent.
     pub backlog: AtomicU64,
     /// Clients that have been set up.
@@ -164,7 +164,22 @@ impl LiveCounters {
     }
 }
 
-/// A stretch of time: from `from` until before `until`.
+/// A latency of the last second, if there was one.
+#[derive(Debug, Default)]
+pub struct LiveLatency(AtomicU64);
+
+impl LiveLatency {
+    pub fn set(&self, latency: Option<Nanos>) {
+        // No latency is 0: a reply takes at least a nanosecond.
+        self.0.store(latency.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> Option<Nanos> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|&ns| ns > 0)
+    }
+}
+
+/// A range of time: from `from` until before `until`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeRange {
     /// First instant of it.

@@ -5,7 +5,8 @@
 //! and violations by when they happened.
 
 pub use super::figures::{
-    CellFigures, CellKey, Instants, LiveCounters, RequestError, Second, TimeRange, Totals, WindowFigures,
+    CellFigures, CellKey, Instants, LiveCounters, LiveLatency, RequestError, Second, TimeRange, Totals,
+    WindowFigures,
 };
 use twinwire_os::clock::{Nanos, SECOND};
 

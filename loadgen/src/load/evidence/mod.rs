@@ -9,4 +9,4 @@ mod violation;
 pub use pending_verdicts::{PendingVerdict, PendingVerdicts};
 pub use replay::with_replay;
 pub use request_log::{LoggedRequest, RequestLog};
-pub use violation::{Asked, Evidence, EvidenceLog, LastAnswered, Requester, Timing};
+pub use violation::{Asked, Evidence, EvidenceLog, LastAnswered, Requester, WindowClock};

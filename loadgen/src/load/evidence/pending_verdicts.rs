@@ -44,16 +44,17 @@ impl PendingVerdicts {
         self.0.borrow_mut().push(verdict);
     }
 
-    /// Forgets those whose session was lost, and gives back those that are due at `now`; without it, all that are left.
-    pub fn settle(&self, reference: &ReferenceModel, now: Option<Nanos>) -> Vec<PendingVerdict> {
-        let mut pending_verdicts = self.0.borrow_mut();
-        if pending_verdicts.is_empty() {
-            return Vec::new();
-        }
-        pending_verdicts.retain(|verdict| !reference.is_lost(verdict.absent));
-        pending_verdicts
-            .extract_if(.., |verdict| now.is_none_or(|now| verdict.replied + SETTLE_AFTER <= now))
-            .collect()
+    /// Takes the verdicts that are due at `now`, and drops those whose session was lost: their replies were right.
+    pub fn take_due(&self, reference: &ReferenceModel, now: Nanos) -> Vec<PendingVerdict> {
+        let mut verdicts = self.0.borrow_mut();
+        verdicts.retain(|verdict| !reference.is_lost(verdict.absent));
+        verdicts.extract_if(.., |verdict| verdict.replied + SETTLE_AFTER <= now).collect()
+    }
+
+    /// Takes all verdicts, but for those whose session was lost.
+    pub fn take_all(&self, reference: &ReferenceModel) -> Vec<PendingVerdict> {
+        let verdicts = self.0.take().into_iter();
+        verdicts.filter(|verdict| !reference.is_lost(verdict.absent)).collect()
     }
 }
 
@@ -80,19 +81,16 @@ mod tests {
         for (absent, replied) in [(0, 10), (1, 10), (0, 20), (1, 30)] {
             pending_verdicts.add(verdict(absent, replied));
         }
-        let settled = |now| {
-            pending_verdicts.settle(&reference, now).iter().map(|d| (d.absent, d.replied)).collect::<Vec<_>>()
+        let seen = |verdicts: Vec<PendingVerdict>| {
+            verdicts.iter().map(|verdict| (verdict.absent, verdict.replied)).collect::<Vec<_>>()
         };
-        assert_eq!(settled(Some(SETTLE_AFTER + 9)), []);
-        assert_eq!(settled(Some(SETTLE_AFTER + 10)), [(0, 10), (1, 10)]);
+        let due = |now| seen(pending_verdicts.take_due(&reference, now));
+        assert_eq!(due(SETTLE_AFTER + 9), []);
+        assert_eq!(due(SETTLE_AFTER + 10), [(0, 10), (1, 10)]);
         reference.set_lost(0);
-        assert_eq!(
-            settled(Some(SETTLE_AFTER + 29)),
-            [],
-            "one is right after all, the other's time has not come"
-        );
-        assert_eq!(settled(None), [(1, 30)]);
-        assert_eq!(settled(None), []);
+        assert_eq!(due(SETTLE_AFTER + 29), [], "one is right after all, the other's time has not come");
+        assert_eq!(seen(pending_verdicts.take_all(&reference)), [(1, 30)]);
+        assert_eq!(seen(pending_verdicts.take_all(&reference)), []);
     }
 
     #[test]

@@ -23,9 +23,6 @@ const VALUE_SHOWN_MAX: usize = 200;
 /// How long nothing may come where nothing was asked: any reply too many is there long before.
 const SILENCE_MS: u64 = 200;
 
-/// What stands for the number of a client that has none: another connection of one that has.
-const ANOTHER: u32 = u32::MAX;
-
 /// The violation as the record keeps it: with how to show it again.
 pub fn with_replay(context: &PassContext, evidence: Evidence) -> Violation {
     let replay = Some(replay(context, &evidence));
@@ -45,8 +42,9 @@ fn replay(context: &PassContext, evidence: &Evidence) -> Replay {
 struct Build<'a> {
     context: &'a PassContext,
     evidence: &'a Evidence,
-    /// Index in the pass and what the replay calls it; the first is the one that was answered wrongly.
-    clients: Vec<(u32, ReplayClient)>,
+    /// The client's index in the pass, with its part in the replay; the first is the one that was answered wrongly. A
+    /// further connection of that client has no index.
+    clients: Vec<(Option<u32>, ReplayClient)>,
     steps: Vec<ReplayStep>,
 }
 
@@ -89,7 +87,7 @@ impl Build<'_> {
     }
 
     fn quit(&mut self, client: u32) {
-        let exiting = ReplayExpect::Replies(vec![texts::EXITING.to_owned()]);
+        let exiting = reply(texts::EXITING);
         let quit = self.step(client, vec!["q".to_owned()], exiting, None, "");
         let close = self.step(client, Vec::new(), ReplayExpect::Closed, None, "the session has ended");
         self.steps.extend([quit, ReplayStep { action: ReplayAction::Nothing, ..close }]);
@@ -98,16 +96,15 @@ impl Build<'_> {
     /// It begins the next one.
     fn return_anew(&mut self, client: u32) {
         self.log_in_anew(client);
-        let text = |text: &str| ReplayExpect::Replies(vec![text.to_owned()]);
         if self.role(client) == Role::Manager {
-            let upgrade = self.step(client, vec!["upgrade".to_owned()], text(texts::UPGRADED), None, "");
+            let upgrade = self.step(client, vec!["upgrade".to_owned()], reply(texts::UPGRADED), None, "");
             self.steps.push(upgrade);
         }
     }
 
     fn log_in_anew(&mut self, client: u32) {
         self.connect(client);
-        let success = ReplayExpect::Replies(vec![texts::SUCCESS.to_owned()]);
+        let success = reply(texts::SUCCESS);
         let login = self.step(client, Vec::new(), success, None, "a new session");
         self.steps.push(ReplayStep { action: ReplayAction::Login, ..login });
     }
@@ -146,7 +143,7 @@ impl Build<'_> {
     /// A write into another's store whose value was seen, and a role that was put as a value.
     fn what_must_change_nothing(&mut self) {
         let evidence = self.evidence;
-        let (Asked::Request(asked, ..) | Asked::Nothing(Some(LastAnswered { expect: asked, .. }))) =
+        let (Asked::Request { expect: asked, .. } | Asked::Nothing(Some(LastAnswered { expect: asked, .. }))) =
             evidence.asked
         else {
             return;
@@ -159,7 +156,7 @@ impl Build<'_> {
         if let (Some(writer), Some((target, key))) = (evidence.forbidden, owner) {
             self.name(target);
             let text = self.request(writer, Expectation::PutOther { target, key });
-            let refused = ReplayExpect::Replies(vec![texts::WRONG_FORMAT.to_owned()]);
+            let refused = reply(texts::WRONG_FORMAT);
             let step = self.step(writer, vec![text], refused, None, "its value must never be read");
             self.steps.push(step);
         }
@@ -167,7 +164,7 @@ impl Build<'_> {
             || matches!(asked, Expectation::GetOther { .. } | Expectation::GetMissing { .. });
         if let Some(role) = evidence.role_put.filter(|_| reads) {
             let text = self.request(evidence.requester.client, Expectation::PutRole { role });
-            let done = ReplayExpect::Replies(vec![texts::DONE.to_owned()]);
+            let done = reply(texts::DONE);
             let step = self.step(evidence.requester.client, vec![text], done, None, "a value like any other");
             self.steps.push(step);
         }
@@ -175,7 +172,7 @@ impl Build<'_> {
 
     fn put(&mut self, origin: PutId, logged: Option<&LoggedRequest>) -> ReplayStep {
         let refused = logged.is_some_and(|logged| logged.reply() == texts::STORE_FULL.as_bytes());
-        let reply = if refused { texts::STORE_FULL } else { texts::DONE };
+        let expected = if refused { texts::STORE_FULL } else { texts::DONE };
         let note = match logged {
             None => {
                 "not among the last requests that are kept: put before the load, long ago, or never answered"
@@ -184,12 +181,14 @@ impl Build<'_> {
             Some(_) => "",
         };
         let text = self.request(origin.user, origin.put());
-        self.step(origin.user, vec![text], ReplayExpect::Replies(vec![reply.to_owned()]), logged, note)
+        self.step(origin.user, vec![text], reply(expected), logged, note)
     }
 
     /// The read that had proved a put of the register that was read, where the put had no answer yet.
     fn proof(&self, origin: PutId, put: Option<&LoggedRequest>) -> Option<LoggedRequest> {
-        let Asked::Request(expect @ Expectation::GetOther { .. }, Some(sent), _) = self.evidence.asked else {
+        let Asked::Request { expect: expect @ Expectation::GetOther { .. }, sent: Some(sent), .. } =
+            self.evidence.asked
+        else {
             return None;
         };
         let due = self.evidence.dues.first() == Some(&ExpectedReply::Value(origin));
@@ -216,12 +215,12 @@ impl Build<'_> {
         let (action, expect, sent) = match &evidence.asked {
             Asked::Handshake => (ReplayAction::Connect, ReplayExpect::Unchecked, None),
             Asked::BadLogin(text) => {
-                let refused = ReplayExpect::Replies(vec![texts::WRONG_FORMAT.to_owned()]);
+                let refused = reply(texts::WRONG_FORMAT);
                 (ReplayAction::Send(vec![(*text).to_owned()]), refused, None)
             }
             Asked::SecondLogin(transport) => {
                 offender = self.another("second", *transport);
-                let refused = ReplayExpect::Replies(vec![texts::DUPLICATE_USER_NAME.to_owned()]);
+                let refused = reply(texts::DUPLICATE_USER_NAME);
                 (ReplayAction::Send(vec![format!("{{{}}}", self.name(client))]), refused, None)
             }
             asked @ (Asked::Login | Asked::NextLogin(_)) => {
@@ -229,44 +228,39 @@ impl Build<'_> {
                     self.leave(client, *ending);
                     self.connect(client);
                 }
-                (ReplayAction::Login, ReplayExpect::Replies(vec![texts::SUCCESS.to_owned()]), None)
+                (ReplayAction::Login, reply(texts::SUCCESS), None)
             }
             Asked::First(ending, expect) => {
                 self.leave(client, *ending);
                 self.log_in_anew(client);
                 let text = self.request(client, *expect);
-                let denied = ReplayExpect::Replies(vec![texts::DENIED.to_owned()]);
+                let denied = reply(texts::DENIED);
                 (ReplayAction::Send(vec![text]), denied, None)
             }
             Asked::OtherCase(transport) => {
                 // Any two names that differ in case will do.
-                let success = || ReplayExpect::Replies(vec![texts::SUCCESS.to_owned()]);
                 let [lower, upper] = ["x", "X"].map(|end| vec![format!("{{{offender}}}:{end}")]);
                 let second = self.another("second", *transport);
-                let step = self.step(client, lower, success(), None, "a name like it");
+                let step = self.step(client, lower, reply(texts::SUCCESS), None, "a name like it");
                 self.steps.push(ReplayStep { client: second, ..step });
                 offender = self.another("third", *transport);
-                (ReplayAction::Send(upper), success(), None)
+                (ReplayAction::Send(upper), reply(texts::SUCCESS), None)
             }
             Asked::AfterQuit(behind) => {
-                let exiting = ReplayExpect::Replies(vec![texts::EXITING.to_owned()]);
+                let exiting = reply(texts::EXITING);
                 let messages = std::iter::once("q").chain(*behind).map(str::to_owned).collect();
                 let quit = self.step(client, messages, exiting, None, "answered as it should");
                 self.steps.push(quit);
                 (ReplayAction::Nothing, ReplayExpect::Closed, None)
             }
-            Asked::Quit => (
-                ReplayAction::Send(vec!["q".to_owned()]),
-                ReplayExpect::Replies(vec![texts::EXITING.to_owned()]),
-                None,
-            ),
+            Asked::Quit => (ReplayAction::Send(vec!["q".to_owned()]), reply(texts::EXITING), None),
             Asked::Close => {
-                let exiting = ReplayExpect::Replies(vec![texts::EXITING.to_owned()]);
+                let exiting = reply(texts::EXITING);
                 let quit = self.step(client, vec!["q".to_owned()], exiting, None, "answered as it should");
                 self.steps.push(quit);
                 (ReplayAction::Nothing, ReplayExpect::Closed, None)
             }
-            Asked::Request(expect, sent, later) => {
+            Asked::Request { expect, sent, later } => {
                 let batch = std::iter::once(expect).chain(later);
                 let texts = batch.map(|expect| self.request(client, *expect)).collect();
                 (ReplayAction::Send(texts), in_order(dues), *sent)
@@ -307,7 +301,7 @@ impl Build<'_> {
     /// The put that was answered wrongly, if it was one.
     fn own_put(&self) -> Option<PutId> {
         match &self.evidence.asked {
-            Asked::Request(expect, ..) => PutId::put_by(self.evidence.requester.client, *expect),
+            Asked::Request { expect, .. } => PutId::put_by(self.evidence.requester.client, *expect),
             _ => None,
         }
     }
@@ -355,7 +349,7 @@ impl Build<'_> {
             self.name(target);
         }
         let name = |user: u32| {
-            let known = self.clients.iter().find(|(index, _)| *index == user);
+            let known = self.clients.iter().find(|(index, _)| *index == Some(user));
             known.map_or_else(String::new, |(_, client)| format!("{{{}}}", client.name))
         };
         request(&self.context.reference, client, expect, name, |origin| self.value(origin))
@@ -363,7 +357,7 @@ impl Build<'_> {
 
     fn due(&self, due: ExpectedReply) -> ReplayExpect {
         match due {
-            ExpectedReply::Text(text) => ReplayExpect::Replies(vec![text.to_owned()]),
+            ExpectedReply::Text(text) => reply(text),
             ExpectedReply::Value(origin) => ReplayExpect::Replies(vec![self.value(self.last_put(origin))]),
             ExpectedReply::Upgrade => {
                 ReplayExpect::Any(vec![texts::UPGRADED.to_owned(), texts::UPGRADE_REFUSED.to_owned()])
@@ -397,7 +391,7 @@ impl Build<'_> {
 
     /// What the replay calls a client, which takes part from now on.
     fn name(&mut self, client: u32) -> String {
-        if let Some((_, known)) = self.clients.iter().find(|(index, _)| *index == client) {
+        if let Some((_, known)) = self.clients.iter().find(|(index, _)| *index == Some(client)) {
             return known.name.clone();
         }
         let is_offender = client == self.evidence.requester.client;
@@ -422,7 +416,7 @@ impl Build<'_> {
             logged_in: !(is_offender
                 && matches!(self.evidence.asked, Asked::Handshake | Asked::BadLogin(_) | Asked::Login)),
         };
-        self.clients.push((client, entry));
+        self.clients.push((Some(client), entry));
         name
     }
 
@@ -436,7 +430,7 @@ impl Build<'_> {
             connected: true,
             logged_in: false,
         };
-        self.clients.push((ANOTHER, entry));
+        self.clients.push((None, entry));
         name.to_owned()
     }
 
@@ -452,7 +446,9 @@ impl Build<'_> {
     /// Whether the wrong reply was about this client's key.
     fn is_owner(&self, client: u32) -> bool {
         let asked = match &self.evidence.asked {
-            Asked::Request(expect, ..) | Asked::Nothing(Some(LastAnswered { expect, .. })) => Some(*expect),
+            Asked::Request { expect, .. } | Asked::Nothing(Some(LastAnswered { expect, .. })) => {
+                Some(*expect)
+            }
             _ => None,
         };
         matches!(asked, Some(Expectation::GetOther { target, .. }) if target == Some(client))
@@ -462,6 +458,11 @@ impl Build<'_> {
     fn seconds(&self, at: Nanos) -> Option<f64> {
         self.evidence.timing?.seconds(at)
     }
+}
+
+/// One reply, with this text.
+fn reply(text: &str) -> ReplayExpect {
+    ReplayExpect::Replies(vec![text.to_owned()])
 }
 
 /// Several requests' replies, each of them one text; alone, a request may have a choice.

@@ -38,8 +38,13 @@ pub enum Asked {
     NextLogin(SessionEnd),
     /// The first request of the session after one that ended in this way.
     First(SessionEnd, Expectation),
-    /// A request, with when it was sent (`None` while setting up), and those sent behind it and not yet answered.
-    Request(Expectation, Option<Nanos>, Vec<Expectation>),
+    Request {
+        expect: Expectation,
+        /// `None` while a client is set up.
+        sent: Option<Nanos>,
+        /// Requests that were sent after it and are not answered yet.
+        later: Vec<Expectation>,
+    },
     /// Nothing: the last request, if any, had its reply.
     Nothing(Option<LastAnswered>),
     Quit,
@@ -49,9 +54,16 @@ pub enum Asked {
     Close,
 }
 
+impl Asked {
+    /// A request that sets a client up.
+    pub fn set_up(expect: Expectation) -> Self {
+        Self::Request { expect, sent: None, later: Vec::new() }
+    }
+}
+
 /// How the clock's instants read while a window of the load runs.
 #[derive(Debug, Clone, Copy)]
-pub struct Timing {
+pub struct WindowClock {
     /// The clock's instant of load time 0. An interleaved load has another one in each window.
     pub origin: Nanos,
     /// Since when it holds.
@@ -60,7 +72,7 @@ pub struct Timing {
     pub measured_from: Nanos,
 }
 
-impl Timing {
+impl WindowClock {
     /// Seconds since the measured part began; `None` of an instant before this window.
     pub fn seconds(&self, at: Nanos) -> Option<f64> {
         let from = self.origin + self.measured_from;
@@ -95,7 +107,7 @@ pub struct Evidence {
     pub history: SessionHistory,
     pub replied: Nanos,
     /// How to read instants; `None` before the load.
-    pub timing: Option<Timing>,
+    pub timing: Option<WindowClock>,
     /// The client that tried to write the value that was seen, if it was not allowed to.
     pub forbidden: Option<u32>,
     /// The role that the client had put as a value, if it had.
@@ -125,10 +137,10 @@ impl Evidence {
         let seen = PutId::of(reference, reply);
         let refused = finding.rule == Rule::Atom2;
         let request = match &asked {
-            Asked::Request(expect, ..) => session.describe(reference, *expect),
+            Asked::Request { expect, .. } => session.describe(reference, *expect),
             _ => "none".to_owned(),
         };
-        if let Asked::Request(expect, _, later) = &mut asked {
+        if let Asked::Request { expect, later, .. } = &mut asked {
             // Those behind it only matter where one of them was answered in its place.
             let put = later.iter().position(|put| seen.is_some() && PutId::put_by(client, *put) == seen);
             let needed = if finding.kind == ViolationKind::SwappedReply {
@@ -140,7 +152,7 @@ impl Evidence {
             later.truncate(needed.filter(|&needed| needed <= LATER_MAX).unwrap_or(0));
         }
         let (batch, role) = match &asked {
-            Asked::Request(expect, _, later) => {
+            Asked::Request { expect, later, .. } => {
                 (std::iter::once(*expect).chain(later.iter().copied()).collect(), session.role())
             }
             Asked::Nothing(Some(last)) => (vec![last.expect], last.role),
@@ -220,7 +232,7 @@ impl Evidence {
     }
 
     /// It was seen during the load.
-    pub fn during(mut self, timing: Timing) -> Self {
+    pub fn during(mut self, timing: WindowClock) -> Self {
         self.violation.at_s = timing.seconds(self.replied).unwrap_or(0.0);
         self.timing = Some(timing);
         self

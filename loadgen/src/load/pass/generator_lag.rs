@@ -64,8 +64,8 @@ impl GeneratorLag {
 }
 
 fn wakes_late(context: &PassContext) -> Option<String> {
-    let lag = context.live_max(|live| &live.lag_p50_ns) as f64;
-    let response = context.live_max(|live| &live.response_p50_ns) as f64;
+    let lag = context.live_latency(|live| &live.lag_p50)? as f64;
+    let response = context.live_latency(|live| &live.response_p50).unwrap_or(0) as f64;
     lateness::is_late(lag, response).then(|| {
         format!(
             "the generator does not keep the pace: in the last second it turned to requests {} late in the \

@@ -27,7 +27,7 @@ use super::evidence::{EvidenceLog, with_replay};
 use super::placement::Placement;
 use super::plan::WindowPlan;
 use super::session::{SetupError, SetupTimes};
-use super::worker::{self, Report, Stage, WorkerFigures};
+use super::worker::{self, Stage, WorkerFigures, WorkerMessage};
 use crate::domain::Transport;
 use crate::measure::recorder::{TimeRange, WindowFigures};
 use crate::record::{Pass, Violation};
@@ -105,7 +105,7 @@ struct Collected {
     figures: Vec<WorkerFigures>,
     closed: usize,
     sample_intervals: Vec<SampleInterval>,
-    windows: Vec<WindowSeen>,
+    windows: Vec<WindowResult>,
     /// Load time that each transport has reached.
     reached: Vec<Nanos>,
     abort: AbortMonitor,
@@ -113,7 +113,7 @@ struct Collected {
 }
 
 /// A window that has run.
-struct WindowSeen {
+struct WindowResult {
     index: usize,
     /// When it began, by the clock.
     at: Nanos,
@@ -121,7 +121,7 @@ struct WindowSeen {
 }
 
 /// A window while it runs.
-struct Running {
+struct RunningWindow {
     index: usize,
     plan: WindowPlan,
     /// When it begins, by the clock.
@@ -157,7 +157,7 @@ impl ProgressMonitor {
     }
 }
 
-impl Running {
+impl RunningWindow {
     fn clock_time(&self, load_time: Nanos) -> Nanos {
         self.at + (load_time - self.plan.from)
     }
@@ -221,7 +221,7 @@ impl Coordinator<'_> {
     /// Whether every worker has set its clients up.
     async fn set_up(
         &mut self,
-        reports: &mut mpsc::UnboundedReceiver<Report>,
+        reports: &mut mpsc::UnboundedReceiver<WorkerMessage>,
         collected: &mut Collected,
         workers: usize,
     ) -> bool {
@@ -230,12 +230,12 @@ impl Coordinator<'_> {
         while collected.setup.len() < workers {
             tokio::select! {
                 report = reports.recv() => match report {
-                    Some(Report::Ready(times)) => collected.setup.push(times),
-                    Some(Report::SetupFailed(error)) => {
+                    Some(WorkerMessage::Ready(times)) => collected.setup.push(times),
+                    Some(WorkerMessage::SetupFailed(error)) => {
                         collected.end = self.setup_failed(*error).await;
                         return false;
                     }
-                    Some(Report::Failed(message)) => {
+                    Some(WorkerMessage::Failed(message)) => {
                         collected.end = RunEnd::MachineFailed(message);
                         return false;
                     }
@@ -285,7 +285,7 @@ impl Coordinator<'_> {
     /// Runs the load, window after window, as far as it goes.
     async fn load(
         &mut self,
-        reports: &mut mpsc::UnboundedReceiver<Report>,
+        reports: &mut mpsc::UnboundedReceiver<WorkerMessage>,
         collected: &mut Collected,
         stage: &watch::Sender<Stage>,
     ) {
@@ -294,7 +294,7 @@ impl Coordinator<'_> {
         for (index, plan) in self.context.clone().plan.windows.iter().enumerate() {
             let at = clock::now() + START_DELAY_NS;
             let measured_from = clock::nanos(self.context.load().warmup);
-            let mut running = Running {
+            let mut running = RunningWindow {
                 index,
                 plan: *plan,
                 at,
@@ -323,13 +323,13 @@ impl Coordinator<'_> {
 
     async fn window(
         &mut self,
-        reports: &mut mpsc::UnboundedReceiver<Report>,
+        reports: &mut mpsc::UnboundedReceiver<WorkerMessage>,
         collected: &mut Collected,
         stage: &watch::Sender<Stage>,
-        running: &mut Running,
+        running: &mut RunningWindow,
         watcher: &mut ProgressMonitor,
     ) {
-        collected.windows.push(WindowSeen {
+        collected.windows.push(WindowResult {
             index: running.index,
             at: running.at,
             roles: [WindowFigures::default(), WindowFigures::default()],
@@ -381,7 +381,7 @@ impl Coordinator<'_> {
     }
 
     /// Takes the sample that is due, which ends one interval and begins the next.
-    fn sample(&self, running: &mut Running, collected: &mut Collected) {
+    fn sample(&self, running: &mut RunningWindow, collected: &mut Collected) {
         let Some(planned) = running.next_sample else { return };
         let sample = Sample::take(&self.context, &self.target.trees(), &self.placement.used());
         let at = planned.min(running.load_time(clock::now()));
@@ -397,13 +397,13 @@ impl Coordinator<'_> {
         running.next_sample = (planned < running.plan.until).then(|| next_second.min(running.plan.until));
     }
 
-    fn tick(&mut self, running: &Running, watcher: &mut ProgressMonitor) {
+    fn tick(&mut self, running: &RunningWindow, watcher: &mut ProgressMonitor) {
         let now = clock::now();
         let elapsed = running.before + (running.load_time(now) - running.plan.from);
         let tick = Tick {
             elapsed: Duration::from_nanos(elapsed),
             replies: self.context.live_sum(|live| &live.replies),
-            p99_ns: Some(self.context.live_max(|live| &live.p99_ns)).filter(|&ns| ns > 0),
+            p99_ns: self.context.live_latency(|live| &live.p99),
             backlog: self.context.live_sum(|live| &live.backlog),
             errors: self.context.live_sum(|live| &live.errors),
             violations: self.violations_before + self.context.live_sum(|live| &live.violations),
@@ -460,14 +460,14 @@ impl Coordinator<'_> {
 
     async fn wait_for_end(
         &mut self,
-        reports: &mut mpsc::UnboundedReceiver<Report>,
+        reports: &mut mpsc::UnboundedReceiver<WorkerMessage>,
         collected: &mut Collected,
         workers: usize,
     ) {
         let all = async {
             while collected.closed < workers {
                 match reports.recv().await {
-                    Some(Report::Closed) => collected.closed += 1,
+                    Some(WorkerMessage::Closed) => collected.closed += 1,
                     Some(_) => {}
                     // Every worker has ended, those too that never came to closing.
                     None => collected.closed = workers,
@@ -500,11 +500,11 @@ impl Coordinator<'_> {
     }
 }
 
-fn take(report: Report, collected: &mut Collected, running: Option<&mut Running>) {
+fn take(report: WorkerMessage, collected: &mut Collected, running: Option<&mut RunningWindow>) {
     match report {
-        Report::Seconds(share) => collected.intervals.add(share),
-        Report::Observed(observed) => collected.abort.add(&observed),
-        Report::WindowDone(figures) => {
+        WorkerMessage::Seconds(share) => collected.intervals.add(share),
+        WorkerMessage::Observed(observed) => collected.abort.add(&observed),
+        WorkerMessage::WindowDone(figures) => {
             if let (Some(sum), Some(figures)) = (collected.windows.last_mut(), figures) {
                 sum.roles.iter_mut().zip(figures.iter()).for_each(|(sum, part)| sum.merge(part));
             }
@@ -512,9 +512,9 @@ fn take(report: Report, collected: &mut Collected, running: Option<&mut Running>
                 running.done += 1;
             }
         }
-        Report::Done(figures) => collected.figures.push(*figures),
-        Report::Failed(message) => collected.end = RunEnd::MachineFailed(message),
-        Report::Ready(_) | Report::SetupFailed(_) | Report::Closed => {}
+        WorkerMessage::Done(figures) => collected.figures.push(*figures),
+        WorkerMessage::Failed(message) => collected.end = RunEnd::MachineFailed(message),
+        WorkerMessage::Ready(_) | WorkerMessage::SetupFailed(_) | WorkerMessage::Closed => {}
     }
 }
 

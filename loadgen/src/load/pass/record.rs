@@ -8,7 +8,7 @@ use super::super::context::PassContext;
 use super::super::session::SetupTimes;
 use super::super::worker::{ClientOutcomes, TransportOutcomes, WorkerFigures, WorkerPause};
 use super::sample::SampleInterval;
-use super::{Collected, WindowSeen};
+use super::{Collected, WindowResult};
 use crate::domain::{Role, Statistic, Transport};
 use crate::measure::pauses::Pause;
 use crate::measure::recorder::{CellFigures, CellKey, TimeRange, Totals, WindowFigures};
@@ -184,7 +184,7 @@ fn setup_record(context: &PassContext, times: SetupTimes, transport: usize, elap
 /// The record's rows of a transport's windows that belong to a pair.
 fn window_rows(
     context: &PassContext,
-    windows: &[WindowSeen],
+    windows: &[WindowResult],
     sample_intervals: &[SampleInterval],
     transport: usize,
 ) -> Vec<WindowRow> {

@@ -11,7 +11,7 @@ use crate::wire::SocketSample;
 
 /// Bytes of one transport so far.
 #[derive(Debug, Clone, Copy, Default)]
-struct Bytes {
+struct ByteCounts {
     sent: u64,
     received: u64,
 }
@@ -25,7 +25,7 @@ pub struct Sample {
     generator: ProcessFigures,
     ticks: Option<CpuTicks>,
     /// By transport.
-    bytes: Vec<Bytes>,
+    bytes: Vec<ByteCounts>,
     /// By transport.
     sockets: Vec<Option<SocketSample>>,
 }
@@ -39,7 +39,7 @@ impl Sample {
         let transports = 0..context.endpoints.len();
         let of_all = |transport: usize| context.traffic.iter().map(move |worker| &worker[transport]);
         let bytes = transports.clone().map(|transport| {
-            of_all(transport).fold(Bytes::default(), |sum, traffic| Bytes {
+            of_all(transport).fold(ByteCounts::default(), |sum, traffic| ByteCounts {
                 sent: sum.sent + traffic.sent(),
                 received: sum.received + traffic.received(),
             })
@@ -85,11 +85,11 @@ impl Sample {
     }
 
     /// What each transport's sockets carried since `earlier`.
-    fn carried_since(&self, earlier: &Self) -> Vec<Carried> {
+    fn carried_since(&self, earlier: &Self) -> Vec<TransportTraffic> {
         let carried = |transport: usize| {
             let (now, then) = (self.bytes[transport], earlier.bytes[transport]);
             let sockets = self.sockets[transport].zip(earlier.sockets[transport]);
-            Carried {
+            TransportTraffic {
                 bytes_sent: now.sent - then.sent,
                 bytes_received: now.received - then.received,
                 sockets: sockets.map(|(SocketSample { sockets: sampled, counted: now }, then)| Sockets {
@@ -127,7 +127,7 @@ pub struct SampleInterval {
     pub between: TimeRange,
     /// What was spent in it, by all transports under load.
     pub cost: Cost,
-    pub carried: Vec<Carried>,
+    pub carried: Vec<TransportTraffic>,
 }
 
 /// Samples of two transports in one; what is not known of one is not known of both.
@@ -140,7 +140,7 @@ fn with_others(sum: Option<Sockets>, other: Option<Sockets>) -> Option<Sockets> 
 
 /// What one transport's sockets carried between two samples.
 #[derive(Debug, Clone, Copy)]
-pub struct Carried {
+pub struct TransportTraffic {
     /// Bytes written, framing included.
     pub bytes_sent: u64,
     pub bytes_received: u64,

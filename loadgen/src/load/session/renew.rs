@@ -36,24 +36,24 @@ pub async fn renew(
 ) -> Result<ReadyClient, SetupError> {
     context.reference.set_ending(index);
     // Where the close after `exiting` has been seen, the name must be free (LIFE-3): no second try.
-    let give_up_at = match end {
+    let retry_until = match end {
         SessionEnd::Quit => {
             steps.quit = Some(log_out(context, index, connection).await?);
             context.reference.set_ended(index);
-            0
+            None
         }
         SessionEnd::Close => {
             close(connection).await;
-            clock::now() + clock::nanos(NAME_FREE_WITHIN)
+            Some(clock::now() + clock::nanos(NAME_FREE_WITHIN))
         }
         SessionEnd::Reset => {
             connection.reset();
-            clock::now() + clock::nanos(NAME_FREE_WITHIN)
+            Some(clock::now() + clock::nanos(NAME_FREE_WITHIN))
         }
     };
     let full_until = clock::now() + clock::nanos(NAME_FREE_WITHIN);
     let mut client = loop {
-        match again(context, index, end, give_up_at, traffic.clone(), steps).await {
+        match again(context, index, end, retry_until, traffic.clone(), steps).await {
             Err(error) if error.is_full() && clock::now() < full_until => {
                 let finding = context.reference.set_refused(index).err();
                 if let Some(finding) = finding {
@@ -74,18 +74,18 @@ pub async fn renew(
     Ok(client.ready())
 }
 
-/// Connects and logs in after a session's end. The name may be taken until `give_up_at`.
+/// Connects and logs in after a session's end. A name that is still taken is tried again until `retry_until`.
 async fn again<'a>(
     context: &'a PassContext,
     index: u32,
     end: SessionEnd,
-    give_up_at: Nanos,
+    retry_until: Option<Nanos>,
     traffic: Arc<Traffic>,
     steps: &mut StepTimes,
 ) -> Result<ClientSetup<'a>, SetupError> {
     let mut client = ClientSetup::connect(context, index, traffic, steps).await?;
     client.asked = Asked::NextLogin(end);
-    steps.login = Some(client.log_in(give_up_at).await?);
+    steps.login = Some(client.log_in(retry_until).await?);
     context.reference.set_live(index);
     Ok(client)
 }

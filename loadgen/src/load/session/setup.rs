@@ -61,7 +61,7 @@ pub async fn set_up(
     steps: &mut StepTimes,
 ) -> Result<ReadyClient, SetupError> {
     let mut client = ClientSetup::connect(context, index, traffic, steps).await?;
-    client.enter(clock::now() + clock::nanos(NAME_FREE_WITHIN), steps).await?;
+    client.enter(Some(clock::now() + clock::nanos(NAME_FREE_WITHIN)), steps).await?;
     let preload = client.group().preload;
     if preload > 0 {
         steps.preload = Some(client.preload(preload).await?);
@@ -96,9 +96,9 @@ impl<'a> ClientSetup<'a> {
         Ok(Self { context, index, connection, session, asked: Asked::Login, long: false })
     }
 
-    /// Logs in and, a manager, upgrades. The name may be taken until `give_up_at`.
-    async fn enter(&mut self, give_up_at: Nanos, steps: &mut StepTimes) -> Result<(), SetupError> {
-        steps.login = Some(self.log_in(give_up_at).await?);
+    /// Logs in and, a manager, upgrades. A name that is still taken is tried again until `retry_until`.
+    async fn enter(&mut self, retry_until: Option<Nanos>, steps: &mut StepTimes) -> Result<(), SetupError> {
+        steps.login = Some(self.log_in(retry_until).await?);
         self.context.reference.set_live(self.index);
         self.take_role(steps).await
     }
@@ -119,8 +119,8 @@ impl<'a> ClientSetup<'a> {
         ReadyClient { connection: self.connection, session: self.session }
     }
 
-    /// Logs in. The name may be taken until `give_up_at`.
-    pub(super) async fn log_in(&mut self, give_up_at: Nanos) -> Result<Nanos, SetupError> {
+    /// Logs in. A name that is still taken is tried again until `retry_until`.
+    pub(super) async fn log_in(&mut self, retry_until: Option<Nanos>) -> Result<Nanos, SetupError> {
         const STEP: &str = "logging in";
         let name = self.context.reference.client(self.index).name.clone();
         loop {
@@ -133,7 +133,7 @@ impl<'a> ClientSetup<'a> {
             }
             match reply.to_login() {
                 LoginReply::Success => return Ok((reply.at - begun).max(1)),
-                LoginReply::NameTaken if reply.at < give_up_at => {
+                LoginReply::NameTaken if retry_until.is_some_and(|until| reply.at < until) => {
                     let reference = &self.context.reference;
                     let refused = reference.set_refused(self.index);
                     refused.map_err(|finding| self.violated(STEP, finding, &reply.text))?;
@@ -162,7 +162,7 @@ impl<'a> ClientSetup<'a> {
     async fn upgrade(&mut self) -> Result<Nanos, SetupError> {
         const STEP: &str = "upgrading";
         let expect = Expectation::Upgrade;
-        self.asked = Asked::Request(expect, None, Vec::new());
+        self.asked = Asked::set_up(expect);
         let begun = clock::now();
         let TimedReply { text, at } = self.ask(STEP, b"upgrade").await?;
         match self.session.judge(&self.context.reference, expect, text.as_bytes()) {
@@ -195,7 +195,7 @@ impl<'a> ClientSetup<'a> {
             }
             let mut replies = Vec::with_capacity(expected.len());
             while replies.len() < expected.len() {
-                self.asked = Asked::Request(expected[replies.len()], None, Vec::new());
+                self.asked = Asked::set_up(expected[replies.len()]);
                 // One at a time: the time-out is each request's own, not the batch's.
                 replies.extend(self.replies(STEP).await?);
             }
@@ -208,7 +208,7 @@ impl<'a> ClientSetup<'a> {
                     }
                     Ok(_) => {}
                     Err(finding) => {
-                        self.asked = Asked::Request(expect, None, Vec::new());
+                        self.asked = Asked::set_up(expect);
                         return Err(self.violated(STEP, wrong(finding.rule, texts::DONE), &text));
                     }
                 }
@@ -270,7 +270,7 @@ impl<'a> ClientSetup<'a> {
 
     pub(super) fn violated(&self, step: &'static str, finding: Finding, seen: &str) -> SetupError {
         let (context, asked, seen, now) = (self.context, self.asked.clone(), seen.as_bytes(), clock::now());
-        let evidence = if let Asked::Request(..) = asked {
+        let evidence = if let Asked::Request { .. } = asked {
             Evidence::new(context, &self.session, finding, asked, seen, now)
         } else {
             let requester = Requester { client: self.index, role: self.session.role() };

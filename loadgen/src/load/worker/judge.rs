@@ -4,27 +4,27 @@ use std::collections::VecDeque;
 
 use super::super::evidence::{Asked, Evidence, LastAnswered, LoggedRequest};
 use super::super::schedule::Schedule;
-use super::state::{Pending, WorkerState};
+use super::state::{PendingRequest, WorkerState};
 use crate::domain::{Rule, ViolationKind};
 use crate::measure::recorder::LiveCounters;
 use crate::oracle::{Expectation, Finding, LegalReply, SessionModel, texts};
 use crate::wire::{Reply, ReplyHandler};
 
 /// The parts of a virtual user that its replies change.
-pub struct Judge<'a> {
+pub struct ReplyJudge<'a> {
     /// Index of its transport among the pass's.
     pub transport: u8,
     /// The oracle's side of it.
     pub session: &'a mut SessionModel,
     pub schedule: &'a mut Schedule,
     /// Open requests, the oldest first.
-    pub pending: &'a mut VecDeque<Pending>,
+    pub pending: &'a mut VecDeque<PendingRequest>,
     /// The request that was answered last.
-    pub answered: &'a mut Option<Pending>,
+    pub answered: &'a mut Option<PendingRequest>,
     pub state: &'a WorkerState,
 }
 
-impl Judge<'_> {
+impl ReplyJudge<'_> {
     fn unasked(&self, reply: Reply<'_>) {
         let cause = self.answered.as_ref().map(|answered| (answered.cell, answered.at));
         self.state.recorder.borrow_mut().unasked(self.transport, cause, reply.at);
@@ -51,7 +51,7 @@ impl Judge<'_> {
     }
 }
 
-impl ReplyHandler for Judge<'_> {
+impl ReplyHandler for ReplyJudge<'_> {
     fn is_whole(&self, bytes: &[u8]) -> bool {
         let reference = &self.state.context.reference;
         self.pending.front().is_some_and(|oldest| self.session.is_whole(reference, oldest.expect, bytes))
@@ -66,7 +66,7 @@ impl ReplyHandler for Judge<'_> {
         let Some(pending) = self.pending.pop_front() else {
             return self.unasked(reply);
         };
-        let Pending { cell, expect, at } = pending;
+        let PendingRequest { cell, expect, at } = pending;
         *self.answered = Some(pending);
         let reference = &self.state.context.reference;
         let mut judged = self.session.judge(reference, expect, reply.text);
@@ -94,7 +94,7 @@ impl ReplyHandler for Judge<'_> {
                 finding.rule = Rule::Form3;
             }
             let later = self.pending.iter().map(|later| later.expect).collect();
-            let asked = Asked::Request(expect, Some(at.sent), later);
+            let asked = Asked::Request { expect, sent: Some(at.sent), later };
             match absent {
                 Some(absent) => {
                     let session = &*self.session;

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use twinwire_os::clock::{self, Nanos, SECOND};
 
 use super::super::context::PassContext;
-use super::super::evidence::Timing;
+use super::super::evidence::WindowClock;
 use super::super::plan::WindowPlan;
 use crate::measure::recorder::TimeRange;
 
@@ -69,8 +69,8 @@ impl LoadClock {
     }
 
     /// How instants read while this window runs.
-    pub fn timing(&self) -> Timing {
+    pub fn timing(&self) -> WindowClock {
         let origin = self.origin.get();
-        Timing { origin, since: origin + self.window.get().from, measured_from: self.measured.from }
+        WindowClock { origin, since: origin + self.window.get().from, measured_from: self.measured.from }
     }
 }

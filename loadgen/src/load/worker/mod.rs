@@ -34,7 +34,7 @@ use super::context::PassContext;
 use super::evidence::EvidenceLog;
 use super::pacer::Pacer;
 use super::plan::{client_seed, schedule_seed};
-use super::requests::Requests;
+use super::requests::RequestGenerator;
 use super::schedule::{Closed, Open, Schedule, Span};
 use super::session::{self, ReadyClient, SetupError, SetupTimes, StepTimes};
 use crate::domain::Model;
@@ -64,7 +64,7 @@ pub enum Stage {
 
 /// What a worker reports to the coordinator.
 #[derive(Debug)]
-pub enum Report {
+pub enum WorkerMessage {
     /// Its clients are set up; times by transport.
     Ready(Vec<SetupTimes>),
     /// One could not be set up.
@@ -110,13 +110,13 @@ pub fn run(
     evidence: Arc<EvidenceLog>,
     index: usize,
     stage: watch::Receiver<Stage>,
-    reports: mpsc::UnboundedSender<Report>,
+    reports: mpsc::UnboundedSender<WorkerMessage>,
 ) {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = match builder.enable_all().build_local(LocalOptions::default()) {
         Ok(runtime) => runtime,
         Err(error) => {
-            let _ = reports.send(Report::Failed(format!("cannot start a worker: {error}")));
+            let _ = reports.send(WorkerMessage::Failed(format!("cannot start a worker: {error}")));
             return;
         }
     };
@@ -129,22 +129,22 @@ struct Worker {
     index: usize,
     stage: watch::Receiver<Stage>,
     /// A send fails only once the coordinator is gone, and then the report does not matter.
-    reports: mpsc::UnboundedSender<Report>,
+    reports: mpsc::UnboundedSender<WorkerMessage>,
 }
 
 impl Worker {
     async fn run(mut self) {
         let clients = match self.set_up().await {
             Ok((clients, times)) => {
-                self.report(Report::Ready(times));
+                self.report(WorkerMessage::Ready(times));
                 clients
             }
-            Err(Some(error)) => return self.report(Report::SetupFailed(Box::new(error))),
+            Err(Some(error)) => return self.report(WorkerMessage::SetupFailed(Box::new(error))),
             Err(None) => return,
         };
         let (state, mut users) = match self.users(clients) {
             Ok(parts) => parts,
-            Err(error) => return self.report(Report::Failed(format!("no timer for pacing: {error}"))),
+            Err(error) => return self.report(WorkerMessage::Failed(format!("no timer for pacing: {error}"))),
         };
         for (index, window) in self.context.clone().plan.windows.iter().enumerate() {
             let Some(at) = self.wait_for_window(index).await else {
@@ -155,25 +155,25 @@ impl Worker {
             users = self.window(&state, users).await;
             state.end_window();
             state.finish_close_checks().await;
-            state.settle_verdicts(None);
+            state.settle_all_verdicts();
             if let Some(failure) = state.stop.take_failure() {
-                self.report(Report::Failed(failure));
+                self.report(WorkerMessage::Failed(failure));
             }
             let figures = state.recorder.borrow_mut().take_window();
-            self.report(Report::WindowDone(figures.map(Box::new)));
+            self.report(WorkerMessage::WindowDone(figures.map(Box::new)));
             if state.stop.is_set() {
                 break;
             }
         }
         self.hand_over_rest(&state);
-        self.report(Report::Done(Box::new(figures(&state))));
+        self.report(WorkerMessage::Done(Box::new(figures(&state))));
         self.wait_for_close().await;
         state.contribute_all_evidence();
         close_all(&state, users).await;
-        self.report(Report::Closed);
+        self.report(WorkerMessage::Closed);
     }
 
-    fn report(&self, report: Report) {
+    fn report(&self, report: WorkerMessage) {
         let _ = self.reports.send(report);
     }
 
@@ -256,7 +256,7 @@ impl Worker {
                 group: plan.group,
                 connection,
                 session,
-                requests: Requests::new(
+                requests: RequestGenerator::new(
                     client_seed(context.plan.seed, context.plan.number(client)),
                     plan.group,
                     context.plan.cohort,
@@ -373,7 +373,7 @@ impl Worker {
             }
         }
         if let Some(seen) = state.take_observed(now) {
-            self.report(Report::Observed(seen));
+            self.report(WorkerMessage::Observed(seen));
         }
     }
 
@@ -382,7 +382,12 @@ impl Worker {
         let seconds = state.recorder.borrow_mut().take_seconds_before(transport, before);
         if state.handed_over(transport, before) || !seconds.is_empty() {
             let transport = transport as u8;
-            self.report(Report::Seconds(WorkerSeconds { worker: self.index, transport, before, seconds }));
+            self.report(WorkerMessage::Seconds(WorkerSeconds {
+                worker: self.index,
+                transport,
+                before,
+                seconds,
+            }));
         }
     }
 

@@ -28,7 +28,7 @@ use crate::wire::{ConnectError, Ended, Traffic};
 
 /// A request that waits for its reply.
 #[derive(Debug, Clone, Copy)]
-pub struct Pending {
+pub struct PendingRequest {
     /// Where its figures go.
     pub cell: CellKey,
     /// What it may be answered.
@@ -241,10 +241,13 @@ impl WorkerState {
     pub fn sweep(&self) {
         let now = clock::now();
         self.heartbeat.beat_with(now, clock::asleep());
-        let over = now >= self.clock.until() || self.stop.is_set();
-        self.open.wake_late(&self.pacer, self.timeout, now, over);
+        if now >= self.clock.until() || self.stop.is_set() {
+            self.open.wake_all(&self.pacer);
+        } else {
+            self.open.wake_late(&self.pacer, self.timeout, now);
+        }
         self.update_live(now);
-        self.settle_verdicts(Some(now));
+        self.settle_due_verdicts(now);
         self.contribute_evidence();
     }
 
@@ -262,14 +265,13 @@ impl WorkerState {
         if self.live_second.replace(second) == second {
             return;
         }
-        let joint = |q, part: fn(&Second) -> &Latencies| {
-            joint_quantile(recorder.last_seconds(now).map(part), q).unwrap_or(0)
-        };
+        let joint =
+            |q, part: fn(&Second) -> &Latencies| joint_quantile(recorder.last_seconds(now).map(part), q);
         let headline = if open { response } else { service };
-        live.p99_ns.store(joint(0.99, headline), Ordering::Relaxed);
+        live.p99.set(joint(0.99, headline));
         if open {
-            live.response_p50_ns.store(joint(0.5, response), Ordering::Relaxed);
-            live.lag_p50_ns.store(joint(0.5, |second| &second.dispatch_lag), Ordering::Relaxed);
+            live.response_p50.set(joint(0.5, response));
+            live.lag_p50.set(joint(0.5, |second| &second.dispatch_lag));
         }
     }
 

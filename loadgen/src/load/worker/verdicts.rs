@@ -7,7 +7,7 @@ use twinwire_os::clock::{self, Nanos};
 use super::super::context::PassContext;
 use super::super::evidence::{Evidence, PendingVerdict, Requester};
 use super::super::session::closes_again;
-use super::state::{Pending, WorkerState};
+use super::state::{PendingRequest, WorkerState};
 use crate::measure::recorder::{CellKey, Instants, LiveCounters};
 
 impl WorkerState {
@@ -24,7 +24,7 @@ impl WorkerState {
     pub fn defer_verdict(
         &self,
         absent: u32,
-        pending: &Pending,
+        pending: &PendingRequest,
         replied: Nanos,
         evidence: impl FnOnce(&PassContext) -> Evidence,
     ) {
@@ -38,11 +38,18 @@ impl WorkerState {
         });
     }
 
-    /// Judges what has been put off long enough by now; without it, all that is left.
-    pub fn settle_verdicts(&self, now: Option<Nanos>) {
-        for PendingVerdict { cell, at, evidence, .. } in
-            self.verdicts.pending.settle(&self.context.reference, now)
-        {
+    /// Judges the replies whose judgement has been put off for long enough.
+    pub fn settle_due_verdicts(&self, now: Nanos) {
+        self.convict_all(self.verdicts.pending.take_due(&self.context.reference, now));
+    }
+
+    /// Judges all replies whose judgement was put off.
+    pub fn settle_all_verdicts(&self) {
+        self.convict_all(self.verdicts.pending.take_all(&self.context.reference));
+    }
+
+    fn convict_all(&self, verdicts: Vec<PendingVerdict>) {
+        for PendingVerdict { cell, at, evidence, .. } in verdicts {
             self.convict(cell, at, evidence);
         }
     }
@@ -52,7 +59,7 @@ impl WorkerState {
     pub fn check_close(
         self: &Rc<Self>,
         client: u32,
-        pending: &Pending,
+        pending: &PendingRequest,
         request: String,
         evidence: impl FnOnce(&PassContext) -> Evidence,
     ) {

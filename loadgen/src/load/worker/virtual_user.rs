@@ -11,12 +11,12 @@ use std::task::{Context, Poll};
 use twinwire_os::clock::{self, Nanos};
 
 use super::super::evidence::{Asked, Evidence};
-use super::super::requests::Requests;
+use super::super::requests::RequestGenerator;
 use super::super::schedule::Schedule;
-use super::judge::Judge;
-use super::open_requests::Oldest;
+use super::judge::ReplyJudge;
+use super::open_requests::OldestRequest;
 use super::renewal::{Renewal, Renewing};
-use super::state::{Pending, WorkerState};
+use super::state::{PendingRequest, WorkerState};
 use crate::domain::{Role, Rule, ViolationKind};
 use crate::measure::recorder::{CellKey, Instants, LiveCounters, RequestError, TimeRange};
 use crate::oracle::{Expectation, Finding, SessionModel, request, texts};
@@ -28,7 +28,7 @@ thread_local! {
 }
 
 /// A client's way to the server.
-enum Link {
+enum ConnectionState {
     Up(Connection),
     /// Logging out, connecting and logging in again.
     Renewing(Renewing),
@@ -42,15 +42,15 @@ pub struct VirtualUser {
     number: u32,
     transport: u8,
     group: u16,
-    link: Link,
+    connection: ConnectionState,
     session: SessionModel,
-    requests: Requests,
+    requests: RequestGenerator,
     schedule: Schedule,
     renewal: Option<Renewal>,
     in_flight: usize,
-    pending: VecDeque<Pending>,
+    pending: VecDeque<PendingRequest>,
     /// The request that was answered last; a reply too many is counted there.
-    answered: Option<Pending>,
+    answered: Option<PendingRequest>,
     /// The instant for which the pacer is to wake it.
     armed_for: Option<Nanos>,
     unsent: bool,
@@ -64,7 +64,7 @@ pub struct VirtualUser {
 }
 
 /// Why a client is done before its time.
-enum End {
+enum EarlyEnd {
     Stopped,
     Lost(Ended),
     /// Its oldest request was not answered in time.
@@ -79,7 +79,7 @@ pub struct Parts {
     pub connection: Connection,
     /// The oracle's side of it.
     pub session: SessionModel,
-    pub requests: Requests,
+    pub requests: RequestGenerator,
     pub schedule: Schedule,
     /// When it starts a new session, if it does.
     pub renewal: Option<Renewal>,
@@ -96,7 +96,7 @@ impl VirtualUser {
             number,
             transport,
             group,
-            link: Link::Up(connection),
+            connection: ConnectionState::Up(connection),
             session,
             requests,
             schedule,
@@ -127,14 +127,14 @@ impl VirtualUser {
     }
 
     pub fn is_lost(&self) -> bool {
-        matches!(self.link, Link::Lost)
+        matches!(self.connection, ConnectionState::Lost)
     }
 
     /// The connection, to close it; `None` where it has none.
     pub fn connection(&mut self) -> Option<&mut Connection> {
-        match &mut self.link {
-            Link::Up(connection) => Some(connection),
-            Link::Renewing(_) | Link::Lost => None,
+        match &mut self.connection {
+            ConnectionState::Up(connection) => Some(connection),
+            ConnectionState::Renewing(_) | ConnectionState::Lost => None,
         }
     }
 
@@ -150,18 +150,19 @@ impl VirtualUser {
         loop {
             if let Err(ended) = self.renew(cx, state) {
                 // A shortage of this machine's stops the run; it is no client's loss.
-                return self.end(state, if state.stop.is_set() { End::Stopped } else { End::Lost(ended) });
+                return self
+                    .end(state, if state.stop.is_set() { EarlyEnd::Stopped } else { EarlyEnd::Lost(ended) });
             }
             if let Err(ended) = self.read(cx, state) {
-                return self.end(state, End::Lost(ended));
+                return self.end(state, EarlyEnd::Lost(ended));
             }
             let now = clock::now();
             state.heartbeat.beat(now);
             if state.stop.is_set() {
-                return self.end(state, End::Stopped);
+                return self.end(state, EarlyEnd::Stopped);
             }
             if self.pending.front().is_some_and(|oldest| oldest.at.sent + state.timeout <= now) {
-                return self.end(state, End::TimedOut);
+                return self.end(state, EarlyEnd::TimedOut);
             }
             if now >= state.clock.drained_at() {
                 self.give_up_backlog(state, state.clock.load_time(now), now);
@@ -170,7 +171,7 @@ impl VirtualUser {
                 continue;
             }
             if let Err(ended) = self.send_due(cx, state, now) {
-                return self.end(state, End::Lost(ended));
+                return self.end(state, EarlyEnd::Lost(ended));
             }
             return self.rest(state, now);
         }
@@ -179,17 +180,9 @@ impl VirtualUser {
     /// Nothing more can be done now: waits for the next instant, or is done.
     fn rest(&mut self, state: &WorkerState, now: Nanos) -> Poll<()> {
         let next = self.schedule.next().map(|due| state.clock.clock_time(due));
-        let oldest = self.pending.front();
-        state.open.set_oldest(
-            self.number,
-            Oldest {
-                sent: oldest.map_or(Nanos::MAX, |oldest| oldest.at.sent),
-                intended: oldest
-                    .map_or(Nanos::MAX, |oldest| oldest.at.intended)
-                    .min(next.unwrap_or(Nanos::MAX)),
-            },
-        );
-        let busy = matches!(self.link, Link::Renewing(_)) || !self.pending.is_empty();
+        let open = self.pending.front().map(|oldest| (oldest.at.sent, oldest.at.intended));
+        state.open.set_oldest(self.number, OldestRequest::new(open, next));
+        let busy = matches!(self.connection, ConnectionState::Renewing(_)) || !self.pending.is_empty();
         if next.is_none() && !busy && now >= state.clock.until() {
             return Poll::Ready(());
         }
@@ -205,8 +198,8 @@ impl VirtualUser {
     }
 
     fn read(&mut self, cx: &mut Context<'_>, state: &WorkerState) -> Result<(), Ended> {
-        let Link::Up(connection) = &mut self.link else { return Ok(()) };
-        let mut judge = Judge {
+        let ConnectionState::Up(connection) = &mut self.connection else { return Ok(()) };
+        let mut judge = ReplyJudge {
             transport: self.transport,
             session: &mut self.session,
             schedule: &mut self.schedule,
@@ -220,7 +213,7 @@ impl VirtualUser {
 
     /// Writes everything that is due, in one write.
     fn send_due(&mut self, cx: &mut Context<'_>, state: &WorkerState, now: Nanos) -> Result<(), Ended> {
-        let Link::Up(connection) = &mut self.link else { return Ok(()) };
+        let ConnectionState::Up(connection) = &mut self.connection else { return Ok(()) };
         let first = self.pending.len();
         let closing = self.renewal.as_ref().is_some_and(|renewal| renewal.is_due(state.clock.load_time(now)));
         let mut room = if closing { 0 } else { self.in_flight - first };
@@ -251,7 +244,7 @@ impl VirtualUser {
             })?;
             let dispatched = dispatched(intended, woken, self.own_delay);
             let at = Instants { intended, dispatched, sent: now };
-            self.pending.push_back(Pending { cell, expect, at });
+            self.pending.push_back(PendingRequest { cell, expect, at });
         }
         let sent = self.pending.len() - first;
         if sent > 0 {
@@ -263,7 +256,7 @@ impl VirtualUser {
         }
         self.blocked = room == 0;
         if self.unsent
-            && let Link::Up(connection) = &mut self.link
+            && let ConnectionState::Up(connection) = &mut self.connection
         {
             match connection.flush(cx) {
                 Ok(written) => self.unsent = !written,
@@ -295,14 +288,14 @@ impl VirtualUser {
         if now >= state.clock.until() && self.schedule.next().is_none() {
             return false;
         }
-        match std::mem::replace(&mut self.link, Link::Lost) {
-            Link::Up(connection) => {
-                self.link = Link::Renewing(Renewal::begin(state, &self.session, connection));
+        match std::mem::replace(&mut self.connection, ConnectionState::Lost) {
+            ConnectionState::Up(connection) => {
+                self.connection = ConnectionState::Renewing(Renewal::begin(state, &self.session, connection));
                 self.blocked = true;
                 true
             }
             other => {
-                self.link = other;
+                self.connection = other;
                 false
             }
         }
@@ -310,11 +303,11 @@ impl VirtualUser {
 
     /// Goes on with a new session that is being set up.
     fn renew(&mut self, cx: &mut Context<'_>, state: &WorkerState) -> Result<(), Ended> {
-        let Link::Renewing(renewing) = &mut self.link else { return Ok(()) };
+        let ConnectionState::Renewing(renewing) = &mut self.connection else { return Ok(()) };
         let Poll::Ready(outcome) = renewing.as_mut().poll(cx) else { return Ok(()) };
         match outcome {
             Ok(ready) => {
-                self.link = Link::Up(ready.connection);
+                self.connection = ConnectionState::Up(ready.connection);
                 self.session = ready.session;
                 if let Some(renewal) = &mut self.renewal {
                     renewal.done(state.clock.load_time(clock::now()));
@@ -357,30 +350,33 @@ impl VirtualUser {
     /// A reply that cannot even be read is a wrong one.
     fn framing_broken(&self, state: &WorkerState, rule: Rule, what: &str, now: Nanos) {
         let oldest = self.pending.front();
-        let asked =
-            oldest.map_or(Asked::Nothing(None), |p| Asked::Request(p.expect, Some(p.at.sent), Vec::new()));
+        let asked = oldest.map_or(Asked::Nothing(None), |p| Asked::Request {
+            expect: p.expect,
+            sent: Some(p.at.sent),
+            later: Vec::new(),
+        });
         let finding = Finding::new(ViolationKind::BrokenFraming, rule, "a well-formed reply".to_owned());
         state.violated(|context| Evidence::new(context, &self.session, finding, asked, what.as_bytes(), now));
     }
 
     /// The client ends before its time.
-    fn end(&mut self, state: &Rc<WorkerState>, end: End) -> Poll<()> {
+    fn end(&mut self, state: &Rc<WorkerState>, end: EarlyEnd) -> Poll<()> {
         let now = clock::now();
         match end {
-            End::Stopped => {
+            EarlyEnd::Stopped => {
                 let mut recorder = state.recorder.borrow_mut();
                 for pending in self.pending.drain(..) {
                     recorder.unfinished(pending.cell, pending.at, now);
                 }
             }
-            End::Lost(ended) => self.lose(state, &ended, RequestError::Lost, now),
-            End::TimedOut => {
+            EarlyEnd::Lost(ended) => self.lose(state, &ended, RequestError::Lost, now),
+            EarlyEnd::TimedOut => {
                 let ended = Ended::Failed("no reply in time".to_owned());
                 self.lose(state, &ended, RequestError::TimedOut, now);
             }
         }
         self.give_up_backlog(state, state.clock.load_time(now), now);
-        state.open.set_oldest(self.number, Oldest::NONE);
+        state.open.set_oldest(self.number, OldestRequest::NONE);
         Poll::Ready(())
     }
 
@@ -390,7 +386,7 @@ impl VirtualUser {
         let Some(rule) = oldest.expect.forbids_close() else { return };
         let finding =
             Finding::new(ViolationKind::ClosedInsteadOfAReply, rule, format!("`{}`", texts::WRONG_FORMAT));
-        let asked = Asked::Request(oldest.expect, Some(oldest.at.sent), Vec::new());
+        let asked = Asked::Request { expect: oldest.expect, sent: Some(oldest.at.sent), later: Vec::new() };
         let reference = &state.context.reference;
         let name = |user| reference.client(user).name.clone();
         let request = request(reference, self.client(), oldest.expect, name, |put| put.value(reference));
@@ -402,7 +398,7 @@ impl VirtualUser {
     fn lose(&mut self, state: &Rc<WorkerState>, ended: &Ended, error: RequestError, now: Nanos) {
         self.check_close(state, ended, now);
         self.fail_pending(state, ended, error, now);
-        self.link = Link::Lost;
+        self.connection = ConnectionState::Lost;
         state.context.reference.set_lost(self.client());
         state.lost(self.number, self.client(), ended, now);
     }
@@ -416,7 +412,7 @@ impl VirtualUser {
             let cell = self.draw_cell(state);
             let at = Instants { intended: now, dispatched: now, sent: now };
             state.recorder.borrow_mut().sent(cell, at, false);
-            self.pending.push_back(Pending { cell, expect: Expectation::Upgrade, at });
+            self.pending.push_back(PendingRequest { cell, expect: Expectation::Upgrade, at });
         }
         let mut recorder = state.recorder.borrow_mut();
         // Only the oldest request's reply was broken; what came after it was not answered at all.

@@ -8,7 +8,7 @@ use twinwire_os::clock;
 use super::super::super::plan;
 use super::super::super::schedule::Curve;
 use super::super::request_log::RequestLog;
-use super::super::violation::{EvidenceLog, Requester, Timing};
+use super::super::violation::{EvidenceLog, Requester, WindowClock};
 use super::*;
 use crate::domain::{Rule, Transport, ViolationKind};
 use crate::oracle::{ClientSpec, Finding, ReferenceModel, SessionModel, ValueSpec};
@@ -73,7 +73,7 @@ fn log_in(reference: &ReferenceModel, client: u32) -> SessionModel {
 }
 
 /// The load's only window, without a warm-up.
-const TIMING: Timing = Timing { origin: clock::SECOND, since: clock::SECOND, measured_from: 0 };
+const TIMING: WindowClock = WindowClock { origin: clock::SECOND, since: clock::SECOND, measured_from: 0 };
 
 /// An instant in milliseconds since the measured part began.
 fn ms(at: u64) -> Nanos {
@@ -136,7 +136,7 @@ impl Play {
         let judged = session.judge(&self.context.reference, expect, reply.as_bytes());
         self.log.note(LoggedRequest::new(client, expect, ms(sent), reply.as_bytes(), ms(replied)));
         if let Err(finding) = judged {
-            let asked = Asked::Request(expect, Some(ms(sent)), Vec::new());
+            let asked = Asked::Request { expect, sent: Some(ms(sent)), later: Vec::new() };
             let evidence =
                 Evidence::new(&self.context, session, finding, asked, reply.as_bytes(), ms(replied));
             self.note(evidence);
@@ -224,7 +224,7 @@ fn a_read_that_was_sent_along_finds_the_last_put_that_is_shown() {
     let mut finding =
         session.judge(&play.context.reference, Expectation::Upgrade, new.as_bytes()).unwrap_err();
     finding.kind = ViolationKind::SwappedReply;
-    let asked = Asked::Request(Expectation::Upgrade, Some(ms(25)), vec![read]);
+    let asked = Asked::Request { expect: Expectation::Upgrade, sent: Some(ms(25)), later: vec![read] };
     let evidence = Evidence::new(&play.context, session, finding, asked, new.as_bytes(), ms(40));
     play.note(evidence);
     play.reply(OWNER, second, [30, 45], "done");
@@ -386,7 +386,8 @@ fn a_name_that_is_not_free_and_a_close_that_does_not_come_are_shown_after_a_quit
 
 #[test]
 fn instants_before_the_window_are_not_told() {
-    let timing = Timing { origin: 5 * clock::SECOND, since: 8 * clock::SECOND, measured_from: clock::SECOND };
+    let timing =
+        WindowClock { origin: 5 * clock::SECOND, since: 8 * clock::SECOND, measured_from: clock::SECOND };
     let seconds = [7, 8, 10].map(|at| timing.seconds(at * clock::SECOND));
     assert_eq!(seconds, [None, Some(2.0), Some(4.0)]);
 }
