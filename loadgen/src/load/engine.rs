@@ -356,7 +356,8 @@ fn reference(scenario: &Scenario, plan: &PassPlan, nonce: u64) -> ReferenceModel
         let number = plan.number(index as u32);
         let mut name = format!("{short}-{:07x}-{number}", run & 0xFFF_FFFF);
         if plan.is_interleaved() {
-            // The same user's twin on the other transport is logged in at the same time: their names differ in one letter.
+            // The same user's twin on the other transport is logged in at the same time: their names differ in one
+            // letter.
             name.push(char::from(b'a' + client.transport));
         }
         let values = ValueSpec { min: group.values.min, max: group.values.max };

@@ -1,8 +1,8 @@
 //! Finds when a worker stood still: stopped by a signal, frozen, asleep with the whole machine, or without a CPU.
 //!
-//! The worker itself is the monitor. It looks at the clock at every wake, and a timer wakes it 20 times a second however
-//! little there is to do, so a gap between two looks that is much longer than that is one in which it could neither
-//! send nor read. A thread beside it would be starved when the worker runs, and run when the worker is starved.
+//! The worker itself is the monitor. It looks at the clock at every wake, and a timer wakes it 20 times a second
+//! however little there is to do, so a gap between two looks that is much longer than that is one in which it could
+//! neither send nor read. A thread beside it would be starved when the worker runs, and run when the worker is starved.
 
 use std::cell::{Cell, RefCell};
 

@@ -51,8 +51,8 @@ impl Observed {
         self.violations += other.violations;
     }
 
-    /// The metric's value over this number of seconds: ns for a latency, a plain number else. `None` where nothing was seen
-    /// that could tell.
+    /// The metric's value over this number of seconds: ns for a latency, a plain number else. `None` where nothing was
+    /// seen that could tell.
     #[must_use]
     pub fn value(&self, metric: Metric, seconds: f64) -> Option<f64> {
         match metric {

@@ -1,4 +1,4 @@
-//! One client's side of the oracle: it writes requests, remembers what each may be answered, and judges.
+//! One client's side of the oracle: it writes requests, notes which replies are legal, and judges the replies.
 
 mod evidence;
 #[cfg(test)]
@@ -21,32 +21,32 @@ use crate::domain::{Role, Rule};
 /// A key that is never put, as `get USER KEY` names it.
 const ABSENT_KEY: &[u8] = b" m0";
 
-/// A user who never is: no client's name contains a colon.
+/// A user that does not exist: no client's name contains a colon.
 const ABSENT_USER: &str = "nobody:0";
 
-/// One client's session as the oracle sees it, from its login to its end.
+/// One client's session, from its login to its end.
 ///
-/// Requests are judged in the order in which they were written. A put begins only once [`ReferenceModel::set_live`] was told
-/// of the login's success.
+/// Replies are judged in the order in which the requests were written. A put may begin only after
+/// [`ReferenceModel::set_live`].
 #[derive(Debug)]
 pub struct SessionModel {
     client: u32,
-    /// Its epoch among its user's sessions.
+    /// The epoch of its user that it is.
     epoch: Epoch,
     values: ValueSpec,
     role: Role,
-    /// Whether an `upgrade` was written: its reply may turn reads that follow it from denied into allowed.
+    /// Whether an `upgrade` was written. Its reply may allow the reads that follow it.
     asked_upgrade: bool,
     /// The role that it has put under [`ROLE_KEY`], if any.
     role_put: Option<Role>,
     reads: Reads,
-    /// Whether the server said that a request was longer than it takes, after which it closes (TCP-3).
+    /// Whether the server refused a request as too long, after which it closes (TCP-3).
     too_long: bool,
 }
 
 impl SessionModel {
-    /// A fresh session of this client: a guest with an empty store (ROLE-1, STORE-6). Made before its login is
-    /// written, for from then on the name may be taken.
+    /// A new session of this client: a guest with an empty store (ROLE-1, STORE-6). Make it before its login is
+    /// written, as the name may be taken from then on.
     #[must_use]
     pub fn new(reference: &ReferenceModel, client: u32) -> Self {
         Self {
@@ -67,19 +67,19 @@ impl SessionModel {
         self.client
     }
 
-    /// Which of its client's sessions it is: from 0, modulo 32,768.
+    /// Its number among its client's sessions: from 0, modulo 32,768.
     #[must_use]
     pub fn number(&self) -> u32 {
         self.epoch.incarnation_bits()
     }
 
-    /// The role that the replies so far give it.
+    /// Its role according to the replies so far.
     #[must_use]
     pub fn role(&self) -> Role {
         self.role
     }
 
-    /// Whether the server refused a request as longer than it takes, as it may.
+    /// Whether the server refused a request as too long, as it may.
     #[must_use]
     pub fn was_too_long(&self) -> bool {
         self.too_long
@@ -116,7 +116,7 @@ impl SessionModel {
     ) -> Expectation {
         write_get_other(reference, target, key, out);
         let oldest = match target {
-            // A guest is denied whatever there is.
+            // A guest is denied in any case.
             Some(target) if self.role == Role::Manager || self.asked_upgrade => reference.oldest(target, key),
             _ => State { epoch: Epoch::START, position: Position::START },
         };
@@ -130,7 +130,7 @@ impl SessionModel {
         Expectation::Bad { which }
     }
 
-    /// Writes `put USER KEY VALUE`. Its value names its writer, wherever it turns up.
+    /// Writes `put USER KEY VALUE`. Its value names its writer.
     pub fn put_other(
         &self,
         reference: &ReferenceModel,
@@ -145,7 +145,7 @@ impl SessionModel {
         Expectation::PutOther { target, key }
     }
 
-    /// Writes `put role ROLE` with the role that it does not have.
+    /// Writes `put role ROLE` with the role that the client does not have.
     pub fn put_role(&self, out: &mut Vec<u8>) -> Expectation {
         let role = match self.role {
             Role::Guest => Role::Manager,
@@ -155,7 +155,7 @@ impl SessionModel {
         Expectation::PutRole { role }
     }
 
-    /// The role that it has put as a value, if any: it must count for nothing.
+    /// The role that it has put as a value, if any. That must change nothing.
     #[must_use]
     pub fn role_put(&self) -> Option<Role> {
         self.role_put
@@ -168,7 +168,7 @@ impl SessionModel {
         Expectation::Upgrade
     }
 
-    /// Judges the reply to the session's oldest open request and takes its effect into account.
+    /// Judges the reply to the session's oldest open request, and notes its effect.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -207,7 +207,7 @@ impl SessionModel {
         }
     }
 
-    /// Whether these bytes are a whole legal reply: on a transport without terminators that is how a reply ends.
+    /// Whether these bytes are a whole legal reply. On a transport without terminators this ends a reply.
     #[must_use]
     pub fn is_whole(&self, reference: &ReferenceModel, expect: Expectation, reply: &[u8]) -> bool {
         let is_status = |allowed: &[&str]| allowed.iter().any(|text| text.as_bytes() == reply);
@@ -236,7 +236,7 @@ impl SessionModel {
         }
     }
 
-    /// The request of this expectation for people; values are described, not shown.
+    /// The request of this expectation, for people. A value is described, not shown.
     #[must_use]
     pub fn describe(&self, reference: &ReferenceModel, expect: Expectation) -> String {
         let mut out = Vec::new();
@@ -275,7 +275,7 @@ impl SessionModel {
             && self.put_bytes(reference, key, position) > MESSAGE_BYTES;
         self.too_long |= too_long;
         if too_long || reply == texts::STORE_FULL.as_bytes() {
-            // A manager may have read it before its refusal was known.
+            // A manager may have read it before the refusal was known.
             if reference.refusals().refuse(index, register, position) {
                 return Err(findings::refused_but_read());
             }
@@ -285,7 +285,7 @@ impl SessionModel {
     }
 
     fn judge_own(&self, reference: &ReferenceModel, key: u32, reply: &[u8]) -> Result<LegalReply, Finding> {
-        // Effects come in request order and the owner is the only writer: exactly the newest accepted put.
+        // Requests take effect in order and the owner is the only writer, so it must be the newest accepted put.
         let position = reference.register(self.client, key).1.own(self.epoch);
         if position.is_empty() {
             if reply == texts::KEY_NOT_FOUND.as_bytes() {
@@ -297,7 +297,7 @@ impl SessionModel {
         Err(findings::own(reference, self.client, key, self.epoch, position, reply))
     }
 
-    /// What `get role` is due.
+    /// The reply that is due to `get role`.
     fn role_value(&self) -> &'static str {
         self.role_put.map_or(texts::KEY_NOT_FOUND, Role::name)
     }

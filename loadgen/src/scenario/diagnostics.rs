@@ -248,7 +248,8 @@ fn floor_char(text: &str, index: usize) -> usize {
     index
 }
 
-/// Characters as shown: a tab is one space, so that the mark stands below what it marks; control characters are replaced.
+/// Characters as shown: a tab is one space, so that the mark stands below what it marks; control characters are
+/// replaced.
 fn visible(text: &str) -> Vec<char> {
     let show = |c: char| match c {
         '\t' => ' ',

@@ -1,8 +1,9 @@
 //! Load scenarios: TOML text → checked document → validated [`model::Scenario`] and its variants.
 //!
 //! The way of the data: `tree` parses the text with places, `set` applies `--set`, `shape` checks the tree against the
-//! one description of the `format`, `decode` builds the scenario, `sweep` its variants; `diagnostics` shows all errors at
-//! once and `schema` gives the same format to editors. No I/O but reading the file, and nothing about running a load.
+//! one description of the `format`, `decode` builds the scenario, `sweep` its variants; `diagnostics` shows all errors
+//! at once and `schema` gives the same format to editors. No I/O but reading the file, and nothing about running a
+//! load.
 //!
 //! `tree`, `grammar`, `shape`, `reader`, `diagnostics` and `schema` know no scenario in particular: scripted cases
 //! (`conform::case`) are read with them too.

@@ -1,7 +1,8 @@
-//! Checks a tree against a description in the words of [`super::grammar`]: unknown keys, missing keys, wrong types, values out of bounds.
+//! Checks a tree against a description in the words of [`super::grammar`]: unknown keys, missing keys, wrong types,
+//! values out of bounds.
 //!
-//! What it reports it also marks as invalid, so that later checks neither trip over it nor report it twice; what was left
-//! out and has a default it fills in.
+//! What it reports it also marks as invalid, so that later checks neither trip over it nor report it twice; what was
+//! left out and has a default it fills in.
 
 use std::str::FromStr;
 use std::time::Duration;

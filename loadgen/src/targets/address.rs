@@ -26,8 +26,8 @@ pub enum AddressError {
     InvalidServerName(#[from] InvalidServerName),
 }
 
-/// The server of a transport at the address that its flag was given: `HOST:PORT`, or a URL over WebSocket, whose handshake
-/// has these fields. Over TLS `trust` says whom to believe; elsewhere nothing is looked at.
+/// The server of a transport at the address that its flag was given: `HOST:PORT`, or a URL over WebSocket, whose
+/// handshake has these fields. Over TLS `trust` says whom to believe; elsewhere nothing is looked at.
 ///
 /// # Errors
 /// Where it is no such address or cannot be resolved.

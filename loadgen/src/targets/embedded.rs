@@ -1,8 +1,8 @@
 //! The embedded server: a second instance of this executable, as a child process that ends with this one.
 //!
 //! It has a process of its own so that its CPU and memory are measured apart from the generator's, and so that its
-//! death is noticed and not shared. It ends when its standard input closes, however this process ends. The null target of
-//! `calibrate` is started in the same way, so that it stands in the server's place in every respect.
+//! death is noticed and not shared. It ends when its standard input closes, however this process ends. The null target
+//! of `calibrate` is started in the same way, so that it stands in the server's place in every respect.
 //!
 //! For TLS it gets a certificate that is made for it; its files are removed once it listens.
 

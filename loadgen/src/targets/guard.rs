@@ -1,9 +1,9 @@
 //! The guard: a second instance of this executable, between the harness and a program that it launches.
 //!
-//! It starts the program in a process group of its own, on the CPUs meant for it. When its own standard input closes, it
-//! ends the program and everything that the program started, however the harness ended. Orphans of the program become the
-//! guard's children, so none is lost. It reports on its standard output, which only
-//! the harness reads, what becomes of the program; the program's own output goes where the guard's stderr goes.
+//! It starts the program in a process group of its own, on the CPUs meant for it. When its own standard input closes,
+//! it ends the program and everything that the program started, however the harness ended. Orphans of the program
+//! become the guard's children, so none is lost. It reports on its standard output, which only the harness reads, what
+//! becomes of the program; the program's own output goes where the guard's stderr goes.
 
 use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};

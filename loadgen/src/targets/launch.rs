@@ -29,8 +29,8 @@ pub struct TlsSetup {
 }
 
 impl Launch {
-    /// These commands, whose programs listen on the ports that they are given, or at the `given` addresses. `timeout` is
-    /// the longest that they may take to listen.
+    /// These commands, whose programs listen on the ports that they are given, or at the `given` addresses. `timeout`
+    /// is the longest that they may take to listen.
     ///
     /// # Errors
     /// Where it is not clear where a transport is.
@@ -215,8 +215,8 @@ pub fn ask_certificate(commands: &[LaunchCommand]) -> Result<bool, LaunchError> 
     }
 }
 
-/// Cuts a word at its placeholders. Braces around anything but a name (`{"a":1}`, `{}`) are plain text; `{{name}}` stands
-/// for the text `{name}`.
+/// Cuts a word at its placeholders. Braces around anything but a name (`{"a":1}`, `{}`) are plain text; `{{name}}`
+/// stands for the text `{name}`.
 fn parts(word: &str) -> Result<Vec<WordPart>, LaunchError> {
     let mut parts = Vec::new();
     let mut text = String::new();

@@ -278,8 +278,8 @@ impl LaunchedProgram {
     }
 }
 
-/// Keeps a guard's latest message. A guard that ends without reporting its program's end was killed; then its program has
-/// to be killed too.
+/// Keeps a guard's latest message. A guard that ends without reporting its program's end was killed; then its program
+/// has to be killed too.
 async fn listen(stdout: ChildStdout, message: Arc<Mutex<Option<GuardMessage>>>) {
     let mut lines = BufReader::new(stdout).lines();
     let keep = |new: GuardMessage| *message.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);

@@ -87,8 +87,8 @@ impl Target {
             .any(|endpoint| !ports::reachable(&listeners, endpoint.addresses().all()).is_empty())
     }
 
-    /// Starts a fresh server, if this program is to start it, with these transports on these CPUs. It may be dropped in between;
-    /// [`Self::stop`] then stops what was begun.
+    /// Starts a fresh server, if this program is to start it, with these transports on these CPUs. It may be dropped in
+    /// between; [`Self::stop`] then stops what was begun.
     ///
     /// # Errors
     /// Where it does not start.

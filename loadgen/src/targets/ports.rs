@@ -13,8 +13,8 @@ use nix::sys::socket::{
 };
 use rand::RngExt as _;
 
-/// Ports that are handed out. They lie below the usual ephemeral range, so that no outgoing connection of ours, open or in
-/// `TIME_WAIT`, blocks a server that does not set `SO_REUSEADDR`.
+/// Ports that are handed out. They lie below the usual ephemeral range, so that no outgoing connection of ours, open or
+/// in `TIME_WAIT`, blocks a server that does not set `SO_REUSEADDR`.
 const FIRST: u16 = 10_000;
 /// See [`FIRST`].
 const LAST: u16 = 32_000;
@@ -79,8 +79,8 @@ pub fn reachable(listeners: &[SocketAddr], addresses: &[SocketAddr]) -> Vec<Sock
     addresses.iter().copied().filter(reaches).collect()
 }
 
-/// Whether a listener may take connections to an address. One on `::` may serve IPv4 too or not, which the tables do not
-/// show; a client that connects skips an address that refuses.
+/// Whether a listener may take connections to an address. One on `::` may serve IPv4 too or not, which the tables do
+/// not show; a client that connects skips an address that refuses.
 fn takes(listener: SocketAddr, wanted: SocketAddr) -> bool {
     let same_ip = match (listener.ip().to_canonical(), wanted.ip().to_canonical()) {
         (IpAddr::V6(Ipv6Addr::UNSPECIFIED), _) | (IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(_)) => true,

@@ -14,7 +14,7 @@ use crate::domain::Rule;
 pub struct LineConnection<S> {
     stream: S,
     outgoing: Outgoing,
-    /// The beginning of a line whose end has not come; mostly empty.
+    /// The beginning of a line whose end has not come; usually empty.
     partial: Vec<u8>,
 }
 
@@ -23,7 +23,7 @@ impl<S: Stream> LineConnection<S> {
         Self { stream, outgoing: Outgoing::default(), partial: Vec::new() }
     }
 
-    /// Closes the sending side in order; the rest follows when it is dropped.
+    /// Closes the sending side in order. Dropping the connection closes the rest.
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         Pin::new(&mut self.stream).poll_shutdown(cx).map(drop)
     }
@@ -68,7 +68,7 @@ impl<S: Stream> LineConnection<S> {
     }
 }
 
-/// Hands over every line that ends in `bytes`; what is left goes into `partial`.
+/// Hands over every line that ends in `bytes`, and keeps the rest in `partial`.
 fn lines(partial: &mut Vec<u8>, bytes: &[u8], at: clock::Nanos, replies: &mut impl ReplyHandler) {
     let mut give = |line: &[u8]| {
         let text = line.strip_suffix(b"\r").unwrap_or(line);

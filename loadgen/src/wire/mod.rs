@@ -1,8 +1,8 @@
 //! The client's side of each transport: messages out, replies in, bytes counted.
 //!
-//! What a reply means is the oracle's business; when to send is the load engine's. The three framings, two of them also
-//! over TLS, differ in how a message ends and in nothing else that a caller sees. ReplyHandler are handed to a [`ReplyHandler`] as they come, so
-//! that none is copied, and reading never waits for writing: a peer that stops reading cannot block its replies.
+//! The oracle decides what a reply means, and the load engine when to send. The three framings, two of them also over
+//! TLS, differ for the caller only in how a message ends. Replies go to a [`ReplyHandler`] as they come, without a
+//! copy. Reading never waits for writing: a peer that stops reading cannot block its replies.
 
 mod addresses;
 mod connect;
@@ -48,8 +48,8 @@ pub use wrong_protocol::{WrongProtocol, advice_on_close, advice_on_silence};
 
 use crate::domain::{Framing, MESSAGE_BYTES_MAX, Rule};
 
-/// Longest reply that is taken, in bytes: no message of a server may be longer. A peer that sends more without an end does
-/// not speak the protocol.
+/// Longest reply in bytes: no message of a server may be longer. A peer that sends more without an end does not speak
+/// the protocol.
 const REPLY_BYTES_MAX: usize = MESSAGE_BYTES_MAX as usize;
 
 /// One reply as it came.
@@ -57,7 +57,7 @@ const REPLY_BYTES_MAX: usize = MESSAGE_BYTES_MAX as usize;
 pub struct Reply<'a> {
     /// The message without its terminator.
     pub text: &'a [u8],
-    /// Whether it came as a binary WebSocket message, which no reply may (WS-1).
+    /// Whether it came as a binary WebSocket message, which a reply must not be (WS-1).
     pub binary: bool,
     /// When the read that completed it returned.
     pub at: Nanos,
@@ -65,7 +65,7 @@ pub struct Reply<'a> {
 
 /// Takes replies as they come.
 pub trait ReplyHandler {
-    /// Whether these bytes are a whole legal reply; asked where the framing has no terminator (RAW-1).
+    /// Whether these bytes are a whole legal reply. Only the framing without a terminator asks (RAW-1).
     fn is_whole(&self, bytes: &[u8]) -> bool;
     /// Takes the next reply.
     fn reply(&mut self, reply: Reply<'_>);
@@ -77,13 +77,13 @@ pub enum Ended {
     /// The peer closed in order.
     #[error("the server closed the connection")]
     Closed,
-    /// The peer ended TCP in order, but without the close frame that goes before it.
+    /// The peer ended TCP in order, but sent no close frame first.
     #[error("the server ended TCP without a close frame")]
     NoCloseFrame,
     /// The peer reset it.
     #[error("the server reset the connection")]
     Reset,
-    /// The peer broke the framing, which is a wrong reply like any other.
+    /// The peer broke the framing: a wrong reply like any other.
     #[error("the server broke the framing ({rule}): {what}")]
     Framing {
         /// The requirement that it broke.
@@ -91,7 +91,7 @@ pub enum Ended {
         /// What came.
         what: String,
     },
-    /// The peer closed as a message was longer than it takes.
+    /// The peer closed because a message was longer than its limit.
     #[error("the server takes no message that long")]
     TooLong,
     /// The system failed.
@@ -100,7 +100,7 @@ pub enum Ended {
 }
 
 impl Ended {
-    /// Whether the peer closed it, not by a reset, and for no known fault.
+    /// Whether the peer closed it without a reset and without naming a fault.
     #[must_use]
     pub fn is_close(&self) -> bool {
         matches!(self, Self::Closed | Self::NoCloseFrame)
@@ -110,7 +110,8 @@ impl Ended {
         use std::io::ErrorKind;
         match error.kind() {
             ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => Self::Reset,
-            // TLS that ends without its own goodbye; what was cut off would be missed by the request that waits for it.
+            // TLS ended without its own close message. If a reply was cut off, the request that waits for it shows
+            // that.
             ErrorKind::UnexpectedEof => Self::Closed,
             _ => Self::Failed(tls::words(error)),
         }
@@ -187,8 +188,8 @@ impl Connection {
         each!(self, connection => connection.drain(cx, replies))
     }
 
-    /// Closes it in order, over WebSocket with a close frame. Ready once the sending side is closed; over WebSocket, once
-    /// the server has answered, and `replies` takes what comes before that.
+    /// Closes it in order, over WebSocket with a close frame. Ready once the sending side is closed; over WebSocket,
+    /// once the server has answered, and `replies` takes what comes before that.
     pub fn poll_close(&mut self, cx: &mut Context<'_>, replies: &mut impl ReplyHandler) -> Poll<()> {
         match self {
             Self::Lines(lines) => lines.poll_close(cx),

@@ -1,7 +1,7 @@
 //! Chunks over TCP, the original clients' framing (RAW-1): no terminator in either direction.
 //!
-//! One message is outstanding at a time and the empty message goes out as one space. A reply has ended when it is
-//! a whole legal one; bytes that are none are given 50 ms of silence to become one before they count as the reply.
+//! One message is outstanding at a time, and the empty message goes out as one space. A reply ends as soon as its bytes
+//! are a whole legal reply. Other bytes count as the reply after 50 ms of silence.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,7 +12,7 @@ use super::stream::{Outgoing, Stream};
 use super::{Ended, REPLY_BYTES_MAX, Reply, ReplyHandler};
 use crate::domain::Rule;
 
-/// Silence after which bytes that are no legal reply count as one.
+/// Silence after which bytes that are not a legal reply count as the reply.
 pub const RAW_SILENCE_NS: Nanos = 50_000_000;
 
 /// A connection with one chunk a message.
@@ -29,7 +29,7 @@ impl<S: Stream> RawConnection<S> {
         Self { stream, outgoing: Outgoing::default(), reply: Vec::new(), last_byte_at: 0 }
     }
 
-    /// Closes the sending side in order; the rest follows when it is dropped.
+    /// Closes the sending side in order. Dropping the connection closes the rest.
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         Pin::new(&mut self.stream).poll_shutdown(cx).map(drop)
     }
@@ -66,7 +66,7 @@ impl<S: Stream> RawConnection<S> {
             };
             let Some(came) = stream.read(cx, keep) else { break };
             if let Err(end) = came {
-                // What came before the end is a reply, be it a legal one or not.
+                // What came before the end is a reply, legal or not.
                 self.give(replies);
                 return Err(end);
             }

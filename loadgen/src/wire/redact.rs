@@ -1,16 +1,16 @@
-//! Addresses and what peers say, as they may be shown: printable, and without the secrets that a URL may hold.
+//! Addresses and peers' texts made fit to show: printable, and without the secrets that a URL may hold.
 
 use crate::text;
 
-/// Longest piece of a peer's text that is shown, in characters.
+/// Most characters shown of a peer's text.
 const CHARS_MAX: usize = 200;
 
-/// A peer's text in one printable line, cut where it gets long.
+/// A peer's text in one printable line, cut if it is long.
 pub(super) fn printable(text: &str) -> String {
     text::cut(text, CHARS_MAX)
 }
 
-/// A URL that a peer names, printable, without credentials, query and fragment.
+/// A URL that a peer sent, printable and without credentials, query and fragment.
 pub(super) fn redact_url(url: &str) -> String {
     let (mut rest, cut) = match url.find(['?', '#']) {
         Some(at) => (&url[..at], "?…"),
@@ -26,8 +26,7 @@ pub(super) fn redact_url(url: &str) -> String {
     printable(&(shown + rest + cut))
 }
 
-/// A text that should have been an address and is none, for an error about it: where it may hold a secret, only its
-/// scheme.
+/// A text that is not an address, for the error about it. If it may hold a secret, only its scheme is shown.
 #[must_use]
 pub fn redact_input(text: &str) -> String {
     if !text.contains(['@', '?', '#']) {

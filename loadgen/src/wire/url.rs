@@ -1,4 +1,4 @@
-//! A WebSocket's URL, and what its handshake sends beside: it is shown without the secrets in it.
+//! A WebSocket URL, and the headers of its handshake. It is shown without its secrets.
 
 use std::fmt;
 
@@ -8,19 +8,20 @@ use base64::prelude::BASE64_STANDARD;
 use super::header::Header;
 use super::redact::redact_input;
 
-/// Ports where a URL names none (RFC 6455, section 3).
+/// The port of a `ws` URL that names none (RFC 6455, section 3).
 const PORT: u16 = 80;
-/// See [`PORT`].
+/// The same of a `wss` URL.
 const ENCRYPTED_PORT: u16 = 443;
 
-/// How a zone is set off in a URL's address (RFC 6874); a bare `%` is taken as well.
+/// What precedes a zone in a URL's address (RFC 6874); a bare `%` is accepted too.
 const URL_ZONE: &str = "%25";
 
-/// What a WebSocket's handshake asks for. Neither its text nor its `Debug` shows credentials, query or added fields.
+/// A WebSocket URL with the headers of its handshake. Neither `Display` nor `Debug` shows credentials, the query or a
+/// header's value.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WebSocketUrl {
     encrypted: bool,
-    /// Name or address, in brackets where it is IPv6, without a zone, which means nothing to the server.
+    /// Name or address. An IPv6 address is in brackets and has no zone, which means nothing to the server.
     host: String,
     zone: Option<String>,
     /// As written.
@@ -30,28 +31,28 @@ pub struct WebSocketUrl {
     headers: Vec<Header>,
 }
 
-/// What is wrong with a URL; never shows a secret in it.
+/// What is wrong with a URL. The message never shows a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    /// No URL of a WebSocket, or of the other kind of one.
+    /// Not a WebSocket URL, or one with the other scheme.
     #[error("`{0}` is not a WebSocket URL: write {1}://HOST:PORT or {1}://HOST:PORT/PATH")]
     NotWebSocket(String, &'static str),
-    /// A `#`, which WebSocket URLs have not (RFC 6455, section 3).
+    /// It has a fragment, which a WebSocket URL cannot have (RFC 6455, section 3).
     #[error("`{0}`: a WebSocket URL has no fragment; write %23 for a `#` that belongs to it")]
     Fragment(String),
-    /// Credentials that cannot be sent.
+    /// Its credentials cannot be sent.
     #[error("`{0}`: the user name or password in it cannot be sent: {1}")]
     Credentials(String, &'static str),
-    /// Credentials in the URL and as a field.
-    #[error("the URL's user name and --header Authorization are the same field: keep one of them")]
+    /// There are credentials in the URL and in a header.
+    #[error("the URL's user name and --header Authorization set the same header: keep one of them")]
     TwoCredentials,
 }
 
 impl WebSocketUrl {
-    /// Takes a URL apart; `ws` or `wss` in any case.
+    /// Parses a URL, whose scheme is `ws` or `wss` in any case.
     ///
     /// # Errors
-    /// Where it is none.
+    /// Where it is not such a URL.
     pub fn parse(url: &str) -> Result<Self, UrlError> {
         let wrong = |scheme| UrlError::NotWebSocket(redact_input(url), scheme);
         let (scheme, rest) = url.split_once("://").ok_or_else(|| wrong("ws"))?;
@@ -101,7 +102,7 @@ impl WebSocketUrl {
         Ok(Self { encrypted, host, zone, port, path, query, headers: credentials.into_iter().collect() })
     }
 
-    /// The site at the root of a host, which may be an IPv6 address with or without brackets, with a zone or without.
+    /// The URL of a host's root. The host may be an IPv6 address, with or without brackets, and with or without a zone.
     #[must_use]
     pub fn root(encrypted: bool, host: &str, port: u16) -> Self {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
@@ -121,25 +122,25 @@ impl WebSocketUrl {
         }
     }
 
-    /// With these fields in its handshake, too.
+    /// Adds these headers to the handshake.
     ///
     /// # Errors
-    /// Where one of them is there already.
+    /// Where one of them is set already.
     pub fn with_headers(mut self, headers: &[Header]) -> Result<Self, UrlError> {
-        if headers.iter().any(|new| self.headers.iter().any(|old| old.has_the_name_of(new))) {
+        if headers.iter().any(|new| self.headers.iter().any(|old| old.has_same_name(new))) {
             return Err(UrlError::TwoCredentials);
         }
         self.headers.extend_from_slice(headers);
         Ok(self)
     }
 
-    /// Whether it is one over TLS.
+    /// Whether its scheme is `wss`.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
         self.encrypted
     }
 
-    /// Name or address alone, as it is looked up: with its zone and without brackets.
+    /// The host as it is looked up: with its zone and without brackets.
     #[must_use]
     pub fn host(&self) -> String {
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
@@ -178,10 +179,10 @@ fn basic(credentials: &str, url: &str) -> Result<Header, UrlError> {
     }
     let both = [user, b":".to_vec(), decoded(password).ok_or_else(code)?].concat();
     let value = format!("Basic {}", BASE64_STANDARD.encode(both));
-    Header::credentials(&value).ok_or_else(|| wrong("it is too odd"))
+    Header::credentials(&value).ok_or_else(|| wrong("it cannot stand in a header"))
 }
 
-/// What a text with %-codes stands for; `None` where one is broken.
+/// Decodes %-codes; `None` if one is malformed.
 fn decoded(text: &str) -> Option<Vec<u8>> {
     let mut parts = text.as_bytes().split(|byte| *byte == b'%');
     let mut bytes = parts.next().unwrap_or_default().to_vec();

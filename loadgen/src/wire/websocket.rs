@@ -29,15 +29,15 @@ use crate::domain::Rule;
 /// each read, which doubles the CPU of a request.
 const READ_BUFFER_BYTES: usize = 4096;
 
-/// Queued bytes beyond which the library writes by itself: never, so that a batch is one write, and what is stamped as
-/// sent before a flush has not been written before.
+/// Queued bytes at which the library writes on its own: never. So a batch is one write, and nothing is written before
+/// the flush that it is stamped with.
 const WRITE_BUFFER_BYTES: usize = usize::MAX - 1;
 
 /// Messages in a row before other connections get their turn.
 const MESSAGES_MAX: usize = 256;
 
 thread_local! {
-    /// Outgoing messages are cut from one buffer, which is used again once the library has copied them out.
+    /// Outgoing messages are slices of one buffer, which is reused once the library has copied them.
     static MESSAGE_BUFFER: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(READ_BUFFER_BYTES));
 }
 
@@ -45,15 +45,15 @@ thread_local! {
 #[derive(Debug)]
 pub struct WebSocketConnection<S = CountingStream> {
     stream: WebSocketStream<S>,
-    /// How the connection ended in order, once the peer's close frame has come.
+    /// How the connection ends, once the peer's close frame has come.
     closed: Option<Ended>,
     /// Whether ours has been queued.
     close_sent: bool,
 }
 
 impl WebSocketConnection<CountingStream> {
-    /// Opens one that takes messages of up to `message_bytes_max` bytes, where an [`super::Endpoint`]'s takes what may be a
-    /// reply: for suites that test the framing with others. `timeout` is for TCP alone.
+    /// Opens one with another limit on messages than that of an [`super::Endpoint`], for suites that test the framing.
+    /// `timeout` is for TCP alone.
     ///
     /// # Errors
     /// Where no server listens there, or it does not speak WebSocket.
@@ -103,7 +103,7 @@ impl<S: ByteStream + AsyncRead> WebSocketConnection<S> {
         Pin::new(&mut self.stream).start_send(Message::Text(message)).map_err(|error| self.ended(error))
     }
 
-    /// Queues one binary message, which no request is (WS-1): for suites that test the framing.
+    /// Queues one binary message, for suites that test the framing; a request is never binary (WS-1).
     ///
     /// # Errors
     /// Where the connection has ended.
@@ -142,7 +142,7 @@ impl<S: ByteStream + AsyncRead> WebSocketConnection<S> {
                     replies.reply(Reply { text: text.as_bytes(), binary: false, at });
                 }
                 Message::Binary(bytes) => replies.reply(Reply { text: &bytes, binary: true, at }),
-                // The library answers both; after a close it goes on to the end of the stream.
+                // The library answers a close and a ping; after a close it reads to the end of the stream.
                 Message::Close(frame) => {
                     let is_size = frame.is_some_and(|frame| frame.code == CloseCode::Size);
                     self.closed = Some(if is_size { Ended::TooLong } else { Ended::Closed });
@@ -167,13 +167,12 @@ impl<S: ByteStream + AsyncRead> WebSocketConnection<S> {
         if gone_on.is_ok() { Poll::Pending } else { Poll::Ready(()) }
     }
 
-    /// What carries it.
     pub(super) fn stream(&self) -> &S {
         self.stream.get_ref()
     }
 
-    /// How an error of reading ends the connection. A peer that broke the framing is told why, as far as a close
-    /// frame goes out at once (RFC 6455 section 7.1.7): nothing of what it says is waited for.
+    /// How a read error ends the connection. A peer that broke the framing gets a close frame with the reason, if that
+    /// can be written at once (RFC 6455, section 7.1.7). Its answer is not waited for.
     fn fail(&mut self, error: WsError, cx: &mut Context<'_>) -> Ended {
         let code = match &error {
             WsError::Utf8(_) => CloseCode::Invalid,
@@ -191,7 +190,7 @@ impl<S: ByteStream + AsyncRead> WebSocketConnection<S> {
     }
 
     fn end_of_stream(&self) -> Ended {
-        // Without a close frame: so does a server that dies, and nothing that it said is wrong.
+        // A server that dies sends no close frame either, so nothing that it sent was wrong.
         self.closed.clone().unwrap_or(Ended::NoCloseFrame)
     }
 
@@ -200,7 +199,7 @@ impl<S: ByteStream + AsyncRead> WebSocketConnection<S> {
             WsError::ConnectionClosed | WsError::AlreadyClosed => self.end_of_stream(),
             // After its close frame a server may end TCP as it likes.
             _ if self.closed.is_some() => self.end_of_stream(),
-            // TLS tells an end without its own goodbye from one with it.
+            // TLS reports an end without its own close message as an error.
             WsError::Io(error) if error.kind() == ErrorKind::UnexpectedEof => self.end_of_stream(),
             WsError::Io(error) => Ended::from_io(&error),
             WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => self.end_of_stream(),

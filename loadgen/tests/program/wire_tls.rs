@@ -203,7 +203,7 @@ async fn bytes_that_are_no_records_end_the_connection_with_the_reason() {
     let (mut stream, _) = server.into_inner();
     stream.write_all(b"done\n").await.unwrap();
     let Some(Ended::Failed(why)) = drain(&mut client, 1).await.1 else { panic!("it must fail") };
-    insta::assert_snapshot!(why, @"the server sent what is no TLS");
+    insta::assert_snapshot!(why, @"the server sent something that is not TLS");
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! A violation and what the workers' logs knew of it → the shortest sequence of requests that shows it again.
 //!
 //! What is needed: the puts of the values that were due and that came, the read that had proved the newest put where
-//! the put itself had not been answered yet, and the request that was answered wrongly. Nothing else. Where a value came
-//! from an earlier session of its user, that session's end and the next one's beginning are shown too.
+//! the put itself had not been answered yet, and the request that was answered wrongly. Nothing else. Where a value
+//! came from an earlier session of its user, that session's end and the next one's beginning are shown too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

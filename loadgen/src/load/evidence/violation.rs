@@ -1,7 +1,7 @@
 //! A violation with all that is needed to show it again.
 //!
-//! Only when a reply is wrong do the workers share anything here: the violation is noted with the puts that matter for it,
-//! and each worker adds what its own log knows of those.
+//! Only when a reply is wrong do the workers share anything here: the violation is noted with the puts that matter for
+//! it, and each worker adds what its own log knows of those.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

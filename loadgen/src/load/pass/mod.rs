@@ -47,8 +47,8 @@ const START_DELAY_NS: Nanos = 20_000_000;
 /// How long a target of ours that has lost every client may go on listening and still be taken to be dying.
 const DEATH_BEGINS_MAX: Duration = Duration::from_secs(2);
 
-/// How long one that listens no more may take to die. Its connections go first; the last of its threads may run at a low
-/// priority, and on a busy machine it was seen to need more than two seconds.
+/// How long one that listens no more may take to die. Its connections go first; the last of its threads may run at a
+/// low priority, and on a busy machine it was seen to need more than two seconds.
 const DEATH_TAKES_MAX: Duration = Duration::from_secs(15);
 
 /// Between two looks.

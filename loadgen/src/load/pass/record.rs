@@ -1,4 +1,5 @@
-//! What the workers and the coordinator of a pass collected → the run record's rows. Everything is added, nothing averaged.
+//! What the workers and the coordinator of a pass collected → the run record's rows. Everything is added, nothing
+//! averaged.
 
 use std::collections::BTreeMap;
 

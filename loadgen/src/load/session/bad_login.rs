@@ -1,6 +1,6 @@
-//! Logins that must be refused. A client whose mix has `bad` tries some before some of its sessions end: a malformed one
-//! (LOGIN-3, LOGIN-5), then the name that its own session still holds (LOGIN-2), and once that name in another case, which
-//! is free (LOGIN-6), over any transport of the load.
+//! Logins that must be refused. A client whose mix has `bad` tries some before some of its sessions end: a malformed
+//! one (LOGIN-3, LOGIN-5), then the name that its own session still holds (LOGIN-2), and once that name in another
+//! case, which is free (LOGIN-6), over any transport of the load.
 //!
 //! Nobody else's name is tried: where its session ended at that moment, the login would rightly succeed, and be in the
 //! way of the client whose name it is.

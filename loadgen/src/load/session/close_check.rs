@@ -1,9 +1,9 @@
 //! Whether a server that closed where a reply was due still serves others.
 //!
-//! Such a close is a violation where the server closed in order (not by a reset), the oldest open request was one that must
-//! be answered (a malformed command, FORM-1; `q`, LIFE-1), and the server closes on a newcomer that asks the same. Every
-//! other end stays an error: a server that crashes, is shut down, runs into a time-out or is told to disconnect a user
-//! takes whatever is open with it, and breaks no rule by that.
+//! Such a close is a violation where the server closed in order (not by a reset), the oldest open request was one that
+//! must be answered (a malformed command, FORM-1; `q`, LIFE-1), and the server closes on a newcomer that asks the same.
+//! Every other end stays an error: a server that crashes, is shut down, runs into a time-out or is told to disconnect a
+//! user takes whatever is open with it, and breaks no rule by that.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use super::super::evidence::Requester;
 use super::exchange::{LoginReply, NoReply, ask, connect, replies};
 use crate::domain::Role;
 
-/// How long after a close a newcomer comes: a dying server closes its connections one by one, its listener perhaps last.
+/// How long after a close a newcomer comes: a dying server closes its connections one by one, its listener perhaps
+/// last.
 const DEATH_DELAY: Duration = Duration::from_millis(20);
 
 /// Whether the server that has just closed this client's connection instead of answering this request does it again: a

@@ -58,8 +58,8 @@ impl ReplyHandler for ReplyJudge<'_> {
     }
 
     fn reply(&mut self, reply: Reply<'_>) {
-        // The one text that a server may send unasked (TCP-7), and a request may have crossed it. The close that follows
-        // is the client's error.
+        // The one text that a server may send unasked (TCP-7), and a request may have crossed it. The close that
+        // follows is the client's error.
         if reply.text == texts::IDLE_TIMEOUT.as_bytes() {
             return;
         }

@@ -236,8 +236,8 @@ impl WorkerState {
         outcomes
     }
 
-    /// Does what no event asks for: wakes clients for time-outs and at the end, judges what was put off, and brings the live
-    /// counters up to date.
+    /// Does what no event asks for: wakes clients for time-outs and at the end, judges what was put off, and brings the
+    /// live counters up to date.
     pub fn sweep(&self) {
         let now = clock::now();
         self.heartbeat.beat_with(now, clock::asleep());

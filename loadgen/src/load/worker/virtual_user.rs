@@ -56,8 +56,8 @@ pub struct VirtualUser {
     unsent: bool,
     /// Whether what becomes due now has to wait for the server: for a reply, or for a new session.
     blocked: bool,
-    /// The last time, by the clock, in which requests waited for the generator alone: what became due in it was dispatched at
-    /// its end, though it may then have had to wait for the server.
+    /// The last time, by the clock, in which requests waited for the generator alone: what became due in it was
+    /// dispatched at its end, though it may then have had to wait for the server.
     own_delay: TimeRange,
     /// When due requests were last looked for.
     checked_at: Nanos,
@@ -278,8 +278,8 @@ impl VirtualUser {
         state.backlog.took((self.pending.len() - first) as u64);
     }
 
-    /// Begins a new session where one is due and nothing is outstanding. After the window's end only what became due in it
-    /// and waits for the new session is worth one.
+    /// Begins a new session where one is due and nothing is outstanding. After the window's end only what became due in
+    /// it and waits for the new session is worth one.
     fn begin_renewal(&mut self, state: &Rc<WorkerState>, now: Nanos) -> bool {
         let due = self.renewal.as_ref().is_some_and(|renewal| renewal.is_due(state.clock.load_time(now)));
         if !due || !self.pending.is_empty() || self.unsent {
@@ -424,10 +424,10 @@ impl VirtualUser {
     }
 }
 
-/// When a request was dispatched that is sent now, or waits: at the pacer's wake for it or a later one, or where another
-/// event came before the pacer, when the generator turned to it. All that the client had due is dispatched at one wake, as
-/// it would have to wait there for nothing of ours. What became due while it had to wait for the server was dispatched
-/// as soon as it could be: that wait is the server's.
+/// When a request was dispatched that is sent now, or waits: at the pacer's wake for it or a later one, or where
+/// another event came before the pacer, when the generator turned to it. All that the client had due is dispatched at
+/// one wake, as it would have to wait there for nothing of ours. What became due while it had to wait for the server
+/// was dispatched as soon as it could be: that wait is the server's.
 fn dispatched(intended: Nanos, woken: Nanos, own_delay: TimeRange) -> Nanos {
     if woken >= intended {
         woken

@@ -1,4 +1,4 @@
-//! What it takes to show a violation again: where values come from, requests as text, and the replies that are due.
+//! What a replay of a violation needs: where values come from, requests as text, and the replies that are due.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,7 +8,7 @@ use super::super::{ROLE_KEY_NUMBER, ReferenceModel, key_name, texts, write_missi
 use super::{ABSENT_KEY, Epoch, Expectation, Finding, Position, SessionModel, odd, write_put_role};
 use crate::domain::Role;
 
-/// Where a value comes from: one put of one user's key.
+/// One put of one user's key, which every value names as its origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PutId {
     /// Index of the user.
@@ -17,13 +17,13 @@ pub struct PutId {
     pub key: u32,
     /// The put's number, from 1, over all sessions of its user.
     pub version: u32,
-    /// What its value says of the session that made it.
+    /// What its value says of its session.
     pub incarnation: u32,
 }
 
 impl PutId {
-    /// The put that a reply's tag names, if this pass has begun such a put. The first [`super::super::TAG_BYTES`]
-    /// bytes are enough.
+    /// The put that a reply's tag names, if this pass has begun it. The first [`super::super::TAG_BYTES`] bytes are
+    /// enough.
     #[must_use]
     pub fn of(reference: &ReferenceModel, reply: &[u8]) -> Option<Self> {
         let Tag { run, user, key, incarnation, position } = Tag::decode(reply)?;
@@ -62,7 +62,7 @@ impl PutId {
     }
 }
 
-/// The client that tried to write this value into another's store, where it is such a value of this pass.
+/// The client of this pass that tried to write this value into another's store, if one did.
 #[must_use]
 pub fn writer_of_forbidden(reference: &ReferenceModel, reply: &[u8]) -> Option<u32> {
     let tag = Tag::decode(reply)?;
@@ -70,7 +70,7 @@ pub fn writer_of_forbidden(reference: &ReferenceModel, reply: &[u8]) -> Option<u
     (known && tag.is_forbidden()).then_some(tag.user)
 }
 
-/// The reply that a request must get when it is made alone, after all that settled what it reads.
+/// The reply that a request must get when it is sent alone, after everything that it reads is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExpectedReply {
     /// This text.
@@ -81,31 +81,31 @@ pub enum ExpectedReply {
     Value(PutId),
 }
 
-/// The sessions that some requests are about: their client's own, and those of the users that they read.
+/// The sessions that some requests concern: their client's own, and those of the users whose keys they read.
 #[derive(Debug, Clone, Default)]
 pub struct SessionHistory(BTreeMap<u32, Epoch>);
 
-/// Which session of its user a put was made in, as seen from some requests.
+/// Whether a put was made in the session that some requests concern, or in another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionAge {
-    /// It was made in that session, or its user matters to none of them.
+    /// In that session, or the requests do not concern its user.
     Current,
-    /// It was made in an earlier session.
+    /// In an earlier session.
     Earlier,
-    /// It was made in a later one.
+    /// In a later session.
     Later,
 }
 
 impl SessionHistory {
-    /// The users who have to be logged out.
+    /// The users that must be logged out.
     pub fn absent(&self) -> impl Iterator<Item = u32> {
         self.0.iter().filter(|(_, epoch)| !epoch.is_live()).map(|(user, _)| *user)
     }
 
-    /// How this put stands to its user's session.
+    /// Whether this put was made in its user's session.
     #[must_use]
     pub fn age(&self, put: PutId) -> SessionAge {
-        // While a user is logged out, it is its next session that counts.
+        // While a user is logged out, its next session counts.
         let Some(epoch) = self.0.get(&put.user) else { return SessionAge::Current };
         match epoch.incarnation_bits().wrapping_sub(put.incarnation) & INCARNATION_MASK {
             0 => SessionAge::Current,
@@ -115,18 +115,18 @@ impl SessionHistory {
     }
 }
 
-/// Requests that are shown together: made in one go, after all puts that matter to them.
+/// Requests that are shown together: sent in one write, after all puts that matter to them.
 struct Batch<'a> {
     session: &'a SessionModel,
     requests: &'a [Expectation],
     /// The client's role when they were judged.
     role: Role,
-    /// What the first one might have found at the oldest, where its judgement knows better than its sending did.
+    /// The oldest state that the first request could have found, if the judgement knew better than the sending.
     oldest: Option<State>,
 }
 
 impl Batch<'_> {
-    /// The managers' reads of others in it, each with the oldest state that it might find.
+    /// Its reads of other users' keys by a manager, each with the oldest state that it could find.
     fn reads(&self) -> impl Iterator<Item = (u32, Option<u32>, State)> {
         self.requests.iter().enumerate().filter_map(|(index, expect)| match *expect {
             Expectation::GetOther { target: Some(target), key, from }
@@ -139,7 +139,7 @@ impl Batch<'_> {
         })
     }
 
-    /// What all reads of this key are due: the puts come before all of them, so the newest bound holds for each.
+    /// The state that all reads of this key must find: all puts come before them, so the newest bound holds for each.
     fn state(&self, target: u32, key: Option<u32>) -> Option<State> {
         let of_target = || self.reads().filter(|(of, ..)| *of == target);
         let mut state = of_target().find(|(_, read, _)| *read == key)?.2;
@@ -154,7 +154,7 @@ impl Batch<'_> {
         Some(state)
     }
 
-    /// What each of them is due, where each sees what those before it have put.
+    /// The reply that is due to each request, which sees the puts before it.
     fn dues(&self, reference: &ReferenceModel) -> Vec<ExpectedReply> {
         let client = self.session.client;
         let mut puts: HashMap<u32, PutId> = HashMap::new();
@@ -230,7 +230,8 @@ fn due(user: u32, key: u32, epoch: Epoch, position: Position) -> ExpectedReply {
 }
 
 impl SessionModel {
-    /// Which of these requests, sent in one go, is due exactly this reply, the first of them left out: it was answered.
+    /// Which of these requests, sent in one write, is due exactly this reply. The first one is left out, as it was
+    /// answered.
     #[must_use]
     pub fn due_elsewhere(
         &self,
@@ -240,7 +241,7 @@ impl SessionModel {
     ) -> Option<usize> {
         let batch = Batch { session: self, requests, role: self.role, oldest: None };
         let is_due = |(expect, due): (&Expectation, ExpectedReply)| match (*expect, due) {
-            // It may find any state that another session has brought about since it was sent.
+            // It may find any state that another session has caused since it was sent.
             (Expectation::GetOther { target: Some(target), key, from }, _)
                 if self.role == Role::Manager && target != self.client =>
             {
@@ -261,8 +262,9 @@ impl SessionModel {
         due(self.client, key, self.epoch, reference.register(self.client, key).1.own(self.epoch))
     }
 
-    /// What these requests are due when they are sent in one go, each seeing the puts before it, and the sessions
-    /// that they are about. `role` is the client's when they were judged, `finding` what the first was found to be.
+    /// The replies that are due to these requests when they are sent in one write, each seeing the puts before it; and
+    /// the sessions that they concern. `role` is the client's role when they were judged, `finding` what was wrong with
+    /// the first reply.
     #[must_use]
     pub fn dues(
         &self,
@@ -279,7 +281,7 @@ impl SessionModel {
     }
 }
 
-/// The text of a request. `name` writes a user's name, `value` a value.
+/// The text of a request. `name` gives a user's name, `value` the text of a value.
 #[must_use]
 pub fn request(
     reference: &ReferenceModel,

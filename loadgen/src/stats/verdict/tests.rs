@@ -39,7 +39,9 @@ fn a_reason_is_about_the_variant_that_it_was_found_in() {
     let mut load = record.loads[0].clone();
     load.variants = ["a", "b"].map(|label| Variant { label: label.to_owned(), settings: Vec::new() }).into();
     let mut own: Vec<&mut Pass> = record.passes.iter_mut().filter(|pass| pass.load == load.name).collect();
-    own.iter_mut().for_each(|pass| pass.variant = "a".to_owned());
+    for pass in &mut own {
+        pass.variant = "a".to_owned();
+    }
     own[0].variant = "b".to_owned();
     own[0].clients_lost = 1;
     let verdict = verdict(&record, &load);
