@@ -14,7 +14,7 @@ use crate::oracle::ReferenceModel;
 use crate::scenario::model::{Group, Load, Metric, Scenario};
 use crate::wire::{Endpoint, Traffic};
 
-/// What all workers of a pass share, none of which changes but for the reference model's atomics and the counters.
+/// What all workers of a pass share. Only the reference model's atomics and the counters change.
 #[derive(Debug)]
 pub struct PassContext {
     pub scenario: Arc<Scenario>,
@@ -24,7 +24,7 @@ pub struct PassContext {
     pub groups: Vec<GroupMix>,
     /// The load's level over its length.
     pub curve: Arc<Curve>,
-    /// What may stop the run: for each watch its cells and metric.
+    /// What may stop the run: the cells and the metric of each monitor.
     pub monitors: Vec<(CellFilter, Metric)>,
     /// Users and registers.
     pub reference: ReferenceModel,

@@ -1,4 +1,5 @@
-//! What one client asks, in which order: drawn from its seed alone, never from the clock or the transport.
+//! What one client asks, and in which order. It is drawn from the client's seed alone, not from the clock or the
+//! transport.
 
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Zipf};
@@ -54,14 +55,15 @@ impl GroupMix {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
     pub op: Op,
-    /// Whose key, where the operation names a user; `None`: a user that does not exist.
+    /// The user whose key is named, if the operation names one; `None`: a user that does not exist.
     target: Option<u32>,
-    /// Number of the key, or of the odd command; `None`: a key never put, or (of a bad command) that of the role.
+    /// Number of the key, or of the odd command; `None`: a key that is never put, or for a bad command the key of the
+    /// role.
     key: Option<u32>,
 }
 
 impl Request {
-    /// Writes it and says what it may be answered.
+    /// Writes it, and returns what its reply is judged by.
     pub fn write(
         &self,
         reference: &ReferenceModel,
@@ -89,7 +91,7 @@ impl Request {
 pub struct RequestGenerator {
     random: Xoshiro256PlusPlus,
     group: u16,
-    /// How many clients read each other's keys; they follow one another in the pass.
+    /// Number of clients that read each other's keys. Their indices in the pass are consecutive.
     cohort: u32,
     next_key: u32,
 }
@@ -100,8 +102,8 @@ impl RequestGenerator {
         Self { random: Xoshiro256PlusPlus::seed_from_u64(seed), group, cohort, next_key: 0 }
     }
 
-    /// Draws the next request. Every choice is made here, so that a request that is never written leaves those after
-    /// it as they are.
+    /// Draws the next request. All choices are made here, so that a request that is never written does not change those
+    /// after it.
     pub fn draw(&mut self, groups: &[GroupMix], reference: &ReferenceModel, client: u32) -> Request {
         let group = &groups[usize::from(self.group)];
         let ticket = self.random.random_range(0..group.total);
@@ -118,7 +120,7 @@ impl RequestGenerator {
         Request { op, target, key }
     }
 
-    /// A manager reads a key of somebody else, drawn like that group's own keys.
+    /// A manager reads another user's key, drawn like that group's own keys.
     fn others_key(
         &mut self,
         groups: &[GroupMix],
@@ -130,7 +132,7 @@ impl RequestGenerator {
         (Some(target), Some(self.key(group)))
     }
 
-    /// A guest tries what it must not: a key that exists, one that does not, an absent user, itself.
+    /// A guest tries what is forbidden: a key that exists, one that does not, an absent user, its own.
     fn forbidden(
         &mut self,
         groups: &[GroupMix],
@@ -148,8 +150,8 @@ impl RequestGenerator {
         }
     }
 
-    /// What a client may not do, or not so: mostly a malformed command, now and then a write into another's store, or
-    /// a role that is put as a value.
+    /// A bad request: mostly a malformed command, sometimes a write into another's store, or a role that is put as a
+    /// value.
     fn bad(
         &mut self,
         groups: &[GroupMix],
@@ -167,7 +169,7 @@ impl RequestGenerator {
         }
     }
 
-    /// Another client of the same cohort, where there is another.
+    /// Another client of the same cohort, or the client itself if it is alone.
     fn other(&mut self, own: u32) -> u32 {
         if self.cohort < 2 {
             return own;

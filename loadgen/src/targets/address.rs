@@ -1,4 +1,4 @@
-//! Addresses as the command line gives them: `HOST:PORT`, `ws://HOST:PORT/PATH`, and both for TLS.
+//! Addresses from the command line: `HOST:PORT`, `ws://HOST:PORT/PATH`, and both for TLS.
 
 use crate::domain::{Framing, Transport};
 use crate::wire::{
@@ -15,22 +15,22 @@ pub enum AddressError {
     /// Not HOST:PORT, but with a user before it.
     #[error("`…@HOST:PORT` is not an address: only a WebSocket URL can hold a user name and a password")]
     Credentials,
-    /// The name leads nowhere.
+    /// The name cannot be resolved.
     #[error(transparent)]
     ResolveError(#[from] ResolveError),
     /// Not a WebSocket URL.
     #[error(transparent)]
     Url(#[from] UrlError),
-    /// A host that no certificate can name.
+    /// A host that a certificate cannot name.
     #[error(transparent)]
     InvalidServerName(#[from] InvalidServerName),
 }
 
-/// The server of a transport at the address that its flag was given: `HOST:PORT`, or a URL over WebSocket, whose
-/// handshake has these fields. Over TLS `trust` says whom to believe; elsewhere nothing is looked at.
+/// The server of a transport at the address from its flag: `HOST:PORT`, or a URL over WebSocket, whose handshake has
+/// these headers. `trust` is for TLS.
 ///
 /// # Errors
-/// Where it is no such address or cannot be resolved.
+/// Where it is not such an address, or cannot be resolved.
 ///
 /// # Panics
 /// Over TLS without `trust`.
@@ -41,7 +41,7 @@ pub fn endpoint(
     trust: Option<&TrustStore>,
 ) -> Result<Endpoint, AddressError> {
     let peer = |host: &str| -> Result<Option<TlsPeer>, InvalidServerName> {
-        let trust = || trust.expect("whom to trust is known where TLS is asked for");
+        let trust = || trust.expect("a transport over TLS comes with the trusted certificates");
         transport.is_encrypted().then(|| TlsPeer::new(host, trust())).transpose()
     };
     if transport.framing() == Framing::WebSocket {
@@ -69,7 +69,7 @@ fn host_and_port(text: &str) -> Result<(&str, u16), AddressError> {
     let wrong = || AddressError::NotHostPort(redact_input(text));
     let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
     let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
-    // An IPv6 address needs its brackets, or its last group would be taken for the port.
+    // An IPv6 address needs brackets: otherwise its last group would be read as the port.
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     match bare.unwrap_or(host) {
         "" => Err(wrong()),

@@ -1,4 +1,5 @@
-//! The certificate that the harness makes for a server that it starts: for this machine's own names, for one run.
+//! The certificate that the harness makes for a server that it starts. It is for this machine's own names, and for one
+//! run.
 
 use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -10,10 +11,10 @@ use tempfile::TempDir;
 use super::TargetError;
 use crate::wire::TrustStore;
 
-/// What it is for.
+/// The names in it.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
-/// What its folder's name begins with.
+/// Prefix of its folder's name.
 const PREFIX: &str = "twinwire-certificate-";
 
 /// A self-signed certificate with its key.
@@ -25,7 +26,6 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Makes one.
     ///
     /// # Errors
     /// Where this machine's cryptography fails.
@@ -47,7 +47,7 @@ impl Certificate {
         &self.trust
     }
 
-    /// Writes it into a folder that only this user can enter, and that goes away with what is returned.
+    /// Writes it into a folder that only this user can enter. Dropping the returned files removes the folder.
     ///
     /// # Errors
     /// Where there is no room for it.
@@ -92,7 +92,7 @@ impl CertificateFiles {
     }
 }
 
-/// Precedes the folder that a child process removes when it ends: this process may have been killed by then.
+/// Precedes the folder that a child process removes when it ends, as this process may have been killed by then.
 pub(super) const REMOVE: &str = "--remove=";
 
 /// Removes the folder that an argument names, if the argument begins with [`REMOVE`] and the folder is one of ours.
@@ -101,7 +101,7 @@ pub(super) fn remove(argument: Option<&str>) {
     let is_ours =
         |folder: &&Path| folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
     if let Some(folder) = folder.filter(is_ours) {
-        // Usually gone already.
+        // It is usually gone already.
         let _ = std::fs::remove_dir_all(folder);
     }
 }

@@ -9,35 +9,34 @@ use super::certificate::{Certificate, CertificateFiles};
 use crate::domain::Transport;
 use crate::wire::{Endpoint, Header, TrustStore};
 
-/// What to launch, checked.
+/// What to launch, validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launch {
     pub(super) commands: Vec<LaunchCommand>,
     pub(super) given: Vec<Endpoint>,
     pub(super) headers: Vec<Header>,
-    pub(super) security: TlsSetup,
+    pub(super) tls: TlsSetup,
     pub(super) timeout: Duration,
 }
 
-/// How the launched programs' TLS is trusted.
+/// TLS of the launched programs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsSetup {
     /// Which certificates to trust; `None` if no program speaks TLS.
     pub trust: Option<TrustStore>,
-    /// The certificate that is made for them, if one is.
+    /// The certificate that is made for them, if they ask for one.
     pub certificate: Option<Certificate>,
 }
 
 impl Launch {
-    /// These commands, whose programs listen on the ports that they are given, or at the `given` addresses. `timeout`
-    /// is the longest that they may take to listen.
+    /// These commands. Their programs listen on the ports in them, or at the `given` addresses, within `timeout`.
     ///
     /// # Errors
     /// Where it is not clear where a transport is.
     pub fn new(
         commands: Vec<LaunchCommand>,
         given: Vec<Endpoint>,
-        security: TlsSetup,
+        tls: TlsSetup,
         timeout: Duration,
     ) -> Result<Self, LaunchError> {
         let asked: Vec<Transport> = commands.iter().flat_map(LaunchCommand::transports).collect();
@@ -46,17 +45,17 @@ impl Launch {
         }
         match given.iter().map(Endpoint::transport).find(|given| asked.contains(given)) {
             Some(transport) => Err(LaunchError::TwoPorts(transport)),
-            None => Ok(Self { commands, given, headers: Vec::new(), security, timeout }),
+            None => Ok(Self { commands, given, headers: Vec::new(), tls, timeout }),
         }
     }
 
-    /// With these fields in the handshakes of WebSockets on fresh ports; given addresses have theirs already.
+    /// Adds these headers to the handshakes of WebSockets on fresh ports. Given addresses have theirs already.
     #[must_use]
     pub fn with_headers(self, headers: Vec<Header>) -> Self {
         Self { headers, ..self }
     }
 
-    /// The transports that the programs offer, in the order of reports.
+    /// The transports that the programs offer, in the order in which reports show them.
     #[must_use]
     pub fn transports(&self) -> Vec<Transport> {
         let given = self.given.iter().map(Endpoint::transport);
@@ -72,31 +71,31 @@ impl Launch {
     }
 }
 
-/// What is wrong with a `--launch` command, or with all of them together.
+/// What is wrong with one `--launch` command, or with all of them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LaunchError {
-    /// No word at all.
+    /// There is no word.
     #[error(
         "--launch is empty: write a program and its arguments, as in --launch \"./server --port {{tcp}}\""
     )]
     Empty,
-    /// Quotes that are not closed, or a backslash at the end.
+    /// A quote is not closed, or there is a backslash at the end.
     #[error("--launch `{0}`: a quote is not closed")]
     Unbalanced(String),
-    /// A word in braces that means nothing.
+    /// A word in braces is not a placeholder.
     #[error(
         "--launch: `{{{0}}}` is not a placeholder; there are {{tcp}}, {{tcp-raw}}, {{ws}}, {{tls}} and {{wss}}, each a \
          free port, and {{cert}} and {{key}}, the files of a certificate that is made for it. To get the word itself in \
          braces, write `{{{{{0}}}}}`"
     )]
     UnknownPlaceholder(String),
-    /// Half a certificate.
+    /// Only one of the certificate's files is asked for.
     #[error("--launch: {{cert}} and {{key}} belong together, but only one of them is given")]
-    HalfACertificate,
-    /// A placeholder in the program's own name.
+    IncompleteCertificate,
+    /// The program's own name holds a placeholder.
     #[error("--launch `{0}`: the first word is the program to run and takes no placeholder")]
     PlaceholderAsProgram(String),
-    /// A transport with a placeholder and an address.
+    /// A transport has a placeholder and an address.
     #[error(
         "`{0}` has two ports: {{{flag}}} in --launch makes a fresh one, and --{flag} names another; keep one of them",
         flag = .0.flag()
@@ -146,7 +145,7 @@ impl LaunchCommand {
     /// Splits and checks what was written after `--launch`.
     ///
     /// # Errors
-    /// Where it is empty, has an open quote, or a placeholder that there is not.
+    /// Where it is empty, has an open quote, or holds an unknown placeholder.
     pub fn parse(text: &str) -> Result<Self, LaunchError> {
         let words = shell_words::split(text).map_err(|_| LaunchError::Unbalanced(text.to_owned()))?;
         let (program, arguments) = words.split_first().ok_or(LaunchError::Empty)?;
@@ -173,7 +172,7 @@ impl LaunchCommand {
         })
     }
 
-    /// The transports for which it asks a port.
+    /// The transports for which it asks for a port.
     pub fn transports(&self) -> impl Iterator<Item = Transport> + '_ {
         self.placeholders().filter_map(|placeholder| match placeholder {
             Placeholder::Port(transport) => Some(transport),
@@ -181,7 +180,7 @@ impl LaunchCommand {
         })
     }
 
-    /// Program and arguments with ports and files in their places.
+    /// Program and arguments, with ports and files in place of the placeholders.
     #[must_use]
     pub fn words(&self, ports: &BTreeMap<Transport, u16>, files: Option<&CertificateFiles>) -> Vec<String> {
         let value = |placeholder: &Placeholder| match (placeholder, files) {
@@ -204,19 +203,19 @@ impl LaunchCommand {
 /// Whether these commands ask for the files of a certificate.
 ///
 /// # Errors
-/// Where they ask for one of the two files only.
+/// Where they ask for only one of the two files.
 pub fn ask_certificate(commands: &[LaunchCommand]) -> Result<bool, LaunchError> {
     let asks =
         |file: Placeholder| commands.iter().flat_map(LaunchCommand::placeholders).any(|asked| asked == file);
     match (asks(Placeholder::Certificate), asks(Placeholder::Key)) {
         (true, true) => Ok(true),
         (false, false) => Ok(false),
-        _ => Err(LaunchError::HalfACertificate),
+        _ => Err(LaunchError::IncompleteCertificate),
     }
 }
 
-/// Cuts a word at its placeholders. Braces around anything but a name (`{"a":1}`, `{}`) are plain text; `{{name}}`
-/// stands for the text `{name}`.
+/// Splits a word at its placeholders. Braces around anything but a name (`{"a":1}`, `{}`) are plain text, and
+/// `{{name}}` stands for the text `{name}`.
 fn parts(word: &str) -> Result<Vec<WordPart>, LaunchError> {
     let mut parts = Vec::new();
     let mut text = String::new();
@@ -297,7 +296,7 @@ mod tests {
         };
         assert_eq!(asked(&["server {tls}"]), Ok(false));
         assert_eq!(asked(&["server {cert}", "other {key}"]), Ok(true));
-        assert_eq!(asked(&["server {cert}"]), Err(LaunchError::HalfACertificate));
+        assert_eq!(asked(&["server {cert}"]), Err(LaunchError::IncompleteCertificate));
     }
 
     #[test]
@@ -317,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn errors_say_what_is_wrong() {
         let error = |text: &str| LaunchCommand::parse(text).unwrap_err().to_string();
         for (text, part) in [
             ("", "--launch is empty"),

@@ -1,5 +1,5 @@
-//! What is kept to show a violation again: each worker's last requests, what led to a wrong reply, and the shortest
-//! sequence of requests that shows it once more.
+//! What is kept of a violation so that it can be replayed: each worker's last requests, what led to a wrong reply, and
+//! the shortest sequence of requests that shows it again.
 
 mod pending_verdicts;
 mod replay;

@@ -1,8 +1,8 @@
-//! Replies that are wrong unless the server ended a session by itself.
+//! Replies that are wrong unless the server itself ended a session.
 //!
-//! A server that does (an idle time-out, its operator) frees the name first and closes the connection after: managers
-//! may be told `user not found` a moment before the session's own client hears of its end. Such a reply is not judged
-//! before that client had its chance.
+//! Such a server (after an idle time-out, or by its operator) first frees the name and then closes the connection.
+//! Managers may get `user not found` a moment before the session's own client learns of its end. Such a reply is not
+//! judged before that client could learn of it.
 
 use std::cell::RefCell;
 
@@ -12,13 +12,13 @@ use super::violation::Evidence;
 use crate::measure::recorder::{CellKey, Instants};
 use crate::oracle::ReferenceModel;
 
-/// How long the session's client may take to hear of its end.
+/// How long the session's client may take to learn of its end.
 const SETTLE_AFTER: Nanos = SECOND;
 
-/// Verdicts that are put off at once. A server that gives rise to more is wrong.
+/// Most verdicts that are pending at a time. A server that causes more is wrong.
 const KEPT: usize = 1_000;
 
-/// A reply that is wrong if the session was there.
+/// A reply that is wrong if the session existed.
 #[derive(Debug)]
 pub struct PendingVerdict {
     /// The user who was not found.
@@ -26,7 +26,7 @@ pub struct PendingVerdict {
     pub cell: CellKey,
     pub at: Instants,
     pub replied: Nanos,
-    /// What to say of it, unless enough was said before.
+    /// Its evidence, unless enough is kept already.
     pub evidence: Option<Box<Evidence>>,
 }
 
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_verdicts_are_put_off_than_a_right_server_gives_rise_to() {
+    fn no_more_verdicts_are_deferred_than_a_right_server_causes() {
         let pending_verdicts = PendingVerdicts::default();
         (0..KEPT).for_each(|_| {
             assert!(pending_verdicts.have_room());

@@ -1,8 +1,8 @@
-//! A violation and what the workers' logs knew of it → the shortest sequence of requests that shows it again.
+//! A violation, and what the workers' logs have of it → the shortest sequence of requests that shows it again.
 //!
-//! What is needed: the puts of the values that were due and that came, the read that had proved the newest put where
-//! the put itself had not been answered yet, and the request that was answered wrongly. Nothing else. Where a value
-//! came from an earlier session of its user, that session's end and the next one's beginning are shown too.
+//! It needs the puts of the values that were due and that came, the read that had proved the newest put if that put was
+//! not answered yet, and the request with the wrong reply. If a value came from an earlier session of its user, that
+//! session's end and the next one's beginning are shown too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -17,10 +17,10 @@ use crate::domain::Role;
 use crate::oracle::{Expectation, ExpectedReply, PutId, SessionAge, TAG_BYTES, request, texts};
 use crate::record::{Replay, ReplayAction, ReplayClient, ReplayExpect, ReplayStep, Violation};
 
-/// Longest value that is written out; of a longer one the tag stays, which distinguishes it from every other.
+/// Longest value that is written out. A longer one is shown by its tag, which distinguishes it from every other.
 const VALUE_SHOWN_MAX: usize = 200;
 
-/// How long nothing may come where nothing was asked: any reply too many is there long before.
+/// How long nothing must come if nothing was asked. A superfluous reply comes long before.
 const SILENCE_MS: u64 = 200;
 
 /// The violation as the record keeps it: with how to show it again.
@@ -49,13 +49,13 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    /// Puts of earlier sessions and users that have left: the puts, and how their users left.
+    /// Puts of earlier sessions, and the logouts of their users and of users that must be absent.
     fn earlier_sessions(&mut self) {
         let evidence = self.evidence;
-        // The client that was answered wrongly comes first.
+        // The client with the wrong reply comes first.
         self.name(evidence.requester.client);
         let absent: BTreeSet<u32> = evidence.history.absent().collect();
-        // A user that must not be found leaves by `q`: after a close it is not known when the session is over.
+        // A user that must be absent leaves by `q`: after a close it is not known when the session ends.
         let mut leavers: BTreeMap<u32, SessionEnd> =
             absent.iter().map(|user| (*user, SessionEnd::Quit)).collect();
         for &origin in
@@ -93,7 +93,7 @@ impl Build<'_> {
         self.steps.extend([quit, ReplayStep { action: ReplayAction::Nothing, ..close }]);
     }
 
-    /// It begins the next one.
+    /// A client begins its next session.
     fn return_anew(&mut self, client: u32) {
         self.log_in_anew(client);
         if self.role(client) == Role::Manager {
@@ -114,7 +114,7 @@ impl Build<'_> {
         self.steps.push(ReplayStep { action: ReplayAction::Connect, ..connect });
     }
 
-    /// The puts that led here, by register in their order, and the read that proved the last one.
+    /// The puts that led here, in the order of each register, and the read that proved the last one.
     fn puts(&mut self) {
         let evidence = self.evidence;
         let own = self.own_put();
@@ -124,7 +124,8 @@ impl Build<'_> {
             |origin: &&PutId| evidence.history.age(**origin) == SessionAge::Current && Some(**origin) != own;
         for &origin in evidence.wanted.iter().filter(now) {
             let logged = evidence.puts.get(&origin);
-            // One that no log holds is older than all that are known, but not than its own register's.
+            // A put that is in no log is older than all that are, but not older than an earlier one of its own
+            // register.
             let unknown = match before {
                 Some((last, at)) if (last.user, last.key) == (origin.user, origin.key) => at,
                 _ => 0,
@@ -140,7 +141,7 @@ impl Build<'_> {
         self.steps.extend(steps.into_iter().map(|(_, step)| step));
     }
 
-    /// A write into another's store whose value was seen, and a role that was put as a value.
+    /// A write into another's store whose value was seen, and a role that was put as a value; both must change nothing.
     fn what_must_change_nothing(&mut self) {
         let evidence = self.evidence;
         let (Asked::Request { expect: asked, .. } | Asked::Nothing(Some(LastAnswered { expect: asked, .. }))) =
@@ -184,7 +185,7 @@ impl Build<'_> {
         self.step(origin.user, vec![text], reply(expected), logged, note)
     }
 
-    /// The read that had proved a put of the register that was read, where the put had no answer yet.
+    /// The read that had proved a put of the register, if the put was not answered yet.
     fn proof(&self, origin: PutId, put: Option<&LoggedRequest>) -> Option<LoggedRequest> {
         let Asked::Request { expect: expect @ Expectation::GetOther { .. }, sent: Some(sent), .. } =
             self.evidence.asked
@@ -206,7 +207,7 @@ impl Build<'_> {
         self.step(read.client, vec![text], ReplayExpect::Replies(vec![value]), Some(read), note)
     }
 
-    /// What was answered wrongly.
+    /// The request with the wrong reply.
     fn offence(&mut self) {
         let evidence = self.evidence;
         let client = evidence.requester.client;
@@ -238,7 +239,7 @@ impl Build<'_> {
                 (ReplayAction::Send(vec![text]), denied, None)
             }
             Asked::OtherCase(transport) => {
-                // Any two names that differ in case will do.
+                // Any two names that differ in case are enough.
                 let [lower, upper] = ["x", "X"].map(|end| vec![format!("{{{offender}}}:{end}")]);
                 let second = self.another("second", *transport);
                 let step = self.step(client, lower, reply(texts::SUCCESS), None, "a name like it");
@@ -287,7 +288,7 @@ impl Build<'_> {
         self.steps.push(step);
     }
 
-    /// Where the wrong reply was the refusal of a put: the read that had returned its value.
+    /// If the wrong reply was the refusal of a put: the read that had returned its value.
     fn aftermath(&mut self) {
         let Some(own) = self.own_put() else { return };
         let Some(read) = self.evidence.reads.get(&own) else { return };
@@ -298,7 +299,7 @@ impl Build<'_> {
         self.steps.push(step);
     }
 
-    /// The put that was answered wrongly, if it was one.
+    /// The put with the wrong reply, if the request was one.
     fn own_put(&self) -> Option<PutId> {
         match &self.evidence.asked {
             Asked::Request { expect, .. } => PutId::put_by(self.evidence.requester.client, *expect),
@@ -332,7 +333,7 @@ impl Build<'_> {
         }
     }
 
-    /// A reply of which only the beginning was kept.
+    /// A logged reply, of which only the beginning was kept.
     fn seen(&self, logged: &LoggedRequest) -> String {
         if let Some(origin) = PutId::of(&self.context.reference, logged.reply()) {
             return self.value(origin);
@@ -341,7 +342,7 @@ impl Build<'_> {
         format!("{}{cut}", String::from_utf8_lossy(logged.reply()))
     }
 
-    /// A request as a case writes it; the clients that it names take part.
+    /// A request as a case writes it. The clients that it names are added to the replay.
     fn request(&mut self, client: u32, expect: Expectation) -> String {
         if let Expectation::GetOther { target: Some(target), .. } | Expectation::PutOther { target, .. } =
             expect
@@ -365,8 +366,8 @@ impl Build<'_> {
         }
     }
 
-    /// What a read finds that was due to find `origin`. In the run a later put may have been under way; here it is
-    /// over by then, if it is shown.
+    /// What a read finds that was due to find `origin`. In the run a later put may have been open; in the replay it is
+    /// done by then, if it is shown.
     fn last_put(&self, origin: PutId) -> PutId {
         let evidence = self.evidence;
         let is_later = |put: &&PutId| {
@@ -389,7 +390,7 @@ impl Build<'_> {
         value
     }
 
-    /// What the replay calls a client, which takes part from now on.
+    /// The name of a client in the replay, to which it is added.
     fn name(&mut self, client: u32) -> String {
         if let Some((_, known)) = self.clients.iter().find(|(index, _)| *index == Some(client)) {
             return known.name.clone();
@@ -420,7 +421,7 @@ impl Build<'_> {
         name
     }
 
-    /// Another connection of the client that was answered wrongly, which is not logged in.
+    /// Another connection of the client with the wrong reply, not logged in.
     fn another(&mut self, name: &str, transport: usize) -> String {
         let entry = ReplayClient {
             name: name.to_owned(),
@@ -435,7 +436,7 @@ impl Build<'_> {
     }
 
     fn role(&self, client: u32) -> Role {
-        // A client that came anew was judged as a guest, whatever it was before.
+        // A client in a new session was judged as a guest, whatever it was before.
         if client == self.evidence.requester.client && !matches!(self.evidence.asked, Asked::First(..)) {
             return self.evidence.requester.role;
         }
@@ -443,7 +444,7 @@ impl Build<'_> {
         self.context.scenario.groups[usize::from(group)].role
     }
 
-    /// Whether the wrong reply was about this client's key.
+    /// Whether the wrong reply concerned this client's key.
     fn is_owner(&self, client: u32) -> bool {
         let asked = match &self.evidence.asked {
             Asked::Request { expect, .. } | Asked::Nothing(Some(LastAnswered { expect, .. })) => {
@@ -454,7 +455,7 @@ impl Build<'_> {
         matches!(asked, Some(Expectation::GetOther { target, .. }) if target == Some(client))
     }
 
-    /// Seconds since the measured part began, where the violation's window says.
+    /// Seconds since the measured part began, if the instant is in the violation's window.
     fn seconds(&self, at: Nanos) -> Option<f64> {
         self.evidence.timing?.seconds(at)
     }
@@ -465,7 +466,7 @@ fn reply(text: &str) -> ReplayExpect {
     ReplayExpect::Replies(vec![text.to_owned()])
 }
 
-/// Several requests' replies, each of them one text; alone, a request may have a choice.
+/// The replies to several requests, each a single text. A request alone may have alternatives.
 fn in_order(dues: Vec<ReplayExpect>) -> ReplayExpect {
     if let [only] = &dues[..] {
         return only.clone();

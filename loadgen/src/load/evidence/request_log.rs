@@ -1,4 +1,4 @@
-//! Each worker's last requests, kept so that a violation can be shown with what led to it.
+//! Each worker's last requests, kept so that a violation can be shown with the requests that led to it.
 //!
 //! A request costs one store into a ring of fixed size that no other worker touches.
 
@@ -6,8 +6,8 @@ use twinwire_os::clock::Nanos;
 
 use crate::oracle::{Expectation, TAG_BYTES};
 
-/// Requests that one worker keeps: a tenth of a second and more at full rate, which is longer than the sweep that
-/// looks at them; 1.2 MB.
+/// Requests that one worker keeps: over a tenth of a second at full rate, which is longer than the sweep interval. They
+/// take 1.2 MB.
 const KEPT: usize = 16_384;
 
 /// An answered request.

@@ -1,5 +1,5 @@
-//! The coordinator of one pass: starts the workers, gives them the instants window after window, samples the processes,
-//! and collects.
+//! The coordinator of one pass: starts the workers, starts window after window, samples the processes, and collects the
+//! figures.
 
 mod abort;
 mod generator_lag;
@@ -40,19 +40,19 @@ const TICK: Duration = Duration::from_millis(250);
 /// Longest that workers may take to close their clients and end.
 const END_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Between the decision to start a window and its first request: time for every worker to hear of it, and a gap in
-/// which the machine settles.
+/// From the decision to start a window to its first request: time for every worker to learn of it, and for the machine
+/// to settle.
 const START_DELAY_NS: Nanos = 20_000_000;
 
-/// How long a target of ours that has lost every client may go on listening and still be taken to be dying.
+/// How long a target that this program started may still listen after every client was lost, and count as dying.
 const DEATH_BEGINS_MAX: Duration = Duration::from_secs(2);
 
-/// How long one that listens no more may take to die. Its connections go first; the last of its threads may run at a
-/// low priority, and on a busy machine it was seen to need more than two seconds.
+/// How long it may take to die once it no longer listens. Its connections go first. Its last threads may run at a low
+/// priority, and on a busy machine this took more than two seconds.
 const DEATH_TAKES_MAX: Duration = Duration::from_secs(15);
 
-/// Between two looks.
-const DEATH_LOOK: Duration = Duration::from_millis(50);
+/// How often the process is polled.
+const DEATH_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How a pass ended.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ pub enum RunEnd {
     Interrupted,
     /// The target was lost: what was being done and what happened.
     TargetLost(String),
-    /// The clients could not be set up, as the target answered wrongly.
+    /// The clients could not be set up because the target gave a wrong reply.
     SetupViolated(String, Box<Violation>),
     /// This threshold of the scenario was missed for so long that the run was stopped.
     Aborted(usize),
@@ -71,7 +71,7 @@ pub enum RunEnd {
     MachineFailed(String),
 }
 
-/// What came of a pass.
+/// The result of a pass.
 #[derive(Debug)]
 pub struct PassResult {
     pub passes: Vec<Pass>,
@@ -85,7 +85,7 @@ pub struct PassResult {
 /// Everything about a pass that its coordinator needs.
 pub struct Coordinator<'a> {
     pub context: Arc<PassContext>,
-    /// The target. Its process shows whether it died or is merely slow.
+    /// The target, whose process shows whether it died.
     pub target: &'a mut Target,
     pub placement: &'a Placement,
     /// Changes to `true` when the user wants to stop.
@@ -128,7 +128,7 @@ struct RunningWindow {
     at: Nanos,
     /// Load time that earlier windows took, for progress.
     before: Nanos,
-    /// Workers that are through with it.
+    /// Workers that have finished it.
     done: usize,
     /// Load time of the next sample, if there is one.
     next_sample: Option<Nanos>,
@@ -142,7 +142,7 @@ struct DatedSample {
     sample: Sample,
 }
 
-/// What looks at a load four times a second, whatever the length of its windows.
+/// Looks at a load four times a second, whatever the length of its windows.
 struct ProgressMonitor {
     tick: Interval,
     rate: RateMeter,
@@ -210,7 +210,7 @@ impl Coordinator<'_> {
         stage.send_replace(Stage::Close);
         self.wait_for_end(&mut reports, &mut collected, workers).await;
         for thread in threads {
-            // A worker that still hangs on a dead peer ends with the process; waiting for it would hang us too.
+            // A worker that still waits for a dead peer ends with the process. Joining it would block.
             if thread.is_finished() || collected.closed == workers {
                 let _ = thread.join();
             }
@@ -275,14 +275,14 @@ impl Coordinator<'_> {
         }
     }
 
-    /// When something happened, for people; `what` is `ran` or `was set up`.
+    /// What was being done, for people; `what` is `ran` or `was set up`.
     fn doing(&self, what: &str) -> String {
         let transports: Vec<&str> = self.context.plan.transports.iter().map(|t| t.name()).collect();
         let (load, trial) = (&self.context.load().name, self.context.plan.trial);
         format!("while load `{load}` {what} over {} (trial {trial})", transports.join(" and "))
     }
 
-    /// Runs the load, window after window, as far as it goes.
+    /// Runs the load, window after window, until its end or a reason to stop.
     async fn load(
         &mut self,
         reports: &mut mpsc::UnboundedReceiver<WorkerMessage>,
@@ -290,7 +290,7 @@ impl Coordinator<'_> {
         stage: &watch::Sender<Stage>,
     ) {
         let mut before = 0;
-        let mut watcher = ProgressMonitor::new();
+        let mut monitor = ProgressMonitor::new();
         for (index, plan) in self.context.clone().plan.windows.iter().enumerate() {
             let at = clock::now() + START_DELAY_NS;
             let measured_from = clock::nanos(self.context.load().warmup);
@@ -305,7 +305,7 @@ impl Coordinator<'_> {
                 stopped: false,
             };
             stage.send_replace(Stage::Run(index, at));
-            self.window(reports, collected, stage, &mut running, &mut watcher).await;
+            self.window(reports, collected, stage, &mut running, &mut monitor).await;
             before += plan.length();
             if !matches!(collected.end, RunEnd::Complete) {
                 break;
@@ -318,7 +318,7 @@ impl Coordinator<'_> {
                 None => break,
             }
         }
-        self.look_at_losses(collected).await;
+        self.report_losses(collected).await;
     }
 
     async fn window(
@@ -327,7 +327,7 @@ impl Coordinator<'_> {
         collected: &mut Collected,
         stage: &watch::Sender<Stage>,
         running: &mut RunningWindow,
-        watcher: &mut ProgressMonitor,
+        monitor: &mut ProgressMonitor,
     ) {
         collected.windows.push(WindowResult {
             index: running.index,
@@ -351,8 +351,8 @@ impl Coordinator<'_> {
                     }
                 }
                 () = until(sample_at), if running.next_sample.is_some() => self.sample(running, collected),
-                _ = watcher.tick.tick() => {
-                    self.tick(running, watcher);
+                _ = monitor.tick.tick() => {
+                    self.tick(running, monitor);
                     if let Some(ending) = self.reason_to_stop(collected) && !running.stopped {
                         collected.end = ending;
                         running.stopped = true;
@@ -397,7 +397,7 @@ impl Coordinator<'_> {
         running.next_sample = (planned < running.plan.until).then(|| next_second.min(running.plan.until));
     }
 
-    fn tick(&mut self, running: &RunningWindow, watcher: &mut ProgressMonitor) {
+    fn tick(&mut self, running: &RunningWindow, monitor: &mut ProgressMonitor) {
         let now = clock::now();
         let elapsed = running.before + (running.load_time(now) - running.plan.from);
         let tick = Tick {
@@ -408,9 +408,9 @@ impl Coordinator<'_> {
             errors: self.context.live_sum(|live| &live.errors),
             violations: self.violations_before + self.context.live_sum(|live| &live.violations),
         };
-        let rate = watcher.rate.update(&tick);
+        let rate = monitor.rate.update(&tick);
         (self.on_event)(Event::Running(tick));
-        if let Some(text) = watcher.generator_lag.check(&self.context, now, rate, tick.backlog) {
+        if let Some(text) = monitor.generator_lag.check(&self.context, now, rate, tick.backlog) {
             (self.on_event)(Event::Warning(text));
         }
     }
@@ -422,8 +422,8 @@ impl Coordinator<'_> {
         collected.abort.check(clock::now()).map(RunEnd::Aborted)
     }
 
-    /// A load that lost all its clients lost its target; one that lost some says so.
-    async fn look_at_losses(&mut self, collected: &mut Collected) {
+    /// A load that lost all its clients lost its target. One that lost some clients gets a warning.
+    async fn report_losses(&mut self, collected: &mut Collected) {
         let outcomes = || collected.figures.iter().map(|figures| &figures.outcomes);
         let lost: u32 = outcomes().flat_map(|worker| &worker.transports).map(|on| on.lost).sum();
         if lost == 0 {
@@ -442,7 +442,7 @@ impl Coordinator<'_> {
         }
     }
 
-    /// How the target's process ended, if it is seen to end shortly: its connections are gone before it is.
+    /// How the target's process ended, if it ends soon: its connections go first.
     async fn death_soon(&mut self) -> Option<String> {
         let begun = clock::now();
         while self.target.is_ours() {
@@ -453,7 +453,7 @@ impl Coordinator<'_> {
             if waited > DEATH_TAKES_MAX || waited > DEATH_BEGINS_MAX && self.target.listens() {
                 break;
             }
-            tokio::time::sleep(DEATH_LOOK).await;
+            tokio::time::sleep(DEATH_POLL_INTERVAL).await;
         }
         None
     }
@@ -469,7 +469,7 @@ impl Coordinator<'_> {
                 match reports.recv().await {
                     Some(WorkerMessage::Closed) => collected.closed += 1,
                     Some(_) => {}
-                    // Every worker has ended, those too that never came to closing.
+                    // Every worker has ended, even those that never closed their clients.
                     None => collected.closed = workers,
                 }
             }

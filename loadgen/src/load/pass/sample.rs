@@ -31,9 +31,9 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Takes one now. `server` are the server's processes, where they are ours to read; `cpus` are those in use.
+    /// Takes a sample now. `server` are the server's processes, if they are known; `cpus` are those in use.
     pub fn take(context: &PassContext, server: &[Tree], cpus: &[usize]) -> Self {
-        // What is divided by the time comes first, next to the clock.
+        // What is divided by time is read first, next to the clock.
         let at = clock::now();
         let replies = context.live_sum(|live| &live.replies);
         let transports = 0..context.endpoints.len();
@@ -65,7 +65,7 @@ impl Sample {
         let server_cpu_ns = difference(self.server.cpu_ns, earlier.server.cpu_ns);
         let generator_cpu_ns = difference(self.generator.cpu_ns, earlier.generator.cpu_ns);
         let ticks = self.ticks.zip(earlier.ticks);
-        // Of a server that is not ours to read nothing is known: what it takes here counts as others'.
+        // Nothing is known of a server whose processes are not known: what it uses here counts as others'.
         let ours_ns = generator_cpu_ns.map(|generator| generator + server_cpu_ns.unwrap_or(0));
         Cost {
             replies: self.replies - earlier.replies,
@@ -125,12 +125,12 @@ pub struct SampleInterval {
     pub transport: Option<u8>,
     /// In load time.
     pub between: TimeRange,
-    /// What was spent in it, by all transports under load.
+    /// What all transports under load spent in it.
     pub cost: Cost,
     pub carried: Vec<TransportTraffic>,
 }
 
-/// Samples of two transports in one; what is not known of one is not known of both.
+/// The sum of two transports; `None` if one of them is not known.
 fn with_others(sum: Option<Sockets>, other: Option<Sockets>) -> Option<Sockets> {
     let (mut sum, other) = sum.zip(other)?;
     let sampled = sum.sampled + other.sampled;
@@ -149,7 +149,7 @@ pub struct TransportTraffic {
 }
 
 impl SampleInterval {
-    /// What happened between two samples, in a window in which this transport (`None`: all) was under load.
+    /// What happened between two samples, while this transport (`None`: all) was under load.
     pub fn new(
         window: usize,
         transport: Option<u8>,
@@ -168,7 +168,7 @@ impl SampleInterval {
         self.transport.is_none_or(|active| active == transport)
     }
 
-    /// The middle of it, in load time.
+    /// Its middle, in load time.
     pub fn middle(&self) -> Nanos {
         u64::midpoint(self.between.from, self.between.until)
     }

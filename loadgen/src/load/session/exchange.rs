@@ -1,4 +1,4 @@
-//! Requests outside of the load, whose replies are waited for: while a client is set up, logs in again or leaves.
+//! Requests outside of the load that wait for their replies: while a client is set up, logs in again or leaves.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -29,7 +29,7 @@ pub(super) enum LoginReply {
     NameTaken,
     /// The server takes no further client now (TCP-6), or took the login for too late (TCP-7).
     NoRoom,
-    /// Nothing that a right server answers to a well-formed name.
+    /// A reply that no correct server gives to a well-formed name.
     Other,
 }
 
@@ -44,12 +44,12 @@ impl TimedReply {
     }
 }
 
-/// Another connection, whose bytes do not count for the load; `None` where the server takes none.
+/// Another connection, whose bytes do not count for the load; `None` if the server refuses it.
 pub(super) async fn connect(endpoint: &Endpoint, timeout: Duration) -> Option<Connection> {
     endpoint.connect(Arc::<Traffic>::default(), timeout).await.ok()
 }
 
-/// Sends one message, a login for one, and waits for its reply.
+/// Sends one message and waits for its reply.
 pub(super) async fn ask(
     connection: &mut Connection,
     message: &[u8],
@@ -59,7 +59,7 @@ pub(super) async fn ask(
     Ok(replies(connection, timeout).await?.swap_remove(0))
 }
 
-/// Writes what is queued and waits for a reply; all that came with it, in their order.
+/// Writes what is queued and waits for a reply. Returns all replies that came together, in order.
 pub(super) async fn replies(
     connection: &mut Connection,
     timeout: Duration,
@@ -67,7 +67,7 @@ pub(super) async fn replies(
     let mut buffer = ReplyBuffer::default();
     let step = |cx: &mut Context<'_>| {
         let flushed = connection.flush(cx);
-        // A server that no longer takes what is written may have said why.
+        // A server that no longer reads may have said why.
         let drained = connection.drain(cx, &mut buffer);
         match flushed.and(drained) {
             _ if !buffer.0.is_empty() => Poll::Ready(Ok(std::mem::take(&mut buffer.0))),
@@ -78,7 +78,7 @@ pub(super) async fn replies(
     poll_with_timeout(timeout, step).await.unwrap_or(Err(NoReply::TimedOut))
 }
 
-/// Keeps replies as text. Whatever reads like one of the protocol's texts is whole.
+/// Keeps replies as text. A text of the protocol is a whole reply.
 #[derive(Default)]
 pub(super) struct ReplyBuffer(Vec<TimedReply>);
 

@@ -1,4 +1,4 @@
-//! Renewing a session in mid-load: the old one ends, and the same client logs in again.
+//! Renewing a session during the load: the old one ends, and the same client logs in again.
 
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ use crate::domain::{Framing, Role, Rule};
 use crate::oracle::texts;
 use crate::wire::{Connection, Traffic};
 
-/// What a client that tries what must be refused sends right behind `q`: no reply to it may come.
+/// What a client with bad requests sends right behind `q`. It must get no reply.
 const BEHIND_QUIT: &str = "get m1";
 
 const STEP: &str = "logging in again";
 
-/// Ends client `index`'s session in this way and begins its next one, whose store is empty: nothing is preloaded.
+/// Ends client `index`'s session in this way and begins its next one. Nothing is preloaded, so the store must be empty.
 ///
 /// # Errors
 /// Where it cannot go on.
@@ -35,7 +35,7 @@ pub async fn renew(
     steps: &mut StepTimes,
 ) -> Result<ReadyClient, SetupError> {
     context.reference.set_ending(index);
-    // Where the close after `exiting` has been seen, the name must be free (LIFE-3): no second try.
+    // After the close that follows `exiting` the name must be free (LIFE-3), so there is no second try.
     let retry_until = match end {
         SessionEnd::Quit => {
             steps.quit = Some(log_out(context, index, connection).await?);
@@ -90,7 +90,7 @@ async fn again<'a>(
     Ok(client)
 }
 
-/// Whatever its last session was, a new one is a guest's (ROLE-1): it may not even read its own key as another's.
+/// A new session is a guest's, whatever the last one was (ROLE-1). It must not even read its own key by its user name.
 async fn check_guest(
     context: &PassContext,
     index: u32,
@@ -110,14 +110,14 @@ async fn check_guest(
     }
 }
 
-/// Ends a session by `q`; how long the reply took.
+/// Ends a session by `q`. Returns how long the reply took.
 async fn log_out(context: &PassContext, index: u32, mut connection: Connection) -> Result<Nanos, SetupError> {
     const STEP: &str = "logging out";
     let timeout = context.scenario.timeout;
     let begun = clock::now();
     let group = context.group(index);
     let requester = Requester { client: index, role: group.role };
-    // Over lines no reset may overtake the reply to `q`, whatever is not read behind it (TCP-8).
+    // Over lines, a reset must not overtake the reply to `q`, even if the server leaves bytes behind it unread (TCP-8).
     let lines = context.endpoint(index).transport().framing() == Framing::Lines;
     let behind = (lines && is_bad(group)).then_some(BEHIND_QUIT);
     let wrong = |asked: Asked, seen: &str| {

@@ -1,7 +1,7 @@
 //! Setting one client up: connect, log in, upgrade, preload.
 //!
-//! Each step's reply is checked like any other. What goes wrong here ends the pass: a load with fewer clients than
-//! asked for would measure something else.
+//! Each step's reply is checked like any other. A failure here ends the pass: a load with fewer clients than asked for
+//! would measure something else.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,20 +27,20 @@ pub(super) const NAME_FREE_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) const LOGIN_RETRY: Duration = Duration::from_millis(50);
 
-/// Bytes of requests that preloading writes before it reads their replies: below any socket buffer, so that
-/// neither side can block the other.
+/// Bytes of requests that preloading writes before it reads their replies: less than any socket buffer, so that the two
+/// sides cannot block each other.
 const PRELOAD_BATCH_BYTES: usize = 16 * 1024;
 
-/// Most requests of a preload's batch; their replies stay small too.
+/// Most requests of a batch, which keeps the replies small too.
 const PRELOAD_BATCH: usize = 256;
 
-/// What to do about a store that takes no more.
+/// Advice if the store is full.
 const FEWER: &str = ": lower `preload`, or raise the server's limit";
 
-/// What to do about a put that is too long for the server.
+/// Advice if a put is too long for the server.
 const SHORTER: &str = ": use smaller values, or raise the server's message limit";
 
-/// The same, where the server did not say so.
+/// The same, if the server did not say so.
 const PERHAPS_SHORTER: &str = ": perhaps the scenario's values are longer than it takes";
 
 /// A client that is ready for the load.
@@ -96,7 +96,7 @@ impl<'a> ClientSetup<'a> {
         Ok(Self { context, index, connection, session, asked: Asked::Login, long: false })
     }
 
-    /// Logs in and, a manager, upgrades. A name that is still taken is tried again until `retry_until`.
+    /// Logs in, and upgrades a manager. A name that is still taken is tried again until `retry_until`.
     async fn enter(&mut self, retry_until: Option<Nanos>, steps: &mut StepTimes) -> Result<(), SetupError> {
         steps.login = Some(self.log_in(retry_until).await?);
         self.context.reference.set_live(self.index);
@@ -126,10 +126,10 @@ impl<'a> ClientSetup<'a> {
         loop {
             let begun = clock::now();
             let reply = self.ask(STEP, name.as_bytes()).await?;
-            if self.may_be_elsewhere()
-                && let Some(foreign) = WrongProtocol::detect(&reply.text)
+            if self.may_be_wrong_protocol()
+                && let Some(protocol) = WrongProtocol::detect(&reply.text)
             {
-                return Err(self.failed(STEP, StepFailure::WrongProtocol(foreign)));
+                return Err(self.failed(STEP, StepFailure::WrongProtocol(protocol)));
             }
             match reply.to_login() {
                 LoginReply::Success => return Ok((reply.at - begun).max(1)),
@@ -149,7 +149,7 @@ impl<'a> ClientSetup<'a> {
                     return Err(self.violated(STEP, wrong(rule, texts::SUCCESS), &reply.text));
                 }
                 LoginReply::NoRoom => {
-                    let advice = ": it bears fewer clients than the scenario has";
+                    let advice = ": it admits fewer clients than the scenario has";
                     return Err(self.refused(STEP, reply.text, advice));
                 }
                 LoginReply::Other => {
@@ -196,7 +196,7 @@ impl<'a> ClientSetup<'a> {
             let mut replies = Vec::with_capacity(expected.len());
             while replies.len() < expected.len() {
                 self.asked = Asked::set_up(expected[replies.len()]);
-                // One at a time: the time-out is each request's own, not the batch's.
+                // The time-out holds for each reply, not for the batch.
                 replies.extend(self.replies(STEP).await?);
             }
             for (expect, TimedReply { text, at }) in expected.into_iter().zip(replies) {
@@ -238,8 +238,8 @@ impl<'a> ClientSetup<'a> {
         }
     }
 
-    /// Whether the port may be one for something else: nothing has come from it, and no handshake was made.
-    fn may_be_elsewhere(&self) -> bool {
+    /// Whether the port may speak another protocol: nothing has come from it, and there was no handshake.
+    fn may_be_wrong_protocol(&self) -> bool {
         matches!(self.asked, Asked::Login) && self.connection.is_unproved()
     }
 
@@ -253,7 +253,9 @@ impl<'a> ClientSetup<'a> {
                 let advice = match &ended {
                     Ended::TooLong => SHORTER,
                     _ if self.long => PERHAPS_SHORTER,
-                    ended => advice_on_close(ended).filter(|_| self.may_be_elsewhere()).unwrap_or_default(),
+                    ended => {
+                        advice_on_close(ended).filter(|_| self.may_be_wrong_protocol()).unwrap_or_default()
+                    }
                 };
                 self.failed(step, StepFailure::Ended { ended, advice })
             }
@@ -280,7 +282,7 @@ impl<'a> ClientSetup<'a> {
     }
 }
 
-/// A server that takes WebSocket's handshake and breaks its rules is there, and wrong.
+/// A server that accepts WebSocket's handshake and breaks its rules commits a violation.
 fn not_connected(context: &PassContext, index: u32, error: ConnectError) -> SetupError {
     let broken = match &error {
         ConnectError::Handshake(_, error) => error.broken(),

@@ -1,4 +1,4 @@
-//! Takes the replies of one read: matches each to its request, judges and records it.
+//! Handles the replies of one read: matches each to its request, judges it and records it.
 
 use std::collections::VecDeque;
 
@@ -10,11 +10,11 @@ use crate::measure::recorder::LiveCounters;
 use crate::oracle::{Expectation, Finding, LegalReply, SessionModel, texts};
 use crate::wire::{Reply, ReplyHandler};
 
-/// The parts of a virtual user that its replies change.
+/// Handles a virtual user's replies, with the parts of the user that they change.
 pub struct ReplyJudge<'a> {
     /// Index of its transport among the pass's.
     pub transport: u8,
-    /// The oracle's side of it.
+    /// The oracle's model of its session.
     pub session: &'a mut SessionModel,
     pub schedule: &'a mut Schedule,
     /// Open requests, the oldest first.
@@ -43,7 +43,7 @@ impl ReplyJudge<'_> {
             .violated(|context| Evidence::new(context, self.session, finding, asked, reply.text, reply.at));
     }
 
-    /// Whether this is exactly what another open request is due.
+    /// Whether exactly this reply is due to another open request.
     fn is_swapped(&self, expect: Expectation, text: &[u8]) -> bool {
         let open: Vec<Expectation> =
             std::iter::once(expect).chain(self.pending.iter().map(|p| p.expect)).collect();
@@ -58,8 +58,8 @@ impl ReplyHandler for ReplyJudge<'_> {
     }
 
     fn reply(&mut self, reply: Reply<'_>) {
-        // The one text that a server may send unasked (TCP-7), and a request may have crossed it. The close that
-        // follows is the client's error.
+        // A server may send this text without a request (TCP-7), and a request may have crossed it. The close that
+        // follows is an error of this client.
         if reply.text == texts::IDLE_TIMEOUT.as_bytes() {
             return;
         }
@@ -75,7 +75,7 @@ impl ReplyHandler for ReplyJudge<'_> {
             judged = Err(Finding::new(ViolationKind::BinaryMessage, Rule::Ws1, expected));
         }
         let absent = judged.as_ref().err().and_then(|finding| finding.absent);
-        // What is wrong with it in any case is judged at once.
+        // A reply that is wrong in any case is judged at once.
         let absent = absent.filter(|_| !reply.binary && self.state.verdicts.may_defer());
         let good = judged.as_ref().ok().copied().or(absent.map(|_| LegalReply::Plain));
         self.state.recorder.borrow_mut().replied(cell, at, reply.at, good);

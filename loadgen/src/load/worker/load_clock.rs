@@ -1,4 +1,4 @@
-//! Load time: where the window that runs lies on the clock.
+//! Load time, and the window that runs.
 
 use std::cell::Cell;
 
@@ -9,7 +9,7 @@ use super::super::evidence::WindowClock;
 use super::super::plan::WindowPlan;
 use crate::measure::recorder::TimeRange;
 
-/// Longest that a backlog is worked off after the load's end. What is then left was offered and not served.
+/// How long a backlog may be worked off after the load's end. What is left then was offered and not served.
 const DRAIN_MAX: Nanos = SECOND;
 
 /// Load time and the clock in the window that runs.
@@ -68,7 +68,7 @@ impl LoadClock {
         self.until() + DRAIN_MAX.min(self.window.get().length())
     }
 
-    /// How instants read while this window runs.
+    /// How to convert instants of this window to seconds of the load.
     pub fn timing(&self) -> WindowClock {
         let origin = self.origin.get();
         WindowClock { origin, since: origin + self.window.get().from, measured_from: self.measured.from }

@@ -1,7 +1,7 @@
 //! One client under load: a task that reads replies, judges them, sends what is due, and renews its session.
 //!
-//! It is a hand-written state machine over readiness, not a chain of awaits: reading and writing never wait for
-//! each other, and one wake handles every reply that came and every request that became due.
+//! It is a hand-written state machine: reading and writing never wait for each other, and one wake handles every reply
+//! that came and every request that became due.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -27,7 +27,7 @@ thread_local! {
     static MESSAGE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A client's way to the server.
+/// A client's connection, or why it has none.
 enum ConnectionState {
     Up(Connection),
     /// Logging out, connecting and logging in again.
@@ -49,21 +49,21 @@ pub struct VirtualUser {
     renewal: Option<Renewal>,
     in_flight: usize,
     pending: VecDeque<PendingRequest>,
-    /// The request that was answered last; a reply too many is counted there.
+    /// The request that was answered last. A superfluous reply is counted there.
     answered: Option<PendingRequest>,
     /// The instant for which the pacer is to wake it.
     armed_for: Option<Nanos>,
     unsent: bool,
     /// Whether what becomes due now has to wait for the server: for a reply, or for a new session.
     blocked: bool,
-    /// The last time, by the clock, in which requests waited for the generator alone: what became due in it was
-    /// dispatched at its end, though it may then have had to wait for the server.
+    /// The last time range, by the clock, in which requests waited only for the generator. What became due in it was
+    /// dispatched at its end, even if it then had to wait for the server.
     own_delay: TimeRange,
-    /// When due requests were last looked for.
+    /// When the schedule was last checked.
     checked_at: Nanos,
 }
 
-/// Why a client is done before its time.
+/// Why a client ends early.
 enum EarlyEnd {
     Stopped,
     Lost(Ended),
@@ -81,7 +81,7 @@ pub struct Parts {
     pub session: SessionModel,
     pub requests: RequestGenerator,
     pub schedule: Schedule,
-    /// When it starts a new session, if it does.
+    /// When it starts a new session, if ever.
     pub renewal: Option<Renewal>,
     pub in_flight: usize,
 }
@@ -130,7 +130,7 @@ impl VirtualUser {
         matches!(self.connection, ConnectionState::Lost)
     }
 
-    /// The connection, to close it; `None` where it has none.
+    /// The connection, if there is one.
     pub fn connection(&mut self) -> Option<&mut Connection> {
         match &mut self.connection {
             ConnectionState::Up(connection) => Some(connection),
@@ -149,7 +149,7 @@ impl VirtualUser {
         state.pacer.register(self.number, cx.waker());
         loop {
             if let Err(ended) = self.renew(cx, state) {
-                // A shortage of this machine's stops the run; it is no client's loss.
+                // A shortage on this machine stops the run, and is not the loss of a client.
                 return self
                     .end(state, if state.stop.is_set() { EarlyEnd::Stopped } else { EarlyEnd::Lost(ended) });
             }
@@ -177,7 +177,7 @@ impl VirtualUser {
         }
     }
 
-    /// Nothing more can be done now: waits for the next instant, or is done.
+    /// Nothing more can be done now: waits for the next event, or is done with the window.
     fn rest(&mut self, state: &WorkerState, now: Nanos) -> Poll<()> {
         let next = self.schedule.next().map(|due| state.clock.clock_time(due));
         let open = self.pending.front().map(|oldest| (oldest.at.sent, oldest.at.intended));
@@ -224,7 +224,8 @@ impl VirtualUser {
         if !self.blocked {
             self.own_delay = TimeRange { from: 0, until: now };
         } else if let Some(pause) = state.heartbeat.pause_since(self.checked_at).filter(|_| room > 0) {
-            // The reply that it waited for came while the worker stood still; whatever was due then, waited for us.
+            // The reply that it waited for came while the worker stood still, so what was due then waited for the
+            // generator.
             self.own_delay = pause;
         }
         self.checked_at = now;
@@ -260,14 +261,14 @@ impl VirtualUser {
         {
             match connection.flush(cx) {
                 Ok(written) => self.unsent = !written,
-                // It may have been said why.
+                // The server may have said why.
                 Err(ended) => return self.read(cx, state).and(Err(ended)),
             }
         }
         Ok(())
     }
 
-    /// Gives the requests from `first` on their instant of sending, one for the whole write.
+    /// Stamps the requests from `first` on as sent, with one instant for the whole write.
     fn note_sent(&mut self, state: &WorkerState, first: usize) {
         let sent = clock::now();
         let mut recorder = state.recorder.borrow_mut();
@@ -278,8 +279,8 @@ impl VirtualUser {
         state.backlog.took((self.pending.len() - first) as u64);
     }
 
-    /// Begins a new session where one is due and nothing is outstanding. After the window's end only what became due in
-    /// it and waits for the new session is worth one.
+    /// Begins a new session if one is due and no request is open. After the window's end this happens only if a request
+    /// that became due in the window waits for it.
     fn begin_renewal(&mut self, state: &Rc<WorkerState>, now: Nanos) -> bool {
         let due = self.renewal.as_ref().is_some_and(|renewal| renewal.is_due(state.clock.load_time(now)));
         if !due || !self.pending.is_empty() || self.unsent {
@@ -327,14 +328,14 @@ impl VirtualUser {
         }
     }
 
-    /// The next request's cell, for one that is never written.
+    /// The cell of the next request, which is never written.
     fn draw_cell(&mut self, state: &WorkerState) -> CellKey {
         let client = self.session.client();
         let request = self.requests.draw(&state.context.groups, &state.context.reference, client);
         CellKey { transport: self.transport, group: self.group, role: self.session.role(), op: request.op }
     }
 
-    /// The load has ended, and what is due by `until` (load time) was not sent: it stays unfinished.
+    /// The load has ended. Requests that are due by `until` (load time) and were not sent stay unfinished.
     fn give_up_backlog(&mut self, state: &WorkerState, until: Nanos, now: Nanos) {
         if !self.schedule.is_open() {
             return;
@@ -347,7 +348,7 @@ impl VirtualUser {
         }
     }
 
-    /// A reply that cannot even be read is a wrong one.
+    /// A reply that cannot be read is wrong.
     fn framing_broken(&self, state: &WorkerState, rule: Rule, what: &str, now: Nanos) {
         let oldest = self.pending.front();
         let asked = oldest.map_or(Asked::Nothing(None), |p| Asked::Request {
@@ -359,7 +360,7 @@ impl VirtualUser {
         state.violated(|context| Evidence::new(context, &self.session, finding, asked, what.as_bytes(), now));
     }
 
-    /// The client ends before its time.
+    /// The client ends early.
     fn end(&mut self, state: &Rc<WorkerState>, end: EarlyEnd) -> Poll<()> {
         let now = clock::now();
         match end {
@@ -380,7 +381,7 @@ impl VirtualUser {
         Poll::Ready(())
     }
 
-    /// A close where a reply was due breaks a rule, if the server does it again; see `close_check`.
+    /// A close instead of a reply breaks a rule if the server does it again; see `close_check`.
     fn check_close(&self, state: &Rc<WorkerState>, ended: &Ended, now: Nanos) {
         let Some(oldest) = self.pending.front().filter(|_| ended.is_close()) else { return };
         let Some(rule) = oldest.expect.forbids_close() else { return };
@@ -403,7 +404,7 @@ impl VirtualUser {
         state.lost(self.number, self.client(), ended, now);
     }
 
-    /// Every open request ends in an error; without one it is the next that finds no connection.
+    /// Every open request ends in an error. If there is none, the next request does.
     fn fail_pending(&mut self, state: &WorkerState, ended: &Ended, error: RequestError, now: Nanos) {
         if let Ended::Framing { rule, what } = ended {
             self.framing_broken(state, *rule, what, now);
@@ -415,7 +416,7 @@ impl VirtualUser {
             self.pending.push_back(PendingRequest { cell, expect: Expectation::Upgrade, at });
         }
         let mut recorder = state.recorder.borrow_mut();
-        // Only the oldest request's reply was broken; what came after it was not answered at all.
+        // Only the reply to the oldest request was broken; the others were not answered.
         let mut first = if let Ended::Framing { .. } = ended { RequestError::Broken } else { error };
         for pending in self.pending.drain(..) {
             recorder.failed(pending.cell, pending.at, now, std::mem::replace(&mut first, error));
@@ -424,10 +425,10 @@ impl VirtualUser {
     }
 }
 
-/// When a request was dispatched that is sent now, or waits: at the pacer's wake for it or a later one, or where
-/// another event came before the pacer, when the generator turned to it. All that the client had due is dispatched at
-/// one wake, as it would have to wait there for nothing of ours. What became due while it had to wait for the server
-/// was dispatched as soon as it could be: that wait is the server's.
+/// When a request that is sent now was dispatched. Usually that is the pacer's wake for it, or for a later request: one
+/// wake dispatches everything that is due. If another event came before the pacer, it is when the generator handled
+/// that event. A request that became due while the client waited for the server counts as dispatched when it was
+/// intended: that wait is the server's.
 fn dispatched(intended: Nanos, woken: Nanos, own_delay: TimeRange) -> Nanos {
     if woken >= intended {
         woken

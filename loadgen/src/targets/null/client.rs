@@ -1,6 +1,7 @@
-//! One connection's answers: a name, a role, one slot, and another for the key `role`, which a load puts now and then.
+//! One client's state and its replies: a name, a role, one slot, and another for the key `role`, which loads sometimes
+//! put.
 
-/// What a message is answered, and whether the connection ends with it.
+/// The reply to a message, and whether the connection ends with it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Reply<'a> {
     pub(super) text: &'a [u8],
@@ -25,7 +26,7 @@ impl Client {
     /// Answers one message.
     pub(super) fn answer(&mut self, message: &[u8]) -> Reply<'_> {
         let mut words = message.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-        // One more than any command has, so that one too many is seen.
+        // One more than any command has, so that a superfluous one is seen.
         let words: [Option<&[u8]>; 4] = std::array::from_fn(|_| words.next());
         let text: &[u8] = match words {
             [Some(name), None, ..] if !self.named && name.len() <= NAME_BYTES_MAX => {
@@ -59,7 +60,7 @@ impl Client {
     }
 }
 
-/// Keeps the memory: values of one size then cost no allocation.
+/// Keeps the memory, so that values of one size cost no allocation.
 fn replace(old: &mut Vec<u8>, new: &[u8]) {
     old.clear();
     old.extend_from_slice(new);

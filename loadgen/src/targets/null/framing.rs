@@ -1,26 +1,26 @@
-//! How bytes become messages and answers become bytes, on each of the three transports.
+//! How bytes become messages and replies become bytes, on each of the three transports.
 
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::client::Client;
 
-/// Bytes that may wait for the rest of their message: the longest message, with a frame's header or a line's end.
+/// Bytes that may wait for the rest of their message: the longest message, with a frame's header or a line end.
 const WAITING_BYTES_MAX: usize = 65_536 + 16;
 
 /// How a connection's messages are separated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// A line each.
+    /// One line a message.
     Line,
     /// Whatever one read returns.
     Raw,
     /// WebSocket before its opening handshake.
     Handshake,
-    /// WebSocket: a text frame each, as the harness never cuts a message into several.
+    /// WebSocket: one text frame a message, as the harness does not fragment messages.
     Frame,
 }
 
-/// The connection ends, once what is to be written has been.
+/// The connection ends once all output is written.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ConnectionOver;
 
@@ -29,7 +29,7 @@ pub(super) struct ConnectionOver;
 pub(super) struct Responder {
     framing: Framing,
     client: Client,
-    /// The beginning of a message whose end has not come.
+    /// The beginning of an incomplete message.
     waiting: Vec<u8>,
 }
 
@@ -48,10 +48,10 @@ impl Responder {
         Self { framing, client: Client::default(), waiting: Vec::new() }
     }
 
-    /// Takes what one read returned, which it may change, and appends every answer that is due to `out`.
+    /// Takes what one read returned, which it may change, and appends every reply that is due to `out`.
     ///
     /// # Errors
-    /// Where nothing that comes later is to be read.
+    /// Where nothing that comes later is read.
     pub(super) fn take(&mut self, read: &mut [u8], out: &mut Vec<u8>) -> Result<(), ConnectionOver> {
         if self.waiting.is_empty() {
             let used = self.messages(read, out)?;
@@ -66,7 +66,7 @@ impl Responder {
         if self.waiting.len() > WAITING_BYTES_MAX { Err(ConnectionOver) } else { Ok(()) }
     }
 
-    /// Answers every whole message at the beginning of `bytes`; how many bytes they took.
+    /// Answers every whole message at the beginning of `bytes`. Returns how many bytes they took.
     fn messages(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Result<usize, ConnectionOver> {
         let mut used = 0;
         while used < bytes.len() {
@@ -162,7 +162,7 @@ impl Responder {
 struct Frame<'a> {
     /// Its first byte: end, reserved bits, opcode.
     head: u8,
-    /// Unmasked; `None`: it was not masked, or is too long.
+    /// Unmasked; `None` if it was not masked, or is too long.
     payload: Option<&'a [u8]>,
     /// With its header.
     length: usize,

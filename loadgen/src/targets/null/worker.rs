@@ -1,4 +1,5 @@
-//! Threads: one worker a CPU with a runtime of its own, and one thread a listener that deals connections out.
+//! Threads: one worker for each CPU with a runtime of its own, and one thread for each listener that distributes the
+//! connections.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -19,10 +20,10 @@ use super::framing::{Framing, Responder};
 /// Bytes that one read takes at most: more than the longest message.
 const READ_BYTES: usize = 128 * 1024;
 
-/// An outgoing buffer that has grown beyond this is given back once it is empty.
+/// An outgoing buffer that has grown beyond this is freed once it is empty.
 const IDLE_CAPACITY_MAX: usize = 4096;
 
-/// Pause after a refused accept, as where descriptors have run out: trying on at once would only burn the CPU.
+/// Pause after a failed accept, such as without free descriptors: trying again at once would only burn CPU.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 thread_local! {
@@ -33,11 +34,11 @@ thread_local! {
 /// A connection on its way to its worker.
 pub(super) type Accepted = (std::net::TcpStream, Framing);
 
-/// Confines the calling thread, and those that it starts, to these CPUs as far as the system lets it.
+/// Confines the calling thread, and those that it starts, to these CPUs, as far as the system allows.
 pub(super) fn confine(cpus: &[usize]) {
     let mut set = CpuSet::new();
     if !cpus.is_empty() && cpus.iter().all(|&cpu| set.set(cpu).is_ok()) {
-        // Not being confined costs precision, never correctness.
+        // Without it only precision suffers.
         let _ = sched_setaffinity(Pid::from_raw(0), &set);
     }
 }
@@ -58,7 +59,7 @@ pub(super) fn start(cpus: &[usize]) -> io::Result<Vec<UnboundedSender<Accepted>>
     Ok(workers)
 }
 
-/// Accepts for ever and deals the connections out evenly.
+/// Accepts for ever, and gives the connections to the workers in turn.
 pub(super) fn accept(listener: &TcpListener, framing: Framing, workers: &[UnboundedSender<Accepted>]) {
     for worker in workers.iter().cycle() {
         match listener.accept() {
@@ -77,7 +78,7 @@ async fn work(mut accepted: UnboundedReceiver<Accepted>) {
     }
 }
 
-/// One read, one write, until the client leaves, however it leaves.
+/// One read, one write, until the client leaves.
 async fn serve(mut stream: TcpStream, framing: Framing) {
     let mut responder = Responder::new(framing);
     let mut out = Vec::new();
@@ -90,11 +91,11 @@ async fn serve(mut stream: TcpStream, framing: Framing) {
         }
         out.clear();
     }
-    // Dropped with unread bytes, a socket is reset, which may overtake the last reply.
+    // Dropping a socket with unread bytes resets it, which may overtake the last reply.
     let _ = stream.shutdown().await;
 }
 
-/// Reads once and appends all answers; whether the connection goes on. `None`: the client has left.
+/// Reads once and appends all replies. Returns whether the connection goes on; `None`: the client has left.
 async fn answer(stream: &mut TcpStream, responder: &mut Responder, out: &mut Vec<u8>) -> Option<bool> {
     poll_fn(|cx| {
         READ_BUFFER.with_borrow_mut(|buffer| {
