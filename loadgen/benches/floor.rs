@@ -44,7 +44,7 @@ use twinwire::load::placement::Placement;
 use twinwire::record::Cost;
 use twinwire::scenario::Document;
 use twinwire::targets::Target;
-use twinwire::wire::{Endpoint as Address, Site};
+use twinwire::wire::{Endpoint as Address, WebSocketUrl};
 use twinwire_bench_support::children::{Process, Role, Task, generate, play};
 use twinwire_bench_support::load::{KEYS, Load, MIX_VALUE, VALUE};
 use twinwire_bench_support::paired::{self, Bar::AtMost, Pairing, Ratio};
@@ -184,8 +184,8 @@ fn our_window(task: &Task) -> anyhow::Result<Window> {
     let endpoint = match task.endpoint.wire {
         Wire::Tcp => Address::lines(address.into(), None),
         Wire::WebSocket => {
-            let site = Site::root(false, &address.ip().to_string(), address.port());
-            Address::websocket(address.into(), site, None)
+            let url = WebSocketUrl::root(false, &address.ip().to_string(), address.port());
+            Address::websocket(address.into(), url, None)
         }
     };
     let mut target = Target::External { endpoints: vec![endpoint], pid: Some(task.server_pid) };

@@ -169,9 +169,10 @@ fn a_sweep_of_many_doubtful_variants_counts_most_of_their_warnings() {
     wish.loads[0].variants = (0..30).map(swept).collect();
     let mut record = record(&wish);
     record.loads[0].verdict.level = VerdictLevel::Suspect;
-    let reason =
-        |variant: &VariantInfo| format!("tcp [{}]: other programs took 50 % of the CPUs", variant.label);
-    record.loads[0].verdict.reasons = record.loads[0].variants.iter().map(reason).collect();
+    let reason = |variant: &VariantInfo| format!("tcp [{}]: other programs took 50 % of the CPUs", variant.label);
+    let variants = record.loads[0].variants.clone();
+    record.loads[0].verdict.reasons = variants.iter().map(reason).collect();
+    record.loads[0].verdict.variants = variants.into_iter().map(|variant| Some(variant.label)).collect();
     let notes = find(&all(&record), "sweep-paced").spec.notes.clone();
     assert!(notes[0].contains("[manager-share=0]"), "{notes:?}");
     assert!(notes.contains(&"And 24 more warnings: the report has them.".to_owned()), "{notes:?}");

@@ -13,7 +13,8 @@ use super::reply::{ReplyKind, kind};
 use crate::domain::{Framing, Transport};
 use crate::oracle::texts;
 use crate::wire::{
-    ConnectError, Connection, Ended, Endpoint, Foreign, Replies, Reply, Traffic, advice_on_close, wait,
+    ConnectError, Connection, Ended, Endpoint, Reply, ReplyHandler, Traffic, WrongProtocol, advice_on_close,
+    poll_with_timeout,
 };
 
 /// Random names that are tried before the server is said to refuse every name. Each has 64 random bits, so that the
@@ -40,7 +41,7 @@ pub enum ClientError {
     Speechless(Ended, &'static str),
     /// What came after a login without a handshake is another protocol's way to refuse it.
     #[error("{0}")]
-    OtherProtocol(Foreign),
+    OtherProtocol(WrongProtocol),
     /// No reply in time.
     #[error("no reply within {0:?}: the server hangs{1}")]
     TimedOut(Duration, &'static str),
@@ -99,7 +100,7 @@ impl Client {
             },
             error => error,
         })?;
-        if is_unproved && let Some(foreign) = Foreign::of(&reply) {
+        if is_unproved && let Some(foreign) = WrongProtocol::detect(&reply) {
             return Err(ClientError::OtherProtocol(foreign));
         }
         match reply.as_str() {
@@ -167,7 +168,7 @@ impl Client {
                 (None, Err(ended)) => Poll::Ready(Err(ClientError::Ended { ended, said: None })),
             }
         };
-        wait(self.timeout, step)
+        poll_with_timeout(self.timeout, step)
             .await
             .unwrap_or(Err(ClientError::TimedOut(self.timeout, self.framing_advice)))
     }
@@ -222,7 +223,7 @@ struct Inbox {
     replies: VecDeque<String>,
 }
 
-impl Replies for Inbox {
+impl ReplyHandler for Inbox {
     fn is_whole(&self, bytes: &[u8]) -> bool {
         std::str::from_utf8(bytes).is_ok_and(|text| kind(text) != ReplyKind::Value)
     }
