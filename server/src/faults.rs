@@ -94,7 +94,6 @@ faults! {
         HasARoleKey "has-a-role-key" "STORE-6" "A fresh store has the key `role`.",
         ReservesQ "reserves-q" "STORE-6" "`q` cannot be a key.",
         HasNoKeyLimit "has-no-key-limit" "STORE-7" "The limit on keys is not enforced.",
-        HasNoByteLimit "has-no-byte-limit" "STORE-7" "The limit on bytes is not enforced.",
         StoresWhatItRefuses "stores-what-it-refuses" "STORE-7" "A put that is answered `store full` takes effect.",
 
         KeepsRoles "keeps-roles" "ROLE-1" "The next session of a manager's name is a manager's.",
@@ -155,7 +154,7 @@ faults! {
         NeverTimesOutLogins "never-times-out-logins" "TCP-7" "A connection without a login stays.",
         NeverTimesOutIdlers "never-times-out-idlers" "TCP-7" "An idle session stays.",
         TimesOutInSilence "times-out-in-silence" "TCP-7" "A time-out closes without its text.",
-        ResetsAtTheEnd "resets-at-the-end" "TCP-8" "The server closes by a reset.",
+        ResetsAtTheEnd "resets-at-the-end" "TCP-8" "The server closes by a reset, which overtakes the last reply.",
         LeavesNagleOn "leaves-nagle-on" "TCP-9" "Nagle's algorithm stays on.",
         TerminatesChunks "terminates-chunks" "RAW-1" "Replies to raw clients end in LF.",
 
@@ -207,6 +206,7 @@ faults! {
         ChecksNamesThenTakesThem "checks-names-then-takes-them" "LOGIN-4" "A name is looked up first and taken later.",
         ForgetsAPut "forgets-a-put" "STORE-1" "One put in a hundred is not stored.",
         SwapsUsersOnceInAHundred "swaps-users-once-in-a-hundred" "STORE-5" "One read in a hundred returns what another user put last.",
+        HasNoByteLimit "has-no-byte-limit" "STORE-7" "The limit on bytes is not enforced.",
         IgnoresTheManagerCap "ignores-the-manager-cap" "ROLE-8" "There is no cap on managers.",
         ChecksTheManagerCapFirst "checks-the-manager-cap-first" "ROLE-8" "The cap on managers is checked first and counted later.",
         AnswersTwiceOnceInAHundred "answers-twice-once-in-a-hundred" "FORM-3" "One reply in a hundred is sent twice.",

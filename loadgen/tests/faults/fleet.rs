@@ -16,7 +16,7 @@ use twinwire::domain::Transport;
 use twinwire_server::faults::{Fault, ShownBy, VARIABLE};
 
 /// Servers with faults that run at the same time: they mostly wait.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 12;
 
 /// Longest that an expectation may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,6 +69,15 @@ pub(crate) fn citing(fault: Fault) -> Vec<SuiteCase> {
     cases.retain(|case| case.case.rules.iter().any(|rule| rule.name() == fault.rule()));
     for case in &mut cases {
         case.case.sweep &= fault.shown_by() == ShownBy::Cuttings;
+    }
+    cases
+}
+
+/// Every case, each once.
+pub(crate) fn every_case() -> Vec<SuiteCase> {
+    let mut cases = built_in::all();
+    for case in &mut cases {
+        case.case.sweep = false;
     }
     cases
 }

@@ -12,7 +12,7 @@ use twinwire::conform::verdict::Verdict;
 use twinwire::domain::Rule;
 use twinwire_server::faults::{Fault, ShownBy};
 
-use fleet::{citing, failures, kills, run};
+use fleet::{citing, every_case, failures, kills, run};
 
 fn shown_by(what: &[ShownBy]) -> impl Iterator<Item = Fault> {
     Fault::ALL.iter().copied().filter(|fault| what.contains(&fault.shown_by()))
@@ -46,12 +46,18 @@ fn what_breaks_no_rule_passes() {
 }
 
 #[test]
-fn hopeless_servers_fail_with_the_count_that_is_due() {
-    for (fault, result) in run(shown_by(&[ShownBy::Everything]), citing) {
+fn hopeless_servers_fail_in_all_that_is_due() {
+    for (fault, result) in run(shown_by(&[ShownBy::Everything]), |_| every_case()) {
         let (failed, skipped) = (result.count(Verdict::Failed), result.count(Verdict::Skipped));
-        assert_eq!(result.exit_code(false), 1, "{}: {}", fault.name(), failures(&result));
-        assert_eq!(result.cases.len(), result.due, "{}", fault.name());
-        assert!(failed > 0 && failed + skipped == result.due, "{}: {}", fault.name(), failures(&result));
+        let report = || format!("{}: {}", fault.name(), failures(&result));
+        assert_eq!((result.exit_code(false), result.cases.len()), (1, result.due), "{}", report());
+        assert!(failed > 200 && failed > 9 * (result.due - skipped) / 10, "{failed} failed: {}", report());
+        // A server that closes on everything refuses bad handshakes; nothing else may seem right.
+        let alive = result.cases.iter().find(|case| {
+            let is_refusal = case.group == "websocket-handshake";
+            matches!(case.verdict, Verdict::Passed | Verdict::Unstable) && !is_refusal
+        });
+        assert!(alive.is_none(), "{alive:?}");
     }
 }
 

@@ -485,6 +485,11 @@ impl<S: Socket> FaultySocket<S> {
         Pin::new(&mut self.socket).poll_flush(cx)
     }
 
+    /// Whether the server takes for sent what still waits.
+    fn forgets_what_waits(&self) -> bool {
+        self.fault == Some(Fault::ResetsAtTheEnd)
+    }
+
     /// Closes by a reset once the socket is dropped.
     fn will_reset(&self) -> io::Error {
         let _ = SockRef::from(self.socket.tcp()).set_linger(Some(Duration::ZERO));
@@ -502,7 +507,7 @@ impl<S: Socket> Socket for FaultySocket<S> {
     }
 
     fn has_pending(&self) -> bool {
-        !self.waiting.is_empty() || self.socket.has_pending()
+        !self.forgets_what_waits() && !self.waiting.is_empty() || self.socket.has_pending()
     }
 
     fn buffered_bytes(&mut self) -> usize {
@@ -520,6 +525,9 @@ impl<S: Socket> AsyncRead for FaultySocket<S> {
         let Some(fault) = this.fault else { return Pin::new(&mut this.socket).poll_read(cx, buf) };
         if fault == Fault::ClosesOnEverything {
             return Poll::Ready(Ok(()));
+        }
+        if this.forgets_what_waits() {
+            let _ = this.poll_waiting(cx);
         }
         while this.readable.is_empty() {
             let mut bytes = [0; 4096];
@@ -578,6 +586,7 @@ impl<S: Socket> AsyncWrite for FaultySocket<S> {
         let delay = match fault {
             Fault::RepliesAfter300Ms => Some(300),
             Fault::CoalescesReplies => Some(30),
+            Fault::ResetsAtTheEnd => Some(20),
             _ => None,
         };
         if let Some(delay) = delay.filter(|_| was_empty) {
@@ -590,15 +599,16 @@ impl<S: Socket> AsyncWrite for FaultySocket<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll_waiting(cx)
+        let this = self.get_mut();
+        if this.forgets_what_waits() { Poll::Ready(Ok(())) } else { this.poll_waiting(cx) }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_waiting(cx))?;
-        if this.fault == Some(Fault::ResetsAtTheEnd) {
+        if this.forgets_what_waits() {
             return Poll::Ready(Err(this.will_reset()));
         }
+        ready!(this.poll_waiting(cx))?;
         Pin::new(&mut this.socket).poll_shutdown(cx)
     }
 }
