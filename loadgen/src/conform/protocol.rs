@@ -63,10 +63,10 @@ fn requirement(section: &'static str) -> Result<Requirement, String> {
     let (text, rest) = body.split_once("\n\nWhy: ").ok_or_else(|| part("Why:"))?;
     let (why, example) = rest.split_once("\n\nOn the wire: ").ok_or_else(|| part("On the wire:"))?;
     let [text, why, example] = [text, why, example].map(str::trim);
-    match [text, why, example].iter().any(|part| part.is_empty()) {
-        true => Err(format!("{rule} has an empty part")),
-        false => Ok(Requirement { rule, level, text, why, example }),
+    if [text, why, example].contains(&"") {
+        return Err(format!("{rule} has an empty part"));
     }
+    Ok(Requirement { rule, level, text, why, example })
 }
 
 /// `LOGIN-1 (MUST)`.
