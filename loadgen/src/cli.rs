@@ -10,7 +10,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::client;
 use crate::commands::completions::{Completions, Man, Program};
-use crate::commands::{CommandError, Outcome, calibrate, check, init, quick, report, run, schema};
+use crate::commands::{CommandError, CommandOutput, calibrate, check, conform, init, quick, report, run, schema};
 use crate::targets::{embedded, guard, null};
 
 /// Load generator and conformance harness for a key-value service over TCP and WebSocket
@@ -37,14 +37,14 @@ Exit codes (the first that applies):
   130  interrupted
   0    all passed";
 
-/// Commands whose names are taken, but which this version does not have yet: they say so, with exit code 2.
-const NOT_YET: [&str; 9] =
-    ["ab", "agent", "capacity", "compare", "conform", "explain", "explore", "grade", "probe"];
+/// Commands with reserved names that this version does not have yet: they say so, with exit code 2.
+const NOT_YET: [&str; 8] = ["ab", "agent", "capacity", "compare", "explain", "explore", "grade", "probe"];
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::Run>),
     Quick(Box<quick::Quick>),
+    Conform(Box<conform::Conform>),
     Check(check::Check),
     Schema(schema::Schema),
     Init(init::Init),
@@ -74,19 +74,20 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(run) => run.exec(colour(&io::stdout())),
         Command::Quick(quick) => quick.exec(colour(&io::stdout())),
-        Command::Check(check) => check.exec().map(Outcome::success),
-        Command::Schema(schema) => schema.exec().map(Outcome::success),
-        Command::Init(init) => init.exec().map(Outcome::success),
+        Command::Conform(conform) => conform.exec(colour(&io::stdout())),
+        Command::Check(check) => check.exec().map(CommandOutput::success),
+        Command::Schema(schema) => schema.exec().map(CommandOutput::success),
+        Command::Init(init) => init.exec().map(CommandOutput::success),
         Command::Report(report) => report.exec(colour(&io::stdout())),
         Command::Calibrate(calibrate) => calibrate.exec(),
-        Command::Completions(completions) => completions.exec(command_line).map(Outcome::success),
-        Command::Man(man) => man.exec(command_line).map(Outcome::success),
+        Command::Completions(completions) => completions.exec(command_line).map(CommandOutput::success),
+        Command::Man(man) => man.exec(command_line).map(CommandOutput::success),
     };
     match result {
         Ok(outcome) => {
             let printed = print(&outcome.stdout);
             complain(&outcome.stderr);
-            // Half a result is an error of a file; it hides nothing that the whole one says.
+            // A result that was cut is a file error, unless the result itself has a code.
             ExitCode::from(if printed || outcome.exit_code != 0 { outcome.exit_code } else { 2 })
         }
         Err(error) => fail(&error),
@@ -107,12 +108,12 @@ fn fail(error: &CommandError) -> ExitCode {
     ExitCode::from(error.exit_code())
 }
 
-/// Writes to stderr; where that is closed, the message is lost.
+/// Writes to stderr; if that is closed, the message is lost.
 fn complain(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Writes a result to stdout; `false` where it could not. A reader that has gone away has seen what it wanted.
+/// Writes a result to stdout; `false` if that failed. A reader that has gone away has seen what it wanted.
 fn print(text: &str) -> bool {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

@@ -1,11 +1,12 @@
-//! The client's command line: text → where to connect, as whom, and what to ask. It opens nothing but the secret's file.
+//! The client's command line: text → where to connect, as whom, and what to ask. It opens nothing but the secret's
+//! file.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Arg, CommandFactory as _, Parser};
 
-use super::words::{self, Request, WordsError};
+use super::words::{self, Command, WordsError};
 use crate::wire::{
     Addresses, Endpoint, Header, HeaderError, NotAName, Peer, Site, Trust, TrustError, Unresolved, UrlError,
 };
@@ -46,8 +47,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", requires = "tls")]
     ca: Option<PathBuf>,
 
-    /// Send this header field in the WebSocket handshake, for example for a proxy that needs a key. NAME=@VARIABLE takes
-    /// the value from the environment, which no other user can see (repeatable)
+    /// Send this header field in the WebSocket handshake, for example for a proxy that needs a key. NAME=@VARIABLE
+    /// takes the value from the environment, which no other user can see (repeatable)
     #[arg(long = "header", value_name = "NAME=VALUE", requires = "ws")]
     headers: Vec<String>,
 
@@ -115,10 +116,10 @@ pub(super) struct Job {
     pub(super) secret: Option<String>,
     pub(super) timeout: Duration,
     /// Empty: those that are typed or piped.
-    pub(super) commands: Vec<Request>,
+    pub(super) commands: Vec<Command>,
 }
 
-/// Arguments that make no job.
+/// Arguments that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ArgsError {
     #[error("{0}")]
@@ -143,7 +144,7 @@ pub(super) enum ArgsError {
     SecretFile(String, std::io::Error),
     #[error("the secret in {0} must be exactly one word")]
     SecretForm(String),
-    /// The name leads nowhere, which need not be the user's mistake.
+    /// The name has no address, which need not be the user's mistake.
     #[error("{0}")]
     Unresolved(#[from] Unresolved),
     #[error(
@@ -168,7 +169,7 @@ impl Args {
         }
         let secret = self.secret()?;
         let commands = words::commands(words::arguments(std::mem::take(&mut self.commands))?)?;
-        if commands.iter().any(|command| matches!(command, Request::Upgrade(Some(_)))) {
+        if commands.iter().any(|command| matches!(command, Command::Upgrade(Some(_)))) {
             return Err(ArgsError::SecretInArguments);
         }
         let endpoint = self.endpoint()?;
@@ -208,7 +209,7 @@ impl Args {
                 let text = std::fs::read_to_string(path);
                 (text.map_err(|error| ArgsError::SecretFile(place.clone(), error))?, place)
             }
-            // Set and empty is how many a script unsets a variable.
+            // Many scripts unset a variable by making it empty.
             None => match std::env::var_os(SECRET_VARIABLE).filter(|text| !text.is_empty()) {
                 Some(text) => (text.to_string_lossy().into_owned(), SECRET_VARIABLE.to_owned()),
                 None => return Ok(None),
@@ -232,10 +233,10 @@ fn is_option(word: &str) -> bool {
     command.get_arguments().filter_map(Arg::get_long).chain(["help", "version"]).any(|known| known == name)
 }
 
-/// What stands in URLs, and in no host. Such a word may hold a secret, which an error must not repeat.
+/// Characters of URLs that no host contains. Such a word may hold a secret, which an error must not repeat.
 const NO_HOST: [char; 4] = ['@', '/', '?', '#'];
 
-/// A host alone: what ends in a port is taken for both in one word. An IPv6 address has more colons.
+/// A host alone: a word that ends in a port is host and port in one. An IPv6 address has more colons.
 fn host(text: &str) -> Result<String, String> {
     if text.contains(NO_HOST) {
         // Refused later: the error of a command line shows the word.
@@ -288,7 +289,7 @@ mod tests {
     fn options_stand_before_the_commands_and_words_may_begin_with_a_hyphen() {
         let args = ["c", "::1", "9", "--ws", "--user", "get", "put", "-1", "--x"];
         let job = Args::try_parse_from(args).unwrap().into_job().unwrap();
-        assert_eq!(job.commands, [Request::Message("put -1 --x".to_owned())]);
+        assert_eq!(job.commands, [Command::Message("put -1 --x".to_owned())]);
         assert_eq!(job.user.as_deref(), Some("get"));
         assert_eq!(job.endpoint.to_string(), "ws://[::1]:9/");
     }
@@ -302,7 +303,7 @@ mod tests {
             assert!(error.contains("options come before the commands") && error.contains(option), "{error}");
         }
         let quoted = job(&["put a --ws"]).unwrap().commands;
-        assert_eq!(quoted, [Request::Message("put a --ws".to_owned())]);
+        assert_eq!(quoted, [Command::Message("put a --ws".to_owned())]);
     }
 
     #[test]

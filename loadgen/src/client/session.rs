@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::reply::{Kind, kind};
+use super::reply::{ReplyKind, kind};
 use crate::domain::{Framing, Transport};
 use crate::oracle::texts;
 use crate::wire::{
     ConnectError, Connection, Ended, Endpoint, Foreign, Replies, Reply, Traffic, advice_on_close, wait,
 };
 
-/// Names of our own making that are tried before the server is taken to refuse every name. Each holds 64 random
-/// bits, so that the second try is all but never needed.
+/// Random names that are tried before the server is said to refuse every name. Each has 64 random bits, so that the
+/// second try is almost never needed.
 const OWN_NAMES_MAX: u32 = 4;
 
 /// Why a session cannot begin or go on.
@@ -34,7 +34,8 @@ pub enum ClientError {
         /// What the server said unasked before.
         said: Option<String>,
     },
-    /// A connection without a handshake ended without a word, which is also how a port for TLS or WebSocket takes a login.
+    /// A connection without a handshake ended without a word, which is also how a port for TLS or WebSocket takes a
+    /// login.
     #[error("{0}{1}")]
     Speechless(Ended, &'static str),
     /// What came after a login without a handshake is another protocol's way to refuse it.
@@ -78,7 +79,7 @@ impl Client {
     /// Connects, without logging in.
     ///
     /// # Errors
-    /// Where no server speaks the transport there within `timeout`, which also bounds the wait for every reply.
+    /// If no server speaks the transport there within `timeout`, which also bounds the wait for every reply.
     pub async fn open(endpoint: &Endpoint, timeout: Duration) -> Result<Self, ClientError> {
         let connection = endpoint.connect(Arc::new(Traffic::default()), timeout).await?;
         let framing_advice = other_framings(endpoint.transport());
@@ -109,7 +110,7 @@ impl Client {
         }
     }
 
-    /// Logs in under a random name, which is all but certainly free.
+    /// Logs in under a random name, which is almost certainly free.
     pub async fn log_in_under_own_name(&mut self) -> Result<(), ClientError> {
         let mut outcome = Ok(());
         for _ in 0..OWN_NAMES_MAX {
@@ -123,10 +124,10 @@ impl Client {
         outcome
     }
 
-    /// Becomes a manager, by the secret where there is one.
+    /// Becomes a manager, with the secret if there is one.
     ///
     /// # Errors
-    /// [`ClientError::UpgradeRefused`] where the server does not grant it.
+    /// [`ClientError::UpgradeRefused`] if the server does not grant it.
     pub async fn upgrade(&mut self, secret: Option<&str>) -> Result<(), ClientError> {
         let reply = self.ask(&upgrade_message(secret)).await?;
         match reply.as_str() {
@@ -138,11 +139,11 @@ impl Client {
     /// One request and its reply.
     ///
     /// # Errors
-    /// Where none comes, or the reply is that the server has ended the session.
+    /// If no reply comes, or the reply says that the server has ended the session.
     pub async fn ask(&mut self, message: &str) -> Result<String, ClientError> {
         if let Some(unasked) = self.inbox.replies.pop_front() {
             return Err(match kind(&unasked) {
-                Kind::Ended => ClientError::Ended { ended: Ended::Closed, said: Some(unasked) },
+                ReplyKind::Ended => ClientError::Ended { ended: Ended::Closed, said: Some(unasked) },
                 _ => ClientError::Unasked(unasked),
             });
         }
@@ -150,7 +151,7 @@ impl Client {
         pushed.map_err(|ended| ClientError::Ended { ended, said: None })?;
         let reply = self.reply().await?;
         self.framing_advice = "";
-        if kind(&reply) == Kind::Ended {
+        if kind(&reply) == ReplyKind::Ended {
             return Err(ClientError::Ended { ended: Ended::Closed, said: Some(reply) });
         }
         Ok(reply)
@@ -223,7 +224,7 @@ struct Inbox {
 
 impl Replies for Inbox {
     fn is_whole(&self, bytes: &[u8]) -> bool {
-        std::str::from_utf8(bytes).is_ok_and(|text| kind(text) != Kind::Value)
+        std::str::from_utf8(bytes).is_ok_and(|text| kind(text) != ReplyKind::Value)
     }
 
     fn reply(&mut self, reply: Reply<'_>) {

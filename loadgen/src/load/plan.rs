@@ -221,8 +221,8 @@ pub fn variant_name(variant: &Variant) -> String {
 }
 
 /// What the record says of a variant.
-pub fn variant(variant: &Variant) -> record::Variant {
-    record::Variant { label: variant_name(variant), settings: variant.settings.clone() }
+pub fn variant(variant: &Variant) -> record::VariantInfo {
+    record::VariantInfo { label: variant_name(variant), settings: variant.settings.clone() }
 }
 
 /// Seed of one client's requests, by its number within its cohort.

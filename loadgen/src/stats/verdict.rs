@@ -1,7 +1,7 @@
 //! Whether a load's figures may be trusted, with the reasons in numbers.
 //!
-//! The generator is judged by what it answers for itself: from an instant it intended to the moment it woke for
-//! it. Waiting behind a slow server is the server's doing and never counts here.
+//! The generator is judged only by its own part: the time from an intended instant until it woke for it. Waiting behind
+//! a slow server is the server's doing and never counts here.
 
 use crate::domain::{Side, Timing, Transport};
 use crate::record::lateness;
@@ -21,18 +21,18 @@ const DISPATCHED_SHARE_MIN: f64 = 0.99;
 /// and seldom fall on the same request.
 const LAG_P99_SHARE_MAX: f64 = 0.25;
 
-/// Stolen CPU time that a comparison stands.
+/// Share of CPU time that the host may steal.
 const STEAL_SHARE_MAX: f64 = 0.02;
 
-/// Share of the used CPUs' time that other programs may take. It is larger than that of stolen time because it includes what
-/// the kernel does on its own and between two programs.
+/// Share of the used CPUs' time that other programs may take. It is larger than that of stolen time because it includes
+/// what the kernel does on its own and between two programs.
 const OTHERS_SHARE_MAX: f64 = 0.10;
 
-/// Share of all the machine's CPUs that may be busy if only the server's address is known: beyond it no CPU is free for a
-/// generator that has to wake at once.
+/// Share of all the machine's CPUs that may be busy if only the server's address is known: beyond it no CPU is free for
+/// a generator that has to wake at once.
 const BUSY_SHARE_MAX: f64 = 0.95;
 
-/// Difference between the halves of a run: more is a trend, not one level.
+/// Largest difference between the halves of a run: more is a trend, not one level.
 const HALVES_RATIO_MAX: f64 = 1.20;
 
 /// Standard deviations of chance (of two Poisson counts) that the halves may differ by anyway, so that a short
@@ -43,7 +43,7 @@ const HALVES_SIGMAS: f64 = 4.0;
 /// between two events.
 const FULL_SHARE: f64 = 0.90;
 
-/// Judges one load from its passes; the load's own `verdict` is not looked at.
+/// Judges one load from its passes; ignores the load's own `verdict`.
 #[must_use]
 pub fn verdict(record: &RunRecord, load: &LoadInfo) -> Verdict {
     // The headline of a closed load is counted from the actual send, which a late wake only puts off.
@@ -91,7 +91,7 @@ fn judged(record: &RunRecord, load: &LoadInfo, late: VerdictLevel) -> Verdict {
     } else {
         saturated(record, &experiments)
     };
-    // A generator that did not do its part has shown no limit of the server's.
+    // A generator that did not do its part has not shown the server's limit.
     let shown = |side: &Side| *side == Side::Generator || judge.level != VerdictLevel::Invalid;
     let saturated = saturated.filter(shown).filter(|_| timed);
     Verdict { level: judge.level, reasons: judge.reasons, saturated }
@@ -115,7 +115,7 @@ pub(super) fn experiments<'a>(passes: &[&'a Pass]) -> Vec<Experiment<'a>> {
     experiments
 }
 
-/// What people call an experiment.
+/// The experiment's name for people.
 pub(super) fn name(transports: &[Transport], variant: &str) -> String {
     let transports = transports.iter().map(|transport| transport.name()).collect::<Vec<_>>().join(" with ");
     if variant.is_empty() { transports } else { format!("{transports} [{variant}]") }
@@ -144,7 +144,8 @@ impl Judge {
     }
 }
 
-/// Every request has exactly one fate, and every reply was checked; else the harness itself is at fault.
+/// Every request is answered, failed or unfinished, and every reply was checked; otherwise the harness itself is at
+/// fault.
 fn ledger(judge: &mut Judge, experiment: &Experiment<'_>) {
     let balances = |pass: &&Pass| {
         let ledger = &pass.ledger;
@@ -163,7 +164,7 @@ fn ledger(judge: &mut Judge, experiment: &Experiment<'_>) {
     }
 }
 
-/// What was measured to its end without one checked reply says nothing, however little there was to go wrong.
+/// A pass that ran to its end without a checked reply says nothing.
 fn checked(judge: &mut Judge, experiment: &Experiment<'_>) {
     let whole = || experiment.passes.iter().filter(|pass| pass.complete);
     let mut transports: Vec<Transport> = whole().flat_map(|pass| &pass.transports).copied().collect();
@@ -181,7 +182,7 @@ fn checked(judge: &mut Judge, experiment: &Experiment<'_>) {
             let mixed = experiment.passes.iter().any(|pass| pass.is_mixed());
             let over = if mixed { format!(" over {transport}") } else { String::new() };
             let why = match sum.requests {
-                0 => "no request fell into the measured part: make it longer, or the rate higher".to_owned(),
+                0 => "no request fell into the measured part: make it longer, or raise the rate".to_owned(),
                 requests => format!("of {requests} requests none was answered"),
             };
             judge.invalid(&experiment.name, &format!("no reply{over} was checked: {why}"));
@@ -220,7 +221,7 @@ fn pauses(judge: &mut Judge, experiment: &Experiment<'_>) {
     );
 }
 
-/// A rate that was found while the harness stood still is not the share of what the server bears that was asked for.
+/// A rate that was probed while the harness stood still is not the share of the server's limit that was asked for.
 fn probes(judge: &mut Judge, load: &LoadInfo) {
     let paused = load.probes.iter().filter(|probe| probe.paused_s > 0.0);
     for Probe { variant, transports, paused_s, .. } in paused {
@@ -247,7 +248,7 @@ fn dispatch(judge: &mut Judge, load: &LoadInfo, late: VerdictLevel, experiment: 
     let sum = |of: fn(&Pass) -> u64| experiment.passes.iter().map(|pass| of(pass)).sum::<u64>();
     let of_lost = sum(|pass| pass.due_of_lost);
     let offered = offered.max(row.counts.requests) + of_lost;
-    // What waited for the server to the end could not be dispatched: that is the server's doing.
+    // Requests that waited for the server to the end could not be dispatched: that is the server's doing.
     let dispatched = lag.len() + sum(|pass| pass.backlog.never_sent);
     if open && (dispatched as f64) < DISPATCHED_SHARE_MIN * offered as f64 {
         let share = dispatched as f64 / offered as f64 * 100.0;
@@ -258,7 +259,7 @@ fn dispatch(judge: &mut Judge, load: &LoadInfo, late: VerdictLevel, experiment: 
         judge.invalid(
             &experiment.name,
             &format!(
-                "only {share:.1} % of the {offered} offered requests were dispatched (99 % are due){why}"
+                "only {share:.1} % of the {offered} offered requests were dispatched (at least 99 % must be){why}"
             ),
         );
     }
@@ -304,7 +305,7 @@ fn taken_away(judge: &mut Judge, record: &RunRecord, experiment: &Experiment<'_>
     let share = |of: fn(&Cost) -> Option<f64>| {
         let known = || experiment.passes.iter().filter_map(|pass| Some((of(&pass.cost)?, pass.cost.seconds)));
         let seconds: f64 = known().map(|(_, seconds)| seconds).sum();
-        // Without a reading the share is not a number, and no comparison with it holds.
+        // Without a reading the share is not a number, and every comparison with it is false.
         known().map(|(share, seconds)| share * seconds).sum::<f64>() / seconds
     };
     let mut weigh = |who: &str, share: f64, max: f64| {
@@ -317,7 +318,7 @@ fn taken_away(judge: &mut Judge, record: &RunRecord, experiment: &Experiment<'_>
     };
     weigh("the host", share(|cost| cost.steal), STEAL_SHARE_MAX);
     if record.environment.started_target() {
-        // Without the server's part the rest is not the others'.
+        // Without the server's part the rest is not that of others.
         let others = |cost: &Cost| cost.others.filter(|_| cost.server_cpu_ns.is_some());
         weigh("other programs", share(others), OTHERS_SHARE_MAX);
         return;
@@ -342,7 +343,7 @@ fn taken_away(judge: &mut Judge, record: &RunRecord, experiment: &Experiment<'_>
     }
 }
 
-/// Compares what was achieved in the two halves of the passes, each transport for itself.
+/// Compares what was achieved in the two halves of the passes, for each transport.
 fn halves(judge: &mut Judge, load: &LoadInfo, experiment: &Experiment<'_>) {
     let mut transports: Vec<Transport> =
         experiment.passes.iter().flat_map(|pass| &pass.transports).copied().collect();
@@ -406,7 +407,7 @@ fn clients(judge: &mut Judge, experiment: &Experiment<'_>) {
 }
 
 fn samples(judge: &mut Judge, experiment: &Experiment<'_>) {
-    // One request may be in several histograms; a response holds its lag and its service.
+    // One request may be in several histograms; a response contains its lag and its service.
     let of_cell = |cell: &Cell| {
         cell.latencies
             .response
@@ -444,7 +445,7 @@ fn shared_cpu(judge: &mut Judge, record: &RunRecord) {
     }
 }
 
-/// The side whose CPUs were full; the generator where both were, since then the server's limit is not known.
+/// The side whose CPUs were full; the generator if both were, since the server's limit is then unknown.
 fn saturated(record: &RunRecord, experiments: &[Experiment<'_>]) -> Option<Side> {
     let sides = || experiments.iter().filter_map(|experiment| full_side(record, &experiment.passes));
     sides().find(|side| *side == Side::Generator).or_else(|| sides().next())
@@ -463,7 +464,7 @@ fn is_behind(experiment: &Experiment<'_>) -> bool {
     is_unfinished(&counts) || standing as f64 > (1.0 - ANSWERED_SHARE_MIN) * counts.requests as f64
 }
 
-/// A generator whose CPUs were full has not shown that what waited, waited for the server.
+/// If the generator's CPUs were full, requests may have waited for it and not for the server.
 fn keeps_rate(judge: &mut Judge, record: &RunRecord, load: &LoadInfo, experiment: &Experiment<'_>) {
     let full = || full_side(record, &experiment.passes) == Some(Side::Generator);
     if load.model.is_open() && is_behind(experiment) && full() {
@@ -481,14 +482,13 @@ fn keeps_rate(judge: &mut Judge, record: &RunRecord, load: &LoadInfo, experiment
     }
 }
 
-/// The side that an open load was too much for, if it was. The generator, where its own CPUs were full; else what
-/// waited, waited for the server.
+/// The side that could not keep up with an open load, if any: the generator if its own CPUs were full, else the server.
 fn fell_behind(record: &RunRecord, experiments: &[Experiment<'_>]) -> Option<Side> {
     let behind = experiments.iter().find(|experiment| is_behind(experiment))?;
     Some(full_side(record, &behind.passes).unwrap_or(Side::Server))
 }
 
-/// The side whose CPUs these passes filled; the generator where both were.
+/// The side whose CPUs these passes filled; the generator if both were full.
 #[must_use]
 pub fn full_side(record: &RunRecord, passes: &[&Pass]) -> Option<Side> {
     let environment = &record.environment;
