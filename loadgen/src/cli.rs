@@ -10,7 +10,9 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::client;
 use crate::commands::completions::{Completions, Man, Program};
-use crate::commands::{CommandError, CommandOutput, calibrate, check, conform, init, quick, report, run, schema};
+use crate::commands::{
+    CommandError, CommandOutput, calibrate, check, conform, init, quick, report, run, schema,
+};
 use crate::targets::{embedded, guard, null};
 
 /// Load generator and conformance harness for a key-value service over TCP and WebSocket

@@ -169,7 +169,8 @@ fn a_sweep_of_many_doubtful_variants_counts_most_of_their_warnings() {
     wish.loads[0].variants = (0..30).map(swept).collect();
     let mut record = record(&wish);
     record.loads[0].verdict.level = VerdictLevel::Suspect;
-    let reason = |variant: &VariantInfo| format!("tcp [{}]: other programs took 50 % of the CPUs", variant.label);
+    let reason =
+        |variant: &VariantInfo| format!("tcp [{}]: other programs took 50 % of the CPUs", variant.label);
     let variants = record.loads[0].variants.clone();
     record.loads[0].verdict.reasons = variants.iter().map(reason).collect();
     record.loads[0].verdict.variants = variants.into_iter().map(|variant| Some(variant.label)).collect();

@@ -20,6 +20,7 @@ use crate::text::Paint;
 /// Runs scripted cases over each transport of the target, and each of them again with its bytes cut and joined in every
 /// other way. Without a target it tests the embedded server, with limits, policies and an operator of its own.
 #[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Conform {
     /// Files or folders of scripted cases (TOML), such as violations/*.toml of a run, or ids of cases [default: all that
     /// are built in]
@@ -105,7 +106,8 @@ impl Conform {
         let mut embedded = None;
         let servers: Vec<Server> = match &plan {
             Plan::Embedded => {
-                let made = servers::embedded(&executable, log.path(), &profile).map_err(CommandError::Machine)?;
+                let made =
+                    servers::embedded(&executable, log.path(), &profile).map_err(CommandError::Machine)?;
                 embedded = Some(made.folder);
                 made.servers
             }

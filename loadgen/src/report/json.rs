@@ -68,7 +68,7 @@ pub struct LoadVerdict<'a> {
 pub struct JsonRow {
     /// Load's name.
     pub load: String,
-    /// VariantInfo's label; empty where nothing is swept.
+    /// The variant's label; empty where nothing is swept.
     pub variant: String,
     /// The trial's number, or "all".
     pub trial: Trial,
@@ -131,7 +131,7 @@ pub struct JsonLatency {
 pub struct JsonCost<'a> {
     /// Load's name.
     pub load: &'a str,
-    /// VariantInfo's label.
+    /// The variant's label.
     pub variant: &'a str,
     /// Transport's name.
     pub transport: Transport,
