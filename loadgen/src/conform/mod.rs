@@ -4,4 +4,9 @@
 //! nothing about running a case.
 
 pub mod case;
+mod channel;
+pub mod cutting;
+mod frame;
+mod handshake;
 pub mod profile;
+pub mod transcript;

@@ -5,7 +5,7 @@
 
 mod latency;
 mod model;
-mod named;
+pub(crate) mod named;
 mod op;
 mod role;
 mod setting;

@@ -1,11 +1,15 @@
 //! Opening a connection: TCP, then the handshakes of TLS and WebSocket.
 
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
+use tokio_rustls::client::TlsStream;
 
 use super::addresses::Addresses;
 use super::error::ConnectError;
@@ -91,6 +95,34 @@ impl Endpoint {
         })
     }
 
+    /// What a WebSocket's handshake asks for; `None` where there is none.
+    #[must_use]
+    pub fn site(&self) -> Option<&Site> {
+        match &self.speech {
+            Speech::WebSocket(site) => Some(site),
+            Speech::Lines | Speech::Chunks => None,
+        }
+    }
+
+    /// Opens a stream of bytes within `timeout`: TCP, and TLS where the server is behind it. No framing begins, and no
+    /// WebSocket handshake.
+    ///
+    /// # Errors
+    /// Where no server listens there, or it is not to be trusted.
+    pub async fn open(&self, timeout: Duration) -> Result<ByteStream, ConnectError> {
+        let deadline = Instant::now() + timeout;
+        let stream = Counted::new(self.addresses.connect(timeout).await?, Arc::default());
+        let Some(peer) = &self.peer else { return Ok(ByteStream::Plain(stream)) };
+        match timeout_at(deadline, peer.handshake(stream)).await {
+            Ok(Ok(stream)) => Ok(ByteStream::Encrypted(Box::new(stream))),
+            Ok(Err(error)) => Err(ConnectError::Tls(self.place(), error)),
+            Err(_) => {
+                let advice = advice_on_connect_timeout(self.transport());
+                Err(ConnectError::TimedOut { place: self.to_string(), timeout, advice })
+            }
+        }
+    }
+
     /// Shakes hands over a TCP connection.
     async fn begin(&self, stream: TcpStream, traffic: Arc<Traffic>) -> Result<Connection, ConnectError> {
         let stream = Counted::new(stream, traffic);
@@ -117,6 +149,57 @@ impl Endpoint {
         match &self.speech {
             Speech::Lines | Speech::Chunks => self.addresses.to_string(),
             Speech::WebSocket(site) => site.to_string(),
+        }
+    }
+}
+
+/// A connection's bytes, with no framing.
+#[derive(Debug)]
+pub enum ByteStream {
+    /// Over TCP.
+    Plain(Counted),
+    /// Over TLS.
+    Encrypted(Box<TlsStream<Counted>>),
+}
+
+impl ByteStream {
+    /// Has the connection reset once it is dropped, not closed in order.
+    pub fn reset_on_close(&self) {
+        match self {
+            Self::Plain(stream) => stream.reset_on_close(),
+            Self::Encrypted(stream) => stream.get_ref().0.reset_on_close(),
+        }
+    }
+}
+
+impl AsyncRead for ByteStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Encrypted(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for ByteStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Encrypted(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Encrypted(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Encrypted(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -74,7 +74,7 @@ impl Header {
     }
 
     /// Appends its line.
-    pub(super) fn write(&self, head: &mut Vec<u8>) {
+    pub(crate) fn write(&self, head: &mut Vec<u8>) {
         for part in [self.name.as_str().as_bytes(), b": ", self.value.as_bytes(), b"\r\n"] {
             head.extend_from_slice(part);
         }

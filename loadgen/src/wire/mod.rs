@@ -30,7 +30,7 @@ use traffic::Counted;
 use twinwire_os::clock::Nanos;
 
 pub use addresses::{Addresses, Unresolved};
-pub use connect::Endpoint;
+pub use connect::{ByteStream, Endpoint};
 pub use error::{ConnectError, Unreachable};
 pub use foreign::{Foreign, advice_on_close, advice_on_silence};
 pub use handshake::{BrokenHandshake, HandshakeError};

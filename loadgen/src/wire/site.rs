@@ -153,16 +153,16 @@ impl Site {
     }
 
     /// The `Host` of its handshake.
-    pub(super) fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         self.port.map_or_else(|| self.host.clone(), |port| format!("{}:{port}", self.host))
     }
 
     /// Path and query.
-    pub(super) fn target(&self) -> String {
+    pub(crate) fn target(&self) -> String {
         self.query.as_ref().map_or_else(|| self.path.clone(), |query| format!("{}?{query}", self.path))
     }
 
-    pub(super) fn headers(&self) -> &[Header] {
+    pub(crate) fn headers(&self) -> &[Header] {
         &self.headers
     }
 }

@@ -56,7 +56,7 @@ fn check_reports_every_file_and_exits_with_2() {
 fn check_knows_scripted_cases_and_counts_them() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/cases.toml");
     let text = check(&[&file, &shipped("smoke.toml")], &[]).unwrap();
-    assert_eq!(text.lines().next(), Some(&*format!("ok  {}  (4 scripted cases)", file.display())));
+    assert_eq!(text.lines().next(), Some(&*format!("ok  {}  (5 scripted cases)", file.display())));
     let error = check(&[&file], &["seed=1"]).unwrap_err().stderr(false);
     assert!(error.contains("--set on scripted cases"), "{error}");
 }

@@ -3,6 +3,7 @@
 //! What no single value shows (two actions in one step, a client that does not exist) is not here but in
 //! [`super::decode`].
 
+use super::model::{Need, OperatorAction};
 use crate::domain::{Rule, Transport};
 use crate::scenario::grammar::{
     Key, Kind, ROLES, TRANSPORTS, Table, default, duration, optional, required, tables,
@@ -22,6 +23,10 @@ const CUTS_MAX: usize = 10_000;
 pub(super) const OTHER: &str = "other";
 /// What `cut` may be, beside places.
 pub(super) const EACH_BYTE: &str = "each-byte";
+/// What `repeat` may be, beside a number.
+pub(super) const KEY_LIMIT: &str = "key-limit";
+/// What `refused` may be, beside a status.
+pub(super) const REFUSALS: [&str; 2] = ["any", "http"];
 /// How the schema calls [`STEP`].
 pub(super) const STEP_NAME: &str = "step";
 
@@ -68,6 +73,25 @@ static CASE: Table = Table {
             Kind::List { of: &Kind::Choice(TRANSPORTS), min: 1, max: TRANSPORTS.len() },
             "It runs once on each of these (default: every one that the target has)",
         ),
+        optional(
+            "needs",
+            Kind::List { of: &Kind::Choice(&Need::NAMES), min: 1, max: Need::NAMES.len() },
+            "What the target must be known to have, or the case is skipped",
+        ),
+        default("alone", Kind::Boolean, "false", "Whether no other case may run at the same time"),
+        default(
+            "sweep",
+            Kind::Boolean,
+            "true",
+            "Whether it also runs with its bytes cut and joined in every other way",
+        ),
+        default(
+            "should",
+            Kind::Boolean,
+            "false",
+            "Whether it shows what a server should do, though its rules say must: it fails as a warning",
+        ),
+        default("kills", Kind::Boolean, "false", "Whether it may well end a weak server: it runs last"),
         required(
             "clients",
             Kind::Free { named: true, of: &Kind::Table(&CLIENT) },
@@ -112,7 +136,13 @@ pub(super) static STEP: Table = Table {
             "Beside send: cut the framed bytes into segments before these bytes (from 0), or \"each-byte\"",
         ),
         optional("bytes", Kind::Text, "Action: send these bytes as they are, in hexadecimal digits"),
+        optional("text", MESSAGE, "Action: send this text as it is, with no framing and no line feed"),
         optional("frame", Kind::Table(&FRAME), "Action: send a WebSocket frame, legal or not"),
+        optional(
+            "frames",
+            tables(&Kind::Table(&FRAME), 1),
+            "Action: send WebSocket frames, legal or not, in one write",
+        ),
         optional(
             "handshake",
             Kind::Table(&HANDSHAKE),
@@ -127,7 +157,16 @@ pub(super) static STEP: Table = Table {
         optional("reset", Kind::Boolean, "Action: reset the connection (true)"),
         optional("wait", duration(MILLISECOND, HOUR), "Action: let time pass"),
         optional("together", steps(&A_STEP), "Action: these steps at once, started at one barrier"),
-        optional("repeat", Kind::Integer { min: 1, max: ROUNDS_MAX }, "Action: do `steps` so many times"),
+        optional(
+            "operator",
+            Kind::Choice(&OperatorAction::NAMES),
+            "Action: the server's operator does this to the client",
+        ),
+        optional(
+            "repeat",
+            Kind::Either(&[Kind::Integer { min: 1, max: ROUNDS_MAX }, Kind::Choice(&[KEY_LIMIT])]),
+            "Action: do `steps` this many times; key-limit: as many as a user may have keys",
+        ),
         optional(
             "steps",
             steps(&A_STEP),
@@ -137,6 +176,16 @@ pub(super) static STEP: Table = Table {
             "expect",
             Kind::Either(&[MESSAGE, MESSAGES, Kind::Table(&EXPECT)]),
             "What must come back: a reply, replies in order, or a table",
+        ),
+        optional(
+            "within",
+            duration(MILLISECOND, HOUR),
+            "Beside expect: how long that may take (default: --timeout)",
+        ),
+        optional(
+            "retry",
+            duration(MILLISECOND, HOUR),
+            "Beside login or send with a reply: do it again while another reply comes, for this long; later than 1s is a warning",
         ),
     ],
 };
@@ -204,6 +253,13 @@ static EXPECT: Table = Table {
             Kind::Integer { min: 1000, max: 4999 },
             "Beside closed: the close frame's code, over WebSocket",
         ),
-        optional("silence", duration(MILLISECOND, HOUR), "Nothing for so long"),
+        optional("silence", duration(MILLISECOND, HOUR), "Nothing for this long"),
+        optional("pong", MESSAGE, "A pong with this payload, over WebSocket"),
+        optional(
+            "refused",
+            Kind::OneLine,
+            "Beside handshake: any (an HTTP error or a close), http (a whole HTTP reply) or a status, like 426",
+        ),
+        optional("header", Kind::OneLine, "Beside refused: a field that the reply has, \"Name: value\""),
     ],
 };

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::domain::named::named;
 use crate::domain::{Role, Rule, Transport};
 
 /// One scripted case: clients, what they do, and what must come back.
@@ -19,6 +20,16 @@ pub struct Case {
     pub level: Level,
     /// The transports on which it runs, once on each; `None`: every one that the target has.
     pub transports: Option<Vec<Transport>>,
+    /// What the target must be known to have; without it the case is skipped.
+    pub needs: Vec<Need>,
+    /// Whether no other case may run on the same server at the same time.
+    pub alone: bool,
+    /// Whether it also runs with its bytes cut and joined in every other way.
+    pub sweep: bool,
+    /// Whether it shows what a server should do, though its rules are what a server must do.
+    pub should: bool,
+    /// Whether it may well end a weak server: such cases run last.
+    pub kills: bool,
     /// Who takes part, at least one; steps name them by index.
     pub clients: Vec<Client>,
     /// What is done, at least one step.
@@ -32,6 +43,45 @@ pub enum Level {
     Core,
     /// Any implementation that claims the whole protocol.
     Full,
+}
+
+named! {
+    /// What a case needs of its target, beyond what every server of the protocol has.
+    Need {
+        /// Every `upgrade` is granted.
+        UpgradeOpen "upgrade-open",
+        /// `upgrade SECRET` is granted, and the secret is known.
+        UpgradeSecret "upgrade-secret",
+        /// No `upgrade` is granted.
+        UpgradeClosed "upgrade-closed",
+        /// The number of managers is limited, and the limit is known.
+        ManagerCap "manager-cap",
+        /// The number of connections is.
+        ConnectionLimit "connection-limit",
+        /// The number of a user's keys is.
+        KeyLimit "key-limit",
+        /// The bytes of a user's store are.
+        ByteLimit "byte-limit",
+        /// A connection that does not log in is closed after a known time.
+        LoginTimeout "login-timeout",
+        /// A session without a request is.
+        IdleTimeout "idle-timeout",
+        /// There is a command with which the operator makes a user a manager.
+        Promote "promote",
+        /// One that makes a manager a guest.
+        Demote "demote",
+        /// One that ends a user's session.
+        Disconnect "disconnect",
+    }
+}
+
+named! {
+    /// What the server's operator does to a user.
+    OperatorAction {
+        Promote "promote",
+        Demote "demote",
+        Disconnect "disconnect",
+    }
 }
 
 /// A client of a case.
@@ -69,6 +119,10 @@ pub struct Step {
     pub action: Action,
     /// What must come back before the next step.
     pub expect: Option<Expectation>,
+    /// How long that may take, where it is not the usual time-out.
+    pub within: Option<Duration>,
+    /// How long the step is done again while another reply comes.
+    pub retry: Option<Duration>,
 }
 
 /// What a step does.
@@ -87,8 +141,10 @@ pub enum Action {
     },
     /// Sends bytes as they are.
     Bytes(Vec<u8>),
-    /// Sends a WebSocket frame, legal or not.
-    Frame(Frame),
+    /// Sends a text as it is: no framing and no line feed.
+    RawText(Text),
+    /// Sends WebSocket frames, legal or not, in one write.
+    Frames(Vec<Frame>),
     /// Opens a connection with a WebSocket handshake, legal or not; the reply is its status code as text.
     Handshake(Handshake),
     /// Closes its sending side.
@@ -101,13 +157,24 @@ pub enum Action {
     Wait(Duration),
     /// Does these steps at once, started at one barrier.
     Together(Vec<Step>),
-    /// Does these steps `times` times, one after the other; [`Part::Index`] counts from 0.
+    /// The server's operator does this to the step's client.
+    Operator(OperatorAction),
+    /// Does these steps so many times, one after the other; [`Part::Index`] counts from 0.
     Repeat {
-        /// At least 1.
-        times: u32,
+        /// How often.
+        times: Times,
         /// At least one.
         steps: Vec<Step>,
     },
+}
+
+/// How often steps are repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    /// This many times, at least once.
+    Number(u32),
+    /// Once for each key that the target's limit allows a user.
+    KeyLimit,
 }
 
 /// How a write is cut into segments.
@@ -187,8 +254,28 @@ pub enum Expectation {
         /// The close frame's code, over WebSocket.
         code: Option<u16>,
     },
-    /// Nothing for so long.
+    /// Nothing for this long.
     Silence(Duration),
+    /// A pong with this payload, over WebSocket.
+    Pong(Text),
+    /// The handshake is refused.
+    Refused {
+        /// In which way.
+        how: Refusal,
+        /// A field that the HTTP reply must have: its name and value.
+        header: Option<(String, String)>,
+    },
+}
+
+/// How a handshake is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// By an HTTP error or by a close.
+    Any,
+    /// By a whole HTTP reply with an error's status.
+    Http,
+    /// By an HTTP reply with this status.
+    Status(u16),
 }
 
 /// How a server ends a connection.
@@ -216,8 +303,27 @@ pub enum Part {
     Literal(String),
     /// The real user name of the client with this index.
     Client(usize),
-    /// So many bytes, none of them white space.
+    /// This many bytes, none of them white space.
     Fill(usize),
+    /// Bytes, none of them white space, that make the whole text this long. At most one in a text.
+    FillTo(Size),
+    /// What the last [`Part::FillTo`] of the case became.
+    Filled,
+    /// A word that is drawn for each run of the case; the same for the same name.
+    Word(String),
+    /// The secret of the target's upgrade policy.
+    Secret,
     /// The round of the innermost repeat, from 0.
     Index,
+}
+
+/// A number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// This many.
+    Bytes(usize),
+    /// As many as the target's longest message has, and this many more.
+    MessageMax(usize),
+    /// As many as its longest user name has, and this many more.
+    NameMax(usize),
 }

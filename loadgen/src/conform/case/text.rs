@@ -1,6 +1,7 @@
 //! Placeholders in a case's texts: `{alice}`, `{fill:1000}`, `{i}`; `{{` and `}}` stand for braces.
 
-use super::model::{Part, Text};
+use super::model::{Part, Size, Text};
+use crate::scenario::grammar::name_fault;
 use crate::scenario::shape::nearest;
 use crate::text::backquoted;
 
@@ -11,7 +12,7 @@ pub(super) const NAME_BYTES_MAX: usize = 64;
 const FILL_BYTES_MAX: usize = 1024 * 1024;
 
 /// Names that clients cannot have, since they mean something else in braces.
-pub(super) const RESERVED: [&str; 2] = ["i", "fill"];
+pub(super) const RESERVED: [&str; 6] = ["i", "fill", "fill-to", "filled", "word", "secret"];
 
 /// What placeholders may mean.
 #[derive(Clone, Copy)]
@@ -66,6 +67,9 @@ pub(super) fn parse(text: &str, names: Names<'_>) -> Result<Text, Vec<Fault>> {
         }
         rest = after;
     }
+    if parts.iter().filter(|part| matches!(part, Part::FillTo(_))).count() > 1 {
+        faults.push(fault("two `{fill-to:…}` in one text", "only one can make it as long as that"));
+    }
     literal.push_str(rest);
     if !literal.is_empty() {
         parts.push(Part::Literal(literal));
@@ -84,6 +88,24 @@ fn placeholder(inside: &str, names: Names<'_>) -> Result<Part, Fault> {
         };
         return bytes.map(Part::Fill).ok_or_else(wrong);
     }
+    if let Some(size) = inside.strip_prefix("fill-to:") {
+        let wrong = || {
+            fault(
+                format!("`{{{inside}}}` is no size"),
+                "`{fill-to:N}` has a number up to 1,048,576, or message-max or name-max, either with +1 to +9 if need be",
+            )
+        };
+        return self::size(size).map(Part::FillTo).ok_or_else(wrong);
+    }
+    if let Some(word) = inside.strip_prefix("word:") {
+        let wrong = || fault(format!("`{{{inside}}}` names no word"), "`{word:NAME}` has a name");
+        return name_fault(word).is_none().then(|| Part::Word(word.to_owned())).ok_or_else(wrong);
+    }
+    match inside {
+        "filled" => return Ok(Part::Filled),
+        "secret" => return Ok(Part::Secret),
+        _ => {}
+    }
     if inside == "i" {
         let outside = || fault("`{i}` outside `repeat`", "only the rounds of a repeat are counted");
         return names.in_repeat.then_some(Part::Index).ok_or_else(outside);
@@ -99,9 +121,29 @@ fn placeholder(inside: &str, names: Names<'_>) -> Result<Part, Fault> {
     Err(fault(format!("`{{{inside}}}` is no client of this case"), label))
 }
 
+/// `100`, `message-max`, `name-max+1`.
+fn size(text: &str) -> Option<Size> {
+    let (base, more) = match text.split_once('+') {
+        Some((base, more)) => (base, more.parse().ok().filter(|more| (1..=9).contains(more))?),
+        None => (text, 0),
+    };
+    match base {
+        "message-max" => Some(Size::MessageMax(more)),
+        "name-max" => Some(Size::NameMax(more)),
+        _ if more > 0 => None,
+        number => number.parse().ok().filter(|bytes| *bytes <= FILL_BYTES_MAX).map(Size::Bytes),
+    }
+}
+
 impl Text {
+    /// A text without placeholders.
+    #[must_use]
+    pub fn literal(text: &str) -> Self {
+        Self { parts: vec![Part::Literal(text.to_owned())] }
+    }
+
     /// Bytes that it has at least.
-    pub(super) fn bytes_min(&self) -> usize {
+    pub(in crate::conform) fn bytes_min(&self) -> usize {
         self.bytes(1)
     }
 
@@ -114,7 +156,9 @@ impl Text {
         let bytes = |part: &Part| match part {
             Part::Literal(literal) => literal.len(),
             Part::Fill(bytes) => *bytes,
-            Part::Client(_) | Part::Index => name,
+            Part::Client(_) | Part::Index | Part::Word(_) | Part::Secret => name,
+            Part::FillTo(_) | Part::Filled if name == 1 => 0,
+            Part::FillTo(_) | Part::Filled => FILL_BYTES_MAX,
         };
         self.parts.iter().map(bytes).sum()
     }

@@ -1,14 +1,15 @@
 //! Expectations: replies in order, or one of the other kinds.
 
-use super::super::model::{Closing, Expectation, Text};
+use super::super::format::REFUSALS;
+use super::super::model::{Closing, Expectation, Refusal, Text};
 use super::Scope;
 use crate::scenario::diagnostics::Problems;
 use crate::scenario::reader::{Reader, integer};
 use crate::scenario::tree::Value;
 use crate::text::backquoted;
 
-/// The keys that are kinds of expectation; `code` goes with one of them.
-const KINDS: [&str; 4] = ["any", "count", "closed", "silence"];
+/// The keys that are kinds of expectation; `code` and `header` go with one of them.
+const KINDS: [&str; 6] = ["any", "count", "closed", "silence", "pong", "refused"];
 
 /// Decodes a step's expectation; `action` is the key of the step's action.
 pub(super) fn expectation(
@@ -46,6 +47,9 @@ fn fits(step: Reader<'_>, action: &str, expectation: &Expectation, problems: &mu
                 .help("the steps inside may have expectations of their own");
         }
         "together" => {}
+        _ if matches!(expectation, Expectation::Refused { .. }) && action != "handshake" => {
+            problems.add(format!("`refused` beside `{action}`"), at).label("belongs beside `handshake`");
+        }
         _ if counted => {
             problems.add("`count` without `together`", at).label("belongs beside `together`");
         }
@@ -54,11 +58,13 @@ fn fits(step: Reader<'_>, action: &str, expectation: &Expectation, problems: &mu
 }
 
 fn table(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Option<Expectation> {
-    if let Some(at) = reader.given("code")
-        && reader.given("closed").is_none()
-    {
-        problems.add("`code` without `closed`", at).label("belongs beside `closed`");
-        return None;
+    for (key, of) in [("code", "closed"), ("header", "refused")] {
+        if let Some(at) = reader.given(key)
+            && reader.given(of).is_none()
+        {
+            problems.add(format!("`{key}` without `{of}`"), at).label(format!("belongs beside `{of}`"));
+            return None;
+        }
     }
     let given: Vec<_> = KINDS.into_iter().filter_map(|kind| Some((kind, reader.given(kind)?))).collect();
     let [(kind, _)] = given[..] else {
@@ -77,6 +83,8 @@ fn table(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Optio
         "any" => scope.texts(reader.node("any")?, problems).map(Expectation::Any),
         "count" => count(reader, scope, problems),
         "closed" => closed(reader, problems),
+        "pong" => scope.text(reader.node("pong")?, problems).map(Expectation::Pong),
+        "refused" => refused(reader, problems),
         _ => Some(Expectation::Silence(reader.duration("silence")?)),
     }
 }
@@ -109,4 +117,33 @@ fn closed(reader: Reader<'_>, problems: &mut Problems) -> Option<Expectation> {
         return None;
     }
     Some(Expectation::Closed { how, code })
+}
+
+fn refused(reader: Reader<'_>, problems: &mut Problems) -> Option<Expectation> {
+    let node = reader.node("refused")?;
+    let how = match node.text()? {
+        "any" => Refusal::Any,
+        "http" => Refusal::Http,
+        text => {
+            let status = text.parse().ok().filter(|status| (400..=599).contains(status));
+            let Some(status) = status else {
+                let label = format!("{} or a status from 400 to 599 expected", backquoted(&REFUSALS));
+                problems.add("no way to refuse a handshake", node.at).label(label);
+                return None;
+            };
+            Refusal::Status(status)
+        }
+    };
+    let header = match reader.node("header") {
+        None if reader.is_bad("header") => return None,
+        None => None,
+        Some(node) => {
+            let Some((name, value)) = node.text()?.split_once(':') else {
+                problems.add("no field of an HTTP reply", node.at).label("\"Name: value\" expected");
+                return None;
+            };
+            Some((name.trim().to_owned(), value.trim().to_owned()))
+        }
+    };
+    Some(Expectation::Refused { how, header })
 }

@@ -9,7 +9,7 @@ mod step;
 use std::collections::HashSet;
 
 use super::format::{CASES, OTHER};
-use super::model::{Case, Client, ClientTransport, Level, Text};
+use super::model::{Case, Client, ClientTransport, Level, Need, Text};
 use super::text::{self, Names, RESERVED};
 use crate::domain::{Role, Rule, Transport};
 use crate::scenario::diagnostics::Problems;
@@ -128,17 +128,27 @@ fn case(reader: Reader<'_>, problems: &mut Problems) -> Option<Case> {
     }
     Some(Case {
         id: reader.text("id")?.to_owned(),
-        rules: rules(reader)?,
+        rules: named(reader, "rules", Rule::from_name)?,
         about: reader.text("about")?.to_owned(),
         level: if reader.text("level")? == "core" { Level::Core } else { Level::Full },
         transports,
+        needs: named(reader, "needs", Need::from_name)?,
+        alone: reader.flag("alone")?,
+        sweep: reader.flag("sweep")?,
+        should: reader.flag("should")?,
+        kills: reader.flag("kills")?,
         clients: clients?,
         steps: steps?,
     })
 }
 
-fn rules(reader: Reader<'_>) -> Option<Vec<Rule>> {
-    reader.node("rules")?.elements().iter().map(|node| Rule::from_name(node.text()?)).collect()
+/// A list of names; where it is left out, an empty one.
+fn named<T>(reader: Reader<'_>, key: &str, from_name: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    match reader.node(key) {
+        None if reader.is_bad(key) => None,
+        None => Some(Vec::new()),
+        Some(node) => node.elements().iter().map(|node| from_name(node.text()?)).collect(),
+    }
 }
 
 fn transports(reader: Reader<'_>, problems: &mut Problems) -> Option<Vec<Transport>> {

@@ -1,7 +1,11 @@
 //! Steps: who acts, exactly one action with its own impossibilities, at most one expectation.
 
-use super::super::format::EACH_BYTE;
-use super::super::model::{Action, Client, Cut, Frame, FrameLength, Handshake, Payload, Step, Text};
+use std::time::Duration;
+
+use super::super::format::{EACH_BYTE, KEY_LIMIT};
+use super::super::model::{
+    Action, Client, Cut, Frame, FrameLength, Handshake, OperatorAction, Payload, Step, Text, Times,
+};
 use super::super::text::NAME_BYTES_MAX;
 use super::{Scope, expect};
 use crate::domain::{Framing, Transport};
@@ -12,17 +16,20 @@ use crate::scenario::tree::{Node, Value};
 use crate::text::{backquoted, thousands};
 
 /// The keys that are actions.
-const ACTIONS: [&str; 12] = [
+const ACTIONS: [&str; 15] = [
     "connect",
     "login",
     "send",
     "bytes",
+    "text",
     "frame",
+    "frames",
     "handshake",
     "half-close",
     "close",
     "reset",
     "wait",
+    "operator",
     "together",
     "repeat",
 ];
@@ -50,7 +57,13 @@ fn step(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Option
     if client.is_err() || expects && expect.is_none() {
         return None;
     }
-    Some(Step { client: actor, action: decoded?, expect })
+    let (within, retry) = (optional_duration(reader, "within")?, optional_duration(reader, "retry")?);
+    Some(Step { client: actor, action: decoded?, expect, within, retry })
+}
+
+/// A length of time that may be left out; `None` where what is given is none.
+fn optional_duration(reader: Reader<'_>, key: &str) -> Option<Option<Duration>> {
+    if reader.given(key).is_none() { Some(None) } else { reader.duration(key).map(Some) }
 }
 
 /// The one key that is an action.
@@ -120,12 +133,22 @@ fn client(
 
 /// Keys that only make sense beside one action.
 fn companions(reader: Reader<'_>, action: Option<&str>, problems: &mut Problems) {
-    for (key, of) in [("cut", "send"), ("steps", "repeat")] {
-        if let Some(at) = reader.given(key)
-            && action.is_some_and(|action| action != of)
-        {
+    let mut alone = |key: &str, of: &str| {
+        if let Some(at) = reader.given(key) {
             problems.add(format!("`{key}` without `{of}`"), at).label(format!("belongs beside `{of}`"));
         }
+    };
+    for (key, of) in [("cut", "send"), ("steps", "repeat")] {
+        if action.is_some_and(|action| action != of) {
+            alone(key, of);
+        }
+    }
+    if reader.given("expect").is_none() {
+        alone("within", "expect");
+    }
+    let single_reply = reader.node("expect").is_some_and(|node| node.text().is_some());
+    if !(single_reply && matches!(action, Some("send" | "login"))) {
+        alone("retry", "a `send` or `login` that expects one reply");
     }
 }
 
@@ -133,7 +156,11 @@ fn companions(reader: Reader<'_>, action: Option<&str>, problems: &mut Problems)
 pub(super) fn count(steps: &[Step]) -> u64 {
     let one = |step: &Step| match &step.action {
         Action::Together(inner) => count(inner),
-        Action::Repeat { times, steps } => u64::from(*times).saturating_mul(count(steps)),
+        Action::Repeat { times: Times::Number(times), steps } => {
+            u64::from(*times).saturating_mul(count(steps))
+        }
+        // What the limit is, is not known here.
+        Action::Repeat { times: Times::KeyLimit, steps } => count(steps),
         _ => 1,
     };
     steps.iter().map(one).fold(0, u64::saturating_add)
@@ -152,7 +179,7 @@ pub(super) fn never_connected(
         let Some(client) = step.client else { return };
         match step.action {
             Action::Connect | Action::Handshake(_) => connects[client] = true,
-            Action::Wait(_) => {}
+            Action::Wait(_) | Action::Operator(_) => {}
             _ => acts[client] = true,
         }
     });
@@ -191,9 +218,18 @@ fn decode_action(
         "login" => login(reader, scope, problems),
         "send" => send(reader, client, scope, problems),
         "bytes" => hex(reader.node("bytes")?, problems).map(Action::Bytes),
+        "text" => scope.text(reader.node("text")?, problems).map(Action::RawText),
         "frame" => {
             over_websocket("frame", reader, client, scope, problems);
-            frame(reader.table("frame")?, scope, problems).map(Action::Frame)
+            frame(reader.table("frame")?, scope, problems).map(|frame| Action::Frames(vec![frame]))
+        }
+        "frames" => {
+            over_websocket("frames", reader, client, scope, problems);
+            let frames: Vec<_> = reader
+                .items("frames")
+                .map(|item| item.intact().and_then(|item| frame(item, scope, problems)))
+                .collect();
+            frames.into_iter().collect::<Option<Vec<_>>>().map(Action::Frames)
         }
         "handshake" => {
             over_websocket("handshake", reader, client, scope, problems);
@@ -201,6 +237,7 @@ fn decode_action(
         }
         "close" => Some(Action::Close(reader.integer("close")?)),
         "wait" => Some(Action::Wait(reader.duration("wait")?)),
+        "operator" => OperatorAction::from_name(reader.text("operator")?).map(Action::Operator),
         "together" => together(reader, scope, problems),
         "repeat" => repeat(reader, scope, problems),
         _ => None,
@@ -429,7 +466,11 @@ fn together(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Op
 }
 
 fn repeat(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Option<Action> {
-    let times = reader.integer("repeat")?;
+    let node = reader.node("repeat")?;
+    let times = match node.text() {
+        Some(KEY_LIMIT) => Times::KeyLimit,
+        _ => Times::Number(integer(node)?),
+    };
     if reader.given("steps").is_none() {
         problems
             .add("`repeat` without steps", reader.at("repeat"))
