@@ -5,6 +5,7 @@
 pub mod calibrate;
 pub mod check;
 pub mod completions;
+pub mod conform;
 pub mod floor_args;
 pub mod init;
 mod interrupt;
@@ -18,6 +19,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::chart;
+use crate::conform::built_in::ChoiceError;
 use crate::load::engine::EngineError;
 use crate::record::{ReadError, RunRecord};
 use crate::report::contents::{self, Contents};
@@ -79,6 +81,9 @@ pub enum CommandError {
     /// An address that is none.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// Cases that cannot be found or read.
+    #[error(transparent)]
+    Cases(#[from] ChoiceError),
     /// A `--launch` that cannot be understood.
     #[error(transparent)]
     Launch(#[from] LaunchError),

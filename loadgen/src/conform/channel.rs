@@ -4,11 +4,14 @@
 //! as a client must. Which reply is right is the interpreter's business.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::{Instant, timeout_at};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::case::model::FrameLength;
 use super::frame::{self, InFrame, OutFrame, opcode};
@@ -24,6 +27,9 @@ const MESSAGE_BYTES_MAX: usize = 4 << 20;
 const RAW_SILENCE: Duration = Duration::from_millis(50);
 
 const READ_BYTES: usize = 16 * 1024;
+
+/// Longest that a server may take to read what is written to it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What came from the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,14 +125,40 @@ impl Channel {
         }
     }
 
-    /// Writes bytes as they are.
+    /// Writes bytes as they are, and reads meanwhile: a server may not read on before its replies are read. What cannot be
+    /// written in time shows in what comes back.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.transcript.sent(self.client, bytes);
-        let written = async {
-            self.stream.write_all(bytes).await?;
-            self.stream.flush().await
-        };
-        written.await
+        let mut rest = bytes;
+        let mut came = Vec::new();
+        let mut buffer = [0; READ_BYTES];
+        let stream = &mut self.stream;
+        let written = poll_fn(|cx| {
+            while !rest.is_empty() {
+                match Pin::new(&mut *stream).poll_write(cx, rest) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
+                    Poll::Ready(Ok(bytes)) => {
+                        rest = &rest[bytes..];
+                        continue;
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {}
+                }
+                let mut into = ReadBuf::new(&mut buffer);
+                match Pin::new(&mut *stream).poll_read(cx, &mut into) {
+                    Poll::Ready(Ok(())) if !into.filled().is_empty() => came.extend_from_slice(into.filled()),
+                    // Its end is met again when the replies are read.
+                    _ => return Poll::Pending,
+                }
+            }
+            Pin::new(&mut *stream).poll_flush(cx)
+        });
+        let written = timeout(WRITE_TIMEOUT, written).await;
+        if !came.is_empty() {
+            self.transcript.received(self.client, &came);
+            self.incoming.extend_from_slice(&came);
+        }
+        written.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
     }
 
     /// A ping between fragments, whose pong is expected by nobody.
@@ -156,11 +188,6 @@ impl Channel {
                 return None;
             }
         }
-    }
-
-    /// Puts back an event that belongs to the next expectation.
-    pub(super) fn put_back(&mut self, event: Event) {
-        self.events.push_front(event);
     }
 
     /// Whether the connection has ended and all of it was looked at.
@@ -310,6 +337,9 @@ impl Channel {
                     [high, low, ..] => Some(u16::from_be_bytes([high, low])),
                     [_] => return Err((Rule::Ws5, "a close frame with a payload of one byte".to_owned())),
                 };
+                if let Some(code) = code.filter(|code| !may_be_sent(*code)) {
+                    return Err((Rule::Ws5, format!("a close frame with the forbidden code {code}")));
+                }
                 if !std::mem::replace(&mut self.sent_close, true) {
                     let _ = self.send_frame(opcode::CLOSE, payload.get(..2).unwrap_or_default()).await;
                 }
@@ -362,6 +392,11 @@ impl Channel {
     pub(super) fn note_close_sent(&mut self) {
         self.sent_close = true;
     }
+}
+
+/// Whether a close frame may have this code (RFC 6455, section 7.4, and the registry of section 11.7).
+fn may_be_sent(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
 /// Appends a frame as every client sends it: masked, with a length in as few bytes as it needs.

@@ -21,6 +21,14 @@ named! {
     }
 }
 
+impl Rule {
+    /// Whether it is a SHOULD; all others are a MUST.
+    #[must_use]
+    pub const fn is_should(self) -> bool {
+        matches!(self, Self::Tcp9 | Self::Ws2a | Self::Ws4a | Self::Ws8)
+    }
+}
+
 named! {
     /// In which way a reply is wrong.
     ViolationKind {

@@ -82,6 +82,8 @@ pub struct Embedded {
     log: PathBuf,
     /// Bytes of the longest message that it must take, where its own limit is lower.
     message_bytes: Option<u32>,
+    /// Further arguments of the server's command line.
+    arguments: Vec<OsString>,
     /// Made when it is first needed.
     certificate: Option<Certificate>,
     running: Option<Running>,
@@ -110,6 +112,7 @@ impl Embedded {
             executable,
             log: log.to_owned(),
             message_bytes: None,
+            arguments: Vec::new(),
             certificate: None,
             running: None,
             endpoints: Vec::new(),
@@ -126,6 +129,12 @@ impl Embedded {
     #[must_use]
     pub fn taking(self, message_bytes: Option<u32>) -> Self {
         Self { message_bytes, ..self }
+    }
+
+    /// The same with further arguments of the server's own.
+    #[must_use]
+    pub fn with_arguments(self, arguments: Vec<OsString>) -> Self {
+        Self { arguments, ..self }
     }
 
     /// Whether it is the reference server.
@@ -230,6 +239,7 @@ impl Embedded {
         if let Some(bytes) = self.message_bytes {
             command.arg("--message-max").arg(bytes.to_string());
         }
+        command.args(&self.arguments);
         if let Some(files) = files {
             command.arg("--tls-cert").arg(&files.certificate).arg("--tls-key").arg(&files.key);
         }

@@ -6,6 +6,7 @@
 mod architecture;
 mod case_documents;
 mod case_errors;
+mod conformance_cases;
 mod modules;
 mod mutation;
 mod scenario_commands;

@@ -60,6 +60,12 @@ impl Cases {
         tree::document(text, 0, &mut Problems::default()).is_some_and(|root| root.entry("case").is_some())
     }
 
+    /// The cases by themselves.
+    #[must_use]
+    pub fn into_cases(self) -> Vec<Case> {
+        self.cases
+    }
+
     /// The cases, at least one, in the order of the file.
     #[must_use]
     pub fn cases(&self) -> &[Case] {

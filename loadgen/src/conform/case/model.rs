@@ -84,6 +84,17 @@ named! {
     }
 }
 
+impl Level {
+    /// The name that cases and reports use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Core => "core",
+            Self::Full => "full",
+        }
+    }
+}
+
 /// A client of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {

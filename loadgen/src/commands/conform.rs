@@ -1,0 +1,139 @@
+//! `twinwire conform [PATH|CASE-ID]...`: the conformance suite.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+use super::interrupt::interrupts;
+use super::target_args::{Plan, TargetArgs};
+use super::{CommandError, Outcome};
+use crate::conform::case::model::Level;
+use crate::conform::servers::{self, Server};
+use crate::conform::suite::{self, Options};
+use crate::conform::{built_in, report};
+use crate::scenario::{HOUR, MILLISECOND, duration_within};
+use crate::text::Paint;
+
+/// Check a server against the protocol, rule by rule
+///
+/// Runs scripted cases over each transport of the target, and each of them again with its bytes cut and joined in every
+/// other way. Without a target it tests the embedded server, with limits, policies and an operator of its own.
+#[derive(Debug, Parser)]
+pub struct Conform {
+    /// Files or folders of scripted cases (TOML), such as violations/*.toml of a run, or ids of cases [default: all that
+    /// are built in]
+    #[arg(value_name = "PATH|CASE-ID")]
+    pub cases: Vec<String>,
+
+    /// Run only cases whose id or one of whose rules this matches, such as 'ATOM*' or 'login-*' (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub filter: Vec<String>,
+
+    /// Run only what any honest implementation does (core), or all (full)
+    #[arg(long, value_name = "LEVEL", default_value = "full", value_parser = ["core", "full"])]
+    pub level: String,
+
+    /// List the cases and run none
+    #[arg(long)]
+    pub list: bool,
+
+    /// End with the first failure
+    #[arg(long)]
+    pub fail_fast: bool,
+
+    /// Let warnings and unstable cases fail the run
+    #[arg(long)]
+    pub strict: bool,
+
+    /// The longest that one expectation may take
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = timeout)]
+    pub timeout: Duration,
+
+    /// What the cases draw follows from it [default: another one each time]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// Cases that run at the same time [default: 8, or as the profile says]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub jobs: Option<u32>,
+
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+
+    /// Show no progress
+    #[arg(long)]
+    pub quiet: bool,
+
+    /// Write the result as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+
+    /// Write the result as Markdown, for a CI's job page
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
+
+    /// Write the result as a badge's endpoint (shields.io's JSON)
+    #[arg(long, value_name = "FILE")]
+    pub badge: Option<PathBuf>,
+
+    /// What to talk to
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    duration_within(text, MILLISECOND, HOUR)
+}
+
+impl Conform {
+    /// Runs the suite. `colour`: whether stdout shows colours.
+    ///
+    /// # Errors
+    /// Where a case, a flag or a file is wrong; a suite that began is an outcome, however it ended.
+    pub fn exec(self, colour: bool) -> Result<Outcome, CommandError> {
+        let profile = self.target.profile()?;
+        let plan = self.target.plan()?;
+        let cases = built_in::chosen(&self.cases, &self.filter)?;
+        if self.list {
+            return Ok(Outcome::success(report::list(&cases)));
+        }
+        let interrupt = interrupts()?;
+        let executable = std::env::current_exe().map_err(CommandError::Machine)?;
+        let log = tempfile::NamedTempFile::new().map_err(CommandError::Machine)?;
+        let mut embedded = None;
+        let servers: Vec<Server> = match &plan {
+            Plan::Embedded => {
+                let made = servers::embedded(&executable, log.path(), &profile).map_err(CommandError::Machine)?;
+                embedded = Some(made.folder);
+                made.servers
+            }
+            plan => {
+                let transports = plan.transports();
+                vec![Server::target(plan.target(log.path(), None)?, transports, profile.clone())]
+            }
+        };
+        let options = Options {
+            level: if self.level == "core" { Level::Core } else { Level::Full },
+            timeout: self.timeout,
+            seed: self.seed.unwrap_or_else(rand::random),
+            jobs: self.jobs,
+            fail_fast: self.fail_fast,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(CommandError::Machine)?;
+        let mut progress = report::Progress::new(self.quiet);
+        let mut result = runtime
+            .block_on(suite::run(&cases, &servers, &options, interrupt, |event| progress.tell(&event)));
+        result.target = match plan {
+            Plan::Embedded => "embedded server".to_owned(),
+            _ => "target".to_owned(),
+        };
+        drop(embedded);
+        let stdout = report::terminal(&result, self.strict, Paint { colour });
+        Ok(Outcome { stdout, stderr: String::new(), exit_code: result.exit_code(self.strict) })
+    }
+}

@@ -1,0 +1,180 @@
+//! What became of each case.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::case::model::{Case, Level};
+use super::cutting::Cutting;
+use super::failure::Failure;
+use super::transcript::Entry;
+use crate::domain::{Rule, Transport};
+
+/// What became of a case over one transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It passed.
+    Passed,
+    /// It shows a SHOULD, or that something took too long, and failed.
+    Warned,
+    /// It failed for its time only, and passed alone.
+    Unstable,
+    /// It failed, as the profile says.
+    ExpectedFailure,
+    /// It failed.
+    Failed,
+    /// It passed, though the profile says that it fails.
+    UnexpectedPass,
+    /// This machine could not run it, or the target was gone.
+    Unknown,
+    /// It was not run: the profile, the level or a missing transport says why.
+    Skipped,
+}
+
+impl Verdict {
+    /// All of them, in the order in which reports count them.
+    pub const ALL: [Self; 8] = [
+        Self::Passed,
+        Self::Warned,
+        Self::Unstable,
+        Self::ExpectedFailure,
+        Self::Failed,
+        Self::UnexpectedPass,
+        Self::Unknown,
+        Self::Skipped,
+    ];
+
+    /// The name that reports show.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Warned => "warned",
+            Self::Unstable => "unstable",
+            Self::ExpectedFailure => "expected failure",
+            Self::Failed => "failed",
+            Self::UnexpectedPass => "unexpected pass",
+            Self::Unknown => "unknown",
+            Self::Skipped => "skipped",
+        }
+    }
+
+    /// Whether it fails the suite; a strict suite is failed by warnings and unstable cases, too.
+    #[must_use]
+    pub const fn fails(self, strict: bool) -> bool {
+        match self {
+            Self::Failed | Self::UnexpectedPass => true,
+            Self::Warned | Self::Unstable => strict,
+            Self::Passed | Self::ExpectedFailure | Self::Unknown | Self::Skipped => false,
+        }
+    }
+}
+
+/// A case's result over one transport.
+#[derive(Debug, Clone)]
+pub struct CaseResult {
+    /// The case's id.
+    pub id: String,
+    /// The file it comes from, without its ending: the group in reports.
+    pub group: String,
+    /// What it shows.
+    pub about: String,
+    /// The requirements that it shows.
+    pub rules: Vec<Rule>,
+    /// Who must pass it.
+    pub level: Level,
+    /// Over which transport; `None` where it was skipped for lack of one.
+    pub transport: Option<Transport>,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Why, where it was skipped or is unknown, or what is to be known besides.
+    pub reason: String,
+    /// What went wrong, where something did.
+    pub failure: Option<Box<Failure>>,
+    /// In which cutting it went wrong.
+    pub cutting: Cutting,
+    /// What went over the wire, where it did not pass.
+    pub transcript: Vec<Entry>,
+    /// The clients' names in the case, for the transcript.
+    pub clients: Vec<String>,
+    /// How often it was run: once for each cutting, and again where it had to be.
+    pub runs: u32,
+    /// How long all of that took.
+    pub elapsed: Duration,
+}
+
+impl CaseResult {
+    /// The result of a case that is not run.
+    pub(super) fn not_run(
+        case: &Case,
+        group: &str,
+        transport: Option<Transport>,
+        verdict: Verdict,
+        reason: String,
+    ) -> Self {
+        Self {
+            id: case.id.clone(),
+            group: group.to_owned(),
+            about: case.about.clone(),
+            rules: case.rules.clone(),
+            level: case.level,
+            transport,
+            verdict,
+            reason,
+            failure: None,
+            cutting: Cutting::Whole,
+            transcript: Vec::new(),
+            clients: case.clients.iter().map(|client| client.name.clone()).collect(),
+            runs: 0,
+            elapsed: Duration::ZERO,
+        }
+    }
+}
+
+/// What the whole suite came to.
+#[derive(Debug)]
+pub struct SuiteResult {
+    /// What was tested.
+    pub target: String,
+    /// The profile's name.
+    pub profile: String,
+    /// The seed of what the cases drew.
+    pub seed: u64,
+    /// A result for each case and transport that were due.
+    pub cases: Vec<CaseResult>,
+    /// How many were due, known beforehand.
+    pub due: usize,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// Where the target was never there or died, what there is to say of it.
+    pub lost: Option<String>,
+    /// Whether it was interrupted.
+    pub interrupted: bool,
+}
+
+impl SuiteResult {
+    /// How many cases have this verdict.
+    #[must_use]
+    pub fn count(&self, verdict: Verdict) -> usize {
+        self.cases.iter().filter(|case| case.verdict == verdict).count()
+    }
+
+    /// The process's exit code.
+    #[must_use]
+    pub fn exit_code(&self, strict: bool) -> u8 {
+        let ran = self.cases.iter().any(|case| !matches!(case.verdict, Verdict::Skipped | Verdict::Unknown));
+        if self.cases.iter().any(|case| case.verdict.fails(strict)) || !self.interrupted && self.cases.len() != self.due
+        {
+            1
+        } else if self.lost.is_some() {
+            3
+        } else if self.interrupted {
+            130
+        } else if self.count(Verdict::Unknown) > 0 || !ran {
+            4
+        } else {
+            0
+        }
+    }
+}
