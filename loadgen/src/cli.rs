@@ -1,6 +1,6 @@
 //! The command line: parses, calls one command, prints its result and maps it to an exit code.
 //!
-//! This is the one place that writes to stdout and the one that decides how the process ends.
+//! Only this file writes to stdout and decides how the process ends.
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -10,7 +10,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::client;
 use crate::commands::completions::{Completions, Man, Program};
-use crate::commands::{CommandError, Outcome, calibrate, check, conform, init, quick, report, run, schema};
+use crate::commands::{CommandError, CommandOutput, calibrate, check, conform, init, quick, report, run, schema};
 use crate::targets::{embedded, guard, null};
 
 /// Load generator and conformance harness for a key-value service over TCP and WebSocket
@@ -37,7 +37,7 @@ Exit codes (the first that applies):
   130  interrupted
   0    all passed";
 
-/// Commands whose names are taken, but which this version does not have yet: they say so, with exit code 2.
+/// Commands with reserved names that this version does not have yet: they say so, with exit code 2.
 const NOT_YET: [&str; 8] = ["ab", "agent", "capacity", "compare", "explain", "explore", "grade", "probe"];
 
 #[derive(Debug, Subcommand)]
@@ -59,7 +59,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
     let _program = arguments.next();
-    // Before clap: the arguments of a server, and of a launched program, are their own business.
+    // This comes before clap: a server and a launched program parse their own arguments.
     match arguments.next() {
         Some(first) if first == embedded::SUBCOMMAND => return embedded::serve(arguments.collect()),
         Some(first) if first == null::SUBCOMMAND => return null::serve(arguments.collect()),
@@ -75,19 +75,19 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run.exec(colour(&io::stdout())),
         Command::Quick(quick) => quick.exec(colour(&io::stdout())),
         Command::Conform(conform) => conform.exec(colour(&io::stdout())),
-        Command::Check(check) => check.exec().map(Outcome::success),
-        Command::Schema(schema) => schema.exec().map(Outcome::success),
-        Command::Init(init) => init.exec().map(Outcome::success),
+        Command::Check(check) => check.exec().map(CommandOutput::success),
+        Command::Schema(schema) => schema.exec().map(CommandOutput::success),
+        Command::Init(init) => init.exec().map(CommandOutput::success),
         Command::Report(report) => report.exec(colour(&io::stdout())),
         Command::Calibrate(calibrate) => calibrate.exec(),
-        Command::Completions(completions) => completions.exec(command_line).map(Outcome::success),
-        Command::Man(man) => man.exec(command_line).map(Outcome::success),
+        Command::Completions(completions) => completions.exec(command_line).map(CommandOutput::success),
+        Command::Man(man) => man.exec(command_line).map(CommandOutput::success),
     };
     match result {
         Ok(outcome) => {
             let printed = print(&outcome.stdout);
             complain(&outcome.stderr);
-            // Half a result is an error of a file; it hides nothing that the whole one says.
+            // A result that could not be printed is a file error, which does not hide another exit code.
             ExitCode::from(if printed || outcome.exit_code != 0 { outcome.exit_code } else { 2 })
         }
         Err(error) => fail(&error),
@@ -108,12 +108,13 @@ fn fail(error: &CommandError) -> ExitCode {
     ExitCode::from(error.exit_code())
 }
 
-/// Writes to stderr; where that is closed, the message is lost.
+/// Writes to stderr. If that is closed, the message is lost.
 fn complain(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Writes a result to stdout; `false` where it could not. A reader that has gone away has seen what it wanted.
+/// Writes a result to stdout. Returns `false` on an error, except that a closed pipe is fine: its reader has seen
+/// enough.
 fn print(text: &str) -> bool {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

@@ -4,15 +4,15 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`domain`] | the words that all others speak in: roles, operations, transports, latencies |
-//! | [`text`] | numbers, lists and durations for people; the text of others made safe to show |
+//! | [`domain`] | the vocabulary of all others: roles, operations, transports, latencies |
+//! | `text` | numbers, lists and durations for people; foreign text made safe to show |
 //! | [`scenario`] | TOML text → validated scenario and its variants |
 //! | [`conform`] | TOML text → validated scripted cases |
 //! | [`targets`] | the embedded server as a child, launched programs, or addresses |
 //! | [`wire`] | the client's side of each transport |
 //! | [`oracle`] | what each reply may be; no I/O, no server code |
 //! | [`load`] | plan → workers → virtual users |
-//! | [`measure`] | clock, recorders, process figures |
+//! | `measure` | recorders, threshold monitors, pauses of the harness |
 //! | [`record`] | everything a run measured, versioned |
 //! | `stats` | verdicts and thresholds, from the record |
 //! | [`chart`] | record → specification → SVG and PNG |
@@ -30,12 +30,12 @@ pub mod commands;
 pub mod conform;
 pub mod domain;
 pub mod load;
-pub mod measure;
+pub(crate) mod measure;
 pub mod oracle;
 pub mod record;
 pub mod report;
 pub mod scenario;
 pub(crate) mod stats;
 pub mod targets;
-pub mod text;
+pub(crate) mod text;
 pub mod wire;

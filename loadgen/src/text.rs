@@ -1,10 +1,10 @@
 //! Text for people: numbers, lists and durations as they are read, and the text of others made safe to show.
 //!
-//! Used by every room that says something; it uses none. Files for programs (CSV, JSON) hold plain numbers.
+//! It uses no other module. Files for programs (CSV, JSON) hold plain numbers.
 
 use std::fmt::Write as _;
 
-/// Longest piece of a target's text in a message or a report, in characters; `run.json` has the whole.
+/// Most characters of a target's text in a message or a report; `run.json` has all of it.
 const EXCERPT_CHARS_MAX: usize = 160;
 
 /// A whole number with thousands separators.
@@ -27,7 +27,7 @@ fn separated(digits: &str) -> String {
     text
 }
 
-/// A number with this many decimals and thousands separators.
+/// A number with this number of decimals, and thousands separators.
 #[must_use]
 pub fn decimal(number: f64, decimals: usize) -> String {
     let text = format!("{:.decimals$}", number.abs());
@@ -36,7 +36,7 @@ pub fn decimal(number: f64, decimals: usize) -> String {
     format!("{sign}{}{fraction}", separated(whole))
 }
 
-/// A number with at most this many decimals: no zeros at its end.
+/// A number with at most this number of decimals, without trailing zeros.
 #[must_use]
 pub fn trimmed(number: f64, decimals: usize) -> String {
     let text = format!("{number:.decimals$}");
@@ -121,44 +121,44 @@ impl Paint {
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    /// What heads or sums up.
+    /// For headings and sums.
     #[must_use]
     pub fn bold(self, text: &str) -> String {
         self.with("1", text)
     }
 
-    /// What only explains.
+    /// For explanations.
     #[must_use]
     pub fn dim(self, text: &str) -> String {
         self.with("2", text)
     }
 
-    /// What is good.
+    /// For what is good.
     #[must_use]
     pub fn green(self, text: &str) -> String {
         self.with("1;32", text)
     }
 
-    /// What is doubtful.
+    /// For what is doubtful.
     #[must_use]
     pub fn yellow(self, text: &str) -> String {
         self.with("1;33", text)
     }
 
-    /// What is bad.
+    /// For what is bad.
     #[must_use]
     pub fn red(self, text: &str) -> String {
         self.with("1;31", text)
     }
 
-    /// Where something is.
+    /// For places.
     #[must_use]
     pub fn blue(self, text: &str) -> String {
         self.with("1;34", text)
     }
 }
 
-/// Characters of the text, which is its width where none is double.
+/// Number of characters, which is the width unless some are wide.
 #[must_use]
 pub fn width(text: &str) -> usize {
     text.chars().count()
@@ -176,8 +176,8 @@ pub fn right(text: &str, width_min: usize) -> String {
     format!("{}{text}", " ".repeat(width_min.saturating_sub(width(text))))
 }
 
-/// Whether a terminal would obey the character, or show nothing of it: a control character, or one that changes the
-/// direction of text or how others are shown.
+/// Whether a terminal would obey the character or not show it: a control character, or one that changes the direction
+/// of text or how other characters are shown.
 #[must_use]
 pub fn is_unprintable(c: char) -> bool {
     c.is_control()
@@ -186,7 +186,7 @@ pub fn is_unprintable(c: char) -> bool {
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
-/// One printable line: what a terminal would obey is written out.
+/// One printable line: unprintable characters are escaped.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
@@ -196,7 +196,7 @@ pub fn printable(text: &str) -> String {
     safe
 }
 
-/// The text's first characters in one printable line, with a sign where it is cut.
+/// The text's first characters in one printable line, with `…` if it is cut.
 #[must_use]
 pub fn cut(text: &str, chars_max: usize) -> String {
     match text.char_indices().nth(chars_max) {
@@ -205,13 +205,13 @@ pub fn cut(text: &str, chars_max: usize) -> String {
     }
 }
 
-/// A target's text in one printable line, cut where it gets long.
+/// A target's text in one printable line, cut if it is long.
 #[must_use]
 pub fn excerpt(text: &str) -> String {
     cut(text, EXCERPT_CHARS_MAX)
 }
 
-/// Text in Markdown, in a table too: nothing of it is markup.
+/// Text for Markdown, in which nothing is markup, not even in a table.
 #[must_use]
 pub fn markdown(text: &str) -> String {
     let text = printable(text);
@@ -230,8 +230,8 @@ pub fn markdown(text: &str) -> String {
     safe.replace("://", "&#58;//").replace("www.", "www&#46;")
 }
 
-/// A target's text as code in Markdown. An HTML element with entities, because a code span in a table has no way to
-/// hold a backslash before a bar.
+/// A target's text as code in Markdown. It is an HTML element with entities, because a code span in a table cannot hold
+/// a backslash before a bar.
 #[must_use]
 pub fn markdown_code(text: &str) -> String {
     if text.is_empty() { "(empty)".to_owned() } else { format!("<code>{}</code>", markdown(&excerpt(text))) }
@@ -260,7 +260,7 @@ pub fn toml(text: &str) -> String {
 pub fn file_name(text: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.=".contains(c) { c } else { '-' };
     let name: String = text.chars().map(safe).collect();
-    // No hidden file, no way up.
+    // No hidden file, and no parent folder.
     name.strip_prefix('.').map_or_else(|| name.clone(), |rest| format!("-{rest}"))
 }
 

@@ -41,12 +41,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use clap::{Parser, ValueEnum};
 use twinwire_bench_support::children::{Process, Role, Task, play};
-use twinwire_bench_support::load::{GETS, Load, MIX_VALUE, VALUE};
-use twinwire_bench_support::paired::{self, Cell, Line, Ratio, Round};
-use twinwire_bench_support::run::{Plan, RoundFlags, is_installed, main as run};
-use twinwire_bench_support::table::Bar::{self, AtLeast, AtMost, Within};
+use twinwire_bench_support::load::{Load, MIX_VALUE, VALUE};
+use twinwire_bench_support::paired::Bar::{self, AtLeast, AtMost, Within};
+use twinwire_bench_support::paired::{self, Pairing, Ratio, Round, print_ratio};
+use twinwire_bench_support::run::{Plan, is_installed, main as run};
 use twinwire_bench_support::window::{Side, Window};
 use twinwire_bench_support::wire::{Endpoint, Wire};
 use twinwire_bench_support::{Median, cpus, redis, tcp::TURNS};
@@ -75,39 +74,12 @@ const RATES_MAX: f64 = 1.05;
 /// Requests in one write of a pipelined load.
 const DEPTH: usize = 32;
 
-/// How often each client asks where workers are compared: with 64 clients a worker is busy for about a third of the
+/// How often each client asks if workers are compared: with 64 clients a worker is busy for about a third of the
 /// time, so that two CPUs carry both workers and the generator, and none waits for a CPU.
 const PERIOD: Duration = Duration::from_millis(1);
 
-/// CPU for each request of the server, as ratios: to a bare epoll server, to redis-server, and of two workers to one
-///
-/// Servers run on one CPU and are asked in turn by a generator on another. redis-server is compared where it is
-/// installed. A bar is met if it holds for the worse end of the interval of the median ratio. Absolute
-/// times are those of this machine in this minute; only the ratios repeat. Takes about 5 minutes; keep the machine
-/// idle meanwhile, and distrust a run with more than a few percent of stolen time.
-#[derive(Debug, Parser)]
-#[command(name = "cpu", bin_name = "cargo bench -p twinwire-server --bench cpu --")]
-struct Options {
-    #[command(flatten)]
-    rounds: RoundFlags,
-
-    /// Only these comparisons (repeatable)
-    #[arg(long, value_enum, value_name = "WHAT")]
-    only: Vec<Group>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Group {
-    /// Against a bare epoll server, over both transports
-    Floor,
-    /// Against redis-server, one request outstanding and 32
-    Redis,
-    /// Two workers against one
-    Workers,
-}
-
-/// A server and how it is asked, in the order of the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
+/// A server and how it is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Pair {
     Floor,
     Ours,
@@ -126,13 +98,54 @@ use Pair::{
     TwoWorkers,
 };
 
+/// In the order of the table.
+const PAIRS: [Pair; 10] = [
+    Floor,
+    Ours,
+    OursOverWebSocket,
+    Redis,
+    OursLikeRedis,
+    RedisBenchmark,
+    RedisDeep,
+    OursDeep,
+    OneWorker,
+    TwoWorkers,
+];
+
+/// Those together that are asked in turn.
+const BLOCKS: [&[Pair]; 4] = [
+    &[Floor, Ours, OursOverWebSocket, Redis, OursLikeRedis],
+    &[RedisDeep, OursDeep],
+    &[OneWorker, TwoWorkers],
+    &[RedisBenchmark],
+];
+
+/// Every ratio, in the order of the table. That of requests for each second of CPU is the reciprocal of one of CPU.
+#[rustfmt::skip]
+const RATIOS: [Ratio<Pair>; 10] = [
+    ratio("ours / floor", Side::Server, Ours, Floor, Some(AtMost(TCP_BAR))),
+    ratio("ours / floor, both sides", Side::Both, Ours, Floor, None),
+    ratio("ours / TCP floor", Side::Server, OursOverWebSocket, Floor, Some(AtMost(WEBSOCKET_BAR))),
+    ratio("ours / redis", Side::Server, OursLikeRedis, Redis, Some(AtMost(REDIS_BAR))),
+    ratio("ours / redis, both sides", Side::Both, OursLikeRedis, Redis, None),
+    ratio("floor / redis", Side::Server, Floor, Redis, None),
+    ratio("ours / redis by redis-benchmark", Side::Server, OursLikeRedis, RedisBenchmark, Some(AtMost(REDIS_BAR))),
+    ratio("requests/CPU s, ours / redis, × 32", Side::Server, RedisDeep, OursDeep, Some(AtLeast(DEEP_BAR))),
+    ratio("two workers / one", Side::Server, TwoWorkers, OneWorker, Some(AtMost(WORKERS_BAR))),
+    ratio("two workers / one, both sides", Side::Both, TwoWorkers, OneWorker, None),
+];
+
+const fn ratio(name: &'static str, side: Side, of: Pair, to: Pair, bar: Option<Bar>) -> Ratio<Pair> {
+    Ratio { name, side, of, to, bar }
+}
+
 impl Pair {
-    fn group(self) -> Group {
-        match self {
-            Floor | Ours | OursOverWebSocket => Group::Floor,
-            Redis | OursLikeRedis | RedisBenchmark | RedisDeep | OursDeep => Group::Redis,
-            OneWorker | TwoWorkers => Group::Workers,
-        }
+    fn is_paced(self) -> bool {
+        matches!(self, OneWorker | TwoWorkers)
+    }
+
+    fn is_redis(self) -> bool {
+        matches!(self, Redis | RedisBenchmark | RedisDeep)
     }
 
     fn wire(self) -> Wire {
@@ -150,101 +163,74 @@ impl Pair {
     }
 }
 
-impl Cell for Pair {
-    fn transport(self) -> &'static str {
-        self.wire().name()
+impl Pairing for Pair {
+    fn names(self) -> [&'static str; 3] {
+        let [server, load] = match self {
+            Floor => ["floor", "gets"],
+            Ours | OursOverWebSocket => ["ours", "gets"],
+            Redis => ["redis", "mix"],
+            OursLikeRedis => ["ours", "mix"],
+            RedisBenchmark => ["redis", "redis-b."],
+            RedisDeep => ["redis", "mix × 32"],
+            OursDeep => ["ours", "mix × 32"],
+            OneWorker => ["1 work.", "paced"],
+            TwoWorkers => ["2 work.", "paced"],
+        };
+        [self.wire().name(), server, load]
     }
-
-    fn sides(self) -> (&'static str, &'static str) {
-        match self {
-            Floor => ("floor", "gets"),
-            Ours | OursOverWebSocket => ("ours", "gets"),
-            Redis => ("redis", "mix"),
-            OursLikeRedis => ("ours", "mix"),
-            RedisBenchmark => ("redis", "redis-b."),
-            RedisDeep => ("redis", "mix × 32"),
-            OursDeep => ("ours", "mix × 32"),
-            OneWorker => ("1 work.", "paced"),
-            TwoWorkers => ("2 work.", "paced"),
-        }
-    }
-}
-
-/// Every ratio, in the order of the table.
-fn ratios() -> [Ratio<Pair>; 10] {
-    let ratio = |name, side, of, to, bar| Ratio { name, side, of, to, bar };
-    let at_most = |bar| Some(AtMost(bar));
-    [
-        ratio("ours / floor", Side::Server, Ours, Floor, at_most(TCP_BAR)),
-        ratio("ours / floor, both sides", Side::Both, Ours, Floor, None),
-        ratio("ours / TCP floor", Side::Server, OursOverWebSocket, Floor, at_most(WEBSOCKET_BAR)),
-        ratio("ours / redis", Side::Server, OursLikeRedis, Redis, at_most(REDIS_BAR)),
-        ratio("ours / redis, both sides", Side::Both, OursLikeRedis, Redis, None),
-        ratio("floor / redis", Side::Server, Floor, Redis, None),
-        ratio(
-            "ours / redis by redis-benchmark",
-            Side::Server,
-            OursLikeRedis,
-            RedisBenchmark,
-            at_most(REDIS_BAR),
-        ),
-        // Its reciprocal is the ratio of requests for each second of CPU.
-        ratio(
-            "requests/CPU s, ours / redis, × 32",
-            Side::Server,
-            RedisDeep,
-            OursDeep,
-            Some(AtLeast(DEEP_BAR)),
-        ),
-        ratio("two workers / one", Side::Server, TwoWorkers, OneWorker, at_most(WORKERS_BAR)),
-        ratio("two workers / one, both sides", Side::Both, TwoWorkers, OneWorker, None),
-    ]
 }
 
 fn main() -> ExitCode {
-    run(play, |options: &Options, is_bench| {
-        let plan = options.rounds.plan(is_bench)?;
-        let mut left_out = Vec::new();
-        if !redis::is_available() {
-            left_out.push(Group::Redis);
-            println!(
-                "redis-server is not installed here, and not compared (Debian: apt-get install redis-server)"
-            );
-        }
-        if !is_installed("chrt") {
-            left_out.push(Group::Workers);
-            println!(
-                "chrt is not installed here, and workers are not compared (Debian: apt-get install util-linux)"
-            );
-        }
-        let is_wanted = |pair: &Pair| {
-            let group = pair.group();
-            (options.only.is_empty() || options.only.contains(&group)) && !left_out.contains(&group)
-        };
-        let pairs: Vec<Pair> = Pair::value_variants().iter().copied().filter(is_wanted).collect();
-        if is_bench {
-            print!("{}", heading(&plan));
-        }
-        let mut shares = Vec::new();
-        let progress = is_bench.then(ratios);
-        let rounds =
-            paired::rounds(blocks(&pairs), plan.rounds, progress.as_ref().map(|all| &all[..]), |block| {
-                windows(&plan, block, &mut shares)
-            })?;
-        if !is_bench {
-            return Ok(true);
-        }
-        Ok(print_result(&rounds, &pairs, shares) || !options.rounds.check)
-    })
+    run("cpu", play, bench)
 }
 
-/// Those together that are asked in turn.
-fn blocks(pairs: &[Pair]) -> Vec<Vec<Pair>> {
-    let shallow = [Floor, Ours, OursOverWebSocket, Redis, OursLikeRedis];
-    let all: [&[Pair]; 4] = [&shallow, &[RedisDeep, OursDeep], &[OneWorker, TwoWorkers], &[RedisBenchmark]];
-    let wanted =
-        all.map(|block| block.iter().copied().filter(|pair| pairs.contains(pair)).collect::<Vec<_>>());
-    wanted.into_iter().filter(|block| !block.is_empty()).collect()
+fn bench(plan: &Plan) -> anyhow::Result<bool> {
+    plan.need_two_cpus()?;
+    let has_redis = redis::is_available();
+    if !has_redis {
+        println!(
+            "redis-server is not installed here, and not compared (Debian: apt-get install redis-server)"
+        );
+    }
+    let has_chrt = is_installed("chrt");
+    if !has_chrt {
+        println!(
+            "chrt is not installed here, and workers are not compared (Debian: apt-get install util-linux)"
+        );
+    }
+    let is_wanted = |pair: &Pair| {
+        (has_redis || !pair.is_redis())
+            && (has_chrt || !pair.is_paced())
+            && plan.includes(&pair.names().join(" "))
+    };
+    let wanted = |pairs: &[Pair]| pairs.iter().copied().filter(is_wanted).collect::<Vec<_>>();
+    let pairs = wanted(&PAIRS);
+    let blocks = BLOCKS.map(wanted).into_iter().filter(|block| !block.is_empty()).collect();
+    let is_measured = |ratio: &Ratio<Pair>| pairs.contains(&ratio.of) && pairs.contains(&ratio.to);
+    let ratios: Vec<_> = RATIOS.into_iter().filter(is_measured).collect();
+    if plan.is_measurement {
+        print_heading(plan);
+    }
+    let mut shares = Vec::new();
+    let mut rounds = paired::rounds(plan, blocks, &ratios, |block| windows(plan, block, &mut shares))?;
+    if !plan.is_measurement {
+        return Ok(true);
+    }
+    let too_far_apart = rounds.iter_mut().filter(|round| !is_at_one_rate(round));
+    let left_out = too_far_apart.map(|round| round.retain(|pair, _| !pair.is_paced())).count();
+    let mut all_met = paired::print(&rounds, &pairs, &ratios);
+    if pairs.contains(&TwoWorkers) {
+        let (name, bar) = ("second worker's requests / first's", Some(Within(SHARES_BAR)));
+        all_met &= print_ratio("tcp", name, Median::of(shares), bar);
+    }
+    println!("\nIn {left_out} rounds the rates of one and two workers were too far apart to compare.");
+    println!(
+        "The server's CPU unless both sides are named: on loopback part of one side's TCP work is charged to the\n\
+         other. A bar is met if it holds for the worse end of the interval: at most the number, at least it (≥), or\n\
+         between its reciprocal and it ({}).",
+        Within(SHARES_BAR)
+    );
+    Ok(all_met)
 }
 
 /// A window of each pair of a block, with servers and a generator of their own. `shares` gets, of two workers, the second
@@ -254,7 +240,7 @@ fn windows(plan: &Plan, block: &[Pair], shares: &mut Vec<f64>) -> anyhow::Result
     if block == [RedisBenchmark] {
         return Ok(vec![redis::benchmark_window(plan)?]);
     }
-    let is_paced = block.iter().any(|pair| pair.group() == Group::Workers);
+    let is_paced = block.iter().any(|pair| pair.is_paced());
     let placed: Vec<(Pair, Vec<usize>)> = if is_paced {
         // As much of one worker beside the generator as of two, in case one of those has to be.
         let both = vec![server_cpu, generator_cpu];
@@ -265,24 +251,17 @@ fn windows(plan: &Plan, block: &[Pair], shares: &mut Vec<f64>) -> anyhow::Result
     // With two workers the generator runs on a third CPU, or with the second worker if there is none.
     let is_free = |cpu: &usize| ![server_cpu, generator_cpu].contains(cpu);
     let spare = cpus::allowed().into_iter().find(is_free).unwrap_or(generator_cpu);
+    let generator_cpus = vec![if is_paced { spare } else { generator_cpu }];
     let (mut servers, mut tasks) = (Vec::new(), Vec::new());
-    for (pair, server_cpus) in &placed {
-        let (server, address) = serve(*pair, server_cpus)?;
-        tasks.push(Task {
-            endpoint: Endpoint { wire: pair.wire(), address },
-            server_pid: server.id(),
-            server_cpus: server_cpus.clone(),
-            generator_cpus: vec![if is_paced { spare } else { generator_cpu }],
-            connections: plan.connections,
-            warmup: plan.warmup,
-            length: plan.length,
-            load: pair.load(),
-            period: is_paced.then_some(PERIOD),
-        });
+    for (pair, server_cpus) in placed {
+        let (server, address) = serve(pair, &server_cpus)?;
+        let task = plan.task(Endpoint { wire: pair.wire(), address }, &server, pair.load());
+        let (generator_cpus, period) = (generator_cpus.clone(), is_paced.then_some(PERIOD));
+        tasks.push(Task { server_cpus, generator_cpus, period, ..task });
         servers.push(server);
     }
     let length = (plan.warmup + plan.length) * 2 * tasks.len() as u32;
-    let windows: Vec<Window> = Process::start(&Role::Alternator(tasks))?.measured(length)?;
+    let windows = Process::play(&Role::Generator(tasks), &generator_cpus)?.windows(length)?;
     if !is_paced {
         return Ok(windows);
     }
@@ -295,21 +274,21 @@ fn windows(plan: &Plan, block: &[Pair], shares: &mut Vec<f64>) -> anyhow::Result
 
 /// Starts the server of a pair: ours with a worker on each of these CPUs.
 fn serve(pair: Pair, cpus: &[usize]) -> anyhow::Result<(Process, SocketAddr)> {
-    if matches!(pair, Redis | RedisDeep) {
+    if pair.is_redis() {
         return redis::start(cpus);
     }
     let list = cpus.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let server = env!("CARGO_BIN_EXE_twinwire-server");
-    let arguments =
-        ["--until-stdin-closes", pair.wire().flag(), "127.0.0.1:0", "--cpus", &list, "--metrics", "0"];
-    let process = match pair.group() {
-        _ if pair == Floor => Process::start(&Role::Server { wire: Wire::Tcp, cpus: cpus.to_vec() })?,
+    let [listen, address] = pair.wire().listen();
+    let arguments = [server, "--until-stdin-closes", listen, address, "--cpus", &list, "--metrics", "0"];
+    let process = if pair == Floor {
+        Process::play(&Role::Server, cpus)?
+    } else if pair.is_paced() {
         // Does not interrupt others when it wakes. Where workers and generator share CPUs, a generator that is
         // interrupted at each request gives its own cost to the worker, and more so to two.
-        Group::Workers => {
-            Process::start_program("chrt", &[&["--batch", "0", server], &arguments[..]].concat(), cpus)?
-        }
-        Group::Floor | Group::Redis => Process::start_program(server, &arguments, cpus)?,
+        Process::start("chrt", &[&["--batch", "0"], &arguments[..]].concat(), cpus)?
+    } else {
+        Process::start(server, &arguments[1..], cpus)?
     };
     let address = process.address()?;
     Ok((process, address))
@@ -326,69 +305,29 @@ fn requests_by_worker(metrics: SocketAddr) -> anyhow::Result<Vec<u64>> {
         .lines()
         .filter_map(|line| line.strip_prefix("twinwire_worker_requests_total{")?.rsplit(' ').next())
         .map(str::parse);
-    counts.collect::<Result<_, _>>().context("a count that is no number")
+    counts.collect::<Result<_, _>>().context("a count is not a number")
 }
 
-fn heading(plan: &Plan) -> String {
+fn print_heading(plan: &Plan) {
     let (server, generator) = (plan.server_cpu, plan.generator_cpu);
-    format!(
-        "cpu:   the server's CPU for each request, {rounds} rounds in drawn order, {length} s of each in turns of {turn} ms\n\
-         load:  {connections} connections, one request outstanding on each, no think time; server on CPU {server}, \
+    println!(
+        "cpu:   the server's CPU for each request, {} rounds in drawn order, {:?} of each in turns of {:?}\n\
+         load:  {} connections, one request outstanding on each, no think time; server on CPU {server}, \
          generator on CPU {generator}\n\
-         gets:  `get` of an own key, {get} bytes asked and {value} answered over TCP\n\
-         mix:   half puts, half gets, values of {mix} bytes; × {DEPTH}: that many requests in one write\n\
+         gets:  `get` of an own key, {} bytes answered\n\
+         mix:   half puts, half gets, values of {} bytes; × {DEPTH}: that many requests in one write\n\
          paced: each connection asks every {PERIOD:?}; two workers on CPUs {server} and {generator}, one half the time on either\n",
-        rounds = plan.rounds,
-        length = plan.length.as_secs_f64(),
-        turn = (plan.length / TURNS).as_millis(),
-        connections = plan.connections,
-        get = GETS[0].len() + 1,
-        value = VALUE.len() + 1,
-        mix = MIX_VALUE.len(),
-    )
-}
-
-/// Prints the result; whether every bar is met.
-fn print_result(rounds: &[Round<Pair>], pairs: &[Pair], shares: Vec<f64>) -> bool {
-    let at_rate: Vec<Round<Pair>> = rounds.iter().filter(|round| is_at_one_rate(round)).cloned().collect();
-    let measured =
-        ratios().into_iter().filter(|ratio| [ratio.of, ratio.to].iter().all(|pair| pairs.contains(pair)));
-    let mut lines: Vec<Line> = measured
-        .map(|ratio| ratio.line(if ratio.of.group() == Group::Workers { &at_rate } else { rounds }))
-        .collect();
-    if pairs.contains(&TwoWorkers) {
-        let name = "second worker's requests / first's";
-        lines.push(Line {
-            transport: "tcp",
-            name,
-            median: Median::of(shares),
-            bar: Some(Within(SHARES_BAR)),
-        });
-    }
-    let (ratios, all_met) = paired::ratios(&lines);
-    println!(
-        "\n{}Medians over the rounds. µs: user and system time for each request. One side's CPU is near 100 % where the\n\
-         load is closed; where neither is, other programs ran beside it.\n\n{ratios}",
-        paired::costs(rounds, pairs)
+        plan.rounds,
+        plan.length,
+        plan.length / TURNS,
+        plan.connections,
+        VALUE.len(),
+        MIX_VALUE.len(),
     );
-    if at_rate.len() < rounds.len() {
-        println!(
-            "workers: in {} rounds the rates were too far apart to compare.",
-            rounds.len() - at_rate.len()
-        );
-    }
-    println!(
-        "The server's CPU, but where both sides are named: on loopback part of one side's TCP work is charged to the\n\
-         other. A bar is met if it holds for the worse end of the interval: at most the number, at least it (≥), or\n\
-         between its reciprocal and it ({}).",
-        Within(SHARES_BAR)
-    );
-    all_met
 }
 
 /// Whether both windows for the comparison of workers, if there are any, were at the same rate.
 fn is_at_one_rate(round: &Round<Pair>) -> bool {
-    let rate = |pair| round.get(&pair).map(Window::rate);
-    let rates = rate(OneWorker).zip(rate(TwoWorkers));
-    rates.is_none_or(|(one, two)| Bar::Within(RATES_MAX).holds(two / one))
+    let rates = round.get(&OneWorker).zip(round.get(&TwoWorkers));
+    rates.is_none_or(|(one, two)| Within(RATES_MAX).holds(two.rate() / one.rate()))
 }

@@ -15,21 +15,20 @@
 //! the worst of the six, `stolen` is the share of both CPUs' time that the host gave to others meanwhile, and the
 //! server's CPU for each session is given as well, which repeats where the rate does not.
 //!
-//! A figure for which the limit on open files is too low is left out, and a row says so. Without `--bench` (as
-//! `cargo test` calls it) everything is tried with a hundredth of the numbers, and nothing is printed.
+//! If the limit on open files is too low for a figure, its row says so. Without `--bench` (as `cargo test` calls it)
+//! everything is tried with a hundredth of the numbers. It takes about 2 minutes.
 
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use clap::{Parser, ValueEnum, value_parser};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use twinwire_bench_support::children::{Holdings, Server, play};
+use twinwire_bench_support::paired::Bar::{self, AtLeast, AtMost, Within};
+use twinwire_bench_support::paired::{figure, interval, verdict};
 use twinwire_bench_support::process::CpuTicks;
-use twinwire_bench_support::run::{main as run, two_cpus};
-use twinwire_bench_support::table::Bar::{self, AtLeast, AtMost};
-use twinwire_bench_support::table::{figure, interval, verdict};
+use twinwire_bench_support::run::{Plan, main as run};
 use twinwire_bench_support::wire::{Client, Endpoint, Wire, block_on};
 use twinwire_bench_support::{Median, cpus, open_files};
 
@@ -70,206 +69,147 @@ const DESCRIPTORS_SPARE: u64 = 256;
 const SETTLE_POLL: Duration = Duration::from_millis(100);
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How many idle sessions' memory is looked at, on each transport.
+const IDLE: u64 = 10_000;
+
+/// Connections held at once, half on each transport.
+const HELD: u64 = 18_000;
+
+/// Sessions of one measurement of how fast they come and go.
+const SESSIONS: u64 = 20_000;
+
+/// Sessions that come and go to show what they leave behind.
+const CHURN: u64 = 1_000_000;
+
 /// By how much everything is smaller in a trial.
 const TRIAL_DIVISOR: u64 = 100;
 
-/// What idle sessions and short ones cost the server: memory, descriptors, and how many come and go in a second
-///
-/// Takes about 2 minutes. The server runs on a CPU of its own, the clients on another. Memory and descriptors repeat on
-/// a busy machine too; sessions a second do not.
-#[derive(Debug, Parser)]
-#[command(name = "hold", bin_name = "cargo bench -p twinwire-server --bench hold --")]
-struct Options {
-    /// Idle sessions whose memory is looked at, on each transport
-    #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u64).range(1..=100_000))]
-    idle: u64,
-
-    /// Connections held at once, half on each transport
-    #[arg(long, default_value_t = 18_000, value_parser = value_parser!(u64).range(2..=100_000))]
-    held: u64,
-
-    /// Sessions of one measurement of how fast they come and go
-    #[arg(long, default_value_t = 20_000, value_parser = value_parser!(u64).range(1..))]
-    sessions: u64,
-
-    /// Sessions that come and go to show what they leave behind
-    #[arg(long, default_value_t = 1_000_000, value_parser = value_parser!(u64).range(10..))]
-    churn: u64,
-
-    /// Only these figures (repeatable)
-    #[arg(long, value_enum, value_name = "WHAT")]
-    only: Vec<Part>,
-
-    /// Exit with 1 if a bar is not met
-    #[arg(long)]
-    check: bool,
-
-    /// Given by `cargo bench`
-    #[arg(long, hide = true)]
-    bench: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Part {
-    /// Memory of idle sessions
-    Memory,
-    /// Very many connections at once
-    Together,
-    /// How fast sessions come and go
-    Sessions,
-    /// What they leave behind
-    Churn,
-}
-
 fn main() -> ExitCode {
-    run(play, |options: &Options, is_bench| {
-        let (server_cpu, client_cpu) = two_cpus()?;
-        cpus::pin(&[client_cpu]);
-        let divisor = if is_bench { 1 } else { TRIAL_DIVISOR };
-        let Options { idle, held, sessions, churn, .. } = *options;
-        let [idle, held, sessions, churn] = [idle, held, sessions, churn].map(|count| count / divisor);
-        let experiment = Experiment { idle, held, sessions, churn, server_cpu, client_cpu };
-        if is_bench {
+    run("hold", play, |plan| {
+        plan.need_two_cpus()?;
+        cpus::pin(&[plan.generator_cpu]);
+        if plan.is_measurement {
             println!(
-                "hold:  idle sessions and short ones; server on CPU {server_cpu}, clients on CPU {client_cpu}\n\n\
+                "hold:  idle sessions and short ones; server on CPU {}, clients on CPU {}\n\n\
                  {:56} {:>8} {:>17} {:>10} {:>7}",
-                "figure", "median", "95 % interval", "bar", "stolen"
+                plan.server_cpu, plan.generator_cpu, "figure", "median", "95 % interval", "bar", "stolen"
             );
         }
-        let is_wanted = |part: &&Part| options.only.is_empty() || options.only.contains(part);
         let mut all_met = true;
-        for part in Part::value_variants().iter().filter(is_wanted) {
-            let rows = block_on(async {
+        for part in ["memory", "together", "sessions", "churn"].into_iter().filter(|part| plan.includes(part))
+        {
+            all_met &= block_on(async {
                 Ok(match part {
-                    Part::Memory => {
-                        vec![experiment.memory(Wire::Tcp).await?, experiment.memory(Wire::WebSocket).await?]
+                    "memory" => {
+                        memory(plan, Wire::Tcp, TCP_KIB_BAR).await?
+                            & memory(plan, Wire::WebSocket, WEBSOCKET_KIB_BAR).await?
                     }
-                    Part::Together => experiment.together().await?,
-                    Part::Sessions => {
-                        let tcp = experiment.sessions(Wire::Tcp).await?;
-                        tcp.into_iter().chain(experiment.sessions(Wire::WebSocket).await?).collect()
+                    "together" => together(plan).await?,
+                    "sessions" => {
+                        sessions(plan, Wire::Tcp, Some(AtLeast(SESSIONS_BAR))).await?
+                            & sessions(plan, Wire::WebSocket, None).await?
                     }
-                    Part::Churn => experiment.churn().await?,
+                    _ => churn(plan).await?,
                 })
             })?;
-            all_met &= rows.iter().all(|row| row.is_met != Some(false));
-            rows.iter().filter(|_| is_bench).for_each(|row| println!("{}", row.line()));
         }
-        if is_bench {
+        if plan.is_measurement {
             println!("\nA bar is met if it holds for the worse end of the interval, if there is one.");
         }
-        Ok(all_met || !options.check)
+        Ok(all_met)
     })
 }
 
-/// How much of everything, and where.
-struct Experiment {
-    idle: u64,
-    held: u64,
-    sessions: u64,
-    churn: u64,
-    server_cpu: usize,
-    client_cpu: usize,
+/// This many, or a trial's share.
+fn scaled(plan: &Plan, count: u64) -> u64 {
+    if plan.is_measurement { count } else { count / TRIAL_DIVISOR }
 }
 
-impl Experiment {
-    /// A fresh server that has had its first sessions. Pings are off: idle clients answer none.
-    async fn start(&self) -> anyhow::Result<Server> {
-        let program = env!("CARGO_BIN_EXE_twinwire-server");
-        let server = Server::start(program, self.server_cpu, &["--ping-interval", "off"])?;
-        for endpoint in server.endpoints {
-            come_and_go(endpoint, WARMUP_SESSIONS).await?;
-        }
-        Ok(server)
+/// A fresh server that has had its first sessions. Pings are off: idle clients answer none.
+async fn start(plan: &Plan) -> anyhow::Result<Server> {
+    let program = env!("CARGO_BIN_EXE_twinwire-server");
+    let server = Server::start(program, plan.server_cpu, &["--ping-interval", "off"])?;
+    for endpoint in server.endpoints {
+        come_and_go(endpoint, WARMUP_SESSIONS).await?;
     }
+    Ok(server)
+}
 
-    fn ticks(&self) -> Option<CpuTicks> {
-        CpuTicks::read(&[self.server_cpu, self.client_cpu])
+/// Memory of each idle session. This and the following return whether their bars are met.
+async fn memory(plan: &Plan, wire: Wire, bar: f64) -> anyhow::Result<bool> {
+    let idle = scaled(plan, IDLE);
+    if !has_descriptors(plan, "memory of idle sessions", idle) {
+        return Ok(false);
     }
+    let server = start(plan).await?;
+    let before = settled(&server)?;
+    let mut clients = gather(server.endpoints[wire as usize], 0..idle).await?;
+    let grown_kib = settled(&server)?.resident_kib.saturating_sub(before.resident_kib);
+    // They were idle, and are still there.
+    ask_all(&mut clients, &[("get k", "key not found")], ARRIVALS_AT_ONCE).await?;
+    let name = format!("{}: memory of each of {idle} idle sessions, KiB", wire.name());
+    Ok(row(plan, &name, &[grown_kib as f64 / idle as f64], 2, Some(AtMost(bar)), None))
+}
 
-    /// Memory of each idle session.
-    async fn memory(&self, wire: Wire) -> anyhow::Result<Row> {
-        let name = format!("{}: memory of each of {} idle sessions, KiB", wire.name(), self.idle);
-        let bar = if wire == Wire::Tcp { TCP_KIB_BAR } else { WEBSOCKET_KIB_BAR };
-        if let Some(reason) = lack_of_descriptors(self.idle) {
-            return Ok(Row { value: reason, ..Row::new(name, [], 0, None) });
-        }
-        let server = self.start().await?;
-        let before = settled(&server)?;
-        let mut clients = gather(server.endpoints[wire as usize], 0..self.idle).await?;
-        let grown_kib = settled(&server)?.resident_kib.saturating_sub(before.resident_kib);
-        // They were idle, and are still there.
-        ask_all(&mut clients, &[("get k", "key not found")], ARRIVALS_AT_ONCE).await?;
-        Ok(Row::new(name, [grown_kib as f64 / self.idle as f64], 2, Some(AtMost(bar))))
+/// Very many connections on both transports, all of which are answered.
+async fn together(plan: &Plan) -> anyhow::Result<bool> {
+    let held = scaled(plan, HELD);
+    if !has_descriptors(plan, "connections held at once", held) {
+        return Ok(false);
     }
+    let server = start(plan).await?;
+    let [tcp, websocket] = server.endpoints;
+    let mut clients = gather(tcp, 0..held / 2).await?;
+    clients.extend(gather(websocket, held / 2..held / 2 * 2).await?);
+    let requests = [("put k v", "done"), ("get k", "v")];
+    ask_all(&mut clients, &requests, ARRIVALS_AT_ONCE).await?;
+    let begun_at = Instant::now();
+    ask_all(&mut clients, &requests, usize::MAX).await?;
+    let seconds = begun_at.elapsed().as_secs_f64();
+    let (name, count) = (format!("both: of {held} connections held at once, answered"), clients.len());
+    row(plan, "both: a put and a get of all of them at once, s", &[seconds], 2, None, None);
+    Ok(row(plan, &name, &[count as f64], 0, Some(AtLeast(held as f64)), None))
+}
 
-    /// Very many connections on both transports, all of which are answered.
-    async fn together(&self) -> anyhow::Result<Vec<Row>> {
-        let name = format!("both: of {} connections held at once, answered", self.held);
-        if let Some(reason) = lack_of_descriptors(self.held) {
-            return Ok(vec![Row { value: reason, ..Row::new(name, [], 0, None) }]);
-        }
-        let server = self.start().await?;
-        let [tcp, websocket] = server.endpoints;
-        let mut clients = gather(tcp, 0..self.held / 2).await?;
-        clients.extend(gather(websocket, self.held / 2..self.held / 2 * 2).await?);
-        let requests = [("put k v", "done"), ("get k", "v")];
-        ask_all(&mut clients, &requests, ARRIVALS_AT_ONCE).await?;
-        let begun_at = Instant::now();
-        ask_all(&mut clients, &requests, usize::MAX).await?;
-        let seconds = begun_at.elapsed().as_secs_f64();
-        Ok(vec![
-            Row::new(name, [clients.len() as f64], 0, Some(AtLeast(self.held as f64))),
-            Row::new("both: a put and a get of all of them at once, s".to_owned(), [seconds], 2, None),
-        ])
+/// How fast sessions come and go.
+async fn sessions(plan: &Plan, wire: Wire, bar: Option<Bar>) -> anyhow::Result<bool> {
+    let (server, count, name) = (start(plan).await?, scaled(plan, SESSIONS), wire.name());
+    let (mut rates, mut costs_us) = (Vec::new(), Vec::new());
+    let ticks = || CpuTicks::read(&[plan.server_cpu, plan.generator_cpu]);
+    let before = ticks();
+    for _ in 0..SESSIONS_ROUNDS {
+        let (cpu_ns, begun_at) = (server.cpu_ns()?, Instant::now());
+        come_and_go(server.endpoints[wire as usize], count).await?;
+        rates.push(count as f64 / begun_at.elapsed().as_secs_f64());
+        costs_us.push((server.cpu_ns()? - cpu_ns) as f64 / count as f64 / 1000.0);
     }
+    let steal = ticks().zip(before).and_then(|(end, start)| end.stolen_since(start));
+    let is_met = row(plan, &format!("{name}: sessions a second, over {count}"), &rates, 0, bar, steal);
+    row(plan, &format!("{name}: the server's CPU for each, µs"), &costs_us, 1, None, None);
+    Ok(is_met)
+}
 
-    /// How fast sessions come and go.
-    async fn sessions(&self, wire: Wire) -> anyhow::Result<[Row; 2]> {
-        let server = self.start().await?;
-        let (mut rates, mut costs_us) = (Vec::new(), Vec::new());
-        let ticks = self.ticks();
-        for _ in 0..SESSIONS_ROUNDS {
-            let (cpu_ns, begun_at) = (server.cpu_ns()?, Instant::now());
-            come_and_go(server.endpoints[wire as usize], self.sessions).await?;
-            rates.push(self.sessions as f64 / begun_at.elapsed().as_secs_f64());
-            costs_us.push((server.cpu_ns()? - cpu_ns) as f64 / self.sessions as f64 / 1000.0);
-        }
-        let steal = self.ticks().zip(ticks).and_then(|(end, start)| end.stolen_since(start));
-        let (name, bar) = (wire.name(), (wire == Wire::Tcp).then_some(AtLeast(SESSIONS_BAR)));
-        let rate = Row::new(format!("{name}: sessions a second, over {}", self.sessions), rates, 0, bar);
-        let cost = Row::new(format!("{name}: the server's CPU for each, µs"), costs_us, 1, None);
-        Ok([Row { steal, ..rate }, cost])
+/// What very many sessions leave behind.
+async fn churn(plan: &Plan) -> anyhow::Result<bool> {
+    let server = start(plan).await?;
+    let [tcp, websocket] = server.endpoints;
+    let all = scaled(plan, CHURN);
+    let first = all / 10;
+    let mut held = Vec::new();
+    for (count, after) in [(first, first), (all - first, all)] {
+        come_and_go(tcp, count - count / WEBSOCKET_SHARE).await?;
+        come_and_go(websocket, count / WEBSOCKET_SHARE).await?;
+        let now = settled(&server)?;
+        let name = format!("both: resident after {after} sessions, KiB");
+        row(plan, &name, &[now.resident_kib as f64], 0, None, None);
+        held.push(now);
     }
-
-    /// What very many sessions leave behind.
-    async fn churn(&self) -> anyhow::Result<Vec<Row>> {
-        let server = self.start().await?;
-        let [tcp, websocket] = server.endpoints;
-        let (first, all) = (self.churn / 10, self.churn);
-        let mut held = Vec::new();
-        for count in [first, all - first] {
-            come_and_go(tcp, count - count / WEBSOCKET_SHARE).await?;
-            come_and_go(websocket, count / WEBSOCKET_SHARE).await?;
-            held.push(settled(&server)?);
-        }
-        let (before, after) = (held[0], held[1]);
-        let grown_bytes = (after.resident_kib as f64 - before.resident_kib as f64) * 1024.0;
-        let each = grown_bytes / (all - first) as f64;
-        let left = after.descriptors.saturating_sub(before.descriptors);
-        let resident = |count: u64, holdings: Holdings| {
-            let name = format!("both: resident after {count} sessions, KiB");
-            Row::new(name, [holdings.resident_kib as f64], 0, None)
-        };
-        let name = "both: memory that each left, bytes".to_owned();
-        let descriptors = "both: descriptors that they left".to_owned();
-        Ok(vec![
-            resident(first, before),
-            resident(all, after),
-            Row::new(name, [each], 2, Some(AtMost(LEAK_BYTES_BAR))),
-            Row::new(descriptors, [left as f64], 0, Some(AtMost(0.0))),
-        ])
-    }
+    let grown_bytes = (held[1].resident_kib as f64 - held[0].resident_kib as f64) * 1024.0;
+    let each = grown_bytes / (all - first) as f64;
+    let left = held[1].descriptors.saturating_sub(held[0].descriptors) as f64;
+    let (memory, descriptors) = ("both: memory that each left, bytes", "both: descriptors that they left");
+    Ok(row(plan, memory, &[each], 2, Some(AtMost(LEAK_BYTES_BAR)), None)
+        & row(plan, descriptors, &[left], 0, Some(AtMost(0.0)), None))
 }
 
 /// Sessions that log in, quit and are closed.
@@ -291,15 +231,13 @@ async fn gather(endpoint: Endpoint, numbers: std::ops::Range<u64>) -> anyhow::Re
 
 /// Every client asks these requests, `at_once` of them at a time.
 async fn ask_all(clients: &mut [Client], requests: &[(&str, &str)], at_once: usize) -> anyhow::Result<()> {
-    let asking = clients.iter_mut().map(|client| ask(client, requests));
+    let asking = clients.iter_mut().map(|client| async move {
+        for (request, reply) in requests {
+            client.ask(request, reply).await?;
+        }
+        anyhow::Ok(())
+    });
     stream::iter(asking).buffer_unordered(at_once).try_collect().await
-}
-
-async fn ask(client: &mut Client, requests: &[(&str, &str)]) -> anyhow::Result<()> {
-    for (request, reply) in requests {
-        client.ask(request, reply).await?;
-    }
-    Ok(())
 }
 
 /// What the server holds once that has stopped changing.
@@ -316,45 +254,43 @@ fn settled(server: &Server) -> anyhow::Result<Holdings> {
     }
 }
 
-/// Why this many connections are too many for this process or the server, if they are. Raises the limit where it must.
-fn lack_of_descriptors(connections: u64) -> Option<String> {
+/// Whether this process and the server may have this many connections, after raising the limit if it must be. If not, a
+/// row says so.
+fn has_descriptors(plan: &Plan, what: &str, connections: u64) -> bool {
     let needed = connections + DESCRIPTORS_SPARE;
     let limit = open_files::raise_limit(needed);
-    (limit < needed).then(|| {
-        format!("not measured: needs {needed} open files, and the hard limit is {limit} (see ulimit -Hn)")
-    })
+    if limit < needed && plan.is_measurement {
+        println!(
+            "{what}: not measured: needs {needed} open files, and the hard limit is {limit} (see ulimit -Hn)"
+        );
+    }
+    limit >= needed
 }
 
-/// One figure.
-struct Row {
-    name: String,
-    value: String,
-    interval: String,
+/// Prints a figure, which is the median if there are several; whether its bar is met.
+fn row(
+    plan: &Plan,
+    name: &str,
+    values: &[f64],
+    decimals: usize,
     bar: Option<Bar>,
-    is_met: Option<bool>,
     steal: Option<f64>,
-}
-
-impl Row {
-    /// A figure that does not vary, or the median of several.
-    fn new(name: String, values: impl IntoIterator<Item = f64>, decimals: usize, bar: Option<Bar>) -> Self {
-        let median = Median::of(values);
-        let is_met = bar.zip(median).map(|(bar, median)| match median.count {
-            1 => bar.holds(median.value),
-            _ => bar.is_met(Some(median)).unwrap_or(false),
-        });
-        let value = figure(median.map(|median| median.value), decimals);
-        Self { name, value, interval: interval(median, decimals), bar, is_met, steal: None }
-    }
-
-    fn line(&self) -> String {
-        let Self { name, value, interval, .. } = self;
-        let bar = self.bar.map_or("–".to_owned(), |bar| match bar {
+) -> bool {
+    let median = Median::of(values.iter().copied());
+    let is_met = bar.map(|bar| match values {
+        [value] => bar.holds(*value),
+        _ => bar.is_met(median).unwrap_or(false),
+    });
+    if plan.is_measurement {
+        let bar = bar.map_or("–".to_owned(), |bar| match bar {
             AtMost(bar) => format!("≤ {bar}"),
-            bar => bar.to_string().trim_end_matches(".00").to_owned(),
+            AtLeast(bar) | Within(bar) => format!("≥ {bar}"),
         });
-        let steal = self.steal.map_or("–".to_owned(), |steal| format!("{:.0} %", steal * 100.0));
-        let (verdict, _) = verdict(self.is_met, "");
-        format!("{name:56} {value:>8} {interval:>17} {bar:>10} {steal:>7}  {verdict}").trim_end().to_owned()
+        let (value, interval) =
+            (figure(median.map(|median| median.value), decimals), interval(median, decimals));
+        let steal = steal.map_or("–".to_owned(), |steal| format!("{:.0} %", steal * 100.0));
+        let (verdict, _) = verdict(is_met, "");
+        println!("{name:56} {value:>8} {interval:>17} {bar:>10} {steal:>7}  {verdict}");
     }
+    is_met.unwrap_or(true)
 }

@@ -14,9 +14,7 @@ use std::io::{Read, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
-use clap::Parser;
 use twinwire_bench_support::children::{Process, play};
-use twinwire_bench_support::cpus;
 use twinwire_bench_support::run::{main as run, need_valgrind};
 use twinwire_bench_support::wire::{Client, Endpoint, Wire, block_on, reply, request};
 
@@ -49,21 +47,12 @@ const COLUMNS: [(&str, Wire, usize); 4] = [
 
 const VALUE: &str = "0123456789abcdefghij";
 
-/// The server's own instructions for each `get`, by crate, counted by callgrind
-#[derive(Debug, Parser)]
-#[command(name = "profile", bin_name = "cargo bench -p twinwire-server --bench profile --")]
-struct Options {
-    /// Given by `cargo bench`
-    #[arg(long, hide = true)]
-    bench: bool,
-}
-
 /// Instructions by crate.
 type Counts = BTreeMap<String, u64>;
 
 fn main() -> ExitCode {
-    run(play, |_: &Options, is_bench| {
-        if !is_bench {
+    run("profile", play, |plan| {
+        if !plan.is_measurement {
             COLUMNS.iter().try_for_each(|&(_, wire, depth)| serve(wire, depth, TRIAL_ROUNDS, SERVER, &[]))?;
             return Ok(true);
         }
@@ -134,8 +123,8 @@ fn count(wire: Wire, depth: usize, rounds: usize) -> anyhow::Result<Counts> {
 
 /// Runs the server by way of `program`; every connection asks, then every connection reads, round after round.
 fn serve(wire: Wire, depth: usize, rounds: usize, program: &str, before: &[&str]) -> anyhow::Result<()> {
-    let arguments = ["--until-stdin-closes", "--workers", "1", wire.flag(), "127.0.0.1:0"];
-    let process = Process::start_program(program, &[before, &arguments].concat(), &cpus::allowed())?;
+    let arguments = ["--until-stdin-closes", "--workers", "1"];
+    let process = Process::start(program, &[before, &arguments, &wire.listen()].concat(), &[])?;
     let endpoint = Endpoint { wire, address: process.address()? };
     let mut streams = block_on(async {
         let mut streams = Vec::new();

@@ -58,7 +58,7 @@ async fn serve() -> io::Result<()> {
             accepted = listener.accept() => {
                 let (stream, _peer) = accepted?;
                 stream.set_nodelay(true)?;
-                spawn_local(serve_alone(stream, Arc::clone(&config), Echo));
+                spawn_local(serve_alone(stream.into_std()?, Arc::clone(&config), Echo));
             }
             _ = &mut ended => return Ok(()),
         }

@@ -74,7 +74,7 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
-    /// The longest time between two checks, and between two ticks of the clock that idle times are counted by.
+    /// The longest time between two checks, and between two ticks of the clock that idle times are taken from.
     pub(crate) const COARSEST: Duration = Duration::from_secs(1);
 
     /// How often they are checked: an eighth of the shortest, between 10 ms and 1 s. `None` if there are no time-outs.

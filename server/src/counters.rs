@@ -10,30 +10,30 @@ use std::sync::{
 
 use crate::protocol::{Malformed, Reply, Request, Status, Transport};
 
-/// What a message asked for, as far as it is counted separately.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Command {
-    /// The first messages of a session, until one is accepted.
-    Login,
-    /// `put KEY VALUE`
-    Put,
-    /// `get KEY`
-    Get,
-    /// `get USER KEY`
-    GetOther,
-    /// `upgrade`, with a secret or without
-    Upgrade,
-    /// `q`
-    Quit,
-    /// A message that is not a request.
-    Malformed,
+named_enum! {
+    /// What a message asked for, as far as it is counted separately.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum Command,
+    /// The name in metrics and answers.
+    fn name {
+        /// The first messages of a session, until one is accepted.
+        Login = "login",
+        /// `put KEY VALUE`
+        Put = "put",
+        /// `get KEY`
+        Get = "get",
+        /// `get USER KEY`
+        GetOther = "get-other",
+        /// `upgrade`, with a secret or without
+        Upgrade = "upgrade",
+        /// `q`
+        Quit = "q",
+        /// A message that is not a request.
+        Malformed = "malformed",
+    }
 }
 
 impl Command {
-    /// In the order of their numbers.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Login, Self::Put, Self::Get, Self::GetOther, Self::Upgrade, Self::Quit, Self::Malformed];
-
     /// The command of a message that came after the login.
     #[must_use]
     pub(crate) fn of(request: &Result<Request<'_>, Malformed>) -> Self {
@@ -46,72 +46,29 @@ impl Command {
             Err(Malformed) => Self::Malformed,
         }
     }
-
-    /// The name in metrics and answers.
-    #[must_use]
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Login => "login",
-            Self::Put => "put",
-            Self::Get => "get",
-            Self::GetOther => "get-other",
-            Self::Upgrade => "upgrade",
-            Self::Quit => "q",
-            Self::Malformed => "malformed",
-        }
-    }
 }
 
-/// Why the server turned a connection away or ended it, other than by the protocol's own `exiting`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// The server has as many connections as it may have.
-    ServerFull,
-    /// Its address has as many connections as it may have.
-    AddressFull,
-    /// Its opening handshake was not valid.
-    Handshake,
-    /// Its TLS handshake failed.
-    TlsHandshake,
-    /// Its handshake came from a web page whose origin is not allowed.
-    Origin,
-    LoginTimeout,
-    IdleTimeout,
-    UnsentTimeout,
-    PingTimeout,
-    Operator,
-}
-
-impl Refusal {
-    /// In the order of their numbers.
-    pub(crate) const ALL: [Self; 10] = [
-        Self::ServerFull,
-        Self::AddressFull,
-        Self::Handshake,
-        Self::TlsHandshake,
-        Self::Origin,
-        Self::LoginTimeout,
-        Self::IdleTimeout,
-        Self::UnsentTimeout,
-        Self::PingTimeout,
-        Self::Operator,
-    ];
-
+named_enum! {
+    /// Why the server turned a connection away or ended it, other than by the protocol's own `exiting`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum Refusal,
     /// The name in metrics and answers.
-    #[must_use]
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::ServerFull => "server-full",
-            Self::AddressFull => "address-full",
-            Self::Handshake => "handshake",
-            Self::TlsHandshake => "tls-handshake",
-            Self::Origin => "origin",
-            Self::LoginTimeout => "login-timeout",
-            Self::IdleTimeout => "idle-timeout",
-            Self::UnsentTimeout => "unsent-timeout",
-            Self::PingTimeout => "ping-timeout",
-            Self::Operator => "operator",
-        }
+    fn name {
+        /// The server has as many connections as it may have.
+        ServerFull = "server-full",
+        /// Its address has as many connections as it may have.
+        AddressFull = "address-full",
+        /// Its opening handshake was not valid.
+        Handshake = "handshake",
+        /// Its TLS handshake failed.
+        TlsHandshake = "tls-handshake",
+        /// Its handshake came from a web page whose origin is not allowed.
+        Origin = "origin",
+        LoginTimeout = "login-timeout",
+        IdleTimeout = "idle-timeout",
+        UnsentTimeout = "unsent-timeout",
+        PingTimeout = "ping-timeout",
+        Operator = "operator",
     }
 }
 
@@ -283,13 +240,5 @@ mod tests {
         assert_eq!(totals.connections[2], expected);
         assert_eq!(totals.refusals.iter().map(|(_, count)| count).sum::<u64>(), 1);
         assert_eq!(totals.refusals.last(), Some(&(Refusal::Operator, 1)));
-    }
-
-    #[test]
-    fn every_list_is_in_the_order_of_its_numbers() {
-        assert!(Command::ALL.into_iter().enumerate().all(|(at, command)| command as usize == at));
-        assert!(Refusal::ALL.into_iter().enumerate().all(|(at, reason)| reason as usize == at));
-        assert!(Status::ALL.into_iter().enumerate().all(|(at, status)| status as usize == at));
-        assert!(Transport::ALL.into_iter().enumerate().all(|(at, transport)| transport as usize == at));
     }
 }

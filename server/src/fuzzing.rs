@@ -19,9 +19,9 @@ use crate::{
     config::Timeouts,
     counters::Totals,
     protocol::Status,
-    registry::{Registry, Secret, StoreLimits, UpgradePolicy},
+    registry::{Peer, Registry, Secret, StoreLimits, UpgradePolicy},
     session::{DelayOutcome, Flow, Session},
-    transport::framing::{Framing, Lines, Pause},
+    transport::framing::{Codec, Lines, Pause},
 };
 
 pub use crate::transport::websocket::{Service, serve_alone};
@@ -101,7 +101,7 @@ pub fn session(data: &[u8]) {
     let limits = StoreLimits { user_keys_max: 3, user_bytes_max: 64, total_bytes_max: 600 };
     let registry = Arc::new(Registry::new(policy).with_limits(std::num::NonZeroUsize::new(1), limits));
     let counters = Arc::default();
-    let new = || Session::new(Arc::clone(&registry), MESSAGE_BYTES_MAX, Arc::clone(&counters));
+    let new = || Session::new(Arc::clone(&registry), Peer::LOCAL, MESSAGE_BYTES_MAX, Arc::clone(&counters));
     let mut sessions = [new(), new(), new()];
     let mut asked = 0;
     for line in data.split(|byte| *byte == b'\n') {
@@ -184,10 +184,9 @@ fn serve(stream: TcpStream) {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     runtime.expect("room for a runtime").block_on(async {
         stream.set_nonblocking(true).expect("a live socket");
-        let stream = tokio::net::TcpStream::from_std(stream).expect("a live socket");
         let registry = Arc::new(Registry::new(UpgradePolicy::Open));
-        let session = Session::new(registry, MESSAGE_BYTES_MAX, Arc::default());
-        serve_alone(stream, Arc::new(config), session).await;
+        let session = Session::new(registry, Peer::LOCAL, MESSAGE_BYTES_MAX, Arc::default());
+        serve_alone(stream, Arc::new(config), session).await.expect("a live socket");
     });
 }
 

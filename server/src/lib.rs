@@ -23,6 +23,9 @@
 
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod named_enum;
+
 mod address;
 pub mod cli;
 pub mod config;

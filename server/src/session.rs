@@ -47,7 +47,7 @@ pub struct Session {
     attempt: Option<Box<SecretAttempt>>,
     message_bytes_max: usize,
     peer: Peer,
-    /// Whether a disconnect by the operator wakes the connection already.
+    /// Whether the waker of the connection's task is already kept with the user.
     has_disconnect_waker: bool,
     counters: Arc<Counters>,
 }
@@ -62,24 +62,22 @@ enum State {
 
 impl Session {
     /// A session that waits for a name, takes messages of up to `message_bytes_max` bytes, and is counted in
-    /// `counters`, which must be this thread's. Its client has no known address.
+    /// `counters`, which must be this thread's. The address of `peer` answers for the wrong secrets that come from it.
     #[must_use]
-    pub fn new(registry: Arc<Registry>, message_bytes_max: usize, counters: Arc<Counters>) -> Self {
-        let state = State::Anonymous(registry);
+    pub fn new(
+        registry: Arc<Registry>,
+        peer: Peer,
+        message_bytes_max: usize,
+        counters: Arc<Counters>,
+    ) -> Self {
         Self {
-            state,
+            state: State::Anonymous(registry),
             attempt: None,
             message_bytes_max,
-            peer: Peer::NONE,
+            peer,
             has_disconnect_waker: false,
             counters,
         }
-    }
-
-    /// The same for this client, whose address answers for the wrong secrets that come from it.
-    #[must_use]
-    pub fn of(self, peer: Peer) -> Self {
-        Self { peer, ..self }
     }
 
     /// Whether the operator has disconnected the user. The connection must then be closed; messages that were not
@@ -115,7 +113,7 @@ impl Session {
         matches!(self.state, State::LoggedIn(_))
     }
 
-    /// The name under which it has.
+    /// The name under which the client has logged in.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match &self.state {
@@ -148,7 +146,7 @@ impl Session {
         match &self.state {
             State::LoggedIn(_) => self.request(message, reply),
             State::Anonymous(registry) => {
-                let outcome = match parse_name(message).map(|name| registry.claim_for(name, self.peer)) {
+                let outcome = match parse_name(message).map(|name| registry.claim(name, self.peer)) {
                     Ok(Some(login)) => {
                         tracing::debug!(user = login.name(), peer = %self.peer.address, "logged in");
                         self.state = State::LoggedIn(login);
@@ -267,7 +265,7 @@ impl Session {
         Flow::Continue
     }
 
-    /// `reply`, which also counts the request.
+    /// A callback that counts the request and calls `reply`.
     fn counted(&self, command: Command, reply: impl FnOnce(Reply<'_>)) -> impl FnOnce(Reply<'_>) {
         move |text| {
             self.counters.answered(command, &text);

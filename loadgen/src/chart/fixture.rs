@@ -7,13 +7,13 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use crate::domain::{LatencyKind, Model, Op, PerKind, Role, Statistic, Timing, Transport};
 use crate::record::fixture::{SATURATED, paced};
 use crate::record::{
-    Cell, Cost, Counts, Environment, Interval, Latencies, Ledger, LoadInfo, Outcome, Pass, RunRecord, SCHEMA,
-    ScenarioInfo, Status, Variant, Verdict,
+    Cell, Cost, Counts, Environment, Interval, Latencies, Ledger, LoadInfo, Pass, RunOutcome, RunRecord,
+    SCHEMA, ScenarioInfo, Status, VariantInfo, Verdict,
 };
 
 /// What a record is to hold.
 #[derive(Debug, Clone)]
-pub(super) struct Wish {
+pub(super) struct FixtureSpec {
     pub(super) loads: Vec<LoadInfo>,
     pub(super) transports: Vec<Transport>,
     pub(super) cells: Vec<(Role, Op)>,
@@ -26,8 +26,8 @@ pub(super) struct Wish {
 }
 
 /// A comparison of two transports with a paced and a saturated load.
-pub(super) fn usual() -> Wish {
-    Wish {
+pub(super) fn usual() -> FixtureSpec {
+    FixtureSpec {
         loads: vec![load("paced", paced(4_000.0), 6), load("saturated", SATURATED, 3)],
         transports: vec![Transport::Tcp, Transport::WebSocket],
         cells: vec![
@@ -58,7 +58,7 @@ pub(super) fn load(name: &str, model: Model, trials: u32) -> LoadInfo {
         duration_s: 5.0,
         trials,
         headline: name == "paced",
-        variants: vec![Variant::default()],
+        variants: vec![VariantInfo::default()],
         clients: 100,
         probes: Vec::new(),
         timing: Timing::Judged,
@@ -67,7 +67,7 @@ pub(super) fn load(name: &str, model: Model, trials: u32) -> LoadInfo {
 }
 
 /// The record of a wish.
-pub(super) fn record(wish: &Wish) -> RunRecord {
+pub(super) fn record(wish: &FixtureSpec) -> RunRecord {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(wish.seed);
     let mut passes = Vec::new();
     for load in &wish.loads {
@@ -93,7 +93,7 @@ pub(super) fn record(wish: &Wish) -> RunRecord {
         },
         started: "2026-01-01T00:00:00Z".to_owned(),
         elapsed_s: 60.0,
-        outcome: Outcome { status: Status::Passed, message: None, interrupted: false },
+        outcome: RunOutcome { status: Status::Passed, message: None, interrupted: false },
         environment: environment(),
         skipped: Vec::new(),
         loads: wish.loads.clone(),
@@ -122,9 +122,9 @@ fn environment() -> Environment {
 }
 
 fn pass(
-    wish: &Wish,
+    wish: &FixtureSpec,
     load: &LoadInfo,
-    (v, variant): (usize, &Variant),
+    (v, variant): (usize, &VariantInfo),
     trial: u32,
     transports: &[Transport],
     random: &mut Xoshiro256PlusPlus,
@@ -184,7 +184,7 @@ fn pass(
     }
 }
 
-fn latencies(wish: &Wish, median: f64, random: &mut Xoshiro256PlusPlus) -> Latencies {
+fn latencies(wish: &FixtureSpec, median: f64, random: &mut Xoshiro256PlusPlus) -> Latencies {
     let body = LogNormal::new(median.ln(), wish.spread).expect("the spread is finite and positive");
     let mut latencies = Latencies::default();
     for _ in 0..wish.samples {

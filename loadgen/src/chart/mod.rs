@@ -39,7 +39,7 @@ impl Figure {
     /// The chart as SVG text, of its nominal size.
     ///
     /// # Errors
-    /// Where plotters fails.
+    /// If plotters fails.
     pub fn svg(&self) -> Result<String, DrawError> {
         draw::svg(&self.spec)
     }
@@ -47,7 +47,7 @@ impl Figure {
     /// The chart as a PNG file's bytes, twice its nominal size in pixels, laid out as the SVG.
     ///
     /// # Errors
-    /// Where plotters or the encoder fails.
+    /// If plotters or the encoder fails.
     pub fn png(&self) -> Result<Vec<u8>, DrawError> {
         draw::png(&self.spec)
     }

@@ -24,22 +24,22 @@ const ROW_FILLED: f64 = 0.72;
 /// A role and operation, with a line for each transport that has samples.
 struct Row {
     name: String,
-    lines: Vec<Line>,
+    lines: Vec<Series>,
 }
 
-struct Line {
+struct Series {
     transport: Transport,
-    values: Vec<Value>,
+    values: Vec<Quantile>,
 }
 
 /// One quantile.
-struct Value {
+struct Quantile {
     shape: Shape,
     ns: f64,
     at_least: bool,
 }
 
-/// The figure; `None` where no operation has enough samples for a median.
+/// The figure; `None` if no operation has enough samples for a median.
 pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     let transports = view.transports();
     let mut rows = Vec::new();
@@ -99,11 +99,11 @@ fn row(view: View<'_>, transports: &[Transport], role: Role, op: Op) -> Row {
             .iter()
             .filter_map(|(statistic, shape)| {
                 let found = latencies.statistic(*statistic)?;
-                Some(Value { shape: *shape, ns: found.ns, at_least: found.at_least })
+                Some(Quantile { shape: *shape, ns: found.ns, at_least: found.at_least })
             })
             .collect();
         if !values.is_empty() {
-            lines.push(Line { transport, values });
+            lines.push(Series { transport, values });
         }
     }
     Row { name: format!("{role} · {op}"), lines }
@@ -126,17 +126,17 @@ fn panel(rows: &[Row], drawn: &[Transport], x: Axis) -> Panel {
     Panel { title: String::new(), x, y, marks }
 }
 
-fn draw_line(marks: &mut Vec<Mark>, y: f64, values: &[Value], look: Look) {
+fn draw_line(marks: &mut Vec<Mark>, y: f64, values: &[Quantile], look: Look) {
     let points: Vec<_> = values.iter().map(|value| (value.ns, y)).collect();
     if points.len() > 1 {
         marks.push(Mark::Line { points: points.clone(), stroke: look.stroke(LINE), marker: None });
     }
-    for Value { shape, ns, .. } in values {
+    for Quantile { shape, ns, .. } in values {
         let hollow = look.marker().hollow && *shape != Shape::Bar;
         let marker = Marker { shape: *shape, ink: look.ink, hollow, radius: DOT };
         marks.push(Mark::Dot { at: (*ns, y), marker });
     }
-    if let Some(&Value { ns, at_least: true, .. }) = values.last() {
+    if let Some(&Quantile { ns, at_least: true, .. }) = values.last() {
         marks.push(Mark::Text { at: (ns, y), text: "≥".to_owned() });
     }
 }

@@ -130,11 +130,13 @@ impl<'a> View<'a> {
     /// What forbids to take a chart of this load at face value.
     pub(super) fn warnings(self) -> Vec<String> {
         let mut notes = Vec::new();
-        // Where several variants ran, a reason names the one that it is about.
-        let label = format!("[{}]", self.variant);
-        let here = |reason: &&String| self.load.variants.len() < 2 || reason.contains(&label);
-        let reasons: Vec<&str> = self.load.verdict.reasons.iter().filter(here).map(String::as_str).collect();
-        let judged = match self.load.verdict.level {
+        let verdict = &self.load.verdict;
+        let reasons: Vec<&str> = if self.load.variants.len() < 2 {
+            verdict.reasons.iter().map(String::as_str).collect()
+        } else {
+            verdict.reasons_about(self.variant).collect()
+        };
+        let judged = match verdict.level {
             VerdictLevel::Valid | VerdictLevel::Unjudged => None,
             VerdictLevel::Suspect => Some("Suspect measurement"),
             VerdictLevel::Invalid => Some("Not a valid measurement"),

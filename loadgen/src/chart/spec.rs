@@ -95,7 +95,7 @@ pub enum Mark {
         points: Vec<(f64, f64, f64)>,
         /// Its colour.
         ink: Ink,
-        /// How much of it covers what is below, 0 to 1.
+        /// Opacity, 0 to 1.
         alpha: f64,
     },
     /// A rectangle between two corners.
@@ -128,7 +128,7 @@ pub enum Mark {
 pub struct Ink(pub u8, pub u8, pub u8);
 
 impl Ink {
-    /// This colour thinned with white: `share` (0 to 1) of it is left.
+    /// This colour mixed with white: `share` (0 to 1) of the colour is left.
     #[must_use]
     pub fn tint(self, share: f64) -> Self {
         let mix = |c: u8| (255.0 - (255.0 - f64::from(c)) * share.clamp(0.0, 1.0)).round() as u8;

@@ -7,19 +7,19 @@ use super::spec::{Axis, Mark, Panel, Scale, Spec, Stroke, Tick};
 use super::style::{LINE, list, look};
 use crate::domain::{Statistic, Transport};
 use crate::record::rows::Selection;
-use crate::record::{LoadInfo, RunRecord, Variant};
+use crate::record::{LoadInfo, RunRecord, VariantInfo};
 use crate::text;
 
 /// Begins the names of its files.
 pub(super) const STEM: &str = "sweep";
 
-/// Ratio of the largest to the smallest swept number from which a logarithmic axis shows them better.
+/// From this ratio of the largest to the smallest swept number on, a logarithmic axis shows them better.
 const RATIO_OF_LOG: f64 = 50.0;
 
 /// Distance of two transports' upright lines at the same value, as a share of the axis.
 const ASIDE: f64 = 0.012;
 
-/// Warnings of variants that stand below the chart: a sweep of many may have hundreds, and the report has them all.
+/// Warnings of variants shown below the chart: a large sweep may have hundreds, and the report has them all.
 const WARNINGS_SHOWN: usize = 6;
 
 /// What is plotted against the swept value.
@@ -30,12 +30,12 @@ enum Metric {
 }
 
 /// One transport's points: place, value, lowest and highest trial.
-struct Line {
+struct Series {
     transport: Transport,
     points: Vec<(f64, f64, f64, f64)>,
 }
 
-/// The figure of a load; `None` where nothing is swept or nothing was measured.
+/// The figure of a load; `None` if nothing is swept or nothing was measured.
 pub(super) fn figure(record: &RunRecord, load: &LoadInfo) -> Option<Figure> {
     if load.variants.len() < 2 {
         return None;
@@ -98,8 +98,8 @@ pub(super) fn figure(record: &RunRecord, load: &LoadInfo) -> Option<Figure> {
     })
 }
 
-fn lines(record: &RunRecord, load: &LoadInfo, places: &[f64], metric: Metric) -> Vec<Line> {
-    let mut lines: Vec<Line> = Vec::new();
+fn lines(record: &RunRecord, load: &LoadInfo, places: &[f64], metric: Metric) -> Vec<Series> {
+    let mut lines: Vec<Series> = Vec::new();
     for (variant, place) in load.variants.iter().zip(places) {
         let view = View { record, load, variant: &variant.label };
         for transport in view.transports() {
@@ -111,7 +111,7 @@ fn lines(record: &RunRecord, load: &LoadInfo, places: &[f64], metric: Metric) ->
             let point = (*place, value, low, high);
             match lines.iter_mut().find(|line| line.transport == transport) {
                 Some(line) => line.points.push(point),
-                None => lines.push(Line { transport, points: vec![point] }),
+                None => lines.push(Series { transport, points: vec![point] }),
             }
         }
     }
@@ -128,7 +128,7 @@ fn measure(view: View<'_>, of: Selection<'_>, metric: Metric) -> Option<f64> {
     }
 }
 
-fn panel(title: &str, lines: &[Line], x: Axis, y: Axis) -> Panel {
+fn panel(title: &str, lines: &[Series], x: Axis, y: Axis) -> Panel {
     let mut marks = Vec::new();
     for (index, line) in lines.iter().enumerate() {
         let look = look(line.transport);
@@ -153,9 +153,9 @@ fn beside(place: f64, share: f64, axis: &Axis) -> f64 {
     }
 }
 
-/// The axis of the variants and the place of each: by number where one key is swept over numbers, else one after the
+/// The axis of the variants and the place of each: by number if one key is swept over numbers, else one after the
 /// other.
-fn swept_axis(variants: &[Variant]) -> (Axis, Vec<f64>) {
+fn swept_axis(variants: &[VariantInfo]) -> (Axis, Vec<f64>) {
     let places = (0..variants.len()).map(|i| i as f64).collect();
     let values: Option<Vec<&str>> = variants
         .iter()

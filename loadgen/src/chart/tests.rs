@@ -4,19 +4,19 @@ use std::io::Cursor;
 
 use proptest::prelude::*;
 
-use super::fixture::{Wish, load, record, usual};
+use super::fixture::{FixtureSpec, load, record, usual};
 use super::spec::{Mark, Shape, Spec, WIDTH};
 use super::{Figure, all};
 use crate::domain::{Op, Role, Setting, Transport};
 use crate::record::fixture::{self, SATURATED, paced};
-use crate::record::{Latencies, RunRecord, Variant, VerdictLevel};
+use crate::record::{Latencies, RunRecord, VariantInfo, VerdictLevel};
 
 fn find<'a>(figures: &'a [Figure], name: &str) -> &'a Figure {
     let names: Vec<_> = figures.iter().map(|figure| &figure.name).collect();
     figures.iter().find(|figure| figure.name == name).unwrap_or_else(|| panic!("{name} is not in {names:?}"))
 }
 
-fn swept(share: u32) -> Variant {
+fn swept(share: u32) -> VariantInfo {
     fixture::variant(&[("manager-share", &share.to_string())])
 }
 
@@ -68,7 +68,7 @@ fn every_load_has_its_figures_and_the_headline_comes_first() {
 
 #[test]
 fn the_percentile_axis_goes_only_as_far_as_samples_bear() {
-    let wish = Wish { samples: 100, cells: vec![(Role::Guest, Op::Get)], ..usual() };
+    let wish = FixtureSpec { samples: 100, cells: vec![(Role::Guest, Op::Get)], ..usual() };
     let figures = all(&record(&wish));
     // 6 trials of 100 samples: ten lie beyond 1 − 10 ∕ 600.
     let figure = find(&figures, "latency-percentiles-paced");
@@ -85,7 +85,7 @@ fn the_percentile_axis_goes_only_as_far_as_samples_bear() {
 
 #[test]
 fn percentiles_have_a_panel_for_each_role_and_a_line_for_each_transport() {
-    let figures = all(&record(&Wish { samples: 50, ..usual() }));
+    let figures = all(&record(&FixtureSpec { samples: 50, ..usual() }));
     let spec = &find(&figures, "latency-percentiles-paced").spec;
     assert_eq!(
         spec.panels.iter().map(|panel| panel.title.as_str()).collect::<Vec<_>>(),
@@ -131,7 +131,7 @@ fn the_floor_is_drawn_where_it_is_known_for_this_machine() {
 
 #[test]
 fn without_samples_there_is_no_figure() {
-    let mut empty = record(&Wish { samples: 0, seconds: 0, ..usual() });
+    let mut empty = record(&FixtureSpec { samples: 0, seconds: 0, ..usual() });
     for pass in &mut empty.passes {
         pass.cost.replies = 0;
     }
@@ -144,14 +144,14 @@ fn without_samples_there_is_no_figure() {
 
 #[test]
 fn a_mixed_load_has_latencies_by_transport_but_no_cost_of_one() {
-    let figures = all(&record(&Wish { mixed: true, samples: 50, ..usual() }));
+    let figures = all(&record(&FixtureSpec { mixed: true, samples: 50, ..usual() }));
     assert_eq!(find(&figures, "latency-percentiles-paced").spec.legend.len(), 2);
     assert!(!figures.iter().any(|figure| figure.name.starts_with("cost")));
 }
 
 #[test]
 fn a_sweep_has_a_chart_against_the_swept_value() {
-    let mut wish = Wish { samples: 200, ..usual() };
+    let mut wish = FixtureSpec { samples: 200, ..usual() };
     wish.loads.truncate(1);
     wish.loads[0].variants = [0, 10, 50, 75, 100].map(swept).into();
     let figures = all(&record(&wish));
@@ -164,13 +164,15 @@ fn a_sweep_has_a_chart_against_the_swept_value() {
 
 #[test]
 fn a_sweep_of_many_doubtful_variants_counts_most_of_their_warnings() {
-    let mut wish = Wish { samples: 20, ..usual() };
+    let mut wish = FixtureSpec { samples: 20, ..usual() };
     wish.loads.truncate(1);
     wish.loads[0].variants = (0..30).map(swept).collect();
     let mut record = record(&wish);
     record.loads[0].verdict.level = VerdictLevel::Suspect;
-    let reason = |variant: &Variant| format!("tcp [{}]: other programs took 50 % of the CPUs", variant.label);
-    record.loads[0].verdict.reasons = record.loads[0].variants.iter().map(reason).collect();
+    let reason = |variant: &VariantInfo| format!("tcp [{}]: other programs took 50 % of the CPUs", variant.label);
+    let variants = record.loads[0].variants.clone();
+    record.loads[0].verdict.reasons = variants.iter().map(reason).collect();
+    record.loads[0].verdict.variants = variants.into_iter().map(|variant| Some(variant.label)).collect();
     let notes = find(&all(&record), "sweep-paced").spec.notes.clone();
     assert!(notes[0].contains("[manager-share=0]"), "{notes:?}");
     assert!(notes.contains(&"And 24 more warnings: the report has them.".to_owned()), "{notes:?}");
@@ -178,7 +180,7 @@ fn a_sweep_of_many_doubtful_variants_counts_most_of_their_warnings() {
 
 #[test]
 fn a_cut_or_wrong_run_says_so_in_its_charts() {
-    let mut record = record(&Wish { samples: 50, ..usual() });
+    let mut record = record(&FixtureSpec { samples: 50, ..usual() });
     record.passes[0].complete = false;
     record.passes[0].cells[0].counts.violations = 3;
     let figures = all(&record);
@@ -202,7 +204,7 @@ fn a_doubtful_run_says_why_in_its_charts_and_how_many_more_reasons_there_are() {
 
 #[test]
 fn an_svg_names_title_axes_and_units_and_escapes_the_records_text() {
-    let mut record = record(&Wish { samples: 50, ..usual() });
+    let mut record = record(&FixtureSpec { samples: 50, ..usual() });
     record.environment.target = "</text><script>&\u{1b}[2J\u{202e}".to_owned();
     for figure in all(&record) {
         let svg = figure.svg().unwrap();
@@ -223,7 +225,7 @@ fn an_svg_names_title_axes_and_units_and_escapes_the_records_text() {
 
 #[test]
 fn a_png_is_twice_the_nominal_size() {
-    let figures = all(&record(&Wish { samples: 50, ..usual() }));
+    let figures = all(&record(&FixtureSpec { samples: 50, ..usual() }));
     let figure = find(&figures, "cost-saturated");
     let (width, height) = figure.size();
     let mut reader = png::Decoder::new(Cursor::new(figure.png().unwrap())).read_info().unwrap();
@@ -248,7 +250,7 @@ fn odd_record() -> impl Strategy<Value = RunRecord> {
         let loads = loads.into_iter().map(|(name, open, trials, variant, duration)| {
             let mut load = load(&name, if open { paced(1e3) } else { SATURATED }, trials);
             load.variants = (0..=trials)
-                .map(|i| Variant {
+                .map(|i| VariantInfo {
                     label: if i == 0 { variant.clone() } else { format!("{variant}={i}") },
                     settings: vec![Setting { key: name.clone(), value: variant.repeat(i as usize) }],
                 })
@@ -258,7 +260,7 @@ fn odd_record() -> impl Strategy<Value = RunRecord> {
         });
         let loads = loads.collect();
         let median_ns = power.exp();
-        record(&Wish { loads, transports, cells, samples, median_ns, spread, seconds, mixed, seed })
+        record(&FixtureSpec { loads, transports, cells, samples, median_ns, spread, seconds, mixed, seed })
     })
 }
 
@@ -295,16 +297,16 @@ fn charts_for_the_eye() {
     sweep.loads[0].variants = [0, 10, 50, 100].map(swept).into();
     let long = "a-very-long-name-that-somebody-may-well-give-to-a-load-in-a-scenario-of-theirs";
     let one = vec![(Role::Guest, Op::Get)];
-    let mut single = Wish { loads: vec![load(long, SATURATED, 1)], cells: one, ..usual() };
+    let mut single = FixtureSpec { loads: vec![load(long, SATURATED, 1)], cells: one, ..usual() };
     single.transports.truncate(1);
     let wishes = [
         ("usual", usual()),
-        ("five", Wish { transports: five, seconds: 40, ..usual() }),
+        ("five", FixtureSpec { transports: five, seconds: 40, ..usual() }),
         ("sweep", sweep),
-        ("single", Wish { samples: 40, seconds: 1, ..single }),
-        ("wide", Wish { median_ns: 5e4, spread: 3.0, ..usual() }),
-        ("tiny", Wish { median_ns: 60.0, spread: 0.05, ..usual() }),
-        ("huge", Wish { median_ns: 9e9, mixed: true, ..usual() }),
+        ("single", FixtureSpec { samples: 40, seconds: 1, ..single }),
+        ("wide", FixtureSpec { median_ns: 5e4, spread: 3.0, ..usual() }),
+        ("tiny", FixtureSpec { median_ns: 60.0, spread: 0.05, ..usual() }),
+        ("huge", FixtureSpec { median_ns: 9e9, mixed: true, ..usual() }),
     ];
     for (folder_name, wish) in wishes {
         let folder = std::path::Path::new(&folder).join(folder_name);

@@ -13,11 +13,11 @@ use crate::record::Interval;
 /// Begins the names of its files.
 pub(super) const STEM: &str = "timeline";
 
-/// The rest of a second at a run's end is left out where it is shorter: a rate over less is noise.
+/// A rest of a second at a run's end that is shorter than this is left out: a rate over less is noise.
 const INTERVAL_S_MIN: f64 = 0.5;
 /// Points up to which each one gets a marker; beyond, the markers would cover the line.
 const MARKED_POINTS: usize = 15;
-/// How much of its colour a single trial's line keeps.
+/// Opacity of a single trial's line.
 const TRIAL_TINT: f64 = 0.32;
 /// Width of a single trial's line.
 const TRIAL_LINE: f64 = 1.0;
@@ -31,7 +31,7 @@ struct Lines {
     median: Points,
 }
 
-/// The figure; `None` where no interval was recorded.
+/// The figure; `None` if no interval was recorded.
 pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     let transports = view.transports();
     let rate = |row: &Interval| Some(row.achieved as f64 / row.length_s);

@@ -1,13 +1,15 @@
-//! The client's command line: text → where to connect, as whom, and what to ask. It opens nothing but the secret's file.
+//! The client's command line: text → where to connect, as whom, and what to ask. It opens nothing but the secret's
+//! file.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Arg, CommandFactory as _, Parser};
 
-use super::words::{self, Request, WordsError};
+use super::words::{self, Command, WordsError};
 use crate::wire::{
-    Addresses, Endpoint, Header, HeaderError, NotAName, Peer, Site, Trust, TrustError, Unresolved, UrlError,
+    Addresses, Endpoint, Header, HeaderError, InvalidServerName, ResolveError, TlsPeer, TrustStore,
+    TrustStoreError, UrlError, WebSocketUrl,
 };
 
 /// Where the secret is looked for when no file is named: the server's own variable, so that one setting serves both.
@@ -46,8 +48,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", requires = "tls")]
     ca: Option<PathBuf>,
 
-    /// Send this header field in the WebSocket handshake, for example for a proxy that needs a key. NAME=@VARIABLE takes
-    /// the value from the environment, which no other user can see (repeatable)
+    /// Send this header field in the WebSocket handshake, for example for a proxy that needs a key. NAME=@VARIABLE
+    /// takes the value from the environment, which no other user can see (repeatable)
     #[arg(long = "header", value_name = "NAME=VALUE", requires = "ws")]
     headers: Vec<String>,
 
@@ -115,16 +117,16 @@ pub(super) struct Job {
     pub(super) secret: Option<String>,
     pub(super) timeout: Duration,
     /// Empty: those that are typed or piped.
-    pub(super) commands: Vec<Request>,
+    pub(super) commands: Vec<Command>,
 }
 
-/// Arguments that make no job.
+/// Arguments that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ArgsError {
     #[error("{0}")]
-    Trust(#[from] TrustError),
+    TrustStore(#[from] TrustStoreError),
     #[error("{0}")]
-    NotAName(#[from] NotAName),
+    InvalidServerName(#[from] InvalidServerName),
     #[error("--user: a name cannot contain a line break")]
     User,
     #[error("{0} (see --help)")]
@@ -143,9 +145,9 @@ pub(super) enum ArgsError {
     SecretFile(String, std::io::Error),
     #[error("the secret in {0} must be exactly one word")]
     SecretForm(String),
-    /// The name leads nowhere, which need not be the user's mistake.
+    /// The name has no address, which need not be the user's mistake.
     #[error("{0}")]
-    Unresolved(#[from] Unresolved),
+    ResolveError(#[from] ResolveError),
     #[error(
         "HOST is only a name or an address, without scheme, user or path; credentials go with --header \
          Authorization=@VARIABLE, over WebSocket"
@@ -168,7 +170,7 @@ impl Args {
         }
         let secret = self.secret()?;
         let commands = words::commands(words::arguments(std::mem::take(&mut self.commands))?)?;
-        if commands.iter().any(|command| matches!(command, Request::Upgrade(Some(_)))) {
+        if commands.iter().any(|command| matches!(command, Command::Upgrade(Some(_)))) {
             return Err(ArgsError::SecretInArguments);
         }
         let endpoint = self.endpoint()?;
@@ -185,11 +187,11 @@ impl Args {
         let headers: Vec<Header> =
             self.headers.iter().map(|text| Header::parse(text, variable)).collect::<Result<_, _>>()?;
         // Before anything is looked up: what is wrong with the arguments does not depend on the network.
-        let peer = self.tls.then(|| Ok::<_, ArgsError>(Peer::new(host, &self.trust()?)?)).transpose()?;
-        let site = Site::root(self.tls, host, self.port).with(&headers)?;
+        let peer = self.tls.then(|| Ok::<_, ArgsError>(TlsPeer::new(host, &self.trust()?)?)).transpose()?;
+        let url = WebSocketUrl::root(self.tls, host, self.port).with_headers(&headers)?;
         let addresses = Addresses::resolve(host, self.port)?;
         Ok(if self.ws {
-            Endpoint::websocket(addresses, site, peer)
+            Endpoint::websocket(addresses, url, peer)
         } else if self.raw {
             Endpoint::chunks(addresses)
         } else {
@@ -197,8 +199,8 @@ impl Args {
         })
     }
 
-    fn trust(&self) -> Result<Trust, TrustError> {
-        self.ca.as_deref().map_or_else(Trust::system, Trust::file)
+    fn trust(&self) -> Result<TrustStore, TrustStoreError> {
+        self.ca.as_deref().map_or_else(TrustStore::system, TrustStore::file)
     }
 
     fn secret(&self) -> Result<Option<String>, ArgsError> {
@@ -208,7 +210,7 @@ impl Args {
                 let text = std::fs::read_to_string(path);
                 (text.map_err(|error| ArgsError::SecretFile(place.clone(), error))?, place)
             }
-            // Set and empty is how many a script unsets a variable.
+            // Many scripts unset a variable by making it empty.
             None => match std::env::var_os(SECRET_VARIABLE).filter(|text| !text.is_empty()) {
                 Some(text) => (text.to_string_lossy().into_owned(), SECRET_VARIABLE.to_owned()),
                 None => return Ok(None),
@@ -232,10 +234,10 @@ fn is_option(word: &str) -> bool {
     command.get_arguments().filter_map(Arg::get_long).chain(["help", "version"]).any(|known| known == name)
 }
 
-/// What stands in URLs, and in no host. Such a word may hold a secret, which an error must not repeat.
+/// Characters of URLs that no host contains. Such a word may hold a secret, which an error must not repeat.
 const NO_HOST: [char; 4] = ['@', '/', '?', '#'];
 
-/// A host alone: what ends in a port is taken for both in one word. An IPv6 address has more colons.
+/// A host alone: a word that ends in a port is host and port in one. An IPv6 address has more colons.
 fn host(text: &str) -> Result<String, String> {
     if text.contains(NO_HOST) {
         // Refused later: the error of a command line shows the word.
@@ -288,7 +290,7 @@ mod tests {
     fn options_stand_before_the_commands_and_words_may_begin_with_a_hyphen() {
         let args = ["c", "::1", "9", "--ws", "--user", "get", "put", "-1", "--x"];
         let job = Args::try_parse_from(args).unwrap().into_job().unwrap();
-        assert_eq!(job.commands, [Request::Message("put -1 --x".to_owned())]);
+        assert_eq!(job.commands, [Command::Message("put -1 --x".to_owned())]);
         assert_eq!(job.user.as_deref(), Some("get"));
         assert_eq!(job.endpoint.to_string(), "ws://[::1]:9/");
     }
@@ -302,7 +304,7 @@ mod tests {
             assert!(error.contains("options come before the commands") && error.contains(option), "{error}");
         }
         let quoted = job(&["put a --ws"]).unwrap().commands;
-        assert_eq!(quoted, [Request::Message("put a --ws".to_owned())]);
+        assert_eq!(quoted, [Command::Message("put a --ws".to_owned())]);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Commands as they are typed or piped: a line may hold several.
 
 use super::lines::{Input, InputLines, Prompt};
-use super::output::{Output, Reader};
+use super::output::{Output, StdoutReader};
 use super::session::{Client, ClientError};
-use super::words::{self, Request};
+use super::words::{self, Command};
 use super::{Answers, Failure, ask};
 use crate::client::args::Job;
 
@@ -44,7 +44,7 @@ async fn serve(job: &Job, lines: &mut InputLines, output: Output) -> Result<(Cli
     Ok((client, answers))
 }
 
-/// `false` where the user leaves instead.
+/// `false` if the user leaves instead.
 async fn log_in(
     job: &Job,
     client: &mut Client,
@@ -96,7 +96,7 @@ async fn converse(
         match line.trim() {
             "q" | "quit" | "exit" => break,
             "help" | "?" => {
-                if output.text(HELP)? == Reader::Gone {
+                if output.text(HELP)? == StdoutReader::Gone {
                     break;
                 }
                 continue;
@@ -121,18 +121,18 @@ async fn converse(
     Ok(if lines.is_terminal() { Answers::default() } else { answers })
 }
 
-/// The commands of one line; nothing where the reader is gone.
+/// The commands of one line; nothing if the reader is gone.
 async fn answer(
     job: &Job,
     client: &mut Client,
-    commands: &[Request],
+    commands: &[Command],
     output: Output,
 ) -> Result<Option<Answers>, Failure> {
     let mut answers = Answers::default();
     for command in commands {
         let reply = ask(job, client, command).await?;
         answers.saw(&reply);
-        if output.reply(&reply)? == Reader::Gone {
+        if output.reply(&reply)? == StdoutReader::Gone {
             return Ok(None);
         }
     }

@@ -24,19 +24,22 @@ use rustyline::{
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::output::Output;
-use super::terminal::{Terminal, ending_signal, leave_stop_signal_to_others};
+use super::terminal::{
+    Terminal, block_ending_signals, end_input, ending_signal, leave_stop_signal_to_others,
+};
 use super::words;
 
 /// Lines that the history keeps.
 const HISTORY_LINES: usize = 1000;
 
-/// Longest line that the history keeps, in bytes: longer ones are not worth recalling, and a thousand of these stay small.
+/// Longest line that the history keeps, in bytes: longer ones are not worth recalling, and a thousand of these stay
+/// small.
 const HISTORY_LINE_MAX: usize = 4096;
 
 /// Longest wait for the editor to let go of the terminal. It needs microseconds unless the terminal takes no output.
 const EDITOR_END_MAX: Duration = Duration::from_secs(1);
 
-/// What came.
+/// What was read.
 #[derive(Debug)]
 pub(super) enum Input {
     /// A line, without its end.
@@ -51,7 +54,7 @@ pub(super) enum Input {
     Failed(String),
 }
 
-/// What is asked for; it decides about history.
+/// What is asked for, which decides about history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Prompt {
     /// Commands, which are kept.
@@ -104,12 +107,13 @@ impl InputLines {
             std::thread::spawn(move || read(None, &asked, &send));
             (Source::Pipe, Box::pin(pending()))
         } else if let Some((mut editor, notices)) = editor() {
-            let ending = Box::pin(ending_signal()?);
+            let signals = block_ending_signals()?;
             let terminal = Arc::new(Terminal::enter()?);
             let interrupted = bind_keys(&mut editor, &terminal);
             let thread = std::thread::spawn(move || edit(&mut editor, &interrupted, &asked, &send));
             leave_stop_signal_to_others();
-            (Source::Editor(Editing { terminal, thread: Some(thread), notices }), ending)
+            let editing = Editing { terminal, thread: Some(thread), notices };
+            (Source::Editor(editing), Box::pin(ending_signal(signals)))
         } else {
             std::thread::spawn(move || read(Some(output), &asked, &send));
             (Source::PlainTerminal, Box::pin(pending()))
@@ -117,7 +121,7 @@ impl InputLines {
         Ok((Self { prompts: Some(prompts), came, source, output }, ending))
     }
 
-    /// Whether a user is there who can be asked again.
+    /// Whether there is a user who can be asked again.
     pub(super) fn is_terminal(&self) -> bool {
         !matches!(self.source, Source::Pipe)
     }
@@ -149,7 +153,7 @@ impl InputLines {
 }
 
 impl Drop for InputLines {
-    /// However the client ends, the terminal is as it was found. A pipe is just left.
+    /// However the client ends, the terminal is left as it was found. A pipe needs nothing.
     fn drop(&mut self) {
         self.prompts = None;
         if let Source::Editor(editing) = &mut self.source {
@@ -161,12 +165,13 @@ impl Drop for InputLines {
     }
 }
 
-/// Waits until the editor is at no prompt any more, so that it sets no mode after us. It does not see that nobody asks
-/// while it waits for a key, but takes the signal as the end of its line.
+/// Waits until the editor is at no prompt any more, so that it sets no mode after us. While it waits for a key, it does
+/// not see that its input has ended until a signal makes it look: a change of the window's size does no harm.
 fn end(thread: &JoinHandle<()>) {
+    end_input();
     let deadline = Instant::now() + EDITOR_END_MAX;
     while !thread.is_finished() && Instant::now() < deadline {
-        let _ = pthread_kill(thread.as_pthread_t(), Signal::SIGINT);
+        let _ = pthread_kill(thread.as_pthread_t(), Signal::SIGWINCH);
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -199,7 +204,7 @@ fn unreadable(what: &str, error: &io::Error) -> String {
     }
 }
 
-/// An editor with a way to print above its line; nothing where the terminal cannot move its cursor.
+/// An editor with a way to print above its line; nothing if the terminal cannot move its cursor.
 fn editor() -> Option<(DefaultEditor, Box<dyn ExternalPrinter + Send>)> {
     let config = Config::builder()
         .max_history_size(HISTORY_LINES)
@@ -224,7 +229,7 @@ fn bind_keys(editor: &mut DefaultEditor, terminal: &Arc<Terminal>) -> Arc<Atomic
         let handler = EventHandler::Conditional(Box::new(Suspend(Arc::clone(terminal))));
         editor.bind_sequence(KeyEvent::new(key, Modifiers::NONE), handler);
     }
-    // The editor takes this one for the key to suspend, where there is none.
+    // The editor takes this key for the one to suspend if the terminal has none.
     editor.bind_sequence(KeyEvent::new('\0', Modifiers::NONE), Cmd::Noop);
     // There is nothing to complete, and pasted words may stand apart by it.
     editor.bind_sequence(KeyEvent::new('\t', Modifiers::NONE), Cmd::Insert(1, "\t".to_owned()));
@@ -263,7 +268,7 @@ fn edit(
 ) {
     let history = history_file();
     if let Some(file) = &history {
-        // A history that cannot be read or written is one that is not there.
+        // A history that cannot be read or written is treated as missing.
         let _ = editor.load_history(file);
     }
     for prompt in asked {
@@ -275,7 +280,7 @@ fn edit(
                 }
                 Input::Text(line)
             }
-            // rustyline takes SIGINT itself while it reads a line, and drops one that comes while it ends the line.
+            // The key that quits a program.
             Err(ReadlineError::Interrupted) => Input::Signal(Signal::SIGINT),
             Err(ReadlineError::Eof) => Input::End,
             Err(ReadlineError::Io(error)) => Input::Failed(unreadable("the terminal", &error)),

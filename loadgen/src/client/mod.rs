@@ -1,6 +1,6 @@
 //! `twinwire-client`: asks a key-value server over TCP or WebSocket, one request at a time.
 //!
-//! A tool for people and scripts. It shows what a server says and does not judge it: that is the harness's business.
+//! A tool for people and scripts. It shows what a server says and does not judge it: that is the harness's job.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -27,12 +27,12 @@ use clap::{CommandFactory as _, Parser as _};
 use nix::sys::signal::Signal;
 
 use args::{Args, ArgsError, Job};
-use output::{Lost, Output, Reader};
-use reply::{Kind, kind};
+use output::{Lost, Output, StdoutReader};
+use reply::{ReplyKind, kind};
 use session::{Client, ClientError, upgrade_message};
-use words::Request;
+use words::Command;
 
-/// What became of all commands that were answered.
+/// The outcome of all commands that were answered.
 #[derive(Debug, Default, Clone, Copy)]
 struct Answers {
     /// A reply was a refusal.
@@ -43,7 +43,7 @@ struct Answers {
 
 impl Answers {
     fn saw(&mut self, reply: &str) {
-        self.refused |= kind(reply) == Kind::Refused;
+        self.refused |= kind(reply) == ReplyKind::Refused;
     }
 
     fn add(&mut self, other: Self) {
@@ -82,7 +82,7 @@ const NO_SERVER: u8 = 3;
 impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Args(ArgsError::Unresolved(_)) | Self::Machine(_) => NO_SERVER,
+            Self::Args(ArgsError::ResolveError(_)) | Self::Machine(_) => NO_SERVER,
             Self::Args(_) | Self::Terminal(_) | Self::Input(_) | Self::Output(_) => USAGE,
             // As shells count them.
             Self::Signal(signal) => 128 + *signal as u8,
@@ -147,8 +147,8 @@ async fn once(job: &Job, output: Output) -> Result<Answers, Failure> {
     for command in &job.commands {
         let reply = ask(job, &mut client, command).await?;
         answers.saw(&reply);
-        if output.reply(&reply)? == Reader::Gone {
-            // A reader that has gone wants no more replies; that is not a failure.
+        if output.reply(&reply)? == StdoutReader::Gone {
+            // A reader that has gone wants no more replies, which is not a failure.
             answers = Answers::default();
             break;
         }
@@ -164,10 +164,10 @@ async fn log_in(job: &Job, client: &mut Client) -> Result<(), ClientError> {
     }
 }
 
-async fn ask(job: &Job, client: &mut Client, command: &Request) -> Result<String, ClientError> {
+async fn ask(job: &Job, client: &mut Client, command: &Command) -> Result<String, ClientError> {
     match command {
-        Request::Message(message) => client.ask(message).await,
-        Request::Upgrade(secret) => {
+        Command::Message(message) => client.ask(message).await,
+        Command::Upgrade(secret) => {
             client.ask(&upgrade_message(secret.as_ref().or(job.secret.as_ref()).map(String::as_str))).await
         }
     }

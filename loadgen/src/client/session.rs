@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::reply::{Kind, kind};
+use super::reply::{ReplyKind, kind};
 use crate::domain::{Framing, Transport};
 use crate::oracle::texts;
 use crate::wire::{
-    ConnectError, Connection, Ended, Endpoint, Foreign, Replies, Reply, Traffic, advice_on_close, wait,
+    ConnectError, Connection, Ended, Endpoint, Reply, ReplyHandler, Traffic, WrongProtocol, advice_on_close,
+    poll_with_timeout,
 };
 
-/// Names of our own making that are tried before the server is taken to refuse every name. Each holds 64 random
-/// bits, so that the second try is all but never needed.
+/// Random names that are tried before the server is said to refuse every name. Each has 64 random bits, so that the
+/// second try is almost never needed.
 const OWN_NAMES_MAX: u32 = 4;
 
 /// Why a session cannot begin or go on.
@@ -34,12 +35,13 @@ pub enum ClientError {
         /// What the server said unasked before.
         said: Option<String>,
     },
-    /// A connection without a handshake ended without a word, which is also how a port for TLS or WebSocket takes a login.
+    /// A connection without a handshake ended without a word, which is also how a port for TLS or WebSocket takes a
+    /// login.
     #[error("{0}{1}")]
     Speechless(Ended, &'static str),
     /// What came after a login without a handshake is another protocol's way to refuse it.
     #[error("{0}")]
-    OtherProtocol(Foreign),
+    OtherProtocol(WrongProtocol),
     /// No reply in time.
     #[error("no reply within {0:?}: the server hangs{1}")]
     TimedOut(Duration, &'static str),
@@ -78,7 +80,7 @@ impl Client {
     /// Connects, without logging in.
     ///
     /// # Errors
-    /// Where no server speaks the transport there within `timeout`, which also bounds the wait for every reply.
+    /// If no server speaks the transport there within `timeout`, which also bounds the wait for every reply.
     pub async fn open(endpoint: &Endpoint, timeout: Duration) -> Result<Self, ClientError> {
         let connection = endpoint.connect(Arc::new(Traffic::default()), timeout).await?;
         let framing_advice = other_framings(endpoint.transport());
@@ -98,7 +100,7 @@ impl Client {
             },
             error => error,
         })?;
-        if is_unproved && let Some(foreign) = Foreign::of(&reply) {
+        if is_unproved && let Some(foreign) = WrongProtocol::detect(&reply) {
             return Err(ClientError::OtherProtocol(foreign));
         }
         match reply.as_str() {
@@ -109,7 +111,7 @@ impl Client {
         }
     }
 
-    /// Logs in under a random name, which is all but certainly free.
+    /// Logs in under a random name, which is almost certainly free.
     pub async fn log_in_under_own_name(&mut self) -> Result<(), ClientError> {
         let mut outcome = Ok(());
         for _ in 0..OWN_NAMES_MAX {
@@ -123,10 +125,10 @@ impl Client {
         outcome
     }
 
-    /// Becomes a manager, by the secret where there is one.
+    /// Becomes a manager, with the secret if there is one.
     ///
     /// # Errors
-    /// [`ClientError::UpgradeRefused`] where the server does not grant it.
+    /// [`ClientError::UpgradeRefused`] if the server does not grant it.
     pub async fn upgrade(&mut self, secret: Option<&str>) -> Result<(), ClientError> {
         let reply = self.ask(&upgrade_message(secret)).await?;
         match reply.as_str() {
@@ -138,11 +140,11 @@ impl Client {
     /// One request and its reply.
     ///
     /// # Errors
-    /// Where none comes, or the reply is that the server has ended the session.
+    /// If no reply comes, or the reply says that the server has ended the session.
     pub async fn ask(&mut self, message: &str) -> Result<String, ClientError> {
         if let Some(unasked) = self.inbox.replies.pop_front() {
             return Err(match kind(&unasked) {
-                Kind::Ended => ClientError::Ended { ended: Ended::Closed, said: Some(unasked) },
+                ReplyKind::Ended => ClientError::Ended { ended: Ended::Closed, said: Some(unasked) },
                 _ => ClientError::Unasked(unasked),
             });
         }
@@ -150,7 +152,7 @@ impl Client {
         pushed.map_err(|ended| ClientError::Ended { ended, said: None })?;
         let reply = self.reply().await?;
         self.framing_advice = "";
-        if kind(&reply) == Kind::Ended {
+        if kind(&reply) == ReplyKind::Ended {
             return Err(ClientError::Ended { ended: Ended::Closed, said: Some(reply) });
         }
         Ok(reply)
@@ -166,7 +168,7 @@ impl Client {
                 (None, Err(ended)) => Poll::Ready(Err(ClientError::Ended { ended, said: None })),
             }
         };
-        wait(self.timeout, step)
+        poll_with_timeout(self.timeout, step)
             .await
             .unwrap_or(Err(ClientError::TimedOut(self.timeout, self.framing_advice)))
     }
@@ -221,9 +223,9 @@ struct Inbox {
     replies: VecDeque<String>,
 }
 
-impl Replies for Inbox {
+impl ReplyHandler for Inbox {
     fn is_whole(&self, bytes: &[u8]) -> bool {
-        std::str::from_utf8(bytes).is_ok_and(|text| kind(text) != Kind::Value)
+        std::str::from_utf8(bytes).is_ok_and(|text| kind(text) != ReplyKind::Value)
     }
 
     fn reply(&mut self, reply: Reply<'_>) {

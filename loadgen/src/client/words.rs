@@ -21,7 +21,7 @@ pub enum Token {
 
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Request {
+pub enum Command {
     /// Everything but an upgrade: the message as it is sent.
     Message(String),
     /// `upgrade`, with the secret where one was given.
@@ -96,7 +96,7 @@ fn is_command_word(word: &str) -> bool {
 /// Arguments, as the shell has split them.
 ///
 /// # Errors
-/// Where one can be neither word nor message.
+/// If one can be neither word nor message.
 pub fn arguments(arguments: Vec<String>) -> Result<Vec<Token>, WordsError> {
     let token = |argument: String| match argument {
         empty if empty.is_empty() => Err(WordsError::Empty),
@@ -139,14 +139,14 @@ fn quoted(text: &str) -> Option<(Token, &str)> {
 ///
 /// # Errors
 /// At the first word that does not fit; then none of the commands should be sent.
-pub fn commands(tokens: Vec<Token>) -> Result<Vec<Request>, WordsError> {
+pub fn commands(tokens: Vec<Token>) -> Result<Vec<Command>, WordsError> {
     let mut commands = Vec::new();
     let mut last: Option<(&'static str, &'static str)> = None;
     let mut tokens = tokens.into_iter().peekable();
     while let Some(token) = tokens.next() {
         let word = match token {
             Token::Literal(message) => {
-                commands.push(Request::Message(message));
+                commands.push(Command::Message(message));
                 last = None;
                 continue;
             }
@@ -172,11 +172,11 @@ pub fn commands(tokens: Vec<Token>) -> Result<Vec<Request>, WordsError> {
             ("get", []) => return Err(missing("get", "a key", GET, tokens.peek())),
             ("put", []) => return Err(missing("put", "a key and a value", PUT, tokens.peek())),
             ("put", [_]) => return Err(missing("put", "a value", PUT, tokens.peek())),
-            ("get", [key]) => (Request::Message(format!("get {key}")), ("get", GET)),
-            ("get", [user, key]) => (Request::Message(format!("get {user} {key}")), ("get", GET)),
-            ("put", [key, value]) => (Request::Message(format!("put {key} {value}")), ("put", PUT)),
-            ("upgrade", []) => (Request::Upgrade(None), ("upgrade", UPGRADE)),
-            ("upgrade", [secret]) => (Request::Upgrade(Some(secret.clone())), ("upgrade", UPGRADE)),
+            ("get", [key]) => (Command::Message(format!("get {key}")), ("get", GET)),
+            ("get", [user, key]) => (Command::Message(format!("get {user} {key}")), ("get", GET)),
+            ("put", [key, value]) => (Command::Message(format!("put {key} {value}")), ("put", PUT)),
+            ("upgrade", []) => (Command::Upgrade(None), ("upgrade", UPGRADE)),
+            ("upgrade", [secret]) => (Command::Upgrade(Some(secret.clone())), ("upgrade", UPGRADE)),
             ("upgrade", [_, word, ..]) => {
                 return Err(WordsError::TooMany { word: word.clone(), command: "upgrade", usage: UPGRADE });
             }
@@ -220,21 +220,21 @@ mod tests {
 
     use super::*;
 
-    fn message(text: &str) -> Request {
-        Request::Message(text.to_owned())
+    fn message(text: &str) -> Command {
+        Command::Message(text.to_owned())
     }
 
-    fn of_line(text: &str) -> Result<Vec<Request>, WordsError> {
+    fn of_line(text: &str) -> Result<Vec<Command>, WordsError> {
         commands(line(text))
     }
 
-    fn of_arguments(words: &[&str]) -> Result<Vec<Request>, WordsError> {
+    fn of_arguments(words: &[&str]) -> Result<Vec<Command>, WordsError> {
         commands(arguments(words.iter().map(|&word| word.to_owned()).collect())?)
     }
 
     #[test]
     fn a_command_ends_where_the_next_command_word_stands() {
-        let all = [message("put a 1"), message("get a"), message("get u a"), Request::Upgrade(None)];
+        let all = [message("put a 1"), message("get a"), message("get u a"), Command::Upgrade(None)];
         assert_eq!(of_line("put a 1 get a get u a upgrade").unwrap(), all);
         assert_eq!(of_arguments(&["put", "a", "1", "get", "a", "get", "u", "a", "upgrade"]).unwrap(), all);
     }
@@ -330,7 +330,7 @@ mod tests {
         #[test]
         fn no_input_panics_and_no_command_holds_a_line_end(text in "\\PC*|[ '\"a-z\n\t]{0,40}") {
             for command in of_line(&text.replace('\n', " ")).unwrap_or_default() {
-                let (Request::Message(text) | Request::Upgrade(Some(text))) = command else { continue };
+                let (Command::Message(text) | Command::Upgrade(Some(text))) = command else { continue };
                 prop_assert!(!text.contains('\n') && !text.is_empty());
             }
             let _ = may_hold_secret(&text);

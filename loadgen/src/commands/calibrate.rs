@@ -15,12 +15,12 @@ use super::floor_args::CALIBRATION;
 use super::interrupt::interrupts;
 use super::run::{assemble, progress::Progress};
 use super::target_args::transport;
-use super::{CommandError, Outcome};
+use super::{CommandError, CommandOutput};
 use crate::domain::Transport;
 use crate::load::engine::Engine;
 use crate::load::events::{Event, PassLabel};
 use crate::load::placement::Placement;
-use crate::record::{FLOOR_SCHEMA, Floor, Layout, RunRecord, Status, VerdictLevel};
+use crate::record::{FLOOR_SCHEMA, Floor, FloorLayout, RunRecord, Status, VerdictLevel};
 use crate::report::{self, floor};
 use crate::scenario::{Document, HOUR, duration_within};
 use crate::stats::floor::{PACED, SATURATED, layout};
@@ -28,14 +28,14 @@ use crate::targets::Target;
 use crate::targets::embedded::Embedded;
 use crate::text;
 
-/// Where errors of the scenario are said to be.
+/// The file name in the scenario's errors.
 const SOURCE: &str = "the scenario of `calibrate`";
 
-/// Trials of each load, the transports in an order drawn anew for each: enough that one bad moment of the machine is a
-/// third of the samples at most.
+/// Trials of each load, each with the transports in a newly drawn order: enough that one bad moment of the machine
+/// affects a third of the samples at most.
 const TRIALS: u32 = 3;
 
-/// Load before each measurement whose figures are thrown away, as a share of it.
+/// Length of the warm-up as a share of the measurement.
 const WARMUP_SHARE: u32 = 4;
 
 /// Least `--duration`.
@@ -43,13 +43,12 @@ const DURATION_MIN: Duration = Duration::from_millis(10);
 
 /// Measure the harness's own floor on this machine
 ///
-/// Puts load on a target that does next to nothing but answer legally, in a process and on CPUs as the embedded
-/// server's: first with server and generator on no CPUs of their own, as with a server at a given address, then on
-/// those that a run would give them. Measured over each transport are, under an open load at --rate, the latencies,
-/// the timer's lateness and the CPU time for each request, and, under a closed load without think time, the highest
-/// rate that the harness can offer here and the side that was full. What a run shows is never below this; runs find
-/// the file and show it beside their figures. With the defaults it takes about a minute. Nothing else should run
-/// meanwhile.
+/// Puts load on a target that does little more than answer legally, in a process of its own like the embedded server:
+/// first with server and generator on no CPUs of their own, as with a server at a given address, then on those that a
+/// run would give them. Measured over each transport are, under an open load at --rate, the latencies, the timer's
+/// lateness and the CPU time for each request, and, under a closed load without think time, the highest rate that the
+/// harness can offer here and the side that was full. What a run shows is never below this; runs find the file and show
+/// it next to their figures. With the defaults it takes about a minute. Nothing else should run meanwhile.
 #[derive(Debug, Parser)]
 pub struct Calibrate {
     /// Transports: tcp, tcp-raw, websocket (repeatable) [default: tcp and websocket]
@@ -110,8 +109,8 @@ impl Calibrate {
     /// Measures and writes the floor.
     ///
     /// # Errors
-    /// Where a flag is wrong, or the file cannot be written; a measurement that began is an outcome, however it ended.
-    pub fn exec(self) -> Result<Outcome, CommandError> {
+    /// If a flag is wrong, or the file cannot be written; a measurement that began is an outcome, however it ended.
+    pub fn exec(self) -> Result<CommandOutput, CommandError> {
         let document = self.document()?;
         Engine::check(&document)?;
         let file = self.out.clone().unwrap_or_else(|| PathBuf::from(CALIBRATION));
@@ -142,10 +141,10 @@ impl Calibrate {
             (Err(error), 0) => (format!("error: {error}\n"), 2),
             (Err(error), code) => (format!("error: {error}\n"), code),
         };
-        Ok(Outcome { stdout, stderr, exit_code })
+        Ok(CommandOutput { stdout, stderr, exit_code })
     }
 
-    fn floor(&self, started: Timestamp, layouts: Vec<Layout>) -> Floor {
+    fn floor(&self, started: Timestamp, layouts: Vec<FloorLayout>) -> Floor {
         Floor {
             schema: FLOOR_SCHEMA,
             twinwire: env!("CARGO_PKG_VERSION").to_owned(),
@@ -280,7 +279,7 @@ fn is_whole(record: &RunRecord) -> bool {
 }
 
 /// A partial calibration is useless, so nothing is written.
-fn broken_off(record: &RunRecord) -> Outcome {
+fn broken_off(record: &RunRecord) -> CommandOutput {
     let why = match (&record.outcome.message, record.violations.first()) {
         (Some(message), _) => message.clone(),
         (None, Some(wrong)) => {
@@ -294,7 +293,7 @@ fn broken_off(record: &RunRecord) -> Outcome {
         Status::Passed | Status::CorrectnessMissed => Status::Invalid.exit_code(),
         status => status.exit_code(),
     };
-    Outcome { stdout: String::new(), stderr, exit_code }
+    CommandOutput { stdout: String::new(), stderr, exit_code }
 }
 
 #[cfg(test)]

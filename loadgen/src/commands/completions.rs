@@ -39,7 +39,7 @@ impl Completions {
     /// The script. `command` gives a program's command line.
     ///
     /// # Errors
-    /// None; the type is that of all commands.
+    /// None; all commands have this type.
     pub fn exec(&self, command: impl Fn(Program) -> Command) -> Result<String, CommandError> {
         let mut command = command(self.program);
         let name = command.get_name().to_owned();

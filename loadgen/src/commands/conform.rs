@@ -7,7 +7,7 @@ use clap::Parser;
 
 use super::interrupt::interrupts;
 use super::target_args::{Plan, TargetArgs};
-use super::{CommandError, Outcome};
+use super::{CommandError, CommandOutput};
 use crate::conform::case::model::Level;
 use crate::conform::servers::{self, Server};
 use crate::conform::suite::{self, Options};
@@ -92,12 +92,12 @@ impl Conform {
     ///
     /// # Errors
     /// Where a case, a flag or a file is wrong; a suite that began is an outcome, however it ended.
-    pub fn exec(self, colour: bool) -> Result<Outcome, CommandError> {
+    pub fn exec(self, colour: bool) -> Result<CommandOutput, CommandError> {
         let profile = self.target.profile()?;
         let plan = self.target.plan()?;
         let cases = built_in::chosen(&self.cases, &self.filter)?;
         if self.list {
-            return Ok(Outcome::success(report::list(&cases)));
+            return Ok(CommandOutput::success(report::list(&cases)));
         }
         let interrupt = interrupts()?;
         let executable = std::env::current_exe().map_err(CommandError::Machine)?;
@@ -134,6 +134,6 @@ impl Conform {
         };
         drop(embedded);
         let stdout = report::terminal(&result, self.strict, Paint { colour });
-        Ok(Outcome { stdout, stderr: String::new(), exit_code: result.exit_code(self.strict) })
+        Ok(CommandOutput { stdout, stderr: String::new(), exit_code: result.exit_code(self.strict) })
     }
 }

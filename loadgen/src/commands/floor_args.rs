@@ -11,17 +11,17 @@ pub const CALIBRATION: &str = "reports/runs/calibration.json";
 /// Where the floor is.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct FloorArgs {
-    /// The harness's own floor, to show beside the figures: a file that `twinwire calibrate` wrote
-    /// [default: reports/runs/calibration.json, where there is one]
+    /// The harness's own floor, to show next to the figures: a file that `twinwire calibrate` wrote [default:
+    /// reports/runs/calibration.json, if it exists]
     #[arg(long, value_name = "FILE")]
     pub floor: Option<PathBuf>,
 }
 
 impl FloorArgs {
-    /// The floor; `None` where none is named and none is in the usual place.
+    /// The floor; `None` if none is named and there is none in the usual place.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    /// If it cannot be read.
     pub fn read(&self) -> Result<Option<Floor>, CommandError> {
         let usual = Path::new(CALIBRATION);
         let found = usual.is_file().then_some(usual);

@@ -10,14 +10,14 @@ use crate::record::Status;
 
 /// Signals that come this soon after the first one are the same wish: `timeout` sends its signal to the process and to
 /// its group, a service manager SIGTERM and SIGHUP. A person who means it presses a key twice more slowly.
-const ONE_WISH: Duration = Duration::from_millis(500);
+const REPEAT_WINDOW: Duration = Duration::from_millis(500);
 
 /// Turns the first SIGINT, SIGTERM, SIGHUP or SIGQUIT into a wish to stop, and one that comes half a second later or
 /// more into an end at once. SIGHUP stays ignored where it is ignored at the start, as `nohup` has it. From then on a
 /// file that may not grow (SIGXFSZ) is an error of its write and not the end of the process.
 ///
 /// # Errors
-/// Where the system does not let signals be caught.
+/// If the system does not let signals be caught.
 pub(super) fn interrupts() -> Result<watch::Receiver<bool>, CommandError> {
     let (sender, receiver) = watch::channel(false);
     let runtime =
@@ -36,7 +36,7 @@ pub(super) fn interrupts() -> Result<watch::Receiver<bool>, CommandError> {
     };
     std::thread::spawn(move || {
         runtime.block_on(async move {
-            let mut wishes = Wishes::default();
+            let mut signals = SignalHistory::default();
             loop {
                 tokio::select! {
                     _ = interrupt.recv() => {}
@@ -44,12 +44,12 @@ pub(super) fn interrupts() -> Result<watch::Receiver<bool>, CommandError> {
                     _ = quit.recv() => {}
                     () = received(&mut hangup) => {}
                 }
-                match wishes.next(Instant::now()) {
-                    Wish::Stop => {
+                match signals.next(Instant::now()) {
+                    SignalAction::Stop => {
                         sender.send_replace(true);
                     }
-                    Wish::Same => {}
-                    Wish::End => std::process::exit(i32::from(Status::Interrupted.exit_code())),
+                    SignalAction::Same => {}
+                    SignalAction::End => std::process::exit(i32::from(Status::Interrupted.exit_code())),
                 }
             }
         });
@@ -68,7 +68,7 @@ async fn received(signal: &mut Option<Signal>) {
 
 /// What a signal means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wish {
+enum SignalAction {
     /// Stop, and report what was measured.
     Stop,
     /// What was asked for already.
@@ -78,24 +78,24 @@ enum Wish {
 }
 
 #[derive(Debug, Default)]
-struct Wishes {
+struct SignalHistory {
     first: Option<Instant>,
 }
 
-impl Wishes {
-    fn next(&mut self, now: Instant) -> Wish {
+impl SignalHistory {
+    fn next(&mut self, now: Instant) -> SignalAction {
         match self.first {
             None => {
                 self.first = Some(now);
-                Wish::Stop
+                SignalAction::Stop
             }
-            Some(first) if now.saturating_duration_since(first) < ONE_WISH => Wish::Same,
-            Some(_) => Wish::End,
+            Some(first) if now.saturating_duration_since(first) < REPEAT_WINDOW => SignalAction::Same,
+            Some(_) => SignalAction::End,
         }
     }
 }
 
-/// Whether this process began with SIGHUP ignored; `false` where the system does not tell.
+/// Whether this process began with SIGHUP ignored; `false` if the system does not report it.
 fn is_hangup_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -109,11 +109,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signals_within_half_a_second_are_one_wish_and_a_later_one_ends_at_once() {
+    fn signals_within_half_a_second_are_one_request_and_a_later_one_ends_at_once() {
         let begin = Instant::now();
-        let mut wishes = Wishes::default();
-        let mut at = |ms| wishes.next(begin + Duration::from_millis(ms));
-        assert_eq!([at(0), at(20), at(499)], [Wish::Stop, Wish::Same, Wish::Same]);
-        assert_eq!(at(500), Wish::End);
+        let mut signals = SignalHistory::default();
+        let mut at = |ms| signals.next(begin + Duration::from_millis(ms));
+        assert_eq!([at(0), at(20), at(499)], [SignalAction::Stop, SignalAction::Same, SignalAction::Same]);
+        assert_eq!(at(500), SignalAction::End);
     }
 }

@@ -15,7 +15,6 @@ pub mod run;
 pub mod schema;
 pub mod target_args;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::chart;
@@ -26,20 +25,20 @@ use crate::report::contents::{self, Contents};
 use crate::report::{Folder, FolderError, Plot, ReportError};
 use crate::scenario::Diagnostics;
 use crate::targets::{AddressError, LaunchError, TargetError};
-use crate::wire::{HeaderError, TrustError};
+use crate::wire::{HeaderError, TrustStoreError};
 
-/// What a command that did its work ends with.
+/// The result of a command that did its work.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct CommandOutput {
     /// The result for stdout.
     pub stdout: String,
-    /// What went wrong, for stderr; mostly empty.
+    /// What went wrong, for stderr; usually empty.
     pub stderr: String,
     /// The process's exit code.
     pub exit_code: u8,
 }
 
-impl Outcome {
+impl CommandOutput {
     /// All well.
     #[must_use]
     pub fn success(stdout: String) -> Self {
@@ -53,7 +52,7 @@ pub enum CommandError {
     /// Files that are not valid scenarios, cases or profiles.
     #[error("{}", joined(failed, false))]
     Scenarios {
-        /// What there is to say on stdout all the same: a line for each valid file.
+        /// The text for stdout all the same: a line for each valid file.
         passed: String,
         /// The errors of each file.
         failed: Vec<Diagnostics>,
@@ -72,13 +71,13 @@ pub enum CommandError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// Flags that do not go together.
+    /// Wrong usage, such as flags that cannot be combined.
     #[error("{0}")]
     Usage(String),
-    /// Something whose name is taken, but which this version does not have.
+    /// Something with a reserved name that this version does not have.
     #[error("{0} is not built yet; README.md says what is")]
     NotYet(String),
-    /// An address that is none.
+    /// An address that is not valid.
     #[error(transparent)]
     Address(#[from] AddressError),
     /// Cases that cannot be found or read.
@@ -90,10 +89,10 @@ pub enum CommandError {
     /// A `--header` that cannot be sent.
     #[error(transparent)]
     Header(#[from] HeaderError),
-    /// Nobody to trust over TLS.
+    /// No certificates to trust over TLS.
     #[error(transparent)]
-    Trust(#[from] TrustError),
-    /// A target that cannot even be prepared.
+    TrustStore(#[from] TrustStoreError),
+    /// A target that cannot be prepared.
     #[error(transparent)]
     Target(#[from] TargetError),
     /// A run that cannot begin.
@@ -117,11 +116,10 @@ pub enum CommandError {
 }
 
 impl CommandError {
-    /// The process's exit code: 3 where there is no target, else 2, as for every error of usage, scenarios, files
-    /// and the machine.
+    /// The process's exit code: 3 if there is no target, else 2, for errors of usage, scenarios, files and the machine.
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
-        if matches!(self, Self::Address(AddressError::Unresolved(_))) { 3 } else { 2 }
+        if matches!(self, Self::Address(AddressError::ResolveError(_))) { 3 } else { 2 }
     }
 
     /// What goes to stdout although the command failed.
@@ -130,7 +128,7 @@ impl CommandError {
         if let Self::Scenarios { passed, .. } = self { passed } else { "" }
     }
 
-    /// What goes to stderr, with a final newline; `colour` where that is a terminal and `NO_COLOR` is not set.
+    /// What goes to stderr, with a final newline; `colour` if that is a terminal and `NO_COLOR` is not set.
     #[must_use]
     pub fn stderr(&self, colour: bool) -> String {
         match self {
@@ -145,13 +143,7 @@ fn joined(failed: &[Diagnostics], colour: bool) -> String {
     failed.iter().map(|errors| errors.render(colour)).collect::<Vec<_>>().join("\n")
 }
 
-/// The names of the files that belong to a record which does not list them: an older version wrote it.
-fn files_of(record: &RunRecord) -> BTreeSet<String> {
-    let figures = chart::all(record);
-    Contents::new(record).names(figures.iter().map(|figure| figure.name.as_str()))
-}
-
-/// Writes what belongs into a folder beside its record, charts included. What fails leaves out no other file.
+/// Writes everything but the record into a folder, charts included. A file that fails does not stop the others.
 fn write_report(
     folder: &mut Folder,
     record: &RunRecord,
@@ -186,7 +178,7 @@ fn draw(figure: chart::Figure) -> Result<Plot, chart::DrawError> {
     Ok(Plot { svg: figure.svg()?, png: figure.png()?, name: figure.name, caption: figure.caption })
 }
 
-/// The lines for these errors on stderr: a full disk has one for each file, of which a few say all.
+/// The lines for these errors on stderr: a full disk gives one for each file, and a few of them are enough.
 fn lines(errors: &[CommandError]) -> String {
     const SHOWN: usize = 3;
     let mut lines: Vec<String> = errors.iter().take(SHOWN).map(|error| format!("error: {error}\n")).collect();

@@ -8,7 +8,7 @@ use clap::builder::RangedU64ValueParser;
 
 use super::run::Options;
 use super::target_args::{Plan, transport};
-use super::{CommandError, Outcome};
+use super::{CommandError, CommandOutput};
 use crate::domain::{Role, Transport};
 use crate::scenario::{
     CLIENTS_MAX, DAY, Document, HOUR, MILLISECOND, RATE_MAX, RAW_VALUE_MAX, TAG_BYTES, VALUE_MAX,
@@ -16,11 +16,11 @@ use crate::scenario::{
 };
 use crate::text;
 
-/// Where errors that `--set` brings about are said to be.
+/// The file name in errors that `--set` causes.
 const SOURCE: &str = "the scenario of `quick`";
 
-/// Trials of a closed load: in a drawn order, so that the machine's ups and downs hit the transports alike, and as many as
-/// leave a difference visible beside one trial that went wrong.
+/// Trials of a closed load: in a drawn order, so that the machine's ups and downs hit the transports alike, and as many
+/// as leave a difference visible if one trial went wrong.
 const TRIALS: u32 = 10;
 
 /// Shortest of these trials. A shorter load has fewer of them, and at last one, which compares nothing.
@@ -35,21 +35,21 @@ const WINDOW_MAX: Duration = Duration::from_millis(500);
 /// Windows of each transport, at least, as far as the time reaches: pairs for a comparison.
 const WINDOWS_MIN: u32 = 10;
 
-/// Requests of a window, if the rate gives so many: enough for a median of the guests.
+/// Requests of a window, if the rate allows: enough for a median of the guests.
 const WINDOW_REQUESTS: f64 = 50.0;
 
-/// A window must be so long to be one.
+/// Shortest window.
 const WINDOW_MIN: Duration = Duration::from_millis(10);
 
 /// Keys of each client: enough for gets to meet many, few enough that preloading them takes no time.
 const KEYS_MAX: u32 = 100;
 
-/// Bytes of one client's entries, and of all clients': what the embedded server's stores hold, with room to spare. Large
-/// values have fewer keys.
+/// Bytes of one client's entries, and of all clients': what the embedded server's stores hold, with room to spare.
+/// Large values have fewer keys.
 const USER_BYTES_MAX: u64 = 48 << 20;
 const TOTAL_BYTES_MAX: u64 = 768 << 20;
 
-/// What an entry counts for beside its value: the key, and what it costs the server.
+/// What an entry counts for in addition to its value: the key, and what it costs the server.
 const ENTRY_BYTES: u64 = 128;
 
 /// Put a load on a target without a scenario file
@@ -58,9 +58,9 @@ const ENTRY_BYTES: u64 = 128;
 /// saturated. With -R requests come at that rate, whatever the server does (an open load, Poisson arrivals).
 ///
 /// The transports take turns, so that a slow moment of the machine is not mistaken for a difference between them. With
-/// -R the load switches every half second or less. Without it, -d is divided into up to ten short trials in random order,
-/// each on a fresh server. In all it takes -d and --warmup for each transport, and a moment to set up each trial. Below
-/// two seconds there are fewer trials, and a single trial gives no ratio.
+/// -R the load switches every half second or less. Without it, -d is divided into up to ten short trials in random
+/// order, each on a fresh server. In all it takes -d and --warmup for each transport, and a moment to set up each
+/// trial. Below two seconds there are fewer trials, and a single trial gives no ratio.
 ///
 /// The report folder holds the scenario that was run: `twinwire run scenario.toml` in it runs it again, and it is a
 /// starting point for your own.
@@ -86,8 +86,8 @@ pub struct Quick {
     #[arg(long, value_name = "PERCENT", default_value = "10", value_parser = percent(), allow_negative_numbers = true)]
     pub managers: u32,
 
-    /// Bytes of each value. Of a message (key and command included) every server takes 64 KiB; the embedded one is told to
-    /// take more where values are larger
+    /// Bytes of each value. Every server takes messages of 64 KiB, key and command included; the embedded one takes
+    /// more if values are larger
     #[arg(long, value_name = "N", default_value = "64", value_parser = value_size(), allow_negative_numbers = true)]
     pub value_size: u32,
 
@@ -144,8 +144,8 @@ impl Quick {
     /// Runs it. `colour`: whether stdout shows colours.
     ///
     /// # Errors
-    /// Where a flag is wrong; a run that began is an outcome, however it ended.
-    pub fn exec(self, colour: bool) -> Result<Outcome, CommandError> {
+    /// If a flag is wrong; a run that began is an outcome, however it ended.
+    pub fn exec(self, colour: bool) -> Result<CommandOutput, CommandError> {
         self.options.target.refuse_profile()?;
         let plan = self.options.target.plan()?;
         let document = self.document(&plan)?;
@@ -248,7 +248,7 @@ duration = \"{duration}\"
         (window >= WINDOW_MIN && window < self.duration).then_some(window)
     }
 
-    /// Keys of each client, where so many transports are under load at once.
+    /// Keys of each client with this many transports under load at once.
     fn keys(&self, at_once: usize) -> u32 {
         let clients = u64::from(self.clients) * at_once as u64;
         let bytes = u64::from(self.value_size) + ENTRY_BYTES;

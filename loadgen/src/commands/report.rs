@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use super::{CommandError, Outcome, files_of, lines, write_report};
+use super::{CommandError, CommandOutput, lines, write_report};
 use crate::chart;
 use crate::record::RunRecord;
 use crate::report::contents::Contents;
@@ -15,8 +15,8 @@ use crate::text::Paint;
 
 /// Draw a run folder's report again, from its run.json alone
 ///
-/// Writes tables, histograms, charts, the violations' cases and report.md anew beside run.json, and prints the result's
-/// table. The record stays as it is; what no run wrote is left alone.
+/// Writes tables, histograms, charts, the violations' cases and report.md again next to run.json, and prints the
+/// result's table. The record stays as it is; files that no run wrote are left alone.
 #[derive(Debug, Parser)]
 pub struct Report {
     /// The report folder, or the run.json in it
@@ -28,14 +28,13 @@ impl Report {
     /// Draws the report; the text is the table that `run` printed. `colour`: whether stdout shows colours.
     ///
     /// # Errors
-    /// Where there is no record, or the folder is none of a run's; a file that could not be written is told beside the
-    /// table.
-    pub fn exec(self, colour: bool) -> Result<Outcome, CommandError> {
+    /// If there is no record, or the folder is not a run's. Files that could not be written are listed after the table.
+    pub fn exec(self, colour: bool) -> Result<CommandOutput, CommandError> {
         let (mut folder, record) = self.find()?;
         let failed = redraw(&mut folder, &record)?;
         let stdout = terminal::render(&record, folder.path(), Paint { colour });
         let exit_code = if failed.is_empty() { 0 } else { 2 };
-        Ok(Outcome { stdout, stderr: lines(&failed), exit_code })
+        Ok(CommandOutput { stdout, stderr: lines(&failed), exit_code })
     }
 
     /// Takes the folder and reads the record: the folder or the file itself may be named.
@@ -48,7 +47,7 @@ impl Report {
             // The parent of a bare file name: the current folder.
             folder.push(".");
         }
-        Folder::of_run(&folder, files_of).map_err(|error| match error {
+        Folder::of_run(&folder).map_err(|error| match error {
             FolderError::NotOurs { path, why } => CommandError::Usage(format!(
                 "`{}` is not a report folder: {why}; name the folder of a run, or the {RECORD} in it",
                 path.display()

@@ -8,8 +8,8 @@ use crate::scenario::schema;
 
 /// Print the JSON schema of scenarios, of scripted cases, or of profiles
 ///
-/// Editors with a TOML plugin complete and check files with it. What `check` finds beyond it are rules between
-/// keys, such as a `rate` in a closed load.
+/// Editors with a TOML plugin complete and check files with it. `check` also finds what breaks rules between keys, such
+/// as a `rate` in a closed load.
 #[derive(Debug, Parser)]
 pub struct Schema {
     /// The format
@@ -32,7 +32,7 @@ impl Schema {
     /// The schema as JSON text.
     ///
     /// # Errors
-    /// None; the type is that of all commands.
+    /// None; all commands have this type.
     pub fn exec(self) -> Result<String, CommandError> {
         let schema = match self.format {
             Format::Scenario => schema::scenario(),

@@ -1,4 +1,4 @@
-//! The flags that say what to talk to, shared by every command that talks to a target.
+//! The flags that choose the target, shared by every command that uses one.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,12 +8,11 @@ use crate::conform::profile::Profile;
 use crate::domain::{Framing, Transport};
 use crate::scenario::{HOUR, MILLISECOND, duration_within};
 use crate::targets::embedded::Embedded;
-use crate::targets::launch::{Launch, TlsSetup};
 use crate::targets::launched::Launched;
-use crate::targets::{Certificate, LaunchCommand, Target, ask_certificate, endpoint};
-use crate::wire::{Endpoint, Header, Trust};
+use crate::targets::{Certificate, Launch, LaunchCommand, Target, TlsSetup, ask_certificate, endpoint};
+use crate::wire::{Endpoint, Header, TrustStore};
 
-/// What to talk to; without any of these, the embedded server.
+/// The target; without any of these flags, the embedded server.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Target (default: the embedded server, started afresh for each trial)")]
 pub struct TargetArgs {
@@ -38,8 +37,8 @@ pub struct TargetArgs {
     #[arg(long, value_name = "URL")]
     pub wss: Option<String>,
 
-    /// Send this header field in each WebSocket handshake, for example for a proxy that needs a key. NAME=@VARIABLE takes
-    /// the value from the environment. No report contains the value (repeatable)
+    /// Send this header field in each WebSocket handshake, for example for a proxy that needs a key. NAME=@VARIABLE
+    /// takes the value from the environment. No report contains the value (repeatable)
     #[arg(long = "header", value_name = "NAME=VALUE")]
     pub headers: Vec<String>,
 
@@ -48,12 +47,12 @@ pub struct TargetArgs {
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
 
-    /// Start the target: a program and its arguments, split as a shell would split them, but run without a shell. {tcp},
-    /// {tcp-raw}, {ws}, {tls} and {wss} in it become free ports, which are then the target; without them the target
-    /// listens at the addresses given by the flags above. For TLS it needs a certificate: its own, valid for localhost,
-    /// whose CA --ca names; or, where {cert} and {key} stand, one that is made for it (PEM files). It is started afresh
-    /// for each trial. Everything that it starts is measured and stopped with it, and its output goes to server.log
-    /// (repeatable, for example one for each transport)
+    /// Start the target: a program and its arguments, split as a shell would split them, but run without a shell.
+    /// {tcp}, {tcp-raw}, {ws}, {tls} and {wss} in it become free ports, which are then the target; without them the
+    /// target listens at the addresses given by the flags above. For TLS it needs a certificate: its own, valid for
+    /// localhost, whose CA --ca names; or the one that the harness makes for {cert} and {key} (PEM files). It is
+    /// started afresh for each trial. Everything that it starts is measured and stopped with it, and its output goes to
+    /// server.log (repeatable, for example one for each transport)
     #[arg(long, value_name = "CMD ARGS")]
     pub launch: Vec<String>,
 
@@ -99,11 +98,11 @@ impl Plan {
         }
     }
 
-    /// The target, which logs to the file `log` where it is ours to start. The embedded server takes messages of
-    /// `message_bytes` (`None`: what it takes by itself), the others what they were told.
+    /// The target, which logs to the file `log` if the harness starts it. The embedded server takes messages of
+    /// `message_bytes` (`None`: its default).
     ///
     /// # Errors
-    /// Where this program's own file cannot be found, which is needed to start anything.
+    /// If this program's own file, which starts every target, cannot be found.
     pub fn target(&self, log: &Path, message_bytes: Option<u32>) -> Result<Target, CommandError> {
         let executable = || std::env::current_exe().map_err(CommandError::Machine);
         Ok(match self {
@@ -122,7 +121,7 @@ impl TargetArgs {
     /// What the flags name.
     ///
     /// # Errors
-    /// Where an address or a command is none, or a required transport is lacking.
+    /// If an address or a command is not valid, or a required transport is missing.
     pub fn plan(&self) -> Result<Plan, CommandError> {
         let commands: Vec<LaunchCommand> =
             self.launch.iter().map(|text| LaunchCommand::parse(text)).collect::<Result<_, _>>()?;
@@ -163,7 +162,7 @@ impl TargetArgs {
         }
     }
 
-    /// Whom to trust over TLS, as far as the target speaks it.
+    /// Which certificates to trust, if the target speaks TLS.
     fn security(&self, commands: &[LaunchCommand]) -> Result<TlsSetup, CommandError> {
         let mut asked = commands.iter().flat_map(LaunchCommand::transports);
         let given = self.given().any(|(transport, _)| transport.is_encrypted());
@@ -178,12 +177,12 @@ impl TargetArgs {
                  server's certificate is made and trusted without it"
                     .to_owned(),
             )),
-            (Some(file), false) => Ok(TlsSetup { trust: Some(Trust::file(file)?), certificate: None }),
+            (Some(file), false) => Ok(TlsSetup { trust: Some(TrustStore::file(file)?), certificate: None }),
             (None, true) => {
                 let certificate = Certificate::generate()?;
                 Ok(TlsSetup { trust: Some(certificate.trust().clone()), certificate: Some(certificate) })
             }
-            (None, false) if encrypted => Ok(TlsSetup { trust: Some(Trust::system()?), certificate: None }),
+            (None, false) if encrypted => Ok(TlsSetup { trust: Some(TrustStore::system()?), certificate: None }),
             (None, false) => Ok(TlsSetup::default()),
         }
     }
@@ -215,7 +214,11 @@ impl TargetArgs {
             .filter_map(move |transport| Some((transport, given(transport).as_deref()?)))
     }
 
-    fn endpoints(&self, trust: Option<&Trust>, headers: &[Header]) -> Result<Vec<Endpoint>, CommandError> {
+    fn endpoints(
+        &self,
+        trust: Option<&TrustStore>,
+        headers: &[Header],
+    ) -> Result<Vec<Endpoint>, CommandError> {
         self.given().map(|(transport, text)| Ok(endpoint(transport, text, headers, trust)?)).collect()
     }
 }

@@ -38,6 +38,9 @@ const SINGLE_BYTES_MAX: usize = 2048;
 /// Between two tries of a step that is retried.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
+/// How long a login is tried again after its user has closed or reset the connection (LIFE-2).
+const NAME_FREE_WITHIN: Duration = Duration::from_secs(5);
+
 /// From here on a step that was retried is late (LIFE-2).
 const LATE_AFTER: Duration = Duration::from_secs(1);
 
@@ -123,6 +126,8 @@ struct Script<'a> {
     /// Where the letters of fills begin, so that two runs have different ones.
     fill_from: usize,
     channels: Vec<Mutex<Option<Channel>>>,
+    /// Whether a client has ended its connection itself, other than by `q`: its name may stay taken for a while (LIFE-2).
+    left: Vec<Cell<bool>>,
     /// Whether a client has sent something for which the case expects no reply in particular.
     unjudged: Vec<Cell<bool>>,
     /// Number of the first message of each step, as [`cutting`] counts them.
@@ -160,6 +165,7 @@ impl<'a> Script<'a> {
             draw: RefCell::new(draw),
             filled: RefCell::default(),
             channels: (0..clients).map(|_| Mutex::new(None)).collect(),
+            left: vec![Cell::new(false); clients],
             unjudged: vec![Cell::new(false); clients],
             numbers,
             last_sent: vec![RefCell::default(); clients],
@@ -346,7 +352,8 @@ impl<'a> Script<'a> {
     /// Does a client's step, again and again where it is to be retried.
     async fn act(&self, client: usize, step: &Step, at: At<'_>) -> Result<(), Stop> {
         let begun = Instant::now();
-        let Some(retry) = step.retry else { return self.act_once(client, step, at).await };
+        let returns = matches!(step.action, Action::Login(_)) && self.left[client].get();
+        let Some(retry) = step.retry.or(returns.then_some(NAME_FREE_WITHIN)) else { return self.act_once(client, step, at).await };
         loop {
             match self.act_once(client, step, at).await {
                 Err(Stop::Failed(failure))
@@ -386,8 +393,12 @@ impl<'a> Script<'a> {
             Action::Connect => self.connect(client).await?,
             Action::Handshake(handshake) => return self.handshake(client, handshake, step, at).await,
             Action::HalfClose => self.with_channel(client, async |channel| channel.half_close().await).await,
-            Action::Close(code) => self.close(client, *code, step.expect.is_some()).await,
+            Action::Close(code) => {
+                self.left[client].set(true);
+                self.close(client, *code, step.expect.is_some()).await;
+            }
             Action::Reset => {
+                self.left[client].set(true);
                 if let Some(channel) = self.channels[client].lock().await.take() {
                     channel.reset();
                 }
@@ -643,8 +654,8 @@ impl<'a> Script<'a> {
         let mut channel = self.open(client).await?;
         if channel.framing() == Framing::WebSocket {
             let key = handshake::draw_key();
-            let Some(site) = self.endpoint(client).and_then(Endpoint::site) else { return Ok(()) };
-            let request = handshake::request(&handshake::right(), site, &key);
+            let Some(url) = self.endpoint(client).and_then(Endpoint::url) else { return Ok(()) };
+            let request = handshake::request(&handshake::right(), url, &key);
             let deadline = Instant::now() + self.against.timeout;
             let reply = channel.shake(&request, deadline).await;
             let fault = match reply {
@@ -693,12 +704,12 @@ impl<'a> Script<'a> {
         step: &Step,
         at: At<'_>,
     ) -> Result<(), Stop> {
-        let Some(site) = self.endpoint(client).and_then(Endpoint::site) else { return Ok(()) };
+        let Some(url) = self.endpoint(client).and_then(Endpoint::url) else { return Ok(()) };
         let mut channel = self.open(client).await?;
         let drawn = handshake::draw_key();
         let given = handshake.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"));
         let key = given.and_then(|(_, value)| value.clone()).unwrap_or_else(|| drawn.clone());
-        let request = handshake::request(handshake, site, &drawn);
+        let request = handshake::request(handshake, url, &drawn);
         self.note_sent(client, &request);
         let deadline = Instant::now() + step.within.unwrap_or_else(|| self.patience());
         let reply = channel.shake(&request, deadline).await;

@@ -300,7 +300,8 @@ impl<'a> Suite<'a> {
                 && (failure.kind == FailureKind::Unreachable
                     || failure.kind == FailureKind::Late && failure.place == "set-up")
             {
-                return Err(format!("no target over {}: {}", transport.label(), failure.seen));
+                let name = if server.name.is_empty() { String::new() } else { format!(" ({})", server.name) };
+                return Err(format!("no target{name} over {}: {}", transport.label(), failure.seen));
             }
         }
         Ok(())

@@ -9,14 +9,14 @@ pub struct Cost {
     pub replies: u64,
     /// That time in seconds.
     pub seconds: f64,
-    /// The server's CPU time in ns, where its process is ours to read.
+    /// The server's CPU time in ns, if its process is ours to read.
     pub server_cpu_ns: Option<u64>,
     /// This process's CPU time in ns.
     pub generator_cpu_ns: Option<u64>,
     /// CPU time stolen by the host on the used CPUs, as a share of their time (0 to 1).
     pub steal: Option<f64>,
-    /// CPU time of other programs on the used CPUs, as a share of their time (0 to 1); what cannot be separated from the
-    /// target's is not known.
+    /// CPU time of other programs on the used CPUs, as a share of their time (0 to 1); `None` if it cannot be separated
+    /// from the target's.
     pub others: Option<f64>,
     /// Bytes written, framing included.
     pub bytes_sent: u64,
@@ -26,7 +26,7 @@ pub struct Cost {
     pub server_processes: Processes,
     /// More of this process.
     pub generator_processes: Processes,
-    /// The server's resident memory in KiB: at the end, of several times the largest.
+    /// The server's resident memory in KiB: at the end; the largest if several times are added.
     pub server_rss_kib: Option<u64>,
     /// This process's.
     pub generator_rss_kib: Option<u64>,
@@ -41,14 +41,14 @@ pub struct Processes {
     pub descriptors: Option<u64>,
     /// Context switches because a thread had to wait.
     pub voluntary_switches: Option<u64>,
-    /// Context switches because a thread's time was up, or another one's turn had come.
+    /// Context switches because a thread's time was up, or another thread's turn had come.
     pub involuntary_switches: Option<u64>,
 }
 
 /// What the kernel counted (`TCP_INFO`) for a sample of this process's sockets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sockets {
-    /// How many sockets at a time; the figures are sums over these.
+    /// How many sockets were sampled at a time; the figures are sums over these.
     pub sampled: u64,
     /// Bytes sent and acknowledged.
     pub bytes_sent: u64,
@@ -99,7 +99,8 @@ impl Cost {
 }
 
 impl Processes {
-    /// Adds another time's switches to these; descriptors are the larger ones. What is not known of both is missing.
+    /// Adds another time's switches to these; descriptors are the larger ones. What either side does not know is
+    /// missing.
     pub fn add(&mut self, other: &Self) {
         let sum = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a + b);
         self.descriptors = self.descriptors.zip(other.descriptors).map(|(a, b)| a.max(b));
@@ -119,7 +120,7 @@ impl Sockets {
         self.retransmits += other.retransmits;
     }
 
-    /// All times together; what is not known of one is not known of all.
+    /// All times together; what one does not know is unknown in the sum.
     #[must_use]
     pub fn sum(times: impl Iterator<Item = Option<Self>>) -> Option<Self> {
         let both = |sum: Option<Self>, other: Option<Self>| {
@@ -131,14 +132,14 @@ impl Sockets {
     }
 }
 
-/// What one reply costs on average. What is not known is `None`, never 0.
+/// What one reply costs on average. What is unknown is `None`, never 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct RequestCost {
     /// CPU of both sides, in ns.
     pub cpu_ns: Option<f64>,
-    /// The server's part of it; on loopback the split is approximate.
+    /// The server's part; on loopback the split is approximate.
     pub server_cpu_ns: Option<f64>,
-    /// This process's part of it.
+    /// This process's part.
     pub generator_cpu_ns: Option<f64>,
     /// Bytes that the clients sent, framing included.
     pub bytes_sent: Option<f64>,

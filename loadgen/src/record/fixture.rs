@@ -9,10 +9,10 @@ use crate::domain::{
     Transport, ViolationKind,
 };
 use crate::record::{
-    Cell, Cost, Counts, Environment, FLOOR_SCHEMA, Floor, FloorCost, Interval, Latencies, Layout, Ledger,
-    LoadInfo, Outcome, PacedFloor, Pass, Processes, Replay, ReplayAction, ReplayClient, ReplayExpect,
-    ReplayStep, RunRecord, SCHEMA, SaturatedFloor, ScenarioInfo, Setup, Sockets, Statistics, Status,
-    ThresholdResult, TransportFloor, Variant, Verdict, VerdictLevel, Violation,
+    Cell, Cost, Counts, Environment, FLOOR_SCHEMA, Floor, FloorCost, FloorLayout, Interval, Latencies,
+    Ledger, LoadInfo, PacedFloor, Pass, Processes, Replay, ReplayAction, ReplayClient, ReplayExpect,
+    ReplayStep, RunOutcome, RunRecord, SCHEMA, SaturatedFloor, ScenarioInfo, Setup, Sockets, Statistics,
+    Status, ThresholdResult, TransportFloor, VariantInfo, Verdict, VerdictLevel, Violation,
 };
 
 /// A run that passed.
@@ -39,7 +39,7 @@ pub(crate) fn record() -> RunRecord {
         },
         started: "2026-11-24T10:00:00Z".into(),
         elapsed_s: 28.6,
-        outcome: Outcome { status: Status::Passed, message: None, interrupted: false },
+        outcome: RunOutcome { status: Status::Passed, message: None, interrupted: false },
         environment: environment(),
         skipped: Vec::new(),
         loads: vec![load("paced", paced(1_000.0), true), load("saturated", SATURATED, false)],
@@ -88,7 +88,7 @@ pub(crate) fn floor() -> Floor {
             cost: cost(3_000.0 * scale as f64),
         },
     };
-    let layout = |server_cpus, generator_cpus| Layout {
+    let layout = |server_cpus, generator_cpus| FloorLayout {
         environment: Environment {
             server_cpus,
             generator_cpus,
@@ -187,10 +187,10 @@ pub(crate) fn paced(rate: f64) -> Model {
 }
 
 /// The variant of these settings.
-pub(crate) fn variant(settings: &[(&str, &str)]) -> Variant {
+pub(crate) fn variant(settings: &[(&str, &str)]) -> VariantInfo {
     let label: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let setting = |(key, value): &(&str, &str)| Setting { key: (*key).into(), value: (*value).into() };
-    Variant { label: label.join(","), settings: settings.iter().map(setting).collect() }
+    VariantInfo { label: label.join(","), settings: settings.iter().map(setting).collect() }
 }
 
 fn load(name: &str, model: Model, headline: bool) -> LoadInfo {
@@ -203,7 +203,7 @@ fn load(name: &str, model: Model, headline: bool) -> LoadInfo {
         trials: 2,
         headline,
         timing: Timing::Judged,
-        variants: vec![Variant::default()],
+        variants: vec![VariantInfo::default()],
         clients: 100,
         probes: Vec::new(),
         verdict: Verdict { saturated: (!headline).then_some(Side::Generator), ..Verdict::default() },

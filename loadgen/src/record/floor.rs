@@ -1,5 +1,5 @@
 //! The harness's own floor: what it measures against a target that does next to nothing. `calibrate` writes it,
-//! runs embed it, reports show it beside their figures. It is never subtracted from a figure.
+//! runs embed it, reports show it next to their figures. It is never subtracted from a figure.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::domain::{PerKind, Side, Transport};
 pub const FLOOR_SCHEMA: u32 = 1;
 
 /// A figure of at most this many times the floor's is within it. A quarter is what the same command gives from one
-/// run to the next on a quiet machine; a figure so near says as much of the harness as of the target.
+/// run to the next on a quiet machine; a figure so near says as much about the harness as about the target.
 pub const FLOOR_RATIO_MAX: f64 = 1.25;
 
 /// The floor of one machine.
@@ -31,17 +31,17 @@ pub struct Floor {
     /// Bytes of a value.
     pub value_bytes: u32,
     /// One for each way of placing server and generator.
-    pub layouts: Vec<Layout>,
+    pub layouts: Vec<FloorLayout>,
 }
 
 /// The floor with server and generator on certain CPUs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Layout {
+pub struct FloorLayout {
     /// Where it was measured.
     pub environment: Environment,
     /// Whether the figures may be trusted.
     pub level: VerdictLevel,
-    /// Why not, with the numbers; empty where valid.
+    /// Why not, with the numbers; empty if valid.
     pub reasons: Vec<String>,
     /// One for each transport.
     pub transports: Vec<TransportFloor>,
@@ -77,7 +77,7 @@ pub struct PacedFloor {
 pub struct SaturatedFloor {
     /// Requests answered a second.
     pub rate: Option<f64>,
-    /// The side whose CPU was full, where one was; the server is the null target.
+    /// The side whose CPU was full, if any; the server is the null target.
     pub limited_by: Option<Side>,
     /// What a request costs.
     pub cost: FloorCost,
@@ -98,16 +98,16 @@ impl Floor {
     /// Reads `calibration.json`.
     ///
     /// # Errors
-    /// Where the file cannot be read, is no floor, or is of another schema.
+    /// If the file cannot be read, is no floor, or is of another schema.
     pub fn read(path: &Path) -> Result<Self, ReadError> {
         super::read(path, "a floor written by `twinwire calibrate`", FLOOR_SCHEMA)
     }
 
-    /// The layout that was measured where `environment` is.
+    /// The layout that was measured in this `environment`.
     ///
     /// # Errors
-    /// Why none of them may be used, for people.
-    pub fn layout(&self, environment: &Environment) -> Result<&Layout, String> {
+    /// Why none of the layouts may be used, for people.
+    pub fn layout(&self, environment: &Environment) -> Result<&FloorLayout, String> {
         let version = env!("CARGO_PKG_VERSION");
         if self.twinwire != version {
             return Err(format!("it was measured by twinwire {}, this is {version}", self.twinwire));
@@ -128,7 +128,7 @@ impl Floor {
     }
 }
 
-/// What sets the place of a floor apart from that of a run; `None`: nothing.
+/// How the environment of a floor differs from that of a run; `None` if it does not.
 fn difference(floor: &Environment, run: &Environment) -> Option<String> {
     let place = |server: &[usize], generator: &[usize]| match (server, generator) {
         ([], []) => "on no CPUs of their own".to_owned(),
@@ -149,7 +149,7 @@ fn difference(floor: &Environment, run: &Environment) -> Option<String> {
     Some(format!("it was measured {what} ({there}; here: {here})"))
 }
 
-impl Layout {
+impl FloorLayout {
     /// The floor over this transport.
     #[must_use]
     pub fn transport(&self, transport: Transport) -> Option<&TransportFloor> {
@@ -157,13 +157,13 @@ impl Layout {
     }
 }
 
-/// Whether a latency or a cost is within the floor's; not where either is missing.
+/// Whether a latency or a cost is within the floor's; `false` if either is missing.
 #[must_use]
 pub fn is_within(figure: Option<f64>, floor: Option<f64>) -> bool {
     figure.zip(floor).is_some_and(|(figure, floor)| figure <= FLOOR_RATIO_MAX * floor)
 }
 
-/// Whether a rate is so near to the highest that the harness can offer that it may be the harness's own limit.
+/// Whether a rate is so close to the highest that the harness can offer that it may be the harness's own limit.
 #[must_use]
 pub fn is_ceiling(rate: Option<f64>, highest: Option<f64>) -> bool {
     rate.zip(highest).is_some_and(|(rate, highest)| FLOOR_RATIO_MAX * rate >= highest)

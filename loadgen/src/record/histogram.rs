@@ -170,7 +170,7 @@ impl Latencies {
         self.saturated
     }
 
-    /// The histogram itself, where there is a sample.
+    /// The histogram itself, if there is a sample.
     #[must_use]
     pub fn histogram(&self) -> Option<Cow<'_, Histogram<u64>>> {
         self.samples.histogram().filter(|histogram| !histogram.is_empty())
@@ -195,7 +195,7 @@ impl Latencies {
         Some(Latency { ns, at_least: self.unfinished + self.saturated > 0 })
     }
 
-    /// The statistic; of a quantile, only where enough samples lie beyond it.
+    /// The statistic; a quantile only if enough samples lie beyond it.
     #[must_use]
     pub fn statistic(&self, statistic: Statistic) -> Option<Latency> {
         match statistic.measure() {
@@ -214,7 +214,7 @@ impl Latencies {
         }
     }
 
-    /// The quantile `q` (0 to 1), where at least ten samples lie beyond it.
+    /// The quantile `q` (0 to 1), if at least ten samples lie beyond it.
     #[must_use]
     pub fn quantile(&self, q: f64) -> Option<Latency> {
         let histogram = self.histogram()?;

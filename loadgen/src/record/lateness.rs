@@ -10,10 +10,10 @@ struct Limit {
     ns: f64,
 }
 
-/// From here on the headline figure is read with this in mind.
+/// Beyond this, the headline figure must be read with it in mind.
 const SUSPECT: Limit = Limit { share: 0.10, ns: 50_000.0 };
 
-/// From here on it is as much the generator's as the server's.
+/// Beyond this, it is as much the generator's as the server's.
 const INVALID: Limit = Limit { share: 0.25, ns: 100_000.0 };
 
 impl Limit {
@@ -26,7 +26,7 @@ impl Limit {
     }
 }
 
-/// What a median dispatch lag makes of a median response, both in ns: the level, and for people what is allowed.
+/// The level of a median response with this median dispatch lag, both in ns, and for people what is allowed.
 #[must_use]
 pub fn judge(lag_ns: f64, response_ns: f64) -> Option<(VerdictLevel, String)> {
     let limits = [(VerdictLevel::Invalid, INVALID), (VerdictLevel::Suspect, SUSPECT)];

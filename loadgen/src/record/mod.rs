@@ -9,12 +9,12 @@ pub(crate) mod cost;
 pub(crate) mod fixture;
 mod floor;
 mod histogram;
-mod kept;
 pub(crate) mod lateness;
 pub(crate) mod pairs;
 mod pass;
 mod replay;
 pub(crate) mod rows;
+mod statistics;
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -25,13 +25,13 @@ use crate::domain::{LatencyKind, Model, Role, Rule, Setting, Side, Timing, Trans
 
 pub use cost::{Cost, Processes, Sockets};
 pub use floor::{
-    FLOOR_RATIO_MAX, FLOOR_SCHEMA, Floor, FloorCost, Layout, PacedFloor, SaturatedFloor, TransportFloor,
+    FLOOR_RATIO_MAX, FLOOR_SCHEMA, Floor, FloorCost, FloorLayout, PacedFloor, SaturatedFloor, TransportFloor,
     is_ceiling, is_within,
 };
 pub use histogram::{LATENCY_NS_MAX, Latencies, Latency};
-pub use kept::{Kept, KindStatistics, Statistics};
 pub use pass::{Backlog, Cell, Counts, Interval, Ledger, Pass, Pause, Setup, WindowRole, WindowRow};
 pub use replay::{Replay, ReplayAction, ReplayClient, ReplayExpect, ReplayStep};
+pub use statistics::{KindStatistics, StatisticMap, Statistics};
 
 /// Version of the format of `run.json`. It grows when a reader of the older one would misread the newer one.
 pub const SCHEMA: u32 = 2;
@@ -50,7 +50,7 @@ pub struct RunRecord {
     /// Wall time of the whole run in seconds, set-up included.
     pub elapsed_s: f64,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: RunOutcome,
     /// Where it ran, and against what.
     pub environment: Environment,
     /// Transports and loads that could not run, with the reason.
@@ -59,14 +59,14 @@ pub struct RunRecord {
     pub loads: Vec<LoadInfo>,
     /// One for each load × variant × trial × transport (mixed loads: all transports in one).
     pub passes: Vec<Pass>,
-    /// What a request cost, by load, variant and transport: worked out from the passes, for those who read this file
-    /// without this program. Reports work it out themselves.
+    /// What a request cost, by load, variant and transport: worked out from the passes for other programs that read
+    /// this file. Reports work it out themselves.
     pub costs: Vec<rows::TransportCost>,
     /// The first violations seen, at most [`VIOLATIONS_KEPT`].
     pub violations: Vec<Violation>,
     /// All violations, warm-up and set-up included.
     pub violations_total: u64,
-    /// Thresholds with their judgement.
+    /// Thresholds and whether they were met.
     pub thresholds: Vec<ThresholdResult>,
     /// The harness's own floor, if one was given; [`Floor::layout`] says whether it was measured on this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,7 +76,7 @@ pub struct RunRecord {
 /// Violations kept with their details; the rest is counted.
 pub const VIOLATIONS_KEPT: usize = 20;
 
-/// The scenario as run.
+/// The scenario as it ran.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ScenarioInfo {
     /// Its name.
@@ -85,7 +85,7 @@ pub struct ScenarioInfo {
     pub about: String,
     /// Its seed.
     pub seed: u64,
-    /// Its text with every `--set` applied; what `scenario.toml` holds.
+    /// Its text with every `--set` applied, which `scenario.toml` holds.
     pub text: String,
     /// The transports it compares, in its order.
     pub transports: Vec<Transport>,
@@ -130,12 +130,12 @@ impl Status {
 
 /// How a run ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct RunOutcome {
     /// The first that applies, in the order of the exit codes' precedence.
     pub status: Status,
-    /// What happened, for people, where the status alone does not say it.
+    /// What happened, for people, if the status alone does not say it.
     pub message: Option<String>,
-    /// Whether Ctrl-C cut the run short (also where a worse status stands above).
+    /// Whether Ctrl-C cut the run short (also if `status` is a worse one).
     pub interrupted: bool,
 }
 
@@ -160,12 +160,12 @@ pub struct Environment {
     pub target: String,
     /// Whether the target was the embedded server.
     pub embedded: bool,
-    /// The commands that started the target, as given to `--launch`; empty where it was not launched.
+    /// The commands that started the target, as given to `--launch`; empty if it was not launched.
     pub launched: Vec<String>,
 }
 
 impl Environment {
-    /// Whether the target was this program's to start, and so to place on CPUs.
+    /// Whether this program started the target, and so placed it on CPUs.
     #[must_use]
     pub fn started_target(&self) -> bool {
         self.embedded || !self.launched.is_empty()
@@ -181,7 +181,7 @@ pub struct Skipped {
     pub reason: String,
 }
 
-/// A load's settings, as far as reports show them.
+/// The settings of a load that reports show.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LoadInfo {
     /// Its name.
@@ -198,11 +198,11 @@ pub struct LoadInfo {
     pub trials: u32,
     /// Whether its figures head the report.
     pub headline: bool,
-    /// Its variants, in order; one without settings where nothing is swept.
-    pub variants: Vec<Variant>,
+    /// Its variants, in order; one without settings if nothing is swept.
+    pub variants: Vec<VariantInfo>,
     /// Clients in all, in the first variant.
     pub clients: u32,
-    /// Probes of a rate that the scenario gives as a share; empty where it does not.
+    /// Probes of a rate that the scenario gives as a share; otherwise empty.
     pub probes: Vec<Probe>,
     /// Whether its timing is judged and shown.
     pub timing: Timing,
@@ -212,15 +212,15 @@ pub struct LoadInfo {
 
 /// One combination of the swept values.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Variant {
-    /// Its name, which passes, probes and violations refer to: no other variant of the run has it. Empty where nothing is
+pub struct VariantInfo {
+    /// Its name, which passes, probes and violations refer to: no other variant of the run has it. Empty if nothing is
     /// swept.
     pub label: String,
     /// The swept values, in the scenario's order.
     pub settings: Vec<Setting>,
 }
 
-/// What a short closed load reached, to find the rate of an open one.
+/// What a short closed load reached, which sets the rate of an open one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Probe {
     /// The variant's label.
@@ -233,14 +233,14 @@ pub struct Probe {
     pub offered: f64,
     /// Clients that took part.
     pub clients: u32,
-    /// Of them, those that ended before their time.
+    /// Those that ended before their time.
     pub clients_lost: u32,
-    /// How long the harness itself stood still in it, in seconds, where it did so again and again.
+    /// How long the harness itself stood still in it, in seconds, if it did so at each try.
     pub paused_s: f64,
 }
 
 impl LoadInfo {
-    /// The latency that speaks for this load.
+    /// The kind of latency that heads this load's tables.
     #[must_use]
     pub fn headline_kind(&self) -> LatencyKind {
         self.model.headline_kind()
@@ -252,10 +252,22 @@ impl LoadInfo {
 pub struct Verdict {
     /// The judgement.
     pub level: VerdictLevel,
-    /// Why, with the numbers; empty where valid.
+    /// Why, with the numbers; empty if valid.
     pub reasons: Vec<String>,
-    /// The side that was at its limit, where one was: its CPU was full, or it fell behind an open load's rate.
+    /// The variant that each reason is about; `None`: the whole load. Empty where the load has a
+    /// single variant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<Option<String>>,
+    /// The side that was at its limit, if any: its CPU was full, or it fell behind an open load's rate.
     pub saturated: Option<Side>,
+}
+
+impl Verdict {
+    /// The reasons that are about this variant.
+    pub fn reasons_about(&self, variant: &str) -> impl Iterator<Item = &str> {
+        let about = self.reasons.iter().zip(&self.variants);
+        about.filter(move |(_, of)| of.as_deref() == Some(variant)).map(|(reason, _)| reason.as_str())
+    }
 }
 
 /// Grade of a [`Verdict`].
@@ -264,19 +276,19 @@ pub struct Verdict {
 pub enum VerdictLevel {
     /// The load is there for correctness alone, and its timing was not judged.
     Unjudged,
-    /// Nothing speaks against the figures.
+    /// There is no reason to doubt the figures.
     #[default]
     Valid,
-    /// Something does; read the reasons.
+    /// There are reasons to doubt them.
     Suspect,
     /// The generator did not do what the load asked for.
     Invalid,
 }
 
-/// A reply that the protocol does not allow, with all that is needed to see why.
+/// A reply that the protocol does not allow, and everything needed to see why.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Violation {
-    /// The load's name, or empty before the first one.
+    /// The load's name; empty before the first one.
     pub load: String,
     /// The variant's label.
     pub variant: String,
@@ -311,13 +323,13 @@ pub struct Violation {
 pub struct ThresholdResult {
     /// For people: `response.p99 ≤ 20 ms where load=paced`.
     pub text: String,
-    /// What was measured, in ns for latencies; `None`: nothing matched, or too few samples.
+    /// What was measured, in ns for latencies; `None` if nothing matched or there were too few samples.
     pub measured: Option<f64>,
     /// What was measured, for people, with its unit.
     pub measured_text: String,
     /// `None`: not judged.
     pub met: Option<bool>,
-    /// Whether it is on errors, violations, unfinished requests or lost clients, and so judged in every run.
+    /// Whether it is about errors, violations, unfinished requests or lost clients, and so judged in every run.
     pub correctness: bool,
 }
 
@@ -332,7 +344,7 @@ pub enum ReadError {
         /// Why.
         source: std::io::Error,
     },
-    /// It is something else.
+    /// The file is something else.
     #[error("{path} is not {what}: {source}")]
     Json {
         /// The file.
@@ -356,7 +368,7 @@ pub enum ReadError {
     },
 }
 
-/// Reads a versioned file: the version first, since a file of another one may differ in everything else.
+/// Reads a versioned file: the version first, since a file of another version may differ in everything else.
 fn read<T: serde::de::DeserializeOwned>(path: &Path, what: &'static str, known: u32) -> Result<T, ReadError> {
     #[derive(Deserialize)]
     struct Head {
@@ -377,13 +389,13 @@ impl RunRecord {
     /// Reads `run.json`.
     ///
     /// # Errors
-    /// Where the file cannot be read, is not a record, or is of another schema.
+    /// If the file cannot be read, is not a record, or is of another schema.
     pub fn read(path: &Path) -> Result<Self, ReadError> {
         read(path, "a run record", SCHEMA)
     }
 
-    /// What of the record is a result: all but the latencies of loads whose timing is unjudged. Reports and charts show
-    /// this; `run.json` keeps everything.
+    /// The record without the latencies of loads whose timing is unjudged: those are not results. Reports and charts
+    /// show this; `run.json` keeps everything.
     #[must_use]
     pub fn results(&self) -> Cow<'_, Self> {
         let unjudged =

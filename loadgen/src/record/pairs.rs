@@ -1,5 +1,5 @@
-//! A ratio of two transports' figures: the median over pairs of trials or windows, and its interval. A single pair gives
-//! none: the same command gives another ratio the next time.
+//! A ratio of two transports' figures: the median over pairs of trials or windows, and its interval. A single pair
+//! gives no ratio: the same command gives another one the next time.
 
 use twinwire_statistics::Median;
 
@@ -11,7 +11,7 @@ pub const PAIRS_MIN: usize = Median::INTERVAL_MIN;
 pub struct Ratio {
     /// Median of the pairs' ratios.
     pub median: f64,
-    /// Lower end of the interval for the median.
+    /// Lower end of the median's interval.
     pub low: f64,
     /// Its upper end.
     pub high: f64,
@@ -29,7 +29,7 @@ impl Ratio {
         (count > 1).then_some(Self { median: value, low, high, pairs: count })
     }
 
-    /// Whether the interval leaves out 1, at which the transports are alike.
+    /// Whether the interval excludes 1, at which the transports are alike.
     #[must_use]
     pub fn is_difference(&self) -> bool {
         self.low > 1.0 || self.high < 1.0

@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 use super::{Cost, KindStatistics, Latencies, Processes, Sockets};
 use crate::domain::{Op, PerKind, Role, Transport};
 
-/// What one pass over one transport (or, mixed, over all) measured.
+/// What one pass measured over one transport, or over all of a mixed load.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Pass {
     /// The load's name.
     pub load: String,
-    /// The variant's label; empty where nothing is swept.
+    /// The variant's label; empty if nothing is swept.
     pub variant: String,
     /// Counts from 1.
     pub trial: u32,
@@ -18,7 +18,7 @@ pub struct Pass {
     pub transports: Vec<Transport>,
     /// Start since the run's start, in seconds.
     pub started_s: f64,
-    /// Measured time in seconds (shorter than asked for where the run was cut).
+    /// Measured time in seconds (shorter than asked for if the run was cut).
     pub measured_s: f64,
     /// Whether it ran to its end.
     pub complete: bool,
@@ -40,26 +40,26 @@ pub struct Pass {
     pub cost: Cost,
     /// Intended to dispatched: the generator's own lateness, over all requests.
     pub dispatch_lag: Latencies,
-    /// Requests that clients which were lost had still to send in the measured part of an open load.
+    /// Requests of an open load's measured part that lost clients had not sent yet.
     pub due_of_lost: u64,
-    /// When the harness itself stood still, as far as the measured part and its replies saw it.
+    /// When the harness itself stood still during the measured part and its replies.
     pub pauses: Vec<Pause>,
-    /// Open loads: what limits were reached, and how far the server fell behind.
+    /// Which limits an open load reached, and how far the server fell behind.
     pub backlog: Backlog,
-    /// New sessions in mid-load; none where no group reconnects.
+    /// New sessions in mid-load; none if no group reconnects.
     pub renewals: Option<Setup>,
     /// The windows of an interleaved load, in the order of their pairs.
     pub windows: Vec<WindowRow>,
 }
 
 impl Pass {
-    /// Whether clients of several transports ran at once, as the scenario put them.
+    /// Whether clients of several transports ran at once.
     #[must_use]
     pub fn is_mixed(&self) -> bool {
         self.transports.len() > 1
     }
 
-    /// Leaves nothing but counts and costs.
+    /// Keeps only counts and costs.
     pub(super) fn forget_latencies(&mut self) {
         self.dispatch_lag = Latencies::default();
         for cell in &mut self.cells {
@@ -73,7 +73,7 @@ impl Pass {
             second.latencies = KindStatistics::default();
             second.dispatch_lag_p99_ns = None;
         }
-        // Pairs of windows have no other use.
+        // Windows serve no other purpose.
         self.windows.clear();
     }
 }
@@ -93,9 +93,9 @@ pub struct Backlog {
     /// Requests that were due while their connection had as many outstanding as `in-flight` allows, or was being
     /// renewed.
     pub waited: u64,
-    /// Most requests that were due and not sent at one time, as seen 20 times a second; open loads only.
+    /// Most requests that were due but not sent at one time, sampled 20 times a second; open loads only.
     pub max: Option<u64>,
-    /// Requests that were never sent because they waited for the server to the end.
+    /// Requests that waited for the server to the end and so were never sent.
     pub never_sent: u64,
     /// The backlog that stood to the end: the fewest requests that were due and not sent in the last quarter of the
     /// measured part, of an interleaved load those of its windows together.

@@ -58,7 +58,7 @@ pub struct ReplayStep {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReplayAction {
-    /// Connects anew.
+    /// Connects again.
     Connect,
     /// Sends its user name.
     Login,

@@ -15,7 +15,7 @@ use crate::domain::{LatencyKind, Op, PerKind, Role, Transport};
 pub struct Selection<'a> {
     /// Load's name.
     pub load: Option<&'a str>,
-    /// Variant's label.
+    /// VariantInfo's label.
     pub variant: Option<&'a str>,
     /// Counts from 1.
     pub trial: Option<u32>,
@@ -67,9 +67,9 @@ impl<'a> Selection<'a> {
         })
     }
 
-    /// The sum of the selected cells; `None` where there are none. Its time is that of the [`Self::passes`], also of those
-    /// in which a group or an operation happened to have no request, but not that of loads and variants which have none of
-    /// them at all, such as a variant without managers.
+    /// The sum of the selected cells; `None` if there are none. Its time is that of the [`Self::passes`], also of those
+    /// in which a group or an operation happened to have no request, but not that of loads and variants which have none
+    /// of them at all, such as a variant without managers.
     #[must_use]
     pub fn row<'r>(self, passes: impl IntoIterator<Item = &'r Pass>) -> Option<Row> {
         let mut row = Row::default();
@@ -108,7 +108,7 @@ impl<'a> Selection<'a> {
 pub struct Key {
     /// Load's name.
     pub load: String,
-    /// Variant's label; empty where nothing is swept.
+    /// VariantInfo's label; empty where nothing is swept.
     pub variant: String,
     /// Counts from 1.
     pub trial: Option<u32>,
@@ -230,7 +230,7 @@ fn keys_of(pass: &Pass, cell: &Cell) -> Vec<Key> {
 pub struct TransportCost {
     /// Load's name.
     pub load: String,
-    /// Variant's label.
+    /// VariantInfo's label.
     pub variant: String,
     /// The transport.
     pub transport: Transport,

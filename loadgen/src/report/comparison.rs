@@ -9,11 +9,11 @@ use crate::domain::{LatencyKind, Op, PerKind, Role, Statistic, Timing, Transport
 use crate::record::pairs::Ratio;
 use crate::record::rows::{self, Key, Row, Selection};
 use crate::record::{
-    Cost, Counts, Latencies, Latency, Layout, LoadInfo, Pass, RunRecord, TransportFloor, VerdictLevel,
+    Cost, Counts, FloorLayout, Latencies, Latency, LoadInfo, Pass, RunRecord, TransportFloor, VerdictLevel,
     WindowRow, is_ceiling, is_within,
 };
 
-/// The statistics of one latency; what too few samples support is missing.
+/// The statistics of one latency; those with too few samples are missing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LatencySummary {
     /// Number of samples.
@@ -79,9 +79,9 @@ pub struct ComparisonRow {
     pub role: Option<Role>,
     /// The operation; `None`: all of them.
     pub op: Option<Op>,
-    /// One for each of the comparison's transports; `None` where it made no such request.
+    /// One for each of the comparison's transports; `None` if it made no such request.
     pub summaries: Vec<Option<Summary>>,
-    /// For each of them, the ratios of the [`COMPARED`] statistics to the first one's.
+    /// For each transport, the ratios of the [`COMPARED`] statistics to those of the first.
     pub ratios: Vec<[Option<Ratio>; COMPARED.len()]>,
 }
 
@@ -90,21 +90,21 @@ pub struct ComparisonRow {
 pub struct Comparison<'a> {
     /// The load.
     pub load: &'a LoadInfo,
-    /// The variant's label; empty where nothing is swept.
+    /// The variant's label; empty if nothing is swept.
     pub variant: &'a str,
     /// The transports that ran in it, in the scenario's order. Ratios are against the first.
     pub transports: Vec<Transport>,
-    /// Whether they ran at once: how much each was asked is the scenario's doing then, and compares nothing.
+    /// Whether they ran at once: the scenario then decides how much each was asked, so nothing can be compared.
     pub is_mixed: bool,
     /// Roles in order, each operation of a role, then all of the role's; everything at the end.
     pub rows: Vec<ComparisonRow>,
     /// What each transport cost.
     pub costs: Vec<Option<CostSummary>>,
-    /// How late the generator woke, where each transport ran by itself.
+    /// How late the generator woke, if each transport ran alone.
     pub lateness: Vec<LatencySummary>,
     /// Each transport's passes.
     passes: Vec<Vec<&'a Pass>>,
-    /// The harness's own floor over each transport, where it is known for this machine and placement.
+    /// The harness's own floor over each transport, if it is known for this machine and placement.
     pub floors: Vec<Option<&'a TransportFloor>>,
 }
 
@@ -144,7 +144,7 @@ impl Comparison<'_> {
         self.trial_ratio(i, |pass, _| of(&CostSummary::of(&pass.cost)))
     }
 
-    /// Whether there is a floor to show: it is known over any of the transports, and the load's timing is a result.
+    /// Whether there is a floor to show: it is known for any of the transports, and the load's timing is judged.
     #[must_use]
     pub fn has_floor(&self) -> bool {
         self.load.timing == Timing::Judged && self.floors.iter().any(Option::is_some)
@@ -193,8 +193,8 @@ impl Comparison<'_> {
     }
 }
 
-/// The floor where this run ran, if it may stand beside its figures.
-pub(super) fn floor(record: &RunRecord) -> Option<&Layout> {
+/// The floor for this run's environment, if it may be shown next to its figures.
+pub(super) fn floor(record: &RunRecord) -> Option<&FloorLayout> {
     record.floor.as_ref()?.layout(&record.environment).ok()
 }
 
@@ -212,7 +212,7 @@ pub fn comparisons<'a>(record: &'a RunRecord, load: &'a LoadInfo) -> Vec<Compari
         }
     }
     variants.sort_by_key(|variant| load.variants.iter().position(|known| known.label == *variant));
-    // Without a single request there is nothing to show.
+    // Without any request there is nothing to show.
     let has_requests = |comparison: &Comparison<'_>| !comparison.transports.is_empty();
     variants
         .into_iter()
@@ -267,13 +267,12 @@ fn comparison<'a>(
     Comparison { load, variant, transports, is_mixed, rows, costs, lateness, passes, floors }
 }
 
-/// Whether the load's transports may be compared: neither where the measurement is not valid, nor where timing is not what
-/// the load is for.
+/// Whether the load's transports may be compared: the measurement must be valid, and the load's timing judged.
 fn has_ratios(load: &LoadInfo) -> bool {
     matches!(load.verdict.level, VerdictLevel::Valid | VerdictLevel::Suspect)
 }
 
-/// A statistic's ratio of the second transport to the first, in windows where these tell it, else in trials.
+/// A statistic's ratio of the second transport to the first: over windows if there are any, else over trials.
 fn latency_ratio(
     load: &LoadInfo,
     (role, op): (Option<Role>, Option<Op>),
@@ -303,7 +302,7 @@ fn latency_ratio(
             windows.extend(of_window(window).zip(same.and_then(of_window)));
         }
         if let Some((one, two)) = of_pass(pass, base).zip(of_pass(twin, other)) {
-            // Leaving out the trials of which only a bound is known would leave out the slow ones.
+            // Leaving out trials with only a lower bound would leave out the slow ones.
             if one.at_least || two.at_least {
                 return None;
             }
@@ -334,13 +333,13 @@ pub struct CostSummary {
     pub generator_cores: Option<f64>,
     /// Share (0 to 1) of the used CPUs' time that the host took away.
     pub steal: Option<f64>,
-    /// Share (0 to 1) of it that other programs took.
+    /// Share (0 to 1) of the used CPUs' time that other programs took.
     pub others: Option<f64>,
     /// Bytes on the wire for each reply, both directions, framing included.
     pub bytes: Option<f64>,
-    /// The part of them that the clients sent.
+    /// The bytes that the clients sent.
     pub bytes_sent: Option<f64>,
-    /// The part of them that the clients received.
+    /// The bytes that the clients received.
     pub bytes_received: Option<f64>,
     /// TCP segments for each reply, both directions, acknowledgements included: as many for each byte as the sampled
     /// sockets had.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::folder::{HISTOGRAMS, LOG, PLOTS};
-use super::{Plot, ReportError, hgrm, hlog, intervals, markdown, summary, violations};
+use super::{Plot, ReportError, csv, histograms, markdown, violations};
 use crate::record::RunRecord;
 use crate::text;
 
@@ -30,14 +30,14 @@ impl Contents {
     pub fn new(record: &RunRecord) -> Self {
         let mut contents = Self { files: Vec::new(), failed: Vec::new() };
         contents.add(SCENARIO, Ok(record.scenario.text.clone().into_bytes()));
-        contents.add(SUMMARY, summary::csv(record));
-        contents.add(INTERVALS, intervals::csv(record));
-        contents.add(LATENCIES, hlog::log(record));
+        contents.add(SUMMARY, csv::summary(record));
+        contents.add(INTERVALS, csv::intervals(record));
+        contents.add(LATENCIES, histograms::log(record));
         let in_folder = |folder: &str, files: Vec<(String, String)>| {
             let file = |(name, text): (String, String)| (format!("{folder}/{name}"), text.into_bytes());
             files.into_iter().map(file).collect::<Vec<_>>()
         };
-        contents.files.extend(in_folder(HISTOGRAMS, hgrm::files(record)));
+        contents.files.extend(in_folder(HISTOGRAMS, histograms::files(record)));
         contents.files.extend(in_folder(violations::FOLDER, violations::files(record)));
         contents
     }
@@ -49,7 +49,7 @@ impl Contents {
         }
     }
 
-    /// The names of all files that a run writes with charts of these names, but for the record's.
+    /// The names of all files that a run with these charts writes, except the record's.
     pub fn names<'a>(&self, plots: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
         let mut names: BTreeSet<String> = self.files.iter().map(|(name, _)| name.clone()).collect();
         names.extend(plots.into_iter().flat_map(plot_names));
@@ -78,7 +78,7 @@ pub fn text_file(record: &RunRecord, plots: &[Plot]) -> (&'static str, Vec<u8>) 
     (TEXT, markdown::report(record, plots).into_bytes())
 }
 
-/// The names that every folder has, before anything is known of the run.
+/// The names that every report folder has.
 #[must_use]
 pub fn fixed_names() -> BTreeSet<String> {
     FIXED.into_iter().chain([LOG]).map(str::to_owned).collect()

@@ -6,7 +6,7 @@ use crate::record::pairs::{PAIRS_MIN, Ratio};
 use crate::record::{FLOOR_RATIO_MAX, Latency, LoadInfo, VerdictLevel};
 use crate::text;
 
-/// What stands where there is no figure.
+/// Shown instead of a missing figure.
 pub(crate) const MISSING: &str = "–";
 
 /// Marks a figure of a load that is not valid: it is not a result.
@@ -15,7 +15,7 @@ pub(crate) const NOT_VALID: char = '?';
 /// Marks a figure that is within the harness's own floor.
 pub(crate) const FLOOR: char = '†';
 
-/// The marks that may stand behind a figure.
+/// The marks that may follow a figure.
 pub(crate) const MARKS: [char; 2] = [FLOOR, NOT_VALID];
 
 /// Heads a column of ratios.
@@ -29,12 +29,12 @@ pub(crate) fn floor_legend() -> String {
     format!("{FLOOR} ≈ floor: within {FLOOR_RATIO_MAX} × of what the harness itself takes, or can offer")
 }
 
-/// The text, marked where it is within the harness's own floor.
+/// The text, marked if it is within the harness's own floor.
 pub(crate) fn marked(text: String, within: bool) -> String {
     if within { format!("{text}{FLOOR}") } else { text }
 }
 
-/// The text of a figure of this load, marked where the load is not valid.
+/// The text of a figure of this load, marked if the load is not valid.
 pub(crate) fn of_load(load: &LoadInfo, mut text: String) -> String {
     let is_figure = text.contains(|c: char| c.is_ascii_digit());
     if is_figure && load.verdict.level == VerdictLevel::Invalid {
@@ -54,10 +54,10 @@ pub(crate) enum Unit {
     Seconds,
 }
 
-/// From here on a table speaks of milliseconds: five digits of microseconds are hard to compare.
+/// From here on a table uses milliseconds: five digits of microseconds are hard to compare.
 const MILLIS_FROM_NS: f64 = 1e7;
 
-/// From here on a table speaks of seconds.
+/// From here on a table uses seconds.
 const SECONDS_FROM_NS: f64 = 1e10;
 
 impl Unit {
@@ -120,7 +120,7 @@ pub(crate) fn optional(number: Option<f64>, decimals: usize) -> String {
     number.map_or_else(|| MISSING.to_owned(), |number| text::decimal(number, decimals))
 }
 
-/// A ratio over pairs with its interval, or that no difference is shown.
+/// A ratio over pairs with its interval, or [`NO_DIFFERENCE`].
 pub(crate) fn ratio(ratio: Option<Ratio>) -> String {
     let Some(ratio) = ratio else { return MISSING.to_owned() };
     if !ratio.is_difference() {
@@ -131,10 +131,10 @@ pub(crate) fn ratio(ratio: Option<Ratio>) -> String {
     format!("{}× ({}–{}{pairs})", number(ratio.median), number(ratio.low), number(ratio.high))
 }
 
-/// What stands where two transports may be alike.
+/// Shown instead of a ratio if two transports may be alike.
 pub(crate) const NO_DIFFERENCE: &str = "no difference shown";
 
-/// What a ratio is, below a table that has some.
+/// Explains ratios, below a table that has some.
 pub(crate) fn ratio_legend() -> String {
     format!(
         "ratio: median over pairs of windows or trials, 95 % interval; fewer than {PAIRS_MIN} pairs (n) may be chance"

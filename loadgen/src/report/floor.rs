@@ -1,13 +1,13 @@
-//! The harness's own floor for people: beside a run's figures, and as `calibrate` prints it.
+//! The harness's own floor for people: next to a run's figures, and as `calibrate` prints it.
 
 use super::comparison::{self, COMPARED, Comparison, comparisons};
 use super::figure::{self, FLOOR, MISSING, Unit};
-use super::table::{Cell, Group, Header, Table};
+use super::table::{ColumnGroup, ColumnHeader, Table, TableCell};
 use crate::domain::{Side, Statistic, Transport};
-use crate::record::{FLOOR_RATIO_MAX, Floor, Latency, Layout, RunRecord, TransportFloor, VerdictLevel};
+use crate::record::{FLOOR_RATIO_MAX, Floor, FloorLayout, Latency, RunRecord, TransportFloor, VerdictLevel};
 use crate::text::{self, Paint, micros};
 
-/// How a floor comes here.
+/// How to get a floor.
 pub(super) const HINT: &str = "`twinwire calibrate` measures it; `--floor FILE` names one kept elsewhere";
 
 /// Why there is no floor to show; [`HINT`] says what to do about it. Not escaped.
@@ -16,7 +16,8 @@ pub(super) fn missing(record: &RunRecord) -> Option<String> {
     floor.layout(&record.environment).err().map(|why| format!("not used: {why}"))
 }
 
-/// What is known of the floor, in a sentence without its full stop, and whether [`HINT`] should follow. Safe to print.
+/// What is known about the floor, as a sentence without its full stop, and whether [`HINT`] should follow. Safe to
+/// print.
 pub(super) fn sentence(record: &RunRecord) -> (String, bool) {
     if let Some(why) = missing(record) {
         return (text::printable(&why), true);
@@ -53,7 +54,7 @@ fn without(record: &RunRecord) -> String {
     if names.is_empty() { String::new() } else { format!(", none for {}", names.join(" and ")) }
 }
 
-/// Whether a load went so far below the floor that the floor cannot be one: something else ran when it was measured.
+/// Whether a load went so far below the floor that the floor must be wrong: something else ran when it was measured.
 fn is_outdone(record: &RunRecord) -> bool {
     let outdone = |comparison: &Comparison<'_>, i: usize| {
         let kind = comparison.load.headline_kind();
@@ -93,7 +94,7 @@ pub fn calibration(floor: &Floor, file: &str) -> String {
     text + &format!("\n{MISSING} too few samples, or not known\nfloor     {}\n", text::printable(file))
 }
 
-fn place(layout: &Layout) -> String {
+fn place(layout: &FloorLayout) -> String {
     let environment = &layout.environment;
     let list = |cpus: &[usize]| cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
     if environment.server_cpus.is_empty() {
@@ -106,24 +107,24 @@ fn place(layout: &Layout) -> String {
     )
 }
 
-fn verdict(layout: &Layout) -> String {
+fn verdict(layout: &FloorLayout) -> String {
     let word = super::outcome::level(layout.level);
     let reasons = layout.reasons.iter().map(|reason| format!("{:<9} - {}\n", "", text::printable(reason)));
     format!("verdict   {word}\n{}", reasons.collect::<String>())
 }
 
-fn table(layout: &Layout) -> Table {
-    let of = |title: &str, unit, columns: &[&str]| Group {
+fn table(layout: &FloorLayout) -> Table {
+    let of = |title: &str, unit, columns: &[&str]| ColumnGroup {
         title: title.to_owned(),
         unit,
-        columns: columns.iter().map(|&column| Header::OfGroup(column.to_owned())).collect(),
+        columns: columns.iter().map(|&column| ColumnHeader::OfGroup(column.to_owned())).collect(),
     };
     let row = |floor: &TransportFloor| {
         let TransportFloor { paced, saturated, .. } = floor;
         let micros =
             |ns: Option<f64>| Unit::Micros.latency(ns.map(|ns| Latency { ns, at_least: false })).into();
-        let cpu = |ns: Option<f64>| Cell::from(figure::optional(ns.map(|ns| ns / 1e3), 1));
-        let mut cells = vec![Cell::from(floor.transport.label())];
+        let cpu = |ns: Option<f64>| TableCell::from(figure::optional(ns.map(|ns| ns / 1e3), 1));
+        let mut cells = vec![TableCell::from(floor.transport.label())];
         for statistics in [&paced.latencies.response, &paced.latencies.service, &paced.dispatch_lag] {
             cells.extend(COMPARED.map(|statistic| micros(statistics.get(statistic))));
         }

@@ -1,10 +1,11 @@
 //! The report folder on disk: whose it is, and what may be written into it or removed from it.
 //!
-//! A folder is a run's only if its `run.json` is a run's record. That file lists what the run wrote; a later run removes
-//! just that and leaves everything else alone. Nothing is written or removed through a symbolic link. While a [`Folder`]
-//! is held, no other command of this program can use it: the lock is the system's and ends with the process.
+//! A folder belongs to a run only if its `run.json` is the record of one. That file lists what the run wrote; a later
+//! run removes just that and leaves everything else alone. The record may be of any version: a run replaces the folder
+//! of an older one. Nothing is written or removed through a symbolic link. While a [`Folder`] is held, no other command
+//! of this program can use it: the system holds the lock and releases it when the process ends.
 //!
-//! Each file appears whole or not at all. What stands in the files is the business of [`super::contents`].
+//! Each file appears whole or not at all. What the files contain is the business of [`super::contents`].
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
@@ -30,13 +31,13 @@ pub const HISTOGRAMS: &str = "histograms";
 
 const SUBFOLDERS: [&str; 3] = [PLOTS, HISTOGRAMS, violations::FOLDER];
 
-/// Bytes written to see whether the folder takes any: more than a file system keeps beside a file's name.
+/// Bytes written to see whether the folder takes any: more than a file system keeps next to a file's name.
 const PROBE_BYTES: usize = 4096;
 
 /// Why a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// It holds something, and no record of a run.
+    /// It holds something, but no record of a run.
     #[error(
         "`{}` exists and is not a report folder ({why}): name a new or empty folder, or that of an earlier \
          run, which is then overwritten", .path.display()
@@ -47,7 +48,7 @@ pub enum FolderError {
         /// What is wrong with its `run.json`.
         why: String,
     },
-    /// It is a file or the like.
+    /// It is not a folder.
     #[error("`{}` is a file: name a folder for the report", .0.display())]
     NotAFolder(PathBuf),
     /// It, or a folder in it, is a symbolic link.
@@ -56,7 +57,7 @@ pub enum FolderError {
     /// Another command uses it.
     #[error("another twinwire is using the folder `{}`: wait for its end, or name another folder", .0.display())]
     InUse(PathBuf),
-    /// Something that no run wrote has the name of a file that is to be written.
+    /// Something that no run wrote has the name of a file that must be written.
     #[error("`{}` was not written by a run and is in the way of the report: move it away, or name another folder", .0.display())]
     InTheWay(PathBuf),
     /// The system refuses something.
@@ -79,14 +80,12 @@ fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FolderEr
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    /// `None` where the file system has no locks.
+    /// `None` if the file system has no locks.
     _lock: Option<File>,
     /// Folders that were made for it, the outermost first.
     made: Vec<PathBuf>,
-    /// Files that are a run's, by their names within the folder.
+    /// Files that belong to a run, by their names within the folder.
     own: BTreeSet<String>,
-    /// Whether the record itself lists them; an older version's does not.
-    listed: bool,
 }
 
 impl Folder {
@@ -102,18 +101,14 @@ impl Folder {
         fs::create_dir(path).map_err(failed("make the folder", path))?;
         let lock = lock(path)?;
         let made = vec![path.to_owned()];
-        Ok(Self { path: path.to_owned(), _lock: lock, made, own: BTreeSet::new(), listed: true })
+        Ok(Self { path: path.to_owned(), _lock: lock, made, own: BTreeSet::new() })
     }
 
-    /// Takes a folder that the user named: a new one, an empty one, or that of an earlier run. `derived` tells which
-    /// files belong to a record that does not list them.
+    /// Takes a folder that the user named: a new one, an empty one, or that of an earlier run.
     ///
     /// # Errors
-    /// Where it is anything else, or in use.
-    pub fn claim(
-        path: &Path,
-        derived: impl FnOnce(&RunRecord) -> BTreeSet<String>,
-    ) -> Result<Self, FolderError> {
+    /// If it is anything else, or in use.
+    pub fn claim(path: &Path) -> Result<Self, FolderError> {
         let path = &without_trailing_separator(path);
         let made = match fs::symlink_metadata(path) {
             Ok(metadata) => {
@@ -123,39 +118,40 @@ impl Folder {
             Err(error) if error.kind() == ErrorKind::NotFound => make(path)?,
             Err(error) => return Err(failed("make the folder", path)(error)),
         };
-        let mut folder =
-            Self { path: path.clone(), _lock: lock(path)?, made, own: BTreeSet::new(), listed: true };
+        let mut folder = Self { path: path.clone(), _lock: lock(path)?, made, own: BTreeSet::new() };
         let mut entries = fs::read_dir(path).map_err(failed("read the folder", path))?;
         if entries.next().is_some() {
-            folder.read_own(derived)?;
+            folder.read_own()?;
         }
         Ok(folder)
     }
 
-    /// Takes the folder of an earlier run.
+    /// Takes the folder of an earlier run of this version, and reads the record.
     ///
     /// # Errors
-    /// Where it is none, or in use.
-    pub fn of_run(
-        path: &Path,
-        derived: impl FnOnce(&RunRecord) -> BTreeSet<String>,
-    ) -> Result<(Self, RunRecord), FolderError> {
+    /// If it is not such a folder, or is in use.
+    pub fn of_run(path: &Path) -> Result<(Self, RunRecord), FolderError> {
         let path = without_trailing_separator(path);
         let metadata = fs::symlink_metadata(&path).map_err(failed("read", &path))?;
         is_folder(&path, &metadata)?;
         let lock = lock(&path)?;
-        let mut folder = Self { path, _lock: lock, made: Vec::new(), own: BTreeSet::new(), listed: true };
-        let record = folder.read_own(derived)?;
+        let mut folder = Self { path, _lock: lock, made: Vec::new(), own: BTreeSet::new() };
+        folder.read_own()?;
+        let record = RunRecord::read(&folder.path.join(RECORD))
+            .map_err(|error| FolderError::NotOurs { path: folder.path.clone(), why: error.to_string() })?;
         Ok((folder, record))
     }
 
-    fn read_own(
-        &mut self,
-        derived: impl FnOnce(&RunRecord) -> BTreeSet<String>,
-    ) -> Result<RunRecord, FolderError> {
+    /// Reads what the run wrote from its record, of whatever schema. A record without these fields lists nothing that
+    /// could be removed.
+    fn read_own(&mut self) -> Result<(), FolderError> {
         #[derive(Deserialize)]
         struct Listing {
-            files: Option<BTreeSet<String>>,
+            #[serde(rename = "schema")]
+            _schema: u32,
+            #[serde(rename = "twinwire")]
+            _twinwire: String,
+            files: BTreeSet<String>,
         }
         let not_ours = |why: String| FolderError::NotOurs { path: self.path.clone(), why };
         let file = self.path.join(RECORD);
@@ -164,16 +160,14 @@ impl Folder {
             Ok(_) => return Err(not_ours(format!("its {RECORD} is not a file"))),
             Err(_) => return Err(not_ours(format!("it has no {RECORD}"))),
         }
-        let record = RunRecord::read(&file).map_err(|error| not_ours(error.to_string()))?;
         let text = fs::read(&file).map_err(failed("read", &file))?;
-        let listing: Listing =
-            serde_json::from_slice(&text).map_err(|error| not_ours(format!("its list of files: {error}")))?;
-        self.listed = listing.files.is_some();
-        self.own = listing.files.unwrap_or_else(|| derived(&record));
-        // A record may have been written by anybody: its list must not lead out of the folder.
+        let listing: Listing = serde_json::from_slice(&text)
+            .map_err(|error| not_ours(format!("its {RECORD} is not the record of a run: {error}")))?;
+        self.own = listing.files;
+        // Anybody may have written a record: its list must not lead out of the folder.
         self.own.retain(|name| is_within(name));
         self.own.insert(RECORD.to_owned());
-        Ok(record)
+        Ok(())
     }
 
     /// Where it is.
@@ -185,7 +179,7 @@ impl Folder {
     /// Whether its record lists exactly these files.
     #[must_use]
     pub fn lists(&self, names: &BTreeSet<String>) -> bool {
-        !self.listed || self.own.iter().filter(|name| *name != RECORD).eq(names)
+        self.own.iter().filter(|name| *name != RECORD).eq(names)
     }
 
     /// Bytes of the files that [`Self::clear`] removes.
@@ -198,7 +192,7 @@ impl Folder {
     /// Checks that nothing is in the way of files with these names.
     ///
     /// # Errors
-    /// Where something is: a link, or what no run wrote.
+    /// If something is: a link, or what no run wrote.
     pub fn check(&self, names: &BTreeSet<String>) -> Result<(), FolderError> {
         for subfolder in SUBFOLDERS {
             self.check_subfolder(subfolder)?;
@@ -241,10 +235,10 @@ impl Folder {
         }
     }
 
-    /// Tries whether files can be written, with the longest names that there will be.
+    /// Checks that files with the longest names can be written.
     ///
     /// # Errors
-    /// Where one cannot.
+    /// If one cannot.
     pub fn try_out(&mut self, longest: &[String]) -> Result<(), FolderError> {
         let written = temporary().tempfile_in(&self.path).and_then(|mut file| {
             file.write_all(&[0; PROBE_BYTES])?;
@@ -277,10 +271,10 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes what the earlier run wrote, its record first: what is left when this is cut short is no run's.
+    /// Removes what the earlier run wrote, its record first: if this is cut short, what is left belongs to no run.
     ///
     /// # Errors
-    /// Where a file cannot be removed.
+    /// If a file cannot be removed.
     pub fn clear(&mut self) -> Result<(), FolderError> {
         self.remove(RECORD)?;
         for name in self.own.clone() {
@@ -292,7 +286,7 @@ impl Folder {
     /// Removes files of an earlier drawing that are not among these; the record and the log stay.
     ///
     /// # Errors
-    /// Where a file cannot be removed.
+    /// If a file cannot be removed.
     pub fn keep_only(&mut self, names: &BTreeSet<String>) -> Result<(), FolderError> {
         for name in self.own.clone() {
             if !names.contains(&name) && ![RECORD, LOG].contains(&&*name) {
@@ -324,7 +318,7 @@ impl Folder {
     /// Writes one file, whole or not at all.
     ///
     /// # Errors
-    /// Where it cannot be written, or something is in its way.
+    /// If it cannot be written, or something is in its way.
     pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), ReportError> {
         if let Some((subfolder, _)) = name.split_once('/') {
             self.make_subfolder(subfolder)?;
@@ -338,7 +332,7 @@ impl Folder {
     /// Begins the log, which others then append to.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If it cannot be written.
     pub fn begin_log(&mut self, text: &str) -> Result<PathBuf, FolderError> {
         self.check_place(LOG)?;
         let path = self.path.join(LOG);
@@ -348,7 +342,8 @@ impl Folder {
         Ok(path)
     }
 
-    /// Gives it up before anything was written: what was made for it goes again where it is still empty.
+    /// Gives the folder up before anything was written: folders that were made for it are removed if they are still
+    /// empty.
     pub fn abandon(self) {
         for folder in self.made.iter().rev() {
             let _ = fs::remove_dir(folder);
@@ -359,7 +354,7 @@ impl Folder {
 /// The text of `run.json`: the record, and the list of the files written with it.
 ///
 /// # Errors
-/// Where the record cannot be turned into JSON.
+/// If the record cannot be turned into JSON.
 pub fn record_text(record: &RunRecord, files: &BTreeSet<String>) -> Result<String, ReportError> {
     #[derive(Serialize)]
     struct Saved<'a> {
@@ -370,10 +365,10 @@ pub fn record_text(record: &RunRecord, files: &BTreeSet<String>) -> Result<Strin
     Ok(layout::pretty(&Saved { record, files })?)
 }
 
-/// Writes one file, whole or not at all: into a temporary one beside it, which is then renamed.
+/// Writes one file, whole or not at all: into a temporary one in the same folder, which is then renamed.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
     let failed = |source| ReportError::Write { path: path.to_owned(), source };
     // The parent of a bare file name is empty: the current folder.
@@ -393,7 +388,7 @@ fn temporary() -> tempfile::Builder<'static, 'static> {
     builder
 }
 
-/// `link/` would be what the link leads to; `link` is the link.
+/// `link/` would mean the link's target; `link` is the link itself.
 fn without_trailing_separator(path: &Path) -> PathBuf {
     path.components().collect()
 }
@@ -443,10 +438,6 @@ mod tests {
     use super::*;
     use crate::record::fixture;
 
-    fn none(_: &RunRecord) -> BTreeSet<String> {
-        BTreeSet::new()
-    }
-
     #[test]
     fn a_list_leads_nowhere_else() {
         for name in ["summary.csv", "plots/a.svg", "violations/01-x.toml"] {
@@ -463,21 +454,21 @@ mod tests {
     fn a_folder_is_used_by_one_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out");
-        let first = Folder::claim(&path, none).unwrap();
-        assert!(matches!(Folder::claim(&path, none), Err(FolderError::InUse(_))));
+        let first = Folder::claim(&path).unwrap();
+        assert!(matches!(Folder::claim(&path), Err(FolderError::InUse(_))));
         drop(first);
-        Folder::claim(&path, none).unwrap();
+        Folder::claim(&path).unwrap();
     }
 
     #[test]
     fn what_was_made_for_nothing_goes_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a/b/c");
-        let mut folder = Folder::claim(&path, none).unwrap();
+        let mut folder = Folder::claim(&path).unwrap();
         folder.try_out(&["histograms/x.hgrm".to_owned()]).unwrap();
         folder.abandon();
         assert!(!dir.path().join("a").exists());
-        let mut folder = Folder::claim(&path, none).unwrap();
+        let mut folder = Folder::claim(&path).unwrap();
         folder.write("summary.csv", b"x").unwrap();
         folder.abandon();
         assert!(path.join("summary.csv").exists());
@@ -486,7 +477,7 @@ mod tests {
     #[test]
     fn a_name_that_the_file_system_does_not_take_is_found_by_trying() {
         let dir = tempfile::tempdir().unwrap();
-        let mut folder = Folder::claim(dir.path(), none).unwrap();
+        let mut folder = Folder::claim(dir.path()).unwrap();
         assert!(folder.try_out(&[format!("plots/{}.svg", "x".repeat(252))]).is_err());
         folder.try_out(&[format!("plots/{}.svg", "x".repeat(200))]).unwrap();
         assert_eq!(fs::read_dir(dir.path().join("plots")).unwrap().count(), 0);
@@ -499,10 +490,26 @@ mod tests {
         let whole = record_text(&fixture::record(), &BTreeSet::new()).unwrap();
         for foreign in ["", "{}", "{\"schema\": 1}", &whole[..whole.len() / 2], "[]"] {
             fs::write(&file, foreign).unwrap();
-            let claimed = Folder::claim(dir.path(), none);
+            let claimed = Folder::claim(dir.path());
             assert!(matches!(claimed, Err(FolderError::NotOurs { .. })), "{foreign:.40}");
         }
         fs::write(&file, whole).unwrap();
-        Folder::claim(dir.path(), none).unwrap();
+        Folder::claim(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_record_of_any_schema_gives_its_folder_to_a_new_run_but_only_ours_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let old =
+            r#"{"schema": 1, "twinwire": "0.0.1", "passes": "of another form", "files": ["summary.csv"]}"#;
+        for (name, text) in [(RECORD, old), ("summary.csv", "old"), ("notes.txt", "mine")] {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        let why = Folder::of_run(dir.path()).unwrap_err().to_string();
+        assert!(why.contains("has schema 1; this version reads schema"), "{why}");
+        Folder::claim(dir.path()).unwrap().clear().unwrap();
+        let left: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["notes.txt"]);
     }
 }

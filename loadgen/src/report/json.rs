@@ -9,12 +9,12 @@ use super::{comparison, floor};
 use crate::domain::{ALL, Op, PerKind, Role, Transport};
 use crate::record::rows::{self, Key, Selection};
 use crate::record::{
-    Latency, Layout, LoadInfo, RunRecord, Skipped, Status, ThresholdResult, Verdict, Violation,
+    FloorLayout, Latency, LoadInfo, RunRecord, Skipped, Status, ThresholdResult, Verdict, Violation,
 };
 
 /// One run.
 #[derive(Debug, Serialize)]
-pub struct Run<'a> {
+pub struct JsonRun<'a> {
     /// Version of the record's format.
     pub schema: u32,
     /// The scenario's name.
@@ -48,7 +48,7 @@ pub struct Run<'a> {
     /// The thresholds with their judgement.
     pub thresholds: &'a [ThresholdResult],
     /// The harness's own floor where this run ran; nothing is subtracted.
-    pub floor: Option<&'a Layout>,
+    pub floor: Option<&'a FloorLayout>,
     /// Why there is none.
     pub floor_missing: Option<String>,
 }
@@ -68,7 +68,7 @@ pub struct LoadVerdict<'a> {
 pub struct JsonRow {
     /// Load's name.
     pub load: String,
-    /// Variant's label; empty where nothing is swept.
+    /// VariantInfo's label; empty where nothing is swept.
     pub variant: String,
     /// The trial's number, or "all".
     pub trial: Trial,
@@ -131,7 +131,7 @@ pub struct JsonLatency {
 pub struct JsonCost<'a> {
     /// Load's name.
     pub load: &'a str,
-    /// Variant's label.
+    /// VariantInfo's label.
     pub variant: &'a str,
     /// Transport's name.
     pub transport: Transport,
@@ -165,9 +165,9 @@ pub struct JsonCost<'a> {
 
 /// The figures of one run whose report lies in `folder`.
 #[must_use]
-pub fn run<'a>(record: &'a RunRecord, folder: &'a str) -> Run<'a> {
+pub fn run<'a>(record: &'a RunRecord, folder: &'a str) -> JsonRun<'a> {
     let results = record.results();
-    Run {
+    JsonRun {
         schema: record.schema,
         scenario: &record.scenario.name,
         seed: record.scenario.seed,

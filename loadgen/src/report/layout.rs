@@ -13,19 +13,19 @@ const DEPTH_MAX: usize = 4;
 /// The value as JSON text.
 pub(super) fn pretty(value: &impl Serialize) -> serde_json::Result<String> {
     let mut bytes = Vec::new();
-    value.serialize(&mut Serializer::with_formatter(&mut bytes, Layout::default()))?;
+    value.serialize(&mut Serializer::with_formatter(&mut bytes, JsonLayout::default()))?;
     bytes.push(b'\n');
     Ok(String::from_utf8(bytes).expect("JSON is UTF-8"))
 }
 
 /// Indents down to a depth.
 #[derive(Default)]
-struct Layout {
+struct JsonLayout {
     depth: usize,
     indenting: PrettyFormatter<'static>,
 }
 
-impl Layout {
+impl JsonLayout {
     fn is_deep(&self) -> bool {
         self.depth > DEPTH_MAX
     }
@@ -35,7 +35,7 @@ impl Layout {
     }
 }
 
-impl Formatter for Layout {
+impl Formatter for JsonLayout {
     fn begin_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
         self.depth += 1;
         if self.is_deep() { writer.write_all(b"[") } else { self.indenting.begin_array(writer) }

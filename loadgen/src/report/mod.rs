@@ -1,6 +1,6 @@
 //! Everything that is written or shown of a run, derived from its record and from nothing else.
 //!
-//! - [`summary`], [`intervals`]: CSV files; [`hlog`], [`hgrm`]: HdrHistogram's formats; [`json`]: for programs.
+//! - `csv`, [`json`]: for programs; `histograms`: for HdrHistogram's tools.
 //! - [`terminal`]: what `run` prints at its end; [`markdown`]: `report.md`.
 //! - `comparison`: the numbers behind the two; `tables`, `table`: how they are laid out in either; [`floor`]: the
 //!   harness's own share in them.
@@ -16,17 +16,15 @@
 
 mod comparison;
 pub mod contents;
+mod csv;
 mod figure;
 pub mod floor;
 pub mod folder;
-pub mod hgrm;
-pub mod hlog;
-pub mod intervals;
+pub(crate) mod histograms;
 pub mod json;
 mod layout;
 pub mod markdown;
 mod outcome;
-pub mod summary;
 mod table;
 mod tables;
 pub mod terminal;
@@ -67,7 +65,7 @@ pub enum ReportError {
     Folder(#[from] FolderError),
     /// A CSV row could not be written.
     #[error("cannot write a CSV row: {0}")]
-    Csv(#[from] csv::Error),
+    Csv(#[from] ::csv::Error),
     /// The record could not be turned into JSON.
     #[error("cannot write the record as JSON: {0}")]
     Json(#[from] serde_json::Error),

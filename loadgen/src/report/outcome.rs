@@ -1,4 +1,4 @@
-//! How a run ended and how far its loads can be trusted, in sentences for people.
+//! How a run ended and whether its loads can be trusted, in sentences for people.
 //!
 //! Plain text that is safe to print; Markdown escapes it once more.
 
@@ -39,7 +39,7 @@ pub(super) fn proof(record: &RunRecord) -> String {
     text
 }
 
-/// What was left out, as "tls (the target has none)"; empty where nothing was.
+/// What was left out, as "tls (the target has none)"; empty if nothing was.
 pub(super) fn skipped(record: &RunRecord) -> String {
     let skipped = record
         .skipped
@@ -79,7 +79,7 @@ pub(super) fn level(level: VerdictLevel) -> &'static str {
     }
 }
 
-/// What limited a closed load, where something did.
+/// What limited a load, if anything did.
 pub(super) fn limit(load: &LoadInfo) -> Option<&'static str> {
     load.verdict.saturated.map(|side| match side {
         Side::Generator => "the generator's CPU was full, so the throughput is not the server's limit",

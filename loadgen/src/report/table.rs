@@ -1,5 +1,4 @@
-//! A table as data: which columns it has and what stands in them. Text for a terminal and Markdown are made from the
-//! same description.
+//! A table as data: its columns and cells. Text for a terminal and Markdown are made from the same description.
 
 use super::figure::{self, MARKS, MISSING};
 use crate::text::{self, Paint};
@@ -9,32 +8,32 @@ pub(super) struct Table {
     /// Headers of the columns that name the rows.
     pub(super) lead: Vec<String>,
     /// The groups of the other columns.
-    pub(super) groups: Vec<Group>,
+    pub(super) groups: Vec<ColumnGroup>,
     /// Cells of each row, in the order of all columns.
-    pub(super) rows: Vec<Vec<Cell>>,
+    pub(super) rows: Vec<Vec<TableCell>>,
 }
 
 /// Columns under a common title.
-pub(super) struct Group {
-    /// Stands above the columns; empty where there is none.
+pub(super) struct ColumnGroup {
+    /// Shown above the columns; may be empty.
     pub(super) title: String,
-    /// Of the columns that are [`Header::OfGroup`]; empty where they have none, or several.
+    /// Of the columns that are [`ColumnHeader::OfGroup`]; empty if they have none, or several.
     pub(super) unit: &'static str,
     /// Their headers.
-    pub(super) columns: Vec<Header>,
+    pub(super) columns: Vec<ColumnHeader>,
 }
 
 /// What a column is called.
-pub(super) enum Header {
-    /// Says what it is only together with the group's title.
+pub(super) enum ColumnHeader {
+    /// Makes sense only with the group's title.
     OfGroup(String),
     /// Needs no title.
     Alone(String),
 }
 
-/// What stands in a place of a table. None of it is escaped yet.
+/// The content of one place in a table, not escaped yet.
 #[derive(Clone)]
-pub(super) enum Cell {
+pub(super) enum TableCell {
     /// A figure or a name.
     Plain(String),
     /// The name of a row that sums others up, or a word that must not be overlooked.
@@ -69,19 +68,19 @@ pub const WIDTH: usize = 100;
 const BETWEEN_COLUMNS: usize = 2;
 const BETWEEN_GROUPS: usize = 3;
 
-impl From<String> for Cell {
+impl From<String> for TableCell {
     fn from(text: String) -> Self {
         Self::Plain(text)
     }
 }
 
-impl From<&str> for Cell {
+impl From<&str> for TableCell {
     fn from(text: &str) -> Self {
         Self::Plain(text.to_owned())
     }
 }
 
-impl Cell {
+impl TableCell {
     /// An empty cell.
     pub(super) fn empty() -> Self {
         Self::Plain(String::new())
@@ -140,11 +139,11 @@ impl Sign {
 
 impl Table {
     /// A table without groups.
-    pub(super) fn new(lead: &[&str], others: &[&str], rows: Vec<Vec<Cell>>) -> Self {
-        let columns = others.iter().map(|&header| Header::Alone(header.to_owned())).collect();
+    pub(super) fn new(lead: &[&str], others: &[&str], rows: Vec<Vec<TableCell>>) -> Self {
+        let columns = others.iter().map(|&header| ColumnHeader::Alone(header.to_owned())).collect();
         Self {
             lead: lead.iter().map(|&header| header.to_owned()).collect(),
-            groups: vec![Group { title: String::new(), unit: "", columns }],
+            groups: vec![ColumnGroup { title: String::new(), unit: "", columns }],
             rows,
         }
     }
@@ -152,16 +151,18 @@ impl Table {
     /// Whether the sign needs a legend below the table.
     pub(super) fn has(&self, sign: Sign) -> bool {
         let mut headers = self.groups.iter().flat_map(|group| &group.columns);
-        let is_ratio = |header: &Header| matches!(header, Header::Alone(text) if text == figure::RATIO);
+        let is_ratio =
+            |header: &ColumnHeader| matches!(header, ColumnHeader::Alone(text) if text == figure::RATIO);
         let mut cells = self.rows.iter().flatten();
         (sign == Sign::Ratio && headers.any(is_ratio)) || cells.any(|cell| sign.is_in(cell.raw()))
     }
 
-    /// Lines of text: groups that do not fit beside each other into [`WIDTH`] go below each other.
+    /// Lines of text: groups that do not fit next to each other into [`WIDTH`] go below each other.
     pub(super) fn text(&self, paint: Paint) -> Vec<String> {
         let cells = self.printable_cells();
-        let headers =
-            |group: &Group| -> Vec<String> { group.columns.iter().map(|h| h.text().to_owned()).collect() };
+        let headers = |group: &ColumnGroup| -> Vec<String> {
+            group.columns.iter().map(|h| h.text().to_owned()).collect()
+        };
         let column_width = |header: &str, column: usize| {
             let cells = cells.iter().map(|row| text::width(&row[column]));
             cells.max().unwrap_or(0).max(text::width(header))
@@ -195,8 +196,8 @@ impl Table {
                 let figures = |group: &Placed| group.aligned(&cells[group.first..]);
                 let line = block.line(&cells[..self.lead.len()], figures);
                 lines.push(match row.first() {
-                    Some(Cell::Strong(_)) => paint.bold(&line),
-                    Some(Cell::Faint(_)) => paint.dim(&line),
+                    Some(TableCell::Strong(_)) => paint.bold(&line),
+                    Some(TableCell::Faint(_)) => paint.dim(&line),
                     _ => line,
                 });
             }
@@ -208,7 +209,7 @@ impl Table {
     /// stay below those of others.
     fn printable_cells(&self) -> Vec<Vec<String>> {
         let mut cells: Vec<Vec<String>> =
-            self.rows.iter().map(|row| row.iter().map(Cell::printable).collect()).collect();
+            self.rows.iter().map(|row| row.iter().map(TableCell::printable).collect()).collect();
         let lead = self.lead.len();
         if lead > 1 {
             for i in (1..cells.len()).rev() {
@@ -234,7 +235,7 @@ impl Table {
         headers.extend(self.groups.iter().flat_map(|group| group.columns.iter().map(|h| h.in_full(group))));
         let headers: Vec<String> = headers.iter().map(|header| text::markdown(header)).collect();
         let rows: Vec<Vec<String>> =
-            self.rows.iter().map(|row| row.iter().map(Cell::markdown).collect()).collect();
+            self.rows.iter().map(|row| row.iter().map(TableCell::markdown).collect()).collect();
         let width = |(i, header): (usize, &String)| {
             // Three for the shortest rule, `--:`.
             rows.iter().map(|row| text::width(&row[i])).max().unwrap_or(0).max(text::width(header)).max(3)
@@ -263,14 +264,14 @@ impl Table {
     }
 }
 
-impl Group {
+impl ColumnGroup {
     /// The title with the unit.
     fn caption(&self) -> String {
         if self.unit.is_empty() { self.title.clone() } else { format!("{}, {}", self.title, self.unit) }
     }
 }
 
-impl Header {
+impl ColumnHeader {
     pub(super) fn text(&self) -> &str {
         match self {
             Self::OfGroup(text) | Self::Alone(text) => text,
@@ -278,7 +279,7 @@ impl Header {
     }
 
     /// What it says without the group's title above it.
-    fn in_full(&self, group: &Group) -> String {
+    fn in_full(&self, group: &ColumnGroup) -> String {
         match self {
             Self::Alone(text) => text.clone(),
             Self::OfGroup(text) if group.unit.is_empty() => format!("{}, {text}", group.title),
@@ -287,7 +288,7 @@ impl Header {
     }
 }
 
-/// Groups beside each other, behind the columns that name the rows.
+/// Groups next to each other, after the columns that name the rows.
 struct Block<'a> {
     groups: Vec<Placed>,
     leads: &'a [usize],

@@ -1,8 +1,8 @@
-//! What the tables of a report hold: each is described once, for the terminal and for Markdown.
+//! The tables of a report: each is described once, for the terminal and for Markdown.
 
 use super::comparison::{COMPARED, Comparison, ComparisonRow, CostSummary, LatencySummary, Summary};
 use super::figure::{self, MISSING, RATIO, Unit};
-use super::table::{Cell, Group, Header, Table};
+use super::table::{ColumnGroup, ColumnHeader, Table, TableCell};
 use crate::domain::{ALL, LatencyKind, Op, Role, Statistic, Timing, Transport};
 use crate::record::pairs::Ratio;
 use crate::record::{Counts, Latency};
@@ -10,7 +10,7 @@ use crate::text;
 
 /// What a comparison's table shows of each role and operation. Of a load whose timing is unjudged it shows counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shown {
+pub(super) enum ComparedFigure {
     /// The number of requests.
     Requests,
     /// The headline latency's median and 99th percentile.
@@ -26,31 +26,31 @@ const REQUESTS: Count = ("requests", |counts| counts.requests);
 const COUNTS: [Count; 3] =
     [REQUESTS, ("errors", |counts| counts.errors), ("unfinished", |counts| counts.unfinished)];
 
-/// A name of a row; of one that sums others up it stands out.
-fn name(row: &ComparisonRow, name: &str) -> Cell {
-    if row.op.is_none() { Cell::Strong(name.to_owned()) } else { name.into() }
+/// The name of a row; it stands out in a row that sums up others.
+fn name(row: &ComparisonRow, name: &str) -> TableCell {
+    if row.op.is_none() { TableCell::Strong(name.to_owned()) } else { name.into() }
 }
 
-fn names(row: &ComparisonRow) -> Vec<Cell> {
+fn names(row: &ComparisonRow) -> Vec<TableCell> {
     vec![name(row, row.role.map_or(ALL, Role::name)), name(row, row.op.map_or(ALL, Op::name))]
 }
 
-fn count(number: Option<u64>) -> Cell {
+fn count(number: Option<u64>) -> TableCell {
     number.map_or_else(|| MISSING.to_owned(), text::thousands).into()
 }
 
 /// A column for each transport, with a ratio after each but the first.
-fn columns(transports: &[Transport], ratios: bool) -> Vec<Header> {
+fn columns(transports: &[Transport], ratios: bool) -> Vec<ColumnHeader> {
     let mut columns = Vec::new();
     for (i, transport) in transports.iter().enumerate() {
-        columns.push(Header::OfGroup(transport.label().to_owned()));
-        columns.extend((ratios && i > 0).then(|| Header::Alone(RATIO.to_owned())));
+        columns.push(ColumnHeader::OfGroup(transport.label().to_owned()));
+        columns.extend((ratios && i > 0).then(|| ColumnHeader::Alone(RATIO.to_owned())));
     }
     columns
 }
 
-/// Each role and operation with the transports side by side; the floor is the last row, where it is known.
-pub(super) fn comparison(comparison: &Comparison<'_>, shown: &[Shown]) -> Table {
+/// Each role and operation with the transports side by side; the last row is the floor, if it is known.
+pub(super) fn comparison(comparison: &Comparison<'_>, shown: &[ComparedFigure]) -> Table {
     let shown = if comparison.load.timing == Timing::Judged { shown } else { &[] };
     let mut table = Table {
         lead: vec!["role".to_owned(), "operation".to_owned()],
@@ -58,7 +58,7 @@ pub(super) fn comparison(comparison: &Comparison<'_>, shown: &[Shown]) -> Table 
         rows: comparison.rows.iter().map(names).collect(),
     };
     if comparison.has_floor() {
-        table.rows.push(vec![Cell::Faint("floor".to_owned()), Cell::empty()]);
+        table.rows.push(vec![TableCell::Faint("floor".to_owned()), TableCell::empty()]);
     }
     if shown.is_empty() {
         for of in COUNTS {
@@ -67,9 +67,9 @@ pub(super) fn comparison(comparison: &Comparison<'_>, shown: &[Shown]) -> Table 
     }
     for shown in shown {
         match shown {
-            Shown::Requests => add_counts(&mut table, comparison, REQUESTS),
-            Shown::Latencies => add_latencies(&mut table, comparison),
-            Shown::Rate => add_rates(&mut table, comparison),
+            ComparedFigure::Requests => add_counts(&mut table, comparison, REQUESTS),
+            ComparedFigure::Latencies => add_latencies(&mut table, comparison),
+            ComparedFigure::Rate => add_rates(&mut table, comparison),
         }
     }
     table
@@ -77,24 +77,24 @@ pub(super) fn comparison(comparison: &Comparison<'_>, shown: &[Shown]) -> Table 
 
 fn add_counts(table: &mut Table, comparison: &Comparison<'_>, (title, of): Count) {
     let columns = columns(&comparison.transports, false);
-    table.groups.push(Group { title: title.to_owned(), unit: "", columns });
+    table.groups.push(ColumnGroup { title: title.to_owned(), unit: "", columns });
     add_cells(table, comparison, |summary| count(summary.map(|summary| of(&summary.counts))));
 }
 
 fn add_rates(table: &mut Table, comparison: &Comparison<'_>) {
     let columns = columns(&comparison.transports, false);
-    table.groups.push(Group { title: "requests/s".to_owned(), unit: "", columns });
+    table.groups.push(ColumnGroup { title: "requests/s".to_owned(), unit: "", columns });
     add_cells(table, comparison, |summary| {
         figure::of_load(comparison.load, figure::rate(summary.and_then(|summary| summary.rate))).into()
     });
 }
 
-/// A cell for each transport in each row. The floor made no requests in this run, and its rate is what was asked of it.
-fn add_cells(table: &mut Table, comparison: &Comparison<'_>, cell: impl Fn(Option<&Summary>) -> Cell) {
+/// A cell for each transport in each row. The floor made no requests in this run, and its rate was set by its user.
+fn add_cells(table: &mut Table, comparison: &Comparison<'_>, cell: impl Fn(Option<&Summary>) -> TableCell) {
     for (i, cells) in table.rows.iter_mut().enumerate() {
         match comparison.rows.get(i) {
             Some(row) => cells.extend(row.summaries.iter().map(|summary| cell(summary.as_ref()))),
-            None => cells.extend(comparison.transports.iter().map(|_| Cell::empty())),
+            None => cells.extend(comparison.transports.iter().map(|_| TableCell::empty())),
         }
     }
 }
@@ -104,7 +104,7 @@ fn add_latencies(table: &mut Table, comparison: &Comparison<'_>) {
     let unit = unit(comparison, |summary| summary[Statistic::P99].or(summary[Statistic::P50]));
     for (place, statistic) in COMPARED.into_iter().enumerate() {
         let columns = columns(&comparison.transports, true);
-        table.groups.push(Group { title: statistic.name().to_owned(), unit: unit.symbol(), columns });
+        table.groups.push(ColumnGroup { title: statistic.name().to_owned(), unit: unit.symbol(), columns });
         for (i, cells) in table.rows.iter_mut().enumerate() {
             let row = comparison.rows.get(i);
             for transport in 0..comparison.transports.len() {
@@ -118,9 +118,9 @@ fn add_latencies(table: &mut Table, comparison: &Comparison<'_>) {
                 });
                 if transport > 0 {
                     // Of the floor only one measurement is kept.
-                    cells.push(
-                        row.map_or(Cell::empty(), |row| figure::ratio(row.ratios[transport][place]).into()),
-                    );
+                    cells.push(row.map_or(TableCell::empty(), |row| {
+                        figure::ratio(row.ratios[transport][place]).into()
+                    }));
                 }
             }
         }
@@ -141,7 +141,7 @@ fn judged(
     (kind, statistic): (LatencyKind, Statistic),
     latency: Option<Latency>,
     unit: Unit,
-) -> Cell {
+) -> TableCell {
     let within = comparison.is_latency_within(transport, kind, statistic, latency);
     figure::of_load(comparison.load, figure::marked(unit.latency(latency), within)).into()
 }
@@ -199,7 +199,7 @@ pub(super) fn overview(all: &[Comparison<'_>], transports: &[Transport]) -> Tabl
             continue;
         }
         let columns = columns(transports, ratios);
-        table.groups.push(Group { title: overview.title.to_owned(), unit: overview.unit, columns });
+        table.groups.push(ColumnGroup { title: overview.title.to_owned(), unit: overview.unit, columns });
         for (comparison, cells) in all.iter().zip(&mut table.rows) {
             for (i, transport) in transports.iter().enumerate() {
                 let within = place(comparison, transport).is_some_and(|i| (overview.within)(comparison, i));
@@ -251,9 +251,9 @@ pub(super) fn costs(comparison: &Comparison<'_>) -> Table {
     let places = 0..comparison.transports.len();
     let mut columns = columns(&comparison.transports, true);
     for column in &mut columns {
-        *column = Header::Alone(column.text().to_owned());
+        *column = ColumnHeader::Alone(column.text().to_owned());
     }
-    let groups = vec![Group { title: String::new(), unit: "", columns }];
+    let groups = vec![ColumnGroup { title: String::new(), unit: "", columns }];
     let mut table = Table { lead: vec![String::new(), "unit".to_owned()], groups, rows: Vec::new() };
     let mut push =
         |what: &str, unit: &str, figures: Vec<Option<String>>, ratio: &dyn Fn(usize) -> Option<Ratio>| {
@@ -261,9 +261,9 @@ pub(super) fn costs(comparison: &Comparison<'_>) -> Table {
             if figures.iter().all(Option::is_none) {
                 return;
             }
-            let mut cells: Vec<Cell> = vec![what.into(), unit.into()];
+            let mut cells: Vec<TableCell> = vec![what.into(), unit.into()];
             for (i, figure) in figures.into_iter().enumerate() {
-                cells.push(figure.map_or_else(|| MISSING.into(), Cell::from));
+                cells.push(figure.map_or_else(|| MISSING.into(), TableCell::from));
                 if i > 0 {
                     cells.push(figure::ratio(ratio(i)).into());
                 }
@@ -302,14 +302,14 @@ pub(super) fn costs(comparison: &Comparison<'_>) -> Table {
 }
 
 /// Number of samples and every statistic.
-fn statistics(lead: &[&str], unit: Unit, rows: Vec<Vec<Cell>>) -> Table {
+fn statistics(lead: &[&str], unit: Unit, rows: Vec<Vec<TableCell>>) -> Table {
     let headers: Vec<String> = std::iter::once("samples".to_owned())
         .chain(Statistic::ALL.iter().map(|statistic| format!("{}, {}", statistic.name(), unit.symbol())))
         .collect();
     Table::new(lead, &headers.iter().map(String::as_str).collect::<Vec<_>>(), rows)
 }
 
-fn statistic_cells(summary: &LatencySummary, unit: Unit) -> impl Iterator<Item = Cell> {
+fn statistic_cells(summary: &LatencySummary, unit: Unit) -> impl Iterator<Item = TableCell> {
     let statistics = summary.iter().map(move |(_, latency)| unit.latency(latency).into());
     std::iter::once(count(Some(summary.samples))).chain(statistics)
 }
@@ -321,7 +321,7 @@ fn judged_cells(
     kind: LatencyKind,
     summary: &LatencySummary,
     unit: Unit,
-) -> impl Iterator<Item = Cell> {
+) -> impl Iterator<Item = TableCell> {
     let cell = move |(statistic, latency)| judged(comparison, transport, (kind, statistic), latency, unit);
     std::iter::once(count(Some(summary.samples))).chain(summary.iter().map(cell))
 }
@@ -347,8 +347,8 @@ pub(super) fn latencies(comparison: &Comparison<'_>) -> Table {
 pub(super) fn latency_kinds(comparison: &Comparison<'_>) -> Table {
     let summaries = comparison.total().iter().flatten().flat_map(|summary| summary.latencies.iter());
     let unit = Unit::for_all(summaries.map(|(_, summary)| summary[Statistic::Max]));
-    let transport = |i: usize| Cell::from(comparison.transports[i].label());
-    let mut rows: Vec<Vec<Cell>> = Vec::new();
+    let transport = |i: usize| TableCell::from(comparison.transports[i].label());
+    let mut rows: Vec<Vec<TableCell>> = Vec::new();
     for kind in LatencyKind::ALL {
         let before = rows.len();
         for (i, total) in comparison.total().iter().enumerate() {
@@ -380,13 +380,13 @@ fn floor_row(
     i: usize,
     kind: LatencyKind,
     unit: Unit,
-    transport: Cell,
-) -> Vec<Cell> {
+    transport: TableCell,
+) -> Vec<TableCell> {
     let known = |statistic: &Statistic| match comparison.floor(i, kind, *statistic) {
-        None => Cell::empty(),
+        None => TableCell::empty(),
         latency => unit.latency(latency).into(),
     };
-    let names = [Cell::Faint(format!("floor of {}", kind.name())), transport, Cell::empty()];
+    let names = [TableCell::Faint(format!("floor of {}", kind.name())), transport, TableCell::empty()];
     names.into_iter().chain(Statistic::ALL.iter().map(known)).collect()
 }
 
@@ -394,7 +394,7 @@ fn floor_row(
 pub(super) fn steps(steps: &[(&str, String, LatencySummary)]) -> Option<Table> {
     let unit = Unit::for_all(steps.iter().map(|(_, _, summary)| summary[Statistic::Max]));
     let row = |(step, transport, summary): &(&str, String, LatencySummary)| {
-        let names = [Cell::from(*step), transport.as_str().into()];
+        let names = [TableCell::from(*step), transport.as_str().into()];
         names.into_iter().chain(statistic_cells(summary, unit)).collect()
     };
     (!steps.is_empty()).then(|| statistics(&["step", "transport"], unit, steps.iter().map(row).collect()))

@@ -1,12 +1,12 @@
-//! What `run` prints at its end: the outcome, the transports side by side, whether to believe it.
+//! What `run` prints at its end: the outcome, the transports side by side, and whether to believe them.
 //!
-//! Plain text of at most `table::WIDTH` columns where names are of ordinary length; colour only if asked for.
+//! Plain text of at most `table::WIDTH` columns unless names are very long; colour only if asked for.
 
 use std::path::Path;
 
 use super::comparison::{Comparison, comparisons};
 use super::table::{Sign, Table};
-use super::tables::{self, Shown};
+use super::tables::{self, ComparedFigure};
 use super::{floor, outcome};
 use crate::domain::Timing;
 use crate::record::{LoadInfo, RunRecord, Status, VerdictLevel};
@@ -21,7 +21,7 @@ pub fn render(record: &RunRecord, folder: &Path, paint: Paint) -> String {
     let record = &*record.results();
     let mut lines = head(record, paint);
     lines.extend(violations(record, paint));
-    // Where nothing ran there is nothing to judge, and an empty table would only hide the reason above.
+    // If nothing ran there is nothing to judge, and an empty table would only hide the reason above.
     if !record.passes.is_empty() {
         if let Some(load) = record.headline() {
             lines.push(String::new());
@@ -118,7 +118,7 @@ fn headline(record: &RunRecord, load: &LoadInfo, paint: Paint) -> Vec<String> {
         if !comparison.variant.is_empty() {
             lines.push(paint.bold(&format!("[{}]", text::printable(comparison.variant))));
         }
-        let table = tables::comparison(comparison, &[Shown::Latencies, Shown::Rate]);
+        let table = tables::comparison(comparison, &[ComparedFigure::Latencies, ComparedFigure::Rate]);
         lines.extend(table.text(paint));
         tables.push(table);
     }
@@ -127,7 +127,7 @@ fn headline(record: &RunRecord, load: &LoadInfo, paint: Paint) -> Vec<String> {
     lines
 }
 
-/// Whether the harness's own floor is known, and how it comes to be where it is not.
+/// Whether the harness's own floor is known, and if not, how to get it.
 fn floor_lines(record: &RunRecord) -> Vec<String> {
     let (sentence, how) = floor::sentence(record);
     match record.floor {
@@ -147,7 +147,7 @@ fn overview(record: &RunRecord, paint: Paint) -> Vec<String> {
     let table = tables::overview(&all, &record.transports_run());
     let mut lines = vec![String::new()];
     lines.extend(table.text(paint));
-    // The headline's tables explain the sign where it is their load that is not valid.
+    // The headline's tables explain the sign if their load is not valid.
     let explained = record.headline().is_some_and(|load| load.verdict.level == VerdictLevel::Invalid);
     lines.extend(legends(&[table], &[Sign::Floor, Sign::NotValid][..if explained { 1 } else { 2 }], paint));
     lines

@@ -1,6 +1,6 @@
 //! `violations/*.toml`: each violation as a scripted case that shows it again.
 //!
-//! A right server passes the case, the one that was seen fails it. What was seen stands in comments, where the text of
+//! A right server passes the case; the server that was tested fails it. What was seen is in comments, where the text of
 //! a target can do no harm.
 
 use crate::domain::{Role, Transport};
@@ -22,7 +22,7 @@ pub fn files(record: &RunRecord) -> Vec<(String, String)> {
     record.violations.iter().take(VIOLATIONS_KEPT).enumerate().filter_map(file).collect()
 }
 
-/// The name of the file of the violation with this index; `None` where it has none.
+/// The name of the file of the violation with this index, if it has one.
 #[must_use]
 pub fn file_name(index: usize, violation: &Violation) -> Option<String> {
     let has_one = index < VIOLATIONS_KEPT && violation.replay.is_some();
@@ -85,7 +85,7 @@ fn text(id: &str, violation: &Violation, replay: &Replay) -> String {
     text + "]\n"
 }
 
-/// A client's options, as far as they are not the usual ones.
+/// A client's options that are not the usual ones.
 fn options(client: &ReplayClient, transport: Transport) -> String {
     let mut options = Vec::new();
     if !client.connected {

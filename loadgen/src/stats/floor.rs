@@ -4,8 +4,8 @@ use super::verdict;
 use crate::domain::{Statistic, Transport};
 use crate::record::rows::Selection;
 use crate::record::{
-    Cost, FloorCost, Latencies, Layout, PacedFloor, RunRecord, SaturatedFloor, Statistics, TransportFloor,
-    Verdict, VerdictLevel,
+    Cost, FloorCost, FloorLayout, Latencies, PacedFloor, RunRecord, SaturatedFloor, Statistics,
+    TransportFloor, Verdict, VerdictLevel,
 };
 
 /// Name of the open load at the given rate.
@@ -16,13 +16,13 @@ pub const SATURATED: &str = "saturated";
 
 /// The floor of the layout in which this run was made.
 #[must_use]
-pub fn layout(record: &RunRecord) -> Layout {
+pub fn layout(record: &RunRecord) -> FloorLayout {
     let verdicts: Vec<_> =
         record.loads.iter().map(|load| (&load.name, verdict::of_floor(record, load))).collect();
     let named = |(load, verdict): &(&String, Verdict)| -> Vec<String> {
         verdict.reasons.iter().map(|reason| format!("{load}: {reason}")).collect()
     };
-    Layout {
+    FloorLayout {
         environment: record.environment.clone(),
         level: verdicts.iter().map(|(_, verdict)| verdict.level).max().unwrap_or(VerdictLevel::Suspect),
         reasons: verdicts.iter().flat_map(named).collect(),

@@ -1,5 +1,5 @@
-//! What a load must not lose: a client, or more than a hundredth of its requests unanswered. A threshold of the scenario's
-//! on `lost` or `unfinished` takes the place of the same one here.
+//! What a load must not lose: a client, or the replies to more than a hundredth of its requests. A scenario's own
+//! threshold on `lost` or `unfinished` replaces the one here.
 //!
 //! Passes that were cut are left out: what they lost or left open is the doing of whatever cut them, which the run's
 //! outcome names.
@@ -12,7 +12,7 @@ use crate::scenario::model::{Filter, Metric, Threshold};
 /// A load that lost too much.
 #[derive(Debug)]
 pub struct Loss {
-    /// As a missed threshold.
+    /// The loss as a missed threshold.
     pub result: ThresholdResult,
     /// What happened, and what to do about it.
     pub message: String,

@@ -1,6 +1,6 @@
 //! Judges thresholds on merged data: every trial, and whatever else a threshold's filter leaves open.
 //!
-//! A threshold that nothing can be said about is missed, not met: else a typo in a filter would pass.
+//! A threshold that cannot be judged is missed, not met: otherwise a typo in a filter would pass.
 
 use crate::domain::{Measure, Statistic};
 use crate::record::rows::{Row, Selection};
@@ -8,7 +8,7 @@ use crate::record::{Latencies, Latency, Pass, RunRecord, ThresholdResult, Verdic
 use crate::scenario::model::{Bound, Filter, Metric, Threshold};
 use crate::text;
 
-/// How far a run came, as far as thresholds care.
+/// How far a run came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
     /// To its end.
@@ -19,10 +19,10 @@ pub enum Extent {
     Cut,
 }
 
-/// Judges each threshold. The loads' verdicts must stand already.
+/// Judges each threshold. The loads must have their verdicts already.
 ///
-/// Thresholds on right and wrong are judged in every run. Of the others figures are shown in an invalid run or one that
-/// was cut, but none is judged.
+/// Thresholds on right and wrong are judged in every run. The others are shown but not judged in a run that is invalid
+/// or was cut.
 #[must_use]
 pub fn judge(record: &RunRecord, thresholds: &[Threshold], extent: Extent) -> Vec<ThresholdResult> {
     let invalid = record.loads.iter().any(|load| load.verdict.level == VerdictLevel::Invalid);
@@ -92,10 +92,11 @@ impl Measured {
     }
 }
 
-/// A figure that cannot be given.
+/// A figure that is not known exactly.
 struct Unknown {
     why: String,
-    /// Where it lies for all that.
+    /// The bounds that are known all the same. The generator is judged by what it answers for itself: from an instant
+    /// it intended to the moment it woke for
     within: Option<Within>,
 }
 

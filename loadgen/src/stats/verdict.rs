@@ -1,7 +1,7 @@
 //! Whether a load's figures may be trusted, with the reasons in numbers.
 //!
-//! The generator is judged by what it answers for itself: from an instant it intended to the moment it woke for
-//! it. Waiting behind a slow server is the server's doing and never counts here.
+//! The generator is judged only by its own part: the time from an intended instant until it woke for it. Waiting behind
+//! a slow server is the server's doing and never counts here.
 
 use crate::domain::{Side, Timing, Transport};
 use crate::record::lateness;
@@ -21,18 +21,18 @@ const DISPATCHED_SHARE_MIN: f64 = 0.99;
 /// and seldom fall on the same request.
 const LAG_P99_SHARE_MAX: f64 = 0.25;
 
-/// Stolen CPU time that a comparison stands.
+/// Share of CPU time that the host may steal.
 const STEAL_SHARE_MAX: f64 = 0.02;
 
-/// Share of the used CPUs' time that other programs may take. It is larger than that of stolen time because it includes what
-/// the kernel does on its own and between two programs.
+/// Share of the used CPUs' time that other programs may take. It is larger than that of stolen time because it includes
+/// what the kernel does on its own and between two programs.
 const OTHERS_SHARE_MAX: f64 = 0.10;
 
-/// Share of all the machine's CPUs that may be busy if only the server's address is known: beyond it no CPU is free for a
-/// generator that has to wake at once.
+/// Share of all the machine's CPUs that may be busy if only the server's address is known: beyond it no CPU is free for
+/// a generator that has to wake at once.
 const BUSY_SHARE_MAX: f64 = 0.95;
 
-/// Difference between the halves of a run: more is a trend, not one level.
+/// Largest difference between the halves of a run: more is a trend, not one level.
 const HALVES_RATIO_MAX: f64 = 1.20;
 
 /// Standard deviations of chance (of two Poisson counts) that the halves may differ by anyway, so that a short
@@ -43,7 +43,7 @@ const HALVES_SIGMAS: f64 = 4.0;
 /// between two events.
 const FULL_SHARE: f64 = 0.90;
 
-/// Judges one load from its passes; the load's own `verdict` is not looked at.
+/// Judges one load from its passes; ignores the load's own `verdict`.
 #[must_use]
 pub fn verdict(record: &RunRecord, load: &LoadInfo) -> Verdict {
     // The headline of a closed load is counted from the actual send, which a late wake only puts off.
@@ -61,11 +61,11 @@ pub fn of_floor(record: &RunRecord, load: &LoadInfo) -> Verdict {
 fn judged(record: &RunRecord, load: &LoadInfo, late: VerdictLevel) -> Verdict {
     let timed = load.timing == Timing::Judged;
     let level = if timed { VerdictLevel::Valid } else { VerdictLevel::Unjudged };
-    let mut judge = Judge { named: false, reasons: Vec::new(), level };
+    let mut judge = Judge { named: false, level, reasons: Vec::new(), variants: Vec::new() };
     let passes: Vec<&Pass> = record.passes.iter().filter(|pass| pass.load == load.name).collect();
     if passes.is_empty() {
         // Cut before it began: nothing false was measured, and nothing else either.
-        judge.suspect("", "nothing was measured");
+        judge.suspect(Subject::default(), "nothing was measured");
     }
     let experiments = experiments(&passes);
     judge.named = experiments.len() > 1;
@@ -91,16 +91,35 @@ fn judged(record: &RunRecord, load: &LoadInfo, late: VerdictLevel) -> Verdict {
     } else {
         saturated(record, &experiments)
     };
-    // A generator that did not do its part has shown no limit of the server's.
+    // A generator that did not do its part has not shown the server's limit.
     let shown = |side: &Side| *side == Side::Generator || judge.level != VerdictLevel::Invalid;
     let saturated = saturated.filter(shown).filter(|_| timed);
-    Verdict { level: judge.level, reasons: judge.reasons, saturated }
+    let Judge { level, reasons, mut variants, .. } = judge;
+    if load.variants.len() < 2 {
+        variants.clear();
+    }
+    Verdict { level, reasons, variants, saturated }
 }
 
 /// Passes that measure the same thing: one variant over one transport, or over all in a mixed load.
 pub(super) struct Experiment<'a> {
     pub(super) name: String,
     pub(super) passes: Vec<&'a Pass>,
+}
+
+/// What a reason is about; by default the whole load.
+#[derive(Clone, Copy, Default)]
+struct Subject<'a> {
+    /// Shown before the reason where a load has several experiments.
+    name: &'a str,
+    variant: Option<&'a str>,
+}
+
+impl Experiment<'_> {
+    fn subject(&self) -> Subject<'_> {
+        let variant = self.passes.first().map(|pass| pass.variant.as_str());
+        Subject { name: &self.name, variant: variant.filter(|variant| !variant.is_empty()) }
+    }
 }
 
 pub(super) fn experiments<'a>(passes: &[&'a Pass]) -> Vec<Experiment<'a>> {
@@ -115,7 +134,7 @@ pub(super) fn experiments<'a>(passes: &[&'a Pass]) -> Vec<Experiment<'a>> {
     experiments
 }
 
-/// What people call an experiment.
+/// The experiment's name for people.
 pub(super) fn name(transports: &[Transport], variant: &str) -> String {
     let transports = transports.iter().map(|transport| transport.name()).collect::<Vec<_>>().join(" with ");
     if variant.is_empty() { transports } else { format!("{transports} [{variant}]") }
@@ -124,27 +143,31 @@ pub(super) fn name(transports: &[Transport], variant: &str) -> String {
 struct Judge {
     /// Whether reasons say which experiment they are about.
     named: bool,
-    reasons: Vec<String>,
     level: VerdictLevel,
+    reasons: Vec<String>,
+    /// By reason, the variant that it is about.
+    variants: Vec<Option<String>>,
 }
 
 impl Judge {
-    fn suspect(&mut self, name: &str, reason: &str) {
-        self.add(VerdictLevel::Suspect, name, reason);
+    fn suspect(&mut self, subject: Subject<'_>, reason: &str) {
+        self.add(VerdictLevel::Suspect, subject, reason);
     }
 
-    fn invalid(&mut self, name: &str, reason: &str) {
-        self.add(VerdictLevel::Invalid, name, reason);
+    fn invalid(&mut self, subject: Subject<'_>, reason: &str) {
+        self.add(VerdictLevel::Invalid, subject, reason);
     }
 
-    fn add(&mut self, level: VerdictLevel, name: &str, reason: &str) {
+    fn add(&mut self, level: VerdictLevel, Subject { name, variant }: Subject<'_>, reason: &str) {
         self.level = self.level.max(level);
+        self.variants.push(variant.map(str::to_owned));
         let named = self.named && !name.is_empty();
         self.reasons.push(if named { format!("{name}: {reason}") } else { reason.to_owned() });
     }
 }
 
-/// Every request has exactly one fate, and every reply was checked; else the harness itself is at fault.
+/// Every request is answered, failed or unfinished, and every reply was checked; otherwise the harness itself is at
+/// fault.
 fn ledger(judge: &mut Judge, experiment: &Experiment<'_>) {
     let balances = |pass: &&Pass| {
         let ledger = &pass.ledger;
@@ -154,7 +177,7 @@ fn ledger(judge: &mut Judge, experiment: &Experiment<'_>) {
     if let Some(pass) = experiment.passes.iter().find(|pass| !balances(pass)) {
         let Ledger { requests, replies, errors, unfinished, checked, .. } = pass.ledger;
         judge.invalid(
-            &experiment.name,
+            experiment.subject(),
             &format!(
                 "the ledger does not balance: {requests} requests, {replies} replies ({checked} checked), \
                  {errors} errors, {unfinished} unfinished; this is a bug in twinwire"
@@ -163,7 +186,7 @@ fn ledger(judge: &mut Judge, experiment: &Experiment<'_>) {
     }
 }
 
-/// What was measured to its end without one checked reply says nothing, however little there was to go wrong.
+/// A pass that ran to its end without a checked reply says nothing.
 fn checked(judge: &mut Judge, experiment: &Experiment<'_>) {
     let whole = || experiment.passes.iter().filter(|pass| pass.complete);
     let mut transports: Vec<Transport> = whole().flat_map(|pass| &pass.transports).copied().collect();
@@ -181,10 +204,10 @@ fn checked(judge: &mut Judge, experiment: &Experiment<'_>) {
             let mixed = experiment.passes.iter().any(|pass| pass.is_mixed());
             let over = if mixed { format!(" over {transport}") } else { String::new() };
             let why = match sum.requests {
-                0 => "no request fell into the measured part: make it longer, or the rate higher".to_owned(),
+                0 => "no request fell into the measured part: make it longer, or raise the rate".to_owned(),
                 requests => format!("of {requests} requests none was answered"),
             };
-            judge.invalid(&experiment.name, &format!("no reply{over} was checked: {why}"));
+            judge.invalid(experiment.subject(), &format!("no reply{over} was checked: {why}"));
         }
     }
 }
@@ -211,7 +234,7 @@ fn pauses(judge: &mut Judge, experiment: &Experiment<'_>) {
         named.push(format!("{more} times more"));
     }
     judge.invalid(
-        &experiment.name,
+        experiment.subject(),
         &format!(
             "the harness itself stood still {}: it was stopped, asleep or without a CPU, and what it measured then is \
              not the server's",
@@ -220,13 +243,13 @@ fn pauses(judge: &mut Judge, experiment: &Experiment<'_>) {
     );
 }
 
-/// A rate that was found while the harness stood still is not the share of what the server bears that was asked for.
+/// A rate that was probed while the harness stood still is not the share of the server's limit that was asked for.
 fn probes(judge: &mut Judge, load: &LoadInfo) {
     let paused = load.probes.iter().filter(|probe| probe.paused_s > 0.0);
     for Probe { variant, transports, paused_s, .. } in paused {
         let over = name(transports, variant);
         judge.invalid(
-            "",
+            Subject { name: "", variant: Some(variant) },
             &format!(
                 "the harness itself stood still for {paused_s:.2} s while it probed the rate over {over}, and did so at each \
                  try: the rate is not the share that was asked for"
@@ -247,7 +270,7 @@ fn dispatch(judge: &mut Judge, load: &LoadInfo, late: VerdictLevel, experiment: 
     let sum = |of: fn(&Pass) -> u64| experiment.passes.iter().map(|pass| of(pass)).sum::<u64>();
     let of_lost = sum(|pass| pass.due_of_lost);
     let offered = offered.max(row.counts.requests) + of_lost;
-    // What waited for the server to the end could not be dispatched: that is the server's doing.
+    // Requests that waited for the server to the end could not be dispatched: that is the server's doing.
     let dispatched = lag.len() + sum(|pass| pass.backlog.never_sent);
     if open && (dispatched as f64) < DISPATCHED_SHARE_MIN * offered as f64 {
         let share = dispatched as f64 / offered as f64 * 100.0;
@@ -256,9 +279,9 @@ fn dispatch(judge: &mut Judge, load: &LoadInfo, late: VerdictLevel, experiment: 
             _ => format!("; {of_lost} of them were due from clients that were lost"),
         };
         judge.invalid(
-            &experiment.name,
+            experiment.subject(),
             &format!(
-                "only {share:.1} % of the {offered} offered requests were dispatched (99 % are due){why}"
+                "only {share:.1} % of the {offered} offered requests were dispatched (at least 99 % must be){why}"
             ),
         );
     }
@@ -270,7 +293,7 @@ fn dispatch(judge: &mut Judge, load: &LoadInfo, late: VerdictLevel, experiment: 
     {
         judge.add(
             late.min(level),
-            &experiment.name,
+            experiment.subject(),
             &format!(
                 "the generator woke {} late in the median, {:.1} % of the median response of {} ({allowed})",
                 micros(lag),
@@ -283,7 +306,7 @@ fn dispatch(judge: &mut Judge, load: &LoadInfo, late: VerdictLevel, experiment: 
         && lag > LAG_P99_SHARE_MAX * total
     {
         judge.suspect(
-            &experiment.name,
+            experiment.subject(),
             &format!(
                 "the generator's p99 lateness of {} is {:.1} % of the p99 response of {} (25 % are allowed)",
                 micros(lag),
@@ -304,7 +327,7 @@ fn taken_away(judge: &mut Judge, record: &RunRecord, experiment: &Experiment<'_>
     let share = |of: fn(&Cost) -> Option<f64>| {
         let known = || experiment.passes.iter().filter_map(|pass| Some((of(&pass.cost)?, pass.cost.seconds)));
         let seconds: f64 = known().map(|(_, seconds)| seconds).sum();
-        // Without a reading the share is not a number, and no comparison with it holds.
+        // Without a reading the share is not a number, and every comparison with it is false.
         known().map(|(share, seconds)| share * seconds).sum::<f64>() / seconds
     };
     let mut weigh = |who: &str, share: f64, max: f64| {
@@ -312,12 +335,12 @@ fn taken_away(judge: &mut Judge, record: &RunRecord, experiment: &Experiment<'_>
             let (percent, allowed) = (share * 100.0, max * 100.0);
             let reason =
                 format!("{who} took {percent:.1} % of the used CPUs' time away ({allowed:.0} % are allowed)");
-            judge.suspect(&experiment.name, &reason);
+            judge.suspect(experiment.subject(), &reason);
         }
     };
     weigh("the host", share(|cost| cost.steal), STEAL_SHARE_MAX);
     if record.environment.started_target() {
-        // Without the server's part the rest is not the others'.
+        // Without the server's part the rest is not that of others.
         let others = |cost: &Cost| cost.others.filter(|_| cost.server_cpu_ns.is_some());
         weigh("other programs", share(others), OTHERS_SHARE_MAX);
         return;
@@ -331,7 +354,7 @@ fn taken_away(judge: &mut Judge, record: &RunRecord, experiment: &Experiment<'_>
     let busy = others + share(|cost| cost.steal) + ours_s / had_s;
     if busy > BUSY_SHARE_MAX && full_side(record, &experiment.passes) != Some(Side::Generator) {
         judge.suspect(
-            &experiment.name,
+            experiment.subject(),
             &format!(
                 "this machine's CPUs were {:.1} % busy, {:.1} % with other programs (the target among them, if it runs \
                  here): the generator had to wait for a CPU",
@@ -342,7 +365,7 @@ fn taken_away(judge: &mut Judge, record: &RunRecord, experiment: &Experiment<'_>
     }
 }
 
-/// Compares what was achieved in the two halves of the passes, each transport for itself.
+/// Compares what was achieved in the two halves of the passes, for each transport.
 fn halves(judge: &mut Judge, load: &LoadInfo, experiment: &Experiment<'_>) {
     let mut transports: Vec<Transport> =
         experiment.passes.iter().flat_map(|pass| &pass.transports).copied().collect();
@@ -379,7 +402,10 @@ fn halves(judge: &mut Judge, load: &LoadInfo, experiment: &Experiment<'_>) {
             };
             let mixed = experiment.passes.iter().any(|pass| pass.is_mixed());
             judge.suspect(
-                if mixed { transport.name() } else { &experiment.name },
+                Subject {
+                    name: if mixed { transport.name() } else { &experiment.name },
+                    ..experiment.subject()
+                },
                 &format!(
                     "the first half achieved {} requests, the second {}{difference} (20 % are allowed)",
                     half(0),
@@ -394,19 +420,19 @@ fn clients(judge: &mut Judge, experiment: &Experiment<'_>) {
     let sum = |of: fn(&Pass) -> u32| experiment.passes.iter().map(|pass| u64::from(of(pass))).sum::<u64>();
     let (lost, all) = (sum(|pass| pass.clients_lost), sum(|pass| pass.clients));
     if lost > 0 {
-        judge.suspect(&experiment.name, &format!("{lost} of {all} clients were lost before the end"));
+        judge.suspect(experiment.subject(), &format!("{lost} of {all} clients were lost before the end"));
     }
     let cut = experiment.passes.iter().filter(|pass| !pass.complete).count();
     if cut > 0 {
         judge.suspect(
-            &experiment.name,
+            experiment.subject(),
             &format!("{cut} of {} trials were cut short", experiment.passes.len()),
         );
     }
 }
 
 fn samples(judge: &mut Judge, experiment: &Experiment<'_>) {
-    // One request may be in several histograms; a response holds its lag and its service.
+    // One request may be in several histograms; a response contains its lag and its service.
     let of_cell = |cell: &Cell| {
         cell.latencies
             .response
@@ -421,7 +447,7 @@ fn samples(judge: &mut Judge, experiment: &Experiment<'_>) {
     let saturated: u64 = experiment.passes.iter().map(of_pass).sum();
     if saturated > 0 {
         judge.suspect(
-            &experiment.name,
+            experiment.subject(),
             &format!("{saturated} latencies were longer than a histogram holds (1 h)"),
         );
     }
@@ -436,15 +462,15 @@ fn shared_cpu(judge: &mut Judge, record: &RunRecord) {
         .map(usize::to_string)
         .collect();
     if !shared.is_empty() {
-        judge.suspect("", &format!("server and generator shared CPU {}", shared.join(", ")));
+        judge.suspect(Subject::default(), &format!("server and generator shared CPU {}", shared.join(", ")));
     }
     let unconfined = environment.server_cpus.is_empty() || environment.generator_cpus.is_empty();
     if environment.started_target() && unconfined {
-        judge.suspect("", "server and generator were not confined to CPUs of their own");
+        judge.suspect(Subject::default(), "server and generator were not confined to CPUs of their own");
     }
 }
 
-/// The side whose CPUs were full; the generator where both were, since then the server's limit is not known.
+/// The side whose CPUs were full; the generator if both were, since the server's limit is then unknown.
 fn saturated(record: &RunRecord, experiments: &[Experiment<'_>]) -> Option<Side> {
     let sides = || experiments.iter().filter_map(|experiment| full_side(record, &experiment.passes));
     sides().find(|side| *side == Side::Generator).or_else(|| sides().next())
@@ -463,7 +489,7 @@ fn is_behind(experiment: &Experiment<'_>) -> bool {
     is_unfinished(&counts) || standing as f64 > (1.0 - ANSWERED_SHARE_MIN) * counts.requests as f64
 }
 
-/// A generator whose CPUs were full has not shown that what waited, waited for the server.
+/// If the generator's CPUs were full, requests may have waited for it and not for the server.
 fn keeps_rate(judge: &mut Judge, record: &RunRecord, load: &LoadInfo, experiment: &Experiment<'_>) {
     let full = || full_side(record, &experiment.passes) == Some(Side::Generator);
     if load.model.is_open() && is_behind(experiment) && full() {
@@ -475,20 +501,19 @@ fn keeps_rate(judge: &mut Judge, record: &RunRecord, load: &LoadInfo, experiment
             format!("{standing} of the {requests} offered requests were still waiting at the end")
         };
         judge.invalid(
-            &experiment.name,
+            experiment.subject(),
             &format!("the generator's CPU was full, and {what}: it cannot offer this rate here"),
         );
     }
 }
 
-/// The side that an open load was too much for, if it was. The generator, where its own CPUs were full; else what
-/// waited, waited for the server.
+/// The side that could not keep up with an open load, if any: the generator if its own CPUs were full, else the server.
 fn fell_behind(record: &RunRecord, experiments: &[Experiment<'_>]) -> Option<Side> {
     let behind = experiments.iter().find(|experiment| is_behind(experiment))?;
     Some(full_side(record, &behind.passes).unwrap_or(Side::Server))
 }
 
-/// The side whose CPUs these passes filled; the generator where both were.
+/// The side whose CPUs these passes filled; the generator if both were full.
 #[must_use]
 pub fn full_side(record: &RunRecord, passes: &[&Pass]) -> Option<Side> {
     let environment = &record.environment;

@@ -124,14 +124,16 @@ fn a_run_over_an_older_one_removes_what_that_one_listed_and_nothing_else() {
 }
 
 #[test]
-fn a_record_that_lists_no_files_is_still_known_by_its_own() {
+fn the_folder_of_another_version_is_replaced_by_a_run_and_not_drawn_again() {
     let place = place_with_run();
     let mut record = json(&place.read("run.json"));
-    record.as_object_mut().unwrap().remove("files");
+    record["schema"] = 1.into();
+    record["passes"] = "of another form".into();
     fs::write(place.out().join("run.json"), record.to_string()).unwrap();
     fs::write(place.out().join("plots/logo.svg"), "mine").unwrap();
-    let again = twinwire().current_dir(place.path()).args(["report", "out"]).output().unwrap();
-    Ended::of(again).expect(0);
+    let report = twinwire().current_dir(place.path()).args(["report", "out"]).output().unwrap();
+    let refused = Ended::of(report).expect(2);
+    assert!(refused.stderr.contains("has schema 1"), "{}", refused.stderr);
     assert!(is_done(&place.run_to_end(&["--quiet", "--set", "load.0.name=other"])));
     assert!(!place.out().join("plots/latency-percentiles-short.svg").exists());
     assert_eq!(place.read("plots/logo.svg"), "mine");

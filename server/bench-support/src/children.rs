@@ -1,25 +1,24 @@
-//! Child processes, each a server or a generator on CPUs of its own, and ending them whatever happens.
+//! Servers and generators as child processes on CPUs of their own. Each ends when it is dropped.
 //!
 //! A server prints `listening … ADDRESS` and serves; a generator prints what it measured as one line of JSON and ends.
 //! Either ends with its standard input, so that none outlives the bench.
 
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::process::CommandExt;
 use std::process::{self, Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 use std::{env, io, thread};
 
 use anyhow::Context;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::load::Load;
 use crate::process::{cpu_ns, descriptors, rss_kib};
 use crate::run::ROLE_FLAG;
+use crate::window::Window;
 use crate::wire::{Endpoint, Wire};
-use crate::{cpus, tcp, websocket};
+use crate::{cpus, tcp};
 
 /// Longest that a server may take to listen, and a generator to set up its clients and end, its windows aside.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -32,14 +31,10 @@ const END_POLL: Duration = Duration::from_millis(5);
 /// What a child is to do. A bench may have roles of its own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Role {
-    /// A bare server.
-    Server { wire: Wire, cpus: Vec<usize> },
-    /// A bare generator: one window.
-    Generator(Task),
-    /// One bare generator that asks several servers in turn: a window for each.
-    Alternator(Vec<Task>),
-    /// Another program.
-    Program { cpus: Vec<usize>, program: String, arguments: Vec<String>, quiet: bool },
+    /// The bare server.
+    Server,
+    /// The bare generator: a window of each task.
+    Generator(Vec<Task>),
 }
 
 /// What a generator is to do.
@@ -55,73 +50,31 @@ pub struct Task {
     /// Of the window.
     pub length: Duration,
     pub load: Load,
-    /// How often each client asks over TCP; without it, the next request follows each reply at once.
+    /// How often each client asks; without it, the next request follows each reply at once.
     pub period: Option<Duration>,
-}
-
-impl Task {
-    /// All CPUs that are in use.
-    #[must_use]
-    pub fn cpus(&self) -> Vec<usize> {
-        let mut cpus = [&*self.server_cpus, &*self.generator_cpus].concat();
-        cpus.sort_unstable();
-        cpus.dedup();
-        cpus
-    }
-}
-
-impl Role {
-    fn program(program: &str, arguments: &[&str], cpus: &[usize], quiet: bool) -> Self {
-        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        Self::Program { cpus: cpus.to_vec(), program: program.to_owned(), arguments, quiet }
-    }
 }
 
 /// Plays a role that any bench has; returns when a generator has ended.
 pub fn play(role: &str) -> anyhow::Result<()> {
     match serde_json::from_str(role)? {
-        Role::Server { wire, cpus } => {
-            confine(&cpus);
+        Role::Server => {
+            end_with_input();
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-            println!("listening {} {}", wire.name(), listener.local_addr()?);
-            match wire {
-                Wire::Tcp => tcp::serve(&listener),
-                Wire::WebSocket => websocket::serve(listener),
-            }
+            println!("listening tcp {}", listener.local_addr()?);
+            tcp::serve(&listener)
         }
-        Role::Generator(task) => generate(&task.generator_cpus, || match task.endpoint.wire {
-            Wire::Tcp => tcp::generate(&task),
-            Wire::WebSocket => websocket::generate(&task),
-        }),
-        Role::Alternator(tasks) => generate(&tasks[0].generator_cpus, || tcp::alternate(&tasks)),
-        Role::Program { cpus, program, arguments, quiet } => {
-            cpus::pin(&cpus);
-            let mut command = Command::new(program);
-            command.args(arguments);
-            // Settings that the user's own servers may have are not for a measured one.
-            for (name, _) in
-                env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TWINWIRE_"))
-            {
-                command.env_remove(name);
-            }
-            if quiet {
-                command.stdout(Stdio::null());
-            }
-            Err(command.exec().into())
-        }
+        Role::Generator(tasks) => generate(|| tcp::generate(&tasks)),
     }
 }
 
-/// Generates on these CPUs and prints the result.
-pub fn generate<T: Serialize>(cpus: &[usize], run: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<()> {
-    confine(cpus);
+/// Generates and prints the windows.
+pub fn generate(run: impl FnOnce() -> anyhow::Result<Vec<Window>>) -> anyhow::Result<()> {
+    end_with_input();
     println!("{}", serde_json::to_string(&run()?)?);
     Ok(())
 }
 
-/// Keeps to these CPUs, before any thread starts, so that all of them do; and ends with standard input.
-fn confine(cpus: &[usize]) {
-    cpus::pin(cpus);
+fn end_with_input() {
     thread::spawn(|| {
         // An error is an end as well.
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
@@ -129,55 +82,63 @@ fn confine(cpus: &[usize]) {
     });
 }
 
-/// A child process. It ends when this is dropped.
+/// A child process.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
     lines: Receiver<String>,
-    is_killed: bool,
+    /// How long it has to end by itself.
+    grace: Duration,
 }
 
 impl Process {
     /// Starts this executable in a role.
-    pub fn start(role: &impl Serialize) -> anyhow::Result<Self> {
-        let executable = env::current_exe().context("this executable cannot be found")?;
-        let role = serde_json::to_string(role)?;
-        let mut child = Command::new(executable)
-            .args([ROLE_FLAG, &role])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot start {role}"))?;
-        let stdout = child.stdout.take().expect("its standard output is a pipe");
-        let (sender, lines) = mpsc::channel();
-        thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Ok(Self { child, lines, is_killed: false })
+    pub fn play(role: &impl Serialize, cpus: &[usize]) -> anyhow::Result<Self> {
+        Self::start(&this_program()?, &[ROLE_FLAG, &serde_json::to_string(role)?], cpus)
     }
 
-    /// Starts another program by way of this executable.
-    pub fn start_program(program: &str, arguments: &[&str], cpus: &[usize]) -> anyhow::Result<Self> {
-        Self::start(&Role::program(program, arguments, cpus, false))
+    /// Starts a program on these CPUs; on those of this thread if there are none.
+    pub fn start(program: &str, arguments: &[&str], cpus: &[usize]) -> anyhow::Result<Self> {
+        Self::spawn(program, arguments, cpus, Stdio::piped(), END_TIMEOUT)
     }
 
-    /// The same for a program that does not end with its standard input, and whose output does not matter.
+    /// Starts a program that does not end with its standard input, and whose output does not matter.
     pub fn start_foreign(program: &str, arguments: &[&str], cpus: &[usize]) -> anyhow::Result<Self> {
-        let mut process = Self::start(&Role::program(program, arguments, cpus, true))?;
-        process.is_killed = true;
-        Ok(process)
+        Self::spawn(program, arguments, cpus, Stdio::null(), Duration::ZERO)
     }
 
-    #[must_use]
+    fn spawn(
+        program: &str,
+        arguments: &[&str],
+        cpus: &[usize],
+        stdout: Stdio,
+        grace: Duration,
+    ) -> anyhow::Result<Self> {
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::piped()).stdout(stdout);
+        // Settings that the user's own servers may have are not for a measured one.
+        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TWINWIRE_")) {
+            command.env_remove(name);
+        }
+        // A child inherits the CPUs of the thread that starts it.
+        let own = cpus::allowed();
+        cpus::pin(cpus);
+        let child = command.spawn();
+        cpus::pin(&own);
+        let mut child = child.with_context(|| format!("cannot start {program}"))?;
+        let (sender, lines) = mpsc::channel();
+        if let Some(stdout) = child.stdout.take() {
+            let send = move |line| sender.send(line).is_ok();
+            thread::spawn(|| BufReader::new(stdout).lines().map_while(Result::ok).all(send));
+        }
+        Ok(Self { child, lines, grace })
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Ends its standard input, which is its sign to end.
+    /// Closes its standard input, which asks it to end.
     pub fn end_input(&mut self) {
         drop(self.child.stdin.take());
     }
@@ -190,7 +151,7 @@ impl Process {
     }
 
     /// What a generator measured that takes this long.
-    pub fn measured<T: DeserializeOwned>(&self, length: Duration) -> anyhow::Result<T> {
+    pub fn windows(&self, length: Duration) -> anyhow::Result<Vec<Window>> {
         Ok(serde_json::from_str(&self.line(length + START_TIMEOUT)?)?)
     }
 
@@ -203,7 +164,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.end_input();
-        let give_up_at = Instant::now() + if self.is_killed { Duration::ZERO } else { END_TIMEOUT };
+        let give_up_at = Instant::now() + self.grace;
         while Instant::now() < give_up_at {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return;
@@ -216,7 +177,13 @@ impl Drop for Process {
     }
 }
 
-/// The reference server as a process on one CPU, over both transports. It ends when this is dropped.
+/// The path of this executable.
+pub fn this_program() -> anyhow::Result<String> {
+    let path = env::current_exe().context("this executable cannot be found")?;
+    Ok(path.to_str().context("this executable's path is not valid UTF-8")?.to_owned())
+}
+
+/// The reference server as a process on one CPU, over both transports.
 #[derive(Debug)]
 pub struct Server {
     process: Process,
@@ -232,16 +199,15 @@ pub struct Holdings {
 }
 
 impl Server {
-    /// Starts `program` with these flags besides those that say where.
+    /// Starts `program` with these flags besides those for its CPU and listeners.
     pub fn start(program: &str, cpu: usize, flags: &[&str]) -> anyhow::Result<Self> {
         let cpu_list = cpu.to_string();
         let common =
             ["--until-stdin-closes", "--cpus", &cpu_list, "--tcp", "127.0.0.1:0", "--ws", "127.0.0.1:0"];
-        let process = Process::start_program(program, &[&common, flags].concat(), &[cpu])?;
-        let [tcp, websocket] = Wire::BOTH;
-        let tcp = Endpoint { wire: tcp, address: process.address()? };
-        let websocket = Endpoint { wire: websocket, address: process.address()? };
-        Ok(Self { process, endpoints: [tcp, websocket] })
+        let process = Process::start(program, &[&common, flags].concat(), &[cpu])?;
+        let (tcp, websocket) = (process.address()?, process.address()?);
+        let endpoints = [(Wire::Tcp, tcp), (Wire::WebSocket, websocket)];
+        Ok(Self { process, endpoints: endpoints.map(|(wire, address)| Endpoint { wire, address }) })
     }
 
     /// CPU time that it has used, in ns.

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire::{Wire, reply, request};
 
-/// Keys of each client. A few, so that a reply is looked up and not merely repeated; one digit, so that every
-/// request has the same size.
+/// Keys of each client: few, but enough that a reply is looked up and not merely repeated; of one digit, so that every
+/// request has the same size. The harness names its keys in the same way, and draws them.
 pub const KEYS: usize = 10;
 
 /// The value under every key where only `get` is asked: 20 bytes, so that a reply is of the size of a short message.
@@ -14,16 +14,7 @@ pub const VALUE: &str = "abcdefghij0123456789";
 /// The value of the mix: 16 bytes, as much as the harness's own smallest value, and given to redis as well.
 pub const MIX_VALUE: &str = "abcdef0123456789";
 
-/// `get` of each key. The harness names its keys in the same way, and draws them.
-pub const GETS: [&str; KEYS] =
-    ["get k0", "get k1", "get k2", "get k3", "get k4", "get k5", "get k6", "get k7", "get k8", "get k9"];
-
-/// What client `number` sends before the load of `get`s, each answered by one message: its name, its puts.
-pub fn preload(number: usize) -> impl Iterator<Item = String> {
-    std::iter::once(format!("floor-{number}")).chain((0..KEYS).map(|key| format!("put k{key} {VALUE}")))
-}
-
-/// What a generator asks; `get`s alone by the one for WebSocket.
+/// What a generator asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Load {
     /// `get` of an own key.
@@ -43,7 +34,6 @@ pub struct Exchange {
 
 impl Load {
     /// Requests in one exchange.
-    #[must_use]
     pub fn depth(self) -> usize {
         match self {
             Self::Gets => 1,
@@ -52,49 +42,47 @@ impl Load {
     }
 
     /// What client `number` sends before the load, each answered by one message.
-    #[must_use]
-    pub fn opening(self, wire: Wire, number: usize) -> Vec<Vec<u8>> {
-        match self {
-            Self::Gets => preload(number).map(|message| request(wire, &message)).collect(),
-            Self::Mix { .. } => vec![request(wire, &format!("floor-{number}"))],
-            Self::RedisMix { .. } => Vec::new(),
-        }
+    pub fn opening(self, number: usize) -> Vec<String> {
+        let keys = match self {
+            Self::Gets => KEYS,
+            Self::Mix { .. } => 0,
+            Self::RedisMix { .. } => return Vec::new(),
+        };
+        let puts = (0..keys).map(|key| format!("put k{key} {VALUE}"));
+        std::iter::once(format!("floor-{number}")).chain(puts).collect()
     }
 
     /// The exchanges, to be repeated: in a mix, each `get` follows the `put` of its key.
-    #[must_use]
     pub fn exchanges(self, wire: Wire) -> Vec<Exchange> {
-        let depth = match self {
-            Self::Gets => {
-                let exchange = |get| Exchange { request: request(wire, get), reply: reply(wire, VALUE) };
-                return GETS.map(exchange).into();
-            }
-            Self::Mix { depth } | Self::RedisMix { depth } => depth,
-        };
         // As many exchanges as there are different requests, so that they come out even at any depth.
-        let different = 2 * KEYS;
+        let different = if self == Self::Gets { KEYS } else { 2 * KEYS };
         let exchange = |number: usize| {
-            let (requests, replies): (Vec<_>, Vec<_>) =
-                (number * depth..(number + 1) * depth).map(|place| self.mixed(place % different)).unzip();
-            Exchange { request: requests.concat().into_bytes(), reply: replies.concat().into_bytes() }
+            let places = number * self.depth()..(number + 1) * self.depth();
+            let messages = places.map(|place| self.messages(wire, place % different));
+            let (requests, replies): (Vec<_>, Vec<_>) = messages.unzip();
+            Exchange { request: requests.concat(), reply: replies.concat() }
         };
         (0..different).map(exchange).collect()
     }
 
-    /// Request and reply at this place of the mix.
-    fn mixed(self, place: usize) -> (String, String) {
-        let (key, value) = (format!("k{}", place / 2), MIX_VALUE);
+    /// Request and reply at this place.
+    fn messages(self, wire: Wire, place: usize) -> (Vec<u8>, Vec<u8>) {
+        let (key, is_put) = (format!("k{}", place / 2), place.is_multiple_of(2));
         // A string of RESP2.
         let string = |text: &str| format!("${}\r\n{text}\r\n", text.len());
-        match (self, place.is_multiple_of(2)) {
-            (Self::RedisMix { .. }, true) => {
-                (format!("*3\r\n{}{}{}", string("SET"), string(&key), string(value)), "+OK\r\n".to_owned())
+        match self {
+            Self::Gets => (request(wire, &format!("get k{place}")), reply(wire, VALUE)),
+            Self::Mix { .. } if is_put => {
+                (request(wire, &format!("put {key} {MIX_VALUE}")), reply(wire, "done"))
             }
-            (Self::RedisMix { .. }, false) => {
-                (format!("*2\r\n{}{}", string("GET"), string(&key)), string(value))
+            Self::Mix { .. } => (request(wire, &format!("get {key}")), reply(wire, MIX_VALUE)),
+            Self::RedisMix { .. } if is_put => {
+                let set = format!("*3\r\n{}{}{}", string("SET"), string(&key), string(MIX_VALUE));
+                (set.into(), b"+OK\r\n".into())
             }
-            (_, true) => (format!("put {key} {value}\n"), "done\n".to_owned()),
-            (_, false) => (format!("get {key}\n"), format!("{value}\n")),
+            Self::RedisMix { .. } => {
+                (format!("*2\r\n{}{}", string("GET"), string(&key)).into(), string(MIX_VALUE).into())
+            }
         }
     }
 }

@@ -22,7 +22,6 @@ const START_POLL: Duration = Duration::from_millis(10);
 const REQUESTS: &str = "1000000000";
 
 /// Whether everything that is used here is installed.
-#[must_use]
 pub fn is_available() -> bool {
     ["redis-server", "redis-benchmark", "redis-cli"].into_iter().all(is_installed)
 }

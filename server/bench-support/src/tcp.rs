@@ -1,11 +1,11 @@
 //! The floor over TCP: bare edge-triggered epoll loops, with one read and one write a request and nothing else.
 //!
-//! [`alternate`] measures several servers as near to each other in time as can be: one generator asks them in turn. What
-//! disturbs a machine lasts for seconds, and affects the server that is measured just then. Turns of a tenth of a second
+//! [`generate`] measures several servers as near to each other in time as can be: one generator asks them in turn. What
+//! disturbs a machine lasts for seconds and affects the server that is being measured. Turns of a tenth of a second
 //! spread it evenly, and one generator for all servers has no part in the difference. A server costs nothing in
 //! another's turn.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use twinwire_os::clock;
 use crate::children::Task;
 use crate::load::{Exchange, VALUE};
 use crate::window::{Sample, Window};
-use crate::wire::{self, block_on};
+use crate::wire::{self, block_on, request};
 
 /// Turns that make up a window.
 pub const TURNS: u32 = 10;
@@ -55,7 +55,9 @@ pub fn serve(listener: &TcpListener) -> anyhow::Result<()> {
     loop {
         for event in wait(&epoll, &mut events, EpollTimeout::NONE)? {
             if event.data() == LISTENER {
-                connections.extend(accept(&epoll, listener, connections.len() as u64)?.map(Some));
+                let (stream, _) = listener.accept()?;
+                watch(&epoll, &stream, connections.len() as u64)?;
+                connections.push(Some(stream));
                 continue;
             }
             let slot = &mut connections[event.data() as usize];
@@ -66,16 +68,6 @@ pub fn serve(listener: &TcpListener) -> anyhow::Result<()> {
             }
         }
     }
-}
-
-fn accept(epoll: &Epoll, listener: &TcpListener, token: u64) -> anyhow::Result<Option<TcpStream>> {
-    let stream = match listener.accept() {
-        Ok((stream, _)) => stream,
-        Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    watch(epoll, &stream, token)?;
-    Ok(Some(stream))
 }
 
 /// One read, one write; `None` where the connection is over.
@@ -89,36 +81,32 @@ fn answer(mut stream: &TcpStream, reply: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// Asks over all connections, one exchange outstanding on each.
-pub fn generate(task: &Task) -> anyhow::Result<Window> {
-    Generator::open(task)?.turn(task)
-}
-
-/// A window for each task, made of turns. `length` is the whole window's, and the first turn of each is not counted.
-pub fn alternate(tasks: &[Task]) -> anyhow::Result<Vec<Window>> {
+/// A window for each task. Of several tasks each window is made of turns: `length` is the whole window's, and the first
+/// turn of each is not counted.
+pub fn generate(tasks: &[Task]) -> anyhow::Result<Vec<Window>> {
+    if let [task] = tasks {
+        return Ok(vec![Generator::open(task)?.turn(task)?]);
+    }
     let count = tasks.len();
     let tasks = tasks.iter().map(|task| {
         let length = task.length / TURNS;
         Task { warmup: length / TURN_WARMUP, length, ..task.clone() }
     });
-    let mut clients =
+    let mut generators =
         tasks.map(|task| Ok((Generator::open(&task)?, task))).collect::<anyhow::Result<Vec<_>>>()?;
-    let mut turn = |number: usize| {
-        let (clients, task) = &mut clients[number];
-        clients.turn(task)
-    };
-    for number in 0..count {
-        turn(number)?;
-    }
-    let mut windows: Vec<Window> = (0..count).map(&mut turn).collect::<Result<_, _>>()?;
-    for round in 1..TURNS {
+    let mut windows: Vec<Option<Window>> = vec![None; count];
+    for turn in 0..=TURNS {
         // There and back: none is always behind the same other.
         for place in 0..count {
-            let number = if round % 2 == 0 { place } else { count - 1 - place };
-            windows[number] = windows[number].and(&turn(number)?);
+            let number = if turn % 2 == 0 { place } else { count - 1 - place };
+            let (generator, task) = &mut generators[number];
+            let more = generator.turn(task)?;
+            if turn > 0 {
+                windows[number] = Some(windows[number].map_or(more, |window| window.and(&more)));
+            }
         }
     }
-    Ok(windows)
+    windows.into_iter().map(|window| window.context("a window without turns")).collect()
 }
 
 /// A generator: all connections to one server. Any server will do whose load is known byte by byte.
@@ -139,8 +127,8 @@ impl Generator {
             let mut streams = Vec::with_capacity(task.connections);
             for number in 0..task.connections {
                 let mut client = wire::Client::open(task.endpoint, 0).await?;
-                for message in task.load.opening(client.wire, number) {
-                    client.stream.write_all(&message).await?;
+                for message in task.load.opening(number) {
+                    client.stream.write_all(&request(client.wire, &message)).await?;
                     // The floor's server gives the same reply to everything.
                     client.message().await?;
                 }
@@ -158,13 +146,8 @@ impl Generator {
         let mut clients = Vec::with_capacity(task.connections);
         for stream in streams.context("setting up the floor generator's clients")? {
             watch(&epoll, &stream, clients.len() as u64)?;
-            clients.push(Client {
-                stream,
-                place: 0,
-                reply: vec![0; room].into(),
-                read: 0,
-                is_waiting: false,
-            });
+            let reply = vec![0; room].into();
+            clients.push(Client { stream, place: 0, reply, read: 0, is_waiting: false });
         }
         Ok(Self { epoll, exchanges, clients })
     }
@@ -186,7 +169,8 @@ impl Generator {
         }
         let mut events = [EpollEvent::empty(); EVENTS];
         let mut answered = 0;
-        let (mut edges, mut window) = (Edges::new(task), None);
+        let mut edge_at = clock::now() + clock::nanos(task.warmup);
+        let (mut from, mut window): (Option<Sample>, Option<Window>) = (None, None);
         while window.is_none() || clients.iter().any(|client| client.is_waiting) {
             let ready = wait(epoll, &mut events, EpollTimeout::from(SILENCE_MS))?;
             ensure!(!ready.is_empty(), "no reply for {SILENCE_MS} ms");
@@ -210,8 +194,11 @@ impl Generator {
                     }
                 }
             }
-            if window.is_none() {
-                window = edges.pass(task, answered)?;
+            if window.is_none() && clock::now() >= edge_at {
+                let edge = Sample::of_task(task, answered * task.load.depth() as u64);
+                edge_at += clock::nanos(task.length);
+                window = from.as_ref().map(|from| from.until(&edge)).transpose()?;
+                from.get_or_insert(edge);
             }
         }
         if let Some(timer) = timer {
@@ -227,33 +214,6 @@ fn start_timer(epoll: &Epoll, period: Duration) -> anyhow::Result<TimerFd> {
     timer.set(Expiration::Interval(TimeSpec::from_duration(period)), TimerSetTimeFlags::empty())?;
     epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
     Ok(timer)
-}
-
-/// The instants at which a window begins and ends.
-struct Edges {
-    from: Option<Sample>,
-    next: clock::Nanos,
-}
-
-impl Edges {
-    /// From now on.
-    fn new(task: &Task) -> Self {
-        Self { from: None, next: clock::now() + clock::nanos(task.warmup) }
-    }
-
-    /// Checks whether an edge has come, after this many exchanges; the window if it has ended.
-    fn pass(&mut self, task: &Task, answered: u64) -> anyhow::Result<Option<Window>> {
-        if clock::now() < self.next {
-            return Ok(None);
-        }
-        let edge = Sample::of_task(task, answered * task.load.depth() as u64);
-        self.next += clock::nanos(task.length);
-        if let Some(from) = &self.from {
-            return from.until(&edge).map(Some);
-        }
-        self.from = Some(edge);
-        Ok(None)
-    }
 }
 
 /// One connection of a generator.

@@ -18,17 +18,13 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Takes it in the generator, after this many requests.
-    #[must_use]
+    /// Takes it in the generator itself, after this many requests.
     pub fn of_task(task: &Task, requests: u64) -> Self {
-        Self {
-            generator_cpu_ns: process::own_cpu_ns(),
-            ..Self::take(task.server_pid, 0, &task.cpus(), requests)
-        }
+        let cpus = [&*task.server_cpus, &*task.generator_cpus].concat();
+        Self::take(task.server_pid, std::process::id(), &cpus, requests)
     }
 
-    /// Takes it from outside, of two processes.
-    #[must_use]
+    /// Takes it of two processes, by their ids.
     pub fn take(server: u32, generator: u32, cpus: &[usize], requests: u64) -> Self {
         Self {
             at: clock::now(),
@@ -41,14 +37,15 @@ impl Sample {
 
     /// The window from here to `end`; fails if the system does not report a process's CPU time.
     pub fn until(&self, end: &Self) -> anyhow::Result<Window> {
-        let spent = |from: Option<Nanos>, to: Option<Nanos>| to?.checked_sub(from?);
+        let spent = |from: Option<Nanos>, to: Option<Nanos>| {
+            let spent = to.zip(from).and_then(|(to, from)| to.checked_sub(from));
+            spent.context("the system does not report a process's CPU time")
+        };
         Ok(Window {
             requests: end.requests - self.requests,
             seconds: (end.at - self.at) as f64 / clock::SECOND as f64,
-            server_cpu_ns: spent(self.server_cpu_ns, end.server_cpu_ns)
-                .context("the system does not report the server's CPU time")?,
-            generator_cpu_ns: spent(self.generator_cpu_ns, end.generator_cpu_ns)
-                .context("the system does not report this process's CPU time")?,
+            server_cpu_ns: spent(self.server_cpu_ns, end.server_cpu_ns)?,
+            generator_cpu_ns: spent(self.generator_cpu_ns, end.generator_cpu_ns)?,
             steal: end.ticks.zip(self.ticks).and_then(|(end, start)| end.stolen_since(start)),
         })
     }
@@ -91,19 +88,16 @@ impl Window {
     }
 
     /// CPU for each request in µs; `None` for a window without requests.
-    #[must_use]
     pub fn us(&self, side: Side) -> Option<f64> {
         (self.requests > 0).then(|| self.cpu_ns(side) as f64 / self.requests as f64 / 1000.0)
     }
 
     /// Requests per second.
-    #[must_use]
     pub fn rate(&self) -> f64 {
         self.requests as f64 / self.seconds
     }
 
     /// CPU time of the side over the window's length.
-    #[must_use]
     pub fn busy(&self, side: Side) -> f64 {
         self.cpu_ns(side) as f64 / (self.seconds * clock::SECOND as f64)
     }

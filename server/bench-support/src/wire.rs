@@ -31,21 +31,13 @@ pub enum Wire {
 impl Wire {
     pub const BOTH: [Self; 2] = [Self::Tcp, Self::WebSocket];
 
-    #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::WebSocket => "websocket",
-        }
+        if self == Self::Tcp { "tcp" } else { "websocket" }
     }
 
-    /// The reference server's flag for a listener.
-    #[must_use]
-    pub fn flag(self) -> &'static str {
-        match self {
-            Self::Tcp => "--tcp",
-            Self::WebSocket => "--ws",
-        }
+    /// The reference server's flags for a listener.
+    pub fn listen(self) -> [&'static str; 2] {
+        [if self == Self::Tcp { "--tcp" } else { "--ws" }, "127.0.0.1:0"]
     }
 }
 
@@ -57,13 +49,11 @@ pub struct Endpoint {
 }
 
 /// A message as a client sends it. A mask of zeros is a mask, and leaves the text readable.
-#[must_use]
 pub fn request(wire: Wire, text: &str) -> Vec<u8> {
     message(wire, text, 0x80, &[0; 4])
 }
 
 /// A message as a server sends it.
-#[must_use]
 pub fn reply(wire: Wire, text: &str) -> Vec<u8> {
     message(wire, text, 0, &[])
 }
@@ -81,7 +71,6 @@ fn message(wire: Wire, text: &str, mask_bit: u8, mask: &[u8]) -> Vec<u8> {
 }
 
 /// Whether a server's message is complete; over WebSocket one of at most 125 bytes.
-#[must_use]
 pub fn is_complete(wire: Wire, got: &[u8]) -> bool {
     match (wire, got) {
         (Wire::Tcp, got) => got.ends_with(b"\n"),

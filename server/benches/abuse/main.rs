@@ -20,32 +20,27 @@
 //! is tried for a moment and at a hundredth of its size, which shows that it works and what it must leave behind, and
 //! measures nothing.
 
-mod abuse;
 mod abusers;
 mod neighbour;
 
-use std::{
-    process::ExitCode,
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
-    time::{Duration, Instant},
-};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use abuse::{Abuse, Bound};
-use abusers::Task;
+use abusers::{Kind, Task};
 use anyhow::{Context, ensure};
-use clap::{Parser, ValueEnum, value_parser};
 use neighbour::{Latencies, Neighbours};
-use twinwire_bench_support::children::{Process, Server, play};
+use twinwire_bench_support::children::{Process, Server, play, this_program};
+use twinwire_bench_support::paired::{Bar, figure, interval, verdict};
 use twinwire_bench_support::process::CpuTicks;
-use twinwire_bench_support::run::{ROLE_FLAG, WARMUP, is_installed, main as run, two_cpus};
-use twinwire_bench_support::table::{Bar, figure, interval, verdict};
+use twinwire_bench_support::run::{Plan, ROLE_FLAG, is_installed, main as run};
 use twinwire_bench_support::wire::Wire;
 use twinwire_bench_support::{Median, cpus, open_files};
 
-/// The trial: enough to see replies, too short to measure.
-const TRIAL_WINDOW: Duration = Duration::from_millis(200);
+/// By how much each abuse is smaller in a trial, and how much longer its window is than that of other benches.
 const TRIAL_DIVISOR: usize = 100;
+const TRIAL_WINDOW: Duration = Duration::from_millis(200);
 
 /// How many keys a large store has: the default limit.
 const STORE_KEYS: usize = 1_000_000;
@@ -66,70 +61,95 @@ const LONGEST_MAX: Duration = Duration::from_secs(1);
 /// Longest that a stop may take, however large the stores are.
 const STOP_MAX: Duration = Duration::from_secs(1);
 
-/// The p90 of a well-behaved client with and without others' abuse of the server, in alternating windows
-///
-/// Exits with 1 if a bar is missed, 0 if all are met.
-#[derive(Debug, Parser)]
-#[command(name = "abuse", bin_name = "cargo bench -p twinwire-server --bench abuse --")]
-struct Options {
-    /// Only these abuses
-    #[arg(long, value_enum, value_delimiter = ',')]
-    only: Vec<Abuse>,
-
-    /// Pairs of windows; an interval takes six
-    #[arg(long, default_value_t = 20, value_parser = value_parser!(u16).range(1..=1000))]
-    pairs: u16,
-
-    /// Length of a window
-    #[arg(long, default_value_t = 1000, value_parser = value_parser!(u16).range(50..=60_000))]
-    window_ms: u16,
-
-    /// Given by `cargo bench`
-    #[arg(long, hide = true)]
-    bench: bool,
+/// How long neighbours may wait.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Bound {
+    /// Their p90 may be this many times the one without the abuse, and no reply may take longer than [`LONGEST_MAX`].
+    P90Ratio(f64),
+    /// No reply may take longer than this, from when its request was written.
+    Longest(Duration),
 }
+
+#[derive(Clone, Copy)]
+struct Abuse {
+    kind: Kind,
+    name: &'static str,
+    /// What is counted as served.
+    unit: &'static str,
+    /// How many at once; of [`Kind::Connections`], how many over all windows.
+    size: usize,
+    bound: Bound,
+    /// The most pairs of windows that it is worth: some take long.
+    pairs_max: usize,
+    /// The server's flags besides its defaults.
+    flags: &'static [&'static str],
+    /// How much memory the server may take for each connection while all are there, in KiB. Where it never reads: its
+    /// 60 KB of store, what may wait for it and a batch beyond, twice for what the allocator leaves between; where it
+    /// has sent half a message, that and the buffers around; else what an idle connection takes.
+    growth_kib_each: u64,
+}
+
+const USUAL: Abuse = Abuse {
+    kind: Kind::Silent,
+    name: "",
+    unit: "sessions",
+    size: 0,
+    bound: Bound::P90Ratio(2.0),
+    pairs_max: usize::MAX,
+    flags: &[],
+    growth_kib_each: 8,
+};
+
+const STORES: Abuse = Abuse {
+    unit: "puts",
+    bound: Bound::Longest(Duration::from_millis(50)),
+    pairs_max: 3,
+    // For each of a million keys, what the limit on all stores counts and as much again.
+    growth_kib_each: 200 * 1024,
+    ..USUAL
+};
+
+/// One of the resets over each transport keeps a CPU busy already.
+#[rustfmt::skip]
+const ABUSES: [Abuse; 9] = [
+    Abuse { kind: Kind::SlowReaders, name: "slow readers", unit: "KiB read", size: 100, flags: &["--max-unsent", "64KiB"], growth_kib_each: 512, ..USUAL },
+    Abuse { kind: Kind::SlowWriters, name: "slow writers", unit: "requests", size: 1000, growth_kib_each: 24, ..USUAL },
+    Abuse { kind: Kind::HalfOpen, name: "half-open peers", unit: "sent away", size: 1000, flags: &["--idle-timeout", "1s", "--ping-interval", "500ms"], ..USUAL },
+    Abuse { kind: Kind::Resets, name: "resets in mid-message", size: 2, ..USUAL },
+    Abuse { kind: Kind::LoginFlood, name: "floods of logins", unit: "refusals", size: 4, ..USUAL },
+    Abuse { kind: Kind::Connections, name: "connections in a row", size: 100_000, growth_kib_each: 0, ..USUAL },
+    Abuse { kind: Kind::Silent, name: "opened, left silent", unit: "held", size: 10_000, ..USUAL },
+    Abuse { kind: Kind::LargeStores, name: "ends of large stores", size: 10, ..STORES },
+    Abuse { kind: Kind::GrowingStores, name: "stores that grow", size: 2, ..STORES },
+];
 
 fn main() -> ExitCode {
     let play_any = |role: &str| match serde_json::from_str::<Task>(role) {
-        Ok(task) => abusers::run(&task),
+        Ok(task) => abusers::run(task),
         Err(_) => play(role),
     };
-    run(play_any, |options: &Options, is_bench| {
-        let (server_cpu, client_cpu) = two_cpus()?;
-        cpus::pin(&[client_cpu]);
-        let plan = if is_bench {
-            let window = Duration::from_millis(options.window_ms.into());
-            Plan { pairs: options.pairs.into(), window, server_cpu, client_cpu, divisor: 1 }
-        } else {
-            Plan { pairs: 1, window: TRIAL_WINDOW, server_cpu, client_cpu, divisor: TRIAL_DIVISOR }
-        };
-        print_heading(&plan);
+    run("abuse", play_any, |plan| {
+        plan.need_two_cpus()?;
+        cpus::pin(&[plan.generator_cpu]);
+        let length = if plan.is_measurement { plan.length } else { TRIAL_WINDOW };
+        let mut plan = plan.clone();
+        plan.length = length;
+        let plan = &plan;
+        print_heading(plan);
         let before = CpuTicks::read(&[]);
-        let abuses = if options.only.is_empty() { Abuse::value_variants() } else { &options.only };
         let mut all_met = true;
-        for &abuse in abuses {
-            let outcome = plan.run(abuse).or_else(|error| {
+        for abuse in ABUSES.iter().filter(|abuse| plan.includes(abuse.name)) {
+            let result = Experiment::run(plan, abuse).or_else(|error| {
                 // A busy machine may have made one of the processes late.
-                eprintln!("{}: {error:#}", abuse.spec().name);
-                if is_bench { Err(error) } else { plan.run(abuse) }
+                eprintln!("{}: {error:#}", abuse.name);
+                if plan.is_measurement { Err(error) } else { Experiment::run(plan, abuse) }
             });
-            all_met &= outcome.with_context(|| abuse.spec().name)?.print();
+            all_met &= result.with_context(|| abuse.name)?.print();
         }
         print_notes(CpuTicks::read(&[]).zip(before).and_then(|(after, before)| after.stolen_since(before)));
         // A trial measures nothing that could be missed.
-        Ok(all_met || !is_bench)
+        Ok(all_met || !plan.is_measurement)
     })
-}
-
-/// The size of the experiment.
-#[derive(Debug, Clone, Copy)]
-struct Plan {
-    pairs: usize,
-    window: Duration,
-    server_cpu: usize,
-    client_cpu: usize,
-    /// By how much each abuse is smaller than it should be.
-    divisor: usize,
 }
 
 /// The two windows of a pair, over each transport.
@@ -138,11 +158,12 @@ struct Pair {
     with: [Latencies; 2],
 }
 
-struct Outcome {
-    abuse: Abuse,
-    /// How many abusers there were at once, or connections in each window.
-    size: usize,
-    /// Whether the limit on descriptors allowed no more.
+/// One abuse, and what was seen so far.
+struct Experiment<'a> {
+    plan: &'a Plan,
+    abuse: &'a Abuse,
+    task: Task,
+    /// Whether the limit on descriptors allows no more abusers.
     is_short: bool,
     pairs: Vec<Pair>,
     served: u64,
@@ -153,93 +174,175 @@ struct Outcome {
     stop: Option<Duration>,
 }
 
-impl Plan {
+impl<'a> Experiment<'a> {
     /// Runs one abuse. An error if the server did not serve as its limits say, or kept descriptors.
-    fn run(&self, abuse: Abuse) -> anyhow::Result<Outcome> {
-        let spec = abuse.spec();
+    fn run(plan: &'a Plan, abuse: &'a Abuse) -> anyhow::Result<Self> {
+        let divisor = if plan.is_measurement { 1 } else { TRIAL_DIVISOR };
         // Two at least, for there are two transports.
-        let all = (spec.size / self.divisor).max(2);
-        let (meant, size) =
-            if abuse.is_crowd() { (all, affordable(all)) } else { (all, all.div_ceil(self.pairs)) };
-        let cpu_list = self.server_cpu.to_string();
-        // On the CPU of the first one.
-        let second_worker: &[&str] = if abuse.has_managers() { &["--cpus", &cpu_list] } else { &[] };
+        let all = (abuse.size / divisor).max(2);
+        let is_crowd = abuse.kind != Kind::Connections;
+        let size = if is_crowd { affordable(all) } else { all.div_ceil(plan.rounds) };
+        let cpu_list = plan.server_cpu.to_string();
+        // With stores that grow the server has a second worker, on the CPU of the first. There is a neighbour on each,
+        // a manager that reads an abuser's store, so that it waits where the store is locked for long.
+        let has_managers = abuse.kind == Kind::GrowingStores;
+        let second_worker: &[&str] = if has_managers { &["--cpus", &cpu_list] } else { &[] };
         let program = env!("CARGO_BIN_EXE_twinwire-server");
-        let server = Server::start(program, self.server_cpu, &[spec.flags, second_worker].concat())?;
-        let mut neighbours = Neighbours::login(server.endpoints, abuse.has_managers())?;
-        quiet_window(&mut neighbours, WARMUP)?;
+        let server = Server::start(program, plan.server_cpu, &[abuse.flags, second_worker].concat())?;
+        let mut neighbours = Neighbours::login(server.endpoints, has_managers)?;
+        quiet_window(&mut neighbours, plan.warmup)?;
         let before = server.holdings()?;
-        let mut outcome = Outcome {
+        let mut experiment = Self {
+            plan,
             abuse,
-            size,
-            is_short: abuse.is_crowd() && size < meant,
-            pairs: Vec::with_capacity(self.pairs),
+            task: Task {
+                kind: abuse.kind,
+                endpoints: server.endpoints,
+                size,
+                hold: plan.length,
+                store_keys: STORE_KEYS / divisor,
+            },
+            is_short: is_crowd && size < all,
+            pairs: Vec::with_capacity(plan.rounds),
             served: 0,
             resident_kib_before: before.resident_kib,
             resident_kib_max: 0,
             stop: None,
         };
-        let task = Task {
-            abuse,
-            endpoints: server.endpoints,
-            size,
-            hold: self.window,
-            store_keys: STORE_KEYS / self.divisor,
-        };
-        for number in 0..self.pairs.min(spec.pairs_max) {
+        for number in 0..plan.rounds.min(abuse.pairs_max) {
             // Each comes first as often as second, in the order of the Thue-Morse sequence: no drift favours one.
             let (without, with) = if number.count_ones().is_multiple_of(2) {
-                let without = quiet_window(&mut neighbours, self.window)?;
-                (without, self.abused_window(&task, &server, &mut neighbours, &mut outcome)?)
+                let without = quiet_window(&mut neighbours, plan.length)?;
+                (without, experiment.abused_window(&server, &mut neighbours)?)
             } else {
-                let with = self.abused_window(&task, &server, &mut neighbours, &mut outcome)?;
+                let with = experiment.abused_window(&server, &mut neighbours)?;
                 settle(&server, before.descriptors)?;
-                (quiet_window(&mut neighbours, self.window)?, with)
+                (quiet_window(&mut neighbours, plan.length)?, with)
             };
-            settle(&server, before.descriptors).with_context(|| format!("after {}", spec.name))?;
-            outcome.pairs.push(Pair { without, with });
+            settle(&server, before.descriptors).with_context(|| format!("after {}", abuse.name))?;
+            experiment.pairs.push(Pair { without, with });
         }
-        outcome.resident_kib_max = outcome.resident_kib_max.max(server.holdings()?.resident_kib);
-        if abuse == Abuse::LargeStores {
-            let abusers = Abusers::start(&task, self.divisor > 1)?;
+        experiment.note_memory(&server)?;
+        if abuse.kind == Kind::LargeStores {
+            let abusers = experiment.start_abusers()?;
             abusers.line("full")?;
             // A client that does not close when the server does is waited for, which is not what is measured here.
             drop(neighbours);
             let began = Instant::now();
             drop(server);
-            outcome.stop = Some(began.elapsed());
+            experiment.stop = Some(began.elapsed());
         }
-        Ok(outcome)
+        Ok(experiment)
+    }
+
+    fn note_memory(&mut self, server: &Server) -> anyhow::Result<()> {
+        self.resident_kib_max = self.resident_kib_max.max(server.holdings()?.resident_kib);
+        Ok(())
     }
 
     /// A window with the abuse: from its beginning until all of it has been there, and no shorter than the others.
     fn abused_window(
-        &self,
-        task: &Task,
+        &mut self,
         server: &Server,
         neighbours: &mut Neighbours,
-        outcome: &mut Outcome,
     ) -> anyhow::Result<[Latencies; 2]> {
         let began = Instant::now();
-        let abusers = Abusers::start(task, self.divisor > 1)?;
-        if task.abuse == Abuse::LargeStores {
+        let abusers = self.start_abusers()?;
+        let length = self.plan.length;
+        if self.abuse.kind == Kind::LargeStores {
             // What neighbours may notice comes when the sessions end, not while a flood fills their stores.
             abusers.line("full")?;
-            outcome.resident_kib_max = outcome.resident_kib_max.max(server.holdings()?.resident_kib);
+            self.note_memory(server)?;
             return window(neighbours, || {
-                outcome.served += abusers.stop()?;
-                thread::sleep(self.window * ENDS_WINDOWS);
+                self.served += abusers.stop()?;
+                thread::sleep(length * ENDS_WINDOWS);
                 Ok(())
             });
         }
         let measured = window(neighbours, || {
             abusers.line("full")?;
-            thread::sleep(self.window.saturating_sub(began.elapsed()));
-            outcome.resident_kib_max = outcome.resident_kib_max.max(server.holdings()?.resident_kib);
-            Ok(())
+            thread::sleep(length.saturating_sub(began.elapsed()));
+            self.note_memory(server)
         })?;
-        outcome.served += abusers.stop()?;
+        self.served += abusers.stop()?;
         Ok(measured)
+    }
+
+    /// Starts this program as abusers in the idle class, as far as the system's tools allow; they have begun when this
+    /// returns. In a trial they are like any program: in the idle class they would wait for ever if another one takes
+    /// all of the CPU.
+    fn start_abusers(&self) -> anyhow::Result<Abusers> {
+        let (program, how): (_, &[&str]) = match self.plan.is_measurement {
+            false => ("nice", &["-n", "0"]),
+            true if is_installed("chrt") => ("chrt", &["--idle", "0"]),
+            true => ("nice", &["-n", "19"]),
+        };
+        let (this, task) = (this_program()?, serde_json::to_string(&self.task)?);
+        // They run where they are started: with the neighbours.
+        let arguments = [how, &[&this, ROLE_FLAG, &task]].concat();
+        let abusers = Abusers(Process::start(program, &arguments, &[])?);
+        abusers.line("going")?;
+        Ok(abusers)
+    }
+
+    /// Prints its rows; whether all its bars are met.
+    fn print(&self) -> bool {
+        let (abuse, mut all_met) = (self.abuse, true);
+        let growth_kib = self.resident_kib_max.saturating_sub(self.resident_kib_before);
+        // 4 MiB for the batches and buffers that any load makes the server keep.
+        let growth_kib_max = 4096 + abuse.growth_kib_each * self.task.size as u64;
+        for (index, transport) in Wire::BOTH.map(Wire::name).into_iter().enumerate() {
+            let median = |of: &dyn Fn(&Pair) -> f64| Median::of(self.pairs.iter().map(of));
+            let p90 = |latencies: &[Latencies; 2]| latencies[index].p90.as_secs_f64();
+            let ratio = median(&|pair| p90(&pair.with) / p90(&pair.without));
+            let micros = |median: Option<Median>| figure(median.map(|median| median.value * 1e6), 0);
+            let longest = self.pairs.iter().map(|pair| match abuse.bound {
+                Bound::P90Ratio(_) => pair.with[index].max,
+                Bound::Longest(_) => pair.with[index].longest_wait,
+            });
+            let longest = longest.max().unwrap_or_default();
+            let (bar, is_met) = match abuse.bound {
+                Bound::P90Ratio(max) => {
+                    let is_met = Bar::AtMost(max).is_met(ratio);
+                    (format!("{max:.1}"), is_met.map(|is_met| is_met && longest <= LONGEST_MAX))
+                }
+                Bound::Longest(max) => (format!("{} ms", max.as_millis()), Some(longest <= max)),
+            };
+            let (verdict, is_met) = verdict(is_met, "–");
+            all_met &= is_met;
+            let once = |text: String| if index == 0 { text } else { String::new() };
+            println!(
+                "{:22} {:>6} {transport:10} {:>8} µs {:>6} µs {:>6} {:>15} {bar:>5} {verdict:7} {:>5} ms {:>22} {:>26}",
+                once(abuse.name.to_owned()),
+                once(self.task.size.to_string()),
+                micros(median(&|pair| p90(&pair.without))),
+                micros(median(&|pair| p90(&pair.with))),
+                figure(ratio.map(|median| median.value), 2),
+                interval(ratio, 2),
+                longest.as_millis(),
+                once(format!("{} +{growth_kib}/{growth_kib_max}", self.resident_kib_before)),
+                once(format!("{} {}", self.served, abuse.unit)),
+            );
+        }
+        if growth_kib > growth_kib_max {
+            all_met = false;
+            println!("    memory grew by {growth_kib} KiB, more than its bound");
+        }
+        if let Bound::Longest(_) = abuse.bound {
+            let windows = self.pairs.iter().flat_map(|pair| &pair.without);
+            let longest = windows.map(|window| window.longest_wait).max().unwrap_or_default();
+            println!("    the longest without it: {} ms", longest.as_millis());
+        }
+        if let Some(stop) = self.stop {
+            let (verdict, is_met) = verdict(Some(stop <= STOP_MAX), "");
+            all_met &= is_met;
+            println!("    the stop with all of them there: {} ms (1 s, {verdict})", stop.as_millis());
+        }
+        if self.is_short {
+            all_met = false;
+            println!("    fewer than the intended {}: too few descriptors are allowed", abuse.size);
+        }
+        all_met
     }
 }
 
@@ -290,25 +393,6 @@ fn settle(server: &Server, before: u64) -> anyhow::Result<()> {
 struct Abusers(Process);
 
 impl Abusers {
-    /// Starts this program as abusers in the idle class, as far as the system's tools allow; they have begun when this
-    /// returns. In a trial they are like any program: in the idle class they would wait for ever beside one that takes
-    /// all of the CPU.
-    fn start(task: &Task, is_trial: bool) -> anyhow::Result<Self> {
-        let executable = std::env::current_exe().context("this executable cannot be found")?;
-        let executable = executable.to_str().context("this executable's path is no text")?;
-        let (program, how): (_, &[&str]) = match is_trial {
-            true => ("nice", &["-n", "0"]),
-            false if is_installed("chrt") => ("chrt", &["--idle", "0"]),
-            false => ("nice", &["-n", "19"]),
-        };
-        let task = serde_json::to_string(task)?;
-        // They run where they are started: with the neighbours.
-        let started = Process::start_program(program, &[how, &[executable, ROLE_FLAG, &task]].concat(), &[])?;
-        let abusers = Self(started);
-        abusers.line("going")?;
-        Ok(abusers)
-    }
-
     /// Ends them; how often they were served.
     fn stop(mut self) -> anyhow::Result<u64> {
         self.0.end_input();
@@ -325,14 +409,14 @@ impl Abusers {
 
 fn print_heading(plan: &Plan) {
     println!(
-        "abuse: p90 of a well-behaved neighbour with and without abuse, {} pairs of windows of {} s\n\
+        "abuse: p90 of a well-behaved neighbour with and without abuse, {} pairs of windows of {:?}\n\
          load:  a request a millisecond over each transport; server on CPU {}, neighbours on CPU {} together with the\n\
          \x20      abusers, which are in the system's idle class and have what the neighbours leave\n\n\
          {:22} {:>6} {:10} {:>11} {:>9} {:>6} {:>15} {:>5} {:7} {:>8} {:>22} {:>26}",
-        plan.pairs,
-        plan.window.as_secs_f64(),
+        plan.rounds,
+        plan.length,
         plan.server_cpu,
-        plan.client_cpu,
+        plan.generator_cpu,
         "abuse",
         "number",
         "neighbour",
@@ -348,77 +432,14 @@ fn print_heading(plan: &Plan) {
     );
 }
 
-impl Outcome {
-    /// Prints its rows; whether all its bars are met.
-    fn print(&self) -> bool {
-        let (spec, mut all_met) = (self.abuse.spec(), true);
-        let growth_kib = self.resident_kib_max.saturating_sub(self.resident_kib_before);
-        let growth_kib_max = self.abuse.growth_kib_max(self.size);
-        for (index, transport) in Wire::BOTH.map(Wire::name).into_iter().enumerate() {
-            let p90 = |of: fn(&Pair) -> &[Latencies; 2]| {
-                self.pairs.iter().map(move |pair| of(pair)[index].p90().as_secs_f64())
-            };
-            let (without, with) = (|| p90(|pair| &pair.without), || p90(|pair| &pair.with));
-            let ratio = Median::of(with().zip(without()).map(|(with, without)| with / without));
-            let longest = self.pairs.iter().map(|pair| match spec.bound {
-                Bound::P90Ratio(_) => pair.with[index].max(),
-                Bound::Longest(_) => pair.with[index].longest_wait(),
-            });
-            let longest = longest.max().unwrap_or_default();
-            let (bar, is_met) = match spec.bound {
-                Bound::P90Ratio(max) => {
-                    let is_met = Bar::AtMost(max).is_met(ratio);
-                    (format!("{max:.1}"), is_met.map(|is_met| is_met && longest <= LONGEST_MAX))
-                }
-                Bound::Longest(max) => (format!("{} ms", max.as_millis()), Some(longest <= max)),
-            };
-            let (verdict, is_met) = verdict(is_met, "–");
-            all_met &= is_met;
-            let once = |text: String| if index == 0 { text } else { String::new() };
-            let micros = |seconds| figure(Some(seconds * 1e6), 0);
-            println!(
-                "{:22} {:>6} {transport:10} {:>8} µs {:>6} µs {:>6} {:>15} {bar:>5} {verdict:7} {:>5} ms {:>22} {:>26}",
-                once(spec.name.to_owned()),
-                once(self.size.to_string()),
-                Median::of(without()).map_or("–".to_owned(), |median| micros(median.value)),
-                Median::of(with()).map_or("–".to_owned(), |median| micros(median.value)),
-                figure(ratio.map(|median| median.value), 2),
-                interval(ratio, 2),
-                longest.as_millis(),
-                once(format!("{} +{growth_kib}/{growth_kib_max}", self.resident_kib_before)),
-                once(format!("{} {}", self.served, spec.unit)),
-            );
-        }
-        if growth_kib > growth_kib_max {
-            all_met = false;
-            println!("    memory grew by {growth_kib} KiB, more than its bound");
-        }
-        if let Bound::Longest(_) = spec.bound {
-            let windows = self.pairs.iter().flat_map(|pair| &pair.without);
-            let longest = windows.map(Latencies::longest_wait).max().unwrap_or_default();
-            println!("    the longest without it: {} ms", longest.as_millis());
-        }
-        if let Some(stop) = self.stop {
-            let (verdict, is_met) = verdict(Some(stop <= STOP_MAX), "");
-            all_met &= is_met;
-            println!("    the stop with all of them there: {} ms (1 s, {verdict})", stop.as_millis());
-        }
-        if self.is_short {
-            all_met = false;
-            println!("    not the {} that are meant: too few descriptors are allowed", spec.size);
-        }
-        all_met
-    }
-}
-
 fn print_notes(stolen: Option<f64>) {
     println!(
-        "\nA bar is met if the upper end of the interval is at most the bar and no reply took longer than a second, or \
-         if\nit is a time and the longest is within it. Each window with abuse begins as the abuse does and ends once all \
-         of it is there. Memory: the server's before, how much\nit grew at most, and what it may. After each window its \
-         descriptors were as many as before, and what the abusers\ngot was what the limits say; otherwise the run would \
-         have stopped here. The host gave {} % of the CPUs' time to\nothers: over a percent or two, or with other \
-         programs at work here, p90 is theirs and not the server's.",
+        "\nA bar is met if the upper end of the interval is at most the bar and no reply took longer than a second, or,\n\
+         if it is a time, if the longest is within it. Each window with abuse begins as the abuse does and ends once all\n\
+         of it is there. Memory: the server's before, how much it grew at most, and what it may. After each window the\n\
+         server had as many descriptors as before, and the abusers got what the limits say; otherwise the run would have\n\
+         stopped here. The host gave {} % of the CPUs' time to others: over a percent or two, or if other programs were\n\
+         at work, p90 is theirs and not the server's.",
         figure(stolen.map(|share| share * 100.0), 1)
     );
 }

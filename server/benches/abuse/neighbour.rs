@@ -3,23 +3,17 @@
 //! A reply counts as there when the kernel received it, by the kernel's own time stamp: how long the neighbour then had to
 //! wait for the CPU that it shares with the abusers is nothing that the server did.
 
-use std::{
-    io::{IoSliceMut, Write},
-    net::TcpStream,
-    os::fd::AsRawFd,
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
-    time::{Duration, SystemTime},
-};
+use std::io::{IoSliceMut, Write};
+use std::net::TcpStream;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, ensure};
-use nix::{
-    cmsg_space,
-    sys::{
-        socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt::ReceiveTimestampns},
-        time::TimeSpec,
-    },
-};
+use nix::cmsg_space;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt::ReceiveTimestampns};
+use nix::sys::time::TimeSpec;
 use twinwire_bench_support::wire::{Client, Endpoint, Wire, block_on, is_complete, reply, request};
 
 use crate::abusers::READ_STORE;
@@ -42,24 +36,12 @@ struct Neighbour {
 pub struct Neighbours([Neighbour; 2]);
 
 /// Latencies of one window.
+#[derive(Clone, Copy)]
 pub struct Latencies {
-    sorted: Vec<Duration>,
-    longest_wait: Duration,
-}
-
-impl Latencies {
-    pub fn p90(&self) -> Duration {
-        self.sorted[(self.sorted.len() * 9).div_ceil(10) - 1]
-    }
-
-    pub fn max(&self) -> Duration {
-        self.sorted[self.sorted.len() - 1]
-    }
-
+    pub p90: Duration,
+    pub max: Duration,
     /// The longest that a single reply took once its request had been written, whatever made the request late.
-    pub fn longest_wait(&self) -> Duration {
-        self.longest_wait
-    }
+    pub longest_wait: Duration,
 }
 
 impl Neighbours {
@@ -150,6 +132,7 @@ impl Neighbour {
             intended += PERIOD;
         }
         latencies.sort_unstable();
-        Ok(Latencies { sorted: latencies, longest_wait })
+        let p90 = latencies[(latencies.len() * 9).div_ceil(10) - 1];
+        Ok(Latencies { p90, max: latencies[latencies.len() - 1], longest_wait })
     }
 }

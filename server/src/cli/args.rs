@@ -15,7 +15,7 @@ use super::{
     limits::LimitArgs,
     secret,
     tls::TlsArgs,
-    units::{WORKERS_MOST, cpu, worker_count},
+    units::{WORKERS_MAX, cpu, worker_count},
 };
 use crate::{
     config::{Config, Endpoint, Workers},
@@ -43,7 +43,7 @@ const fn loopback(port: u16) -> SocketAddr {
 #[command(name = "twinwire-server", version, args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
     #[command(subcommand)]
-    pub(super) command: Option<Command>,
+    pub(super) command: Option<Subcommands>,
 
     /// Serve lines over TCP on this address [default: 127.0.0.1:1601, if no listener is given]
     #[arg(long, value_name = "ADDR", value_parser = addresses, help_heading = "Listeners")]
@@ -131,7 +131,7 @@ pub(super) struct Args {
 
 /// What the program does instead of serving.
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum Subcommands {
     Control(ControlArgs),
 }
 
@@ -177,7 +177,7 @@ impl Args {
         }
         let tls = self.certificate.load(&listeners)?;
         let workers = match (self.cpus.is_empty(), self.workers) {
-            (false, _) if self.cpus.len() > WORKERS_MOST => {
+            (false, _) if self.cpus.len() > WORKERS_MAX => {
                 return Err(ArgsError::TooManyCpus { given: self.cpus.len() });
             }
             (false, _) => Workers::Pinned(self.cpus.clone()),

@@ -52,7 +52,7 @@ enum Action {
 }
 
 /// What to print, and how to exit.
-pub(super) struct Outcome {
+pub(super) struct Output {
     /// For standard output.
     pub(super) text: String,
     /// For standard error.
@@ -68,7 +68,7 @@ fn name(text: &str) -> Result<String, String> {
 }
 
 impl ControlArgs {
-    pub(super) fn exec(&self) -> Outcome {
+    pub(super) fn exec(&self) -> Output {
         let answer = match ask(&self.path, &self.action.request()) {
             Ok(answer) => answer,
             Err(error) => {
@@ -78,7 +78,7 @@ impl ControlArgs {
                         EXIT_NO_SERVER
                     }
                 };
-                return Outcome { text: String::new(), error: Some(error.to_string()), code };
+                return Output { text: String::new(), error: Some(error.to_string()), code };
             }
         };
         let (text, error) = match &answer {
@@ -90,7 +90,7 @@ impl ControlArgs {
         };
         let code = if error.is_some() { EXIT_FAILED } else { 0 };
         let text = if self.json { json(&answer) } else { text };
-        Outcome { text, error, code }
+        Output { text, error, code }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
-use super::units::WORKERS_MOST;
+use super::units::WORKERS_MAX;
 use crate::{
     protocol::{NoOrigin, Transport},
     tls::TlsError,
@@ -39,7 +39,7 @@ pub(super) enum ArgsError {
     Certificate(#[from] TlsError),
     #[error("--allow-origin {origin}: {source}")]
     Origin { origin: String, source: NoOrigin },
-    #[error("--cpus names {given} CPUs, but there may be at most {WORKERS_MOST} threads")]
+    #[error("--cpus names {given} CPUs, but there may be at most {WORKERS_MAX} threads")]
     TooManyCpus { given: usize },
     #[error("the upgrade secret in {place} must be exactly one word")]
     SecretForm { place: String },

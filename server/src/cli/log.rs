@@ -1,4 +1,4 @@
-//! The log on standard error, written by a thread of its own: a reader that does not read stops no other thread.
+//! The log on standard error, written by a thread of its own: a reader that stalls stops no other thread.
 //!
 //! Lines wait in a bounded queue. When it is full they are dropped, counted in [`LOG_LINES_DROPPED`], and the count is
 //! logged once there is room again.
@@ -24,9 +24,9 @@ use crate::counters::LOG_LINES_DROPPED;
 /// The most bytes that wait to be written: some seven thousand lines, more than pile up for a reader that is only slow.
 const WAITING_BYTES_MAX: usize = 1 << 20;
 
-/// How much of that is kept for lines at info and above: a flood of debug lines must not displace a warning, or the
+/// How much of that is reserved for lines at info and above: a flood of debug lines must not displace a warning, or the
 /// last lines.
-const KEPT_BYTES: usize = WAITING_BYTES_MAX / 16;
+const RESERVED_BYTES: usize = WAITING_BYTES_MAX / 16;
 
 /// How often dropped lines are reported while the queue never empties.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
@@ -104,8 +104,8 @@ impl<'a> MakeWriter<'a> for Log {
     }
 
     fn make_writer_for(&'a self, line: &Metadata<'_>) -> LineWriter<'a> {
-        let kept = if *line.level() > Level::INFO { KEPT_BYTES } else { 0 };
-        LineWriter { queue: &self.0, waiting_bytes_max: WAITING_BYTES_MAX - kept }
+        let reserved = if *line.level() > Level::INFO { RESERVED_BYTES } else { 0 };
+        LineWriter { queue: &self.0, waiting_bytes_max: WAITING_BYTES_MAX - reserved }
     }
 }
 
@@ -139,7 +139,7 @@ impl Queue {
         self.added.notify_one();
     }
 
-    /// Writes for as long as the program runs.
+    /// Writes to `to` for as long as the program runs.
     fn write(&self, to: &(impl AsFd + ?Sized)) {
         let (mut reported, mut reported_at) = (LOG_LINES_DROPPED.load(Ordering::Relaxed), None::<Instant>);
         loop {
@@ -178,14 +178,14 @@ impl Queue {
         }
     }
 
-    /// Whether everything was written within `in_all`, and never stalled for `stalled_max`.
-    fn wait_until_written(&self, stalled_max: Duration, in_all: Duration) -> bool {
-        let end = Instant::now() + in_all;
+    /// Whether everything was written within `total_max`, and never stalled for `stalled_max`.
+    fn wait_until_written(&self, stalled_max: Duration, total_max: Duration) -> bool {
+        let end = Instant::now() + total_max;
         let mut waiting = self.waiting();
         while waiting.is_writing || !waiting.lines.is_empty() {
-            let patience = stalled_max.min(end.saturating_duration_since(Instant::now()));
+            let wait_max = stalled_max.min(end.saturating_duration_since(Instant::now()));
             let (next, waited) =
-                self.taken.wait_timeout(waiting, patience).unwrap_or_else(PoisonError::into_inner);
+                self.taken.wait_timeout(waiting, wait_max).unwrap_or_else(PoisonError::into_inner);
             waiting = next;
             if waited.timed_out() {
                 return !waiting.is_writing && waiting.lines.is_empty();

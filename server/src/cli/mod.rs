@@ -1,6 +1,6 @@
 //! The whole program as a function: arguments go in, an exit code comes out.
 //!
-//! The only place that prints to standard output, and the only one that ends the process.
+//! Only this prints to standard output or ends the process.
 
 mod args;
 mod control;
@@ -25,7 +25,7 @@ use std::{
 use clap::CommandFactory as _;
 
 use self::{
-    args::{Args, Command},
+    args::{Args, Subcommands},
     layers::{Effective, LayerError},
     log::Log,
 };
@@ -61,14 +61,14 @@ pub fn run<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
     let (args, effective) = match layers::resolve(&args, &env::vars_os().collect()) {
         Ok(resolved) => resolved,
         Err(LayerError::CommandLine(error)) => {
-            // Help goes to standard output and is a success; anything else is neither. A closed pipe is not an error.
+            // Help goes to standard output and is a success, unlike anything else. A closed pipe is not an error.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_USAGE));
         }
         Err(error) => return fail(&error, EXIT_USAGE),
     };
-    if let Some(Command::Control(control)) = args.command {
-        return print_outcome(&control.exec(), "the answer");
+    if let Some(Subcommands::Control(control)) = args.command {
+        return print_output(&control.exec(), "the answer");
     }
     let log = match Log::start(args.log) {
         Ok(log) => log,
@@ -100,14 +100,14 @@ fn start(args: Args, effective: &Effective) -> Result<ExitCode, Failure> {
     if check_config {
         let error = Server::check(&config).err().map(|error| error.to_string());
         let code = if error.is_some() { EXIT_USAGE } else { 0 };
-        return Ok(print_outcome(
-            &control::Outcome { text: effective.to_string(), error, code },
+        return Ok(print_output(
+            &control::Output { text: effective.to_string(), error, code },
             "the options in force",
         ));
     }
     let shutdown = Shutdown::new();
-    // A server that another program started is a part of that program's service: the service manager must not take the
-    // part's start and stop for the whole's.
+    // A server that another program started is a part of that program's service, whose start and stop it must not
+    // announce.
     let notify_manager = if until_stdin_closes { |_| () } else { notify::send_state };
     // Before anything is announced: from the ready lines on, a signal means an orderly stop.
     signals::handle(&shutdown, config.tls.clone(), notify_manager)
@@ -125,18 +125,18 @@ fn start(args: Args, effective: &Effective) -> Result<ExitCode, Failure> {
     outcome.map(|()| ExitCode::SUCCESS).map_err(|error| Failure { error: error.into(), code: EXIT_FAILED })
 }
 
-/// Prints an outcome; `what` names it, should that fail.
-fn print_outcome(outcome: &control::Outcome, what: &str) -> ExitCode {
-    if let Some(error) = &outcome.error {
+/// Prints `output`, which an error in writing it calls `what`.
+fn print_output(output: &control::Output, what: &str) -> ExitCode {
+    if let Some(error) = &output.error {
         let _ = writeln!(io::stderr(), "twinwire-server: {error}");
     }
-    match io::stdout().write_all(outcome.text.as_bytes()) {
+    match io::stdout().write_all(output.text.as_bytes()) {
         // A reader that has seen enough is a success.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             let unwritten = format!("cannot write {what} to standard output: {error}");
             fail(&io::Error::other(unwritten), EXIT_FAILED)
         }
-        _ => ExitCode::from(outcome.code),
+        _ => ExitCode::from(output.code),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::registry::Secret;
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// What precedes the secret in the only message that carries it.
-const BEFORE: &str = "upgrade ";
+const UPGRADE_PREFIX: &str = "upgrade ";
 
 /// The secret in `file`, or in the environment if no file is named, if it is one that a client can send.
 pub(super) fn read(file: Option<&Path>, message_bytes_max: usize) -> Result<Secret, ArgsError> {
@@ -34,7 +34,7 @@ pub(super) fn read(file: Option<&Path>, message_bytes_max: usize) -> Result<Secr
     };
     // Some editors begin a file with a byte order mark, which no client would send.
     let word = text.trim_start_matches('\u{feff}').trim_ascii();
-    let most = message_bytes_max.saturating_sub(BEFORE.len());
+    let most = message_bytes_max.saturating_sub(UPGRADE_PREFIX.len());
     if word.len() > most {
         return Err(ArgsError::SecretTooLong { place, given: word.len(), most });
     }

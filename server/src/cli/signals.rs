@@ -1,5 +1,4 @@
-//! What stops the program, SIGTERM, SIGINT, or the end of standard input; and SIGHUP, which makes it read its
-//! certificate again.
+//! What stops the program: SIGTERM, SIGINT or the end of standard input. SIGHUP makes it reload its certificate.
 
 use std::{
     io::{self, IsTerminal},
@@ -56,9 +55,11 @@ pub(super) fn handle(
 /// If the renewed certificate cannot be used, that is logged and the server goes on with the old one.
 fn reload(tls: Option<&Tls>) {
     match tls.map(Tls::reload) {
-        Some(Ok(())) => tracing::info!("the certificate was read again"),
-        Some(Err(error)) => tracing::error!(%error, "the certificate stays as it was"),
-        None => tracing::info!("SIGHUP: there is no certificate to read again"),
+        Some(Ok(())) => tracing::info!("reloaded the certificate"),
+        Some(Err(error)) => {
+            tracing::error!(%error, "cannot reload the certificate; the old one stays in use");
+        }
+        None => tracing::info!("SIGHUP: there is no certificate to reload"),
     }
 }
 

@@ -6,16 +6,16 @@ use jiff::SignedDuration;
 
 use crate::protocol::NAME_BYTES_MAX;
 
-/// The longest time that may be asked for: for more, use "off"; sums of instants stay far from overflow.
+/// The longest time-out; `off` means for ever. Sums of instants stay far from overflow.
 const DURATION_MAX: Duration = Duration::from_hours(366 * 24);
 
-/// The largest message that may be asked for. A worker has room for one, and a client can make the server hold one for
+/// The highest value of `--message-max`. A worker has room for one, and a client can make the server hold one for
 /// it.
-const MESSAGE_BYTES_MOST: usize = 16 << 20;
+const MESSAGE_BYTES_LIMIT: usize = 16 << 20;
 
-/// The most threads that may be asked for. Each is a runtime with its own descriptors and stack, meant for a CPU of its
+/// The most threads. Each is a runtime with its own descriptors and stack, meant for a CPU of its
 /// own: more than the largest machines have is a mistake.
-pub(super) const WORKERS_MOST: usize = 1024;
+pub(super) const WORKERS_MAX: usize = 1024;
 
 /// A count above 0.
 pub(super) fn count(text: &str) -> Result<NonZeroUsize, String> {
@@ -23,8 +23,8 @@ pub(super) fn count(text: &str) -> Result<NonZeroUsize, String> {
 }
 
 pub(super) fn worker_count(text: &str) -> Result<NonZeroUsize, String> {
-    let count = text.parse::<NonZeroUsize>().ok().filter(|count| count.get() <= WORKERS_MOST);
-    count.ok_or_else(|| format!("expected a whole number from 1 to {WORKERS_MOST}"))
+    let count = text.parse::<NonZeroUsize>().ok().filter(|count| count.get() <= WORKERS_MAX);
+    count.ok_or_else(|| format!("expected a whole number from 1 to {WORKERS_MAX}"))
 }
 
 /// A CPU's number, as the system counts them.
@@ -51,7 +51,7 @@ pub(super) fn message_size(text: &str) -> Result<usize, String> {
         bytes if bytes < NAME_BYTES_MAX => {
             Err(format!("a message must hold a name of {NAME_BYTES_MAX} bytes"))
         }
-        bytes if bytes > MESSAGE_BYTES_MOST => Err("at most 16MiB".to_owned()),
+        bytes if bytes > MESSAGE_BYTES_LIMIT => Err("at most 16MiB".to_owned()),
         bytes => Ok(bytes),
     }
 }

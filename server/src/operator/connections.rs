@@ -14,10 +14,10 @@ use tokio::{
 
 use crate::runtime::LogRateLimit;
 
-/// How long a client has at least to send its request, however many come after it: some round trips in a building.
+/// The least time that a client has for its request, however many come after it: some round trips in a local network.
 const GRACE: Duration = Duration::from_millis(50);
 
-/// How long accepting pauses after an error that lasts, such as too few descriptors.
+/// How long accepting pauses after a lasting error, such as too few descriptors.
 const ERROR_WAIT: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
@@ -32,10 +32,10 @@ impl BoundedClients {
         Self { served: VecDeque::with_capacity(max), max, errors: LogRateLimit::default() }
     }
 
-    /// Waits until there is room for one more. A client asks at once and is answered at once: one that is still there
-    /// after its time and after so many others has nothing to say, and the next one need not wait for it.
+    /// Waits until there is room for one more. A client asks at once and is answered at once, so the oldest one that is
+    /// still there after its time gives way.
     pub(super) async fn wait_for_room(&mut self) {
-        // Those that have just come get to read what was sent, or that the client has gone.
+        // Clients that have just been accepted get to read their request, or to find that the client has gone.
         yield_now().await;
         self.served.retain(|(_, client)| !client.is_finished());
         while self.served.len() >= self.max

@@ -2,7 +2,7 @@
 //!
 //! `list`, `promote USER`, `demote USER`, `disconnect USER`, `stats`; the answer is an [`Answer`] in JSON. A client
 //! that sends nothing, too much or nonsense, or does not read, takes one of [`super::OPERATORS_MAX`] places until
-//! another client wants it, and does no other harm.
+//! another client needs it, and does no other harm.
 
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
@@ -109,7 +109,7 @@ fn users(registry: &Registry) -> Vec<UserRow> {
             bytes: info.bytes,
             connected_s: info.since.elapsed().as_secs(),
             idle_s: idle(registry, info.active_ms).as_secs(),
-            transport: info.peer.transport.to_owned(),
+            transport: info.peer.transport.name().to_owned(),
             peer: info.peer.address.to_string(),
         });
     });

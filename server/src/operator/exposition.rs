@@ -17,13 +17,13 @@ use crate::counters::{ConnectionTotals, LOG_LINES_DROPPED};
 
 /// The metrics as they are now, in OpenMetrics 1.0.
 pub(super) fn render(state: &Arc<AdminState>) -> Result<String, fmt::Error> {
-    let mut own = Registry::with_prefix("twinwire");
-    own.register_collector(Box::new(ServerMetrics(Arc::clone(state))));
+    let mut server = Registry::with_prefix("twinwire");
+    server.register_collector(Box::new(ServerMetrics(Arc::clone(state))));
     // Their names are the same for every program.
     let mut process = Registry::default();
     process.register_collector(Box::new(process::ProcessMetrics));
     let mut body = String::new();
-    text::encode_registry(&mut body, &own)?;
+    text::encode_registry(&mut body, &server)?;
     text::encode_registry(&mut body, &process)?;
     text::encode_eof(&mut body)?;
     Ok(body)
@@ -85,7 +85,7 @@ impl Collector for ServerMetrics {
         let numbers: Vec<String> = (0..by_worker.len()).map(|number| number.to_string()).collect();
         let workers =
             numbers.iter().zip(by_worker).map(|(number, count)| (vec![("worker", &**number)], count));
-        let alone = |figure: u64| vec![(Vec::new(), figure)];
+        let unlabelled = |figure: u64| vec![(Vec::new(), figure)];
 
         gauges(
             &mut encoder,
@@ -107,22 +107,32 @@ impl Collector for ServerMetrics {
             "Connections turned away or ended by the server",
             &refusals.collect(),
         )?;
-        counters(&mut encoder, "received_bytes", "Bytes read from clients", &alone(totals.bytes_received))?;
-        counters(&mut encoder, "sent_bytes", "Bytes made for clients", &alone(totals.bytes_sent))?;
+        counters(
+            &mut encoder,
+            "received_bytes",
+            "Bytes read from clients",
+            &unlabelled(totals.bytes_received),
+        )?;
+        counters(&mut encoder, "sent_bytes", "Bytes made for clients", &unlabelled(totals.bytes_sent))?;
         gauges(
             &mut encoder,
             "stores",
             "Users logged in, each with a store",
-            &alone(state.registry.len() as u64),
+            &unlabelled(state.registry.len() as u64),
         )?;
-        gauges(&mut encoder, "managers", "Users who are managers", &alone(state.registry.managers() as u64))?;
-        gauges(&mut encoder, "keys", "Keys in all stores", &alone(keys))?;
-        gauges(&mut encoder, "stored_bytes", "Bytes of keys and values in all stores", &alone(bytes))?;
+        gauges(
+            &mut encoder,
+            "managers",
+            "Users who are managers",
+            &unlabelled(state.registry.managers() as u64),
+        )?;
+        gauges(&mut encoder, "keys", "Keys in all stores", &unlabelled(keys))?;
+        gauges(&mut encoder, "stored_bytes", "Bytes of keys and values in all stores", &unlabelled(bytes))?;
         counters(
             &mut encoder,
             "log_lines_dropped",
             "Log lines dropped because standard error was not read in time",
-            &alone(LOG_LINES_DROPPED.load(Ordering::Relaxed)),
+            &unlabelled(LOG_LINES_DROPPED.load(Ordering::Relaxed)),
         )?;
         gauges(
             &mut encoder,
@@ -130,19 +140,26 @@ impl Collector for ServerMetrics {
             "Always 1; the labels show which program this is",
             &vec![(vec![("version", env!("CARGO_PKG_VERSION"))], 1)],
         )?;
-        gauges(&mut encoder, "uptime_seconds", "Since the start", &alone(state.started.elapsed().as_secs()))
+        gauges(
+            &mut encoder,
+            "uptime_seconds",
+            "Since the start",
+            &unlabelled(state.started.elapsed().as_secs()),
+        )
     }
 }
 
 fn counters(encoder: &mut DescriptorEncoder, name: &str, help: &str, family: &Family<'_>) -> fmt::Result {
-    each(encoder, name, help, family, ConstCounter::new)
+    encode_family(encoder, name, help, family, ConstCounter::new)
 }
 
 fn gauges(encoder: &mut DescriptorEncoder, name: &str, help: &str, family: &Family<'_>) -> fmt::Result {
-    each(encoder, name, help, family, |figure| ConstGauge::new(i64::try_from(figure).unwrap_or(i64::MAX)))
+    encode_family(encoder, name, help, family, |figure| {
+        ConstGauge::new(i64::try_from(figure).unwrap_or(i64::MAX))
+    })
 }
 
-fn each<M: EncodeMetric>(
+fn encode_family<M: EncodeMetric>(
     encoder: &mut DescriptorEncoder,
     name: &str,
     help: &str,

@@ -1,7 +1,7 @@
 //! The metrics over HTTP: `GET /metrics` or `HEAD`, and nothing else.
 //!
-//! One request a connection, a head within bounds and within its time, and so few clients at once that they cannot be a
-//! burden. Only as much HTTP as a scraper needs.
+//! One request for each connection, with bounds on the size of its head, on its time and on the number of clients at once.
+//! Only as much HTTP as a scraper needs.
 
 use std::{future::poll_fn, io, net, sync::Arc, task::Poll, time::Duration};
 
@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{AdminState, SCRAPERS_MAX, connections::BoundedClients, exposition, negotiation::Format};
-use crate::transport::close;
+use crate::transport::{TcpSocket, close};
 
 /// The longest request head: scrapers send far less than 1 KiB.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
@@ -75,7 +75,7 @@ async fn serve_client(mut stream: TcpStream, state: &Arc<AdminState>) -> io::Res
     };
     timeout(CLIENT_TIME_MAX, stream.write_all(&reply)).await??;
     // As other connections are closed, so that no reset overtakes the reply.
-    close(stream).await;
+    close(TcpSocket::new(stream.into_std()?)?).await;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The operator's access to a running server: the control socket (ROLE-9) and the metrics.
 //!
-//! Both are served by one thread of their own, so that neither a long list nor a client that sends nothing or never
-//! reads costs a worker anything. What is done to a user is done through the registry.
+//! One thread serves both, so that neither a long list nor a client that sends nothing or never reads costs a worker
+//! anything. Users are changed through the registry.
 
 mod answer;
 mod ask;
@@ -41,8 +41,8 @@ use socket::ControlSocket;
 /// How many operators are served at once. They come one at a time.
 const OPERATORS_MAX: usize = 8;
 
-/// How many scrapers are served at once. They come one at a time too; the rest is for clients that only connect, so
-/// that even hundreds a second leave a real one the time to be served.
+/// How many scrapers are served at once. They come one at a time too. The rest is for clients that only connect: even
+/// hundreds of them a second leave a real scraper enough time.
 const SCRAPERS_MAX: usize = 64;
 
 /// The descriptors that the operator's thread may need: two listeners, a lock, their clients and one of each kind that

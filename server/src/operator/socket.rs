@@ -29,7 +29,7 @@ const BACKLOG: i32 = 16;
 /// What the name of the locked file ends in.
 const LOCK_SUFFIX: &str = ".lock";
 
-/// How often the locked file may turn out to be removed before giving up.
+/// How many times the locked file may turn out to have been removed before giving up.
 const LOCK_TRIES: usize = 100;
 
 #[derive(Debug, thiserror::Error)]
@@ -165,8 +165,8 @@ impl Drop for ControlSocket {
     }
 }
 
-/// What keeps a socket from being made at `path`, as far as it shows without making one. Whether a running server has
-/// it does not show.
+/// Fails if no socket can be made at `path`, as far as it shows without making one. Whether a running server has it does
+/// not show.
 pub(crate) fn check(path: &Path) -> Result<(), SocketError> {
     let failed = |source| SocketError::Failed { path: path.to_owned(), source };
     SockAddr::unix(path).map_err(failed)?;

@@ -11,6 +11,7 @@ mod transport;
 pub use origins::{NoOrigin, Origins};
 pub use reply::{Reply, Status};
 pub use request::{Malformed, Request, parse_name};
+pub(crate) use transport::Framing;
 pub use transport::Transport;
 
 /// The longest message in bytes, request or reply, without its terminator, unless the server is configured otherwise.

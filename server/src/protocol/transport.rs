@@ -2,38 +2,46 @@
 
 use std::fmt;
 
-/// A transport.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Transport {
-    /// Lines over TCP.
-    Tcp,
-    /// Whatever one read brings is one message, as the original clients send it.
-    TcpRaw,
-    /// One text message for each request (RFC 6455).
+named_enum! {
+    /// A transport: a framing over TCP or over TLS.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Transport,
+    /// The name in ready lines, messages and logs.
+    fn name {
+        /// Lines over TCP.
+        Tcp = "tcp",
+        /// Chunks over TCP, as the original clients send them.
+        TcpRaw = "tcp-raw",
+        /// WebSocket over TCP.
+        WebSocket = "websocket",
+        /// Lines over TLS.
+        Tls = "tls",
+        /// WebSocket over TLS.
+        Wss = "wss",
+    }
+}
+
+/// How messages are delimited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// Each ends at a line feed.
+    Lines,
+    /// Each is what one read brings.
+    Chunks,
+    /// Each is one text message (RFC 6455).
     WebSocket,
-    /// Lines over TLS.
-    Tls,
-    /// WebSocket over TLS.
-    Wss,
 }
 
 impl Transport {
-    /// In the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::Tcp, Self::TcpRaw, Self::WebSocket, Self::Tls, Self::Wss];
-
-    /// The name in ready lines, messages and logs.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn framing(self) -> Framing {
         match self {
-            Self::Tcp => "tcp",
-            Self::TcpRaw => "tcp-raw",
-            Self::WebSocket => "websocket",
-            Self::Tls => "tls",
-            Self::Wss => "wss",
+            Self::Tcp | Self::Tls => Framing::Lines,
+            Self::TcpRaw => Framing::Chunks,
+            Self::WebSocket | Self::Wss => Framing::WebSocket,
         }
     }
 
-    /// Whether its connections begin with a TLS handshake.
+    /// Whether it runs over TLS.
     #[must_use]
     pub const fn is_encrypted(self) -> bool {
         matches!(self, Self::Tls | Self::Wss)

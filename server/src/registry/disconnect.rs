@@ -14,7 +14,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-/// The request to one session, which may come or not.
+/// The request to one session, whether it has been made or not.
 #[derive(Debug, Default)]
 pub(crate) struct DisconnectRequest {
     /// Checked by the connection whenever it is polled. The lock orders everything else.

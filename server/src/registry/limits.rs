@@ -42,21 +42,11 @@ pub(super) struct Quota {
 struct Total(AtomicUsize);
 
 /// What one user has stored. Changed only under the lock of that user's store.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Usage {
-    keys: usize,
-    bytes: usize,
-}
-
-impl Usage {
-    pub(super) fn of(keys: usize, bytes: usize) -> Self {
-        Self { keys, bytes }
-    }
-
-    /// The number of keys, and the bytes of keys and values.
-    pub(super) fn keys_and_bytes(&self) -> (usize, usize) {
-        (self.keys, self.bytes)
-    }
+    pub(super) keys: usize,
+    /// Of keys and values.
+    pub(super) bytes: usize,
 }
 
 impl Quota {
@@ -89,7 +79,7 @@ impl Quota {
     }
 
     /// Forgets everything of a user whose session has ended.
-    pub(super) fn release(&self, usage: &Usage) {
+    pub(super) fn release(&self, usage: Usage) {
         self.give_back(usage.bytes + usage.keys * ENTRY_BYTES);
     }
 
@@ -139,7 +129,7 @@ mod tests {
         assert_eq!(quota.replace(&mut usage, 7, 9), Ok(()));
         assert_eq!(quota.replace(&mut usage, 9, 1), Ok(()));
         assert_eq!((usage.bytes, quota.total_bytes()), (2, 2 + ENTRY_BYTES));
-        quota.release(&usage);
+        quota.release(usage);
         assert_eq!(quota.total_bytes(), 0);
     }
 

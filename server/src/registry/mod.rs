@@ -67,33 +67,27 @@ impl Registry {
         }
     }
 
-    /// The same with other limits. Must be called before the registry is used.
+    /// The same registry with other limits. Must be called before it is used.
     #[must_use]
     pub fn with_limits(self, managers_max: Option<NonZeroUsize>, stores: StoreLimits) -> Self {
         Self { managers: Managers::new(managers_max), quota: Quota::new(stores), ..self }
     }
 
-    /// The same, with large stores freed on the reclaimer's thread.
+    /// The same registry, whose large stores are freed on the reclaimer's thread.
     #[must_use]
     pub(crate) fn with_reclaimer(self, reclaimer: Reclaimer) -> Self {
         Self { reclaimer: Some(reclaimer), ..self }
     }
 
-    /// When the registry was made: users' activity is counted from then on.
+    /// When the registry was made. Users' activity is timed from then on.
     pub(crate) fn started(&self) -> Instant {
         self.started
-    }
-
-    /// Takes `name` for a session without a connection; see [`Self::claim_for`].
-    #[must_use]
-    pub fn claim(self: &Arc<Self>, name: &str) -> Option<Login> {
-        self.claim_for(name, Peer::NONE)
     }
 
     /// Takes `name` for the session of the client at `peer`, with an empty store and the role of a guest; `None` if it
     /// is held.
     #[must_use]
-    pub fn claim_for(self: &Arc<Self>, name: &str, peer: Peer) -> Option<Login> {
+    pub fn claim(self: &Arc<Self>, name: &str, peer: Peer) -> Option<Login> {
         let name: Arc<str> = name.into();
         let user = Arc::new(User::new(peer));
         self.users.pin().try_insert(Arc::clone(&name), Arc::clone(&user)).ok()?;
@@ -126,7 +120,7 @@ impl Registry {
         self.managers.promote(&user.role)
     }
 
-    /// Makes a manager a guest, which frees a place; `false` if the user was a guest.
+    /// Makes a manager a guest, which makes room for another manager; `false` if the user was a guest.
     pub fn demote(&self, user: &User) -> bool {
         self.managers.demote(&user.role)
     }

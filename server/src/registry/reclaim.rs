@@ -3,8 +3,8 @@
 //! Freeing a store of a million keys takes 200 ms, in which its worker would serve no other connection. A small store
 //! is freed at once, which is faster than handing it to the thread.
 //!
-//! What waits here can no longer be reached, but it still takes memory. So it counts for the limit on all stores
-//! together until it is freed, which also bounds how much can wait.
+//! A store that waits here can no longer be reached, but it still takes memory. So it counts towards the limit on all
+//! stores together until it is freed, which also bounds how much can wait.
 
 use std::{
     io,
@@ -12,7 +12,7 @@ use std::{
     thread,
 };
 
-use super::{Registry, limits::Usage, store::Entries, user::Store};
+use super::{Registry, store::Entries, user::Store};
 
 /// How much less of a CPU the thread gets if workers want it too: about a tenth. With much less, memory would stay
 /// occupied for long on a busy machine.
@@ -29,7 +29,7 @@ pub(crate) struct Reclaimer(mpsc::Sender<EndedStore>);
 #[derive(Debug)]
 pub(super) struct EndedStore {
     entries: Entries,
-    /// What counts it. The thread ends with the last registry that could send it something.
+    /// What counts it. The thread ends with the last registry that could send it a store.
     registry: Arc<Registry>,
 }
 
@@ -55,8 +55,8 @@ impl Reclaimer {
 
 /// Frees `store`, which has just ended in `registry`: at once or, if it is large, on the reclaimer's thread.
 pub(super) fn reclaim(store: Store, registry: &Arc<Registry>) {
-    let (entries, usage) = store.into_parts();
-    let is_small = entries.is_small() && usage.keys_and_bytes().1 <= AT_ONCE_BYTES;
+    let Store { entries, usage } = store;
+    let is_small = entries.is_small() && usage.bytes <= AT_ONCE_BYTES;
     let ended = EndedStore { entries, registry: Arc::clone(registry) };
     match &registry.reclaimer {
         Some(Reclaimer(thread)) if !is_small => {
@@ -69,12 +69,12 @@ pub(super) fn reclaim(store: Store, registry: &Arc<Registry>) {
 }
 
 impl EndedStore {
-    /// Frees the store part by part, and gives its room back as it goes.
+    /// Frees the store part by part, and gives its bytes back to the quota as it goes.
     pub(super) fn free(mut self) {
         while let Some(part) = self.entries.take_part() {
-            let (keys, bytes) = part.keys_and_bytes();
+            let usage = part.usage();
             drop(part);
-            self.registry.quota.release(&Usage::of(keys, bytes));
+            self.registry.quota.release(usage);
         }
     }
 }

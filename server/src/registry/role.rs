@@ -24,7 +24,7 @@ pub enum Promotion {
 
 const GUEST: u8 = 0;
 const MANAGER: u8 = 1;
-/// The session is over: it can no longer be promoted, so no place is lost to a user who has gone.
+/// The session has ended. It can no longer be promoted, so no place is lost to a user who has gone.
 const GONE: u8 = 2;
 
 /// One user's role. Reading it takes no lock.
@@ -45,8 +45,8 @@ impl Role {
     }
 }
 
-/// The limit on managers. Changes of role are rare and go one at a time, so that it is exact: never one manager too
-/// many, and never a refusal while there is a place.
+/// The limit on managers. Roles change rarely and one at a time, so the limit is exact: there is never one manager too
+/// many, and never a refusal while there is room.
 #[derive(Debug)]
 pub(super) struct Managers {
     max: usize,
@@ -59,7 +59,7 @@ impl Managers {
         Self { max: max.map_or(usize::MAX, NonZeroUsize::get), count: Mutex::new(0) }
     }
 
-    /// Makes a guest a manager if there is a place.
+    /// Makes a guest a manager if there is room.
     pub(super) fn promote(&self, role: &Role) -> Promotion {
         let mut count = self.count();
         if role.is_manager() {
@@ -76,7 +76,7 @@ impl Managers {
         Promotion::Granted
     }
 
-    /// Makes a manager a guest, and frees the place; `false` if it was a guest.
+    /// Makes a manager a guest; `false` if it was a guest.
     pub(super) fn demote(&self, role: &Role) -> bool {
         let mut count = self.count();
         let was_manager = role.change(MANAGER, GUEST);
@@ -84,7 +84,7 @@ impl Managers {
         was_manager
     }
 
-    /// Ends a role for good. Locks only for managers, since guests come and go in thousands.
+    /// Ends a role for good. Takes the lock only for managers, since guests come and go by the thousand.
     pub(super) fn end(&self, role: &Role) {
         if role.0.swap(GONE, Ordering::AcqRel) == MANAGER {
             *self.count() -= 1;

@@ -1,5 +1,5 @@
-//! Limits how fast the upgrade secret can be guessed (ROLE-8). Each address has its attempts answered one after the
-//! other, ever later, however many connections it has; and if many addresses guess at once, all are answered later.
+//! Limits how fast the upgrade secret can be guessed (ROLE-8). The attempts of one address are answered one after another,
+//! ever later, however many connections it has; and if many addresses guess at once, all are answered later.
 //!
 //! A right secret is delayed as long as a wrong one would be. If only wrong ones were, silence would reveal them, and a
 //! guesser would not have to wait for the delay to end.
@@ -31,7 +31,7 @@ const FORGET_AFTER: Duration = Duration::from_mins(1);
 /// addresses may guess at their full rate before other clients notice.
 const GLOBAL_INTERVAL: Duration = Duration::from_micros(31_250);
 
-/// The part of that sum that delays nothing: attempts come in bursts.
+/// The part of that sum that delays nothing, since attempts come in bursts.
 const GLOBAL_BURST: Duration = Duration::from_secs(1);
 
 /// The most that the attempts of other addresses delay one. A right secret among floods from thousands of addresses
@@ -48,7 +48,7 @@ const SHARD_ADDRESSES_MAX: usize = 64;
 pub(super) struct SecretThrottle {
     shards: Box<[Mutex<Vec<FailedAddress>>]>,
     hasher: RandomState,
-    /// When the delay for all addresses will be over.
+    /// When the delay for all addresses ends.
     global: Mutex<Option<Instant>>,
 }
 
@@ -106,7 +106,7 @@ impl SecretThrottle {
         AttemptTiming { delay: answered.duration_since(now) + global, reserved }
     }
 
-    /// An attempt will not be answered. Later ones need not wait for it; those that wait already do not come earlier.
+    /// An attempt will not be answered. Later ones need not wait for it; those that are waiting are not answered earlier.
     fn release(&self, address: IpAddr, reserved: Duration) {
         let mut shard = self.shard(address);
         if let Some(failed) = shard.iter_mut().find(|failed| failed.address == address)

@@ -8,12 +8,14 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
+use super::limits::Usage;
+
 /// The average number of keys in a table at which the next one is split. Splitting takes a tenth of a millisecond; with
 /// smaller tables a store of a million keys would have thousands.
 const TABLE_KEYS: usize = 1024;
 
-/// The lowest bit of a hash that selects the table. The bits below place an entry within its table, and the highest tag
-/// it.
+/// The lowest bit of a hash that selects the table. The bits below select an entry's place in its table, and the highest
+/// bits are its tag there.
 const TABLE_SHIFT: u32 = 24;
 
 #[derive(Debug)]
@@ -38,7 +40,7 @@ impl Entries {
         table.find(hash, |entry| *entry.key == *key).map(|entry| &*entry.value)
     }
 
-    /// The same, to be replaced.
+    /// The value under `key`, to be replaced.
     pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Box<str>> {
         let hash = self.hasher.hash_one(key);
         let at = table_of(hash, self.tables.len());
@@ -81,9 +83,8 @@ impl Entries {
         tables.push(go);
     }
 
-    /// Takes a small part of the entries out, to be freed when it is dropped; `None` if nothing is left.
-    ///
-    /// For a store whose session has ended: the rest can no longer be looked up.
+    /// Takes a small part of the entries out, to be freed when it is dropped; `None` if nothing is left. Only for a store
+    /// whose session has ended, since the rest can no longer be looked up.
     pub(super) fn take_part(&mut self) -> Option<Part> {
         let part = Part(self.tables.pop()?);
         self.keys -= part.0.len();
@@ -101,9 +102,9 @@ impl Entries {
 pub(super) struct Part(HashTable<Entry>);
 
 impl Part {
-    /// The number of keys, and the bytes of keys and values.
-    pub(super) fn keys_and_bytes(&self) -> (usize, usize) {
-        (self.0.len(), self.0.iter().map(|entry| entry.key.len() + entry.value.len()).sum())
+    pub(super) fn usage(&self) -> Usage {
+        let bytes = self.0.iter().map(|entry| entry.key.len() + entry.value.len()).sum();
+        Usage { keys: self.0.len(), bytes }
     }
 }
 
@@ -142,8 +143,8 @@ mod tests {
         }
         let mut keys = 0;
         while let Some(part) = entries.take_part() {
-            assert!(part.keys_and_bytes().0 <= 4 * TABLE_KEYS);
-            keys += part.keys_and_bytes().0;
+            assert!(part.usage().keys <= 4 * TABLE_KEYS);
+            keys += part.usage().keys;
         }
         assert_eq!(keys, KEYS);
     }

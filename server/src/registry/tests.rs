@@ -63,23 +63,23 @@ fn value(registry: &Registry, user: &str, key: &str) -> String {
 #[test]
 fn login_2_a_held_name_is_not_given_twice_and_is_free_afterwards() {
     let registry = registry();
-    let first = registry.claim("alice").unwrap();
-    assert!(registry.claim("alice").is_none());
-    assert!(registry.claim("Alice").is_some(), "LOGIN-6: names are case-sensitive");
+    let first = registry.claim("alice", Peer::LOCAL).unwrap();
+    assert!(registry.claim("alice", Peer::LOCAL).is_none());
+    assert!(registry.claim("Alice", Peer::LOCAL).is_some(), "LOGIN-6: names are case-sensitive");
     drop(first);
-    assert!(registry.claim("alice").is_some());
+    assert!(registry.claim("alice", Peer::LOCAL).is_some());
 }
 
 #[test]
 fn life_2_a_later_session_starts_empty_and_as_a_guest() {
     let registry = registry();
-    let first = registry.claim("alice").unwrap();
+    let first = registry.claim("alice", Peer::LOCAL).unwrap();
     first.put("k", "v").unwrap();
     assert_eq!(registry.promote(first.user()), Promotion::Granted);
     assert_eq!(value(&registry, "alice", "k"), r#"Value("v")"#);
     drop(first);
     assert_eq!(value(&registry, "alice", "k"), "NoUser");
-    let second = registry.claim("alice").unwrap();
+    let second = registry.claim("alice", Peer::LOCAL).unwrap();
     assert_eq!(value(&registry, "alice", "k"), "NoKey");
     assert!(!second.user().is_manager(), "ROLE-1");
 }
@@ -89,21 +89,21 @@ fn life_5_a_large_store_is_freed_after_its_name_and_counts_until_then() {
     const KEYS: usize = 5000;
     let (reclaimer, ended) = Reclaimer::new();
     let registry = Arc::new(Registry::new(UpgradePolicy::Open).with_reclaimer(reclaimer));
-    let small = registry.claim("small").unwrap();
+    let small = registry.claim("small", Peer::LOCAL).unwrap();
     small.put("k", "v").unwrap();
     drop(small);
     assert!(ended.try_recv().is_err(), "what is quickly freed is freed at once");
     assert_eq!(registry.stored_bytes(), 0);
-    let large = registry.claim("large").unwrap();
+    let large = registry.claim("large", Peer::LOCAL).unwrap();
     for number in 1000..1000 + KEYS {
         large.put(&number.to_string(), "v").unwrap();
     }
-    let heavy = registry.claim("heavy").unwrap();
+    let heavy = registry.claim("heavy", Peer::LOCAL).unwrap();
     heavy.put("k", &"v".repeat(1 << 20)).unwrap();
     drop((large, heavy));
     assert_eq!(value(&registry, "large", "1000"), "NoUser");
     assert_eq!(value(&registry, "heavy", "k"), "NoUser");
-    let next = registry.claim("large").unwrap();
+    let next = registry.claim("large", Peer::LOCAL).unwrap();
     assert_eq!(value(&registry, "large", "1000"), "NoKey", "LIFE-2");
     next.put("1000", "w").unwrap();
     let stored = 5 + ENTRY_BYTES;
@@ -122,7 +122,7 @@ fn store_5_no_two_pairs_of_user_and_key_collide() {
     let pairs = [("a", "bc"), ("ab", "c"), ("a:b", "c"), ("a", "b:c"), ("role", "role"), ("a", "a")];
     let names: std::collections::HashSet<_> = pairs.iter().map(|(user, _)| *user).collect();
     let logins: std::collections::HashMap<_, _> =
-        names.into_iter().map(|name| (name, registry.claim(name).unwrap())).collect();
+        names.into_iter().map(|name| (name, registry.claim(name, Peer::LOCAL).unwrap())).collect();
     for (user, key) in pairs {
         logins[user].put(key, &format!("{user}/{key}")).unwrap();
     }
@@ -145,7 +145,7 @@ fn login_4_of_threads_that_try_at_once_exactly_one_gets_the_name() {
                 for (number, winners) in winners.iter().enumerate() {
                     let (name, before) = (format!("user{number}"), logins.len());
                     barrier.wait();
-                    logins.extend(registry.claim(&name));
+                    logins.extend(registry.claim(&name, Peer::LOCAL));
                     winners.fetch_add(usize::from(logins.len() > before), SeqCst);
                 }
                 barrier.wait();
@@ -161,7 +161,7 @@ fn login_4_of_threads_that_try_at_once_exactly_one_gets_the_name() {
 fn life_2_a_thousand_sessions_leave_nothing_behind() {
     let registry = registry();
     for i in 0..1000 {
-        let login = registry.claim(&format!("user{i}")).unwrap();
+        let login = registry.claim(&format!("user{i}"), Peer::LOCAL).unwrap();
         login.put("k", "v").unwrap();
         let _ = registry.promote(login.user());
     }
@@ -193,7 +193,7 @@ fn version(found: Found<'_>) -> Option<u64> {
 fn atom_1_each_key_is_one_register_for_its_owner_and_every_reader() {
     const PUTS: u64 = 120_000;
     let registry = registry();
-    let owner = registry.claim("alice").unwrap();
+    let owner = registry.claim("alice", Peer::LOCAL).unwrap();
     let (begun, completed) = (AtomicU64::new(0), AtomicU64::new(0));
     thread::scope(|scope| {
         for _ in 0..2 {
@@ -236,7 +236,7 @@ fn life_2_no_reader_ever_finds_what_an_earlier_session_of_the_name_had() {
                 scope.spawn(|| {
                     let _on_panic = SetOnPanic(&is_over);
                     while begun.load(SeqCst) < SESSIONS && !is_over.load(SeqCst) {
-                        let Some(login) = registry.claim("alice") else { continue };
+                        let Some(login) = registry.claim("alice", Peer::LOCAL) else { continue };
                         let number = begun.fetch_add(1, SeqCst) + 1;
                         assert_eq!(ended.load(SeqCst), number - 1, "LOGIN-4: two hold the name");
                         assert_eq!(login.user().get("k", |value| value.map(str::to_owned)), None);

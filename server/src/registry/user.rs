@@ -1,7 +1,7 @@
-//! One user: a role and a store. Both live and die with one session.
+//! One user: a role and a store. Both last as long as one session.
 
 use std::{
-    net::{Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -15,17 +15,12 @@ use super::{
     role::Role,
     store::Entries,
 };
+use crate::protocol::Transport;
 
 #[derive(Debug, Default)]
 pub(super) struct Store {
-    entries: Entries,
-    usage: Usage,
-}
-
-impl Store {
-    pub(super) fn into_parts(self) -> (Entries, Usage) {
-        (self.entries, self.usage)
-    }
+    pub(super) entries: Entries,
+    pub(super) usage: Usage,
 }
 
 /// The client at the other end of a session's connection.
@@ -33,14 +28,17 @@ impl Store {
 pub struct Peer {
     /// Its address.
     pub address: SocketAddr,
-    /// The name of the transport, for the operator.
-    pub transport: &'static str,
+    /// What its connection speaks.
+    pub transport: Transport,
 }
 
 impl Peer {
-    /// A session without a connection.
-    pub const NONE: Self =
-        Self { address: SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0), transport: "none" };
+    /// A client on this machine, for tests and benches that have no connection.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub const LOCAL: Self = Self {
+        address: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1),
+        transport: Transport::Tcp,
+    };
 }
 
 /// A logged-in user, shared between its own session and the managers that read its store.
@@ -48,14 +46,14 @@ impl Peer {
 pub struct User {
     /// Kept apart from the entries: nothing that a client stores can change it (ROLE-5).
     pub(super) role: Role,
-    /// `None` once the session has ended. The owner is nearly always alone here, and an uncontended lock costs some ten
-    /// nanoseconds. It is what makes every entry an atomic register (ATOM-1).
+    /// `None` once the session has ended. The lock makes every entry an atomic register (ATOM-1). It is nearly always
+    /// uncontended, and then costs some ten nanoseconds.
     store: Mutex<Option<Store>>,
     disconnect_request: DisconnectRequest,
     since: Instant,
     peer: Peer,
     /// When the session's last request came, in milliseconds from the registry's start. Written only by the session's
-    /// thread; next to the store's lock, which it has just taken.
+    /// thread. Next to the store's lock, so that it lies in a cache line that the thread has just written.
     active_ms: AtomicU64,
 }
 
@@ -104,7 +102,7 @@ impl User {
 
     /// `None` if its session has ended.
     pub(super) fn info(&self) -> Option<UserInfo> {
-        let (keys, bytes) = self.store().as_ref().map(|store| store.usage.keys_and_bytes())?;
+        let Usage { keys, bytes } = self.store().as_ref()?.usage;
         Some(UserInfo {
             is_manager: self.is_manager(),
             keys,
@@ -181,7 +179,7 @@ mod tests {
 
     #[test]
     fn life_5_a_panic_under_the_lock_leaves_the_store_usable() {
-        let (user, quota) = (User::new(Peer::NONE), quota());
+        let (user, quota) = (User::new(Peer::LOCAL), quota());
         user.put("k", "v", &quota).unwrap();
         let panicked = catch_unwind(AssertUnwindSafe(|| user.get("k", |_| panic!("a faulty sink"))));
         assert!(panicked.is_err());
@@ -191,7 +189,7 @@ mod tests {
 
     #[test]
     fn atom_2_nothing_is_put_after_the_end() {
-        let (user, quota) = (User::new(Peer::NONE), quota());
+        let (user, quota) = (User::new(Peer::LOCAL), quota());
         assert!(user.end().is_some());
         user.put("k", "v", &quota).unwrap();
         assert_eq!(quota.total_bytes(), 0);

@@ -1,7 +1,7 @@
-//! The coarse clock that time-outs go by: one thread that sleeps nearly always moves it on, and each worker has a copy
-//! with alarms.
+//! The coarse clock that time-outs go by. One thread, which nearly always sleeps, sends the time to each worker, and each
+//! worker has a clock of its own with alarms.
 //!
-//! The ticks do not come from the workers' runtimes, since a runtime that has a timer reads the time twice for each
+//! The ticks do not come from timers of the workers' runtimes: a runtime that has a timer reads the time twice for each
 //! round of events instead of once.
 
 use std::{
@@ -21,7 +21,7 @@ use tokio::{
 
 use super::shutdown::Shutdown;
 
-/// Sends the time to all workers each `resolution` until the server stops, on a thread of its own.
+/// Starts the thread that sends the time to all workers once in each `resolution` until the server stops.
 pub(crate) fn start_ticking<'scope>(
     scope: &'scope Scope<'scope, '_>,
     resolution: Duration,
@@ -51,12 +51,12 @@ pub(crate) fn start_ticking<'scope>(
 
 /// A worker's coarse clock and its alarms.
 ///
-/// It goes on by one step at most, however long ago it was last moved. After a standstill of the server itself (a paused
-/// machine, a stopped process) its clients' requests wait unread, and the clients have not let a time-out expire.
+/// A tick moves it by one step at most, however long the last tick is ago. After a standstill of the server itself (a
+/// paused machine, a stopped process) requests wait unread, and it is not the clients that have let a time-out expire.
 #[derive(Debug)]
 pub(crate) struct CoarseClock {
     now: Cell<Instant>,
-    /// When it was last moved. With each standstill of the server `now` falls further behind.
+    /// The real time of the last tick. With each standstill of the server `now` falls further behind it.
     moved_at: Cell<Instant>,
     step_max: Duration,
     origin: Instant,
@@ -77,8 +77,8 @@ struct Alarm {
 pub(crate) struct AlarmKey(usize);
 
 impl CoarseClock {
-    /// A clock that shows `now` and goes on by at most `step_max` whenever it is moved. Beside that it counts
-    /// milliseconds since `origin`, standstills included.
+    /// A clock that shows `now` and moves by at most `step_max` on each tick. It also counts milliseconds since `origin`,
+    /// standstills included.
     pub(crate) fn new(now: Instant, origin: Instant, step_max: Duration) -> Self {
         Self {
             now: Cell::new(now),
@@ -100,7 +100,7 @@ impl CoarseClock {
         self.now.get()
     }
 
-    /// Moves the clock on, by one step at most, and wakes every connection whose alarm is due.
+    /// Handles a tick: moves the clock and wakes every connection whose alarm is due.
     pub(crate) fn advance_to(&self, instant: Instant) {
         self.now_ms.set(milliseconds(self.origin, instant));
         let passed = instant.saturating_duration_since(self.moved_at.replace(instant));
@@ -113,7 +113,7 @@ impl CoarseClock {
         }
     }
 
-    /// Has `waker` woken on each tick from `due` on: sets the alarm, or makes one if there is none.
+    /// Sets the alarm, and makes it first if there is none: it wakes `waker` on each tick from `due` on.
     pub(crate) fn set_alarm(&self, alarm: &mut Option<AlarmKey>, due: Option<Instant>, waker: &Waker) {
         let mut alarms = self.alarms.borrow_mut();
         match *alarm {

@@ -1,8 +1,8 @@
 //! A worker's local executor: one task of the runtime that runs the futures of all its connections.
 //!
-//! If each connection were a task of the runtime, any thread could wake it at any moment, and every request would pay
-//! for that with several locked instructions. Here nearly every wake comes from the worker's own thread, while the
-//! runtime handles events, and only adds a number to a queue. Wakes from other threads take a slower path.
+//! Any thread may wake a task of the runtime at any moment, and every request would pay for that with several locked
+//! instructions. Here nearly every wake comes from the worker's own thread, while the runtime handles events, and only
+//! adds a number to a queue. Wakes from other threads take a slower path.
 //!
 //! After each batch the runtime gets its turn, so that it polls the kernel as often as if each connection were a task.
 
@@ -39,8 +39,11 @@ pub(crate) struct Executor {
     idle: Notify,
 }
 
+/// What a task does.
+pub(crate) type TaskFuture = Pin<Box<dyn Future<Output = ()>>>;
+
 struct Task {
-    future: Pin<Box<dyn Future<Output = ()>>>,
+    future: TaskFuture,
     handle: Arc<TaskHandle>,
     waker: Waker,
 }
@@ -102,8 +105,8 @@ thread_local! {
 }
 
 impl Executor {
-    /// An executor without tasks. The first one of a thread gets the thread's local queue; another one at the same time
-    /// works as well, but more slowly.
+    /// An executor without tasks. The first one of a thread gets the thread's local queue; a second one at the same time
+    /// works too, but more slowly.
     pub(crate) fn new() -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let id = NonZeroU64::new(NEXT_ID.fetch_add(1, Ordering::Relaxed)).unwrap_or(NonZeroU64::MIN);
@@ -121,16 +124,16 @@ impl Executor {
         }
     }
 
-    /// Adds a task, which is first polled in the next turn of [`Self::run`]. A panic ends the task that it is in, and
-    /// nothing else (LIFE-5).
-    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
+    /// Adds a task, which is first polled in the next turn of [`Self::run`]. A panic in it ends this task and nothing else
+    /// (LIFE-5).
+    pub(crate) fn spawn(&self, future: TaskFuture) {
         let handle = {
             let mut tasks = self.tasks.borrow_mut();
             let entry = tasks.vacant_entry();
             let remote = Arc::clone(&self.remote);
             let handle = Arc::new(TaskHandle { key: entry.key(), is_queued: AtomicBool::new(false), remote });
             let waker = Waker::from(Arc::clone(&handle));
-            entry.insert(Some(Task { future: Box::pin(future), handle: Arc::clone(&handle), waker }));
+            entry.insert(Some(Task { future, handle: Arc::clone(&handle), waker }));
             handle
         };
         handle.wake_by_ref();
@@ -148,7 +151,7 @@ impl Executor {
         }
     }
 
-    /// Polls the tasks that are woken, for as long as the worker runs.
+    /// Polls woken tasks, for as long as the worker runs.
     pub(crate) async fn run(&self) {
         poll_fn(|cx| {
             self.remote.wakes().runner = Some(cx.waker().clone());
@@ -172,7 +175,7 @@ impl Executor {
     /// Ready as soon as tasks have been woken; the first of them then form the batch.
     fn poll_batch(&self) -> Poll<()> {
         let mut batch = self.batch.borrow_mut();
-        // A load first: it is nearly always false, and a wake that comes later wakes this task.
+        // A plain load first, since it is nearly always false. A wake that comes later wakes this task.
         if self.remote.has_wakes.load(Ordering::Relaxed)
             && self.remote.has_wakes.swap(false, Ordering::AcqRel)
         {

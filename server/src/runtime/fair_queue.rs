@@ -3,8 +3,8 @@
 //! Such a connection does not wake itself. Dozens of woken tasks run between two polls of the kernel, which alone knows
 //! what else has arrived: each flooding client would delay all others by a turn, again and again. Instead it enqueues
 //! itself here, and after each poll of the kernel one connection of the queue goes on, behind all that the kernel has
-//! woken. So a client that asks little waits for one turn at most, however many floods there are; and one flood gets a
-//! turn after each poll, so that none starves. A connection that has not logged in enqueues itself for each of its
+//! woken. So a client that asks for little waits for one turn at most, however many floods there are; and one flood gets
+//! a turn after each poll, so that none starves. A connection that has not logged in enqueues itself for each of its
 //! turns: a storm of newcomers is let in one by one.
 
 use std::{
@@ -30,8 +30,8 @@ pub(crate) struct FairQueue {
 pub(crate) struct QueueSlot(u64);
 
 impl FairQueue {
-    /// Whether a connection may take a turn now. Otherwise it is enqueued, or stays where its slot is, and is woken when
-    /// its turn comes.
+    /// Whether a connection may take a turn now. If not, it is enqueued or keeps its slot, and is woken when its turn
+    /// comes.
     pub(crate) fn may_run(&self, slot: &mut Option<QueueSlot>, is_logged_in: bool, cx: &Context<'_>) -> bool {
         match slot.take() {
             Some(held) if !self.is_reached(held) => *slot = Some(held),
@@ -41,19 +41,19 @@ impl FairQueue {
         slot.is_none()
     }
 
-    /// Has the task woken when its turn comes.
+    /// Enqueues the task, which is woken when its turn comes.
     pub(crate) fn enqueue(&self, cx: &Context<'_>) -> QueueSlot {
         self.waiting.borrow_mut().push_back(cx.waker().clone());
         self.added.notify_one();
         QueueSlot(self.enqueued.replace(self.enqueued.get() + 1))
     }
 
-    /// Whether the turn has come. The task may have been woken for something else.
+    /// Whether the slot's turn has come. The task may have been woken for something else.
     fn is_reached(&self, slot: QueueSlot) -> bool {
         slot.0 < self.dequeued.get()
     }
 
-    /// Wakes one connection after the other, for as long as the worker runs.
+    /// Wakes one connection after another, for as long as the worker runs.
     pub(crate) async fn run(&self) {
         loop {
             // Until the kernel has been polled and all that it woke is queued.

@@ -1,4 +1,4 @@
-//! A rate limit on log lines that clients can cause at will: they must not be able to fill a disk.
+//! A rate limit on log lines that clients can cause at will, so that they cannot fill a disk.
 
 use std::{
     cell::Cell,
@@ -16,7 +16,7 @@ pub(crate) struct LogRateLimit {
 }
 
 impl LogRateLimit {
-    /// If this event is to be logged: how many were suppressed since the last one that was.
+    /// If this event is to be logged, returns how many have been suppressed since the last one that was.
     pub(crate) fn pass(&self, now: Instant) -> Option<u64> {
         if self.last.get().is_some_and(|last| now.saturating_duration_since(last) < INTERVAL) {
             self.suppressed.update(|suppressed| suppressed.saturating_add(1));

@@ -1,8 +1,8 @@
 //! What a worker thread and its connections run on. Nothing here knows a byte of the protocol.
 //!
 //! `executor` runs a worker's connections, `fair_queue` orders those that have more to do than one turn allows, `clock`
-//! is what their time-outs go by, `permits` counts them, `shutdown` stops them, and `log_limit` bounds what they can
-//! have logged.
+//! times them out, `permits` limits their number, `shutdown` stops them, and `log_limit` bounds what they can write to
+//! the log.
 
 mod clock;
 mod executor;
@@ -21,7 +21,7 @@ pub(crate) fn block_on<T>(test: impl Future<Output = T>) -> T {
 pub use shutdown::Shutdown;
 pub(crate) use {
     clock::{AlarmKey, CoarseClock, start_ticking},
-    executor::Executor,
+    executor::{Executor, TaskFuture},
     fair_queue::{FairQueue, QueueSlot},
     log_limit::LogRateLimit,
     permits::{CLOSING_MAX, ClosingPermits, ConnectionLimits, ConnectionPermit, LimitPermits, LimitReached},

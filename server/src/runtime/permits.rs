@@ -1,4 +1,4 @@
-//! Permits for connections: an exact limit on all of them and on each address's, and some for those that are closing.
+//! Permits for connections: exact limits on all of them and on those of each address, and some for closing connections.
 
 use std::{
     collections::HashMap,
@@ -29,7 +29,7 @@ pub(crate) struct ConnectionLimits {
     by_address: Option<Arc<AddressCounts>>,
 }
 
-/// A share of both limits, given back when it is dropped.
+/// A share of both limits, which is given back when this is dropped.
 #[derive(Debug)]
 pub(crate) struct LimitPermits {
     _permit: OwnedSemaphorePermit,

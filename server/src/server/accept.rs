@@ -2,8 +2,7 @@
 
 use std::{
     cell::Cell,
-    io,
-    net::{self, SocketAddr},
+    io, net,
     pin::pin,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
@@ -11,7 +10,7 @@ use std::{
 };
 
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::OwnedSemaphorePermit,
     task::{JoinSet, spawn_local},
     time::{sleep, timeout},
@@ -29,46 +28,29 @@ use crate::{
         Shutdown,
     },
     tls::Tls,
-    transport::{self, Handshaker},
+    transport::{self, Handshaker, Incoming},
 };
 
 /// How long a client that finds the server full waits for a permit before it is refused.
 ///
-/// A client that has just left may not have been noticed yet, since closes and new connections come from different
-/// sockets in no order, and a refusal must not be wrong. Short enough that no client minds.
+/// The server may not have noticed yet that another client has left, since closes and new connections come from different
+/// sockets in no order, and it must not refuse wrongly. Short enough that no client minds.
 const FULL_WAIT: Duration = Duration::from_millis(100);
 
-/// How long accepting pauses after an error that lasts, such as too few descriptors. Accepting again at once would only
-/// spin, since the connection is still there.
+/// How long accepting pauses after a lasting error, such as too few descriptors. The connection still waits, so accepting
+/// again at once would only spin.
 const ERROR_WAIT: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 pub(super) struct Acceptor {
-    listeners: Vec<(Transport, net::TcpListener)>,
-    dispatcher: Dispatcher,
-    shutdown: Shutdown,
+    pub(super) listeners: Vec<(Transport, net::TcpListener)>,
+    pub(super) dispatcher: Dispatcher,
+    pub(super) shutdown: Shutdown,
 }
 
 impl Acceptor {
-    pub(super) fn new(
-        listeners: Vec<(Transport, net::TcpListener)>,
-        workers: Vec<WorkerHandle>,
-        limits: ConnectionLimits,
-        closing: ClosingPermits,
-        counters: Arc<Counters>,
-        tls: Option<Tls>,
-        shutdown: Shutdown,
-    ) -> Self {
-        let (errors, refusals) = (LogRateLimit::default(), LogRateLimit::default());
-        let handshakes = Rc::new(Handshaker::new(tls));
-        let next = Cell::new(0);
-        let dispatcher =
-            Dispatcher { workers, next, limits, closing, errors, refusals, counters, handshakes };
-        Self { listeners, dispatcher, shutdown }
-    }
-
-    /// Accepts until the server stops, or until an error that lasts. By then the listeners are closed, and every client
-    /// that had connected before is served or refused.
+    /// Accepts until the server stops. When this returns, the listeners are closed, and every client that had connected
+    /// before is served or refused.
     pub(super) async fn run(self) -> io::Result<()> {
         let dispatcher = Rc::new(self.dispatcher);
         let mut loops = JoinSet::new();
@@ -98,19 +80,21 @@ async fn accept(
         };
         match accepted {
             Ok((stream, peer)) => {
-                if let Some(stream) = dispatcher.admit(stream, transport, peer) {
+                // The stream leaves this thread's poller: its worker registers it with its own.
+                let Ok(stream) = stream.into_std() else { continue };
+                if let Some(incoming) = dispatcher.admit(Incoming { stream, peer, transport }) {
                     // It waits here, and those behind it in the backlog, until there is a permit for it, or room to
                     // refuse it in order.
                     tokio::select! {
                         permits = dispatcher.limits.acquire(peer.ip()) => match permits {
-                            Some(permits) => dispatcher.dispatch(stream, transport, peer, permits),
-                            None => dispatcher.refuse_at_once(&stream, transport, peer, LimitReached::Address),
+                            Some(permits) => dispatcher.dispatch(incoming, permits),
+                            None => dispatcher.refuse_at_once(&incoming, LimitReached::Address),
                         },
                         Some(room) = dispatcher.closing.acquire() => {
-                            dispatcher.wait_in_background(stream, transport, peer, LimitReached::Server, room);
+                            dispatcher.wait_in_background(incoming, LimitReached::Server, room);
                         }
                         () = &mut stopping => {
-                            dispatcher.refuse_at_once(&stream, transport, peer, LimitReached::Server);
+                            dispatcher.refuse_at_once(&incoming, LimitReached::Server);
                             return accept_the_last(listener, transport, &dispatcher);
                         }
                     }
@@ -120,7 +104,7 @@ async fn accept(
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
             Err(error) => {
-                if let Some(suppressed) = dispatcher.errors.pass(Instant::now()) {
+                if let Some(suppressed) = dispatcher.error_log.pass(Instant::now()) {
                     tracing::warn!(%transport, %error, suppressed, "cannot accept connections; trying again");
                 }
                 sleep(ERROR_WAIT).await;
@@ -141,11 +125,10 @@ fn accept_the_last(
     for _ in 0..BACKLOG {
         // An error nearly always means that no client is left; and whatever it means, it is time to stop.
         let Ok((stream, peer)) = listener.accept() else { break };
-        if stream.set_nonblocking(true).is_ok() {
-            let stream = dispatcher.admit(TcpStream::from_std(stream)?, transport, peer);
-            if let Some(stream) = stream {
-                dispatcher.refuse_at_once(&stream, transport, peer, LimitReached::Server);
-            }
+        if stream.set_nonblocking(true).is_ok()
+            && let Some(incoming) = dispatcher.admit(Incoming { stream, peer, transport })
+        {
+            dispatcher.refuse_at_once(&incoming, LimitReached::Server);
         }
     }
     Ok(())
@@ -153,83 +136,88 @@ fn accept_the_last(
 
 /// Gives connections to workers, or refuses them.
 #[derive(Debug)]
-struct Dispatcher {
+pub(super) struct Dispatcher {
     workers: Vec<WorkerHandle>,
     /// Where the search for the least loaded worker begins, so that equals take turns.
     next: Cell<usize>,
     limits: ConnectionLimits,
     closing: ClosingPermits,
-    errors: LogRateLimit,
-    refusals: LogRateLimit,
+    error_log: LogRateLimit,
+    refusal_log: LogRateLimit,
     /// Those of the worker on whose thread this runs.
     counters: Arc<Counters>,
     /// For clients that are refused.
-    handshakes: Rc<Handshaker>,
+    handshaker: Rc<Handshaker>,
 }
 
 impl Dispatcher {
+    pub(super) fn new(
+        workers: Vec<WorkerHandle>,
+        limits: ConnectionLimits,
+        closing: ClosingPermits,
+        counters: Arc<Counters>,
+        tls: Option<Tls>,
+    ) -> Self {
+        Self {
+            workers,
+            next: Cell::new(0),
+            limits,
+            closing,
+            error_log: LogRateLimit::default(),
+            refusal_log: LogRateLimit::default(),
+            counters,
+            handshaker: Rc::new(Handshaker::new(tls)),
+        }
+    }
+
     /// Dispatches a connection, or lets it wait in the background to be served or refused. Returns it if there is no
     /// room for waiting either.
-    fn admit(
-        self: &Rc<Self>,
-        stream: TcpStream,
-        transport: Transport,
-        peer: SocketAddr,
-    ) -> Option<TcpStream> {
-        match self.limits.try_acquire(peer.ip()) {
-            Ok(permits) => self.dispatch(stream, transport, peer, permits),
+    fn admit(self: &Rc<Self>, incoming: Incoming) -> Option<Incoming> {
+        match self.limits.try_acquire(incoming.peer.ip()) {
+            Ok(permits) => self.dispatch(incoming, permits),
             Err(full) => match (full, self.closing.try_acquire()) {
-                (_, Some(room)) => self.wait_in_background(stream, transport, peer, full, room),
+                (_, Some(room)) => self.wait_in_background(incoming, full, room),
                 // Other clients need not wait for an address that is at its limit.
-                (LimitReached::Address, None) => self.refuse_at_once(&stream, transport, peer, full),
-                (LimitReached::Server, None) => return Some(stream),
+                (LimitReached::Address, None) => self.refuse_at_once(&incoming, full),
+                (LimitReached::Server, None) => return Some(incoming),
             },
         }
         None
     }
 
-    fn dispatch(&self, stream: TcpStream, transport: Transport, peer: SocketAddr, permits: LimitPermits) {
+    fn dispatch(&self, incoming: Incoming, permits: LimitPermits) {
         let connections =
             self.workers.iter().map(|worker| worker.connections.load(Ordering::Relaxed)).collect::<Vec<_>>();
         let Some(index) = least_loaded(&connections, self.next.get()) else { return };
         self.next.set(index + 1);
-        // The stream leaves this thread's poller: its worker registers it with its own.
-        let Ok(stream) = stream.into_std() else { return };
         let WorkerHandle { queue, connections } = &self.workers[index];
         let permit = ConnectionPermit::new(permits, connections.clone());
-        if queue.send(AcceptedConnection { stream, peer, transport, permit }).is_err() {
-            tracing::error!(worker = index, "worker is gone: its connection is dropped");
+        if queue.send(AcceptedConnection { incoming, permit }).is_err() {
+            tracing::error!(worker = index, "the worker is gone: its connection is dropped");
         }
     }
 
     /// Waiting takes a descriptor, which `room` stands for.
     fn wait_in_background(
         self: &Rc<Self>,
-        stream: TcpStream,
-        transport: Transport,
-        peer: SocketAddr,
+        incoming: Incoming,
         full: LimitReached,
         room: OwnedSemaphorePermit,
     ) {
-        let waiting = Rc::clone(self).wait_or_refuse(stream, transport, peer, full);
+        let waiting = Rc::clone(self).wait_or_refuse(incoming, full);
         spawn_local(async move {
             waiting.await;
             drop(room);
         });
     }
 
-    async fn wait_or_refuse(
-        self: Rc<Self>,
-        stream: TcpStream,
-        transport: Transport,
-        peer: SocketAddr,
-        full: LimitReached,
-    ) {
+    async fn wait_or_refuse(self: Rc<Self>, incoming: Incoming, full: LimitReached) {
+        let address = incoming.peer.ip();
         let permits = timeout(FULL_WAIT, async {
             match full {
-                LimitReached::Server => self.limits.acquire(peer.ip()).await,
+                LimitReached::Server => self.limits.acquire(address).await,
                 LimitReached::Address => loop {
-                    if let Ok(permits) = self.limits.try_acquire(peer.ip()) {
+                    if let Ok(permits) = self.limits.try_acquire(address) {
                         break Some(permits);
                     }
                     sleep(FULL_WAIT / 10).await;
@@ -237,36 +225,31 @@ impl Dispatcher {
             }
         });
         if let Ok(Some(permits)) = permits.await {
-            self.dispatch(stream, transport, peer, permits);
+            self.dispatch(incoming, permits);
         } else {
             // From here on nothing goes to a worker, so the shutdown need not wait for this task.
-            self.refused(transport, peer, full);
-            let handshakes = Rc::clone(&self.handshakes);
+            self.count_refusal(&incoming, full);
+            let handshaker = Rc::clone(&self.handshaker);
             drop(self);
-            transport::refuse(stream, transport, &handshakes).await;
+            transport::refuse(incoming, &handshaker).await;
         }
     }
 
-    fn refuse_at_once(&self, stream: &TcpStream, transport: Transport, peer: SocketAddr, full: LimitReached) {
-        self.refused(transport, peer, full);
-        transport::refuse_at_once(stream, transport);
+    fn refuse_at_once(&self, incoming: &Incoming, full: LimitReached) {
+        self.count_refusal(incoming, full);
+        transport::refuse_at_once(incoming);
     }
 
     /// Counts a client that is refused, and logs it within the rate limit.
-    fn refused(&self, transport: Transport, peer: SocketAddr, full: LimitReached) {
-        self.counters.refused(match full {
-            LimitReached::Server => Refusal::ServerFull,
-            LimitReached::Address => Refusal::AddressFull,
-        });
-        if let Some(suppressed) = self.refusals.pass(Instant::now()) {
-            match full {
-                LimitReached::Server => {
-                    tracing::warn!(%transport, peer = %peer.ip(), suppressed, "the server is full: a client was refused");
-                }
-                LimitReached::Address => {
-                    tracing::warn!(%transport, peer = %peer.ip(), suppressed, "an address is at its limit: a client was refused");
-                }
-            }
+    fn count_refusal(&self, incoming: &Incoming, full: LimitReached) {
+        let (refusal, reason) = match full {
+            LimitReached::Server => (Refusal::ServerFull, "the server is full"),
+            LimitReached::Address => (Refusal::AddressFull, "an address is at its limit"),
+        };
+        self.counters.refused(refusal);
+        if let Some(suppressed) = self.refusal_log.pass(Instant::now()) {
+            let Incoming { transport, peer, .. } = incoming;
+            tracing::warn!(%transport, peer = %peer.ip(), suppressed, "{reason}: a client was refused");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What speaks against a configuration on this machine before anything is opened, for a start and for `--check-config`.
-//! What only opening shows, such as a port that another program has, is not checked here.
+//! Checks whether a configuration can work on this machine, at the start and for `--check-config`. Nothing is opened, so
+//! a port that another program has is not found here.
 
 use std::net::SocketAddr;
 
@@ -14,20 +14,20 @@ use crate::{
     operator,
 };
 
-pub(super) fn all(config: &Config) -> Result<(), StartError> {
-    cpus(&config.workers)?;
+pub(super) fn check(config: &Config) -> Result<(), StartError> {
+    check_cpus(&config.workers)?;
     descriptors::connections_max(config)?;
     for &Endpoint { transport, .. } in &config.listeners {
         if transport.is_encrypted() && config.tls.is_none() {
             return Err(StartError::NoCertificate { transport });
         }
     }
-    addresses(config)?;
+    check_addresses(config)?;
     Ok(config.control.as_deref().map_or(Ok(()), operator::check_socket)?)
 }
 
-/// Two listeners on one port, which only the first of them would get.
-fn addresses(config: &Config) -> Result<(), StartError> {
+/// Fails if two listeners want one port, which only the first of them would get.
+fn check_addresses(config: &Config) -> Result<(), StartError> {
     let named = |endpoint: &Endpoint| {
         let name = endpoint.transport.name();
         endpoint.addresses.iter().map(|&address| (name, address)).collect::<Vec<_>>()
@@ -50,7 +50,7 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && one.port() != 0 && is_same_address
 }
 
-fn cpus(workers: &Workers) -> Result<(), StartError> {
+fn check_cpus(workers: &Workers) -> Result<(), StartError> {
     let Workers::Pinned(cpus) = workers else { return Ok(()) };
     // If the system does not say, pinning itself fails later.
     let thread = Pid::from_raw(0);

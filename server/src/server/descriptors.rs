@@ -6,14 +6,13 @@ use super::StartError;
 use crate::{config::Config, operator, runtime::CLOSING_MAX};
 
 /// What a process needs without any client: standard streams, libraries' files, and some to spare.
-const OWN: usize = 32;
+const PROCESS_DESCRIPTORS: usize = 32;
 
-/// With fewer there is no server with one worker and one client. The runtime's library panics if some of them are
-/// missing.
-const FEWEST: usize = 16;
+/// What a server with one worker and one client needs. The runtime's library panics if some of them are missing.
+const DESCRIPTORS_MIN: usize = 16;
 
 /// What a worker's runtime opens: its epoll, its waker, and their duplicates.
-const FOR_EACH_WORKER: usize = 8;
+const WORKER_DESCRIPTORS: usize = 8;
 
 /// The most connections to serve at once: as configured, or as many as the descriptors allow.
 ///
@@ -23,10 +22,14 @@ pub(super) fn connections_max(config: &Config) -> Result<usize, StartError> {
         if config.control.is_some() || !config.metrics.is_empty() { operator::DESCRIPTORS } else { 0 };
     let listeners = config.listeners.iter().map(|endpoint| endpoint.addresses.len()).sum::<usize>();
     let listeners = listeners + config.metrics.len();
-    let reserved = OWN + FOR_EACH_WORKER * config.workers.count() + listeners + CLOSING_MAX + operator;
+    let reserved = PROCESS_DESCRIPTORS
+        + WORKER_DESCRIPTORS * config.workers.count()
+        + listeners
+        + CLOSING_MAX
+        + operator;
     let limit = raise();
-    if limit < FEWEST {
-        return Err(StartError::TooFewDescriptors { needed: FEWEST, limit });
+    if limit < DESCRIPTORS_MIN {
+        return Err(StartError::TooFewDescriptors { needed: DESCRIPTORS_MIN, limit });
     }
     match config.connections_max {
         None => Ok(limit.saturating_sub(reserved).max(1)),

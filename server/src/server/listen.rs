@@ -20,9 +20,9 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_interval(Duration::from_secs(15))
     .with_retries(4);
 
-/// How many bytes the kernel takes for one client that it cannot send yet. What waits beyond that waits in the server,
-/// where it counts for the limit on unsent replies and for their time-out; the kernel's own default is 4 MiB. More than
-/// a batch of replies, so that the kernel does not run dry while the next one is made.
+/// How many bytes that it cannot send yet the kernel holds for one client; its own default is 4 MiB. The rest waits in the
+/// server, where the limit on unsent replies and their time-out apply. This is more than a batch of replies, so that the
+/// kernel has something to send while the next batch is made.
 const KERNEL_UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
 /// How many free ports of a host's first address are tried at its other addresses. One in a hundred is rarely taken
@@ -51,8 +51,8 @@ pub(super) fn listen_on_all(what: &str, addresses: &[SocketAddr]) -> Result<Vec<
     Ok(listeners)
 }
 
-/// What `open` opens for each of `addresses`, and those that this machine does not have. `open` also returns the port
-/// that it took.
+/// Calls `open`, which also returns the port that it took, for each of `addresses`. Returns what it opened, and the
+/// addresses that this machine does not have.
 fn open_all<L>(
     addresses: &[SocketAddr],
     open: impl Fn(SocketAddr) -> io::Result<(L, u16)>,
@@ -78,11 +78,11 @@ fn open_all<L>(
     }
 }
 
-/// Why one of several addresses keeps the others from being listened on.
+/// Why an address cannot be listened on, so that none of the others is.
 struct OpenFailure {
     address: SocketAddr,
     error: io::Error,
-    /// Whether its port is one that was free at another address.
+    /// Whether its port was chosen because it is free at another address.
     has_chosen_port: bool,
 }
 
@@ -117,7 +117,7 @@ fn open_once<L>(
     }
 }
 
-/// Whether the machine does not have the address: IPv6 may be switched off.
+/// Whether the machine does not have the address, for example because IPv6 is off.
 fn is_not_here(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(errno, Some(Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT))

@@ -21,9 +21,9 @@ use nix::errno::Errno;
 use tokio::sync::watch;
 
 use self::{
-    accept::Acceptor,
+    accept::{Acceptor, Dispatcher},
     listen::{ListenError, listen_on_all},
-    worker::{Shared, Worker},
+    worker::Worker,
 };
 use crate::{
     config::{Config, Endpoint, Timeouts, Workers},
@@ -112,7 +112,7 @@ pub struct Server {
 impl Server {
     /// Whether a server of `config` could start on this machine, as far as it shows without opening anything.
     pub fn check(config: &Config) -> Result<(), StartError> {
-        check::all(config)
+        check::check(config)
     }
 
     /// Opens every listener of `config`, or none if one fails.
@@ -180,28 +180,25 @@ impl Server {
         let mut handles = Vec::with_capacity(cpus.len());
         let mut workers = Vec::with_capacity(cpus.len());
         for (index, cpu) in cpus.into_iter().enumerate() {
-            let (handle, queue) = worker_queue::channel();
+            let (handle, accepted) = worker_queue::channel();
             handles.push(handle);
-            workers.push(Worker::new(
+            workers.push(Worker {
                 index,
                 cpu,
-                queue,
-                Shared {
-                    config: Arc::clone(&config),
-                    registry: Arc::clone(&registry),
-                    counters: Arc::clone(&counters[index]),
-                    clock: clock.subscribe(),
-                    closing_permits: closing_permits.clone(),
-                    shutdown: shutdown.clone(),
-                },
-            ));
+                accepted,
+                config: Arc::clone(&config),
+                registry: Arc::clone(&registry),
+                counters: Arc::clone(&counters[index]),
+                clock: clock.subscribe(),
+                closing_permits: closing_permits.clone(),
+                shutdown: shutdown.clone(),
+            });
         }
         let limits = ConnectionLimits::new(self.connections_max, config.connections_per_ip_max);
         // The acceptor runs on the first worker's thread.
         let own = counters.into_iter().next().unwrap_or_default();
-        let tls = config.tls.clone();
-        let acceptor =
-            Acceptor::new(self.listeners, handles, limits, closing_permits, own, tls, shutdown.clone());
+        let dispatcher = Dispatcher::new(handles, limits, closing_permits, own, config.tls.clone());
+        let acceptor = Acceptor { listeners: self.listeners, dispatcher, shutdown: shutdown.clone() };
         tracing::info!(workers = workers.len(), connections_max = self.connections_max, "serving");
         let outcome = thread::scope(|scope| {
             start_ticking(scope, config.timeouts.resolution().unwrap_or(Timeouts::COARSEST), clock, shutdown)
@@ -232,7 +229,7 @@ fn run_workers<'scope>(
     let mut others = Vec::new();
     let mut spawned = Ok(());
     for worker in workers {
-        let index = worker.index();
+        let index = worker.index;
         let failed = move |source| StartError::Worker { index, source };
         let builder = thread::Builder::new().name(format!("worker-{index}"));
         let ready_sender = ready_sender.clone();

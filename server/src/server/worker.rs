@@ -23,24 +23,18 @@ use crate::{
 };
 
 /// How long connections may go on handling what has been received when the server stops: enough for what thousands of
-/// them can have sent at full load. Clients that never stop sending would keep it up for ever.
+/// clients can have sent at full load. Clients that never stop sending would otherwise delay the stop for ever.
 const DRAINING_MAX: Duration = Duration::from_secs(2);
 
-/// When connections that are still open are dropped. Leaves more than one of the five seconds within which the server
-/// promises to be gone.
+/// How long after the beginning of the stop connections that are still open are dropped. The server promises to end
+/// within five seconds, so more than one is left.
 const STOPPING_MAX: Duration = Duration::from_millis(3500);
 
 #[derive(Debug)]
 pub(super) struct Worker {
-    index: usize,
-    cpu: Option<usize>,
-    accepted: mpsc::UnboundedReceiver<AcceptedConnection>,
-    shared: Shared,
-}
-
-/// What a worker gets from the server.
-#[derive(Debug)]
-pub(super) struct Shared {
+    pub(super) index: usize,
+    pub(super) cpu: Option<usize>,
+    pub(super) accepted: mpsc::UnboundedReceiver<AcceptedConnection>,
     pub(super) config: Arc<Config>,
     pub(super) registry: Arc<Registry>,
     /// This worker's own; other threads read it.
@@ -51,20 +45,7 @@ pub(super) struct Shared {
 }
 
 impl Worker {
-    pub(super) fn new(
-        index: usize,
-        cpu: Option<usize>,
-        accepted: mpsc::UnboundedReceiver<AcceptedConnection>,
-        shared: Shared,
-    ) -> Self {
-        Self { index, cpu, accepted, shared }
-    }
-
-    pub(super) fn index(&self) -> usize {
-        self.index
-    }
-
-    /// Moves this thread to the worker's CPU, and opens all that it needs to serve.
+    /// Pins this thread to the worker's CPU, if it has one, and makes the worker's runtime.
     pub(super) fn prepare(&self) -> io::Result<LocalRuntime> {
         if let Some(cpu) = self.cpu {
             let mut cpus = CpuSet::new();
@@ -74,15 +55,24 @@ impl Worker {
         Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default())
     }
 
-    /// Serves on this thread until the server stops; accepts as well if it is given the acceptor. Tasks that have not
-    /// ended by then go with the runtime.
+    /// Serves on this thread until the server stops, and accepts connections if it is given the acceptor. Tasks that have
+    /// not ended by then are dropped with the runtime.
     pub(super) fn run(self, runtime: &LocalRuntime, acceptor: Option<Acceptor>) -> io::Result<()> {
         runtime.block_on(self.work(acceptor))
     }
 
     async fn work(self, acceptor: Option<Acceptor>) -> io::Result<()> {
-        let Self { index, mut accepted, shared, .. } = self;
-        let Shared { config, registry, counters, mut clock, closing_permits, shutdown } = shared;
+        let Self {
+            index,
+            mut accepted,
+            config,
+            registry,
+            counters,
+            mut clock,
+            closing_permits,
+            shutdown,
+            ..
+        } = self;
         let context = Rc::new(WorkerContext::new(config, registry, counters, closing_permits));
         let watching = Rc::clone(&context);
         spawn_local(async move {
@@ -100,7 +90,10 @@ impl Worker {
         let accepting = acceptor.map(|acceptor| spawn_local(acceptor.run()));
         let serving = async {
             while let Some(accepted) = accepted.recv().await {
-                serve(accepted, &context, &executor);
+                let AcceptedConnection { incoming, permit } = accepted;
+                if let Err(error) = transport::start(&executor, incoming, permit, Rc::clone(&context)) {
+                    tracing::warn!(%error, "cannot watch an accepted connection: it is dropped");
+                }
             }
         };
         let mut serving = pin!(serving);
@@ -127,16 +120,4 @@ impl Worker {
             None => Ok(()),
         }
     }
-}
-
-fn serve(accepted: AcceptedConnection, context: &Rc<WorkerContext>, executor: &Executor) {
-    let AcceptedConnection { stream, peer, transport, permit } = accepted;
-    let stream = match tokio::net::TcpStream::from_std(stream) {
-        Ok(stream) => stream,
-        Err(error) => {
-            tracing::warn!(%error, "cannot watch an accepted connection: it is dropped");
-            return;
-        }
-    };
-    transport::start(executor, stream, peer, transport, permit, Rc::clone(context));
 }

@@ -1,20 +1,15 @@
 //! The queue of connections between the acceptor and a worker.
 
-use std::{
-    net::{SocketAddr, TcpStream},
-    sync::{Arc, atomic::AtomicUsize},
-};
+use std::sync::{Arc, atomic::AtomicUsize};
 
 use tokio::sync::mpsc;
 
-use crate::{protocol::Transport, runtime::ConnectionPermit};
+use crate::{runtime::ConnectionPermit, transport::Incoming};
 
 /// A connection on its way from the acceptor to its worker.
 #[derive(Debug)]
 pub(super) struct AcceptedConnection {
-    pub(super) stream: TcpStream,
-    pub(super) peer: SocketAddr,
-    pub(super) transport: Transport,
+    pub(super) incoming: Incoming,
     pub(super) permit: ConnectionPermit,
 }
 

@@ -25,7 +25,7 @@ fn say(session: &mut Session, message: &str) -> String {
 }
 
 fn session(registry: &Arc<Registry>) -> Session {
-    Session::new(Arc::clone(registry), MESSAGE_BYTES_MAX, Arc::default())
+    Session::new(Arc::clone(registry), Peer::LOCAL, MESSAGE_BYTES_MAX, Arc::default())
 }
 
 fn login(registry: &Arc<Registry>, name: &str) -> Session {
@@ -226,13 +226,14 @@ fn life_3_the_name_is_free_before_the_last_reply_is_out() {
 fn each_request_is_counted_once_by_what_it_asked_for_and_what_it_got() {
     let counters = Arc::new(Counters::default());
     let registry = registry(UpgradePolicy::Closed);
-    let mut alice = Session::new(Arc::clone(&registry), MESSAGE_BYTES_MAX, Arc::clone(&counters));
+    let mut alice =
+        Session::new(Arc::clone(&registry), Peer::LOCAL, MESSAGE_BYTES_MAX, Arc::clone(&counters));
     for message in ["two words", "alice", "get k", "put k v", "get k", "get alice k", "upgrade", "nonsense"] {
         say(&mut alice, message);
     }
     let _ = alice.handle(b"\xff", |_| {});
     say(&mut alice, "q");
-    let mut bob = Session::new(registry, MESSAGE_BYTES_MAX, Arc::clone(&counters));
+    let mut bob = Session::new(registry, Peer::LOCAL, MESSAGE_BYTES_MAX, Arc::clone(&counters));
     let _ = bob.handle(&vec![b'a'; MESSAGE_BYTES_MAX + 1], |_| {});
     let counted: Vec<_> = crate::counters::Totals::of(&[counters])
         .requests

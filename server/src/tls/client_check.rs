@@ -1,4 +1,4 @@
-//! What clients will say about the certificate. The library's client side is asked, since serving a certificate checks
+//! Whether clients will refuse the certificate. The library's client side checks it, since serving a certificate checks
 //! neither its dates nor its purpose.
 
 use jiff::Timestamp;
@@ -20,8 +20,8 @@ pub(super) fn objection(
     let parsed = ParsedCertificate::try_from(certificate).ok()?;
     let algorithms = provider.signature_verification_algorithms.all;
     // What concerns the certificate alone is checked first; after that, no issuer is trusted.
-    let nobody = RootCertStore::empty();
-    match verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], now, algorithms) {
+    let no_issuers = RootCertStore::empty();
+    match verify_server_cert_signed_by_trust_anchor(&parsed, &no_issuers, &[], now, algorithms) {
         Ok(()) | Err(Error::InvalidCertificate(CertificateError::UnknownIssuer))
             if !names_a_host(&parsed) =>
         {

@@ -14,11 +14,10 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWriteExt, ReadBuf},
-    net::TcpStream,
     time::timeout,
 };
 
-use super::{WorkerContext, socket::Socket, write_buffer::WriteBuffer, write_timeout};
+use super::{TcpSocket, WorkerContext, socket::Socket, write_buffer::WriteBuffer, write_timeout};
 use crate::runtime::ConnectionPermit;
 
 /// How long a client may take to receive a short last message.
@@ -71,14 +70,14 @@ pub(crate) async fn close<S: Socket>(mut socket: S) {
 }
 
 /// Reads until the client closes its side or has sent too much.
-async fn discard(mut stream: TcpStream) {
+async fn discard(mut socket: TcpSocket) {
     let mut left = LINGER_BYTES_MAX;
     poll_fn(|cx| {
         // On the stack, so that a closing connection owns no buffer.
         let mut scratch = [0; 4096];
         loop {
             let mut buffer = ReadBuf::new(&mut scratch);
-            let read = ready!(Pin::new(&mut stream).poll_read(cx, &mut buffer));
+            let read = ready!(Pin::new(&mut socket).poll_read(cx, &mut buffer));
             let count = buffer.filled().len();
             if read.is_err() || count == 0 || count > left {
                 return Poll::Ready(());

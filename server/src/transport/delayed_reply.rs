@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    net::TcpStream,
     os::fd::AsFd,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -12,10 +13,7 @@ use nix::{
     libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
-use tokio::{
-    net::TcpStream,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::WorkerContext;
 use crate::{runtime::Phase, session::DelayOutcome};
@@ -24,8 +22,8 @@ use crate::{runtime::Phase, session::DelayOutcome};
 /// asked, since unread requests may lie before the end of the stream.
 const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The delay of one reply. A connection has at most one, since nothing is read meanwhile. This is the only timer that a
-/// connection ever has of its own.
+/// The delay of one reply. A connection has at most one, since nothing is read meanwhile. This is the only timer of the
+/// runtime that a connection ever has.
 #[derive(Debug)]
 pub(super) struct DelayedReply {
     until: Instant,
@@ -38,8 +36,8 @@ impl DelayedReply {
         Self { until: now + delay, next_check: Box::pin(sleep_until(now)) }
     }
 
-    /// Ready when the reply may go, or when the client has hung up. A server that is stopping does not wait. Must not be
-    /// polled again after that.
+    /// Ready when the reply may be sent, when the client has hung up, or when the server is stopping. Must not be polled
+    /// again after that.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,

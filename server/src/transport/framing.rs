@@ -14,7 +14,7 @@ pub(crate) enum Pause {
 }
 
 /// Cuts a stream of bytes into messages.
-pub(crate) trait Framing: Default {
+pub(crate) trait Codec: Default {
     /// What follows each reply.
     const TERMINATOR: &'static [u8];
 
@@ -35,7 +35,7 @@ pub(crate) trait Framing: Default {
 #[derive(Debug, Default)]
 pub(super) struct Chunks;
 
-impl Framing for Chunks {
+impl Codec for Chunks {
     const TERMINATOR: &'static [u8] = b"";
 
     fn has_pending(&self) -> bool {
@@ -65,7 +65,7 @@ pub(crate) struct Lines {
     holding: bool,
 }
 
-impl Framing for Lines {
+impl Codec for Lines {
     const TERMINATOR: &'static [u8] = b"\n";
 
     fn has_pending(&self) -> bool {

@@ -1,11 +1,10 @@
 //! From bytes to messages and back, for each transport: framing, back pressure, closing.
 //!
-//! The transports pass messages to a [`crate::session::Session`] and frame its replies. They decide on no reply.
+//! The transports pass messages to a [`crate::session::Session`] and frame its replies. They never decide what to reply.
 
 mod close;
 mod delayed_reply;
 pub(crate) mod framing;
-mod plain;
 mod socket;
 mod stream;
 mod timers;
@@ -16,31 +15,31 @@ mod write_timeout;
 
 use std::{
     cell::RefCell,
-    io,
+    io::{self, Write as _},
     mem::MaybeUninit,
-    net::{IpAddr, SocketAddr},
+    net::{self, IpAddr, SocketAddr},
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use socket2::SockRef;
-use tokio::net::TcpStream;
 
-pub(crate) use self::{close::close, tls::Handshaker};
+pub(crate) use self::{close::close, socket::TcpSocket, tls::Handshaker};
 use self::{
     framing::{Chunks, Lines},
-    plain::PlainSocket,
+    socket::Socket,
     timers::{ConnectionTimers, Timeout},
     write_timeout::TimeBudget,
 };
 use crate::{
     config::Config,
     counters::{Counters, OpenConnection, Refusal},
-    protocol::{MESSAGE_BYTES_MAX, Status, Transport},
+    protocol::{Framing, MESSAGE_BYTES_MAX, Status, Transport},
     registry::{Peer, Registry},
     runtime::{
         ClosingPermits, CoarseClock, ConnectionPermit, Executor, FairQueue, LogRateLimit, Phase, PhaseCell,
+        TaskFuture,
     },
     session::Session,
 };
@@ -59,8 +58,8 @@ const TURN_BUDGET: usize = 8 * 1024;
 /// What a request costs of [`TURN_BUDGET`] besides its bytes.
 const TURN_COST: usize = 64;
 
-/// How long a client may take, for a TLS handshake and a WebSocket's together, until requests can be sent, unless its
-/// login must come sooner. No person types here.
+/// How long a client may take for the TLS and WebSocket handshakes together, unless the login time-out is shorter. No
+/// person types here.
 const OPENING_MAX: Duration = Duration::from_secs(10);
 
 /// What a worker shares with its connections. An idle connection owns no buffer at all.
@@ -74,7 +73,7 @@ pub(crate) struct WorkerContext {
     pub(crate) buffers: RefCell<Buffers>,
     pub(crate) phase: PhaseCell,
     pub(crate) closing_permits: ClosingPermits,
-    /// What the connections' time-outs go by.
+    /// The clock of the connections' time-outs.
     pub(crate) clock: CoarseClock,
     /// The connections that have more to do than one turn allows.
     pub(crate) turns: FairQueue,
@@ -115,7 +114,7 @@ impl WorkerContext {
 
     fn new_session(&self, peer: Peer) -> Session {
         let (registry, counters) = (Arc::clone(&self.registry), Arc::clone(&self.counters));
-        Session::new(registry, self.config.message_bytes_max, counters).of(peer)
+        Session::new(registry, peer, self.config.message_bytes_max, counters)
     }
 
     /// How long a connection may take until requests can be sent on it.
@@ -133,7 +132,7 @@ impl WorkerContext {
     }
 
     /// Logs a wrong secret, within the rate limit.
-    fn log_wrong_secret(&self, user: Option<&str>, stream: &TcpStream) {
+    fn log_wrong_secret(&self, user: Option<&str>, stream: &net::TcpStream) {
         if let Some(suppressed) = self.wrong_secret_log.pass(Instant::now()) {
             let peer = stream.peer_addr().map(|peer| peer.to_string()).unwrap_or_default();
             tracing::warn!(user, peer, suppressed, "a wrong upgrade secret was tried");
@@ -163,37 +162,52 @@ struct ConnectionParts {
     permit: ConnectionPermit,
     /// Begun when the connection was accepted.
     timers: ConnectionTimers,
+    /// Counts the connection as open.
+    open: OpenConnection,
     worker: Rc<WorkerContext>,
 }
 
-/// Has `executor` serve the connection from `address` until it ends.
+/// A connection that has just been accepted. Its socket does not block.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) stream: net::TcpStream,
+    pub(crate) peer: SocketAddr,
+    pub(crate) transport: Transport,
+}
+
+/// Has `executor` serve a connection until it ends.
 pub(crate) fn start(
     executor: &Executor,
-    stream: TcpStream,
-    address: SocketAddr,
-    transport: Transport,
+    incoming: Incoming,
     permit: ConnectionPermit,
     worker: Rc<WorkerContext>,
-) {
-    let open = worker.counters.open(transport);
-    let session = worker.new_session(Peer { address: canonical(address), transport: transport.name() });
+) -> io::Result<()> {
+    let Incoming { stream, peer, transport } = incoming;
+    let socket = TcpSocket::new(stream)?;
+    let session = worker.new_session(Peer { address: canonical(peer), transport });
     let opening_time = worker.opening_time();
-    let parts = ConnectionParts { permit, timers: ConnectionTimers::start(&worker), worker };
-    let plain = PlainSocket::from;
-    match transport {
-        Transport::Tcp => {
-            executor.spawn(stream::serve::<Lines, _>(plain(stream), session, parts, Some(open)));
-        }
-        Transport::TcpRaw => {
-            executor.spawn(stream::serve::<Chunks, _>(plain(stream), session, parts, Some(open)));
-        }
-        Transport::WebSocket => {
-            let serving = websocket::serve(plain(stream), session, parts, opening_time);
-            executor.spawn(while_open(open, serving));
-        }
-        Transport::Tls | Transport::Wss => {
-            executor.spawn(while_open(open, tls::serve(stream, transport, session, parts, opening_time)));
-        }
+    let (open, timers) = (worker.counters.open(transport), ConnectionTimers::start(&worker));
+    let parts = ConnectionParts { permit, timers, open, worker };
+    executor.spawn(if transport.is_encrypted() {
+        Box::pin(tls::serve(socket, transport, session, parts, opening_time))
+    } else {
+        serve(transport.framing(), socket, session, parts, opening_time)
+    });
+    Ok(())
+}
+
+/// Serves a connection over `socket` until it ends.
+fn serve<S: Socket + 'static>(
+    framing: Framing,
+    socket: S,
+    session: Session,
+    parts: ConnectionParts,
+    opening_time: TimeBudget,
+) -> TaskFuture {
+    match framing {
+        Framing::Lines => Box::pin(stream::serve::<Lines, _>(socket, session, parts)),
+        Framing::Chunks => Box::pin(stream::serve::<Chunks, _>(socket, session, parts)),
+        Framing::WebSocket => Box::pin(websocket::serve(socket, session, parts, opening_time)),
     }
 }
 
@@ -205,37 +219,33 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Counts a connection as open until `serving` is over.
-async fn while_open(open: OpenConnection, serving: impl Future<Output = ()>) {
-    serving.await;
-    drop(open);
-}
-
 /// Tells a client that the server is full (TCP-6, WS-6), and closes.
-pub(crate) async fn refuse(stream: TcpStream, transport: Transport, handshaker: &Handshaker) {
-    let refusal = refusal(transport);
+pub(crate) async fn refuse(incoming: Incoming, handshaker: &Handshaker) {
+    let Incoming { stream, transport, .. } = incoming;
+    let Ok(socket) = TcpSocket::new(stream) else { return };
+    let refusal = refusal(transport.framing());
     if transport.is_encrypted() {
-        tls::refuse(stream, transport, &refusal, handshaker).await;
+        tls::refuse(socket, transport, &refusal, handshaker).await;
     } else {
-        close::send_and_close(stream, &refusal).await;
+        close::send_and_close(socket, &refusal).await;
     }
 }
 
 /// Like [`refuse`], but without waiting for the client: if it has sent anything, a reset may overtake the text. A
 /// client that would need a TLS handshake first is told nothing.
-pub(crate) fn refuse_at_once(stream: &TcpStream, transport: Transport) {
-    if !transport.is_encrypted() {
+pub(crate) fn refuse_at_once(incoming: &Incoming) {
+    if !incoming.transport.is_encrypted() {
         // A fresh socket takes all of this; if not, the client is gone.
-        let _ = stream.try_write(&refusal(transport));
+        let _ = (&incoming.stream).write(&refusal(incoming.transport.framing()));
     }
 }
 
-fn refusal(transport: Transport) -> Vec<u8> {
+fn refusal(framing: Framing) -> Vec<u8> {
     let text = Status::ServerFull.text();
-    match transport {
-        Transport::Tcp | Transport::Tls => format!("{text}\n").into_bytes(),
-        Transport::TcpRaw => text.as_bytes().to_vec(),
-        Transport::WebSocket | Transport::Wss => websocket::full(),
+    match framing {
+        Framing::Lines => format!("{text}\n").into_bytes(),
+        Framing::Chunks => text.as_bytes().to_vec(),
+        Framing::WebSocket => websocket::full(),
     }
 }
 
@@ -244,7 +254,7 @@ fn refusal(transport: Transport) -> Vec<u8> {
 /// The runtime may have nothing to read although something has come: it may not have polled the kernel since, or the
 /// task may have used up its budget for this round. What came before the stop is answered, so the kernel is asked. If
 /// it has something, the runtime will wake the task for it.
-fn is_drained(worker: &WorkerContext, stream: &TcpStream) -> bool {
+fn is_drained(worker: &WorkerContext, stream: &net::TcpStream) -> bool {
     if worker.phase.get() == Phase::Running {
         return false;
     }

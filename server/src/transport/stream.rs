@@ -17,14 +17,14 @@ use tokio::io::ReadBuf;
 use super::{
     BATCH_BYTES, Buffers, ConnectionParts, TURN_BUDGET, TURN_COST, WorkerContext, close,
     delayed_reply::DelayedReply,
-    framing::{Framing, Pause},
+    framing::{Codec, Pause},
     is_drained,
     socket::Socket,
     timers::{ConnectionTimers, FlushOutcome},
     write_buffer::WriteBuffer,
 };
 use crate::{
-    counters::{OpenConnection, Refusal},
+    counters::Refusal,
     protocol::Status,
     runtime::{ConnectionPermit, Phase, QueueSlot},
     session::{Flow, Session},
@@ -35,15 +35,15 @@ use crate::{
 enum Ending {
     /// The session, the client's sending side or the server has ended. What is unsent still goes out (LIFE-4).
     Orderly,
-    /// The client has let a time-out expire, and is told so (TCP-7).
+    /// A time-out has expired. The client is told so (TCP-7).
     TimedOut(Status),
     /// The connection broke, or the client takes no replies, so that nothing can be sent to it.
     Broken,
 }
 
-struct Connection<F, S> {
+struct Connection<C, S> {
     socket: S,
-    framing: F,
+    codec: C,
     session: Session,
     unsent: WriteBuffer,
     /// The answer to a secret, while it is delayed.
@@ -55,20 +55,19 @@ struct Connection<F, S> {
     worker: Rc<WorkerContext>,
 }
 
-/// Serves one connection until it ends, and counts it as `open` until then.
+/// Serves one connection until it ends.
 ///
 /// A hand-written future without others inside while the connection is in service: after a system call, the processor
 /// mispredicts every return on the way out.
-pub(super) fn serve<F: Framing, S: Socket + 'static>(
+pub(super) fn serve<C: Codec, S: Socket + 'static>(
     socket: S,
     session: Session,
     parts: ConnectionParts,
-    open: Option<OpenConnection>,
 ) -> impl Future<Output = ()> {
-    let ConnectionParts { permit, timers, worker } = parts;
+    let ConnectionParts { permit, timers, worker, open } = parts;
     let mut serving = Some(Connection {
         socket,
-        framing: F::default(),
+        codec: C::default(),
         session,
         unsent: WriteBuffer::default(),
         delayed_reply: None,
@@ -91,7 +90,7 @@ pub(super) fn serve<F: Framing, S: Socket + 'static>(
     })
 }
 
-impl<F: Framing, S: Socket + 'static> Connection<F, S> {
+impl<C: Codec, S: Socket + 'static> Connection<C, S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         if !self.timers.is_registered() {
             self.timers.set_alarm(cx, false, None);
@@ -115,8 +114,8 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
         ending
     }
 
-    /// Ends the session and returns the closing of the connection. The name is freed first, then the permit, and only
-    /// then does anything happen that the client can take for a close (LIFE-3).
+    /// Ends the session and returns the future that closes the connection. The name is freed first, then the permit, and
+    /// only then can the client see any sign of the close (LIFE-3).
     fn into_closing(self, ending: Ending) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
         let Self { socket, session, mut unsent, permit, worker, .. } = self;
         drop(session);
@@ -125,7 +124,7 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
             Ending::Orderly => {}
             Ending::TimedOut(status) => {
                 unsent.push(status.text().as_bytes());
-                unsent.push(F::TERMINATOR);
+                unsent.push(C::TERMINATOR);
             }
         }
         Some(Box::pin(close::flush_and_close(socket, unsent, permit, worker)))
@@ -152,7 +151,7 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
 
     /// Works until there is nothing to do, no room for replies, or the turn is over.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        let Self { socket, framing, session, unsent, delayed_reply, timers, turn, permit: _, worker } = self;
+        let Self { socket, codec, session, unsent, delayed_reply, timers, turn, permit: _, worker } = self;
         let mut buffers = worker.buffers.borrow_mut();
         let Buffers { input, output } = &mut *buffers;
         let (mut budget, mut is_over) = (TURN_BUDGET, false);
@@ -170,7 +169,7 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
                 output.clear();
                 session.finish_delayed(outcome, |reply| {
                     output.extend_from_slice(reply.text().as_bytes());
-                    output.extend_from_slice(F::TERMINATOR);
+                    output.extend_from_slice(C::TERMINATOR);
                 });
                 worker.counters.sent(output.len());
                 if unsent.send(socket, cx, output).is_err() {
@@ -178,7 +177,7 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
                 }
             }
             let mut fresh = ReadBuf::new(input);
-            if !framing.has_pending() {
+            if !codec.has_pending() {
                 if worker.phase.get() == Phase::Closing {
                     return Poll::Ready(Ending::Orderly);
                 }
@@ -197,11 +196,11 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
             }
             output.clear();
             let mut was_secret_wrong = false;
-            let outcome = framing.feed(fresh.filled(), worker.config.message_bytes_max, |message| {
+            let outcome = codec.feed(fresh.filled(), worker.config.message_bytes_max, |message| {
                 let before = output.len();
                 let flow = session.handle(message, |reply| {
                     output.extend_from_slice(reply.text().as_bytes());
-                    output.extend_from_slice(F::TERMINATOR);
+                    output.extend_from_slice(C::TERMINATOR);
                 });
                 let spent = TURN_COST + message.len() + output.len() - before;
                 budget = budget.saturating_sub(spent);
@@ -232,8 +231,8 @@ impl<F: Framing, S: Socket + 'static> Connection<F, S> {
             if was_secret_wrong {
                 worker.log_wrong_secret(session.name(), socket.tcp());
             }
-            // A client that has asked for something large rarely has more to ask: one more read shows.
-            if budget == 0 && (std::mem::replace(&mut is_over, true) || framing.has_pending()) {
+            // A client that has asked for something large rarely has more to ask: one more read finds out.
+            if budget == 0 && (std::mem::replace(&mut is_over, true) || codec.has_pending()) {
                 *turn = Some(worker.turns.enqueue(cx));
                 return Poll::Pending;
             }

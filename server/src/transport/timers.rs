@@ -4,12 +4,11 @@
 //! dozen bytes and one comparison for each connection and tick, and no timer that a request would have to set or reset.
 
 use std::{
+    net::TcpStream,
     rc::Rc,
     task::Context,
     time::{Duration, Instant},
 };
-
-use tokio::net::TcpStream;
 
 use super::{WorkerContext, write_timeout};
 use crate::{protocol::Status, runtime::AlarmKey};
@@ -59,12 +58,12 @@ struct Blocked {
     acked_bytes: u64,
 }
 
-/// What a flush has come to.
+/// The result of a flush.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FlushOutcome {
     /// Replies still wait.
     pub(super) is_pending: bool,
-    /// Some of what waited is gone.
+    /// The client took some of what waited.
     pub(super) has_progressed: bool,
 }
 
@@ -118,7 +117,7 @@ impl ConnectionTimers {
         (deadline <= now).then_some(timeout)
     }
 
-    /// Has the connection woken when the next time-out may have expired, or at `also`, whichever is first.
+    /// Sets the alarm to when the next time-out may have expired, or to `also`, whichever is first.
     pub(super) fn set_alarm(&mut self, cx: &Context<'_>, is_logged_in: bool, also: Option<Instant>) {
         let timeouts = &self.worker.config.timeouts;
         // A login starts the idle time-out, which may expire before the login's own would have.
@@ -131,7 +130,7 @@ impl ConnectionTimers {
         self.worker.clock.set_alarm(&mut self.alarm, self.due, cx.waker());
     }
 
-    /// Whether an alarm has been set, so that the clock can wake the connection.
+    /// Whether an alarm has been set.
     pub(super) fn is_registered(&self) -> bool {
         self.alarm.is_some()
     }
@@ -170,9 +169,7 @@ impl Drop for ConnectionTimers {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, task::Waker};
-
-    use tokio::net::TcpListener;
+    use std::{net::TcpListener, sync::Arc, task::Waker};
 
     use super::*;
     use crate::{
@@ -195,8 +192,8 @@ mod tests {
     ) -> (Timeout, u32) {
         block_on(async {
             let worker = worker(timeouts);
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (mut timers, cx) = (ConnectionTimers::start(&worker), Context::from_waker(Waker::noop()));
             timers.set_alarm(&cx, false, None);
             let (start, tick) = (worker.clock.now(), timeouts.resolution().unwrap());

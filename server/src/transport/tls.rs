@@ -1,17 +1,17 @@
-//! TLS: the handshake, and an encrypting socket. The other transports handle what is said inside.
+//! TLS: the handshake, and an encrypting socket. What is said inside is left to the framings.
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{self, SocketAddr},
     pin::Pin,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
+use rustix::net::sockopt::set_tcp_quickack;
 use rustls::server::Acceptor;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     sync::Semaphore,
     task::{coop::has_budget_remaining, yield_now},
     time::{sleep, timeout},
@@ -19,13 +19,17 @@ use tokio::{
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 use super::{
-    BATCH_BYTES, ConnectionParts, WorkerContext, close,
-    framing::Lines,
+    BATCH_BYTES, ConnectionParts, TcpSocket, WorkerContext, close,
     socket::Socket,
-    stream, websocket,
     write_timeout::{TimeBudget, TimedOut},
 };
-use crate::{counters::Refusal, protocol::Transport, runtime::LogRateLimit, session::Session, tls::Tls};
+use crate::{
+    counters::Refusal,
+    protocol::{Framing, Transport},
+    runtime::{LogRateLimit, TaskFuture},
+    session::Session,
+    tls::Tls,
+};
 
 /// How long a handshake may go on when the server stops: requests may follow right behind it, and they are answered
 /// (LIFE-4). A small part of the time for the stop.
@@ -45,7 +49,7 @@ pub(crate) struct Handshaker {
 /// Why a handshake failed, and the connection if it can still be closed in order.
 struct HandshakeError {
     error: io::Error,
-    stream: Option<TcpStream>,
+    socket: Option<TcpSocket>,
 }
 
 impl Handshaker {
@@ -53,19 +57,20 @@ impl Handshaker {
         Self { tls, turn: Semaphore::new(1), failure_log: LogRateLimit::default() }
     }
 
-    /// Makes the server's part of one handshake. Takes as long as the client does.
-    async fn accept(&self, stream: TcpStream, transport: Transport) -> Result<TlsSocket, HandshakeError> {
-        let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
+    /// Makes the server's part of one handshake. Waits for the client as long as it takes.
+    async fn accept(&self, socket: TcpSocket, transport: Transport) -> Result<TlsSocket, HandshakeError> {
+        let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), socket.budgeted());
         let start = match (&mut acceptor).await {
             Ok(start) => start,
-            Err(error) => return Err(HandshakeError { error, stream: acceptor.take_io() }),
+            Err(error) => return Err(HandshakeError { error, socket: acceptor.take_io() }),
         };
         let Some(tls) = &self.tls else {
             let error = io::Error::other("there is no certificate");
-            return Err(HandshakeError { error, stream: Some(start.io) });
+            return Err(HandshakeError { error, socket: Some(start.io) });
         };
         let configs = tls.current();
-        let config = if transport == Transport::Wss { configs.websocket } else { configs.lines };
+        let config =
+            if transport.framing() == Framing::WebSocket { configs.websocket } else { configs.lines };
         let turn = self.turn.acquire().await;
         // Nearly all of the time is spent here. The library may buffer one batch of replies, so that a batch leaves in
         // one write.
@@ -77,10 +82,10 @@ impl Handshaker {
             Ok(stream) => {
                 // The client's last message has no answer. If Nagle's algorithm is on at its end, its first request
                 // would wait for the kernel's delayed acknowledgement, usually 40 ms.
-                let _ = stream.get_ref().0.set_quickack(true);
+                let _ = set_tcp_quickack(stream.get_ref().0.tcp(), true);
                 Ok(TlsSocket(Box::new(stream)))
             }
-            Err((error, stream)) => Err(HandshakeError { error, stream: Some(stream) }),
+            Err((error, socket)) => Err(HandshakeError { error, socket: Some(socket) }),
         }
     }
 
@@ -93,19 +98,16 @@ impl Handshaker {
     }
 }
 
-/// What is left to do for a connection.
-type Serving = Pin<Box<dyn Future<Output = ()>>>;
-
 /// Serves one connection from its handshake until it ends.
 pub(super) fn serve(
-    stream: TcpStream,
+    socket: TcpSocket,
     transport: Transport,
     session: Session,
     parts: ConnectionParts,
     opening_time: TimeBudget,
 ) -> impl Future<Output = ()> {
-    // Boxed one after the other: a connection in service has no room for its handshake.
-    let begun = Box::pin(begin(stream, transport, session, parts, opening_time));
+    // Each boxed by itself, so that a connection in service takes no room for its handshake.
+    let begun = Box::pin(begin(socket, transport, session, parts, opening_time));
     async move {
         if let Some(service) = begun.await {
             service.await;
@@ -113,24 +115,21 @@ pub(super) fn serve(
     }
 }
 
-/// Makes the handshake and returns what is to be done after it; `None` if it fails.
+/// Makes the handshake and returns the future that serves the connection; `None` if it fails.
 async fn begin(
-    stream: TcpStream,
+    socket: TcpSocket,
     transport: Transport,
     session: Session,
     mut parts: ConnectionParts,
     mut opening_time: TimeBudget,
-) -> Option<Serving> {
-    match handshake(stream, transport, &mut opening_time, &parts.worker).await {
-        Ok(socket) if transport == Transport::Wss => {
-            Some(Box::pin(websocket::serve(socket, session, parts, opening_time)))
-        }
-        Ok(socket) => Some(Box::pin(stream::serve::<Lines, _>(socket, session, parts, None))),
-        Err(stream) => {
+) -> Option<TaskFuture> {
+    match handshake(socket, transport, &mut opening_time, &parts.worker).await {
+        Ok(socket) => Some(super::serve(transport.framing(), socket, session, parts, opening_time)),
+        Err(socket) => {
             parts.permit.release_early(&parts.worker.closing_permits);
-            if let Some(stream) = stream {
+            if let Some(socket) = socket {
                 // The alert that says why is on its way: no reset must overtake it.
-                close::close(stream).await;
+                close::close(socket).await;
             }
             None
         }
@@ -139,28 +138,28 @@ async fn begin(
 
 /// Waits for a handshake. If it fails, counts and logs it, and returns the connection if it is still to be closed.
 async fn handshake(
-    stream: TcpStream,
+    socket: TcpSocket,
     transport: Transport,
     time: &mut TimeBudget,
     worker: &WorkerContext,
-) -> Result<TlsSocket, Option<TcpStream>> {
-    // Asked for now, since a time-out drops the connection.
-    let peer = stream.peer_addr().ok();
+) -> Result<TlsSocket, Option<TcpSocket>> {
+    // Now, since a time-out drops the connection.
+    let peer = socket.tcp().peer_addr().ok();
     let stopping = async {
         worker.phase.stopping().await;
         sleep(STOPPING_MAX).await;
     };
     let made = tokio::select! {
         biased;
-        made = time.wait_for(worker.handshaker.accept(stream, transport)) => made,
+        made = time.wait_for(worker.handshaker.accept(socket, transport)) => made,
         () = stopping => return Err(None),
     };
-    let HandshakeError { error, stream } = match made {
+    let HandshakeError { error, socket } = match made {
         Ok(Ok(socket)) => return Ok(socket),
         Ok(Err(failed)) => failed,
         Err(TimedOut) => {
             let error = io::Error::new(io::ErrorKind::TimedOut, "the client took too long");
-            HandshakeError { error, stream: None }
+            HandshakeError { error, socket: None }
         }
     };
     // A client that has gone was not refused: it may only have checked whether the port is open.
@@ -168,14 +167,14 @@ async fn handshake(
         worker.counters.refused(Refusal::TlsHandshake);
         worker.handshaker.log_failure(transport, &error, peer);
     }
-    Err(stream)
+    Err(socket)
 }
 
 /// Sends `message` to a client that is refused: after a handshake, since it understands nothing else.
-pub(super) async fn refuse(stream: TcpStream, transport: Transport, message: &[u8], handshaker: &Handshaker) {
-    match timeout(close::FLUSH_MAX, handshaker.accept(stream, transport)).await {
+pub(super) async fn refuse(socket: TcpSocket, transport: Transport, message: &[u8], handshaker: &Handshaker) {
+    match timeout(close::FLUSH_MAX, handshaker.accept(socket, transport)).await {
         Ok(Ok(socket)) => close::send_and_close(socket, message).await,
-        Ok(Err(HandshakeError { stream: Some(stream), .. })) => close::close(stream).await,
+        Ok(Err(HandshakeError { socket: Some(socket), .. })) => close::close(socket).await,
         Ok(Err(_)) | Err(_) => {}
     }
 }
@@ -185,14 +184,14 @@ pub(super) async fn refuse(stream: TcpStream, transport: Transport, message: &[u
 /// A close counts like one of plain TCP, announced or not: lines and frames show by themselves whether they are whole.
 /// A violation of TLS counts as a close too, since nothing can be read after it; the alert leaves like a last reply.
 #[derive(Debug)]
-pub(super) struct TlsSocket(Box<TlsStream<TcpStream>>);
+pub(super) struct TlsSocket(Box<TlsStream<TcpSocket>>);
 
 impl Socket for TlsSocket {
-    fn tcp(&self) -> &TcpStream {
-        self.0.get_ref().0
+    fn tcp(&self) -> &net::TcpStream {
+        self.0.get_ref().0.tcp()
     }
 
-    fn into_tcp(self) -> TcpStream {
+    fn into_tcp(self) -> TcpSocket {
         self.0.into_inner().0
     }
 
@@ -251,12 +250,11 @@ impl AsyncWrite for TlsSocket {
 mod tests {
     use std::{
         io::{ErrorKind, Write},
-        net,
         rc::Rc,
     };
 
     use rustls::{ClientConfig, ClientConnection, RootCertStore, crypto::aws_lc_rs};
-    use tokio::{net::TcpListener, task::spawn_local};
+    use tokio::task::spawn_local;
 
     use super::*;
     use crate::runtime::block_on;
@@ -290,16 +288,16 @@ mod tests {
     fn life_5_of_many_handshakes_one_is_made_at_a_time_and_others_get_their_turn_between() {
         const CLIENTS: usize = 20;
         block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
             let handshaker = Rc::new(Handshaker::new(Some(certificate())));
             let mut clients = Vec::new();
             for _ in 0..CLIENTS {
                 clients.push(client(listener.local_addr().unwrap()));
-                let (stream, _) = listener.accept().await.unwrap();
-                // What has come can be read at once.
-                stream.readable().await.unwrap();
+                let (stream, _) = listener.accept().unwrap();
+                stream.set_nonblocking(true).unwrap();
+                let socket = TcpSocket::new(stream).unwrap();
                 let handshaker = Rc::clone(&handshaker);
-                spawn_local(async move { handshaker.accept(stream, Transport::Tls).await.map(drop).is_ok() });
+                spawn_local(async move { handshaker.accept(socket, Transport::Tls).await.map(drop).is_ok() });
             }
             // Another connection of the same thread checks in each of its turns which clients have been answered.
             let (mut answered, mut most_at_once) = (0, 0);

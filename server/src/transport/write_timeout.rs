@@ -7,6 +7,7 @@
 use std::{
     future::poll_fn,
     io,
+    net::TcpStream,
     pin::pin,
     task::{Context, Poll},
     time::Duration,
@@ -16,13 +17,13 @@ use nix::{
     getsockopt_impl, libc,
     sys::socket::{getsockopt, sockopt::GetStruct},
 };
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 
-/// How many times within a time-out the acknowledgements are checked. The time-out expires after so many checks without
-/// progress, so a client may get one interval more: its replies were still on their way when the first one began.
+/// How many times within a time-out the acknowledgements are checked. The time-out expires after as many checks without
+/// progress, so a client may get one interval more: its replies were still on their way when the first interval began.
 pub(super) const CHECKS: u32 = 4;
 
-/// The time that a client has for something, counted in parts: a standstill of the server uses up one part at most,
+/// The time that a client has for something, counted in parts. A standstill of the server uses up one part at most,
 /// however long it is, since the next part begins after it.
 #[derive(Debug)]
 pub(super) struct TimeBudget {

@@ -100,7 +100,7 @@ fn check_config_refuses_what_makes_no_sense_with_2() {
     let (code, stderr) = refusal(&mut command(&["--check-config", "--config", path]));
     assert_eq!(code, Some(2));
     insta::assert_snapshot!(stderr.replace(path, "FILE"), @r"
-    twinwire-server: FILE:1:1: unknown option 'max-conections': is 'max-connections' meant?
+    twinwire-server: FILE:1:1: unknown option 'max-conections': did you mean 'max-connections'?
     1 | max-conections = 5
       | ^^^^^^^^^^^^^^
     ");
@@ -184,21 +184,18 @@ fn a_mistyped_variable_is_warned_of_with_the_one_that_may_be_meant() {
         String::from_utf8(stderr).unwrap()
     };
     let warning = warned("TWINWIRE_MAX_CONECTIONS");
-    let expected = "TWINWIRE_MAX_CONECTIONS is set in the environment and means nothing here: is TWINWIRE_MAX_CONNECTIONS meant?\n";
+    let expected = "the environment variable TWINWIRE_MAX_CONECTIONS has no effect: did you mean TWINWIRE_MAX_CONNECTIONS?\n";
     assert!(warning.contains("WARN") && warning.ends_with(expected), "{warning}");
     // Such as Kubernetes sets it for a service of that name.
     let warning = warned("TWINWIRE_SERVICE_HOST");
-    assert!(
-        warning.ends_with("TWINWIRE_SERVICE_HOST is set in the environment and means nothing here\n"),
-        "{warning}"
-    );
+    assert!(warning.ends_with("the environment variable TWINWIRE_SERVICE_HOST has no effect\n"), "{warning}");
     assert_eq!(warned("TWINWIRE_UPGRADE_SECRET"), "");
     let mut mistyped = command(&["--tcp", "127.0.0.1:0"]);
     let mut program = Program::spawn(mistyped.env("TWINWIRE_MAX_CONECTIONS", "5"));
     program.client(Transport::Tcp);
     program.signal(nix::sys::signal::Signal::SIGTERM);
     let (code, log) = program.end();
-    assert!(code == Some(0) && log.contains("is TWINWIRE_MAX_CONNECTIONS meant?"), "{log}");
+    assert!(code == Some(0) && log.contains("did you mean TWINWIRE_MAX_CONNECTIONS?"), "{log}");
 }
 
 #[test]
@@ -290,8 +287,5 @@ fn the_unit_and_the_container_start_a_server_that_makes_sense() {
     let Output { status, stdout, stderr } = command.output().unwrap();
     assert_eq!((status.code(), String::from_utf8_lossy(&stderr).as_ref()), (Some(0), ""));
     let shown = String::from_utf8(stdout).unwrap();
-    assert!(
-        shown.contains("environment, TWINWIRE_METRICS") && !shown.contains("means nothing here"),
-        "{shown}"
-    );
+    assert!(shown.contains("environment, TWINWIRE_METRICS") && !shown.contains("has no effect"), "{shown}");
 }

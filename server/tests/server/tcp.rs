@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use twinwire_server::{Transport::Tcp, config::Timeouts};
+use socket2::SockRef;
+use twinwire_server::{
+    Transport::{Tcp, TcpRaw},
+    config::Timeouts,
+};
 
 use crate::disturbance::undisturbed;
 use crate::replies::{
     DENIED, DONE, KEY_NOT_FOUND, SUCCESS, TOO_LONG, UPGRADED, USER_NOT_FOUND, WRONG_FORMAT,
 };
-use crate::support::TestServer;
+use crate::support::{ALL, TestServer};
 
 #[test]
 fn tcp_1_a_carriage_return_before_the_line_feed_is_dropped() {
@@ -39,6 +43,24 @@ fn tcp_2_a_stream_cut_at_every_byte_is_answered_alike() {
     }
     let replies = String::from_utf8(client.rest()).unwrap();
     assert_eq!(replies, "success\ndone\n☃\nkey not found\nwrong message format\nexiting\n");
+}
+
+#[test]
+fn tcp_2_urgent_data_is_left_out_and_delays_no_reply() {
+    let server = TestServer::start();
+    for transport in ALL {
+        let mut client = server.login(transport, &format!("alice-{transport}"));
+        for _ in 0..100 {
+            client.send("get a");
+            SockRef::from(&client.stream).send_out_of_band(b"!").unwrap();
+            client.send("get b");
+            if transport == TcpRaw {
+                assert_eq!(client.exactly(2 * KEY_NOT_FOUND.len()), KEY_NOT_FOUND.repeat(2).as_bytes());
+            } else {
+                assert_eq!([client.reply(), client.reply()], [KEY_NOT_FOUND; 2]);
+            }
+        }
+    }
 }
 
 #[test]

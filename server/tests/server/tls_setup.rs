@@ -210,7 +210,7 @@ fn sighup_renews_the_certificate_for_new_connections_and_keeps_the_old_one_if_it
     let old = std::mem::replace(&mut files.cert_pem, Certificate::new().cert_pem);
     files.write();
     program.signal(Signal::SIGHUP);
-    let error = logged("the certificate stays as it was");
+    let error = logged("cannot reload the certificate; the old one stays in use");
     assert!(error.contains("ERROR") && error.contains("does not belong to --tls-cert"), "{error}");
     assert_eq!(client.ask("get k"), KEY_NOT_FOUND);
     files.cert_pem = old;
@@ -221,7 +221,7 @@ fn sighup_renews_the_certificate_for_new_connections_and_keeps_the_old_one_if_it
     files.key_pem.clone_from(&renewed.key_pem);
     files.write();
     program.signal(Signal::SIGHUP);
-    logged("the certificate was read again");
+    logged("reloaded the certificate");
     assert!(trusts(&renewed, address), "new connections get the new one");
     let mut over_wss = Client::connect_bare(Wss, program.address(Wss));
     over_wss.encrypt(renewed.client());
@@ -263,7 +263,7 @@ fn sighup_ends_no_server_that_has_nothing_to_renew() {
     client.expect_close(1001);
     drop(client);
     let (code, log) = program.end();
-    assert!(code == Some(0) && log.contains("there is no certificate to read again"), "{log}");
+    assert!(code == Some(0) && log.contains("there is no certificate to reload"), "{log}");
 }
 
 #[test]

@@ -5,12 +5,12 @@ use plotters_backend::text_anchor::HPos;
 use plotters_backend::{BackendCoord, DrawingBackend, DrawingErrorKind};
 
 use super::DrawError;
-use super::text::{BASELINE_EM, Face, Style};
+use super::text::{BASELINE_EM, Face, TextStyle};
 use crate::chart::spec::{Fill, Ink, Marker, Shape, Stroke};
 
 /// Distance of a hatching's lines, and their width, in nominal pixels.
 const HATCH: (f64, f64) = (5.0, 1.0);
-/// How much of its colour the ground of a hatched field keeps.
+/// Opacity of a hatched field's background.
 const HATCH_GROUND: f64 = 0.28;
 /// Width of a marker's outline.
 const OUTLINE: f64 = 1.5;
@@ -42,7 +42,7 @@ impl<'b, DB: DrawingBackend> Canvas<'b, DB> {
         self.backend.draw_rect(from, to, &style(Ink(255, 255, 255), 1.0, 1, true), true).map_err(failed)
     }
 
-    /// All is drawn.
+    /// Ends the drawing.
     pub(super) fn present(&mut self) -> Result<(), DrawError> {
         self.backend.present().map_err(failed)
     }
@@ -58,7 +58,7 @@ impl<'b, DB: DrawingBackend> Canvas<'b, DB> {
         Ok(())
     }
 
-    /// A filled outline, seen through to the part that `alpha` leaves.
+    /// A filled outline with this opacity.
     pub(super) fn polygon(&mut self, points: &[Point], ink: Ink, alpha: f64) -> Result<(), DrawError> {
         let coords: Vec<_> = points.iter().map(|point| self.coord(*point)).collect();
         self.backend.fill_polygon(coords, &style(ink, alpha, 1, true)).map_err(failed)
@@ -106,7 +106,7 @@ impl<'b, DB: DrawingBackend> Canvas<'b, DB> {
             Side::Middle => HPos::Center,
             Side::Right => HPos::Right,
         };
-        let look = Style { face, em: face.size * self.scale, side };
+        let look = TextStyle { face, em: face.size * self.scale, side };
         let corner = self.coord((x, baseline - BASELINE_EM * face.size));
         self.backend.draw_text(text, &look, corner).map_err(failed)
     }

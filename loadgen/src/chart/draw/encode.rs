@@ -5,7 +5,7 @@ use super::DrawError;
 /// Dots a metre of a screen with 96 dots an inch, which nominal pixels stand for.
 const DOTS_PER_METRE: u32 = 3780;
 
-/// RGB pixels averaged over squares of `factor` × `factor`; width and height must be multiples of it.
+/// RGB pixels averaged over squares of `factor` × `factor`; width and height must be multiples of `factor`.
 pub(super) fn shrunk(pixels: &[u8], width: u32, factor: u32) -> Vec<u8> {
     let (row, factor) = (width as usize * 3, factor as usize);
     let area = (factor * factor) as u32;

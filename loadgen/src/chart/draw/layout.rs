@@ -13,7 +13,7 @@ pub(super) const LEGEND_SIZE: f64 = 12.5;
 pub(super) const HEADING_SIZE: f64 = 13.0;
 /// Size of axis titles and tick labels.
 pub(super) const AXIS_SIZE: f64 = 12.0;
-/// Width of a legend's line: both gaps between the longest dashes are beside its marker.
+/// Width of a legend's line: both gaps between the longest dashes are next to its marker.
 const LINE_WIDTH: f64 = 46.0;
 /// Width of a legend's field.
 const FIELD_WIDTH: f64 = 34.0;
@@ -40,7 +40,7 @@ const LABEL_ROOM: f64 = 220.0;
 const LINES_MAX: (usize, usize, usize) = (2, 3, 3);
 
 /// A line of text and its baseline.
-pub(super) struct Line {
+pub(super) struct TextLine {
     pub(super) text: String,
     pub(super) x: f64,
     pub(super) y: f64,
@@ -48,7 +48,7 @@ pub(super) struct Line {
 }
 
 /// An entry of the legend: left end and baseline.
-pub(super) struct Entry {
+pub(super) struct PlacedLegendEntry {
     pub(super) key: LegendKey,
     pub(super) text: String,
     pub(super) x: f64,
@@ -59,7 +59,7 @@ pub(super) struct Entry {
 
 /// A panel's place.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct PanelPlace {
     /// Plotting area.
     pub(super) left: f64,
     pub(super) top: f64,
@@ -75,14 +75,14 @@ pub(super) struct Place {
     pub(super) label_room: f64,
 }
 
-/// Everything's place.
+/// Where everything goes.
 pub(super) struct Layout {
     pub(super) height: f64,
-    pub(super) title: Vec<Line>,
-    pub(super) subtitle: Vec<Line>,
-    pub(super) legend: Vec<Entry>,
-    pub(super) panels: Vec<Place>,
-    pub(super) notes: Vec<Line>,
+    pub(super) title: Vec<TextLine>,
+    pub(super) subtitle: Vec<TextLine>,
+    pub(super) legend: Vec<PlacedLegendEntry>,
+    pub(super) panels: Vec<PanelPlace>,
+    pub(super) notes: Vec<TextLine>,
 }
 
 impl Layout {
@@ -105,17 +105,17 @@ impl Layout {
     }
 }
 
-fn paragraph(y: &mut f64, text: &str, size: f64, weight: Weight, lines: usize) -> Vec<Line> {
+fn paragraph(y: &mut f64, text: &str, size: f64, weight: Weight, lines: usize) -> Vec<TextLine> {
     wrapped(text, size, weight, WIDTH - 2.0 * MARGIN, lines)
         .into_iter()
         .map(|text| {
             *y += size * LEADING;
-            Line { text, x: MARGIN, y: *y - size * (LEADING - 1.0), size }
+            TextLine { text, x: MARGIN, y: *y - size * (LEADING - 1.0), size }
         })
         .collect()
 }
 
-fn legend(y: &mut f64, spec: &Spec) -> Vec<Entry> {
+fn legend(y: &mut f64, spec: &Spec) -> Vec<PlacedLegendEntry> {
     let mut entries = Vec::new();
     if spec.legend.is_empty() {
         return entries;
@@ -134,14 +134,14 @@ fn legend(y: &mut f64, spec: &Spec) -> Vec<Entry> {
             x = MARGIN;
             *y += LEGEND_SIZE * 1.6;
         }
-        entries.push(Entry { key: entry.key, text, x, y: *y, width: sign });
+        entries.push(PlacedLegendEntry { key: entry.key, text, x, y: *y, width: sign });
         x += taken + ENTRY_GAP;
     }
     entries
 }
 
 /// The panels' places, row by row; columns are equally wide in their plotting areas.
-fn grid(y: &mut f64, spec: &Spec) -> Vec<Place> {
+fn grid(y: &mut f64, spec: &Spec) -> Vec<PanelPlace> {
     let columns = spec.columns.max(1);
     let label_rooms: Vec<f64> = (0..columns)
         .map(|column| {
@@ -170,7 +170,16 @@ fn grid(y: &mut f64, spec: &Spec) -> Vec<Place> {
             let head_left = left;
             left += room + LABEL_GAP;
             let right = left + plot_width;
-            places.push(Place { left, top, right, bottom, head_left, heading, y_title, label_room: *room });
+            places.push(PanelPlace {
+                left,
+                top,
+                right,
+                bottom,
+                head_left,
+                heading,
+                y_title,
+                label_room: *room,
+            });
             left = right + PANEL_GAP;
         }
         *y = bottom + 6.0;

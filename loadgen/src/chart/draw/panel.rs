@@ -4,7 +4,7 @@ use plotters_backend::DrawingBackend;
 
 use super::DrawError;
 use super::canvas::{Canvas, Side};
-use super::layout::{AXIS_SIZE, HEADING_SIZE, LABEL_GAP, Place};
+use super::layout::{AXIS_SIZE, HEADING_SIZE, LABEL_GAP, PanelPlace};
 use super::text::{Face, Weight, clean, fitted, width};
 use crate::chart::spec::{Axis, Mark, Panel, Stroke, WIDTH};
 use crate::chart::style::{DARK, GREY, GRID};
@@ -30,7 +30,7 @@ const EDGE: f64 = 6.0;
 pub(super) fn draw<DB: DrawingBackend>(
     canvas: &mut Canvas<'_, DB>,
     panel: &Panel,
-    place: &Place,
+    place: &PanelPlace,
 ) -> Result<(), DrawError> {
     let room = place.right - place.head_left;
     let heading = fitted(&panel.title, HEADING_SIZE, Weight::Strong, room);
@@ -48,7 +48,7 @@ pub(super) fn draw<DB: DrawingBackend>(
 fn draw_x<DB: DrawingBackend>(
     canvas: &mut Canvas<'_, DB>,
     axis: &Axis,
-    place: &Place,
+    place: &PanelPlace,
 ) -> Result<(), DrawError> {
     let mut free = f64::MIN;
     for tick in &axis.ticks {
@@ -77,7 +77,7 @@ fn draw_x<DB: DrawingBackend>(
 fn draw_y<DB: DrawingBackend>(
     canvas: &mut Canvas<'_, DB>,
     axis: &Axis,
-    place: &Place,
+    place: &PanelPlace,
 ) -> Result<(), DrawError> {
     let mut free = f64::MAX;
     let mut ticks: Vec<_> = axis.ticks.iter().map(|tick| (at_y(axis, place, tick.at), tick)).collect();
@@ -97,14 +97,14 @@ fn draw_y<DB: DrawingBackend>(
     Ok(())
 }
 
-fn at_y(axis: &Axis, place: &Place, value: f64) -> f64 {
+fn at_y(axis: &Axis, place: &PanelPlace, value: f64) -> f64 {
     place.bottom - axis.place(value) * (place.bottom - place.top)
 }
 
 fn draw_mark<DB: DrawingBackend>(
     canvas: &mut Canvas<'_, DB>,
     panel: &Panel,
-    place: &Place,
+    place: &PanelPlace,
     mark: &Mark,
 ) -> Result<(), DrawError> {
     let at = |&(x, y): &(f64, f64)| {

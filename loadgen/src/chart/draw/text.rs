@@ -52,7 +52,7 @@ pub(super) fn width(text: &str, em: f64, weight: Weight) -> f64 {
     text.chars().map(|c| f64::from(font.h_advance(font.glyph_id(c)))).sum()
 }
 
-/// The text with characters that are none (controls, changes of direction, what XML forbids) made visible.
+/// The text with control characters, changes of direction and what XML forbids made visible.
 pub(super) fn clean(text: &str) -> String {
     let bad = |c: char| {
         c.is_control()
@@ -124,14 +124,14 @@ pub(super) struct Face {
 }
 
 /// How plotters' backends draw one text.
-pub(super) struct Style {
+pub(super) struct TextStyle {
     pub(super) face: Face,
     /// The backend's coordinates an em.
     pub(super) em: f64,
     pub(super) side: HPos,
 }
 
-impl BackendTextStyle for Style {
+impl BackendTextStyle for TextStyle {
     type FontError = Infallible;
 
     fn color(&self) -> BackendColor {

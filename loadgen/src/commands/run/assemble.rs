@@ -11,7 +11,7 @@ use crate::load::placement::Placement;
 use crate::load::plan;
 use crate::record::rows;
 use crate::record::{
-    Environment, LoadInfo, Outcome, Probe, RunRecord, SCHEMA, ScenarioInfo, Status, Verdict, VerdictLevel,
+    Environment, LoadInfo, Probe, RunOutcome, RunRecord, SCHEMA, ScenarioInfo, Status, Verdict, VerdictLevel,
 };
 use crate::scenario::Document;
 use crate::scenario::model::{Load, Threshold};
@@ -41,7 +41,7 @@ pub fn record(
         },
         started: started.to_string(),
         elapsed_s: result.elapsed_s,
-        outcome: Outcome { status: Status::Passed, message: None, interrupted: false },
+        outcome: RunOutcome { status: Status::Passed, message: None, interrupted: false },
         environment: environment(target, placement),
         skipped: result.skipped,
         loads: scenario

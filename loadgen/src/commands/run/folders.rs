@@ -1,5 +1,5 @@
-//! A report folder for each scenario, all of them found to be usable before the first load: a result is never lost for a
-//! reason that could have been known.
+//! A report folder for each scenario, all of them found to be usable before the first load: a result is never lost for
+//! a reason that could have been known.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -8,29 +8,29 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use crate::chart;
-use crate::commands::{CommandError, files_of};
+use crate::commands::CommandError;
 use crate::domain::{ALL, Op, Role};
 use crate::load::plan;
 use crate::report::folder::{HISTOGRAMS, PLOTS};
-use crate::report::{Folder, FolderError, contents, hgrm};
+use crate::report::{Folder, FolderError, contents, histograms};
 use crate::scenario::Document;
 
 /// Where report folders go without `--out`.
 const RUNS: &str = "reports/runs";
 
-/// Least space that a run's report takes, in bytes, and what each load of each variant adds to it. Below the smallest
-/// report, so that no run is refused that would fit: half a second of one load over one transport leaves 690 KiB, most of
-/// it charts.
+/// Least space that a run's report takes, in bytes, and what each load of each variant adds. Both are below those of
+/// the smallest report, so that no run is refused that would fit: half a second of one load over one transport leaves
+/// 690 KiB, most of it charts.
 const REPORT_BYTES_MIN: u64 = 256 << 10;
 const LOAD_BYTES_MIN: u64 = 256 << 10;
 
 /// Variants, and loads of each, whose files are named beforehand: what a run of days makes.
 const NAMED_MAX: usize = 64;
 
-/// A folder for each scenario, in their order. Those of earlier runs are empty then, but for what no run wrote.
+/// A folder for each scenario, in their order. Those of earlier runs are emptied, except for files that no run wrote.
 ///
 /// # Errors
-/// Where one of them cannot be used; nothing has been changed then.
+/// If one of them cannot be used; nothing has been changed then.
 pub(super) fn prepare(out: Option<&Path>, documents: &[Document]) -> Result<Vec<Folder>, CommandError> {
     let mut folders = Vec::with_capacity(documents.len());
     if let Err(error) = usable(out, documents, &mut folders) {
@@ -43,11 +43,11 @@ pub(super) fn prepare(out: Option<&Path>, documents: &[Document]) -> Result<Vec<
     Ok(folders)
 }
 
-/// Takes the folders and tries them out; those that were taken are there in case of an error, too.
+/// Takes the folders and tries them out; on an error `folders` has those that were taken.
 fn usable(out: Option<&Path>, documents: &[Document], folders: &mut Vec<Folder>) -> Result<(), CommandError> {
     if let Some(out) = out {
         for path in named(out, documents)? {
-            folders.push(Folder::claim(&path, files_of).map_err(of_out)?);
+            folders.push(Folder::claim(&path).map_err(of_out)?);
         }
     } else {
         let time = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
@@ -82,7 +82,8 @@ fn named(out: &Path, documents: &[Document]) -> Result<Vec<PathBuf>, CommandErro
     Ok(taken)
 }
 
-/// A new folder of our own naming. Made, not looked for: a command that begins in the same second finds it taken.
+/// A new folder with a name of our own. It is created, not only looked for: a command that begins in the same second
+/// finds the name taken.
 fn fresh(name: &str, time: &str) -> Result<Folder, CommandError> {
     let numbered = (2..).map(|number| format!("{name}-{time}-{number}"));
     for name in std::iter::once(format!("{name}-{time}")).chain(numbered) {
@@ -124,7 +125,7 @@ impl Planned {
             }
             names.insert(name);
         };
-        // Of a sweep that makes more than that, the others are like these.
+        // In a larger sweep the other names are like these.
         for variant in document.variants().iter().take(NAMED_MAX) {
             let label = plan::variant_name(variant);
             for load in variant.scenario.loads.iter().take(NAMED_MAX) {
@@ -138,7 +139,10 @@ impl Planned {
                     for op in Op::ALL.into_iter().map(Op::name).chain([ALL]) {
                         for transport in &variant.scenario.transports {
                             let rest = [transport.name(), role, op, kind.name()];
-                            add(1, format!("{HISTOGRAMS}/{}", hgrm::file_name(&load.name, &label, rest)));
+                            add(
+                                1,
+                                format!("{HISTOGRAMS}/{}", histograms::file_name(&load.name, &label, rest)),
+                            );
                         }
                     }
                 }
@@ -149,14 +153,14 @@ impl Planned {
     }
 }
 
-/// Refuses a disk on which the reports certainly have no room.
+/// Refuses a disk that certainly has no room for the reports.
 fn space(documents: &[Document], folders: &[Folder]) -> Result<(), CommandError> {
     let loads = |document: &Document| (document.variants().len() * document.scenario().loads.len()) as u64;
     let needed: u64 =
         documents.iter().map(|document| REPORT_BYTES_MIN + LOAD_BYTES_MIN * loads(document)).sum();
     let freed: u64 = folders.iter().map(Folder::own_bytes).sum();
     let Some(path) = folders.first().map(Folder::path) else { return Ok(()) };
-    // Where the system does not tell, the run is let begin: a full disk is then known when it is met.
+    // If the system does not report it, the run begins anyway and may meet a full disk later.
     let Ok(disk) = nix::sys::statvfs::statvfs(path) else { return Ok(()) };
     #[cfg_attr(
         all(target_os = "linux", target_pointer_width = "64"),

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::floor_args::FloorArgs;
 use super::interrupt::interrupts;
 use super::target_args::{Plan, TargetArgs};
-use super::{CommandError, Outcome, lines, write_report};
+use super::{CommandError, CommandOutput, lines, write_report};
 use crate::chart;
 use crate::load::engine::Engine;
 use crate::load::placement::Placement;
@@ -30,7 +30,8 @@ use progress::Progress;
 /// Put a scenario's load on a target, check every reply, and write a report folder
 ///
 /// Progress goes to stderr, the result to stdout. Ctrl-C stops the run and still writes the report of what was
-/// measured, as do SIGTERM, SIGQUIT and SIGHUP (not under nohup); another one half a second later or more ends at once.
+/// measured, as do SIGTERM, SIGQUIT and SIGHUP (not under nohup); a second one, half a second later or more, ends it at
+/// once.
 #[derive(Debug, Parser)]
 pub struct Run {
     /// Scenario files (TOML), run one after the other
@@ -50,8 +51,8 @@ pub struct Options {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
 
-    /// Report folder; with several scenarios each gets a subfolder. Files of an earlier run there are removed first; a folder
-    /// that holds anything else and no run.json is refused [default: reports/runs/SCENARIO-TIME]
+    /// Report folder; with several scenarios each gets a subfolder. Files of an earlier run in it are removed first;
+    /// any other folder that is not empty is refused [default: reports/runs/SCENARIO-TIME]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
@@ -84,8 +85,8 @@ impl Run {
     /// Runs all scenarios. `colour`: whether stdout shows colours.
     ///
     /// # Errors
-    /// Where a scenario, a flag or a file is wrong; a run that began is an outcome, however it ended.
-    pub fn exec(self, colour: bool) -> Result<Outcome, CommandError> {
+    /// If a scenario, a flag or a file is wrong; a run that began is an outcome, however it ended.
+    pub fn exec(self, colour: bool) -> Result<CommandOutput, CommandError> {
         let documents = self.documents()?;
         self.options.target.refuse_profile()?;
         self.options.run_all(&documents, &self.options.target.plan()?, colour)
@@ -109,7 +110,7 @@ impl Run {
 }
 
 impl Options {
-    /// Runs all documents against what `plan` says.
+    /// Runs all documents against the target of `plan`.
     ///
     /// # Errors
     /// See [`Run::exec`].
@@ -118,7 +119,7 @@ impl Options {
         documents: &[Document],
         plan: &Plan,
         colour: bool,
-    ) -> Result<Outcome, CommandError> {
+    ) -> Result<CommandOutput, CommandError> {
         for document in documents {
             Engine::check(document)?;
         }
@@ -128,7 +129,7 @@ impl Options {
         let mut finished: Vec<Finished> = Vec::with_capacity(documents.len());
         let mut broken: Option<CommandError> = None;
         for (document, folder) in documents.iter().zip(folders) {
-            // A command that is stopped at its very beginning has a report of its first scenario all the same.
+            // A command that is stopped at its very beginning still reports its first scenario.
             if broken.is_some() || !finished.is_empty() && *interrupt.borrow() {
                 folder.abandon();
                 continue;
@@ -138,7 +139,7 @@ impl Options {
                 Err(error) => broken = Some(error),
             }
         }
-        // What ran is reported, whatever becomes of the rest.
+        // What ran is reported, whatever happens to the rest.
         let broken = match broken {
             Some(error) if finished.is_empty() => return Err(error),
             broken => broken,
@@ -150,7 +151,7 @@ impl Options {
             0 if !is_whole => 2,
             code => code,
         };
-        Ok(Outcome { stdout, stderr, exit_code })
+        Ok(CommandOutput { stdout, stderr, exit_code })
     }
 
     fn run(
@@ -199,8 +200,8 @@ fn begin(folder: &mut Folder, document: &Document, plan: &Plan) -> Result<Target
     Ok(target)
 }
 
-/// Writes the report, the record first. Where the folder no longer takes the record, that goes elsewhere: what was
-/// measured is never lost.
+/// Writes the report, the record first. If the folder no longer takes the record, the record is saved elsewhere: what
+/// was measured is never lost.
 fn save(record: RunRecord, mut folder: Folder) -> Finished {
     let figures = chart::all(&record);
     let contents = Contents::new(&record);
@@ -223,12 +224,12 @@ fn save(record: RunRecord, mut folder: Folder) -> Finished {
     }
 }
 
-/// Saves a record in a new folder among the temporary files, or in the current folder; where that is, and what there is
-/// to say of it.
+/// Saves a record in a new folder among the temporary files, or in the current folder; the folder and a message about
+/// it.
 fn save_elsewhere(name: &str, text: &str) -> (Option<PathBuf>, String) {
     for place in [std::env::temp_dir(), PathBuf::from(".")] {
         let made = tempfile::Builder::new().prefix(&format!("twinwire-{name}-")).tempdir_in(place);
-        // A folder that does not take the record goes again.
+        // A folder that does not take the record is removed again.
         let Some(made) =
             made.ok().filter(|made| report::write_file(&made.path().join(RECORD), text.as_bytes()).is_ok())
         else {
@@ -245,7 +246,7 @@ fn save_elsewhere(name: &str, text: &str) -> (Option<PathBuf>, String) {
 
 fn to_json(finished: &[Finished]) -> Result<String, CommandError> {
     let folders: Vec<String> = finished.iter().map(|run| run.folder.display().to_string()).collect();
-    let runs: Vec<json::Run<'_>> =
+    let runs: Vec<json::JsonRun<'_>> =
         finished.iter().zip(&folders).map(|(run, folder)| json::run(&run.record, folder)).collect();
     let text = serde_json::to_string_pretty(&serde_json::json!({ "runs": runs }));
     Ok(text.map_err(report::ReportError::from)? + "\n")
@@ -258,7 +259,7 @@ fn tables(finished: &[Finished], colour: bool) -> String {
     tables.join("\n")
 }
 
-/// A line for each run that something ended before its time, and for what could not be written.
+/// A line for each run that ended early, and for each file that could not be written.
 fn complaints(finished: &[Finished]) -> String {
     let messages = finished.iter().map(|run| {
         let message =
@@ -270,8 +271,8 @@ fn complaints(finished: &[Finished]) -> String {
     messages.collect()
 }
 
-/// The code of the worst run, by the order in which the codes apply. A scenario of which nothing could run is an
-/// error of usage, unless another one ran.
+/// The code of the worst run, in the order in which the codes apply. A scenario of which nothing could run is an error
+/// of usage unless another one ran.
 fn exit_code(finished: &[Finished]) -> u8 {
     const WORST_FIRST: [Status; 8] = [
         Status::Violated,
@@ -286,6 +287,6 @@ fn exit_code(finished: &[Finished]) -> u8 {
     let worst = WORST_FIRST
         .into_iter()
         .find(|status| finished.iter().any(|run| run.record.outcome.status == *status));
-    // Nobody runs none, but by stopping before the first.
+    // Without a run, the user stopped before the first.
     worst.unwrap_or(Status::Interrupted).exit_code()
 }

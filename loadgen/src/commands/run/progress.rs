@@ -8,20 +8,20 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::load::events::{Event, PassLabel, RateMeter, Tick};
 
-/// Without a terminal, a running load tells how it goes this often: seldom enough for a log of a long run.
+/// Without a terminal, a running load reports this often: seldom enough for a log of a long run.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// Steps of the bar.
 const STEPS: u64 = 1000;
 
-/// Shows progress in the way that fits where stderr goes.
+/// Shows progress in the way that suits stderr.
 pub enum Progress {
     /// A bar that redraws itself.
-    Bar(ProgressBar, Shown),
+    Bar(ProgressBar, ShownPass),
     /// Plain lines.
     Lines {
-        /// What they tell of.
-        shown: Shown,
+        /// What they are about.
+        shown: ShownPass,
         /// When the last one was written.
         told: Instant,
     },
@@ -31,21 +31,21 @@ pub enum Progress {
 
 /// What has been shown so far.
 #[derive(Debug, Default)]
-pub struct Shown {
+pub struct ShownPass {
     /// The pass that runs.
     label: Option<PassLabel>,
     /// Its figures, when last shown.
     seen: RateMeter,
 }
 
-impl Shown {
+impl ShownPass {
     fn begin(&mut self, label: PassLabel) {
         *self = Self { label: Some(label), seen: RateMeter::default() };
     }
 }
 
 impl Progress {
-    /// The way that fits: `quiet` for none.
+    /// The way that suits stderr; only warnings if `quiet`.
     #[must_use]
     pub fn new(quiet: bool) -> Self {
         if quiet {
@@ -54,13 +54,13 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
         // A bar that is hidden shows no line printed above it either: no terminal, or one that cannot redraw.
         if bar.is_hidden() {
-            return Self::Lines { shown: Shown::default(), told: Instant::now() };
+            return Self::Lines { shown: ShownPass::default(), told: Instant::now() };
         }
         let style = ProgressStyle::with_template("{prefix}  {bar:24.cyan/dim}  {msg}")
             .expect("the template is a constant that a test draws")
             .progress_chars("━╸─");
         bar.set_style(style);
-        Self::Bar(bar, Shown::default())
+        Self::Bar(bar, ShownPass::default())
     }
 
     /// Takes the next event.
@@ -81,7 +81,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away, so that what follows starts on a clean line.
+    /// Removes the bar, so that what follows starts on a clean line.
     pub fn finish(&self) {
         if let Self::Bar(bar, _) = self {
             bar.finish_and_clear();
@@ -89,7 +89,7 @@ impl Progress {
     }
 }
 
-fn tell_bar(bar: &ProgressBar, shown: &mut Shown, event: Event) {
+fn tell_bar(bar: &ProgressBar, shown: &mut ShownPass, event: Event) {
     match event {
         Event::PassStarted(started) => {
             bar.set_position(0);
@@ -112,8 +112,8 @@ fn tell_bar(bar: &ProgressBar, shown: &mut Shown, event: Event) {
     }
 }
 
-/// The line that an event is worth, if any.
-fn line(shown: &mut Shown, told: &mut Instant, event: Event) -> Option<String> {
+/// The line for an event, if it has one.
+fn line(shown: &mut ShownPass, told: &mut Instant, event: Event) -> Option<String> {
     match event {
         Event::PassStarted(started) => {
             let line = headline(&started);
@@ -182,7 +182,7 @@ mod tests {
         let Progress::Quiet = Progress::new(true) else { panic!("quiet is quiet") };
         let bar = ProgressBar::with_draw_target(Some(STEPS), target);
         bar.set_style(ProgressStyle::with_template("{prefix}  {bar:24}  {msg}").unwrap());
-        let mut shown = Shown::default();
+        let mut shown = ShownPass::default();
         tell_bar(&bar, &mut shown, Event::PassStarted(label()));
         let tick = Tick {
             elapsed: Duration::from_millis(2500),
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn without_a_terminal_each_pass_is_a_line() {
-        let (mut shown, mut told) = (Shown::default(), Instant::now());
+        let (mut shown, mut told) = (ShownPass::default(), Instant::now());
         let started = line(&mut shown, &mut told, Event::PassStarted(label()));
         assert_eq!(started.as_deref(), Some("[4/6] steady manager-share=50 websocket trial 2/3"));
         assert_eq!(line(&mut shown, &mut told, Event::SettingUp { ready: 1, clients: 2 }), None);
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_line_tells_the_rate_since_the_line_before() {
-        let mut shown = Shown { label: Some(label()), ..Shown::default() };
+        let mut shown = ShownPass { label: Some(label()), ..ShownPass::default() };
         let mut at = |elapsed_ms, replies| {
             let tick = Tick {
                 elapsed: Duration::from_millis(elapsed_ms),

@@ -3,7 +3,7 @@
 use super::super::comparison::Comparison;
 use super::super::outcome;
 use super::super::table::Sign;
-use super::super::tables::{self, Shown};
+use super::super::tables::{self, ComparedFigure};
 use super::escape;
 use crate::domain::Timing;
 use crate::record::{LoadInfo, VerdictLevel};
@@ -63,7 +63,8 @@ const SIGNS: [Sign; 4] = [Sign::NotValid, Sign::TooFew, Sign::LowerBound, Sign::
 
 /// The headline table: each role and operation, transports side by side.
 pub(super) fn comparison(comparison: &Comparison<'_>) -> String {
-    tables::comparison(comparison, &[Shown::Requests, Shown::Latencies]).markdown_with(&SIGNS)
+    tables::comparison(comparison, &[ComparedFigure::Requests, ComparedFigure::Latencies])
+        .markdown_with(&SIGNS)
 }
 
 fn latencies(comparison: &Comparison<'_>) -> String {

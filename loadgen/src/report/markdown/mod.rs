@@ -8,7 +8,7 @@ mod notes;
 
 use super::comparison::{Comparison, comparisons};
 use super::figure;
-use super::table::{Cell, Table};
+use super::table::{Table, TableCell};
 use super::{Plot, floor, outcome, violations as violations_files};
 use crate::domain::Timing;
 use crate::record::{LoadInfo, RunRecord, Status, ThresholdResult, VerdictLevel, Violation};
@@ -83,13 +83,13 @@ fn violations(record: &RunRecord) -> Option<String> {
         1 => "One reply was wrong".to_owned(),
         more => format!("{} replies were wrong", text::thousands(more)),
     };
-    let row = |(index, v): (usize, &Violation)| -> Vec<Cell> {
-        let case = violations_files::file_name(index, v).map_or(Cell::empty(), |name| {
+    let row = |(index, v): (usize, &Violation)| -> Vec<TableCell> {
+        let case = violations_files::file_name(index, v).map_or(TableCell::empty(), |name| {
             let label = name.trim_end_matches(".toml").to_owned();
-            Cell::Link { label, file: format!("{}/{name}", violations_files::FOLDER) }
+            TableCell::Link { label, file: format!("{}/{name}", violations_files::FOLDER) }
         });
         let variant = if v.variant.is_empty() { String::new() } else { format!(" [{}]", v.variant) };
-        let quoted = |text: &String| Cell::Quoted(text.clone());
+        let quoted = |text: &String| TableCell::Quoted(text.clone());
         vec![
             v.kind.to_string().into(),
             v.rule.to_string().into(),
@@ -187,10 +187,10 @@ fn thresholds(record: &RunRecord) -> Option<String> {
     if record.thresholds.is_empty() {
         return None;
     }
-    let row = |threshold: &ThresholdResult| -> Vec<Cell> {
+    let row = |threshold: &ThresholdResult| -> Vec<TableCell> {
         let met = match threshold.met {
             Some(true) => "met".into(),
-            Some(false) => Cell::Strong("missed".to_owned()),
+            Some(false) => TableCell::Strong("missed".to_owned()),
             None => "not judged".into(),
         };
         vec![threshold.text.as_str().into(), threshold.measured_text.as_str().into(), met]

@@ -2,14 +2,14 @@
 
 use super::super::comparison::LatencySummary;
 use super::super::figure::{self, MISSING};
-use super::super::table::{Cell, Sign, Table};
+use super::super::table::{Sign, Table, TableCell};
 use super::super::tables;
 use crate::domain::{ALL, Role, Statistic, Transport};
 use crate::record::pairs::Ratio;
 use crate::record::{Latencies, LoadInfo, Pass, Probe, RunRecord, Setup, VerdictLevel, WindowRow};
 use crate::text;
 
-/// Everything that there is to say of this load; empty for a plain closed one.
+/// Everything that the model adds; empty for a plain closed load.
 pub(super) fn section(record: &RunRecord, load: &LoadInfo) -> String {
     let passes: Vec<&Pass> = record.passes.iter().filter(|pass| pass.load == load.name).collect();
     let parts = [
@@ -22,7 +22,7 @@ pub(super) fn section(record: &RunRecord, load: &LoadInfo) -> String {
 }
 
 fn probes(load: &LoadInfo) -> Option<String> {
-    let row = |probe: &Probe| -> Vec<Cell> {
+    let row = |probe: &Probe| -> Vec<TableCell> {
         vec![
             probe.variant.as_str().into(),
             label(&probe.transports).into(),
@@ -40,12 +40,12 @@ fn probes(load: &LoadInfo) -> Option<String> {
     })
 }
 
-/// Limits that were reached: nothing of an open load is dropped in silence.
+/// Limits that were reached: an open load drops nothing silently.
 fn waiting(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String> {
     if !load.model.is_open() || passes.is_empty() {
         return None;
     }
-    let rows: Vec<Vec<Cell>> = transports(record, passes)
+    let rows: Vec<Vec<TableCell>> = transports(record, passes)
         .into_iter()
         .map(|transports| {
             let own: Vec<&&Pass> = passes.iter().filter(|pass| pass.transports == transports).collect();
@@ -65,7 +65,7 @@ fn waiting(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<Stri
         })
         .collect();
     Some(format!(
-        "### What had to wait\n\nA request has to wait where it is due while its connection has {} outstanding, or is \
+        "### What had to wait\n\nA request has to wait if it is due while its connection has {} outstanding or is \
          being renewed. The wait is part of its response time. What a server does not take within a second of the \
          load's end stays unfinished.\n\n{}",
         text::plural(u64::from(load.in_flight), "request"),
@@ -102,7 +102,8 @@ fn pairs(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String
                 continue;
             }
             let name = role.map_or(ALL, Role::name);
-            let mut cells: Vec<Cell> = vec![title.as_str().into(), name.into(), p50.len().to_string().into()];
+            let mut cells: Vec<TableCell> =
+                vec![title.as_str().into(), name.into(), p50.len().to_string().into()];
             let cpu = if role.is_none() { both(passes, [base, other], cpu) } else { Vec::new() };
             cells.extend([p50, p90, cpu].map(|pairs| figure::ratio(Ratio::of(pairs)).into()));
             rows.push(cells);
@@ -114,10 +115,10 @@ fn pairs(record: &RunRecord, load: &LoadInfo, passes: &[&Pass]) -> Option<String
     let table = Table::new(&["transport", "role"], &["pairs", "p50", "p90", "CPU of both sides"], rows);
     Some(format!(
         "### Windows in pairs\n\nThe load switched between the transports, so that the machine's drift hits all alike. \
-         Each pair gives a ratio, to {} where nothing else is said: of {} time and of CPU \
-         time for each request.\n\n{}\n{}.\n",
-        label(base),
+         Each pair gives a ratio of {} time, and one of CPU time for each request; to {} \
+         unless another transport is named.\n\n{}\n{}.\n",
         kind.name(),
+        label(base),
         table.markdown(),
         text::capital(&figure::ratio_legend())
     ))
@@ -228,7 +229,7 @@ mod tests {
         let plain = section(&record, record.load("saturated").unwrap());
         assert_eq!(plain, "", "a plain closed load has nothing to add");
         assert!(!text.contains(" to WebSocket"), "{text}");
-        // WSS stands beside WebSocket, too, whatever comes first.
+        // WSS is compared with WebSocket, too, whatever comes first.
         let mut encrypted: Vec<Pass> =
             record.passes.iter().filter(|pass| pass.transports == [Transport::WebSocket]).cloned().collect();
         for pass in &mut encrypted {

@@ -1,7 +1,7 @@
-//! What stands behind the figures: the ledger, setting up, the environment, definitions, how to run it again.
+//! The background of the figures: the ledger, setting up, the environment, definitions, how to run it again.
 
 use super::super::comparison::LatencySummary;
-use super::super::table::{Cell, Sign, Table};
+use super::super::table::{Sign, Table, TableCell};
 use super::super::{outcome, tables};
 use crate::domain::{ALL, Transport};
 use crate::record::pairs::PAIRS_MIN;
@@ -35,7 +35,7 @@ pub(super) fn ledger(record: &RunRecord) -> String {
         ("of which another user's value", |l| l.foreign_values_read),
         ("denials, as required", |l| l.denials),
     ];
-    let row = |(name, of): &(&str, Sum)| -> Vec<Cell> {
+    let row = |(name, of): &(&str, Sum)| -> Vec<TableCell> {
         let cells = sums.iter().map(|sum| text::thousands(of(sum)).into());
         std::iter::once((*name).into()).chain(cells).collect()
     };
@@ -106,11 +106,11 @@ pub(super) fn how_to_read(record: &RunRecord) -> String {
 from its sending to its reply, **response** from the planned instant to the reply: what a user would have waited.
 - An **open** load sends at its own instants, whatever the server does; its headline is the response. In a **closed** \
 load each client waits for its reply before it goes on, so a slow server gets less load; its headline is the service.
-- A quantile is given only where at least ten samples lie beyond it. \"≥\" marks a lower bound: requests still open \
+- A quantile is given only if at least ten samples lie beyond it. \"≥\" marks a lower bound: requests still open \
 at the end count with the time that they had waited until then.
 - Trials are merged by adding their histograms; no percentile is averaged.
 - Errors are time-outs, resets and refused connections. A refusal that the protocol allows is a reply like any other.
-- CPU belongs to neither side alone where both run on one machine: a system call of the sender does part of the \
+- CPU belongs to neither side alone if both run on one machine: a system call of the sender does part of the \
 receiver's work. Compare the sum of both sides; take the split as approximate.
 "
     .to_owned();
@@ -118,13 +118,13 @@ receiver's work. Compare the sum of both sides; take the split as approximate.
         let first = record.transports_run()[0].label();
         text += &format!(
             "- A ratio is that transport's figure divided by the one of {first}: the median over pairs of windows or trials, \
-             and in brackets where the median lies with 95 % (by the sign test). Fewer than {PAIRS_MIN} pairs (n) may differ \
-             by chance; one alone gives no ratio. Where the interval holds 1, no difference is shown.\n"
+             with its 95 % interval in brackets (by the sign test). Fewer than {PAIRS_MIN} pairs (n) may differ by chance; \
+             a single pair gives no ratio. If the interval contains 1, no difference is shown.\n"
         );
     }
     if record.passes.iter().any(Pass::is_mixed) {
-        text += "- In a **mixed** load clients of all transports run at once. How many requests each transport gets is the \
-                 scenario's doing, and what they cost cannot be told apart: neither is compared.\n";
+        text += "- In a **mixed** load clients of all transports run at once. The scenario decides how many \
+                 requests each transport gets, and their costs cannot be separated: neither is compared.\n";
     }
     if is_encrypted(record) {
         text += "- Over TLS every connection pays for a whole handshake, since no session is resumed; it is part of the \
@@ -146,11 +146,11 @@ pub(super) fn reproduce(record: &RunRecord) -> String {
     } else if environment.launched.is_empty() {
         " with the same target"
     } else {
-        " with the same programs (their paths are from where the run was started), and addresses where they were given"
+        " with the same programs (their paths are from where the run was started), and with the addresses, if any were given"
     };
     let trust =
-        if is_encrypted(record) && !environment.embedded { " (and `--ca`, where it was given)" } else { "" };
-    let log = if environment.started_target() { ", and what the server said in `server.log`" } else { "" };
+        if is_encrypted(record) && !environment.embedded { " (and `--ca`, if it was given)" } else { "" };
+    let log = if environment.started_target() { ", and the server's output in `server.log`" } else { "" };
     format!(
         "## Run it again\n\n```sh\ntwinwire run scenario.toml{launch}\n```\n\nin this folder{target}{trust}. The seed is {}: every \
          client makes the same requests in the same order.\n\nThe figures are in `summary.csv` and \
@@ -160,7 +160,7 @@ pub(super) fn reproduce(record: &RunRecord) -> String {
     )
 }
 
-/// A word as a shell takes it, whatever is in it.
+/// A word quoted for a shell, whatever it contains.
 fn shell_word(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }

@@ -2,19 +2,19 @@
 
 use std::path::Path;
 
+use super::super::csv;
 use super::super::markdown;
-use super::super::summary;
 use super::super::terminal;
 use super::lines;
 use crate::domain::Transport;
-use crate::record::{RunRecord, Variant, fixture};
+use crate::record::{RunRecord, VariantInfo, fixture};
 use crate::text::Paint;
 
 /// One load whose groups are pinned: both transports in one pass.
 fn mixed() -> RunRecord {
     let mut record = fixture::record();
     record.loads.truncate(1);
-    record.loads[0].variants = vec![Variant { label: "mixed".into(), settings: Vec::new() }];
+    record.loads[0].variants = vec![VariantInfo { label: "mixed".into(), settings: Vec::new() }];
     let other = record.passes.swap_remove(1);
     record.passes.truncate(1);
     let pass = &mut record.passes[0];
@@ -53,7 +53,7 @@ fn a_mixed_load_is_judged_and_written_like_any_other() {
     let record = mixed();
     let verdict = crate::stats::verdict::verdict(&record, &record.loads[0]);
     assert_eq!(verdict, crate::record::Verdict::default());
-    let lines = lines(summary::csv(&record).unwrap());
+    let lines = lines(csv::summary(&record).unwrap());
     let all =
         lines.iter().find(|line| line.starts_with("paced,mixed,all,websocket,all,all,all,2000,")).unwrap();
     // Both transports had the whole time of the pass.

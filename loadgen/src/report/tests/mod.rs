@@ -4,7 +4,6 @@ mod mixed;
 mod text;
 mod violations;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -22,7 +21,7 @@ use crate::text::Paint;
 fn write_folder(record: &RunRecord, plots: &[Plot], dir: &Path) -> Result<(), ReportError> {
     let contents = contents::Contents::new(record);
     let names = contents.names(plots.iter().map(|plot| plot.name.as_str()));
-    let mut folder = Folder::claim(dir, |_| BTreeSet::new())?;
+    let mut folder = Folder::claim(dir)?;
     folder.check(&names)?;
     folder.clear()?;
     folder.begin_log("# log")?;
@@ -71,7 +70,7 @@ fn plot(name: &str) -> Plot {
 
 #[test]
 fn summary_has_the_columns_of_the_contract_and_empty_fields_for_what_does_not_apply() {
-    let lines = lines(summary::csv(&fixture::record()).unwrap());
+    let lines = lines(csv::summary(&fixture::record()).unwrap());
     insta::assert_snapshot!(lines[0], @"load,variant,trial,transport,group,role,op,requests,errors,violations,unfinished,rate,lag_mean,lag_p50,lag_p90,lag_p99,lag_p99_9,lag_max,service_mean,service_p50,service_p90,service_p99,service_p99_9,service_max,response_mean,response_p50,response_p90,response_p99,response_p99_9,response_max");
     let of = |start: &str| lines.iter().find(|line| line.starts_with(start)).unwrap().as_str();
     insta::assert_snapshot!(of("paced,,1,tcp,guests,guest,get,"), @"paced,,1,tcp,guests,guest,get,1260,0,0,0,630.000,9.516,8.767,12.607,17.279,,23.455,95.061,87.423,124.991,183.679,,255.231,104.734,97.855,136.319,198.015,,299.263");
@@ -83,7 +82,7 @@ fn summary_has_the_columns_of_the_contract_and_empty_fields_for_what_does_not_ap
 
 #[test]
 fn summary_rows_of_a_run_have_no_other_transport_than_those_that_ran() {
-    let lines = lines(summary::csv(&fixture::record()).unwrap());
+    let lines = lines(csv::summary(&fixture::record()).unwrap());
     let transports: std::collections::BTreeSet<_> =
         lines[1..].iter().map(|line| line.split(',').nth(3).unwrap()).collect();
     assert_eq!(transports.into_iter().collect::<Vec<_>>(), ["tcp", "websocket"]);
@@ -91,7 +90,7 @@ fn summary_rows_of_a_run_have_no_other_transport_than_those_that_ran() {
 
 #[test]
 fn intervals_have_the_columns_of_the_contract() {
-    let lines = lines(intervals::csv(&fixture::record()).unwrap());
+    let lines = lines(csv::intervals(&fixture::record()).unwrap());
     insta::assert_snapshot!(lines[..2].join("\n"), @"
     load,variant,trial,transport,second,offered,achieved,errors,violations,response_p50,response_p99,service_p50,service_p99,dispatch_lag_p99,server_cpu,generator_cpu,steal,server_rss_kib,generator_rss_kib,bytes_sent,bytes_received,server_descriptors,generator_descriptors,server_voluntary_switches,server_involuntary_switches,generator_voluntary_switches,generator_involuntary_switches,sampled_sockets,sampled_bytes_sent,sampled_bytes_received,sampled_segments_sent,sampled_segments_received,sampled_retransmits,length_s
     paced,,1,tcp,0,1000,1000,0,0,90.000,180.000,81.000,,25.000,0.312,0.401,0.00456,8200,31000,42000,37000,112,140,900,9,1000,10,32,21000,18500,510,500,0,1.000
@@ -115,7 +114,7 @@ fn what_is_not_known_of_an_interval_is_empty_and_never_0() {
         sockets: None,
         ..known
     };
-    let lines = lines(intervals::csv(&record).unwrap());
+    let lines = lines(csv::intervals(&record).unwrap());
     let unknown = ["server_cpu", "server_rss_kib"]
         .into_iter()
         .chain(lines[0].split(',').skip(21).filter(|name| *name != "length_s"));
@@ -129,7 +128,7 @@ fn what_is_not_known_of_an_interval_is_empty_and_never_0() {
 #[test]
 fn the_interval_log_is_read_back_by_hdrhistogram_with_every_count() {
     let record = fixture::record();
-    let bytes = hlog::log(&record).unwrap();
+    let bytes = histograms::log(&record).unwrap();
     let mut start = None;
     let mut entries = Vec::new();
     for entry in IntervalLogIterator::new(&bytes) {
@@ -165,7 +164,7 @@ fn the_interval_log_keeps_variants_and_odd_names_apart_in_tags() {
     let odd = "a b,c/d\n";
     record.loads[0].name = odd.into();
     record.passes.iter_mut().for_each(|pass| pass.load = odd.into());
-    let bytes = hlog::log(&record).unwrap();
+    let bytes = histograms::log(&record).unwrap();
     let tags: Vec<String> = IntervalLogIterator::new(&bytes)
         .filter_map(|entry| match entry.unwrap() {
             LogEntry::Interval(interval) => Some(interval.tag().unwrap().as_str().to_owned()),
@@ -178,7 +177,7 @@ fn the_interval_log_keeps_variants_and_odd_names_apart_in_tags() {
 
 #[test]
 fn percentile_distributions_have_the_java_format_in_microseconds() {
-    let files = hgrm::files(&fixture::record());
+    let files = histograms::files(&fixture::record());
     let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
     assert!(names.contains(&"paced-websocket-guest-get-response.hgrm"), "{names:?}");
     assert!(names.contains(&"saturated-tcp-all-all-service.hgrm"), "{names:?}");
@@ -223,7 +222,7 @@ fn percentile_distributions_have_the_java_format_in_microseconds() {
 
 #[test]
 fn a_percentile_distribution_rises_to_all_samples() {
-    for (name, text) in hgrm::files(&fixture::record()) {
+    for (name, text) in histograms::files(&fixture::record()) {
         let rows: Vec<Vec<f64>> = text
             .lines()
             .skip(2)
@@ -246,7 +245,7 @@ fn json_has_the_rows_of_the_summary_without_histograms() {
     assert_eq!(json["exit_code"], 0);
     assert_eq!(json["status"], "passed");
     let rows = json["rows"].as_array().unwrap();
-    assert_eq!(rows.len(), lines(summary::csv(&record).unwrap()).len() - 1);
+    assert_eq!(rows.len(), lines(csv::summary(&record).unwrap()).len() - 1);
     let last = rows.last().unwrap();
     assert_eq!((&last["trial"], &last["op"]), (&"all".into(), &"all".into()));
     assert_eq!(last["lag"]["p50"], serde_json::Value::Null);

@@ -227,7 +227,7 @@ fn figures_that_unfinished_requests_reach_are_shown_as_lower_bounds() {
     assert!(row.contains("≥1,500      –"), "{row}");
     assert!(text.contains("≥ a lower bound: requests that were unanswered"), "{text}");
     assert!(markdown::report(&record, &[]).contains("≥ a lower bound"));
-    let csv = String::from_utf8(super::super::summary::csv(&record).unwrap()).unwrap();
+    let csv = String::from_utf8(super::super::csv::summary(&record).unwrap()).unwrap();
     assert!(!csv.contains('≥'));
     let json = serde_json::to_value(super::super::json::run(&record, "out")).unwrap();
     let row = json["rows"].as_array().unwrap().iter().find(|row| row["unfinished"] == 100).unwrap();

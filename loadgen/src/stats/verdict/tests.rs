@@ -1,7 +1,7 @@
 //! Each rule of the verdict, on either side of its limit.
 
 use super::*;
-use crate::record::fixture;
+use crate::record::{VariantInfo, fixture};
 
 /// Judges load `index` of the fixture after a change to its passes over TCP.
 fn judged(index: usize, change: impl Fn(&mut Pass)) -> Verdict {
@@ -31,6 +31,22 @@ fn a_good_run_is_valid() {
     for index in [0, 1] {
         assert_eq!(judged(index, |_| {}), Verdict::default());
     }
+}
+
+#[test]
+fn a_reason_is_about_the_variant_that_it_was_found_in() {
+    let mut record = fixture::record();
+    let mut load = record.loads[0].clone();
+    load.variants = ["a", "b"].map(|label| VariantInfo { label: label.to_owned(), settings: Vec::new() }).into();
+    let mut own: Vec<&mut Pass> = record.passes.iter_mut().filter(|pass| pass.load == load.name).collect();
+    for pass in &mut own {
+        pass.variant = "a".to_owned();
+    }
+    own[0].variant = "b".to_owned();
+    own[0].clients_lost = 1;
+    let verdict = verdict(&record, &load);
+    assert!(verdict.reasons_about("b").any(|reason| reason.contains("lost before the end")), "{verdict:?}");
+    assert!(!verdict.reasons_about("a").any(|reason| reason.contains("lost")), "{verdict:?}");
 }
 
 #[test]
@@ -447,7 +463,7 @@ fn what_waited_for_the_server_to_the_end_is_not_the_generators_and_what_was_lost
     assert_judged(
         &dispatched(2_000, 0, 500),
         VerdictLevel::Invalid,
-        "tcp: only 80.0 % of the 5000 offered requests were dispatched (99 % are due); 1000 of them were due from",
+        "tcp: only 80.0 % of the 5000 offered requests were dispatched (at least 99 % must be); 1000 of them were due from",
     );
 }
 

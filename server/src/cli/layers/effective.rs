@@ -50,11 +50,14 @@ impl Effective {
         }
     }
 
-    /// Warns of possible mistakes. Apart from [`Self::new`], since nothing can be logged before the level is known.
+    /// Warns of possible mistakes. Not part of [`Self::new`], since nothing can be logged before the level is known.
     pub(in crate::cli) fn warn_of_unknown_variables(&self) {
-        for UnknownVariable { name, meant } in &self.unknown_variables {
-            let meant = meant.as_deref().map(|meant| format!(": is {meant} meant?")).unwrap_or_default();
-            tracing::warn!("{name} is set in the environment and means nothing here{meant}");
+        for UnknownVariable { name, suggestion } in &self.unknown_variables {
+            let suggestion = suggestion
+                .as_deref()
+                .map(|suggestion| format!(": did you mean {suggestion}?"))
+                .unwrap_or_default();
+            tracing::warn!("the environment variable {name} has no effect{suggestion}");
         }
     }
 }
@@ -108,7 +111,7 @@ impl Display for Effective {
             writeln!(f, "\n# {SECRET_VARIABLE} is set; it is not shown")?;
         }
         for UnknownVariable { name, .. } in &self.unknown_variables {
-            writeln!(f, "\n# {name} is set and means nothing here")?;
+            writeln!(f, "\n# {name} is set and has no effect")?;
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub(in crate::cli) enum FileError {
     #[error("cannot read the configuration from {}: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
-    #[error("{}", Listed(path, mistakes))]
+    #[error("{}", MistakeList(path, mistakes))]
     Mistakes { path: PathBuf, mistakes: Vec<Mistake> },
 }
 
@@ -100,7 +100,7 @@ fn unknown(options: &Options, key: &str) -> String {
         return "a secret does not belong here: name its file with upgrade-secret-file".to_owned();
     }
     match options.resembling(key) {
-        Some(name) => format!("unknown option '{key}': is '{name}' meant?"),
+        Some(name) => format!("unknown option '{key}': did you mean '{name}'?"),
         None => format!("unknown option '{key}': --help lists them all"),
     }
 }
@@ -121,9 +121,9 @@ fn place(source: &str, offset: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, before[start..].chars().count() + 1)
 }
 
-struct Listed<'a>(&'a Path, &'a [Mistake]);
+struct MistakeList<'a>(&'a Path, &'a [Mistake]);
 
-impl fmt::Display for Listed<'_> {
+impl fmt::Display for MistakeList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(path, mistakes) = self;
         for (index, Mistake { message, column, line, text, width }) in mistakes.iter().enumerate() {

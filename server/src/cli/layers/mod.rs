@@ -79,12 +79,12 @@ enum Raw {
     Texts(Vec<String>),
 }
 
-/// A variable that begins like this program's and means nothing to it.
+/// A variable that begins like this program's but is not one of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct UnknownVariable {
     name: String,
     /// The variable whose name it resembles.
-    meant: Option<String>,
+    suggestion: Option<String>,
 }
 
 /// The options with their names, ready to parse values.
@@ -224,7 +224,7 @@ fn is_known(options: &Options, name: &OsStr) -> bool {
     name == SECRET_VARIABLE || options.all().any(|arg| *name == *variable(arg.get_long().unwrap_or_default()))
 }
 
-/// The variables that look as if they were meant for this program and are not, each with the one that may be meant.
+/// The variables that look as if they were meant for this program and are not, each with the one that resembles it.
 ///
 /// They are not errors: a container platform makes variables of its own from the name of a service, such as
 /// `TWINWIRE_PORT`.
@@ -235,7 +235,7 @@ fn unknown_variables(options: &Options, environment: &Environment) -> Vec<Unknow
             let name = name.to_string_lossy();
             let key = name[PREFIX.len()..].to_ascii_lowercase().replace('_', "-");
             UnknownVariable {
-                meant: options.resembling(&key).map(variable),
+                suggestion: options.resembling(&key).map(variable),
                 name: name.escape_debug().to_string(),
             }
         })

@@ -89,7 +89,7 @@ fn every_mistake_of_a_file_is_shown_with_its_place_and_line() {
         "max-conections = 5\ntcp = 'é:x'\nlog = \"warn\" # fine\n  workers = [1, 2]\n[limits]\nconfig = 1\n",
     );
     insta::assert_snapshot!(resolve(&[], &[], Some(&file)).unwrap_err(), @r"
-    FILE:1:1: unknown option 'max-conections': is 'max-connections' meant?
+    FILE:1:1: unknown option 'max-conections': did you mean 'max-connections'?
     1 | max-conections = 5
       | ^^^^^^^^^^^^^^
     FILE:2:7: invalid value 'é:x' for '--tcp <ADDR>': expected HOST:PORT such as 127.0.0.1:1601 (invalid port value)
@@ -158,7 +158,7 @@ fn a_bad_variable_is_named_an_empty_one_ignored_and_an_unknown_one_reported() {
     insta::assert_snapshot!(resolve(&[], &[("TWINWIRE_UPGRADE", "ajar")], None).unwrap_err(), @r"TWINWIRE_UPGRADE: invalid value 'ajar' for '--upgrade <POLICY>' [possible values: open, secret, closed]");
     let shown = resolve(&[], &[("TWINWIRE_WORKERS", ""), ("TWINWIRE_WORKRES", "2")], None).unwrap();
     assert!(line(&shown, "workers").starts_with("# workers = # default"), "{shown}");
-    assert!(shown.contains("TWINWIRE_WORKRES is set and means nothing here"), "{shown}");
+    assert!(shown.contains("TWINWIRE_WORKRES is set and has no effect"), "{shown}");
 }
 
 #[test]

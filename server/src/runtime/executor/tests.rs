@@ -24,16 +24,16 @@ fn tasks_are_woken_by_the_kernel_by_each_other_and_by_other_threads() {
         let (mut asking, mut asked) = UnixStream::pair().unwrap();
         let (to_next, mut next) = mpsc::unbounded_channel();
         let (done, mut is_done) = oneshot::channel();
-        executor.spawn(async move {
+        executor.spawn(Box::pin(async move {
             let byte = asked.read_u8().await.unwrap();
             to_next.send(byte).unwrap();
-        });
-        executor.spawn(async move {
+        }));
+        executor.spawn(Box::pin(async move {
             let byte = next.recv().await.unwrap();
             let (answer, answered) = oneshot::channel();
             thread::spawn(move || answer.send(byte + 1));
             done.send(answered.await.unwrap()).unwrap();
-        });
+        }));
         // Both are asleep before the first byte comes.
         yield_now().await;
         assert!(is_done.try_recv().is_err() && executor.len() == 2);
@@ -50,11 +50,11 @@ fn every_wake_from_another_thread_arrives() {
         let (send, mut receive) = mpsc::channel(1);
         let sum = Rc::new(Cell::new(0));
         let adding = Rc::clone(&sum);
-        executor.spawn(async move {
+        executor.spawn(Box::pin(async move {
             while let Some(number) = receive.recv().await {
                 adding.set(adding.get() + number);
             }
-        });
+        }));
         let sender = thread::spawn(move || {
             for number in 1..=10_000_u64 {
                 send.blocking_send(number).unwrap();
@@ -71,11 +71,11 @@ fn life_5_a_panic_ends_its_task_alone() {
     block_on(async {
         let executor = executor();
         let (send, receive) = oneshot::channel();
-        executor.spawn(async { panic!("a faulty task") });
-        executor.spawn(async move {
+        executor.spawn(Box::pin(async { panic!("a faulty task") }));
+        executor.spawn(Box::pin(async move {
             yield_now().await;
             send.send(7).unwrap();
-        });
+        }));
         assert_eq!(receive.await, Ok(7));
         executor.wait_idle().await;
     });
@@ -87,16 +87,16 @@ fn a_wake_after_the_end_of_a_task_does_no_harm() {
         let executor = executor();
         let kept: Rc<RefCell<Option<Waker>>> = Rc::default();
         let keeping = Rc::clone(&kept);
-        executor.spawn(poll_fn(move |cx| {
+        executor.spawn(Box::pin(poll_fn(move |cx| {
             keeping.replace(Some(cx.waker().clone()));
             Poll::Ready(())
-        }));
+        })));
         executor.wait_idle().await;
         let waker = kept.take().unwrap();
         waker.wake_by_ref();
         // The next task has the key of the first, and may be woken once too often.
         let (send, receive) = oneshot::channel::<()>();
-        executor.spawn(async move { receive.await.unwrap() });
+        executor.spawn(Box::pin(async move { receive.await.unwrap() }));
         let late = waker.clone();
         thread::spawn(move || late.wake()).join().unwrap();
         yield_now().await;
@@ -116,12 +116,12 @@ fn a_second_executor_of_a_thread_works_and_a_later_one_gets_the_local_queue() {
             let (send, mut receive) = mpsc::unbounded_channel();
             for executor in &executors {
                 let send = send.clone();
-                executor.spawn(async move {
+                executor.spawn(Box::pin(async move {
                     for number in 0..100 {
                         yield_now().await;
                         send.send(number).unwrap();
                     }
-                });
+                }));
             }
             drop(send);
             let mut sum = 0;
@@ -137,11 +137,11 @@ async fn tasks_that_never_sleep_leave_the_runtime_its_turns(executor: &Executor,
     let turns = Rc::new(Cell::new(0_u64));
     for _ in 0..1000 {
         let turns = Rc::clone(&turns);
-        executor.spawn(poll_fn(move |cx| {
+        executor.spawn(Box::pin(poll_fn(move |cx| {
             turns.set(turns.get() + 1);
             cx.waker().wake_by_ref();
             Poll::Pending
-        }));
+        })));
     }
     let (mut asking, mut asked) = UnixStream::pair().unwrap();
     for _ in 0..100 {
@@ -178,7 +178,7 @@ fn a_task_may_spawn_another() {
         let executor = executor();
         let (send, receive) = oneshot::channel();
         let adding = Rc::clone(&executor);
-        executor.spawn(async move { adding.spawn(async move { send.send(1).unwrap() }) });
+        executor.spawn(Box::pin(async move { adding.spawn(Box::pin(async move { send.send(1).unwrap() })) }));
         assert_eq!(receive.await, Ok(1));
         executor.wait_idle().await;
     });
@@ -191,10 +191,10 @@ fn no_task_outlives_the_executor() {
         let executor = Rc::new(Executor::new());
         for _ in 0..3 {
             let held = Rc::clone(&held);
-            executor.spawn(async move {
+            executor.spawn(Box::pin(async move {
                 std::future::pending::<()>().await;
                 drop(held);
-            });
+            }));
         }
         assert_eq!(Rc::strong_count(&held), 4);
         drop(executor);

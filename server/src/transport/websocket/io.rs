@@ -156,11 +156,11 @@ impl<S: Socket> AsyncWrite for WebSocketIo<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::{future::poll_fn, sync::Arc};
-
-    use tokio::{
-        io::AsyncWriteExt,
+    use std::{
+        future::poll_fn,
+        io::Write,
         net::{TcpListener, TcpStream},
+        sync::Arc,
     };
 
     use super::*;
@@ -168,7 +168,7 @@ mod tests {
         config::Config,
         registry::{Registry, UpgradePolicy},
         runtime::{ClosingPermits, block_on},
-        transport::plain::PlainSocket,
+        transport::TcpSocket,
     };
 
     #[test]
@@ -180,12 +180,13 @@ mod tests {
             let config = Arc::new(Config::on_free_ports(&[]));
             let registry = Arc::new(Registry::new(UpgradePolicy::Closed));
             let worker = Rc::new(WorkerContext::new(config, registry, Arc::default(), ClosingPermits::new()));
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-            let (socket, _) = listener.accept().await.unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (stream, _) = listener.accept().unwrap();
+            stream.set_nonblocking(true).unwrap();
             let begun = [&[0x01, 0x80, 1, 2, 3, 4], FRAGMENT.repeat(5000).as_slice()].concat();
-            client.write_all(&begun).await.unwrap();
-            let mut io = WebSocketIo::new(PlainSocket::from(socket), Vec::new(), false, worker);
+            client.write_all(&begun).unwrap();
+            let mut io = WebSocketIo::new(TcpSocket::new(stream).unwrap(), Vec::new(), false, worker);
             for turn in 0..10 {
                 io.begin_turn();
                 let mut taken = 0;

@@ -75,7 +75,7 @@ struct Connection<V, S> {
     timers: ConnectionTimers,
     /// Its slot in the fair queue, while it waits for another turn.
     turn: Option<QueueSlot>,
-    /// When a ping was sent that nothing has come after.
+    /// When a ping was sent, if nothing has come since.
     pinged_at: Option<Instant>,
     /// When a large message last made the library's buffers grow.
     large_buffers_at: Option<Instant>,
@@ -89,10 +89,11 @@ pub(super) fn serve<V: Service, S: Socket>(
     parts: ConnectionParts,
     opening_time: TimeBudget,
 ) -> impl Future<Output = ()> {
-    let ConnectionParts { mut permit, timers, worker } = parts;
-    // Boxed, as the end and the connection itself are, so that a connection in service has no room for either.
+    let ConnectionParts { mut permit, timers, worker, open } = parts;
+    // The handshake, the connection and its end are each boxed, so that none takes room for the others.
     let begun = Box::pin(begin(socket, timers, opening_time, Rc::clone(&worker), service));
     async move {
+        let _open = open;
         let mut connection = match begun.await {
             Ok(connection) => connection,
             Err((socket, refusal)) => {
@@ -222,8 +223,8 @@ impl<V: Service, S: Socket> Connection<V, S> {
         })
     }
 
-    /// Ends the session. The name is freed first, then the permit, and only then does anything happen that the client
-    /// can take for a close (LIFE-3).
+    /// Ends the session. The name is freed first, then the permit, and only then can the client see any sign of the close
+    /// (LIFE-3).
     #[expect(clippy::boxed_local, reason = "it lives in a box; taking it out first would hold it twice")]
     fn into_closing(self: Box<Self>) -> WebSocketStream<WebSocketIo<S>> {
         let Self { socket, service, .. } = *self;
@@ -331,7 +332,7 @@ impl<V: Service, S: Socket> Connection<V, S> {
                 Poll::Pending => return self.idle(cx),
             };
             budget = budget.saturating_sub(spent);
-            // A client that has asked for something large rarely has more to ask: one more read shows.
+            // A client that has asked for something large rarely has more to ask: one more read finds out.
             if budget == 0 && std::mem::replace(&mut is_over, true) {
                 self.turn = Some(self.worker.turns.enqueue(cx));
                 return self.flush(cx);

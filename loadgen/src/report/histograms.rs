@@ -1,15 +1,22 @@
-//! `histograms/*.hgrm`: percentile distributions as text, in microseconds, for HdrHistogram's plotter.
+//! The files for HdrHistogram's own tools.
 //!
-//! The format is that of the Java library's `outputPercentileDistribution`.
+//! `histograms/*.hgrm` are percentile distributions as text, in microseconds, in the format of the Java library's
+//! `outputPercentileDistribution`. `latencies.hlog` is an interval log of every histogram of the run, with an entry for
+//! each pass, transport, role, operation and kind of latency. Its values are nanoseconds; the column of maxima, which
+//! is for people only, is in milliseconds.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::V2DeflateSerializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
+use super::ReportError;
 use crate::domain::{ALL, Op, Role};
-use crate::record::RunRecord;
 use crate::record::rows::{self, Key};
+use crate::record::{Latencies, Pass, RunRecord};
 use crate::text;
 
 /// Steps in each half of the way to 100 %: the Java tools' default.
@@ -34,7 +41,7 @@ pub fn files(record: &RunRecord) -> Vec<(String, String)> {
         let kind = load.headline_kind();
         let row = key.selection().row(&record.passes).unwrap_or_default();
         let Some(histogram) = row.latencies[kind].histogram() else { continue };
-        files.push((unique(&mut names, &stem(&key, kind.name())), text(&histogram)));
+        files.push((unique(&mut names, &stem(&key, kind.name())), distribution(&histogram)));
     }
     files
 }
@@ -44,8 +51,8 @@ fn stem(key: &Key, kind: &str) -> String {
     join(&key.load, &key.variant, [key.transport.name(), role, op, kind])
 }
 
-/// The name of a file of this load, variant, transport, role, operation and kind of latency, where no other one has
-/// it.
+/// The name of a file of this load, variant, transport, role, operation and kind of latency, unless another file has
+/// it already.
 #[must_use]
 pub fn file_name(load: &str, variant: &str, rest: [&str; 4]) -> String {
     format!("{}.hgrm", join(load, variant, rest))
@@ -57,13 +64,12 @@ fn join(load: &str, variant: &str, rest: [&str; 4]) -> String {
         parts.collect::<Vec<_>>().join("-")
     };
     let (mut start, end) = (parts(&[load, variant]), parts(&rest));
-    // What tells the files of a variant apart is at the end: it stays, and long labels are cut.
+    // The end distinguishes the files of a variant: it stays, and long labels are cut.
     start.truncate(STEM_MAX.saturating_sub(end.len() + 1));
     format!("{start}-{end}")
 }
 
-/// Names that differ only in what a file name cannot hold, or in case, which some file systems do not tell apart, get
-/// a number.
+/// Names get a number if they differ only in what a file name cannot hold, or in case, which some file systems ignore.
 fn unique(names: &mut BTreeSet<String>, stem: &str) -> String {
     let mut name = format!("{stem}.hgrm");
     let mut number = 2;
@@ -74,7 +80,7 @@ fn unique(names: &mut BTreeSet<String>, stem: &str) -> String {
     name
 }
 
-fn text(histogram: &Histogram<u64>) -> String {
+fn distribution(histogram: &Histogram<u64>) -> String {
     let mut text =
         format!("{:>12} {:>14} {:>10} {:>14}\n\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)");
     let mut total = 0;
@@ -110,6 +116,81 @@ fn shape(histogram: &Histogram<u64>) -> (u32, u64) {
         }
     }
     (buckets, sub_buckets)
+}
+
+/// Nanoseconds to milliseconds, the divisor that HdrHistogram's tools expect by default.
+const MAX_VALUE_DIVISOR: f64 = 1e6;
+
+/// The bytes of `latencies.hlog`.
+///
+/// # Errors
+/// If a histogram could not be serialized.
+pub fn log(record: &RunRecord) -> Result<Vec<u8>, ReportError> {
+    let record = &*record.results();
+    let failed = |error: &dyn std::fmt::Display| ReportError::Histogram(error.to_string());
+    let start = started(record)?;
+    let mut bytes = Vec::new();
+    let mut serializer = V2DeflateSerializer::new();
+    let mut writer = IntervalLogWriterBuilder::new()
+        .add_comment("[Histogram log format version 1.3]")
+        .add_comment(&format!("[twinwire {}: {}]", record.twinwire, record.scenario.name))
+        .add_comment(&format!("[Started {}]", record.started))
+        .add_comment("[Tags are load/transport/role/op/kind; values are nanoseconds, the maximum is in ms]")
+        .with_start_time(start)
+        .with_base_time(start)
+        .with_max_value_divisor(MAX_VALUE_DIVISOR)
+        .begin_log_with(&mut bytes, &mut serializer)
+        .map_err(|error| failed(&error))?;
+    // Readers expect intervals in the order of their start.
+    let mut passes: Vec<&Pass> = record.passes.iter().collect();
+    passes.sort_by(|a, b| a.started_s.total_cmp(&b.started_s));
+    for pass in passes {
+        for (tag, latencies) in entries(record, pass) {
+            let Some(histogram) = latencies.histogram() else { continue };
+            let tag = Tag::new(&tag);
+            let (from, length) = (duration(pass.started_s), duration(pass.measured_s));
+            writer.write_histogram(&histogram, from, length, tag).map_err(|error| failed(&error))?;
+        }
+    }
+    Ok(bytes)
+}
+
+fn started(record: &RunRecord) -> Result<SystemTime, ReportError> {
+    let start = record.started.parse::<jiff::Timestamp>().map_err(|error| ReportError::Started {
+        text: text::printable(&record.started),
+        error: error.to_string(),
+    })?;
+    // A clock before 1970 is wrong anyway; the log's times are relative to it.
+    Ok(UNIX_EPOCH + Duration::try_from(start.duration_since(jiff::Timestamp::UNIX_EPOCH)).unwrap_or_default())
+}
+
+/// A pass's latencies by tag, groups of one role merged.
+fn entries(record: &RunRecord, pass: &Pass) -> Vec<(String, Latencies)> {
+    // Variants are different experiments: their histograms must not be added up under one tag.
+    let swept = record.load(&pass.load).is_some_and(|load| load.variants.len() > 1);
+    let load = if swept { format!("{}:{}", pass.load, pass.variant) } else { pass.load.clone() };
+    let mut entries: Vec<(String, Latencies)> = Vec::new();
+    for cell in &pass.cells {
+        for (kind, latencies) in cell.latencies.iter() {
+            let parts = [load.as_str(), cell.transport.name(), cell.role.name(), cell.op.name(), kind.name()];
+            let tag = parts.map(tag_part).join("/");
+            match entries.iter_mut().find(|(known, _)| *known == tag) {
+                Some((_, sum)) => sum.merge(latencies),
+                None => entries.push((tag, latencies.clone())),
+            }
+        }
+    }
+    entries
+}
+
+/// Tags take no comma, space or line end, and `/` separates their parts.
+fn tag_part(text: &str) -> String {
+    text.split(':').map(text::file_name).collect::<Vec<_>>().join(":")
+}
+
+/// Seconds of a record, which may hold anything, as a duration.
+fn duration(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
 #[cfg(test)]

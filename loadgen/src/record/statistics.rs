@@ -10,23 +10,23 @@ use serde::{Deserialize, Serialize};
 use super::Latencies;
 use crate::domain::{LatencyKind, PerKind, Statistic};
 
-/// Statistics in ns by what they are of; `None` and null where too few samples support them.
+/// Statistics in ns by kind and statistic; `None` (null in JSON) if too few samples support them.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Kept<K>(Vec<(K, Option<f64>)>);
+pub struct StatisticMap<K>(Vec<(K, Option<f64>)>);
 
 /// Statistics of one latency; in JSON `{"p50_ns": …}`.
-pub type Statistics = Kept<Statistic>;
+pub type Statistics = StatisticMap<Statistic>;
 
 /// Statistics of several kinds of latency; in JSON `{"response_p50_ns": …}`.
-pub type KindStatistics = Kept<(LatencyKind, Statistic)>;
+pub type KindStatistics = StatisticMap<(LatencyKind, Statistic)>;
 
-impl<K> Default for Kept<K> {
+impl<K> Default for StatisticMap<K> {
     fn default() -> Self {
         Self(Vec::new())
     }
 }
 
-impl<K: Copy + PartialEq> Kept<K> {
+impl<K: Copy + PartialEq> StatisticMap<K> {
     /// The statistic in ns.
     #[must_use]
     pub fn get(&self, key: K) -> Option<f64> {
@@ -34,7 +34,7 @@ impl<K: Copy + PartialEq> Kept<K> {
     }
 }
 
-impl<K> FromIterator<(K, Option<f64>)> for Kept<K> {
+impl<K> FromIterator<(K, Option<f64>)> for StatisticMap<K> {
     fn from_iter<I: IntoIterator<Item = (K, Option<f64>)>>(statistics: I) -> Self {
         Self(statistics.into_iter().collect())
     }
@@ -52,13 +52,13 @@ impl KindStatistics {
     }
 }
 
-/// What a statistic stands under in JSON.
-trait Key: Sized {
+/// A statistic's name in JSON.
+trait StatisticKey: Sized {
     fn to_text(&self) -> String;
     fn from_text(text: &str) -> Option<Self>;
 }
 
-impl Key for Statistic {
+impl StatisticKey for Statistic {
     fn to_text(&self) -> String {
         format!("{}_ns", self.column())
     }
@@ -69,7 +69,7 @@ impl Key for Statistic {
     }
 }
 
-impl Key for (LatencyKind, Statistic) {
+impl StatisticKey for (LatencyKind, Statistic) {
     fn to_text(&self) -> String {
         format!("{}_{}", self.0.name(), self.1.to_text())
     }
@@ -81,7 +81,7 @@ impl Key for (LatencyKind, Statistic) {
     }
 }
 
-impl<K: Key> Serialize for Kept<K> {
+impl<K: StatisticKey> Serialize for StatisticMap<K> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (key, ns) in &self.0 {
@@ -95,26 +95,26 @@ impl<K: Key> Serialize for Kept<K> {
     }
 }
 
-impl<'de, K: Key> Deserialize<'de> for Kept<K> {
+impl<'de, K: StatisticKey> Deserialize<'de> for StatisticMap<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Entries<K>(PhantomData<K>);
-        impl<'de, K: Key> Visitor<'de> for Entries<K> {
-            type Value = Kept<K>;
+        impl<'de, K: StatisticKey> Visitor<'de> for Entries<K> {
+            type Value = StatisticMap<K>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("statistics in nanoseconds")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Kept<K>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<StatisticMap<K>, A::Error> {
                 let mut kept = Vec::new();
-                // Statistics that this version does not know are left out, and so are other fields beside them.
+                // Unknown statistics and other fields are skipped.
                 while let Some(text) = map.next_key::<String>()? {
                     match K::from_text(&text) {
                         Some(key) => kept.push((key, map.next_value()?)),
                         None => _ = map.next_value::<IgnoredAny>()?,
                     }
                 }
-                Ok(Kept(kept))
+                Ok(StatisticMap(kept))
             }
         }
         deserializer.deserialize_map(Entries(PhantomData))
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn statistics_are_read_back_as_they_were_written_and_others_are_passed_over() {
         let mean = (LatencyKind::Service, Statistic::Mean);
-        let kept = Kept::from_iter([
+        let kept = StatisticMap::from_iter([
             (mean, Some(1_000.5)),
             ((LatencyKind::Response, Statistic::P999), Some(7e9)),
             ((LatencyKind::Response, Statistic::Max), None),
@@ -141,6 +141,6 @@ mod tests {
         assert_eq!(serde_json::from_str::<KindStatistics>(&text).unwrap(), kept);
         let other = r#"{"second":3,"service_p12_ns":1,"lag_max_ns":5}"#;
         let kept: KindStatistics = serde_json::from_str(other).unwrap();
-        assert_eq!(kept, Kept::from_iter([((LatencyKind::Lag, Statistic::Max), Some(5.0))]));
+        assert_eq!(kept, StatisticMap::from_iter([((LatencyKind::Lag, Statistic::Max), Some(5.0))]));
     }
 }
