@@ -194,6 +194,7 @@ pub struct Threshold {
     pub metric: Metric,
     /// The part of the data that is judged.
     pub filter: Filter,
+    /// The limit that the metric must keep.
     pub bound: Bound,
     /// Stop the run as soon as it is missed for 5 s.
     pub abort: bool,
@@ -232,10 +233,13 @@ impl Metric {
 pub struct Filter {
     /// A load's name.
     pub load: Option<String>,
+    /// On one transport.
     pub transport: Option<Transport>,
     /// A group's name.
     pub group: Option<String>,
+    /// By clients of a role, when they sent the request.
     pub role: Option<Role>,
+    /// Of one kind.
     pub op: Option<Op>,
 }
 
