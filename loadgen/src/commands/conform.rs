@@ -55,7 +55,7 @@ pub struct Conform {
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
 
-    /// Cases that run at the same time [default: 8, or as the profile says]
+    /// Cases that run at the same time [default: 16, or as the profile says]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub jobs: Option<u32>,
 

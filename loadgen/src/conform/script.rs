@@ -283,8 +283,8 @@ impl<'a> Script<'a> {
                 *last += index;
             }
             let at = At { path: &path, ..at };
-            let deadline = Instant::now() + self.against.timeout;
             for reply in replies.unwrap_or_default() {
+                let deadline = Instant::now() + self.against.timeout;
                 self.reply(client, &reply, deadline, at).await?;
             }
         }
@@ -317,6 +317,9 @@ impl<'a> Script<'a> {
                 Ok(())
             }
             (Action::Wait(time), None) => {
+                if let Some(barrier) = at.barrier {
+                    barrier.wait().await;
+                }
                 tokio::time::sleep(*time).await;
                 Ok(())
             }
@@ -830,6 +833,7 @@ impl<'a> Script<'a> {
         match expect {
             Expectation::Replies(_) | Expectation::Any(_) => {
                 for reply in self.replies_of(expect, at) {
+                    let deadline = Instant::now() + step.within.unwrap_or_else(|| self.patience());
                     self.reply(client, &reply, deadline, at).await?;
                 }
                 Ok(())

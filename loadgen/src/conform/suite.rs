@@ -22,7 +22,7 @@ use crate::domain::{Role, Transport};
 use crate::targets::TargetError;
 
 /// Cases that run at the same time, where a profile does not say otherwise.
-const JOBS: u32 = 8;
+const JOBS: u32 = 16;
 
 /// Runs of one case that differ in their cutting and run at the same time.
 const CUTTINGS_AT_ONCE: usize = 64;
