@@ -265,7 +265,7 @@ fn renumbered(event: Event, part: usize, parts: usize) -> Event {
     }
 }
 
-/// No CPUs of their own, then those of a run against the embedded server, where there are enough.
+/// No CPUs of their own, then those of a run against the embedded server, if there are enough.
 fn placements() -> Vec<Placement> {
     let mut placements = vec![Placement::default(), Placement::split(true)];
     placements.dedup();
