@@ -129,7 +129,7 @@ fn warmup(text: &str) -> Result<Duration, String> {
     duration_within(text, Duration::ZERO, HOUR)
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+pub(super) fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 =
         text.parse().map_err(|_| "a number of requests a second is needed, like 2000".to_owned())?;
     // NaN is out of bounds too.
