@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 
 use crate::protocol::NAME_BYTES_MAX;
 
-/// The longest time-out; `off` means for ever. Sums of instants stay far from overflow.
+/// The longest time-out; `off` means no limit. Sums of instants stay far from overflow.
 const DURATION_MAX: Duration = Duration::from_hours(366 * 24);
 
 /// The highest value of `--message-max`. A worker has room for one, and a client can make the server hold one for
