@@ -51,7 +51,7 @@ pub(super) fn message_size(text: &str) -> Result<usize, String> {
         bytes if bytes < NAME_BYTES_MAX => {
             Err(format!("a message must hold a name of {NAME_BYTES_MAX} bytes"))
         }
-        bytes if bytes > MESSAGE_BYTES_LIMIT => Err("at most 16MiB".to_owned()),
+        bytes if bytes > MESSAGE_BYTES_LIMIT => Err(format!("at most {}MiB", MESSAGE_BYTES_LIMIT >> 20)),
         bytes => Ok(bytes),
     }
 }

@@ -155,8 +155,9 @@ async fn disconnect(registry: &Registry, user: &str) -> Answer {
     Answer::Refused {
         reason: Reason::NotYet,
         message: format!(
-            "the session of {} was asked to end but has not ended within 5 s",
-            user.escape_debug()
+            "the session of {} was asked to end but has not ended within {} s",
+            user.escape_debug(),
+            DISCONNECT_TIME_MAX.as_secs()
         ),
     }
 }
