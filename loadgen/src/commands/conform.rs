@@ -20,6 +20,7 @@ use crate::text::Paint;
 /// Runs scripted cases over each transport of the target, and each of them again with its bytes cut and joined in every
 /// other way. Without a target it tests the embedded server, with limits, policies and an operator of its own.
 #[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Conform {
     /// Files or folders of scripted cases (TOML), such as violations/*.toml of a run, or ids of cases [default: all that
     /// are built in]
@@ -54,7 +55,7 @@ pub struct Conform {
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
 
-    /// Cases that run at the same time [default: 8, or as the profile says]
+    /// Cases that run at the same time [default: 16, or as the profile says]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub jobs: Option<u32>,
 
@@ -105,7 +106,8 @@ impl Conform {
         let mut embedded = None;
         let servers: Vec<Server> = match &plan {
             Plan::Embedded => {
-                let made = servers::embedded(&executable, log.path(), &profile).map_err(CommandError::Machine)?;
+                let made =
+                    servers::embedded(&executable, log.path(), &profile).map_err(CommandError::Machine)?;
                 embedded = Some(made.folder);
                 made.servers
             }

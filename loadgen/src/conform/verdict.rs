@@ -90,6 +90,8 @@ pub struct CaseResult {
     pub verdict: Verdict,
     /// Why, where it was skipped or is unknown, or what is to be known besides.
     pub reason: String,
+    /// Whether the server died in it.
+    pub server_died: bool,
     /// What went wrong, where something did.
     pub failure: Option<Box<Failure>>,
     /// In which cutting it went wrong.
@@ -122,6 +124,7 @@ impl CaseResult {
             transport,
             verdict,
             reason,
+            server_died: false,
             failure: None,
             cutting: Cutting::Whole,
             transcript: Vec::new(),
@@ -164,7 +167,8 @@ impl SuiteResult {
     #[must_use]
     pub fn exit_code(&self, strict: bool) -> u8 {
         let ran = self.cases.iter().any(|case| !matches!(case.verdict, Verdict::Skipped | Verdict::Unknown));
-        if self.cases.iter().any(|case| case.verdict.fails(strict)) || !self.interrupted && self.cases.len() != self.due
+        if self.cases.iter().any(|case| case.verdict.fails(strict))
+            || !self.interrupted && self.cases.len() != self.due
         {
             1
         } else if self.lost.is_some() {

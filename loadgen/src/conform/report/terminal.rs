@@ -90,6 +90,9 @@ fn show_case(case: &CaseResult, paint: Paint, out: &mut String) {
     let verdict = case.verdict.name();
     let verdict = if case.verdict.fails(false) { paint.red(verdict) } else { paint.yellow(verdict) };
     let _ = writeln!(out, "{verdict}  {}{over}: {}", paint.bold(&case.id), text::printable(&case.about));
+    if case.server_died {
+        let _ = writeln!(out, "  the server died in it");
+    }
     if !case.reason.is_empty() {
         let _ = writeln!(out, "  {}", text::printable(&case.reason));
     }
@@ -155,11 +158,16 @@ fn bytes_shown(bytes: &[u8], length: usize) -> String {
     /// Most bytes of a line.
     const SHOWN_MAX: usize = 72;
     let part = &bytes[..bytes.len().min(SHOWN_MAX)];
-    let printable = str::from_utf8(part).is_ok_and(|text| !text.chars().any(|c| c.is_control() && !"\r\n\t".contains(c)));
+    let printable =
+        str::from_utf8(part).is_ok_and(|text| !text.chars().any(|c| c.is_control() && !"\r\n\t".contains(c)));
     let shown = if printable {
         format!("\"{}\"", String::from_utf8_lossy(part).escape_debug())
     } else {
         part.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
     };
-    if length > part.len() { format!("{shown} … ({} bytes)", text::thousands(length as u64)) } else { shown }
+    if length > part.len() {
+        format!("{shown} … ({} bytes)", text::thousands(length as u64))
+    } else {
+        shown
+    }
 }
