@@ -6,6 +6,7 @@ pub mod calibrate;
 pub mod check;
 pub mod completions;
 pub mod conform;
+pub mod explain;
 pub mod floor_args;
 pub mod init;
 mod interrupt;

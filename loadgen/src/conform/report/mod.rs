@@ -2,6 +2,7 @@
 
 mod badge;
 mod details;
+mod explain;
 #[cfg(test)]
 mod fixture;
 mod html;
@@ -13,6 +14,7 @@ mod summary;
 mod terminal;
 
 pub use badge::badge;
+pub use explain::Subject;
 pub use html::html;
 pub use json::{begun, json, line, list_json, record};
 pub use junit::junit;
