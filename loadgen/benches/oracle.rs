@@ -8,7 +8,7 @@
 use std::process::ExitCode;
 
 use anyhow::ensure;
-use twinwire::oracle::{Expect, ReferenceModel, Session, ValueSpec, texts};
+use twinwire::oracle::{ClientSpec, Expectation, ReferenceModel, SessionModel, ValueSpec, texts};
 use twinwire_bench_support::instructions::{Case, counted, main as run};
 
 /// Replies of one count: enough that a reply's share of the fixed cost is far below one instruction.
@@ -62,14 +62,14 @@ fn main() -> ExitCode {
 
 /// Does all of the work. Fails if a reply was judged wrong.
 fn work(operation: Operation, depth: usize, value_bytes: u32, part: Part) -> anyhow::Result<()> {
-    let spec = ValueSpec { min: value_bytes, max: value_bytes };
-    let reference =
-        ReferenceModel::new(7, (0..CLIENTS).map(|number| (format!("user{number}"), 0, KEYS, spec)));
-    let mut sessions: Vec<Session> = (0..CLIENTS).map(|client| logged_in(&reference, client)).collect();
+    let values = ValueSpec { min: value_bytes, max: value_bytes };
+    let client = |number| ClientSpec { name: format!("user{number}"), group: 0, keys: KEYS, values };
+    let reference = ReferenceModel::new(7, (0..CLIENTS).map(client));
+    let mut sessions: Vec<SessionModel> = (0..CLIENTS).map(|client| logged_in(&reference, client)).collect();
     let values: Vec<Vec<Vec<u8>>> = sessions.iter_mut().map(|session| preload(&reference, session)).collect();
     let mut session = sessions.swap_remove(0);
     let mut all_right = operation != Operation::GetOther
-        || session.judge(&reference, Expect::Upgrade, texts::UPGRADED.as_bytes()).is_ok();
+        || session.judge(&reference, Expectation::Upgrade, texts::UPGRADED.as_bytes()).is_ok();
     let mut message = Vec::new();
     let mut open = Vec::with_capacity(depth);
     for batch in 0..(REPLIES / depth) as u32 {
@@ -104,14 +104,14 @@ fn counted_if<T>(is_counted: bool, work: impl FnOnce() -> T) -> T {
     if is_counted { counted(work) } else { work() }
 }
 
-fn logged_in(reference: &ReferenceModel, client: u32) -> Session {
-    let session = Session::new(reference, client);
+fn logged_in(reference: &ReferenceModel, client: u32) -> SessionModel {
+    let session = SessionModel::new(reference, client);
     reference.set_live(client);
     session
 }
 
 /// Puts every key once; the values by key.
-fn preload(reference: &ReferenceModel, session: &mut Session) -> Vec<Vec<u8>> {
+fn preload(reference: &ReferenceModel, session: &mut SessionModel) -> Vec<Vec<u8>> {
     let put = |key| {
         let mut message = Vec::new();
         let expect = session.put(reference, key, &mut message);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tokio::runtime::Builder;
 use tokio::time::timeout;
-use twinwire::wire::{Ended, Replies, Reply, Site, WebSocketConnection};
+use twinwire::wire::{Ended, Reply, ReplyHandler, WebSocketConnection, WebSocketUrl};
 
 /// How the suite's report calls us.
 const AGENT: &str = "twinwire";
@@ -31,7 +31,7 @@ const CASE_TIMEOUT: Duration = Duration::from_mins(1);
 #[derive(Default)]
 struct Heard(Vec<(Vec<u8>, bool)>);
 
-impl Replies for Heard {
+impl ReplyHandler for Heard {
     fn is_whole(&self, _: &[u8]) -> bool {
         true
     }
@@ -64,8 +64,8 @@ async fn run(address: SocketAddr) -> anyhow::Result<()> {
 }
 
 async fn open(address: SocketAddr, path: &str) -> anyhow::Result<WebSocketConnection> {
-    let site = Site::parse(&format!("ws://{address}/{path}"))?;
-    Ok(WebSocketConnection::open(&address.into(), &site, MESSAGE_BYTES_MAX, CONNECT_TIMEOUT).await?)
+    let url = WebSocketUrl::parse(&format!("ws://{address}/{path}"))?;
+    Ok(WebSocketConnection::open(&address.into(), &url, MESSAGE_BYTES_MAX, CONNECT_TIMEOUT).await?)
 }
 
 /// The one message that comes from there.

@@ -1,6 +1,6 @@
 //! The command line: parses, calls one command, prints its result and maps it to an exit code.
 //!
-//! This is the one place that writes to stdout and the one that decides how the process ends.
+//! Only this file writes to stdout and decides how the process ends.
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -62,7 +62,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
     let _program = arguments.next();
-    // Before clap: the arguments of a server, and of a launched program, are their own business.
+    // This comes before clap: a server and a launched program parse their own arguments.
     match arguments.next() {
         Some(first) if first == embedded::SUBCOMMAND => return embedded::serve(arguments.collect()),
         Some(first) if first == null::SUBCOMMAND => return null::serve(arguments.collect()),
@@ -91,7 +91,7 @@ pub fn main() -> ExitCode {
         Ok(outcome) => {
             let printed = print(&outcome.stdout);
             complain(&outcome.stderr);
-            // A result that was cut is a file error, unless the result itself has a code.
+            // A result that could not be printed is a file error, which does not hide another exit code.
             ExitCode::from(if printed || outcome.exit_code != 0 { outcome.exit_code } else { 2 })
         }
         Err(error) => fail(&error),
@@ -112,12 +112,13 @@ fn fail(error: &CommandError) -> ExitCode {
     ExitCode::from(error.exit_code())
 }
 
-/// Writes to stderr; if that is closed, the message is lost.
+/// Writes to stderr. If that is closed, the message is lost.
 fn complain(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Writes a result to stdout; `false` if that failed. A reader that has gone away has seen what it wanted.
+/// Writes a result to stdout. Returns `false` on an error, except that a closed pipe is fine: its reader has seen
+/// enough.
 fn print(text: &str) -> bool {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

@@ -1,14 +1,13 @@
 //! Text for people: numbers, lists and durations as they are read, and the text of others made safe to show.
 //!
-//! Used by every room that says something; it uses none. Files for programs (CSV, JSON) hold plain numbers.
+//! It uses no other module. Files for programs (CSV, JSON) hold plain numbers.
 
 use std::fmt::Write as _;
 
-/// Longest piece of a target's text in a message or a report, in characters; `run.json` has the whole.
+/// Most characters of a target's text in a message or a report; `run.json` has all of it.
 const EXCERPT_CHARS_MAX: usize = 160;
 
 /// A whole number with thousands separators.
-#[must_use]
 pub fn thousands(number: impl Into<i128>) -> String {
     let number = number.into();
     let sign = if number < 0 { "-" } else { "" };
@@ -27,8 +26,7 @@ fn separated(digits: &str) -> String {
     text
 }
 
-/// A number with this many decimals and thousands separators.
-#[must_use]
+/// A number with this number of decimals, and thousands separators.
 pub fn decimal(number: f64, decimals: usize) -> String {
     let text = format!("{:.decimals$}", number.abs());
     let (whole, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
@@ -36,15 +34,13 @@ pub fn decimal(number: f64, decimals: usize) -> String {
     format!("{sign}{}{fraction}", separated(whole))
 }
 
-/// A number with at most this many decimals: no zeros at its end.
-#[must_use]
+/// A number with at most this number of decimals, without trailing zeros.
 pub fn trimmed(number: f64, decimals: usize) -> String {
     let text = format!("{number:.decimals$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 /// A duration in the unit that suits it: `20 µs`, `1.5 s`.
-#[must_use]
 pub fn duration(ns: f64) -> String {
     let (unit, length) = match ns {
         ..1e3 => ("ns", 1.0),
@@ -56,19 +52,16 @@ pub fn duration(ns: f64) -> String {
 }
 
 /// A length of time in seconds.
-#[must_use]
 pub fn seconds(seconds: f64) -> String {
     format!("{} s", trimmed(seconds, 1))
 }
 
 /// Nanoseconds as microseconds.
-#[must_use]
 pub fn micros(ns: f64) -> String {
     format!("{:.1} µs", ns / 1e3)
 }
 
 /// A number of things: `1 client`, `2 clients`, `1,000 replies`.
-#[must_use]
 pub fn plural(number: u64, noun: &str) -> String {
     let number_text = thousands(number);
     match noun.strip_suffix('y') {
@@ -79,7 +72,6 @@ pub fn plural(number: u64, noun: &str) -> String {
 }
 
 /// A list in running text: `TCP, TLS and WebSocket`.
-#[must_use]
 pub fn list(words: &[impl AsRef<str>]) -> String {
     let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
     match words.as_slice() {
@@ -89,19 +81,16 @@ pub fn list(words: &[impl AsRef<str>]) -> String {
 }
 
 /// Words in quotes, with commas.
-#[must_use]
 pub fn quoted(words: &[impl AsRef<str>]) -> String {
     words.iter().map(|word| format!("\"{}\"", word.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
 /// Words in backquotes, with commas.
-#[must_use]
 pub fn backquoted(words: &[impl AsRef<str>]) -> String {
     words.iter().map(|word| format!("`{}`", word.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
 /// The text with its first letter in upper case.
-#[must_use]
 pub fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
@@ -116,69 +105,58 @@ pub struct Paint {
 
 impl Paint {
     /// The text under this ANSI code.
-    #[must_use]
     pub fn with(self, code: &str, text: &str) -> String {
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    /// What heads or sums up.
-    #[must_use]
+    /// For headings and sums.
     pub fn bold(self, text: &str) -> String {
         self.with("1", text)
     }
 
-    /// What only explains.
-    #[must_use]
+    /// For explanations.
     pub fn dim(self, text: &str) -> String {
         self.with("2", text)
     }
 
-    /// What is good.
-    #[must_use]
+    /// For what is good.
     pub fn green(self, text: &str) -> String {
         self.with("1;32", text)
     }
 
-    /// What is doubtful.
-    #[must_use]
+    /// For what is doubtful.
     pub fn yellow(self, text: &str) -> String {
         self.with("1;33", text)
     }
 
-    /// What is bad.
-    #[must_use]
+    /// For what is bad.
     pub fn red(self, text: &str) -> String {
         self.with("1;31", text)
     }
 
-    /// Where something is.
-    #[must_use]
+    /// For places.
     pub fn blue(self, text: &str) -> String {
         self.with("1;34", text)
     }
 }
 
-/// Characters of the text, which is its width where none is double.
-#[must_use]
+/// Number of characters, which is the width unless some are wide.
 pub fn width(text: &str) -> usize {
     text.chars().count()
 }
 
 /// The text with spaces behind it, up to this width.
-#[must_use]
 pub fn left(text: &str, width_min: usize) -> String {
     format!("{text}{}", " ".repeat(width_min.saturating_sub(width(text))))
 }
 
 /// The text with spaces before it, up to this width.
-#[must_use]
 pub fn right(text: &str, width_min: usize) -> String {
     format!("{}{text}", " ".repeat(width_min.saturating_sub(width(text))))
 }
 
-/// Whether a terminal would obey the character, or show nothing of it: a control character, or one that changes the
-/// direction of text or how others are shown.
-#[must_use]
+/// Whether a terminal would obey the character or not show it: a control character, or one that changes the direction
+/// of text or how other characters are shown.
 pub fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -188,8 +166,7 @@ pub fn is_unprintable(c: char) -> bool {
         || u32::from(c) & 0xfffe == 0xfffe
 }
 
-/// One printable line: what a terminal would obey is written out.
-#[must_use]
+/// One printable line: unprintable characters are escaped.
 pub fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -198,8 +175,7 @@ pub fn printable(text: &str) -> String {
     safe
 }
 
-/// The text's first characters in one printable line, with a sign where it is cut.
-#[must_use]
+/// The text's first characters in one printable line, with `…` if it is cut.
 pub fn cut(text: &str, chars_max: usize) -> String {
     match text.char_indices().nth(chars_max) {
         Some((end, _)) => printable(&text[..end]) + "…",
@@ -207,14 +183,12 @@ pub fn cut(text: &str, chars_max: usize) -> String {
     }
 }
 
-/// A target's text in one printable line, cut where it gets long.
-#[must_use]
+/// A target's text in one printable line, cut if it is long.
 pub fn excerpt(text: &str) -> String {
     cut(text, EXCERPT_CHARS_MAX)
 }
 
-/// Text in Markdown, in a table too: nothing of it is markup.
-#[must_use]
+/// Text for Markdown, in which nothing is markup, not even in a table.
 pub fn markdown(text: &str) -> String {
     let text = printable(text);
     let mut safe = String::with_capacity(text.len());
@@ -232,15 +206,13 @@ pub fn markdown(text: &str) -> String {
     safe.replace("://", "&#58;//").replace("www.", "www&#46;")
 }
 
-/// A target's text as code in Markdown. An HTML element with entities, because a code span in a table has no way to
-/// hold a backslash before a bar.
-#[must_use]
+/// A target's text as code in Markdown. It is an HTML element with entities, because a code span in a table cannot hold
+/// a backslash before a bar.
 pub fn markdown_code(text: &str) -> String {
     if text.is_empty() { "(empty)".to_owned() } else { format!("<code>{}</code>", markdown(&excerpt(text))) }
 }
 
 /// A text as a TOML string that reads back as the same text.
-#[must_use]
 pub fn toml(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -258,11 +230,10 @@ pub fn toml(text: &str) -> String {
 }
 
 /// A name that is safe in a file's name and in a histogram log's tag.
-#[must_use]
 pub fn file_name(text: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.=".contains(c) { c } else { '-' };
     let name: String = text.chars().map(safe).collect();
-    // No hidden file, no way up.
+    // No hidden file, and no parent folder.
     name.strip_prefix('.').map_or_else(|| name.clone(), |rest| format!("-{rest}"))
 }
 

@@ -130,11 +130,13 @@ impl<'a> View<'a> {
     /// What forbids to take a chart of this load at face value.
     pub(super) fn warnings(self) -> Vec<String> {
         let mut notes = Vec::new();
-        // Where several variants ran, a reason names the one that it is about.
-        let label = format!("[{}]", self.variant);
-        let here = |reason: &&String| self.load.variants.len() < 2 || reason.contains(&label);
-        let reasons: Vec<&str> = self.load.verdict.reasons.iter().filter(here).map(String::as_str).collect();
-        let judged = match self.load.verdict.level {
+        let verdict = &self.load.verdict;
+        let reasons: Vec<&str> = if self.load.variants.len() < 2 {
+            verdict.reasons.iter().map(String::as_str).collect()
+        } else {
+            verdict.reasons_about(self.variant).collect()
+        };
+        let judged = match verdict.level {
             VerdictLevel::Valid | VerdictLevel::Unjudged => None,
             VerdictLevel::Suspect => Some("Suspect measurement"),
             VerdictLevel::Invalid => Some("Not a valid measurement"),
@@ -175,7 +177,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// The largest share with enough samples beyond it; `None` where not even the median has.
+/// The largest share with enough samples beyond it; `None` if not even the median has.
 pub(super) fn last_share(latencies: &Latencies) -> Option<f64> {
     let last = 1.0 - SAMPLES_BEYOND_MIN / latencies.len() as f64;
     (last >= 0.5 - 1e-9).then_some(last)
@@ -197,7 +199,7 @@ pub(super) fn quantiles(latencies: &Latencies, shares: &[f64]) -> Vec<f64> {
     values
 }
 
-/// The stem of a file's name; `variant` is empty where nothing is swept.
+/// The stem of a file's name; `variant` is empty if nothing is swept.
 pub(super) fn stem(chart: &str, load: &str, variant: &str) -> String {
     let mut stem = format!("{chart}-{}", slug(load));
     if !variant.is_empty() {

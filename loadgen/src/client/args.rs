@@ -7,8 +7,10 @@ use std::time::Duration;
 use clap::{Arg, CommandFactory as _, Parser};
 
 use super::words::{self, Command, WordsError};
+use crate::scenario::{DAY, MILLISECOND, duration_within};
 use crate::wire::{
-    Addresses, Endpoint, Header, HeaderError, NotAName, Peer, Site, Trust, TrustError, Unresolved, UrlError,
+    Addresses, Endpoint, Header, HeaderError, InvalidServerName, ResolveError, TlsPeer, TrustStore,
+    TrustStoreError, UrlError, WebSocketUrl,
 };
 
 /// Where the secret is looked for when no file is named: the server's own variable, so that one setting serves both.
@@ -123,9 +125,9 @@ pub(super) struct Job {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ArgsError {
     #[error("{0}")]
-    Trust(#[from] TrustError),
+    TrustStore(#[from] TrustStoreError),
     #[error("{0}")]
-    NotAName(#[from] NotAName),
+    InvalidServerName(#[from] InvalidServerName),
     #[error("--user: a name cannot contain a line break")]
     User,
     #[error("{0} (see --help)")]
@@ -146,7 +148,7 @@ pub(super) enum ArgsError {
     SecretForm(String),
     /// The name has no address, which need not be the user's mistake.
     #[error("{0}")]
-    Unresolved(#[from] Unresolved),
+    ResolveError(#[from] ResolveError),
     #[error(
         "HOST is only a name or an address, without scheme, user or path; credentials go with --header \
          Authorization=@VARIABLE, over WebSocket"
@@ -186,11 +188,11 @@ impl Args {
         let headers: Vec<Header> =
             self.headers.iter().map(|text| Header::parse(text, variable)).collect::<Result<_, _>>()?;
         // Before anything is looked up: what is wrong with the arguments does not depend on the network.
-        let peer = self.tls.then(|| Ok::<_, ArgsError>(Peer::new(host, &self.trust()?)?)).transpose()?;
-        let site = Site::root(self.tls, host, self.port).with(&headers)?;
+        let peer = self.tls.then(|| Ok::<_, ArgsError>(TlsPeer::new(host, &self.trust()?)?)).transpose()?;
+        let url = WebSocketUrl::root(self.tls, host, self.port).with_headers(&headers)?;
         let addresses = Addresses::resolve(host, self.port)?;
         Ok(if self.ws {
-            Endpoint::websocket(addresses, site, peer)
+            Endpoint::websocket(addresses, url, peer)
         } else if self.raw {
             Endpoint::chunks(addresses)
         } else {
@@ -198,8 +200,8 @@ impl Args {
         })
     }
 
-    fn trust(&self) -> Result<Trust, TrustError> {
-        self.ca.as_deref().map_or_else(Trust::system, Trust::file)
+    fn trust(&self) -> Result<TrustStore, TrustStoreError> {
+        self.ca.as_deref().map_or_else(TrustStore::system, TrustStore::file)
     }
 
     fn secret(&self) -> Result<Option<String>, ArgsError> {
@@ -257,18 +259,7 @@ fn port(text: &str) -> Result<u16, String> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "write a number with its unit, such as 5s or 500ms".to_owned();
-    let (number, unit_s) = text
-        .strip_suffix("ms")
-        .map(|number| (number, 0.001))
-        .or_else(|| text.strip_suffix('s').map(|number| (number, 1.0)))
-        .or_else(|| text.strip_suffix('m').map(|number| (number, 60.0)))
-        .ok_or_else(wrong)?;
-    let number: f64 = number.trim().parse().map_err(|_| wrong())?;
-    let duration = Duration::try_from_secs_f64(number * unit_s).map_err(|_| wrong())?;
-    // From a timer's resolution to a day, which is long enough and overflows no instant.
-    let range = Duration::from_millis(1)..=Duration::from_hours(24);
-    if range.contains(&duration) { Ok(duration) } else { Err("between 1ms and 1440m".to_owned()) }
+    duration_within(text, MILLISECOND, DAY)
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ const NO_SERVER: u8 = 3;
 impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Args(ArgsError::Unresolved(_)) | Self::Machine(_) => NO_SERVER,
+            Self::Args(ArgsError::ResolveError(_)) | Self::Machine(_) => NO_SERVER,
             Self::Args(_) | Self::Terminal(_) | Self::Input(_) | Self::Output(_) => USAGE,
             // As shells count them.
             Self::Signal(signal) => 128 + *signal as u8,

@@ -13,7 +13,8 @@ use super::reply::{ReplyKind, kind};
 use crate::domain::{Framing, Transport};
 use crate::oracle::texts;
 use crate::wire::{
-    ConnectError, Connection, Ended, Endpoint, Foreign, Replies, Reply, Traffic, advice_on_close, wait,
+    ConnectError, Connection, Ended, Endpoint, Reply, ReplyHandler, Traffic, WrongProtocol, advice_on_close,
+    poll_with_timeout,
 };
 
 /// Random names that are tried before the server is said to refuse every name. Each has 64 random bits, so that the
@@ -29,7 +30,6 @@ pub enum ClientError {
     /// The connection ended.
     #[error("{ended}{}", last_words(.said.as_deref()))]
     Ended {
-        /// How.
         ended: Ended,
         /// What the server said unasked before.
         said: Option<String>,
@@ -40,7 +40,7 @@ pub enum ClientError {
     Speechless(Ended, &'static str),
     /// What came after a login without a handshake is another protocol's way to refuse it.
     #[error("{0}")]
-    OtherProtocol(Foreign),
+    OtherProtocol(WrongProtocol),
     /// No reply in time.
     #[error("no reply within {0:?}: the server hangs{1}")]
     TimedOut(Duration, &'static str),
@@ -50,7 +50,6 @@ pub enum ClientError {
     /// The server refused the login.
     #[error("login refused: the server answered `{0}`")]
     LoginRefused(String),
-    /// The name is taken.
     #[error("the user name `{0}` is taken: choose another one")]
     NameTaken(String),
     /// The server does not take it as a name.
@@ -99,7 +98,7 @@ impl Client {
             },
             error => error,
         })?;
-        if is_unproved && let Some(foreign) = Foreign::of(&reply) {
+        if is_unproved && let Some(foreign) = WrongProtocol::detect(&reply) {
             return Err(ClientError::OtherProtocol(foreign));
         }
         match reply.as_str() {
@@ -167,7 +166,7 @@ impl Client {
                 (None, Err(ended)) => Poll::Ready(Err(ClientError::Ended { ended, said: None })),
             }
         };
-        wait(self.timeout, step)
+        poll_with_timeout(self.timeout, step)
             .await
             .unwrap_or(Err(ClientError::TimedOut(self.timeout, self.framing_advice)))
     }
@@ -196,7 +195,7 @@ impl Client {
     }
 }
 
-/// What to try where a first request stays unanswered: flags that were not given.
+/// What to try if the first request stays unanswered: flags that were not given.
 fn other_framings(transport: Transport) -> &'static str {
     match transport.framing() {
         Framing::Lines if transport.is_encrypted() => ", or speaks another framing (try --ws as well)",
@@ -222,7 +221,7 @@ struct Inbox {
     replies: VecDeque<String>,
 }
 
-impl Replies for Inbox {
+impl ReplyHandler for Inbox {
     fn is_whole(&self, bytes: &[u8]) -> bool {
         std::str::from_utf8(bytes).is_ok_and(|text| kind(text) != ReplyKind::Value)
     }

@@ -26,7 +26,7 @@ use crate::report::contents::{self, Contents};
 use crate::report::{Folder, FolderError, Plot, ReportError};
 use crate::scenario::Diagnostics;
 use crate::targets::{AddressError, LaunchError, TargetError};
-use crate::wire::{HeaderError, TrustError};
+use crate::wire::{HeaderError, TrustStoreError};
 
 /// The result of a command that did its work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +92,7 @@ pub enum CommandError {
     Header(#[from] HeaderError),
     /// No certificates to trust over TLS.
     #[error(transparent)]
-    Trust(#[from] TrustError),
+    TrustStore(#[from] TrustStoreError),
     /// A target that cannot be prepared.
     #[error(transparent)]
     Target(#[from] TargetError),
@@ -123,7 +123,7 @@ impl CommandError {
     /// The process's exit code: 3 if there is no target, else 2, for errors of usage, scenarios, files and the machine.
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
-        if matches!(self, Self::Address(AddressError::Unresolved(_))) { 3 } else { 2 }
+        if matches!(self, Self::Address(AddressError::ResolveError(_))) { 3 } else { 2 }
     }
 
     /// What goes to stdout although the command failed.

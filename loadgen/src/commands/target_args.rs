@@ -8,10 +8,9 @@ use crate::conform::profile::Profile;
 use crate::domain::{Framing, Transport};
 use crate::scenario::{HOUR, MILLISECOND, duration_within};
 use crate::targets::embedded::Embedded;
-use crate::targets::launch::{Launch, TlsSetup};
 use crate::targets::launched::Launched;
-use crate::targets::{Certificate, LaunchCommand, Target, ask_certificate, endpoint};
-use crate::wire::{Endpoint, Header, Trust};
+use crate::targets::{Certificate, Launch, LaunchCommand, Target, TlsSetup, ask_certificate, endpoint};
+use crate::wire::{Endpoint, Header, TrustStore};
 
 /// The target; without any of these flags, the embedded server.
 #[derive(Debug, Clone, clap::Args)]
@@ -178,12 +177,12 @@ impl TargetArgs {
                  server's certificate is made and trusted without it"
                     .to_owned(),
             )),
-            (Some(file), false) => Ok(TlsSetup { trust: Some(Trust::file(file)?), certificate: None }),
+            (Some(file), false) => Ok(TlsSetup { trust: Some(TrustStore::file(file)?), certificate: None }),
             (None, true) => {
                 let certificate = Certificate::generate()?;
                 Ok(TlsSetup { trust: Some(certificate.trust().clone()), certificate: Some(certificate) })
             }
-            (None, false) if encrypted => Ok(TlsSetup { trust: Some(Trust::system()?), certificate: None }),
+            (None, false) if encrypted => Ok(TlsSetup { trust: Some(TrustStore::system()?), certificate: None }),
             (None, false) => Ok(TlsSetup::default()),
         }
     }
@@ -215,7 +214,11 @@ impl TargetArgs {
             .filter_map(move |transport| Some((transport, given(transport).as_deref()?)))
     }
 
-    fn endpoints(&self, trust: Option<&Trust>, headers: &[Header]) -> Result<Vec<Endpoint>, CommandError> {
+    fn endpoints(
+        &self,
+        trust: Option<&TrustStore>,
+        headers: &[Header],
+    ) -> Result<Vec<Endpoint>, CommandError> {
         self.given().map(|(transport, text)| Ok(endpoint(transport, text, headers, trust)?)).collect()
     }
 }

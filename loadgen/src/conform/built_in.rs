@@ -108,7 +108,8 @@ pub fn chosen(arguments: &[String], filters: &[String]) -> Result<Vec<SuiteCase>
             cases.push(case.clone());
         } else {
             let ids: Vec<&str> = built_in.iter().map(|case| case.case.id.as_str()).collect();
-            let near = nearest(argument, &ids).map(|id| format!("; did you mean `{id}`?")).unwrap_or_default();
+            let near =
+                nearest(argument, &ids).map(|id| format!("; did you mean `{id}`?")).unwrap_or_default();
             return Err(ChoiceError::Unknown(argument.clone(), near));
         }
     }

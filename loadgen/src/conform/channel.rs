@@ -131,7 +131,7 @@ impl Channel {
         self.transcript.sent(self.client, bytes);
         let mut rest = bytes;
         let mut came = Vec::new();
-        let mut buffer = [0; READ_BYTES];
+        let mut buffer = vec![0; READ_BYTES];
         let stream = &mut self.stream;
         let written = poll_fn(|cx| {
             while !rest.is_empty() {
@@ -206,11 +206,12 @@ impl Channel {
 
     /// Reads once; whether something came by the deadline.
     async fn read_once(&mut self, deadline: Instant) -> bool {
-        let mut buffer = [0; READ_BYTES];
+        self.incoming.reserve(READ_BYTES);
+        let before = self.incoming.len();
         // Over the raw framing a reply ends by silence.
         let silent = self.framing == Framing::Chunks && !self.incoming.is_empty();
         let until = if silent { deadline.min(Instant::now() + RAW_SILENCE) } else { deadline };
-        match timeout_at(until, self.stream.read(&mut buffer)).await {
+        match timeout_at(until, self.stream.read_buf(&mut self.incoming)).await {
             Err(_) if silent => {
                 let text = std::mem::take(&mut self.incoming);
                 self.events.push_back(Event::Reply { text, binary: false });
@@ -222,8 +223,7 @@ impl Channel {
                 true
             }
             Ok(Ok(bytes)) => {
-                self.transcript.received(self.client, &buffer[..bytes]);
-                self.incoming.extend_from_slice(&buffer[..bytes]);
+                self.transcript.received(self.client, &self.incoming[before..before + bytes]);
                 true
             }
             Ok(Err(error)) => {

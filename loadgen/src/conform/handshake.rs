@@ -6,7 +6,7 @@ use base64::prelude::BASE64_STANDARD;
 use sha1::{Digest as _, Sha1};
 
 use super::case::model::Handshake;
-use crate::wire::Site;
+use crate::wire::WebSocketUrl;
 
 /// What is appended to a key before it is hashed (RFC 6455, section 1.3).
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -27,18 +27,18 @@ pub(super) fn draw_key() -> String {
     BASE64_STANDARD.encode(rand::random::<[u8; 16]>())
 }
 
-/// The bytes of a handshake's request to `site`, with this key where the case gives no other. A path of `/` is that of the
+/// The bytes of a handshake's request to `url`, with this key where the case gives no other. A path of `/` is that of the
 /// target's URL.
-pub(super) fn request(handshake: &Handshake, site: &Site, key: &str) -> Vec<u8> {
+pub(super) fn request(handshake: &Handshake, url: &WebSocketUrl, key: &str) -> Vec<u8> {
     let right: [(&str, String); 5] = [
-        ("Host", site.host()),
+        ("Host", url.host_header()),
         ("Connection", "Upgrade".to_owned()),
         ("Upgrade", "websocket".to_owned()),
         ("Sec-WebSocket-Version", "13".to_owned()),
         ("Sec-WebSocket-Key", key.to_owned()),
     ];
     let Handshake { method, path, http, headers } = handshake;
-    let path = if path == "/" { site.target() } else { path.clone() };
+    let path = if path == "/" { url.path_and_query() } else { path.clone() };
     let mut head = format!("{method} {path} HTTP/{http}\r\n").into_bytes();
     let mut field =
         |name: &str, value: &str| head.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
@@ -51,7 +51,7 @@ pub(super) fn request(handshake: &Handshake, site: &Site, key: &str) -> Vec<u8> 
             field(name, value);
         }
     }
-    for header in site.headers() {
+    for header in url.headers() {
         header.write(&mut head);
     }
     head.extend_from_slice(b"\r\n");
@@ -141,13 +141,13 @@ mod tests {
         assert_eq!(accept_key("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
-    fn site() -> Site {
-        Site::parse("ws://kv.test:5/door").unwrap()
+    fn url() -> WebSocketUrl {
+        WebSocketUrl::parse("ws://kv.test:5/door").unwrap()
     }
 
     #[test]
     fn a_case_replaces_leaves_out_and_adds_fields() {
-        let text = |handshake: &Handshake| String::from_utf8(request(handshake, &site(), "KEY")).unwrap();
+        let text = |handshake: &Handshake| String::from_utf8(request(handshake, &url(), "KEY")).unwrap();
         assert_eq!(
             text(&right()),
             "GET /door HTTP/1.1\r\nHost: kv.test:5\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\

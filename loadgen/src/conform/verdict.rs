@@ -117,6 +117,8 @@ pub struct CaseResult {
     pub verdict: Verdict,
     /// Why, where it was skipped or is unknown, or what is to be known besides.
     pub reason: String,
+    /// Whether the server died in it.
+    pub server_died: bool,
     /// What went wrong, where something did.
     pub failure: Option<Box<Failure>>,
     /// In which cutting it went wrong.
@@ -149,6 +151,7 @@ impl CaseResult {
             transport,
             verdict,
             reason,
+            server_died: false,
             failure: None,
             cutting: Cutting::Whole,
             transcript: Vec::new(),

@@ -1,7 +1,7 @@
-//! The latencies of a request, and the statistics taken of them.
+//! The latencies of a request, and their statistics.
 //!
 //! To add a statistic, add a line to the table of [`statistics!`]: scenarios, CSV and JSON columns, tables and
-//! thresholds take theirs from it.
+//! thresholds follow.
 
 use std::ops::{Index, IndexMut};
 
@@ -75,7 +75,7 @@ impl<T> IndexMut<LatencyKind> for PerKind<T> {
     }
 }
 
-/// Samples that must lie beyond a quantile before it is given: with fewer the next run gives another one.
+/// Samples that must lie beyond a quantile for it to be shown. With fewer, it would differ from run to run.
 pub const SAMPLES_BEYOND_MIN: f64 = 10.0;
 
 /// How a statistic is taken from samples.
@@ -83,7 +83,7 @@ pub const SAMPLES_BEYOND_MIN: f64 = 10.0;
 pub enum Measure {
     /// The arithmetic mean.
     Mean,
-    /// The quantile of this share (0 to 1), given only with [`SAMPLES_BEYOND_MIN`] samples beyond it.
+    /// The quantile of this share (0 to 1), shown only with [`SAMPLES_BEYOND_MIN`] samples beyond it.
     Quantile(f64),
     /// The largest sample.
     Max,
@@ -138,7 +138,8 @@ statistics! {
 }
 
 impl Statistic {
-    /// Whether a few thousand samples support it: what is kept of short windows and of the harness's own floor.
+    /// Whether it is a quantile that a few thousand samples support. Only these are kept for short windows and for the
+    /// harness's own floor.
     #[must_use]
     pub fn needs_few_samples(self) -> bool {
         matches!(self.measure(), Measure::Quantile(q) if q <= 0.99)
@@ -157,10 +158,10 @@ pub fn latency_metric(name: &str) -> Option<(LatencyKind, Statistic)> {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Timing {
-    /// They are results, with a verdict on the measurement.
+    /// They are results, and a verdict judges the measurement.
     #[default]
     Judged,
-    /// The load is there for correctness alone: its latencies are not results, so nothing judges them.
+    /// The load only checks correctness: its latencies are not results, and nothing judges them.
     Unjudged,
 }
 

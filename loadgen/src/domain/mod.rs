@@ -1,5 +1,5 @@
-//! The words that every other module speaks in: roles, operations, transports, models of load, latencies and their
-//! statistics, rules.
+//! The vocabulary of all other modules: roles, operations, transports, models of load, latencies and their statistics,
+//! rules.
 //!
 //! Plain data and its names, which scenarios, flags, records and reports share. It uses no other module.
 

@@ -10,14 +10,14 @@ use super::LatencyKind;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Model {
-    /// Requests come at instants of their own, whatever the server does.
+    /// Requests come at instants of their own, independent of the server.
     Open {
         /// Requests a second over all clients; `None` where every phase states its own.
         rate: Option<Rate>,
         /// How the instants are spread.
         arrivals: Arrivals,
     },
-    /// Each client waits for its reply, thinks, and asks again.
+    /// Each client waits for the reply, thinks, and sends the next request.
     Closed {
         /// The pause between a reply and the next request.
         think: Think,
@@ -48,7 +48,7 @@ pub enum Arrivals {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Think {
-    /// Always the same; zero: ask again at once.
+    /// Always the same; zero: the next request follows at once.
     Constant(Duration),
     /// Exponentially distributed with this mean.
     Exponential(Duration),
@@ -67,13 +67,13 @@ impl Model {
         matches!(self, Self::Open { .. })
     }
 
-    /// Whether clients never pause: its throughput is some side's limit, and its latency that of a queue.
+    /// Whether clients never pause. The throughput is then the limit of one side, and the latency that of a queue.
     #[must_use]
     pub fn saturates(&self) -> bool {
         *self == Self::Closed { think: Think::Constant(Duration::ZERO) }
     }
 
-    /// The latency that speaks for such a load: response of an open one, service of a closed one.
+    /// The headline latency of such a load: response for an open one, service for a closed one.
     #[must_use]
     pub const fn headline_kind(&self) -> LatencyKind {
         if self.is_open() { LatencyKind::Response } else { LatencyKind::Service }

@@ -1,7 +1,7 @@
 //! Enums whose variants have names that people write and read.
 
-/// An enum whose variants have names that scenarios, records and reports share. Each is listed once, in the order in which
-/// reports show them.
+/// An enum whose variants have names that scenarios, records and reports share. Each is listed once, in the order in
+/// which reports show them.
 macro_rules! named {
     ($(#[$about:meta])* $type:ident { $($(#[$doc:meta])* $variant:ident $name:literal,)+ }) => {
         $(#[$about])*

@@ -13,7 +13,7 @@ named! {
         GetMissing "get-missing",
         /// `get USER KEY`: a manager reads, a guest is denied.
         GetOther "get-other",
-        /// What a server must refuse, mostly a malformed command; or what a careless one takes for that.
+        /// A request that the server must refuse, mostly a malformed command; or one that a careless server refuses.
         Bad "bad",
         /// `upgrade`, again for a manager.
         Upgrade "upgrade",

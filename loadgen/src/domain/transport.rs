@@ -26,13 +26,13 @@ pub enum Transport {
 pub enum Framing {
     /// One line a message.
     Lines,
-    /// One chunk, as it was written, a message.
+    /// One chunk a message, as it was written.
     Chunks,
     /// One WebSocket text message a message.
     WebSocket,
 }
 
-/// What sets a transport apart, but for how its bytes are read and written.
+/// The properties of a transport.
 struct Facts {
     name: &'static str,
     label: &'static str,
@@ -69,7 +69,7 @@ impl Transport {
         self.facts().label
     }
 
-    /// The flag that names its listener, of the server and of the harness, without hyphens; also the placeholder of its
+    /// The flag of its listener without hyphens, in the server and in the harness. It is also the placeholder of its
     /// port in `--launch` and, over WebSocket, the scheme of its URLs.
     #[must_use]
     pub const fn flag(self) -> &'static str {

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use twinwire_os::clock::Nanos;
+
 use super::plan::PassPlan;
 use super::requests::GroupMix;
 use super::schedule::Curve;
-use crate::measure::recorder::LiveCounters;
+use crate::measure::recorder::{LiveCounters, LiveLatency};
 use crate::measure::threshold_monitor::CellFilter;
 use crate::oracle::ReferenceModel;
 use crate::scenario::model::{Group, Load, Metric, Scenario};
 use crate::wire::{Endpoint, Traffic};
 
-/// What all workers of a pass share, none of which changes but for the reference model's atomics and the counters.
+/// What all workers of a pass share. Only the reference model's atomics and the counters change.
 #[derive(Debug)]
 pub struct PassContext {
     pub scenario: Arc<Scenario>,
@@ -22,7 +24,7 @@ pub struct PassContext {
     pub groups: Vec<GroupMix>,
     /// The load's level over its length.
     pub curve: Arc<Curve>,
-    /// What may stop the run: for each watch its cells and metric.
+    /// What may stop the run: the cells and the metric of each monitor.
     pub monitors: Vec<(CellFilter, Metric)>,
     /// Users and registers.
     pub reference: ReferenceModel,
@@ -40,16 +42,12 @@ impl PassContext {
 
     /// A live counter's sum over the workers.
     pub fn live_sum(&self, counter: impl Fn(&LiveCounters) -> &AtomicU64) -> u64 {
-        self.live_values(counter).sum()
+        self.live.iter().map(|live| counter(live).load(Ordering::Relaxed)).sum()
     }
 
-    /// A live counter's largest value among the workers.
-    pub fn live_max(&self, counter: impl Fn(&LiveCounters) -> &AtomicU64) -> u64 {
-        self.live_values(counter).max().unwrap_or(0)
-    }
-
-    fn live_values(&self, counter: impl Fn(&LiveCounters) -> &AtomicU64) -> impl Iterator<Item = u64> {
-        self.live.iter().map(move |live| counter(live).load(Ordering::Relaxed))
+    /// The largest of the workers' latencies of the last second.
+    pub fn live_latency(&self, latency: impl Fn(&LiveCounters) -> &LiveLatency) -> Option<Nanos> {
+        self.live.iter().filter_map(|live| latency(live).get()).max()
     }
 
     pub fn group(&self, client: u32) -> &Group {

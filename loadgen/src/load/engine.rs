@@ -16,7 +16,7 @@ use super::requests::GroupMix;
 use super::schedule::Curve;
 use crate::domain::Transport;
 use crate::measure::recorder::LiveCounters;
-use crate::oracle::{ReferenceModel, ValueSpec};
+use crate::oracle::{ClientSpec, ReferenceModel, ValueSpec};
 use crate::record::{Pass, Probe, Skipped, VIOLATIONS_KEPT, Violation};
 use crate::scenario::model::Scenario;
 use crate::scenario::{Document, Variant};
@@ -40,9 +40,9 @@ pub struct RunResult {
     pub violations: Vec<Violation>,
     /// All of them.
     pub violations_total: u64,
-    /// Transports that the target lacks.
+    /// Transports that the target does not offer.
     pub skipped: Vec<Skipped>,
-    /// By load, what probes of its rate found.
+    /// By load, what the probes of its rate found.
     pub probes: Vec<Vec<Probe>>,
     /// How it ended.
     pub end: RunEnd,
@@ -59,7 +59,7 @@ pub enum EngineError {
          raise the limit (`ulimit -n`) or lower the clients' `count`"
     )]
     Descriptors {
-        /// Clients of the largest variant.
+        /// Connections of the largest variant.
         clients: u32,
         /// The hard limit.
         limit: u64,
@@ -70,9 +70,9 @@ pub enum EngineError {
 pub struct Engine<'a> {
     /// What to run.
     pub document: &'a Document,
-    /// Against what.
+    /// The target.
     pub target: &'a mut Target,
-    /// On which CPUs.
+    /// The CPUs of each side.
     pub placement: Placement,
     /// Changes to `true` when the user wants to stop.
     pub interrupt: watch::Receiver<bool>,
@@ -104,7 +104,7 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// Runs it all, as far as it goes; how far that was is part of the result.
+    /// Runs everything, or as much as possible; the result says how it ended.
     pub async fn run(mut self) -> RunResult {
         let (transports, skipped) = self.transports();
         let scenario = self.document.scenario();
@@ -123,7 +123,7 @@ impl Engine<'_> {
                 elapsed_s: 0.0,
             },
         };
-        // The thread is the caller's: the next run must find all CPUs again.
+        // The thread is the caller's, so the next run must find all CPUs again.
         let before = cpus::allowed();
         cpus::pin(&self.placement.generator);
         for load in 0..scenario.loads.len() {
@@ -155,8 +155,8 @@ impl Engine<'_> {
         self.document.variants().iter().map(passes).sum()
     }
 
-    /// Runs a load: its probes, then its trials, in each all variants in turn, so that the machine's drift hits all of
-    /// them alike. `false` ends the run.
+    /// Runs a load: its probes, then its trials. Each trial runs all variants in turn, so that the machine's drift
+    /// affects all alike. `false` ends the run.
     async fn load(&mut self, load: usize, transports: &[Transport], progress: &mut Progress) -> bool {
         let document = self.document;
         let mut trials = Vec::with_capacity(document.variants().len());
@@ -181,7 +181,7 @@ impl Engine<'_> {
         true
     }
 
-    /// Finds the rate of a load that gives it as a share: what a short closed load of the same clients reaches on the
+    /// Finds the rate of a load that states it as a share: what a short closed load of the same clients reaches on the
     /// slowest transport, times the share. `None` ends the run.
     async fn probe(
         &mut self,
@@ -225,7 +225,7 @@ impl Engine<'_> {
         }
     }
 
-    /// The scenario's transports that the target has; the others with the reason.
+    /// The scenario's transports that the target offers, and the others with the reason.
     fn transports(&self) -> (Vec<Transport>, Vec<Skipped>) {
         let (there, lacking): (Vec<_>, Vec<_>) = self
             .document
@@ -344,8 +344,8 @@ fn connections(scenario: &Scenario) -> u32 {
     scenario.clients() * if interleaved { scenario.transports.len() as u32 } else { 1 }
 }
 
-/// The pass's users. The same names for every transport of a trial; other ones in every other trial and run, so
-/// that the sessions that an earlier run left behind hold none of their names.
+/// The users of a pass. Their names are the same for every transport of a trial, and differ between trials and runs, so
+/// that sessions left over from an earlier run hold none of them.
 fn reference(scenario: &Scenario, plan: &PassPlan, nonce: u64) -> ReferenceModel {
     let run =
         nonce.wrapping_mul(31).wrapping_add(u64::from(plan.trial)).wrapping_add(plan.load as u64 * 7919);
@@ -356,16 +356,17 @@ fn reference(scenario: &Scenario, plan: &PassPlan, nonce: u64) -> ReferenceModel
         let number = plan.number(index as u32);
         let mut name = format!("{short}-{:07x}-{number}", run & 0xFFF_FFFF);
         if plan.is_interleaved() {
-            // The same user's twin on the other transport is logged in at the same time: their names differ in one letter.
+            // The same user's twin on the other transport is logged in at the same time, so their names differ in one
+            // letter.
             name.push(char::from(b'a' + client.transport));
         }
         let values = ValueSpec { min: group.values.min, max: group.values.max };
-        (name, client.group, group.keys.count, values)
+        ClientSpec { name, group: client.group, keys: group.keys.count, values }
     });
     ReferenceModel::new((run & 0xFFF) as u16, clients)
 }
 
-/// Tells this run from others; the schedule does not depend on it.
+/// Distinguishes this run from others. The schedule does not depend on it.
 fn nonce() -> u64 {
     let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     time.as_nanos() as u64 ^ u64::from(std::process::id()) << 40

@@ -1,4 +1,4 @@
-//! What the engine reports while it runs; the terminal makes a bar or lines of it.
+//! What the engine reports while it runs. The terminal shows it as a bar or as lines.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use crate::domain::Transport;
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// A pass begins with setting up its clients.
+    /// A pass begins, with the set-up of its clients.
     PassStarted(PassLabel),
     /// Some clients are connected, logged in and preloaded.
     SettingUp {
         ready: u64,
-        /// All of them.
+        /// The number of all clients.
         clients: u64,
     },
     Running(Tick),
@@ -21,7 +21,7 @@ pub enum Event {
     Warning(String),
 }
 
-/// Which pass, and how far the whole run is.
+/// A pass, and how far the whole run is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PassLabel {
     pub load: String,
@@ -30,7 +30,7 @@ pub struct PassLabel {
     /// Counts from 1.
     pub trial: u32,
     pub trials: u32,
-    /// One, or all of a mixed load.
+    /// One, or several that are loaded together.
     pub transports: Vec<Transport>,
     /// Number of the pass, from 1.
     pub pass: usize,
@@ -39,7 +39,7 @@ pub struct PassLabel {
     pub length: Duration,
 }
 
-/// Figures of the moment.
+/// Current figures.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tick {
     /// Load time since the load began, warm-up included; it stands still between windows.
@@ -55,7 +55,7 @@ pub struct Tick {
     pub violations: u64,
 }
 
-/// Replies a second, between one tick and the next.
+/// Measures the replies a second between ticks.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RateMeter {
     elapsed: Duration,

@@ -9,8 +9,8 @@
 //! | `session` | connecting, logging in, preloading, renewing, logging out |
 //! | `evidence` | what is kept to show a violation again |
 //! | `context` | what all workers of a pass share |
-//! | `schedule`, `pacer`, `requests` | when a client's next request is due, who wakes it then, what it asks |
-//! | `plan`, [`placement`], `events` | who takes part over which transport in which order, on which CPUs; progress |
+//! | `schedule`, `pacer`, `requests` | when a client's next request is due, what wakes it then, what it asks |
+//! | `plan`, [`placement`], `events` | which clients take part over which transport in which order, on which CPUs; progress |
 //!
 //! Each uses only those below it. Every reply goes through the oracle. Nothing here draws or writes a report.
 

@@ -1,7 +1,7 @@
 //! Wakes clients at absolute instants: one timerfd for a whole worker.
 //!
-//! The runtime's own timers round up to a millisecond, which would be most of a latency here. Deadlines are
-//! absolute and never re-anchored, so lateness of one wake does not move the next.
+//! The runtime's own timers round up to a millisecond, which would be most of a latency here. Deadlines are absolute,
+//! so a late wake does not move the next one.
 
 mod timerfd;
 
@@ -14,21 +14,24 @@ use std::task::Waker;
 
 use twinwire_os::clock::{self, Nanos};
 
-/// How long before a deadline the timer is set at most. A wake is late by about as long as the system takes to wake an
-/// idle CPU (tens of microseconds in a virtual machine), so setting the timer that much earlier brings the median wake
-/// to its deadline. What wakes before its deadline lets other tasks run until then, for at most this long.
+/// The longest time by which the timer is set before a deadline. A wake is late by about the time that the system takes
+/// to wake an idle CPU (tens of microseconds in a virtual machine), so a timer that is set that much earlier brings the
+/// median wake to its deadline. After a wake before the deadline, other tasks run until then, for at most this long.
 const LEAD_MAX: Nanos = 100_000;
 
-/// The median wake is aimed so long after its deadline: most wakes then need not wait for it, and the worker's CPU
+/// The median wake is meant to come this long after its deadline. Most wakes then need not wait, and the worker's CPU
 /// stays idle.
 const MARGIN: Nanos = 5_000;
 
-/// The lateness is followed in steps of this size: its running median, which a few long preemptions do not move.
+/// Step of the running median of the lateness, which a few long preemptions do not move.
 const STEP: Nanos = 250;
 
-/// The first step; the n-th is an n-th of it, until it is as small as [`STEP`]. So a worker that seldom wakes knows its
+/// The first step. The n-th step is an n-th of it, but at least [`STEP`], so that a worker that seldom wakes knows its
 /// lateness after a handful of wakes.
 const STEP_FIRST: Nanos = 40_000;
+
+/// Later than every deadline, so that the comparison with the armed one needs no case of its own.
+const NO_DEADLINE: Nanos = Nanos::MAX;
 
 /// Clients of one worker that wait for an instant.
 #[derive(Debug)]
@@ -36,9 +39,9 @@ pub struct Pacer {
     waiting: RefCell<BinaryHeap<Reverse<(Nanos, u32)>>>,
     clients: RefCell<Vec<Waiter>>,
     timer: timerfd::Timer,
-    /// The deadline that the timer is set for.
+    /// The deadline that the timer is set for; [`NO_DEADLINE`] if there is none.
     armed_for: Cell<Nanos>,
-    /// The instant that it is set to, where that was to come.
+    /// The instant that the timer was set to, if it lay in the future.
     set_to: Cell<Option<Nanos>>,
     lateness: Cell<Lateness>,
 }
@@ -68,21 +71,18 @@ struct Waiter {
 
 impl Pacer {
     /// A pacer for clients numbered below `clients`.
-    ///
-    /// # Errors
-    /// Where the system gives no timer.
     pub fn new(clients: usize) -> io::Result<Rc<Self>> {
         Ok(Rc::new(Self {
             waiting: RefCell::new(BinaryHeap::with_capacity(clients)),
             clients: RefCell::new(vec![Waiter::default(); clients]),
             timer: timerfd::Timer::new()?,
-            armed_for: Cell::new(Nanos::MAX),
+            armed_for: Cell::new(NO_DEADLINE),
             set_to: Cell::new(None),
             lateness: Cell::default(),
         }))
     }
 
-    /// Says how to wake `client`; called from its task, whose waker stays the same.
+    /// Registers the waker of `client`.
     pub fn register(&self, client: u32, waker: &Waker) {
         let slot = &mut self.clients.borrow_mut()[client as usize].waker;
         if !slot.as_ref().is_some_and(|old| old.will_wake(waker)) {
@@ -91,9 +91,6 @@ impl Pacer {
     }
 
     /// Wakes `client` at `due`, which is after `now`.
-    ///
-    /// # Errors
-    /// Where the system refuses to set the timer.
     pub fn wake_at(&self, client: u32, due: Nanos, now: Nanos) -> io::Result<()> {
         self.waiting.borrow_mut().push(Reverse((due, client)));
         if due < self.armed_for.get() {
@@ -102,7 +99,7 @@ impl Pacer {
         Ok(())
     }
 
-    /// Wakes `client` now, for a reason of the caller's.
+    /// Wakes `client` now.
     pub fn wake(&self, client: u32) {
         if let Some(waker) = &self.clients.borrow()[client as usize].waker {
             waker.wake_by_ref();
@@ -115,11 +112,8 @@ impl Pacer {
     }
 
     /// Wakes each client at its deadline, for ever.
-    ///
-    /// # Errors
-    /// Where the timer fails.
     pub async fn run(&self) -> io::Result<()> {
-        // What a run that was cut short had armed is armed anew.
+        // A window that was cut short may have left deadlines behind.
         self.rearm(clock::now())?;
         loop {
             self.timer.expired().await?;
@@ -151,7 +145,7 @@ impl Pacer {
         if let Some(&Reverse((due, _))) = self.waiting.borrow().peek() {
             return self.set(due, now);
         }
-        self.armed_for.set(Nanos::MAX);
+        self.armed_for.set(NO_DEADLINE);
         Ok(())
     }
 
@@ -162,7 +156,7 @@ impl Pacer {
         self.timer.set(at)
     }
 
-    /// Follows the median of how late the timer wakes this worker.
+    /// Updates the median lateness of the timer.
     fn learn(&self, now: Nanos) {
         let Some(late) = self.set_to.take().and_then(|at| now.checked_sub(at)) else { return };
         let mut lateness = self.lateness.get();

@@ -1,11 +1,11 @@
-//! Which CPUs the server and the generator have for themselves.
+//! Which CPUs the server and the generator run on.
 
 use twinwire_os::cpus;
 
-/// Who gets which CPU.
+/// The CPUs of each side.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Placement {
-    /// The server's, where it is ours to start; empty: not confined.
+    /// The server's, if this program starts it; empty: not confined.
     pub server: Vec<usize>,
     /// The generator's, one worker on each; empty: one worker, not confined.
     pub generator: Vec<usize>,
@@ -13,7 +13,7 @@ pub struct Placement {
 
 impl Placement {
     /// Splits the CPUs that this process may use: the first half to the server, the rest to the generator.
-    /// With one CPU, or a server that is not ours to place, the generator is not confined.
+    /// With a single CPU, or a server that this program does not start, nothing is confined.
     #[must_use]
     pub fn split(server_is_ours: bool) -> Self {
         let cpus = cpus::allowed();
@@ -24,7 +24,7 @@ impl Placement {
         Self { server: server.to_vec(), generator: generator.to_vec() }
     }
 
-    /// All CPUs in use; none named: every one.
+    /// All CPUs in use; empty: every one.
     #[must_use]
     pub fn used(&self) -> Vec<usize> {
         self.server.iter().chain(&self.generator).copied().collect()

@@ -1,4 +1,4 @@
-//! Scenario's variant → passes: who takes part, over which transport, in which order.
+//! A variant of the scenario → passes: which clients take part, over which transport, in which order.
 //!
 //! Everything here follows from the scenario and its seed; no clock is read.
 
@@ -12,7 +12,7 @@ use crate::record;
 use crate::scenario::Variant;
 use crate::scenario::model::{Load, Scenario};
 
-/// One run of one load over one transport, or over several at once: mixed, or interleaved.
+/// One trial of one load over one transport, or over several: mixed or interleaved.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PassPlan {
     pub load: usize,
@@ -22,14 +22,14 @@ pub struct PassPlan {
     pub transports: Vec<Transport>,
     /// The clients, by index: one cohort after the other.
     pub clients: Vec<ClientPlan>,
-    /// Clients of a cohort. An interleaved pass has a cohort on each transport, any other pass one in all. Only
-    /// clients of one cohort read each other's keys.
+    /// Number of clients of a cohort. An interleaved pass has a cohort on each transport, any other pass has one.
+    /// Clients read only the keys of their own cohort.
     pub cohort: u32,
-    /// When which transports are under load, in this order.
+    /// The windows, in their order.
     pub windows: Vec<WindowPlan>,
-    /// Requests a second over one cohort's clients, where the load is open and its phases leave it open.
+    /// Requests a second over one cohort's clients, for an open load whose phases do not state the rate.
     pub rate: Option<f64>,
-    /// Seeds the clients' choices; the same for every transport, so that each gets the same requests.
+    /// Seeds the clients' choices. It is the same for every transport, so that each gets the same requests.
     pub seed: u64,
 }
 
@@ -39,7 +39,7 @@ impl PassPlan {
         self.clients.len() > self.cohort as usize
     }
 
-    /// How this client's session of this number ends: half of them by `q`, the others by close or reset.
+    /// How this client's session of this number ends: half of the sessions by `q`, the others by a close or a reset.
     pub fn session_end(&self, client: u32, session: u32) -> SessionEnd {
         match self.session_end_draw(client, session) % 4 {
             0 => SessionEnd::Close,
@@ -48,12 +48,12 @@ impl PassPlan {
         }
     }
 
-    /// The random number that decides about the end of this client's session of this number, apart from its requests.
+    /// The random number that decides how this client's session of this number ends. It does not affect the requests.
     pub fn session_end_draw(&self, client: u32, session: u32) -> u64 {
         mix(self.seed, &[3, u64::from(self.number(client)), u64::from(session)])
     }
 
-    /// Number of a client within its cohort: the same for the clients that ask the same requests on each transport.
+    /// Number of a client within its cohort. Clients with the same number send the same requests on each transport.
     pub fn number(&self, client: u32) -> u32 {
         client % self.cohort.max(1)
     }
@@ -89,8 +89,8 @@ pub struct WindowPlan {
     pub from: Nanos,
     /// End, in load time.
     pub until: Nanos,
-    /// Number of the pair that it makes with the same window of the other transport, from 0; `None` where it is not
-    /// measured, or nothing is interleaved.
+    /// Number of the pair that it forms with the same window of the other transport, from 0; `None` in the warm-up, and
+    /// in a load that is not interleaved.
     pub pair: Option<u32>,
 }
 
@@ -105,10 +105,10 @@ impl WindowPlan {
     }
 }
 
-/// The trials of one load: for each its passes, the transports in an order drawn from the seed.
+/// The trials of one load, each with its passes. The order of the transports is drawn from the seed.
 ///
-/// `transports` are those of the scenario that the target has; `rate` is the load's own rate (requests/s), probed where
-/// the scenario asks for a share.
+/// `transports` are those of the scenario that the target offers. `rate` is the load's rate in requests/s, which was
+/// probed if the scenario asks for a share.
 pub fn trials(
     scenario: &Scenario,
     load_index: usize,
@@ -160,8 +160,8 @@ fn trial_passes(
     order.into_iter().map(|transport| pass(vec![transport], 1, vec![whole])).collect()
 }
 
-/// The windows of an interleaved pass: each transport's warm-up, then pair after pair, the order within each drawn
-/// anew, so that no transport always comes second.
+/// The windows of an interleaved pass: each transport's warm-up, then pair after pair. The order within each pair is
+/// drawn again, so that no transport always comes second.
 fn interleaved(load: &Load, length: Nanos, transports: u8, random: &mut impl Rng) -> Vec<WindowPlan> {
     let warmup = nanos(load.warmup);
     let end = warmup + nanos(load.duration());
@@ -187,7 +187,8 @@ fn interleaved(load: &Load, length: Nanos, transports: u8, random: &mut impl Rng
     windows
 }
 
-/// One cohort's clients in the groups' order; those of unpinned groups in a mixed load take the transports in turn.
+/// One cohort's clients in the order of the groups. In a mixed load, those of unpinned groups take the transports in
+/// turn.
 fn cohort(scenario: &Scenario, transports: &[Transport]) -> Vec<ClientPlan> {
     let mut clients = Vec::with_capacity(scenario.clients() as usize);
     let mut shares = Vec::with_capacity(clients.capacity());
@@ -211,7 +212,7 @@ fn cohort(scenario: &Scenario, transports: &[Transport]) -> Vec<ClientPlan> {
     clients
 }
 
-/// How reports name a variant's rows: by its label, and `mixed` where all transports ran together.
+/// How reports name a variant: by its label, and by `mixed` if all transports run together.
 pub fn variant_name(variant: &Variant) -> String {
     match (variant.label.as_str(), variant.scenario.is_mixed()) {
         (label, false) => label.to_owned(),
@@ -220,7 +221,7 @@ pub fn variant_name(variant: &Variant) -> String {
     }
 }
 
-/// What the record says of a variant.
+/// The variant for the record.
 pub fn variant(variant: &Variant) -> record::VariantInfo {
     record::VariantInfo { label: variant_name(variant), settings: variant.settings.clone() }
 }
@@ -230,7 +231,7 @@ pub fn client_seed(pass_seed: u64, number: u32) -> u64 {
     mix(pass_seed, &[1, u64::from(number)])
 }
 
-/// Seed of one client's instants: apart from its requests, which must not depend on when replies come.
+/// Seed of one client's instants. It differs from that of its requests, which must not depend on when replies come.
 pub fn schedule_seed(pass_seed: u64, number: u32) -> u64 {
     mix(pass_seed, &[2, u64::from(number)])
 }

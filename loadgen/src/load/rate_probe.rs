@@ -1,4 +1,4 @@
-//! Finds the rate of an open load that gives it as a share of what the slower transport bears.
+//! Finds the rate of an open load that states it as a share of what the slower transport can take.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use crate::domain::{Model, Rate, Think};
 use crate::record::{Pass, Probe};
 use crate::scenario::model::{Load, Phase, Scenario};
 
-/// Length of a probe's measured part: long enough for a rate within a few percent, short beside any load.
+/// Length of a probe's measured part: long enough for a rate within a few percent, and short compared with a load.
 const LENGTH: Duration = Duration::from_secs(1);
 
-/// Before it: connections and caches settle.
+/// Warm-up before it, in which connections and caches settle.
 const WARMUP: Duration = Duration::from_millis(250);
 
-/// The share that a load's rate is given as, if it is.
+/// The share that a load states as its rate, if it does.
 pub fn share(load: &Load) -> Option<f64> {
     match load.model {
         Model::Open { rate: Some(Rate::Share(share)), .. } => Some(share),
@@ -20,7 +20,7 @@ pub fn share(load: &Load) -> Option<f64> {
     }
 }
 
-/// The rate that a load states, requests/s.
+/// The rate in requests/s that a load states, if it does.
 pub fn stated(load: &Load) -> Option<f64> {
     match load.model {
         Model::Open { rate: Some(Rate::PerSecond(rate)), .. } => Some(rate),
@@ -28,7 +28,7 @@ pub fn stated(load: &Load) -> Option<f64> {
     }
 }
 
-/// The scenario with this load made a short closed one without think time, of the same clients and requests.
+/// The scenario with this load turned into a short closed one without think time, with the same clients and requests.
 pub fn scenario(scenario: &Scenario, load: usize) -> Scenario {
     let mut probing = scenario.clone();
     let load = &mut probing.loads[load];
@@ -38,13 +38,13 @@ pub fn scenario(scenario: &Scenario, load: usize) -> Scenario {
     load.phases = vec![Phase { duration: LENGTH, rate: None, clients: None }];
     load.trials = 1;
     load.interleave = None;
-    // A session's end in mid-probe would measure the handshake.
+    // A session that ends during the probe would measure the handshake.
     probing.groups.iter_mut().for_each(|group| group.reconnect = None);
     probing.thresholds.clear();
     probing
 }
 
-/// Tries of a probe in which the harness stands still: what it then reaches is no figure of the server's.
+/// Most tries of a probe. A try in which the harness stands still says nothing about the server.
 pub const TRIES: usize = 3;
 
 /// How long the harness stood still in these passes, in seconds.
@@ -52,10 +52,7 @@ pub fn paused_s(passes: &[Pass]) -> f64 {
     passes.iter().flat_map(|pass| &pass.pauses).map(|pause| pause.length_s).sum()
 }
 
-/// What the probes' passes found, and the rate that follows from them.
-///
-/// # Errors
-/// Where a transport answered nothing.
+/// What the passes of a probe found, and the rate that follows.
 pub fn found(passes: &[Pass], share: f64) -> Result<Vec<Probe>, String> {
     let reached = |pass: &Pass| {
         let answered: u64 = pass.intervals.iter().map(|interval| interval.achieved).sum();

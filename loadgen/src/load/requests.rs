@@ -1,11 +1,12 @@
-//! What one client asks, in which order: drawn from its seed alone, never from the clock or the transport.
+//! What one client asks, and in which order. It is drawn from the client's seed alone, not from the clock or the
+//! transport.
 
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Zipf};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::domain::{Op, Role};
-use crate::oracle::{Expect, ODD_COMMANDS, ReferenceModel, Session};
+use crate::oracle::{Expectation, ODD_COMMANDS, ReferenceModel, SessionModel};
 use crate::scenario::model::{Group, KeyDistribution, Scenario};
 
 /// One group's distributions, shared by its clients.
@@ -54,15 +55,21 @@ impl GroupMix {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
     pub op: Op,
-    /// Whose key, where the operation names a user; `None`: a user that does not exist.
+    /// The user whose key is named, if the operation names one; `None`: a user that does not exist.
     target: Option<u32>,
-    /// Number of the key, or of the odd command; `None`: a key never put, or (of a bad command) that of the role.
+    /// Number of the key, or of the odd command; `None`: a key that is never put, or for a bad command the key of the
+    /// role.
     key: Option<u32>,
 }
 
 impl Request {
-    /// Writes it and says what it may be answered.
-    pub fn write(&self, reference: &ReferenceModel, session: &mut Session, out: &mut Vec<u8>) -> Expect {
+    /// Writes it, and returns what its reply is judged by.
+    pub fn write(
+        &self,
+        reference: &ReferenceModel,
+        session: &mut SessionModel,
+        out: &mut Vec<u8>,
+    ) -> Expectation {
         let number = self.key.unwrap_or(0);
         match self.op {
             Op::Put => session.put(reference, number, out),
@@ -81,22 +88,22 @@ impl Request {
 
 /// The stream of one client's requests.
 #[derive(Debug)]
-pub struct Requests {
+pub struct RequestGenerator {
     random: Xoshiro256PlusPlus,
     group: u16,
-    /// How many clients read each other's keys; they follow one another in the pass.
+    /// Number of clients that read each other's keys. Their indices in the pass are consecutive.
     cohort: u32,
     next_key: u32,
 }
 
-impl Requests {
+impl RequestGenerator {
     /// The stream of a client of this group, in a cohort of this size.
     pub fn new(seed: u64, group: u16, cohort: u32) -> Self {
         Self { random: Xoshiro256PlusPlus::seed_from_u64(seed), group, cohort, next_key: 0 }
     }
 
-    /// Draws the next request. Every choice is made here, so that a request that is never written leaves those after
-    /// it as they are.
+    /// Draws the next request. All choices are made here, so that a request that is never written does not change those
+    /// after it.
     pub fn draw(&mut self, groups: &[GroupMix], reference: &ReferenceModel, client: u32) -> Request {
         let group = &groups[usize::from(self.group)];
         let ticket = self.random.random_range(0..group.total);
@@ -113,7 +120,7 @@ impl Requests {
         Request { op, target, key }
     }
 
-    /// A manager reads a key of somebody else, drawn like that group's own keys.
+    /// A manager reads another user's key, drawn like that group's own keys.
     fn others_key(
         &mut self,
         groups: &[GroupMix],
@@ -125,7 +132,7 @@ impl Requests {
         (Some(target), Some(self.key(group)))
     }
 
-    /// A guest tries what it must not: a key that exists, one that does not, an absent user, itself.
+    /// A guest tries what is forbidden: a key that exists, one that does not, an absent user, its own.
     fn forbidden(
         &mut self,
         groups: &[GroupMix],
@@ -143,8 +150,8 @@ impl Requests {
         }
     }
 
-    /// What a client may not do, or not so: mostly a malformed command, now and then a write into another's store, or
-    /// a role that is put as a value.
+    /// A bad request: mostly a malformed command, sometimes a write into another's store, or a role that is put as a
+    /// value.
     fn bad(
         &mut self,
         groups: &[GroupMix],
@@ -162,7 +169,7 @@ impl Requests {
         }
     }
 
-    /// Another client of the same cohort, where there is another.
+    /// Another client of the same cohort, or the client itself if it is alone.
     fn other(&mut self, own: u32) -> u32 {
         if self.cohort < 2 {
             return own;
@@ -190,7 +197,7 @@ impl Requests {
 mod tests {
     use super::*;
     use crate::load::plan::client_seed;
-    use crate::oracle::ValueSpec;
+    use crate::oracle::{ClientSpec, ValueSpec};
     use crate::scenario::model::{Keys, Values};
 
     fn group(role: Role, distribution: KeyDistribution) -> Group {
@@ -211,9 +218,12 @@ mod tests {
     fn stream(group: &Group, seed: u64, length: usize) -> Vec<(Op, String)> {
         let mixes = [GroupMix::new(group)];
         let spec = ValueSpec { min: 16, max: 80 };
-        let reference = ReferenceModel::new(1, (0..3).map(|i| (format!("user{i}"), 0, 10, spec)));
-        let mut session = Session::new(&reference, 0);
-        let mut requests = Requests::new(client_seed(seed, 0), 0, 3);
+        let reference = ReferenceModel::new(
+            1,
+            (0..3).map(|i| ClientSpec { name: format!("user{i}"), group: 0, keys: 10, values: spec }),
+        );
+        let mut session = SessionModel::new(&reference, 0);
+        let mut requests = RequestGenerator::new(client_seed(seed, 0), 0, 3);
         let mut next = || {
             let mut out = Vec::new();
             let request = requests.draw(&mixes, &reference, 0);

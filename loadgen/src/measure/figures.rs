@@ -1,4 +1,4 @@
-//! What a recorder fills: a request's instants and the figures of cells, seconds and windows.
+//! What a recorder fills: the figures of cells, seconds and windows.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,11 +12,9 @@ use crate::record::{Counts, Latencies, Ledger};
 pub struct CellKey {
     /// Index of the transport among the pass's.
     pub transport: u8,
-    /// Index of the group.
     pub group: u16,
     /// Role at the time of the request.
     pub role: Role,
-    /// What was asked.
     pub op: Op,
 }
 
@@ -25,7 +23,7 @@ pub struct CellKey {
 pub struct Instants {
     /// When the schedule wanted it sent.
     pub intended: Nanos,
-    /// When the generator turned to it.
+    /// When the generator handled it.
     pub dispatched: Nanos,
     /// When it was handed to the system.
     pub sent: Nanos,
@@ -36,18 +34,17 @@ pub struct Instants {
 pub enum RequestError {
     /// Its connection ended.
     Lost,
-    /// By a reply that cannot be read, which is a violation too.
+    /// Its reply could not be read, which is also a violation.
     Broken,
-    /// It, or an older one on its connection, was not answered in time: what it waited is a lower bound of its latency.
+    /// It, or an older request on its connection, was not answered in time. The time that it waited is a lower bound of
+    /// its latency.
     TimedOut,
 }
 
 /// Figures of one cell.
 #[derive(Debug, Default)]
 pub struct CellFigures {
-    /// Counters.
     pub counts: Counts,
-    /// Histograms.
     pub latencies: PerKind<Latencies>,
 }
 
@@ -60,22 +57,17 @@ impl CellFigures {
 /// One second of one transport's load.
 #[derive(Debug, Default)]
 pub struct Second {
-    /// Requests intended in it.
     pub offered: u64,
-    /// Replies in it.
     pub achieved: u64,
-    /// Errors in it.
     pub errors: u64,
-    /// Violations in it.
     pub violations: u64,
-    /// Service and response, by intended instant; lag is not recorded.
+    /// Service and response by intended instant; lag is not recorded.
     pub latencies: PerKind<Latencies>,
     /// Intended to dispatched.
     pub dispatch_lag: Latencies,
 }
 
 impl Second {
-    /// Adds the other's figures to these.
     pub fn merge(&mut self, other: &Self) {
         self.offered += other.offered;
         self.achieved += other.achieved;
@@ -89,16 +81,14 @@ impl Second {
 /// One role's figures in one window of an interleaved load.
 #[derive(Debug, Default)]
 pub struct WindowFigures {
-    /// Requests intended in it.
     pub requests: u64,
-    /// Of them, answered.
+    /// Those of them that were answered.
     pub replies: u64,
     /// Service and response; lag is not recorded.
     pub latencies: PerKind<Latencies>,
 }
 
 impl WindowFigures {
-    /// Adds the other's figures to these.
     pub fn merge(&mut self, other: &Self) {
         self.requests += other.requests;
         self.replies += other.replies;
@@ -113,7 +103,7 @@ pub struct Totals {
     pub ledger: Ledger,
     /// Intended to dispatched, over the measured part.
     pub dispatch_lag: Latencies,
-    /// Requests of the measured part that were never sent because they waited for the server to the end.
+    /// Requests of the measured part that were never sent because they waited for the server until the end.
     pub never_sent: u64,
     /// Requests of the measured part that were due while their connection had as many outstanding as `in-flight`
     /// allows, or was being renewed: they waited for the server.
@@ -121,13 +111,10 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Nothing yet.
-    #[must_use]
     pub fn recorder() -> Self {
         Self { ledger: Ledger::default(), dispatch_lag: Latencies::recorder(), never_sent: 0, waited: 0 }
     }
 
-    /// Adds the other's sums to these.
     pub fn merge(&mut self, other: &Self) {
         self.ledger.add(&other.ledger);
         self.dispatch_lag.merge(&other.dispatch_lag);
@@ -136,7 +123,7 @@ impl Totals {
     }
 }
 
-/// Counters that others may read while the worker runs. One worker writes.
+/// Counters that other threads may read while the worker runs. Only the worker writes them.
 #[derive(Debug, Default)]
 pub struct LiveCounters {
     /// Replies, warm-up included.
@@ -145,12 +132,12 @@ pub struct LiveCounters {
     pub errors: AtomicU64,
     /// Violations, set-up and warm-up included.
     pub violations: AtomicU64,
-    /// 99th percentile of the headline latency over the last second, ns; 0: none yet.
-    pub p99_ns: AtomicU64,
-    /// Median of response over the last second, ns; 0: none yet.
-    pub response_p50_ns: AtomicU64,
-    /// Median dispatch lag over the last second, ns; 0: none yet.
-    pub lag_p50_ns: AtomicU64,
+    /// 99th percentile of the headline latency over the last second.
+    pub p99: LiveLatency,
+    /// Median of response over the last second.
+    pub response_p50: LiveLatency,
+    /// Median dispatch lag over the last second.
+    pub lag_p50: LiveLatency,
     /// Requests of an open load that are due and not sent.
     pub backlog: AtomicU64,
     /// Clients that have been set up.
@@ -158,24 +145,35 @@ pub struct LiveCounters {
 }
 
 impl LiveCounters {
-    /// Adds one. A load and a store, as there is one writer.
+    /// Adds one, by a load and a store, as there is one writer.
     pub fn count(counter: &AtomicU64) {
         counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 }
 
-/// A stretch of time: from `from` until before `until`.
+/// A latency of the last second, if there was one.
+#[derive(Debug, Default)]
+pub struct LiveLatency(AtomicU64);
+
+impl LiveLatency {
+    pub fn set(&self, latency: Option<Nanos>) {
+        // No latency is 0: a reply takes at least a nanosecond.
+        self.0.store(latency.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> Option<Nanos> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|&ns| ns > 0)
+    }
+}
+
+/// A range of time: from `from` until before `until`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeRange {
-    /// First instant of it.
     pub from: Nanos,
-    /// First that is not.
     pub until: Nanos,
 }
 
 impl TimeRange {
-    /// Whether this instant lies in it.
-    #[must_use]
     pub fn contains(&self, at: Nanos) -> bool {
         (self.from..self.until).contains(&at)
     }

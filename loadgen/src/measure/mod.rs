@@ -1,5 +1,4 @@
-//! Measuring: the recorders of one worker, the figures of the system's processes and sockets over time, pauses of the
-//! harness.
+//! Measuring: the recorders of one worker, monitors of thresholds, and pauses of the harness.
 
 pub mod figures;
 pub mod pauses;

@@ -1,8 +1,8 @@
 //! Finds when a worker stood still: stopped by a signal, frozen, asleep with the whole machine, or without a CPU.
 //!
-//! The worker itself is the monitor. It looks at the clock at every wake, and a timer wakes it 20 times a second however
-//! little there is to do, so a gap between two looks that is much longer than that is one in which it could neither
-//! send nor read. A thread beside it would be starved when the worker runs, and run when the worker is starved.
+//! The worker monitors itself. It looks at the clock at every wake, and a timer wakes it at least 20 times a second. So
+//! in a gap that is much longer than that, it could neither send nor read. A separate thread could starve while the
+//! worker runs, and run while the worker starves.
 
 use std::cell::{Cell, RefCell};
 
@@ -10,9 +10,9 @@ use twinwire_os::clock::{Nanos, SECOND};
 
 use super::figures::TimeRange;
 
-/// Shortest gap that counts as a pause: a tenth of a second. That is twice the time between two wakes of an idle
-/// worker, more than a scheduler makes a thread wait on a CPU that others use too, and in a load of ten seconds the
-/// point where a pause alone decides the p99. What is shorter shows in the dispatch lag, which is judged by itself.
+/// Shortest gap that counts as a pause. A tenth of a second is twice the time between two wakes of an idle worker, and
+/// longer than a scheduler makes a thread wait on a shared CPU. In a load of ten seconds, a pause of this length alone
+/// decides the p99. A shorter gap shows in the dispatch lag, which is judged separately.
 pub const PAUSE_MIN: Nanos = SECOND / 10;
 
 /// A time in which a worker stood still.
@@ -20,11 +20,11 @@ pub const PAUSE_MIN: Nanos = SECOND / 10;
 pub struct Pause {
     /// Between these instants of the clock.
     pub between: TimeRange,
-    /// How long the machine slept in it: time that the clock does not count.
+    /// How long the machine slept in it, which the clock does not count.
     pub asleep: Nanos,
 }
 
-/// One worker's looks at the clock.
+/// When one worker was awake.
 #[derive(Debug, Default)]
 pub struct Heartbeat {
     last: Cell<Nanos>,
@@ -34,7 +34,7 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// The worker is watched from this instant on. `asleep` is how long the machine has slept so far.
+    /// The worker is monitored from this instant on. `asleep` is how long the machine has slept so far.
     pub fn begin(&self, at: Nanos, asleep: Nanos) {
         self.last.set(at);
         self.asleep.set(asleep);
@@ -66,7 +66,6 @@ impl Heartbeat {
     }
 
     /// The last pause, if it ended after this instant.
-    #[must_use]
     pub fn pause_since(&self, at: Nanos) -> Option<TimeRange> {
         self.latest.get().filter(|pause| pause.until > at)
     }
@@ -99,7 +98,7 @@ mod tests {
             heartbeat.beat(ms * MS);
         }
         assert_eq!(lengths(&heartbeat), [(1_200, 1_300, 0), (1_350, 2_350, 0)]);
-        assert!(lengths(&heartbeat).is_empty(), "each is told once");
+        assert!(lengths(&heartbeat).is_empty(), "each is reported once");
     }
 
     #[test]

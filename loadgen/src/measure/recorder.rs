@@ -1,11 +1,12 @@
-//! What one worker measures: cells for the whole pass, and one row a second. No lock, no allocation a request.
+//! What one worker measures: cells for the whole pass, and one row a second. A request takes no lock and no allocation.
 //!
-//! Callers give instants of the clock; here they become load time, in which a transport's seconds follow each other
-//! though its load may have been interrupted. Offered counts and latencies go by the intended instant; replies, errors
-//! and violations by when they happened.
+//! Callers pass instants of the clock. They are converted to load time, in which a transport's seconds are consecutive
+//! even if its load was interrupted. Offered counts and latencies are counted at the intended instant; replies, errors
+//! and violations when they happened.
 
 pub use super::figures::{
-    CellFigures, CellKey, Instants, LiveCounters, RequestError, Second, TimeRange, Totals, WindowFigures,
+    CellFigures, CellKey, Instants, LiveCounters, LiveLatency, RequestError, Second, TimeRange, Totals,
+    WindowFigures,
 };
 use twinwire_os::clock::{Nanos, SECOND};
 
@@ -18,25 +19,25 @@ use crate::record::Latencies;
 #[derive(Debug)]
 pub struct Recorder {
     measured: TimeRange,
-    /// The clock's instant at which load time 0 would have been, in the window that runs.
+    /// The clock's instant of load time 0 in the window that runs.
     origin: Nanos,
-    /// End of the window that runs, in load time. Errors and violations that come later count in its last instant;
-    /// replies that come later are no part of what was achieved.
+    /// End of the window that runs, in load time. Later errors and violations count in its last instant; later replies
+    /// do not count as achieved.
     until: Nanos,
     cells: Vec<Option<Box<CellFigures>>>,
     groups: usize,
     paced: bool,
-    /// By transport, the seconds that are not handed over yet: a handful, the newest last.
+    /// By transport, the few seconds that are not handed over yet, the newest last.
     seconds: Vec<Vec<(u32, Box<Second>)>>,
     /// Sums by transport.
     totals: Vec<Totals>,
-    /// By role, the window that runs, where windows are compared.
+    /// By role, the figures of the window that runs, if windows are compared.
     window: Option<[WindowFigures; ROLES]>,
-    /// Thresholds that may stop the run; mostly none.
+    /// Monitors of thresholds that may stop the run; usually none.
     pub monitors: Vec<ThresholdMonitor>,
 }
 
-/// What a recorder is made for.
+/// What a recorder needs to know of its pass.
 #[derive(Debug, Clone, Copy)]
 pub struct RecorderConfig {
     /// The measured part, in load time.
@@ -45,10 +46,10 @@ pub struct RecorderConfig {
     pub transports: usize,
     /// Groups of the scenario.
     pub groups: usize,
-    /// Requests wait for instants of their own, so that the generator can be late; without think time a reply itself
+    /// Whether requests are due at instants of their own, so that the generator can be late. Without think time a reply
     /// makes the next request due.
     pub paced: bool,
-    /// Windows are recorded by themselves.
+    /// Whether windows are recorded separately.
     pub windows: bool,
 }
 
@@ -57,7 +58,6 @@ const ROLES: usize = 2;
 
 impl Recorder {
     /// A recorder for a pass.
-    #[must_use]
     pub fn new(shape: RecorderConfig) -> Self {
         let RecorderConfig { measured, transports, groups, paced, windows } = shape;
         let cells = std::iter::repeat_with(|| None).take(transports * groups * ROLES * OPS).collect();
@@ -75,26 +75,25 @@ impl Recorder {
         }
     }
 
-    /// A window begins. `origin` is where load time 0 lies on the clock, `until` the window's end in load time.
+    /// A window begins. `origin` is the clock's instant of load time 0, `until` the window's end in load time.
     pub fn begin_window(&mut self, origin: Nanos, until: Nanos) {
         self.origin = origin;
         self.until = until;
     }
 
-    /// The window's figures by role (guest, manager), where windows are compared.
+    /// The window's figures by role (guest, manager), if windows are compared.
     pub fn take_window(&mut self) -> Option<[WindowFigures; ROLES]> {
         self.window.as_mut().map(std::mem::take)
     }
 
     /// Number of the measured second that holds this instant; `None` before the first.
-    #[must_use]
     pub fn second_of(&self, at: Nanos) -> Option<u32> {
         let at = self.load_time(at);
         Some((at.checked_sub(self.measured.from)? / SECOND) as u32)
     }
 
-    /// A request was sent; `waited`: it was due before its connection could take it. Its other figures are counted at
-    /// its end, of which every request has one.
+    /// A request was sent. `waited`: it was due before its connection could take it. Its other figures are counted when
+    /// it ends, as every request does.
     pub fn sent(&mut self, key: CellKey, at: Instants, waited: bool) {
         let measured = self.measured(at.intended).is_some();
         let totals = &mut self.totals[usize::from(key.transport)];
@@ -102,12 +101,12 @@ impl Recorder {
         totals.waited += u64::from(waited && measured);
     }
 
-    /// A request was answered; `good` is `None` where the answer broke a rule.
+    /// A request was answered; `good` is `None` if the reply broke a rule.
     pub fn replied(&mut self, key: CellKey, at: Instants, replied: Nanos, good: Option<LegalReply>) {
         self.note_reply(key, good);
         let (intended_at, replied_at) = (self.measured(at.intended), self.measured(replied));
         let achieved = replied_at.is_some() && !self.is_over(replied);
-        // Nothing takes no time: 0 would fall below the histograms' range.
+        // At least 1 ns, as 0 lies below the histograms' range.
         let ns = PerKind {
             lag: at.sent.saturating_sub(at.intended).max(1),
             service: replied.saturating_sub(at.sent).max(1),
@@ -163,7 +162,7 @@ impl Recorder {
         }
     }
 
-    /// The generator's own lateness at a request, intended at this load time.
+    /// Records the generator's lateness at a request that was intended at this load time.
     fn note_dispatch(&mut self, transport: u8, intended: Nanos, at: Instants) {
         if self.paced {
             let lag = at.dispatched.saturating_sub(at.intended).max(1);
@@ -172,7 +171,7 @@ impl Recorder {
         }
     }
 
-    /// Counts a measured request that ends without a reply; its load time, if it is measured.
+    /// Counts a request that ends without a reply. Returns its load time, if it is measured.
     fn note_offered(&mut self, key: CellKey, intended: Nanos) -> Option<Nanos> {
         let intended = self.measured(intended)?;
         self.cell(key).counts.requests += 1;
@@ -206,7 +205,7 @@ impl Recorder {
         }
     }
 
-    /// A request was still open when the load ended; its latency is at least what it has waited.
+    /// A request was still open when the load ended. Its latency is at least the time that it has waited.
     pub fn unfinished(&mut self, key: CellKey, at: Instants, now: Nanos) {
         self.totals[usize::from(key.transport)].ledger.unfinished += 1;
         let Some(intended) = self.note_offered(key, at.intended) else { return };
@@ -215,9 +214,8 @@ impl Recorder {
         self.note_unanswered(key, intended, at.intended, Some(at.sent), now);
     }
 
-    /// A request of the schedule that was never sent when the load ended: it was offered all the same. Without an
-    /// instant of sending it has no service time, and it was not dispatched; `waited`: what kept it was the server, not
-    /// the generator.
+    /// A request of the schedule was never sent before the load ended, but it was offered. It has no service time and
+    /// was not dispatched. `waited`: it waited for the server, not for the generator.
     pub fn never_sent(&mut self, key: CellKey, intended: Nanos, now: Nanos, waited: bool) {
         self.sent(key, Instants { intended, dispatched: intended, sent: intended }, waited);
         let totals = &mut self.totals[usize::from(key.transport)];
@@ -228,7 +226,8 @@ impl Recorder {
         self.note_unanswered(key, intended_at, intended, None, now);
     }
 
-    /// A measured request, of this second of load time, that was not answered by `now`: a lower bound of its latencies.
+    /// Records lower bounds of the latencies of a measured request that was not answered by `now`. `second` is its load
+    /// time.
     fn note_unanswered(
         &mut self,
         key: CellKey,
@@ -263,7 +262,7 @@ impl Recorder {
         }
     }
 
-    /// A request that was answered some time ago turns out to be a violation now.
+    /// The reply to a request turns out to be a violation some time later.
     pub fn violated(&mut self, key: CellKey, at: Instants, now: Nanos) {
         if self.measured(at.intended).is_some() {
             self.cell(key).counts.violations += 1;
@@ -285,13 +284,12 @@ impl Recorder {
         seconds.filter(move |(second, _)| Some(*second) == last).map(|(_, figures)| &**figures)
     }
 
-    /// Takes out a transport's seconds that began before `second`: nothing is expected to change them any more.
+    /// Takes out a transport's seconds before `second`, which should not change any more.
     pub fn take_seconds_before(&mut self, transport: usize, second: u32) -> Vec<(u32, Box<Second>)> {
         self.seconds[transport].extract_if(.., |(at, _)| *at < second).collect()
     }
 
     /// The sums by transport, and the cells that were used, with their keys.
-    #[must_use]
     pub fn into_figures(self) -> (Vec<Totals>, Vec<(CellKey, Box<CellFigures>)>) {
         let groups = self.groups;
         let cells = self.cells.into_iter().enumerate();
@@ -304,7 +302,7 @@ impl Recorder {
         self.measured.contains(at).then_some(at)
     }
 
-    /// The load time of an instant of the clock; of one after the window's end its last instant.
+    /// The load time of an instant of the clock; after the window's end, the window's last instant.
     fn load_time(&self, at: Nanos) -> Nanos {
         at.saturating_sub(self.origin).min(self.until - 1)
     }
@@ -319,15 +317,15 @@ impl Recorder {
             + role_index(key.role))
             * OPS
             + key.op as usize;
-        // Once for each cell of a worker, at its first request.
+        // This allocates once for each cell of a worker, at its first request.
         self.cells[index].get_or_insert_with(|| Box::new(CellFigures::recorder()))
     }
 
-    /// The second of an instant of load time, which is in the measured part.
+    /// The second of an instant of load time in the measured part.
     fn second(&mut self, transport: u8, at: Nanos) -> &mut Second {
         let number = ((at - self.measured.from) / SECOND) as u32;
         let seconds = &mut self.seconds[usize::from(transport)];
-        // Nearly always it is the newest; an older one while a late reply is counted.
+        // It is nearly always the newest one; a late reply needs an older one.
         let index = match seconds.last() {
             Some((newest, _)) if *newest == number => seconds.len() - 1,
             _ => {
@@ -354,8 +352,7 @@ fn key_of(index: usize, groups: usize) -> CellKey {
     CellKey { transport, group, role, op }
 }
 
-/// The quantile over several histograms together, however few the samples; `None` where there is none.
-#[must_use]
+/// The quantile over several histograms together, even of few samples; `None` if there are none.
 pub fn joint_quantile<'a>(parts: impl Iterator<Item = &'a Latencies>, q: f64) -> Option<Nanos> {
     let mut parts = parts.filter(|part| !part.is_empty()).peekable();
     let first = parts.next()?;

@@ -1,22 +1,20 @@
-//! Watches what a threshold is about while the load runs, so that a run that misses it can be stopped.
+//! Monitors a threshold's metric while the load runs, so that a run that misses it can be stopped.
 //!
-//! A monitor counts by the instant of the reply: a figure of the last second must not wait for its slowest request.
+//! A monitor counts at the instant of the reply: a figure of the last second must not wait for its slowest request.
 
 use super::figures::CellKey;
 use crate::domain::{LatencyKind, Op, PerKind, Role};
 use crate::record::Latencies;
 use crate::scenario::model::{Bound, Metric};
 
-/// Which cells a monitor is about; what is `None` is not looked at.
+/// The cells that a monitor covers; `None` matches all.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CellFilter {
     /// Index of the transport among the pass's.
     pub transport: Option<u8>,
-    /// Index of the group.
     pub group: Option<u16>,
     /// Role at the time of the request.
     pub role: Option<Role>,
-    /// What was asked.
     pub op: Option<Op>,
 }
 
@@ -29,21 +27,17 @@ impl CellFilter {
     }
 }
 
-/// What was seen since it was last taken.
+/// What a monitor saw since it was last asked.
 #[derive(Debug, Clone, Default)]
 pub struct Observed {
-    /// The latency that is watched.
+    /// The monitored latency.
     pub latencies: Latencies,
-    /// Replies.
     pub replies: u64,
-    /// Errors.
     pub errors: u64,
-    /// Violations.
     pub violations: u64,
 }
 
 impl Observed {
-    /// Adds the other's figures to these.
     pub fn merge(&mut self, other: &Self) {
         self.latencies.merge(&other.latencies);
         self.replies += other.replies;
@@ -51,23 +45,21 @@ impl Observed {
         self.violations += other.violations;
     }
 
-    /// The metric's value over this number of seconds: ns for a latency, a plain number else. `None` where nothing was seen
-    /// that could tell.
-    #[must_use]
+    /// The metric's value over this number of seconds: ns for a latency, otherwise a plain number. `None` if there is
+    /// no data.
     pub fn value(&self, metric: Metric, seconds: f64) -> Option<f64> {
         match metric {
             Metric::Latency(_, statistic) => self.latencies.statistic_of_few(statistic),
             Metric::Rate => (seconds > 0.0).then(|| self.replies as f64 / seconds),
             Metric::Errors => Some(self.errors as f64),
             Metric::Violations => Some(self.violations as f64),
-            // Known only at the load's end: no threshold on them aborts a run.
+            // Known only at the load's end, so no threshold on them aborts a run.
             Metric::Unfinished | Metric::Lost => None,
         }
     }
 }
 
 /// Whether a value keeps to a bound.
-#[must_use]
 pub fn meets(bound: Bound, value: f64) -> bool {
     match bound {
         Bound::Max(max) => value <= max,
@@ -84,8 +76,7 @@ pub struct ThresholdMonitor {
 }
 
 impl ThresholdMonitor {
-    /// Watches what this metric needs of these cells.
-    #[must_use]
+    /// Monitors this metric of these cells.
     pub fn new(filter: CellFilter, metric: Metric) -> Self {
         let kind = match metric {
             Metric::Latency(kind, _) => Some(kind),
@@ -106,7 +97,7 @@ impl ThresholdMonitor {
         }
     }
 
-    /// A request that was answered before turns out to be a violation.
+    /// The reply to a request turns out to be a violation some time later.
     pub fn violated(&mut self, key: CellKey) {
         self.seen.violations += u64::from(self.filter.matches(key));
     }
@@ -116,7 +107,7 @@ impl ThresholdMonitor {
         self.seen.errors += u64::from(self.filter.matches(key));
     }
 
-    /// A request timed out after it had waited this long, in ns: its latencies are at least that.
+    /// A request timed out after it had waited this long, in ns, which are lower bounds of its latencies.
     pub fn waited(&mut self, key: CellKey, ns: PerKind<Option<u64>>) {
         if !self.filter.matches(key) {
             return;
@@ -140,7 +131,7 @@ mod tests {
     const GUEST_GET: CellKey = CellKey { transport: 0, group: 0, role: Role::Guest, op: Op::Get };
 
     #[test]
-    fn a_watch_sees_its_own_cells_and_its_own_latency() {
+    fn a_monitor_sees_its_own_cells_and_its_own_latency() {
         let filter = CellFilter { role: Some(Role::Guest), op: Some(Op::Get), ..CellFilter::default() };
         let metric = Metric::Latency(LatencyKind::Response, Statistic::Max);
         let ns = |response| PerKind { lag: 1, service: 2, response };

@@ -1,7 +1,7 @@
 //! Six-bit digits and their letters, eight at a time in one word: no table, no branch, no loop.
 //!
-//! The letters are the 64 characters from `0` to `o`: printable, no white space, and so close together that a digit
-//! and its letter are one addition apart.
+//! The letters are the 64 characters from `0` to `o`. They are printable and consecutive, so a digit becomes its letter
+//! by one addition.
 
 /// A one in each byte.
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -9,7 +9,7 @@ const ONES: u64 = 0x0101_0101_0101_0101;
 /// The letter of digit 0, in each byte.
 const ZEROS: u64 = ONES * b'0' as u64;
 
-/// Cuts 48 bits into eight digits, the highest first.
+/// Splits 48 bits into eight digits, the highest first.
 pub(super) const fn spread(bits: u64) -> u64 {
     let bits = (bits << 8 & 0x00FF_FFFF_0000_0000) | (bits & 0x0000_0000_00FF_FFFF);
     let bits = (bits << 4 & 0x0FFF_0000_0FFF_0000) | (bits & 0x0000_0FFF_0000_0FFF);
@@ -30,7 +30,7 @@ pub(super) const fn letters(digits: u64) -> u64 {
 
 /// The digit of each letter; `None` where a byte is not a letter.
 pub(super) const fn read(letters: u64) -> Option<u64> {
-    // The lowest byte that is not a letter has no borrow from below it, and so shows in the bits above its digit.
+    // The lowest byte that is not a letter gets no borrow from below, so it shows in the bits above its digit.
     let digits = letters.wrapping_sub(ZEROS);
     if digits & !(ONES * 63) == 0 { Some(digits) } else { None }
 }

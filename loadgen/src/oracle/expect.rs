@@ -1,41 +1,41 @@
-//! What a request may be answered, and the two things that a reply can be: right or a finding.
+//! Which replies to a request are legal, and what a reply can be: legal, or a finding.
 
 use super::odd_commands::is_malformed;
 use super::position::State;
 use crate::domain::{Role, Rule, ViolationKind};
 
-/// What a request may be answered, taken when the request was written.
+/// What the reply to a request is judged by, taken when the request was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expect {
+pub enum Expectation {
     /// `put KEY VALUE` of this version.
     Put {
         /// Number of the key.
         key: u32,
-        /// The version that it carries.
+        /// The version of the value.
         version: u32,
-        /// What it says of its session.
+        /// What the value says of its session.
         incarnation: u32,
     },
-    /// `get KEY` of its own.
+    /// `get KEY` of an own key.
     Get {
         /// Number of the key.
         key: u32,
     },
-    /// `get KEY` of a key never put, or put by [`Expect::PutRole`] alone.
+    /// `get KEY` of a key that is never put, or only by [`Expectation::PutRole`].
     GetMissing {
         /// Number of the missing key.
         key: u32,
     },
     /// `get USER KEY`.
     GetOther {
-        /// The other (or the client itself); `None`: a user that does not exist.
+        /// The other user, or the client itself; `None`: a user that does not exist.
         target: Option<u32>,
-        /// Number of the key; `None`: a key never put.
+        /// Number of the key; `None`: a key that is never put.
         key: Option<u32>,
-        /// Where the read stands among the session's others, and the oldest state that it may find.
-        from: ReadFrom,
+        /// What was known when the read was written.
+        from: ReadBound,
     },
-    /// An odd command, mostly a malformed one, by number.
+    /// An odd command; most are malformed.
     Bad {
         /// Index into the list of odd commands.
         which: u8,
@@ -47,18 +47,18 @@ pub enum Expect {
         /// Number of its key.
         key: u32,
     },
-    /// `put role ROLE`, which is a put like any other (ROLE-5).
+    /// `put role ROLE`, a put like any other (ROLE-5).
     PutRole {
-        /// The role that is put: the one that the client does not have.
+        /// The role that the client does not have.
         role: Role,
     },
     /// `upgrade`.
     Upgrade,
 }
 
-impl Expect {
-    /// The rule that a server breaks which closes instead of answering this: of a malformed command, after which the
-    /// session goes on. Any other request may be met by a server's end, or an operator's.
+impl Expectation {
+    /// The rule that a server breaks if it closes instead of answering this request. Only a malformed command has one:
+    /// the session must go on after it. Any other request may meet the end of the server, or an operator's disconnect.
     #[must_use]
     pub fn forbids_close(self) -> Option<Rule> {
         match self {
@@ -71,22 +71,22 @@ impl Expect {
 
 /// What was known when a read of another's key was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReadFrom {
+pub struct ReadBound {
     pub(super) oldest: State,
     /// How many of the session's reads had been answered.
     pub(super) answered: u32,
 }
 
-/// A legal reply, as far as ledgers count them.
+/// A legal reply, by what the ledger counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LegalReply {
-    /// Legal, and nothing more to say.
+    /// Any other legal reply.
     Plain,
     /// A read that returned a value of the client's own.
     Value,
     /// A read that returned another user's value.
     ForeignValue,
-    /// The denial that was due.
+    /// A denial, as expected.
     Denied,
     /// A legal refusal: `store full`, `upgrade refused`.
     Refused,
@@ -101,15 +101,16 @@ pub struct Finding {
     pub rule: Rule,
     /// What was allowed.
     pub expected: String,
-    /// The user who was not found: rightly after all, where the server has ended that session by itself (an idle
-    /// time-out, its operator) and the client is about to hear of it. See [`ReferenceModel::is_lost`](super::ReferenceModel::is_lost).
+    /// The user who was not found. The reply is right after all if the server itself has ended that session (by an idle
+    /// time-out, or its operator) and its client does not know yet. See
+    /// [`ReferenceModel::is_lost`](super::ReferenceModel::is_lost).
     pub absent: Option<u32>,
-    /// Of a read of another's key: the oldest state that it might have found.
+    /// For a read of another's key: the oldest state that it could have found.
     pub(super) oldest: Option<State>,
 }
 
 impl Finding {
-    /// A reply that is wrong in this way, breaks this rule, where this was allowed.
+    /// A finding about a single reply.
     #[must_use]
     pub fn new(kind: ViolationKind, rule: Rule, expected: String) -> Self {
         Self { kind, rule, expected, absent: None, oldest: None }

@@ -1,18 +1,18 @@
-//! What is wrong with a reply, in words: only ever asked once a reply has been found wrong, so cost is no matter.
+//! What is wrong with a reply, in words. This runs only once a reply is known to be wrong, so its cost does not matter.
 
 use super::expect::Finding;
 use super::position::{Epoch, INCARNATION_MASK, Position, State};
-use super::reference::{Answer, ReferenceModel};
+use super::reference::{ReadReply, ReferenceModel};
 use super::value::Tag;
 use super::{differ_in_case, key_name, texts};
 use crate::domain::{Rule, ViolationKind as Kind};
 
-/// What a reply's tag says of its origin, for people; `None` where it carries none.
+/// The origin that a reply's tag names, for people; `None` if it has no tag.
 #[must_use]
-pub fn origin(reference: &ReferenceModel, reply: &[u8]) -> Option<String> {
+pub fn describe_origin(reference: &ReferenceModel, reply: &[u8]) -> Option<String> {
     let tag = Tag::decode(reply)?;
     let Tag { run, user, key, incarnation, position } = tag;
-    if run != reference.run() || user as usize >= reference.clients().len() {
+    if run != reference.run() || user as usize >= reference.client_count() {
         return Some("a value of another run".to_owned());
     }
     let name = &reference.client(user).name;
@@ -24,7 +24,7 @@ pub fn origin(reference: &ReferenceModel, reply: &[u8]) -> Option<String> {
     Some(format!("{name}'s value of {key}, version {version}, of its session {session}"))
 }
 
-/// A put was refused whose value somebody has read.
+/// A put was refused, but its value was read.
 pub(super) fn refused_but_read() -> Finding {
     let expected = format!("`{}`: this put's value was read", texts::DONE);
     Finding::new(Kind::RefusedValue, Rule::Atom2, expected)
@@ -49,14 +49,14 @@ pub(super) fn not_the_text(
 /// A reply to a guest that should have been the denial.
 pub(super) fn not_denied(reference: &ReferenceModel, client: u32, reply: &[u8]) -> Finding {
     let finding = not_the_text(reference, client, texts::DENIED, Rule::Role2, reply);
-    // Whatever it is, a guest saw something it must not see: it may not even learn what does not exist.
-    let tells_absence = [texts::KEY_NOT_FOUND, texts::USER_NOT_FOUND].iter().any(|t| t.as_bytes() == reply);
+    // A guest saw something that it must not see: it must not even learn what does not exist.
+    let reveals_absence = [texts::KEY_NOT_FOUND, texts::USER_NOT_FOUND].iter().any(|t| t.as_bytes() == reply);
     let kind =
-        if tells_absence || Tag::decode(reply).is_some() { Kind::IsolationBroken } else { finding.kind };
+        if reveals_absence || Tag::decode(reply).is_some() { Kind::IsolationBroken } else { finding.kind };
     Finding { kind, rule: Rule::Role2, ..finding }
 }
 
-/// A reply to an owner's read of its key, which holds the put at `position` or is empty.
+/// A reply to an owner's read of its key, which holds the put at `position`, or is empty.
 pub(super) fn own(
     reference: &ReferenceModel,
     client: u32,
@@ -78,7 +78,7 @@ pub(super) fn own(
     Finding::new(kind, rule, expected)
 }
 
-/// A reply to a manager's read of another's key, which may have found any state from `oldest` on.
+/// A reply to a manager's read of another's key, which could find any state from `oldest` on.
 pub(super) fn other(
     reference: &ReferenceModel,
     target: u32,
@@ -96,7 +96,7 @@ pub(super) fn other(
     }
 }
 
-/// Kind and rule of a wrong reply to a read of this key; `None` where it is no reply to a read at all.
+/// Kind and rule of a wrong reply to a read of this key; `None` if it is not a reply to a read.
 fn name(
     reference: &ReferenceModel,
     target: u32,
@@ -140,7 +140,9 @@ fn allowed(reference: &ReferenceModel, target: u32, key: Option<u32>, oldest: St
             allowed.push(versions(reference, target, key, first, newest));
         }
     }
-    for (answer, text) in [(Answer::NoKey, texts::KEY_NOT_FOUND), (Answer::NoUser, texts::USER_NOT_FOUND)] {
+    for (answer, text) in
+        [(ReadReply::NoKey, texts::KEY_NOT_FOUND), (ReadReply::NoUser, texts::USER_NOT_FOUND)]
+    {
         if reference.state(target, key, oldest, answer).is_some() {
             allowed.push(format!("`{text}`"));
         }

@@ -1,14 +1,15 @@
 //! The oracle: what each reply may be, and what it means when it is something else.
 //!
-//! It does no I/O, reads no clock, and knows the protocol by itself: none of the server's code may be used
-//! here, or a server's error could hide itself in its judge. State that several clients share ([`ReferenceModel`]) is made
-//! of atomics, so judging costs O(1) a reply and no lock.
+//! It does no I/O, reads no clock, and has its own knowledge of the protocol: it must not use the server's code, or an
+//! error of the server could hide itself. The state that clients share ([`ReferenceModel`]) consists of atomics, so
+//! judging a reply takes O(1) and no lock.
 //!
-//! - `reference`: what clients share, the rule by which reads are judged and why it is exact; `user_sessions` (a user's sessions),
-//!   `register` (a user's key) and `refusals` (puts that may never be read) are its parts, `position` their counters.
-//! - `session`: one client's requests and their judgement; `reads` orders its pipelined reads of others, and its
-//!   `evidence` is what it takes to show a wrong reply again.
-//! - `value`: values that name their origin, in `digits`. `expect`: what may be answered. `findings`: what is wrong, in words.
+//! - `reference`: what clients share, the rule for reads and why it is exact. Its parts are `user_sessions` (a user's
+//!   sessions), `register` (a user's key) and `refusals` (puts that must never be read); `position` has their counters.
+//! - `session`: one client's requests and how their replies are judged. `reads` orders its pipelined reads of others,
+//!   and its `evidence` holds what a replay of a wrong reply needs.
+//! - `value`: values that name their origin, in `digits`. `expect`: which replies are legal. `findings`: what is wrong,
+//!   in words.
 
 mod digits;
 mod expect;
@@ -24,14 +25,16 @@ pub mod texts;
 mod user_sessions;
 mod value;
 
-pub use expect::{Expect, Finding, LegalReply, ReadFrom};
-pub use findings::origin;
+pub use expect::{Expectation, Finding, LegalReply, ReadBound};
+pub use findings::describe_origin;
 pub use odd_commands::ODD_COMMANDS;
-pub use reference::{Client, ReferenceModel};
-pub use session::{DueReply, Origin, Session, SessionAge, SessionHistory, request, writer_of_forbidden};
+pub use reference::{ClientSpec, ReferenceModel};
+pub use session::{
+    ExpectedReply, PutId, SessionAge, SessionHistory, SessionModel, request, writer_of_forbidden,
+};
 pub use value::{KEYS_MAX, TAG_BYTES, USERS_MAX, ValueSpec};
 
-/// Bytes of a message that every server takes; longer ones it may refuse (TCP-3, WS-4).
+/// Bytes of a message that every server must take. It may refuse longer ones (TCP-3, WS-4).
 pub const MESSAGE_BYTES: usize = 65_536;
 
 /// Decimal digits of a number below 2^32.
@@ -58,7 +61,7 @@ pub fn write_key(out: &mut Vec<u8>, key: u32) {
     write_with_key(out, b"", key, b"");
 }
 
-/// Writes the name of missing key number `key`: one that is never put, except for that of the role.
+/// Writes the name of missing key number `key`: one that is never put, except for [`ROLE_KEY`].
 pub fn write_missing_key(out: &mut Vec<u8>, key: u32) {
     if key == ROLE_KEY_NUMBER {
         out.extend_from_slice(ROLE_KEY.as_bytes());
@@ -83,12 +86,12 @@ fn key_bytes(key: u32) -> usize {
     1 + digits
 }
 
-/// Whether the names of two keys are the same but for their case.
+/// Whether the names of two keys differ only in case.
 fn differ_in_case(key: u32, other: u32) -> bool {
     key != other && key_name(key).eq_ignore_ascii_case(&key_name(other))
 }
 
-/// Writes the name of a key between two texts, of which the first ends in a blank or is empty.
+/// Writes the name of a key between two texts. The first ends in a space or is empty.
 #[inline]
 fn write_with_key<const AFTER: usize>(out: &mut Vec<u8>, before: &[u8], key: u32, after: &[u8; AFTER]) {
     out.extend_from_slice(before);
@@ -102,7 +105,7 @@ fn write_with_key<const AFTER: usize>(out: &mut Vec<u8>, before: &[u8], key: u32
     }
 }
 
-/// Writes a number between two texts of up to eight bytes, all in one piece.
+/// Writes a number between two texts of up to eight bytes, with one copy.
 #[inline]
 fn write_numbered<const BEFORE: usize, const AFTER: usize>(
     out: &mut Vec<u8>,

@@ -1,9 +1,10 @@
-//! Commands that no client would write: malformed ones, and well-formed ones that a careless server takes for malformed.
+//! Commands that no client would write: malformed ones, and well-formed ones that a careless server takes for
+//! malformed.
 
 use super::texts;
 use crate::domain::Rule;
 
-/// A command that no client would write, what it is due, and the rule that says so.
+/// A command that no client would write, the reply that is due, and the rule that says so.
 pub(super) struct OddCommand {
     pub(super) text: &'static str,
     pub(super) due: &'static str,
@@ -14,7 +15,7 @@ const fn malformed(text: &'static str) -> OddCommand {
     OddCommand { text, due: texts::WRONG_FORMAT, rule: Rule::Form1 }
 }
 
-/// Malformed commands, and well-formed ones that a careless server takes for malformed, or for others.
+/// Malformed commands, and well-formed ones that a careless server takes for malformed or for other commands.
 const ODD: [OddCommand; 16] = [
     malformed(""),
     malformed(" \t "),
@@ -26,7 +27,7 @@ const ODD: [OddCommand; 16] = [
     malformed("upgrade a b"),
     malformed("q now"),
     malformed("exit"),
-    // Commands are lower case; and white space around and between words does not count, if it is white space.
+    // Commands are lower case. Only ASCII white space separates words; white space around words does not count.
     OddCommand { text: "PUT k0 v", due: texts::WRONG_FORMAT, rule: Rule::Form2 },
     OddCommand { text: "Get k0", due: texts::WRONG_FORMAT, rule: Rule::Form2 },
     OddCommand { text: "Q", due: texts::WRONG_FORMAT, rule: Rule::Form2 },
@@ -38,7 +39,7 @@ const ODD: [OddCommand; 16] = [
 /// How many odd commands there are.
 pub const ODD_COMMANDS: u8 = ODD.len() as u8;
 
-/// One of them, by any number.
+/// The odd command of this number, modulo their count.
 pub(super) fn odd(which: u8) -> &'static OddCommand {
     &ODD[usize::from(which) % ODD.len()]
 }

@@ -1,15 +1,15 @@
-//! The two lines that a register's states stand on: positions of a key, and epochs of its user.
+//! The two counters of a register's state: the position of a key, and the epoch of its user.
 //!
-//! Both are counters that only their owner advances, and both may run over: they are compared by their distance, as
-//! TCP compares sequence numbers (RFC 1982), so a load may go on for ever. What is compared is never two thousand
-//! million steps apart unless a key sees as many puts between two that succeed.
+//! Only their owner advances them, and both may overflow: they are compared by their distance, as serial numbers are
+//! (RFC 1982), so a load may run for ever. Two values that are compared are never 2^31 steps apart, unless a key sees
+//! that many puts between two that succeed.
 
-/// What a value says of its session: the session's number modulo 32,768.
+/// A value holds its session's number modulo 32,768.
 pub(super) const INCARNATION_MASK: u32 = (1 << 15) - 1;
 
 /// A state of one key, over all sessions of its user: put number n is position 2n, "no value since put n" is
-/// position 2n + 1. Puts count on from one session to the next, so every value that is ever put has a position of
-/// its own, and the emptiness of a new session stands between the last put of the old one and the first of the new.
+/// position 2n + 1. The count goes on from one session to the next. So every value has a position of its own, and the
+/// empty state of a new session lies between the last put of the old one and its own first put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Position(u32);
 
@@ -32,7 +32,7 @@ impl Position {
         self.0
     }
 
-    /// The put whose value it is, or after which there was none.
+    /// The put whose value it is, or after which the value was lost.
     pub(super) const fn version(self) -> u32 {
         self.0 >> 1
     }
@@ -42,7 +42,7 @@ impl Position {
         self.0 & 1 == 1
     }
 
-    /// No value, since this one was lost with its session.
+    /// The state after this value was lost with its session.
     pub(super) const fn emptied(self) -> Self {
         Self(self.0 | 1)
     }
@@ -56,7 +56,7 @@ impl Position {
         newer(self.0, other.0)
     }
 
-    /// Whether it is neither older than `from` nor newer than `to`.
+    /// Whether it lies between `from` and `to`, both included.
     pub(super) const fn is_within(self, from: Self, to: Self) -> bool {
         !newer(from.0, self.0) && !newer(self.0, to.0)
     }
@@ -78,42 +78,40 @@ impl Epoch {
         self.0
     }
 
-    /// Whether a session holds the name.
+    /// Whether the user is logged in.
     pub(super) const fn is_live(self) -> bool {
         self.0 & 1 == 1
     }
 
-    /// Itself, or the next one with a session.
+    /// This epoch, or the next one with a session.
     pub(super) const fn or_live(self) -> Self {
         Self(self.0 | 1)
     }
 
-    /// Itself, or the next one without a session.
+    /// This epoch, or the next one without a session.
     pub(super) const fn or_absent(self) -> Self {
         Self(self.0.wrapping_add(self.0 & 1))
     }
 
-    /// The one after this.
     pub(super) const fn next(self) -> Self {
         Self(self.0.wrapping_add(1))
     }
 
-    /// The one before this.
     pub(super) const fn previous(self) -> Self {
         Self(self.0.wrapping_sub(1))
     }
 
-    /// Number of its session, or of the next one while logged out: from 0.
+    /// Number of its session from 0; while logged out, that of the next session.
     pub(super) const fn incarnation(self) -> u32 {
         self.0 >> 1
     }
 
-    /// What a value says of that number.
+    /// That number as values hold it.
     pub(super) const fn incarnation_bits(self) -> u32 {
         self.incarnation() & INCARNATION_MASK
     }
 
-    /// The session whose number ends in these bits, itself or the nearest later one.
+    /// The session whose number ends in these bits: this one, or the nearest later one.
     pub(super) const fn or_session(self, incarnation: u32) -> Self {
         let ahead = incarnation.wrapping_sub(self.incarnation()) & INCARNATION_MASK;
         Self(self.or_live().0.wrapping_add(2 * ahead))
@@ -128,11 +126,11 @@ impl Epoch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct State {
     pub(super) epoch: Epoch,
-    /// The key's state, as of `user_sessions` where that is a session.
+    /// The key's state, in the session of `epoch` if that is one.
     pub(super) position: Position,
 }
 
-/// Whether `a` is up to half the range ahead of `b`.
+/// Whether `a` is ahead of `b`, by less than half the range.
 const fn newer(a: u32, b: u32) -> bool {
     a.wrapping_sub(b).cast_signed() > 0
 }

@@ -1,16 +1,16 @@
-//! A session's own reads of others' keys: an earlier one bounds a later one, though both were under way at once.
+//! A session's reads of others' keys: an earlier read bounds a later one, even if both were open at the same time.
 //!
-//! Between sessions a read is bounded by what was proved before it was sent. Within one session requests take effect
-//! in their order (FORM-3), so there it is also bounded by the replies that came since. What those proved is kept
-//! for as long as a read is open that was sent before: at most as many as there are requests outstanding.
+//! Between sessions, a read is bounded by what was proved before it was sent. Within one session requests take effect
+//! in order (FORM-3), so a read is also bounded by the replies that came since. What they proved is kept while a read
+//! is open that was sent before: at most one entry for each outstanding request.
 
 use std::collections::VecDeque;
 
-use super::expect::ReadFrom;
+use super::expect::ReadBound;
 use super::position::State;
-use super::reference::{Answer, ReferenceModel};
+use super::reference::{ReadReply, ReferenceModel};
 
-/// What one read found while others of its session were under way.
+/// What one read found while other reads of its session were open.
 #[derive(Debug, Clone, Copy)]
 struct Found {
     /// Number of the read among the session's.
@@ -30,13 +30,13 @@ pub(super) struct Reads {
 
 impl Reads {
     /// A read is about to be sent.
-    pub(super) fn send(&mut self, oldest: State) -> ReadFrom {
+    pub(super) fn send(&mut self, oldest: State) -> ReadBound {
         self.sent = self.sent.wrapping_add(1);
-        ReadFrom { oldest, answered: self.answered }
+        ReadBound { oldest, answered: self.answered }
     }
 
-    /// The oldest open read is answered. What was found before it was sent has done its duty.
-    pub(super) fn answer(&mut self, from: ReadFrom) {
+    /// The oldest open read is answered. What was found before it was sent is no longer needed.
+    pub(super) fn answer(&mut self, from: ReadBound) {
         self.answered = self.answered.wrapping_add(1);
         while self
             .found
@@ -56,12 +56,12 @@ impl Reads {
         reference: &ReferenceModel,
         target: u32,
         key: Option<u32>,
-        from: ReadFrom,
-        answer: Answer,
+        from: ReadBound,
+        answer: ReadReply,
     ) -> Result<State, State> {
         let mut state = reference.state(target, key, from.oldest, answer).ok_or(from.oldest)?;
-        // Whatever the session found has been proved to all: where nothing newer is known than this state,
-        // the session does not either, and need not look.
+        // Whatever the session found is proved for all clients. So if nothing newer than this state is known, the
+        // session has found nothing newer either.
         if !self.found.is_empty() && state != reference.oldest(target, key) {
             let oldest = self.bounded(target, key, from.oldest);
             state = reference.state(target, key, oldest, answer).ok_or(oldest)?;
@@ -72,7 +72,7 @@ impl Reads {
         Ok(state)
     }
 
-    /// A read's oldest state, made newer by what the session found since it was sent.
+    /// A read's oldest state, advanced by what the session found since it was sent.
     fn bounded(&self, target: u32, key: Option<u32>, mut oldest: State) -> State {
         for found in self.found.iter().filter(|found| found.target == target) {
             if found.state.epoch.is_newer_than(oldest.epoch) {

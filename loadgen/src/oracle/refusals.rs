@@ -1,9 +1,9 @@
-//! Refused puts (ATOM-2): none of them may ever be read, whether it was refused before or after the read.
+//! Refused puts (ATOM-2), which must never be read, neither before nor after the refusal.
 //!
-//! Only what is unusual comes here, so a lock does: puts that were refused, and puts that were read before their
-//! answer was known while another such read was known too. (One such read needs no note: it is what `settled` says.)
-//! Memory is bounded. Refusals in a row are one range, at most [`RANGES_MAX`] of a register are kept, and a read that
-//! no longer finds one was under way while its owner had that many refusals with a success after each.
+//! Only unusual puts come here, so a lock is fast enough: puts that were refused, and puts that were read before their
+//! reply was known while another such read was known. (A single such read needs no note: `settled` holds it.) Memory is
+//! bounded: consecutive refusals are one range, and at most [`RANGES_MAX`] ranges of a register are kept. A read that
+//! misses a range was open while its owner had that many refusals, each followed by a success.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,17 +12,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::position::Position;
 use super::register::Register;
 
-/// Ranges of refused puts that are kept of a register. Any read that is sent after a success is bounded by it, so
-/// the ranges before are for slow reads alone; no read is this slow.
+/// Ranges of refused puts that are kept for a register. A read that is sent after a success is bounded by it, so only
+/// slow reads need the ranges before; no read is this slow.
 const RANGES_MAX: usize = 64;
 
-/// Locks, so that threads with different registers seldom meet.
+/// Number of locks, so that threads with different registers seldom meet.
 const SHARDS: usize = 64;
 
 /// What is known of refused puts.
 #[derive(Debug)]
 pub(super) struct Refusals {
-    /// Whether any put was refused; while none was, no reader needs to look.
+    /// Whether any put was refused. Until then no reader needs to look.
     any: AtomicBool,
     shards: [Mutex<HashMap<u32, RegisterNotes>>; SHARDS],
 }
@@ -43,7 +43,7 @@ impl Default for Refusals {
 }
 
 impl Refusals {
-    /// The put was refused; whether its value was read before that was known.
+    /// The put was refused. Returns whether its value was read before.
     pub(super) fn refuse(&self, index: u32, register: &Register, put: Position) -> bool {
         let mut shard = self.lock(index);
         let notes = shard.entry(index).or_default();
@@ -54,13 +54,13 @@ impl Refusals {
         if notes.refused.len() > RANGES_MAX {
             notes.refused.pop_front();
         }
-        // This store and the load of `settled` that follows meet a reader's raising of `settled` and its load of
-        // this in `read`: one of the two sees the other.
+        // This store and the load of `settled` below pair with a reader's store of `settled` and its load of `any` in
+        // `read`: at least one of the two sees the other.
         self.any.store(true, Ordering::SeqCst);
         register.settled() == put || notes.early.contains(&put)
     }
 
-    /// The put's value was read; whether that was refused.
+    /// The put's value was read. Returns whether the put was refused.
     pub(super) fn read(&self, index: u32, register: &Register, put: Position) -> bool {
         let accepted = register.accepted();
         if put == accepted {
@@ -69,7 +69,7 @@ impl Refusals {
         let mut known = register.settled();
         loop {
             if put.is_newer_than(known) {
-                // An early read gives way to a newer one, and must not be forgotten.
+                // A newer early read replaces this one in `settled`, so it is noted here.
                 if !known.is_empty() && known.is_newer_than(accepted) {
                     self.note_early(index, known, accepted);
                 }
@@ -97,7 +97,7 @@ impl Refusals {
     fn note_early(&self, index: u32, put: Position, accepted: Position) {
         let mut shard = self.lock(index);
         let early = &mut shard.entry(index).or_default().early;
-        // What was answered since needs no note.
+        // A put that was answered since needs no note.
         early.retain(|noted| *noted != put && noted.is_newer_than(accepted));
         early.push(put);
     }

@@ -1,21 +1,21 @@
-//! One user's key as an atomic register: four numbers, of which readers and owner each need a few.
+//! One user's key as an atomic register, made of four numbers.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::position::{Epoch, Position};
 
-/// A register. Its owner alone advances `begun`, `accepted` and `epoch`; any client that learns more raises `settled`.
+/// A register. Only its owner advances `begun`, `accepted` and `epoch`; any client that learns more raises `settled`.
 #[derive(Debug)]
 #[repr(align(16))]
 pub(super) struct Register {
-    /// The newest put that was begun: published before it is written.
+    /// The newest put that was begun. It is published before the put is written.
     begun: AtomicU32,
-    /// The newest position that some completed operation proved.
+    /// The newest position that a completed operation proved.
     settled: AtomicU32,
-    /// The owner's newest put that was done in the session of `epoch`; empty where none was.
+    /// The owner's newest put that was done in the session of `epoch`; empty if there is none.
     accepted: AtomicU32,
-    /// The session of the newest put that was begun. A new session empties every key, and this is how a key that it
-    /// has not yet put is known to be empty without having been visited.
+    /// The session of the newest put that was begun. A new session empties every key; a key with an older epoch is
+    /// known to be empty without a visit.
     epoch: AtomicU32,
 }
 
@@ -31,12 +31,12 @@ impl Default for Register {
 }
 
 impl Register {
-    /// Begins the next put and gives its position. Only the owner calls it, before it writes, and in a session
+    /// Begins the next put and returns its position. Only the owner calls it, before it writes the put, in a session
     /// whose login has succeeded.
     pub(super) fn begin_put(&self, session: Epoch) -> Position {
         let begun = Position::from_bits(self.begun.load(Ordering::Relaxed));
         if self.epoch.load(Ordering::Relaxed) != session.bits() {
-            // The old session's values are gone. The order matters to `oldest`: `begun` goes last.
+            // The old session's values are gone. `oldest` relies on the order: `begun` is stored last.
             let empty = begun.emptied();
             self.accepted.store(empty.bits(), Ordering::Release);
             self.settle(empty);
@@ -47,9 +47,9 @@ impl Register {
         put
     }
 
-    /// The owner's put is done. One of an earlier session says nothing of what the key holds now.
+    /// The owner's put is done. A put of an earlier session does not tell what the key holds now.
     pub(super) fn accept(&self, session: Epoch, put: Position) {
-        // A reader that sees it accepted may take it for settled.
+        // A reader that sees it accepted may assume that it is settled.
         self.settle(put);
         if self.epoch.load(Ordering::Relaxed) == session.bits() {
             self.accepted.store(put.bits(), Ordering::Release);
@@ -65,7 +65,7 @@ impl Register {
         }
     }
 
-    /// The newest put that is known to be done; not one of an earlier session.
+    /// The newest put of this session that is known to be done.
     pub(super) fn accepted(&self) -> Position {
         Position::from_bits(self.accepted.load(Ordering::Acquire))
     }
@@ -77,18 +77,18 @@ impl Register {
 
     /// The newest position that is proved.
     pub(super) fn settled(&self) -> Position {
-        // Sequentially consistent for the sake of `refusals`.
+        // Sequentially consistent because `refusals` needs it.
         Position::from_bits(self.settled.load(Ordering::SeqCst))
     }
 
-    /// The oldest state that a read may find which begins now, where `user_sessions` is the user's oldest possible epoch as
-    /// just loaded; and that epoch, made newer by what the register knows.
+    /// The oldest position that a read which begins now may find, and its epoch. `epoch` is the user's oldest possible
+    /// epoch, as just loaded; the register may know a newer one.
     pub(super) fn oldest(&self, epoch: Epoch) -> (Position, Epoch) {
         let begun = self.begun();
         let written = Epoch::from_bits(self.epoch.load(Ordering::Acquire));
         if epoch.is_newer_than(written) {
-            // Nothing was put in this epoch when `epoch` was loaded, so `begun`, loaded before it, is the last put of
-            // all the sessions before: a client that proved `epoch` saw all of them begin.
+            // Nothing was put in this epoch when `self.epoch` was loaded. So `begun`, which was loaded before, is the
+            // last put of the earlier sessions: a client that proved `epoch` saw all of them begin.
             (begun.emptied(), epoch)
         } else {
             (self.settled(), written)
@@ -106,7 +106,7 @@ impl Register {
         }
     }
 
-    /// Replaces `settled` where it still is what it was known as.
+    /// Replaces `settled` if it is still `known`.
     pub(super) fn replace_settled(&self, known: Position, new: Position) -> Result<(), Position> {
         self.settled
             .compare_exchange_weak(known.bits(), new.bits(), Ordering::SeqCst, Ordering::SeqCst)

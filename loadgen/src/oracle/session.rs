@@ -1,16 +1,16 @@
-//! One client's side of the oracle: it writes requests, remembers what each may be answered, and judges.
+//! One client's side of the oracle: it writes requests, notes which replies are legal, and judges the replies.
 
 mod evidence;
 #[cfg(test)]
 mod tests;
 
-pub use evidence::{DueReply, Origin, SessionAge, SessionHistory, request, writer_of_forbidden};
+pub use evidence::{ExpectedReply, PutId, SessionAge, SessionHistory, request, writer_of_forbidden};
 
-use super::expect::{Expect, Finding, LegalReply, ReadFrom};
+use super::expect::{Expectation, Finding, LegalReply, ReadBound};
 use super::odd_commands::{ODD_COMMANDS, odd};
 use super::position::{Epoch, Position, State};
 use super::reads::Reads;
-use super::reference::Answer;
+use super::reference::ReadReply;
 use super::value::{Tag, ValueSpec};
 use super::{
     MESSAGE_BYTES, ROLE_KEY, ROLE_KEY_NUMBER, ReferenceModel, findings, key_bytes, key_name, texts,
@@ -21,32 +21,32 @@ use crate::domain::{Role, Rule};
 /// A key that is never put, as `get USER KEY` names it.
 const ABSENT_KEY: &[u8] = b" m0";
 
-/// A user who never is: no client's name contains a colon.
+/// A user that does not exist: no client's name contains a colon.
 const ABSENT_USER: &str = "nobody:0";
 
-/// One client's session as the oracle sees it, from its login to its end.
+/// One client's session, from its login to its end.
 ///
-/// Requests are judged in the order in which they were written. A put begins only once [`ReferenceModel::set_live`] was told
-/// of the login's success.
+/// Replies are judged in the order in which the requests were written. A put may begin only after
+/// [`ReferenceModel::set_live`].
 #[derive(Debug)]
-pub struct Session {
+pub struct SessionModel {
     client: u32,
-    /// Its epoch among its user's sessions.
+    /// The epoch of its user that it is.
     epoch: Epoch,
     values: ValueSpec,
     role: Role,
-    /// Whether an `upgrade` was written: its reply may turn reads that follow it from denied into allowed.
+    /// Whether an `upgrade` was written. Its reply may allow the reads that follow it.
     asked_upgrade: bool,
     /// The role that it has put under [`ROLE_KEY`], if any.
     role_put: Option<Role>,
     reads: Reads,
-    /// Whether the server said that a request was longer than it takes, after which it closes (TCP-3).
+    /// Whether the server refused a request as too long, after which it closes (TCP-3).
     too_long: bool,
 }
 
-impl Session {
-    /// A fresh session of this client: a guest with an empty store (ROLE-1, STORE-6). Made before its login is
-    /// written, for from then on the name may be taken.
+impl SessionModel {
+    /// A new session of this client: a guest with an empty store (ROLE-1, STORE-6). Make it before its login is
+    /// written, as the name may be taken from then on.
     #[must_use]
     pub fn new(reference: &ReferenceModel, client: u32) -> Self {
         Self {
@@ -67,43 +67,43 @@ impl Session {
         self.client
     }
 
-    /// Which of its client's sessions it is: from 0, modulo 32,768.
+    /// Its number among its client's sessions: from 0, modulo 32,768.
     #[must_use]
     pub fn number(&self) -> u32 {
         self.epoch.incarnation_bits()
     }
 
-    /// The role that the replies so far give it.
+    /// Its role according to the replies so far.
     #[must_use]
     pub fn role(&self) -> Role {
         self.role
     }
 
-    /// Whether the server refused a request as longer than it takes, as it may.
+    /// Whether the server refused a request as too long, as it may.
     #[must_use]
     pub fn was_too_long(&self) -> bool {
         self.too_long
     }
 
     /// Writes `put KEY VALUE` with the key's next version.
-    pub fn put(&mut self, reference: &ReferenceModel, key: u32, out: &mut Vec<u8>) -> Expect {
+    pub fn put(&mut self, reference: &ReferenceModel, key: u32, out: &mut Vec<u8>) -> Expectation {
         let position = reference.register(self.client, key).1.begin_put(self.epoch);
         write_with_key(out, b"put ", key, b" ");
         self.tag(reference, key, position).write(self.values, out);
-        Expect::Put { key, version: position.version(), incarnation: self.epoch.incarnation_bits() }
+        Expectation::Put { key, version: position.version(), incarnation: self.epoch.incarnation_bits() }
     }
 
     /// Writes `get KEY`.
-    pub fn get(&self, key: u32, out: &mut Vec<u8>) -> Expect {
+    pub fn get(&self, key: u32, out: &mut Vec<u8>) -> Expectation {
         write_with_key(out, b"get ", key, b"");
-        Expect::Get { key }
+        Expectation::Get { key }
     }
 
     /// Writes `get KEY` of a key that is never put, except for the one that [`Self::put_role`] does.
-    pub fn get_missing(&self, key: u32, out: &mut Vec<u8>) -> Expect {
+    pub fn get_missing(&self, key: u32, out: &mut Vec<u8>) -> Expectation {
         out.extend_from_slice(b"get ");
         write_missing_key(out, key);
-        Expect::GetMissing { key }
+        Expectation::GetMissing { key }
     }
 
     /// Writes `get USER KEY`; `None` stands for a user or a key that does not exist.
@@ -113,135 +113,147 @@ impl Session {
         target: Option<u32>,
         key: Option<u32>,
         out: &mut Vec<u8>,
-    ) -> Expect {
+    ) -> Expectation {
         write_get_other(reference, target, key, out);
         let oldest = match target {
-            // A guest is denied whatever there is.
+            // A guest is denied in any case.
             Some(target) if self.role == Role::Manager || self.asked_upgrade => reference.oldest(target, key),
             _ => State { epoch: Epoch::START, position: Position::START },
         };
-        Expect::GetOther { target, key, from: self.reads.send(oldest) }
+        Expectation::GetOther { target, key, from: self.reads.send(oldest) }
     }
 
     /// Writes one of the odd commands.
-    pub fn bad(&self, which: u8, out: &mut Vec<u8>) -> Expect {
+    pub fn bad(&self, which: u8, out: &mut Vec<u8>) -> Expectation {
         let which = which % ODD_COMMANDS;
         out.extend_from_slice(odd(which).text.as_bytes());
-        Expect::Bad { which }
+        Expectation::Bad { which }
     }
 
-    /// Writes `put USER KEY VALUE`. Its value names its writer, wherever it turns up.
-    pub fn put_other(&self, reference: &ReferenceModel, target: u32, key: u32, out: &mut Vec<u8>) -> Expect {
+    /// Writes `put USER KEY VALUE`. Its value names its writer.
+    pub fn put_other(
+        &self,
+        reference: &ReferenceModel,
+        target: u32,
+        key: u32,
+        out: &mut Vec<u8>,
+    ) -> Expectation {
         out.extend_from_slice(b"put ");
         out.extend_from_slice(reference.client(target).name.as_bytes());
         write_with_key(out, b" ", key, b" ");
         Tag::forbidden(reference.run(), self.client, key).write(ValueSpec::TAG_ALONE, out);
-        Expect::PutOther { target, key }
+        Expectation::PutOther { target, key }
     }
 
-    /// Writes `put role ROLE` with the role that it does not have.
-    pub fn put_role(&self, out: &mut Vec<u8>) -> Expect {
+    /// Writes `put role ROLE` with the role that the client does not have.
+    pub fn put_role(&self, out: &mut Vec<u8>) -> Expectation {
         let role = match self.role {
             Role::Guest => Role::Manager,
             Role::Manager => Role::Guest,
         };
         write_put_role(role, out);
-        Expect::PutRole { role }
+        Expectation::PutRole { role }
     }
 
-    /// The role that it has put as a value, if any: it must count for nothing.
+    /// The role that it has put as a value, if any. That must change nothing.
     #[must_use]
     pub fn role_put(&self) -> Option<Role> {
         self.role_put
     }
 
     /// Writes `upgrade`.
-    pub fn upgrade(&mut self, out: &mut Vec<u8>) -> Expect {
+    pub fn upgrade(&mut self, out: &mut Vec<u8>) -> Expectation {
         self.asked_upgrade = true;
         out.extend_from_slice(b"upgrade");
-        Expect::Upgrade
+        Expectation::Upgrade
     }
 
-    /// Judges the reply to the session's oldest open request and takes its effect into account.
+    /// Judges the reply to the session's oldest open request, and notes its effect.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn judge(
         &mut self,
         reference: &ReferenceModel,
-        expect: Expect,
+        expect: Expectation,
         reply: &[u8],
     ) -> Result<LegalReply, Finding> {
         match expect {
-            Expect::Put { key, version, .. } => self.judge_put(reference, key, version, reply),
-            Expect::Get { key } => self.judge_own(reference, key, reply),
-            Expect::GetMissing { key: ROLE_KEY_NUMBER } => {
+            Expectation::Put { key, version, .. } => self.judge_put(reference, key, version, reply),
+            Expectation::Get { key } => self.judge_own(reference, key, reply),
+            Expectation::GetMissing { key: ROLE_KEY_NUMBER } => {
                 let rule = if self.role_put.is_some() { Rule::Store1 } else { Rule::Store6 };
                 self.exactly(reference, self.role_value(), rule, reply)
             }
-            Expect::GetMissing { .. } => self.exactly(reference, texts::KEY_NOT_FOUND, Rule::Store2, reply),
-            Expect::GetOther { target, key, from } => {
+            Expectation::GetMissing { .. } => {
+                self.exactly(reference, texts::KEY_NOT_FOUND, Rule::Store2, reply)
+            }
+            Expectation::GetOther { target, key, from } => {
                 self.reads.answer(from);
                 match self.role {
                     Role::Guest => self.judge_denial(reference, reply),
                     Role::Manager => self.judge_other(reference, target, key, from, reply),
                 }
             }
-            Expect::Bad { which } => self.exactly(reference, odd(which).due, odd(which).rule, reply),
-            Expect::PutOther { .. } => self.exactly(reference, texts::WRONG_FORMAT, Rule::Role6, reply),
-            Expect::PutRole { .. } if reply == texts::STORE_FULL.as_bytes() => Ok(LegalReply::Refused),
-            Expect::PutRole { role } => {
+            Expectation::Bad { which } => self.exactly(reference, odd(which).due, odd(which).rule, reply),
+            Expectation::PutOther { .. } => self.exactly(reference, texts::WRONG_FORMAT, Rule::Role6, reply),
+            Expectation::PutRole { .. } if reply == texts::STORE_FULL.as_bytes() => Ok(LegalReply::Refused),
+            Expectation::PutRole { role } => {
                 let good = self.exactly(reference, texts::DONE, Rule::Store1, reply)?;
                 self.role_put = Some(role);
                 Ok(good)
             }
-            Expect::Upgrade => self.judge_upgrade(reference, reply),
+            Expectation::Upgrade => self.judge_upgrade(reference, reply),
         }
     }
 
-    /// Whether these bytes are a whole legal reply: on a transport without terminators that is how a reply ends.
+    /// Whether these bytes are a whole legal reply. On a transport without terminators this ends a reply.
     #[must_use]
-    pub fn is_whole(&self, reference: &ReferenceModel, expect: Expect, reply: &[u8]) -> bool {
+    pub fn is_whole(&self, reference: &ReferenceModel, expect: Expectation, reply: &[u8]) -> bool {
         let is_status = |allowed: &[&str]| allowed.iter().any(|text| text.as_bytes() == reply);
         let is_value = |target: u32| {
             Tag::decode(reply)
                 .is_some_and(|tag| tag.user == target && tag.fills(reference.client(target).values, reply))
         };
         match expect {
-            Expect::Put { .. } | Expect::PutRole { .. } => is_status(&[texts::DONE, texts::STORE_FULL]),
-            Expect::Get { .. } => is_status(&[texts::KEY_NOT_FOUND]) || is_value(self.client),
-            Expect::GetMissing { key: ROLE_KEY_NUMBER } => is_status(&[self.role_value()]),
-            Expect::GetMissing { .. } => is_status(&[texts::KEY_NOT_FOUND]),
-            Expect::GetOther { target, .. } => match self.role {
+            Expectation::Put { .. } | Expectation::PutRole { .. } => {
+                is_status(&[texts::DONE, texts::STORE_FULL])
+            }
+            Expectation::Get { .. } => is_status(&[texts::KEY_NOT_FOUND]) || is_value(self.client),
+            Expectation::GetMissing { key: ROLE_KEY_NUMBER } => is_status(&[self.role_value()]),
+            Expectation::GetMissing { .. } => is_status(&[texts::KEY_NOT_FOUND]),
+            Expectation::GetOther { target, .. } => match self.role {
                 Role::Guest => is_status(&[texts::DENIED]),
                 Role::Manager => {
                     is_status(&[texts::KEY_NOT_FOUND, texts::USER_NOT_FOUND]) || target.is_some_and(is_value)
                 }
             },
-            Expect::Bad { which } => is_status(&[odd(which).due]),
-            Expect::PutOther { .. } => is_status(&[texts::WRONG_FORMAT]),
-            Expect::Upgrade => is_status(&[texts::UPGRADED, texts::ALREADY_MANAGER, texts::UPGRADE_REFUSED]),
+            Expectation::Bad { which } => is_status(&[odd(which).due]),
+            Expectation::PutOther { .. } => is_status(&[texts::WRONG_FORMAT]),
+            Expectation::Upgrade => {
+                is_status(&[texts::UPGRADED, texts::ALREADY_MANAGER, texts::UPGRADE_REFUSED])
+            }
         }
     }
 
-    /// The request of this expectation for people; values are described, not shown.
+    /// The request of this expectation, for people. A value is described, not shown.
     #[must_use]
-    pub fn describe(&self, reference: &ReferenceModel, expect: Expect) -> String {
+    pub fn describe(&self, reference: &ReferenceModel, expect: Expectation) -> String {
         let mut out = Vec::new();
         match expect {
-            Expect::Put { key, version, .. } => {
+            Expectation::Put { key, version, .. } => {
                 let bytes = self.tag(reference, key, Position::of_put(version)).size(self.values);
                 return format!("put {} (version {version}, {bytes} bytes)", key_name(key));
             }
-            Expect::PutOther { target, key } => {
+            Expectation::PutOther { target, key } => {
                 return format!("put {} {} (a value)", reference.client(target).name, key_name(key));
             }
-            Expect::PutRole { role } => write_put_role(role, &mut out),
-            Expect::Get { key } => drop(self.get(key, &mut out)),
-            Expect::GetMissing { key } => drop(self.get_missing(key, &mut out)),
-            Expect::GetOther { target, key, .. } => write_get_other(reference, target, key, &mut out),
-            Expect::Bad { which } => drop(self.bad(which, &mut out)),
-            Expect::Upgrade => out.extend_from_slice(b"upgrade"),
+            Expectation::PutRole { role } => write_put_role(role, &mut out),
+            Expectation::Get { key } => drop(self.get(key, &mut out)),
+            Expectation::GetMissing { key } => drop(self.get_missing(key, &mut out)),
+            Expectation::GetOther { target, key, .. } => write_get_other(reference, target, key, &mut out),
+            Expectation::Bad { which } => drop(self.bad(which, &mut out)),
+            Expectation::Upgrade => out.extend_from_slice(b"upgrade"),
         }
         String::from_utf8_lossy(&out).into_owned()
     }
@@ -263,7 +275,7 @@ impl Session {
             && self.put_bytes(reference, key, position) > MESSAGE_BYTES;
         self.too_long |= too_long;
         if too_long || reply == texts::STORE_FULL.as_bytes() {
-            // A manager may have read it before its refusal was known.
+            // A manager may have read it before the refusal was known.
             if reference.refusals().refuse(index, register, position) {
                 return Err(findings::refused_but_read());
             }
@@ -273,7 +285,7 @@ impl Session {
     }
 
     fn judge_own(&self, reference: &ReferenceModel, key: u32, reply: &[u8]) -> Result<LegalReply, Finding> {
-        // Effects come in request order and the owner is the only writer: exactly the newest accepted put.
+        // Requests take effect in order and the owner is the only writer, so it must be the newest accepted put.
         let position = reference.register(self.client, key).1.own(self.epoch);
         if position.is_empty() {
             if reply == texts::KEY_NOT_FOUND.as_bytes() {
@@ -285,7 +297,7 @@ impl Session {
         Err(findings::own(reference, self.client, key, self.epoch, position, reply))
     }
 
-    /// What `get role` is due.
+    /// The reply that is due to `get role`.
     fn role_value(&self) -> &'static str {
         self.role_put.map_or(texts::KEY_NOT_FOUND, Role::name)
     }
@@ -302,7 +314,7 @@ impl Session {
         reference: &ReferenceModel,
         target: Option<u32>,
         key: Option<u32>,
-        from: ReadFrom,
+        from: ReadBound,
         reply: &[u8],
     ) -> Result<LegalReply, Finding> {
         let Some(target) = target else {
@@ -322,7 +334,7 @@ impl Session {
         let wrong = |oldest| Err(findings::other(reference, target, key, oldest, reply));
         match found {
             Ok(found) if reference.prove(target, key, from.oldest, found) => wrong(from.oldest),
-            Ok(_) if matches!(answer, Some(Answer::Value(_))) => Ok(LegalReply::ForeignValue),
+            Ok(_) if matches!(answer, Some(ReadReply::Value(_))) => Ok(LegalReply::ForeignValue),
             Ok(_) => Ok(LegalReply::Plain),
             Err(oldest) => wrong(oldest),
         }

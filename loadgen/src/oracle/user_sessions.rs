@@ -1,24 +1,25 @@
-//! One user's sessions: which may have begun or ended, and which have for certain.
+//! One user's sessions: which may have begun or ended, and which certainly have.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::position::Epoch;
 
-/// A user's line of epochs. Only the user's own client advances `begun`; any client that learns more raises `settled`.
+/// A user's sequence of epochs. Only the user's own client advances `begun`; any client that learns more raises
+/// `settled`.
 #[derive(Debug, Default)]
 pub(super) struct UserSessions {
-    /// The newest epoch that may have come: published before the message that brings it is written.
+    /// The newest epoch that may have begun. It is published before the message that begins it is written.
     begun: AtomicU32,
-    /// The newest epoch that has come: some completed operation proved it.
+    /// The newest epoch that has begun, as a completed operation proved.
     settled: AtomicU32,
-    /// Whether some login was never answered: a server may take it up at any time that the name is free.
+    /// Whether some login was never answered. A server may still process it whenever the name is free.
     stray_login: AtomicBool,
-    /// Whether the connection ended by itself, and none comes after it.
+    /// Whether the connection was lost and there will be no other.
     lost: AtomicBool,
 }
 
 impl UserSessions {
-    /// From now on a login may succeed; the epoch that it would begin.
+    /// From now on a login may succeed. Returns the epoch that it would begin.
     pub(super) fn begin_session(&self) -> Epoch {
         let begun = self.note_stray_login();
         let live = begun.or_absent().or_live();
@@ -33,7 +34,7 @@ impl UserSessions {
         self.prove(live);
     }
 
-    /// The login was refused, so the session has not begun. Says whether somebody saw it all the same.
+    /// The login was refused, so the session has not begun. Returns whether a client saw that session all the same.
     pub(super) fn refuse(&self) -> bool {
         let begun = self.begun();
         if !begun.is_live() || self.settled() == begun {
@@ -55,7 +56,7 @@ impl UserSessions {
         self.prove(self.begun());
     }
 
-    /// The connection has ended by itself.
+    /// The connection was lost.
     pub(super) fn lose(&self) {
         self.lost.store(true, Ordering::Release);
     }
@@ -65,29 +66,29 @@ impl UserSessions {
         self.lost.load(Ordering::Acquire)
     }
 
-    /// The newest epoch that may have come.
+    /// The newest epoch that may have begun.
     pub(super) fn begun(&self) -> Epoch {
         Epoch::from_bits(self.begun.load(Ordering::Acquire))
     }
 
-    /// The oldest epoch that may still be.
+    /// The oldest epoch that may still last.
     pub(super) fn settled(&self) -> Epoch {
         Epoch::from_bits(self.settled.load(Ordering::Acquire))
     }
 
-    /// A completed operation proves that this epoch has come.
+    /// A completed operation proves that this epoch has begun.
     pub(super) fn prove(&self, epoch: Epoch) {
         let newer = |bits| epoch.is_newer_than(Epoch::from_bits(bits)).then_some(epoch.bits());
-        // An error says that it is known already.
+        // An error means that it is known already.
         let _ = self.settled.fetch_update(Ordering::AcqRel, Ordering::Acquire, newer);
     }
 
-    /// Whether a login without an answer may still be taken up.
+    /// Whether a login without a reply may still be processed.
     pub(super) fn has_stray_login(&self) -> bool {
         self.stray_login.load(Ordering::Acquire)
     }
 
-    /// An epoch that is left before anything proved it is a login that no client has seen succeed.
+    /// An epoch that ends before anything proved it was a login that no client has seen succeed.
     fn note_stray_login(&self) -> Epoch {
         let begun = self.begun();
         if begun.is_live() && begun.is_newer_than(self.settled()) {

@@ -1,12 +1,12 @@
-//! Values that say where they come from: every value carries its run, user, key, incarnation and version.
+//! Values that name their origin: run, user, key, incarnation and version.
 //!
-//! A value is a tag of [`TAG_BYTES`] bytes and filler up to its size. Size and filler follow from the tag alone, so
-//! any byte that differs is seen, and a value that turns up in the wrong place names its origin. The filler of every
-//! fourth value has characters of two to four bytes in it; sizes are in bytes all the same.
+//! A value is a tag of [`TAG_BYTES`] bytes, and filler up to its size. Size and filler follow from the tag alone, so
+//! any byte that differs is seen, and a value in the wrong place names its origin. Every fourth value has filler with
+//! characters of two to four bytes; sizes are always in bytes.
 //!
 //! Sixteen digits of six bits are 96 bits: 12 for the run, 18 for the user, 20 for the key, 15 for the incarnation
-//! and 31 for the version. [`USERS_MAX`] and [`KEYS_MAX`] bound the second and third. The last two count on without
-//! end and are stored modulo their range, which is enough: they are only ever compared with others nearby.
+//! and 31 for the version. [`USERS_MAX`] and [`KEYS_MAX`] bound the second and third. The last two are counters that
+//! are stored modulo their range. That is enough, as they are only compared with values nearby.
 
 use super::digits;
 use super::position::{INCARNATION_MASK, Position};
@@ -14,39 +14,39 @@ use super::position::{INCARNATION_MASK, Position};
 /// Bytes of the tag.
 pub const TAG_BYTES: usize = 16;
 
-/// Most users whose values can be told apart.
+/// Most users whose values can be distinguished.
 pub const USERS_MAX: u32 = 1 << 18;
 
-/// Most keys of a user whose values can be told apart.
+/// Most keys of a user whose values can be distinguished.
 pub const KEYS_MAX: u32 = 1 << 20;
 
 /// The run's bits.
 pub(super) const RUN_MASK: u16 = (1 << 12) - 1;
 
-/// Longest stretch of filler: what every server takes. A longer value has several, each shifted by one against the last.
+/// Longest run of filler: what every server takes. A longer value has several runs, each shifted by one.
 const FILLER_BYTES: usize = super::MESSAGE_BYTES;
 
-/// Different fillers that follow each other in the block; a prime, so that neighbours differ.
+/// Number of offsets at which filler may start in the block; a prime, so that neighbours differ.
 const FILLER_SHIFTS: usize = 251;
 
 /// Bytes of a block of filler.
 const BLOCK_BYTES: usize = FILLER_BYTES + FILLER_SHIFTS + WIDE_UNIT;
 
-/// What filler is made of: bytes that nothing wants quoted.
+/// The bytes of filler: none of them needs quoting anywhere.
 const FILLER_ALPHABET: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-";
 
-/// What begins every stretch of [`WIDE_UNIT`] bytes of the filler that is not ASCII alone: characters of two, three and
-/// four bytes, a no-break and an ideographic space among them, which separate no words.
+/// The start of each [`WIDE_UNIT`] of filler that is not only ASCII: characters of two, three and four bytes. A
+/// no-break space and an ideographic space are among them, which do not separate words.
 const WIDE: &[u8] = "\u{e9}\u{a0}\u{3000}\u{1f980}".as_bytes();
 
-/// Such a stretch. More than half of its bytes begin a character: so of any two places at any distance from each other
-/// both do, here or a few bytes further on.
+/// Bytes of such a unit. More than half of them begin a character. So for any length, a slice that begins and ends
+/// between characters starts within a few bytes.
 const WIDE_UNIT: usize = 32;
 
-/// The filler of most values consists of stretches of this.
+/// The filler of most values is cut from this block.
 static FILLER: [u8; BLOCK_BYTES] = filler(&[]);
 
-/// The filler of the others is a stretch of this.
+/// The filler of the others is cut from this block.
 static WIDE_FILLER: [u8; BLOCK_BYTES] = filler(WIDE);
 
 /// Sizes of one group's values, from `min` to `max` bytes.
@@ -59,7 +59,7 @@ pub struct ValueSpec {
 }
 
 impl ValueSpec {
-    /// Values of a tag and nothing else.
+    /// Values that are only a tag.
     pub(super) const TAG_ALONE: Self = Self { min: TAG_BYTES as u32, max: TAG_BYTES as u32 };
 }
 
@@ -74,7 +74,7 @@ pub(super) struct Tag {
     pub(super) key: u32,
     /// The user's incarnation, modulo 32,768.
     pub(super) incarnation: u32,
-    /// The put, which counts those of that key.
+    /// The put, counted for each key.
     pub(super) position: Position,
 }
 
@@ -87,7 +87,7 @@ impl Tag {
     }
 
     fn hash(self) -> u64 {
-        // SplitMix64's finalizer: cheap, and every bit of the input reaches every bit of the output. The run stays
+        // SplitMix64's finalizer: cheap, and every bit of the input affects every bit of the output. The run is left
         // out, so that the same seed gives values of the same sizes.
         let version = u64::from(self.position.version());
         let mut z = (u64::from(self.user) << 40 ^ u64::from(self.key) << 20 ^ version)
@@ -102,7 +102,7 @@ impl Tag {
         (high << 64 | low).to_be_bytes()
     }
 
-    /// Reads the tag at the beginning of a value; `None` where there is none.
+    /// Reads the tag at the beginning of a value; `None` if there is no tag.
     pub(super) fn decode(value: &[u8]) -> Option<Self> {
         let tag = u128::from_be_bytes(*value.first_chunk()?);
         let high = digits::gather(digits::read((tag >> 64) as u64)?);
@@ -132,7 +132,7 @@ impl Tag {
         value.first_chunk() == Some(&self.encode()) && self.fills(spec, value)
     }
 
-    /// Whether a value from which this tag was read goes on as it must.
+    /// Whether the rest of a value with this tag is right.
     pub(super) fn fills(self, spec: ValueSpec, value: &[u8]) -> bool {
         let Some(mut rest) = value.get(TAG_BYTES..) else { return false };
         for stretch in self.filler(spec) {
@@ -144,13 +144,12 @@ impl Tag {
         rest.is_empty()
     }
 
-    /// What follows the tag, in stretches.
+    /// What follows the tag, in pieces.
     fn filler(self, spec: ValueSpec) -> impl Iterator<Item = &'static [u8]> {
         let hash = self.hash();
         let first = share(hash & 0xFFFF_FFFF, FILLER_SHIFTS as u64);
         let bytes = size(hash, spec).saturating_sub(TAG_BYTES);
-        // These bits have no part in the size, and next to none in the shift. Of several stretches none may be like
-        // another, so they are plain.
+        // These bits do not affect the size, and hardly the shift. Several pieces must all differ, so they are plain.
         let is_wide = hash.is_multiple_of(4) && bytes <= FILLER_BYTES;
         let block = if is_wide { &WIDE_FILLER } else { &FILLER };
         (0..bytes.div_ceil(FILLER_BYTES)).map(move |number| {
@@ -163,8 +162,8 @@ impl Tag {
         })
     }
 
-    /// The tag of a value that a user tries to write into another's store, which no server may let it (ROLE-6): of no
-    /// session, and of the put before the first.
+    /// The tag of a value that a user tries to write into another's store, which must fail (ROLE-6). It names no
+    /// session and the put before the first.
     pub(super) fn forbidden(run: u16, user: u32, key: u32) -> Self {
         Self { run, user, key, incarnation: 0, position: Position::START }
     }
@@ -189,8 +188,7 @@ const fn begins_character(byte: u8) -> bool {
     byte & 0xC0 != 0x80
 }
 
-/// The alphabet in strides of a prime: printable, and no two stretches of it are alike. Each [`WIDE_UNIT`] begins with
-/// these bytes.
+/// The alphabet in strides of a prime, so that no two pieces are alike. Each [`WIDE_UNIT`] begins with these bytes.
 #[expect(clippy::large_stack_arrays, reason = "it is made by the compiler, for a static")]
 const fn filler(wide: &[u8]) -> [u8; BLOCK_BYTES] {
     let mut block = [0; BLOCK_BYTES];

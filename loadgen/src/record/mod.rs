@@ -254,8 +254,20 @@ pub struct Verdict {
     pub level: VerdictLevel,
     /// Why, with the numbers; empty if valid.
     pub reasons: Vec<String>,
+    /// The variant that each reason is about; `None`: the whole load. Empty where the load has a
+    /// single variant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<Option<String>>,
     /// The side that was at its limit, if any: its CPU was full, or it fell behind an open load's rate.
     pub saturated: Option<Side>,
+}
+
+impl Verdict {
+    /// The reasons that are about this variant.
+    pub fn reasons_about(&self, variant: &str) -> impl Iterator<Item = &str> {
+        let about = self.reasons.iter().zip(&self.variants);
+        about.filter(move |(_, of)| of.as_deref() == Some(variant)).map(|(reason, _)| reason.as_str())
+    }
 }
 
 /// Grade of a [`Verdict`].

@@ -45,7 +45,6 @@ pub enum FolderError {
     NotOurs {
         /// The folder.
         path: PathBuf,
-        /// What is wrong with its `run.json`.
         why: String,
     },
     /// It is not a folder.
@@ -62,14 +61,7 @@ pub enum FolderError {
     InTheWay(PathBuf),
     /// The system refuses something.
     #[error("cannot {verb} `{}`: {source}", .path.display())]
-    System {
-        /// What was tried.
-        verb: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    System { verb: &'static str, path: PathBuf, source: io::Error },
 }
 
 fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FolderError {
@@ -94,7 +86,7 @@ impl Folder {
     /// Makes a folder that does not exist yet.
     ///
     /// # Errors
-    /// [`FolderError::System`] of kind `AlreadyExists` where it does, another one where it cannot be made.
+    /// [`FolderError::System`] of kind `AlreadyExists` if it exists, another one if it cannot be made.
     pub fn create(path: &Path) -> Result<Self, FolderError> {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         if let Some(parent) = parent {
@@ -180,8 +172,6 @@ impl Folder {
         self.own.insert(record.to_owned());
         Ok(())
     }
-
-    /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -318,7 +308,7 @@ impl Folder {
             _ => {
                 self.own.remove(name);
                 if name.starts_with(violations::FOLDER) {
-                    // A run without violations has no folder for them. It stays where anything else is in it.
+                    // A run without violations has no folder for them. It stays if anything else is in it.
                     let _ = fs::remove_dir(self.path.join(violations::FOLDER));
                 }
                 Ok(())

@@ -111,7 +111,7 @@ pub(crate) struct Source {
     /// The file's name, or the flag.
     pub(crate) name: String,
     pub(crate) text: String,
-    /// Whether line numbers mean something: true for files, false for arguments.
+    /// Whether it has line numbers: a file does, an argument does not.
     pub(crate) is_file: bool,
 }
 
@@ -226,7 +226,7 @@ impl Excerpt {
         let mut marked = visible(&text[start..end]);
         let mut after = visible(text[end..line_end].trim_end());
         let column = text[line_start..start].chars().count() + 1;
-        // The mark's beginning matters most, then its end, then what is around it.
+        // The beginning of the mark matters most, then its end, then its surroundings.
         if before.len() > COLUMNS_MAX / 2 {
             before.drain(..before.len() - COLUMNS_MAX / 2);
             before.insert(0, '…');
@@ -248,7 +248,8 @@ fn floor_char(text: &str, index: usize) -> usize {
     index
 }
 
-/// Characters as shown: a tab is one space, so that the mark stands below what it marks; control characters are replaced.
+/// Characters as shown: a tab is one space, so that the mark stands below what it marks; control characters are
+/// replaced.
 fn visible(text: &str) -> Vec<char> {
     let show = |c: char| match c {
         '\t' => ' ',
@@ -265,7 +266,7 @@ fn truncate(chars: &mut Vec<char>, max: usize) {
     }
 }
 
-/// Text of a message with everything that could steer a terminal escaped, and cut where it is endless.
+/// Text of a message, without control characters and cut if it is very long.
 fn escape(text: &str) -> String {
     text::cut(text, 1000)
 }

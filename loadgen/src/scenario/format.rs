@@ -1,8 +1,8 @@
 //! The scenario format as one description: every key with its type, bounds, default and meaning.
 //!
-//! It has three users: [`super::shape`] finds unknown keys and wrong types with it, [`super::set`] finds its way along
-//! dotted keys, and [`super::schema`] turns it into a JSON schema. What no single value shows (two keys that exclude
-//! each other, a name that does not exist) is not here but in [`super::decode`].
+//! Three modules use it: [`super::shape`] finds unknown keys and wrong types with it, [`super::set`] follows dotted
+//! keys, and [`super::schema`] turns it into a JSON schema. Errors that no single value shows (two keys that exclude
+//! each other, a name that does not exist) are found in [`super::decode`].
 
 use std::time::Duration;
 

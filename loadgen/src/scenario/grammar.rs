@@ -1,8 +1,7 @@
 //! The words in which a TOML format is described: tables, keys, and what a value may be.
 //!
-//! Three formats are: load scenarios ([`super::format`]), scripted cases (`conform::case::format`) and profiles
-//! (`conform::profile::format`). A description has three users: [`super::shape`] finds unknown keys and wrong types with it, [`super::set`] its way along dotted keys,
-//! and [`super::schema`] turns it into a JSON schema.
+//! Three formats are described with them: load scenarios ([`super::format`]), scripted cases
+//! (`conform::case::format`) and profiles (`conform::profile::format`).
 
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ pub(crate) struct Key {
     pub(crate) about: &'static str,
 }
 
-/// Whether a key has to be there.
+/// Whether a key must be given.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Presence {
     Required,
@@ -45,7 +44,7 @@ pub(crate) enum Kind {
         min: i64,
         max: i64,
     },
-    /// A finite number in `min..=max`; `min` itself only if it is not zero or `zero` says so.
+    /// A finite number from 0 to `max`; 0 itself only if `zero` is set.
     Number {
         zero: bool,
         max: f64,
@@ -63,18 +62,18 @@ pub(crate) enum Kind {
         max: usize,
     },
     Table(&'static Table),
-    /// A table whose keys come from a list and whose values are alike.
+    /// A table whose keys come from a list, with values of one kind.
     Map {
         keys: &'static [&'static str],
         of: &'static Kind,
     },
-    /// A table whose keys the writer chooses, at least one, and whose values are alike.
+    /// A table with at least one key, chosen by the writer, and with values of one kind.
     Free {
-        /// Whether the keys are names, see [`name_fault`]; else any text.
+        /// Whether the keys must be names, see [`name_fault`].
         named: bool,
         of: &'static Kind,
     },
-    /// A table that may hold others of its kind; the schema refers to it by this name.
+    /// A table that may hold others of its kind. The schema refers to it by this name.
     Nested(&'static str, &'static Table),
     /// A table with dotted keys, each with the values that it takes.
     Sweep,
@@ -113,7 +112,7 @@ pub(crate) const fn tables(of: &'static Kind, min: usize) -> Kind {
     Kind::List { of, min, max: PARTS_MAX }
 }
 
-/// What is wrong with a name, if anything: names become parts of file names and CSV fields.
+/// What is wrong with a name, if anything. Names become parts of file names and CSV fields.
 pub(crate) fn name_fault(name: &str) -> Option<&'static str> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() {

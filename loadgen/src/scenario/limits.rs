@@ -1,4 +1,4 @@
-//! The bounds of a scenario, each with its reason. The format's description refers to them.
+//! The bounds of a scenario, with their reasons.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::domain::MESSAGE_BYTES_MAX;
 pub(crate) const NAME_MAX: usize = 64;
 /// Clients of a scenario. Each is a connection on either side; beyond this a load needs several machines.
 pub(crate) const CLIENTS_MAX: u32 = 250_000;
-/// Keys of a client; the bound over all clients is what limits memory.
+/// Keys of a client. The bound over all clients limits memory.
 pub(crate) const KEYS_MAX: u32 = 1_000_000;
 /// Keys over all clients: each has a register (16 bytes) in the generator's checker, 800 MB at this bound.
 pub(crate) const REGISTERS_MAX: u64 = 50_000_000;
@@ -24,12 +24,12 @@ const PUT_OVERHEAD: u32 = 4 + KEY_BYTES_MAX + 1;
 pub(crate) const fn put_bytes(value: u32) -> u32 {
     PUT_OVERHEAD + value
 }
-/// Largest value whose `put` is a message that a server can take. Servers need to take no more than
-/// [`MESSAGE_BYTES`](crate::oracle::MESSAGE_BYTES): one that refuses a longer one is reported, and is not wrong.
+/// Largest value whose `put` is a message that a server can take. Servers need not take more than
+/// [`MESSAGE_BYTES`](crate::oracle::MESSAGE_BYTES): one that refuses a longer message is reported, but is not wrong.
 pub(crate) const VALUE_MAX: u32 = MESSAGE_BYTES_MAX - PUT_OVERHEAD;
 /// Largest value whose `put` fits the 1,024 bytes that unframed clients may send.
 pub(crate) const RAW_VALUE_MAX: u32 = 1_024 - PUT_OVERHEAD;
-/// Variants of a sweep; each is a whole run.
+/// Variants of a sweep, each of which is a whole run.
 pub(crate) const VARIANTS_MAX: usize = 256;
 /// Parts that a scenario may list (loads, groups, phases, thresholds).
 pub(crate) const PARTS_MAX: usize = 1_000;
@@ -38,7 +38,7 @@ pub(crate) const IN_FLIGHT_MAX: i64 = 4_096;
 /// Requests a second; a thousand times what one machine does over loopback.
 pub(crate) const RATE_MAX: f64 = 1e9;
 
-/// Shortest of most lengths of time: shorter ones end before they have begun.
+/// Shortest length of most times.
 pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
 /// Longest time-out, pause and warm-up.
 pub(crate) const HOUR: Duration = Duration::from_hours(1);

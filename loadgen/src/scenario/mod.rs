@@ -1,10 +1,10 @@
 //! Load scenarios: TOML text → checked document → validated [`model::Scenario`] and its variants.
 //!
 //! The way of the data: `tree` parses the text with places, `set` applies `--set`, `shape` checks the tree against the
-//! one description of the `format`, `decode` builds the scenario, `sweep` its variants; `diagnostics` shows all errors at
-//! once and `schema` gives the same format to editors. No I/O but reading the file, and nothing about running a load.
+//! description in `format`, `decode` builds the scenario, and `sweep` its variants. `diagnostics` shows all errors at
+//! once, and `schema` gives the format to editors. The only I/O is reading the file; nothing here runs a load.
 //!
-//! `tree`, `grammar`, `shape`, `reader`, `diagnostics` and `schema` know no scenario in particular: scripted cases
+//! `tree`, `grammar`, `shape`, `reader`, `diagnostics` and `schema` know nothing of scenarios: scripted cases
 //! (`conform::case`) and profiles (`conform::profile`) are read with them too.
 
 use std::ffi::OsStr;
@@ -35,7 +35,7 @@ pub use self::sweep::Variant;
 /// A scenario to start from: what `init` writes.
 pub const STARTER: &str = include_str!("starter.toml");
 
-/// What is written to this file: named after it where that is a name, so that its reports are found under its own.
+/// The starter for this file. It is named after the file if that is a valid name, as are its reports.
 pub(crate) fn starter(file: &Path) -> String {
     let stem = file.file_stem().and_then(OsStr::to_str).filter(|stem| grammar::name_fault(stem).is_none());
     let Some(stem) = stem else { return STARTER.to_owned() };

@@ -1,13 +1,13 @@
-//! A validated load scenario: every value here has been checked, so the planner and the engine need not look again.
+//! A validated load scenario: every value here has been checked, so the planner and the engine need not check again.
 //!
-//! Reading the text, its defaults and its errors is the business of the sibling modules; nothing here knows TOML.
+//! The sibling modules read the text and handle defaults and errors; nothing here knows TOML.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::domain::{LatencyKind, Model, Op, Role, Statistic, Timing, Transport};
 
-/// A whole scenario: what load to put on which transports, by whom, and what must hold.
+/// A whole scenario: what load to put on which transports, by which clients, and what must hold.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scenario {
     /// Short name; it also names the default report folder. Only ASCII letters, digits, `-`, `_` and `.`.
@@ -31,7 +31,7 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// The load whose figures head the report: the one marked so, else the first.
+    /// The load whose figures head the report: the marked one, otherwise the first.
     #[must_use]
     pub fn headline(&self) -> &Load {
         self.loads.iter().find(|load| load.headline).unwrap_or(&self.loads[0])
@@ -59,14 +59,14 @@ pub struct Load {
     pub model: Model,
     /// Most outstanding requests of one connection.
     pub in_flight: NonZeroU32,
-    /// Load before measuring starts; its figures are thrown away.
+    /// Load before measuring starts, whose figures are discarded.
     pub warmup: Duration,
     /// The measured part, one phase after another; never empty.
     pub phases: Vec<Phase>,
-    /// Repetitions, each on a fresh server (if it is ours to start) and fresh connections; at least 1.
+    /// Repetitions, each with fresh connections and, if this program starts it, a fresh server; at least 1.
     pub trials: u32,
-    /// Length of the windows in which the load switches between transports; `None`: one after the other. Nothing
-    /// switches where there is but one.
+    /// Length of the windows in which the load switches between transports; `None`: one after the other. With a single
+    /// transport it has no effect.
     pub interleave: Option<Duration>,
     /// Whether the scenario marks it as the one that heads the report.
     pub headline: bool,
@@ -75,13 +75,13 @@ pub struct Load {
 }
 
 impl Load {
-    /// Whether requests wait for an instant of their own; a closed load without think time asks as fast as it can.
+    /// Whether requests wait for an instant of their own. A closed load without think time sends as fast as it can.
     #[must_use]
     pub fn is_paced(&self) -> bool {
         !self.model.saturates()
     }
 
-    /// Whether requests come at instants of their own, whatever the server does.
+    /// Whether requests come at instants of their own, independent of the server.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.model.is_open()
@@ -99,13 +99,13 @@ impl Load {
 pub struct Phase {
     /// Its length; never zero.
     pub duration: Duration,
-    /// Open loads: requests a second over this phase, where it states its own.
+    /// Open loads: requests a second over this phase, if it states them.
     pub rate: Option<Ramp>,
-    /// Active clients over this phase, where it states them.
+    /// Active clients over this phase, if it states them.
     pub clients: Option<Ramp>,
 }
 
-/// A level that goes in a straight line from one value to another; both the same for a constant.
+/// A level that changes linearly from one value to another; both are the same for a constant.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ramp {
     /// At the phase's beginning.
@@ -119,9 +119,9 @@ pub struct Ramp {
 pub struct Group {
     /// Unique among the scenario's groups.
     pub name: String,
-    /// What they are once set up; managers are upgraded before the load starts.
+    /// Their role once set up. Managers are upgraded before the load starts.
     pub role: Role,
-    /// How many; zero only in a sweep's variant.
+    /// Number of clients; zero only in a sweep's variant.
     pub count: u32,
     /// Operations with their weights, each operation once, weights positive; never empty.
     pub mix: Vec<(Op, u32)>,
@@ -133,11 +133,11 @@ pub struct Group {
     pub preload: u32,
     /// Pins the group to one transport.
     pub transport: Option<Transport>,
-    /// Log out, connect and log in again this often.
+    /// How often its clients log out, connect and log in again.
     pub reconnect: Option<Reconnect>,
 }
 
-/// A group's keys. Each client has that many keys of its own.
+/// The keys of each client of a group.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Keys {
     /// At least 1.
@@ -149,14 +149,14 @@ pub struct Keys {
 /// How a request draws its key.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum KeyDistribution {
-    /// Every key alike.
+    /// Every key with the same probability.
     Uniform,
     /// Key `k` (from 1) with weight `k^-exponent`.
     Zipf {
         /// Positive and finite.
         exponent: f64,
     },
-    /// One after the other, round and round.
+    /// One after the other, in a cycle.
     Sequential,
 }
 
@@ -192,9 +192,9 @@ pub struct SweepAxis {
 pub struct Threshold {
     /// What is judged.
     pub metric: Metric,
-    /// On which part of the data.
+    /// The part of the data that is judged.
     pub filter: Filter,
-    /// The bound.
+    /// The limit that the metric must keep.
     pub bound: Bound,
     /// Stop the run as soon as it is missed for 5 s.
     pub abort: bool,
@@ -213,7 +213,7 @@ pub enum Metric {
     Violations,
     /// Number of requests that were neither answered nor failed when the load ended.
     Unfinished,
-    /// Number of clients that ended before their time, by a time-out, a reset or a close.
+    /// Number of clients that were lost, by a time-out, a reset or a close.
     Lost,
 }
 
@@ -228,26 +228,26 @@ impl Metric {
     }
 }
 
-/// Parts of the data; what is `None` is not filtered by.
+/// A part of the data; `None` matches all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     /// A load's name.
     pub load: Option<String>,
-    /// A transport.
+    /// On one transport.
     pub transport: Option<Transport>,
     /// A group's name.
     pub group: Option<String>,
-    /// A role.
+    /// By clients of a role, when they sent the request.
     pub role: Option<Role>,
-    /// An operation.
+    /// Of one kind.
     pub op: Option<Op>,
 }
 
 /// A threshold's bound.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Bound {
-    /// At most: nanoseconds for latencies, else the plain number.
+    /// At most: nanoseconds for latencies, otherwise a plain number.
     Max(f64),
-    /// At least: nanoseconds for latencies, else the plain number.
+    /// At least: nanoseconds for latencies, otherwise a plain number.
     Min(f64),
 }

@@ -17,7 +17,7 @@ impl<'a> Reader<'a> {
         Self { node }
     }
 
-    /// Itself, unless it is no table at all (which was reported).
+    /// Itself, unless it is not a table, which was reported.
     pub(crate) fn intact(self) -> Option<Self> {
         matches!(self.node.value, Value::Table(_)).then_some(self)
     }
@@ -27,7 +27,7 @@ impl<'a> Reader<'a> {
         self.node.at
     }
 
-    /// Where the value of a key stands; the table if there is none.
+    /// Where the value of a key stands, or the table if there is none.
     pub(crate) fn at(self, key: &str) -> Place {
         self.node.entry(key).map_or(self.node.at, |entry| entry.node.at)
     }
@@ -43,12 +43,12 @@ impl<'a> Reader<'a> {
         (!matches!(node.value, Value::Invalid)).then_some(node)
     }
 
-    /// Whether the key was written and is wrong: its absence must then not be reported too.
+    /// Whether the key was given and is wrong, so that its absence must not be reported too.
     pub(crate) fn is_bad(self, key: &str) -> bool {
         self.node.entry(key).is_some_and(|entry| matches!(entry.node.value, Value::Invalid))
     }
 
-    /// Whether any key in it was reported: what seems to be missing may be what was mistyped.
+    /// Whether any key in it was reported: a key that seems to be missing may be mistyped.
     pub(crate) fn has_bad(self) -> bool {
         self.node.entries().iter().any(|entry| matches!(entry.node.value, Value::Invalid))
     }

@@ -1,6 +1,6 @@
 //! `--set KEY=VALUE`: follows a dotted key and puts a value there, in the tree and in the text.
 //!
-//! Swept values are put there in the same way. What the value means is checked with the rest of the document.
+//! Swept values are set in the same way. The value is checked with the rest of the document.
 
 use toml_edit::{DocumentMut, InlineTable, Item, TableLike};
 
@@ -72,7 +72,7 @@ pub(super) fn put(
     }
 }
 
-/// Follows `path` from `node`; the error says what there is where the path ends.
+/// Follows `path` from `node`. The error says what exists where the path ends.
 fn descend(
     node: &mut Node,
     kind: &'static Kind,
@@ -98,7 +98,7 @@ fn descend(
             enter(node, known, steps, value.at, |inner, steps| descend(inner, of, rest, steps, value))
         }
         Some(Kind::Sweep) => {
-            // A swept key is dotted itself: all that is left names one entry.
+            // A swept key is dotted itself: the rest of the path names one entry.
             let axis = path.join(".");
             enter(node, &axis, steps, value.at, |inner, _| {
                 *inner = value;
@@ -115,7 +115,7 @@ fn descend(
     }
 }
 
-/// The kind that has something inside: of alternatives the one in use, else the first that is a table.
+/// The kind, if it is a container. Of alternatives it is the one in use, otherwise the first table.
 fn container(kind: &'static Kind, node: &Node) -> Option<&'static Kind> {
     let inside =
         |kind: &Kind| matches!(kind, Kind::Table(_) | Kind::Map { .. } | Kind::Sweep | Kind::List { .. });
@@ -127,7 +127,7 @@ fn container(kind: &'static Kind, node: &Node) -> Option<&'static Kind> {
     }
 }
 
-/// Goes on at a key of `node`, which becomes a table, and gets the key, if it has not.
+/// Goes on at a key of `node`. The node becomes a table, and the key is added, if necessary.
 fn enter(
     node: &mut Node,
     key: &str,
@@ -148,7 +148,7 @@ fn enter(
     go_on(&mut entries[index].node, steps)
 }
 
-/// The element meant by the path's beginning, and how many parts of the path its name takes (names may have dots).
+/// The element that the path's beginning names, and how many parts of the path its name takes, as names may have dots.
 fn element(elements: &[Node], path: &[&str]) -> Option<(usize, usize)> {
     for used in (1..=path.len()).rev() {
         let name = path[..used].join(".");

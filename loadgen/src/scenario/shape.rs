@@ -1,7 +1,7 @@
-//! Checks a tree against a description in the words of [`super::grammar`]: unknown keys, missing keys, wrong types, values out of bounds.
+//! Checks a tree against a description in the words of [`super::grammar`]: unknown keys, missing keys, wrong types,
+//! values out of bounds.
 //!
-//! What it reports it also marks as invalid, so that later checks neither trip over it nor report it twice; what was left
-//! out and has a default it fills in.
+//! It marks what it reports as invalid, so that later checks skip it, and fills in defaults.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,16 +14,16 @@ use super::limits::VARIANTS_MAX;
 use super::tree::{Node, Value, default_entry};
 use crate::text::{backquoted, quoted, thousands};
 
-/// Keys further than this from a known one are no typing error.
+/// Keys further than this from a known one are not typing errors.
 const DISTANCE_MAX: usize = 3;
 
-/// A choice among more words than this is not spelled out where a type is named.
+/// A choice among more words than this is not listed where a type is named.
 const WORDS_LISTED_MAX: usize = 6;
 
-/// More choices than this are counted where none of them was meant.
+/// More choices than this are counted instead of listed.
 const CHOICES_SHOWN_MAX: usize = 25;
 
-/// Checks a table and all that is in it.
+/// Checks a table and everything in it.
 pub(crate) fn table(table: &'static Table, node: &mut Node, problems: &mut Problems) {
     let at = node.at;
     let Value::Table(entries) = &mut node.value else { return };
@@ -205,7 +205,7 @@ fn free(named: bool, of: &'static Kind, node: &mut Node, problems: &mut Problems
     }
 }
 
-/// Each key of a sweep has a list of values; which keys there are is checked where they are applied.
+/// Each key of a sweep has a list of values. Whether the key exists is checked when it is applied.
 fn sweep(node: &mut Node, problems: &mut Problems) {
     let Value::Table(entries) = &mut node.value else { return };
     for entry in entries {

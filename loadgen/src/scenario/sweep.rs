@@ -1,4 +1,4 @@
-//! `[sweep]` → variants: each combination of the swept values is a scenario of its own, with a label.
+//! `[sweep]` → variants: each combination of the swept values gives a scenario with a label.
 
 use super::decode;
 use super::diagnostics::{Diagnostic, Problems, Source};
@@ -8,10 +8,10 @@ use super::set;
 use super::tree::{Entry, Node, Value};
 use crate::domain::{Role, Setting};
 
-/// A key that stands for no key of the document: it divides the clients between guests and managers.
+/// A key that is not in the document: it divides the clients between guests and managers.
 const MANAGER_SHARE: &str = "manager-share";
 
-/// Longest value in a label: labels become parts of file names.
+/// Longest value in a label, as labels become parts of file names.
 const LABEL_VALUE_MAX: usize = 40;
 
 /// A scenario with one combination of the swept values.
@@ -56,7 +56,7 @@ pub(super) fn variants(
     variants
 }
 
-/// A swept key with its values, each with a label that no other one has.
+/// A swept key with its values, each with a unique label.
 struct Axis<'a> {
     entry: &'a Entry,
     values: Vec<(String, &'a Node)>,
@@ -73,7 +73,7 @@ fn labelled<'a>(entry: &'a Entry, sources: &[Source], problems: &mut Problems) -
                 .label(format!("its variant `{first}` exists already"));
             continue;
         }
-        // Values that differ only beyond the label's end, or in what a label cannot hold, get a number.
+        // Values whose labels would be the same, as these are cut or cannot hold every character, get a number.
         let mut label = plain.clone();
         let mut number = 2;
         while values.iter().any(|(taken, _)| taken.eq_ignore_ascii_case(&label)) {
@@ -85,7 +85,7 @@ fn labelled<'a>(entry: &'a Entry, sources: &[Source], problems: &mut Problems) -
     Axis { entry, values }
 }
 
-/// Whether two values are the same, wherever and however they are written.
+/// Whether two values are the same, however they are written.
 fn is_same(one: &Node, other: &Node) -> bool {
     match (&one.value, &other.value) {
         (Value::Text(one), Value::Text(other)) => one == other,

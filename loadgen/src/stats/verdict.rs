@@ -61,11 +61,11 @@ pub fn of_floor(record: &RunRecord, load: &LoadInfo) -> Verdict {
 fn judged(record: &RunRecord, load: &LoadInfo, late: VerdictLevel) -> Verdict {
     let timed = load.timing == Timing::Judged;
     let level = if timed { VerdictLevel::Valid } else { VerdictLevel::Unjudged };
-    let mut judge = Judge { named: false, reasons: Vec::new(), level };
+    let mut judge = Judge { named: false, level, reasons: Vec::new(), variants: Vec::new() };
     let passes: Vec<&Pass> = record.passes.iter().filter(|pass| pass.load == load.name).collect();
     if passes.is_empty() {
         // Cut before it began: nothing false was measured, and nothing else either.
-        judge.suspect("", "nothing was measured");
+        judge.suspect(Subject::default(), "nothing was measured");
     }
     let experiments = experiments(&passes);
     judge.named = experiments.len() > 1;
@@ -94,13 +94,32 @@ fn judged(record: &RunRecord, load: &LoadInfo, late: VerdictLevel) -> Verdict {
     // A generator that did not do its part has not shown the server's limit.
     let shown = |side: &Side| *side == Side::Generator || judge.level != VerdictLevel::Invalid;
     let saturated = saturated.filter(shown).filter(|_| timed);
-    Verdict { level: judge.level, reasons: judge.reasons, saturated }
+    let Judge { level, reasons, mut variants, .. } = judge;
+    if load.variants.len() < 2 {
+        variants.clear();
+    }
+    Verdict { level, reasons, variants, saturated }
 }
 
 /// Passes that measure the same thing: one variant over one transport, or over all in a mixed load.
 pub(super) struct Experiment<'a> {
     pub(super) name: String,
     pub(super) passes: Vec<&'a Pass>,
+}
+
+/// What a reason is about; by default the whole load.
+#[derive(Clone, Copy, Default)]
+struct Subject<'a> {
+    /// Shown before the reason where a load has several experiments.
+    name: &'a str,
+    variant: Option<&'a str>,
+}
+
+impl Experiment<'_> {
+    fn subject(&self) -> Subject<'_> {
+        let variant = self.passes.first().map(|pass| pass.variant.as_str());
+        Subject { name: &self.name, variant: variant.filter(|variant| !variant.is_empty()) }
+    }
 }
 
 pub(super) fn experiments<'a>(passes: &[&'a Pass]) -> Vec<Experiment<'a>> {
@@ -124,21 +143,24 @@ pub(super) fn name(transports: &[Transport], variant: &str) -> String {
 struct Judge {
     /// Whether reasons say which experiment they are about.
     named: bool,
-    reasons: Vec<String>,
     level: VerdictLevel,
+    reasons: Vec<String>,
+    /// By reason, the variant that it is about.
+    variants: Vec<Option<String>>,
 }
 
 impl Judge {
-    fn suspect(&mut self, name: &str, reason: &str) {
-        self.add(VerdictLevel::Suspect, name, reason);
+    fn suspect(&mut self, subject: Subject<'_>, reason: &str) {
+        self.add(VerdictLevel::Suspect, subject, reason);
     }
 
-    fn invalid(&mut self, name: &str, reason: &str) {
-        self.add(VerdictLevel::Invalid, name, reason);
+    fn invalid(&mut self, subject: Subject<'_>, reason: &str) {
+        self.add(VerdictLevel::Invalid, subject, reason);
     }
 
-    fn add(&mut self, level: VerdictLevel, name: &str, reason: &str) {
+    fn add(&mut self, level: VerdictLevel, Subject { name, variant }: Subject<'_>, reason: &str) {
         self.level = self.level.max(level);
+        self.variants.push(variant.map(str::to_owned));
         let named = self.named && !name.is_empty();
         self.reasons.push(if named { format!("{name}: {reason}") } else { reason.to_owned() });
     }
@@ -155,7 +177,7 @@ fn ledger(judge: &mut Judge, experiment: &Experiment<'_>) {
     if let Some(pass) = experiment.passes.iter().find(|pass| !balances(pass)) {
         let Ledger { requests, replies, errors, unfinished, checked, .. } = pass.ledger;
         judge.invalid(
-            &experiment.name,
+            experiment.subject(),
             &format!(
                 "the ledger does not balance: {requests} requests, {replies} replies ({checked} checked), \
                  {errors} errors, {unfinished} unfinished; this is a bug in twinwire"
@@ -185,7 +207,7 @@ fn checked(judge: &mut Judge, experiment: &Experiment<'_>) {
                 0 => "no request fell into the measured part: make it longer, or raise the rate".to_owned(),
                 requests => format!("of {requests} requests none was answered"),
             };
-            judge.invalid(&experiment.name, &format!("no reply{over} was checked: {why}"));
+            judge.invalid(experiment.subject(), &format!("no reply{over} was checked: {why}"));
         }
     }
 }
@@ -212,7 +234,7 @@ fn pauses(judge: &mut Judge, experiment: &Experiment<'_>) {
         named.push(format!("{more} times more"));
     }
     judge.invalid(
-        &experiment.name,
+        experiment.subject(),
         &format!(
             "the harness itself stood still {}: it was stopped, asleep or without a CPU, and what it measured then is \
              not the server's",
@@ -227,7 +249,7 @@ fn probes(judge: &mut Judge, load: &LoadInfo) {
     for Probe { variant, transports, paused_s, .. } in paused {
         let over = name(transports, variant);
         judge.invalid(
-            "",
+            Subject { name: "", variant: Some(variant) },
             &format!(
                 "the harness itself stood still for {paused_s:.2} s while it probed the rate over {over}, and did so at each \
                  try: the rate is not the share that was asked for"
@@ -257,7 +279,7 @@ fn dispatch(judge: &mut Judge, load: &LoadInfo, late: VerdictLevel, experiment: 
             _ => format!("; {of_lost} of them were due from clients that were lost"),
         };
         judge.invalid(
-            &experiment.name,
+            experiment.subject(),
             &format!(
                 "only {share:.1} % of the {offered} offered requests were dispatched (at least 99 % must be){why}"
             ),
@@ -271,7 +293,7 @@ fn dispatch(judge: &mut Judge, load: &LoadInfo, late: VerdictLevel, experiment: 
     {
         judge.add(
             late.min(level),
-            &experiment.name,
+            experiment.subject(),
             &format!(
                 "the generator woke {} late in the median, {:.1} % of the median response of {} ({allowed})",
                 micros(lag),
@@ -284,7 +306,7 @@ fn dispatch(judge: &mut Judge, load: &LoadInfo, late: VerdictLevel, experiment: 
         && lag > LAG_P99_SHARE_MAX * total
     {
         judge.suspect(
-            &experiment.name,
+            experiment.subject(),
             &format!(
                 "the generator's p99 lateness of {} is {:.1} % of the p99 response of {} (25 % are allowed)",
                 micros(lag),
@@ -313,7 +335,7 @@ fn taken_away(judge: &mut Judge, record: &RunRecord, experiment: &Experiment<'_>
             let (percent, allowed) = (share * 100.0, max * 100.0);
             let reason =
                 format!("{who} took {percent:.1} % of the used CPUs' time away ({allowed:.0} % are allowed)");
-            judge.suspect(&experiment.name, &reason);
+            judge.suspect(experiment.subject(), &reason);
         }
     };
     weigh("the host", share(|cost| cost.steal), STEAL_SHARE_MAX);
@@ -332,7 +354,7 @@ fn taken_away(judge: &mut Judge, record: &RunRecord, experiment: &Experiment<'_>
     let busy = others + share(|cost| cost.steal) + ours_s / had_s;
     if busy > BUSY_SHARE_MAX && full_side(record, &experiment.passes) != Some(Side::Generator) {
         judge.suspect(
-            &experiment.name,
+            experiment.subject(),
             &format!(
                 "this machine's CPUs were {:.1} % busy, {:.1} % with other programs (the target among them, if it runs \
                  here): the generator had to wait for a CPU",
@@ -380,7 +402,10 @@ fn halves(judge: &mut Judge, load: &LoadInfo, experiment: &Experiment<'_>) {
             };
             let mixed = experiment.passes.iter().any(|pass| pass.is_mixed());
             judge.suspect(
-                if mixed { transport.name() } else { &experiment.name },
+                Subject {
+                    name: if mixed { transport.name() } else { &experiment.name },
+                    ..experiment.subject()
+                },
                 &format!(
                     "the first half achieved {} requests, the second {}{difference} (20 % are allowed)",
                     half(0),
@@ -395,12 +420,12 @@ fn clients(judge: &mut Judge, experiment: &Experiment<'_>) {
     let sum = |of: fn(&Pass) -> u32| experiment.passes.iter().map(|pass| u64::from(of(pass))).sum::<u64>();
     let (lost, all) = (sum(|pass| pass.clients_lost), sum(|pass| pass.clients));
     if lost > 0 {
-        judge.suspect(&experiment.name, &format!("{lost} of {all} clients were lost before the end"));
+        judge.suspect(experiment.subject(), &format!("{lost} of {all} clients were lost before the end"));
     }
     let cut = experiment.passes.iter().filter(|pass| !pass.complete).count();
     if cut > 0 {
         judge.suspect(
-            &experiment.name,
+            experiment.subject(),
             &format!("{cut} of {} trials were cut short", experiment.passes.len()),
         );
     }
@@ -422,7 +447,7 @@ fn samples(judge: &mut Judge, experiment: &Experiment<'_>) {
     let saturated: u64 = experiment.passes.iter().map(of_pass).sum();
     if saturated > 0 {
         judge.suspect(
-            &experiment.name,
+            experiment.subject(),
             &format!("{saturated} latencies were longer than a histogram holds (1 h)"),
         );
     }
@@ -437,11 +462,11 @@ fn shared_cpu(judge: &mut Judge, record: &RunRecord) {
         .map(usize::to_string)
         .collect();
     if !shared.is_empty() {
-        judge.suspect("", &format!("server and generator shared CPU {}", shared.join(", ")));
+        judge.suspect(Subject::default(), &format!("server and generator shared CPU {}", shared.join(", ")));
     }
     let unconfined = environment.server_cpus.is_empty() || environment.generator_cpus.is_empty();
     if environment.started_target() && unconfined {
-        judge.suspect("", "server and generator were not confined to CPUs of their own");
+        judge.suspect(Subject::default(), "server and generator were not confined to CPUs of their own");
     }
 }
 
@@ -476,7 +501,7 @@ fn keeps_rate(judge: &mut Judge, record: &RunRecord, load: &LoadInfo, experiment
             format!("{standing} of the {requests} offered requests were still waiting at the end")
         };
         judge.invalid(
-            &experiment.name,
+            experiment.subject(),
             &format!("the generator's CPU was full, and {what}: it cannot offer this rate here"),
         );
     }

@@ -1,33 +1,28 @@
-//! Addresses as the command line gives them: `HOST:PORT`, `ws://HOST:PORT/PATH`, and both for TLS.
+//! Addresses from the command line: `HOST:PORT`, `ws://HOST:PORT/PATH`, and both for TLS.
 
 use crate::domain::{Framing, Transport};
-use crate::wire::{Addresses, Endpoint, Header, NotAName, Peer, Site, Trust, Unresolved, UrlError, suspect};
+use crate::wire::{
+    Addresses, Endpoint, Header, InvalidServerName, ResolveError, TlsPeer, TrustStore, UrlError,
+    WebSocketUrl, redact_input,
+};
 
 /// What is wrong with an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// Not HOST:PORT.
     #[error("`{0}` is not an address: write HOST:PORT, as in 127.0.0.1:1601 or [::1]:1601")]
     NotHostPort(String),
-    /// Not HOST:PORT, but with a user before it.
     #[error("`…@HOST:PORT` is not an address: only a WebSocket URL can hold a user name and a password")]
     Credentials,
-    /// The name leads nowhere.
     #[error(transparent)]
-    Unresolved(#[from] Unresolved),
-    /// Not a WebSocket URL.
+    ResolveError(#[from] ResolveError),
     #[error(transparent)]
     Url(#[from] UrlError),
-    /// A host that no certificate can name.
     #[error(transparent)]
-    NotAName(#[from] NotAName),
+    InvalidServerName(#[from] InvalidServerName),
 }
 
-/// The server of a transport at the address that its flag was given: `HOST:PORT`, or a URL over WebSocket, whose handshake
-/// has these fields. Over TLS `trust` says whom to believe; elsewhere nothing is looked at.
-///
-/// # Errors
-/// Where it is no such address or cannot be resolved.
+/// The server of a transport at the address from its flag: `HOST:PORT`, or a URL over WebSocket, whose handshake has
+/// these headers. `trust` is for TLS.
 ///
 /// # Panics
 /// Over TLS without `trust`.
@@ -35,19 +30,19 @@ pub fn endpoint(
     transport: Transport,
     text: &str,
     headers: &[Header],
-    trust: Option<&Trust>,
+    trust: Option<&TrustStore>,
 ) -> Result<Endpoint, AddressError> {
-    let peer = |host: &str| -> Result<Option<Peer>, NotAName> {
-        let trust = || trust.expect("whom to trust is known where TLS is asked for");
-        transport.is_encrypted().then(|| Peer::new(host, trust())).transpose()
+    let peer = |host: &str| -> Result<Option<TlsPeer>, InvalidServerName> {
+        let trust = || trust.expect("a transport over TLS comes with the trusted certificates");
+        transport.is_encrypted().then(|| TlsPeer::new(host, trust())).transpose()
     };
     if transport.framing() == Framing::WebSocket {
-        let site = Site::parse(text)?.with(headers)?;
-        if site.is_encrypted() != transport.is_encrypted() {
-            return Err(UrlError::NotWebSocket(site.to_string(), transport.flag()).into());
+        let url = WebSocketUrl::parse(text)?.with_headers(headers)?;
+        if url.is_encrypted() != transport.is_encrypted() {
+            return Err(UrlError::NotWebSocket(url.to_string(), transport.flag()).into());
         }
-        let peer = peer(&site.name())?;
-        return Ok(Endpoint::websocket(Addresses::resolve(&site.name(), site.port())?, site, peer));
+        let peer = peer(&url.host())?;
+        return Ok(Endpoint::websocket(Addresses::resolve(&url.host(), url.port())?, url, peer));
     }
     let (host, port) = host_and_port(text)?;
     let peer = peer(host)?;
@@ -63,10 +58,10 @@ fn host_and_port(text: &str) -> Result<(&str, u16), AddressError> {
     if text.contains('@') {
         return Err(AddressError::Credentials);
     }
-    let wrong = || AddressError::NotHostPort(suspect(text));
+    let wrong = || AddressError::NotHostPort(redact_input(text));
     let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
     let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
-    // An IPv6 address needs its brackets, or its last group would be taken for the port.
+    // An IPv6 address needs brackets: otherwise its last group would be read as the port.
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     match bare.unwrap_or(host) {
         "" => Err(wrong()),
@@ -115,15 +110,18 @@ mod tests {
     #[test]
     fn each_flag_takes_urls_of_its_own_scheme() {
         let certificate = rcgen::generate_simple_self_signed(Vec::new()).unwrap().cert;
-        let trust = &Trust::only(certificate.der().clone()).unwrap();
+        let trust = &TrustStore::only(certificate.der().clone()).unwrap();
         let ws = |url| endpoint(Transport::WebSocket, url, &[], None);
         let wss = |url| endpoint(Transport::Wss, url, &[], Some(trust));
         let plain = ws("WS://127.0.0.1:7").unwrap();
-        assert_eq!(plain, Endpoint::websocket(at("127.0.0.1:7"), Site::root(false, "127.0.0.1", 7), None));
-        let site = Site::root(true, "127.0.0.1", 7);
-        let peer = Peer::new("127.0.0.1", trust).unwrap();
+        assert_eq!(
+            plain,
+            Endpoint::websocket(at("127.0.0.1:7"), WebSocketUrl::root(false, "127.0.0.1", 7), None)
+        );
+        let url = WebSocketUrl::root(true, "127.0.0.1", 7);
+        let peer = TlsPeer::new("127.0.0.1", trust).unwrap();
         let encrypted = wss("wss://127.0.0.1:7").unwrap();
-        assert_eq!(encrypted, Endpoint::websocket(at("127.0.0.1:7"), site, Some(peer)));
+        assert_eq!(encrypted, Endpoint::websocket(at("127.0.0.1:7"), url, Some(peer)));
         let wrong = wss("ws://127.0.0.1:7/?key=hunter22").unwrap_err().to_string();
         assert!(wrong.contains("write wss://HOST:PORT or") && !wrong.contains("hunter22"), "{wrong}");
         let wrong = ws("wss://127.0.0.1:7").unwrap_err().to_string();
@@ -133,10 +131,10 @@ mod tests {
     #[test]
     fn servers_over_tls_are_known_by_the_host_that_was_given() {
         let certificate = rcgen::generate_simple_self_signed(Vec::new()).unwrap().cert;
-        let trust = &Trust::only(certificate.der().clone()).unwrap();
+        let trust = &TrustStore::only(certificate.der().clone()).unwrap();
         let tls = |text| endpoint(Transport::Tls, text, &[], Some(trust)).unwrap();
         let named = |address: &Endpoint, host| {
-            *address == Endpoint::lines(address.addresses().clone(), Some(Peer::new(host, trust).unwrap()))
+            *address == Endpoint::lines(address.addresses().clone(), Some(TlsPeer::new(host, trust).unwrap()))
         };
         assert_eq!(tls("127.0.0.1:7").addresses(), &at("127.0.0.1:7"));
         for (text, host) in [("127.0.0.1:7", "127.0.0.1"), ("[::1]:7", "::1"), ("localhost:7", "localhost")] {

@@ -1,4 +1,5 @@
-//! The certificate that the harness makes for a server that it starts: for this machine's own names, for one run.
+//! The certificate that the harness makes for a server that it starts. It is for this machine's own names, and for one
+//! run.
 
 use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -8,12 +9,12 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::TargetError;
-use crate::wire::Trust;
+use crate::wire::TrustStore;
 
-/// What it is for.
+/// The names in it.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
-/// What its folder's name begins with.
+/// Prefix of its folder's name.
 const PREFIX: &str = "twinwire-certificate-";
 
 /// A self-signed certificate with its key.
@@ -21,19 +22,15 @@ const PREFIX: &str = "twinwire-certificate-";
 pub struct Certificate {
     chain: String,
     key: String,
-    trust: Trust,
+    trust: TrustStore,
 }
 
 impl Certificate {
-    /// Makes one.
-    ///
-    /// # Errors
-    /// Where this machine's cryptography fails.
     pub fn generate() -> Result<Self, TargetError> {
         let failed = |why: String| TargetError::Machine(format!("cannot make a certificate: {why}"));
         let made = rcgen::generate_simple_self_signed(NAMES.map(str::to_owned))
             .map_err(|error| failed(error.to_string()))?;
-        let trust = Trust::only(made.cert.der().clone());
+        let trust = TrustStore::only(made.cert.der().clone());
         Ok(Self {
             chain: made.cert.pem(),
             key: made.signing_key.serialize_pem(),
@@ -42,20 +39,19 @@ impl Certificate {
     }
 
     /// Trusts it and no other.
-    #[must_use]
-    pub fn trust(&self) -> &Trust {
+    pub fn trust(&self) -> &TrustStore {
         &self.trust
     }
 
-    /// Writes it into a folder that only this user can enter, and that goes away with what is returned.
-    ///
-    /// # Errors
-    /// Where there is no room for it.
-    pub fn write(&self) -> io::Result<Files> {
+    /// Writes it into a folder that only this user can enter. Dropping the returned files removes the folder.
+    pub fn write(&self) -> io::Result<CertificateFiles> {
         let private = Permissions::from_mode(0o700);
         let folder = tempfile::Builder::new().prefix(PREFIX).permissions(private).tempdir()?;
-        let files =
-            Files { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem"), folder };
+        let files = CertificateFiles {
+            certificate: folder.path().join("cert.pem"),
+            key: folder.path().join("key.pem"),
+            folder,
+        };
         for (path, text) in [(&files.certificate, &self.chain), (&files.key, &self.key)] {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
             file.write_all(text.as_bytes())?;
@@ -73,7 +69,7 @@ impl std::fmt::Debug for Certificate {
 
 /// A certificate's files.
 #[derive(Debug)]
-pub struct Files {
+pub struct CertificateFiles {
     folder: TempDir,
     /// The certificate, PEM.
     pub certificate: PathBuf,
@@ -81,15 +77,14 @@ pub struct Files {
     pub key: PathBuf,
 }
 
-impl Files {
+impl CertificateFiles {
     /// The folder with both.
-    #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 }
 
-/// Precedes the folder that a child process removes when it ends: this process may have been killed by then.
+/// Precedes the folder that a child process removes when it ends, as this process may have been killed by then.
 pub(super) const REMOVE: &str = "--remove=";
 
 /// Removes the folder that an argument names, if the argument begins with [`REMOVE`] and the folder is one of ours.
@@ -98,7 +93,7 @@ pub(super) fn remove(argument: Option<&str>) {
     let is_ours =
         |folder: &&Path| folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
     if let Some(folder) = folder.filter(is_ours) {
-        // Usually gone already.
+        // It is usually gone already.
         let _ = std::fs::remove_dir_all(folder);
     }
 }

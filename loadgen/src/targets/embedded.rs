@@ -1,10 +1,10 @@
 //! The embedded server: a second instance of this executable, as a child process that ends with this one.
 //!
-//! It has a process of its own so that its CPU and memory are measured apart from the generator's, and so that its
-//! death is noticed and not shared. It ends when its standard input closes, however this process ends. The null target of
-//! `calibrate` is started in the same way, so that it stands in the server's place in every respect.
+//! It has a process of its own, so that its CPU and memory are measured separately and the harness survives its death.
+//! It ends when its standard input closes, however this process ends. The null target of `calibrate` is started in the
+//! same way, so that it takes the server's place in every respect.
 //!
-//! For TLS it gets a certificate that is made for it; its files are removed once it listens.
+//! For TLS it gets a new certificate, whose files are removed once it listens.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -17,10 +17,10 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use super::certificate::{self, Certificate, Files, REMOVE};
+use super::certificate::{self, Certificate, CertificateFiles, REMOVE};
 use super::{TargetError, endpoint_on_this_machine, null};
 use crate::domain::Transport;
-use crate::wire::{Endpoint, Trust};
+use crate::wire::{Endpoint, TrustStore};
 
 /// Hidden first argument with which this executable becomes the server.
 pub const SUBCOMMAND: &str = "serve-embedded";
@@ -31,12 +31,11 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest that it may take to stop; the server promises 5 s.
 const STOP_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// Prefix of the server's environment variables. They are meant for the user's own server, not for this one.
+/// Prefix of the server's environment variables, which are meant for the user's own server.
 const VARIABLES: &str = "TWINWIRE_";
 
-/// Becomes the server: the body of the hidden subcommand. `arguments` are the server's own, but for the first, which
-/// may name a folder to remove in the end.
-#[must_use]
+/// Becomes the server: the body of the hidden subcommand. `arguments` are the server's own, except that the first may
+/// name a folder to remove at the end.
 pub fn serve(mut arguments: Vec<OsString>) -> ExitCode {
     let removes = arguments.first().is_some_and(|first| first.to_string_lossy().starts_with(REMOVE));
     let folder = if removes { arguments.remove(0) } else { OsString::new() };
@@ -46,19 +45,18 @@ pub fn serve(mut arguments: Vec<OsString>) -> ExitCode {
 }
 
 /// The server's command line, for completions and man pages.
-#[must_use]
 pub fn command() -> clap::Command {
     twinwire_server::cli::command()
 }
 
 /// What the child process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ServerKind {
     Server,
     Null,
 }
 
-impl Kind {
+impl ServerKind {
     const fn subcommand(self) -> &'static str {
         match self {
             Self::Server => SUBCOMMAND,
@@ -74,26 +72,26 @@ impl Kind {
     }
 }
 
-/// The embedded server as its parent sees it.
+/// The embedded server, or the null target, as a child process.
 #[derive(Debug)]
 pub struct Embedded {
-    kind: Kind,
+    kind: ServerKind,
     executable: PathBuf,
     log: PathBuf,
-    /// Bytes of the longest message that it must take, where its own limit is lower.
+    /// The longest message in bytes that it must take, if its default limit is lower.
     message_bytes: Option<u32>,
-    /// Further arguments of the server's command line.
+    /// Further arguments of the server.
     arguments: Vec<OsString>,
-    /// Made when it is first needed.
+    /// Made when first needed.
     certificate: Option<Certificate>,
-    running: Option<Running>,
+    running: Option<ServerProcess>,
     endpoints: Vec<Endpoint>,
 }
 
 #[derive(Debug)]
-struct Running {
+struct ServerProcess {
     child: Child,
-    /// Kept open: its end would be a broken pipe for the server.
+    /// Kept open: closing it would be a broken pipe for the server.
     _stdout: Lines<BufReader<ChildStdout>>,
 }
 
@@ -101,14 +99,13 @@ impl Embedded {
     /// The transports that the embedded server offers.
     pub const OFFERS: [Transport; 5] = Transport::ALL;
 
-    /// The transports that the null target offers: it has no part in what TLS costs.
+    /// The transports that the null target offers. It measures nothing of TLS.
     pub const NULL_OFFERS: [Transport; 3] = [Transport::Tcp, Transport::TcpRaw, Transport::WebSocket];
 
-    /// An embedded server that is `executable` with [`SUBCOMMAND`], and logs to the file `log`.
-    #[must_use]
+    /// The server, which is `executable` with [`SUBCOMMAND`] and logs to the file `log`.
     pub fn new(executable: PathBuf, log: &Path) -> Self {
         Self {
-            kind: Kind::Server,
+            kind: ServerKind::Server,
             executable,
             log: log.to_owned(),
             message_bytes: None,
@@ -119,14 +116,12 @@ impl Embedded {
         }
     }
 
-    /// The null target in the embedded server's place.
-    #[must_use]
+    /// The null target in the server's place.
     pub fn null(executable: PathBuf, log: &Path) -> Self {
-        Self { kind: Kind::Null, ..Self::new(executable, log) }
+        Self { kind: ServerKind::Null, ..Self::new(executable, log) }
     }
 
-    /// The same with another limit of a message, in bytes; `None`: its own.
-    #[must_use]
+    /// Sets the limit of a message in bytes; `None`: its default.
     pub fn taking(self, message_bytes: Option<u32>) -> Self {
         Self { message_bytes, ..self }
     }
@@ -138,34 +133,29 @@ impl Embedded {
     }
 
     /// Whether it is the reference server.
-    #[must_use]
     pub fn is_server(&self) -> bool {
-        self.kind == Kind::Server
+        self.kind == ServerKind::Server
     }
 
     /// The transports that it offers.
-    #[must_use]
     pub fn offers(&self) -> &'static [Transport] {
         match self.kind {
-            Kind::Server => &Self::OFFERS,
-            Kind::Null => &Self::NULL_OFFERS,
+            ServerKind::Server => &Self::OFFERS,
+            ServerKind::Null => &Self::NULL_OFFERS,
         }
     }
 
     /// What it is, for people.
-    #[must_use]
     pub fn name(&self) -> &'static str {
         self.kind.name()
     }
 
     /// Where it listens.
-    #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
     }
 
     /// Its process.
-    #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.running.as_ref()?.child.id()
     }
@@ -176,10 +166,7 @@ impl Embedded {
         Some(format!("the {} died ({status}); its log is {}", self.name(), self.log.display()))
     }
 
-    /// Stops the one that runs and starts another.
-    ///
-    /// # Errors
-    /// Where it does not start.
+    /// Stops it if it runs, and starts it again.
     pub async fn restart(&mut self, transports: &[Transport], cpus: &[usize]) -> Result<(), TargetError> {
         self.stop().await;
         let machine = |what: &str, error: std::io::Error| TargetError::Machine(format!("{what}: {error}"));
@@ -194,17 +181,17 @@ impl Embedded {
         let mut lines = BufReader::new(stdout).lines();
         let trust = self.certificate.as_ref().map(Certificate::trust);
         let ready = ready(&mut lines, transports.len(), trust);
-        // Then the certificate's files have been read, and go away with `files`.
+        // Once it listens it has read the certificate's files, which are removed with `files`.
         match tokio::time::timeout(START_TIMEOUT, ready).await {
             Ok(Some(endpoints)) => self.endpoints = endpoints,
             Ok(None) => return Err(self.not_started(&self.last_words())),
             Err(_) => return Err(self.not_started(&format!("it was silent for {START_TIMEOUT:?}"))),
         }
-        self.running = Some(Running { child, _stdout: lines });
+        self.running = Some(ServerProcess { child, _stdout: lines });
         Ok(())
     }
 
-    /// Stops it in order, or by force where it does not stop.
+    /// Stops it in order, or by force if it does not stop.
     pub async fn stop(&mut self) {
         self.endpoints.clear();
         let Some(mut running) = self.running.take() else { return };
@@ -214,8 +201,8 @@ impl Embedded {
         }
     }
 
-    /// A certificate's files, where one of the transports needs them.
-    fn files(&mut self, transports: &[Transport]) -> Result<Option<Files>, TargetError> {
+    /// The certificate's files, if one of the transports needs them.
+    fn files(&mut self, transports: &[Transport]) -> Result<Option<CertificateFiles>, TargetError> {
         if !transports.iter().any(|transport| transport.is_encrypted()) {
             return Ok(None);
         }
@@ -229,7 +216,7 @@ impl Embedded {
             .map_err(|error| TargetError::Machine(format!("cannot write a certificate: {error}")))
     }
 
-    fn command(&self, transports: &[Transport], cpus: &[usize], files: Option<&Files>) -> Command {
+    fn command(&self, transports: &[Transport], cpus: &[usize], files: Option<&CertificateFiles>) -> Command {
         let mut command = Command::new(&self.executable);
         command.arg(self.kind.subcommand());
         if let Some(files) = files {
@@ -254,7 +241,8 @@ impl Embedded {
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // Ctrl-C in a terminal goes to the whole group; the server must outlive the run's last requests.
+            // Ctrl-C in a terminal goes to the whole process group, and the server must outlive the run's last
+            // requests.
             .process_group(0)
             .kill_on_drop(true);
         command
@@ -284,11 +272,11 @@ fn listeners(transports: &[Transport]) -> Vec<String> {
     transports.iter().flat_map(listener).collect()
 }
 
-/// Reads the ready lines; `None` where the output ends before all of them came.
+/// Reads the ready lines; `None` if the output ends before all have come.
 async fn ready(
     lines: &mut Lines<BufReader<ChildStdout>>,
     count: usize,
-    trust: Option<&Trust>,
+    trust: Option<&TrustStore>,
 ) -> Option<Vec<Endpoint>> {
     let mut endpoints = Vec::with_capacity(count);
     while endpoints.len() < count {
@@ -299,7 +287,7 @@ async fn ready(
 }
 
 /// `listening tcp 127.0.0.1:1601`.
-fn ready_line(line: &str, trust: Option<&Trust>) -> Option<Endpoint> {
+fn ready_line(line: &str, trust: Option<&TrustStore>) -> Option<Endpoint> {
     let mut words = line.strip_prefix("listening ")?.split(' ');
     let transport = Transport::from_name(words.next()?)?;
     let address: SocketAddr = words.next()?.parse().ok()?;
@@ -309,7 +297,7 @@ fn ready_line(line: &str, trust: Option<&Trust>) -> Option<Endpoint> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Site;
+    use crate::wire::WebSocketUrl;
 
     #[test]
     fn ready_lines_name_transport_and_address() {
@@ -317,7 +305,8 @@ mod tests {
         let of = |line: &str| ready_line(line, None);
         assert_eq!(of("listening tcp 127.0.0.1:40001"), Some(Endpoint::lines(address.into(), None)));
         assert_eq!(of("listening tcp-raw 127.0.0.1:40001"), Some(Endpoint::chunks(address.into())));
-        let websocket = Endpoint::websocket(address.into(), Site::root(false, "127.0.0.1", 40_001), None);
+        let websocket =
+            Endpoint::websocket(address.into(), WebSocketUrl::root(false, "127.0.0.1", 40_001), None);
         assert_eq!(of("listening websocket 127.0.0.1:40001"), Some(websocket));
         assert_eq!(of("warming up"), None);
         let certificate = Certificate::generate().unwrap();

@@ -1,9 +1,9 @@
-//! The guard: a second instance of this executable, between the harness and a program that it launches.
+//! The guard: a second instance of this executable, between the harness and a launched program.
 //!
-//! It starts the program in a process group of its own, on the CPUs meant for it. When its own standard input closes, it
-//! ends the program and everything that the program started, however the harness ended. Orphans of the program become the
-//! guard's children, so none is lost. It reports on its standard output, which only
-//! the harness reads, what becomes of the program; the program's own output goes where the guard's stderr goes.
+//! It starts the program in a process group of its own, on the CPUs meant for it. When its standard input closes, it
+//! ends the program and everything that the program started, however the harness ended. Orphans of the program become
+//! the guard's children, so it can end them too. On its standard output it reports to the harness what happens to the
+//! program; the program's own output goes to the guard's stderr.
 
 use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
@@ -25,21 +25,22 @@ use super::certificate;
 /// Hidden first argument with which this executable becomes a guard.
 pub const SUBCOMMAND: &str = "guard-launched";
 
-/// Before the name of the CPUs; then comes the folder to remove in the end, and then the program with its arguments.
+/// Precedes the CPUs in the first argument. After it come the folder to remove at the end, and the program with its
+/// arguments.
 pub(super) const CPUS: &str = "--cpus=";
 
-/// Longest that the program and its children may take to end once they have been asked to.
+/// How long the program and its children may take to end after SIGTERM.
 pub(super) const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Longest wait for killed processes to end: the kernel may still be working on their behalf.
+/// Longest wait for killed processes to end, as the kernel may still be working for them.
 const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How often the remaining processes are polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// What a guard reports about its program, one line each.
+/// What a guard reports about its program; each message is a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Message {
+pub(super) enum GuardMessage {
     /// It runs, in the process group of this number.
     Started(i32),
     /// It could not be started, and why.
@@ -48,7 +49,7 @@ pub(super) enum Message {
     Ended(String),
 }
 
-impl Message {
+impl GuardMessage {
     pub(super) fn parse(line: &str) -> Option<Self> {
         match line.split_once(' ').unwrap_or((line, "")) {
             ("started", group) => group.parse().ok().map(Self::Started),
@@ -64,47 +65,46 @@ impl Message {
             Self::Failed(why) => format!("failed {}", why.replace('\n', " ")),
             Self::Ended(how) => format!("ended {how}"),
         };
-        // If the harness has gone, the end of standard input says so.
+        // If the harness is gone, the end of standard input shows it.
         let _ = writeln!(io::stdout(), "{line}");
     }
 }
 
 /// Becomes a guard: the body of the hidden subcommand.
-#[must_use]
 pub fn guard(arguments: &[OsString]) -> ExitCode {
     let [cpus, folder, program, arguments @ ..] = arguments else { return ExitCode::from(2) };
     let folder = folder.to_str().map(str::to_owned);
     if let Some(cpus) = cpus.to_str().and_then(|cpus| cpus.strip_prefix(CPUS)) {
         confine(cpus);
     }
-    // Without it the program's orphans would be out of reach, but nothing else would be wrong.
+    // Without it only the program's orphans are out of reach.
     let _ = set_child_subreaper(true);
     let target = match start(program, arguments) {
         Ok(target) => target,
         Err(error) => {
-            Message::Failed(format!("cannot run `{}`: {error}", program.display())).send();
+            GuardMessage::Failed(format!("cannot run `{}`: {error}", program.display())).send();
             certificate::remove(folder.as_deref());
             return ExitCode::FAILURE;
         }
     };
-    Message::Started(target.as_raw()).send();
+    GuardMessage::Started(target.as_raw()).send();
     let clean_up = move || {
         end(target);
         certificate::remove(folder.as_deref());
     };
     let when_released = clean_up.clone();
     std::thread::spawn(move || {
-        // Nothing is ever written to it: it closes when the harness closes it or dies.
+        // The harness never writes to it: it closes when the harness closes it or dies.
         let _ = io::stdin().read(&mut [0]);
         when_released();
         std::process::exit(0);
     });
-    Message::Ended(wait_for(target)).send();
+    GuardMessage::Ended(wait_for(target)).send();
     clean_up();
     ExitCode::SUCCESS
 }
 
-/// Confines the guard, and so all that it starts, to these CPUs, as far as the system lets it.
+/// Confines the guard, and so everything that it starts, to these CPUs, as far as the system allows.
 fn confine(cpus: &str) {
     let mut set = CpuSet::new();
     let named = cpus.split(',').filter_map(|cpu| cpu.parse().ok());
@@ -117,11 +117,11 @@ fn start(program: &OsString, arguments: &[OsString]) -> io::Result<Pid> {
     let output = io::stderr().as_fd().try_clone_to_owned()?;
     let child =
         Command::new(program).args(arguments).stdin(Stdio::null()).stdout(output).process_group(0).spawn()?;
-    // Waited for by hand, among all the others that may end here.
+    // `wait_for` waits for it, as for all other processes that may end here.
     Ok(Pid::from_raw(child.id().cast_signed()))
 }
 
-/// Waits until the program ends, and for its orphans on the way.
+/// Waits until the program ends. Orphans that end before it are reaped too.
 fn wait_for(target: Pid) -> String {
     loop {
         match wait() {
@@ -133,7 +133,7 @@ fn wait_for(target: Pid) -> String {
     }
 }
 
-/// Ends every process that is left: SIGTERM, a wait, then SIGKILL.
+/// Ends every process that is left: SIGTERM, then SIGKILL after a time-out.
 fn end(group: Pid) {
     send(group, Signal::SIGTERM);
     if !gone_within(STOP_TIMEOUT) {
@@ -142,7 +142,7 @@ fn end(group: Pid) {
     }
 }
 
-/// Signals the program's group, and those of its children that have left it.
+/// Signals the program's process group, and those of its descendants that have left the group.
 fn send(group: Pid, signal: Signal) {
     let _ = killpg(group, signal);
     for pid in tree::descendants(std::process::id()).into_iter().map(|pid| Pid::from_raw(pid.cast_signed())) {
@@ -171,12 +171,15 @@ mod tests {
 
     #[test]
     fn messages_are_lines() {
-        assert_eq!(Message::parse("started 42"), Some(Message::Started(42)));
+        assert_eq!(GuardMessage::parse("started 42"), Some(GuardMessage::Started(42)));
         assert_eq!(
-            Message::parse("failed cannot run `x`: no"),
-            Some(Message::Failed("cannot run `x`: no".to_owned()))
+            GuardMessage::parse("failed cannot run `x`: no"),
+            Some(GuardMessage::Failed("cannot run `x`: no".to_owned()))
         );
-        assert_eq!(Message::parse("ended signal SIGKILL"), Some(Message::Ended("signal SIGKILL".to_owned())));
-        assert_eq!(Message::parse("hello"), None);
+        assert_eq!(
+            GuardMessage::parse("ended signal SIGKILL"),
+            Some(GuardMessage::Ended("signal SIGKILL".to_owned()))
+        );
+        assert_eq!(GuardMessage::parse("hello"), None);
     }
 }

@@ -1,7 +1,7 @@
-//! Launched targets: programs that the harness starts afresh for each trial and stops at the end.
+//! Launched targets: programs that the harness starts again for each trial and stops at the end.
 //!
-//! Each runs under a guard (see `guard.rs`), which outlives the harness for as long as it takes to end the
-//! program. The programs' output goes to server.log.
+//! Each runs under a guard (see `guard.rs`), which ends the program even if the harness dies. The programs' output goes
+//! to server.log.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,10 +19,9 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::Instant;
 use twinwire_os::tree::Tree;
 
-use super::certificate::{Files, REMOVE};
-use super::command::LaunchCommand;
-use super::guard::{self, Message};
-use super::launch::Launch;
+use super::certificate::{CertificateFiles, REMOVE};
+use super::guard::{self, GuardMessage};
+use super::launch::{Launch, LaunchCommand};
 use super::ports::{self, FreePorts};
 use super::{Certificate, TargetError, endpoint_on_this_machine};
 use crate::domain::Transport;
@@ -31,40 +30,39 @@ use crate::wire::{Addresses, Endpoint};
 /// How often the listening sockets are polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How long a guard itself may take to end, on top of what it gives its program.
+/// How long a guard itself may take to end, in addition to its program's time-out.
 const GUARD_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Last lines of a program's output that an error shows, and the bytes in which they are looked for.
+/// Most lines of a program's output that an error shows.
 const LAST_LINES: usize = 8;
-/// See [`LAST_LINES`].
+/// Most bytes of the output in which they are looked for.
 const LAST_BYTES: u64 = 700;
 
-/// Launched programs as the harness sees them.
+/// The launched programs.
 #[derive(Debug)]
 pub struct Launched {
     launch: Launch,
     executable: PathBuf,
     log: PathBuf,
     ports: FreePorts,
-    running: Vec<Running>,
-    /// The certificate of those that run, where we made it.
-    files: Option<Files>,
+    running: Vec<LaunchedProgram>,
+    /// The certificate of the running programs, if the harness made it.
+    files: Option<CertificateFiles>,
     endpoints: Vec<Endpoint>,
 }
 
 #[derive(Debug)]
-struct Running {
+struct LaunchedProgram {
     command: String,
-    /// Not killed when dropped: it has a program to end first, and does once its standard input closes.
+    /// Not killed when dropped: it first has to end its program, which it does when its standard input closes.
     guard: Child,
-    message: Arc<Mutex<Option<Message>>>,
-    /// Length of the log when it was started: what comes before was not written by it.
+    message: Arc<Mutex<Option<GuardMessage>>>,
+    /// Length of the log when the program was started.
     log_from: u64,
 }
 
 impl Launched {
-    /// Programs under guards that are `executable` with `guard::SUBCOMMAND`; they log to the file `log`.
-    #[must_use]
+    /// Programs under guards, which are `executable` with `guard::SUBCOMMAND`. Their output goes to the file `log`.
     pub fn new(launch: Launch, executable: PathBuf, log: &Path) -> Self {
         Self {
             launch,
@@ -78,48 +76,41 @@ impl Launched {
     }
 
     /// What is launched.
-    #[must_use]
     pub fn launch(&self) -> &Launch {
         &self.launch
     }
 
     /// Where they listen; empty unless they run.
-    #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
     }
 
     /// Their processes.
-    #[must_use]
     pub fn trees(&self) -> Vec<Tree> {
         let guards = self.running.iter().filter_map(|running| running.guard.id());
         guards.map(|root| Tree { root, is_guard: true }).collect()
     }
 
-    /// How the first of them that has ended did so, with its last words.
-    #[must_use]
+    /// How the first program that has ended did so, with the end of its output.
     pub fn death(&self) -> Option<String> {
         self.running.iter().find_map(|running| match running.last_message()? {
-            Message::Started(_) => None,
-            Message::Failed(why) => Some(why),
-            Message::Ended(how) => {
+            GuardMessage::Started(_) => None,
+            GuardMessage::Failed(why) => Some(why),
+            GuardMessage::Ended(how) => {
                 let words = self.last_words(running.log_from);
                 Some(format!("`{}` ended ({how}){words}", running.command))
             }
         })
     }
 
-    /// Stops those that run, starts all of them, and waits until they listen.
-    ///
-    /// # Errors
-    /// Where one does not start, ends, or does not listen in time.
+    /// Stops running programs, starts all of them, and waits until they listen.
     pub async fn restart(&mut self, cpus: &[usize]) -> Result<(), TargetError> {
         self.stop().await;
         let machine = |what: &str, error: std::io::Error| TargetError::Machine(format!("{what}: {error}"));
         let ports = self.free_ports()?;
         self.check_given()?;
         let awaited = self.awaited(&ports);
-        let files = self.launch.security.certificate.as_ref().map(Certificate::write).transpose();
+        let files = self.launch.tls.certificate.as_ref().map(Certificate::write).transpose();
         self.files = files.map_err(|error| machine("cannot write a certificate", error))?;
         for command in &self.launch.commands {
             let words = command.words(&ports, self.files.as_ref());
@@ -137,10 +128,10 @@ impl Launched {
         outcome
     }
 
-    /// Stops them in order, or by force where they do not stop.
+    /// Stops them in order, or by force if they do not stop.
     pub async fn stop(&mut self) {
         self.endpoints.clear();
-        // All are asked before any is waited for.
+        // All are asked before the first wait.
         self.running.iter_mut().for_each(|running| drop(running.guard.stdin.take()));
         for mut running in self.running.drain(..) {
             let timeout = guard::STOP_TIMEOUT + GUARD_TIMEOUT;
@@ -163,7 +154,7 @@ impl Launched {
         Ok(free)
     }
 
-    /// Given addresses must be this machine's, and still free.
+    /// Given addresses must belong to this machine and still be free.
     fn check_given(&self) -> Result<(), TargetError> {
         let listeners = ports::listeners();
         for endpoint in &self.launch.given {
@@ -185,7 +176,7 @@ impl Launched {
         Ok(())
     }
 
-    /// Each transport with the addresses at which it may be.
+    /// Each transport with its possible addresses.
     fn awaited(&self, ports: &BTreeMap<Transport, u16>) -> Vec<(Transport, Vec<SocketAddr>)> {
         let fresh = ports.iter().map(|(transport, port)| {
             let loopback = [(Ipv4Addr::LOCALHOST, *port).into(), (Ipv6Addr::LOCALHOST, *port).into()];
@@ -196,11 +187,11 @@ impl Launched {
         fresh.chain(given).collect()
     }
 
-    /// Waits until there is a listener for each transport; fills in the endpoints.
+    /// Waits until each transport has a listener, and sets the endpoints.
     async fn wait(&mut self, mut awaited: Vec<(Transport, Vec<SocketAddr>)>) -> Result<(), TargetError> {
         let deadline = Instant::now() + self.launch.timeout;
         loop {
-            // First: if the program has ended, whatever listens on its port is something else.
+            // This comes first: if the program has ended, something else listens on its port.
             if let Some(death) = self.death() {
                 return Err(TargetError::NotStarted(death));
             }
@@ -210,13 +201,13 @@ impl Launched {
                 let Some(first) = reachable.first() else { return true };
                 let given = self.launch.given.iter().find(|given| given.transport() == *transport);
                 self.endpoints.extend(given.cloned().or_else(|| {
-                    let Launch { headers, security, .. } = &self.launch;
+                    let Launch { headers, tls, .. } = &self.launch;
                     let addresses = Addresses::new(first.to_string(), &reachable)?;
-                    endpoint_on_this_machine(*transport, addresses, headers, security.trust.as_ref())
+                    endpoint_on_this_machine(*transport, addresses, headers, tls.trust.as_ref())
                 }));
                 false
             });
-            if awaited.is_empty() && self.running.iter().all(Running::has_started) {
+            if awaited.is_empty() && self.running.iter().all(LaunchedProgram::has_started) {
                 return Ok(());
             }
             if Instant::now() >= deadline {
@@ -237,7 +228,7 @@ impl Launched {
         format!("nothing listened on {} within {timeout:?} of --launch{words}", places.join(" and "))
     }
 
-    fn start(&self, words: &[String], cpus: &[usize], log_from: u64) -> std::io::Result<Running> {
+    fn start(&self, words: &[String], cpus: &[usize], log_from: u64) -> std::io::Result<LaunchedProgram> {
         let cpus: Vec<String> = cpus.iter().map(ToString::to_string).collect();
         let folder = self.files.as_ref().map(|files| files.folder().display().to_string());
         let mut guard = Command::new(&self.executable)
@@ -248,14 +239,15 @@ impl Launched {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::options().append(true).open(&self.log)?)
-            // Ctrl-C in a terminal goes to the whole group; the target must outlive the run's last requests.
+            // Ctrl-C in a terminal goes to the whole process group, and the target must outlive the run's last
+            // requests.
             .process_group(0)
             .spawn()?;
         let message = Arc::new(Mutex::new(None));
         if let Some(stdout) = guard.stdout.take() {
             tokio::spawn(listen(stdout, message.clone()));
         }
-        Ok(Running { command: words.first().cloned().unwrap_or_default(), guard, message, log_from })
+        Ok(LaunchedProgram { command: words.first().cloned().unwrap_or_default(), guard, message, log_from })
     }
 
     /// The end of what was logged since, for an error.
@@ -269,37 +261,37 @@ impl Launched {
     }
 }
 
-impl Running {
-    fn last_message(&self) -> Option<Message> {
+impl LaunchedProgram {
+    fn last_message(&self) -> Option<GuardMessage> {
         self.message.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn has_started(&self) -> bool {
-        matches!(self.last_message(), Some(Message::Started(_)))
+        matches!(self.last_message(), Some(GuardMessage::Started(_)))
     }
 }
 
-/// Keeps a guard's latest message. A guard that ends without reporting its program's end was killed; then its program has
-/// to be killed too.
-async fn listen(stdout: ChildStdout, message: Arc<Mutex<Option<Message>>>) {
+/// Keeps a guard's latest message. A guard that ends without reporting its program's end was killed, so its program
+/// must be killed too.
+async fn listen(stdout: ChildStdout, message: Arc<Mutex<Option<GuardMessage>>>) {
     let mut lines = BufReader::new(stdout).lines();
-    let keep = |new: Message| *message.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
+    let keep = |new: GuardMessage| *message.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
     let mut latest = None;
     while let Ok(Some(line)) = lines.next_line().await {
-        if let Some(new) = Message::parse(&line) {
+        if let Some(new) = GuardMessage::parse(&line) {
             latest = Some(new.clone());
             keep(new);
         }
     }
-    if let None | Some(Message::Started(_)) = latest {
-        if let Some(Message::Started(group)) = latest {
+    if let None | Some(GuardMessage::Started(_)) = latest {
+        if let Some(GuardMessage::Started(group)) = latest {
             let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
         }
-        keep(Message::Ended("killed, like its guard".to_owned()));
+        keep(GuardMessage::Ended("killed, like its guard".to_owned()));
     }
 }
 
-/// Writes a line of our own into the log; the log's length then.
+/// Writes a line of the harness into the log. Returns the log's length after it.
 fn log_line(log: &Path, line: &str) -> std::io::Result<u64> {
     let mut log = File::options().create(true).append(true).open(log)?;
     writeln!(log, "# {}", line.replace(char::is_control, " "))?;
@@ -319,7 +311,7 @@ fn read_last(path: &Path, from: u64) -> std::io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::targets::launch::TlsSetup;
+    use crate::targets::TlsSetup;
 
     #[test]
     fn last_words_are_the_end_of_what_was_logged_since() {

@@ -1,25 +1,23 @@
-//! What the load goes to: the embedded server, as a child process, programs that are launched, or servers at given
-//! addresses.
+//! The target of a load: the embedded server as a child process, launched programs, or servers at given addresses.
 //!
-//! No other module starts the embedded server or uses the server's crate. `calibrate` replaces it with the null target,
-//! which does as little as a server can.
+//! No other module starts the embedded server or uses the server's crate. For `calibrate` the null target takes its
+//! place, which does as little as a server can.
 
 mod address;
 mod certificate;
-mod command;
-pub mod embedded;
+pub(crate) mod embedded;
 pub(crate) mod guard;
-pub mod launch;
-pub mod launched;
+mod launch;
+pub(crate) mod launched;
 pub(crate) mod null;
 mod ports;
 
-pub use address::{AddressError, endpoint};
-pub use certificate::Certificate;
-pub use command::{LaunchCommand, LaunchError, ask_certificate};
+pub(crate) use address::{AddressError, endpoint};
+pub(crate) use certificate::Certificate;
+pub(crate) use launch::{Launch, LaunchCommand, LaunchError, TlsSetup, ask_certificate};
 
 use crate::domain::{Framing, Transport};
-use crate::wire::{Addresses, Endpoint, Header, Peer, Site, Trust};
+use crate::wire::{Addresses, Endpoint, Header, TlsPeer, TrustStore, WebSocketUrl};
 use embedded::Embedded;
 use launched::Launched;
 use twinwire_os::tree::Tree;
@@ -27,15 +25,15 @@ use twinwire_os::tree::Tree;
 /// The target of a run.
 #[derive(Debug)]
 pub enum Target {
-    /// Started by this program, afresh for each trial.
+    /// Started by this program, again for each trial.
     Embedded(Box<Embedded>),
-    /// The user's programs, started by this program, afresh for each trial.
+    /// The user's programs, started by this program, again for each trial.
     Launched(Box<Launched>),
-    /// Servers that run already, and that this program neither starts nor stops.
+    /// Servers that are already running. This program neither starts nor stops them.
     External {
-        /// Where it is; never empty.
+        /// Where they are; never empty.
         endpoints: Vec<Endpoint>,
-        /// Its process, where it is one of this machine and known: its CPU and memory are then measured.
+        /// The server's process, if it is known: its CPU and memory are then measured.
         pid: Option<u32>,
     },
 }
@@ -43,7 +41,7 @@ pub enum Target {
 /// Why there is no target.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// What this program starts did not come up: what, and why.
+    /// A program did not start. Says which one, and why.
     #[error("{0}")]
     NotStarted(String),
     /// This machine refused something.
@@ -64,7 +62,7 @@ impl Target {
         }
     }
 
-    /// Where it is; of what this program starts, only once it runs.
+    /// Where it is. Empty until a target that this program starts runs.
     fn endpoints(&self) -> &[Endpoint] {
         match self {
             Self::Embedded(embedded) => embedded.endpoints(),
@@ -73,13 +71,13 @@ impl Target {
         }
     }
 
-    /// Where it offers this transport; of what this program starts, only once it runs.
+    /// Where it offers this transport. `None` until a target that this program starts runs.
     #[must_use]
     pub fn endpoint(&self, transport: Transport) -> Option<Endpoint> {
         self.endpoints().iter().find(|endpoint| endpoint.transport() == transport).cloned()
     }
 
-    /// Whether it still listens anywhere on this machine.
+    /// Whether it still listens somewhere on this machine.
     #[must_use]
     pub fn listens(&self) -> bool {
         let listeners = ports::listeners();
@@ -88,8 +86,8 @@ impl Target {
             .any(|endpoint| !ports::reachable(&listeners, endpoint.addresses().all()).is_empty())
     }
 
-    /// Starts a fresh server, if this program is to start it, with these transports on these CPUs. It may be dropped in between;
-    /// [`Self::stop`] then stops what was begun.
+    /// Starts the server again, if this program starts it, with these transports on these CPUs. The future may be
+    /// dropped; [`Self::stop`] then stops what was begun.
     ///
     /// # Errors
     /// Where it does not start.
@@ -101,13 +99,13 @@ impl Target {
         }
     }
 
-    /// Whether this program starts it, and so places it on CPUs.
+    /// Whether this program starts it, and so chooses its CPUs.
     #[must_use]
     pub fn is_ours(&self) -> bool {
         !matches!(self, Self::External { .. })
     }
 
-    /// The server's processes, where they are known.
+    /// The server's processes, as far as they are known.
     #[must_use]
     pub fn trees(&self) -> Vec<Tree> {
         let tree = |pid: Option<u32>| pid.map(|root| Tree { root, is_guard: false }).into_iter().collect();
@@ -152,26 +150,30 @@ impl Target {
     }
 }
 
-/// A listener on this machine, known by its addresses alone, with fields for a WebSocket's handshake; `None` for TLS
-/// where no certificate is trusted.
+/// A listener on this machine with these addresses, and headers for a WebSocket handshake; `None` for TLS if no
+/// certificate is trusted.
 fn endpoint_on_this_machine(
     transport: Transport,
     addresses: Addresses,
     headers: &[Header],
-    trust: Option<&Trust>,
+    trust: Option<&TrustStore>,
 ) -> Option<Endpoint> {
-    // The name that most certificates for this machine have.
+    // The name in most certificates for this machine.
     const NAME: &str = "localhost";
     let first = addresses.all().first()?;
     let (ip, port) = (first.ip().to_string(), first.port());
     let encrypted = transport.is_encrypted();
-    let peer = if encrypted { Some(Peer::new(NAME, trust?).ok()?) } else { None };
+    let peer = if encrypted { Some(TlsPeer::new(NAME, trust?).ok()?) } else { None };
     Some(match transport.framing() {
         Framing::Lines => Endpoint::lines(addresses, peer),
         Framing::Chunks => Endpoint::chunks(addresses),
         Framing::WebSocket => {
             let host = if encrypted { NAME } else { &ip };
-            Endpoint::websocket(addresses, Site::root(encrypted, host, port).with(headers).ok()?, peer)
+            Endpoint::websocket(
+                addresses,
+                WebSocketUrl::root(encrypted, host, port).with_headers(headers).ok()?,
+                peer,
+            )
         }
     })
 }

@@ -1,6 +1,6 @@
 //! Free ports for launched programs, and which addresses have a listener.
 //!
-//! Listening is read from the system's tables (`/proc/net/tcp`, `tcp6`). Connecting would show it as well, but some
+//! Listeners are read from the system's tables (`/proc/net/tcp`, `tcp6`). Connecting would find them too, but some
 //! servers die of a connection that sends nothing.
 
 use std::collections::BTreeSet;
@@ -13,10 +13,10 @@ use nix::sys::socket::{
 };
 use rand::RngExt as _;
 
-/// Ports that are handed out. They lie below the usual ephemeral range, so that no outgoing connection of ours, open or in
-/// `TIME_WAIT`, blocks a server that does not set `SO_REUSEADDR`.
+/// The first port to hand out. The ports lie below the usual ephemeral range, so that none of our outgoing connections,
+/// open or in `TIME_WAIT`, blocks a server that does not set `SO_REUSEADDR`.
 const FIRST: u16 = 10_000;
-/// See [`FIRST`].
+/// The last port to hand out.
 const LAST: u16 = 32_000;
 
 /// Tries before giving up.
@@ -25,14 +25,14 @@ const TRIES: u32 = 1_000;
 /// State of a listening socket in the tables.
 const LISTEN: &str = "0A";
 
-/// Hands out ports, none of them twice: a program that has just ended may still hold its port.
+/// Hands out each port only once: a program that has just ended may still hold its port.
 #[derive(Debug, Default)]
 pub struct FreePorts {
     given: BTreeSet<u16>,
 }
 
 impl FreePorts {
-    /// A port that is not in use; `None` if none was found.
+    /// A port that is not in use, if one was found.
     pub fn take(&mut self) -> Option<u16> {
         let mut random = rand::rng();
         let free = (0..TRIES)
@@ -43,7 +43,8 @@ impl FreePorts {
     }
 }
 
-/// Whether a server could bind this port on every address, IPv6 too where there is any, even without `SO_REUSEADDR`.
+/// Whether a server could bind this port on every address, of IPv6 too if the system has it, even without
+/// `SO_REUSEADDR`.
 fn is_free(port: u16) -> bool {
     let new = |family| socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None);
     let Ok(probe) = new(AddressFamily::Inet) else { return false };
@@ -51,20 +52,18 @@ fn is_free(port: u16) -> bool {
         return false;
     }
     let Ok(probe) = new(AddressFamily::Inet6) else { return true };
-    // Otherwise the first probe's socket would conflict.
+    // Otherwise it would conflict with the first probe's socket.
     let alone = setsockopt(&probe, sockopt::Ipv6V6Only, &true);
     let any = SockaddrIn6::from(SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0));
     alone.is_ok() && bind(probe.as_raw_fd(), &any).is_ok()
 }
 
-/// Whether an address is one of this machine's, so that its listeners are in the tables.
-#[must_use]
+/// Whether this is an address of this machine, so that the tables show its listeners.
 pub fn is_local(address: IpAddr) -> bool {
     TcpListener::bind((address, 0)).is_ok()
 }
 
 /// The addresses of all listening sockets.
-#[must_use]
 pub fn listeners() -> Vec<SocketAddr> {
     let table = |path| fs::read_to_string(path).map(|text| parse(&text)).unwrap_or_default();
     let mut all = table("/proc/net/tcp");
@@ -72,15 +71,14 @@ pub fn listeners() -> Vec<SocketAddr> {
     all
 }
 
-/// Those of these addresses that a connection to one of the listeners may be made to, in their order.
-#[must_use]
+/// Those of these addresses that reach one of the listeners, in their order.
 pub fn reachable(listeners: &[SocketAddr], addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let reaches = |wanted: &SocketAddr| listeners.iter().any(|listener| takes(*listener, *wanted));
     addresses.iter().copied().filter(reaches).collect()
 }
 
-/// Whether a listener may take connections to an address. One on `::` may serve IPv4 too or not, which the tables do not
-/// show; a client that connects skips an address that refuses.
+/// Whether a listener may accept connections to an address. The tables do not show whether a listener on `::` also
+/// serves IPv4; a client skips an address that refuses.
 fn takes(listener: SocketAddr, wanted: SocketAddr) -> bool {
     let same_ip = match (listener.ip().to_canonical(), wanted.ip().to_canonical()) {
         (IpAddr::V6(Ipv6Addr::UNSPECIFIED), _) | (IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(_)) => true,
@@ -100,7 +98,7 @@ fn parse(table: &str) -> Vec<SocketAddr> {
     table.lines().filter_map(listener).collect()
 }
 
-/// `0100007F:0641`: the address's 32-bit words as this machine's processor would write them, and the port.
+/// `0100007F:0641`: the address in 32-bit words of this machine's byte order, and the port.
 fn address(text: &str) -> Option<SocketAddr> {
     let (ip, port) = text.split_once(':')?;
     let word = |at: usize| u32::from_str_radix(ip.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes);

@@ -1,4 +1,4 @@
-//! The addresses of one server: each is tried in order, and what worked is tried first the next time.
+//! The addresses of one server. They are tried in order; the one that worked is tried first the next time.
 
 use std::fmt;
 use std::io;
@@ -13,28 +13,24 @@ use tokio::time::{Instant, timeout};
 use super::error::{ConnectError, Unreachable};
 use super::shortage::Shortage;
 
-/// Where a server listens: all addresses of its name, with its port. Clones share what they learn.
+/// Where a server listens: all addresses of its name, with its port. Clones share which one worked.
 #[derive(Debug, Clone)]
 pub struct Addresses {
     name: String,
     all: Arc<[SocketAddr]>,
-    /// Index of the one that took a connection last.
+    /// Index of the address that last took a connection.
     last: Arc<AtomicUsize>,
 }
 
 impl Addresses {
-    /// These, under the name by which they were found; `None` where the list is empty.
-    #[must_use]
+    /// These addresses, which `name` resolves to; `None` if there are none.
     pub fn new(name: String, all: &[SocketAddr]) -> Option<Self> {
         (!all.is_empty()).then(|| Self { name, all: all.into(), last: Arc::default() })
     }
 
-    /// All addresses of a name, or one address, which may have a zone but no brackets. IPv4 comes first: a service that
-    /// listens on both is mostly meant by it.
-    ///
-    /// # Errors
-    /// Where it cannot be resolved.
-    pub fn resolve(host: &str, port: u16) -> Result<Self, Unresolved> {
+    /// All addresses of a host name, or one address, which may have a zone but no brackets. IPv4 comes first, as most
+    /// services listen on it.
+    pub fn resolve(host: &str, port: u16) -> Result<Self, ResolveError> {
         let name = match host.parse::<IpAddr>() {
             Ok(ip) => SocketAddr::new(ip, port).to_string(),
             Err(_) if host.contains(':') => format!("[{host}]:{port}"),
@@ -42,22 +38,21 @@ impl Addresses {
         };
         let mut all: Vec<SocketAddr> = Vec::new();
         let found = (host, port).to_socket_addrs();
-        for address in found.map_err(|error| Unresolved(name.clone(), error.to_string()))? {
+        for address in found.map_err(|error| ResolveError(name.clone(), error.to_string()))? {
             if !all.contains(&address) {
                 all.push(address);
             }
         }
         all.sort_by_key(SocketAddr::is_ipv6);
-        Self::new(name.clone(), &all).ok_or_else(|| Unresolved(name, "it has no address".to_owned()))
+        Self::new(name.clone(), &all).ok_or_else(|| ResolveError(name, "it has no address".to_owned()))
     }
 
-    /// In the order in which they are tried at first; never empty.
-    #[must_use]
+    /// In the order in which they are first tried; never empty.
     pub fn all(&self) -> &[SocketAddr] {
         &self.all
     }
 
-    /// Opens a connection to the first that takes one. Each may take its share of what is left of `limit`.
+    /// Connects to the first address that accepts. Each may take an equal share of the time that is left of `limit`.
     pub(super) async fn connect(&self, limit: Duration) -> Result<TcpStream, ConnectError> {
         let deadline = Instant::now() + limit;
         let last = self.last.load(Ordering::Relaxed);
@@ -88,7 +83,7 @@ impl Addresses {
 
 async fn open(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
-    // Nagle's algorithm would hold back a request until the last one is acknowledged.
+    // Nagle's algorithm would hold back a request until the previous one is acknowledged.
     stream.set_nodelay(true)?;
     Ok(stream)
 }
@@ -108,16 +103,15 @@ impl PartialEq for Addresses {
 impl Eq for Addresses {}
 
 impl fmt::Display for Addresses {
-    /// The name alone.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
     }
 }
 
-/// A name without an address: the name with its port, and why.
+/// A name that has no address: the name with its port, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot resolve `{0}`: {1}")]
-pub struct Unresolved(pub String, pub String);
+pub struct ResolveError(pub String, pub String);
 
 #[cfg(test)]
 mod tests {

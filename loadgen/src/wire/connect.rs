@@ -1,5 +1,6 @@
 //! Opening a connection: TCP, then the handshakes of TLS and WebSocket.
 
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,61 +14,59 @@ use tokio_rustls::client::TlsStream;
 
 use super::addresses::Addresses;
 use super::error::ConnectError;
-use super::foreign::advice_on_connect_timeout;
 use super::line::LineConnection;
 use super::raw::RawConnection;
 use super::stream::Stream;
-use super::tls::Peer;
-use super::traffic::{Counted, Traffic};
+use super::tls::TlsPeer;
+use super::traffic::{CountingStream, Traffic};
 use super::websocket::WebSocketConnection;
-use super::{Connection, Framed, Site};
+use super::wrong_protocol::advice_on_connect_timeout;
+use super::{Connection, WebSocketUrl};
 use crate::domain::Transport;
 
-/// Where one transport of the target listens, and what it takes to speak with it there.
+/// Where one transport of the target listens, and what its handshakes need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     addresses: Addresses,
-    speech: Speech,
-    /// Who must answer there, over TLS; `None`: over TCP.
-    peer: Option<Peer>,
+    protocol: Protocol,
 }
 
-/// A framing with what its handshake needs.
+/// A framing over TCP, or over TLS where the peer is named that must answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Speech {
-    Lines,
+enum Protocol {
+    Lines(Option<TlsPeer>),
     Chunks,
-    WebSocket(Site),
+    WebSocket(WebSocketUrl, Option<TlsPeer>),
 }
 
 impl Endpoint {
     /// A server of lines, over TLS where its `peer` is named.
     #[must_use]
-    pub fn lines(addresses: Addresses, peer: Option<Peer>) -> Self {
-        Self { addresses, speech: Speech::Lines, peer }
+    pub fn lines(addresses: Addresses, peer: Option<TlsPeer>) -> Self {
+        Self { addresses, protocol: Protocol::Lines(peer) }
     }
 
     /// A server of chunks.
     #[must_use]
     pub fn chunks(addresses: Addresses) -> Self {
-        Self { addresses, speech: Speech::Chunks, peer: None }
+        Self { addresses, protocol: Protocol::Chunks }
     }
 
-    /// A WebSocket server at `site`, over TLS where its `peer` is named.
+    /// A WebSocket server at `url`, over TLS where its `peer` is named.
     #[must_use]
-    pub fn websocket(addresses: Addresses, site: Site, peer: Option<Peer>) -> Self {
-        Self { addresses, speech: Speech::WebSocket(site), peer }
+    pub fn websocket(addresses: Addresses, url: WebSocketUrl, peer: Option<TlsPeer>) -> Self {
+        Self { addresses, protocol: Protocol::WebSocket(url, peer) }
     }
 
     /// Its transport.
     #[must_use]
     pub fn transport(&self) -> Transport {
-        match (&self.speech, &self.peer) {
-            (Speech::Lines, None) => Transport::Tcp,
-            (Speech::Lines, Some(_)) => Transport::Tls,
-            (Speech::Chunks, _) => Transport::TcpRaw,
-            (Speech::WebSocket(_), None) => Transport::WebSocket,
-            (Speech::WebSocket(_), Some(_)) => Transport::Wss,
+        match &self.protocol {
+            Protocol::Lines(None) => Transport::Tcp,
+            Protocol::Lines(Some(_)) => Transport::Tls,
+            Protocol::Chunks => Transport::TcpRaw,
+            Protocol::WebSocket(_, None) => Transport::WebSocket,
+            Protocol::WebSocket(_, Some(_)) => Transport::Wss,
         }
     }
 
@@ -80,7 +79,7 @@ impl Endpoint {
     /// Opens a connection within `timeout`, handshakes included.
     ///
     /// # Errors
-    /// Where no server listens there, or it speaks something else, or is not to be trusted.
+    /// Where no server listens there, it speaks something else, or its certificate is not trusted.
     pub async fn connect(
         &self,
         traffic: Arc<Traffic>,
@@ -88,19 +87,19 @@ impl Endpoint {
     ) -> Result<Connection, ConnectError> {
         let deadline = Instant::now() + timeout;
         let stream = self.addresses.connect(timeout).await?;
-        let begun = timeout_at(deadline, self.begin(stream, traffic)).await;
-        begun.unwrap_or_else(|_| {
+        let handshakes = timeout_at(deadline, self.handshakes(stream, traffic)).await;
+        handshakes.unwrap_or_else(|_| {
             let advice = advice_on_connect_timeout(self.transport());
             Err(ConnectError::TimedOut { place: self.to_string(), timeout, advice })
         })
     }
 
-    /// What a WebSocket's handshake asks for; `None` where there is none.
+    /// The URL of a WebSocket server; `None` for the others.
     #[must_use]
-    pub fn site(&self) -> Option<&Site> {
-        match &self.speech {
-            Speech::WebSocket(site) => Some(site),
-            Speech::Lines | Speech::Chunks => None,
+    pub fn url(&self) -> Option<&WebSocketUrl> {
+        match &self.protocol {
+            Protocol::WebSocket(url, _) => Some(url),
+            Protocol::Lines(_) | Protocol::Chunks => None,
         }
     }
 
@@ -108,47 +107,60 @@ impl Endpoint {
     /// WebSocket handshake.
     ///
     /// # Errors
-    /// Where no server listens there, or it is not to be trusted.
+    /// Where no server listens there, or its certificate is not trusted.
     pub async fn open(&self, timeout: Duration) -> Result<ByteStream, ConnectError> {
         let deadline = Instant::now() + timeout;
-        let stream = Counted::new(self.addresses.connect(timeout).await?, Arc::default());
-        let Some(peer) = &self.peer else { return Ok(ByteStream::Plain(stream)) };
-        match timeout_at(deadline, peer.handshake(stream)).await {
-            Ok(Ok(stream)) => Ok(ByteStream::Encrypted(Box::new(stream))),
-            Ok(Err(error)) => Err(ConnectError::Tls(self.place(), error)),
-            Err(_) => {
-                let advice = advice_on_connect_timeout(self.transport());
-                Err(ConnectError::TimedOut { place: self.to_string(), timeout, advice })
+        let stream = CountingStream::new(self.addresses.connect(timeout).await?, Arc::default());
+        let (Protocol::Lines(Some(peer)) | Protocol::WebSocket(_, Some(peer))) = &self.protocol else {
+            return Ok(ByteStream::Plain(stream));
+        };
+        let encrypted = timeout_at(deadline, self.encrypted(peer, stream)).await.unwrap_or_else(|_| {
+            let advice = advice_on_connect_timeout(self.transport());
+            Err(ConnectError::TimedOut { place: self.to_string(), timeout, advice })
+        });
+        Ok(ByteStream::Encrypted(Box::new(encrypted?)))
+    }
+
+    async fn handshakes(&self, stream: TcpStream, traffic: Arc<Traffic>) -> Result<Connection, ConnectError> {
+        let stream = CountingStream::new(stream, traffic);
+        Ok(match &self.protocol {
+            Protocol::Lines(None) => Connection::Lines(LineConnection::new(stream)),
+            Protocol::Lines(Some(peer)) => {
+                Connection::TlsLines(Box::new(LineConnection::new(self.encrypted(peer, stream).await?)))
             }
-        }
-    }
-
-    /// Shakes hands over a TCP connection.
-    async fn begin(&self, stream: TcpStream, traffic: Arc<Traffic>) -> Result<Connection, ConnectError> {
-        let stream = Counted::new(stream, traffic);
-        let Some(peer) = &self.peer else { return Ok(Connection::Plain(self.framed(stream).await?)) };
-        let encrypted = peer.handshake(stream).await;
-        let stream = encrypted.map_err(|error| ConnectError::Tls(self.place(), error))?;
-        Ok(Connection::Encrypted(Box::new(self.framed(stream).await?)))
-    }
-
-    async fn framed<S: Stream + AsyncRead>(&self, stream: S) -> Result<Framed<S>, ConnectError> {
-        Ok(match &self.speech {
-            Speech::Lines => Framed::Lines(LineConnection::new(stream)),
-            Speech::Chunks => Framed::Chunks(RawConnection::new(stream)),
-            Speech::WebSocket(site) => {
-                let connection = WebSocketConnection::handshake(stream, site).await;
-                let failed = |error| ConnectError::Handshake(self.place(), error);
-                Framed::WebSocket(Box::new(connection.map_err(failed)?))
+            Protocol::Chunks => Connection::Chunks(RawConnection::new(stream)),
+            Protocol::WebSocket(url, None) => {
+                Connection::WebSocket(Box::new(self.upgraded(url, stream).await?))
+            }
+            Protocol::WebSocket(url, Some(peer)) => {
+                let stream = self.encrypted(peer, stream).await?;
+                Connection::TlsWebSocket(Box::new(self.upgraded(url, stream).await?))
             }
         })
     }
 
+    async fn encrypted(
+        &self,
+        peer: &TlsPeer,
+        stream: CountingStream,
+    ) -> Result<TlsStream<CountingStream>, ConnectError> {
+        peer.handshake(stream).await.map_err(|error| ConnectError::Tls(self.place(), error))
+    }
+
+    async fn upgraded<S: Stream + AsyncRead>(
+        &self,
+        url: &WebSocketUrl,
+        stream: S,
+    ) -> Result<WebSocketConnection<S>, ConnectError> {
+        let connection = WebSocketConnection::handshake(stream, url).await;
+        connection.map_err(|error| ConnectError::Handshake(self.place(), error))
+    }
+
     /// The address or URL alone.
     fn place(&self) -> String {
-        match &self.speech {
-            Speech::Lines | Speech::Chunks => self.addresses.to_string(),
-            Speech::WebSocket(site) => site.to_string(),
+        match &self.protocol {
+            Protocol::Lines(_) | Protocol::Chunks => self.addresses.to_string(),
+            Protocol::WebSocket(url, _) => url.to_string(),
         }
     }
 }
@@ -157,9 +169,9 @@ impl Endpoint {
 #[derive(Debug)]
 pub enum ByteStream {
     /// Over TCP.
-    Plain(Counted),
+    Plain(CountingStream),
     /// Over TLS.
-    Encrypted(Box<TlsStream<Counted>>),
+    Encrypted(Box<TlsStream<CountingStream>>),
 }
 
 impl ByteStream {
@@ -204,12 +216,12 @@ impl AsyncWrite for ByteStream {
     }
 }
 
-impl std::fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.speech {
-            Speech::Lines | Speech::Chunks => write!(f, "{} {}", self.transport(), self.place()),
-            // The URL's scheme says it.
-            Speech::WebSocket(_) => f.write_str(&self.place()),
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A URL's scheme names the transport.
+        if !matches!(self.protocol, Protocol::WebSocket(..)) {
+            write!(f, "{} ", self.transport())?;
         }
+        f.write_str(&self.place())
     }
 }

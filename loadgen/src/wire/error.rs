@@ -10,31 +10,26 @@ use super::shortage::Shortage;
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// No TCP connection to any address.
     #[error("cannot connect to {0}")]
     Tcp(Unreachable),
-    /// Our side has no means for another connection, whatever the server is like.
     #[error("{0}")]
     Shortage(Shortage),
-    /// TCP, but no TLS with a server that is trusted.
     #[error("no TLS at {0}: {1}")]
     Tls(String, String),
-    /// A connection, but no WebSocket.
     #[error("no WebSocket at {0}: {1}")]
     Handshake(String, HandshakeError),
-    /// A connection whose handshakes took too long.
     #[error("no connection to {place} within {timeout:?}{advice}")]
     TimedOut {
         /// Where.
         place: String,
-        /// The longest that it was given.
+        /// The limit.
         timeout: Duration,
-        /// What it may be.
+        /// The likely cause, as the end of the sentence.
         advice: &'static str,
     },
 }
 
-/// A server of which no address takes a connection.
+/// A server that accepts a connection at none of its addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreachable {
     pub(super) name: String,

@@ -1,7 +1,7 @@
-//! WebSocket's opening handshake, the client's side (RFC 6455, section 4.1): the request, and what answers it.
+//! The client's side of WebSocket's opening handshake (RFC 6455, section 4.1): the request, and the response.
 //!
-//! The library has one, too, but it refuses answers that are right (a `Connection` that is a list, a head that comes in
-//! many small reads), and it does not say what is wrong with the others.
+//! The library has one too, but it refuses responses that are right (a `Connection` with a list, a head in many small
+//! reads), and it does not say what is wrong with the others.
 
 use std::io::{self, ErrorKind};
 
@@ -11,107 +11,82 @@ use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::http::StatusCode;
 
-use super::shown::{printable, reference};
-use super::{Site, tls};
+use super::redact::{printable, redact_url};
+use super::{WebSocketUrl, tls};
 
-/// Longest answer that is read, interim ones included. Common servers refuse heads over 8 or 16 KiB themselves.
+/// Most bytes that are read of a response, interim responses included. Common servers refuse heads over 8 or 16 KiB
+/// themselves.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 
-/// Most fields of an answer.
+/// Most headers of a response.
 const FIELDS_MAX: usize = 128;
 
-/// Room for one read. What comes behind the answer in the same read is the connection's.
+/// Room for one read. What follows the response in the same read belongs to the connection.
 const READ_BYTES: usize = 4096;
 
-/// How an answer begins.
+/// How a response begins.
 const HTTP: &[u8] = b"HTTP/";
 
-/// Why a connection became no WebSocket.
+/// Why a connection did not become a WebSocket.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
-    /// The connection failed.
     #[error("the connection failed in the handshake: {}", tls::words(.0))]
     Failed(io::Error),
-    /// The server closed it, or reset it, before a byte of an answer.
     #[error("the server {} the connection without an answer to the handshake", if *.reset { "reset" } else { "closed" })]
-    Unanswered {
-        /// Whether it was a reset.
-        reset: bool,
-    },
-    /// The server ended it within its answer.
+    Unanswered { reset: bool },
     #[error("the server ended the connection in the middle of its answer to the handshake")]
     CutOff,
-    /// What came is not HTTP.
     #[error(
         "the server does not speak WebSocket on this port{}: its answer is not HTTP",
         if *.encrypted { "" } else { ", unless over TLS" }
     )]
-    NotHttp {
-        /// Whether the connection is encrypted.
-        encrypted: bool,
-    },
-    /// What came begins as HTTP and goes on as something else.
+    NotHttp { encrypted: bool },
     #[error("the server's answer to the handshake is malformed HTTP")]
     Malformed,
-    /// An answer that is longer than any that is taken.
     #[error(
-        "the server's answer to the handshake is too long: over {HEAD_BYTES_MAX} bytes or {FIELDS_MAX} fields are not taken"
+        "the server's answer to the handshake is too long: it may have {HEAD_BYTES_MAX} bytes and {FIELDS_MAX} headers"
     )]
     TooLong,
-    /// The server sends clients elsewhere, which is not followed.
     #[error("the server answered HTTP {} and sends clients to {to}: if that is the right place, name it instead", named(*.status))]
     Redirected {
-        /// The status.
         status: u16,
-        /// Where to; printable, and without its query.
+        /// Where to: printable, without its query.
         to: String,
     },
-    /// Another status than 101.
     #[error("the server answered HTTP {}{}", named(*.status), advice(*.status))]
-    Refused {
-        /// The status.
-        status: u16,
-    },
-    /// A 101 that is no 101 of WebSocket: one of its fields is missing or has another value.
+    Refused { status: u16 },
     #[error("the server answered HTTP 101 {}", without(.field, .seen.as_deref()))]
     NotUpgraded {
         /// `Upgrade` or `Connection`.
         field: &'static str,
-        /// Its value, where it is there.
         seen: Option<String>,
     },
-    /// A 101 of HTTP/1.0, which has none.
     #[error("the server answered 101 in HTTP/1.0, and WebSocket needs HTTP/1.1")]
     OldHttp,
-    /// `Sec-WebSocket-Accept` does not belong to the key that was sent.
     #[error("the server's handshake has the wrong accept key: `{expected}` is right, and it {}", said(.seen.as_deref()))]
     WrongAccept {
-        /// What the key asks for.
+        /// What the key requires.
         expected: String,
-        /// What came, if anything.
         seen: Option<String>,
     },
-    /// An extension that was not offered.
     #[error("the server's handshake uses the extension `{0}`, which was not offered")]
     UnofferedExtension(String),
-    /// A subprotocol that was not offered.
     #[error("the server's handshake chose the subprotocol `{0}`, and none was offered")]
     UnofferedProtocol(String),
 }
 
-/// What a 101 had to say and what it said, where it breaks WS-2.
+/// What a 101 that breaks WS-2 should have held, and what it held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokenHandshake {
-    /// What was due, for people.
+    /// What was expected, for people.
     pub expected: String,
     /// What came.
     pub seen: String,
 }
 
 impl HandshakeError {
-    /// What is wrong where the server took the handshake and broke WS-2 in its answer; `None` where it refused, or did
-    /// not answer, or spoke something else.
-    #[must_use]
+    /// What is wrong if the server accepted the handshake and broke WS-2 in its response; `None` if it refused, did not
+    /// respond, or speaks something else.
     pub fn broken(&self) -> Option<BrokenHandshake> {
         let field = |name: &str, seen: Option<&str>| match seen {
             Some(seen) => format!("{name}: {seen}"),
@@ -159,19 +134,19 @@ fn advice(status: u16) -> &'static str {
         200..=299 => ": it serves plain HTTP at this path, not WebSocket",
         300..=399 => ": it sends clients elsewhere without saying where",
         401 => ": it wants credentials (ws://USER:PASSWORD@HOST:PORT/, or --header Authorization=@VARIABLE)",
-        403 => ": it does not let this client in",
+        403 => ": it does not admit this client",
         404 | 405 | 410 => ": it has no WebSocket at this path",
         407 => ": a proxy in between wants credentials",
-        408 => ": the handshake took it too long",
-        429 => ": it takes no more requests from this client for now",
+        408 => ": the handshake took too long for it",
+        429 => ": it accepts no more requests from this client for now",
         426 => ": it wants another version of WebSocket or HTTP",
-        502 | 504 => ": it is a proxy, and the server behind it is not there",
+        502 | 504 => ": it is a proxy, and the server behind it does not respond",
         503 => ": it is full or busy",
         _ => "",
     }
 }
 
-/// The value that a field of a 101 must have, or hold.
+/// The value that a header of a 101 must have or contain.
 fn needed(field: &str) -> &'static str {
     if field == "Upgrade" { "websocket" } else { "Upgrade" }
 }
@@ -188,23 +163,20 @@ fn said(seen: Option<&str>) -> String {
     seen.map_or_else(|| "sent none".to_owned(), |seen| format!("sent `{seen}`"))
 }
 
-/// Asks for a WebSocket and reads the answer; what came behind that is returned.
-///
-/// # Errors
-/// Where there is no WebSocket.
-pub(super) async fn shake<S: AsyncRead + AsyncWrite + Unpin>(
+/// Sends the request and reads the response; returns the bytes that follow it.
+pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
-    site: &Site,
+    url: &WebSocketUrl,
 ) -> Result<Vec<u8>, HandshakeError> {
     let key = generate_key();
     let mut came = Vec::new();
-    // A server that refuses without reading may be gone while we write, its answer is there all the same.
+    // A server that refuses without reading may be gone while we write, but its response is still there.
     let written = async {
-        stream.write_all(&request(site, &key)).await?;
+        stream.write_all(&request(url, &key)).await?;
         stream.flush().await
     };
     let written = written.await;
-    // Bytes of heads that were read and done with.
+    // Bytes of interim responses that were read.
     let mut before = 0;
     loop {
         let new = came.len();
@@ -215,14 +187,14 @@ pub(super) async fn shake<S: AsyncRead + AsyncWrite + Unpin>(
             (Ok(_), _) => {}
             (Err(error), _) => return Err(failed(&error, &came, before)),
         }
-        // Looking at a head that comes byte by byte for each of them would take the square of its length.
+        // Parsing a head after each of its bytes would take quadratic time.
         while came[before..].starts_with(HTTP) && came[new.max(before)..].contains(&b'\n')
             || !HTTP.starts_with(&came[before..]) && !came[before..].starts_with(HTTP)
         {
-            match answer(&came[before..], site, &key)? {
-                Answer::Partial => break,
-                Answer::Interim(length) => before += length,
-                Answer::Upgraded(length) => return Ok(came.split_off(before + length)),
+            match answer(&came[before..], url, &key)? {
+                ResponseHead::Partial => break,
+                ResponseHead::Interim(length) => before += length,
+                ResponseHead::Upgraded(length) => return Ok(came.split_off(before + length)),
             }
         }
         if came.len() > HEAD_BYTES_MAX {
@@ -237,7 +209,7 @@ fn ended(came: &[u8], before: usize, reset: bool) -> HandshakeError {
 
 fn failed(error: &io::Error, came: &[u8], before: usize) -> HandshakeError {
     match error.kind() {
-        // TLS that ends without its own goodbye.
+        // TLS ended without its own close message.
         ErrorKind::UnexpectedEof => ended(came, before, false),
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => {
             ended(came, before, true)
@@ -246,66 +218,66 @@ fn failed(error: &io::Error, came: &[u8], before: usize) -> HandshakeError {
     }
 }
 
-fn request(site: &Site, key: &str) -> Vec<u8> {
+fn request(url: &WebSocketUrl, key: &str) -> Vec<u8> {
     let mut head = format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
          Sec-WebSocket-Key: {key}\r\n",
-        site.target(),
-        site.host(),
+        url.path_and_query(),
+        url.host_header(),
     )
     .into_bytes();
-    for header in site.headers() {
+    for header in url.headers() {
         header.write(&mut head);
     }
     head.extend_from_slice(b"\r\n");
     head
 }
 
-/// What the head of an answer says.
-enum Answer {
+/// What the head of a response says.
+enum ResponseHead {
     /// Its end has not come.
     Partial,
-    /// The answer proper follows after this number of bytes.
+    /// The final response follows after this number of bytes.
     Interim(usize),
     /// Frames follow after this number of bytes.
     Upgraded(usize),
 }
 
-fn answer(head: &[u8], site: &Site, key: &str) -> Result<Answer, HandshakeError> {
+fn answer(head: &[u8], url: &WebSocketUrl, key: &str) -> Result<ResponseHead, HandshakeError> {
     let mut fields = [EMPTY_HEADER; FIELDS_MAX];
     let mut response = httparse::Response::new(&mut fields);
     let length = match ParserConfig::default().parse_response(&mut response, head) {
-        Ok(Status::Partial) => return Ok(Answer::Partial),
+        Ok(Status::Partial) => return Ok(ResponseHead::Partial),
         Ok(Status::Complete(length)) => length,
         Err(httparse::Error::TooManyHeaders) => return Err(HandshakeError::TooLong),
         Err(_) if head.starts_with(HTTP) => return Err(HandshakeError::Malformed),
-        Err(_) => return Err(HandshakeError::NotHttp { encrypted: site.is_encrypted() }),
+        Err(_) => return Err(HandshakeError::NotHttp { encrypted: url.is_encrypted() }),
     };
     let fields = Fields(response.headers);
     match response.code.unwrap_or_default() {
         101 if response.version == Some(0) => Err(HandshakeError::OldHttp),
-        101 => fields.check(key).map(|()| Answer::Upgraded(length)),
-        100..=199 => Ok(Answer::Interim(length)),
+        101 => fields.check(key).map(|()| ResponseHead::Upgraded(length)),
+        100..=199 => Ok(ResponseHead::Interim(length)),
         status => Err(match fields.all("location").next() {
             Some(to) if (300..400).contains(&status) => {
-                HandshakeError::Redirected { status, to: reference(&to) }
+                HandshakeError::Redirected { status, to: redact_url(&to) }
             }
             _ => HandshakeError::Refused { status },
         }),
     }
 }
 
-/// The fields of an answer.
+/// The headers of a response.
 struct Fields<'a>(&'a [Header<'a>]);
 
 impl Fields<'_> {
-    /// The values of all lines of this name, trimmed.
+    /// The values of all headers of this name, trimmed.
     fn all(&self, name: &str) -> impl Iterator<Item = String> {
         let named = self.0.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
         named.map(|field| String::from_utf8_lossy(field.value).trim().to_owned())
     }
 
-    /// All values of this name as one, as several lines of a list are; `None` where there is no line.
+    /// All values of this name joined by commas, as HTTP joins lists; `None` if there is none.
     fn joined(&self, name: &str) -> Option<String> {
         self.all(name).reduce(|all, next| all + ", " + &next)
     }
@@ -345,12 +317,12 @@ mod tests {
 
     use super::*;
 
-    fn site() -> Site {
-        Site::parse("ws://kv.test:5/door?key=hunter22").unwrap()
+    fn url() -> WebSocketUrl {
+        WebSocketUrl::parse("ws://kv.test:5/door?key=hunter22").unwrap()
     }
 
-    /// What becomes of a handshake whose request is answered so; `KEY` in it is the right accept key. No read brings more
-    /// bytes than `segment`.
+    /// What becomes of a handshake whose request is answered so; `KEY` in it is the right accept key. No read brings
+    /// more bytes than `segment`.
     async fn answered(answer: &str, segment: usize) -> Result<Vec<u8>, HandshakeError> {
         let (mut ours, mut theirs) = duplex(segment);
         let server = async {
@@ -367,7 +339,7 @@ mod tests {
         };
         // Dropped at its end, or a server with more to say would wait for ever.
         let client = async move {
-            let outcome = shake(&mut ours, &site()).await;
+            let outcome = handshake(&mut ours, &url()).await;
             let mut rest = outcome?;
             let _ = ours.read_to_end(&mut rest).await;
             Ok(rest)
@@ -453,7 +425,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_is_told_by_its_status_and_what_that_means() {
+    async fn a_refusal_is_reported_by_its_status_and_what_that_means() {
         let said = async |answer: &str| refused(answer).await.to_string();
         insta::assert_snapshot!(said("HTTP/1.0 503 Busy\r\n\r\n").await, @"the server answered HTTP 503 Service Unavailable: it is full or busy");
         insta::assert_snapshot!(said("HTTP/1.1 401 \x1b[2J\r\n\r\n").await, @"the server's answer to the handshake is malformed HTTP");
@@ -465,11 +437,11 @@ mod tests {
         insta::assert_snapshot!(said("").await, @"the server closed the connection without an answer to the handshake");
         insta::assert_snapshot!(said("HTTP/1.1 101 Swit").await, @"the server ended the connection in the middle of its answer to the handshake");
         insta::assert_snapshot!(said("wrong message format").await, @"the server does not speak WebSocket on this port, unless over TLS: its answer is not HTTP");
-        insta::assert_snapshot!(said(&format!("HTTP/1.1 101 x\r\nX: {}\r\n", "y".repeat(40_000))).await, @"the server's answer to the handshake is too long: over 32768 bytes or 128 fields are not taken");
+        insta::assert_snapshot!(said(&format!("HTTP/1.1 101 x\r\nX: {}\r\n", "y".repeat(40_000))).await, @"the server's answer to the handshake is too long: it may have 32768 bytes and 128 headers");
     }
 
     #[tokio::test]
-    async fn a_redirect_is_told_with_its_target_and_without_secrets() {
+    async fn a_redirect_is_reported_with_its_target_and_without_secrets() {
         let said = async |to: &str| {
             refused(&format!("HTTP/1.1 302 Moved\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n"))
                 .await
@@ -487,13 +459,13 @@ mod tests {
         let (mut ours, mut theirs) = duplex(1024);
         theirs.write_all(b"success").await.unwrap();
         // It stays open.
-        let error = shake(&mut ours, &site()).await.unwrap_err();
+        let error = handshake(&mut ours, &url()).await.unwrap_err();
         assert!(matches!(error, HandshakeError::NotHttp { encrypted: false }), "{error}");
     }
 
     #[test]
     fn the_request_names_host_path_and_what_was_added() {
-        let head = String::from_utf8(request(&site(), "dGhlIHNhbXBsZSBub25jZQ==")).unwrap();
+        let head = String::from_utf8(request(&url(), "dGhlIHNhbXBsZSBub25jZQ==")).unwrap();
         assert_eq!(
             head,
             "GET /door?key=hunter22 HTTP/1.1\r\nHost: kv.test:5\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\

@@ -1,45 +1,38 @@
-//! Header fields that the user adds to a WebSocket handshake, for what stands between client and server.
+//! Headers that the user adds to a WebSocket handshake, for a proxy between client and server, say.
 
 use std::ffi::OsString;
 use std::fmt;
 
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 
-/// Fields that the handshake itself consists of, or that say how a body follows.
+/// Headers that the handshake itself sets, or that would announce a body.
 const OURS: [&str; 5] = ["host", "connection", "upgrade", "content-length", "transfer-encoding"];
 
-/// So do all that begin with this.
+/// The prefix of the other headers that the handshake sets.
 const OURS_BEGIN: &str = "sec-websocket-";
 
-/// A field, whose value is never shown.
+/// A header, whose value is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Header {
     name: HeaderName,
     value: HeaderValue,
 }
 
-/// What is wrong with a field; never says its value.
+/// What is wrong with a header. The message never holds its value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    /// No `=`, or no field's name before it.
     #[error("--header: write NAME=VALUE, or NAME=@VARIABLE to take the value from the environment")]
     Form,
-    /// A field of the handshake.
-    #[error("--header {0}: the handshake itself sets this field")]
+    #[error("--header {0}: the handshake itself sets this header")]
     Ours(String),
-    /// A value that would end the line.
     #[error("--header {0}: the value has a line end or another character that cannot stand in a header")]
     Value(String),
-    /// No such variable.
     #[error("--header {0}: `{1}` is not set in the environment, or is empty")]
     Unset(String, String),
 }
 
 impl Header {
-    /// From `NAME=VALUE`, or `NAME=@VARIABLE`, whose value `variable` knows: one that is empty is as none.
-    ///
-    /// # Errors
-    /// Where it is no field, or one that is not the user's.
+    /// From `NAME=VALUE`, or from `NAME=@VARIABLE`, which `variable` looks up. An empty variable counts as not set.
     pub fn parse(text: &str, variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, HeaderError> {
         let (name, value) = text.split_once('=').ok_or(HeaderError::Form)?;
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| HeaderError::Form)?;
@@ -67,9 +60,8 @@ impl Header {
         Some(Self { name: HeaderName::from_static("authorization"), value })
     }
 
-    /// Whether two stand for the same field.
-    #[must_use]
-    pub fn has_the_name_of(&self, other: &Self) -> bool {
+    /// Whether both have the same name.
+    pub fn has_same_name(&self, other: &Self) -> bool {
         self.name == other.name
     }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use twinwire_os::clock;
 
 use super::stream::{Outgoing, Stream};
-use super::{Ended, REPLY_BYTES_MAX, Replies, Reply};
+use super::{Ended, REPLY_BYTES_MAX, Reply, ReplyHandler};
 use crate::domain::Rule;
 
 /// A connection with one line a message.
@@ -14,7 +14,7 @@ use crate::domain::Rule;
 pub struct LineConnection<S> {
     stream: S,
     outgoing: Outgoing,
-    /// The beginning of a line whose end has not come; mostly empty.
+    /// The beginning of a line whose end has not come; usually empty.
     partial: Vec<u8>,
 }
 
@@ -23,7 +23,7 @@ impl<S: Stream> LineConnection<S> {
         Self { stream, outgoing: Outgoing::default(), partial: Vec::new() }
     }
 
-    /// Closes the sending side in order; the rest follows when it is dropped.
+    /// Closes the sending side in order. Dropping the connection closes the rest.
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         Pin::new(&mut self.stream).poll_shutdown(cx).map(drop)
     }
@@ -47,7 +47,11 @@ impl<S: Stream> LineConnection<S> {
         self.outgoing.flush(&mut self.stream, cx)
     }
 
-    pub(super) fn drain(&mut self, cx: &mut Context<'_>, replies: &mut impl Replies) -> Result<(), Ended> {
+    pub(super) fn drain(
+        &mut self,
+        cx: &mut Context<'_>,
+        replies: &mut impl ReplyHandler,
+    ) -> Result<(), Ended> {
         for _ in 0..S::READS_MAX {
             let Self { stream, partial, .. } = self;
             let Some(read) = stream.read(cx, |bytes, at| lines(partial, bytes, at, replies)) else {
@@ -64,8 +68,8 @@ impl<S: Stream> LineConnection<S> {
     }
 }
 
-/// Hands over every line that ends in `bytes`; what is left goes into `partial`.
-fn lines(partial: &mut Vec<u8>, bytes: &[u8], at: clock::Nanos, replies: &mut impl Replies) {
+/// Hands over every line that ends in `bytes`, and keeps the rest in `partial`.
+fn lines(partial: &mut Vec<u8>, bytes: &[u8], at: clock::Nanos, replies: &mut impl ReplyHandler) {
     let mut give = |line: &[u8]| {
         let text = line.strip_suffix(b"\r").unwrap_or(line);
         replies.reply(Reply { text, binary: false, at });
@@ -93,7 +97,7 @@ mod tests {
     #[derive(Default)]
     struct Kept(Vec<Vec<u8>>);
 
-    impl Replies for Kept {
+    impl ReplyHandler for Kept {
         fn is_whole(&self, _: &[u8]) -> bool {
             true
         }

@@ -1,53 +1,58 @@
 //! The client's side of each transport: messages out, replies in, bytes counted.
 //!
-//! What a reply means is the oracle's business; when to send is the load engine's. The three framings, two of them also
-//! over TLS, differ in how a message ends and in nothing else that a caller sees. Replies are handed to a [`Replies`] as they come, so
-//! that none is copied, and reading never waits for writing: a peer that stops reading cannot block its replies.
+//! The oracle decides what a reply means, and the load engine when to send. The three framings, two of them also over
+//! TLS, differ for the caller only in how a message ends. Replies go to a [`ReplyHandler`] as they come, without a
+//! copy. Reading never waits for writing: a peer that stops reading cannot block its replies.
 
 mod addresses;
 mod connect;
 mod error;
-mod foreign;
 mod handshake;
 mod header;
 mod line;
 mod raw;
+mod redact;
 mod shortage;
-mod shown;
-mod site;
 mod stream;
+mod timeout;
 mod tls;
 mod traffic;
-mod wait;
+mod url;
 mod websocket;
+mod wrong_protocol;
 
 use std::task::{Context, Poll};
 
-use stream::Stream;
-use tokio::io::AsyncRead;
 use tokio_rustls::client::TlsStream;
-use traffic::Counted;
 use twinwire_os::clock::Nanos;
 
-pub use addresses::{Addresses, Unresolved};
-pub use connect::{ByteStream, Endpoint};
-pub use error::{ConnectError, Unreachable};
-pub use foreign::{Foreign, advice_on_close, advice_on_silence};
-pub use handshake::{BrokenHandshake, HandshakeError};
-pub use header::{Header, HeaderError};
-pub use raw::SILENCE_NS;
-pub use shortage::Shortage;
-pub use shown::suspect;
-pub use site::{Site, UrlError};
-pub use tls::{NotAName, Peer, Trust, TrustError};
-pub use traffic::{SocketSample, Traffic};
-pub use wait::wait;
+use line::LineConnection;
+use raw::RawConnection;
+use stream::Stream as _;
+use traffic::CountingStream;
+
+pub(crate) use addresses::{Addresses, ResolveError};
+pub(crate) use connect::ByteStream;
+pub use connect::Endpoint;
+pub(crate) use error::ConnectError;
+pub(crate) use handshake::{BrokenHandshake, HandshakeError};
+pub(crate) use header::{Header, HeaderError};
+pub(crate) use raw::RAW_SILENCE_NS;
+pub(crate) use redact::redact_input;
+pub(crate) use timeout::poll_with_timeout;
+pub(crate) use tls::{InvalidServerName, TrustStoreError};
+pub use tls::{TlsPeer, TrustStore};
+pub(crate) use traffic::SocketSample;
+pub use traffic::Traffic;
+pub(crate) use url::UrlError;
+pub use url::WebSocketUrl;
 pub use websocket::WebSocketConnection;
+pub(crate) use wrong_protocol::{WrongProtocol, advice_on_close, advice_on_silence};
 
 use crate::domain::{Framing, MESSAGE_BYTES_MAX, Rule};
 
-/// Longest reply that is taken, in bytes: no message of a server may be longer. A peer that sends more without an end does
-/// not speak the protocol.
+/// Longest reply in bytes: no message of a server may be longer. A peer that sends more without an end does not speak
+/// the protocol.
 const REPLY_BYTES_MAX: usize = MESSAGE_BYTES_MAX as usize;
 
 /// One reply as it came.
@@ -55,15 +60,15 @@ const REPLY_BYTES_MAX: usize = MESSAGE_BYTES_MAX as usize;
 pub struct Reply<'a> {
     /// The message without its terminator.
     pub text: &'a [u8],
-    /// Whether it came as a binary WebSocket message, which no reply may (WS-1).
+    /// Whether it came as a binary WebSocket message, which a reply must not be (WS-1).
     pub binary: bool,
     /// When the read that completed it returned.
     pub at: Nanos,
 }
 
 /// Takes replies as they come.
-pub trait Replies {
-    /// Whether these bytes are a whole legal reply; asked where the framing has no terminator (RAW-1).
+pub trait ReplyHandler {
+    /// Whether these bytes are a whole legal reply. Only the framing without a terminator asks (RAW-1).
     fn is_whole(&self, bytes: &[u8]) -> bool;
     /// Takes the next reply.
     fn reply(&mut self, reply: Reply<'_>);
@@ -75,13 +80,13 @@ pub enum Ended {
     /// The peer closed in order.
     #[error("the server closed the connection")]
     Closed,
-    /// The peer ended TCP in order, but without the close frame that goes before it.
+    /// The peer ended TCP in order, but sent no close frame first.
     #[error("the server ended TCP without a close frame")]
-    Unclosed,
+    NoCloseFrame,
     /// The peer reset it.
     #[error("the server reset the connection")]
     Reset,
-    /// The peer broke the framing, which is a wrong reply like any other.
+    /// The peer broke the framing: a wrong reply like any other.
     #[error("the server broke the framing ({rule}): {what}")]
     Framing {
         /// The requirement that it broke.
@@ -89,7 +94,7 @@ pub enum Ended {
         /// What came.
         what: String,
     },
-    /// The peer closed as a message was longer than it takes.
+    /// The peer closed because a message was longer than its limit.
     #[error("the server takes no message that long")]
     TooLong,
     /// The system failed.
@@ -98,53 +103,66 @@ pub enum Ended {
 }
 
 impl Ended {
-    /// Whether the peer closed it, not by a reset, and for no known fault.
+    /// Whether the peer closed it without a reset and without naming a fault.
     #[must_use]
     pub fn is_close(&self) -> bool {
-        matches!(self, Self::Closed | Self::Unclosed)
+        matches!(self, Self::Closed | Self::NoCloseFrame)
     }
 
     fn from_io(error: &std::io::Error) -> Self {
         use std::io::ErrorKind;
         match error.kind() {
             ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => Self::Reset,
-            // TLS that ends without its own goodbye; what was cut off would be missed by the request that waits for it.
+            // TLS ended without its own close message. If a reply was cut off, the request that waits for it shows
+            // that.
             ErrorKind::UnexpectedEof => Self::Closed,
             _ => Self::Failed(tls::words(error)),
         }
     }
 }
 
-/// An open connection, not yet logged in: a framing over a stream.
+/// An open connection, not yet logged in: a framing over TCP or TLS. The large ones are boxed.
 #[derive(Debug)]
 pub enum Connection {
-    /// Over TCP.
-    Plain(Framed<Counted>),
-    /// Over TLS.
-    Encrypted(Box<Framed<TlsStream<Counted>>>),
+    /// One line a message, over TCP.
+    Lines(LineConnection<CountingStream>),
+    /// One chunk a message, over TCP.
+    Chunks(RawConnection<CountingStream>),
+    /// One text message a message, over TCP.
+    WebSocket(Box<WebSocketConnection<CountingStream>>),
+    /// One line a message, over TLS.
+    TlsLines(Box<LineConnection<TlsStream<CountingStream>>>),
+    /// One text message a message, over TLS.
+    TlsWebSocket(Box<WebSocketConnection<TlsStream<CountingStream>>>),
 }
 
-/// A framing of messages over a stream.
-#[derive(Debug)]
-pub enum Framed<S> {
-    /// One line a message.
-    Lines(line::LineConnection<S>),
-    /// One chunk a message.
-    Chunks(raw::RawConnection<S>),
-    /// One text message a message.
-    WebSocket(Box<websocket::WebSocketConnection<S>>),
+/// The same expression for each kind of connection.
+macro_rules! each {
+    ($connection:expr, $inner:ident => $body:expr) => {
+        match $connection {
+            Self::Lines($inner) => $body,
+            Self::Chunks($inner) => $body,
+            Self::WebSocket($inner) => $body,
+            Self::TlsLines($inner) => $body,
+            Self::TlsWebSocket($inner) => $body,
+        }
+    };
 }
 
 impl Connection {
-    /// Queues one message. It holds no line end.
+    /// Queues one message, which must not hold a line end.
     ///
     /// # Errors
     /// Where the connection has ended.
     pub fn push(&mut self, message: &[u8]) -> Result<(), Ended> {
         match self {
-            Self::Plain(framed) => framed.push(message),
-            Self::Encrypted(framed) => framed.push(message),
+            Self::Lines(lines) => lines.push(message),
+            Self::Chunks(chunks) => chunks.push(message),
+            Self::TlsLines(lines) => lines.push(message),
+            Self::WebSocket(websocket) => return websocket.push(message),
+            Self::TlsWebSocket(websocket) => return websocket.push(message),
         }
+        Ok(())
     }
 
     /// Writes what is queued; `true` once all of it is written. Otherwise the task is woken when there is room.
@@ -152,17 +170,16 @@ impl Connection {
     /// # Errors
     /// Where the connection has ended.
     pub fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
-        match self {
-            Self::Plain(framed) => framed.flush(cx),
-            Self::Encrypted(framed) => framed.flush(cx),
-        }
+        each!(self, connection => connection.flush(cx))
     }
 
-    /// Gives back memory that setting up needed and an idle connection does not.
+    /// Gives back memory that setting up needed and an idle connection does not. WebSocket's library keeps its buffers.
     pub fn shrink(&mut self) {
         match self {
-            Self::Plain(framed) => framed.shrink(),
-            Self::Encrypted(framed) => framed.shrink(),
+            Self::Lines(lines) => lines.shrink(),
+            Self::Chunks(chunks) => chunks.shrink(),
+            Self::TlsLines(lines) => lines.shrink(),
+            Self::WebSocket(_) | Self::TlsWebSocket(_) => {}
         }
     }
 
@@ -170,113 +187,52 @@ impl Connection {
     ///
     /// # Errors
     /// Where the connection has ended, after the replies that came before its end.
-    pub fn drain(&mut self, cx: &mut Context<'_>, replies: &mut impl Replies) -> Result<(), Ended> {
-        match self {
-            Self::Plain(framed) => framed.drain(cx, replies),
-            Self::Encrypted(framed) => framed.drain(cx, replies),
-        }
+    pub fn drain(&mut self, cx: &mut Context<'_>, replies: &mut impl ReplyHandler) -> Result<(), Ended> {
+        each!(self, connection => connection.drain(cx, replies))
     }
 
-    /// Closes it in order, over WebSocket with a close frame; ready once the peer has its say, which `replies` takes.
-    pub fn poll_close(&mut self, cx: &mut Context<'_>, replies: &mut impl Replies) -> Poll<()> {
+    /// Closes it in order, over WebSocket with a close frame. Ready once the sending side is closed; over WebSocket,
+    /// once the server has answered, and `replies` takes what comes before that.
+    pub fn poll_close(&mut self, cx: &mut Context<'_>, replies: &mut impl ReplyHandler) -> Poll<()> {
         match self {
-            Self::Plain(framed) => framed.poll_close(cx, replies),
-            Self::Encrypted(framed) => framed.poll_close(cx, replies),
+            Self::Lines(lines) => lines.poll_close(cx),
+            Self::Chunks(chunks) => chunks.poll_close(cx),
+            Self::TlsLines(lines) => lines.poll_close(cx),
+            Self::WebSocket(websocket) => websocket.poll_close(cx, replies),
+            Self::TlsWebSocket(websocket) => websocket.poll_close(cx, replies),
         }
     }
 
     /// Ends it by a reset.
     pub fn reset(self) {
-        match &self {
-            Self::Plain(framed) => framed.stream().tcp().reset_on_close(),
-            Self::Encrypted(framed) => framed.stream().tcp().reset_on_close(),
-        }
+        each!(&self, connection => connection.stream().tcp().reset_on_close());
     }
 
     /// How its messages are framed.
     #[must_use]
     pub fn framing(&self) -> Framing {
         match self {
-            Self::Plain(framed) => framed.framing(),
-            Self::Encrypted(framed) => framed.framing(),
+            Self::Lines(_) | Self::TlsLines(_) => Framing::Lines,
+            Self::Chunks(_) => Framing::Chunks,
+            Self::WebSocket(_) | Self::TlsWebSocket(_) => Framing::WebSocket,
         }
     }
 
     /// Whether it runs over TLS.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
-        matches!(self, Self::Encrypted(_))
+        matches!(self, Self::TlsLines(_) | Self::TlsWebSocket(_))
     }
 
-    /// Whether it began without a handshake, which would have shown that the port is the right one.
+    /// Whether it began without a handshake, so that nothing has shown yet that the port is the right one.
     #[must_use]
     pub fn is_unproved(&self) -> bool {
-        !self.is_encrypted() && self.framing() != Framing::WebSocket
+        matches!(self, Self::Lines(_) | Self::Chunks(_))
     }
 
     /// Most requests that may be outstanding on it: the raw framing cannot tell two replies apart.
     #[must_use]
     pub fn outstanding_max(&self) -> usize {
         if self.framing() == Framing::Chunks { 1 } else { usize::MAX }
-    }
-}
-
-impl<S: Stream + AsyncRead> Framed<S> {
-    fn framing(&self) -> Framing {
-        match self {
-            Self::Lines(_) => Framing::Lines,
-            Self::Chunks(_) => Framing::Chunks,
-            Self::WebSocket(_) => Framing::WebSocket,
-        }
-    }
-
-    fn stream(&self) -> &S {
-        match self {
-            Self::Lines(lines) => lines.stream(),
-            Self::Chunks(chunks) => chunks.stream(),
-            Self::WebSocket(websocket) => websocket.stream(),
-        }
-    }
-
-    fn push(&mut self, message: &[u8]) -> Result<(), Ended> {
-        match self {
-            Self::Lines(lines) => lines.push(message),
-            Self::Chunks(chunks) => chunks.push(message),
-            Self::WebSocket(websocket) => return websocket.push(message),
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
-        match self {
-            Self::Lines(lines) => lines.flush(cx),
-            Self::Chunks(chunks) => chunks.flush(cx),
-            Self::WebSocket(websocket) => websocket.flush(cx),
-        }
-    }
-
-    fn shrink(&mut self) {
-        match self {
-            Self::Lines(lines) => lines.shrink(),
-            Self::Chunks(chunks) => chunks.shrink(),
-            // The library keeps its buffers to itself.
-            Self::WebSocket(_) => {}
-        }
-    }
-
-    fn drain(&mut self, cx: &mut Context<'_>, replies: &mut impl Replies) -> Result<(), Ended> {
-        match self {
-            Self::Lines(lines) => lines.drain(cx, replies),
-            Self::Chunks(chunks) => chunks.drain(cx, replies),
-            Self::WebSocket(websocket) => websocket.drain(cx, replies),
-        }
-    }
-
-    fn poll_close(&mut self, cx: &mut Context<'_>, replies: &mut impl Replies) -> Poll<()> {
-        match self {
-            Self::Lines(lines) => lines.poll_close(cx),
-            Self::Chunks(chunks) => chunks.poll_close(cx),
-            Self::WebSocket(websocket) => websocket.poll_close(cx, replies),
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! Chunks over TCP, the original clients' framing (RAW-1): no terminator in either direction.
 //!
-//! One message is outstanding at a time and the empty message goes out as one space. A reply has ended when it is
-//! a whole legal one; bytes that are none are given 50 ms of silence to become one before they count as the reply.
+//! One message is outstanding at a time, and the empty message goes out as one space. A reply ends as soon as its bytes
+//! are a whole legal reply. Other bytes count as the reply after 50 ms of silence.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,11 +9,11 @@ use std::task::{Context, Poll};
 use twinwire_os::clock::{self, Nanos};
 
 use super::stream::{Outgoing, Stream};
-use super::{Ended, REPLY_BYTES_MAX, Replies, Reply};
+use super::{Ended, REPLY_BYTES_MAX, Reply, ReplyHandler};
 use crate::domain::Rule;
 
-/// Silence after which bytes that are no legal reply count as one.
-pub const SILENCE_NS: Nanos = 50_000_000;
+/// Silence after which bytes that are not a legal reply count as the reply.
+pub const RAW_SILENCE_NS: Nanos = 50_000_000;
 
 /// A connection with one chunk a message.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl<S: Stream> RawConnection<S> {
         Self { stream, outgoing: Outgoing::default(), reply: Vec::new(), last_byte_at: 0 }
     }
 
-    /// Closes the sending side in order; the rest follows when it is dropped.
+    /// Closes the sending side in order. Dropping the connection closes the rest.
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         Pin::new(&mut self.stream).poll_shutdown(cx).map(drop)
     }
@@ -52,8 +52,12 @@ impl<S: Stream> RawConnection<S> {
         self.outgoing.flush(&mut self.stream, cx)
     }
 
-    /// The caller polls again at least every [`SILENCE_NS`] while a reply is due: silence wakes no task.
-    pub(super) fn drain(&mut self, cx: &mut Context<'_>, replies: &mut impl Replies) -> Result<(), Ended> {
+    /// The caller polls again at least every [`RAW_SILENCE_NS`] while a reply is due: silence wakes no task.
+    pub(super) fn drain(
+        &mut self,
+        cx: &mut Context<'_>,
+        replies: &mut impl ReplyHandler,
+    ) -> Result<(), Ended> {
         loop {
             let Self { stream, reply, last_byte_at, .. } = self;
             let keep = |bytes: &[u8], at| {
@@ -62,7 +66,7 @@ impl<S: Stream> RawConnection<S> {
             };
             let Some(came) = stream.read(cx, keep) else { break };
             if let Err(end) = came {
-                // What came before the end is a reply, be it a legal one or not.
+                // What came before the end is a reply, legal or not.
                 self.give(replies);
                 return Err(end);
             }
@@ -74,13 +78,13 @@ impl<S: Stream> RawConnection<S> {
                 self.give(replies);
             }
         }
-        if !self.reply.is_empty() && clock::now() >= self.last_byte_at + SILENCE_NS {
+        if !self.reply.is_empty() && clock::now() >= self.last_byte_at + RAW_SILENCE_NS {
             self.give(replies);
         }
         Ok(())
     }
 
-    fn give(&mut self, replies: &mut impl Replies) {
+    fn give(&mut self, replies: &mut impl ReplyHandler) {
         if !self.reply.is_empty() {
             replies.reply(Reply { text: &self.reply, binary: false, at: self.last_byte_at });
             self.reply.clear();

@@ -1,4 +1,5 @@
-//! What this machine, or this process, has no more of: a connection that fails for it says nothing about the target.
+//! Resources that this machine or this process has run out of. A connection that fails for that reason says nothing
+//! about the target.
 
 use std::fmt;
 use std::io;
@@ -7,7 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 
-/// Where Linux says which ports it gives to outgoing connections, of IPv6 too.
+/// Where Linux says which ports it gives to outgoing connections, for IPv4 and IPv6.
 const PORT_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
 /// A shortage on our side.
@@ -17,12 +18,12 @@ pub enum Shortage {
     Ports {
         /// The address.
         to: SocketAddr,
-        /// First and last of the ports that there are, where the system says so.
+        /// The first and the last port of the range, if the system says.
         range: Option<(u16, u16)>,
     },
     /// This process has as many files open as it may.
     ProcessFiles {
-        /// How many, where the system says so.
+        /// The limit, if the system says.
         limit: Option<u64>,
     },
     /// The system has as many files open as it may.
@@ -32,10 +33,10 @@ pub enum Shortage {
 }
 
 impl Shortage {
-    /// The shortage, if that is why connecting to `to` failed.
+    /// The shortage that made connecting to `to` fail, if there was one.
     pub(super) fn of(error: &io::Error, to: SocketAddr) -> Option<Self> {
         match Errno::from_raw(error.raw_os_error()?) {
-            // It may also mean that this machine has no address of its own from which `to` can be reached.
+            // This error may also mean that the machine has no source address for `to`.
             Errno::EADDRNOTAVAIL if has_source(to) => Some(Self::Ports { to, range: port_range() }),
             Errno::EMFILE => {
                 let limit = getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(soft, _)| soft);
@@ -48,7 +49,8 @@ impl Shortage {
     }
 }
 
-/// Whether this machine has an address from which `to` can be reached. UDP, which sends nothing here, has ports of its own.
+/// Whether this machine has a source address for `to`. A UDP socket tells without sending anything, and its ports are
+/// separate.
 fn has_source(to: SocketAddr) -> bool {
     let any: SocketAddr = match to {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),

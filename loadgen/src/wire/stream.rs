@@ -1,7 +1,7 @@
 //! The streams that framings stand on: TCP, and TLS over it.
 //!
-//! A framing sees no difference but in how bytes come: from TCP through one buffer of the worker's, from TLS as the
-//! library has decrypted them, a record at a time and without another copy.
+//! They differ only in how bytes come: from TCP through one buffer of the worker, from TLS as the library has decrypted
+//! them, one record at a time and without another copy.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -12,9 +12,10 @@ use tokio_rustls::client::TlsStream;
 use twinwire_os::clock::{self, Nanos};
 
 use super::Ended;
-use super::traffic::Counted;
+use super::traffic::CountingStream;
 
-/// Bytes that one read of TCP takes at most. Larger than any message, so that a batch of replies costs one system call.
+/// Most bytes that one read of TCP takes: more than the longest usual message, so that a batch of replies costs one
+/// system call.
 const READ_BYTES: usize = 128 * 1024;
 
 thread_local! {
@@ -24,14 +25,14 @@ thread_local! {
 
 /// What a framing reads from and writes to.
 pub trait Stream: AsyncWrite + Unpin {
-    /// Reads in a row before other connections get their turn; a flood must not starve them.
+    /// Reads in a row before other connections get their turn, so that a flood does not starve them.
     const READS_MAX: usize;
 
     /// The socket below.
-    fn tcp(&self) -> &Counted;
+    fn tcp(&self) -> &CountingStream;
 
-    /// Reads once and gives what came, with the instant after. `None`: nothing there now, and the task is woken when
-    /// there is.
+    /// Reads once and hands over what came, with the instant after the read. `None`: there is nothing to read now, and
+    /// the task is woken when there is.
     fn read<R>(
         &mut self,
         cx: &mut Context<'_>,
@@ -39,10 +40,10 @@ pub trait Stream: AsyncWrite + Unpin {
     ) -> Option<Result<R, Ended>>;
 }
 
-impl Stream for Counted {
+impl Stream for CountingStream {
     const READS_MAX: usize = 16;
 
-    fn tcp(&self) -> &Counted {
+    fn tcp(&self) -> &CountingStream {
         self
     }
 
@@ -63,11 +64,11 @@ impl Stream for Counted {
     }
 }
 
-impl Stream for TlsStream<Counted> {
+impl Stream for TlsStream<CountingStream> {
     /// A record holds 16 KiB at most, and may hold a single reply.
     const READS_MAX: usize = 256;
 
-    fn tcp(&self) -> &Counted {
+    fn tcp(&self) -> &CountingStream {
         self.get_ref().0
     }
 
@@ -76,7 +77,7 @@ impl Stream for TlsStream<Counted> {
         cx: &mut Context<'_>,
         take: impl FnOnce(&[u8], Nanos) -> R,
     ) -> Option<Result<R, Ended>> {
-        // What is decrypted already is given first: no readiness of the socket would tell of it.
+        // Decrypted bytes are handed over first: the socket's readiness would not report them.
         let (taken, bytes) = match Pin::new(&mut *self).poll_fill_buf(cx) {
             Poll::Pending => return None,
             Poll::Ready(Err(error)) => return Some(Err(Ended::from_io(&error))),
@@ -95,11 +96,11 @@ pub(super) struct Outgoing {
     written: usize,
 }
 
-/// An outgoing buffer that has grown beyond this is given back once it is empty.
+/// An outgoing buffer that has grown beyond this is freed once it is empty.
 const IDLE_CAPACITY_MAX: usize = 4096;
 
 impl Outgoing {
-    /// Gives back what it holds beyond what waits.
+    /// Frees unused capacity.
     pub(super) fn shrink(&mut self) {
         self.bytes.shrink_to_fit();
     }
@@ -108,7 +109,7 @@ impl Outgoing {
         &mut self.bytes
     }
 
-    /// Writes as much as goes; `true` once nothing waits, here or in the stream.
+    /// Writes as much as possible; `true` once nothing waits, here or in the stream.
     pub(super) fn flush(&mut self, stream: &mut impl Stream, cx: &mut Context<'_>) -> Result<bool, Ended> {
         while self.written < self.bytes.len() {
             match Pin::new(&mut *stream).poll_write(cx, &self.bytes[self.written..]) {

@@ -1,6 +1,6 @@
-//! TLS as the client's side sees it: whom to trust, the handshake, and why it failed.
+//! The client's side of TLS: which certificates to trust, the handshake, and why it failed.
 //!
-//! Every handshake is a whole one: sessions are never resumed, so that each connection costs the same.
+//! Sessions are never resumed, so that each connection costs a whole handshake.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -15,11 +15,11 @@ use rustls::{AlertDescription, CertificateError, ClientConfig, Error as TlsError
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::traffic::Counted;
+use super::traffic::CountingStream;
 
-/// Which certificates are trusted: the client's side of TLS, made once and shared by all connections.
+/// The trusted certificates, made once and shared by all connections.
 #[derive(Debug, Clone)]
-pub struct Trust {
+pub struct TrustStore {
     config: Arc<ClientConfig>,
     source: Source,
 }
@@ -32,73 +32,61 @@ enum Source {
     Ours,
 }
 
-/// Why there is nothing to trust.
+/// Why there are no trusted certificates.
 #[derive(Debug, thiserror::Error)]
-pub enum TrustError {
-    /// No such file, or one that cannot be read.
+pub enum TrustStoreError {
     #[error("--ca: cannot read `{}`: {error}", .path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// A file without a certificate.
-    #[error("--ca: `{}` holds no certificate: a PEM file with BEGIN CERTIFICATE in it is needed", .0.display())]
+    Unreadable { path: PathBuf, error: io::Error },
+    #[error("--ca: `{}` holds no certificate: it must be a PEM file with BEGIN CERTIFICATE in it", .0.display())]
     NoCertificate(PathBuf),
-    /// A file whose certificates are broken.
     #[error("--ca: `{}` holds a certificate that cannot be read: {why}", .path.display())]
-    Broken {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// A system that trusts no authority.
+    Broken { path: PathBuf, why: String },
     #[error("this system has no trusted certificates{0}: name the server's CA with --ca FILE")]
     NoneInSystem(String),
 }
 
-impl Trust {
+impl TrustStore {
     /// Trusts the certificates of a PEM file and no others.
     ///
     /// # Errors
-    /// Where it cannot be read, or holds no good certificate.
-    pub fn file(path: &Path) -> Result<Self, TrustError> {
+    /// Where it cannot be read, or holds no well-formed certificate.
+    pub fn file(path: &Path) -> Result<Self, TrustStoreError> {
         let path = path.to_owned();
-        let broken = |why: String| TrustError::Broken { path: path.clone(), why };
+        let broken = |why: String| TrustStoreError::Broken { path: path.clone(), why };
         let unread = |error: pem::Error| match error {
-            pem::Error::Io(error) => TrustError::Unreadable { path: path.clone(), error },
+            pem::Error::Io(error) => TrustStoreError::Unreadable { path: path.clone(), error },
             pem::Error::MissingSectionEnd { .. } => broken("its END line is missing".to_owned()),
             error => broken(error.to_string()),
         };
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_file_iter(&path).map_err(unread)? {
             let certificate = certificate.map_err(unread)?;
-            roots.add(certificate).map_err(|_| broken("what is encoded there is none".to_owned()))?;
+            roots
+                .add(certificate)
+                .map_err(|_| broken("what is encoded there is not a certificate".to_owned()))?;
         }
         if roots.is_empty() {
-            return Err(TrustError::NoCertificate(path));
+            return Err(TrustStoreError::NoCertificate(path));
         }
         Ok(Self::new(roots, Source::File(path)))
     }
 
-    /// Trusts what this system trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` change that, as elsewhere).
+    /// Trusts what this system trusts, which `SSL_CERT_FILE` and `SSL_CERT_DIR` override.
     ///
     /// # Errors
-    /// Where that is no authority.
-    pub fn system() -> Result<Self, TrustError> {
+    /// Where the system trusts no authority.
+    pub fn system() -> Result<Self, TrustStoreError> {
         let found = rustls_native_certs::load_native_certs();
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(found.certs);
         if roots.is_empty() {
             let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
-            return Err(TrustError::NoneInSystem(why));
+            return Err(TrustStoreError::NoneInSystem(why));
         }
         Ok(Self::new(roots, Source::System))
     }
 
-    /// Trusts this one certificate, which we made ourselves; `None` where it is not a certificate.
+    /// Trusts only this certificate, which the harness made; `None` if it is not a certificate.
     #[must_use]
     pub fn only(certificate: CertificateDer<'static>) -> Option<Self> {
         let mut roots = RootCertStore::empty();
@@ -116,41 +104,44 @@ impl Trust {
     }
 }
 
-impl PartialEq for Trust {
+impl PartialEq for TrustStore {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.config, &other.config)
     }
 }
 
-impl Eq for Trust {}
+impl Eq for TrustStore {}
 
-/// A server as TLS knows it: the name that its certificate must have, and whom to believe that.
+/// A TLS server: the name that its certificate must have, and the certificates that may vouch for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer {
+pub struct TlsPeer {
     name: ServerName<'static>,
-    trust: Trust,
+    trust: TrustStore,
 }
 
-/// A host that no certificate can name.
+/// A host that a certificate cannot name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no host name or address that a certificate could have")]
-pub struct NotAName(pub String);
+#[error("`{0}` is not a host name or address that a certificate can have")]
+pub struct InvalidServerName(pub String);
 
-impl Peer {
-    /// The server of this name or address; an IPv6 address may stand in brackets and have a zone, which no certificate
-    /// knows.
+impl TlsPeer {
+    /// The server of this name or address. An IPv6 address may be in brackets and have a zone, which certificates do
+    /// not name.
     ///
     /// # Errors
-    /// Where it is neither.
-    pub fn new(host: &str, trust: &Trust) -> Result<Self, NotAName> {
+    /// Where the host is neither a name nor an address.
+    pub fn new(host: &str, trust: &TrustStore) -> Result<Self, InvalidServerName> {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let bare = bare.split_once('%').filter(|_| bare.contains(':')).map_or(bare, |(address, _)| address);
-        let name = ServerName::try_from(bare.to_owned()).map_err(|_| NotAName(host.to_owned()))?;
+        let name = ServerName::try_from(bare.to_owned()).map_err(|_| InvalidServerName(host.to_owned()))?;
         Ok(Self { name, trust: trust.clone() })
     }
 
-    /// Shakes hands; the error is a text for people.
-    pub(super) async fn handshake(&self, stream: Counted) -> Result<TlsStream<Counted>, String> {
+    /// Performs the handshake. The error is a text for people.
+    pub(super) async fn handshake(
+        &self,
+        stream: CountingStream,
+    ) -> Result<TlsStream<CountingStream>, String> {
         let connector = TlsConnector::from(self.trust.config.clone());
         connector.connect(self.name.clone(), stream).await.map_err(|error| self.why(&error))
     }
@@ -174,7 +165,8 @@ impl Peer {
 
     fn wrong_certificate(&self, wrong: &CertificateError) -> String {
         match wrong {
-            // A bad signature, or one by another kind of key: somebody trusted has the issuer's name, but not its key.
+            // A bad signature, or one by another kind of key, means that a trusted certificate has the issuer's name
+            // but not its key.
             CertificateError::UnknownIssuer
             | CertificateError::BadSignature
             | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
@@ -183,9 +175,7 @@ impl Peer {
             CertificateError::NotValidForNameContext { expected, presented } => {
                 let expected = expected.to_str();
                 if presented.is_empty() {
-                    return format!(
-                        "the server's certificate is not for `{expected}`: it names no host at all"
-                    );
+                    return format!("the server's certificate is not for `{expected}`: it names no host");
                 }
                 let names: Vec<String> = presented.iter().map(|name| format!("`{}`", bare(name))).collect();
                 format!("the server's certificate is not for `{expected}`, but for {}", names.join(", "))
@@ -221,12 +211,12 @@ impl Peer {
     }
 }
 
-/// What the library, which shows its certificates' errors as they are called in its source, says in words.
+/// The library's certificate errors in words; the library shows them as its source names them.
 fn fault(wrong: &CertificateError) -> &'static str {
     match wrong {
         CertificateError::BadEncoding => "the server's certificate is damaged: it cannot be read",
         CertificateError::UnsupportedSignatureAlgorithmContext { .. } => {
-            "the server's certificate is signed in a way that is not trusted, such as with SHA-1: have it made anew, \
+            "the server's certificate is signed in a way that is not trusted, such as with SHA-1: have it issued again, \
              with SHA-256"
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
@@ -238,21 +228,23 @@ fn fault(wrong: &CertificateError) -> &'static str {
     }
 }
 
-/// The same of errors that have only a name.
+/// The same for errors that have only a name.
 fn broken_rule(name: &str) -> &'static str {
     match name {
         "CaUsedAsEndEntity" => {
-            "the server's certificate is that of a CA (CA:TRUE), which must not be a server's own: where it is \
-             self-signed, make it anew with `openssl req -x509 … -addext basicConstraints=critical,CA:FALSE`; else let \
+            "the server's certificate is that of a CA (CA:TRUE), which must not be a server's own: if it is \
+             self-signed, make it again with `openssl req -x509 … -addext basicConstraints=critical,CA:FALSE`; otherwise let \
              the CA issue one for the server"
         }
-        "EndEntityUsedAsCa" => "the server's certificate was issued by one that is no CA's (CA:FALSE)",
+        "EndEntityUsedAsCa" => {
+            "the server's certificate was issued by a certificate that is not a CA (CA:FALSE)"
+        }
         "PathLenConstraintViolated" | "NameConstraintViolation" => {
             "the server's certificate was issued by a CA that may not issue it"
         }
         "UnsupportedCertVersion" => "the server's certificate is too old: only version 3 is accepted",
         "UnsupportedCriticalExtension" => {
-            "the server's certificate has an extension that is critical and not known here"
+            "the server's certificate has a critical extension that is not known here"
         }
         _ => REFUSED,
     }
@@ -264,13 +256,13 @@ fn of_tls(error: &io::Error) -> Option<&TlsError> {
     error.get_ref().and_then(|inner| inner.downcast_ref())
 }
 
-/// What went wrong with a connection, over TLS or not, for people: the library shows what its source calls it.
+/// What went wrong with a connection, over TLS or not, in words; the library shows its errors as its source names them.
 pub(super) fn words(error: &io::Error) -> String {
     match of_tls(error) {
         Some(TlsError::AlertReceived(alert)) => format!("the server ended TLS ({})", name(*alert)),
-        Some(TlsError::InvalidMessage(_)) => "the server sent what is no TLS".to_owned(),
+        Some(TlsError::InvalidMessage(_)) => "the server sent something that is not TLS".to_owned(),
         Some(TlsError::PeerIncompatible(_)) => {
-            "the server has no version or algorithm of TLS in common with this program, which speaks 1.2 and 1.3"
+            "the server and this program, which speaks TLS 1.2 and 1.3, have no version or algorithm in common"
                 .to_owned()
         }
         Some(
@@ -282,7 +274,7 @@ pub(super) fn words(error: &io::Error) -> String {
     }
 }
 
-/// An alert as RFC 8446 calls it, but for its underscores.
+/// An alert's name from RFC 8446, with spaces for its underscores.
 fn name(alert: AlertDescription) -> String {
     let Some(name) = alert.as_str() else { return format!("alert {}", u8::from(alert)) };
     let mut words = String::from("alert:");
@@ -297,7 +289,7 @@ fn name(alert: AlertDescription) -> String {
     words
 }
 
-/// The name alone, of what the library writes as `DnsName("localhost")` or `IpAddress(127.0.0.1)`.
+/// The name in what the library shows as `DnsName("localhost")` or `IpAddress(127.0.0.1)`.
 fn bare(name: &str) -> &str {
     let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     inner.map_or(name, |inner| inner.trim_matches('"'))
@@ -321,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn the_librarys_names_for_faults_reach_nobody() {
+    fn the_librarys_names_for_faults_are_never_shown() {
         let algorithm = CertificateError::UnsupportedSignatureAlgorithmContext {
             signature_algorithm_id: vec![6, 9, 42],
             supported_algorithms: Vec::new(),
@@ -337,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn alerts_are_told_in_words() {
+    fn alerts_are_named_in_words() {
         assert_eq!(name(AlertDescription::HandshakeFailure), "alert: handshake failure");
         assert_eq!(name(AlertDescription::UnknownCA), "alert: unknown ca");
         assert_eq!(name(AlertDescription::from(200)), "alert 200");

@@ -1,4 +1,4 @@
-//! The bytes of one worker's sockets, the kernel's counters of some of them, and a stream that counts by itself.
+//! The bytes of one worker's sockets, the kernel's counters for a sample of them, and a stream that counts its bytes.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use twinwire_os::tcp_info::TcpInfo;
 
-/// Bytes on the wire, framing included. One worker writes, any thread reads.
+/// Bytes on the wire, framing included. One worker writes the counters, any thread reads them.
 #[derive(Debug, Default)]
 pub struct Traffic {
     sent: AtomicU64,
@@ -19,19 +19,19 @@ pub struct Traffic {
     sampler: Mutex<Sampler>,
 }
 
-/// A sample of the sockets, whose kernel counters are read now and then.
+/// A sample of the sockets, whose kernel counters are read once a second.
 #[derive(Debug, Default)]
 struct Sampler {
     /// Most sockets that are sampled at a time.
     room: usize,
     sockets: Vec<SampledSocket>,
-    /// Counted so far, sockets that have ended since included.
+    /// What the kernel has counted so far, including sockets that have closed since.
     sum: TcpInfo,
 }
 
 #[derive(Debug)]
 struct SampledSocket {
-    /// Gone with its connection, so that sampling never keeps a socket open.
+    /// Weak, so that sampling never keeps a socket open.
     socket: Weak<OwnedFd>,
     counted: TcpInfo,
 }
@@ -46,13 +46,13 @@ pub struct SocketSample {
 }
 
 impl Traffic {
-    /// Samples at most this number of sockets at a time.
+    /// Samples up to this number of sockets at a time.
     #[must_use]
     pub fn sampling(room: usize) -> Self {
         Self { sampler: Mutex::new(Sampler { room, ..Sampler::default() }), ..Self::default() }
     }
 
-    /// The kernel's counters of the sampled sockets, from their beginning to the last call of this; `None` where no socket is sampled now.
+    /// The kernel's counters of all sockets sampled so far; `None` if no socket is being sampled now.
     #[must_use]
     pub fn sample(&self) -> Option<SocketSample> {
         let mut guard = self.sampler.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,7 +69,7 @@ impl Traffic {
         (number > 0).then_some(SocketSample { sockets: number, counted: *sum })
     }
 
-    /// Samples a socket, if there is room; for as long as what is returned is kept.
+    /// Samples a socket if there is room, for as long as the caller keeps the returned descriptor.
     fn start_sampling(&self, stream: &TcpStream) -> Option<Arc<OwnedFd>> {
         let mut sampler = self.sampler.lock().unwrap_or_else(PoisonError::into_inner);
         sampler.sockets.retain(|sampled| sampled.socket.strong_count() > 0);
@@ -96,7 +96,7 @@ impl Traffic {
     }
 
     fn add_sent(&self, bytes: usize) {
-        // One writer: a load and a store are enough, and cheaper than a locked addition.
+        // There is one writer, so a load and a store are enough; they are cheaper than a locked addition.
         self.sent.store(self.sent() + bytes as u64, Ordering::Relaxed);
     }
 
@@ -105,39 +105,28 @@ impl Traffic {
     }
 }
 
-/// Where one connection's bytes are counted. Kept as long as the connection: a sampled socket is let go with it.
+/// A TCP stream that counts its bytes. Under TLS these are the encrypted ones.
 #[derive(Debug)]
-struct Meter {
+pub struct CountingStream {
+    stream: TcpStream,
     traffic: Arc<Traffic>,
+    /// Keeps a sampled socket's second descriptor open for as long as the connection.
     _sampled: Option<Arc<OwnedFd>>,
 }
 
-impl Meter {
-    fn new(stream: &TcpStream, traffic: Arc<Traffic>) -> Self {
-        Self { _sampled: traffic.start_sampling(stream), traffic }
-    }
-}
-
-/// A TCP stream that counts what passes: under TLS, what is encrypted.
-#[derive(Debug)]
-pub struct Counted {
-    stream: TcpStream,
-    meter: Meter,
-}
-
-impl Counted {
+impl CountingStream {
     pub(super) fn new(stream: TcpStream, traffic: Arc<Traffic>) -> Self {
-        Self { meter: Meter::new(&stream, traffic), stream }
+        Self { _sampled: traffic.start_sampling(&stream), stream, traffic }
     }
 
-    /// Has the connection reset once it is dropped, not closed in order.
+    /// Makes dropping the connection reset it instead of closing it in order.
     pub(super) fn reset_on_close(&self) {
-        // What the system refuses here is an orderly close instead.
+        // If the system refuses, the connection is closed in order instead.
         let _ = self.stream.set_zero_linger();
     }
 }
 
-impl AsyncRead for Counted {
+impl AsyncRead for CountingStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -145,15 +134,15 @@ impl AsyncRead for Counted {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        self.meter.traffic.add_received(buf.filled().len() - before);
+        self.traffic.add_received(buf.filled().len() - before);
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Counted {
+impl AsyncWrite for CountingStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
-        self.meter.traffic.add_sent(written);
+        self.traffic.add_sent(written);
         Poll::Ready(Ok(written))
     }
 
@@ -164,7 +153,7 @@ impl AsyncWrite for Counted {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs))?;
-        self.meter.traffic.add_sent(written);
+        self.traffic.add_sent(written);
         Poll::Ready(Ok(written))
     }
 
@@ -188,13 +177,13 @@ mod tests {
 
     use super::*;
 
-    async fn pair(traffic: &Arc<Traffic>) -> (Counted, TcpStream) {
+    async fn pair(traffic: &Arc<Traffic>) -> (CountingStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (Counted::new(client, traffic.clone()), listener.accept().await.unwrap().0)
+        (CountingStream::new(client, traffic.clone()), listener.accept().await.unwrap().0)
     }
 
-    async fn send(client: &mut Counted, server: &mut TcpStream, bytes: usize) {
+    async fn send(client: &mut CountingStream, server: &mut TcpStream, bytes: usize) {
         client.write_all(&vec![1; bytes]).await.unwrap();
         server.read_exact(&mut vec![0; bytes]).await.unwrap();
     }

@@ -19,65 +19,65 @@ use twinwire_os::clock;
 
 use super::addresses::Addresses;
 use super::error::ConnectError;
-use super::handshake::{HandshakeError, shake};
-use super::stream::Stream as Carrier;
-use super::traffic::{Counted, Traffic};
-use super::{Ended, REPLY_BYTES_MAX, Replies, Reply, Site};
+use super::handshake::{HandshakeError, handshake};
+use super::stream::Stream as ByteStream;
+use super::traffic::{CountingStream, Traffic};
+use super::{Ended, REPLY_BYTES_MAX, Reply, ReplyHandler, WebSocketUrl};
 use crate::domain::Rule;
 
 /// Read buffer of a connection. The library's default of 128 KiB is allocated for each connection and cleared at
 /// each read, which doubles the CPU of a request.
 const READ_BUFFER_BYTES: usize = 4096;
 
-/// Queued bytes beyond which the library writes by itself: never, so that a batch is one write, and what is stamped as
-/// sent before a flush has not been written before.
+/// Queued bytes at which the library writes on its own: never. So a batch is one write, and nothing is written before
+/// the flush that it is stamped with.
 const WRITE_BUFFER_BYTES: usize = usize::MAX - 1;
 
 /// Messages in a row before other connections get their turn.
 const MESSAGES_MAX: usize = 256;
 
 thread_local! {
-    /// Outgoing messages are cut from one buffer, which is used again once the library has copied them out.
+    /// Outgoing messages are slices of one buffer, which is reused once the library has copied them.
     static MESSAGE_BUFFER: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(READ_BUFFER_BYTES));
 }
 
 /// A connection with one text message a message.
 #[derive(Debug)]
-pub struct WebSocketConnection<S = Counted> {
+pub struct WebSocketConnection<S = CountingStream> {
     stream: WebSocketStream<S>,
-    /// How the connection ended in order, once the peer's close frame has come.
+    /// How the connection ends, once the peer's close frame has come.
     closed: Option<Ended>,
     /// Whether ours has been queued.
     close_sent: bool,
 }
 
-impl WebSocketConnection<Counted> {
-    /// Opens one that takes messages of up to `message_bytes_max` bytes, where an [`super::Endpoint`]'s takes what may be a
-    /// reply: for suites that test the framing with others. `timeout` is for TCP alone.
+impl WebSocketConnection<CountingStream> {
+    /// Opens one with another limit on messages than that of an [`super::Endpoint`], for suites that test the framing.
+    /// `timeout` is for TCP alone.
     ///
     /// # Errors
     /// Where no server listens there, or it does not speak WebSocket.
     pub async fn open(
         addresses: &Addresses,
-        site: &Site,
+        url: &WebSocketUrl,
         message_bytes_max: usize,
         timeout: Duration,
     ) -> Result<Self, ConnectError> {
         let stream = addresses.connect(timeout).await?;
-        Self::handshake_taking(Counted::new(stream, Arc::<Traffic>::default()), site, message_bytes_max)
+        Self::handshake_taking(CountingStream::new(stream, Arc::<Traffic>::default()), url, message_bytes_max)
             .await
-            .map_err(|error| ConnectError::Handshake(site.to_string(), error))
+            .map_err(|error| ConnectError::Handshake(url.to_string(), error))
     }
 }
 
-impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
-    pub(super) async fn handshake(stream: S, site: &Site) -> Result<Self, HandshakeError> {
-        Self::handshake_taking(stream, site, REPLY_BYTES_MAX).await
+impl<S: ByteStream + AsyncRead> WebSocketConnection<S> {
+    pub(super) async fn handshake(stream: S, url: &WebSocketUrl) -> Result<Self, HandshakeError> {
+        Self::handshake_taking(stream, url, REPLY_BYTES_MAX).await
     }
 
     async fn handshake_taking(
         mut stream: S,
-        site: &Site,
+        url: &WebSocketUrl,
         message_bytes_max: usize,
     ) -> Result<Self, HandshakeError> {
         let config = WebSocketConfig::default()
@@ -85,7 +85,7 @@ impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
             .write_buffer_size(WRITE_BUFFER_BYTES)
             .max_message_size(Some(message_bytes_max))
             .max_frame_size(Some(message_bytes_max));
-        let frames = shake(&mut stream, site).await?;
+        let frames = handshake(&mut stream, url).await?;
         let stream = WebSocketStream::from_partially_read(stream, frames, Role::Client, Some(config)).await;
         Ok(Self { stream, closed: None, close_sent: false })
     }
@@ -103,7 +103,7 @@ impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
         Pin::new(&mut self.stream).start_send(Message::Text(message)).map_err(|error| self.ended(error))
     }
 
-    /// Queues one binary message, which no request is (WS-1): for suites that test the framing.
+    /// Queues one binary message, for suites that test the framing; a request is never binary (WS-1).
     ///
     /// # Errors
     /// Where the connection has ended.
@@ -128,7 +128,7 @@ impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
     ///
     /// # Errors
     /// Where the connection has ended, after the replies that came before its end.
-    pub fn drain(&mut self, cx: &mut Context<'_>, replies: &mut impl Replies) -> Result<(), Ended> {
+    pub fn drain(&mut self, cx: &mut Context<'_>, replies: &mut impl ReplyHandler) -> Result<(), Ended> {
         for _ in 0..MESSAGES_MAX {
             let message = match Pin::new(&mut self.stream).poll_next(cx) {
                 Poll::Pending => return Ok(()),
@@ -142,7 +142,7 @@ impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
                     replies.reply(Reply { text: text.as_bytes(), binary: false, at });
                 }
                 Message::Binary(bytes) => replies.reply(Reply { text: &bytes, binary: true, at }),
-                // The library answers both; after a close it goes on to the end of the stream.
+                // The library answers a close and a ping; after a close it reads to the end of the stream.
                 Message::Close(frame) => {
                     let is_size = frame.is_some_and(|frame| frame.code == CloseCode::Size);
                     self.closed = Some(if is_size { Ended::TooLong } else { Ended::Closed });
@@ -155,7 +155,7 @@ impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
     }
 
     /// As [`super::Connection::poll_close`].
-    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>, replies: &mut impl Replies) -> Poll<()> {
+    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>, replies: &mut impl ReplyHandler) -> Poll<()> {
         if !self.close_sent {
             self.close_sent = true;
             let why = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };
@@ -167,13 +167,12 @@ impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
         if gone_on.is_ok() { Poll::Pending } else { Poll::Ready(()) }
     }
 
-    /// What carries it.
     pub(super) fn stream(&self) -> &S {
         self.stream.get_ref()
     }
 
-    /// How an error of reading ends the connection. A peer that broke the framing is told why, as far as a close
-    /// frame goes out at once (RFC 6455 section 7.1.7): nothing of what it says is waited for.
+    /// How a read error ends the connection. A peer that broke the framing gets a close frame with the reason, if that
+    /// can be written at once (RFC 6455, section 7.1.7). Its answer is not waited for.
     fn fail(&mut self, error: WsError, cx: &mut Context<'_>) -> Ended {
         let code = match &error {
             WsError::Utf8(_) => CloseCode::Invalid,
@@ -191,8 +190,8 @@ impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
     }
 
     fn end_of_stream(&self) -> Ended {
-        // Without a close frame: so does a server that dies, and nothing that it said is wrong.
-        self.closed.clone().unwrap_or(Ended::Unclosed)
+        // A server that dies sends no close frame either, so nothing that it sent was wrong.
+        self.closed.clone().unwrap_or(Ended::NoCloseFrame)
     }
 
     fn ended(&self, error: WsError) -> Ended {
@@ -200,7 +199,7 @@ impl<S: Carrier + AsyncRead> WebSocketConnection<S> {
             WsError::ConnectionClosed | WsError::AlreadyClosed => self.end_of_stream(),
             // After its close frame a server may end TCP as it likes.
             _ if self.closed.is_some() => self.end_of_stream(),
-            // TLS tells an end without its own goodbye from one with it.
+            // TLS reports an end without its own close message as an error.
             WsError::Io(error) if error.kind() == ErrorKind::UnexpectedEof => self.end_of_stream(),
             WsError::Io(error) => Ended::from_io(&error),
             WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => self.end_of_stream(),
@@ -225,7 +224,7 @@ mod tests {
     #[derive(Default)]
     struct Kept(Vec<(Vec<u8>, bool)>);
 
-    impl Replies for Kept {
+    impl ReplyHandler for Kept {
         fn is_whole(&self, _: &[u8]) -> bool {
             true
         }
@@ -262,9 +261,9 @@ mod tests {
             frames(&sent)
         };
         let client = async {
-            let site = Site::root(false, "127.0.0.1", address.port());
+            let url = WebSocketUrl::root(false, "127.0.0.1", address.port());
             let addresses = Addresses::from(address);
-            let open = WebSocketConnection::open(&addresses, &site, 1000, Duration::from_secs(20));
+            let open = WebSocketConnection::open(&addresses, &url, 1000, Duration::from_secs(20));
             let mut connection = open.await.unwrap();
             let mut kept = Kept::default();
             let drain = |cx: &mut Context<'_>| {

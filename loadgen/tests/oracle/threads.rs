@@ -13,7 +13,9 @@ use std::thread::{self, Scope};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use twinwire::domain::ViolationKind;
-use twinwire::oracle::{Expect, Finding, LegalReply, ReferenceModel, Session, ValueSpec, texts};
+use twinwire::oracle::{
+    ClientSpec, Expectation, Finding, LegalReply, ReferenceModel, SessionModel, ValueSpec, texts,
+};
 
 const CLIENTS: u32 = 4;
 const KEYS: u32 = 2;
@@ -127,9 +129,9 @@ impl Client<'_, '_> {
         &self.reference.client(self.index).name
     }
 
-    fn log_in(&mut self) -> Session {
+    fn log_in(&mut self) -> SessionModel {
         let mut session = loop {
-            let session = Session::new(self.reference, self.index);
+            let session = SessionModel::new(self.reference, self.index);
             if self.service.log_in(self.name()) {
                 break session;
             }
@@ -137,12 +139,12 @@ impl Client<'_, '_> {
             thread::yield_now();
         };
         self.reference.set_live(self.index);
-        self.judge(&mut session, Expect::Upgrade, texts::UPGRADED.as_bytes());
+        self.judge(&mut session, Expectation::Upgrade, texts::UPGRADED.as_bytes());
         session
     }
 
     /// Writes some requests before any of them is answered.
-    fn write_batch(&mut self, session: &mut Session) -> Vec<(Expect, Vec<u8>)> {
+    fn write_batch(&mut self, session: &mut SessionModel) -> Vec<(Expectation, Vec<u8>)> {
         let mut write = |_| {
             let mut out = Vec::new();
             let key = self.random.random_range(0..KEYS);
@@ -161,7 +163,7 @@ impl Client<'_, '_> {
 
     /// The connection is lost: some requests still arrive, and the service notices the end only after them, while
     /// the client already tries to come again.
-    fn lose(&mut self, session: &mut Session) {
+    fn lose(&mut self, session: &mut SessionModel) {
         let mut batch = self.write_batch(session);
         self.reference.set_ending(self.index);
         batch.truncate(self.random.random_range(0..=batch.len()));
@@ -176,7 +178,7 @@ impl Client<'_, '_> {
         });
     }
 
-    fn judge(&self, session: &mut Session, expect: Expect, reply: &[u8]) {
+    fn judge(&self, session: &mut SessionModel, expect: Expectation, reply: &[u8]) {
         let count = |of: &AtomicU32| _ = of.fetch_add(1, Ordering::Relaxed);
         match session.judge(self.reference, expect, reply) {
             Ok(LegalReply::Value) => count(&self.seen.own_values),
@@ -193,7 +195,10 @@ impl Client<'_, '_> {
 
 /// Lets all clients run against the service.
 fn run(service: &Service, number: u64) -> Seen {
-    let reference = ReferenceModel::new(3, (0..CLIENTS).map(|n| (format!("user{n}"), 0, KEYS, SPEC)));
+    let reference = ReferenceModel::new(
+        3,
+        (0..CLIENTS).map(|n| ClientSpec { name: format!("user{n}"), group: 0, keys: KEYS, values: SPEC }),
+    );
     let seen = Seen::default();
     thread::scope(|scope| {
         for index in 0..CLIENTS {

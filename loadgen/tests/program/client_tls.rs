@@ -107,7 +107,7 @@ fn a_certificate_for_other_names_is_refused_with_the_names_that_it_has() {
     let said = complaint(&Certificate::issued(&["127.0.0.1"], |_| {}), "localhost");
     insta::assert_snapshot!(said, @"twinwire-client: no TLS at localhost:PORT: the server's certificate is not for `localhost`, but for `127.0.0.1`");
     let said = complaint(&Certificate::issued(&[], |_| {}), "localhost");
-    insta::assert_snapshot!(said, @"twinwire-client: no TLS at localhost:PORT: the server's certificate is not for `localhost`: it names no host at all");
+    insta::assert_snapshot!(said, @"twinwire-client: no TLS at localhost:PORT: the server's certificate is not for `localhost`: it names no host");
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_certificate_out_of_its_time_is_refused_with_its_date() {
 fn a_cas_own_certificate_is_no_servers() {
     let ca =
         Certificate::self_signed(&LOCAL, |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
-    insta::assert_snapshot!(complaint(&ca, "localhost"), @"twinwire-client: no TLS at localhost:PORT: the server's certificate is that of a CA (CA:TRUE), which must not be a server's own: where it is self-signed, make it anew with `openssl req -x509 … -addext basicConstraints=critical,CA:FALSE`; else let the CA issue one for the server");
+    insta::assert_snapshot!(complaint(&ca, "localhost"), @"twinwire-client: no TLS at localhost:PORT: the server's certificate is that of a CA (CA:TRUE), which must not be a server's own: if it is self-signed, make it again with `openssl req -x509 … -addext basicConstraints=critical,CA:FALSE`; otherwise let the CA issue one for the server");
 }
 
 #[test]
@@ -222,8 +222,8 @@ fn a_file_without_anybody_to_trust_is_an_error_of_usage() {
         .collect();
     insta::assert_snapshot!(said.replace(&path(folder.path()), "FOLDER"), @r"
     twinwire-client: --ca: cannot read `FOLDER/missing.pem`: No such file or directory (os error 2)
-    twinwire-client: --ca: `FOLDER/key.pem` holds no certificate: a PEM file with BEGIN CERTIFICATE in it is needed
-    twinwire-client: --ca: `FOLDER/broken.pem` holds a certificate that cannot be read: what is encoded there is none
+    twinwire-client: --ca: `FOLDER/key.pem` holds no certificate: it must be a PEM file with BEGIN CERTIFICATE in it
+    twinwire-client: --ca: `FOLDER/broken.pem` holds a certificate that cannot be read: what is encoded there is not a certificate
     twinwire-client: --ca: `FOLDER/cut.pem` holds a certificate that cannot be read: its END line is missing
     ");
 }

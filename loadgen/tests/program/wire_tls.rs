@@ -12,7 +12,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::Message;
-use twinwire::wire::{Connection, Ended, Endpoint, Peer, Replies, Reply, Site, Traffic, Trust};
+use twinwire::wire::{
+    Connection, Ended, Endpoint, Reply, ReplyHandler, TlsPeer, Traffic, TrustStore, WebSocketUrl,
+};
 
 use crate::support::replies::DONE;
 use crate::support::tls::{Certificate, LOCAL};
@@ -22,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Default)]
 struct Kept(Vec<String>);
 
-impl Replies for Kept {
+impl ReplyHandler for Kept {
     fn is_whole(&self, _: &[u8]) -> bool {
         true
     }
@@ -36,13 +38,13 @@ impl Replies for Kept {
 struct Place {
     listener: TcpListener,
     certificate: Certificate,
-    trust: Trust,
+    trust: TrustStore,
 }
 
 impl Place {
     async fn new() -> Self {
         let certificate = Certificate::self_signed(&LOCAL, |_| {});
-        let trust = Trust::only(certificate.chain[0].clone()).unwrap();
+        let trust = TrustStore::only(certificate.chain[0].clone()).unwrap();
         Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), certificate, trust }
     }
 
@@ -50,8 +52,8 @@ impl Place {
         self.listener.local_addr().unwrap()
     }
 
-    fn peer(&self) -> Peer {
-        Peer::new("127.0.0.1", &self.trust).unwrap()
+    fn peer(&self) -> TlsPeer {
+        TlsPeer::new("127.0.0.1", &self.trust).unwrap()
     }
 
     fn tls(&self) -> Endpoint {
@@ -59,8 +61,8 @@ impl Place {
     }
 
     fn wss(&self) -> Endpoint {
-        let site = Site::root(true, "127.0.0.1", self.address().port());
-        Endpoint::websocket(self.address().into(), site, Some(self.peer()))
+        let url = WebSocketUrl::root(true, "127.0.0.1", self.address().port());
+        Endpoint::websocket(self.address().into(), url, Some(self.peer()))
     }
 
     async fn accept(&self) -> TlsStream<TcpStream> {
@@ -201,7 +203,7 @@ async fn bytes_that_are_no_records_end_the_connection_with_the_reason() {
     let (mut stream, _) = server.into_inner();
     stream.write_all(b"done\n").await.unwrap();
     let Some(Ended::Failed(why)) = drain(&mut client, 1).await.1 else { panic!("it must fail") };
-    insta::assert_snapshot!(why, @"the server sent what is no TLS");
+    insta::assert_snapshot!(why, @"the server sent something that is not TLS");
 }
 
 #[tokio::test]

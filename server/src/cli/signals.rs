@@ -57,7 +57,7 @@ fn reload(tls: Option<&Tls>) {
     match tls.map(Tls::reload) {
         Some(Ok(())) => tracing::info!("reloaded the certificate"),
         Some(Err(error)) => {
-            tracing::error!(%error, "cannot reload the certificate; the old one stays in use")
+            tracing::error!(%error, "cannot reload the certificate; the old one stays in use");
         }
         None => tracing::info!("SIGHUP: there is no certificate to reload"),
     }

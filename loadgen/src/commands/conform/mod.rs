@@ -2,6 +2,7 @@
 
 mod files;
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,11 +21,24 @@ use crate::scenario::{HOUR, MILLISECOND, duration_within};
 use crate::text::Paint;
 use files::Files;
 
+/// Exit codes, the first that applies.
+const EXIT_CODES: &str = "\
+Exit codes (the first that applies):
+  2    wrong usage, case or file
+  1    a case failed, a known failure passed, or not every case that was due has
+       a result; --strict: also a warning or an unstable case
+  3    no target, or it was lost
+  130  interrupted
+  4    a case is unknown because of this machine, or nothing ran
+  0    all passed";
+
 /// Check a server against the protocol, rule by rule
 ///
 /// Runs scripted cases over each transport of the target, and each of them again with its bytes cut and joined in every
 /// other way. Without a target it tests the embedded server, with limits, policies and an operator of its own.
 #[derive(Debug, Parser)]
+#[command(after_help = EXIT_CODES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Conform {
     /// Files or folders of scripted cases (TOML), such as violations/*.toml of a run, or ids of cases [default: all that
     /// are built in]
@@ -59,7 +73,7 @@ pub struct Conform {
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
 
-    /// Cases that run at the same time [default: 8, or as the profile says]
+    /// Cases that run at the same time [default: 16, or as the profile says]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub jobs: Option<u32>,
 
@@ -173,7 +187,7 @@ impl Conform {
             report::terminal(result, self.strict, Paint { colour })
         };
         if let Some(page) = files.page().filter(|_| !self.json) {
-            stdout += &format!("  report: {}\n", page.display());
+            let _ = writeln!(stdout, "  report: {}", page.display());
         }
         let failed = files.finish(result, self.strict);
         let exit_code = match result.exit_code(self.strict) {

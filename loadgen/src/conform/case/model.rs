@@ -9,6 +9,7 @@ use crate::domain::{Role, Rule, Transport};
 
 /// One scripted case: clients, what they do, and what must come back.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the format by itself")]
 pub struct Case {
     /// Unique in its file. Only ASCII letters, digits, `-`, `_` and `.`.
     pub id: String,

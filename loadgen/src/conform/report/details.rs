@@ -44,6 +44,9 @@ pub(super) struct Details {
 impl Details {
     pub(super) fn of(case: &CaseResult, room: Room) -> Self {
         let mut lines = Vec::new();
+        if case.server_died {
+            lines.push(line("note", "the server died in it"));
+        }
         if !case.reason.is_empty() {
             lines.extend(entry("note", &text::printable(&case.reason), room));
         }

@@ -207,9 +207,10 @@ fn facts(case: &Case) -> Vec<String> {
     if case.alone {
         facts.push("runs while no other case does".to_owned());
     }
-    facts.push(match case.sweep {
-        true => "also runs with its bytes cut and joined in every other way".to_owned(),
-        false => "its bytes are cut and joined in no other way".to_owned(),
+    facts.push(if case.sweep {
+        "also runs with its bytes cut and joined in every other way".to_owned()
+    } else {
+        "its bytes are cut and joined in no other way".to_owned()
     });
     if case.is_should() {
         facts.push("its failure is a warning".to_owned());

@@ -1,6 +1,5 @@
 //! A made-up result with a case of each verdict, for tests: what the target sent is as nasty as it can be.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::case::model::Level;
@@ -26,6 +25,7 @@ pub(super) fn case(id: &str, rule: Rule, verdict: Verdict) -> CaseResult {
         transport: Some(Transport::Tcp),
         verdict,
         reason: String::new(),
+        server_died: false,
         failure: None,
         cutting: Cutting::Whole,
         transcript: Vec::new(),
@@ -106,9 +106,4 @@ pub(super) fn result() -> SuiteResult {
 /// A result of these cases alone.
 pub(super) fn result_of(cases: Vec<CaseResult>) -> SuiteResult {
     SuiteResult { due: cases.len(), cases, ..result() }
-}
-
-/// How many of which verdict.
-pub(super) fn counts(result: &SuiteResult) -> BTreeMap<Verdict, usize> {
-    Verdict::ALL.into_iter().map(|verdict| (verdict, result.count(verdict))).collect()
 }

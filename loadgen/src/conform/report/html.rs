@@ -140,9 +140,10 @@ fn show_rule(row: &Row<'_>, transports: &[Transport], out: &mut String) {
         let _ = writeln!(out, "<tbody id=\"{}\">", cell_anchor(name, transport));
         for case in cases {
             let verdict = format!("{} {}", case.verdict.symbol(), case.verdict.name());
-            let verdict = match is_shown(case) {
-                true => format!("<a href=\"#{}\">{verdict}</a>", case_anchor(case)),
-                false => verdict,
+            let verdict = if is_shown(case) {
+                format!("<a href=\"#{}\">{verdict}</a>", case_anchor(case))
+            } else {
+                verdict
             };
             let reason =
                 if case.reason.is_empty() { String::new() } else { format!(" ({})", escaped(&case.reason)) };

@@ -154,10 +154,7 @@ mod tests {
         );
         let strict = junit(&result, true).unwrap();
         assert_eq!(forms(&strict)[2..4], ["failure", "failure"]);
-        assert!(
-            strict.contains(r#"<testsuites name="twinwire conform" tests="9" failures="4" errors="1""#),
-            "{strict}"
-        );
+        assert!(strict.contains(r#"tests="9" skipped="2" failures="4" errors="1""#), "{strict}");
     }
 
     #[test]

@@ -133,7 +133,7 @@ mod tests {
 
 - 1 of 9 skipped: no WebSocket target
 - 1 of 9 unknown: no descriptors
-- tcp 127.0.0.1:1601, profile default: 24 runs in 1.3 s, seed 7
+- tcp 127.0.0.1:1601, profile default: 24 runs in 1.2 s, seed 7
 
 | Verdict | Cases |
 |---|--:|

@@ -149,7 +149,7 @@ mod tests {
             [
                 "conform: FAILED: of 9, 2 passed, 1 warned, 1 unstable, 1 expected failure, 1 failed, 1 unexpected \
                  pass, 1 unknown, 1 skipped",
-                "  tcp 127.0.0.1:1601, profile default: 24 runs in 1.3 s, seed 7",
+                "  tcp 127.0.0.1:1601, profile default: 24 runs in 1.2 s, seed 7",
             ]
         );
     }

@@ -1,5 +1,5 @@
-//! What is kept to show a violation again: each worker's last requests, what led to a wrong reply, and the shortest sequence
-//! of requests that shows it once more.
+//! What is kept of a violation so that it can be replayed: each worker's last requests, what led to a wrong reply, and
+//! the shortest sequence of requests that shows it again.
 
 mod pending_verdicts;
 mod replay;
@@ -9,4 +9,4 @@ mod violation;
 pub use pending_verdicts::{PendingVerdict, PendingVerdicts};
 pub use replay::with_replay;
 pub use request_log::{LoggedRequest, RequestLog};
-pub use violation::{Asked, Evidence, EvidenceLog, LastAnswered, Requester, Timing};
+pub use violation::{Asked, Evidence, EvidenceLog, LastAnswered, Requester, WindowClock};

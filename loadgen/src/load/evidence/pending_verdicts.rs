@@ -1,8 +1,8 @@
-//! Replies that are wrong unless the server ended a session by itself.
+//! Replies that are wrong unless the server itself ended a session.
 //!
-//! A server that does (an idle time-out, its operator) frees the name first and closes the connection after: managers
-//! may be told `user not found` a moment before the session's own client hears of its end. Such a reply is not judged
-//! before that client had its chance.
+//! Such a server (after an idle time-out, or by its operator) first frees the name and then closes the connection.
+//! Managers may get `user not found` a moment before the session's own client learns of its end. Such a reply is not
+//! judged before that client could learn of it.
 
 use std::cell::RefCell;
 
@@ -12,13 +12,13 @@ use super::violation::Evidence;
 use crate::measure::recorder::{CellKey, Instants};
 use crate::oracle::ReferenceModel;
 
-/// How long the session's client may take to hear of its end.
+/// How long the session's client may take to learn of its end.
 const SETTLE_AFTER: Nanos = SECOND;
 
-/// Verdicts that are put off at once. A server that gives rise to more is wrong.
+/// Most verdicts that are pending at a time. A server that causes more is wrong.
 const KEPT: usize = 1_000;
 
-/// A reply that is wrong if the session was there.
+/// A reply that is wrong if the session existed.
 #[derive(Debug)]
 pub struct PendingVerdict {
     /// The user who was not found.
@@ -26,7 +26,7 @@ pub struct PendingVerdict {
     pub cell: CellKey,
     pub at: Instants,
     pub replied: Nanos,
-    /// What to say of it, unless enough was said before.
+    /// Its evidence, unless enough is kept already.
     pub evidence: Option<Box<Evidence>>,
 }
 
@@ -44,16 +44,17 @@ impl PendingVerdicts {
         self.0.borrow_mut().push(verdict);
     }
 
-    /// Forgets those whose session was lost, and gives back those that are due at `now`; without it, all that are left.
-    pub fn settle(&self, reference: &ReferenceModel, now: Option<Nanos>) -> Vec<PendingVerdict> {
-        let mut pending_verdicts = self.0.borrow_mut();
-        if pending_verdicts.is_empty() {
-            return Vec::new();
-        }
-        pending_verdicts.retain(|verdict| !reference.is_lost(verdict.absent));
-        pending_verdicts
-            .extract_if(.., |verdict| now.is_none_or(|now| verdict.replied + SETTLE_AFTER <= now))
-            .collect()
+    /// Takes the verdicts that are due at `now`, and drops those whose session was lost: their replies were right.
+    pub fn take_due(&self, reference: &ReferenceModel, now: Nanos) -> Vec<PendingVerdict> {
+        let mut verdicts = self.0.borrow_mut();
+        verdicts.retain(|verdict| !reference.is_lost(verdict.absent));
+        verdicts.extract_if(.., |verdict| verdict.replied + SETTLE_AFTER <= now).collect()
+    }
+
+    /// Takes all verdicts, but for those whose session was lost.
+    pub fn take_all(&self, reference: &ReferenceModel) -> Vec<PendingVerdict> {
+        let verdicts = self.0.take().into_iter();
+        verdicts.filter(|verdict| !reference.is_lost(verdict.absent)).collect()
     }
 }
 
@@ -61,7 +62,7 @@ impl PendingVerdicts {
 mod tests {
     use super::*;
     use crate::domain::{Op, Role};
-    use crate::oracle::ValueSpec;
+    use crate::oracle::{ClientSpec, ValueSpec};
 
     fn verdict(absent: u32, replied: Nanos) -> PendingVerdict {
         let cell = CellKey { transport: 0, group: 0, role: Role::Manager, op: Op::GetOther };
@@ -72,29 +73,28 @@ mod tests {
     #[test]
     fn a_pending_verdict_becomes_a_violation_unless_the_session_is_lost_in_time() {
         let values = ValueSpec { min: 20, max: 20 };
-        let reference =
-            ReferenceModel::new(5, [("a".to_owned(), 0, 1, values), ("b".to_owned(), 0, 1, values)]);
+        let reference = ReferenceModel::new(
+            5,
+            ["a", "b"].map(|name| ClientSpec { name: name.to_owned(), group: 0, keys: 1, values }),
+        );
         let pending_verdicts = PendingVerdicts::default();
         for (absent, replied) in [(0, 10), (1, 10), (0, 20), (1, 30)] {
             pending_verdicts.add(verdict(absent, replied));
         }
-        let settled = |now| {
-            pending_verdicts.settle(&reference, now).iter().map(|d| (d.absent, d.replied)).collect::<Vec<_>>()
+        let seen = |verdicts: Vec<PendingVerdict>| {
+            verdicts.iter().map(|verdict| (verdict.absent, verdict.replied)).collect::<Vec<_>>()
         };
-        assert_eq!(settled(Some(SETTLE_AFTER + 9)), []);
-        assert_eq!(settled(Some(SETTLE_AFTER + 10)), [(0, 10), (1, 10)]);
+        let due = |now| seen(pending_verdicts.take_due(&reference, now));
+        assert_eq!(due(SETTLE_AFTER + 9), []);
+        assert_eq!(due(SETTLE_AFTER + 10), [(0, 10), (1, 10)]);
         reference.set_lost(0);
-        assert_eq!(
-            settled(Some(SETTLE_AFTER + 29)),
-            [],
-            "one is right after all, the other's time has not come"
-        );
-        assert_eq!(settled(None), [(1, 30)]);
-        assert_eq!(settled(None), []);
+        assert_eq!(due(SETTLE_AFTER + 29), [], "one is right after all, the other's time has not come");
+        assert_eq!(seen(pending_verdicts.take_all(&reference)), [(1, 30)]);
+        assert_eq!(seen(pending_verdicts.take_all(&reference)), []);
     }
 
     #[test]
-    fn no_more_verdicts_are_put_off_than_a_right_server_gives_rise_to() {
+    fn no_more_verdicts_are_deferred_than_a_right_server_causes() {
         let pending_verdicts = PendingVerdicts::default();
         (0..KEPT).for_each(|_| {
             assert!(pending_verdicts.have_room());

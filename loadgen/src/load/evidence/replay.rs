@@ -1,8 +1,8 @@
-//! A violation and what the workers' logs knew of it → the shortest sequence of requests that shows it again.
+//! A violation, and what the workers' logs have of it → the shortest sequence of requests that shows it again.
 //!
-//! What is needed: the puts of the values that were due and that came, the read that had proved the newest put where
-//! the put itself had not been answered yet, and the request that was answered wrongly. Nothing else. Where a value came
-//! from an earlier session of its user, that session's end and the next one's beginning are shown too.
+//! It needs the puts of the values that were due and that came, the read that had proved the newest put if that put was
+//! not answered yet, and the request with the wrong reply. If a value came from an earlier session of its user, that
+//! session's end and the next one's beginning are shown too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -14,17 +14,14 @@ use super::super::plan::SessionEnd;
 use super::request_log::LoggedRequest;
 use super::violation::{Asked, Evidence, LastAnswered};
 use crate::domain::Role;
-use crate::oracle::{DueReply, Expect, Origin, SessionAge, TAG_BYTES, request, texts};
+use crate::oracle::{Expectation, ExpectedReply, PutId, SessionAge, TAG_BYTES, request, texts};
 use crate::record::{Replay, ReplayAction, ReplayClient, ReplayExpect, ReplayStep, Violation};
 
-/// Longest value that is written out; of a longer one the tag stays, which distinguishes it from every other.
+/// Longest value that is written out. A longer one is shown by its tag, which distinguishes it from every other.
 const VALUE_SHOWN_MAX: usize = 200;
 
-/// How long nothing may come where nothing was asked: any reply too many is there long before.
+/// How long nothing must come if nothing was asked. A superfluous reply comes long before.
 const SILENCE_MS: u64 = 200;
-
-/// What stands for the number of a client that has none: another connection of one that has.
-const ANOTHER: u32 = u32::MAX;
 
 /// The violation as the record keeps it: with how to show it again.
 pub fn with_replay(context: &PassContext, evidence: Evidence) -> Violation {
@@ -45,19 +42,20 @@ fn replay(context: &PassContext, evidence: &Evidence) -> Replay {
 struct Build<'a> {
     context: &'a PassContext,
     evidence: &'a Evidence,
-    /// Index in the pass and what the replay calls it; the first is the one that was answered wrongly.
-    clients: Vec<(u32, ReplayClient)>,
+    /// The client's index in the pass, with its part in the replay; the first is the one that was answered wrongly. A
+    /// further connection of that client has no index.
+    clients: Vec<(Option<u32>, ReplayClient)>,
     steps: Vec<ReplayStep>,
 }
 
 impl Build<'_> {
-    /// Puts of earlier sessions and users that have left: the puts, and how their users left.
+    /// Puts of earlier sessions, and the logouts of their users and of users that must be absent.
     fn earlier_sessions(&mut self) {
         let evidence = self.evidence;
-        // The client that was answered wrongly comes first.
+        // The client with the wrong reply comes first.
         self.name(evidence.requester.client);
         let absent: BTreeSet<u32> = evidence.history.absent().collect();
-        // A user that must not be found leaves by `q`: after a close it is not known when the session is over.
+        // A user that must be absent leaves by `q`: after a close it is not known when the session ends.
         let mut leavers: BTreeMap<u32, SessionEnd> =
             absent.iter().map(|user| (*user, SessionEnd::Quit)).collect();
         for &origin in
@@ -89,25 +87,24 @@ impl Build<'_> {
     }
 
     fn quit(&mut self, client: u32) {
-        let exiting = ReplayExpect::Replies(vec![texts::EXITING.to_owned()]);
+        let exiting = reply(texts::EXITING);
         let quit = self.step(client, vec!["q".to_owned()], exiting, None, "");
         let close = self.step(client, Vec::new(), ReplayExpect::Closed, None, "the session has ended");
         self.steps.extend([quit, ReplayStep { action: ReplayAction::Nothing, ..close }]);
     }
 
-    /// It begins the next one.
+    /// A client begins its next session.
     fn return_anew(&mut self, client: u32) {
         self.log_in_anew(client);
-        let text = |text: &str| ReplayExpect::Replies(vec![text.to_owned()]);
         if self.role(client) == Role::Manager {
-            let upgrade = self.step(client, vec!["upgrade".to_owned()], text(texts::UPGRADED), None, "");
+            let upgrade = self.step(client, vec!["upgrade".to_owned()], reply(texts::UPGRADED), None, "");
             self.steps.push(upgrade);
         }
     }
 
     fn log_in_anew(&mut self, client: u32) {
         self.connect(client);
-        let success = ReplayExpect::Replies(vec![texts::SUCCESS.to_owned()]);
+        let success = reply(texts::SUCCESS);
         let login = self.step(client, Vec::new(), success, None, "a new session");
         self.steps.push(ReplayStep { action: ReplayAction::Login, ..login });
     }
@@ -117,17 +114,18 @@ impl Build<'_> {
         self.steps.push(ReplayStep { action: ReplayAction::Connect, ..connect });
     }
 
-    /// The puts that led here, by register in their order, and the read that proved the last one.
+    /// The puts that led here, in the order of each register, and the read that proved the last one.
     fn puts(&mut self) {
         let evidence = self.evidence;
         let own = self.own_put();
         let mut steps: Vec<(Nanos, ReplayStep)> = Vec::new();
-        let mut before: Option<(Origin, Nanos)> = None;
+        let mut before: Option<(PutId, Nanos)> = None;
         let now =
-            |origin: &&Origin| evidence.history.age(**origin) == SessionAge::Current && Some(**origin) != own;
+            |origin: &&PutId| evidence.history.age(**origin) == SessionAge::Current && Some(**origin) != own;
         for &origin in evidence.wanted.iter().filter(now) {
             let logged = evidence.puts.get(&origin);
-            // One that no log holds is older than all that are known, but not than its own register's.
+            // A put that is in no log is older than all that are, but not older than an earlier one of its own
+            // register.
             let unknown = match before {
                 Some((last, at)) if (last.user, last.key) == (origin.user, origin.key) => at,
                 _ => 0,
@@ -143,38 +141,39 @@ impl Build<'_> {
         self.steps.extend(steps.into_iter().map(|(_, step)| step));
     }
 
-    /// A write into another's store whose value was seen, and a role that was put as a value.
+    /// A write into another's store whose value was seen, and a role that was put as a value; both must change nothing.
     fn what_must_change_nothing(&mut self) {
         let evidence = self.evidence;
-        let (Asked::Request(asked, ..) | Asked::Nothing(Some(LastAnswered { expect: asked, .. }))) =
+        let (Asked::Request { expect: asked, .. } | Asked::Nothing(Some(LastAnswered { expect: asked, .. }))) =
             evidence.asked
         else {
             return;
         };
         let owner = match asked {
-            Expect::Get { key } => Some((evidence.requester.client, key)),
-            Expect::GetOther { target: Some(target), key: Some(key), .. } => Some((target, key)),
+            Expectation::Get { key } => Some((evidence.requester.client, key)),
+            Expectation::GetOther { target: Some(target), key: Some(key), .. } => Some((target, key)),
             _ => None,
         };
         if let (Some(writer), Some((target, key))) = (evidence.forbidden, owner) {
             self.name(target);
-            let text = self.request(writer, Expect::PutOther { target, key });
-            let refused = ReplayExpect::Replies(vec![texts::WRONG_FORMAT.to_owned()]);
+            let text = self.request(writer, Expectation::PutOther { target, key });
+            let refused = reply(texts::WRONG_FORMAT);
             let step = self.step(writer, vec![text], refused, None, "its value must never be read");
             self.steps.push(step);
         }
-        let reads = evidence.saw_role || matches!(asked, Expect::GetOther { .. } | Expect::GetMissing { .. });
+        let reads = evidence.saw_role
+            || matches!(asked, Expectation::GetOther { .. } | Expectation::GetMissing { .. });
         if let Some(role) = evidence.role_put.filter(|_| reads) {
-            let text = self.request(evidence.requester.client, Expect::PutRole { role });
-            let done = ReplayExpect::Replies(vec![texts::DONE.to_owned()]);
+            let text = self.request(evidence.requester.client, Expectation::PutRole { role });
+            let done = reply(texts::DONE);
             let step = self.step(evidence.requester.client, vec![text], done, None, "a value like any other");
             self.steps.push(step);
         }
     }
 
-    fn put(&mut self, origin: Origin, logged: Option<&LoggedRequest>) -> ReplayStep {
+    fn put(&mut self, origin: PutId, logged: Option<&LoggedRequest>) -> ReplayStep {
         let refused = logged.is_some_and(|logged| logged.reply() == texts::STORE_FULL.as_bytes());
-        let reply = if refused { texts::STORE_FULL } else { texts::DONE };
+        let expected = if refused { texts::STORE_FULL } else { texts::DONE };
         let note = match logged {
             None => {
                 "not among the last requests that are kept: put before the load, long ago, or never answered"
@@ -183,15 +182,17 @@ impl Build<'_> {
             Some(_) => "",
         };
         let text = self.request(origin.user, origin.put());
-        self.step(origin.user, vec![text], ReplayExpect::Replies(vec![reply.to_owned()]), logged, note)
+        self.step(origin.user, vec![text], reply(expected), logged, note)
     }
 
-    /// The read that had proved a put of the register that was read, where the put had no answer yet.
-    fn proof(&self, origin: Origin, put: Option<&LoggedRequest>) -> Option<LoggedRequest> {
-        let Asked::Request(expect @ Expect::GetOther { .. }, Some(sent), _) = self.evidence.asked else {
+    /// The read that had proved a put of the register, if the put was not answered yet.
+    fn proof(&self, origin: PutId, put: Option<&LoggedRequest>) -> Option<LoggedRequest> {
+        let Asked::Request { expect: expect @ Expectation::GetOther { .. }, sent: Some(sent), .. } =
+            self.evidence.asked
+        else {
             return None;
         };
-        let due = self.evidence.dues.first() == Some(&DueReply::Value(origin));
+        let due = self.evidence.dues.first() == Some(&ExpectedReply::Value(origin));
         let unanswered = put.is_some_and(|put| put.replied > sent);
         let read = self.evidence.reads.get(&origin).filter(|read| read.replied <= sent)?;
         let same =
@@ -199,14 +200,14 @@ impl Build<'_> {
         (due && unanswered && !same).then_some(*read)
     }
 
-    fn read(&mut self, read: &LoggedRequest, origin: Origin) -> ReplayStep {
+    fn read(&mut self, read: &LoggedRequest, origin: PutId) -> ReplayStep {
         let text = self.request(read.client, read.expect);
         let value = self.value(origin);
         let note = "proves the put, which had no answer yet";
         self.step(read.client, vec![text], ReplayExpect::Replies(vec![value]), Some(read), note)
     }
 
-    /// What was answered wrongly.
+    /// The request with the wrong reply.
     fn offence(&mut self) {
         let evidence = self.evidence;
         let client = evidence.requester.client;
@@ -215,12 +216,12 @@ impl Build<'_> {
         let (action, expect, sent) = match &evidence.asked {
             Asked::Handshake => (ReplayAction::Connect, ReplayExpect::Unchecked, None),
             Asked::BadLogin(text) => {
-                let refused = ReplayExpect::Replies(vec![texts::WRONG_FORMAT.to_owned()]);
+                let refused = reply(texts::WRONG_FORMAT);
                 (ReplayAction::Send(vec![(*text).to_owned()]), refused, None)
             }
             Asked::SecondLogin(transport) => {
                 offender = self.another("second", *transport);
-                let refused = ReplayExpect::Replies(vec![texts::DUPLICATE_USER_NAME.to_owned()]);
+                let refused = reply(texts::DUPLICATE_USER_NAME);
                 (ReplayAction::Send(vec![format!("{{{}}}", self.name(client))]), refused, None)
             }
             asked @ (Asked::Login | Asked::NextLogin(_)) => {
@@ -228,44 +229,39 @@ impl Build<'_> {
                     self.leave(client, *ending);
                     self.connect(client);
                 }
-                (ReplayAction::Login, ReplayExpect::Replies(vec![texts::SUCCESS.to_owned()]), None)
+                (ReplayAction::Login, reply(texts::SUCCESS), None)
             }
             Asked::First(ending, expect) => {
                 self.leave(client, *ending);
                 self.log_in_anew(client);
                 let text = self.request(client, *expect);
-                let denied = ReplayExpect::Replies(vec![texts::DENIED.to_owned()]);
+                let denied = reply(texts::DENIED);
                 (ReplayAction::Send(vec![text]), denied, None)
             }
             Asked::OtherCase(transport) => {
-                // Any two names that differ in case will do.
-                let success = || ReplayExpect::Replies(vec![texts::SUCCESS.to_owned()]);
+                // Any two names that differ in case are enough.
                 let [lower, upper] = ["x", "X"].map(|end| vec![format!("{{{offender}}}:{end}")]);
                 let second = self.another("second", *transport);
-                let step = self.step(client, lower, success(), None, "a name like it");
+                let step = self.step(client, lower, reply(texts::SUCCESS), None, "a name like it");
                 self.steps.push(ReplayStep { client: second, ..step });
                 offender = self.another("third", *transport);
-                (ReplayAction::Send(upper), success(), None)
+                (ReplayAction::Send(upper), reply(texts::SUCCESS), None)
             }
             Asked::AfterQuit(behind) => {
-                let exiting = ReplayExpect::Replies(vec![texts::EXITING.to_owned()]);
+                let exiting = reply(texts::EXITING);
                 let messages = std::iter::once("q").chain(*behind).map(str::to_owned).collect();
                 let quit = self.step(client, messages, exiting, None, "answered as it should");
                 self.steps.push(quit);
                 (ReplayAction::Nothing, ReplayExpect::Closed, None)
             }
-            Asked::Quit => (
-                ReplayAction::Send(vec!["q".to_owned()]),
-                ReplayExpect::Replies(vec![texts::EXITING.to_owned()]),
-                None,
-            ),
+            Asked::Quit => (ReplayAction::Send(vec!["q".to_owned()]), reply(texts::EXITING), None),
             Asked::Close => {
-                let exiting = ReplayExpect::Replies(vec![texts::EXITING.to_owned()]);
+                let exiting = reply(texts::EXITING);
                 let quit = self.step(client, vec!["q".to_owned()], exiting, None, "answered as it should");
                 self.steps.push(quit);
                 (ReplayAction::Nothing, ReplayExpect::Closed, None)
             }
-            Asked::Request(expect, sent, later) => {
+            Asked::Request { expect, sent, later } => {
                 let batch = std::iter::once(expect).chain(later);
                 let texts = batch.map(|expect| self.request(client, *expect)).collect();
                 (ReplayAction::Send(texts), in_order(dues), *sent)
@@ -292,7 +288,7 @@ impl Build<'_> {
         self.steps.push(step);
     }
 
-    /// Where the wrong reply was the refusal of a put: the read that had returned its value.
+    /// If the wrong reply was the refusal of a put: the read that had returned its value.
     fn aftermath(&mut self) {
         let Some(own) = self.own_put() else { return };
         let Some(read) = self.evidence.reads.get(&own) else { return };
@@ -303,10 +299,10 @@ impl Build<'_> {
         self.steps.push(step);
     }
 
-    /// The put that was answered wrongly, if it was one.
-    fn own_put(&self) -> Option<Origin> {
+    /// The put with the wrong reply, if the request was one.
+    fn own_put(&self) -> Option<PutId> {
         match &self.evidence.asked {
-            Asked::Request(expect, ..) => Origin::put_by(self.evidence.requester.client, *expect),
+            Asked::Request { expect, .. } => PutId::put_by(self.evidence.requester.client, *expect),
             _ => None,
         }
     }
@@ -337,42 +333,44 @@ impl Build<'_> {
         }
     }
 
-    /// A reply of which only the beginning was kept.
+    /// A logged reply, of which only the beginning was kept.
     fn seen(&self, logged: &LoggedRequest) -> String {
-        if let Some(origin) = Origin::of(&self.context.reference, logged.reply()) {
+        if let Some(origin) = PutId::of(&self.context.reference, logged.reply()) {
             return self.value(origin);
         }
         let cut = if logged.length as usize > TAG_BYTES { "…" } else { "" };
         format!("{}{cut}", String::from_utf8_lossy(logged.reply()))
     }
 
-    /// A request as a case writes it; the clients that it names take part.
-    fn request(&mut self, client: u32, expect: Expect) -> String {
-        if let Expect::GetOther { target: Some(target), .. } | Expect::PutOther { target, .. } = expect {
+    /// A request as a case writes it. The clients that it names are added to the replay.
+    fn request(&mut self, client: u32, expect: Expectation) -> String {
+        if let Expectation::GetOther { target: Some(target), .. } | Expectation::PutOther { target, .. } =
+            expect
+        {
             self.name(target);
         }
         let name = |user: u32| {
-            let known = self.clients.iter().find(|(index, _)| *index == user);
+            let known = self.clients.iter().find(|(index, _)| *index == Some(user));
             known.map_or_else(String::new, |(_, client)| format!("{{{}}}", client.name))
         };
         request(&self.context.reference, client, expect, name, |origin| self.value(origin))
     }
 
-    fn due(&self, due: DueReply) -> ReplayExpect {
+    fn due(&self, due: ExpectedReply) -> ReplayExpect {
         match due {
-            DueReply::Text(text) => ReplayExpect::Replies(vec![text.to_owned()]),
-            DueReply::Value(origin) => ReplayExpect::Replies(vec![self.value(self.last_put(origin))]),
-            DueReply::Upgrade => {
+            ExpectedReply::Text(text) => reply(text),
+            ExpectedReply::Value(origin) => ReplayExpect::Replies(vec![self.value(self.last_put(origin))]),
+            ExpectedReply::Upgrade => {
                 ReplayExpect::Any(vec![texts::UPGRADED.to_owned(), texts::UPGRADE_REFUSED.to_owned()])
             }
         }
     }
 
-    /// What a read finds that was due to find `origin`. In the run a later put may have been under way; here it is
-    /// over by then, if it is shown.
-    fn last_put(&self, origin: Origin) -> Origin {
+    /// What a read finds that was due to find `origin`. In the run a later put may have been open; in the replay it is
+    /// done by then, if it is shown.
+    fn last_put(&self, origin: PutId) -> PutId {
         let evidence = self.evidence;
-        let is_later = |put: &&Origin| {
+        let is_later = |put: &&PutId| {
             (put.user, put.key) == (origin.user, origin.key)
                 && put.version > origin.version
                 && evidence.history.age(**put) == SessionAge::Current
@@ -382,7 +380,7 @@ impl Build<'_> {
     }
 
     /// A value as a case writes it.
-    fn value(&self, origin: Origin) -> String {
+    fn value(&self, origin: PutId) -> String {
         let mut value = origin.value(&self.context.reference);
         if value.len() > VALUE_SHOWN_MAX {
             let rest = value.len() - TAG_BYTES;
@@ -392,9 +390,9 @@ impl Build<'_> {
         value
     }
 
-    /// What the replay calls a client, which takes part from now on.
+    /// The name of a client in the replay, to which it is added.
     fn name(&mut self, client: u32) -> String {
-        if let Some((_, known)) = self.clients.iter().find(|(index, _)| *index == client) {
+        if let Some((_, known)) = self.clients.iter().find(|(index, _)| *index == Some(client)) {
             return known.name.clone();
         }
         let is_offender = client == self.evidence.requester.client;
@@ -419,11 +417,11 @@ impl Build<'_> {
             logged_in: !(is_offender
                 && matches!(self.evidence.asked, Asked::Handshake | Asked::BadLogin(_) | Asked::Login)),
         };
-        self.clients.push((client, entry));
+        self.clients.push((Some(client), entry));
         name
     }
 
-    /// Another connection of the client that was answered wrongly, which is not logged in.
+    /// Another connection of the client with the wrong reply, not logged in.
     fn another(&mut self, name: &str, transport: usize) -> String {
         let entry = ReplayClient {
             name: name.to_owned(),
@@ -433,12 +431,12 @@ impl Build<'_> {
             connected: true,
             logged_in: false,
         };
-        self.clients.push((ANOTHER, entry));
+        self.clients.push((None, entry));
         name.to_owned()
     }
 
     fn role(&self, client: u32) -> Role {
-        // A client that came anew was judged as a guest, whatever it was before.
+        // A client in a new session was judged as a guest, whatever it was before.
         if client == self.evidence.requester.client && !matches!(self.evidence.asked, Asked::First(..)) {
             return self.evidence.requester.role;
         }
@@ -446,22 +444,29 @@ impl Build<'_> {
         self.context.scenario.groups[usize::from(group)].role
     }
 
-    /// Whether the wrong reply was about this client's key.
+    /// Whether the wrong reply concerned this client's key.
     fn is_owner(&self, client: u32) -> bool {
         let asked = match &self.evidence.asked {
-            Asked::Request(expect, ..) | Asked::Nothing(Some(LastAnswered { expect, .. })) => Some(*expect),
+            Asked::Request { expect, .. } | Asked::Nothing(Some(LastAnswered { expect, .. })) => {
+                Some(*expect)
+            }
             _ => None,
         };
-        matches!(asked, Some(Expect::GetOther { target, .. }) if target == Some(client))
+        matches!(asked, Some(Expectation::GetOther { target, .. }) if target == Some(client))
     }
 
-    /// Seconds since the measured part began, where the violation's window says.
+    /// Seconds since the measured part began, if the instant is in the violation's window.
     fn seconds(&self, at: Nanos) -> Option<f64> {
         self.evidence.timing?.seconds(at)
     }
 }
 
-/// Several requests' replies, each of them one text; alone, a request may have a choice.
+/// One reply, with this text.
+fn reply(text: &str) -> ReplayExpect {
+    ReplayExpect::Replies(vec![text.to_owned()])
+}
+
+/// The replies to several requests, each a single text. A request alone may have alternatives.
 fn in_order(dues: Vec<ReplayExpect>) -> ReplayExpect {
     if let [only] = &dues[..] {
         return only.clone();

@@ -1,13 +1,13 @@
-//! Each worker's last requests, kept so that a violation can be shown with what led to it.
+//! Each worker's last requests, kept so that a violation can be shown with the requests that led to it.
 //!
 //! A request costs one store into a ring of fixed size that no other worker touches.
 
 use twinwire_os::clock::Nanos;
 
-use crate::oracle::{Expect, TAG_BYTES};
+use crate::oracle::{Expectation, TAG_BYTES};
 
-/// Requests that one worker keeps: a tenth of a second and more at full rate, which is longer than the sweep that
-/// looks at them; 1.2 MB.
+/// Requests that one worker keeps: over a tenth of a second at full rate, which is longer than the sweep interval. They
+/// take 1.2 MB.
 const KEPT: usize = 16_384;
 
 /// An answered request.
@@ -16,7 +16,7 @@ pub struct LoggedRequest {
     pub client: u32,
     /// Bytes of the reply.
     pub length: u32,
-    pub expect: Expect,
+    pub expect: Expectation,
     pub sent: Nanos,
     pub replied: Nanos,
     /// The reply's first bytes: all of most status texts, the tag of a value.
@@ -24,7 +24,7 @@ pub struct LoggedRequest {
 }
 
 impl LoggedRequest {
-    pub fn new(client: u32, expect: Expect, sent: Nanos, reply: &[u8], replied: Nanos) -> Self {
+    pub fn new(client: u32, expect: Expectation, sent: Nanos, reply: &[u8], replied: Nanos) -> Self {
         let mut head = [0; TAG_BYTES];
         let kept = reply.len().min(TAG_BYTES);
         head[..kept].copy_from_slice(&reply[..kept]);
@@ -79,7 +79,7 @@ mod tests {
         let mut log = RequestLog::default();
         let room = log.kept.capacity();
         for number in 0..KEPT as u64 * 2 + 5 {
-            log.note(LoggedRequest::new(1, Expect::Get { key: 3 }, number, b"done", number + 1));
+            log.note(LoggedRequest::new(1, Expectation::Get { key: 3 }, number, b"done", number + 1));
         }
         assert_eq!((log.kept.len(), log.kept.capacity()), (KEPT, room));
         let oldest = log.kept.iter().map(|logged| logged.sent).min();
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn of_a_long_reply_the_tag_is_kept() {
-        let logged = LoggedRequest::new(0, Expect::Upgrade, 1, &[7; 500], 2);
+        let logged = LoggedRequest::new(0, Expectation::Upgrade, 1, &[7; 500], 2);
         assert_eq!((logged.length, logged.reply()), (500, &[7; 16][..]));
     }
 }

@@ -1,7 +1,7 @@
-//! A violation with all that is needed to show it again.
+//! A violation with everything that a replay needs.
 //!
-//! Only when a reply is wrong do the workers share anything here: the violation is noted with the puts that matter for it,
-//! and each worker adds what its own log knows of those.
+//! The workers share something here only after a wrong reply: the violation is noted with the puts that matter for it,
+//! and each worker adds what its own log has of them.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -14,61 +14,73 @@ use super::super::plan::SessionEnd;
 use super::request_log::{LoggedRequest, RequestLog};
 use crate::domain::{Role, Rule, ViolationKind};
 use crate::oracle::{
-    DueReply, Expect, Finding, Origin, ReferenceModel, Session, SessionAge, SessionHistory, origin, request,
-    writer_of_forbidden,
+    Expectation, ExpectedReply, Finding, PutId, ReferenceModel, SessionAge, SessionHistory, SessionModel,
+    describe_origin, request, writer_of_forbidden,
 };
 use crate::record::{VIOLATIONS_KEPT, Violation};
 
 /// Longest request or reply shown in a violation, in characters.
 const SHOWN_CHARS: usize = 160;
 
-/// Requests sent behind the one that was answered wrongly that are shown with it.
+/// Most requests that are shown of those sent after the one with the wrong reply.
 const LATER_MAX: usize = 32;
 
-/// What a wrong reply was an answer to.
+/// What a wrong reply answered.
 #[derive(Debug, Clone)]
 pub enum Asked {
     Handshake,
     BadLogin(&'static str),
-    /// A login under its own name, over the transport of this index, while its session went on.
+    /// A login under its own name, over the transport of this index, during its session.
     SecondLogin(usize),
-    /// A login under its own name in another case, likewise.
+    /// The same with its name in another case.
     OtherCase(usize),
     Login,
     NextLogin(SessionEnd),
-    /// The first request of the session after one that ended in this way.
-    First(SessionEnd, Expect),
-    /// A request, with when it was sent (`None` while setting up), and those sent behind it and not yet answered.
-    Request(Expect, Option<Nanos>, Vec<Expect>),
-    /// Nothing: the last request, if any, had its reply.
+    /// The first request of a session whose predecessor ended in this way.
+    First(SessionEnd, Expectation),
+    Request {
+        expect: Expectation,
+        /// `None` while a client is set up.
+        sent: Option<Nanos>,
+        /// Requests that were sent after it and are not answered yet.
+        later: Vec<Expectation>,
+    },
+    /// Nothing: the last request, if any, was already answered.
     Nothing(Option<LastAnswered>),
     Quit,
-    /// Nothing: `q` had its reply, and another one came; and what was sent right behind `q`, if anything.
+    /// Nothing: `q` was already answered. Holds what was sent right behind `q`, if anything.
     AfterQuit(Option<&'static str>),
     /// Nothing: the close after `exiting` did not come.
     Close,
 }
 
-/// How the clock's instants read while a window of the load runs.
+impl Asked {
+    /// A request that sets a client up.
+    pub fn set_up(expect: Expectation) -> Self {
+        Self::Request { expect, sent: None, later: Vec::new() }
+    }
+}
+
+/// Converts instants of a window to seconds of the load.
 #[derive(Debug, Clone, Copy)]
-pub struct Timing {
-    /// The clock's instant of load time 0. An interleaved load has another one in each window.
+pub struct WindowClock {
+    /// The clock's instant of load time 0. It differs between the windows of an interleaved load.
     pub origin: Nanos,
-    /// Since when it holds.
+    /// The window's beginning, by the clock.
     pub since: Nanos,
     /// Load time at which the measured part begins.
     pub measured_from: Nanos,
 }
 
-impl Timing {
-    /// Seconds since the measured part began; `None` of an instant before this window.
+impl WindowClock {
+    /// Seconds since the measured part began; `None` for an instant before this window.
     pub fn seconds(&self, at: Nanos) -> Option<f64> {
         let from = self.origin + self.measured_from;
         (at >= self.since).then(|| (at as f64 - from as f64) / clock::SECOND as f64)
     }
 }
 
-/// A client that asked, and its role then.
+/// A client that sent a request, and its role then.
 #[derive(Debug, Clone, Copy)]
 pub struct Requester {
     pub client: u32,
@@ -78,43 +90,43 @@ pub struct Requester {
 /// The last request that was answered before a reply that answers nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct LastAnswered {
-    pub expect: Expect,
+    pub expect: Expectation,
     pub sent: Nanos,
     pub role: Role,
 }
 
-/// A violation with what is known of how it came about.
+/// A violation, and what led to it.
 #[derive(Debug)]
 pub struct Evidence {
     violation: Violation,
     pub requester: Requester,
     pub asked: Asked,
-    /// What the request and those behind it were due.
-    pub dues: Vec<DueReply>,
-    /// The sessions that these are about.
+    /// The replies that were due to the request and to those after it.
+    pub dues: Vec<ExpectedReply>,
+    /// The sessions that these concern.
     pub history: SessionHistory,
     pub replied: Nanos,
-    /// How to read instants; `None` before the load.
-    pub timing: Option<Timing>,
-    /// The client that tried to write the value that was seen, if it was not allowed to.
+    /// How to convert instants; `None` before the load.
+    pub timing: Option<WindowClock>,
+    /// The client that tried to write the seen value without permission, if one did.
     pub forbidden: Option<u32>,
-    /// The role that the client had put as a value, if it had.
+    /// The role that the client had put as a value, if any.
     pub role_put: Option<Role>,
     /// Whether it was that role that came back.
     pub saw_role: bool,
     /// The puts that have to be shown.
-    pub wanted: Vec<Origin>,
-    /// Those that some worker's log knew.
-    pub puts: BTreeMap<Origin, LoggedRequest>,
-    /// For each of them the first read that returned its value.
-    pub reads: BTreeMap<Origin, LoggedRequest>,
+    pub wanted: Vec<PutId>,
+    /// Those that are in some worker's log.
+    pub puts: BTreeMap<PutId, LoggedRequest>,
+    /// For each wanted put, the first read that returned its value.
+    pub reads: BTreeMap<PutId, LoggedRequest>,
 }
 
 impl Evidence {
-    /// A wrong reply to a request, or one to none, as its client saw it.
+    /// A wrong reply to a request, or a reply to none, as its client saw it.
     pub fn new(
         context: &PassContext,
-        session: &Session,
+        session: &SessionModel,
         finding: Finding,
         mut asked: Asked,
         reply: &[u8],
@@ -122,17 +134,17 @@ impl Evidence {
     ) -> Self {
         let reference = &context.reference;
         let client = session.client();
-        let seen = Origin::of(reference, reply);
+        let seen = PutId::of(reference, reply);
         let refused = finding.rule == Rule::Atom2;
         let request = match &asked {
-            Asked::Request(expect, ..) => session.describe(reference, *expect),
+            Asked::Request { expect, .. } => session.describe(reference, *expect),
             _ => "none".to_owned(),
         };
-        if let Asked::Request(expect, _, later) = &mut asked {
-            // Those behind it only matter where one of them was answered in its place.
-            let put = later.iter().position(|put| seen.is_some() && Origin::put_by(client, *put) == seen);
+        if let Asked::Request { expect, later, .. } = &mut asked {
+            // Later requests matter only if one of them was answered in its place.
+            let put = later.iter().position(|put| seen.is_some() && PutId::put_by(client, *put) == seen);
             let needed = if finding.kind == ViolationKind::SwappedReply {
-                let open: Vec<Expect> = std::iter::once(*expect).chain(later.iter().copied()).collect();
+                let open: Vec<Expectation> = std::iter::once(*expect).chain(later.iter().copied()).collect();
                 session.due_elsewhere(reference, &open, reply)
             } else {
                 put.map(|at| at + 1)
@@ -140,23 +152,23 @@ impl Evidence {
             later.truncate(needed.filter(|&needed| needed <= LATER_MAX).unwrap_or(0));
         }
         let (batch, role) = match &asked {
-            Asked::Request(expect, _, later) => {
+            Asked::Request { expect, later, .. } => {
                 (std::iter::once(*expect).chain(later.iter().copied()).collect(), session.role())
             }
             Asked::Nothing(Some(last)) => (vec![last.expect], last.role),
             _ => (Vec::new(), session.role()),
         };
         let (dues, history) = session.dues(reference, &batch, role, Some(&finding));
-        let own: Vec<Origin> = batch.iter().filter_map(|expect| Origin::put_by(client, *expect)).collect();
+        let own: Vec<PutId> = batch.iter().filter_map(|expect| PutId::put_by(client, *expect)).collect();
         let due = dues
             .iter()
-            .filter_map(|due| if let DueReply::Value(origin) = due { Some(*origin) } else { None });
-        let mut wanted: Vec<Origin> = due.chain(seen).filter(|origin| !own.contains(origin)).collect();
+            .filter_map(|due| if let ExpectedReply::Value(origin) = due { Some(*origin) } else { None });
+        let mut wanted: Vec<PutId> = due.chain(seen).filter(|origin| !own.contains(origin)).collect();
         if refused {
-            // A put that was read and then refused: the read is what shows it.
+            // The put was read and then refused, which the read shows.
             wanted.extend(&own);
         }
-        // What is due would be gone with its session.
+        // The value that is due would be lost with its session.
         wanted.retain(|origin| history.age(*origin) != SessionAge::Later);
         wanted.sort_unstable();
         wanted.dedup();
@@ -167,7 +179,7 @@ impl Evidence {
         Self { asked, dues, history, forbidden, role_put, saw_role, wanted, ..bare }
     }
 
-    /// A wrong reply to a handshake, a login or a `q`: nothing that came before matters.
+    /// A wrong reply to a handshake, a login or a `q`, for which earlier requests do not matter.
     pub fn of_session(
         context: &PassContext,
         requester: Requester,
@@ -219,31 +231,31 @@ impl Evidence {
         }
     }
 
-    /// It was seen during the load.
-    pub fn during(mut self, timing: Timing) -> Self {
+    /// Sets when it was seen during the load.
+    pub fn during(mut self, timing: WindowClock) -> Self {
         self.violation.at_s = timing.seconds(self.replied).unwrap_or(0.0);
         self.timing = Some(timing);
         self
     }
 
-    /// What a report says of it, but for how to show it again.
+    /// The violation for a report, without its replay.
     pub fn violation(&self) -> &Violation {
         &self.violation
     }
 
-    /// The same, to complete it.
+    /// The same, by value.
     pub fn into_violation(self) -> Violation {
         self.violation
     }
 
-    /// Adds what a worker knows of the wanted puts: themselves, and the first read that returned each.
+    /// Adds what a worker's log has of the wanted puts: the puts, and the first read that returned each.
     fn add_from(&mut self, log: &RequestLog, reference: &ReferenceModel) {
         for logged in log.entries() {
-            if let Some(put) = Origin::put_by(logged.client, logged.expect) {
+            if let Some(put) = PutId::put_by(logged.client, logged.expect) {
                 if self.wanted.contains(&put) {
                     self.puts.insert(put, *logged);
                 }
-            } else if let Some(read) = Origin::of(reference, logged.reply())
+            } else if let Some(read) = PutId::of(reference, logged.reply())
                 && self.wanted.contains(&read)
             {
                 let first = self.reads.entry(read).or_insert(*logged);
@@ -255,7 +267,7 @@ impl Evidence {
     }
 }
 
-/// The first violations of a pass; all workers share it, and touch it only when there are some.
+/// The first violations of a pass. All workers share it, but use it only if there are violations.
 #[derive(Debug, Default)]
 pub struct EvidenceLog {
     noted: AtomicUsize,
@@ -276,7 +288,7 @@ impl EvidenceLog {
         }
     }
 
-    /// Adds what a worker's log knows of violations that it was not yet searched for.
+    /// Searches a worker's log for the violations that it was not yet searched for.
     pub fn contribute(&self, reference: &ReferenceModel, log: &mut RequestLog) {
         let noted = self.noted.load(Ordering::Acquire);
         if log.searched_for < noted {
@@ -287,13 +299,13 @@ impl EvidenceLog {
         }
     }
 
-    /// The same for all violations again: some requests were answered only after the violation.
+    /// Searches it for all violations again: some requests were answered only after the violation.
     pub fn contribute_all(&self, reference: &ReferenceModel, log: &mut RequestLog) {
         log.searched_for = 0;
         self.contribute(reference, log);
     }
 
-    /// All of them, in the order in which they were seen.
+    /// Takes all, in the order in which they were seen.
     pub fn take(&self) -> Vec<Evidence> {
         std::mem::take(&mut *self.list())
     }
@@ -303,7 +315,7 @@ impl EvidenceLog {
     }
 }
 
-/// All that a report says of a wrong reply, but for its instant and how to show it again.
+/// The violation for a report, without its instant and its replay.
 fn describe(
     context: &PassContext,
     requester: Requester,
@@ -313,7 +325,7 @@ fn describe(
 ) -> Violation {
     let plan = context.plan.clients[requester.client as usize];
     let mut seen = shown(reply);
-    if let Some(origin) = origin(&context.reference, reply) {
+    if let Some(origin) = describe_origin(&context.reference, reply) {
         seen = format!("{seen} ({origin})");
     }
     Violation {
@@ -334,7 +346,7 @@ fn describe(
     }
 }
 
-/// Bytes of a target for people: control bytes escaped, long ones cut.
+/// A target's bytes for people: control bytes are escaped, long texts are cut.
 fn shown(bytes: &[u8]) -> String {
     if bytes.is_empty() {
         return "(empty)".to_owned();

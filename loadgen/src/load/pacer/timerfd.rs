@@ -43,7 +43,7 @@ impl Timer {
         Ok(self.0.get_ref().0.set(Expiration::OneShot(at), flags)?)
     }
 
-    /// Setting the timer again takes back an expiry, so the descriptor need not be read.
+    /// Setting the timer again clears an expiry, so the descriptor need not be read.
     pub(super) async fn expired(&self) -> io::Result<()> {
         self.0.readable().await?.clear_ready();
         Ok(())

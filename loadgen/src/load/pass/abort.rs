@@ -6,10 +6,10 @@ use super::super::plan::PassPlan;
 use crate::measure::threshold_monitor::{CellFilter, Observed, meets};
 use crate::scenario::model::{Bound, Metric, Scenario};
 
-/// Seconds in a row that must miss: one bad second is no reason to throw a run away.
+/// Consecutive seconds that must miss: a single bad second does not justify ending a run.
 const SECONDS_MISSED: u32 = 5;
 
-/// A threshold that may stop this pass, with the cells it is about.
+/// A threshold that may stop this pass, with the cells that it covers.
 #[derive(Debug, Clone, Copy)]
 pub struct AbortCondition {
     /// Its index among the scenario's thresholds.
@@ -27,7 +27,7 @@ pub fn abort_conditions(scenario: &Scenario, plan: &PassPlan) -> Vec<AbortCondit
         if !judged.abort || filter.load.as_ref().is_some_and(|wanted| wanted != load) {
             return None;
         }
-        // A transport or group that is not part of this pass leaves nothing to watch.
+        // If the transport or group is not part of this pass, there is nothing to watch.
         let transport = match filter.transport {
             Some(wanted) => Some(plan.transports.iter().position(|&on| on == wanted)? as u8),
             None => None,
@@ -78,7 +78,7 @@ impl AbortMonitor {
         }
     }
 
-    /// Checks once a second; the threshold that has been missed for too long, if any.
+    /// Checks once a second. Returns the threshold that has been missed for too long, if any.
     pub fn check(&mut self, now: Nanos) -> Option<usize> {
         if now < self.since + SECOND {
             return None;
@@ -98,7 +98,7 @@ impl ConditionState {
         self.errors += seen.errors;
         self.violations += seen.violations;
         let value = match self.condition.metric {
-            // Counts are judged over the whole load, as in the end.
+            // Counts are judged over the whole load, as at its end.
             Metric::Errors => Some(self.errors as f64),
             Metric::Violations => Some(self.violations as f64),
             metric => seen.value(metric, seconds),
@@ -106,7 +106,7 @@ impl ConditionState {
         match value.map(|value| meets(self.condition.bound, value)) {
             Some(true) => self.seconds_missed = 0,
             Some(false) => self.seconds_missed += 1,
-            // A second in which nothing was seen says nothing.
+            // A second without data changes nothing.
             None => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Warns while a load runs that the generator does not keep up with it: at the end would be too late to mend it.
+//! Warns while a load runs if the generator does not keep up, so that the user can stop the run.
 
 use twinwire_os::clock::Nanos;
 use twinwire_os::process;
@@ -11,18 +11,18 @@ use crate::text;
 /// A generator that used this share of its CPUs is full.
 const FULL_SHARE: f64 = 0.9;
 
-/// Looks in a row, four a second, at which it must be full: a second that is not the start's.
-const LOOKS_FULL: u32 = 4;
+/// Consecutive checks, four a second, at which it must be full: one second, and not the first moment.
+const CHECKS_FULL: u32 = 4;
 
-/// Seconds' worth of replies that must be waiting: less is the ordinary unevenness of arrivals.
+/// Backlog in seconds of replies that counts: less is the usual unevenness of arrivals.
 const BACKLOG_SECONDS: f64 = 0.1;
 
-/// How the generator of a pass keeps up. It warns once.
+/// Whether the generator of a pass keeps up. It warns once.
 #[derive(Debug, Default)]
 pub struct GeneratorLag {
     warned: bool,
     last: Option<(Nanos, Nanos)>,
-    looks_full: u32,
+    checks_full: u32,
 }
 
 impl GeneratorLag {
@@ -53,8 +53,8 @@ impl GeneratorLag {
         let had = now.saturating_sub(then) as f64 * workers as f64;
         let full = had > 0.0 && used.saturating_sub(before) as f64 >= FULL_SHARE * had;
         let behind = backlog as f64 > BACKLOG_SECONDS * rate;
-        self.looks_full = if full && behind { self.looks_full + 1 } else { 0 };
-        (self.looks_full >= LOOKS_FULL).then(|| {
+        self.checks_full = if full && behind { self.checks_full + 1 } else { 0 };
+        (self.checks_full >= CHECKS_FULL).then(|| {
             format!(
                 "the generator does not keep the rate: its CPU is full, and {backlog} requests are due and not sent; \
                  give it more CPUs, or lower the rate"
@@ -64,8 +64,8 @@ impl GeneratorLag {
 }
 
 fn wakes_late(context: &PassContext) -> Option<String> {
-    let lag = context.live_max(|live| &live.lag_p50_ns) as f64;
-    let response = context.live_max(|live| &live.response_p50_ns) as f64;
+    let lag = context.live_latency(|live| &live.lag_p50)? as f64;
+    let response = context.live_latency(|live| &live.response_p50).unwrap_or(0) as f64;
     lateness::is_late(lag, response).then(|| {
         format!(
             "the generator does not keep the pace: in the last second it turned to requests {} late in the \
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     /// CPU used in each quarter of a second, in ms, with so many requests waiting at 1,000 replies/s.
-    fn told(quarters: &[(u64, u64)]) -> Option<usize> {
+    fn warned_at(quarters: &[(u64, u64)]) -> Option<usize> {
         let mut generator_lag = GeneratorLag::default();
         let mut used = 0;
         (0..).zip(quarters).find_map(|(quarter, &(ms, backlog))| {
@@ -91,14 +91,17 @@ mod tests {
     }
 
     #[test]
-    fn a_full_generator_with_a_backlog_is_told_after_a_second() {
-        assert_eq!(told(&[(250, 900); 6]), Some(4));
+    fn a_full_generator_with_a_backlog_is_reported_after_a_second() {
+        assert_eq!(warned_at(&[(250, 900); 6]), Some(4));
     }
 
     #[test]
     fn neither_a_busy_moment_nor_a_slow_server_is_the_generators_fault() {
-        assert_eq!(told(&[(250, 900), (250, 900), (250, 900), (100, 900), (250, 900), (250, 900)]), None);
-        assert_eq!(told(&[(50, 9000); 9]), None, "the server is slow, the generator idle");
-        assert_eq!(told(&[(250, 50); 9]), None, "busy, and keeping up");
+        assert_eq!(
+            warned_at(&[(250, 900), (250, 900), (250, 900), (100, 900), (250, 900), (250, 900)]),
+            None
+        );
+        assert_eq!(warned_at(&[(50, 9000); 9]), None, "the server is slow, the generator idle");
+        assert_eq!(warned_at(&[(250, 50); 9]), None, "busy, and keeping up");
     }
 }

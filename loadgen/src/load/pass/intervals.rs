@@ -1,5 +1,4 @@
-//! A row for each second of each transport, filled as the workers hand their shares over, so that memory does not grow
-//! with the run.
+//! A row for each second of each transport, filled while the load runs, so that memory does not grow with the run.
 
 use std::collections::BTreeMap;
 
@@ -19,23 +18,22 @@ pub struct Intervals {
     open: BTreeMap<Key, Box<Second>>,
     rows: BTreeMap<Key, Interval>,
     transports: Vec<Transport>,
-    /// By worker and transport, the second before which the worker has said all.
+    /// By worker and transport, the second before which the worker has handed over everything.
     complete: Vec<Vec<u32>>,
 }
 
 impl Intervals {
-    /// No rows yet, for this number of workers over these transports.
     pub fn new(workers: usize, transports: Vec<Transport>) -> Self {
         let complete = vec![vec![0; transports.len()]; workers];
         Self { open: BTreeMap::new(), rows: BTreeMap::new(), transports, complete }
     }
 
-    /// Takes a worker's share of some seconds, and closes those of which every worker has said all.
+    /// Adds a worker's share of some seconds, and closes the seconds that every worker has handed over.
     pub fn add(&mut self, share: WorkerSeconds) {
         let WorkerSeconds { worker, transport, before, seconds } = share;
         for (second, figures) in seconds {
             if let Some(row) = self.rows.get_mut(&(transport, second)) {
-                // Later than any second is kept open for: counted, but its quantiles are made already.
+                // The second is closed: this is counted, but its quantiles are already made.
                 row.count(&figures);
                 continue;
             }
@@ -58,7 +56,7 @@ impl Intervals {
         }
     }
 
-    /// All rows of the measured part, of which each transport came this far, with what the processes spent in them.
+    /// All rows of the measured part, up to each transport's length, with what the processes spent in them.
     pub fn finish(
         mut self,
         context: &PassContext,

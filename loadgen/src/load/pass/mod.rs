@@ -1,5 +1,5 @@
-//! The coordinator of one pass: starts the workers, gives them the instants window after window, samples the processes,
-//! and collects.
+//! The coordinator of one pass: starts the workers, starts window after window, samples the processes, and collects the
+//! figures.
 
 mod abort;
 mod generator_lag;
@@ -27,7 +27,7 @@ use super::evidence::{EvidenceLog, with_replay};
 use super::placement::Placement;
 use super::plan::WindowPlan;
 use super::session::{SetupError, SetupTimes};
-use super::worker::{self, Report, Stage, WorkerFigures};
+use super::worker::{self, Stage, WorkerFigures, WorkerMessage};
 use crate::domain::Transport;
 use crate::measure::recorder::{TimeRange, WindowFigures};
 use crate::record::{Pass, Violation};
@@ -40,19 +40,19 @@ const TICK: Duration = Duration::from_millis(250);
 /// Longest that workers may take to close their clients and end.
 const END_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Between the decision to start a window and its first request: time for every worker to hear of it, and a gap in
-/// which the machine settles.
+/// From the decision to start a window to its first request: time for every worker to learn of it, and for the machine
+/// to settle.
 const START_DELAY_NS: Nanos = 20_000_000;
 
-/// How long a target of ours that has lost every client may go on listening and still be taken to be dying.
+/// How long a target that this program started may still listen after every client was lost, and count as dying.
 const DEATH_BEGINS_MAX: Duration = Duration::from_secs(2);
 
-/// How long one that listens no more may take to die. Its connections go first; the last of its threads may run at a low
-/// priority, and on a busy machine it was seen to need more than two seconds.
+/// How long it may take to die once it no longer listens. Its connections go first. Its last threads may run at a low
+/// priority, and on a busy machine this took more than two seconds.
 const DEATH_TAKES_MAX: Duration = Duration::from_secs(15);
 
-/// Between two looks.
-const DEATH_LOOK: Duration = Duration::from_millis(50);
+/// How often the process is polled.
+const DEATH_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How a pass ended.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ pub enum RunEnd {
     Interrupted,
     /// The target was lost: what was being done and what happened.
     TargetLost(String),
-    /// The clients could not be set up, as the target answered wrongly.
+    /// The clients could not be set up because the target gave a wrong reply.
     SetupViolated(String, Box<Violation>),
     /// This threshold of the scenario was missed for so long that the run was stopped.
     Aborted(usize),
@@ -71,7 +71,7 @@ pub enum RunEnd {
     MachineFailed(String),
 }
 
-/// What came of a pass.
+/// The result of a pass.
 #[derive(Debug)]
 pub struct PassResult {
     pub passes: Vec<Pass>,
@@ -85,7 +85,7 @@ pub struct PassResult {
 /// Everything about a pass that its coordinator needs.
 pub struct Coordinator<'a> {
     pub context: Arc<PassContext>,
-    /// The target. Its process shows whether it died or is merely slow.
+    /// The target, whose process shows whether it died.
     pub target: &'a mut Target,
     pub placement: &'a Placement,
     /// Changes to `true` when the user wants to stop.
@@ -105,7 +105,7 @@ struct Collected {
     figures: Vec<WorkerFigures>,
     closed: usize,
     sample_intervals: Vec<SampleInterval>,
-    windows: Vec<WindowSeen>,
+    windows: Vec<WindowResult>,
     /// Load time that each transport has reached.
     reached: Vec<Nanos>,
     abort: AbortMonitor,
@@ -113,7 +113,7 @@ struct Collected {
 }
 
 /// A window that has run.
-struct WindowSeen {
+struct WindowResult {
     index: usize,
     /// When it began, by the clock.
     at: Nanos,
@@ -121,14 +121,14 @@ struct WindowSeen {
 }
 
 /// A window while it runs.
-struct Running {
+struct RunningWindow {
     index: usize,
     plan: WindowPlan,
     /// When it begins, by the clock.
     at: Nanos,
     /// Load time that earlier windows took, for progress.
     before: Nanos,
-    /// Workers that are through with it.
+    /// Workers that have finished it.
     done: usize,
     /// Load time of the next sample, if there is one.
     next_sample: Option<Nanos>,
@@ -142,7 +142,7 @@ struct DatedSample {
     sample: Sample,
 }
 
-/// What looks at a load four times a second, whatever the length of its windows.
+/// Looks at a load four times a second, whatever the length of its windows.
 struct ProgressMonitor {
     tick: Interval,
     rate: RateMeter,
@@ -157,7 +157,7 @@ impl ProgressMonitor {
     }
 }
 
-impl Running {
+impl RunningWindow {
     fn clock_time(&self, load_time: Nanos) -> Nanos {
         self.at + (load_time - self.plan.from)
     }
@@ -210,7 +210,7 @@ impl Coordinator<'_> {
         stage.send_replace(Stage::Close);
         self.wait_for_end(&mut reports, &mut collected, workers).await;
         for thread in threads {
-            // A worker that still hangs on a dead peer ends with the process; waiting for it would hang us too.
+            // A worker that still waits for a dead peer ends with the process. Joining it would block.
             if thread.is_finished() || collected.closed == workers {
                 let _ = thread.join();
             }
@@ -221,7 +221,7 @@ impl Coordinator<'_> {
     /// Whether every worker has set its clients up.
     async fn set_up(
         &mut self,
-        reports: &mut mpsc::UnboundedReceiver<Report>,
+        reports: &mut mpsc::UnboundedReceiver<WorkerMessage>,
         collected: &mut Collected,
         workers: usize,
     ) -> bool {
@@ -230,12 +230,12 @@ impl Coordinator<'_> {
         while collected.setup.len() < workers {
             tokio::select! {
                 report = reports.recv() => match report {
-                    Some(Report::Ready(times)) => collected.setup.push(times),
-                    Some(Report::SetupFailed(error)) => {
+                    Some(WorkerMessage::Ready(times)) => collected.setup.push(times),
+                    Some(WorkerMessage::SetupFailed(error)) => {
                         collected.end = self.setup_failed(*error).await;
                         return false;
                     }
-                    Some(Report::Failed(message)) => {
+                    Some(WorkerMessage::Failed(message)) => {
                         collected.end = RunEnd::MachineFailed(message);
                         return false;
                     }
@@ -275,26 +275,26 @@ impl Coordinator<'_> {
         }
     }
 
-    /// When something happened, for people; `what` is `ran` or `was set up`.
+    /// What was being done, for people; `what` is `ran` or `was set up`.
     fn doing(&self, what: &str) -> String {
         let transports: Vec<&str> = self.context.plan.transports.iter().map(|t| t.name()).collect();
         let (load, trial) = (&self.context.load().name, self.context.plan.trial);
         format!("while load `{load}` {what} over {} (trial {trial})", transports.join(" and "))
     }
 
-    /// Runs the load, window after window, as far as it goes.
+    /// Runs the load, window after window, until its end or a reason to stop.
     async fn load(
         &mut self,
-        reports: &mut mpsc::UnboundedReceiver<Report>,
+        reports: &mut mpsc::UnboundedReceiver<WorkerMessage>,
         collected: &mut Collected,
         stage: &watch::Sender<Stage>,
     ) {
         let mut before = 0;
-        let mut watcher = ProgressMonitor::new();
+        let mut monitor = ProgressMonitor::new();
         for (index, plan) in self.context.clone().plan.windows.iter().enumerate() {
             let at = clock::now() + START_DELAY_NS;
             let measured_from = clock::nanos(self.context.load().warmup);
-            let mut running = Running {
+            let mut running = RunningWindow {
                 index,
                 plan: *plan,
                 at,
@@ -305,7 +305,7 @@ impl Coordinator<'_> {
                 stopped: false,
             };
             stage.send_replace(Stage::Run(index, at));
-            self.window(reports, collected, stage, &mut running, &mut watcher).await;
+            self.window(reports, collected, stage, &mut running, &mut monitor).await;
             before += plan.length();
             if !matches!(collected.end, RunEnd::Complete) {
                 break;
@@ -318,18 +318,18 @@ impl Coordinator<'_> {
                 None => break,
             }
         }
-        self.look_at_losses(collected).await;
+        self.report_losses(collected).await;
     }
 
     async fn window(
         &mut self,
-        reports: &mut mpsc::UnboundedReceiver<Report>,
+        reports: &mut mpsc::UnboundedReceiver<WorkerMessage>,
         collected: &mut Collected,
         stage: &watch::Sender<Stage>,
-        running: &mut Running,
-        watcher: &mut ProgressMonitor,
+        running: &mut RunningWindow,
+        monitor: &mut ProgressMonitor,
     ) {
-        collected.windows.push(WindowSeen {
+        collected.windows.push(WindowResult {
             index: running.index,
             at: running.at,
             roles: [WindowFigures::default(), WindowFigures::default()],
@@ -351,8 +351,8 @@ impl Coordinator<'_> {
                     }
                 }
                 () = until(sample_at), if running.next_sample.is_some() => self.sample(running, collected),
-                _ = watcher.tick.tick() => {
-                    self.tick(running, watcher);
+                _ = monitor.tick.tick() => {
+                    self.tick(running, monitor);
                     if let Some(ending) = self.reason_to_stop(collected) && !running.stopped {
                         collected.end = ending;
                         running.stopped = true;
@@ -381,7 +381,7 @@ impl Coordinator<'_> {
     }
 
     /// Takes the sample that is due, which ends one interval and begins the next.
-    fn sample(&self, running: &mut Running, collected: &mut Collected) {
+    fn sample(&self, running: &mut RunningWindow, collected: &mut Collected) {
         let Some(planned) = running.next_sample else { return };
         let sample = Sample::take(&self.context, &self.target.trees(), &self.placement.used());
         let at = planned.min(running.load_time(clock::now()));
@@ -397,20 +397,20 @@ impl Coordinator<'_> {
         running.next_sample = (planned < running.plan.until).then(|| next_second.min(running.plan.until));
     }
 
-    fn tick(&mut self, running: &Running, watcher: &mut ProgressMonitor) {
+    fn tick(&mut self, running: &RunningWindow, monitor: &mut ProgressMonitor) {
         let now = clock::now();
         let elapsed = running.before + (running.load_time(now) - running.plan.from);
         let tick = Tick {
             elapsed: Duration::from_nanos(elapsed),
             replies: self.context.live_sum(|live| &live.replies),
-            p99_ns: Some(self.context.live_max(|live| &live.p99_ns)).filter(|&ns| ns > 0),
+            p99_ns: self.context.live_latency(|live| &live.p99),
             backlog: self.context.live_sum(|live| &live.backlog),
             errors: self.context.live_sum(|live| &live.errors),
             violations: self.violations_before + self.context.live_sum(|live| &live.violations),
         };
-        let rate = watcher.rate.update(&tick);
+        let rate = monitor.rate.update(&tick);
         (self.on_event)(Event::Running(tick));
-        if let Some(text) = watcher.generator_lag.check(&self.context, now, rate, tick.backlog) {
+        if let Some(text) = monitor.generator_lag.check(&self.context, now, rate, tick.backlog) {
             (self.on_event)(Event::Warning(text));
         }
     }
@@ -422,8 +422,8 @@ impl Coordinator<'_> {
         collected.abort.check(clock::now()).map(RunEnd::Aborted)
     }
 
-    /// A load that lost all its clients lost its target; one that lost some says so.
-    async fn look_at_losses(&mut self, collected: &mut Collected) {
+    /// A load that lost all its clients lost its target. One that lost some clients gets a warning.
+    async fn report_losses(&mut self, collected: &mut Collected) {
         let outcomes = || collected.figures.iter().map(|figures| &figures.outcomes);
         let lost: u32 = outcomes().flat_map(|worker| &worker.transports).map(|on| on.lost).sum();
         if lost == 0 {
@@ -442,7 +442,7 @@ impl Coordinator<'_> {
         }
     }
 
-    /// How the target's process ended, if it is seen to end shortly: its connections are gone before it is.
+    /// How the target's process ended, if it ends soon: its connections go first.
     async fn death_soon(&mut self) -> Option<String> {
         let begun = clock::now();
         while self.target.is_ours() {
@@ -453,23 +453,23 @@ impl Coordinator<'_> {
             if waited > DEATH_TAKES_MAX || waited > DEATH_BEGINS_MAX && self.target.listens() {
                 break;
             }
-            tokio::time::sleep(DEATH_LOOK).await;
+            tokio::time::sleep(DEATH_POLL_INTERVAL).await;
         }
         None
     }
 
     async fn wait_for_end(
         &mut self,
-        reports: &mut mpsc::UnboundedReceiver<Report>,
+        reports: &mut mpsc::UnboundedReceiver<WorkerMessage>,
         collected: &mut Collected,
         workers: usize,
     ) {
         let all = async {
             while collected.closed < workers {
                 match reports.recv().await {
-                    Some(Report::Closed) => collected.closed += 1,
+                    Some(WorkerMessage::Closed) => collected.closed += 1,
                     Some(_) => {}
-                    // Every worker has ended, those too that never came to closing.
+                    // Every worker has ended, even those that never closed their clients.
                     None => collected.closed = workers,
                 }
             }
@@ -500,11 +500,11 @@ impl Coordinator<'_> {
     }
 }
 
-fn take(report: Report, collected: &mut Collected, running: Option<&mut Running>) {
+fn take(report: WorkerMessage, collected: &mut Collected, running: Option<&mut RunningWindow>) {
     match report {
-        Report::Seconds(share) => collected.intervals.add(share),
-        Report::Observed(observed) => collected.abort.add(&observed),
-        Report::WindowDone(figures) => {
+        WorkerMessage::Seconds(share) => collected.intervals.add(share),
+        WorkerMessage::Observed(observed) => collected.abort.add(&observed),
+        WorkerMessage::WindowDone(figures) => {
             if let (Some(sum), Some(figures)) = (collected.windows.last_mut(), figures) {
                 sum.roles.iter_mut().zip(figures.iter()).for_each(|(sum, part)| sum.merge(part));
             }
@@ -512,9 +512,9 @@ fn take(report: Report, collected: &mut Collected, running: Option<&mut Running>
                 running.done += 1;
             }
         }
-        Report::Done(figures) => collected.figures.push(*figures),
-        Report::Failed(message) => collected.end = RunEnd::MachineFailed(message),
-        Report::Ready(_) | Report::SetupFailed(_) | Report::Closed => {}
+        WorkerMessage::Done(figures) => collected.figures.push(*figures),
+        WorkerMessage::Failed(message) => collected.end = RunEnd::MachineFailed(message),
+        WorkerMessage::Ready(_) | WorkerMessage::SetupFailed(_) | WorkerMessage::Closed => {}
     }
 }
 

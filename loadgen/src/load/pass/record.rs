@@ -1,4 +1,5 @@
-//! What the workers and the coordinator of a pass collected → the run record's rows. Everything is added, nothing averaged.
+//! What the workers and the coordinator of a pass collected → the run record's rows. Everything is added, nothing
+//! averaged.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use super::super::context::PassContext;
 use super::super::session::SetupTimes;
 use super::super::worker::{ClientOutcomes, TransportOutcomes, WorkerFigures, WorkerPause};
 use super::sample::SampleInterval;
-use super::{Collected, WindowSeen};
+use super::{Collected, WindowResult};
 use crate::domain::{Role, Statistic, Transport};
 use crate::measure::pauses::Pause;
 use crate::measure::recorder::{CellFigures, CellKey, TimeRange, Totals, WindowFigures};
@@ -141,8 +142,7 @@ fn sums(context: &PassContext, workers: Vec<WorkerFigures>) -> Sums {
     Sums { transports, pauses: outcomes.pauses }
 }
 
-/// The pauses that touch what was measured, from this load time on, in their order; those that several workers saw
-/// at the same time are one.
+/// The pauses after this load time, in order. Pauses that several workers saw at the same time are joined.
 fn measured_pauses(paused: impl Iterator<Item = Pause>, measured_from: Nanos) -> Vec<record::Pause> {
     let mut paused: Vec<Pause> = paused.filter(|pause| pause.between.until > measured_from).collect();
     paused.sort_unstable_by_key(|pause| pause.between.from);
@@ -167,7 +167,7 @@ fn measured_pauses(paused: impl Iterator<Item = Pause>, measured_from: Nanos) ->
         .collect()
 }
 
-/// Times of setting up, as the record has them.
+/// Set-up times, for the record.
 fn setup_record(context: &PassContext, times: SetupTimes, transport: usize, elapsed_s: f64) -> Setup {
     Setup {
         transport: context.endpoints[transport].transport(),
@@ -181,10 +181,10 @@ fn setup_record(context: &PassContext, times: SetupTimes, transport: usize, elap
     }
 }
 
-/// The record's rows of a transport's windows that belong to a pair.
+/// The record's rows for a transport's windows that belong to a pair.
 fn window_rows(
     context: &PassContext,
-    windows: &[WindowSeen],
+    windows: &[WindowResult],
     sample_intervals: &[SampleInterval],
     transport: usize,
 ) -> Vec<WindowRow> {

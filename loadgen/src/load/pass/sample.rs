@@ -11,7 +11,7 @@ use crate::wire::SocketSample;
 
 /// Bytes of one transport so far.
 #[derive(Debug, Clone, Copy, Default)]
-struct Bytes {
+struct ByteCounts {
     sent: u64,
     received: u64,
 }
@@ -25,21 +25,21 @@ pub struct Sample {
     generator: ProcessFigures,
     ticks: Option<CpuTicks>,
     /// By transport.
-    bytes: Vec<Bytes>,
+    bytes: Vec<ByteCounts>,
     /// By transport.
     sockets: Vec<Option<SocketSample>>,
 }
 
 impl Sample {
-    /// Takes one now. `server` are the server's processes, where they are ours to read; `cpus` are those in use.
+    /// Takes a sample now. `server` are the server's processes, if they are known; `cpus` are those in use.
     pub fn take(context: &PassContext, server: &[Tree], cpus: &[usize]) -> Self {
-        // What is divided by the time comes first, next to the clock.
+        // What is divided by time is read first, next to the clock.
         let at = clock::now();
         let replies = context.live_sum(|live| &live.replies);
         let transports = 0..context.endpoints.len();
         let of_all = |transport: usize| context.traffic.iter().map(move |worker| &worker[transport]);
         let bytes = transports.clone().map(|transport| {
-            of_all(transport).fold(Bytes::default(), |sum, traffic| Bytes {
+            of_all(transport).fold(ByteCounts::default(), |sum, traffic| ByteCounts {
                 sent: sum.sent + traffic.sent(),
                 received: sum.received + traffic.received(),
             })
@@ -65,7 +65,7 @@ impl Sample {
         let server_cpu_ns = difference(self.server.cpu_ns, earlier.server.cpu_ns);
         let generator_cpu_ns = difference(self.generator.cpu_ns, earlier.generator.cpu_ns);
         let ticks = self.ticks.zip(earlier.ticks);
-        // Of a server that is not ours to read nothing is known: what it takes here counts as others'.
+        // Nothing is known of a server whose processes are not known: what it uses here counts as others'.
         let ours_ns = generator_cpu_ns.map(|generator| generator + server_cpu_ns.unwrap_or(0));
         Cost {
             replies: self.replies - earlier.replies,
@@ -85,11 +85,11 @@ impl Sample {
     }
 
     /// What each transport's sockets carried since `earlier`.
-    fn carried_since(&self, earlier: &Self) -> Vec<Carried> {
+    fn carried_since(&self, earlier: &Self) -> Vec<TransportTraffic> {
         let carried = |transport: usize| {
             let (now, then) = (self.bytes[transport], earlier.bytes[transport]);
             let sockets = self.sockets[transport].zip(earlier.sockets[transport]);
-            Carried {
+            TransportTraffic {
                 bytes_sent: now.sent - then.sent,
                 bytes_received: now.received - then.received,
                 sockets: sockets.map(|(SocketSample { sockets: sampled, counted: now }, then)| Sockets {
@@ -125,12 +125,12 @@ pub struct SampleInterval {
     pub transport: Option<u8>,
     /// In load time.
     pub between: TimeRange,
-    /// What was spent in it, by all transports under load.
+    /// What all transports under load spent in it.
     pub cost: Cost,
-    pub carried: Vec<Carried>,
+    pub carried: Vec<TransportTraffic>,
 }
 
-/// Samples of two transports in one; what is not known of one is not known of both.
+/// The sum of two transports; `None` if one of them is not known.
 fn with_others(sum: Option<Sockets>, other: Option<Sockets>) -> Option<Sockets> {
     let (mut sum, other) = sum.zip(other)?;
     let sampled = sum.sampled + other.sampled;
@@ -140,7 +140,7 @@ fn with_others(sum: Option<Sockets>, other: Option<Sockets>) -> Option<Sockets> 
 
 /// What one transport's sockets carried between two samples.
 #[derive(Debug, Clone, Copy)]
-pub struct Carried {
+pub struct TransportTraffic {
     /// Bytes written, framing included.
     pub bytes_sent: u64,
     pub bytes_received: u64,
@@ -149,7 +149,7 @@ pub struct Carried {
 }
 
 impl SampleInterval {
-    /// What happened between two samples, in a window in which this transport (`None`: all) was under load.
+    /// What happened between two samples, while this transport (`None`: all) was under load.
     pub fn new(
         window: usize,
         transport: Option<u8>,
@@ -168,7 +168,7 @@ impl SampleInterval {
         self.transport.is_none_or(|active| active == transport)
     }
 
-    /// The middle of it, in load time.
+    /// Its middle, in load time.
     pub fn middle(&self) -> Nanos {
         u64::midpoint(self.between.from, self.between.until)
     }

@@ -2,8 +2,8 @@
 //!
 //! Pure arithmetic in *load time*: nanoseconds since the load's beginning, warm-up included. An open load's instants
 //! come from a process of unit rate by time change (Çinlar, *Introduction to Stochastic Processes*, 1975, §4.7): the
-//! instant of arrival `g` is where the expected number of arrivals of one client reaches `g`. So steps, ramps and
-//! changing numbers of clients are all one formula, and every instant is exact whatever came before it.
+//! instant of arrival `g` is where the expected number of arrivals of one client reaches `g`. So one formula covers
+//! steps, ramps and changing numbers of clients, and every instant is exact whatever came before it.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub struct Curve {
     end: Nanos,
 }
 
-/// A phase, or the warm-up, which goes at the first phase's first level.
+/// A phase, or the warm-up, which has the first phase's first level.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Segment {
     from: Nanos,
@@ -37,7 +37,7 @@ struct Segment {
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Piece {
     from: f64,
-    /// Arrivals of one client that was active all the time, expected before `from`.
+    /// Arrivals before `from` that are expected of a client that is always active.
     count: f64,
     /// Arrivals a nanosecond at `from`.
     rate: f64,
@@ -46,8 +46,8 @@ struct Piece {
 }
 
 impl Curve {
-    /// The curve of this load with this number of clients. `rate` (requests/s) holds where a phase gives none; a closed
-    /// load has no rate.
+    /// The curve of this load with this number of clients. `rate` (requests/s) holds for phases that state none; a
+    /// closed load has none.
     pub fn new(load: &Load, clients: u32, rate: Option<f64>) -> Self {
         let level =
             |ramp: Option<Ramp>, otherwise: f64| ramp.unwrap_or(Ramp { from: otherwise, to: otherwise });
@@ -77,7 +77,7 @@ impl Curve {
         Self { segments, pieces, clients, end: at }
     }
 
-    /// Clients in all, active or not.
+    /// Number of all clients, active or not.
     pub fn clients(&self) -> u32 {
         self.clients
     }
@@ -101,15 +101,15 @@ impl Curve {
         self.segments.iter().all(|segment| segment.clients == Ramp { from: all, to: all })
     }
 
-    /// Arrivals of one active client expected before `at`.
+    /// Arrivals before `at` that are expected of a client that is always active.
     pub fn count_at(&self, at: Nanos) -> f64 {
         let at = at as f64;
         let index = self.pieces.partition_point(|piece| piece.from <= at).saturating_sub(1);
         self.pieces.get(index).map_or(0.0, |piece| piece.count_at(at))
     }
 
-    /// Where the expected arrivals reach `count`; `None` beyond the end. `hint` is the piece to look at first: it
-    /// goes on with the calls, whose counts must not fall.
+    /// The instant at which the expected arrivals reach `count`; `None` beyond the end. `hint` is the piece to look at
+    /// first. It advances with the calls, whose counts must not decrease.
     pub fn time_of(&self, count: f64, hint: &mut usize) -> Option<Nanos> {
         while self.pieces.get(*hint + 1).is_some_and(|next| next.count <= count) {
             *hint += 1;
@@ -127,7 +127,7 @@ impl Segment {
         ramp.from + (ramp.to - ramp.from) * share
     }
 
-    /// The part of it in which a client is active: where the level is above its rank.
+    /// The part in which a client is active: where the level is above its rank.
     fn active(&self, rank: f64) -> Option<Span> {
         let Ramp { from, to } = self.clients;
         match (from > rank, to > rank) {

@@ -1,7 +1,7 @@
-//! When a client's next request is due: arithmetic on instants of load time, no clock and no timer.
+//! When a client's next request is due: arithmetic on instants of load time, without a clock or a timer.
 //!
-//! An open load's instants follow from the seed alone; a closed one's from the replies too. Nothing is ever skipped or
-//! moved: what could not be sent in time stays due, so a backlog is only the difference of two counters.
+//! An open load's instants follow from the seed alone, a closed load's also from the replies. Nothing is skipped or
+//! moved: a request that could not be sent in time stays due, so a backlog is the difference of two counters.
 
 mod curve;
 
@@ -19,15 +19,15 @@ use crate::domain::{Arrivals, Think};
 
 #[derive(Debug)]
 pub enum Schedule {
-    /// Each slot asks, waits for the reply, thinks, asks again.
+    /// Each slot sends a request, waits for the reply, thinks, and sends the next one.
     Closed(Closed),
     /// Requests come at instants of their own.
     Open(Open),
 }
 
 impl Schedule {
-    /// When the next request is due; `None` where none is before the end set by [`Self::set_end`], or every slot waits
-    /// for a reply.
+    /// When the next request is due; `None` if no request is due before the end set by [`Self::set_end`], or every slot
+    /// waits for a reply.
     pub fn next(&self) -> Option<Nanos> {
         match self {
             Self::Closed(closed) => closed.next(),
@@ -35,7 +35,7 @@ impl Schedule {
         }
     }
 
-    /// Takes the next request, which is due by `now`, and gives its intended instant.
+    /// Takes the next request if it is due by `now`, and returns its intended instant.
     pub fn take(&mut self, now: Nanos) -> Option<Nanos> {
         match self {
             Self::Closed(closed) => closed.take(now),
@@ -57,7 +57,7 @@ impl Schedule {
         }
     }
 
-    /// Whether what is due and not sent waits as a backlog; a closed load's requests wait for replies instead.
+    /// Whether requests that are due and not sent are a backlog. A closed load's requests wait for replies instead.
     pub fn is_open(&self) -> bool {
         matches!(self, Self::Open(_))
     }
@@ -73,8 +73,8 @@ pub struct Closed {
 }
 
 impl Closed {
-    /// All slots think once before they ask, so that the clients do not start in step. Without think time they
-    /// start at once. `spans` is when the client is active.
+    /// Every slot thinks before its first request, so that the clients do not start in step. Without think time they
+    /// start at once. The client is active during `spans`.
     pub fn new(think: Think, slots: u32, spans: Arc<[Span]>, seed: u64) -> Self {
         let random = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut closed =
@@ -101,7 +101,7 @@ impl Closed {
         self.add(at + pause);
     }
 
-    /// A slot is due at `at`, or when the client is active again after it; without such a time the slot rests.
+    /// A slot is due at `at`, or when the client is next active. If it is never active again, the slot rests.
     fn add(&mut self, at: Nanos) {
         if let Some(span) = self.spans.iter().find(|span| at < span.1) {
             self.due.add(at.max(span.0));
@@ -112,7 +112,7 @@ impl Closed {
 /// When each free slot of a closed client is due.
 #[derive(Debug)]
 enum SlotQueue {
-    /// After a constant pause: replies come one after the other, and so do these.
+    /// After constant pauses, slots become due in the order of the replies.
     InLine(VecDeque<Nanos>),
     /// After random pauses.
     Heap(BinaryHeap<Reverse<Nanos>>),
@@ -154,7 +154,7 @@ pub struct Open {
     spans: Arc<[Span]>,
     arrivals: Arrivals,
     random: Xoshiro256PlusPlus,
-    /// Where uniform arrivals lie between two whole counts, so that all clients' are evenly spread.
+    /// Offset of uniform arrivals between two whole counts, so that those of all clients are evenly spread.
     offset: f64,
     /// Expected arrivals at the next one.
     count: f64,
@@ -165,7 +165,7 @@ pub struct Open {
 }
 
 impl Open {
-    /// The client of this rank. Where all are active all the time, `spans` may be shared by all of them.
+    /// The schedule of the client of this rank, which is active during `spans`.
     pub fn new(curve: Arc<Curve>, spans: Arc<[Span]>, rank: u32, arrivals: Arrivals, seed: u64) -> Self {
         let offset = (f64::from(rank) + 0.5) / f64::from(curve.clients().max(1));
         let random = Xoshiro256PlusPlus::seed_from_u64(seed);
@@ -196,7 +196,7 @@ impl Open {
         self.end = end;
     }
 
-    /// Takes the next request, which is due by `now`.
+    /// Takes the next request if it is due by `now`.
     pub fn take(&mut self, now: Nanos) -> Option<Nanos> {
         let next = self.next().filter(|&next| next <= now)?;
         self.count += match self.arrivals {
@@ -207,7 +207,7 @@ impl Open {
         Some(next)
     }
 
-    /// Goes to the first arrival of a span. A Poisson process has no memory, so it may begin anew.
+    /// Goes to the first arrival of a span. A Poisson process has no memory, so it may start again there.
     fn enter(&mut self, from: Nanos) {
         let begun = self.curve.count_at(from);
         self.count = match self.arrivals {
@@ -216,7 +216,7 @@ impl Open {
         };
     }
 
-    /// Finds the instant of `count`, in a later span where this one is over before it.
+    /// Finds the instant of `count`, in a later span if this one ends before it.
     fn settle(&mut self) {
         loop {
             self.next = self.curve.time_of(self.count, &mut self.piece);
@@ -230,7 +230,7 @@ impl Open {
                 self.span -= 1;
                 return;
             };
-            // An arrival that lies in the later span already is as good as any.
+            // An arrival that already lies in the later span stays.
             if next < from {
                 self.enter(from);
             }
@@ -248,7 +248,7 @@ fn pause(think: Think, random: &mut impl Rng) -> Nanos {
     }
 }
 
-/// The first pause: an exponential one as ever; of a constant one a random part.
+/// The first pause: exponential as usual, or a random part of a constant one.
 fn first(think: Think, random: &mut impl Rng) -> Nanos {
     match think {
         Think::Constant(think) if think.is_zero() => 0,

@@ -1,16 +1,14 @@
-//! Logins that must be refused. A client whose mix has `bad` tries some before some of its sessions end: a malformed one
-//! (LOGIN-3, LOGIN-5), then the name that its own session still holds (LOGIN-2), and once that name in another case, which
-//! is free (LOGIN-6), over any transport of the load.
+//! Logins that must be refused. A client whose mix has `bad` tries them before some of its sessions end: a malformed
+//! login (LOGIN-3, LOGIN-5), then the name that its own session still holds (LOGIN-2), and once that name in another
+//! case, which is free (LOGIN-6).
 //!
-//! Nobody else's name is tried: where its session ended at that moment, the login would rightly succeed, and be in the
-//! way of the client whose name it is.
+//! No other client's name is tried: if its session ended at that moment, the login would rightly succeed and block that
+//! client.
 
 use std::time::Duration;
 
-use twinwire_os::clock;
-
 use super::super::context::PassContext;
-use super::super::evidence::{Asked, Evidence, Requester};
+use super::super::evidence::{Asked, Requester};
 use super::error::SetupError;
 use super::exchange::{LoginReply, ask, connect};
 use super::logout::{CLOSE_TIMEOUT, Quit, quit};
@@ -19,7 +17,7 @@ use crate::oracle::{Finding, texts};
 use crate::scenario::model::Group;
 use crate::wire::Connection;
 
-/// Malformed logins, each with the rule that it would break to take it.
+/// Malformed logins, each with the rule that forbids to accept it.
 const MALFORMED: [Malformed; 3] = [
     Malformed { text: "", rule: Rule::Login3 },
     Malformed { text: "two words", rule: Rule::Login3 },
@@ -32,10 +30,10 @@ struct Malformed {
     rule: Rule,
 }
 
-/// A client's first session and one in this many of its others end with such logins: each costs a connection.
+/// A client's first session, and one in this many of the others, ends with such logins. Each costs a connection.
 const ONE_IN: u64 = 4;
 
-/// Whether a group's clients try what must be refused.
+/// Whether a group's clients send bad requests.
 pub fn is_bad(group: &Group) -> bool {
     group.mix.iter().any(|(op, weight)| *op == Op::Bad && *weight > 0)
 }
@@ -44,7 +42,7 @@ pub fn is_bad(group: &Group) -> bool {
 #[derive(Debug, Clone, Copy)]
 pub struct BadLogin {
     malformed: Malformed,
-    /// Whether its own name in another case is tried too: once, or the last time might be in the way of the next.
+    /// Whether its own name in another case is tried too. This is done once, as the last try might block the next one.
     other_case: bool,
     /// Index of the transport over which it is tried.
     transport: usize,
@@ -65,7 +63,7 @@ impl BadLogin {
         tries.then(|| Self {
             malformed: MALFORMED[pick(8, MALFORMED.len())],
             other_case: session == 0,
-            // Only where all transports run together their users are known to share a registry.
+            // Only in a mixed load are the users of all transports known to share a registry.
             transport: if context.scenario.is_mixed() {
                 pick(16, context.endpoints.len())
             } else {
@@ -74,11 +72,8 @@ impl BadLogin {
         })
     }
 
-    /// Tries it on a connection of its own. `session` is the client's, with nothing outstanding; it is gone where the
-    /// server was wrong. A server that takes no further connection, or ends it, has done nothing wrong here.
-    ///
-    /// # Errors
-    /// Where a login was taken, or refused in other words.
+    /// Tries it on a connection of its own. `session` is the client's connection, without open requests; it is gone if
+    /// the server was wrong. A server may refuse the further connection, or end it.
     pub async fn attempt(
         self,
         context: &PassContext,
@@ -92,9 +87,7 @@ impl BadLogin {
         let wrong = |rule, due: &str, asked, seen: &str| {
             let finding = Finding::new(ViolationKind::WrongReply, rule, format!("`{due}`"));
             let requester = Requester { client, role: Role::Guest };
-            let evidence =
-                Evidence::of_session(context, requester, finding, asked, seen.as_bytes(), clock::now());
-            Err(SetupError::violated("trying a bad login", evidence))
+            Err(SetupError::wrong_session(context, requester, "trying a bad login", finding, asked, seen))
         };
         let Malformed { text, rule } = self.malformed;
         if malformed != texts::WRONG_FORMAT {
@@ -106,7 +99,7 @@ impl BadLogin {
         if taken == texts::DUPLICATE_USER_NAME {
             return Ok(());
         }
-        // The name was free after all where the server had ended the session, by a time-out or by its operator.
+        // The name was free if the server had ended the session, by a time-out or by its operator.
         context.reference.set_ending(client);
         match quit(session, None, timeout, Duration::ZERO).await {
             Quit::Answered { reply, .. } if reply == texts::EXITING => {
@@ -116,7 +109,7 @@ impl BadLogin {
         }
     }
 
-    /// What is answered; `None` where the server takes no such connection, or ends it.
+    /// The replies; `None` if the server refuses the connection, or ends it.
     async fn answers(self, context: &PassContext, name: &str, timeout: Duration) -> Option<Answers> {
         let mut connection = connect(&context.endpoints[self.transport], timeout).await?;
         let mut log_in = async |name: &str| {
@@ -129,7 +122,7 @@ impl BadLogin {
         if self.other_case && taken == texts::DUPLICATE_USER_NAME && other != name {
             other_case = log_in(&other).await;
             if other_case.as_deref() == Some(texts::SUCCESS) {
-                // The name is to be free again for the next pass.
+                // The name must be free again for the next pass.
                 quit(&mut connection, None, timeout, CLOSE_TIMEOUT).await;
             }
         }

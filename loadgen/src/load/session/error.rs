@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
+use twinwire_os::clock;
+
 use super::super::context::PassContext;
-use super::super::evidence::Evidence;
-use crate::oracle::texts;
-use crate::wire::{ConnectError, Ended, Foreign, HandshakeError};
+use super::super::evidence::{Asked, Evidence, Requester};
+use crate::oracle::{Finding, texts};
+use crate::wire::{ConnectError, Ended, HandshakeError, WrongProtocol};
 
 /// Why a client could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// Nobody there, or a server that speaks something else.
+    /// No server listens there, or it speaks another protocol.
     #[error("{0}")]
     Connect(#[from] ConnectError),
-    /// A step brought no client further, and broke no rule.
+    /// A step failed without breaking a rule.
     #[error("{step} as `{client}` at {place}: {why}")]
     Failed { step: &'static str, client: String, place: String, why: StepFailure },
     /// An illegal reply.
@@ -22,17 +24,17 @@ pub enum SetupError {
     Violated { step: &'static str, evidence: Box<Evidence> },
 }
 
-/// What happened instead of a step's reply. `advice` says what it may be, or what to do about it.
+/// What happened instead of the expected reply. `advice` names a likely cause or a remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum StepFailure {
     #[error("{ended}{advice}")]
     Ended { ended: Ended, advice: &'static str },
     /// The port speaks another protocol.
     #[error("{0}")]
-    Foreign(Foreign),
+    WrongProtocol(WrongProtocol),
     #[error("no reply within {timeout:?}{advice}")]
     TimedOut { timeout: Duration, advice: &'static str },
-    /// A legal refusal that leaves no client.
+    /// A legal refusal, after which the client cannot go on.
     #[error("the server answered `{reply}`{advice}")]
     Refused { reply: String, advice: &'static str },
 }
@@ -47,7 +49,21 @@ impl SetupError {
         Self::Violated { step, evidence: Box::new(evidence) }
     }
 
-    /// Whether the server had no room, which it has as soon as it knows of a client's end (TCP-6, WS-6).
+    /// A wrong reply that was seen now, to a handshake, a login or a `q`.
+    pub(super) fn wrong_session(
+        context: &PassContext,
+        requester: Requester,
+        step: &'static str,
+        finding: Finding,
+        asked: Asked,
+        seen: &str,
+    ) -> Self {
+        let seen = seen.as_bytes();
+        let evidence = Evidence::of_session(context, requester, finding, asked, seen, clock::now());
+        Self::violated(step, evidence)
+    }
+
+    /// Whether the server was full. It has room again as soon as it knows that a client is gone (TCP-6, WS-6).
     pub(super) fn is_full(&self) -> bool {
         match self {
             Self::Failed { why: StepFailure::Refused { reply, .. }, .. } => reply == texts::SERVER_FULL,

@@ -1,4 +1,4 @@
-//! Requests outside of the load, whose replies are waited for: while a client is set up, logs in again or leaves.
+//! Requests outside of the load that wait for their replies: while a client is set up, logs in again or leaves.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use twinwire_os::clock::Nanos;
 
 use crate::oracle::texts;
-use crate::wire::{Connection, Ended, Endpoint, Replies, Reply, Traffic, wait};
+use crate::wire::{Connection, Ended, Endpoint, Reply, ReplyHandler, Traffic, poll_with_timeout};
 
 /// A reply as text.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(super) enum LoginReply {
     NameTaken,
     /// The server takes no further client now (TCP-6), or took the login for too late (TCP-7).
     NoRoom,
-    /// Nothing that a right server answers to a well-formed name.
+    /// A reply that no correct server gives to a well-formed name.
     Other,
 }
 
@@ -44,12 +44,12 @@ impl TimedReply {
     }
 }
 
-/// Another connection, whose bytes do not count for the load; `None` where the server takes none.
+/// Another connection, whose bytes do not count for the load; `None` if the server refuses it.
 pub(super) async fn connect(endpoint: &Endpoint, timeout: Duration) -> Option<Connection> {
     endpoint.connect(Arc::<Traffic>::default(), timeout).await.ok()
 }
 
-/// Sends one message, a login for one, and waits for its reply.
+/// Sends one message and waits for its reply.
 pub(super) async fn ask(
     connection: &mut Connection,
     message: &[u8],
@@ -59,7 +59,7 @@ pub(super) async fn ask(
     Ok(replies(connection, timeout).await?.swap_remove(0))
 }
 
-/// Writes what is queued and waits for a reply; all that came with it, in their order.
+/// Writes what is queued and waits for a reply. Returns all replies that came together, in order.
 pub(super) async fn replies(
     connection: &mut Connection,
     timeout: Duration,
@@ -67,7 +67,7 @@ pub(super) async fn replies(
     let mut buffer = ReplyBuffer::default();
     let step = |cx: &mut Context<'_>| {
         let flushed = connection.flush(cx);
-        // A server that no longer takes what is written may have said why.
+        // A server that no longer reads may have said why.
         let drained = connection.drain(cx, &mut buffer);
         match flushed.and(drained) {
             _ if !buffer.0.is_empty() => Poll::Ready(Ok(std::mem::take(&mut buffer.0))),
@@ -75,10 +75,10 @@ pub(super) async fn replies(
             Err(ended) => Poll::Ready(Err(NoReply::Ended(ended))),
         }
     };
-    wait(timeout, step).await.unwrap_or(Err(NoReply::TimedOut))
+    poll_with_timeout(timeout, step).await.unwrap_or(Err(NoReply::TimedOut))
 }
 
-/// Keeps replies as text. Whatever reads like one of the protocol's texts is whole.
+/// Keeps replies as text. A text of the protocol is a whole reply.
 #[derive(Default)]
 pub(super) struct ReplyBuffer(Vec<TimedReply>);
 
@@ -89,7 +89,7 @@ impl ReplyBuffer {
     }
 }
 
-impl Replies for ReplyBuffer {
+impl ReplyHandler for ReplyBuffer {
     fn is_whole(&self, bytes: &[u8]) -> bool {
         const WHOLE: [&str; 10] = [
             texts::SUCCESS,

@@ -1,4 +1,4 @@
-//! Ending a session: by `q`, its reply and the server's close, or by a close of the client's own.
+//! Ending a session: by `q`, its reply and the server's close, or by the client's own close.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -10,9 +10,9 @@ use super::super::evidence::Asked;
 use super::exchange::{NoReply, ReplyBuffer, replies};
 use crate::domain::{Rule, ViolationKind};
 use crate::oracle::{Finding, texts};
-use crate::wire::{Connection, Ended, wait};
+use crate::wire::{Connection, Ended, poll_with_timeout};
 
-/// Longest wait for a server's close, or its answer to a close frame, where neither is judged.
+/// Longest wait for a server's close, or for its answer to a close frame, if it is not judged.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What became of a `q`.
@@ -31,8 +31,8 @@ pub enum Quit {
     },
 }
 
-/// Ends a session with `q` and waits for the close, for each no longer than this. `behind` is sent with it, and must
-/// never be run (LIFE-1).
+/// Ends a session with `q` and waits for the server's close, each with a time-out of its own. `behind` is sent in the
+/// same write and must not be executed (LIFE-1).
 pub async fn quit(
     connection: &mut Connection,
     behind: Option<&str>,
@@ -55,12 +55,12 @@ pub async fn quit(
         // It crossed the `q`; the close comes with it.
         return Quit::Ended(Ended::Closed);
     }
-    // If we closed first, the server would have to tell a reset from an orderly end.
+    // The server must close first, or it could see a reset.
     let (closed, later) = server_close(connection, close_timeout).await;
     Quit::Answered { reply: reply.text, at: reply.at, closed, more: more.or(later) }
 }
 
-/// Waits for the server's close: whether it came in time, and the first reply that came before it.
+/// Waits for the server's close. Returns whether it came in time, and the first reply before it.
 async fn server_close(connection: &mut Connection, timeout: Duration) -> (bool, Option<String>) {
     let mut buffer = ReplyBuffer::default();
     let closed = poll_fn(|cx| match connection.drain(cx, &mut buffer) {
@@ -73,11 +73,12 @@ async fn server_close(connection: &mut Connection, timeout: Duration) -> (bool, 
 
 /// Closes a connection without a `q`: over WebSocket with a close frame.
 pub(super) async fn close(mut connection: Connection) {
-    // The answer to a close frame is the framing's business.
-    let _ = wait(CLOSE_TIMEOUT, |cx| connection.poll_close(cx, &mut ReplyBuffer::default())).await;
+    // The framing handles the answer to a close frame.
+    let _ =
+        poll_with_timeout(CLOSE_TIMEOUT, |cx| connection.poll_close(cx, &mut ReplyBuffer::default())).await;
 }
 
-/// What is wrong with how the server let a client go.
+/// What is wrong with how the server ended a session.
 pub fn wrong_logout(asked: &Asked) -> Finding {
     let expected = match asked {
         Asked::Close => "`exiting`, then the close",
@@ -87,7 +88,7 @@ pub fn wrong_logout(asked: &Asked) -> Finding {
     Finding::new(ViolationKind::WrongReply, Rule::Life1, expected.to_owned())
 }
 
-/// What was seen of a server that does not close.
+/// What a server that does not close looked like.
 pub fn not_closed(waited: Duration) -> String {
     format!("{}, and no close within {waited:?}", texts::EXITING)
 }

@@ -1,6 +1,6 @@
 //! Sessions outside of the load's requests: connecting, logging in, preloading, renewing and logging out.
 //!
-//! What a server answers here is checked like everything else.
+//! All replies here are checked too.
 
 mod bad_login;
 mod close_check;
@@ -19,6 +19,6 @@ pub use renew::renew;
 pub use setup::{ReadyClient, set_up};
 pub use setup_times::{SetupTimes, StepTimes};
 
-/// Clients of one worker that are set up or closed at the same time: enough to hide the round trips, few enough
-/// for any server's listen queue.
+/// Clients of one worker that are set up or closed at the same time: enough to hide the round trips, and few enough for
+/// the listen queue of any server.
 pub const CONCURRENCY: usize = 64;

@@ -1,11 +1,11 @@
-//! Renewing a session in mid-load: the old one ends, and the same client logs in again.
+//! Renewing a session during the load: the old one ends, and the same client logs in again.
 
 use std::sync::Arc;
 
 use twinwire_os::clock::{self, Nanos};
 
 use super::super::context::PassContext;
-use super::super::evidence::{Asked, Evidence, Requester};
+use super::super::evidence::{Asked, Requester};
 use super::super::plan::SessionEnd;
 use super::bad_login::is_bad;
 use super::close_check::closes_again;
@@ -17,15 +17,12 @@ use crate::domain::{Framing, Role, Rule};
 use crate::oracle::texts;
 use crate::wire::{Connection, Traffic};
 
-/// What a client that tries what must be refused sends right behind `q`: no reply to it may come.
+/// What a client with bad requests sends right behind `q`. It must get no reply.
 const BEHIND_QUIT: &str = "get m1";
 
 const STEP: &str = "logging in again";
 
-/// Ends client `index`'s session in this way and begins its next one, whose store is empty: nothing is preloaded.
-///
-/// # Errors
-/// Where it cannot go on.
+/// Ends client `index`'s session in this way and begins its next one. Nothing is preloaded, so the store must be empty.
 pub async fn renew(
     context: &PassContext,
     index: u32,
@@ -35,34 +32,31 @@ pub async fn renew(
     steps: &mut StepTimes,
 ) -> Result<ReadyClient, SetupError> {
     context.reference.set_ending(index);
-    // Where the close after `exiting` has been seen, the name must be free (LIFE-3): no second try.
-    let give_up_at = match end {
+    // After the close that follows `exiting` the name must be free (LIFE-3), so there is no second try.
+    let retry_until = match end {
         SessionEnd::Quit => {
             steps.quit = Some(log_out(context, index, connection).await?);
             context.reference.set_ended(index);
-            0
+            None
         }
         SessionEnd::Close => {
             close(connection).await;
-            clock::now() + clock::nanos(NAME_FREE_WITHIN)
+            Some(clock::now() + clock::nanos(NAME_FREE_WITHIN))
         }
         SessionEnd::Reset => {
             connection.reset();
-            clock::now() + clock::nanos(NAME_FREE_WITHIN)
+            Some(clock::now() + clock::nanos(NAME_FREE_WITHIN))
         }
     };
     let full_until = clock::now() + clock::nanos(NAME_FREE_WITHIN);
     let mut client = loop {
-        match again(context, index, end, give_up_at, traffic.clone(), steps).await {
+        match again(context, index, end, retry_until, traffic.clone(), steps).await {
             Err(error) if error.is_full() && clock::now() < full_until => {
                 let finding = context.reference.set_refused(index).err();
                 if let Some(finding) = finding {
                     let requester = Requester { client: index, role: Role::Guest };
-                    let seen = texts::SERVER_FULL.as_bytes();
-                    let asked = Asked::NextLogin(end);
-                    let evidence =
-                        Evidence::of_session(context, requester, finding, asked, seen, clock::now());
-                    return Err(SetupError::violated(STEP, evidence));
+                    let (asked, seen) = (Asked::NextLogin(end), texts::SERVER_FULL);
+                    return Err(SetupError::wrong_session(context, requester, STEP, finding, asked, seen));
                 }
                 tokio::time::sleep(LOGIN_RETRY).await;
             }
@@ -74,23 +68,23 @@ pub async fn renew(
     Ok(client.ready())
 }
 
-/// Connects and logs in after a session's end. The name may be taken until `give_up_at`.
+/// Connects and logs in after a session's end. A name that is still taken is tried again until `retry_until`.
 async fn again<'a>(
     context: &'a PassContext,
     index: u32,
     end: SessionEnd,
-    give_up_at: Nanos,
+    retry_until: Option<Nanos>,
     traffic: Arc<Traffic>,
     steps: &mut StepTimes,
 ) -> Result<ClientSetup<'a>, SetupError> {
     let mut client = ClientSetup::connect(context, index, traffic, steps).await?;
     client.asked = Asked::NextLogin(end);
-    steps.login = Some(client.log_in(give_up_at).await?);
+    steps.login = Some(client.log_in(retry_until).await?);
     context.reference.set_live(index);
     Ok(client)
 }
 
-/// Whatever its last session was, a new one is a guest's (ROLE-1): it may not even read its own key as another's.
+/// A new session is a guest's, whatever the last one was (ROLE-1). It must not even read its own key by its user name.
 async fn check_guest(
     context: &PassContext,
     index: u32,
@@ -110,21 +104,18 @@ async fn check_guest(
     }
 }
 
-/// Ends a session by `q`; how long the reply took.
+/// Ends a session by `q`. Returns how long the reply took.
 async fn log_out(context: &PassContext, index: u32, mut connection: Connection) -> Result<Nanos, SetupError> {
     const STEP: &str = "logging out";
     let timeout = context.scenario.timeout;
     let begun = clock::now();
     let group = context.group(index);
     let requester = Requester { client: index, role: group.role };
-    // Over lines no reset may overtake the reply to `q`, whatever is not read behind it (TCP-8).
+    // Over lines, a reset must not overtake the reply to `q`, even if the server leaves bytes behind it unread (TCP-8).
     let lines = context.endpoint(index).transport().framing() == Framing::Lines;
     let behind = (lines && is_bad(group)).then_some(BEHIND_QUIT);
     let wrong = |asked: Asked, seen: &str| {
-        let finding = wrong_logout(&asked);
-        let evidence =
-            Evidence::of_session(context, requester, finding, asked, seen.as_bytes(), clock::now());
-        Err(SetupError::violated(STEP, evidence))
+        Err(SetupError::wrong_session(context, requester, STEP, wrong_logout(&asked), asked, seen))
     };
     let failed = |why| Err(SetupError::failed(context, index, STEP, why));
     match quit(&mut connection, behind, timeout, timeout).await {

@@ -1,7 +1,7 @@
 //! Setting one client up: connect, log in, upgrade, preload.
 //!
-//! Each step's reply is checked like any other. What goes wrong here ends the pass: a load with fewer clients than
-//! asked for would measure something else.
+//! Each step's reply is checked like any other. A failure here ends the pass: a load with fewer clients than asked for
+//! would measure something else.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +15,11 @@ use super::error::{SetupError, StepFailure};
 use super::exchange::{LoginReply, NoReply, TimedReply, replies};
 use super::setup_times::StepTimes;
 use crate::domain::{Role, Rule, ViolationKind};
-use crate::oracle::{Expect, Finding, LegalReply, MESSAGE_BYTES, Session, texts};
+use crate::oracle::{Expectation, Finding, LegalReply, MESSAGE_BYTES, SessionModel, texts};
 use crate::scenario::model::Group;
 use crate::wire::{
-    BrokenHandshake, ConnectError, Connection, Ended, Foreign, Traffic, advice_on_close, advice_on_silence,
+    BrokenHandshake, ConnectError, Connection, Ended, Traffic, WrongProtocol, advice_on_close,
+    advice_on_silence,
 };
 
 /// A name may stay taken for this long after the close of its last session (LIFE-2).
@@ -26,33 +27,30 @@ pub(super) const NAME_FREE_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) const LOGIN_RETRY: Duration = Duration::from_millis(50);
 
-/// Bytes of requests that preloading writes before it reads their replies: below any socket buffer, so that
-/// neither side can block the other.
+/// Bytes of requests that preloading writes before it reads their replies: less than any socket buffer, so that the two
+/// sides cannot block each other.
 const PRELOAD_BATCH_BYTES: usize = 16 * 1024;
 
-/// Most requests of a preload's batch; their replies stay small too.
+/// Most requests of a batch, which keeps the replies small too.
 const PRELOAD_BATCH: usize = 256;
 
-/// What to do about a store that takes no more.
+/// Advice if the store is full.
 const FEWER: &str = ": lower `preload`, or raise the server's limit";
 
-/// What to do about a put that is too long for the server.
+/// Advice if a put is too long for the server.
 const SHORTER: &str = ": use smaller values, or raise the server's message limit";
 
-/// The same, where the server did not say so.
+/// The same, if the server did not say so.
 const PERHAPS_SHORTER: &str = ": perhaps the scenario's values are longer than it takes";
 
 /// A client that is ready for the load.
 #[derive(Debug)]
 pub struct ReadyClient {
     pub connection: Connection,
-    pub session: Session,
+    pub session: SessionModel,
 }
 
 /// Sets up client `index`.
-///
-/// # Errors
-/// Where it cannot take part.
 pub async fn set_up(
     context: &PassContext,
     index: u32,
@@ -60,7 +58,7 @@ pub async fn set_up(
     steps: &mut StepTimes,
 ) -> Result<ReadyClient, SetupError> {
     let mut client = ClientSetup::connect(context, index, traffic, steps).await?;
-    client.enter(clock::now() + clock::nanos(NAME_FREE_WITHIN), steps).await?;
+    client.enter(Some(clock::now() + clock::nanos(NAME_FREE_WITHIN)), steps).await?;
     let preload = client.group().preload;
     if preload > 0 {
         steps.preload = Some(client.preload(preload).await?);
@@ -72,7 +70,7 @@ pub(super) struct ClientSetup<'a> {
     context: &'a PassContext,
     index: u32,
     connection: Connection,
-    pub(super) session: Session,
+    pub(super) session: SessionModel,
     /// What the next reply answers.
     pub(super) asked: Asked,
     /// Whether the last request was longer than every server takes.
@@ -91,13 +89,13 @@ impl<'a> ClientSetup<'a> {
         let connected = endpoint.connect(traffic, context.scenario.timeout).await;
         let connection = connected.map_err(|error| not_connected(context, index, error))?;
         steps.connect = Some((clock::now() - begun).max(1));
-        let session = Session::new(&context.reference, index);
+        let session = SessionModel::new(&context.reference, index);
         Ok(Self { context, index, connection, session, asked: Asked::Login, long: false })
     }
 
-    /// Logs in and, a manager, upgrades. The name may be taken until `give_up_at`.
-    async fn enter(&mut self, give_up_at: Nanos, steps: &mut StepTimes) -> Result<(), SetupError> {
-        steps.login = Some(self.log_in(give_up_at).await?);
+    /// Logs in, and upgrades a manager. A name that is still taken is tried again until `retry_until`.
+    async fn enter(&mut self, retry_until: Option<Nanos>, steps: &mut StepTimes) -> Result<(), SetupError> {
+        steps.login = Some(self.log_in(retry_until).await?);
         self.context.reference.set_live(self.index);
         self.take_role(steps).await
     }
@@ -118,26 +116,26 @@ impl<'a> ClientSetup<'a> {
         ReadyClient { connection: self.connection, session: self.session }
     }
 
-    /// Logs in. The name may be taken until `give_up_at`.
-    pub(super) async fn log_in(&mut self, give_up_at: Nanos) -> Result<Nanos, SetupError> {
+    /// Logs in. A name that is still taken is tried again until `retry_until`.
+    pub(super) async fn log_in(&mut self, retry_until: Option<Nanos>) -> Result<Nanos, SetupError> {
         const STEP: &str = "logging in";
         let name = self.context.reference.client(self.index).name.clone();
         loop {
             let begun = clock::now();
             let reply = self.ask(STEP, name.as_bytes()).await?;
-            if self.may_be_elsewhere()
-                && let Some(foreign) = Foreign::of(&reply.text)
+            if self.may_be_wrong_protocol()
+                && let Some(protocol) = WrongProtocol::detect(&reply.text)
             {
-                return Err(self.failed(STEP, StepFailure::Foreign(foreign)));
+                return Err(self.failed(STEP, StepFailure::WrongProtocol(protocol)));
             }
             match reply.to_login() {
                 LoginReply::Success => return Ok((reply.at - begun).max(1)),
-                LoginReply::NameTaken if reply.at < give_up_at => {
+                LoginReply::NameTaken if retry_until.is_some_and(|until| reply.at < until) => {
                     let reference = &self.context.reference;
                     let refused = reference.set_refused(self.index);
                     refused.map_err(|finding| self.violated(STEP, finding, &reply.text))?;
                     tokio::time::sleep(LOGIN_RETRY).await;
-                    self.session = Session::new(reference, self.index);
+                    self.session = SessionModel::new(reference, self.index);
                 }
                 LoginReply::NameTaken => {
                     let rule = match self.asked {
@@ -148,7 +146,7 @@ impl<'a> ClientSetup<'a> {
                     return Err(self.violated(STEP, wrong(rule, texts::SUCCESS), &reply.text));
                 }
                 LoginReply::NoRoom => {
-                    let advice = ": it bears fewer clients than the scenario has";
+                    let advice = ": it admits fewer clients than the scenario has";
                     return Err(self.refused(STEP, reply.text, advice));
                 }
                 LoginReply::Other => {
@@ -160,8 +158,8 @@ impl<'a> ClientSetup<'a> {
 
     async fn upgrade(&mut self) -> Result<Nanos, SetupError> {
         const STEP: &str = "upgrading";
-        let expect = Expect::Upgrade;
-        self.asked = Asked::Request(expect, None, Vec::new());
+        let expect = Expectation::Upgrade;
+        self.asked = Asked::set_up(expect);
         let begun = clock::now();
         let TimedReply { text, at } = self.ask(STEP, b"upgrade").await?;
         match self.session.judge(&self.context.reference, expect, text.as_bytes()) {
@@ -194,8 +192,8 @@ impl<'a> ClientSetup<'a> {
             }
             let mut replies = Vec::with_capacity(expected.len());
             while replies.len() < expected.len() {
-                self.asked = Asked::Request(expected[replies.len()], None, Vec::new());
-                // One at a time: the time-out is each request's own, not the batch's.
+                self.asked = Asked::set_up(expected[replies.len()]);
+                // The time-out holds for each reply, not for the batch.
                 replies.extend(self.replies(STEP).await?);
             }
             for (expect, TimedReply { text, at }) in expected.into_iter().zip(replies) {
@@ -207,7 +205,7 @@ impl<'a> ClientSetup<'a> {
                     }
                     Ok(_) => {}
                     Err(finding) => {
-                        self.asked = Asked::Request(expect, None, Vec::new());
+                        self.asked = Asked::set_up(expect);
                         return Err(self.violated(STEP, wrong(finding.rule, texts::DONE), &text));
                     }
                 }
@@ -237,8 +235,8 @@ impl<'a> ClientSetup<'a> {
         }
     }
 
-    /// Whether the port may be one for something else: nothing has come from it, and no handshake was made.
-    fn may_be_elsewhere(&self) -> bool {
+    /// Whether the port may speak another protocol: nothing has come from it, and there was no handshake.
+    fn may_be_wrong_protocol(&self) -> bool {
         matches!(self.asked, Asked::Login) && self.connection.is_unproved()
     }
 
@@ -252,7 +250,9 @@ impl<'a> ClientSetup<'a> {
                 let advice = match &ended {
                     Ended::TooLong => SHORTER,
                     _ if self.long => PERHAPS_SHORTER,
-                    ended => advice_on_close(ended).filter(|_| self.may_be_elsewhere()).unwrap_or_default(),
+                    ended => {
+                        advice_on_close(ended).filter(|_| self.may_be_wrong_protocol()).unwrap_or_default()
+                    }
                 };
                 self.failed(step, StepFailure::Ended { ended, advice })
             }
@@ -268,18 +268,18 @@ impl<'a> ClientSetup<'a> {
     }
 
     pub(super) fn violated(&self, step: &'static str, finding: Finding, seen: &str) -> SetupError {
-        let (context, asked, seen, now) = (self.context, self.asked.clone(), seen.as_bytes(), clock::now());
-        let evidence = if let Asked::Request(..) = asked {
-            Evidence::new(context, &self.session, finding, asked, seen, now)
-        } else {
-            let requester = Requester { client: self.index, role: self.session.role() };
-            Evidence::of_session(context, requester, finding, asked, seen, now)
-        };
-        SetupError::violated(step, evidence)
+        let (context, asked) = (self.context, self.asked.clone());
+        if let Asked::Request { .. } = asked {
+            let evidence =
+                Evidence::new(context, &self.session, finding, asked, seen.as_bytes(), clock::now());
+            return SetupError::violated(step, evidence);
+        }
+        let requester = Requester { client: self.index, role: self.session.role() };
+        SetupError::wrong_session(context, requester, step, finding, asked, seen)
     }
 }
 
-/// A server that takes WebSocket's handshake and breaks its rules is there, and wrong.
+/// A server that accepts WebSocket's handshake and breaks its rules commits a violation.
 fn not_connected(context: &PassContext, index: u32, error: ConnectError) -> SetupError {
     let broken = match &error {
         ConnectError::Handshake(_, error) => error.broken(),
@@ -288,9 +288,7 @@ fn not_connected(context: &PassContext, index: u32, error: ConnectError) -> Setu
     let Some(BrokenHandshake { expected, seen }) = broken else { return error.into() };
     let finding = Finding::new(ViolationKind::BrokenHandshake, Rule::Ws2, expected);
     let requester = Requester { client: index, role: Role::Guest };
-    let evidence =
-        Evidence::of_session(context, requester, finding, Asked::Handshake, seen.as_bytes(), clock::now());
-    SetupError::violated("connecting", evidence)
+    SetupError::wrong_session(context, requester, "connecting", finding, Asked::Handshake, &seen)
 }
 
 fn wrong(rule: Rule, expected: &str) -> Finding {

@@ -1,4 +1,4 @@
-//! How long the steps of setting clients up took: of one client, and of many.
+//! How long the steps of setting up clients took.
 
 use twinwire_os::clock::Nanos;
 
@@ -9,7 +9,7 @@ use crate::record::Latencies;
 pub struct SetupTimes {
     /// Clients set up, or sessions renewed.
     pub clients: u32,
-    /// `q` to its reply, of a session that is renewed.
+    /// From `q` to its reply, in a session that is renewed.
     pub quit: Latencies,
     pub connect: Latencies,
     pub login: Latencies,
@@ -17,7 +17,7 @@ pub struct SetupTimes {
     pub preload: Latencies,
 }
 
-/// Times of one client's steps, in ns; a step that was not taken has none.
+/// Times of one client's steps, in ns; `None` for a step that was not taken.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StepTimes {
     pub quit: Option<Nanos>,

@@ -1,7 +1,7 @@
-//! How many requests of an open load are due and not sent: a counter of what is due, less what was taken.
+//! How many requests of an open load are due and not sent: those that are due minus those that were taken.
 //!
-//! The schedules are repeated here, apart from the clients that follow them, so that what is due is known though a
-//! client waits. It costs O(1) memory a client and one step a request.
+//! The schedules are repeated here, independent of the clients that follow them, so that it is known what is due while
+//! a client waits. This costs O(1) memory for each client and one step for each request.
 
 use std::cell::{Cell, RefCell};
 
@@ -10,14 +10,14 @@ use twinwire_os::clock::Nanos;
 use super::super::schedule::Open;
 use crate::measure::recorder::TimeRange;
 
-/// What of an open load waited to be sent.
+/// How many requests of an open load waited to be sent.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BacklogFigures {
-    /// Most requests that were due and not sent at one time.
+    /// The largest backlog.
     pub max: u64,
-    /// The backlogs that never went away in the last quarters of the windows, added up.
+    /// The smallest backlog of each window's last quarter, added up.
     pub standing: u64,
-    /// How long after a window's end the last request had its end, at most.
+    /// The longest time from a window's end to the end of its last request.
     pub drained: Nanos,
 }
 
@@ -32,11 +32,12 @@ impl BacklogFigures {
 /// One worker's backlog.
 #[derive(Debug, Default)]
 pub struct Backlog {
-    /// By the client's number within the worker: its transport and its schedule; `None` where it is closed or lost.
+    /// By the client's number within the worker, its transport and its schedule; `None` if its load is closed, or it is
+    /// lost.
     schedules: RefCell<Vec<Option<(u8, Open)>>>,
     due: Cell<u64>,
     taken: Cell<u64>,
-    /// Schedules of clients that were lost, from then on.
+    /// Schedules of lost clients, from the loss on.
     lost: RefCell<Vec<(u8, Open)>>,
 }
 
@@ -45,17 +46,18 @@ impl Backlog {
         Self { schedules: RefCell::new(schedules), ..Self::default() }
     }
 
-    /// Nothing is due at or after this instant, until another end is set: it is looked at a little later too.
+    /// Nothing is due at or after this instant, until another end is set. The backlog is also asked for a little later
+    /// than that.
     pub fn set_end(&self, end: Nanos) {
         self.schedules.borrow_mut().iter_mut().flatten().for_each(|(_, open)| open.set_end(end));
     }
 
-    /// Counts requests that were sent, or given up.
+    /// Counts requests that were sent or given up.
     pub fn took(&self, count: u64) {
         self.taken.set(self.taken.get() + count);
     }
 
-    /// A client was lost: nothing is due from it any more. What was by `now` has been given up.
+    /// A client was lost, so no more requests of it become due. Those due by `now` have been given up.
     pub fn forget(&self, number: u32, now: Nanos) {
         if let Some((on, mut open)) = self.schedules.borrow_mut()[number as usize].take() {
             self.count(&mut open, now);
@@ -63,8 +65,8 @@ impl Backlog {
         }
     }
 
-    /// What would have been due of the lost clients, after they were, in this part of the load: by transport, each of
-    /// which came as far as `reached`. To be asked once, at the end.
+    /// By transport, the requests in this part of the load that would have been due from clients after they were lost.
+    /// Each transport came as far as `reached`. To be called once, at the end.
     pub fn due_of_lost(&self, part: TimeRange, reached: &[Nanos]) -> Vec<u64> {
         let mut due = vec![0; reached.len()];
         for (on, mut open) in self.lost.take() {

@@ -13,12 +13,12 @@ use super::state::WorkerState;
 use super::virtual_user::VirtualUser;
 use crate::oracle::texts;
 
-/// Longest that the reply to `q` may take at the end; a server that is slower has its connection dropped.
+/// Time-out of the reply to `q` at the end. The connection of a slower server is dropped.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Ends every session with `q`, whose reply is judged too.
 pub async fn close_all(state: &Rc<WorkerState>, users: Vec<VirtualUser>) {
-    // A stopped run has replies under way that would be taken for that of `q`: its connections are just dropped.
+    // In a stopped run, open replies would be mistaken for that of `q`, so its connections are just dropped.
     let mut waiting = users.into_iter().filter(|_| !state.stop.is_set());
     let mut tasks = JoinSet::new();
     let close_timeout = (!state.never_closes()).then(|| state.context.scenario.timeout.max(REPLY_TIMEOUT));
@@ -44,7 +44,7 @@ async fn close(state: Rc<WorkerState>, mut user: VirtualUser, close_timeout: Rc<
         Quit::Answered { reply, at, .. } if reply != texts::EXITING => (Asked::Quit, reply, at),
         Quit::Answered { at, more: Some(more), .. } => (Asked::AfterQuit(None), more, at),
         Quit::Answered { at, closed: false, .. } => {
-            // One is enough, and all of them would take long.
+            // One such violation is enough, and waiting for all would take long.
             let Some(waited) = close_timeout.take() else { return };
             (Asked::Close, not_closed(waited), at)
         }

@@ -1,30 +1,30 @@
-//! Takes the replies of one read: matches each to its request, judges and records it.
+//! Handles the replies of one read: matches each to its request, judges it and records it.
 
 use std::collections::VecDeque;
 
 use super::super::evidence::{Asked, Evidence, LastAnswered, LoggedRequest};
 use super::super::schedule::Schedule;
-use super::state::{Pending, WorkerState};
+use super::state::{PendingRequest, WorkerState};
 use crate::domain::{Rule, ViolationKind};
 use crate::measure::recorder::LiveCounters;
-use crate::oracle::{Expect, Finding, LegalReply, Session, texts};
-use crate::wire::{Replies, Reply};
+use crate::oracle::{Expectation, Finding, LegalReply, SessionModel, texts};
+use crate::wire::{Reply, ReplyHandler};
 
-/// The parts of a virtual user that its replies change.
-pub struct Judge<'a> {
+/// Handles a virtual user's replies, with the parts of the user that they change.
+pub struct ReplyJudge<'a> {
     /// Index of its transport among the pass's.
     pub transport: u8,
-    /// The oracle's side of it.
-    pub session: &'a mut Session,
+    /// The oracle's model of its session.
+    pub session: &'a mut SessionModel,
     pub schedule: &'a mut Schedule,
     /// Open requests, the oldest first.
-    pub pending: &'a mut VecDeque<Pending>,
+    pub pending: &'a mut VecDeque<PendingRequest>,
     /// The request that was answered last.
-    pub answered: &'a mut Option<Pending>,
+    pub answered: &'a mut Option<PendingRequest>,
     pub state: &'a WorkerState,
 }
 
-impl Judge<'_> {
+impl ReplyJudge<'_> {
     fn unasked(&self, reply: Reply<'_>) {
         let cause = self.answered.as_ref().map(|answered| (answered.cell, answered.at));
         self.state.recorder.borrow_mut().unasked(self.transport, cause, reply.at);
@@ -43,30 +43,30 @@ impl Judge<'_> {
             .violated(|context| Evidence::new(context, self.session, finding, asked, reply.text, reply.at));
     }
 
-    /// Whether this is exactly what another open request is due.
-    fn is_swapped(&self, expect: Expect, text: &[u8]) -> bool {
-        let open: Vec<Expect> =
+    /// Whether exactly this reply is due to another open request.
+    fn is_swapped(&self, expect: Expectation, text: &[u8]) -> bool {
+        let open: Vec<Expectation> =
             std::iter::once(expect).chain(self.pending.iter().map(|p| p.expect)).collect();
         self.session.due_elsewhere(&self.state.context.reference, &open, text).is_some()
     }
 }
 
-impl Replies for Judge<'_> {
+impl ReplyHandler for ReplyJudge<'_> {
     fn is_whole(&self, bytes: &[u8]) -> bool {
         let reference = &self.state.context.reference;
         self.pending.front().is_some_and(|oldest| self.session.is_whole(reference, oldest.expect, bytes))
     }
 
     fn reply(&mut self, reply: Reply<'_>) {
-        // The one text that a server may send unasked (TCP-7), and a request may have crossed it. The close that follows
-        // is the client's error.
+        // A server may send this text without a request (TCP-7), and a request may have crossed it. The close that
+        // follows is an error of this client.
         if reply.text == texts::IDLE_TIMEOUT.as_bytes() {
             return;
         }
         let Some(pending) = self.pending.pop_front() else {
             return self.unasked(reply);
         };
-        let Pending { cell, expect, at } = pending;
+        let PendingRequest { cell, expect, at } = pending;
         *self.answered = Some(pending);
         let reference = &self.state.context.reference;
         let mut judged = self.session.judge(reference, expect, reply.text);
@@ -75,7 +75,7 @@ impl Replies for Judge<'_> {
             judged = Err(Finding::new(ViolationKind::BinaryMessage, Rule::Ws1, expected));
         }
         let absent = judged.as_ref().err().and_then(|finding| finding.absent);
-        // What is wrong with it in any case is judged at once.
+        // A reply that is wrong in any case is judged at once.
         let absent = absent.filter(|_| !reply.binary && self.state.verdicts.may_defer());
         let good = judged.as_ref().ok().copied().or(absent.map(|_| LegalReply::Plain));
         self.state.recorder.borrow_mut().replied(cell, at, reply.at, good);
@@ -94,7 +94,7 @@ impl Replies for Judge<'_> {
                 finding.rule = Rule::Form3;
             }
             let later = self.pending.iter().map(|later| later.expect).collect();
-            let asked = Asked::Request(expect, Some(at.sent), later);
+            let asked = Asked::Request { expect, sent: Some(at.sent), later };
             match absent {
                 Some(absent) => {
                     let session = &*self.session;

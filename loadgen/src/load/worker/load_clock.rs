@@ -1,15 +1,15 @@
-//! Load time: where the window that runs lies on the clock.
+//! Load time, and the window that runs.
 
 use std::cell::Cell;
 
 use twinwire_os::clock::{self, Nanos, SECOND};
 
 use super::super::context::PassContext;
-use super::super::evidence::Timing;
+use super::super::evidence::WindowClock;
 use super::super::plan::WindowPlan;
 use crate::measure::recorder::TimeRange;
 
-/// Longest that a backlog is worked off after the load's end. What is then left was offered and not served.
+/// How long a backlog may be worked off after the load's end. What is left then was offered and not served.
 const DRAIN_MAX: Nanos = SECOND;
 
 /// Load time and the clock in the window that runs.
@@ -68,9 +68,9 @@ impl LoadClock {
         self.until() + DRAIN_MAX.min(self.window.get().length())
     }
 
-    /// How instants read while this window runs.
-    pub fn timing(&self) -> Timing {
+    /// How to convert instants of this window to seconds of the load.
+    pub fn timing(&self) -> WindowClock {
         let origin = self.origin.get();
-        Timing { origin, since: origin + self.window.get().from, measured_from: self.measured.from }
+        WindowClock { origin, since: origin + self.window.get().from, measured_from: self.measured.from }
     }
 }

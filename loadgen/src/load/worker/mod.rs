@@ -34,7 +34,7 @@ use super::context::PassContext;
 use super::evidence::EvidenceLog;
 use super::pacer::Pacer;
 use super::plan::{client_seed, schedule_seed};
-use super::requests::Requests;
+use super::requests::RequestGenerator;
 use super::schedule::{Closed, Open, Schedule, Span};
 use super::session::{self, ReadyClient, SetupError, SetupTimes, StepTimes};
 use crate::domain::Model;
@@ -46,17 +46,17 @@ use crate::measure::threshold_monitor::{Observed, ThresholdMonitor};
 /// How often the worker looks for requests over their time, for the end, and for seconds to hand over.
 const SWEEP: Duration = Duration::from_millis(50);
 
-/// Seconds that stay open for late replies behind the newest one, so that memory is bounded however far a server falls
-/// behind. A reply that is later still is counted, but not in its second's quantiles.
+/// Seconds before the newest one that stay open for late replies. The bound keeps memory small however far a server
+/// falls behind. A reply that comes later still is counted, but not in its second's quantiles.
 const SECONDS_OPEN_MAX: u32 = 30;
 
-/// What the coordinator wants of the workers.
+/// What the coordinator tells the workers to do.
 #[derive(Debug, Clone, Copy)]
 pub enum Stage {
     SetUp,
-    /// Run them through the window of this number, which begins at this instant of the clock.
+    /// Run the window of this number, which begins at this instant of the clock.
     Run(usize, Nanos),
-    /// End now, whatever is open.
+    /// End now, even if requests are open.
     Stop,
     /// Every worker is done: close your clients.
     Close,
@@ -64,16 +64,16 @@ pub enum Stage {
 
 /// What a worker reports to the coordinator.
 #[derive(Debug)]
-pub enum Report {
+pub enum WorkerMessage {
     /// Its clients are set up; times by transport.
     Ready(Vec<SetupTimes>),
-    /// One could not be set up.
+    /// A client could not be set up.
     SetupFailed(Box<SetupError>),
-    /// Seconds of a transport that this worker changes no more.
+    /// Seconds of a transport that this worker will not change again.
     Seconds(WorkerSeconds),
-    /// What its monitors saw since the last such report, in their order.
+    /// What its monitors saw since the last such message, in their order.
     Observed(Vec<Observed>),
-    /// A window is over; figures by role where windows are compared.
+    /// A window is over; with figures by role if windows are compared.
     WindowDone(Option<Box<[WindowFigures; 2]>>),
     /// The load is over.
     Done(Box<WorkerFigures>),
@@ -91,7 +91,7 @@ pub struct WorkerSeconds {
     pub transport: u8,
     /// Every second before this one is complete.
     pub before: u32,
-    /// Those that were not handed over yet.
+    /// The seconds that were not handed over yet.
     pub seconds: Vec<(u32, Box<Second>)>,
 }
 
@@ -110,13 +110,13 @@ pub fn run(
     evidence: Arc<EvidenceLog>,
     index: usize,
     stage: watch::Receiver<Stage>,
-    reports: mpsc::UnboundedSender<Report>,
+    reports: mpsc::UnboundedSender<WorkerMessage>,
 ) {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = match builder.enable_all().build_local(LocalOptions::default()) {
         Ok(runtime) => runtime,
         Err(error) => {
-            let _ = reports.send(Report::Failed(format!("cannot start a worker: {error}")));
+            let _ = reports.send(WorkerMessage::Failed(format!("cannot start a worker: {error}")));
             return;
         }
     };
@@ -129,22 +129,22 @@ struct Worker {
     index: usize,
     stage: watch::Receiver<Stage>,
     /// A send fails only once the coordinator is gone, and then the report does not matter.
-    reports: mpsc::UnboundedSender<Report>,
+    reports: mpsc::UnboundedSender<WorkerMessage>,
 }
 
 impl Worker {
     async fn run(mut self) {
         let clients = match self.set_up().await {
             Ok((clients, times)) => {
-                self.report(Report::Ready(times));
+                self.report(WorkerMessage::Ready(times));
                 clients
             }
-            Err(Some(error)) => return self.report(Report::SetupFailed(Box::new(error))),
+            Err(Some(error)) => return self.report(WorkerMessage::SetupFailed(Box::new(error))),
             Err(None) => return,
         };
         let (state, mut users) = match self.users(clients) {
             Ok(parts) => parts,
-            Err(error) => return self.report(Report::Failed(format!("no timer for pacing: {error}"))),
+            Err(error) => return self.report(WorkerMessage::Failed(format!("no timer for pacing: {error}"))),
         };
         for (index, window) in self.context.clone().plan.windows.iter().enumerate() {
             let Some(at) = self.wait_for_window(index).await else {
@@ -155,29 +155,29 @@ impl Worker {
             users = self.window(&state, users).await;
             state.end_window();
             state.finish_close_checks().await;
-            state.settle_verdicts(None);
+            state.settle_all_verdicts();
             if let Some(failure) = state.stop.take_failure() {
-                self.report(Report::Failed(failure));
+                self.report(WorkerMessage::Failed(failure));
             }
             let figures = state.recorder.borrow_mut().take_window();
-            self.report(Report::WindowDone(figures.map(Box::new)));
+            self.report(WorkerMessage::WindowDone(figures.map(Box::new)));
             if state.stop.is_set() {
                 break;
             }
         }
         self.hand_over_rest(&state);
-        self.report(Report::Done(Box::new(figures(&state))));
+        self.report(WorkerMessage::Done(Box::new(figures(&state))));
         self.wait_for_close().await;
         state.contribute_all_evidence();
         close_all(&state, users).await;
-        self.report(Report::Closed);
+        self.report(WorkerMessage::Closed);
     }
 
-    fn report(&self, report: Report) {
+    fn report(&self, report: WorkerMessage) {
         let _ = self.reports.send(report);
     }
 
-    /// Sets up this worker's share of the clients: every n-th. The error is `None` where the run stops.
+    /// Sets up every n-th client, which is this worker's share. The error is `None` if the run stops.
     async fn set_up(&mut self) -> Result<(Vec<(u32, ReadyClient)>, Vec<SetupTimes>), Option<SetupError>> {
         let transports = self.context.endpoints.len();
         let times = Rc::new(RefCell::new(
@@ -188,7 +188,7 @@ impl Worker {
         let mut clients = Vec::with_capacity(waiting.len());
         let mut tasks = JoinSet::new();
         loop {
-            // A task for each client from the start would hold memory that is never given back.
+            // A task for every client at once would take memory that is never freed.
             while tasks.len() < session::CONCURRENCY
                 && let Some(client) = waiting.next()
             {
@@ -216,7 +216,7 @@ impl Worker {
         Ok((clients, times))
     }
 
-    /// When the window of this number begins; `None` where the run ends before it.
+    /// When the window of this number begins; `None` if the run ends first.
     async fn wait_for_window(&mut self, index: usize) -> Option<Nanos> {
         loop {
             match *self.stage.borrow_and_update() {
@@ -256,7 +256,7 @@ impl Worker {
                 group: plan.group,
                 connection,
                 session,
-                requests: Requests::new(
+                requests: RequestGenerator::new(
                     client_seed(context.plan.seed, context.plan.number(client)),
                     plan.group,
                     context.plan.cohort,
@@ -309,7 +309,7 @@ impl Worker {
         recorder
     }
 
-    /// Runs the users of a window until the last one is done; gives all of them back.
+    /// Runs the users of a window until the last one is done, and returns all users.
     async fn window(&mut self, state: &Rc<WorkerState>, users: Vec<VirtualUser>) -> Vec<VirtualUser> {
         let window = state.clock.window();
         let mut tasks = JoinSet::new();
@@ -355,7 +355,7 @@ impl Worker {
         resting
     }
 
-    /// Hands over the seconds whose requests have all had their end, and what the monitors saw.
+    /// Hands over the seconds in which no request is open any more, and what the monitors saw.
     fn hand_over(&self, state: &WorkerState) {
         let now = clock::now();
         let settled = state.open.settled_before(now);
@@ -373,16 +373,21 @@ impl Worker {
             }
         }
         if let Some(seen) = state.take_observed(now) {
-            self.report(Report::Observed(seen));
+            self.report(WorkerMessage::Observed(seen));
         }
     }
 
-    /// Also where there is nothing to hand over: the coordinator waits for every worker's word.
+    /// Also reports that nothing is left to hand over, as the coordinator waits for every worker.
     fn hand_over_before(&self, state: &WorkerState, transport: usize, before: u32) {
         let seconds = state.recorder.borrow_mut().take_seconds_before(transport, before);
         if state.handed_over(transport, before) || !seconds.is_empty() {
             let transport = transport as u8;
-            self.report(Report::Seconds(WorkerSeconds { worker: self.index, transport, before, seconds }));
+            self.report(WorkerMessage::Seconds(WorkerSeconds {
+                worker: self.index,
+                transport,
+                before,
+                seconds,
+            }));
         }
     }
 

@@ -1,4 +1,4 @@
-//! How the clients of a worker fared, apart from the figures of their requests.
+//! What became of the clients of a worker, apart from the figures of their requests.
 
 use twinwire_os::clock::Nanos;
 
@@ -17,13 +17,13 @@ pub struct ClientOutcomes {
 
 #[derive(Debug, Default)]
 pub struct TransportOutcomes {
-    /// Clients that ended before their time.
+    /// Clients that were lost.
     pub lost: u32,
-    /// Sessions that were renewed in mid-load.
+    /// Sessions that were renewed during the load.
     pub renewals: SetupTimes,
-    /// What waited to be sent; of a mixed load, all of it is in the first place.
+    /// What waited to be sent. In a mixed load all of it is counted at the first transport.
     pub backlog: BacklogFigures,
-    /// Requests of the measured part that lost clients would have asked.
+    /// Requests of the measured part that lost clients would have sent.
     pub due_of_lost: u64,
     /// Load time that the transport has reached.
     pub reached: Nanos,

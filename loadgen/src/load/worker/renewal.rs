@@ -1,4 +1,4 @@
-//! When a client starts a new session in the middle of the load, and how.
+//! When and how a client starts a new session during the load.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,11 +8,11 @@ use twinwire_os::clock::{Nanos, nanos};
 
 use super::super::session::{BadLogin, ReadyClient, SetupError, StepTimes, renew};
 use super::state::WorkerState;
-use crate::oracle::Session;
+use crate::oracle::SessionModel;
 use crate::scenario::model::Reconnect;
 use crate::wire::Connection;
 
-/// A new session on its way.
+/// A new session that is being set up.
 pub type Renewing = Pin<Box<dyn Future<Output = Result<ReadyClient, SetupError>>>>;
 
 /// When the next new session is due, in load time.
@@ -20,9 +20,9 @@ pub type Renewing = Pin<Box<dyn Future<Output = Result<ReadyClient, SetupError>>
 pub enum Renewal {
     /// After a number of requests.
     Requests {
-        /// In each session.
+        /// Requests of a session.
         every: u32,
-        /// Still to send in this one.
+        /// Requests that this session may still send.
         left: u32,
     },
     /// After this long.
@@ -35,8 +35,8 @@ pub enum Renewal {
 }
 
 impl Renewal {
-    /// The first one. Sessions of clients of rank 0 to `of` that end after a time end one after the other: a reconnect
-    /// of all at once would be another load.
+    /// The first renewal of the client with this rank out of `of`. Sessions that end after a time do not all end at
+    /// once, which would be a different load.
     pub fn first(reconnect: Reconnect, rank: u32, of: u32) -> Self {
         match reconnect {
             Reconnect::Requests(every) => Self::Requests { every: every.get(), left: every.get() },
@@ -48,7 +48,7 @@ impl Renewal {
         }
     }
 
-    /// Whether this session is to end by `now` (load time).
+    /// Whether this session must end by `now` (load time).
     pub fn is_due(&self, now: Nanos) -> bool {
         match *self {
             Self::Requests { left, .. } => left == 0,
@@ -56,7 +56,7 @@ impl Renewal {
         }
     }
 
-    /// The instant (load time) at which it is due by time.
+    /// The load time at which it is due, if time decides.
     pub fn due_at(&self) -> Option<Nanos> {
         match *self {
             Self::Requests { .. } => None,
@@ -64,7 +64,7 @@ impl Renewal {
         }
     }
 
-    /// Requests that this session may still send, where that is what ends it.
+    /// Requests that this session may still send, if their number decides.
     pub fn requests_left(&self) -> Option<u32> {
         match *self {
             Self::Requests { left, .. } => Some(left),
@@ -88,7 +88,7 @@ impl Renewal {
     }
 
     /// Ends this session and sets a new one up.
-    pub fn begin(state: &Rc<WorkerState>, session: &Session, mut connection: Connection) -> Renewing {
+    pub fn begin(state: &Rc<WorkerState>, session: &SessionModel, mut connection: Connection) -> Renewing {
         let state = state.clone();
         let client = session.client();
         let end = state.context.plan.session_end(client, session.number());

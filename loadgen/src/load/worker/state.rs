@@ -22,17 +22,17 @@ use crate::measure::recorder::{
     CellKey, Instants, LiveCounters, Recorder, Second, TimeRange, joint_quantile,
 };
 use crate::measure::threshold_monitor::{Observed, ThresholdMonitor};
-use crate::oracle::Expect;
+use crate::oracle::Expectation;
 use crate::record::Latencies;
 use crate::wire::{ConnectError, Ended, Traffic};
 
 /// A request that waits for its reply.
 #[derive(Debug, Clone, Copy)]
-pub struct Pending {
+pub struct PendingRequest {
     /// Where its figures go.
     pub cell: CellKey,
-    /// What it may be answered.
-    pub expect: Expect,
+    /// What its reply is judged by.
+    pub expect: Expectation,
     pub at: Instants,
 }
 
@@ -64,17 +64,17 @@ impl StopSignal {
     }
 }
 
-/// What one worker needs to judge a wrong reply, and to show it again.
+/// What one worker needs to judge wrong replies and to record how to replay them.
 #[derive(Debug, Default)]
 pub struct Verdicts {
     pub(super) log: RefCell<RequestLog>,
     pub(super) pending: PendingVerdicts,
-    /// Each finds out whether a server that closed on a request does it again.
+    /// Each finds out whether a server that closed instead of replying does so again.
     pub(super) close_checks: RefCell<Vec<JoinHandle<()>>>,
 }
 
 impl Verdicts {
-    /// Keeps an answered request, in case a violation asks for it.
+    /// Keeps an answered request for the evidence of a later violation.
     pub fn keep(&self, request: LoggedRequest) {
         self.log.borrow_mut().note(request);
     }
@@ -93,7 +93,7 @@ pub struct WorkerState {
     pub evidence: Arc<EvidenceLog>,
     pub pacer: Rc<Pacer>,
     pub recorder: RefCell<Recorder>,
-    /// A request open for longer is an error, ns.
+    /// A request that is open for longer is an error, ns.
     pub timeout: Nanos,
     pub clock: LoadClock,
     pub stop: StopSignal,
@@ -105,13 +105,13 @@ pub struct WorkerState {
     worker: usize,
     /// The least backlog seen in the last quarter of the window that runs.
     standing: Cell<Option<u64>>,
-    /// Whether a close after `q` was waited for in vain.
+    /// Whether the server failed to close after `q`.
     never_closes: Cell<bool>,
-    /// When the monitors were last taken.
+    /// When the monitors' figures were last taken.
     monitored_at: Cell<Nanos>,
-    /// By transport, the seconds that were handed over: all before this one.
+    /// By transport, the second before which all were handed over.
     handed_over: RefCell<Vec<u32>>,
-    /// The second whose predecessor stands in the live counters.
+    /// The second whose predecessor the live counters show.
     live_second: Cell<Option<u32>>,
 }
 
@@ -182,12 +182,12 @@ impl WorkerState {
         &self.context.live[self.worker]
     }
 
-    /// Counts this worker's bytes on a transport.
+    /// The byte counters of this worker on a transport.
     pub fn traffic(&self, transport: usize) -> Arc<Traffic> {
         self.context.traffic[self.worker][transport].clone()
     }
 
-    /// A client, which has this number within the worker, has ended before its time at this instant.
+    /// A client, with this number within the worker, was lost at this instant.
     pub fn lost(&self, number: u32, client: u32, ended: &Ended, now: Nanos) {
         let transport = usize::from(self.context.plan.clients[client as usize].transport);
         self.backlog.forget(number, self.clock.load_time(now));
@@ -202,7 +202,8 @@ impl WorkerState {
         self.outcomes.borrow_mut().transports[transport].renewals.add(steps);
     }
 
-    /// A new session could not be set up; how its client ended. For a shortage of this machine's the run stops.
+    /// A new session could not be set up. Returns how its client ended. If this machine is short of a resource, the run
+    /// stops.
     pub fn renewal_failed(&self, error: SetupError) -> Ended {
         let text = error.to_string();
         match error {
@@ -220,12 +221,12 @@ impl WorkerState {
         Ended::Failed(text)
     }
 
-    /// Whether a close after `q` was waited for in vain in the load: once is enough.
+    /// Whether the server failed to close after `q` during the load; one time-out is enough.
     pub fn never_closes(&self) -> bool {
         self.never_closes.get()
     }
 
-    /// How the clients fared. To be asked once, at the end.
+    /// What became of the clients. To be called once, at the end.
     pub fn take_outcomes(&self) -> ClientOutcomes {
         let mut outcomes = self.outcomes.replace(ClientOutcomes::new(0));
         let reached: Vec<Nanos> = outcomes.transports.iter().map(|outcome| outcome.reached).collect();
@@ -236,15 +237,18 @@ impl WorkerState {
         outcomes
     }
 
-    /// Does what no event asks for: wakes clients for time-outs and at the end, judges what was put off, and brings the live
-    /// counters up to date.
+    /// Does what no event triggers: wakes clients for time-outs and at the end, settles pending verdicts, and updates
+    /// the live counters.
     pub fn sweep(&self) {
         let now = clock::now();
         self.heartbeat.beat_with(now, clock::asleep());
-        let over = now >= self.clock.until() || self.stop.is_set();
-        self.open.wake_late(&self.pacer, self.timeout, now, over);
+        if now >= self.clock.until() || self.stop.is_set() {
+            self.open.wake_all(&self.pacer);
+        } else {
+            self.open.wake_late(&self.pacer, self.timeout, now);
+        }
         self.update_live(now);
-        self.settle_verdicts(Some(now));
+        self.settle_due_verdicts(now);
         self.contribute_evidence();
     }
 
@@ -262,14 +266,13 @@ impl WorkerState {
         if self.live_second.replace(second) == second {
             return;
         }
-        let joint = |q, part: fn(&Second) -> &Latencies| {
-            joint_quantile(recorder.last_seconds(now).map(part), q).unwrap_or(0)
-        };
+        let joint =
+            |q, part: fn(&Second) -> &Latencies| joint_quantile(recorder.last_seconds(now).map(part), q);
         let headline = if open { response } else { service };
-        live.p99_ns.store(joint(0.99, headline), Ordering::Relaxed);
+        live.p99.set(joint(0.99, headline));
         if open {
-            live.response_p50_ns.store(joint(0.5, response), Ordering::Relaxed);
-            live.lag_p50_ns.store(joint(0.5, |second| &second.dispatch_lag), Ordering::Relaxed);
+            live.response_p50.set(joint(0.5, response));
+            live.lag_p50.set(joint(0.5, |second| &second.dispatch_lag));
         }
     }
 
@@ -288,7 +291,7 @@ impl WorkerState {
         }
     }
 
-    /// Notes that all seconds before this one are handed over; `true` where that is news.
+    /// Notes that all seconds before this one are handed over. Returns whether that was not known.
     pub fn handed_over(&self, transport: usize, before: u32) -> bool {
         let last = &mut self.handed_over.borrow_mut()[transport];
         std::mem::replace(last, (*last).max(before)) < before

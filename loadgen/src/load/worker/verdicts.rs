@@ -1,4 +1,4 @@
-//! What becomes of a wrong reply: it counts as a violation, at once or once it is certain, and its evidence is kept.
+//! What happens to a wrong reply: it counts as a violation, at once or once it is certain, and its evidence is kept.
 
 use std::rc::Rc;
 
@@ -7,11 +7,11 @@ use twinwire_os::clock::{self, Nanos};
 use super::super::context::PassContext;
 use super::super::evidence::{Evidence, PendingVerdict, Requester};
 use super::super::session::closes_again;
-use super::state::{Pending, WorkerState};
+use super::state::{PendingRequest, WorkerState};
 use crate::measure::recorder::{CellKey, Instants, LiveCounters};
 
 impl WorkerState {
-    /// Counts a violation, and keeps its evidence unless there is enough.
+    /// Counts a violation, and keeps its evidence unless enough is kept already.
     pub fn violated(&self, evidence: impl FnOnce(&PassContext) -> Evidence) {
         LiveCounters::count(&self.live().violations);
         if let Some(evidence) = self.gather(evidence) {
@@ -19,12 +19,12 @@ impl WorkerState {
         }
     }
 
-    /// Puts off the judgement of a reply that did not find the user `absent`, which may be right after all; see
+    /// Defers the verdict on a reply that did not find the user `absent` and may be right after all; see
     /// [`super::state::Verdicts::may_defer`].
     pub fn defer_verdict(
         &self,
         absent: u32,
-        pending: &Pending,
+        pending: &PendingRequest,
         replied: Nanos,
         evidence: impl FnOnce(&PassContext) -> Evidence,
     ) {
@@ -38,21 +38,28 @@ impl WorkerState {
         });
     }
 
-    /// Judges what has been put off long enough by now; without it, all that is left.
-    pub fn settle_verdicts(&self, now: Option<Nanos>) {
-        for PendingVerdict { cell, at, evidence, .. } in
-            self.verdicts.pending.settle(&self.context.reference, now)
-        {
+    /// Settles the verdicts that have been pending for long enough.
+    pub fn settle_due_verdicts(&self, now: Nanos) {
+        self.convict_all(self.verdicts.pending.take_due(&self.context.reference, now));
+    }
+
+    /// Settles all pending verdicts.
+    pub fn settle_all_verdicts(&self) {
+        self.convict_all(self.verdicts.pending.take_all(&self.context.reference));
+    }
+
+    fn convict_all(&self, verdicts: Vec<PendingVerdict>) {
+        for PendingVerdict { cell, at, evidence, .. } in verdicts {
             self.convict(cell, at, evidence);
         }
     }
 
-    /// Counts a violation if the server closes on a newcomer as well that makes this request; see
+    /// Counts a violation if the server also closes on a new client that sends this request; see
     /// [`Self::finish_close_checks`].
     pub fn check_close(
         self: &Rc<Self>,
         client: u32,
-        pending: &Pending,
+        pending: &PendingRequest,
         request: String,
         evidence: impl FnOnce(&PassContext) -> Evidence,
     ) {
@@ -66,7 +73,7 @@ impl WorkerState {
         }));
     }
 
-    /// Waits until every close that was checked is judged.
+    /// Waits until every check of a close is done.
     pub async fn finish_close_checks(&self) {
         let checks = self.verdicts.close_checks.take();
         for check in checks {
@@ -74,12 +81,12 @@ impl WorkerState {
         }
     }
 
-    /// Adds what this worker knows of new violations.
+    /// Adds this worker's logged requests to new violations.
     pub fn contribute_evidence(&self) {
         self.evidence.contribute(&self.context.reference, &mut self.verdicts.log.borrow_mut());
     }
 
-    /// The load is over: adds what this worker knows of every violation.
+    /// Adds this worker's logged requests to all violations, once the load is over.
     pub fn contribute_all_evidence(&self) {
         self.evidence.contribute_all(&self.context.reference, &mut self.verdicts.log.borrow_mut());
     }
@@ -89,7 +96,7 @@ impl WorkerState {
         has_room.then(|| Box::new(evidence(&self.context).during(self.clock.timing())))
     }
 
-    /// Counts a violation that was put off.
+    /// Counts a violation whose verdict was pending.
     fn convict(&self, cell: CellKey, at: Instants, evidence: Option<Box<Evidence>>) {
         self.recorder.borrow_mut().violated(cell, at, clock::now());
         LiveCounters::count(&self.live().violations);

@@ -1,7 +1,7 @@
 //! One client under load: a task that reads replies, judges them, sends what is due, and renews its session.
 //!
-//! It is a hand-written state machine over readiness, not a chain of awaits: reading and writing never wait for
-//! each other, and one wake handles every reply that came and every request that became due.
+//! It is a hand-written state machine: reading and writing never wait for each other, and one wake handles every reply
+//! that came and every request that became due.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -11,15 +11,15 @@ use std::task::{Context, Poll};
 use twinwire_os::clock::{self, Nanos};
 
 use super::super::evidence::{Asked, Evidence};
-use super::super::requests::Requests;
+use super::super::requests::RequestGenerator;
 use super::super::schedule::Schedule;
-use super::judge::Judge;
-use super::open_requests::Oldest;
+use super::judge::ReplyJudge;
+use super::open_requests::OldestRequest;
 use super::renewal::{Renewal, Renewing};
-use super::state::{Pending, WorkerState};
+use super::state::{PendingRequest, WorkerState};
 use crate::domain::{Role, Rule, ViolationKind};
 use crate::measure::recorder::{CellKey, Instants, LiveCounters, RequestError, TimeRange};
-use crate::oracle::{Expect, Finding, Session, request, texts};
+use crate::oracle::{Expectation, Finding, SessionModel, request, texts};
 use crate::wire::{Connection, Ended};
 
 thread_local! {
@@ -27,8 +27,8 @@ thread_local! {
     static MESSAGE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A client's way to the server.
-enum Link {
+/// A client's connection, or why it has none.
+enum ConnectionState {
     Up(Connection),
     /// Logging out, connecting and logging in again.
     Renewing(Renewing),
@@ -42,29 +42,29 @@ pub struct VirtualUser {
     number: u32,
     transport: u8,
     group: u16,
-    link: Link,
-    session: Session,
-    requests: Requests,
+    connection: ConnectionState,
+    session: SessionModel,
+    requests: RequestGenerator,
     schedule: Schedule,
     renewal: Option<Renewal>,
     in_flight: usize,
-    pending: VecDeque<Pending>,
-    /// The request that was answered last; a reply too many is counted there.
-    answered: Option<Pending>,
+    pending: VecDeque<PendingRequest>,
+    /// The request that was answered last. A superfluous reply is counted there.
+    answered: Option<PendingRequest>,
     /// The instant for which the pacer is to wake it.
     armed_for: Option<Nanos>,
     unsent: bool,
     /// Whether what becomes due now has to wait for the server: for a reply, or for a new session.
     blocked: bool,
-    /// The last time, by the clock, in which requests waited for the generator alone: what became due in it was dispatched at
-    /// its end, though it may then have had to wait for the server.
+    /// The last time range, by the clock, in which requests waited only for the generator. What became due in it was
+    /// dispatched at its end, even if it then had to wait for the server.
     own_delay: TimeRange,
-    /// When due requests were last looked for.
+    /// When the schedule was last checked.
     checked_at: Nanos,
 }
 
-/// Why a client is done before its time.
-enum End {
+/// Why a client ends early.
+enum EarlyEnd {
     Stopped,
     Lost(Ended),
     /// Its oldest request was not answered in time.
@@ -78,10 +78,10 @@ pub struct Parts {
     pub group: u16,
     pub connection: Connection,
     /// The oracle's side of it.
-    pub session: Session,
-    pub requests: Requests,
+    pub session: SessionModel,
+    pub requests: RequestGenerator,
     pub schedule: Schedule,
-    /// When it starts a new session, if it does.
+    /// When it starts a new session, if ever.
     pub renewal: Option<Renewal>,
     pub in_flight: usize,
 }
@@ -96,7 +96,7 @@ impl VirtualUser {
             number,
             transport,
             group,
-            link: Link::Up(connection),
+            connection: ConnectionState::Up(connection),
             session,
             requests,
             schedule,
@@ -127,14 +127,14 @@ impl VirtualUser {
     }
 
     pub fn is_lost(&self) -> bool {
-        matches!(self.link, Link::Lost)
+        matches!(self.connection, ConnectionState::Lost)
     }
 
-    /// The connection, to close it; `None` where it has none.
+    /// The connection, if there is one.
     pub fn connection(&mut self) -> Option<&mut Connection> {
-        match &mut self.link {
-            Link::Up(connection) => Some(connection),
-            Link::Renewing(_) | Link::Lost => None,
+        match &mut self.connection {
+            ConnectionState::Up(connection) => Some(connection),
+            ConnectionState::Renewing(_) | ConnectionState::Lost => None,
         }
     }
 
@@ -149,19 +149,20 @@ impl VirtualUser {
         state.pacer.register(self.number, cx.waker());
         loop {
             if let Err(ended) = self.renew(cx, state) {
-                // A shortage of this machine's stops the run; it is no client's loss.
-                return self.end(state, if state.stop.is_set() { End::Stopped } else { End::Lost(ended) });
+                // A shortage on this machine stops the run, and is not the loss of a client.
+                return self
+                    .end(state, if state.stop.is_set() { EarlyEnd::Stopped } else { EarlyEnd::Lost(ended) });
             }
             if let Err(ended) = self.read(cx, state) {
-                return self.end(state, End::Lost(ended));
+                return self.end(state, EarlyEnd::Lost(ended));
             }
             let now = clock::now();
             state.heartbeat.beat(now);
             if state.stop.is_set() {
-                return self.end(state, End::Stopped);
+                return self.end(state, EarlyEnd::Stopped);
             }
             if self.pending.front().is_some_and(|oldest| oldest.at.sent + state.timeout <= now) {
-                return self.end(state, End::TimedOut);
+                return self.end(state, EarlyEnd::TimedOut);
             }
             if now >= state.clock.drained_at() {
                 self.give_up_backlog(state, state.clock.load_time(now), now);
@@ -170,26 +171,18 @@ impl VirtualUser {
                 continue;
             }
             if let Err(ended) = self.send_due(cx, state, now) {
-                return self.end(state, End::Lost(ended));
+                return self.end(state, EarlyEnd::Lost(ended));
             }
             return self.rest(state, now);
         }
     }
 
-    /// Nothing more can be done now: waits for the next instant, or is done.
+    /// Nothing more can be done now: waits for the next event, or is done with the window.
     fn rest(&mut self, state: &WorkerState, now: Nanos) -> Poll<()> {
         let next = self.schedule.next().map(|due| state.clock.clock_time(due));
-        let oldest = self.pending.front();
-        state.open.set_oldest(
-            self.number,
-            Oldest {
-                sent: oldest.map_or(Nanos::MAX, |oldest| oldest.at.sent),
-                intended: oldest
-                    .map_or(Nanos::MAX, |oldest| oldest.at.intended)
-                    .min(next.unwrap_or(Nanos::MAX)),
-            },
-        );
-        let busy = matches!(self.link, Link::Renewing(_)) || !self.pending.is_empty();
+        let open = self.pending.front().map(|oldest| (oldest.at.sent, oldest.at.intended));
+        state.open.set_oldest(self.number, OldestRequest::new(open, next));
+        let busy = matches!(self.connection, ConnectionState::Renewing(_)) || !self.pending.is_empty();
         if next.is_none() && !busy && now >= state.clock.until() {
             return Poll::Ready(());
         }
@@ -205,8 +198,8 @@ impl VirtualUser {
     }
 
     fn read(&mut self, cx: &mut Context<'_>, state: &WorkerState) -> Result<(), Ended> {
-        let Link::Up(connection) = &mut self.link else { return Ok(()) };
-        let mut judge = Judge {
+        let ConnectionState::Up(connection) = &mut self.connection else { return Ok(()) };
+        let mut judge = ReplyJudge {
             transport: self.transport,
             session: &mut self.session,
             schedule: &mut self.schedule,
@@ -220,7 +213,7 @@ impl VirtualUser {
 
     /// Writes everything that is due, in one write.
     fn send_due(&mut self, cx: &mut Context<'_>, state: &WorkerState, now: Nanos) -> Result<(), Ended> {
-        let Link::Up(connection) = &mut self.link else { return Ok(()) };
+        let ConnectionState::Up(connection) = &mut self.connection else { return Ok(()) };
         let first = self.pending.len();
         let closing = self.renewal.as_ref().is_some_and(|renewal| renewal.is_due(state.clock.load_time(now)));
         let mut room = if closing { 0 } else { self.in_flight - first };
@@ -231,7 +224,8 @@ impl VirtualUser {
         if !self.blocked {
             self.own_delay = TimeRange { from: 0, until: now };
         } else if let Some(pause) = state.heartbeat.pause_since(self.checked_at).filter(|_| room > 0) {
-            // The reply that it waited for came while the worker stood still; whatever was due then, waited for us.
+            // The reply that it waited for came while the worker stood still, so what was due then waited for the
+            // generator.
             self.own_delay = pause;
         }
         self.checked_at = now;
@@ -251,7 +245,7 @@ impl VirtualUser {
             })?;
             let dispatched = dispatched(intended, woken, self.own_delay);
             let at = Instants { intended, dispatched, sent: now };
-            self.pending.push_back(Pending { cell, expect, at });
+            self.pending.push_back(PendingRequest { cell, expect, at });
         }
         let sent = self.pending.len() - first;
         if sent > 0 {
@@ -263,18 +257,18 @@ impl VirtualUser {
         }
         self.blocked = room == 0;
         if self.unsent
-            && let Link::Up(connection) = &mut self.link
+            && let ConnectionState::Up(connection) = &mut self.connection
         {
             match connection.flush(cx) {
                 Ok(written) => self.unsent = !written,
-                // It may have been said why.
+                // The server may have said why.
                 Err(ended) => return self.read(cx, state).and(Err(ended)),
             }
         }
         Ok(())
     }
 
-    /// Gives the requests from `first` on their instant of sending, one for the whole write.
+    /// Stamps the requests from `first` on as sent, with one instant for the whole write.
     fn note_sent(&mut self, state: &WorkerState, first: usize) {
         let sent = clock::now();
         let mut recorder = state.recorder.borrow_mut();
@@ -285,8 +279,8 @@ impl VirtualUser {
         state.backlog.took((self.pending.len() - first) as u64);
     }
 
-    /// Begins a new session where one is due and nothing is outstanding. After the window's end only what became due in it
-    /// and waits for the new session is worth one.
+    /// Begins a new session if one is due and no request is open. After the window's end this happens only if a request
+    /// that became due in the window waits for it.
     fn begin_renewal(&mut self, state: &Rc<WorkerState>, now: Nanos) -> bool {
         let due = self.renewal.as_ref().is_some_and(|renewal| renewal.is_due(state.clock.load_time(now)));
         if !due || !self.pending.is_empty() || self.unsent {
@@ -295,14 +289,14 @@ impl VirtualUser {
         if now >= state.clock.until() && self.schedule.next().is_none() {
             return false;
         }
-        match std::mem::replace(&mut self.link, Link::Lost) {
-            Link::Up(connection) => {
-                self.link = Link::Renewing(Renewal::begin(state, &self.session, connection));
+        match std::mem::replace(&mut self.connection, ConnectionState::Lost) {
+            ConnectionState::Up(connection) => {
+                self.connection = ConnectionState::Renewing(Renewal::begin(state, &self.session, connection));
                 self.blocked = true;
                 true
             }
             other => {
-                self.link = other;
+                self.connection = other;
                 false
             }
         }
@@ -310,11 +304,11 @@ impl VirtualUser {
 
     /// Goes on with a new session that is being set up.
     fn renew(&mut self, cx: &mut Context<'_>, state: &WorkerState) -> Result<(), Ended> {
-        let Link::Renewing(renewing) = &mut self.link else { return Ok(()) };
+        let ConnectionState::Renewing(renewing) = &mut self.connection else { return Ok(()) };
         let Poll::Ready(outcome) = renewing.as_mut().poll(cx) else { return Ok(()) };
         match outcome {
             Ok(ready) => {
-                self.link = Link::Up(ready.connection);
+                self.connection = ConnectionState::Up(ready.connection);
                 self.session = ready.session;
                 if let Some(renewal) = &mut self.renewal {
                     renewal.done(state.clock.load_time(clock::now()));
@@ -334,14 +328,14 @@ impl VirtualUser {
         }
     }
 
-    /// The next request's cell, for one that is never written.
+    /// The cell of the next request, which is never written.
     fn draw_cell(&mut self, state: &WorkerState) -> CellKey {
         let client = self.session.client();
         let request = self.requests.draw(&state.context.groups, &state.context.reference, client);
         CellKey { transport: self.transport, group: self.group, role: self.session.role(), op: request.op }
     }
 
-    /// The load has ended, and what is due by `until` (load time) was not sent: it stays unfinished.
+    /// The load has ended. Requests that are due by `until` (load time) and were not sent stay unfinished.
     fn give_up_backlog(&mut self, state: &WorkerState, until: Nanos, now: Nanos) {
         if !self.schedule.is_open() {
             return;
@@ -354,43 +348,46 @@ impl VirtualUser {
         }
     }
 
-    /// A reply that cannot even be read is a wrong one.
+    /// A reply that cannot be read is wrong.
     fn framing_broken(&self, state: &WorkerState, rule: Rule, what: &str, now: Nanos) {
         let oldest = self.pending.front();
-        let asked =
-            oldest.map_or(Asked::Nothing(None), |p| Asked::Request(p.expect, Some(p.at.sent), Vec::new()));
+        let asked = oldest.map_or(Asked::Nothing(None), |p| Asked::Request {
+            expect: p.expect,
+            sent: Some(p.at.sent),
+            later: Vec::new(),
+        });
         let finding = Finding::new(ViolationKind::BrokenFraming, rule, "a well-formed reply".to_owned());
         state.violated(|context| Evidence::new(context, &self.session, finding, asked, what.as_bytes(), now));
     }
 
-    /// The client ends before its time.
-    fn end(&mut self, state: &Rc<WorkerState>, end: End) -> Poll<()> {
+    /// The client ends early.
+    fn end(&mut self, state: &Rc<WorkerState>, end: EarlyEnd) -> Poll<()> {
         let now = clock::now();
         match end {
-            End::Stopped => {
+            EarlyEnd::Stopped => {
                 let mut recorder = state.recorder.borrow_mut();
                 for pending in self.pending.drain(..) {
                     recorder.unfinished(pending.cell, pending.at, now);
                 }
             }
-            End::Lost(ended) => self.lose(state, &ended, RequestError::Lost, now),
-            End::TimedOut => {
+            EarlyEnd::Lost(ended) => self.lose(state, &ended, RequestError::Lost, now),
+            EarlyEnd::TimedOut => {
                 let ended = Ended::Failed("no reply in time".to_owned());
                 self.lose(state, &ended, RequestError::TimedOut, now);
             }
         }
         self.give_up_backlog(state, state.clock.load_time(now), now);
-        state.open.set_oldest(self.number, Oldest::NONE);
+        state.open.set_oldest(self.number, OldestRequest::NONE);
         Poll::Ready(())
     }
 
-    /// A close where a reply was due breaks a rule, if the server does it again; see `close_check`.
+    /// A close instead of a reply breaks a rule if the server does it again; see `close_check`.
     fn check_close(&self, state: &Rc<WorkerState>, ended: &Ended, now: Nanos) {
         let Some(oldest) = self.pending.front().filter(|_| ended.is_close()) else { return };
         let Some(rule) = oldest.expect.forbids_close() else { return };
         let finding =
             Finding::new(ViolationKind::ClosedInsteadOfAReply, rule, format!("`{}`", texts::WRONG_FORMAT));
-        let asked = Asked::Request(oldest.expect, Some(oldest.at.sent), Vec::new());
+        let asked = Asked::Request { expect: oldest.expect, sent: Some(oldest.at.sent), later: Vec::new() };
         let reference = &state.context.reference;
         let name = |user| reference.client(user).name.clone();
         let request = request(reference, self.client(), oldest.expect, name, |put| put.value(reference));
@@ -402,12 +399,12 @@ impl VirtualUser {
     fn lose(&mut self, state: &Rc<WorkerState>, ended: &Ended, error: RequestError, now: Nanos) {
         self.check_close(state, ended, now);
         self.fail_pending(state, ended, error, now);
-        self.link = Link::Lost;
+        self.connection = ConnectionState::Lost;
         state.context.reference.set_lost(self.client());
         state.lost(self.number, self.client(), ended, now);
     }
 
-    /// Every open request ends in an error; without one it is the next that finds no connection.
+    /// Every open request ends in an error. If there is none, the next request does.
     fn fail_pending(&mut self, state: &WorkerState, ended: &Ended, error: RequestError, now: Nanos) {
         if let Ended::Framing { rule, what } = ended {
             self.framing_broken(state, *rule, what, now);
@@ -416,10 +413,10 @@ impl VirtualUser {
             let cell = self.draw_cell(state);
             let at = Instants { intended: now, dispatched: now, sent: now };
             state.recorder.borrow_mut().sent(cell, at, false);
-            self.pending.push_back(Pending { cell, expect: Expect::Upgrade, at });
+            self.pending.push_back(PendingRequest { cell, expect: Expectation::Upgrade, at });
         }
         let mut recorder = state.recorder.borrow_mut();
-        // Only the oldest request's reply was broken; what came after it was not answered at all.
+        // Only the reply to the oldest request was broken; the others were not answered.
         let mut first = if let Ended::Framing { .. } = ended { RequestError::Broken } else { error };
         for pending in self.pending.drain(..) {
             recorder.failed(pending.cell, pending.at, now, std::mem::replace(&mut first, error));
@@ -428,10 +425,10 @@ impl VirtualUser {
     }
 }
 
-/// When a request was dispatched that is sent now, or waits: at the pacer's wake for it or a later one, or where another
-/// event came before the pacer, when the generator turned to it. All that the client had due is dispatched at one wake, as
-/// it would have to wait there for nothing of ours. What became due while it had to wait for the server was dispatched
-/// as soon as it could be: that wait is the server's.
+/// When a request that is sent now was dispatched. Usually that is the pacer's wake for it, or for a later request: one
+/// wake dispatches everything that is due. If another event came before the pacer, it is when the generator handled
+/// that event. A request that became due while the client waited for the server counts as dispatched when it was
+/// intended: that wait is the server's.
 fn dispatched(intended: Nanos, woken: Nanos, own_delay: TimeRange) -> Nanos {
     if woken >= intended {
         woken

@@ -1,44 +1,44 @@
-//! What it takes to show a violation again: where values come from, requests as text, and the replies that are due.
+//! What a replay of a violation needs: where values come from, requests as text, and the replies that are due.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::super::position::{INCARNATION_MASK, State};
 use super::super::value::{Tag, ValueSpec};
 use super::super::{ROLE_KEY_NUMBER, ReferenceModel, key_name, texts, write_missing_key};
-use super::{ABSENT_KEY, Epoch, Expect, Finding, Position, Session, odd, write_put_role};
+use super::{ABSENT_KEY, Epoch, Expectation, Finding, Position, SessionModel, odd, write_put_role};
 use crate::domain::Role;
 
-/// Where a value comes from: one put of one user's key.
+/// One put of one user's key, which every value names as its origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Origin {
+pub struct PutId {
     /// Index of the user.
     pub user: u32,
     /// Number of the key.
     pub key: u32,
     /// The put's number, from 1, over all sessions of its user.
     pub version: u32,
-    /// What its value says of the session that made it.
+    /// What its value says of its session.
     pub incarnation: u32,
 }
 
-impl Origin {
-    /// The put that a reply's tag names, if this pass has begun such a put. The first [`super::super::TAG_BYTES`]
-    /// bytes are enough.
+impl PutId {
+    /// The put that a reply's tag names, if this pass has begun it. The first [`super::super::TAG_BYTES`] bytes are
+    /// enough.
     #[must_use]
     pub fn of(reference: &ReferenceModel, reply: &[u8]) -> Option<Self> {
         let Tag { run, user, key, incarnation, position } = Tag::decode(reply)?;
-        let client = reference.clients().get(user as usize)?;
         let known = run == reference.run()
-            && key < client.keys
+            && (user as usize) < reference.client_count()
+            && key < reference.client(user).keys
             && position.is_within(Position::FIRST_EMPTY, reference.register(user, key).1.begun());
         known.then_some(Self { user, key, version: position.version(), incarnation })
     }
 
     /// The put that a request makes.
     #[must_use]
-    pub fn put_by(client: u32, expect: Expect) -> Option<Self> {
+    pub fn put_by(client: u32, expect: Expectation) -> Option<Self> {
         match expect {
-            Expect::Put { key, version, incarnation } => {
+            Expectation::Put { key, version, incarnation } => {
                 Some(Self { user: client, key, version, incarnation })
             }
             _ => None,
@@ -47,8 +47,8 @@ impl Origin {
 
     /// The request that makes the put.
     #[must_use]
-    pub fn put(self) -> Expect {
-        Expect::Put { key: self.key, version: self.version, incarnation: self.incarnation }
+    pub fn put(self) -> Expectation {
+        Expectation::Put { key: self.key, version: self.version, incarnation: self.incarnation }
     }
 
     /// The value that was put.
@@ -62,50 +62,50 @@ impl Origin {
     }
 }
 
-/// The client that tried to write this value into another's store, where it is such a value of this pass.
+/// The client of this pass that tried to write this value into another's store, if one did.
 #[must_use]
 pub fn writer_of_forbidden(reference: &ReferenceModel, reply: &[u8]) -> Option<u32> {
     let tag = Tag::decode(reply)?;
-    let known = tag.run == reference.run() && (tag.user as usize) < reference.clients().len();
+    let known = tag.run == reference.run() && (tag.user as usize) < reference.client_count();
     (known && tag.is_forbidden()).then_some(tag.user)
 }
 
-/// The reply that a request must get when it is made alone, after all that settled what it reads.
+/// The reply that a request must get when it is sent alone, after everything that it reads is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DueReply {
+pub enum ExpectedReply {
     /// This text.
     Text(&'static str),
     /// The upgrade, or its refusal.
     Upgrade,
     /// The value of this put.
-    Value(Origin),
+    Value(PutId),
 }
 
-/// The sessions that some requests are about: their client's own, and those of the users that they read.
+/// The sessions that some requests concern: their client's own, and those of the users whose keys they read.
 #[derive(Debug, Clone, Default)]
 pub struct SessionHistory(BTreeMap<u32, Epoch>);
 
-/// Which session of its user a put was made in, as seen from some requests.
+/// Whether a put was made in the session that some requests concern, or in another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionAge {
-    /// It was made in that session, or its user matters to none of them.
+    /// In that session, or the requests do not concern its user.
     Current,
-    /// It was made in an earlier session.
+    /// In an earlier session.
     Earlier,
-    /// It was made in a later one.
+    /// In a later session.
     Later,
 }
 
 impl SessionHistory {
-    /// The users who have to be logged out.
+    /// The users that must be logged out.
     pub fn absent(&self) -> impl Iterator<Item = u32> {
         self.0.iter().filter(|(_, epoch)| !epoch.is_live()).map(|(user, _)| *user)
     }
 
-    /// How this put stands to its user's session.
+    /// Whether this put was made in its user's session.
     #[must_use]
-    pub fn age(&self, put: Origin) -> SessionAge {
-        // While a user is logged out, it is its next session that counts.
+    pub fn age(&self, put: PutId) -> SessionAge {
+        // While a user is logged out, its next session counts.
         let Some(epoch) = self.0.get(&put.user) else { return SessionAge::Current };
         match epoch.incarnation_bits().wrapping_sub(put.incarnation) & INCARNATION_MASK {
             0 => SessionAge::Current,
@@ -115,21 +115,21 @@ impl SessionHistory {
     }
 }
 
-/// Requests that are shown together: made in one go, after all puts that matter to them.
+/// Requests that are shown together: sent in one write, after all puts that matter to them.
 struct Batch<'a> {
-    session: &'a Session,
-    requests: &'a [Expect],
+    session: &'a SessionModel,
+    requests: &'a [Expectation],
     /// The client's role when they were judged.
     role: Role,
-    /// What the first one might have found at the oldest, where its judgement knows better than its sending did.
+    /// The oldest state that the first request could have found, if the judgement knew better than the sending.
     oldest: Option<State>,
 }
 
 impl Batch<'_> {
-    /// The managers' reads of others in it, each with the oldest state that it might find.
+    /// Its reads of other users' keys by a manager, each with the oldest state that it could find.
     fn reads(&self) -> impl Iterator<Item = (u32, Option<u32>, State)> {
         self.requests.iter().enumerate().filter_map(|(index, expect)| match *expect {
-            Expect::GetOther { target: Some(target), key, from }
+            Expectation::GetOther { target: Some(target), key, from }
                 if self.role == Role::Manager && target != self.session.client =>
             {
                 let oldest = self.oldest.filter(|_| index == 0).unwrap_or(from.oldest);
@@ -139,7 +139,7 @@ impl Batch<'_> {
         })
     }
 
-    /// What all reads of this key are due: the puts come before all of them, so the newest bound holds for each.
+    /// The state that all reads of this key must find: all puts come before them, so the newest bound holds for each.
     fn state(&self, target: u32, key: Option<u32>) -> Option<State> {
         let of_target = || self.reads().filter(|(of, ..)| *of == target);
         let mut state = of_target().find(|(_, read, _)| *read == key)?.2;
@@ -154,32 +154,32 @@ impl Batch<'_> {
         Some(state)
     }
 
-    /// What each of them is due, where each sees what those before it have put.
-    fn dues(&self, reference: &ReferenceModel) -> Vec<DueReply> {
+    /// The reply that is due to each request, which sees the puts before it.
+    fn dues(&self, reference: &ReferenceModel) -> Vec<ExpectedReply> {
         let client = self.session.client;
-        let mut puts: HashMap<u32, Origin> = HashMap::new();
+        let mut puts: HashMap<u32, PutId> = HashMap::new();
         let mut role_put = None;
-        let due = |&expect: &Expect| {
+        let due = |&expect: &Expectation| {
             let own = match expect {
-                Expect::Get { key } => Some(key),
-                Expect::GetOther { target: Some(target), key, .. }
+                Expectation::Get { key } => Some(key),
+                Expectation::GetOther { target: Some(target), key, .. }
                     if target == client && self.role == Role::Manager =>
                 {
                     key
                 }
-                Expect::PutRole { role } => {
+                Expectation::PutRole { role } => {
                     role_put = Some(role);
                     None
                 }
                 _ => None,
             };
-            if let Some(put) = Origin::put_by(client, expect) {
+            if let Some(put) = PutId::put_by(client, expect) {
                 puts.insert(put.key, put);
             }
             match (own.and_then(|key| puts.get(&key)), role_put) {
-                (Some(&put), _) => DueReply::Value(put),
-                (None, Some(role)) if expect == (Expect::GetMissing { key: ROLE_KEY_NUMBER }) => {
-                    DueReply::Text(role.name())
+                (Some(&put), _) => ExpectedReply::Value(put),
+                (None, Some(role)) if expect == (Expectation::GetMissing { key: ROLE_KEY_NUMBER }) => {
+                    ExpectedReply::Text(role.name())
                 }
                 _ => self.due(reference, expect),
             }
@@ -187,83 +187,92 @@ impl Batch<'_> {
         self.requests.iter().map(due).collect()
     }
 
-    fn due(&self, reference: &ReferenceModel, expect: Expect) -> DueReply {
+    fn due(&self, reference: &ReferenceModel, expect: Expectation) -> ExpectedReply {
         let session = self.session;
         match (expect, self.role) {
-            (Expect::Put { .. } | Expect::PutRole { .. }, _) => DueReply::Text(texts::DONE),
-            (Expect::Get { key }, _) => session.due_own(reference, key),
-            (Expect::GetOther { .. }, Role::Guest) => DueReply::Text(texts::DENIED),
-            (Expect::GetOther { target: None, .. }, _) => DueReply::Text(texts::USER_NOT_FOUND),
-            (Expect::GetMissing { key: ROLE_KEY_NUMBER }, _) => DueReply::Text(session.role_value()),
-            (Expect::GetMissing { .. }, _) => DueReply::Text(texts::KEY_NOT_FOUND),
-            (Expect::GetOther { target: Some(target), key, .. }, _) if target == session.client => {
-                key.map_or(DueReply::Text(texts::KEY_NOT_FOUND), |key| session.due_own(reference, key))
+            (Expectation::Put { .. } | Expectation::PutRole { .. }, _) => ExpectedReply::Text(texts::DONE),
+            (Expectation::Get { key }, _) => session.due_own(reference, key),
+            (Expectation::GetOther { .. }, Role::Guest) => ExpectedReply::Text(texts::DENIED),
+            (Expectation::GetOther { target: None, .. }, _) => ExpectedReply::Text(texts::USER_NOT_FOUND),
+            (Expectation::GetMissing { key: ROLE_KEY_NUMBER }, _) => {
+                ExpectedReply::Text(session.role_value())
             }
-            (Expect::GetOther { target: Some(target), key, from }, _) => {
+            (Expectation::GetMissing { .. }, _) => ExpectedReply::Text(texts::KEY_NOT_FOUND),
+            (Expectation::GetOther { target: Some(target), key, .. }, _) if target == session.client => {
+                key.map_or(ExpectedReply::Text(texts::KEY_NOT_FOUND), |key| session.due_own(reference, key))
+            }
+            (Expectation::GetOther { target: Some(target), key, from }, _) => {
                 let State { epoch, position } = self.state(target, key).unwrap_or(from.oldest);
                 match key {
-                    _ if !epoch.is_live() => DueReply::Text(texts::USER_NOT_FOUND),
+                    _ if !epoch.is_live() => ExpectedReply::Text(texts::USER_NOT_FOUND),
                     Some(key) => due(target, key, epoch, position),
-                    None => DueReply::Text(texts::KEY_NOT_FOUND),
+                    None => ExpectedReply::Text(texts::KEY_NOT_FOUND),
                 }
             }
-            (Expect::Bad { which }, _) => DueReply::Text(odd(which).due),
-            (Expect::PutOther { .. }, _) => DueReply::Text(texts::WRONG_FORMAT),
-            (Expect::Upgrade, Role::Guest) => DueReply::Upgrade,
-            (Expect::Upgrade, Role::Manager) => DueReply::Text(texts::ALREADY_MANAGER),
+            (Expectation::Bad { which }, _) => ExpectedReply::Text(odd(which).due),
+            (Expectation::PutOther { .. }, _) => ExpectedReply::Text(texts::WRONG_FORMAT),
+            (Expectation::Upgrade, Role::Guest) => ExpectedReply::Upgrade,
+            (Expectation::Upgrade, Role::Manager) => ExpectedReply::Text(texts::ALREADY_MANAGER),
         }
     }
 }
 
-fn due(user: u32, key: u32, epoch: Epoch, position: Position) -> DueReply {
+fn due(user: u32, key: u32, epoch: Epoch, position: Position) -> ExpectedReply {
     if position.is_empty() {
-        return DueReply::Text(texts::KEY_NOT_FOUND);
+        return ExpectedReply::Text(texts::KEY_NOT_FOUND);
     }
-    DueReply::Value(Origin { user, key, version: position.version(), incarnation: epoch.incarnation_bits() })
+    ExpectedReply::Value(PutId {
+        user,
+        key,
+        version: position.version(),
+        incarnation: epoch.incarnation_bits(),
+    })
 }
 
-impl Session {
-    /// Which of these requests, sent in one go, is due exactly this reply, the first of them left out: it was answered.
+impl SessionModel {
+    /// Which of these requests, sent in one write, is due exactly this reply. The first one is left out, as it was
+    /// answered.
     #[must_use]
     pub fn due_elsewhere(
         &self,
         reference: &ReferenceModel,
-        requests: &[Expect],
+        requests: &[Expectation],
         reply: &[u8],
     ) -> Option<usize> {
         let batch = Batch { session: self, requests, role: self.role, oldest: None };
-        let is_due = |(expect, due): (&Expect, DueReply)| match (*expect, due) {
-            // It may find any state that another session has brought about since it was sent.
-            (Expect::GetOther { target: Some(target), key, from }, _)
+        let is_due = |(expect, due): (&Expectation, ExpectedReply)| match (*expect, due) {
+            // It may find any state that another session has caused since it was sent.
+            (Expectation::GetOther { target: Some(target), key, from }, _)
                 if self.role == Role::Manager && target != self.client =>
             {
                 let answer = reference.answer(target, key, reply);
                 answer.is_some_and(|answer| reference.state(target, key, from.oldest, answer).is_some())
             }
-            (_, DueReply::Text(text)) => text.as_bytes() == reply,
-            (_, DueReply::Upgrade) => {
+            (_, ExpectedReply::Text(text)) => text.as_bytes() == reply,
+            (_, ExpectedReply::Upgrade) => {
                 [texts::UPGRADED, texts::UPGRADE_REFUSED].iter().any(|t| t.as_bytes() == reply)
             }
-            (_, DueReply::Value(put)) => put.value(reference).as_bytes() == reply,
+            (_, ExpectedReply::Value(put)) => put.value(reference).as_bytes() == reply,
         };
         let others = requests.iter().zip(batch.dues(reference)).skip(1);
         others.into_iter().position(is_due).map(|at| at + 1)
     }
 
-    fn due_own(&self, reference: &ReferenceModel, key: u32) -> DueReply {
+    fn due_own(&self, reference: &ReferenceModel, key: u32) -> ExpectedReply {
         due(self.client, key, self.epoch, reference.register(self.client, key).1.own(self.epoch))
     }
 
-    /// What these requests are due when they are sent in one go, each seeing the puts before it, and the sessions
-    /// that they are about. `role` is the client's when they were judged, `finding` what the first was found to be.
+    /// The replies that are due to these requests when they are sent in one write, each seeing the puts before it; and
+    /// the sessions that they concern. `role` is the client's role when they were judged, `finding` what was wrong with
+    /// the first reply.
     #[must_use]
     pub fn dues(
         &self,
         reference: &ReferenceModel,
-        requests: &[Expect],
+        requests: &[Expectation],
         role: Role,
         finding: Option<&Finding>,
-    ) -> (Vec<DueReply>, SessionHistory) {
+    ) -> (Vec<ExpectedReply>, SessionHistory) {
         let batch = Batch { session: self, requests, role, oldest: finding.and_then(|found| found.oldest) };
         let dues = batch.dues(reference);
         let history =
@@ -272,22 +281,22 @@ impl Session {
     }
 }
 
-/// The text of a request. `name` writes a user's name, `value` a value.
+/// The text of a request. `name` gives a user's name, `value` the text of a value.
 #[must_use]
 pub fn request(
     reference: &ReferenceModel,
     client: u32,
-    expect: Expect,
+    expect: Expectation,
     name: impl Fn(u32) -> String,
-    value: impl Fn(Origin) -> String,
+    value: impl Fn(PutId) -> String,
 ) -> String {
     match expect {
-        Expect::Put { key, version, incarnation } => {
-            format!("put {} {}", key_name(key), value(Origin { user: client, key, version, incarnation }))
+        Expectation::Put { key, version, incarnation } => {
+            format!("put {} {}", key_name(key), value(PutId { user: client, key, version, incarnation }))
         }
-        Expect::Get { key } => format!("get {}", key_name(key)),
-        Expect::GetMissing { key } => format!("get {}", text(|out| write_missing_key(out, key))),
-        Expect::GetOther { target, key, .. } => {
+        Expectation::Get { key } => format!("get {}", key_name(key)),
+        Expectation::GetMissing { key } => format!("get {}", text(|out| write_missing_key(out, key))),
+        Expectation::GetOther { target, key, .. } => {
             let user = target.map_or_else(|| super::ABSENT_USER.to_owned(), name);
             let key = key.map_or_else(
                 || text(|out| out.extend_from_slice(ABSENT_KEY)),
@@ -295,14 +304,14 @@ pub fn request(
             );
             format!("get {user}{key}")
         }
-        Expect::Bad { which } => odd(which).text.to_owned(),
-        Expect::PutOther { target, key } => {
+        Expectation::Bad { which } => odd(which).text.to_owned(),
+        Expectation::PutOther { target, key } => {
             let forbidden =
                 text(|out| Tag::forbidden(reference.run(), client, key).write(ValueSpec::TAG_ALONE, out));
             format!("put {} {} {forbidden}", name(target), key_name(key))
         }
-        Expect::PutRole { role } => text(|out| write_put_role(role, out)),
-        Expect::Upgrade => "upgrade".to_owned(),
+        Expectation::PutRole { role } => text(|out| write_put_role(role, out)),
+        Expectation::Upgrade => "upgrade".to_owned(),
     }
 }
 
@@ -315,29 +324,32 @@ fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::ValueSpec;
+    use crate::oracle::{ClientSpec, ValueSpec};
 
     fn reference() -> ReferenceModel {
         let values = ValueSpec { min: 20, max: 20 };
-        ReferenceModel::new(5, [("a".to_owned(), 0, 4, values), ("b".to_owned(), 0, 4, values)])
+        ReferenceModel::new(
+            5,
+            ["a", "b"].map(|name| ClientSpec { name: name.to_owned(), group: 0, keys: 4, values }),
+        )
     }
 
-    fn log_in(reference: &ReferenceModel, client: u32) -> Session {
-        let session = Session::new(reference, client);
+    fn log_in(reference: &ReferenceModel, client: u32) -> SessionModel {
+        let session = SessionModel::new(reference, client);
         reference.set_live(client);
         session
     }
 
-    fn manager(reference: &ReferenceModel, client: u32) -> Session {
+    fn manager(reference: &ReferenceModel, client: u32) -> SessionModel {
         let mut session = log_in(reference, client);
-        session.judge(reference, Expect::Upgrade, texts::UPGRADED.as_bytes()).unwrap();
+        session.judge(reference, Expectation::Upgrade, texts::UPGRADED.as_bytes()).unwrap();
         session
     }
 
-    fn put(reference: &ReferenceModel, session: &mut Session, key: u32) -> Origin {
+    fn put(reference: &ReferenceModel, session: &mut SessionModel, key: u32) -> PutId {
         let expect = session.put(reference, key, &mut Vec::new());
         session.judge(reference, expect, b"done").unwrap();
-        Origin::put_by(session.client(), expect).unwrap()
+        PutId::put_by(session.client(), expect).unwrap()
     }
 
     /// Every kind of request reads exactly as the session writes it.
@@ -346,13 +358,14 @@ mod tests {
         let reference = reference();
         let mut session = log_in(&reference, 0);
         let mut sent = Vec::new();
-        let mut check = |session: &mut Session, write: &dyn Fn(&mut Session, &mut Vec<u8>) -> Expect| {
-            sent.clear();
-            let expect = write(session, &mut sent);
-            let name = |user: u32| reference.client(user).name.clone();
-            let again = request(&reference, 0, expect, name, |origin| origin.value(&reference));
-            assert_eq!(again, String::from_utf8_lossy(&sent), "{expect:?}");
-        };
+        let mut check =
+            |session: &mut SessionModel, write: &dyn Fn(&mut SessionModel, &mut Vec<u8>) -> Expectation| {
+                sent.clear();
+                let expect = write(session, &mut sent);
+                let name = |user: u32| reference.client(user).name.clone();
+                let again = request(&reference, 0, expect, name, |origin| origin.value(&reference));
+                assert_eq!(again, String::from_utf8_lossy(&sent), "{expect:?}");
+            };
         check(&mut session, &|s, out| s.put(&reference, 3, out));
         check(&mut session, &|s, out| s.get(3, out));
         check(&mut session, &|s, out| s.get_missing(2, out));
@@ -375,15 +388,15 @@ mod tests {
         let reference = reference();
         let mut session = log_in(&reference, 1);
         let origin = put(&reference, &mut session, 2);
-        assert_eq!(origin, Origin { user: 1, key: 2, version: 1, incarnation: 0 });
+        assert_eq!(origin, PutId { user: 1, key: 2, version: 1, incarnation: 0 });
         let value = origin.value(&reference);
-        assert_eq!(Origin::of(&reference, value.as_bytes()), Some(origin));
-        assert_eq!(Origin::of(&reference, &value.as_bytes()[..16]), Some(origin));
+        assert_eq!(PutId::of(&reference, value.as_bytes()), Some(origin));
+        assert_eq!(PutId::of(&reference, &value.as_bytes()[..16]), Some(origin));
         for version in [0, 2] {
-            let other = Origin { version, ..origin }.value(&reference);
-            assert_eq!(Origin::of(&reference, other.as_bytes()), None);
+            let other = PutId { version, ..origin }.value(&reference);
+            assert_eq!(PutId::of(&reference, other.as_bytes()), None);
         }
-        assert_eq!(Origin::of(&reference, b"done"), None);
+        assert_eq!(PutId::of(&reference, b"done"), None);
     }
 
     #[test]
@@ -395,8 +408,11 @@ mod tests {
         let get = session.get(1, &mut out);
         let second = session.put(&reference, 1, &mut out);
         let (dues, _) = session.dues(&reference, &[get, second, get], Role::Guest, None);
-        let second = Origin::put_by(0, second).unwrap();
-        assert_eq!(dues, [DueReply::Value(first), DueReply::Text("done"), DueReply::Value(second)]);
+        let second = PutId::put_by(0, second).unwrap();
+        assert_eq!(
+            dues,
+            [ExpectedReply::Value(first), ExpectedReply::Text("done"), ExpectedReply::Value(second)]
+        );
     }
 
     #[test]
@@ -409,9 +425,16 @@ mod tests {
         let newest = put(&reference, &mut owner, 1);
         let batch = [early, read(2), read(1)];
         let (dues, _) = reader.dues(&reference, &batch, Role::Manager, None);
-        assert_eq!(dues, [DueReply::Value(newest), DueReply::Text("key not found"), DueReply::Value(newest)]);
+        assert_eq!(
+            dues,
+            [
+                ExpectedReply::Value(newest),
+                ExpectedReply::Text("key not found"),
+                ExpectedReply::Value(newest)
+            ]
+        );
         let (denied, _) = reader.dues(&reference, &batch, Role::Guest, None);
-        assert_eq!(denied, [DueReply::Text(texts::DENIED); 3]);
+        assert_eq!(denied, [ExpectedReply::Text(texts::DENIED); 3]);
     }
 
     #[test]
@@ -421,32 +444,32 @@ mod tests {
         let old = put(&reference, &mut owner, 1);
         reference.set_ending(1);
         reference.set_ended(1);
-        let dues = |reader: &mut Session, key| {
+        let dues = |reader: &mut SessionModel, key| {
             let read = reader.get_other(&reference, Some(1), key, &mut Vec::new());
             let (dues, history) = reader.dues(&reference, &[read], Role::Manager, None);
             (dues[0], history)
         };
         let (due, history) = dues(&mut reader, Some(1));
-        assert_eq!(due, DueReply::Text(texts::USER_NOT_FOUND));
+        assert_eq!(due, ExpectedReply::Text(texts::USER_NOT_FOUND));
         assert_eq!((history.absent().collect::<Vec<_>>(), history.age(old)), (vec![1], SessionAge::Earlier));
         let mut owner = log_in(&reference, 1);
         let (due, history) = dues(&mut reader, Some(1));
-        assert_eq!(due, DueReply::Text(texts::KEY_NOT_FOUND));
+        assert_eq!(due, ExpectedReply::Text(texts::KEY_NOT_FOUND));
         assert_eq!((history.absent().count(), history.age(old)), (0, SessionAge::Earlier));
         let get = owner.get(1, &mut Vec::new());
         assert_eq!(
             owner.dues(&reference, &[get], Role::Guest, None).0,
-            [DueReply::Text(texts::KEY_NOT_FOUND)]
+            [ExpectedReply::Text(texts::KEY_NOT_FOUND)]
         );
         let new = put(&reference, &mut owner, 1);
         let (due, history) = dues(&mut reader, Some(1));
         assert_eq!(
             (due, history.age(new), history.age(old)),
-            (DueReply::Value(new), SessionAge::Current, SessionAge::Earlier)
+            (ExpectedReply::Value(new), SessionAge::Current, SessionAge::Earlier)
         );
         assert_eq!((new.version, new.incarnation), (2, 1));
-        assert_eq!(dues(&mut reader, None).0, DueReply::Text(texts::KEY_NOT_FOUND));
-        assert_eq!(Origin::of(&reference, old.value(&reference).as_bytes()), Some(old));
+        assert_eq!(dues(&mut reader, None).0, ExpectedReply::Text(texts::KEY_NOT_FOUND));
+        assert_eq!(PutId::of(&reference, old.value(&reference).as_bytes()), Some(old));
     }
 
     /// With several reads under way, an earlier one's reply bounds a later one that was sent before it came.
@@ -461,6 +484,6 @@ mod tests {
         reader.judge(&reference, first, new.value(&reference).as_bytes()).unwrap();
         let finding = reader.judge(&reference, second, old.value(&reference).as_bytes()).unwrap_err();
         let (dues, _) = reader.dues(&reference, &[second], Role::Manager, Some(&finding));
-        assert_eq!(dues, [DueReply::Value(new)]);
+        assert_eq!(dues, [ExpectedReply::Value(new)]);
     }
 }

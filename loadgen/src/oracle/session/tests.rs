@@ -2,17 +2,18 @@
 
 use super::*;
 use crate::domain::{Rule, ViolationKind};
-use crate::oracle::origin;
+use crate::oracle::{ClientSpec, describe_origin};
 
 const SPEC: ValueSpec = ValueSpec { min: 20, max: 40 };
 
 fn reference() -> ReferenceModel {
-    let names = ["alice", "bob"].map(|name| (name.to_owned(), 0, 4, SPEC));
+    let names =
+        ["alice", "bob"].map(|name| ClientSpec { name: name.to_owned(), group: 0, keys: 4, values: SPEC });
     ReferenceModel::new(77, names)
 }
 
-fn log_in(reference: &ReferenceModel, client: u32) -> Session {
-    let session = Session::new(reference, client);
+fn log_in(reference: &ReferenceModel, client: u32) -> SessionModel {
+    let session = SessionModel::new(reference, client);
     reference.set_live(client);
     session
 }
@@ -22,16 +23,16 @@ fn value(request: &[u8]) -> Vec<u8> {
     request.rsplit(|&b| b == b' ').next().unwrap().to_vec()
 }
 
-fn put(reference: &ReferenceModel, session: &mut Session, key: u32) -> Vec<u8> {
+fn put(reference: &ReferenceModel, session: &mut SessionModel, key: u32) -> Vec<u8> {
     let mut out = Vec::new();
     let expect = session.put(reference, key, &mut out);
     assert_eq!(session.judge(reference, expect, b"done"), Ok(LegalReply::Plain));
     value(&out)
 }
 
-fn manager(reference: &ReferenceModel, client: u32) -> Session {
+fn manager(reference: &ReferenceModel, client: u32) -> SessionModel {
     let mut session = log_in(reference, client);
-    session.judge(reference, Expect::Upgrade, b"upgraded to manager").unwrap();
+    session.judge(reference, Expectation::Upgrade, b"upgraded to manager").unwrap();
     session
 }
 
@@ -48,8 +49,15 @@ fn kind(result: Result<LegalReply, Finding>) -> ViolationKind {
 fn a_server_may_refuse_a_message_as_too_long_only_beyond_what_every_server_takes() {
     for (message_bytes, allowed) in [(MESSAGE_BYTES, false), (MESSAGE_BYTES + 1, true)] {
         let size = (message_bytes - "put k0 ".len()) as u32;
-        let reference =
-            ReferenceModel::new(77, [("alice".to_owned(), 0, 4, ValueSpec { min: size, max: size })]);
+        let reference = ReferenceModel::new(
+            77,
+            [ClientSpec {
+                name: "alice".to_owned(),
+                group: 0,
+                keys: 4,
+                values: ValueSpec { min: size, max: size },
+            }],
+        );
         let mut alice = log_in(&reference, 0);
         let mut out = Vec::new();
         let expect = alice.put(&reference, 0, &mut out);
@@ -57,7 +65,7 @@ fn a_server_may_refuse_a_message_as_too_long_only_beyond_what_every_server_takes
         let judged = alice.judge(&reference, expect, b"message too long");
         assert_eq!((judged.is_ok(), alice.was_too_long()), (allowed, allowed), "{judged:?}");
         // It takes nothing else for too long.
-        assert!(alice.judge(&reference, Expect::Get { key: 0 }, b"message too long").is_err());
+        assert!(alice.judge(&reference, Expectation::Get { key: 0 }, b"message too long").is_err());
     }
 }
 
@@ -65,7 +73,7 @@ fn a_server_may_refuse_a_message_as_too_long_only_beyond_what_every_server_takes
 fn an_owner_reads_exactly_its_newest_put() {
     let reference = reference();
     let mut alice = log_in(&reference, 0);
-    let get = Expect::Get { key: 2 };
+    let get = Expectation::Get { key: 2 };
     assert_eq!(alice.judge(&reference, get, b"key not found"), Ok(LegalReply::Plain));
     let first = put(&reference, &mut alice, 2);
     assert_eq!(alice.judge(&reference, get, &first), Ok(LegalReply::Value));
@@ -84,7 +92,7 @@ fn every_origin_of_a_wrong_value_has_its_name() {
     let mine = put(&reference, &mut alice, 1);
     let other_key = put(&reference, &mut alice, 3);
     let foreign = put(&reference, &mut bob, 1);
-    let get = Expect::Get { key: 1 };
+    let get = Expectation::Get { key: 1 };
     assert_eq!(kind(alice.judge(&reference, get, &foreign)), ViolationKind::ForeignValue);
     assert_eq!(kind(alice.judge(&reference, get, &other_key)), ViolationKind::ValueOfAnotherKey);
     let mut cut = mine.clone();
@@ -169,7 +177,7 @@ fn atom_2_a_refused_put_leaves_the_old_value() {
     let mut request = Vec::new();
     let expect = bob.put(&reference, 0, &mut request);
     assert_eq!(bob.judge(&reference, expect, b"store full"), Ok(LegalReply::Refused));
-    assert_eq!(bob.judge(&reference, Expect::Get { key: 0 }, &old), Ok(LegalReply::Value));
+    assert_eq!(bob.judge(&reference, Expectation::Get { key: 0 }, &old), Ok(LegalReply::Value));
     let read = boss.get_other(&reference, Some(1), Some(0), &mut Vec::new());
     assert_eq!(boss.judge(&reference, read, &old), Ok(LegalReply::ForeignValue));
     assert_eq!(kind(boss.judge(&reference, read, &value(&request))), ViolationKind::RefusedValue);
@@ -230,7 +238,7 @@ fn role_6_what_another_wrote_names_its_writer() {
     assert_eq!(boss.judge(&reference, read, &written).unwrap_err().rule, Rule::Role6);
     assert_eq!(writer_of_forbidden(&reference, &written), Some(1));
     assert_eq!(writer_of_forbidden(&reference, &mine), None);
-    assert!(origin(&reference, &written).unwrap().starts_with("what bob tried to write"));
+    assert!(describe_origin(&reference, &written).unwrap().starts_with("what bob tried to write"));
 }
 
 #[test]
@@ -249,7 +257,10 @@ fn role_5_a_role_that_is_put_is_a_value_and_no_more() {
     assert_eq!(alice.judge(&reference, get, b"manager"), Ok(LegalReply::Plain));
     let other = alice.get_other(&reference, Some(1), Some(0), &mut Vec::new());
     assert_eq!(alice.judge(&reference, other, b"key not found").unwrap_err().rule, Rule::Role2);
-    assert_eq!(alice.judge(&reference, Expect::Upgrade, b"already a manager").unwrap_err().rule, Rule::Role5);
+    assert_eq!(
+        alice.judge(&reference, Expectation::Upgrade, b"already a manager").unwrap_err().rule,
+        Rule::Role5
+    );
 }
 
 /// A reply is swapped only where it is exactly what another open request is due.
@@ -263,8 +274,8 @@ fn form_3_a_stale_or_foreign_reply_is_not_called_swapped() {
     let foreign = put(&reference, &mut bob, 0);
     let mut request = Vec::new();
     let later = alice.put(&reference, 0, &mut request);
-    let own = |key| Expect::Get { key };
-    let open = [own(0), own(3), later, own(0), Expect::GetMissing { key: 5 }];
+    let own = |key| Expectation::Get { key };
+    let open = [own(0), own(3), later, own(0), Expectation::GetMissing { key: 5 }];
     let place = |reply: &[u8]| alice.due_elsewhere(&reference, &open, reply);
     assert_eq!([place(&stale), place(&foreign), place(&newest)], [None; 3]);
     assert_eq!(place(&other_key), Some(1));
@@ -273,7 +284,7 @@ fn form_3_a_stale_or_foreign_reply_is_not_called_swapped() {
     assert_eq!(place(b"key not found"), Some(4));
 
     let mut boss = manager(&reference, 1);
-    let read = |boss: &mut Session, key| boss.get_other(&reference, Some(0), Some(key), &mut Vec::new());
+    let read = |boss: &mut SessionModel, key| boss.get_other(&reference, Some(0), Some(key), &mut Vec::new());
     let open = [own(0), read(&mut boss, 0), read(&mut boss, 3)];
     let place = |reply: &[u8]| boss.due_elsewhere(&reference, &open, reply);
     assert_eq!([place(&stale), place(&foreign), place(b"key not found")], [None; 3]);
@@ -286,16 +297,16 @@ fn role_4_upgrade_counts_once() {
     let reference = reference();
     let mut alice = log_in(&reference, 0);
     assert_eq!(
-        kind(alice.judge(&reference, Expect::Upgrade, b"already a manager")),
+        kind(alice.judge(&reference, Expectation::Upgrade, b"already a manager")),
         ViolationKind::WrongReply
     );
-    assert_eq!(alice.judge(&reference, Expect::Upgrade, b"upgrade refused"), Ok(LegalReply::Refused));
+    assert_eq!(alice.judge(&reference, Expectation::Upgrade, b"upgrade refused"), Ok(LegalReply::Refused));
     assert_eq!(alice.role(), Role::Guest);
-    assert_eq!(alice.judge(&reference, Expect::Upgrade, b"upgraded to manager"), Ok(LegalReply::Plain));
+    assert_eq!(alice.judge(&reference, Expectation::Upgrade, b"upgraded to manager"), Ok(LegalReply::Plain));
     assert_eq!(alice.role(), Role::Manager);
-    assert_eq!(alice.judge(&reference, Expect::Upgrade, b"already a manager"), Ok(LegalReply::Plain));
+    assert_eq!(alice.judge(&reference, Expectation::Upgrade, b"already a manager"), Ok(LegalReply::Plain));
     assert_eq!(
-        kind(alice.judge(&reference, Expect::Upgrade, b"upgraded to manager")),
+        kind(alice.judge(&reference, Expectation::Upgrade, b"upgraded to manager")),
         ViolationKind::WrongReply
     );
 }
@@ -305,7 +316,7 @@ fn whole_replies_are_told_from_their_beginnings() {
     let reference = reference();
     let mut alice = log_in(&reference, 0);
     let value = put(&reference, &mut alice, 0);
-    let get = Expect::Get { key: 0 };
+    let get = Expectation::Get { key: 0 };
     assert!(alice.is_whole(&reference, get, &value));
     assert!(alice.is_whole(&reference, get, b"key not found"));
     for cut in 0..value.len() {
@@ -313,7 +324,7 @@ fn whole_replies_are_told_from_their_beginnings() {
     }
 }
 
-fn read(boss: &mut Session, reference: &ReferenceModel) -> Expect {
+fn read(boss: &mut SessionModel, reference: &ReferenceModel) -> Expectation {
     boss.get_other(reference, Some(1), Some(0), &mut Vec::new())
 }
 
@@ -334,7 +345,7 @@ fn life_2_a_new_session_is_empty_and_knows_nothing_of_the_old() {
     let absent = read(&mut boss, &reference);
     assert_eq!(boss.judge(&reference, absent, b"user not found"), Ok(LegalReply::Plain));
     let mut bob = log_in(&reference, 1);
-    let own = Expect::Get { key: 0 };
+    let own = Expectation::Get { key: 0 };
     assert_eq!(kind(bob.judge(&reference, own, &old)), ViolationKind::ValueOfAnEarlierSession);
     assert_eq!(bob.judge(&reference, own, b"key not found"), Ok(LegalReply::Plain));
     for reply in [&old[..], b"user not found"] {
@@ -350,7 +361,7 @@ fn life_2_a_new_session_is_empty_and_knows_nothing_of_the_old() {
     }
     let there = read(&mut boss, &reference);
     assert_eq!(boss.judge(&reference, there, &new), Ok(LegalReply::ForeignValue));
-    assert_eq!(origin(&reference, &new).unwrap(), "bob's value of k0, version 2, of its session 2");
+    assert_eq!(describe_origin(&reference, &new).unwrap(), "bob's value of k0, version 2, of its session 2");
 }
 
 #[test]
@@ -364,7 +375,7 @@ fn life_2_a_lost_session_may_live_on_until_the_next_login_succeeds() {
     let early = read(&mut boss, &reference);
     assert_eq!(kind(boss.judge(&reference, early, b"key not found")), ViolationKind::LostValue);
     let across = read(&mut boss, &reference);
-    let _bob = Session::new(&reference, 1);
+    let _bob = SessionModel::new(&reference, 1);
     let meanwhile = read(&mut boss, &reference);
     assert_eq!(boss.judge(&reference, across, &old), Ok(LegalReply::ForeignValue));
     assert_eq!(
@@ -421,7 +432,7 @@ fn atom_2_an_unanswered_put_never_appears_in_a_later_session() {
     );
     let later = read(&mut boss, &reference);
     boss.judge(&reference, later, &value(&request)).unwrap_err();
-    bob.judge(&reference, Expect::Get { key: 0 }, &value(&request)).unwrap_err();
+    bob.judge(&reference, Expectation::Get { key: 0 }, &value(&request)).unwrap_err();
 }
 
 #[test]
@@ -430,11 +441,11 @@ fn login_2_a_session_whose_login_was_refused_was_seen_by_nobody() {
     let mut boss = manager(&reference, 0);
     put(&reference, &mut log_in(&reference, 1), 0);
     reference.set_ending(1);
-    let _refused = Session::new(&reference, 1);
+    let _refused = SessionModel::new(&reference, 1);
     reference.set_refused(1).unwrap();
     let between = read(&mut boss, &reference);
     assert_eq!(kind(boss.judge(&reference, between, b"key not found")), ViolationKind::LostValue);
-    let _refused = Session::new(&reference, 1);
+    let _refused = SessionModel::new(&reference, 1);
     let meanwhile = read(&mut boss, &reference);
     assert_eq!(boss.judge(&reference, meanwhile, b"key not found"), Ok(LegalReply::Plain));
     assert_eq!(reference.set_refused(1).unwrap_err().kind, ViolationKind::SessionBeforeItsLogin);

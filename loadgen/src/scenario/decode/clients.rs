@@ -1,4 +1,4 @@
-//! A `[[clients]]` group: who they are and what they do.
+//! A `[[clients]]` group: its clients and what they do.
 
 use std::num::NonZeroU32;
 

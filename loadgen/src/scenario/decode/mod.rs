@@ -54,7 +54,7 @@ pub(super) fn scenario(mut root: Node, sources: &[Source], problems: &mut Proble
     .filter(|_| problems.is_empty())
 }
 
-/// What the groups and transports mean for the loads, as far as they could be read.
+/// What loads and thresholds must know of the groups and transports, as far as they could be read.
 pub(super) struct Audience<'a> {
     /// The transports to compare.
     transports: Option<&'a [Transport]>,
@@ -79,7 +79,7 @@ impl<'a> Audience<'a> {
     }
 }
 
-/// Decodes every item, so that all problems are found, and returns the results if all have one.
+/// Decodes every item, so that all problems are found, and returns the results if all were valid.
 fn gather<'a, T>(
     items: impl Iterator<Item = Reader<'a>>,
     mut decode: impl FnMut(Reader<'a>) -> Option<T>,

@@ -5,7 +5,7 @@ use crate::scenario::model::SweepAxis;
 use crate::scenario::reader::Reader;
 use crate::scenario::tree::Node;
 
-/// More than two swept keys make more variants than anybody looks at.
+/// More than two swept keys make too many variants to look at.
 const AXES_MAX: usize = 2;
 
 /// Decodes the axes in the order in which they were written.

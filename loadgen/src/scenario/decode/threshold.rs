@@ -45,7 +45,7 @@ pub(super) fn metric(name: &str) -> Option<Metric> {
     }
 }
 
-/// Latencies of a load whose timing is unjudged are no results, and so nothing to judge.
+/// Latencies of a load whose timing is unjudged are not results, so they cannot be judged.
 fn only_judged_loads(reader: Reader<'_>, root: Reader<'_>, problems: &mut Problems) {
     let wanted = reader.table("where").and_then(|filter| filter.text("load"));
     let unjudged = root.items("load").find(|load| {
@@ -116,7 +116,7 @@ fn limit(node: &Node, metric: Metric, problems: &mut Problems) -> Option<f64> {
     limit
 }
 
-/// Names that do not exist are errors now; whether the run has such data shows at its end.
+/// Names that do not exist are errors. Whether the run has such data shows at its end.
 fn filter(reader: Reader<'_>, root: Reader<'_>, audience: &Audience<'_>, problems: &mut Problems) -> Filter {
     known_name(reader, "load", root, "load", problems);
     let group_known = known_name(reader, "group", root, "clients", problems);
@@ -141,7 +141,7 @@ fn filter(reader: Reader<'_>, root: Reader<'_>, audience: &Audience<'_>, problem
 
 fn known_name(reader: Reader<'_>, key: &str, root: Reader<'_>, list: &str, problems: &mut Problems) -> bool {
     let Some(wanted) = reader.text(key) else { return !reader.is_bad(key) };
-    // A name that is itself wrong has been reported and could have been this one.
+    // A wrong name has been reported, and could be this one.
     let names: Option<Vec<_>> = root.items(list).map(|item| item.text("name")).collect();
     let Some(names) = names.filter(|names| !names.is_empty()) else { return false };
     let known = names.contains(&wanted);

@@ -1,7 +1,7 @@
 //! Each rule of the verdict, on either side of its limit.
 
 use super::*;
-use crate::record::fixture;
+use crate::record::{VariantInfo, fixture};
 
 /// Judges load `index` of the fixture after a change to its passes over TCP.
 fn judged(index: usize, change: impl Fn(&mut Pass)) -> Verdict {
@@ -31,6 +31,23 @@ fn a_good_run_is_valid() {
     for index in [0, 1] {
         assert_eq!(judged(index, |_| {}), Verdict::default());
     }
+}
+
+#[test]
+fn a_reason_is_about_the_variant_that_it_was_found_in() {
+    let mut record = fixture::record();
+    let mut load = record.loads[0].clone();
+    load.variants =
+        ["a", "b"].map(|label| VariantInfo { label: label.to_owned(), settings: Vec::new() }).into();
+    let mut own: Vec<&mut Pass> = record.passes.iter_mut().filter(|pass| pass.load == load.name).collect();
+    for pass in &mut own {
+        pass.variant = "a".to_owned();
+    }
+    own[0].variant = "b".to_owned();
+    own[0].clients_lost = 1;
+    let verdict = verdict(&record, &load);
+    assert!(verdict.reasons_about("b").any(|reason| reason.contains("lost before the end")), "{verdict:?}");
+    assert!(!verdict.reasons_about("a").any(|reason| reason.contains("lost")), "{verdict:?}");
 }
 
 #[test]

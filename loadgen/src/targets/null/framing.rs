@@ -1,35 +1,35 @@
-//! How bytes become messages and answers become bytes, on each of the three transports.
+//! How bytes become messages and replies become bytes, on each of the three transports.
 
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::session::Session;
+use super::client::Client;
 
-/// Bytes that may wait for the rest of their message: the longest message, with a frame's header or a line's end.
+/// Bytes that may wait for the rest of their message: the longest message, with a frame's header or a line end.
 const WAITING_BYTES_MAX: usize = 65_536 + 16;
 
 /// How a connection's messages are separated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// A line each.
+    /// One line a message.
     Line,
     /// Whatever one read returns.
     Raw,
     /// WebSocket before its opening handshake.
     Handshake,
-    /// WebSocket: a text frame each, as the harness never cuts a message into several.
+    /// WebSocket: one text frame a message, as the harness does not fragment messages.
     Frame,
 }
 
-/// The connection ends, once what is to be written has been.
+/// The connection ends once all output is written.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Over;
+pub(super) struct ConnectionOver;
 
 /// One connection: bytes in, bytes out.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct Responder {
     framing: Framing,
-    session: Session,
-    /// The beginning of a message whose end has not come.
+    client: Client,
+    /// The beginning of an incomplete message.
     waiting: Vec<u8>,
 }
 
@@ -43,16 +43,13 @@ enum Step {
     Over,
 }
 
-impl Connection {
+impl Responder {
     pub(super) fn new(framing: Framing) -> Self {
-        Self { framing, session: Session::default(), waiting: Vec::new() }
+        Self { framing, client: Client::default(), waiting: Vec::new() }
     }
 
-    /// Takes what one read returned, which it may change, and appends every answer that is due to `out`.
-    ///
-    /// # Errors
-    /// Where nothing that comes later is to be read.
-    pub(super) fn take(&mut self, read: &mut [u8], out: &mut Vec<u8>) -> Result<(), Over> {
+    /// Takes what one read returned, which it may change, and appends every reply that is due to `out`.
+    pub(super) fn take(&mut self, read: &mut [u8], out: &mut Vec<u8>) -> Result<(), ConnectionOver> {
         if self.waiting.is_empty() {
             let used = self.messages(read, out)?;
             self.waiting.extend_from_slice(&read[used..]);
@@ -63,11 +60,11 @@ impl Connection {
             bytes.drain(..used);
             self.waiting = bytes;
         }
-        if self.waiting.len() > WAITING_BYTES_MAX { Err(Over) } else { Ok(()) }
+        if self.waiting.len() > WAITING_BYTES_MAX { Err(ConnectionOver) } else { Ok(()) }
     }
 
-    /// Answers every whole message at the beginning of `bytes`; how many bytes they took.
-    fn messages(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Result<usize, Over> {
+    /// Answers every whole message at the beginning of `bytes`. Returns how many bytes they took.
+    fn messages(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Result<usize, ConnectionOver> {
         let mut used = 0;
         while used < bytes.len() {
             let rest = &mut bytes[used..];
@@ -80,7 +77,7 @@ impl Connection {
             match step {
                 Step::More => break,
                 Step::Took(length) => used += length,
-                Step::Over => return Err(Over),
+                Step::Over => return Err(ConnectionOver),
             }
         }
         Ok(used)
@@ -88,14 +85,14 @@ impl Connection {
 
     fn line(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Step {
         let Some(end) = memchr::memchr(b'\n', bytes) else { return Step::More };
-        let answer = self.session.answer(&bytes[..end]);
+        let answer = self.client.answer(&bytes[..end]);
         out.extend_from_slice(answer.text);
         out.push(b'\n');
         if answer.last { Step::Over } else { Step::Took(end + 1) }
     }
 
     fn chunk(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Step {
-        let answer = self.session.answer(bytes);
+        let answer = self.client.answer(bytes);
         out.extend_from_slice(answer.text);
         if answer.last { Step::Over } else { Step::Took(bytes.len()) }
     }
@@ -136,7 +133,7 @@ impl Connection {
         };
         match head {
             TEXT => {
-                let answer = self.session.answer(payload);
+                let answer = self.client.answer(payload);
                 write_frame(TEXT, answer.text, out);
                 if answer.last {
                     close(1000, out);
@@ -162,7 +159,7 @@ impl Connection {
 struct Frame<'a> {
     /// Its first byte: end, reserved bits, opcode.
     head: u8,
-    /// Unmasked; `None`: it was not masked, or is too long.
+    /// Unmasked; `None` if it was not masked, or is too long.
     payload: Option<&'a [u8]>,
     /// With its header.
     length: usize,
@@ -219,9 +216,9 @@ mod tests {
 
     /// All that is written when the bytes come in these parts, and whether the connection is over.
     fn exchange(framing: Framing, parts: &[&[u8]]) -> (Vec<u8>, bool) {
-        let mut connection = Connection::new(framing);
+        let mut responder = Responder::new(framing);
         let mut out = Vec::new();
-        let over = parts.iter().any(|part| connection.take(&mut part.to_vec(), &mut out).is_err());
+        let over = parts.iter().any(|part| responder.take(&mut part.to_vec(), &mut out).is_err());
         (out, over)
     }
 

@@ -1,15 +1,15 @@
 //! The null target: the least that a server of the protocol can do, for measuring the harness's own floor.
 //!
-//! It is this executable once more, in a child process like the embedded server's: the same arguments, the same
-//! CPUs, a worker on each, the same `listening …` lines, and it ends when its standard input does. Its replies are
-//! legal for clients that use one key each, which is what `calibrate` makes: a connection has one slot for the last
-//! value that was put, and nothing is shared. It is not fit for other clients: names are not compared (LOGIN-2),
+//! It is a second instance of this executable, in a child process like the embedded server's: with the same arguments,
+//! the same CPUs with a worker on each, and the same `listening …` lines. It ends when its standard input does. Its
+//! replies are legal for clients that use one key each, like those of `calibrate`: a connection has one slot for the
+//! last value that was put, and nothing is shared. It does not suit other clients: names are not compared (LOGIN-2),
 //! text is not checked (TCP-4), there are no limits, and managers find no other user's keys.
 //!
 //! It shares no code with the reference server, whose cost must not count as the harness's.
 
+mod client;
 mod framing;
-mod session;
 mod worker;
 
 use std::ffi::OsString;
@@ -35,16 +35,15 @@ struct Args {
     tcp_raw: Option<SocketAddr>,
     #[arg(long)]
     ws: Option<SocketAddr>,
-    /// A worker runs on each; none: one worker that is not confined.
+    /// A worker runs on each CPU; none: one worker that is not confined.
     #[arg(long, value_delimiter = ',')]
     cpus: Vec<usize>,
-    /// It always does; given as the embedded server is given it.
+    /// It always does; the flag exists because the embedded server has it.
     #[arg(long)]
     until_stdin_closes: bool,
 }
 
 /// Becomes the null target: the body of the hidden subcommand.
-#[must_use]
 pub fn serve(arguments: Vec<OsString>) -> ExitCode {
     let args = match Args::try_parse_from(std::iter::once(OsString::from(SUBCOMMAND)).chain(arguments)) {
         Ok(args) => args,
@@ -61,7 +60,7 @@ pub fn serve(arguments: Vec<OsString>) -> ExitCode {
 
 /// Serves until standard input closes; its threads end with the process.
 fn listen(args: &Args) -> io::Result<()> {
-    // Before any thread starts, so that those that accept are confined too.
+    // Before any thread starts, so that the accepting threads are confined too.
     worker::confine(&args.cpus);
     let workers = worker::start(&args.cpus)?;
     let wanted = [
@@ -75,10 +74,10 @@ fn listen(args: &Args) -> io::Result<()> {
         let listener = TcpListener::bind(address)?;
         writeln!(stdout, "listening {transport} {}", listener.local_addr()?)?;
         let workers = workers.clone();
-        std::thread::spawn(move || worker::deal(&listener, framing, &workers));
+        std::thread::spawn(move || worker::accept(&listener, framing, &workers));
     }
     stdout.flush()?;
-    // An error is an end as well.
+    // An error ends it too.
     let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
     Ok(())
 }

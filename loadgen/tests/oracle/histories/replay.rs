@@ -1,6 +1,6 @@
 //! Shows a history to the oracle, event by event, as the load engine would.
 
-use twinwire::oracle::{Expect, Finding, ReferenceModel, Session, ValueSpec, texts};
+use twinwire::oracle::{ClientSpec, Expectation, Finding, ReferenceModel, SessionModel, ValueSpec, texts};
 
 use super::history::{Event, History, KEYS, Reply, Request};
 
@@ -38,11 +38,11 @@ impl Values {
         }
         let owner = history.connections() - 1;
         let last = replay.sessions[owner].take();
-        let mut last = last.unwrap_or_else(|| Session::new(&replay.reference, OWNER));
+        let mut last = last.unwrap_or_else(|| SessionModel::new(&replay.reference, OWNER));
         let mut more = |key: usize| (0..3).map(|_| put(&replay.reference, &mut last, key).1).collect();
         let never_put = [more(0), more(1)];
         let stranger = history.managers.len() as u32 + 1;
-        let foreign = put(&replay.reference, &mut Session::new(&replay.reference, stranger), 0).1;
+        let foreign = put(&replay.reference, &mut SessionModel::new(&replay.reference, stranger), 0).1;
         Self { by_call: replay.values, never_put, foreign }
     }
 
@@ -73,20 +73,27 @@ impl Values {
 struct Replay {
     reference: ReferenceModel,
     /// By connection.
-    sessions: Vec<Option<Session>>,
+    sessions: Vec<Option<SessionModel>>,
     /// By call.
-    expects: Vec<Option<Expect>>,
+    expects: Vec<Option<Expectation>>,
     values: Vec<Vec<u8>>,
 }
 
 impl Replay {
     fn new(history: &History) -> Self {
         let clients = history.managers.len() + 2;
-        let reference =
-            ReferenceModel::new(9, (0..clients).map(|n| (format!("user{n}"), 0, KEYS as u32, SPEC)));
-        let mut sessions: Vec<Option<Session>> = (0..history.connections()).map(|_| None).collect();
+        let reference = ReferenceModel::new(
+            9,
+            (0..clients).map(|n| ClientSpec {
+                name: format!("user{n}"),
+                group: 0,
+                keys: KEYS as u32,
+                values: SPEC,
+            }),
+        );
+        let mut sessions: Vec<Option<SessionModel>> = (0..history.connections()).map(|_| None).collect();
         for (reader, &is_manager) in history.managers.iter().enumerate() {
-            let mut session = Session::new(&reference, reader as u32 + 1);
+            let mut session = SessionModel::new(&reference, reader as u32 + 1);
             reference.set_live(reader as u32 + 1);
             if is_manager {
                 upgrade(&reference, &mut session);
@@ -114,7 +121,7 @@ impl Replay {
         let mut out = Vec::new();
         let expect = match history.calls[call].request {
             Request::Login => {
-                *session = Some(Session::new(reference, OWNER));
+                *session = Some(SessionModel::new(reference, OWNER));
                 return;
             }
             Request::Quit => {
@@ -151,17 +158,17 @@ impl Replay {
     }
 }
 
-fn live(session: &mut Option<Session>) -> &mut Session {
+fn live(session: &mut Option<SessionModel>) -> &mut SessionModel {
     session.as_mut().expect("a connection's first call opens its session")
 }
 
-fn upgrade(reference: &ReferenceModel, session: &mut Session) {
-    let upgraded = session.judge(reference, Expect::Upgrade, texts::UPGRADED.as_bytes());
+fn upgrade(reference: &ReferenceModel, session: &mut SessionModel) {
+    let upgraded = session.judge(reference, Expectation::Upgrade, texts::UPGRADED.as_bytes());
     assert!(upgraded.is_ok(), "a guest is made a manager");
 }
 
 /// Writes a put; what it may be answered, and its value.
-fn put(reference: &ReferenceModel, session: &mut Session, key: usize) -> (Expect, Vec<u8>) {
+fn put(reference: &ReferenceModel, session: &mut SessionModel, key: usize) -> (Expectation, Vec<u8>) {
     let mut out = Vec::new();
     let expect = session.put(reference, key as u32, &mut out);
     (expect, out.rsplit(|&byte| byte == b' ').next().unwrap_or_default().to_vec())

@@ -1,12 +1,17 @@
-//! Just enough of an interpreter to replay, over TCP, the cases that a run writes for its violations.
+//! Replays over TCP the cases that a run writes for its violations, as `twinwire conform FILE` does.
 
-use std::io::{BufRead, BufReader, ErrorKind, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::time::Duration;
 
-use crate::support::replies::{DUPLICATE_NAME, SUCCESS, UPGRADED};
-use twinwire::conform::case::model::{Action, Case, Expectation, Part, Text};
-use twinwire::domain::Role;
+use tokio::sync::watch;
+use twinwire::conform::case::model::{Case, Level, Part, Text};
+use twinwire::conform::profile::Profile;
+use twinwire::conform::servers::Server;
+use twinwire::conform::suite::{self, Options, SuiteCase};
+use twinwire::conform::verdict::Verdict as CaseVerdict;
+use twinwire::domain::Transport;
+use twinwire::targets::Target;
+use twinwire::wire::Endpoint;
 
 /// What became of a case.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,115 +29,33 @@ pub fn shown(text: &Text) -> String {
         Part::Client(_) => "{owner}".to_owned(),
         Part::Fill(bytes) => format!("{{fill:{bytes}}}"),
         Part::Index => "{i}".to_owned(),
+        other => panic!("a replay has no {other:?}"),
     };
     text.parts.iter().map(part).collect()
-}
-
-fn real(text: &Text) -> String {
-    let part = |part: &Part| match part {
-        Part::Literal(literal) => literal.clone(),
-        Part::Client(client) => format!("replayed-{client}"),
-        Part::Fill(bytes) => "f".repeat(*bytes),
-        Part::Index => panic!("a replay has no repeat"),
-    };
-    text.parts.iter().map(part).collect()
-}
-
-struct Client {
-    input: BufReader<TcpStream>,
-    /// Whether its last connection ended without `q`, so that its name may be taken for a while (LIFE-2).
-    patient: bool,
-}
-
-impl Client {
-    fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { input: BufReader::new(stream), patient: false }
-    }
-
-    fn send(&mut self, messages: &[String]) {
-        let bytes = messages.join("\n") + "\n";
-        self.input.get_mut().write_all(bytes.as_bytes()).unwrap();
-    }
-
-    /// The next reply; `None` if none comes in time.
-    fn reply(&mut self, within: Duration) -> Option<String> {
-        self.input.get_ref().set_read_timeout(Some(within)).unwrap();
-        let mut line = String::new();
-        match self.input.read_line(&mut line) {
-            Ok(_) => Some(line.trim_end_matches('\n').to_owned()),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => None,
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    fn ask(&mut self, message: &str) -> String {
-        self.send(&[message.to_owned()]);
-        self.reply(Duration::from_secs(20)).unwrap_or_default()
-    }
 }
 
 /// Runs a case against the server at this address.
 pub fn replay(case: &Case, address: SocketAddr) -> Verdict {
-    let mut clients: Vec<Client> = case.clients.iter().map(|_| Client::connect(address)).collect();
-    for (index, client) in case.clients.iter().enumerate().filter(|(_, client)| client.login) {
-        assert_eq!(clients[index].ask(&format!("replayed-{index}")), SUCCESS);
-        if client.role == Role::Manager {
-            assert_eq!(clients[index].ask("upgrade"), UPGRADED);
-        }
+    let endpoints = vec![Endpoint::lines(address.into(), None)];
+    let target = Target::External { endpoints, pid: None };
+    let servers = [Server::target(target, vec![Transport::Tcp], Profile::default())];
+    // The file shows one exchange; that its bytes may be cut in any way is the suite's business.
+    let case = Case { sweep: false, ..case.clone() };
+    let options = Options {
+        level: Level::Full,
+        timeout: Duration::from_secs(20),
+        seed: 1,
+        jobs: Some(1),
+        fail_fast: false,
+    };
+    let (_never, interrupt) = watch::channel(false);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let cases = [SuiteCase { case, group: "replay".to_owned() }];
+    let result = runtime.block_on(suite::run(&cases, &servers, &options, interrupt, |_| {}));
+    let [case] = &result.cases[..] else { panic!("{result:?}") };
+    match (case.verdict, &case.failure) {
+        (CaseVerdict::Passed, _) => Verdict::Passed,
+        (CaseVerdict::Failed, Some(failure)) => Verdict::Failed(failure.seen.to_string()),
+        _ => panic!("{result:?}"),
     }
-    for step in &case.steps {
-        let client = &mut clients[step.client.unwrap()];
-        match &step.action {
-            Action::Send { messages, .. } => client.send(&messages.iter().map(real).collect::<Vec<_>>()),
-            Action::Login(name) if client.patient => {
-                let deadline = Instant::now() + Duration::from_secs(5);
-                let mut reply = client.ask(&real(name));
-                while reply == DUPLICATE_NAME && Instant::now() < deadline {
-                    std::thread::sleep(Duration::from_millis(20));
-                    reply = client.ask(&real(name));
-                }
-                if reply != SUCCESS {
-                    return Verdict::Failed(reply);
-                }
-                continue;
-            }
-            Action::Login(name) => client.send(&[real(name)]),
-            Action::Connect => {
-                let patient = client.patient;
-                *client = Client { patient, ..Client::connect(address) };
-            }
-            // The run itself distinguishes a reset from a close.
-            Action::Close(_) | Action::Reset => {
-                client.patient = true;
-                client.input.get_ref().shutdown(Shutdown::Both).unwrap();
-            }
-            Action::Wait(time) => std::thread::sleep(*time),
-            other => panic!("a replay has no {other:?}"),
-        }
-        let Some(expect) = &step.expect else { continue };
-        let (due, any) = match expect {
-            Expectation::Replies(replies) => (replies, false),
-            Expectation::Any(replies) => (replies, true),
-            Expectation::Silence(time) => match client.reply(*time) {
-                Some(reply) => return Verdict::Failed(reply),
-                None => continue,
-            },
-            Expectation::Closed { .. } => match client.reply(Duration::from_secs(20)) {
-                Some(end) if end.is_empty() => continue,
-                other => return Verdict::Failed(format!("{other:?} instead of the close")),
-            },
-            other @ Expectation::Count(_) => panic!("a replay expects no {other:?}"),
-        };
-        let due: Vec<String> = due.iter().map(real).collect();
-        for index in 0..if any { 1 } else { due.len() } {
-            let reply = client.reply(Duration::from_secs(20)).unwrap_or_default();
-            let right = if any { due.contains(&reply) } else { reply == due[index] };
-            if !right {
-                return Verdict::Failed(reply);
-            }
-        }
-    }
-    Verdict::Passed
 }

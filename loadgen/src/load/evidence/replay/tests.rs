@@ -8,12 +8,12 @@ use twinwire_os::clock;
 use super::super::super::plan;
 use super::super::super::schedule::Curve;
 use super::super::request_log::RequestLog;
-use super::super::violation::{EvidenceLog, Requester, Timing};
+use super::super::violation::{EvidenceLog, Requester, WindowClock};
 use super::*;
 use crate::domain::{Rule, Transport, ViolationKind};
-use crate::oracle::{Finding, ReferenceModel, Session, ValueSpec};
+use crate::oracle::{ClientSpec, Finding, ReferenceModel, SessionModel, ValueSpec};
 use crate::scenario::Document;
-use crate::wire::{Endpoint, Site};
+use crate::wire::{Endpoint, WebSocketUrl};
 
 const SCENARIO: &str = r#"
 name = "x"
@@ -53,24 +53,27 @@ fn context() -> PassContext {
         monitors: Vec::new(),
         scenario: Arc::new(scenario),
         variant: String::new(),
-        reference: ReferenceModel::new(3, names.map(|name| (name.to_owned(), 0, 4, values))),
+        reference: ReferenceModel::new(
+            3,
+            names.map(|name| ClientSpec { name: name.to_owned(), group: 0, keys: 4, values }),
+        ),
         endpoints: vec![
             Endpoint::lines(address.into(), None),
-            Endpoint::websocket(address.into(), Site::root(false, "h", 1), None),
+            Endpoint::websocket(address.into(), WebSocketUrl::root(false, "h", 1), None),
         ],
         live: Vec::new(),
         traffic: Vec::new(),
     }
 }
 
-fn log_in(reference: &ReferenceModel, client: u32) -> Session {
-    let session = Session::new(reference, client);
+fn log_in(reference: &ReferenceModel, client: u32) -> SessionModel {
+    let session = SessionModel::new(reference, client);
     reference.set_live(client);
     session
 }
 
 /// The load's only window, without a warm-up.
-const TIMING: Timing = Timing { origin: clock::SECOND, since: clock::SECOND, measured_from: 0 };
+const TIMING: WindowClock = WindowClock { origin: clock::SECOND, since: clock::SECOND, measured_from: 0 };
 
 /// An instant in milliseconds since the measured part began.
 fn ms(at: u64) -> Nanos {
@@ -79,7 +82,7 @@ fn ms(at: u64) -> Nanos {
 
 struct Play {
     context: PassContext,
-    sessions: Vec<Session>,
+    sessions: Vec<SessionModel>,
     evidence: EvidenceLog,
     log: RequestLog,
 }
@@ -90,16 +93,16 @@ impl Play {
         let mut sessions: Vec<_> = (0..3).map(|client| log_in(&context.reference, client)).collect();
         for reader in [READER, WITNESS] {
             let session = &mut sessions[reader as usize];
-            session.judge(&context.reference, Expect::Upgrade, texts::UPGRADED.as_bytes()).unwrap();
+            session.judge(&context.reference, Expectation::Upgrade, texts::UPGRADED.as_bytes()).unwrap();
         }
         Self { context, sessions, evidence: EvidenceLog::default(), log: RequestLog::default() }
     }
 
-    fn put(&mut self) -> Expect {
+    fn put(&mut self) -> Expectation {
         self.sessions[OWNER as usize].put(&self.context.reference, 2, &mut Vec::new())
     }
 
-    fn get(&mut self, reader: u32) -> Expect {
+    fn get(&mut self, reader: u32) -> Expectation {
         self.sessions[reader as usize].get_other(
             &self.context.reference,
             Some(OWNER),
@@ -110,7 +113,7 @@ impl Play {
 
     /// The owner's value; `session` counts from 0.
     fn value_of(&self, version: u32, session: u32) -> String {
-        Origin { user: OWNER, key: 2, version, incarnation: session }.value(&self.context.reference)
+        PutId { user: OWNER, key: 2, version, incarnation: session }.value(&self.context.reference)
     }
 
     fn value(&self, version: u32) -> String {
@@ -128,12 +131,12 @@ impl Play {
     }
 
     /// The reply to a request; a wrong one is noted as a violation, with `later` sent behind the request.
-    fn reply(&mut self, client: u32, expect: Expect, [sent, replied]: [u64; 2], reply: &str) {
+    fn reply(&mut self, client: u32, expect: Expectation, [sent, replied]: [u64; 2], reply: &str) {
         let session = &mut self.sessions[client as usize];
         let judged = session.judge(&self.context.reference, expect, reply.as_bytes());
         self.log.note(LoggedRequest::new(client, expect, ms(sent), reply.as_bytes(), ms(replied)));
         if let Err(finding) = judged {
-            let asked = Asked::Request(expect, Some(ms(sent)), Vec::new());
+            let asked = Asked::Request { expect, sent: Some(ms(sent)), later: Vec::new() };
             let evidence =
                 Evidence::new(&self.context, session, finding, asked, reply.as_bytes(), ms(replied));
             self.note(evidence);
@@ -218,9 +221,10 @@ fn a_read_that_was_sent_along_finds_the_last_put_that_is_shown() {
     let read = play.get(READER);
     let (old, new) = (play.value(1), play.value(2));
     let session = &mut play.sessions[READER as usize];
-    let mut finding = session.judge(&play.context.reference, Expect::Upgrade, new.as_bytes()).unwrap_err();
+    let mut finding =
+        session.judge(&play.context.reference, Expectation::Upgrade, new.as_bytes()).unwrap_err();
     finding.kind = ViolationKind::SwappedReply;
-    let asked = Asked::Request(Expect::Upgrade, Some(ms(25)), vec![read]);
+    let asked = Asked::Request { expect: Expectation::Upgrade, sent: Some(ms(25)), later: vec![read] };
     let evidence = Evidence::new(&play.context, session, finding, asked, new.as_bytes(), ms(40));
     play.note(evidence);
     play.reply(OWNER, second, [30, 45], "done");
@@ -368,7 +372,7 @@ fn a_name_that_is_not_free_and_a_close_that_does_not_come_are_shown_after_a_quit
         ["client: (Reset) -> (Unchecked)", "client: (Connect) -> (Unchecked)", "client: (Login) -> success"]
     );
     assert_eq!(
-        shown(Asked::First(SessionEnd::Close, Expect::Get { key: 0 })),
+        shown(Asked::First(SessionEnd::Close, Expectation::Get { key: 0 })),
         [
             "client: (Close) -> (Unchecked)",
             "client: (Connect) -> (Unchecked)",
@@ -382,7 +386,8 @@ fn a_name_that_is_not_free_and_a_close_that_does_not_come_are_shown_after_a_quit
 
 #[test]
 fn instants_before_the_window_are_not_told() {
-    let timing = Timing { origin: 5 * clock::SECOND, since: 8 * clock::SECOND, measured_from: clock::SECOND };
+    let timing =
+        WindowClock { origin: 5 * clock::SECOND, since: 8 * clock::SECOND, measured_from: clock::SECOND };
     let seconds = [7, 8, 10].map(|at| timing.seconds(at * clock::SECOND));
     assert_eq!(seconds, [None, Some(2.0), Some(4.0)]);
 }

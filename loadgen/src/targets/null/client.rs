@@ -1,15 +1,16 @@
-//! One connection's answers: a name, a role, one slot, and another for the key `role`, which a load puts now and then.
+//! One client's state and its replies: a name, a role, one slot, and another for the key `role`, which loads sometimes
+//! put.
 
-/// What a message is answered, and whether the connection ends with it.
+/// The reply to a message, and whether the connection ends with it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer<'a> {
+pub(super) struct Reply<'a> {
     pub(super) text: &'a [u8],
     pub(super) last: bool,
 }
 
 /// What is known of one client.
 #[derive(Debug, Default)]
-pub(super) struct Session {
+pub(super) struct Client {
     named: bool,
     manager: bool,
     key: Vec<u8>,
@@ -21,11 +22,11 @@ pub(super) struct Session {
 /// Longest name, in bytes (LOGIN-1).
 const NAME_BYTES_MAX: usize = 64;
 
-impl Session {
+impl Client {
     /// Answers one message.
-    pub(super) fn answer(&mut self, message: &[u8]) -> Answer<'_> {
+    pub(super) fn answer(&mut self, message: &[u8]) -> Reply<'_> {
         let mut words = message.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-        // One more than any command has, so that one too many is seen.
+        // One more than any command has, so that a superfluous one is seen.
         let words: [Option<&[u8]>; 4] = std::array::from_fn(|_| words.next());
         let text: &[u8] = match words {
             [Some(name), None, ..] if !self.named && name.len() <= NAME_BYTES_MAX => {
@@ -52,14 +53,14 @@ impl Session {
                 self.manager = true;
                 b"upgraded to manager"
             }
-            [Some(b"q"), None, ..] => return Answer { text: b"exiting", last: true },
+            [Some(b"q"), None, ..] => return Reply { text: b"exiting", last: true },
             _ => b"wrong message format",
         };
-        Answer { text, last: false }
+        Reply { text, last: false }
     }
 }
 
-/// Keeps the memory: values of one size then cost no allocation.
+/// Keeps the memory, so that values of one size cost no allocation.
 fn replace(old: &mut Vec<u8>, new: &[u8]) {
     old.clear();
     old.extend_from_slice(new);
@@ -71,10 +72,10 @@ mod tests {
 
     /// The replies to these messages, up to the one that ends the connection.
     fn replies(messages: &[&str]) -> Vec<String> {
-        let mut session = Session::default();
+        let mut client = Client::default();
         let mut replies = Vec::new();
         for message in messages {
-            let answer = session.answer(message.as_bytes());
+            let answer = client.answer(message.as_bytes());
             replies.push(String::from_utf8(answer.text.to_vec()).unwrap());
             if answer.last {
                 break;

@@ -1,4 +1,4 @@
-//! What else a port may speak, by how it takes a login that no handshake came before.
+//! What a port may speak instead of the expected protocol, judged by how it treats a login without a handshake.
 
 use std::fmt;
 
@@ -8,19 +8,18 @@ use crate::domain::{Framing, Transport};
 /// How every alert of TLS 1.0 to 1.3 begins (RFC 8446, sections 5.1 and 6).
 const TLS_ALERT: &str = "\x15\x03";
 
-/// Another protocol, whose way to refuse a request came instead of a reply.
+/// Another protocol. The server refused the request in that protocol instead of replying.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Foreign {
+pub enum WrongProtocol {
     /// An alert.
     Tls,
     /// A status line.
     Http,
 }
 
-impl Foreign {
-    /// The protocol of an answer to a login without a handshake, if it is another one.
-    #[must_use]
-    pub fn of(answer: &str) -> Option<Self> {
+impl WrongProtocol {
+    /// The other protocol in which a login without a handshake was answered, if there is one.
+    pub fn detect(answer: &str) -> Option<Self> {
         if answer.starts_with(TLS_ALERT) {
             Some(Self::Tls)
         } else if answer.starts_with("HTTP/") {
@@ -31,8 +30,8 @@ impl Foreign {
     }
 }
 
-impl fmt::Display for Foreign {
-    /// With the flag that has it spoken, which client and harness have alike.
+impl fmt::Display for WrongProtocol {
+    /// Names the flag for that protocol, which the client and the harness share.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (protocol, flag) = match self {
             Self::Tls => ("TLS", "--tls"),
@@ -42,15 +41,14 @@ impl fmt::Display for Foreign {
     }
 }
 
-/// What it may mean that a connection ended before a login without a handshake was answered: a port for TLS or WebSocket
-/// takes one so.
-#[must_use]
+/// The likely cause if a connection ends instead of answering a login that no handshake came before: a port for TLS or
+/// WebSocket does that.
 pub fn advice_on_close(ended: &Ended) -> Option<&'static str> {
     matches!(ended, Ended::Closed | Ended::Reset)
         .then_some(" without an answer to the login: does it want TLS (--tls), or WebSocket (--ws)?")
 }
 
-/// What it may be that a connection did not come about in time, as the end of an error.
+/// The likely cause of a connection that timed out, as the end of an error message.
 pub(super) fn advice_on_connect_timeout(transport: Transport) -> &'static str {
     match transport.framing() {
         _ if transport.is_encrypted() => ": the server hangs, or does not speak TLS on this port",
@@ -59,8 +57,7 @@ pub(super) fn advice_on_connect_timeout(transport: Transport) -> &'static str {
     }
 }
 
-/// What it may be that a first login was not answered, as the end of an error.
-#[must_use]
+/// The likely cause of a first login that got no reply, as the end of an error message.
 pub fn advice_on_silence(connection: &Connection) -> &'static str {
     match connection.framing() {
         Framing::Lines if connection.is_encrypted() => {

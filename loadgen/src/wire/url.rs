@@ -1,4 +1,4 @@
-//! A WebSocket's URL, and what its handshake sends beside: it is shown without the secrets in it.
+//! A WebSocket URL, and the headers of its handshake. It is shown without its secrets.
 
 use std::fmt;
 
@@ -6,21 +6,22 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use super::header::Header;
-use super::shown::suspect;
+use super::redact::redact_input;
 
-/// Ports where a URL names none (RFC 6455, section 3).
+/// The port of a `ws` URL that names none (RFC 6455, section 3).
 const PORT: u16 = 80;
-/// See [`PORT`].
+/// The same of a `wss` URL.
 const ENCRYPTED_PORT: u16 = 443;
 
-/// How a zone is set off in a URL's address (RFC 6874); a bare `%` is taken as well.
+/// What precedes a zone in a URL's address (RFC 6874); a bare `%` is accepted too.
 const URL_ZONE: &str = "%25";
 
-/// What a WebSocket's handshake asks for. Neither its text nor its `Debug` shows credentials, query or added fields.
+/// A WebSocket URL with the headers of its handshake. Neither `Display` nor `Debug` shows credentials, the query or a
+/// header's value.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Site {
+pub struct WebSocketUrl {
     encrypted: bool,
-    /// Name or address, in brackets where it is IPv6, without a zone, which means nothing to the server.
+    /// Name or address. An IPv6 address is in brackets and has no zone, which means nothing to the server.
     host: String,
     zone: Option<String>,
     /// As written.
@@ -30,30 +31,26 @@ pub struct Site {
     headers: Vec<Header>,
 }
 
-/// What is wrong with a URL; never shows a secret in it.
+/// What is wrong with a URL. The message never shows a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    /// No URL of a WebSocket, or of the other kind of one.
     #[error("`{0}` is not a WebSocket URL: write {1}://HOST:PORT or {1}://HOST:PORT/PATH")]
     NotWebSocket(String, &'static str),
-    /// A `#`, which WebSocket URLs have not (RFC 6455, section 3).
     #[error("`{0}`: a WebSocket URL has no fragment; write %23 for a `#` that belongs to it")]
     Fragment(String),
-    /// Credentials that cannot be sent.
     #[error("`{0}`: the user name or password in it cannot be sent: {1}")]
     Credentials(String, &'static str),
-    /// Credentials in the URL and as a field.
-    #[error("the URL's user name and --header Authorization are the same field: keep one of them")]
+    #[error("the URL's user name and --header Authorization set the same header: keep one of them")]
     TwoCredentials,
 }
 
-impl Site {
-    /// Takes a URL apart; `ws` or `wss` in any case.
+impl WebSocketUrl {
+    /// Parses a URL, whose scheme is `ws` or `wss` in any case.
     ///
     /// # Errors
-    /// Where it is none.
+    /// Where it is not such a URL.
     pub fn parse(url: &str) -> Result<Self, UrlError> {
-        let wrong = |scheme| UrlError::NotWebSocket(suspect(url), scheme);
+        let wrong = |scheme| UrlError::NotWebSocket(redact_input(url), scheme);
         let (scheme, rest) = url.split_once("://").ok_or_else(|| wrong("ws"))?;
         let encrypted = scheme.eq_ignore_ascii_case("wss");
         let scheme = match encrypted {
@@ -63,7 +60,7 @@ impl Site {
         };
         let wrong = || wrong(scheme);
         if rest.contains('#') {
-            return Err(UrlError::Fragment(suspect(url)));
+            return Err(UrlError::Fragment(redact_input(url)));
         }
         let (authority, target) = rest.find(['/', '?']).map_or((rest, ""), |at| rest.split_at(at));
         let (credentials, place) = match authority.rsplit_once('@') {
@@ -101,7 +98,7 @@ impl Site {
         Ok(Self { encrypted, host, zone, port, path, query, headers: credentials.into_iter().collect() })
     }
 
-    /// The site at the root of a host, which may be an IPv6 address with or without brackets, with a zone or without.
+    /// The URL of a host's root. The host may be an IPv6 address, with or without brackets, and with or without a zone.
     #[must_use]
     pub fn root(encrypted: bool, host: &str, port: u16) -> Self {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
@@ -121,27 +118,27 @@ impl Site {
         }
     }
 
-    /// With these fields in its handshake, too.
+    /// Adds these headers to the handshake.
     ///
     /// # Errors
-    /// Where one of them is there already.
-    pub fn with(mut self, headers: &[Header]) -> Result<Self, UrlError> {
-        if headers.iter().any(|new| self.headers.iter().any(|old| old.has_the_name_of(new))) {
+    /// Where one of them is set already.
+    pub fn with_headers(mut self, headers: &[Header]) -> Result<Self, UrlError> {
+        if headers.iter().any(|new| self.headers.iter().any(|old| old.has_same_name(new))) {
             return Err(UrlError::TwoCredentials);
         }
         self.headers.extend_from_slice(headers);
         Ok(self)
     }
 
-    /// Whether it is one over TLS.
+    /// Whether its scheme is `wss`.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
         self.encrypted
     }
 
-    /// Name or address alone, as it is looked up: with its zone and without brackets.
+    /// The host as it is looked up: with its zone and without brackets.
     #[must_use]
-    pub fn name(&self) -> String {
+    pub fn host(&self) -> String {
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
         self.zone.as_ref().map_or_else(|| bare.to_owned(), |zone| format!("{bare}%{zone}"))
     }
@@ -153,12 +150,12 @@ impl Site {
     }
 
     /// The `Host` of its handshake.
-    pub(crate) fn host(&self) -> String {
+    pub(crate) fn host_header(&self) -> String {
         self.port.map_or_else(|| self.host.clone(), |port| format!("{}:{port}", self.host))
     }
 
     /// Path and query.
-    pub(crate) fn target(&self) -> String {
+    pub(crate) fn path_and_query(&self) -> String {
         self.query.as_ref().map_or_else(|| self.path.clone(), |query| format!("{}?{query}", self.path))
     }
 
@@ -169,7 +166,7 @@ impl Site {
 
 /// `USER:PASSWORD` of a URL as the credentials of RFC 7617.
 fn basic(credentials: &str, url: &str) -> Result<Header, UrlError> {
-    let wrong = |why| UrlError::Credentials(suspect(url), why);
+    let wrong = |why| UrlError::Credentials(redact_input(url), why);
     let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
     let code = || wrong("a % in it does not begin a code; write %25 for a %");
     let user = decoded(user).ok_or_else(code)?;
@@ -178,10 +175,10 @@ fn basic(credentials: &str, url: &str) -> Result<Header, UrlError> {
     }
     let both = [user, b":".to_vec(), decoded(password).ok_or_else(code)?].concat();
     let value = format!("Basic {}", BASE64_STANDARD.encode(both));
-    Header::credentials(&value).ok_or_else(|| wrong("it is too odd"))
+    Header::credentials(&value).ok_or_else(|| wrong("it cannot stand in a header"))
 }
 
-/// What a text with %-codes stands for; `None` where one is broken.
+/// Decodes %-codes; `None` if one is malformed.
 fn decoded(text: &str) -> Option<Vec<u8>> {
     let mut parts = text.as_bytes().split(|byte| *byte == b'%');
     let mut bytes = parts.next().unwrap_or_default().to_vec();
@@ -193,7 +190,7 @@ fn decoded(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-impl fmt::Display for Site {
+impl fmt::Display for WebSocketUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.encrypted { "wss://" } else { "ws://" })?;
         match &self.zone {
@@ -208,7 +205,7 @@ impl fmt::Display for Site {
     }
 }
 
-impl fmt::Debug for Site {
+impl fmt::Debug for WebSocketUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self} {:?}", self.headers)
     }
@@ -218,13 +215,13 @@ impl fmt::Debug for Site {
 mod tests {
     use super::*;
 
-    fn site(url: &str) -> Site {
-        Site::parse(url).unwrap_or_else(|error| panic!("{url}: {error}"))
+    fn parse(text: &str) -> WebSocketUrl {
+        WebSocketUrl::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
-    fn lines(site: &Site) -> String {
+    fn lines(url: &WebSocketUrl) -> String {
         let mut head = Vec::new();
-        site.headers().iter().for_each(|header| header.write(&mut head));
+        url.headers().iter().for_each(|header| header.write(&mut head));
         String::from_utf8(head).unwrap()
     }
 
@@ -232,8 +229,8 @@ mod tests {
     fn urls_keep_their_path_and_have_a_default_port() {
         for (scheme, default) in [("ws", 80), ("wss", 443), ("WS", 80), ("Wss", 443)] {
             let of = |rest: &str| {
-                let site = site(&format!("{scheme}://{rest}"));
-                (site.name(), site.port(), site.host(), site.target())
+                let url = parse(&format!("{scheme}://{rest}"));
+                (url.host(), url.port(), url.host_header(), url.path_and_query())
             };
             let parts = |name: &str, port, host: &str, target: &str| {
                 (name.to_owned(), port, host.to_owned(), target.to_owned())
@@ -244,7 +241,7 @@ mod tests {
             assert_eq!(of("h:5?q"), parts("h", 5, "h:5", "/?q"));
             assert_eq!(of("[::1]:5"), parts("::1", 5, "[::1]:5", "/"));
             assert_eq!(of("[::1]"), parts("::1", default, "[::1]", "/"));
-            assert_eq!(site(&format!("{scheme}://h")).is_encrypted(), default == 443);
+            assert_eq!(parse(&format!("{scheme}://h")).is_encrypted(), default == 443);
         }
         for wrong in [
             "127.0.0.1:1603",
@@ -264,44 +261,44 @@ mod tests {
             "",
             "://h",
         ] {
-            assert!(matches!(Site::parse(wrong), Err(UrlError::NotWebSocket(..))), "{wrong}");
+            assert!(matches!(WebSocketUrl::parse(wrong), Err(UrlError::NotWebSocket(..))), "{wrong}");
         }
-        assert!(matches!(Site::parse("ws://h/#x"), Err(UrlError::Fragment(_))));
+        assert!(matches!(WebSocketUrl::parse("ws://h/#x"), Err(UrlError::Fragment(_))));
     }
 
     #[test]
     fn a_zone_is_for_the_lookup_alone() {
-        for url in ["ws://[fe80::1%25lo]:5/", "ws://[fe80::1%lo]:5/"] {
-            let site = site(url);
-            assert_eq!((site.name(), site.host()), ("fe80::1%lo".to_owned(), "[fe80::1]:5".to_owned()));
-            assert_eq!(site.to_string(), "ws://[fe80::1%25lo]:5/");
+        for text in ["ws://[fe80::1%25lo]:5/", "ws://[fe80::1%lo]:5/"] {
+            let url = parse(text);
+            assert_eq!((url.host(), url.host_header()), ("fe80::1%lo".to_owned(), "[fe80::1]:5".to_owned()));
+            assert_eq!(url.to_string(), "ws://[fe80::1%25lo]:5/");
         }
-        let root = Site::root(true, "fe80::1%1", 7);
+        let root = WebSocketUrl::root(true, "fe80::1%1", 7);
         assert_eq!(
-            (root.name(), root.to_string()),
+            (root.host(), root.to_string()),
             ("fe80::1%1".to_owned(), "wss://[fe80::1%251]:7/".to_owned())
         );
-        assert_eq!(Site::root(false, "[::1]", 7).to_string(), "ws://[::1]:7/");
+        assert_eq!(WebSocketUrl::root(false, "[::1]", 7).to_string(), "ws://[::1]:7/");
     }
 
     #[test]
     fn credentials_are_sent_and_neither_they_nor_the_query_are_shown() {
         // RFC 7617, section 2.
         assert_eq!(
-            lines(&site("ws://Aladdin:open%20sesame@h")),
+            lines(&parse("ws://Aladdin:open%20sesame@h")),
             "authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n"
         );
         assert_eq!(
-            lines(&site("ws://ann@h")),
+            lines(&parse("ws://ann@h")),
             format!("authorization: Basic {}\r\n", BASE64_STANDARD.encode("ann:"))
         );
-        let at = site("ws://a%40b:x:y@h");
+        let at = parse("ws://a%40b:x:y@h");
         assert_eq!(lines(&at), format!("authorization: Basic {}\r\n", BASE64_STANDARD.encode("a@b:x:y")));
-        let secret = site("ws://ann:hunter22@h:1/door?key=hunter22");
+        let secret = parse("ws://ann:hunter22@h:1/door?key=hunter22");
         assert_eq!(secret.to_string(), "ws://h:1/door?…");
         assert!(!format!("{secret:?}").contains("hunter22"), "{secret:?}");
         for wrong in ["ws://a%zz:hunter22@h", "ws://a%:hunter22@h", "ws://a%3ab:hunter22@h"] {
-            let error = Site::parse(wrong).unwrap_err();
+            let error = WebSocketUrl::parse(wrong).unwrap_err();
             assert!(matches!(error, UrlError::Credentials(..)), "{wrong}: {error}");
             assert!(!error.to_string().contains("hunter22"), "{error}");
         }
@@ -316,7 +313,7 @@ mod tests {
             "ann:hunter22@h",
             "ws://?hunter22",
         ] {
-            let error = Site::parse(wrong).unwrap_err().to_string();
+            let error = WebSocketUrl::parse(wrong).unwrap_err().to_string();
             assert!(!error.contains("hunter22"), "{error}");
         }
     }
@@ -325,9 +322,15 @@ mod tests {
     fn fields_are_added_once() {
         let key = Header::parse("X-Key=1", |_| None).unwrap();
         let authorization = Header::parse("authorization=Bearer x", |_| None).unwrap();
-        let with = site("ws://ann:x@h").with(std::slice::from_ref(&key)).unwrap();
+        let with = parse("ws://ann:x@h").with_headers(std::slice::from_ref(&key)).unwrap();
         assert!(lines(&with).ends_with("\r\nx-key: 1\r\n"));
-        assert_eq!(with.with(std::slice::from_ref(&authorization)).unwrap_err(), UrlError::TwoCredentials);
-        assert_eq!(lines(&site("ws://h").with(&[authorization]).unwrap()), "authorization: Bearer x\r\n");
+        assert_eq!(
+            with.with_headers(std::slice::from_ref(&authorization)).unwrap_err(),
+            UrlError::TwoCredentials
+        );
+        assert_eq!(
+            lines(&parse("ws://h").with_headers(&[authorization]).unwrap()),
+            "authorization: Bearer x\r\n"
+        );
     }
 }

@@ -1,17 +1,17 @@
-//! Addresses and what peers say, as they may be shown: printable, and without the secrets that a URL may hold.
+//! Addresses and peers' texts made fit to show: printable, and without the secrets that a URL may hold.
 
 use crate::text;
 
-/// Longest piece of a peer's text that is shown, in characters.
+/// Most characters shown of a peer's text.
 const CHARS_MAX: usize = 200;
 
-/// A peer's text in one printable line, cut where it gets long.
+/// A peer's text in one printable line, cut if it is long.
 pub(super) fn printable(text: &str) -> String {
     text::cut(text, CHARS_MAX)
 }
 
-/// A URL that a peer names, printable, without credentials, query and fragment.
-pub(super) fn reference(url: &str) -> String {
+/// A URL that a peer sent, printable and without credentials, query and fragment.
+pub(super) fn redact_url(url: &str) -> String {
     let (mut rest, cut) = match url.find(['?', '#']) {
         Some(at) => (&url[..at], "?…"),
         None => (url, ""),
@@ -26,10 +26,8 @@ pub(super) fn reference(url: &str) -> String {
     printable(&(shown + rest + cut))
 }
 
-/// A text that should have been an address and is none, for an error about it: where it may hold a secret, only its
-/// scheme.
-#[must_use]
-pub fn suspect(text: &str) -> String {
+/// A text that is not an address, for the error about it. If it may hold a secret, only its scheme is shown.
+pub fn redact_input(text: &str) -> String {
     if !text.contains(['@', '?', '#']) {
         return printable(text);
     }
@@ -59,17 +57,17 @@ mod tests {
             ("/x#hunter22", "/x?…"),
             ("ws://a@hunter22@kv.test/", "ws://kv.test/"),
         ] {
-            assert_eq!(reference(url), shown);
+            assert_eq!(redact_url(url), shown);
         }
     }
 
     #[test]
     fn what_is_no_address_is_shown_only_where_it_can_hold_no_secret() {
-        assert_eq!(suspect("localhost"), "localhost");
+        assert_eq!(redact_input("localhost"), "localhost");
         for text in ["ws://ann:hun?ter22@h", "ws://h/?m=a@hunter22", "ws://a:hunter22@h:x/"] {
-            assert_eq!(suspect(text), "ws://…");
+            assert_eq!(redact_input(text), "ws://…");
         }
-        assert_eq!(suspect("ann:hunter22@h:1"), "…");
-        assert_eq!(suspect("hunter22://x@y"), "hunter22://…", "a scheme is no secret");
+        assert_eq!(redact_input("ann:hunter22@h:1"), "…");
+        assert_eq!(redact_input("hunter22://x@y"), "hunter22://…", "a scheme is no secret");
     }
 }
