@@ -854,6 +854,7 @@ impl<'a> Script<'a> {
 
     /// Takes the next reply, which must be one of these.
     async fn reply(&self, client: usize, due: &[Vec<u8>], deadline: Instant, at: At<'_>) -> Result<(), Stop> {
+        self.with_channel(client, async |channel| channel.expects(due)).await;
         loop {
             match self.next(client, deadline).await {
                 Some(Event::Reply { text, binary }) if due.contains(&text) => {

@@ -132,6 +132,7 @@ fn a_limit_of_0_and_an_empty_command_are_not_stated() {
     assert_eq!(profile.operator, Operator::default());
 }
 
+#[expect(clippy::too_many_lines, reason = "one snapshot of all errors")]
 #[test]
 fn all_errors_come_at_once_each_with_its_line_and_a_mark() {
     let text = r#"transports = ["tcp", "tpc", "tcp"]
