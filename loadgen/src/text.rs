@@ -161,7 +161,9 @@ pub fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{fdd0}'..='\u{fdef}')
+        // Noncharacters: XML knows neither U+FFFE nor U+FFFF.
+        || u32::from(c) & 0xfffe == 0xfffe
 }
 
 /// One printable line: unprintable characters are escaped.

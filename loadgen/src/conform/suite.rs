@@ -452,8 +452,7 @@ fn take(case: &Case, ending: Ending, cutting: Cutting, transcript: Vec<Entry>, r
         Ending::Late(what) => (result.verdict, result.reason) = (Verdict::Warned, what),
         Ending::Unknown(why) => (result.verdict, result.reason) = (Verdict::Unknown, why),
         Ending::Failed(failure) => {
-            let is_should = case.should || case.rules.iter().all(|rule| rule.is_should());
-            result.verdict = if is_should { Verdict::Warned } else { Verdict::Failed };
+            result.verdict = if case.is_should() { Verdict::Warned } else { Verdict::Failed };
             result.failure = Some(failure);
             result.cutting = cutting;
             result.transcript = transcript;

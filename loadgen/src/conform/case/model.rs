@@ -37,6 +37,14 @@ pub struct Case {
     pub steps: Vec<Step>,
 }
 
+impl Case {
+    /// Whether it shows what a server should do, so that its failure is a warning.
+    #[must_use]
+    pub fn is_should(&self) -> bool {
+        self.should || self.rules.iter().all(|rule| rule.is_should())
+    }
+}
+
 /// Who must pass a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
