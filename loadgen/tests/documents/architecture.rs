@@ -21,7 +21,7 @@ const HARNESS: &[(&str, &[&str])] = &[
     ("stats", &["domain", "record", "scenario", "text"]),
     ("report", &["domain", "record", "text"]),
     ("chart", &["domain", "record", "text"]),
-    ("client", &["domain", "oracle", "wire"]),
+    ("client", &["domain", "oracle", "text", "wire"]),
     (
         "commands",
         &[
