@@ -1,27 +1,23 @@
 //! How much CPU a request costs our generator above the least that it can cost, over both transports.
 //!
 //! `cargo bench -p twinwire --bench floor` prints ratios, not times: an absolute time on a shared machine does not
-//! repeat, a ratio of two windows that ran seconds apart does. The least is a bare loop: over TCP an epoll loop with
-//! one read and one write a request, over WebSocket tokio-tungstenite with 4 KiB buffers and nothing around it.
-//!
-//! These run in windows of a second, in a drawn order, round after round:
+//! repeat, a ratio of two windows that ran seconds apart does. These run in windows of a second, in a drawn order:
 //!
 //! | server | generator | what it is for |
 //! |---|---|---|
-//! | reference | floor | the least |
+//! | reference | floor | the least: a bare epoll loop over TCP, bare tokio-tungstenite over WebSocket |
 //! | reference | ours | against the first: what our generator adds, with every check and all recording on |
 //! | reference | ours, puts and gets | against the next: a checked request next to an unchecked one |
 //! | redis-server | redis-benchmark | what is in common use, over TCP, if it is installed |
 //!
-//! Two figures are only ever compared against the same peer, for on loopback the sender's system call runs part of
-//! the receiver's TCP work: CPU belongs to neither side alone. The sums of both sides are printed for that reason.
-//! Server and generator are processes of their own, each on a CPU of its own, started anew for every window. CPU is user
-//! and system time from the processes' CPU clocks at the edges of the window; setting up and ending are not in it.
+//! Figures are only compared against the same peer: on loopback the sender's system call runs part of the receiver's TCP
+//! work, so CPU belongs to neither side alone, and the sums of both are printed too. Server and generator are processes
+//! on a CPU each, started anew for every window. CPU is user and system time from the processes' CPU clocks at the edges
+//! of the window; setting up and ending are not in it.
 //!
 //! A bar is met if the *upper end* of the interval of the median ratio is at most the bar. Keep the machine idle for the
 //! 4 minutes, and distrust a run with more than a few percent of `stolen` time, which the host gave to others. What our
-//! server adds is measured by the server's own bench, `cpu`. This bench is not for latency, and not for what a machine
-//! can do at most.
+//! server adds is measured by the server's own bench, `cpu`.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;

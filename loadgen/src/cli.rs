@@ -10,7 +10,9 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::client;
 use crate::commands::completions::{Completions, Man, Program};
-use crate::commands::{CommandError, CommandOutput, calibrate, check, conform, init, quick, report, run, schema};
+use crate::commands::{
+    CommandError, CommandOutput, calibrate, check, conform, explain, init, quick, report, run, schema,
+};
 use crate::targets::{embedded, guard, null};
 
 /// Load generator and conformance harness for a key-value service over TCP and WebSocket
@@ -38,13 +40,14 @@ Exit codes (the first that applies):
   0    all passed";
 
 /// Commands with reserved names that this version does not have yet: they say so, with exit code 2.
-const NOT_YET: [&str; 8] = ["ab", "agent", "capacity", "compare", "explain", "explore", "grade", "probe"];
+const NOT_YET: [&str; 7] = ["ab", "agent", "capacity", "compare", "explore", "grade", "probe"];
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::Run>),
     Quick(Box<quick::Quick>),
     Conform(Box<conform::Conform>),
+    Explain(explain::Explain),
     Check(check::Check),
     Schema(schema::Schema),
     Init(init::Init),
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run.exec(colour(&io::stdout())),
         Command::Quick(quick) => quick.exec(colour(&io::stdout())),
         Command::Conform(conform) => conform.exec(colour(&io::stdout())),
+        Command::Explain(explain) => explain.exec(colour(&io::stdout())),
         Command::Check(check) => check.exec().map(CommandOutput::success),
         Command::Schema(schema) => schema.exec().map(CommandOutput::success),
         Command::Init(init) => init.exec().map(CommandOutput::success),

@@ -8,7 +8,6 @@ use std::fmt::Write as _;
 const EXCERPT_CHARS_MAX: usize = 160;
 
 /// A whole number with thousands separators.
-#[must_use]
 pub fn thousands(number: impl Into<i128>) -> String {
     let number = number.into();
     let sign = if number < 0 { "-" } else { "" };
@@ -28,7 +27,6 @@ fn separated(digits: &str) -> String {
 }
 
 /// A number with this number of decimals, and thousands separators.
-#[must_use]
 pub fn decimal(number: f64, decimals: usize) -> String {
     let text = format!("{:.decimals$}", number.abs());
     let (whole, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
@@ -37,14 +35,12 @@ pub fn decimal(number: f64, decimals: usize) -> String {
 }
 
 /// A number with at most this number of decimals, without trailing zeros.
-#[must_use]
 pub fn trimmed(number: f64, decimals: usize) -> String {
     let text = format!("{number:.decimals$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 /// A duration in the unit that suits it: `20 µs`, `1.5 s`.
-#[must_use]
 pub fn duration(ns: f64) -> String {
     let (unit, length) = match ns {
         ..1e3 => ("ns", 1.0),
@@ -56,19 +52,16 @@ pub fn duration(ns: f64) -> String {
 }
 
 /// A length of time in seconds.
-#[must_use]
 pub fn seconds(seconds: f64) -> String {
     format!("{} s", trimmed(seconds, 1))
 }
 
 /// Nanoseconds as microseconds.
-#[must_use]
 pub fn micros(ns: f64) -> String {
     format!("{:.1} µs", ns / 1e3)
 }
 
 /// A number of things: `1 client`, `2 clients`, `1,000 replies`.
-#[must_use]
 pub fn plural(number: u64, noun: &str) -> String {
     let number_text = thousands(number);
     match noun.strip_suffix('y') {
@@ -79,7 +72,6 @@ pub fn plural(number: u64, noun: &str) -> String {
 }
 
 /// A list in running text: `TCP, TLS and WebSocket`.
-#[must_use]
 pub fn list(words: &[impl AsRef<str>]) -> String {
     let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
     match words.as_slice() {
@@ -89,19 +81,16 @@ pub fn list(words: &[impl AsRef<str>]) -> String {
 }
 
 /// Words in quotes, with commas.
-#[must_use]
 pub fn quoted(words: &[impl AsRef<str>]) -> String {
     words.iter().map(|word| format!("\"{}\"", word.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
 /// Words in backquotes, with commas.
-#[must_use]
 pub fn backquoted(words: &[impl AsRef<str>]) -> String {
     words.iter().map(|word| format!("`{}`", word.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
 /// The text with its first letter in upper case.
-#[must_use]
 pub fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
@@ -116,78 +105,68 @@ pub struct Paint {
 
 impl Paint {
     /// The text under this ANSI code.
-    #[must_use]
     pub fn with(self, code: &str, text: &str) -> String {
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     /// For headings and sums.
-    #[must_use]
     pub fn bold(self, text: &str) -> String {
         self.with("1", text)
     }
 
     /// For explanations.
-    #[must_use]
     pub fn dim(self, text: &str) -> String {
         self.with("2", text)
     }
 
     /// For what is good.
-    #[must_use]
     pub fn green(self, text: &str) -> String {
         self.with("1;32", text)
     }
 
     /// For what is doubtful.
-    #[must_use]
     pub fn yellow(self, text: &str) -> String {
         self.with("1;33", text)
     }
 
     /// For what is bad.
-    #[must_use]
     pub fn red(self, text: &str) -> String {
         self.with("1;31", text)
     }
 
     /// For places.
-    #[must_use]
     pub fn blue(self, text: &str) -> String {
         self.with("1;34", text)
     }
 }
 
 /// Number of characters, which is the width unless some are wide.
-#[must_use]
 pub fn width(text: &str) -> usize {
     text.chars().count()
 }
 
 /// The text with spaces behind it, up to this width.
-#[must_use]
 pub fn left(text: &str, width_min: usize) -> String {
     format!("{text}{}", " ".repeat(width_min.saturating_sub(width(text))))
 }
 
 /// The text with spaces before it, up to this width.
-#[must_use]
 pub fn right(text: &str, width_min: usize) -> String {
     format!("{}{text}", " ".repeat(width_min.saturating_sub(width(text))))
 }
 
 /// Whether a terminal would obey the character or not show it: a control character, or one that changes the direction
 /// of text or how other characters are shown.
-#[must_use]
 pub fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{fdd0}'..='\u{fdef}')
+        // Noncharacters: XML knows neither U+FFFE nor U+FFFF.
+        || u32::from(c) & 0xfffe == 0xfffe
 }
 
 /// One printable line: unprintable characters are escaped.
-#[must_use]
 pub fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -197,7 +176,6 @@ pub fn printable(text: &str) -> String {
 }
 
 /// The text's first characters in one printable line, with `…` if it is cut.
-#[must_use]
 pub fn cut(text: &str, chars_max: usize) -> String {
     match text.char_indices().nth(chars_max) {
         Some((end, _)) => printable(&text[..end]) + "…",
@@ -206,13 +184,11 @@ pub fn cut(text: &str, chars_max: usize) -> String {
 }
 
 /// A target's text in one printable line, cut if it is long.
-#[must_use]
 pub fn excerpt(text: &str) -> String {
     cut(text, EXCERPT_CHARS_MAX)
 }
 
 /// Text for Markdown, in which nothing is markup, not even in a table.
-#[must_use]
 pub fn markdown(text: &str) -> String {
     let text = printable(text);
     let mut safe = String::with_capacity(text.len());
@@ -232,13 +208,11 @@ pub fn markdown(text: &str) -> String {
 
 /// A target's text as code in Markdown. It is an HTML element with entities, because a code span in a table cannot hold
 /// a backslash before a bar.
-#[must_use]
 pub fn markdown_code(text: &str) -> String {
     if text.is_empty() { "(empty)".to_owned() } else { format!("<code>{}</code>", markdown(&excerpt(text))) }
 }
 
 /// A text as a TOML string that reads back as the same text.
-#[must_use]
 pub fn toml(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -256,7 +230,6 @@ pub fn toml(text: &str) -> String {
 }
 
 /// A name that is safe in a file's name and in a histogram log's tag.
-#[must_use]
 pub fn file_name(text: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.=".contains(c) { c } else { '-' };
     let name: String = text.chars().map(safe).collect();

@@ -1,39 +1,29 @@
 //! How much CPU a request costs the server: against a bare epoll loop, against redis-server, and on two workers.
 //!
 //! `cargo bench -p twinwire-server --bench cpu` prints ratios, not times: an absolute time on a shared machine does not
-//! repeat, a ratio of two that were measured at nearly the same time does. So servers that are compared run beside each
-//! other, and one generator asks them in turn, a tenth of a second each; ten turns are a window. Each round has
-//! processes of its own, and the order is drawn.
+//! repeat. Servers that are compared run at the same time, and one generator asks them in turn, a tenth of a second each;
+//! ten turns are a window. Each round has processes of its own, and the order is drawn.
 //!
 //! | server | asked | what it is for |
 //! |---|---|---|
 //! | floor, over TCP | `get`s | the least: a bare epoll loop with one read and one write a request |
-//! | ours, over TCP | the same | against the first |
-//! | ours, over WebSocket | the same | against the first: what framing may cost at all |
-//! | redis-server | half puts | what is in common use, where it is installed |
-//! | ours, over TCP | the same, in our protocol | against the one before |
+//! | ours, over TCP, over WebSocket | the same | against the first; over WebSocket, what framing may cost at all |
+//! | redis-server, ours | half puts, by the same bare loop | what is in common use, if it is installed |
 //! | redis-server, ours | half puts, 32 in one write | how much a request costs besides the system calls |
 //! | redis-server | half puts, by redis-benchmark | the generator that comes with it, which fills no server |
 //! | ours on one worker, on two | at a fixed rate | what sharing costs, and whether the work is shared |
 //!
-//! All but the last are saturated closed loops, the server on a CPU of its own and the generator, which is a bare epoll
-//! loop for all but one of them, on another. On loopback the sender's system call runs part of the receiver's TCP work,
-//! so a ratio of servers means most under the same generator; where there are two, with redis-benchmark, it says
-//! something about both. CPU is user and system time from the process's CPU clock at the edges of each turn.
+//! All but the last are saturated closed loops, with server and generator on a CPU each. On loopback the sender's system
+//! call runs part of the receiver's TCP work, so a ratio of servers means most under the same generator. CPU is user and
+//! system time from the process's CPU clock at the edges of each turn.
 //!
 //! Workers are compared at a fixed rate: each connection asks once a millisecond, first those of one worker and then
-//! those of the other. Two workers are on two CPUs, and where there are no more the generator shares the second one. So
-//! one worker is measured half the time alone and half the time beside the generator; and the server runs as
-//! `SCHED_BATCH`, with one worker as with two, since a worker that interrupts the generator at each request turns a
-//! burst into single requests. What each worker has carried is what the server's metrics count.
+//! those of the other. Two workers are on two CPUs, and if there are no more the generator shares the second one. So one
+//! worker is measured half the time alone and half the time next to the generator; and the server runs as `SCHED_BATCH`,
+//! since a worker that interrupts the generator at each request turns a burst into single requests.
 //!
-//! redis-benchmark takes more CPU than redis, which therefore has idle moments and costs more for each request; the bare
-//! generator keeps it as busy as ours. The ratio of floor to redis is shown for comparison: the floor is the least that
-//! a server with a read and a write for each request can need.
-//!
-//! How to read the output: a bar is met if it holds for the *worse end* of the interval of the median ratio. `stolen`
-//! over a few percent means that the host gave the CPUs to others, and no CPU near 100 % in a closed loop that other
-//! programs ran beside it: run it again when it is quieter.
+//! A bar is met if it holds for the *worse end* of the interval of the median ratio. Keep the machine idle for the 5
+//! minutes, and distrust a run with more than a few percent of `stolen` time, which the host gave to others.
 
 use std::io::{Read, Write as _};
 use std::net::{SocketAddr, TcpStream};

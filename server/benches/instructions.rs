@@ -90,7 +90,11 @@ fn main() -> ExitCode {
 /// A registry with users, and with room for more so that the table does not grow while it is counted.
 fn users() -> (Arc<Registry>, Vec<Session>) {
     let registry = Arc::new(Registry::new(UpgradePolicy::Open));
-    drop((0..16 * USERS).map(|number| registry.claim(&format!("gone{number}"), Peer::LOCAL)).collect::<Vec<_>>());
+    drop(
+        (0..16 * USERS)
+            .map(|number| registry.claim(&format!("gone{number}"), Peer::LOCAL))
+            .collect::<Vec<_>>(),
+    );
     let users = (0..USERS).map(|number| guest(&registry, &format!("user{number}"))).collect();
     (registry, users)
 }

@@ -56,10 +56,11 @@ pub struct Endpoint {
     pub addresses: Vec<SocketAddr>,
 }
 
-/// How long the server waits for clients. `None` is for ever.
+/// How long the server waits for clients; `None` means without limit.
 ///
-/// They are checked once in each [`Self::resolution`], so that they cost nothing while a client is busy: a time-out
-/// never expires early, and at most three resolutions late. A standstill of the server itself does not count.
+/// They are checked at an interval of an eighth of the shortest, but between 10 ms and 1 s, so that they cost nothing while
+/// a client is busy. A time-out never expires early, and at most three intervals late. A standstill of the server itself
+/// does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// From the connection to the login (TCP-7).
@@ -78,8 +79,7 @@ impl Timeouts {
     pub(crate) const COARSEST: Duration = Duration::from_secs(1);
 
     /// How often they are checked: an eighth of the shortest, between 10 ms and 1 s. `None` if there are no time-outs.
-    #[must_use]
-    pub fn resolution(&self) -> Option<Duration> {
+    pub(crate) fn resolution(&self) -> Option<Duration> {
         const FINEST: Duration = Duration::from_millis(10);
         let shortest = [self.login, self.idle, self.unsent, self.ping].into_iter().flatten().min()?;
         Some((shortest / 8).clamp(FINEST, Self::COARSEST))
@@ -116,8 +116,7 @@ pub enum Workers {
 
 impl Workers {
     /// One for each CPU that the process may use.
-    #[must_use]
-    pub fn for_each_cpu() -> Self {
+    pub(crate) fn for_each_cpu() -> Self {
         Self::Floating(available_parallelism().unwrap_or(NonZeroUsize::MIN))
     }
 

@@ -35,7 +35,6 @@ named_enum! {
 
 impl Command {
     /// The command of a message that came after the login.
-    #[must_use]
     pub(crate) fn of(request: &Result<Request<'_>, Malformed>) -> Self {
         match request {
             Ok(Request::Put { .. }) => Self::Put,
@@ -179,7 +178,6 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    #[must_use]
     pub(crate) fn of(workers: &[Arc<Counters>]) -> Self {
         let sum = |figure: &dyn Fn(&Counters) -> &Count| -> u64 {
             workers.iter().map(|worker| figure(worker).get()).fold(0, u64::wrapping_add)

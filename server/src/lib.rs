@@ -17,6 +17,8 @@
 //! | `counters` | what each worker counts, and the sums | share a cache line between workers |
 //! | `protocol` | transports, words, requests and the exact reply texts | hold state |
 //! | `address` | which addresses count as one client | |
+//! | `small_file` | reads files that options name, up to a limit | |
+//! | `named_enum` | a macro for enums of which each variant has one text | |
 //!
 //! The server is thread-per-core. Each worker owns its connections for their whole life, and the registry is the only
 //! thing that workers share, so that a request costs one read, one short lock and one write.
@@ -55,6 +57,7 @@ pub mod registry;
 mod runtime;
 mod server;
 pub mod session;
+mod small_file;
 mod tls;
 mod transport;
 

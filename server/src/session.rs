@@ -82,15 +82,14 @@ impl Session {
 
     /// Whether the operator has disconnected the user. The connection must then be closed; messages that were not
     /// handled yet are discarded.
-    #[must_use]
-    pub fn is_disconnect_requested(&self) -> bool {
+    pub(crate) fn is_disconnect_requested(&self) -> bool {
         matches!(&self.state, State::LoggedIn(login) if login.user().disconnect_request().is_requested())
     }
 
     /// Keeps the waker of the connection's task with the user, so that a disconnect reaches a connection that waits.
     /// Cheap to call before every wait: it does something only once, after the login.
     #[inline]
-    pub fn wake_on_disconnect(&mut self, waker: &Waker) {
+    pub(crate) fn wake_on_disconnect(&mut self, waker: &Waker) {
         if !self.has_disconnect_waker
             && let State::LoggedIn(login) = &self.state
         {
@@ -140,7 +139,7 @@ impl Session {
     }
 
     /// As [`Self::handle`], for a transport that knows its messages to be UTF-8.
-    pub fn handle_text(&mut self, message: &str, reply: impl FnOnce(Reply<'_>)) -> Flow {
+    pub(crate) fn handle_text(&mut self, message: &str, reply: impl FnOnce(Reply<'_>)) -> Flow {
         if message.len() > self.message_bytes_max && !fault!(TakesLongLines) {
             return self.end(reply, Status::MessageTooLong);
         }

@@ -29,13 +29,13 @@ struct Bar {
     trials: Vec<f64>,
     /// Server's and generator's CPU for a request, in µs.
     cpu: Option<(f64, f64)>,
-    /// The highest rate that the harness can offer, where that may be this load's limit.
+    /// The highest rate that the harness can offer, if that may be this load's limit.
     highest: Option<f64>,
     /// What the harness itself takes of CPU for a request on both sides, in µs.
     floor_us: Option<f64>,
 }
 
-/// The figure; `None` where no transport was measured alone (mixed loads) or nothing was answered.
+/// The figure; `None` if no transport was measured alone (mixed loads) or nothing was answered.
 pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     let bars: Vec<Bar> = view.transports().into_iter().filter_map(|t| bar(view, t)).collect();
     if bars.is_empty() {

@@ -28,7 +28,7 @@ struct Samples {
     latencies: Latencies,
 }
 
-/// The figure; `None` where no role has enough samples on any transport.
+/// The figure; `None` if no role has enough samples on any transport.
 pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     let transports = view.transports();
     let roles: Vec<(Role, Vec<Samples>)> = view

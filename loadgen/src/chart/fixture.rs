@@ -66,7 +66,6 @@ pub(super) fn load(name: &str, model: Model, trials: u32) -> LoadInfo {
     }
 }
 
-/// The record of a wish.
 pub(super) fn record(wish: &FixtureSpec) -> RunRecord {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(wish.seed);
     let mut passes = Vec::new();

@@ -51,12 +51,6 @@ impl Figure {
     pub fn png(&self) -> Result<Vec<u8>, DrawError> {
         draw::png(&self.spec)
     }
-
-    /// Nominal width and height in pixels.
-    #[must_use]
-    pub fn size(&self) -> (u32, u32) {
-        draw::size(&self.spec)
-    }
 }
 
 /// Every figure that the record bears: the headline load's first, then the other loads' in order.
@@ -80,7 +74,7 @@ pub fn all(record: &RunRecord) -> Vec<Figure> {
     figures
 }
 
-/// Stems of the files that a load of a variant may get, where no other load or variant has them.
+/// Stems of the files that a load of a variant gets, unless another load or variant has them already.
 #[must_use]
 pub fn stems(load: &str, variant: &str) -> Vec<String> {
     let of_variant = [percentile::STEM, operations::STEM, timeline::STEM, density::STEM, cost::STEM];

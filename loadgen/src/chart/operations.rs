@@ -32,7 +32,6 @@ struct Series {
     values: Vec<Quantile>,
 }
 
-/// One quantile.
 struct Quantile {
     shape: Shape,
     ns: f64,

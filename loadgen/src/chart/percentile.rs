@@ -27,11 +27,11 @@ struct Curve {
     points: Vec<(f64, f64)>,
     marked: Vec<(f64, f64)>,
     band: Vec<(f64, f64, f64)>,
-    /// The harness's own floor, where its quantiles lie on the axis.
+    /// The harness's own floor, as far as its quantiles lie on the axis.
     floor: Vec<(f64, f64)>,
 }
 
-/// The figure; `None` where no role has enough samples on any transport.
+/// The figure; `None` if no role has enough samples on any transport.
 pub(super) fn figure(view: View<'_>) -> Option<Figure> {
     let transports = view.transports();
     let roles: Vec<(Role, Vec<Curve>)> = view
@@ -148,7 +148,7 @@ fn shares_to(last: f64) -> Vec<f64> {
     let mut shares: Vec<f64> =
         (0..count as usize).map(|i| 1.0 - 10f64.powf(-from - (to - from) * i as f64 / count)).collect();
     shares.push(last);
-    // So that the markers lie on the curve where samples are few.
+    // So that the markers lie on the curve if there are few samples.
     shares.extend(MARKED.iter().filter(|share| **share < last));
     shares.sort_by(f64::total_cmp);
     shares

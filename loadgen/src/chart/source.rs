@@ -177,7 +177,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// The largest share with enough samples beyond it; `None` where not even the median has.
+/// The largest share with enough samples beyond it; `None` if not even the median has.
 pub(super) fn last_share(latencies: &Latencies) -> Option<f64> {
     let last = 1.0 - SAMPLES_BEYOND_MIN / latencies.len() as f64;
     (last >= 0.5 - 1e-9).then_some(last)
@@ -199,7 +199,7 @@ pub(super) fn quantiles(latencies: &Latencies, shares: &[f64]) -> Vec<f64> {
     values
 }
 
-/// The stem of a file's name; `variant` is empty where nothing is swept.
+/// The stem of a file's name; `variant` is empty if nothing is swept.
 pub(super) fn stem(chart: &str, load: &str, variant: &str) -> String {
     let mut stem = format!("{chart}-{}", slug(load));
     if !variant.is_empty() {

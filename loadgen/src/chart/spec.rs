@@ -109,7 +109,6 @@ pub enum Mark {
     },
     /// One marker.
     Dot {
-        /// Where.
         at: (f64, f64),
         /// How it looks.
         marker: Marker,

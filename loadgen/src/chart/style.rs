@@ -24,7 +24,7 @@ pub(super) const FLOOR: Stroke = Stroke { ink: DARK, width: 1.6, dash: [3.0, 2.0
 /// What legends call it.
 pub(super) const FLOOR_NAME: &str = "The harness’s own floor";
 
-/// The legend's marker for the harness's own floor, where that is a point.
+/// The legend's marker for the harness's own floor, if that is a point.
 pub(super) const FLOOR_MARKER: Marker =
     Marker { shape: Shape::Diamond, ink: DARK, hollow: true, radius: DOT + 1.0 };
 
@@ -56,7 +56,6 @@ impl Look {
     }
 }
 
-/// The look of a transport.
 pub(super) fn look(transport: Transport) -> Look {
     let (ink, dash, shape, hollow) = match transport {
         Transport::Tcp => (Ink(0x00, 0x72, 0xB2), [0.0; 4], Shape::Circle, false),

@@ -169,7 +169,8 @@ fn a_sweep_of_many_doubtful_variants_counts_most_of_their_warnings() {
     wish.loads[0].variants = (0..30).map(swept).collect();
     let mut record = record(&wish);
     record.loads[0].verdict.level = VerdictLevel::Suspect;
-    let reason = |variant: &VariantInfo| format!("tcp [{}]: other programs took 50 % of the CPUs", variant.label);
+    let reason =
+        |variant: &VariantInfo| format!("tcp [{}]: other programs took 50 % of the CPUs", variant.label);
     let variants = record.loads[0].variants.clone();
     record.loads[0].verdict.reasons = variants.iter().map(reason).collect();
     record.loads[0].verdict.variants = variants.into_iter().map(|variant| Some(variant.label)).collect();
@@ -227,11 +228,11 @@ fn an_svg_names_title_axes_and_units_and_escapes_the_records_text() {
 fn a_png_is_twice_the_nominal_size() {
     let figures = all(&record(&FixtureSpec { samples: 50, ..usual() }));
     let figure = find(&figures, "cost-saturated");
-    let (width, height) = figure.size();
     let mut reader = png::Decoder::new(Cursor::new(figure.png().unwrap())).read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
     let info = reader.next_frame(&mut pixels).unwrap();
-    assert_eq!((info.width, info.height), (width * 2, height * 2));
+    assert!(info.width.is_multiple_of(2) && info.height.is_multiple_of(2));
+    let (width, height) = (info.width / 2, info.height / 2);
     assert!((f64::from(width) - WIDTH).abs() < 1e-9);
     assert!(figure.svg().unwrap().contains(&format!("width=\"{width}\" height=\"{height}\"")));
     assert!(pixels.iter().any(|byte| *byte < 100), "something is drawn");

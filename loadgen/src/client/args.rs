@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Arg, CommandFactory as _, Parser};
+use jiff::SignedDuration;
 
 use super::words::{self, Command, WordsError};
 use crate::wire::{
@@ -258,18 +259,11 @@ fn port(text: &str) -> Result<u16, String> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "write a number with its unit, such as 5s or 500ms".to_owned();
-    let (number, unit_s) = text
-        .strip_suffix("ms")
-        .map(|number| (number, 0.001))
-        .or_else(|| text.strip_suffix('s').map(|number| (number, 1.0)))
-        .or_else(|| text.strip_suffix('m').map(|number| (number, 60.0)))
-        .ok_or_else(wrong)?;
-    let number: f64 = number.trim().parse().map_err(|_| wrong())?;
-    let duration = Duration::try_from_secs_f64(number * unit_s).map_err(|_| wrong())?;
+    let parsed = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
+    let duration = parsed.ok_or("write a number with its unit, such as 5s or 500ms")?;
     // From a timer's resolution to a day, which is long enough and overflows no instant.
     let range = Duration::from_millis(1)..=Duration::from_hours(24);
-    if range.contains(&duration) { Ok(duration) } else { Err("between 1ms and 1440m".to_owned()) }
+    if range.contains(&duration) { Ok(duration) } else { Err("must be between 1ms and 24h".to_owned()) }
 }
 
 #[cfg(test)]

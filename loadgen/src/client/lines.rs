@@ -98,7 +98,7 @@ pub(super) struct InputLines {
 pub(super) type Ending = Pin<Box<dyn Future<Output = Signal>>>;
 
 impl InputLines {
-    /// From the terminal where both ends are one, else from standard input as it comes. The terminal keeps its mode
+    /// From the terminal if both ends are one, else from standard input as it comes. The terminal keeps its mode
     /// until this is dropped, and signals are reported instead of obeyed.
     pub(super) fn start(output: Output) -> io::Result<(Self, Ending)> {
         let (prompts, asked) = mpsc::channel();

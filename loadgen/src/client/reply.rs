@@ -1,9 +1,8 @@
 //! What a reply means to the person or script that asked, and how it is shown. Whether it was the right one is the
 //! oracle's business.
 
-use std::fmt::Write as _;
-
 use crate::oracle::texts;
+use crate::text;
 
 /// The kinds of replies. Values have no white space, so no value reads like a text of two words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +19,6 @@ pub enum ReplyKind {
     Ended,
 }
 
-/// The kind of a reply.
 #[must_use]
 pub fn kind(text: &str) -> ReplyKind {
     match text {
@@ -43,7 +41,6 @@ pub fn kind(text: &str) -> ReplyKind {
 /// How replies are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplyStyle {
-    /// In colours.
     pub colour: bool,
     /// On a terminal, which a server's text must not drive.
     pub terminal: bool,
@@ -63,18 +60,9 @@ impl ReplyStyle {
         if self.colour { format!("\x1b[{code}m{escaped}\x1b[0m") } else { escaped }
     }
 
-    /// Line ends are always escaped, as one reply is one line; other control characters on a terminal only.
+    /// Line ends are always escaped, as one reply is one line; what else a terminal would obey, on a terminal only.
     fn escape(self, text: &str) -> String {
-        let mut shown = String::with_capacity(text.len());
-        for c in text.chars() {
-            if matches!(c, '\n' | '\r') || self.terminal && c.is_control() {
-                // Writing to a string does not fail.
-                let _ = write!(shown, "{}", c.escape_default());
-            } else {
-                shown.push(c);
-            }
-        }
-        shown
+        if self.terminal { text::printable(text) } else { text.replace('\n', "\\n").replace('\r', "\\r") }
     }
 }
 

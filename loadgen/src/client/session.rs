@@ -30,7 +30,6 @@ pub enum ClientError {
     /// The connection ended.
     #[error("{ended}{}", last_words(.said.as_deref()))]
     Ended {
-        /// How.
         ended: Ended,
         /// What the server said unasked before.
         said: Option<String>,
@@ -51,7 +50,6 @@ pub enum ClientError {
     /// The server refused the login.
     #[error("login refused: the server answered `{0}`")]
     LoginRefused(String),
-    /// The name is taken.
     #[error("the user name `{0}` is taken: choose another one")]
     NameTaken(String),
     /// The server does not take it as a name.
@@ -197,7 +195,7 @@ impl Client {
     }
 }
 
-/// What to try where a first request stays unanswered: flags that were not given.
+/// What to try if the first request stays unanswered: flags that were not given.
 fn other_framings(transport: Transport) -> &'static str {
     match transport.framing() {
         Framing::Lines if transport.is_encrypted() => ", or speaks another framing (try --ws as well)",

@@ -24,7 +24,7 @@ pub enum Token {
 pub enum Command {
     /// Everything but an upgrade: the message as it is sent.
     Message(String),
-    /// `upgrade`, with the secret where one was given.
+    /// `upgrade`, with the secret if one was given.
     Upgrade(Option<String>),
 }
 
@@ -34,7 +34,6 @@ pub enum WordsError {
     /// A command's words end too early.
     #[error("`{command}` needs {what}: {usage}{}", literal_advice(next.as_deref()))]
     Missing {
-        /// The command.
         command: &'static str,
         /// What it lacks.
         what: &'static str,
@@ -46,11 +45,9 @@ pub enum WordsError {
     /// White space in what should be a key or a value.
     #[error("`{word}` cannot be {what} of `{command}`: keys, values and names contain no white space")]
     Blank {
-        /// The command.
         command: &'static str,
         /// What it should have been.
         what: &'static str,
-        /// What stands there.
         word: String,
     },
     /// A word where a command should begin.
@@ -59,14 +56,12 @@ pub enum WordsError {
     /// A word too many.
     #[error("`{word}` is one word too many after `{command}`: {usage}")]
     TooMany {
-        /// The word.
         word: String,
         /// The command before it.
         command: &'static str,
         /// How that one is written.
         usage: &'static str,
     },
-    /// An argument of no bytes.
     #[error(
         "an empty argument cannot be sent: keys, values and names have at least one byte and no white space"
     )]

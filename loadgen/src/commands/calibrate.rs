@@ -13,7 +13,8 @@ use tokio::sync::watch;
 
 use super::floor_args::CALIBRATION;
 use super::interrupt::interrupts;
-use super::run::{assemble, progress::Progress};
+use super::quick::rate;
+use super::run::{measure, progress::Progress};
 use super::target_args::transport;
 use super::{CommandError, CommandOutput};
 use crate::domain::Transport;
@@ -92,13 +93,6 @@ fn null_transport(name: &str) -> Result<Transport, String> {
         return Ok(transport);
     }
     Err("there is no floor for TLS: even a target that does next to nothing would have to encrypt".to_owned())
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    let rate: f64 =
-        text.parse().map_err(|_| "a number of requests a second is needed, like 4000".to_owned())?;
-    // NaN is out of bounds too.
-    if rate > 0.0 && rate <= 1e9 { Ok(rate) } else { Err("must be over 0 and at most 1e9".to_owned()) }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -244,13 +238,7 @@ fn run(
     let executable = std::env::current_exe().map_err(CommandError::Machine)?;
     let log = tempfile::NamedTempFile::new().map_err(CommandError::Machine)?;
     let mut target = Target::Embedded(Box::new(Embedded::null(executable, log.path())));
-    let started = Timestamp::now();
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::Machine)?;
-    let engine =
-        Engine { document, target: &mut target, placement: placement.clone(), interrupt, on_event: tell };
-    let result = runtime.block_on(engine.run());
-    Ok(assemble::record(document, &target, placement, started, result))
+    measure(document, &mut target, placement, interrupt, tell)
 }
 
 /// Numbers the passes through all parts.
@@ -265,7 +253,7 @@ fn renumbered(event: Event, part: usize, parts: usize) -> Event {
     }
 }
 
-/// No CPUs of their own, then those of a run against the embedded server, where there are enough.
+/// No CPUs of their own, then those of a run against the embedded server, if there are enough.
 fn placements() -> Vec<Placement> {
     let mut placements = vec![Placement::default(), Placement::split(true)];
     placements.dedup();

@@ -6,6 +6,7 @@ pub mod calibrate;
 pub mod check;
 pub mod completions;
 pub mod conform;
+pub mod explain;
 pub mod floor_args;
 pub mod init;
 mod interrupt;
@@ -107,6 +108,9 @@ pub enum CommandError {
     /// A report that cannot be written.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// A result that cannot be turned into JUnit XML.
+    #[error("cannot write JUnit XML: {0}")]
+    Junit(#[from] quick_junit::SerializeError),
     /// A chart that cannot be drawn.
     #[error("cannot draw a chart: {0}")]
     Chart(#[from] chart::DrawError),
@@ -135,6 +139,16 @@ impl CommandError {
             Self::Scenarios { failed, .. } => joined(failed, colour),
             other => format!("error: {other}\n"),
         }
+    }
+}
+
+/// A report folder's error with the flag that it is about.
+fn of_out(error: FolderError) -> CommandError {
+    match error {
+        FolderError::NotAFolder(_) | FolderError::NotOurs { .. } | FolderError::Link(_) => {
+            CommandError::Usage(format!("--out {error}"))
+        }
+        error => error.into(),
     }
 }
 

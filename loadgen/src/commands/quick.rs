@@ -26,7 +26,7 @@ const TRIALS: u32 = 10;
 /// Shortest of these trials. A shorter load has fewer of them, and at last one, which compares nothing.
 const TRIAL_MIN: Duration = Duration::from_millis(200);
 
-/// Shortest warm-up of a trial, where there is any: caches and connections settle.
+/// Shortest warm-up of a trial, if it has one: caches and connections settle.
 const TRIAL_WARMUP_MIN: Duration = Duration::from_millis(100);
 
 /// Longest window of an open load that switches between the transports.
@@ -129,7 +129,7 @@ fn warmup(text: &str) -> Result<Duration, String> {
     duration_within(text, Duration::ZERO, HOUR)
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+pub(super) fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 =
         text.parse().map_err(|_| "a number of requests a second is needed, like 2000".to_owned())?;
     // NaN is out of bounds too.
@@ -240,7 +240,7 @@ duration = \"{duration}\"
         whole_ms(self.warmup / trials).max(TRIAL_WARMUP_MIN).min(self.warmup)
     }
 
-    /// Window of an open load; `None` where it is too short to switch.
+    /// Window of an open load; `None` if it is too short to switch.
     fn window(&self, rate: f64) -> Option<Duration> {
         let share = self.duration / WINDOWS_MIN;
         let filled = Duration::try_from_secs_f64(WINDOW_REQUESTS / rate).unwrap_or(Duration::MAX);
@@ -304,7 +304,7 @@ values = {{ size = {size} }}
     }
 }
 
-/// Cut to whole milliseconds where it has some, for people.
+/// Cut to whole milliseconds for people, unless it is shorter than one.
 fn whole_ms(duration: Duration) -> Duration {
     let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     if ms == 0 { duration } else { Duration::from_millis(ms) }

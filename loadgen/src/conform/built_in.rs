@@ -63,6 +63,31 @@ pub fn all() -> Vec<SuiteCase> {
     all
 }
 
+/// The text of a built-in case, with the comments in it.
+#[must_use]
+pub fn toml_of(id: &str) -> Option<&'static str> {
+    const HEADING: &str = "[[case]]\n";
+    FILES.iter().find_map(|(_, text)| {
+        let own = format!("id = \"{id}\"\n");
+        let heading = text.find(&own).and_then(|at| text[..at].rfind(HEADING))?;
+        let rest = &text[heading + HEADING.len()..];
+        let next = rest.find(HEADING).unwrap_or(rest.len());
+        Some(without_comments_at_the_end(&text[heading..heading + HEADING.len() + next]))
+    })
+}
+
+/// Comments behind a case are about the next one.
+fn without_comments_at_the_end(text: &str) -> &str {
+    let mut text = text.trim_end();
+    while let Some((before, last)) = text.rsplit_once('\n') {
+        if !last.starts_with('#') {
+            break;
+        }
+        text = before.trim_end();
+    }
+    text
+}
+
 /// The cases that these arguments name (files, folders, ids; none: all that are built in) and of which these globs match an
 /// id or a rule.
 ///
@@ -83,7 +108,8 @@ pub fn chosen(arguments: &[String], filters: &[String]) -> Result<Vec<SuiteCase>
             cases.push(case.clone());
         } else {
             let ids: Vec<&str> = built_in.iter().map(|case| case.case.id.as_str()).collect();
-            let near = nearest(argument, &ids).map(|id| format!("; did you mean `{id}`?")).unwrap_or_default();
+            let near =
+                nearest(argument, &ids).map(|id| format!("; did you mean `{id}`?")).unwrap_or_default();
             return Err(ChoiceError::Unknown(argument.clone(), near));
         }
     }

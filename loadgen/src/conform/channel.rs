@@ -18,13 +18,17 @@ use super::frame::{self, InFrame, OutFrame, opcode};
 use super::handshake::{self, HttpReply};
 use super::transcript::Transcript;
 use crate::domain::{Framing, Rule};
+use crate::oracle::texts;
 use crate::wire::ByteStream;
 
 /// Longest message that is read from a server. No reply that a case expects is near it.
 const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
-/// Silence after which bytes over the raw framing are a whole reply (RAW-1).
+/// Silence after which bytes over the raw framing that are a legal reply are a whole one (RAW-1).
 const RAW_SILENCE: Duration = Duration::from_millis(50);
+
+/// Silence after which other bytes are a whole reply, if a wrong one.
+const RAW_SILENCE_OTHERWISE: Duration = Duration::from_secs(1);
 
 const READ_BYTES: usize = 16 * 1024;
 
@@ -75,6 +79,8 @@ pub(super) struct Channel {
     /// Payloads of pings that the harness itself put between fragments: their pongs are no news.
     own_pings: Vec<Vec<u8>>,
     sent_close: bool,
+    /// Replies that are due, which the raw framing cannot tell from parts of others.
+    due: Vec<Vec<u8>>,
     /// Whether nothing more is read: the connection ended, or broke.
     over: bool,
     /// Whether the server said that this session is over, by `exiting`.
@@ -93,6 +99,7 @@ impl Channel {
             fragments: None,
             own_pings: Vec::new(),
             sent_close: false,
+            due: Vec::new(),
             over: false,
             said_exiting: false,
             transcript,
@@ -131,7 +138,7 @@ impl Channel {
         self.transcript.sent(self.client, bytes);
         let mut rest = bytes;
         let mut came = Vec::new();
-        let mut buffer = [0; READ_BYTES];
+        let mut buffer = vec![0; READ_BYTES];
         let stream = &mut self.stream;
         let written = poll_fn(|cx| {
             while !rest.is_empty() {
@@ -190,6 +197,13 @@ impl Channel {
         }
     }
 
+    /// Says which replies are due next, before they are waited for.
+    pub(super) fn expects(&mut self, due: &[Vec<u8>]) {
+        if self.framing == Framing::Chunks {
+            self.due = due.to_vec();
+        }
+    }
+
     /// Whether the connection has ended and all of it was looked at.
     pub(super) fn is_over(&self) -> bool {
         self.over && self.events.is_empty()
@@ -206,11 +220,13 @@ impl Channel {
 
     /// Reads once; whether something came by the deadline.
     async fn read_once(&mut self, deadline: Instant) -> bool {
-        let mut buffer = [0; READ_BYTES];
+        self.incoming.reserve(READ_BYTES);
+        let before = self.incoming.len();
         // Over the raw framing a reply ends by silence.
         let silent = self.framing == Framing::Chunks && !self.incoming.is_empty();
-        let until = if silent { deadline.min(Instant::now() + RAW_SILENCE) } else { deadline };
-        match timeout_at(until, self.stream.read(&mut buffer)).await {
+        let silence = if self.is_legal_reply() { RAW_SILENCE } else { RAW_SILENCE_OTHERWISE };
+        let until = if silent { deadline.min(Instant::now() + silence) } else { deadline };
+        match timeout_at(until, self.stream.read_buf(&mut self.incoming)).await {
             Err(_) if silent => {
                 let text = std::mem::take(&mut self.incoming);
                 self.events.push_back(Event::Reply { text, binary: false });
@@ -219,11 +235,12 @@ impl Channel {
             Err(_) => false,
             Ok(Ok(0)) => {
                 self.finish(End::Closed);
+                // A server may keep the connection, and the name, until its client has closed too.
+                let _ = timeout(WRITE_TIMEOUT, self.stream.shutdown()).await;
                 true
             }
             Ok(Ok(bytes)) => {
-                self.transcript.received(self.client, &buffer[..bytes]);
-                self.incoming.extend_from_slice(&buffer[..bytes]);
+                self.transcript.received(self.client, &self.incoming[before..before + bytes]);
                 true
             }
             Ok(Err(error)) => {
@@ -238,6 +255,11 @@ impl Channel {
                 true
             }
         }
+    }
+
+    /// Whether what came over the raw framing is a reply that is due, or a text that a server may answer anywhere.
+    fn is_legal_reply(&self) -> bool {
+        self.due.contains(&self.incoming) || texts::ALL.iter().any(|text| text.as_bytes() == self.incoming)
     }
 
     fn finish(&mut self, end: End) {

@@ -104,7 +104,10 @@ pub(super) fn run_length(steps: &[Step]) -> usize {
     let joins = |step: &Step| {
         let Action::Send { messages, cut: Cut::Nowhere } = &step.action else { return false };
         let last_goes_on = |text: &Text| text.parts != Text::literal("q").parts;
-        messages.iter().all(last_goes_on)
+        // What is retried, or timed, goes by its own reply.
+        let is_alone = step.retry.is_some() || step.within.is_some();
+        !is_alone
+            && messages.iter().all(last_goes_on)
             && match &step.expect {
                 Some(Expectation::Replies(replies)) => replies.len() == messages.len(),
                 Some(Expectation::Any(_)) => messages.len() == 1,

@@ -56,11 +56,11 @@ fn write_length(length: u64, mask_bit: u8, out: &mut Vec<u8>) {
     match length {
         0..=125 => out.push(length as u8 | mask_bit),
         126..=0xFFFF => {
-            out.push(126 | mask_bit);
+            out.push(0x7E | mask_bit);
             out.extend_from_slice(&(length as u16).to_be_bytes());
         }
         _ => {
-            out.push(127 | mask_bit);
+            out.push(0x7F | mask_bit);
             out.extend_from_slice(&length.to_be_bytes());
         }
     }
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(written(&hello), [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]);
         let unmasked = OutFrame { mask: None, ..hello.clone() };
         assert_eq!(written(&unmasked), [0x81, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f]);
-        let payload = [0; 65536];
+        let payload = vec![0; 65536];
         let long = OutFrame { opcode: opcode::BINARY, mask: None, payload: &payload, ..hello.clone() };
         assert_eq!(written(&long)[..10], [0x82, 0x7F, 0, 0, 0, 0, 0, 1, 0, 0]);
         let medium = OutFrame { payload: &payload[..256], ..long };

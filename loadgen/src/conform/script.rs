@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::collections::HashMap;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -138,13 +139,7 @@ struct Script<'a> {
 }
 
 impl<'a> Script<'a> {
-    fn new(
-        case: &'a Case,
-        transport: Transport,
-        cutting: Cutting,
-        against: Against<'a>,
-        seed: u64,
-    ) -> Self {
+    fn new(case: &'a Case, transport: Transport, cutting: Cutting, against: Against<'a>, seed: u64) -> Self {
         let mut draw = Xoshiro256PlusPlus::seed_from_u64(seed);
         let clients = case.clients.len();
         let mut numbers = HashMap::new();
@@ -224,7 +219,14 @@ impl<'a> Script<'a> {
             };
             if let (Some(rule), Some(event)) = (unasked, event) {
                 let expected = Shown::Words("nothing more".to_owned());
-                return Err(self.failed(client, expected, shown(&event), FailureKind::Wrong, Some(rule), SET_UP));
+                return Err(self.failed(
+                    client,
+                    expected,
+                    shown(&event),
+                    FailureKind::Wrong,
+                    Some(rule),
+                    SET_UP,
+                ));
             }
         }
         Ok(())
@@ -281,8 +283,8 @@ impl<'a> Script<'a> {
                 *last += index;
             }
             let at = At { path: &path, ..at };
-            let deadline = Instant::now() + self.against.timeout;
             for reply in replies.unwrap_or_default() {
+                let deadline = Instant::now() + self.against.timeout;
                 self.reply(client, &reply, deadline, at).await?;
             }
         }
@@ -300,7 +302,7 @@ impl<'a> Script<'a> {
 
     async fn step(&self, step: &Step, at: At<'_>) -> Result<(), Stop> {
         match (&step.action, step.client) {
-            (Action::Together(inner), _) => return self.together(inner, step.expect.as_ref(), at).await,
+            (Action::Together(inner), _) => self.together(inner, step.expect.as_ref(), at).await,
             (Action::Repeat { times, steps }, _) => {
                 if let Some(barrier) = at.barrier {
                     barrier.wait().await;
@@ -312,13 +314,16 @@ impl<'a> Script<'a> {
                 for round in 0..times {
                     self.steps(steps, At { round, barrier: None, ..at }).await?;
                 }
-                return Ok(());
+                Ok(())
             }
             (Action::Wait(time), None) => {
+                if let Some(barrier) = at.barrier {
+                    barrier.wait().await;
+                }
                 tokio::time::sleep(*time).await;
-                return Ok(());
+                Ok(())
             }
-            (_, None) => return Ok(()),
+            (_, None) => Ok(()),
             (_, Some(client)) => self.act(client, step, at).await,
         }
     }
@@ -353,7 +358,9 @@ impl<'a> Script<'a> {
     async fn act(&self, client: usize, step: &Step, at: At<'_>) -> Result<(), Stop> {
         let begun = Instant::now();
         let returns = matches!(step.action, Action::Login(_)) && self.left[client].get();
-        let Some(retry) = step.retry.or(returns.then_some(NAME_FREE_WITHIN)) else { return self.act_once(client, step, at).await };
+        let Some(retry) = step.retry.or(returns.then_some(NAME_FREE_WITHIN)) else {
+            return self.act_once(client, step, at).await;
+        };
         loop {
             match self.act_once(client, step, at).await {
                 Err(Stop::Failed(failure))
@@ -364,7 +371,7 @@ impl<'a> Script<'a> {
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
                 Ok(()) if begun.elapsed() > LATE_AFTER => {
-                    let late = format!("{} was so only after {:.1?}", self.place(at), begun.elapsed());
+                    let late = format!("{} was so only after {:.1?}", at, begun.elapsed());
                     self.late.replace(Some(late));
                     return Ok(());
                 }
@@ -525,7 +532,8 @@ impl<'a> Script<'a> {
         }
         let mut segments = Vec::new();
         let mut begin = 0;
-        for end in cuts.into_iter().filter(|cut| *cut < bytes.len()).chain([bytes.len()]).collect::<Vec<_>>() {
+        for end in cuts.into_iter().filter(|cut| *cut < bytes.len()).chain([bytes.len()]).collect::<Vec<_>>()
+        {
             segments.push(bytes[begin..end].to_vec());
             begin = end;
         }
@@ -632,7 +640,8 @@ impl<'a> Script<'a> {
 
     /// The transport of a client; a case whose client has none is skipped before it runs.
     fn endpoint(&self, client: usize) -> Option<&'a Endpoint> {
-        let wanted = transport_of(self.case.clients[client].transport, self.transport, self.against.endpoints)?;
+        let wanted =
+            transport_of(self.case.clients[client].transport, self.transport, self.against.endpoints)?;
         self.against.endpoints.iter().find(|endpoint| endpoint.transport() == wanted)
     }
 
@@ -659,7 +668,7 @@ impl<'a> Script<'a> {
             let deadline = Instant::now() + self.against.timeout;
             let reply = channel.shake(&request, deadline).await;
             let fault = match reply {
-                Some(reply) if reply.status == 101 => reply.upgrade_fault(&key),
+                Some(reply) if reply.status == 101 => reply.upgrade_fault(&handshake::right(), &key),
                 Some(reply) => Some(format!("HTTP {}", reply.status)),
                 None => Some("no answer to the handshake".to_owned()),
             };
@@ -726,7 +735,9 @@ impl<'a> Script<'a> {
                 (Some(event), _) => {
                     failed(expected_of_handshake(step), shown(&event).to_string(), FailureKind::Wrong)
                 }
-                (None, _) => failed(expected_of_handshake(step), "no answer in time".to_owned(), FailureKind::Late),
+                (None, _) => {
+                    failed(expected_of_handshake(step), "no answer in time".to_owned(), FailureKind::Late)
+                }
             };
         };
         match &step.expect {
@@ -750,7 +761,7 @@ impl<'a> Script<'a> {
             }
         }
         if reply.status == 101 {
-            if let Some(fault) = reply.upgrade_fault(&key) {
+            if let Some(fault) = reply.upgrade_fault(handshake, &key) {
                 return failed("a handshake as RFC 6455 has it".to_owned(), fault, FailureKind::Wrong);
             }
             *self.channels[client].lock().await = Some(channel);
@@ -792,12 +803,17 @@ impl<'a> Script<'a> {
             Ok(Ok(output)) if output.status.success() => Ok(()),
             Ok(Ok(output)) => {
                 let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-                let seen = Shown::Words(format!("the operator's command ended with {}: {said}", output.status));
+                let seen =
+                    Shown::Words(format!("the operator's command ended with {}: {said}", output.status));
                 let expected = Shown::Words(format!("{action} {name}"));
                 Err(self.failed(client, expected, seen, FailureKind::Wrong, Some(Rule::Role9), at))
             }
-            Ok(Err(error)) => Err(Stop::Machine(format!("cannot run the operator's command `{program}`: {error}"))),
-            Err(_) => Err(Stop::Machine(format!("the operator's command `{program}` took over {OPERATOR_TIMEOUT:?}"))),
+            Ok(Err(error)) => {
+                Err(Stop::Machine(format!("cannot run the operator's command `{program}`: {error}")))
+            }
+            Err(_) => Err(Stop::Machine(format!(
+                "the operator's command `{program}` took over {OPERATOR_TIMEOUT:?}"
+            ))),
         }
     }
 
@@ -812,17 +828,12 @@ impl<'a> Script<'a> {
         }
     }
 
-    async fn expect(
-        &self,
-        client: usize,
-        expect: &Expectation,
-        step: &Step,
-        at: At<'_>,
-    ) -> Result<(), Stop> {
+    async fn expect(&self, client: usize, expect: &Expectation, step: &Step, at: At<'_>) -> Result<(), Stop> {
         let deadline = Instant::now() + step.within.unwrap_or_else(|| self.patience());
         match expect {
             Expectation::Replies(_) | Expectation::Any(_) => {
                 for reply in self.replies_of(expect, at) {
+                    let deadline = Instant::now() + step.within.unwrap_or_else(|| self.patience());
                     self.reply(client, &reply, deadline, at).await?;
                 }
                 Ok(())
@@ -843,6 +854,7 @@ impl<'a> Script<'a> {
 
     /// Takes the next reply, which must be one of these.
     async fn reply(&self, client: usize, due: &[Vec<u8>], deadline: Instant, at: At<'_>) -> Result<(), Stop> {
+        self.with_channel(client, async |channel| channel.expects(due)).await;
         loop {
             match self.next(client, deadline).await {
                 Some(Event::Reply { text, binary }) if due.contains(&text) => {
@@ -908,9 +920,15 @@ impl<'a> Script<'a> {
                         return Ok(());
                     }
                     let seen = Shown::Words(match (&end, frame) {
-                        (End::Closed, Some(Some(code))) => format!("a close frame with code {code}, then the end of TCP"),
-                        (End::Closed, Some(None)) => "a close frame without a code, then the end of TCP".to_owned(),
-                        (End::Closed, None) if is_websocket => "the end of TCP without a close frame".to_owned(),
+                        (End::Closed, Some(Some(code))) => {
+                            format!("a close frame with code {code}, then the end of TCP")
+                        }
+                        (End::Closed, Some(None)) => {
+                            "a close frame without a code, then the end of TCP".to_owned()
+                        }
+                        (End::Closed, None) if is_websocket => {
+                            "the end of TCP without a close frame".to_owned()
+                        }
                         (End::Closed, None) => "a close in order".to_owned(),
                         (End::Reset, _) => "a reset".to_owned(),
                         (End::Failed(why), _) => why.clone(),
@@ -970,7 +988,7 @@ impl<'a> Script<'a> {
         at: At<'_>,
     ) -> Stop {
         Stop::Failed(Box::new(Failure {
-            place: self.place(at),
+            place: at.to_string(),
             client: self.case.clients.get(client).map_or_else(String::new, |client| client.name.clone()),
             sent: self.last_sent[client].borrow().clone(),
             expected,
@@ -979,14 +997,16 @@ impl<'a> Script<'a> {
             rule,
         }))
     }
+}
 
-    fn place(&self, at: At<'_>) -> String {
-        if at.path.is_empty() {
-            return "set-up".to_owned();
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.is_empty() {
+            return f.write_str("set-up");
         }
-        let path: Vec<String> = at.path.iter().map(ToString::to_string).collect();
-        let round = if at.round > 0 { format!(", round {}", at.round + 1) } else { String::new() };
-        format!("step {}{round}", path.join("."))
+        let path: Vec<String> = self.path.iter().map(ToString::to_string).collect();
+        write!(f, "step {}", path.join("."))?;
+        if self.round > 0 { write!(f, ", round {}", self.round + 1) } else { Ok(()) }
     }
 }
 
@@ -998,7 +1018,11 @@ struct Segments {
 }
 
 /// The transport of a client whose case runs over `own`, among those of these endpoints; `None` where there is none.
-pub(super) fn transport_of(wanted: ClientTransport, own: Transport, endpoints: &[Endpoint]) -> Option<Transport> {
+pub(super) fn transport_of(
+    wanted: ClientTransport,
+    own: Transport,
+    endpoints: &[Endpoint],
+) -> Option<Transport> {
     let mut offered = endpoints.iter().map(Endpoint::transport);
     match wanted {
         ClientTransport::Case => offered.find(|transport| *transport == own),

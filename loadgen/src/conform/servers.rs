@@ -104,12 +104,18 @@ const TIMEOUTS: Limits = Limits {
     managers: None,
     keys: None,
     bytes: None,
-    login_timeout: Some(Duration::from_millis(1000)),
+    login_timeout: Some(Duration::from_secs(1)),
     idle_timeout: Some(Duration::from_millis(1500)),
 };
 
-const NO_LIMITS: Limits =
-    Limits { connections: None, managers: None, keys: None, bytes: None, login_timeout: None, idle_timeout: None };
+const NO_LIMITS: Limits = Limits {
+    connections: None,
+    managers: None,
+    keys: None,
+    bytes: None,
+    login_timeout: None,
+    idle_timeout: None,
+};
 
 /// Plans the embedded servers, which are `executable` and log to the file `log`.
 ///
@@ -134,7 +140,10 @@ pub fn embedded(executable: &Path, log: &Path, profile: &Profile) -> std::io::Re
         let target = Embedded::new(executable.to_owned(), log).with_arguments(arguments);
         let mut profile = profile.clone();
         (profile.upgrade, profile.limits, profile.operator) = (upgrade, limits, operator);
-        Server { name, ..Server::target(Target::Embedded(Box::new(target)), Embedded::OFFERS.to_vec(), profile) }
+        Server {
+            name,
+            ..Server::target(Target::Embedded(Box::new(target)), Embedded::OFFERS.to_vec(), profile)
+        }
     };
     let servers = kinds.map(server).into();
     Ok(EmbeddedServers { servers, folder })

@@ -10,7 +10,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::watch;
 
 use super::case::Cases;
-use super::case::model::{Case, ClientTransport, Level};
+use super::case::model::{Action, Case, ClientTransport, Expectation, Level, Step, Text};
 use super::cutting::{self, Cutting};
 use super::failure::FailureKind;
 use super::profile::{Excluded, Policy, Profile};
@@ -18,11 +18,13 @@ use super::script::{self, Against, Ending};
 use super::servers::{Running, Server};
 use super::transcript::Entry;
 use super::verdict::{CaseResult, SuiteResult, Verdict};
-use crate::domain::{Role, Transport};
+use crate::domain::{Framing, Role, Transport};
+use crate::oracle::texts;
 use crate::targets::TargetError;
+use crate::text::thousands;
 
 /// Cases that run at the same time, where a profile does not say otherwise.
-const JOBS: u32 = 8;
+const JOBS: u32 = 16;
 
 /// Runs of one case that differ in their cutting and run at the same time.
 const CUTTINGS_AT_ONCE: usize = 64;
@@ -41,9 +43,6 @@ steps = [
   { client = "anna", send = "q", expect = "exiting" },
 ]
 "#;
-
-/// What is to be known of a case in which the server died.
-const SERVER_DIED: &str = "the server died";
 
 /// A case and where it comes from.
 #[derive(Debug, Clone)]
@@ -131,7 +130,8 @@ pub async fn run(
         lost: None,
         interrupted: false,
     };
-    let groups = due.iter().map(|due| due.case.group.as_str()).chain(results.iter().map(|one| one.group.as_str()));
+    let groups =
+        due.iter().map(|due| due.case.group.as_str()).chain(results.iter().map(|one| one.group.as_str()));
     tell(Event::Begins(groups.collect()));
     for result in &results {
         tell(Event::Done(result));
@@ -164,7 +164,7 @@ pub async fn run(
             if suite.stop.get() == Some(Stop::Lost) && last_case.is_empty() {
                 last_case.clone_from(&done.id);
             }
-            if done.reason == SERVER_DIED {
+            if done.server_died {
                 tell(Event::Died(&done.id));
             }
             tell(Event::Done(&done));
@@ -213,7 +213,8 @@ impl<'a> Suite<'a> {
                 continue;
             }
             let Some(server) = self.servers.iter().find(|server| fits(&case.case, server)) else {
-                let lacking = case.case.needs.iter().find(|need| !self.servers.iter().any(|one| one.has(**need)));
+                let lacking =
+                    case.case.needs.iter().find(|need| !self.servers.iter().any(|one| one.has(**need)));
                 skipped.push(skip(
                     None,
                     match lacking {
@@ -231,7 +232,9 @@ impl<'a> Suite<'a> {
                 skipped.push(skip(None, format!("no {} target", names.join(" or "))));
             }
             for transport in offered {
-                match self.lacks_for_clients(&case.case, transport, server) {
+                let lacking = lacks_for_clients(&case.case, transport, server)
+                    .or_else(|| lacks_room(&case.case, transport, server));
+                match lacking {
                     Some(why) => skipped.push(skip(Some(transport), why)),
                     None => due.push(Due { case, transport, server }),
                 }
@@ -251,26 +254,6 @@ impl<'a> Suite<'a> {
             Excluded::Case(id) => case.id == *id,
         });
         except.map(|except| except.reason.clone())
-    }
-
-    /// Why a case cannot run over this transport: what its clients need is not there.
-    fn lacks_for_clients(&self, case: &Case, transport: Transport, server: &Server) -> Option<String> {
-        for client in &case.clients {
-            let offered = &server.transports;
-            let own = match client.transport {
-                ClientTransport::Case => continue,
-                ClientTransport::Named(named) if offered.contains(&named) => named,
-                ClientTransport::Named(named) => return Some(format!("no {} target for `{}`", named.label(), client.name)),
-                ClientTransport::Other => match offered.iter().find(|other| **other != transport) {
-                    Some(other) => *other,
-                    None => return Some("the target has one transport only".to_owned()),
-                },
-            };
-            if own != transport && !server.profile.shared_registry {
-                return Some("the target's transports have registries of their own".to_owned());
-            }
-        }
-        None
     }
 
     /// Starts the servers and looks whether they serve.
@@ -295,7 +278,8 @@ impl<'a> Suite<'a> {
     async fn serves(&self, server: &Server, running: &Running) -> Result<(), String> {
         for transport in &server.transports {
             let against = self.against(server, running);
-            let (ending, _) = script::run(&self.sanity, *transport, Cutting::Whole, against, self.options.seed).await;
+            let (ending, _) =
+                script::run(&self.sanity, *transport, Cutting::Whole, against, self.options.seed).await;
             if let Ending::Failed(failure) = ending
                 && (failure.kind == FailureKind::Unreachable
                     || failure.kind == FailureKind::Late && failure.place == "set-up")
@@ -314,7 +298,8 @@ impl<'a> Suite<'a> {
     async fn run_due(&self, due: &Due<'_>) -> CaseResult {
         let begun = Instant::now();
         let SuiteCase { case, group } = due.case;
-        let mut result = CaseResult::not_run(case, group, Some(due.transport), Verdict::Passed, String::new());
+        let mut result =
+            CaseResult::not_run(case, group, Some(due.transport), Verdict::Passed, String::new());
         let ran = if case.alone || is_small(due.server) {
             self.run_alone(due, &mut result).await
         } else {
@@ -330,7 +315,9 @@ impl<'a> Suite<'a> {
 
     /// A case that the profile says fails has to.
     fn apply_known_failures(&self, result: &mut CaseResult) {
-        let Some(known) = self.profile.known_failures.iter().find(|known| known.case == result.id) else { return };
+        let Some(known) = self.profile.known_failures.iter().find(|known| known.case == result.id) else {
+            return;
+        };
         result.verdict = match result.verdict {
             Verdict::Passed => Verdict::UnexpectedPass,
             Verdict::Failed | Verdict::Warned | Verdict::Unstable => Verdict::ExpectedFailure,
@@ -362,12 +349,21 @@ impl<'a> Suite<'a> {
         }
         let first = std::mem::replace(
             result,
-            CaseResult { runs: result.runs, ..CaseResult::not_run(&due.case.case, &due.case.group, result.transport, Verdict::Passed, String::new()) },
+            CaseResult {
+                runs: result.runs,
+                ..CaseResult::not_run(
+                    &due.case.case,
+                    &due.case.group,
+                    result.transport,
+                    Verdict::Passed,
+                    String::new(),
+                )
+            },
         );
         self.run_all(due, &running, result).await;
         if result.failure.is_some() {
             if !self.is_alive(due.server, &mut running).await {
-                result.reason = SERVER_DIED.to_owned();
+                result.server_died = true;
                 self.revive(due.server, &mut running).await?;
             }
         } else if !dead {
@@ -385,7 +381,7 @@ impl<'a> Suite<'a> {
         let mut running = due.server.running.write().await;
         self.run_all(due, &running, result).await;
         if result.failure.is_some() && !self.is_alive(due.server, &mut running).await {
-            result.reason = SERVER_DIED.to_owned();
+            result.server_died = true;
             self.revive(due.server, &mut running).await?;
         }
         Ok(())
@@ -413,7 +409,7 @@ impl<'a> Suite<'a> {
         let case = &due.case.case;
         let (ending, transcript) = self.once(due, running, Cutting::Whole).await;
         result.runs += 1;
-        self.take(case, ending, Cutting::Whole, transcript, result);
+        take(case, ending, Cutting::Whole, transcript, result);
         if !matches!(result.verdict, Verdict::Passed) {
             return;
         }
@@ -429,7 +425,7 @@ impl<'a> Suite<'a> {
                 let runs = chunk.iter().map(|cutting| self.once(due, running, *cutting));
                 result.runs += chunk.len() as u32;
                 for (cutting, (ending, transcript)) in chunk.iter().zip(join_all(runs).await) {
-                    self.take(case, ending, *cutting, transcript, result);
+                    take(case, ending, *cutting, transcript, result);
                     if result.failure.is_some() {
                         return;
                     }
@@ -447,21 +443,43 @@ impl<'a> Suite<'a> {
         let seed = seed_of(self.options.seed, &due.case.case.id, due.transport, cutting);
         script::run(&due.case.case, due.transport, cutting, self.against(due.server, running), seed)
     }
+}
 
-    fn take(&self, case: &Case, ending: Ending, cutting: Cutting, transcript: Vec<Entry>, result: &mut CaseResult) {
-        match ending {
-            Ending::Passed => {}
-            Ending::Late(what) => (result.verdict, result.reason) = (Verdict::Warned, what),
-            Ending::Unknown(why) => (result.verdict, result.reason) = (Verdict::Unknown, why),
-            Ending::Failed(failure) => {
-                let is_should = case.should || case.rules.iter().all(|rule| rule.is_should());
-                result.verdict = if is_should { Verdict::Warned } else { Verdict::Failed };
-                result.failure = Some(failure);
-                result.cutting = cutting;
-                result.transcript = transcript;
-            }
+/// Takes the ending of one run into the result of its case.
+fn take(case: &Case, ending: Ending, cutting: Cutting, transcript: Vec<Entry>, result: &mut CaseResult) {
+    match ending {
+        Ending::Passed => {}
+        Ending::Late(what) => (result.verdict, result.reason) = (Verdict::Warned, what),
+        Ending::Unknown(why) => (result.verdict, result.reason) = (Verdict::Unknown, why),
+        Ending::Failed(failure) => {
+            result.verdict = if case.is_should() { Verdict::Warned } else { Verdict::Failed };
+            result.failure = Some(failure);
+            result.cutting = cutting;
+            result.transcript = transcript;
         }
     }
+}
+
+/// Why a case cannot run over this transport: what its clients need is not there.
+fn lacks_for_clients(case: &Case, transport: Transport, server: &Server) -> Option<String> {
+    for client in &case.clients {
+        let offered = &server.transports;
+        let own = match client.transport {
+            ClientTransport::Case => continue,
+            ClientTransport::Named(named) if offered.contains(&named) => named,
+            ClientTransport::Named(named) => {
+                return Some(format!("no {} target for `{}`", named.label(), client.name));
+            }
+            ClientTransport::Other => match offered.iter().find(|other| **other != transport) {
+                Some(other) => *other,
+                None => return Some("the target has one transport only".to_owned()),
+            },
+        };
+        if own != transport && !server.profile.shared_registry {
+            return Some("the target's transports have registries of their own".to_owned());
+        }
+    }
+    None
 }
 
 /// Whether a server takes too few connections for several cases at once.
@@ -488,4 +506,28 @@ fn seed_of(seed: u64, id: &str, transport: Transport, cutting: Cutting) -> u64 {
     text.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
+}
+
+/// Longest chunk that the original clients send (RAW-1).
+const CHUNK_BYTES_MAX: usize = 1_024;
+
+/// Why a case cannot run over this transport: it wants messages to be taken that are longer than the target's.
+fn lacks_room(case: &Case, transport: Transport, server: &Server) -> Option<String> {
+    let limit = server.profile.message_max as usize;
+    let limit = if transport.framing() == Framing::Chunks { limit.min(CHUNK_BYTES_MAX) } else { limit };
+    (longest_message(&case.steps) > limit)
+        .then(|| format!("it sends messages over the target's limit of {} bytes", thousands(limit as u64)))
+}
+
+/// Bytes of the longest message that steps send, but for lengths relative to the target's limit, and for messages that
+/// must be refused as too long.
+fn longest_message(steps: &[Step]) -> usize {
+    let too_long = Expectation::Replies(vec![Text::literal(texts::MESSAGE_TOO_LONG)]);
+    let longest = |step: &Step| match &step.action {
+        _ if step.expect.as_ref() == Some(&too_long) => 0,
+        Action::Send { messages, .. } => messages.iter().map(Text::bytes_fixed).max().unwrap_or_default(),
+        Action::Together(inner) | Action::Repeat { steps: inner, .. } => longest_message(inner),
+        _ => 0,
+    };
+    steps.iter().map(longest).max().unwrap_or_default()
 }

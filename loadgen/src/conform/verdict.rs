@@ -69,6 +69,33 @@ impl Verdict {
             Self::Passed | Self::ExpectedFailure | Self::Unknown | Self::Skipped => false,
         }
     }
+
+    /// What stands for it where there is little room; each also without colours.
+    #[must_use]
+    pub const fn symbol(self) -> &'static str {
+        match self {
+            Self::Passed => "✓",
+            Self::Warned => "!",
+            Self::Unstable => "~",
+            Self::ExpectedFailure => "(✗)",
+            Self::Failed => "✗",
+            Self::UnexpectedPass => "(✓)",
+            Self::Unknown => "?",
+            Self::Skipped => "–",
+        }
+    }
+
+    /// The verdicts from the one that is to be seen first to the one that matters least.
+    pub const WORST_FIRST: [Self; 8] = [
+        Self::Failed,
+        Self::UnexpectedPass,
+        Self::Unknown,
+        Self::Unstable,
+        Self::Warned,
+        Self::ExpectedFailure,
+        Self::Passed,
+        Self::Skipped,
+    ];
 }
 
 /// A case's result over one transport.
@@ -90,6 +117,8 @@ pub struct CaseResult {
     pub verdict: Verdict,
     /// Why, where it was skipped or is unknown, or what is to be known besides.
     pub reason: String,
+    /// Whether the server died in it.
+    pub server_died: bool,
     /// What went wrong, where something did.
     pub failure: Option<Box<Failure>>,
     /// In which cutting it went wrong.
@@ -122,6 +151,7 @@ impl CaseResult {
             transport,
             verdict,
             reason,
+            server_died: false,
             failure: None,
             cutting: Cutting::Whole,
             transcript: Vec::new(),
@@ -160,21 +190,73 @@ impl SuiteResult {
         self.cases.iter().filter(|case| case.verdict == verdict).count()
     }
 
+    /// What it comes to. A strict suite is failed by warnings and unstable cases, too.
+    #[must_use]
+    pub fn outcome(&self, strict: bool) -> Outcome {
+        let ran = self.cases.iter().any(|case| !matches!(case.verdict, Verdict::Skipped | Verdict::Unknown));
+        if self.cases.iter().any(|case| case.verdict.fails(strict)) || self.is_incomplete() {
+            Outcome::Failed
+        } else if self.lost.is_some() {
+            Outcome::TargetLost
+        } else if self.interrupted {
+            Outcome::Interrupted
+        } else if self.count(Verdict::Unknown) > 0 || !ran {
+            Outcome::Undecided
+        } else {
+            Outcome::Passed
+        }
+    }
+
+    /// Whether another number of cases has a result than was due, though nobody interrupted the suite.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        !self.interrupted && self.cases.len() != self.due
+    }
+
     /// The process's exit code.
     #[must_use]
     pub fn exit_code(&self, strict: bool) -> u8 {
-        let ran = self.cases.iter().any(|case| !matches!(case.verdict, Verdict::Skipped | Verdict::Unknown));
-        if self.cases.iter().any(|case| case.verdict.fails(strict)) || !self.interrupted && self.cases.len() != self.due
-        {
-            1
-        } else if self.lost.is_some() {
-            3
-        } else if self.interrupted {
-            130
-        } else if self.count(Verdict::Unknown) > 0 || !ran {
-            4
-        } else {
-            0
+        self.outcome(strict).exit_code()
+    }
+}
+
+/// What a suite comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The target passed.
+    Passed,
+    /// It failed, or not every case that was due has a result.
+    Failed,
+    /// There was no target, or it died.
+    TargetLost,
+    /// The suite was interrupted before anything failed.
+    Interrupted,
+    /// Nothing ran, or this machine could not run everything.
+    Undecided,
+}
+
+impl Outcome {
+    /// The name that reports show.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "FAILED",
+            Self::TargetLost => "no target",
+            Self::Interrupted => "interrupted",
+            Self::Undecided => "not decided",
+        }
+    }
+
+    /// The process's exit code.
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Passed => 0,
+            Self::Failed => 1,
+            Self::TargetLost => 3,
+            Self::Undecided => 4,
+            Self::Interrupted => 130,
         }
     }
 }

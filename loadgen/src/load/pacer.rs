@@ -71,9 +71,6 @@ struct Waiter {
 
 impl Pacer {
     /// A pacer for clients numbered below `clients`.
-    ///
-    /// # Errors
-    /// Where the system gives no timer.
     pub fn new(clients: usize) -> io::Result<Rc<Self>> {
         Ok(Rc::new(Self {
             waiting: RefCell::new(BinaryHeap::with_capacity(clients)),
@@ -94,9 +91,6 @@ impl Pacer {
     }
 
     /// Wakes `client` at `due`, which is after `now`.
-    ///
-    /// # Errors
-    /// Where the system refuses to set the timer.
     pub fn wake_at(&self, client: u32, due: Nanos, now: Nanos) -> io::Result<()> {
         self.waiting.borrow_mut().push(Reverse((due, client)));
         if due < self.armed_for.get() {
@@ -118,9 +112,6 @@ impl Pacer {
     }
 
     /// Wakes each client at its deadline, for ever.
-    ///
-    /// # Errors
-    /// Where the timer fails.
     pub async fn run(&self) -> io::Result<()> {
         // A window that was cut short may have left deadlines behind.
         self.rearm(clock::now())?;

@@ -53,9 +53,6 @@ pub fn paused_s(passes: &[Pass]) -> f64 {
 }
 
 /// What the passes of a probe found, and the rate that follows.
-///
-/// # Errors
-/// Where a transport answered no request.
 pub fn found(passes: &[Pass], share: f64) -> Result<Vec<Probe>, String> {
     let reached = |pass: &Pass| {
         let answered: u64 = pass.intervals.iter().map(|interval| interval.achieved).sum();

@@ -111,7 +111,6 @@ pub struct Totals {
 }
 
 impl Totals {
-    #[must_use]
     pub fn recorder() -> Self {
         Self { ledger: Ledger::default(), dispatch_lag: Latencies::recorder(), never_sent: 0, waited: 0 }
     }
@@ -175,7 +174,6 @@ pub struct TimeRange {
 }
 
 impl TimeRange {
-    #[must_use]
     pub fn contains(&self, at: Nanos) -> bool {
         (self.from..self.until).contains(&at)
     }

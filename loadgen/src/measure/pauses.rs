@@ -66,7 +66,6 @@ impl Heartbeat {
     }
 
     /// The last pause, if it ended after this instant.
-    #[must_use]
     pub fn pause_since(&self, at: Nanos) -> Option<TimeRange> {
         self.latest.get().filter(|pause| pause.until > at)
     }

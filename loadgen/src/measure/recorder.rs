@@ -58,7 +58,6 @@ const ROLES: usize = 2;
 
 impl Recorder {
     /// A recorder for a pass.
-    #[must_use]
     pub fn new(shape: RecorderConfig) -> Self {
         let RecorderConfig { measured, transports, groups, paced, windows } = shape;
         let cells = std::iter::repeat_with(|| None).take(transports * groups * ROLES * OPS).collect();
@@ -88,7 +87,6 @@ impl Recorder {
     }
 
     /// Number of the measured second that holds this instant; `None` before the first.
-    #[must_use]
     pub fn second_of(&self, at: Nanos) -> Option<u32> {
         let at = self.load_time(at);
         Some((at.checked_sub(self.measured.from)? / SECOND) as u32)
@@ -292,7 +290,6 @@ impl Recorder {
     }
 
     /// The sums by transport, and the cells that were used, with their keys.
-    #[must_use]
     pub fn into_figures(self) -> (Vec<Totals>, Vec<(CellKey, Box<CellFigures>)>) {
         let groups = self.groups;
         let cells = self.cells.into_iter().enumerate();
@@ -356,7 +353,6 @@ fn key_of(index: usize, groups: usize) -> CellKey {
 }
 
 /// The quantile over several histograms together, even of few samples; `None` if there are none.
-#[must_use]
 pub fn joint_quantile<'a>(parts: impl Iterator<Item = &'a Latencies>, q: f64) -> Option<Nanos> {
     let mut parts = parts.filter(|part| !part.is_empty()).peekable();
     let first = parts.next()?;

@@ -47,7 +47,6 @@ impl Observed {
 
     /// The metric's value over this number of seconds: ns for a latency, otherwise a plain number. `None` if there is
     /// no data.
-    #[must_use]
     pub fn value(&self, metric: Metric, seconds: f64) -> Option<f64> {
         match metric {
             Metric::Latency(_, statistic) => self.latencies.statistic_of_few(statistic),
@@ -61,7 +60,6 @@ impl Observed {
 }
 
 /// Whether a value keeps to a bound.
-#[must_use]
 pub fn meets(bound: Bound, value: f64) -> bool {
     match bound {
         Bound::Max(max) => value <= max,
@@ -79,7 +77,6 @@ pub struct ThresholdMonitor {
 
 impl ThresholdMonitor {
     /// Monitors this metric of these cells.
-    #[must_use]
     pub fn new(filter: CellFilter, metric: Metric) -> Self {
         let kind = match metric {
             Metric::Latency(kind, _) => Some(kind),

@@ -32,3 +32,23 @@ pub const UPGRADE_REFUSED: &str = "upgrade refused";
 pub const LOGIN_TIMEOUT: &str = "login timeout";
 /// TCP-7.
 pub const IDLE_TIMEOUT: &str = "idle timeout";
+
+/// All of them.
+pub(crate) const ALL: [&str; 16] = [
+    SUCCESS,
+    DUPLICATE_USER_NAME,
+    DONE,
+    KEY_NOT_FOUND,
+    DENIED,
+    USER_NOT_FOUND,
+    UPGRADED,
+    ALREADY_MANAGER,
+    EXITING,
+    WRONG_FORMAT,
+    MESSAGE_TOO_LONG,
+    STORE_FULL,
+    SERVER_FULL,
+    UPGRADE_REFUSED,
+    LOGIN_TIMEOUT,
+    IDLE_TIMEOUT,
+];

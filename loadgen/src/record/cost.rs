@@ -30,7 +30,7 @@ pub struct Cost {
     pub server_rss_kib: Option<u64>,
     /// This process's.
     pub generator_rss_kib: Option<u64>,
-    /// A sample of the sockets, of all transports that took part; `None` where the system does not report it.
+    /// A sample of the sockets, of all transports that took part; `None` if the system does not report it.
     pub sockets: Option<Sockets>,
 }
 

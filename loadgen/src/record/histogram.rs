@@ -1,6 +1,6 @@
 //! A latency histogram that can be stored in the record, merged and asked for quantiles.
 //!
-//! It wraps HdrHistogram: fixed size, nanoseconds, three significant digits. Quantiles are given only where
+//! It wraps HdrHistogram: fixed size, nanoseconds, three significant digits. Quantiles are given only if
 //! enough samples lie beyond them to mean something.
 //!
 //! A histogram that is recorded into takes 270 KB, whatever it holds. A record keeps thousands of them, so there they
@@ -23,7 +23,7 @@ pub const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
 /// Three significant digits: a value is known within 0.1 %.
 const SIGNIFICANT_DIGITS: u8 = 3;
 
-/// A quantile is a lower bound where unfinished requests could raise it by more than this: what they change less is
+/// A quantile is a lower bound if unfinished requests could raise it by more than this: a smaller change is
 /// below what a repetition changes.
 const UNFINISHED_RAISE_MAX: f64 = 1.01;
 

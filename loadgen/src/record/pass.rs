@@ -228,7 +228,7 @@ pub struct Interval {
     pub latencies: KindStatistics,
     /// Quantile of the generator's own lateness, ns.
     pub dispatch_lag_p99_ns: Option<u64>,
-    /// The server's CPU in cores; `None` where its process is not ours to read.
+    /// The server's CPU in cores; `None` if its process is not ours to read.
     pub server_cpu: Option<f64>,
     /// This process's CPU in cores.
     pub generator_cpu: Option<f64>,
@@ -246,7 +246,7 @@ pub struct Interval {
     pub server_processes: Processes,
     /// More of this process.
     pub generator_processes: Processes,
-    /// A sample of this transport's sockets; `None` where the system does not report it.
+    /// A sample of this transport's sockets; `None` if the system does not report it.
     pub sockets: Option<Sockets>,
 }
 

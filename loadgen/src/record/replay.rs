@@ -42,7 +42,7 @@ pub struct ReplayStep {
     pub action: ReplayAction,
     /// What must come back.
     pub expect: ReplayExpect,
-    /// What came back in the run; empty where that is not known.
+    /// What came back in the run; empty if that is not known.
     pub seen: String,
     /// When it was sent, in seconds since the pass's measured part began; `None`: not known any more.
     pub sent_s: Option<f64>,

@@ -15,7 +15,7 @@ use crate::domain::{LatencyKind, Op, PerKind, Role, Transport};
 pub struct Selection<'a> {
     /// Load's name.
     pub load: Option<&'a str>,
-    /// VariantInfo's label.
+    /// Variant's label.
     pub variant: Option<&'a str>,
     /// Counts from 1.
     pub trial: Option<u32>,
@@ -108,7 +108,7 @@ impl<'a> Selection<'a> {
 pub struct Key {
     /// Load's name.
     pub load: String,
-    /// VariantInfo's label; empty where nothing is swept.
+    /// Variant's label; empty if nothing is swept.
     pub variant: String,
     /// Counts from 1.
     pub trial: Option<u32>,
@@ -150,7 +150,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// Replies a second; `None` where nothing was measured.
+    /// Replies a second; `None` if nothing was measured.
     #[must_use]
     pub fn rate(&self) -> Option<f64> {
         (self.seconds > 0.0).then(|| self.counts.achieved as f64 / self.seconds)
@@ -230,7 +230,7 @@ fn keys_of(pass: &Pass, cell: &Cell) -> Vec<Key> {
 pub struct TransportCost {
     /// Load's name.
     pub load: String,
-    /// VariantInfo's label.
+    /// Variant's label.
     pub variant: String,
     /// The transport.
     pub transport: Transport,

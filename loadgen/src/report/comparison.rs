@@ -52,7 +52,6 @@ pub(super) const COMPARED: [Statistic; 2] = [Statistic::P50, Statistic::P99];
 /// The counters, the rate and the statistics of one row.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Summary {
-    /// Counters.
     pub counts: Counts,
     /// Answered requests a second.
     pub rate: Option<f64>,
@@ -88,7 +87,6 @@ pub struct ComparisonRow {
 /// The transports side by side, for one variant of one load, trials and groups merged.
 #[derive(Debug, Clone)]
 pub struct Comparison<'a> {
-    /// The load.
     pub load: &'a LoadInfo,
     /// The variant's label; empty if nothing is swept.
     pub variant: &'a str,
@@ -136,7 +134,6 @@ impl Comparison<'_> {
         self.trial_ratio(i, |pass, transport| Selection::default().over(transport).row([pass])?.rate())
     }
 
-    /// The ratio of a cost.
     pub(super) fn cost_ratio(&self, i: usize, of: impl Fn(&CostSummary) -> Option<f64>) -> Option<Ratio> {
         if self.is_mixed {
             return None;
@@ -348,11 +345,9 @@ pub struct CostSummary {
     pub retransmits: Option<u64>,
     /// The server's context switches for each reply, voluntary and involuntary.
     pub server_switches: Option<f64>,
-    /// The generator's.
     pub generator_switches: Option<f64>,
     /// The server's resident memory at the end, in MiB.
     pub server_mib: Option<f64>,
-    /// The generator's.
     pub generator_mib: Option<f64>,
 }
 

@@ -81,7 +81,7 @@ pub(crate) fn summary(record: &RunRecord) -> Result<Vec<u8>, ReportError> {
     };
     let latencies = LatencyKind::ALL.into_iter().flat_map(of);
     let header = SUMMARY.into_iter().map(str::to_owned).chain(latencies).collect();
-    let rows = rows::all(record).into_iter().map(|(key, row)| summary_row(&key, &Summary::of(&row)));
+    let rows = rows::all(record).map(|(key, row)| summary_row(&key, &Summary::of(&row)));
     file(header, rows)
 }
 

@@ -46,11 +46,8 @@ pub(crate) fn of_load(load: &LoadInfo, mut text: String) -> String {
 /// A unit for all latencies of one table, so that columns can be compared at a glance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
-    /// Microseconds.
     Micros,
-    /// Milliseconds.
     Millis,
-    /// Seconds.
     Seconds,
 }
 
@@ -75,7 +72,6 @@ impl Unit {
         }
     }
 
-    /// Its symbol.
     pub(crate) const fn symbol(self) -> &'static str {
         match self {
             Self::Micros => "µs",

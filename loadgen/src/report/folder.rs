@@ -45,7 +45,6 @@ pub enum FolderError {
     NotOurs {
         /// The folder.
         path: PathBuf,
-        /// What is wrong with its `run.json`.
         why: String,
     },
     /// It is not a folder.
@@ -62,14 +61,7 @@ pub enum FolderError {
     InTheWay(PathBuf),
     /// The system refuses something.
     #[error("cannot {verb} `{}`: {source}", .path.display())]
-    System {
-        /// What was tried.
-        verb: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    System { verb: &'static str, path: PathBuf, source: io::Error },
 }
 
 fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FolderError {
@@ -86,13 +78,15 @@ pub struct Folder {
     made: Vec<PathBuf>,
     /// Files that belong to a run, by their names within the folder.
     own: BTreeSet<String>,
+    /// The file that makes the folder a run's.
+    record: &'static str,
 }
 
 impl Folder {
     /// Makes a folder that does not exist yet.
     ///
     /// # Errors
-    /// [`FolderError::System`] of kind `AlreadyExists` where it does, another one where it cannot be made.
+    /// [`FolderError::System`] of kind `AlreadyExists` if it exists, another one if it cannot be made.
     pub fn create(path: &Path) -> Result<Self, FolderError> {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         if let Some(parent) = parent {
@@ -101,7 +95,7 @@ impl Folder {
         fs::create_dir(path).map_err(failed("make the folder", path))?;
         let lock = lock(path)?;
         let made = vec![path.to_owned()];
-        Ok(Self { path: path.to_owned(), _lock: lock, made, own: BTreeSet::new() })
+        Ok(Self { path: path.to_owned(), _lock: lock, made, own: BTreeSet::new(), record: RECORD })
     }
 
     /// Takes a folder that the user named: a new one, an empty one, or that of an earlier run.
@@ -109,6 +103,14 @@ impl Folder {
     /// # Errors
     /// If it is anything else, or in use.
     pub fn claim(path: &Path) -> Result<Self, FolderError> {
+        Self::claim_for(path, RECORD)
+    }
+
+    /// The same for a run whose record has this name.
+    ///
+    /// # Errors
+    /// If it is anything else, or in use.
+    pub fn claim_for(path: &Path, record: &'static str) -> Result<Self, FolderError> {
         let path = &without_trailing_separator(path);
         let made = match fs::symlink_metadata(path) {
             Ok(metadata) => {
@@ -118,7 +120,7 @@ impl Folder {
             Err(error) if error.kind() == ErrorKind::NotFound => make(path)?,
             Err(error) => return Err(failed("make the folder", path)(error)),
         };
-        let mut folder = Self { path: path.clone(), _lock: lock(path)?, made, own: BTreeSet::new() };
+        let mut folder = Self { path: path.clone(), _lock: lock(path)?, made, own: BTreeSet::new(), record };
         let mut entries = fs::read_dir(path).map_err(failed("read the folder", path))?;
         if entries.next().is_some() {
             folder.read_own()?;
@@ -135,7 +137,7 @@ impl Folder {
         let metadata = fs::symlink_metadata(&path).map_err(failed("read", &path))?;
         is_folder(&path, &metadata)?;
         let lock = lock(&path)?;
-        let mut folder = Self { path, _lock: lock, made: Vec::new(), own: BTreeSet::new() };
+        let mut folder = Self { path, _lock: lock, made: Vec::new(), own: BTreeSet::new(), record: RECORD };
         folder.read_own()?;
         let record = RunRecord::read(&folder.path.join(RECORD))
             .map_err(|error| FolderError::NotOurs { path: folder.path.clone(), why: error.to_string() })?;
@@ -154,23 +156,22 @@ impl Folder {
             files: BTreeSet<String>,
         }
         let not_ours = |why: String| FolderError::NotOurs { path: self.path.clone(), why };
-        let file = self.path.join(RECORD);
+        let record = self.record;
+        let file = self.path.join(record);
         match fs::symlink_metadata(&file) {
             Ok(metadata) if metadata.is_file() => {}
-            Ok(_) => return Err(not_ours(format!("its {RECORD} is not a file"))),
-            Err(_) => return Err(not_ours(format!("it has no {RECORD}"))),
+            Ok(_) => return Err(not_ours(format!("its {record} is not a file"))),
+            Err(_) => return Err(not_ours(format!("it has no {record}"))),
         }
         let text = fs::read(&file).map_err(failed("read", &file))?;
         let listing: Listing = serde_json::from_slice(&text)
-            .map_err(|error| not_ours(format!("its {RECORD} is not the record of a run: {error}")))?;
+            .map_err(|error| not_ours(format!("its {record} is not the record of a run: {error}")))?;
         self.own = listing.files;
         // Anybody may have written a record: its list must not lead out of the folder.
         self.own.retain(|name| is_within(name));
-        self.own.insert(RECORD.to_owned());
+        self.own.insert(record.to_owned());
         Ok(())
     }
-
-    /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -179,7 +180,7 @@ impl Folder {
     /// Whether its record lists exactly these files.
     #[must_use]
     pub fn lists(&self, names: &BTreeSet<String>) -> bool {
-        self.own.iter().filter(|name| *name != RECORD).eq(names)
+        self.own.iter().filter(|name| *name != self.record).eq(names)
     }
 
     /// Bytes of the files that [`Self::clear`] removes.
@@ -276,7 +277,7 @@ impl Folder {
     /// # Errors
     /// If a file cannot be removed.
     pub fn clear(&mut self) -> Result<(), FolderError> {
-        self.remove(RECORD)?;
+        self.remove(self.record)?;
         for name in self.own.clone() {
             self.remove(&name)?;
         }
@@ -289,7 +290,7 @@ impl Folder {
     /// If a file cannot be removed.
     pub fn keep_only(&mut self, names: &BTreeSet<String>) -> Result<(), FolderError> {
         for name in self.own.clone() {
-            if !names.contains(&name) && ![RECORD, LOG].contains(&&*name) {
+            if !names.contains(&name) && ![self.record, LOG].contains(&&*name) {
                 self.remove(&name)?;
             }
         }
@@ -307,7 +308,7 @@ impl Folder {
             _ => {
                 self.own.remove(name);
                 if name.starts_with(violations::FOLDER) {
-                    // A run without violations has no folder for them. It stays where anything else is in it.
+                    // A run without violations has no folder for them. It stays if anything else is in it.
                     let _ = fs::remove_dir(self.path.join(violations::FOLDER));
                 }
                 Ok(())
@@ -334,12 +335,24 @@ impl Folder {
     /// # Errors
     /// If it cannot be written.
     pub fn begin_log(&mut self, text: &str) -> Result<PathBuf, FolderError> {
-        self.check_place(LOG)?;
-        let path = self.path.join(LOG);
-        let begun = File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes()));
-        begun.map_err(failed("write", &path))?;
-        self.own.insert(LOG.to_owned());
-        Ok(path)
+        self.begin(LOG, text)?;
+        Ok(self.path.join(LOG))
+    }
+
+    /// Begins a file that grows.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn begin(&mut self, name: &str, text: &str) -> Result<File, FolderError> {
+        self.check_place(name)?;
+        let path = self.path.join(name);
+        let begun = File::create_new(&path).and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            Ok(file)
+        });
+        let file = begun.map_err(failed("write", &path))?;
+        self.own.insert(name.to_owned());
+        Ok(file)
     }
 
     /// Gives the folder up before anything was written: folders that were made for it are removed if they are still
@@ -377,6 +390,19 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
     file.write_all(bytes).map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
+}
+
+/// Checks that [`write_file`] can write a file: its folder is there and takes files.
+///
+/// # Errors
+/// If it cannot.
+pub fn check_file(path: &Path) -> Result<(), ReportError> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let tried = temporary().tempfile_in(dir).and_then(|mut file| {
+        file.write_all(&[0; PROBE_BYTES])?;
+        file.close()
+    });
+    tried.map_err(|source| ReportError::Write { path: path.to_owned(), source })
 }
 
 fn temporary() -> tempfile::Builder<'static, 'static> {

@@ -12,14 +12,12 @@ use crate::record::{
     FloorLayout, Latency, LoadInfo, RunRecord, Skipped, Status, ThresholdResult, Verdict, Violation,
 };
 
-/// One run.
 #[derive(Debug, Serialize)]
 pub struct JsonRun<'a> {
     /// Version of the record's format.
     pub schema: u32,
     /// The scenario's name.
     pub scenario: &'a str,
-    /// Its seed.
     pub seed: u64,
     /// UTC instant of the start, RFC 3339.
     pub started: &'a str,
@@ -27,7 +25,7 @@ pub struct JsonRun<'a> {
     pub folder: &'a str,
     /// How it ended.
     pub status: Status,
-    /// What happened, where the status alone does not say it.
+    /// What happened, if the status alone does not say it.
     pub message: Option<&'a str>,
     /// Whether it was cut short.
     pub interrupted: bool,
@@ -47,9 +45,9 @@ pub struct JsonRun<'a> {
     pub violations_total: u64,
     /// The thresholds with their judgement.
     pub thresholds: &'a [ThresholdResult],
-    /// The harness's own floor where this run ran; nothing is subtracted.
+    /// The harness's own floor in this run's environment; nothing is subtracted.
     pub floor: Option<&'a FloorLayout>,
-    /// Why there is none.
+    /// Why there is no floor.
     pub floor_missing: Option<String>,
 }
 
@@ -68,7 +66,7 @@ pub struct LoadVerdict<'a> {
 pub struct JsonRow {
     /// Load's name.
     pub load: String,
-    /// VariantInfo's label; empty where nothing is swept.
+    /// Variant's label; empty if nothing is swept.
     pub variant: String,
     /// The trial's number, or "all".
     pub trial: Trial,
@@ -90,7 +88,6 @@ pub struct JsonRow {
     pub unfinished: u64,
     /// Answered requests a second.
     pub rate: Option<f64>,
-    /// Each kind of latency.
     #[serde(flatten)]
     pub latencies: PerKind<JsonLatency>,
 }
@@ -131,7 +128,7 @@ pub struct JsonLatency {
 pub struct JsonCost<'a> {
     /// Load's name.
     pub load: &'a str,
-    /// VariantInfo's label.
+    /// Variant's label.
     pub variant: &'a str,
     /// Transport's name.
     pub transport: Transport,
@@ -147,7 +144,7 @@ pub struct JsonCost<'a> {
     pub generator_cores: Option<f64>,
     /// Share (0 to 1) of the used CPUs' time taken by the host.
     pub steal: Option<f64>,
-    /// Share of it taken by other programs.
+    /// Share of the used CPUs' time taken by other programs.
     pub others: Option<f64>,
     /// Bytes sent for each reply, framing included.
     pub bytes_sent: Option<f64>,

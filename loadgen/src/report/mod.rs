@@ -41,11 +41,8 @@ pub use folder::{Folder, FolderError, write_file};
 pub struct Plot {
     /// Stem of its files' names.
     pub name: String,
-    /// What it shows, in a sentence.
     pub caption: String,
-    /// As SVG text.
     pub svg: String,
-    /// As PNG bytes.
     pub png: Vec<u8>,
 }
 
@@ -54,12 +51,7 @@ pub struct Plot {
 pub enum ReportError {
     /// A file of the folder could not be written or removed.
     #[error("cannot write {path}: {source}; is the folder writable, and the disk not full?", path = path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Write { path: PathBuf, source: std::io::Error },
     /// The folder does not take a file.
     #[error(transparent)]
     Folder(#[from] FolderError),
@@ -74,10 +66,5 @@ pub enum ReportError {
     Histogram(String),
     /// The record's start is not an instant.
     #[error("the record's start `{text}` is not an RFC 3339 instant: {error}; was run.json edited by hand?")]
-    Started {
-        /// What stands there.
-        text: String,
-        /// Why it is not one.
-        error: String,
-    },
+    Started { text: String, error: String },
 }

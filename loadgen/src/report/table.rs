@@ -19,7 +19,6 @@ pub(super) struct ColumnGroup {
     pub(super) title: String,
     /// Of the columns that are [`ColumnHeader::OfGroup`]; empty if they have none, or several.
     pub(super) unit: &'static str,
-    /// Their headers.
     pub(super) columns: Vec<ColumnHeader>,
 }
 
@@ -255,7 +254,7 @@ impl Table {
         line(&headers) + &line(&rule) + &rows.iter().map(|row| line(row)).collect::<String>()
     }
 
-    /// The same with the legends of these signs below it, where they occur.
+    /// The same with the legends of the signs that occur below it.
     pub(super) fn markdown_with(&self, signs: &[Sign]) -> String {
         let legends = signs.iter().filter(|sign| self.has(**sign));
         legends.fold(self.markdown(), |table, sign| {

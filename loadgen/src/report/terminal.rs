@@ -15,7 +15,7 @@ use crate::text::{self, Paint};
 /// Violations shown in detail; the report has more.
 const VIOLATIONS_SHOWN: usize = 3;
 
-/// The text, with a line end at its end. `folder` is where the report is.
+/// The text, ending with a line end. `folder` has the report.
 #[must_use]
 pub fn render(record: &RunRecord, folder: &Path, paint: Paint) -> String {
     let record = &*record.results();

@@ -194,7 +194,7 @@ pub struct Threshold {
     pub metric: Metric,
     /// The part of the data that is judged.
     pub filter: Filter,
-    /// What it must not be above, or below.
+    /// The limit that the metric must keep.
     pub bound: Bound,
     /// Stop the run as soon as it is missed for 5 s.
     pub abort: bool,
@@ -233,13 +233,13 @@ impl Metric {
 pub struct Filter {
     /// A load's name.
     pub load: Option<String>,
-    /// A transport of the scenario.
+    /// On one transport.
     pub transport: Option<Transport>,
     /// A group's name.
     pub group: Option<String>,
-    /// The role that the client has at the request.
+    /// By clients of a role, when they sent the request.
     pub role: Option<Role>,
-    /// An operation of the mix.
+    /// Of one kind.
     pub op: Option<Op>,
 }
 

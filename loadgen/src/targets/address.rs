@@ -9,28 +9,20 @@ use crate::wire::{
 /// What is wrong with an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// Not HOST:PORT.
     #[error("`{0}` is not an address: write HOST:PORT, as in 127.0.0.1:1601 or [::1]:1601")]
     NotHostPort(String),
-    /// Not HOST:PORT, but with a user before it.
     #[error("`…@HOST:PORT` is not an address: only a WebSocket URL can hold a user name and a password")]
     Credentials,
-    /// The name cannot be resolved.
     #[error(transparent)]
     ResolveError(#[from] ResolveError),
-    /// Not a WebSocket URL.
     #[error(transparent)]
     Url(#[from] UrlError),
-    /// A host that a certificate cannot name.
     #[error(transparent)]
     InvalidServerName(#[from] InvalidServerName),
 }
 
 /// The server of a transport at the address from its flag: `HOST:PORT`, or a URL over WebSocket, whose handshake has
 /// these headers. `trust` is for TLS.
-///
-/// # Errors
-/// Where it is not such an address, or cannot be resolved.
 ///
 /// # Panics
 /// Over TLS without `trust`.

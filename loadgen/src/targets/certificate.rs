@@ -26,9 +26,6 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    ///
-    /// # Errors
-    /// Where this machine's cryptography fails.
     pub fn generate() -> Result<Self, TargetError> {
         let failed = |why: String| TargetError::Machine(format!("cannot make a certificate: {why}"));
         let made = rcgen::generate_simple_self_signed(NAMES.map(str::to_owned))
@@ -42,15 +39,11 @@ impl Certificate {
     }
 
     /// Trusts it and no other.
-    #[must_use]
     pub fn trust(&self) -> &TrustStore {
         &self.trust
     }
 
     /// Writes it into a folder that only this user can enter. Dropping the returned files removes the folder.
-    ///
-    /// # Errors
-    /// Where there is no room for it.
     pub fn write(&self) -> io::Result<CertificateFiles> {
         let private = Permissions::from_mode(0o700);
         let folder = tempfile::Builder::new().prefix(PREFIX).permissions(private).tempdir()?;
@@ -86,7 +79,6 @@ pub struct CertificateFiles {
 
 impl CertificateFiles {
     /// The folder with both.
-    #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }

@@ -36,7 +36,6 @@ const VARIABLES: &str = "TWINWIRE_";
 
 /// Becomes the server: the body of the hidden subcommand. `arguments` are the server's own, except that the first may
 /// name a folder to remove at the end.
-#[must_use]
 pub fn serve(mut arguments: Vec<OsString>) -> ExitCode {
     let removes = arguments.first().is_some_and(|first| first.to_string_lossy().starts_with(REMOVE));
     let folder = if removes { arguments.remove(0) } else { OsString::new() };
@@ -46,7 +45,6 @@ pub fn serve(mut arguments: Vec<OsString>) -> ExitCode {
 }
 
 /// The server's command line, for completions and man pages.
-#[must_use]
 pub fn command() -> clap::Command {
     twinwire_server::cli::command()
 }
@@ -105,7 +103,6 @@ impl Embedded {
     pub const NULL_OFFERS: [Transport; 3] = [Transport::Tcp, Transport::TcpRaw, Transport::WebSocket];
 
     /// The server, which is `executable` with [`SUBCOMMAND`] and logs to the file `log`.
-    #[must_use]
     pub fn new(executable: PathBuf, log: &Path) -> Self {
         Self {
             kind: ServerKind::Server,
@@ -120,13 +117,11 @@ impl Embedded {
     }
 
     /// The null target in the server's place.
-    #[must_use]
     pub fn null(executable: PathBuf, log: &Path) -> Self {
         Self { kind: ServerKind::Null, ..Self::new(executable, log) }
     }
 
     /// Sets the limit of a message in bytes; `None`: its default.
-    #[must_use]
     pub fn taking(self, message_bytes: Option<u32>) -> Self {
         Self { message_bytes, ..self }
     }
@@ -138,13 +133,11 @@ impl Embedded {
     }
 
     /// Whether it is the reference server.
-    #[must_use]
     pub fn is_server(&self) -> bool {
         self.kind == ServerKind::Server
     }
 
     /// The transports that it offers.
-    #[must_use]
     pub fn offers(&self) -> &'static [Transport] {
         match self.kind {
             ServerKind::Server => &Self::OFFERS,
@@ -153,19 +146,16 @@ impl Embedded {
     }
 
     /// What it is, for people.
-    #[must_use]
     pub fn name(&self) -> &'static str {
         self.kind.name()
     }
 
     /// Where it listens.
-    #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
     }
 
     /// Its process.
-    #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.running.as_ref()?.child.id()
     }
@@ -177,9 +167,6 @@ impl Embedded {
     }
 
     /// Stops it if it runs, and starts it again.
-    ///
-    /// # Errors
-    /// Where it does not start.
     pub async fn restart(&mut self, transports: &[Transport], cpus: &[usize]) -> Result<(), TargetError> {
         self.stop().await;
         let machine = |what: &str, error: std::io::Error| TargetError::Machine(format!("{what}: {error}"));

@@ -71,7 +71,6 @@ impl GuardMessage {
 }
 
 /// Becomes a guard: the body of the hidden subcommand.
-#[must_use]
 pub fn guard(arguments: &[OsString]) -> ExitCode {
     let [cpus, folder, program, arguments @ ..] = arguments else { return ExitCode::from(2) };
     let folder = folder.to_str().map(str::to_owned);

@@ -30,9 +30,6 @@ pub struct TlsSetup {
 
 impl Launch {
     /// These commands. Their programs listen on the ports in them, or at the `given` addresses, within `timeout`.
-    ///
-    /// # Errors
-    /// Where it is not clear where a transport is.
     pub fn new(
         commands: Vec<LaunchCommand>,
         given: Vec<Endpoint>,
@@ -50,13 +47,11 @@ impl Launch {
     }
 
     /// Adds these headers to the handshakes of WebSockets on fresh ports. Given addresses have theirs already.
-    #[must_use]
     pub fn with_headers(self, headers: Vec<Header>) -> Self {
         Self { headers, ..self }
     }
 
     /// The transports that the programs offer, in the order in which reports show them.
-    #[must_use]
     pub fn transports(&self) -> Vec<Transport> {
         let given = self.given.iter().map(Endpoint::transport);
         let mut all: Vec<_> = self.commands.iter().flat_map(LaunchCommand::transports).chain(given).collect();
@@ -74,34 +69,27 @@ impl Launch {
 /// What is wrong with one `--launch` command, or with all of them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LaunchError {
-    /// There is no word.
     #[error(
         "--launch is empty: write a program and its arguments, as in --launch \"./server --port {{tcp}}\""
     )]
     Empty,
-    /// A quote is not closed, or there is a backslash at the end.
     #[error("--launch `{0}`: a quote is not closed")]
     Unbalanced(String),
-    /// A word in braces is not a placeholder.
     #[error(
         "--launch: `{{{0}}}` is not a placeholder; there are {{tcp}}, {{tcp-raw}}, {{ws}}, {{tls}} and {{wss}}, each a \
          free port, and {{cert}} and {{key}}, the files of a certificate that is made for it. To get the word itself in \
          braces, write `{{{{{0}}}}}`"
     )]
     UnknownPlaceholder(String),
-    /// Only one of the certificate's files is asked for.
     #[error("--launch: {{cert}} and {{key}} belong together, but only one of them is given")]
     IncompleteCertificate,
-    /// The program's own name holds a placeholder.
     #[error("--launch `{0}`: the first word is the program to run and takes no placeholder")]
     PlaceholderAsProgram(String),
-    /// A transport has a placeholder and an address.
     #[error(
         "`{0}` has two ports: {{{flag}}} in --launch makes a fresh one, and --{flag} names another; keep one of them",
         flag = .0.flag()
     )]
     TwoPorts(Transport),
-    /// Nothing says where the launched programs listen.
     #[error(
         "--launch does not say where the target listens: put {{tcp}}, {{tcp-raw}}, {{ws}}, {{tls}} or {{wss}} where its \
          port goes, or give its address with --tcp, --tcp-raw, --ws, --tls or --wss"
@@ -143,9 +131,6 @@ pub struct LaunchCommand {
 
 impl LaunchCommand {
     /// Splits and checks what was written after `--launch`.
-    ///
-    /// # Errors
-    /// Where it is empty, has an open quote, or holds an unknown placeholder.
     pub fn parse(text: &str) -> Result<Self, LaunchError> {
         let words = shell_words::split(text).map_err(|_| LaunchError::Unbalanced(text.to_owned()))?;
         let (program, arguments) = words.split_first().ok_or(LaunchError::Empty)?;
@@ -160,7 +145,6 @@ impl LaunchCommand {
     }
 
     /// As the user wrote it.
-    #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -181,7 +165,6 @@ impl LaunchCommand {
     }
 
     /// Program and arguments, with ports and files in place of the placeholders.
-    #[must_use]
     pub fn words(&self, ports: &BTreeMap<Transport, u16>, files: Option<&CertificateFiles>) -> Vec<String> {
         let value = |placeholder: &Placeholder| match (placeholder, files) {
             (Placeholder::Port(transport), _) => ports.get(transport).map(u16::to_string),
@@ -201,9 +184,6 @@ impl LaunchCommand {
 }
 
 /// Whether these commands ask for the files of a certificate.
-///
-/// # Errors
-/// Where they ask for only one of the two files.
 pub fn ask_certificate(commands: &[LaunchCommand]) -> Result<bool, LaunchError> {
     let asks =
         |file: Placeholder| commands.iter().flat_map(LaunchCommand::placeholders).any(|asked| asked == file);

@@ -63,7 +63,6 @@ struct LaunchedProgram {
 
 impl Launched {
     /// Programs under guards, which are `executable` with `guard::SUBCOMMAND`. Their output goes to the file `log`.
-    #[must_use]
     pub fn new(launch: Launch, executable: PathBuf, log: &Path) -> Self {
         Self {
             launch,
@@ -77,26 +76,22 @@ impl Launched {
     }
 
     /// What is launched.
-    #[must_use]
     pub fn launch(&self) -> &Launch {
         &self.launch
     }
 
     /// Where they listen; empty unless they run.
-    #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
     }
 
     /// Their processes.
-    #[must_use]
     pub fn trees(&self) -> Vec<Tree> {
         let guards = self.running.iter().filter_map(|running| running.guard.id());
         guards.map(|root| Tree { root, is_guard: true }).collect()
     }
 
     /// How the first program that has ended did so, with the end of its output.
-    #[must_use]
     pub fn death(&self) -> Option<String> {
         self.running.iter().find_map(|running| match running.last_message()? {
             GuardMessage::Started(_) => None,
@@ -109,9 +104,6 @@ impl Launched {
     }
 
     /// Stops running programs, starts all of them, and waits until they listen.
-    ///
-    /// # Errors
-    /// Where one does not start, ends, or does not listen in time.
     pub async fn restart(&mut self, cpus: &[usize]) -> Result<(), TargetError> {
         self.stop().await;
         let machine = |what: &str, error: std::io::Error| TargetError::Machine(format!("{what}: {error}"));

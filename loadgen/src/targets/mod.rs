@@ -5,16 +5,16 @@
 
 mod address;
 mod certificate;
-pub mod embedded;
+pub(crate) mod embedded;
 pub(crate) mod guard;
 mod launch;
-pub mod launched;
+pub(crate) mod launched;
 pub(crate) mod null;
 mod ports;
 
-pub use address::{AddressError, endpoint};
-pub use certificate::Certificate;
-pub use launch::{Launch, LaunchCommand, LaunchError, TlsSetup, ask_certificate};
+pub(crate) use address::{AddressError, endpoint};
+pub(crate) use certificate::Certificate;
+pub(crate) use launch::{Launch, LaunchCommand, LaunchError, TlsSetup, ask_certificate};
 
 use crate::domain::{Framing, Transport};
 use crate::wire::{Addresses, Endpoint, Header, TlsPeer, TrustStore, WebSocketUrl};

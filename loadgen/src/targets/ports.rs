@@ -59,13 +59,11 @@ fn is_free(port: u16) -> bool {
 }
 
 /// Whether this is an address of this machine, so that the tables show its listeners.
-#[must_use]
 pub fn is_local(address: IpAddr) -> bool {
     TcpListener::bind((address, 0)).is_ok()
 }
 
 /// The addresses of all listening sockets.
-#[must_use]
 pub fn listeners() -> Vec<SocketAddr> {
     let table = |path| fs::read_to_string(path).map(|text| parse(&text)).unwrap_or_default();
     let mut all = table("/proc/net/tcp");
@@ -74,7 +72,6 @@ pub fn listeners() -> Vec<SocketAddr> {
 }
 
 /// Those of these addresses that reach one of the listeners, in their order.
-#[must_use]
 pub fn reachable(listeners: &[SocketAddr], addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let reaches = |wanted: &SocketAddr| listeners.iter().any(|listener| takes(*listener, *wanted));
     addresses.iter().copied().filter(reaches).collect()

@@ -24,16 +24,12 @@ pub struct Addresses {
 
 impl Addresses {
     /// These addresses, which `name` resolves to; `None` if there are none.
-    #[must_use]
     pub fn new(name: String, all: &[SocketAddr]) -> Option<Self> {
         (!all.is_empty()).then(|| Self { name, all: all.into(), last: Arc::default() })
     }
 
     /// All addresses of a host name, or one address, which may have a zone but no brackets. IPv4 comes first, as most
     /// services listen on it.
-    ///
-    /// # Errors
-    /// Where it cannot be resolved.
     pub fn resolve(host: &str, port: u16) -> Result<Self, ResolveError> {
         let name = match host.parse::<IpAddr>() {
             Ok(ip) => SocketAddr::new(ip, port).to_string(),
@@ -52,7 +48,6 @@ impl Addresses {
     }
 
     /// In the order in which they are first tried; never empty.
-    #[must_use]
     pub fn all(&self) -> &[SocketAddr] {
         &self.all
     }

@@ -114,13 +114,11 @@ impl Endpoint {
         let (Protocol::Lines(Some(peer)) | Protocol::WebSocket(_, Some(peer))) = &self.protocol else {
             return Ok(ByteStream::Plain(stream));
         };
-        match timeout_at(deadline, self.encrypted(peer, stream)).await {
-            Ok(stream) => Ok(ByteStream::Encrypted(Box::new(stream?))),
-            Err(_) => {
-                let advice = advice_on_connect_timeout(self.transport());
-                Err(ConnectError::TimedOut { place: self.to_string(), timeout, advice })
-            }
-        }
+        let encrypted = timeout_at(deadline, self.encrypted(peer, stream)).await.unwrap_or_else(|_| {
+            let advice = advice_on_connect_timeout(self.transport());
+            Err(ConnectError::TimedOut { place: self.to_string(), timeout, advice })
+        });
+        Ok(ByteStream::Encrypted(Box::new(encrypted?)))
     }
 
     async fn handshakes(&self, stream: TcpStream, traffic: Arc<Traffic>) -> Result<Connection, ConnectError> {

@@ -10,19 +10,14 @@ use super::shortage::Shortage;
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// No TCP connection to any address.
     #[error("cannot connect to {0}")]
     Tcp(Unreachable),
-    /// This machine or process cannot open another connection, whatever the server does.
     #[error("{0}")]
     Shortage(Shortage),
-    /// TCP works, but there is no TLS with a trusted server.
     #[error("no TLS at {0}: {1}")]
     Tls(String, String),
-    /// TCP (and TLS) work, but there is no WebSocket.
     #[error("no WebSocket at {0}: {1}")]
     Handshake(String, HandshakeError),
-    /// The handshakes took too long.
     #[error("no connection to {place} within {timeout:?}{advice}")]
     TimedOut {
         /// Where.

@@ -30,72 +30,47 @@ const HTTP: &[u8] = b"HTTP/";
 /// Why a connection did not become a WebSocket.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
-    /// The connection failed.
     #[error("the connection failed in the handshake: {}", tls::words(.0))]
     Failed(io::Error),
-    /// The server closed or reset it before the first byte of a response.
     #[error("the server {} the connection without an answer to the handshake", if *.reset { "reset" } else { "closed" })]
-    Unanswered {
-        /// Whether it was a reset.
-        reset: bool,
-    },
-    /// The server ended it within its response.
+    Unanswered { reset: bool },
     #[error("the server ended the connection in the middle of its answer to the handshake")]
     CutOff,
-    /// What came is not HTTP.
     #[error(
         "the server does not speak WebSocket on this port{}: its answer is not HTTP",
         if *.encrypted { "" } else { ", unless over TLS" }
     )]
-    NotHttp {
-        /// Whether the connection is encrypted.
-        encrypted: bool,
-    },
-    /// What came begins like HTTP, but is not.
+    NotHttp { encrypted: bool },
     #[error("the server's answer to the handshake is malformed HTTP")]
     Malformed,
-    /// The response is over a limit.
     #[error(
         "the server's answer to the handshake is too long: it may have {HEAD_BYTES_MAX} bytes and {FIELDS_MAX} headers"
     )]
     TooLong,
-    /// The server sends clients elsewhere. Redirects are not followed.
     #[error("the server answered HTTP {} and sends clients to {to}: if that is the right place, name it instead", named(*.status))]
     Redirected {
-        /// The status.
         status: u16,
         /// Where to: printable, without its query.
         to: String,
     },
-    /// The status is not 101.
     #[error("the server answered HTTP {}{}", named(*.status), advice(*.status))]
-    Refused {
-        /// The status.
-        status: u16,
-    },
-    /// A 101 that is not WebSocket's: one of its headers is missing or has another value.
+    Refused { status: u16 },
     #[error("the server answered HTTP 101 {}", without(.field, .seen.as_deref()))]
     NotUpgraded {
         /// `Upgrade` or `Connection`.
         field: &'static str,
-        /// Its value, if it is there.
         seen: Option<String>,
     },
-    /// A 101 of HTTP/1.0, which has no such status.
     #[error("the server answered 101 in HTTP/1.0, and WebSocket needs HTTP/1.1")]
     OldHttp,
-    /// `Sec-WebSocket-Accept` does not match the key that was sent.
     #[error("the server's handshake has the wrong accept key: `{expected}` is right, and it {}", said(.seen.as_deref()))]
     WrongAccept {
         /// What the key requires.
         expected: String,
-        /// What came, if anything.
         seen: Option<String>,
     },
-    /// The server uses an extension that was not offered.
     #[error("the server's handshake uses the extension `{0}`, which was not offered")]
     UnofferedExtension(String),
-    /// The server uses a subprotocol that was not offered.
     #[error("the server's handshake chose the subprotocol `{0}`, and none was offered")]
     UnofferedProtocol(String),
 }
@@ -112,7 +87,6 @@ pub struct BrokenHandshake {
 impl HandshakeError {
     /// What is wrong if the server accepted the handshake and broke WS-2 in its response; `None` if it refused, did not
     /// respond, or speaks something else.
-    #[must_use]
     pub fn broken(&self) -> Option<BrokenHandshake> {
         let field = |name: &str, seen: Option<&str>| match seen {
             Some(seen) => format!("{name}: {seen}"),
@@ -190,9 +164,6 @@ fn said(seen: Option<&str>) -> String {
 }
 
 /// Sends the request and reads the response; returns the bytes that follow it.
-///
-/// # Errors
-/// Where there is no WebSocket.
 pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     url: &WebSocketUrl,

@@ -21,25 +21,18 @@ pub struct Header {
 /// What is wrong with a header. The message never holds its value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    /// There is no `=`, or no header name before it.
     #[error("--header: write NAME=VALUE, or NAME=@VARIABLE to take the value from the environment")]
     Form,
-    /// A header that the handshake sets.
     #[error("--header {0}: the handshake itself sets this header")]
     Ours(String),
-    /// The value would end the line, or is not text.
     #[error("--header {0}: the value has a line end or another character that cannot stand in a header")]
     Value(String),
-    /// The variable is not set.
     #[error("--header {0}: `{1}` is not set in the environment, or is empty")]
     Unset(String, String),
 }
 
 impl Header {
     /// From `NAME=VALUE`, or from `NAME=@VARIABLE`, which `variable` looks up. An empty variable counts as not set.
-    ///
-    /// # Errors
-    /// Where it is not a header, or one that the handshake sets.
     pub fn parse(text: &str, variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, HeaderError> {
         let (name, value) = text.split_once('=').ok_or(HeaderError::Form)?;
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| HeaderError::Form)?;
@@ -68,7 +61,6 @@ impl Header {
     }
 
     /// Whether both have the same name.
-    #[must_use]
     pub fn has_same_name(&self, other: &Self) -> bool {
         self.name == other.name
     }

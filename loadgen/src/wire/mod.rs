@@ -31,20 +31,23 @@ use raw::RawConnection;
 use stream::Stream as _;
 use traffic::CountingStream;
 
-pub use addresses::{Addresses, ResolveError};
-pub use connect::{ByteStream, Endpoint};
-pub use error::{ConnectError, Unreachable};
-pub use handshake::{BrokenHandshake, HandshakeError};
-pub use header::{Header, HeaderError};
-pub use raw::RAW_SILENCE_NS;
-pub use redact::redact_input;
-pub use shortage::Shortage;
-pub use timeout::{TimedOut, poll_with_timeout};
-pub use tls::{InvalidServerName, TlsPeer, TrustStore, TrustStoreError};
-pub use traffic::{SocketSample, Traffic};
-pub use url::{UrlError, WebSocketUrl};
+pub(crate) use addresses::{Addresses, ResolveError};
+pub(crate) use connect::ByteStream;
+pub use connect::Endpoint;
+pub(crate) use error::ConnectError;
+pub(crate) use handshake::{BrokenHandshake, HandshakeError};
+pub(crate) use header::{Header, HeaderError};
+pub(crate) use raw::RAW_SILENCE_NS;
+pub(crate) use redact::redact_input;
+pub(crate) use timeout::poll_with_timeout;
+pub(crate) use tls::{InvalidServerName, TrustStoreError};
+pub use tls::{TlsPeer, TrustStore};
+pub(crate) use traffic::SocketSample;
+pub use traffic::Traffic;
+pub(crate) use url::UrlError;
+pub use url::WebSocketUrl;
 pub use websocket::WebSocketConnection;
-pub use wrong_protocol::{WrongProtocol, advice_on_close, advice_on_silence};
+pub(crate) use wrong_protocol::{WrongProtocol, advice_on_close, advice_on_silence};
 
 use crate::domain::{Framing, MESSAGE_BYTES_MAX, Rule};
 

@@ -27,7 +27,6 @@ pub(super) fn redact_url(url: &str) -> String {
 }
 
 /// A text that is not an address, for the error about it. If it may hold a secret, only its scheme is shown.
-#[must_use]
 pub fn redact_input(text: &str) -> String {
     if !text.contains(['@', '?', '#']) {
         return printable(text);

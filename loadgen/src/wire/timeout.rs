@@ -14,9 +14,6 @@ pub struct TimedOut;
 
 /// Polls `step` until it is ready, and at least every [`RAW_SILENCE_NS`]: the raw framing ends an odd reply by silence,
 /// which wakes no task.
-///
-/// # Errors
-/// Where `timeout` passes first.
 pub async fn poll_with_timeout<T>(
     timeout: Duration,
     mut step: impl FnMut(&mut Context<'_>) -> Poll<T>,

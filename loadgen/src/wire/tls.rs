@@ -35,26 +35,12 @@ enum Source {
 /// Why there are no trusted certificates.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustStoreError {
-    /// The file does not exist or cannot be read.
     #[error("--ca: cannot read `{}`: {error}", .path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// The file holds no certificate.
+    Unreadable { path: PathBuf, error: io::Error },
     #[error("--ca: `{}` holds no certificate: it must be a PEM file with BEGIN CERTIFICATE in it", .0.display())]
     NoCertificate(PathBuf),
-    /// The file holds a malformed certificate.
     #[error("--ca: `{}` holds a certificate that cannot be read: {why}", .path.display())]
-    Broken {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The system trusts no authority.
+    Broken { path: PathBuf, why: String },
     #[error("this system has no trusted certificates{0}: name the server's CA with --ca FILE")]
     NoneInSystem(String),
 }

@@ -34,16 +34,12 @@ pub struct WebSocketUrl {
 /// What is wrong with a URL. The message never shows a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    /// Not a WebSocket URL, or one with the other scheme.
     #[error("`{0}` is not a WebSocket URL: write {1}://HOST:PORT or {1}://HOST:PORT/PATH")]
     NotWebSocket(String, &'static str),
-    /// It has a fragment, which a WebSocket URL cannot have (RFC 6455, section 3).
     #[error("`{0}`: a WebSocket URL has no fragment; write %23 for a `#` that belongs to it")]
     Fragment(String),
-    /// Its credentials cannot be sent.
     #[error("`{0}`: the user name or password in it cannot be sent: {1}")]
     Credentials(String, &'static str),
-    /// There are credentials in the URL and in a header.
     #[error("the URL's user name and --header Authorization set the same header: keep one of them")]
     TwoCredentials,
 }

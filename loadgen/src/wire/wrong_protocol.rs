@@ -19,7 +19,6 @@ pub enum WrongProtocol {
 
 impl WrongProtocol {
     /// The other protocol in which a login without a handshake was answered, if there is one.
-    #[must_use]
     pub fn detect(answer: &str) -> Option<Self> {
         if answer.starts_with(TLS_ALERT) {
             Some(Self::Tls)
@@ -44,7 +43,6 @@ impl fmt::Display for WrongProtocol {
 
 /// The likely cause if a connection ends instead of answering a login that no handshake came before: a port for TLS or
 /// WebSocket does that.
-#[must_use]
 pub fn advice_on_close(ended: &Ended) -> Option<&'static str> {
     matches!(ended, Ended::Closed | Ended::Reset)
         .then_some(" without an answer to the login: does it want TLS (--tls), or WebSocket (--ws)?")
@@ -60,7 +58,6 @@ pub(super) fn advice_on_connect_timeout(transport: Transport) -> &'static str {
 }
 
 /// The likely cause of a first login that got no reply, as the end of an error message.
-#[must_use]
 pub fn advice_on_silence(connection: &Connection) -> &'static str {
     match connection.framing() {
         Framing::Lines if connection.is_encrypted() => {

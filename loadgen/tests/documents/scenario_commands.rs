@@ -62,6 +62,16 @@ fn check_knows_scripted_cases_and_counts_them() {
 }
 
 #[test]
+fn check_knows_profiles_and_needs_no_secret() {
+    let everything = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/profile.toml");
+    let text = check(&[&everything, &shipped("profiles/original.toml")], &[]).unwrap();
+    let summaries: Vec<_> = text.lines().filter_map(|line| line.rsplit("  ").next()).collect();
+    assert_eq!(summaries, ["(profile `mine`)", "(profile `original`)"]);
+    let error = check(&[&everything], &["seed=1"]).unwrap_err().stderr(false);
+    assert!(error.contains("--set on a profile"), "{error}");
+}
+
+#[test]
 fn what_runs_is_no_file_of_cases() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/cases.toml");
     let error = Document::read(&file, &[]).unwrap_err().to_string();

@@ -9,6 +9,7 @@ use std::path::Path;
 use serde_json::Value;
 use twinwire::commands::schema::{Format, Schema};
 use twinwire::conform::case::Cases;
+use twinwire::conform::profile::Profile;
 use twinwire::scenario::{Document, STARTER, schema};
 
 /// Whether a value is valid by a whole schema.
@@ -169,6 +170,38 @@ fn the_schema_of_cases_accepts_what_their_parser_accepts_and_refuses_what_it_ref
         assert!(everything.contains(right), "{right}");
         let text = everything.replacen(right, wrong, 1);
         assert!(Cases::parse("x.toml", &text).is_err(), "the parser takes {wrong}");
+        assert!(!valid(&schema, &json(&text)), "the schema takes {wrong}");
+    }
+}
+
+#[test]
+fn the_schema_of_profiles_accepts_what_their_parser_accepts_and_refuses_what_it_refuses_in_a_single_value() {
+    let printed = Schema { format: Format::Profile }.exec().unwrap();
+    let schema: Value = serde_json::from_str(&printed).unwrap();
+    let parse = |text: &str| Profile::parse("x.toml", text, |_| Some("secret".into()));
+    let everything = include_str!("../data/profile.toml");
+    parse(everything).unwrap();
+    for right in [everything, include_str!("../../../scenarios/profiles/original.toml")] {
+        assert!(valid(&schema, &json(right)));
+    }
+    for (right, wrong) in [
+        ("name = \"mine\"", "name = \"m ine\""),
+        ("\"wss\"", "\"wsss\""),
+        ("shared-registry = false", "shared-registry = 0"),
+        ("upgrade = \"secret\"", "upgrade = \"maybe\""),
+        ("message-max = 1024", "message-max = 127"),
+        ("name-max = 32", "name-max = 0"),
+        ("jobs = 1", "jobs = 0"),
+        ("connections = 100", "connections = -1"),
+        ("idle-timeout = \"1m\"", "idle-timeout = 60"),
+        ("\"--user={user}\"", "5"),
+        ("rule = \"WS-4\"", "rule = \"WS-44\""),
+        ("reason = \"Nor this.\"", "raeson = \"Nor this.\""),
+        ("case = \"role-guest-denied\"", "rule = \"ROLE-2\""),
+    ] {
+        assert!(everything.contains(right), "{right}");
+        let text = everything.replacen(right, wrong, 1);
+        assert!(parse(&text).is_err(), "the parser takes {wrong}");
         assert!(!valid(&schema, &json(&text)), "the schema takes {wrong}");
     }
 }

@@ -74,6 +74,8 @@ fn each_program_and_subcommand_has_a_man_page_and_nothing_is_written_through_a_l
     for name in [
         "twinwire",
         "twinwire-run",
+        "twinwire-conform",
+        "twinwire-explain",
         "twinwire-man",
         "twinwire-client",
         "twinwire-server",

@@ -8,6 +8,7 @@ mod calibrate;
 mod client;
 mod client_tls;
 mod completions;
+mod conform_outputs;
 mod folders;
 mod launch;
 mod null_target;

@@ -35,7 +35,7 @@ const fn loopback(port: u16) -> SocketAddr {
 ///
 /// If no listener is given, it serves TCP on 127.0.0.1:1601 and WebSocket on 127.0.0.1:1603. It prints one line for
 /// each listener when it is ready. A host name is served at all of its addresses, on one port. SIGTERM or Ctrl-C stops
-/// it in order, a second one at once; SIGHUP makes it read a renewed certificate.
+/// it cleanly, a second one at once; SIGHUP makes it reload its certificate.
 ///
 /// Every option can also be set in the environment, --max-connections as `TWINWIRE_MAX_CONNECTIONS`, and in a TOML
 /// file, as max-connections = 100. The command line comes first, then the environment, then the file.

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use super::{EXIT_FAILED, EXIT_NO_SERVER, EXIT_NOT_PERMITTED};
 use crate::{
     operator::{Answer, AskError, Role, Stats, UserRow, ask},
-    protocol::parse_name,
+    protocol::{NAME_BYTES_MAX, parse_name},
 };
 
 /// Show and manage the users of a running server, through its --control socket
@@ -63,7 +63,7 @@ pub(super) struct Output {
 fn name(text: &str) -> Result<String, String> {
     match parse_name(text) {
         Ok(name) => Ok(name.to_owned()),
-        Err(_) => Err("a user's name is one word of at most 64 bytes".to_owned()),
+        Err(_) => Err(format!("a user's name is one word of at most {NAME_BYTES_MAX} bytes")),
     }
 }
 

@@ -2,16 +2,11 @@
 
 use std::{
     env::{self, VarError},
-    fs::File,
-    io::{self, Read},
     path::Path,
 };
 
 use super::error::{ArgsError, SECRET_VARIABLE};
-use crate::registry::Secret;
-
-/// More than a file of one word needs: a larger file is something else, or endless.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
+use crate::{registry::Secret, small_file::read_text};
 
 /// What precedes the secret in the only message that carries it.
 const UPGRADE_PREFIX: &str = "upgrade ";
@@ -21,7 +16,7 @@ pub(super) fn read(file: Option<&Path>, message_bytes_max: usize) -> Result<Secr
     let (text, place) = match file {
         Some(path) => {
             let text =
-                contents(path).map_err(|source| ArgsError::SecretFile { path: path.to_owned(), source })?;
+                read_text(path).map_err(|source| ArgsError::SecretFile { path: path.to_owned(), source })?;
             (text, path.display().to_string())
         }
         None => match env::var(SECRET_VARIABLE) {
@@ -39,13 +34,4 @@ pub(super) fn read(file: Option<&Path>, message_bytes_max: usize) -> Result<Secr
         return Err(ArgsError::SecretTooLong { place, given: word.len(), most });
     }
     Secret::new(word).ok_or(ArgsError::SecretForm { place })
-}
-
-fn contents(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(io::Error::other("it is larger than 1 MiB"));
-    }
-    Ok(text)
 }

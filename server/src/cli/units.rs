@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 
 use crate::protocol::NAME_BYTES_MAX;
 
-/// The longest time-out; `off` means for ever. Sums of instants stay far from overflow.
+/// The longest time-out; `off` means no limit. Sums of instants stay far from overflow.
 const DURATION_MAX: Duration = Duration::from_hours(366 * 24);
 
 /// The highest value of `--message-max`. A worker has room for one, and a client can make the server hold one for
@@ -51,7 +51,7 @@ pub(super) fn message_size(text: &str) -> Result<usize, String> {
         bytes if bytes < NAME_BYTES_MAX => {
             Err(format!("a message must hold a name of {NAME_BYTES_MAX} bytes"))
         }
-        bytes if bytes > MESSAGE_BYTES_LIMIT => Err("at most 16MiB".to_owned()),
+        bytes if bytes > MESSAGE_BYTES_LIMIT => Err(format!("at most {}MiB", MESSAGE_BYTES_LIMIT >> 20)),
         bytes => Ok(bytes),
     }
 }

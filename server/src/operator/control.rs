@@ -22,7 +22,7 @@ use crate::{
     config::Timeouts,
     counters::{ConnectionTotals, RequestTotal},
     protocol::NAME_BYTES_MAX,
-    registry::{Promotion, Registry},
+    registry::{Promotion, Registry, Usage},
 };
 
 /// The longest request: a command and a name, with room for white space.
@@ -105,8 +105,8 @@ fn users(registry: &Registry) -> Vec<UserRow> {
         users.push(UserRow {
             user: user.to_owned(),
             role: if info.is_manager { Role::Manager } else { Role::Guest },
-            keys: info.keys,
-            bytes: info.bytes,
+            keys: info.usage.keys,
+            bytes: info.usage.bytes,
             connected_s: info.since.elapsed().as_secs(),
             idle_s: idle(registry, info.active_ms).as_secs(),
             transport: info.peer.transport.name().to_owned(),
@@ -164,8 +164,9 @@ async fn disconnect(registry: &Registry, user: &str) -> Answer {
     Answer::Refused {
         reason: Reason::NotYet,
         message: format!(
-            "the session of {} was asked to end but has not ended within 5 s",
-            user.escape_debug()
+            "the session of {} was asked to end but has not ended within {} s",
+            user.escape_debug(),
+            DISCONNECT_TIME_MAX.as_secs()
         ),
     }
 }
@@ -184,11 +185,7 @@ fn unknown(user: &str) -> Answer {
 
 fn stats(admin: &AdminState) -> Stats {
     let totals = admin.totals();
-    let (mut keys, mut bytes) = (0, 0);
-    admin.registry.for_each(|_, info| {
-        keys += info.keys;
-        bytes += info.bytes;
-    });
+    let Usage { keys, bytes } = admin.stored();
     let mut stats = Stats {
         uptime_s: admin.started.elapsed().as_secs(),
         users: admin.registry.len(),

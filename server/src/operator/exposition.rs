@@ -62,6 +62,11 @@ pub(super) fn as_plain_text(open_metrics: &str) -> String {
 #[derive(Debug)]
 struct ServerMetrics(Arc<AdminState>);
 
+enum Kind {
+    Counter,
+    Gauge,
+}
+
 /// The samples of one name, each with its labels.
 type Family<'a> = Vec<(Vec<(&'a str, &'a str)>, u64)>;
 
@@ -69,11 +74,7 @@ impl Collector for ServerMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let Self(state) = self;
         let totals = state.totals();
-        let (mut keys, mut bytes) = (0, 0);
-        state.registry.for_each(|_, info| {
-            keys += info.keys as u64;
-            bytes += info.bytes as u64;
-        });
+        let stored = state.stored();
         let open = |of: &ConnectionTotals| (vec![("transport", of.transport.name())], of.open);
         let opened = |of: &ConnectionTotals| (vec![("transport", of.transport.name())], of.opened);
         let requests = totals
@@ -86,77 +87,59 @@ impl Collector for ServerMetrics {
         let workers =
             numbers.iter().zip(by_worker).map(|(number, count)| (vec![("worker", &**number)], count));
         let unlabelled = |figure: u64| vec![(Vec::new(), figure)];
-
-        gauges(
-            &mut encoder,
-            "connections_open",
-            "Connections now",
-            &totals.connections.iter().map(open).collect(),
-        )?;
-        counters(
-            &mut encoder,
-            "connections",
-            "Connections since the start",
-            &totals.connections.iter().map(opened).collect(),
-        )?;
-        counters(&mut encoder, "requests", "Requests by command and reply", &requests.collect())?;
-        counters(&mut encoder, "worker_requests", "Requests by worker", &workers.collect())?;
-        counters(
-            &mut encoder,
-            "refusals",
-            "Connections turned away or ended by the server",
-            &refusals.collect(),
-        )?;
-        counters(
-            &mut encoder,
-            "received_bytes",
-            "Bytes read from clients",
-            &unlabelled(totals.bytes_received),
-        )?;
-        counters(&mut encoder, "sent_bytes", "Bytes made for clients", &unlabelled(totals.bytes_sent))?;
-        gauges(
-            &mut encoder,
-            "stores",
-            "Users logged in, each with a store",
-            &unlabelled(state.registry.len() as u64),
-        )?;
-        gauges(
-            &mut encoder,
-            "managers",
-            "Users who are managers",
-            &unlabelled(state.registry.managers() as u64),
-        )?;
-        gauges(&mut encoder, "keys", "Keys in all stores", &unlabelled(keys))?;
-        gauges(&mut encoder, "stored_bytes", "Bytes of keys and values in all stores", &unlabelled(bytes))?;
-        counters(
-            &mut encoder,
-            "log_lines_dropped",
-            "Log lines dropped because standard error was not read in time",
-            &unlabelled(LOG_LINES_DROPPED.load(Ordering::Relaxed)),
-        )?;
-        gauges(
-            &mut encoder,
-            "build_info",
-            "Always 1; the labels show which program this is",
-            &vec![(vec![("version", env!("CARGO_PKG_VERSION"))], 1)],
-        )?;
-        gauges(
-            &mut encoder,
-            "uptime_seconds",
-            "Since the start",
-            &unlabelled(state.started.elapsed().as_secs()),
-        )
+        let version = vec![(vec![("version", env!("CARGO_PKG_VERSION"))], 1)];
+        let dropped = LOG_LINES_DROPPED.load(Ordering::Relaxed);
+        let families: [(Kind, &str, &str, Family<'_>); 14] = [
+            (
+                Kind::Gauge,
+                "connections_open",
+                "Connections now",
+                totals.connections.iter().map(open).collect(),
+            ),
+            (
+                Kind::Counter,
+                "connections",
+                "Connections since the start",
+                totals.connections.iter().map(opened).collect(),
+            ),
+            (Kind::Counter, "requests", "Requests by command and reply", requests.collect()),
+            (Kind::Counter, "worker_requests", "Requests by worker", workers.collect()),
+            (Kind::Counter, "refusals", "Connections turned away or ended by the server", refusals.collect()),
+            (Kind::Counter, "received_bytes", "Bytes read from clients", unlabelled(totals.bytes_received)),
+            (Kind::Counter, "sent_bytes", "Bytes made for clients", unlabelled(totals.bytes_sent)),
+            (
+                Kind::Gauge,
+                "stores",
+                "Users logged in, each with a store",
+                unlabelled(state.registry.len() as u64),
+            ),
+            (Kind::Gauge, "managers", "Users who are managers", unlabelled(state.registry.managers() as u64)),
+            (Kind::Gauge, "keys", "Keys in all stores", unlabelled(stored.keys as u64)),
+            (
+                Kind::Gauge,
+                "stored_bytes",
+                "Bytes of keys and values in all stores",
+                unlabelled(stored.bytes as u64),
+            ),
+            (
+                Kind::Counter,
+                "log_lines_dropped",
+                "Log lines dropped because standard error was not read in time",
+                unlabelled(dropped),
+            ),
+            (Kind::Gauge, "build_info", "Always 1; the labels show which program this is", version),
+            (Kind::Gauge, "uptime_seconds", "Since the start", unlabelled(state.started.elapsed().as_secs())),
+        ];
+        for (kind, name, help, family) in families {
+            match kind {
+                Kind::Counter => encode_family(&mut encoder, name, help, &family, ConstCounter::new)?,
+                Kind::Gauge => encode_family(&mut encoder, name, help, &family, |figure| {
+                    ConstGauge::new(i64::try_from(figure).unwrap_or(i64::MAX))
+                })?,
+            }
+        }
+        Ok(())
     }
-}
-
-fn counters(encoder: &mut DescriptorEncoder, name: &str, help: &str, family: &Family<'_>) -> fmt::Result {
-    encode_family(encoder, name, help, family, ConstCounter::new)
-}
-
-fn gauges(encoder: &mut DescriptorEncoder, name: &str, help: &str, family: &Family<'_>) -> fmt::Result {
-    encode_family(encoder, name, help, family, |figure| {
-        ConstGauge::new(i64::try_from(figure).unwrap_or(i64::MAX))
-    })
 }
 
 fn encode_family<M: EncodeMetric>(

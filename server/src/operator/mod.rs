@@ -33,7 +33,7 @@ pub(crate) use {
 use crate::{
     config::Config,
     counters::{Counters, Totals},
-    registry::Registry,
+    registry::{Registry, Usage},
     runtime::Shutdown,
 };
 use socket::ControlSocket;
@@ -64,6 +64,16 @@ impl AdminState {
 
     fn totals(&self) -> Totals {
         Totals::of(&self.counters)
+    }
+
+    /// What all stores hold together.
+    fn stored(&self) -> Usage {
+        let mut stored = Usage::default();
+        self.registry.for_each(|_, info| {
+            stored.keys += info.usage.keys;
+            stored.bytes += info.usage.bytes;
+        });
+        stored
     }
 
     /// The requests that each worker has answered, in the order of the workers' numbers.

@@ -10,7 +10,8 @@ mod transport;
 
 pub use origins::{NoOrigin, Origins};
 pub use reply::{Reply, Status};
-pub use request::{Malformed, Request, parse_name};
+pub(crate) use request::parse_name;
+pub use request::{Malformed, Request};
 pub(crate) use transport::Framing;
 pub use transport::Transport;
 
@@ -21,4 +22,4 @@ pub use transport::Transport;
 pub const MESSAGE_BYTES_MAX: usize = 65_536;
 
 /// The longest user name in bytes.
-pub const NAME_BYTES_MAX: usize = 64;
+pub(crate) const NAME_BYTES_MAX: usize = 64;

@@ -83,7 +83,7 @@ fn is_word(text: &str) -> bool {
 }
 
 /// Parses a login message: exactly one word of at most [`NAME_BYTES_MAX`] bytes (LOGIN-1, LOGIN-3).
-pub fn parse_name(message: &str) -> Result<&str, Malformed> {
+pub(crate) fn parse_name(message: &str) -> Result<&str, Malformed> {
     let mut words = message.split_ascii_whitespace();
     match (words.next(), words.next()) {
         (Some(name), None) if name.len() <= NAME_BYTES_MAX => Ok(name),

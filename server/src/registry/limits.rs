@@ -25,9 +25,8 @@ impl Default for StoreLimits {
 }
 
 /// A limit would be exceeded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the store is full")]
-pub struct StoreFull;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StoreFull;
 
 /// The limits, and what all users together have stored.
 #[derive(Debug)]
@@ -42,11 +41,11 @@ pub(super) struct Quota {
 struct Total(AtomicUsize);
 
 /// What one user has stored. Changed only under the lock of that user's store.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Usage {
-    pub(super) keys: usize,
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    pub(crate) keys: usize,
     /// Of keys and values.
-    pub(super) bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 impl Quota {

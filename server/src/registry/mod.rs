@@ -18,15 +18,17 @@ use foldhash::fast::RandomState;
 
 pub(crate) use disconnect::SessionEnd;
 use limits::Quota;
-pub use limits::{ENTRY_BYTES, StoreFull, StoreLimits};
+pub use limits::{ENTRY_BYTES, StoreLimits};
+pub(crate) use limits::{StoreFull, Usage};
 pub use policy::{Secret, UpgradePolicy};
 pub(crate) use reclaim::Reclaimer;
 use role::Managers;
-pub use role::Promotion;
+pub(crate) use role::Promotion;
 pub(crate) use secret_throttle::SecretAttempt;
 use secret_throttle::SecretThrottle;
+pub use user::Peer;
 use user::SessionEnded;
-pub use user::{Peer, User, UserInfo};
+pub(crate) use user::{User, UserInfo};
 
 /// The names in use with their users, and the policy by which guests become managers.
 #[derive(Debug)]
@@ -74,7 +76,6 @@ impl Registry {
     }
 
     /// The same registry, whose large stores are freed on the reclaimer's thread.
-    #[must_use]
     pub(crate) fn with_reclaimer(self, reclaimer: Reclaimer) -> Self {
         Self { reclaimer: Some(reclaimer), ..self }
     }
@@ -117,19 +118,17 @@ impl Registry {
         })
     }
 
-    /// The policy by which guests become managers.
-    #[must_use]
-    pub fn upgrade_policy(&self) -> &UpgradePolicy {
+    pub(crate) fn upgrade_policy(&self) -> &UpgradePolicy {
         &self.upgrade
     }
 
     /// Makes a user a manager, whatever the policy, if the limit on managers allows it (ROLE-8).
-    pub fn promote(&self, user: &User) -> Promotion {
+    pub(crate) fn promote(&self, user: &User) -> Promotion {
         self.managers.promote(&user.role)
     }
 
     /// Makes a manager a guest, which makes room for another manager; `false` if the user was a guest.
-    pub fn demote(&self, user: &User) -> bool {
+    pub(crate) fn demote(&self, user: &User) -> bool {
         self.managers.demote(&user.role)
     }
 
@@ -186,21 +185,15 @@ pub struct Login {
 }
 
 impl Login {
-    /// The name that is held.
-    #[must_use]
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// The registry that it is held in.
-    #[must_use]
-    pub fn registry(&self) -> &Registry {
+    pub(crate) fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// The user whose session this is.
-    #[must_use]
-    pub fn user(&self) -> &User {
+    pub(crate) fn user(&self) -> &User {
         &self.user
     }
 
@@ -211,7 +204,7 @@ impl Login {
 
     /// Stores a copy of `value` under `key`, in place of the old value. If there is no room for the difference, the old
     /// value stays (STORE-1, STORE-3, STORE-7).
-    pub fn put(&self, key: &str, value: &str) -> Result<(), StoreFull> {
+    pub(crate) fn put(&self, key: &str, value: &str) -> Result<(), StoreFull> {
         self.user.put(key, value, &self.registry.quota)
     }
 }

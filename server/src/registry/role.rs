@@ -11,7 +11,7 @@ use std::{
 /// The outcome of a promotion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "it may have been refused"]
-pub enum Promotion {
+pub(crate) enum Promotion {
     /// The user is a manager from now on.
     Granted,
     /// The user was a manager before.

@@ -43,7 +43,7 @@ impl Peer {
 
 /// A logged-in user, shared between its own session and the managers that read its store.
 #[derive(Debug)]
-pub struct User {
+pub(crate) struct User {
     /// Kept apart from the entries: nothing that a client stores can change it (ROLE-5).
     pub(super) role: Role,
     /// `None` once the session has ended. The lock makes every entry an atomic register (ATOM-1). It is nearly always
@@ -59,19 +59,14 @@ pub struct User {
 
 /// A user as the operator sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UserInfo {
-    /// Whether it is a manager.
-    pub is_manager: bool,
-    /// The number of keys.
-    pub keys: usize,
-    /// The bytes of keys and values.
-    pub bytes: usize,
+pub(crate) struct UserInfo {
+    pub(crate) is_manager: bool,
+    pub(crate) usage: Usage,
     /// When it logged in.
-    pub since: Instant,
+    pub(crate) since: Instant,
     /// When its last request came, in milliseconds from the registry's start.
-    pub active_ms: u64,
-    /// Its client.
-    pub peer: Peer,
+    pub(crate) active_ms: u64,
+    pub(crate) peer: Peer,
 }
 
 /// The user's session has ended, and its store is gone.
@@ -102,20 +97,17 @@ impl User {
 
     /// `None` if its session has ended.
     pub(super) fn info(&self) -> Option<UserInfo> {
-        let Usage { keys, bytes } = self.store().as_ref()?.usage;
+        let usage = self.store().as_ref()?.usage;
         Some(UserInfo {
             is_manager: self.is_manager(),
-            keys,
-            bytes,
+            usage,
             since: self.since,
             active_ms: self.active_ms.load(Ordering::Relaxed),
             peer: self.peer,
         })
     }
 
-    /// Whether the user is a manager now.
-    #[must_use]
-    pub fn is_manager(&self) -> bool {
+    pub(crate) fn is_manager(&self) -> bool {
         self.role.is_manager()
     }
 
@@ -137,7 +129,7 @@ impl User {
     }
 
     /// Passes the value under `key`, if there is one, to `found`, which runs under the store's lock.
-    pub fn get<R>(&self, key: &str, found: impl FnOnce(Option<&str>) -> R) -> R {
+    pub(crate) fn get<R>(&self, key: &str, found: impl FnOnce(Option<&str>) -> R) -> R {
         self.read(key, |entry| found(entry.unwrap_or_default()))
     }
 

@@ -16,7 +16,7 @@ impl Shutdown {
     }
 
     /// Tells the server to stop: it accepts no new connections, answers all that has been received, and closes every
-    /// connection in order. Returns at once; calling it again changes nothing.
+    /// connection cleanly. Returns at once; calling it again changes nothing.
     pub fn trigger(&self) {
         self.0.send_replace(true);
     }

@@ -84,7 +84,7 @@ async fn accept(
                 let Ok(stream) = stream.into_std() else { continue };
                 if let Some(incoming) = dispatcher.admit(Incoming { stream, peer, transport }) {
                     // It waits here, and those behind it in the backlog, until there is a permit for it, or room to
-                    // refuse it in order.
+                    // refuse it properly.
                     tokio::select! {
                         permits = dispatcher.limits.acquire(peer.ip()) => match permits {
                             Some(permits) => dispatcher.dispatch(incoming, permits),

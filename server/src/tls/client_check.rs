@@ -10,8 +10,8 @@ use rustls::{
     server::ParsedCertificate,
 };
 
-/// Why every client would refuse a server with this certificate; `None` if it depends on whom the client trusts and
-/// which name it looks for.
+/// Why every client would refuse a server with this certificate; `None` if that depends on which issuers the client
+/// trusts and which name it looks for.
 pub(super) fn objection(
     certificate: &CertificateDer<'_>,
     now: UnixTime,

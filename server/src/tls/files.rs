@@ -3,7 +3,7 @@
 use std::{
     fmt,
     fs::{self, File},
-    io::{self, Read},
+    io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -19,9 +19,7 @@ use rustls::{
 };
 
 use super::client_check;
-
-/// More than the longest chain needs: a larger file is something else.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
+use crate::small_file::read_bytes;
 
 /// One of the two files, displayed with the option that names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,15 +159,11 @@ pub(super) fn read(
 /// The whole of a file that at least looks like PEM.
 fn contents(file: &TlsFile) -> Result<Vec<u8>, TlsError> {
     let unreadable = |source| TlsError::Unreadable { file: file.clone(), source };
-    let mut bytes = Vec::new();
     let opened = File::open(file.path()).map_err(unreadable)?;
     if let TlsFile::Key(path) = file {
         warn_of_readers(path, &opened);
     }
-    opened.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(unreadable(io::Error::other("it is larger than 1 MiB")));
-    }
+    let bytes = read_bytes(opened).map_err(unreadable)?;
     match memchr::memmem::find(&bytes, b"-----BEGIN ") {
         Some(_) => Ok(bytes),
         None => Err(TlsError::NotPem { file: file.clone() }),
@@ -198,7 +192,7 @@ fn chain(file: &TlsFile, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Tls
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let chain = chain.map_err(|error| broken(file, &error))?;
     if chain.is_empty() {
-        return Err(TlsError::Missing { file: file.clone(), found: found(pem) });
+        return Err(TlsError::Missing { file: file.clone(), found: hint(pem) });
     }
     Ok(chain)
 }
@@ -212,13 +206,13 @@ fn private_key(file: &TlsFile, pem: &[u8]) -> Result<PrivateKeyDer<'static>, Tls
         return Err(TlsError::Encrypted { file: file.clone() });
     }
     PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
-        pem::Error::NoItemsFound => TlsError::Missing { file: file.clone(), found: found(pem) },
+        pem::Error::NoItemsFound => TlsError::Missing { file: file.clone(), found: hint(pem) },
         error => broken(file, &error),
     })
 }
 
 /// What may have been mistaken for what is wanted.
-fn found(pem: &[u8]) -> &'static str {
+fn hint(pem: &[u8]) -> &'static str {
     let has = |sign: &[u8]| memchr::memmem::find(pem, sign).is_some();
     if has(b"PRIVATE KEY-----") {
         "it holds a private key: are --tls-cert and --tls-key the wrong way round?"

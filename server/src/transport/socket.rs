@@ -102,7 +102,7 @@ impl TcpSocket {
             match self.stream.try_io(Interest::WRITABLE, |stream| Ok(send(stream)?)) {
                 Err(error) if would_block(&error) => ready!(self.stream.poll_write_ready(cx))?.retain_ready(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                outcome => return Poll::Ready(outcome),
+                result => return Poll::Ready(result),
             }
         }
     }

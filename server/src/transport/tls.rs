@@ -12,7 +12,7 @@ use rustix::net::sockopt::set_tcp_quickack;
 use rustls::server::Acceptor;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::Semaphore,
+    sync::Mutex,
     task::{coop::has_budget_remaining, yield_now},
     time::{sleep, timeout},
 };
@@ -39,14 +39,14 @@ const STOPPING_MAX: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct Handshaker {
     tls: Option<Tls>,
-    /// Taken while a handshake is computed, which takes a good part of a millisecond. Many clients that connect at once
+    /// Held while a handshake is computed, which takes a good part of a millisecond. Many clients that connect at once
     /// would delay all others for that long each, so handshakes are made one at a time, and the thread serves its other
     /// connections in between.
-    turn: Semaphore,
+    computing: Mutex<()>,
     failure_log: LogRateLimit,
 }
 
-/// Why a handshake failed, and the connection if it can still be closed in order.
+/// Why a handshake failed, and the connection if it can still be closed cleanly.
 struct HandshakeError {
     error: io::Error,
     socket: Option<TcpSocket>,
@@ -54,7 +54,7 @@ struct HandshakeError {
 
 impl Handshaker {
     pub(crate) fn new(tls: Option<Tls>) -> Self {
-        Self { tls, turn: Semaphore::new(1), failure_log: LogRateLimit::default() }
+        Self { tls, computing: Mutex::new(()), failure_log: LogRateLimit::default() }
     }
 
     /// Makes the server's part of one handshake. Waits for the client as long as it takes.
@@ -71,13 +71,13 @@ impl Handshaker {
         let configs = tls.current();
         let config =
             if transport.framing() == Framing::WebSocket { configs.websocket } else { configs.lines };
-        let turn = self.turn.acquire().await;
+        let computing = self.computing.lock().await;
         // Nearly all of the time is spent here. The library may buffer one batch of replies, so that a batch leaves in
         // one write.
         let accept =
             start.into_stream_with(config, |connection| connection.set_buffer_limit(Some(BATCH_BYTES)));
         yield_now().await;
-        drop(turn);
+        drop(computing);
         match accept.into_fallible().await {
             Ok(stream) => {
                 // The client's last message has no answer. If Nagle's algorithm is on at its end, its first request

@@ -21,7 +21,7 @@ use crate::{
 };
 
 #[test]
-fn life_5_who_never_reads_costs_no_more_than_may_wait_for_each() {
+fn life_5_a_client_that_never_reads_costs_no_more_than_may_wait_for_it() {
     undisturbed(|| {
         const DEAF: usize = 60;
         let server = Abused::start(&["--max-unsent", "64KiB"]);
@@ -155,7 +155,7 @@ fn life_5_a_neighbour_waits_for_a_few_turns_of_floods_and_not_for_dozens() {
 }
 
 #[test]
-fn life_5_who_sends_a_byte_at_a_time_is_served_and_is_not_logged_in_by_trying() {
+fn life_5_a_client_that_sends_a_byte_at_a_time_is_served_and_is_not_logged_in_by_trying() {
     undisturbed(|| {
         const SLOW: usize = 200;
         let server = Abused::start(&["--login-timeout", "1s"]);

@@ -66,7 +66,7 @@ fn a_second_signal_ends_the_server_at_once() {
 }
 
 #[test]
-fn the_server_stops_when_its_standard_input_does_if_told_so() {
+fn the_server_stops_when_its_standard_input_ends_if_asked_to() {
     let mut program = Program::start(&[&ON_FREE_PORTS[..], &["--until-stdin-closes"]].concat());
     let mut client = program.client(Transport::Tcp);
     drop(program.child.stdin.take());
@@ -166,7 +166,7 @@ fn role_8_the_secret_comes_from_a_file_or_the_environment() {
 }
 
 #[test]
-fn role_8_a_secret_that_no_client_can_send_is_refused_and_a_mark_at_its_beginning_is_none_of_it() {
+fn role_8_a_secret_that_no_client_can_send_is_refused_and_a_byte_order_mark_is_not_part_of_it() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().to_str().unwrap();
     let args =
@@ -230,7 +230,7 @@ fn help_groups_the_flags_and_names_their_defaults() {
 }
 
 #[test]
-fn each_cpu_gets_a_worker_if_told_so() {
+fn each_cpu_gets_a_worker_if_asked_to() {
     let cpus = nix::sched::sched_getaffinity(Pid::from_raw(0)).unwrap();
     let cpu = (0..1024).find(|cpu| cpus.is_set(*cpu).unwrap()).unwrap().to_string();
     let mut program = Program::start(&["--tcp", "127.0.0.1:0", "--cpus", &cpu]);

@@ -144,7 +144,7 @@ fn store_7_a_put_beyond_a_limit_is_refused_and_the_store_keeps_what_it_had() {
 }
 
 #[test]
-fn store_7_what_all_store_together_is_shared_and_given_back_by_who_leaves() {
+fn store_7_the_total_is_shared_by_all_and_given_back_by_clients_that_leave() {
     let room = 10 * (2 + ENTRY_BYTES);
     let server = TestServer::with(|config| config.stores.total_bytes_max = room);
     for transport in ALL {
@@ -251,7 +251,7 @@ fn role_8_a_manager_who_leaves_makes_room_for_the_next_however_it_goes() {
 }
 
 #[test]
-fn tcp_3_and_ws_4_the_longest_message_is_as_long_as_the_server_was_told() {
+fn tcp_3_and_ws_4_the_longest_message_is_as_long_as_configured() {
     for limit in [64, 1000, 200_000] {
         let server = TestServer::with(|config| config.message_bytes_max = limit);
         for transport in [Transport::Tcp, Transport::WebSocket] {

@@ -240,7 +240,7 @@ fn role_9_no_name_drives_the_operators_terminal() {
 }
 
 #[test]
-fn role_9_an_unknown_user_no_server_wrong_usage_and_no_permission_are_told_apart() {
+fn role_9_an_unknown_user_no_server_wrong_usage_and_no_permission_have_different_exit_codes() {
     let server = Operated::start(&[]);
     for action in ["promote", "demote", "disconnect"] {
         let (code, _, stderr) = server.control(&[action, "nobody"]);

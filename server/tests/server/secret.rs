@@ -162,7 +162,7 @@ fn role_8_an_address_guesses_at_one_pace_over_all_its_connections_and_another_up
 }
 
 #[test]
-fn life_2_a_guesser_that_hangs_up_holds_its_name_for_none_of_its_waits() {
+fn life_2_a_guesser_that_hangs_up_does_not_hold_its_name_while_its_reply_is_due() {
     let server = server();
     // Each of them is due a second after the one before; the next one after all of them.
     let waiting = guessers(&server, 40);

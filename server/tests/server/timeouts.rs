@@ -37,7 +37,7 @@ fn expect_timeout(client: &mut Client, text: &str) {
 }
 
 #[test]
-fn tcp_7_and_ws_5_who_does_not_log_in_in_time_is_told_so_and_closed() {
+fn tcp_7_and_ws_5_a_client_that_does_not_log_in_in_time_is_told_so_and_closed() {
     undisturbed(|| {
         let server = server(Timeouts { login: Some(SHORT), ..NONE });
         let began = Instant::now();
@@ -156,7 +156,7 @@ fn life_5_a_server_that_stood_still_refuses_no_handshake_for_it() {
 
 /// What a client does not take waits in the server, where its limits count it, and not by megabytes in the kernel.
 #[test]
-fn life_5_who_never_reads_has_little_wait_in_the_kernel_and_is_dropped_however_much_may_wait() {
+fn life_5_a_client_that_never_reads_costs_the_kernel_little_and_is_dropped_however_much_may_wait() {
     let server = TestServer::with(|config| {
         config.timeouts = Timeouts { unsent: Some(SHORT * 4), ..NONE };
         config.unsent_bytes_max = 64 * 1024 * 1024;
@@ -210,7 +210,7 @@ fn tcp_7_pings_pongs_and_half_messages_are_no_requests() {
 }
 
 #[test]
-fn who_never_reads_is_dropped_after_a_while_and_who_reads_late_is_not() {
+fn a_client_that_never_reads_is_dropped_after_a_while_and_one_that_reads_late_is_not() {
     let server = TestServer::with(|config| {
         config.timeouts = Timeouts { unsent: Some(SHORT), ..NONE };
         config.unsent_bytes_max = 64 * 1024;
@@ -239,7 +239,7 @@ fn who_never_reads_is_dropped_after_a_while_and_who_reads_late_is_not() {
 }
 
 #[test]
-fn who_reads_slowly_but_steadily_gets_everything() {
+fn a_client_that_reads_slowly_but_steadily_gets_everything() {
     undisturbed(|| {
         const REPLIES: usize = 300;
         let timeout = SHORT * 2;
@@ -308,7 +308,8 @@ fn reads_steadily(server: &TestServer, transport: Transport, then: Then) {
 }
 
 #[test]
-fn life_4_who_takes_replies_all_the_while_gets_all_of_them_however_long_that_is_before_and_after_the_end() {
+fn life_4_a_client_that_keeps_taking_replies_gets_all_of_them_however_long_it_takes_before_and_after_the_end()
+{
     undisturbed(|| {
         // With more to come than may wait, so that the server stops reading, and with less, so that it knows of the end.
         let servers = [64 * 1024, 16 * 1024 * 1024].map(|unsent_bytes_max| {

@@ -41,7 +41,7 @@ fn raw_rest(client: &mut Client) -> Vec<u8> {
 }
 
 #[test]
-fn life_5_rubbish_gets_an_alert_and_a_close_and_is_counted_and_told_of_sparingly() {
+fn life_5_rubbish_gets_an_alert_and_a_close_and_is_counted_and_logged_within_the_rate_limit() {
     let mut program = program(&["--workers", "1", "--log", "info", "--metrics", "0"]);
     let mut neighbour = program.client(Tls);
     let wss = program.address(Wss);
@@ -91,7 +91,7 @@ fn life_5_rubbish_gets_an_alert_and_a_close_and_is_counted_and_told_of_sparingly
 }
 
 #[test]
-fn a_client_that_does_not_trust_the_certificate_is_told_of() {
+fn a_client_that_does_not_trust_the_certificate_is_logged() {
     let mut program = program(&["--log", "info"]);
     let mut client = Client::connect_bare(Tls, program.address(Tls));
     let other = Certificate::new();
@@ -152,7 +152,7 @@ fn tcp_7_a_handshake_that_is_never_finished_ends_with_the_login_time_out() {
 }
 
 #[test]
-fn who_never_finishes_a_handshake_is_named_in_the_log() {
+fn a_client_that_never_finishes_a_handshake_is_logged() {
     let mut program = program(&["--log", "info", "--login-timeout", "200ms"]);
     let mut client = Client::connect_bare(Tls, program.address(Tls));
     let name = format!("peer=\"{}\"", client.stream.local_addr().unwrap());

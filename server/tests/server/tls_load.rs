@@ -28,7 +28,7 @@ fn login(i: usize, addresses: &[SocketAddr; 2], name: &str) -> Client {
 }
 
 #[test]
-fn life_5_who_never_reads_costs_no_more_than_may_wait_and_one_batch_inside_tls() {
+fn life_5_a_client_that_never_reads_costs_no_more_than_may_wait_and_one_batch_inside_tls() {
     undisturbed(|| {
         const DEAF: usize = 40;
         let mut program = program(&["--workers", "1", "--max-unsent", "64KiB"]);

@@ -5,7 +5,6 @@
 use super::text::{Weight, fitted, width, wrapped};
 use crate::chart::spec::{Axis, LegendKey, Panel, Spec, WIDTH};
 
-/// Size of the title.
 pub(super) const TITLE_SIZE: f64 = 18.0;
 /// Size of the legend's texts.
 pub(super) const LEGEND_SIZE: f64 = 12.5;
@@ -57,7 +56,6 @@ pub(super) struct PlacedLegendEntry {
     pub(super) width: f64,
 }
 
-/// A panel's place.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PanelPlace {
     /// Plotting area.

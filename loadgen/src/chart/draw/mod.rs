@@ -33,11 +33,6 @@ pub enum DrawError {
     Encode(#[from] png::EncodingError),
 }
 
-/// Nominal width and height.
-pub(super) fn size(spec: &Spec) -> (u32, u32) {
-    (WIDTH as u32, Layout::of(spec).height as u32)
-}
-
 /// The chart as SVG.
 pub(super) fn svg(spec: &Spec) -> Result<String, DrawError> {
     let layout = Layout::of(spec);

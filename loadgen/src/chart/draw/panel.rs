@@ -9,7 +9,6 @@ use super::text::{Face, Weight, clean, fitted, width};
 use crate::chart::spec::{Axis, Mark, Panel, Stroke, WIDTH};
 use crate::chart::style::{DARK, GREY, GRID};
 
-/// Headings.
 const HEADING: Face = Face { size: HEADING_SIZE, weight: Weight::Strong, ink: DARK };
 /// Axis titles and tick labels.
 const AXIS: Face = Face { size: AXIS_SIZE, weight: Weight::Normal, ink: GREY };

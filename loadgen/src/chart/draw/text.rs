@@ -13,7 +13,7 @@ use plotters_backend::{BackendColor, BackendTextStyle, FontFamily, FontStyle, Fo
 
 use crate::chart::spec::Ink;
 
-/// What an SVG viewer uses where it lacks the first of them; the second and third are about as wide.
+/// Fonts in the order in which an SVG viewer tries them; the second and third are about as wide as the first.
 const FAMILY: &str = "Inter, Helvetica, Arial, sans-serif";
 /// A viewer's fallback font may be this much wider than ours; line breaks leave it room.
 const FALLBACK_WIDER: f64 = 1.08;

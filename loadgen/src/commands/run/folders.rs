@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use crate::chart;
-use crate::commands::CommandError;
+use crate::commands::{CommandError, of_out};
 use crate::domain::{ALL, Op, Role};
 use crate::load::plan;
 use crate::report::folder::{HISTOGRAMS, PLOTS};
@@ -96,16 +96,6 @@ fn fresh(name: &str, time: &str) -> Result<Folder, CommandError> {
         }
     }
     unreachable!("there is always a next number")
-}
-
-/// The error with the flag that it is about.
-fn of_out(error: FolderError) -> CommandError {
-    match error {
-        FolderError::NotAFolder(_) | FolderError::NotOurs { .. } | FolderError::Link(_) => {
-            CommandError::Usage(format!("--out {error}"))
-        }
-        error => error.into(),
-    }
 }
 
 /// Names of files that a run is going to make.

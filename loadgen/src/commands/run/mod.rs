@@ -1,6 +1,6 @@
 //! `twinwire run SCENARIO...`: load runs, one report folder each.
 
-pub(super) mod assemble;
+mod assemble;
 mod folders;
 pub(super) mod progress;
 
@@ -16,6 +16,7 @@ use super::target_args::{Plan, TargetArgs};
 use super::{CommandError, CommandOutput, lines, write_report};
 use crate::chart;
 use crate::load::engine::Engine;
+use crate::load::events::Event;
 use crate::load::placement::Placement;
 use crate::record::{Floor, RunRecord, Status};
 use crate::report::contents::Contents;
@@ -169,26 +170,33 @@ impl Options {
                 return Err(error);
             }
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(CommandError::Machine)?;
         let placement = Placement::split(target.is_ours());
-        let started = Timestamp::now();
         let mut progress = Progress::new(self.quiet);
-        let engine = Engine {
-            document,
-            target: &mut target,
-            placement: placement.clone(),
-            interrupt,
-            on_event: &mut |event| progress.tell(event),
-        };
-        let result = runtime.block_on(engine.run());
+        let record = measure(document, &mut target, &placement, interrupt, &mut |event| progress.tell(event));
         progress.finish();
-        let mut record = assemble::record(document, &target, &placement, started, result);
+        let mut record = record?;
         record.floor = floor;
         Ok(save(record, folder))
     }
+}
+
+/// Runs a scenario's loads against the target.
+///
+/// # Errors
+/// If the system refuses an event loop.
+pub(super) fn measure(
+    document: &Document,
+    target: &mut Target,
+    placement: &Placement,
+    interrupt: watch::Receiver<bool>,
+    on_event: &mut dyn FnMut(Event),
+) -> Result<RunRecord, CommandError> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::Machine)?;
+    let started = Timestamp::now();
+    let engine = Engine { document, target, placement: placement.clone(), interrupt, on_event };
+    let result = runtime.block_on(engine.run());
+    Ok(assemble::record(document, target, placement, started, result))
 }
 
 /// The target, and the log that it writes to.

@@ -9,6 +9,7 @@ use crate::domain::{Role, Rule, Transport};
 
 /// One scripted case: clients, what they do, and what must come back.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the format by itself")]
 pub struct Case {
     /// Unique in its file. Only ASCII letters, digits, `-`, `_` and `.`.
     pub id: String,
@@ -34,6 +35,14 @@ pub struct Case {
     pub clients: Vec<Client>,
     /// What is done, at least one step.
     pub steps: Vec<Step>,
+}
+
+impl Case {
+    /// Whether it shows what a server should do, so that its failure is a warning.
+    #[must_use]
+    pub fn is_should(&self) -> bool {
+        self.should || self.rules.iter().all(|rule| rule.is_should())
+    }
 }
 
 /// Who must pass a case.

@@ -113,3 +113,6 @@ impl Profile {
 pub fn json_schema() -> Value {
     schema::document(&PROFILE, "Twinwire profile", &[])
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use super::super::suite::Event;
-use super::super::verdict::Verdict;
+use super::summary::{Counts, in_words};
 
 /// Shows how far a suite is.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub struct Progress {
 #[derive(Debug, Default)]
 struct Group {
     due: usize,
-    counts: BTreeMap<Verdict, usize>,
+    counts: Counts,
 }
 
 impl Progress {
@@ -38,7 +38,7 @@ impl Progress {
                 let group = self.groups.entry(result.group.clone()).or_default();
                 *group.counts.entry(result.verdict).or_default() += 1;
                 if group.counts.values().sum::<usize>() == group.due {
-                    let line = format!("{:<20} {}", result.group, counts(&group.counts));
+                    let line = format!("{:<20} {}", result.group, in_words(&group.counts));
                     self.show(&line);
                 }
             }
@@ -51,11 +51,4 @@ impl Progress {
             let _ = writeln!(std::io::stderr(), "{line}");
         }
     }
-}
-
-/// `24 passed, 1 failed`.
-pub(super) fn counts(counts: &BTreeMap<Verdict, usize>) -> String {
-    let each: Vec<String> =
-        counts.iter().map(|(verdict, count)| format!("{count} {}", verdict.name())).collect();
-    if each.is_empty() { "nothing".to_owned() } else { each.join(", ") }
 }

@@ -7,10 +7,8 @@
 
 use std::time::Duration;
 
-use twinwire_os::clock;
-
 use super::super::context::PassContext;
-use super::super::evidence::{Asked, Evidence, Requester};
+use super::super::evidence::{Asked, Requester};
 use super::error::SetupError;
 use super::exchange::{LoginReply, ask, connect};
 use super::logout::{CLOSE_TIMEOUT, Quit, quit};
@@ -76,9 +74,6 @@ impl BadLogin {
 
     /// Tries it on a connection of its own. `session` is the client's connection, without open requests; it is gone if
     /// the server was wrong. A server may refuse the further connection, or end it.
-    ///
-    /// # Errors
-    /// Where a login was accepted, or refused with another text.
     pub async fn attempt(
         self,
         context: &PassContext,
@@ -92,9 +87,7 @@ impl BadLogin {
         let wrong = |rule, due: &str, asked, seen: &str| {
             let finding = Finding::new(ViolationKind::WrongReply, rule, format!("`{due}`"));
             let requester = Requester { client, role: Role::Guest };
-            let evidence =
-                Evidence::of_session(context, requester, finding, asked, seen.as_bytes(), clock::now());
-            Err(SetupError::violated("trying a bad login", evidence))
+            Err(SetupError::wrong_session(context, requester, "trying a bad login", finding, asked, seen))
         };
         let Malformed { text, rule } = self.malformed;
         if malformed != texts::WRONG_FORMAT {

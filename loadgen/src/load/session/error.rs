@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use twinwire_os::clock;
+
 use super::super::context::PassContext;
-use super::super::evidence::Evidence;
-use crate::oracle::texts;
+use super::super::evidence::{Asked, Evidence, Requester};
+use crate::oracle::{Finding, texts};
 use crate::wire::{ConnectError, Ended, HandshakeError, WrongProtocol};
 
 /// Why a client could not be set up.
@@ -45,6 +47,20 @@ impl SetupError {
 
     pub(super) fn violated(step: &'static str, evidence: Evidence) -> Self {
         Self::Violated { step, evidence: Box::new(evidence) }
+    }
+
+    /// A wrong reply that was seen now, to a handshake, a login or a `q`.
+    pub(super) fn wrong_session(
+        context: &PassContext,
+        requester: Requester,
+        step: &'static str,
+        finding: Finding,
+        asked: Asked,
+        seen: &str,
+    ) -> Self {
+        let seen = seen.as_bytes();
+        let evidence = Evidence::of_session(context, requester, finding, asked, seen, clock::now());
+        Self::violated(step, evidence)
     }
 
     /// Whether the server was full. It has room again as soon as it knows that a client is gone (TCP-6, WS-6).

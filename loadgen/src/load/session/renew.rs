@@ -5,7 +5,7 @@ use std::sync::Arc;
 use twinwire_os::clock::{self, Nanos};
 
 use super::super::context::PassContext;
-use super::super::evidence::{Asked, Evidence, Requester};
+use super::super::evidence::{Asked, Requester};
 use super::super::plan::SessionEnd;
 use super::bad_login::is_bad;
 use super::close_check::closes_again;
@@ -23,9 +23,6 @@ const BEHIND_QUIT: &str = "get m1";
 const STEP: &str = "logging in again";
 
 /// Ends client `index`'s session in this way and begins its next one. Nothing is preloaded, so the store must be empty.
-///
-/// # Errors
-/// Where it cannot go on.
 pub async fn renew(
     context: &PassContext,
     index: u32,
@@ -58,11 +55,8 @@ pub async fn renew(
                 let finding = context.reference.set_refused(index).err();
                 if let Some(finding) = finding {
                     let requester = Requester { client: index, role: Role::Guest };
-                    let seen = texts::SERVER_FULL.as_bytes();
-                    let asked = Asked::NextLogin(end);
-                    let evidence =
-                        Evidence::of_session(context, requester, finding, asked, seen, clock::now());
-                    return Err(SetupError::violated(STEP, evidence));
+                    let (asked, seen) = (Asked::NextLogin(end), texts::SERVER_FULL);
+                    return Err(SetupError::wrong_session(context, requester, STEP, finding, asked, seen));
                 }
                 tokio::time::sleep(LOGIN_RETRY).await;
             }
@@ -121,10 +115,7 @@ async fn log_out(context: &PassContext, index: u32, mut connection: Connection) 
     let lines = context.endpoint(index).transport().framing() == Framing::Lines;
     let behind = (lines && is_bad(group)).then_some(BEHIND_QUIT);
     let wrong = |asked: Asked, seen: &str| {
-        let finding = wrong_logout(&asked);
-        let evidence =
-            Evidence::of_session(context, requester, finding, asked, seen.as_bytes(), clock::now());
-        Err(SetupError::violated(STEP, evidence))
+        Err(SetupError::wrong_session(context, requester, STEP, wrong_logout(&asked), asked, seen))
     };
     let failed = |why| Err(SetupError::failed(context, index, STEP, why));
     match quit(&mut connection, behind, timeout, timeout).await {

@@ -51,9 +51,6 @@ pub struct ReadyClient {
 }
 
 /// Sets up client `index`.
-///
-/// # Errors
-/// Where it cannot take part.
 pub async fn set_up(
     context: &PassContext,
     index: u32,
@@ -271,14 +268,14 @@ impl<'a> ClientSetup<'a> {
     }
 
     pub(super) fn violated(&self, step: &'static str, finding: Finding, seen: &str) -> SetupError {
-        let (context, asked, seen, now) = (self.context, self.asked.clone(), seen.as_bytes(), clock::now());
-        let evidence = if let Asked::Request { .. } = asked {
-            Evidence::new(context, &self.session, finding, asked, seen, now)
-        } else {
-            let requester = Requester { client: self.index, role: self.session.role() };
-            Evidence::of_session(context, requester, finding, asked, seen, now)
-        };
-        SetupError::violated(step, evidence)
+        let (context, asked) = (self.context, self.asked.clone());
+        if let Asked::Request { .. } = asked {
+            let evidence =
+                Evidence::new(context, &self.session, finding, asked, seen.as_bytes(), clock::now());
+            return SetupError::violated(step, evidence);
+        }
+        let requester = Requester { client: self.index, role: self.session.role() };
+        SetupError::wrong_session(context, requester, step, finding, asked, seen)
     }
 }
 
@@ -291,9 +288,7 @@ fn not_connected(context: &PassContext, index: u32, error: ConnectError) -> Setu
     let Some(BrokenHandshake { expected, seen }) = broken else { return error.into() };
     let finding = Finding::new(ViolationKind::BrokenHandshake, Rule::Ws2, expected);
     let requester = Requester { client: index, role: Role::Guest };
-    let evidence =
-        Evidence::of_session(context, requester, finding, Asked::Handshake, seen.as_bytes(), clock::now());
-    SetupError::violated("connecting", evidence)
+    SetupError::wrong_session(context, requester, "connecting", finding, Asked::Handshake, &seen)
 }
 
 fn wrong(rule: Rule, expected: &str) -> Finding {

@@ -37,7 +37,8 @@ fn a_good_run_is_valid() {
 fn a_reason_is_about_the_variant_that_it_was_found_in() {
     let mut record = fixture::record();
     let mut load = record.loads[0].clone();
-    load.variants = ["a", "b"].map(|label| VariantInfo { label: label.to_owned(), settings: Vec::new() }).into();
+    load.variants =
+        ["a", "b"].map(|label| VariantInfo { label: label.to_owned(), settings: Vec::new() }).into();
     let mut own: Vec<&mut Pass> = record.passes.iter_mut().filter(|pass| pass.load == load.name).collect();
     for pass in &mut own {
         pass.variant = "a".to_owned();

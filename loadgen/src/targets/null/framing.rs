@@ -49,9 +49,6 @@ impl Responder {
     }
 
     /// Takes what one read returned, which it may change, and appends every reply that is due to `out`.
-    ///
-    /// # Errors
-    /// Where nothing that comes later is read.
     pub(super) fn take(&mut self, read: &mut [u8], out: &mut Vec<u8>) -> Result<(), ConnectionOver> {
         if self.waiting.is_empty() {
             let used = self.messages(read, out)?;

@@ -44,7 +44,6 @@ struct Args {
 }
 
 /// Becomes the null target: the body of the hidden subcommand.
-#[must_use]
 pub fn serve(arguments: Vec<OsString>) -> ExitCode {
     let args = match Args::try_parse_from(std::iter::once(OsString::from(SUBCOMMAND)).chain(arguments)) {
         Ok(args) => args,

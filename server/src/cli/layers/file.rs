@@ -2,8 +2,7 @@
 
 use std::{
     fmt::{self, Write},
-    fs::File,
-    io::{self, Read},
+    io,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -12,9 +11,7 @@ use clap::Arg;
 use toml::de::{DeTable, DeValue};
 
 use super::{Options, Raw, Source};
-
-/// More than any file of options needs: a larger file is something else.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
+use crate::small_file::read_text;
 
 /// A file of options that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,14 +38,7 @@ pub(in crate::cli) struct Mistake {
 
 /// What the file at `path` sets.
 pub(super) fn read<'o>(path: &Path, options: &'o Options) -> Result<Vec<(&'o Arg, Source, Raw)>, FileError> {
-    let unreadable = |source| FileError::Unreadable { path: path.to_owned(), source };
-    let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
-        .map_err(unreadable)?;
-    if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(unreadable(io::Error::other("it is larger than 1 MiB")));
-    }
+    let text = read_text(path).map_err(|source| FileError::Unreadable { path: path.to_owned(), source })?;
     let (mut found, mut mistakes) = (Vec::new(), Vec::new());
     let (table, errors) = DeTable::parse_recoverable(&text);
     for error in errors {

@@ -22,7 +22,7 @@ pub(super) async fn open<S: Socket>(
     let head = time.wait_for(read_head(socket, &mut received)).await;
     let length = head.unwrap_or(Err(Some(HttpRefusal::TooSlow)))?;
     let upgrade = handshake::answer(&received[..length], origins).map_err(Some)?;
-    // If the socket buffers some of it, that leaves with what comes next.
+    // What the socket buffers of it leaves with the next write.
     socket.write_all(&upgrade).await.map_err(|_| None)?;
     Ok(received.split_off(length))
 }

@@ -1,7 +1,5 @@
 //! Steps: who acts, exactly one action with its own impossibilities, at most one expectation.
 
-use std::time::Duration;
-
 use super::super::format::{EACH_BYTE, KEY_LIMIT};
 use super::super::model::{
     Action, Client, Cut, Frame, FrameLength, Handshake, OperatorAction, Payload, Step, Text, Times,
@@ -57,13 +55,12 @@ fn step(reader: Reader<'_>, scope: Scope<'_>, problems: &mut Problems) -> Option
     if client.is_err() || expects && expect.is_none() {
         return None;
     }
-    let (within, retry) = (optional_duration(reader, "within")?, optional_duration(reader, "retry")?);
+    if reader.is_bad("within") || reader.is_bad("retry") {
+        return None;
+    }
+    let duration = |key: &str| reader.given(key).and_then(|_| reader.duration(key));
+    let (within, retry) = (duration("within"), duration("retry"));
     Some(Step { client: actor, action: decoded?, expect, within, retry })
-}
-
-/// A length of time that may be left out; `None` where what is given is none.
-fn optional_duration(reader: Reader<'_>, key: &str) -> Option<Option<Duration>> {
-    if reader.given(key).is_none() { Some(None) } else { reader.duration(key).map(Some) }
 }
 
 /// The one key that is an action.

@@ -1,5 +1,8 @@
 //! `twinwire conform [PATH|CASE-ID]...`: the conformance suite.
 
+mod files;
+
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,19 +10,35 @@ use clap::Parser;
 
 use super::interrupt::interrupts;
 use super::target_args::{Plan, TargetArgs};
-use super::{CommandError, CommandOutput};
+use super::{CommandError, CommandOutput, lines};
 use crate::conform::case::model::Level;
 use crate::conform::servers::{self, Server};
-use crate::conform::suite::{self, Options};
+use crate::conform::suite::{self, Event, Options};
+use crate::conform::verdict::SuiteResult;
 use crate::conform::{built_in, report};
+use crate::report::ReportError;
 use crate::scenario::{HOUR, MILLISECOND, duration_within};
 use crate::text::Paint;
+use files::Files;
+
+/// Exit codes, the first that applies.
+const EXIT_CODES: &str = "\
+Exit codes (the first that applies):
+  2    wrong usage, case or file
+  1    a case failed, a known failure passed, or not every case that was due has
+       a result; --strict: also a warning or an unstable case
+  3    no target, or it was lost
+  130  interrupted
+  4    a case is unknown because of this machine, or nothing ran
+  0    all passed";
 
 /// Check a server against the protocol, rule by rule
 ///
 /// Runs scripted cases over each transport of the target, and each of them again with its bytes cut and joined in every
 /// other way. Without a target it tests the embedded server, with limits, policies and an operator of its own.
 #[derive(Debug, Parser)]
+#[command(after_help = EXIT_CODES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Conform {
     /// Files or folders of scripted cases (TOML), such as violations/*.toml of a run, or ids of cases [default: all that
     /// are built in]
@@ -54,7 +73,7 @@ pub struct Conform {
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
 
-    /// Cases that run at the same time [default: 8, or as the profile says]
+    /// Cases that run at the same time [default: 16, or as the profile says]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub jobs: Option<u32>,
 
@@ -65,6 +84,12 @@ pub struct Conform {
     /// Show no progress
     #[arg(long)]
     pub quiet: bool,
+
+    /// Report folder: a page that leads from rules and transports to their cases, and results.jsonl, to which each case
+    /// is added as it ends. Files of an earlier suite there are removed first; a folder that holds anything else and no
+    /// conform.json is refused
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 
     /// Write the result as JUnit XML
     #[arg(long, value_name = "FILE")]
@@ -95,29 +120,44 @@ impl Conform {
     pub fn exec(self, colour: bool) -> Result<CommandOutput, CommandError> {
         let profile = self.target.profile()?;
         let plan = self.target.plan()?;
-        let cases = built_in::chosen(&self.cases, &self.filter)?;
+        let mut cases = built_in::chosen(&self.cases, &self.filter)?;
+        let level = if self.level == "core" { Level::Core } else { Level::Full };
         if self.list {
-            return Ok(CommandOutput::success(report::list(&cases)));
+            cases.retain(|case| level == Level::Full || case.case.level == Level::Core);
+            let listed = if self.json {
+                report::list_json(&cases).map_err(ReportError::from)?
+            } else {
+                report::list(&cases)
+            };
+            return Ok(CommandOutput::success(listed));
         }
         let interrupt = interrupts()?;
+        let is_ours = !matches!(plan, Plan::External(_));
+        let mut files = Files::prepare(&self, is_ours)?;
         let executable = std::env::current_exe().map_err(CommandError::Machine)?;
-        let log = tempfile::NamedTempFile::new().map_err(CommandError::Machine)?;
+        let unkept = tempfile::NamedTempFile::new().map_err(CommandError::Machine)?;
+        let log = files.log().unwrap_or_else(|| unkept.path().to_owned());
         let mut embedded = None;
+        let target;
         let servers: Vec<Server> = match &plan {
             Plan::Embedded => {
-                let made = servers::embedded(&executable, log.path(), &profile).map_err(CommandError::Machine)?;
+                let made = servers::embedded(&executable, &log, &profile).map_err(CommandError::Machine)?;
                 embedded = Some(made.folder);
+                target = "embedded server".to_owned();
                 made.servers
             }
             plan => {
                 let transports = plan.transports();
-                vec![Server::target(plan.target(log.path(), None)?, transports, profile.clone())]
+                let made = plan.target(&log, None)?;
+                target = made.describe();
+                vec![Server::target(made, transports, profile.clone())]
             }
         };
         let options = Options {
-            level: if self.level == "core" { Level::Core } else { Level::Full },
+            level,
             timeout: self.timeout,
-            seed: self.seed.unwrap_or_else(rand::random),
+            // Few enough digits to be typed again, and exact in every reader of JSON.
+            seed: self.seed.unwrap_or_else(|| rand::random::<u32>().into()),
             jobs: self.jobs,
             fail_fast: self.fail_fast,
         };
@@ -125,15 +165,35 @@ impl Conform {
             .enable_all()
             .build()
             .map_err(CommandError::Machine)?;
+        files.begin(&target, &profile.name, options.seed)?;
         let mut progress = report::Progress::new(self.quiet);
-        let mut result = runtime
-            .block_on(suite::run(&cases, &servers, &options, interrupt, |event| progress.tell(&event)));
-        result.target = match plan {
-            Plan::Embedded => "embedded server".to_owned(),
-            _ => "target".to_owned(),
-        };
+        let mut result = runtime.block_on(suite::run(&cases, &servers, &options, interrupt, |event| {
+            if let Event::Done(case) = event {
+                files.take(case);
+            }
+            progress.tell(&event);
+        }));
+        result.target = target;
         drop(embedded);
-        let stdout = report::terminal(&result, self.strict, Paint { colour });
-        Ok(CommandOutput { stdout, stderr: String::new(), exit_code: result.exit_code(self.strict) })
+        self.end(&result, files, colour)
+    }
+
+    /// Writes and prints the result.
+    fn end(&self, result: &SuiteResult, files: Files, colour: bool) -> Result<CommandOutput, CommandError> {
+        let mut stdout = if self.json {
+            let folder = files.folder().map(|folder| folder.display().to_string());
+            report::json(result, self.strict, folder.as_deref()).map_err(ReportError::from)?
+        } else {
+            report::terminal(result, self.strict, Paint { colour })
+        };
+        if let Some(page) = files.page().filter(|_| !self.json) {
+            let _ = writeln!(stdout, "  report: {}", page.display());
+        }
+        let failed = files.finish(result, self.strict);
+        let exit_code = match result.exit_code(self.strict) {
+            0 if !failed.is_empty() => 2,
+            code => code,
+        };
+        Ok(CommandOutput { stdout, stderr: lines(&failed), exit_code })
     }
 }
