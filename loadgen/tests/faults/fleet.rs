@@ -91,7 +91,7 @@ pub(crate) fn kills(fault: Fault, result: &CaseResult) -> bool {
     cites
         && matches!(result.verdict, Verdict::Failed | Verdict::Warned)
         && failure.kind != FailureKind::Unreachable
-        && result.reason.is_empty()
+        && !result.server_died
         && (failure.place != "set-up" || is_of_rule)
 }
 
