@@ -229,7 +229,7 @@ fn a_png_is_twice_the_nominal_size() {
     let mut reader = png::Decoder::new(Cursor::new(figure.png().unwrap())).read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
     let info = reader.next_frame(&mut pixels).unwrap();
-    assert!(info.width % 2 == 0 && info.height % 2 == 0);
+    assert!([info.width, info.height].iter().all(|length| length.is_multiple_of(2)));
     let (width, height) = (info.width / 2, info.height / 2);
     assert!((f64::from(width) - WIDTH).abs() < 1e-9);
     assert!(figure.svg().unwrap().contains(&format!("width=\"{width}\" height=\"{height}\"")));
