@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Arg, CommandFactory as _, Parser};
+use jiff::SignedDuration;
 
 use super::words::{self, Command, WordsError};
-use crate::scenario::{DAY, MILLISECOND, duration_within};
 use crate::wire::{
     Addresses, Endpoint, Header, HeaderError, InvalidServerName, ResolveError, TlsPeer, TrustStore,
     TrustStoreError, UrlError, WebSocketUrl,
@@ -259,7 +259,11 @@ fn port(text: &str) -> Result<u16, String> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    duration_within(text, MILLISECOND, DAY)
+    let parsed = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
+    let duration = parsed.ok_or("write a number with its unit, such as 5s or 500ms")?;
+    // From a timer's resolution to a day, which is long enough and overflows no instant.
+    let range = Duration::from_millis(1)..=Duration::from_hours(24);
+    if range.contains(&duration) { Ok(duration) } else { Err("must be between 1ms and 24h".to_owned()) }
 }
 
 #[cfg(test)]

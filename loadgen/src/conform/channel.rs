@@ -235,6 +235,8 @@ impl Channel {
             Err(_) => false,
             Ok(Ok(0)) => {
                 self.finish(End::Closed);
+                // A server may keep the connection, and the name, until its client has closed too.
+                let _ = timeout(WRITE_TIMEOUT, self.stream.shutdown()).await;
                 true
             }
             Ok(Ok(bytes)) => {

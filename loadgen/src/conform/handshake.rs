@@ -105,9 +105,8 @@ impl HttpReply {
         self.field(name).is_some_and(|list| list.split(',').any(|one| one.trim().eq_ignore_ascii_case(value)))
     }
 
-    /// What is wrong with a 101 that answers a request with this key, which offered no extension and no subprotocol
-    /// (RFC 6455, section 4.2.2).
-    pub(super) fn upgrade_fault(&self, key: &str) -> Option<String> {
+    /// What is wrong with a 101 that answers this request, whose key is this one (RFC 6455, section 4.2.2).
+    pub(super) fn upgrade_fault(&self, request: &Handshake, key: &str) -> Option<String> {
         let expected = accept_key(key);
         if !self.is_http_1_1 {
             Some("a 101 of another version than HTTP/1.1".to_owned())
@@ -117,14 +116,28 @@ impl HttpReply {
             Some("a 101 without `Connection: Upgrade`".to_owned())
         } else if self.field("sec-websocket-accept").as_deref() != Some(&expected) {
             Some(format!("a 101 with another accept key than `{expected}`"))
-        } else if self.field("sec-websocket-extensions").is_some_and(|list| !list.is_empty()) {
+        } else if self.names_more_than(request, "sec-websocket-extensions") {
             Some("a 101 with an extension that was not offered".to_owned())
-        } else if self.field("sec-websocket-protocol").is_some() {
+        } else if self.names_more_than(request, "sec-websocket-protocol") {
             Some("a 101 with a subprotocol that was not offered".to_owned())
         } else {
             None
         }
     }
+
+    /// Whether a field that is a list names something that the request does not offer in its own.
+    fn names_more_than(&self, request: &Handshake, field: &str) -> bool {
+        let own = request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(field));
+        let offered: Vec<&str> = own.filter_map(|(_, value)| value.as_deref()).flat_map(names).collect();
+        self.field(field).is_some_and(|list| names(&list).any(|name| !offered.contains(&name)))
+    }
+}
+
+/// The names in a list, without their parameters.
+fn names(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',')
+        .map(|one| one.split(';').next().unwrap_or_default().trim())
+        .filter(|name| !name.is_empty())
 }
 
 /// What answers a key (RFC 6455, section 4.2.2, item 5.4).
@@ -167,19 +180,26 @@ mod tests {
         let head = format!("HTTP/1.1 101 x\r\n{fields}\r\n\r\nframes");
         let (reply, length) = read_reply(head.as_bytes()).unwrap().unwrap();
         assert_eq!(head[length..], *"frames");
-        reply.upgrade_fault("dGhlIHNhbXBsZSBub25jZQ==")
+        let headers = [
+            ("Sec-WebSocket-Protocol", "chat, superchat"),
+            ("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits"),
+        ];
+        let headers = headers.map(|(name, value)| (name.to_owned(), Some(value.to_owned()))).into();
+        reply.upgrade_fault(&Handshake { headers, ..right() }, "dGhlIHNhbXBsZSBub25jZQ==")
     }
 
     #[test]
     fn a_101_must_have_what_the_rfc_asks_for_and_nothing_that_was_not_offered() {
         let right = "Upgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
         assert_eq!(fault(right), None);
+        let offered = "Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover";
+        assert_eq!(fault(&format!("{offered}\r\n{right}")), None);
         for (from, to, what) in [
             ("WebSocket\r", "h2c\r", "Upgrade: websocket"),
             ("keep-alive, Upgrade", "close", "Connection: Upgrade"),
             ("+xOo", "+xOO", "another accept key"),
-            ("Upgrade: W", "Sec-WebSocket-Extensions: permessage-deflate\r\nUpgrade: W", "an extension"),
-            ("Upgrade: W", "Sec-WebSocket-Protocol: chat\r\nUpgrade: W", "a subprotocol"),
+            ("Upgrade: W", "Sec-WebSocket-Extensions: permessage-bzip2\r\nUpgrade: W", "an extension"),
+            ("Upgrade: W", "Sec-WebSocket-Protocol: soap\r\nUpgrade: W", "a subprotocol"),
         ] {
             let fault = fault(&right.replacen(from, to, 1)).unwrap_or_default();
             assert!(fault.contains(what), "{from} → {to}: {fault}");

@@ -668,7 +668,7 @@ impl<'a> Script<'a> {
             let deadline = Instant::now() + self.against.timeout;
             let reply = channel.shake(&request, deadline).await;
             let fault = match reply {
-                Some(reply) if reply.status == 101 => reply.upgrade_fault(&key),
+                Some(reply) if reply.status == 101 => reply.upgrade_fault(&handshake::right(), &key),
                 Some(reply) => Some(format!("HTTP {}", reply.status)),
                 None => Some("no answer to the handshake".to_owned()),
             };
@@ -761,7 +761,7 @@ impl<'a> Script<'a> {
             }
         }
         if reply.status == 101 {
-            if let Some(fault) = reply.upgrade_fault(&key) {
+            if let Some(fault) = reply.upgrade_fault(handshake, &key) {
                 return failed("a handshake as RFC 6455 has it".to_owned(), fault, FailureKind::Wrong);
             }
             *self.channels[client].lock().await = Some(channel);

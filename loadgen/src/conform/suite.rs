@@ -10,7 +10,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::watch;
 
 use super::case::Cases;
-use super::case::model::{Case, ClientTransport, Level};
+use super::case::model::{Action, Case, ClientTransport, Expectation, Level, Step, Text};
 use super::cutting::{self, Cutting};
 use super::failure::FailureKind;
 use super::profile::{Excluded, Policy, Profile};
@@ -18,8 +18,10 @@ use super::script::{self, Against, Ending};
 use super::servers::{Running, Server};
 use super::transcript::Entry;
 use super::verdict::{CaseResult, SuiteResult, Verdict};
-use crate::domain::{Role, Transport};
+use crate::domain::{Framing, Role, Transport};
+use crate::oracle::texts;
 use crate::targets::TargetError;
+use crate::text::thousands;
 
 /// Cases that run at the same time, where a profile does not say otherwise.
 const JOBS: u32 = 16;
@@ -230,7 +232,9 @@ impl<'a> Suite<'a> {
                 skipped.push(skip(None, format!("no {} target", names.join(" or "))));
             }
             for transport in offered {
-                match lacks_for_clients(&case.case, transport, server) {
+                let lacking = lacks_for_clients(&case.case, transport, server)
+                    .or_else(|| lacks_room(&case.case, transport, server));
+                match lacking {
                     Some(why) => skipped.push(skip(Some(transport), why)),
                     None => due.push(Due { case, transport, server }),
                 }
@@ -502,4 +506,28 @@ fn seed_of(seed: u64, id: &str, transport: Transport, cutting: Cutting) -> u64 {
     text.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
+}
+
+/// Longest chunk that the original clients send (RAW-1).
+const CHUNK_BYTES_MAX: usize = 1_024;
+
+/// Why a case cannot run over this transport: it wants messages to be taken that are longer than the target's.
+fn lacks_room(case: &Case, transport: Transport, server: &Server) -> Option<String> {
+    let limit = server.profile.message_max as usize;
+    let limit = if transport.framing() == Framing::Chunks { limit.min(CHUNK_BYTES_MAX) } else { limit };
+    (longest_message(&case.steps) > limit)
+        .then(|| format!("it sends messages over the target's limit of {} bytes", thousands(limit as u64)))
+}
+
+/// Bytes of the longest message that steps send, but for lengths relative to the target's limit, and for messages that
+/// must be refused as too long.
+fn longest_message(steps: &[Step]) -> usize {
+    let too_long = Expectation::Replies(vec![Text::literal(texts::MESSAGE_TOO_LONG)]);
+    let longest = |step: &Step| match &step.action {
+        _ if step.expect.as_ref() == Some(&too_long) => 0,
+        Action::Send { messages, .. } => messages.iter().map(Text::bytes_fixed).max().unwrap_or_default(),
+        Action::Together(inner) | Action::Repeat { steps: inner, .. } => longest_message(inner),
+        _ => 0,
+    };
+    steps.iter().map(longest).max().unwrap_or_default()
 }

@@ -13,7 +13,7 @@ const HARNESS: &[(&str, &[&str])] = &[
     ("oracle", &["domain"]),
     ("record", &["domain"]),
     ("scenario", &["domain", "oracle", "text"]),
-    ("conform", &["domain", "oracle", "scenario", "text"]),
+    ("conform", &["domain", "oracle", "scenario", "targets", "text", "wire"]),
     ("measure", &["domain", "oracle", "record", "scenario"]),
     ("wire", &["domain", "text"]),
     ("targets", &["domain", "wire"]),
@@ -21,7 +21,7 @@ const HARNESS: &[(&str, &[&str])] = &[
     ("stats", &["domain", "record", "scenario", "text"]),
     ("report", &["domain", "record", "text"]),
     ("chart", &["domain", "record", "text"]),
-    ("client", &["domain", "oracle", "wire"]),
+    ("client", &["domain", "oracle", "text", "wire"]),
     (
         "commands",
         &[

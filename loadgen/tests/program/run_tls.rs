@@ -159,7 +159,7 @@ fn given_servers_are_known_by_their_ca() {
     let ended = place.run_to_end(&["--tls", &tls, "--wss", &wss, "--ca", &server.ca()]).expect(0);
     assert_eq!(transports(&place), set(["tls", "wss"]));
     let first = ended.stdout.lines().next().unwrap();
-    assert!(place.read("report.md").contains("with the same target (and `--ca`, where it was given)."));
+    assert!(place.read("report.md").contains("with the same target (and `--ca`, if it was given)."));
     assert!(first.contains("skipped: tcp (the target does not offer it), websocket"), "{first}");
     place.run_to_end(&["--tls", &tls, "--ca", &server.ca(), "--require", "wss"]).expect(2);
 }

@@ -333,8 +333,8 @@ impl Work {
         }
         let mut due = Instant::now();
         for first in (0..self.task.store_keys).step_by(PUTS_BATCH) {
-            let puts = first..first + PUTS_BATCH;
-            let batch = puts.map(|key| format!("put {key} v\n")).collect::<Vec<_>>().concat();
+            let puts: Vec<_> = (first..first + PUTS_BATCH).map(|key| format!("put {key} v\n")).collect();
+            let batch = puts.concat();
             while !all_done(&mut stream, &batch, "done", "store full").await? {
                 sleep(FULL_WAIT).await;
             }

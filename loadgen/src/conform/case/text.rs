@@ -147,6 +147,12 @@ impl Text {
         self.bytes(1)
     }
 
+    /// Bytes that it has at least, whatever the target's limits are.
+    pub(in crate::conform) fn bytes_fixed(&self) -> usize {
+        let to = |part: &Part| if let Part::FillTo(Size::Bytes(bytes)) = part { *bytes } else { 0 };
+        self.parts.iter().map(to).max().unwrap_or_default().max(self.bytes_min())
+    }
+
     /// Bytes that it has at most.
     pub(super) fn bytes_max(&self) -> usize {
         self.bytes(NAME_BYTES_MAX)
