@@ -108,11 +108,7 @@ impl<'a> Bytes<'a> {
     fn of(bytes: &'a [u8], length: usize) -> Self {
         match str::from_utf8(bytes) {
             Ok(text) => Self { text: Some(text), hex: None, length },
-            Err(_) => Self {
-                text: None,
-                hex: Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
-                length,
-            },
+            Err(_) => Self { text: None, hex: Some(hexadecimal(bytes)), length },
         }
     }
 }
