@@ -12,7 +12,7 @@ use twinwire::conform::profile::Profile;
 use twinwire::conform::suite::{self, Options, SuiteCase};
 use twinwire::conform::verdict::{CaseResult, SuiteResult, Verdict};
 use twinwire::conform::{built_in, servers};
-use twinwire::domain::Transport;
+use twinwire::domain::{Rule, Transport};
 use twinwire_server::faults::{Fault, ShownBy, VARIABLE};
 
 /// Servers with faults that run at the same time: they mostly wait.
@@ -94,8 +94,9 @@ pub(crate) fn kills(fault: Fault, result: &CaseResult) -> bool {
     let Some(failure) = &result.failure else { return false };
     let cites = result.rules.iter().any(|rule| rule.name() == fault.rule());
     let is_of_rule = failure.rule.is_some_and(|rule| rule.name() == fault.rule());
+    let is_should = Rule::from_name(fault.rule()).is_some_and(Rule::is_should);
     cites
-        && matches!(result.verdict, Verdict::Failed | Verdict::Warned)
+        && (result.verdict == Verdict::Failed || is_should && result.verdict == Verdict::Warned)
         && failure.kind != FailureKind::Unreachable
         && !result.server_died
         && (failure.place != "set-up" || is_of_rule)
