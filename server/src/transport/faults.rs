@@ -371,7 +371,10 @@ impl Outgoing {
             lines.swap(0, 1);
         }
         for line in lines {
-            let (text, end) = line.split_at(line.len() - usize::from(line.ends_with(b"\n")));
+            let (mut text, end) = line.split_at(line.len() - usize::from(line.ends_with(b"\n")));
+            if fault == Fault::SaysDoneToEverything {
+                text = b"done";
+            }
             if fault == Fault::LosesAReplyOnceInAHundred && once_in_a_hundred() {
                 continue;
             }
@@ -402,6 +405,7 @@ fn send_frame(
     let code: Option<u16> = frame.payload.first_chunk().map(|code| u16::from_be_bytes(*code));
     match (fault, frame.opcode) {
         (Fault::AnswersInBinary, 1) => frame.opcode = 2,
+        (Fault::SaysDoneToEverything, 1) => frame.payload = b"done".to_vec(),
         (Fault::TerminatesTexts, 1) => frame.payload.push(b'\n'),
         (Fault::AnswersPingsWithNothing, 10) => frame.payload.clear(),
         (Fault::MasksFrames, _) => frame.mask = Some([1, 2, 3, 4]),
