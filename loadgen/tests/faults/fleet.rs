@@ -1,5 +1,6 @@
 //! The suite against a server with a fault.
 
+use std::fmt::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
@@ -64,9 +65,7 @@ async fn suite(fault: Fault, cases: &[SuiteCase], executable: &Path) -> SuiteRes
         fail_fast: false,
     };
     let (_never, interrupt) = watch::channel(false);
-    let mut result = suite::run(cases, &servers, &options, interrupt, |_| {}).await;
-    result.target = fault.name().to_owned();
-    result
+    suite::run(cases, &servers, &options, interrupt, |_| {}).await
 }
 
 /// The cases that cite the rule that a fault breaks, with other cuttings of their bytes where those show it.
@@ -108,12 +107,13 @@ pub(crate) fn failures(result: &SuiteResult) -> String {
     for case in &result.cases {
         let transport = case.transport.map_or("", Transport::label);
         if let Some(failure) = &case.failure {
-            text += &format!(
-                "  {} over {transport}: {:?} at {}: expected {}, saw {}\n",
+            let _ = writeln!(
+                text,
+                "  {} over {transport}: {:?} at {}: expected {}, saw {}",
                 case.id, case.verdict, failure.place, failure.expected, failure.seen
             );
         } else if !matches!(case.verdict, Verdict::Passed | Verdict::Skipped) {
-            text += &format!("  {} over {transport}: {:?}: {}\n", case.id, case.verdict, case.reason);
+            let _ = writeln!(text, "  {} over {transport}: {:?}: {}", case.id, case.verdict, case.reason);
         }
     }
     text

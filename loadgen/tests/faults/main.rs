@@ -85,13 +85,13 @@ fn every_must_has_a_fault_and_names_are_unique() {
 /// A program that is built by itself must not be able to be faulty: only tests turn the feature on.
 #[test]
 fn the_feature_is_no_part_of_a_build_without_tests() {
+    const FEATURE: &str = "twinwire-server feature \"faults\"";
     let tree = |edges: &str| {
         let arguments = ["tree", "--package", "twinwire", "--edges", edges, "--offline", "--locked"];
         let output = Command::new(env!("CARGO")).args(arguments).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
-    const FEATURE: &str = "twinwire-server feature \"faults\"";
     assert!(!tree("normal,features").contains(FEATURE));
     assert!(tree("normal,dev,features").contains(FEATURE), "tests turn it on");
 }
