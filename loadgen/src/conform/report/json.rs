@@ -10,6 +10,7 @@ use super::super::failure::{Failure, FailureKind};
 use super::super::suite::SuiteCase;
 use super::super::transcript::{Entry, Happened};
 use super::super::verdict::{CaseResult, SuiteResult, Verdict};
+use super::details::hexadecimal;
 use crate::domain::{Rule, Transport};
 
 /// Version of the format: of `--json`, `conform.json` and the lines of `results.jsonl`.
