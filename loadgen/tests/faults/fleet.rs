@@ -12,14 +12,14 @@ use twinwire::conform::profile::Profile;
 use twinwire::conform::suite::{self, Options, SuiteCase};
 use twinwire::conform::verdict::{CaseResult, SuiteResult, Verdict};
 use twinwire::conform::{built_in, servers};
-use twinwire::domain::Transport;
+use twinwire::domain::{Rule, Transport};
 use twinwire_server::faults::{Fault, ShownBy, VARIABLE};
 
 /// Servers with faults that run at the same time: they mostly wait.
 const AT_ONCE: usize = 12;
 
-/// Longest that an expectation may take.
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest that an expectation may take of a server that breaks a rule, and of one that does not.
+const TIMEOUTS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(5)];
 
 /// Faults with what the suite found, in the order in which they were given.
 pub(crate) fn run(
@@ -56,7 +56,13 @@ async fn suite(fault: Fault, cases: &[SuiteCase], executable: &Path) -> SuiteRes
         _ => &[Transport::Tcp, Transport::WebSocket],
     };
     let servers: Vec<_> = made.servers.into_iter().map(|server| server.over(transports)).collect();
-    let options = Options { level: Level::Full, timeout: TIMEOUT, seed: 1, jobs: None, fail_fast: false };
+    let options = Options {
+        level: Level::Full,
+        timeout: TIMEOUTS[usize::from(fault.shown_by() == ShownBy::Nothing)],
+        seed: 1,
+        jobs: None,
+        fail_fast: false,
+    };
     let (_never, interrupt) = watch::channel(false);
     let mut result = suite::run(cases, &servers, &options, interrupt, |_| {}).await;
     result.target = fault.name().to_owned();
@@ -88,8 +94,9 @@ pub(crate) fn kills(fault: Fault, result: &CaseResult) -> bool {
     let Some(failure) = &result.failure else { return false };
     let cites = result.rules.iter().any(|rule| rule.name() == fault.rule());
     let is_of_rule = failure.rule.is_some_and(|rule| rule.name() == fault.rule());
+    let is_should = Rule::from_name(fault.rule()).is_some_and(Rule::is_should);
     cites
-        && matches!(result.verdict, Verdict::Failed | Verdict::Warned)
+        && (result.verdict == Verdict::Failed || is_should && result.verdict == Verdict::Warned)
         && failure.kind != FailureKind::Unreachable
         && !result.server_died
         && (failure.place != "set-up" || is_of_rule)

@@ -6,7 +6,7 @@ use super::{Flow, Session, State};
 use crate::{
     faults::{Fault, Memory, once_in_a_hundred},
     protocol::{NAME_BYTES_MAX, Reply, Request, Status, parse_name},
-    registry::{Found, Login, UpgradePolicy},
+    registry::{Found, Login, UpgradePolicy, User},
 };
 
 /// How long a name stays taken by a server that frees it too late, and by one that is only slow.
@@ -248,9 +248,7 @@ fn get_of(login: &Login, fault: Fault, is_manager: bool, user: &str, key: &str) 
         Fault::DeniesOnlyExistingKeys if !is_manager && value == Err(Status::KeyNotFound) => answer(value),
         Fault::OpensOnesOwnName if !is_manager && user == login.name() => answer(value),
         Fault::ExplainsTheDenial if !is_manager => Some(format!("{}: {user}", Status::Denied.text()).into()),
-        Fault::OpensManagersStores if registry.find(user, |user| user.is_manager()) == Some(true) => {
-            answer(value)
-        }
+        Fault::OpensManagersStores if registry.find(user, User::is_manager) == Some(true) => answer(value),
         _ if !is_manager => None,
         Fault::TakesMissingKeysForUsers if value == Err(Status::KeyNotFound) => {
             Some(Status::UserNotFound.into())

@@ -80,11 +80,11 @@ impl Frame {
         match self.payload.len() {
             length @ 0..=125 => out.push(mask_bit | length as u8),
             length @ 126..=0xffff => {
-                out.push(mask_bit | 126);
+                out.push(mask_bit | 0x7e);
                 out.extend_from_slice(&(length as u16).to_be_bytes());
             }
             length => {
-                out.push(mask_bit | 127);
+                out.push(mask_bit | 0x7f);
                 out.extend_from_slice(&(length as u64).to_be_bytes());
             }
         }
@@ -210,7 +210,7 @@ impl Incoming {
                 frame.reserved = 0;
                 true
             }
-            (Fault::TakesReservedOpcodes, 3..=7) => {
+            (Fault::TakesReservedOpcodes, 3..=7) | (Fault::TakesBinaryMessages, 2) => {
                 frame.opcode = 1;
                 true
             }
@@ -236,10 +236,6 @@ impl Incoming {
             }
             (Fault::TakesBadTexts, 1) if frame.is_final => {
                 frame.payload = String::from_utf8_lossy(&frame.payload).into_owned().into();
-                true
-            }
-            (Fault::TakesBinaryMessages, 2) => {
-                frame.opcode = 1;
                 true
             }
             (Fault::TakesLongTexts, 1) if frame.is_final => {

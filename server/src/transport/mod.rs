@@ -245,13 +245,14 @@ pub(crate) fn refuse_at_once(incoming: &Incoming) {
 }
 
 fn refusal(framing: Framing) -> Vec<u8> {
-    if fault!(RefusesWithoutAWord) || fault!(RefusesWithoutHttp) && framing == Framing::WebSocket {
+    if fault!(RefusesWithoutAWord) {
         return Vec::new();
     }
     let text = Status::ServerFull.text();
     match framing {
         Framing::Lines => format!("{text}\n").into_bytes(),
         Framing::Chunks => text.as_bytes().to_vec(),
+        Framing::WebSocket if fault!(RefusesWithoutHttp) => Vec::new(),
         Framing::WebSocket => websocket::full(),
     }
 }

@@ -146,10 +146,12 @@ impl ConnectionTimers {
     fn next_timeout(&self, is_logged_in: bool) -> Option<(Instant, Timeout)> {
         let timeouts = &self.worker.config.timeouts;
         let request = match (is_logged_in, self.blocked) {
-            (false, _) if fault!(NeverTimesOutLogins) => None,
-            (true, None) if fault!(NeverTimesOutIdlers) => None,
-            (false, _) => timeouts.login.map(|login| (login, Timeout::Login)),
-            (true, None) => timeouts.idle.map(|idle| (idle, Timeout::Idle)),
+            (false, _) => {
+                timeouts.login.filter(|_| !fault!(NeverTimesOutLogins)).map(|login| (login, Timeout::Login))
+            }
+            (true, None) => {
+                timeouts.idle.filter(|_| !fault!(NeverTimesOutIdlers)).map(|idle| (idle, Timeout::Idle))
+            }
             (true, Some(_)) => None,
         };
         let request =
