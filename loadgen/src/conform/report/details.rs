@@ -82,7 +82,8 @@ impl Details {
 
     /// All of it.
     pub(super) fn text(&self) -> String {
-        self.lines.iter().chain(&self.transcript).map(|line| format!("{line}\n")).collect()
+        let lines: Vec<&str> = self.lines.iter().chain(&self.transcript).map(String::as_str).collect();
+        lines.join("\n") + "\n"
     }
 }
 
@@ -152,8 +153,8 @@ fn on_the_wire(bytes: &[u8], length: usize, bytes_max: usize) -> String {
     if length > part.len() { format!("{shown} … ({})", text::plural(length as u64, "byte")) } else { shown }
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 #[cfg(test)]

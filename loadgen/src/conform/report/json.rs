@@ -10,6 +10,7 @@ use super::super::failure::{Failure, FailureKind};
 use super::super::suite::SuiteCase;
 use super::super::transcript::{Entry, Happened};
 use super::super::verdict::{CaseResult, SuiteResult, Verdict};
+use super::details::hexadecimal;
 use crate::domain::{Rule, Transport};
 
 /// Version of the format: of `--json`, `conform.json` and the lines of `results.jsonl`.
@@ -108,11 +109,7 @@ impl<'a> Bytes<'a> {
     fn of(bytes: &'a [u8], length: usize) -> Self {
         match str::from_utf8(bytes) {
             Ok(text) => Self { text: Some(text), hex: None, length },
-            Err(_) => Self {
-                text: None,
-                hex: Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
-                length,
-            },
+            Err(_) => Self { text: None, hex: Some(hexadecimal(bytes)), length },
         }
     }
 }
