@@ -28,10 +28,27 @@
 #[macro_use]
 mod named_enum;
 
+/// Whether the server has this fault on purpose: never, unless the feature `faults` is on.
+#[cfg(feature = "faults")]
+macro_rules! fault {
+    ($Fault:ident) => {
+        $crate::faults::Fault::$Fault.is_active()
+    };
+}
+
+#[cfg(not(feature = "faults"))]
+macro_rules! fault {
+    ($Fault:ident) => {
+        false
+    };
+}
+
 mod address;
 pub mod cli;
 pub mod config;
 mod counters;
+#[cfg(feature = "faults")]
+pub mod faults;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod operator;

@@ -128,19 +128,28 @@ impl Session {
     /// several replies would fit, size comes before UTF-8, UTF-8 before form, form before the role, and the role before
     /// the policy.
     pub fn handle(&mut self, message: &[u8], reply: impl FnOnce(Reply<'_>)) -> Flow {
-        if message.len() > self.message_bytes_max {
+        if message.len() > self.message_bytes_max && !fault!(TakesLongLines) {
             return self.end(reply, Status::MessageTooLong);
         }
         match std::str::from_utf8(message) {
             Ok(message) => self.handle_text(message, reply),
+            Err(_) if fault!(ClosesOnBadUtf8) => self.end(reply, Status::WrongFormat),
             Err(_) => self.answer(Command::Malformed, reply, Status::WrongFormat),
         }
     }
 
     /// As [`Self::handle`], for a transport that knows its messages to be UTF-8.
     pub(crate) fn handle_text(&mut self, message: &str, reply: impl FnOnce(Reply<'_>)) -> Flow {
-        if message.len() > self.message_bytes_max {
+        if message.len() > self.message_bytes_max && !fault!(TakesLongLines) {
             return self.end(reply, Status::MessageTooLong);
+        }
+        #[cfg(feature = "faults")]
+        let changed = faults::change(self, message);
+        #[cfg(feature = "faults")]
+        let message = changed.as_deref().unwrap_or(message);
+        #[cfg(feature = "faults")]
+        if let Some(answer) = faults::instead(self, message) {
+            return answer.give(reply);
         }
         match &self.state {
             State::LoggedIn(_) => self.request(message, reply),
@@ -149,7 +158,7 @@ impl Session {
                     Ok(Some(login)) => {
                         tracing::debug!(user = login.name(), peer = %self.peer.address, "logged in");
                         self.state = State::LoggedIn(login);
-                        Status::Success
+                        if fault!(GreetsWithDone) { Status::Done } else { Status::Success }
                     }
                     Ok(None) => Status::DuplicateUserName,
                     Err(_) => Status::WrongFormat,
@@ -251,6 +260,9 @@ impl Session {
     }
 
     fn end(&mut self, reply: impl FnOnce(Reply<'_>), last: Status) -> Flow {
+        if last == Status::MessageTooLong && fault!(GoesOnAfterALongLine) {
+            return self.answer(Command::Malformed, reply, last);
+        }
         // The name is freed before the reply goes out: a client that has read the close can log in again at once
         // (LIFE-3).
         self.state = State::Ended;
@@ -273,5 +285,7 @@ impl Session {
     }
 }
 
+#[cfg(feature = "faults")]
+mod faults;
 #[cfg(test)]
 mod tests;

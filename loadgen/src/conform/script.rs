@@ -907,6 +907,13 @@ impl<'a> Script<'a> {
         loop {
             match self.next(client, deadline).await {
                 Some(Event::Pong(_)) => {}
+                // Where any end will do, the close frame is one: TCP's may wait for the peer's.
+                Some(Event::CloseFrame(came))
+                    if how == Closing::Any && code.is_none_or(|code| came == Some(code)) =>
+                {
+                    *self.channels[client].lock().await = None;
+                    return Ok(());
+                }
                 Some(Event::CloseFrame(came)) => frame = Some(came),
                 Some(Event::Ended(end)) => {
                     let clean = end == End::Closed && (!is_websocket || frame.is_some());

@@ -44,6 +44,12 @@ impl Server {
         Self { name: "", transports, profile, running }
     }
 
+    /// The same server, tested over these transports alone.
+    #[must_use]
+    pub fn over(self, transports: &[Transport]) -> Self {
+        Self { transports: transports.to_vec(), ..self }
+    }
+
     /// Whether it is known to have this.
     pub(super) fn has(&self, need: Need) -> bool {
         let Profile { upgrade, limits, operator, .. } = &self.profile;

@@ -125,6 +125,9 @@ fn idle(registry: &Registry, active_ms: u64) -> Duration {
 }
 
 fn promote(registry: &Registry, user: &str) -> Answer {
+    if fault!(PromotesNobody) {
+        return changed(user, Role::Manager, true);
+    }
     match registry.find(user, |user| registry.promote(user)) {
         Some(Promotion::Granted) => changed(user, Role::Manager, true),
         Some(Promotion::Already) => changed(user, Role::Manager, false),
@@ -141,12 +144,18 @@ fn promote(registry: &Registry, user: &str) -> Answer {
 }
 
 fn demote(registry: &Registry, user: &str) -> Answer {
+    if fault!(DemotesNobody) {
+        return changed(user, Role::Guest, true);
+    }
     registry
         .find(user, |user| registry.demote(user))
         .map_or_else(|| unknown(user), |was_manager| changed(user, Role::Guest, was_manager))
 }
 
 async fn disconnect(registry: &Registry, user: &str) -> Answer {
+    if fault!(DisconnectsNobody) {
+        return Answer::Disconnected { user: user.to_owned() };
+    }
     let Some(ended) = registry.disconnect(user) else { return unknown(user) };
     if timeout(DISCONNECT_TIME_MAX, ended.wait()).await.is_ok() {
         tracing::info!(user, "disconnected by the operator");

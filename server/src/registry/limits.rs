@@ -55,7 +55,7 @@ impl Quota {
 
     /// Counts a new entry of `bytes` bytes, if there is room for it.
     pub(super) fn add(&self, usage: &mut Usage, bytes: usize) -> Result<(), StoreFull> {
-        if usage.keys >= self.limits.user_keys_max {
+        if usage.keys >= self.limits.user_keys_max && !fault!(HasNoKeyLimit) {
             return Err(StoreFull);
         }
         let after = self.within_user(usage.bytes, bytes)?;
@@ -88,7 +88,7 @@ impl Quota {
 
     fn within_user(&self, bytes: usize, more: usize) -> Result<usize, StoreFull> {
         let after = bytes.checked_add(more).ok_or(StoreFull)?;
-        if after > self.limits.user_bytes_max { Err(StoreFull) } else { Ok(after) }
+        if after > self.limits.user_bytes_max && !fault!(HasNoByteLimit) { Err(StoreFull) } else { Ok(after) }
     }
 
     /// Takes room for all or nothing. A plain addition that is undone if it was too much would meanwhile refuse others

@@ -91,6 +91,14 @@ impl Registry {
     pub fn claim(self: &Arc<Self>, name: &str, peer: Peer) -> Option<Login> {
         let name: Arc<str> = name.into();
         let user = Arc::new(User::new(peer));
+        #[cfg(feature = "faults")]
+        if fault!(LetsTwoHoldAName)
+            || fault!(ChecksNamesThenTakesThem) && !self.users.pin().contains_key(&*name)
+        {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            self.users.pin().insert(Arc::clone(&name), Arc::clone(&user));
+            return Some(Login { registry: Arc::clone(self), name, user });
+        }
         self.users.pin().try_insert(Arc::clone(&name), Arc::clone(&user)).ok()?;
         Some(Login { registry: Arc::clone(self), name, user })
     }

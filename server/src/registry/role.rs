@@ -65,8 +65,13 @@ impl Managers {
         if role.is_manager() {
             return Promotion::Already;
         }
-        if *count >= self.max {
+        if *count >= self.max && !fault!(IgnoresTheManagerCap) {
             return Promotion::Full;
+        }
+        if fault!(ChecksTheManagerCapFirst) {
+            drop(count);
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            count = self.count();
         }
         // Only this function makes managers, and it holds the lock: if it fails, the session has ended meanwhile.
         if !role.change(GUEST, MANAGER) {

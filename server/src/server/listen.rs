@@ -130,7 +130,7 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     // Accepted connections inherit all of these, so they need no call of their own. A reply is small and a client waits
     // for it (TCP-9); and a client whose machine has gone without a word is noticed.
-    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_nodelay(!fault!(LeavesNagleOn))?;
     socket.set_tcp_keepalive(&KEEPALIVE)?;
     // Old kernels lack this, which is no reason not to serve.
     let _ = socket.set_tcp_notsent_lowat(KERNEL_UNSENT_BYTES_MAX);

@@ -62,7 +62,7 @@ impl DelayedReply {
 }
 
 /// Whether the client has closed its sending side, or the connection is broken.
-fn has_hung_up(stream: &TcpStream) -> bool {
+pub(super) fn has_hung_up(stream: &TcpStream) -> bool {
     let mut polled = [PollFd::new(stream.as_fd(), PollFlags::from_bits_retain(libc::POLLRDHUP))];
     // Errors and a broken connection are reported without being asked for.
     matches!(poll(&mut polled, PollTimeout::ZERO), Ok(1..))

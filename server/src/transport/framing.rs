@@ -147,7 +147,7 @@ impl Lines {
         bytes_max: usize,
         mut run: impl FnMut(&[u8]) -> ControlFlow<Pause>,
     ) -> ControlFlow<Pause> {
-        if without_cr(&self.held).len() > bytes_max {
+        if without_cr(&self.held).len() > bytes_max && !fault!(RefusesLongLinesAtTheirEnd) {
             return run(&std::mem::take(&mut self.held));
         }
         ControlFlow::Continue(())
@@ -180,6 +180,9 @@ fn line_feed(bytes: &[u8]) -> Option<usize> {
 }
 
 fn without_cr(line: &[u8]) -> &[u8] {
+    if fault!(KeepsCarriageReturns) {
+        return line;
+    }
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 

@@ -4,6 +4,8 @@
 
 mod close;
 mod delayed_reply;
+#[cfg(feature = "faults")]
+mod faults;
 pub(crate) mod framing;
 mod socket;
 mod stream;
@@ -204,6 +206,8 @@ fn serve<S: Socket + 'static>(
     parts: ConnectionParts,
     opening_time: TimeBudget,
 ) -> TaskFuture {
+    #[cfg(feature = "faults")]
+    let socket = faults::FaultySocket::new(socket, framing);
     match framing {
         Framing::Lines => Box::pin(stream::serve::<Lines, _>(socket, session, parts)),
         Framing::Chunks => Box::pin(stream::serve::<Chunks, _>(socket, session, parts)),
@@ -241,6 +245,9 @@ pub(crate) fn refuse_at_once(incoming: &Incoming) {
 }
 
 fn refusal(framing: Framing) -> Vec<u8> {
+    if fault!(RefusesWithoutAWord) || fault!(RefusesWithoutHttp) && framing == Framing::WebSocket {
+        return Vec::new();
+    }
     let text = Status::ServerFull.text();
     match framing {
         Framing::Lines => format!("{text}\n").into_bytes(),

@@ -30,6 +30,7 @@ impl Timeout {
     /// What the client is told; `None` if it would not read it.
     pub(super) fn status(self) -> Option<Status> {
         match self {
+            Self::Login | Self::Idle if fault!(TimesOutInSilence) => None,
             Self::Login => Some(Status::LoginTimeout),
             Self::Idle => Some(Status::IdleTimeout),
             Self::Unsent => None,
@@ -145,6 +146,8 @@ impl ConnectionTimers {
     fn next_timeout(&self, is_logged_in: bool) -> Option<(Instant, Timeout)> {
         let timeouts = &self.worker.config.timeouts;
         let request = match (is_logged_in, self.blocked) {
+            (false, _) if fault!(NeverTimesOutLogins) => None,
+            (true, None) if fault!(NeverTimesOutIdlers) => None,
             (false, _) => timeouts.login.map(|login| (login, Timeout::Login)),
             (true, None) => timeouts.idle.map(|idle| (idle, Timeout::Idle)),
             (true, Some(_)) => None,

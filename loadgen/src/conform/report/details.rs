@@ -83,7 +83,7 @@ impl Details {
     /// All of it.
     pub(super) fn text(&self) -> String {
         let lines: Vec<&str> = self.lines.iter().chain(&self.transcript).map(String::as_str).collect();
-        lines.join("\n") + "\n"
+        if lines.is_empty() { String::new() } else { lines.join("\n") + "\n" }
     }
 }
 
@@ -153,8 +153,12 @@ fn on_the_wire(bytes: &[u8], length: usize, bytes_max: usize) -> String {
     if length > part.len() { format!("{shown} … ({})", text::plural(length as u64, "byte")) } else { shown }
 }
 
+/// Two digits for each byte.
 pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
+    bytes.iter().fold(String::new(), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
 }
 
 #[cfg(test)]
