@@ -514,7 +514,13 @@ const CHUNK_BYTES_MAX: usize = 1_024;
 /// Why a case cannot run over this transport: it wants messages to be taken that are longer than the target's.
 fn lacks_room(case: &Case, transport: Transport, server: &Server) -> Option<String> {
     let limit = server.profile.message_max as usize;
-    let limit = if transport.framing() == Framing::Chunks { limit.min(CHUNK_BYTES_MAX) } else { limit };
+    let is_raw = transport.framing() == Framing::Chunks;
+    if is_raw && limit > CHUNK_BYTES_MAX && case.uses_message_max() {
+        return Some(
+            "it is about the longest message, and over raw TCP 1,024 bytes are a message's most".to_owned(),
+        );
+    }
+    let limit = if is_raw { limit.min(CHUNK_BYTES_MAX) } else { limit };
     (longest_message(&case.steps) > limit)
         .then(|| format!("it sends messages over the target's limit of {} bytes", thousands(limit as u64)))
 }

@@ -1,6 +1,7 @@
 //! A case's failure in full, as plain lines: the rule, what was sent, expected and seen, and what went over the wire. All that
 //! the target sent is escaped.
 
+use std::fmt::Write as _;
 use std::iter::repeat_n;
 
 use super::super::cutting::Cutting;
