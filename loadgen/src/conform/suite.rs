@@ -170,15 +170,19 @@ pub async fn run(
             tell(Event::Done(&done));
             results.push(done);
         }
-        let left = waiting.map(|due| due.not_run("the run ended before it"));
-        results.extend(left);
+        let (verdict, why) = match suite.stop.get() {
+            Some(Stop::Interrupted) => (Verdict::Skipped, "the run was interrupted"),
+            Some(Stop::FailedFast) => (Verdict::Skipped, "a case before it failed"),
+            Some(Stop::Lost) | None => (Verdict::Unknown, "the target was gone"),
+        };
+        results.extend(waiting.map(|due| due.not_run(verdict, why)));
         suite_result.lost = match suite.stop.get() {
             Some(Stop::Lost) => Some(format!("the target died in or after case `{last_case}`")),
             None => suite.end().await.err(),
             _ => None,
         };
     } else {
-        results.extend(due.iter().map(|due| due.not_run("there was no target")));
+        results.extend(due.iter().map(|due| due.not_run(Verdict::Unknown, "there was no target")));
     }
     for server in servers {
         server.running.write().await.target.stop().await;
@@ -190,9 +194,9 @@ pub async fn run(
 }
 
 impl Due<'_> {
-    fn not_run(&self, why: &str) -> CaseResult {
+    fn not_run(&self, verdict: Verdict, why: &str) -> CaseResult {
         let SuiteCase { case, group } = self.case;
-        CaseResult::not_run(case, group, Some(self.transport), Verdict::Unknown, why.to_owned())
+        CaseResult::not_run(case, group, Some(self.transport), verdict, why.to_owned())
     }
 }
 
