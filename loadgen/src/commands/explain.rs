@@ -39,7 +39,8 @@ impl Explain {
 
 fn unknown(id: &str, known: &[String]) -> CommandError {
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    let near = nearest(id, &known).or_else(|| nearest(&id.to_uppercase(), &known));
+    let part = || known.iter().copied().find(|known| id.len() > 2 && known.contains(id));
+    let near = nearest(id, &known).or_else(|| nearest(&id.to_uppercase(), &known)).or_else(part);
     let hint = near.map_or_else(
         || "`twinwire conform --list` shows the cases with their rules".to_owned(),
         |near| format!("did you mean `{near}`?"),

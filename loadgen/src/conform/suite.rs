@@ -170,15 +170,19 @@ pub async fn run(
             tell(Event::Done(&done));
             results.push(done);
         }
-        let left = waiting.map(|due| due.not_run("the run ended before it"));
-        results.extend(left);
+        let (verdict, why) = match suite.stop.get() {
+            Some(Stop::Interrupted) => (Verdict::Skipped, "the run was interrupted"),
+            Some(Stop::FailedFast) => (Verdict::Skipped, "a case before it failed"),
+            Some(Stop::Lost) | None => (Verdict::Unknown, "the target was gone"),
+        };
+        results.extend(waiting.map(|due| due.not_run(verdict, why)));
         suite_result.lost = match suite.stop.get() {
             Some(Stop::Lost) => Some(format!("the target died in or after case `{last_case}`")),
             None => suite.end().await.err(),
             _ => None,
         };
     } else {
-        results.extend(due.iter().map(|due| due.not_run("there was no target")));
+        results.extend(due.iter().map(|due| due.not_run(Verdict::Unknown, "there was no target")));
     }
     for server in servers {
         server.running.write().await.target.stop().await;
@@ -190,9 +194,9 @@ pub async fn run(
 }
 
 impl Due<'_> {
-    fn not_run(&self, why: &str) -> CaseResult {
+    fn not_run(&self, verdict: Verdict, why: &str) -> CaseResult {
         let SuiteCase { case, group } = self.case;
-        CaseResult::not_run(case, group, Some(self.transport), Verdict::Unknown, why.to_owned())
+        CaseResult::not_run(case, group, Some(self.transport), verdict, why.to_owned())
     }
 }
 
@@ -514,7 +518,13 @@ const CHUNK_BYTES_MAX: usize = 1_024;
 /// Why a case cannot run over this transport: it wants messages to be taken that are longer than the target's.
 fn lacks_room(case: &Case, transport: Transport, server: &Server) -> Option<String> {
     let limit = server.profile.message_max as usize;
-    let limit = if transport.framing() == Framing::Chunks { limit.min(CHUNK_BYTES_MAX) } else { limit };
+    let is_raw = transport.framing() == Framing::Chunks;
+    if is_raw && limit > CHUNK_BYTES_MAX && case.uses_message_max() {
+        return Some(
+            "it is about the longest message, and over raw TCP 1,024 bytes are a message's most".to_owned(),
+        );
+    }
+    let limit = if is_raw { limit.min(CHUNK_BYTES_MAX) } else { limit };
     (longest_message(&case.steps) > limit)
         .then(|| format!("it sends messages over the target's limit of {} bytes", thousands(limit as u64)))
 }

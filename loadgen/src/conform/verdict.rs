@@ -198,9 +198,11 @@ impl SuiteResult {
             Outcome::Failed
         } else if self.lost.is_some() {
             Outcome::TargetLost
+        } else if self.count(Verdict::Unknown) > 0 {
+            Outcome::Undecided
         } else if self.interrupted {
             Outcome::Interrupted
-        } else if self.count(Verdict::Unknown) > 0 || !ran {
+        } else if !ran {
             Outcome::Undecided
         } else {
             Outcome::Passed

@@ -170,6 +170,7 @@ fn a_rule_and_a_case_are_explained_and_what_is_near_is_suggested() {
     assert_eq!(json(&explain(&["--json", "login-1"]).expect(0).stdout)["rule"], "LOGIN-1");
     for (wrong, hint) in [
         ("login-one-word-is-a-nam", "did you mean `login-one-word-is-a-name`?"),
+        ("one-word-is-a", "did you mean `login-one-word-is-a-name`?"),
         ("LOGN-1", "did you mean `LOGIN-1`?"),
         ("zzzzzzzzzzzzzzzzzzz", "`twinwire conform --list` shows"),
     ] {

@@ -12,8 +12,9 @@ use super::interrupt::interrupts;
 use super::target_args::{Plan, TargetArgs};
 use super::{CommandError, CommandOutput, lines};
 use crate::conform::case::model::Level;
+use crate::conform::profile::Profile;
 use crate::conform::servers::{self, Server};
-use crate::conform::suite::{self, Event, Options};
+use crate::conform::suite::{self, Event, Options, SuiteCase};
 use crate::conform::verdict::SuiteResult;
 use crate::conform::{built_in, report};
 use crate::report::ReportError;
@@ -112,6 +113,14 @@ fn timeout(text: &str) -> Result<Duration, String> {
     duration_within(text, MILLISECOND, HOUR)
 }
 
+/// Checks that every case which the profile names is there, among those that are built in or these.
+fn check_profile(profile: &Profile, cases: &[SuiteCase]) -> Result<(), CommandError> {
+    let built_in = built_in::all();
+    let ids: Vec<&str> = built_in.iter().chain(cases).map(|case| case.case.id.as_str()).collect();
+    let checked = profile.check_cases(&ids);
+    checked.map_err(|errors| CommandError::Scenarios { passed: String::new(), failed: vec![errors] })
+}
+
 impl Conform {
     /// Runs the suite. `colour`: whether stdout shows colours.
     ///
@@ -121,6 +130,7 @@ impl Conform {
         let profile = self.target.profile()?;
         let plan = self.target.plan()?;
         let mut cases = built_in::chosen(&self.cases, &self.filter)?;
+        check_profile(&profile, &cases)?;
         let level = if self.level == "core" { Level::Core } else { Level::Full };
         if self.list {
             cases.retain(|case| level == Level::Full || case.case.level == Level::Core);
@@ -147,7 +157,10 @@ impl Conform {
                 made.servers
             }
             plan => {
-                let transports = plan.transports();
+                let mut transports = plan.transports();
+                if let Some(tested) = &profile.transports {
+                    transports.retain(|transport| tested.contains(transport));
+                }
                 let made = plan.target(&log, None)?;
                 target = made.describe();
                 vec![Server::target(made, transports, profile.clone())]

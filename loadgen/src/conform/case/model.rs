@@ -93,6 +93,24 @@ named! {
     }
 }
 
+impl Case {
+    /// Whether a step sends a text whose length follows from that of the target's longest message.
+    #[must_use]
+    pub fn uses_message_max(&self) -> bool {
+        fn in_steps(steps: &[Step]) -> bool {
+            steps.iter().any(|step| match &step.action {
+                Action::Send { messages, .. } => messages.iter().any(in_text),
+                Action::Together(inner) | Action::Repeat { steps: inner, .. } => in_steps(inner),
+                _ => false,
+            })
+        }
+        fn in_text(text: &Text) -> bool {
+            text.parts.iter().any(|part| matches!(part, Part::FillTo(Size::MessageMax(_))))
+        }
+        in_steps(&self.steps)
+    }
+}
+
 impl Level {
     /// The name that cases and reports use.
     #[must_use]
