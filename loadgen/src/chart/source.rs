@@ -131,7 +131,8 @@ impl<'a> View<'a> {
     pub(super) fn warnings(self) -> Vec<String> {
         let mut notes = Vec::new();
         let verdict = &self.load.verdict;
-        let reasons: Vec<&str> = if self.load.variants.len() < 2 {
+        let reasons: Vec<&str> = if self.load.variants.len() < 2 || verdict.variants.is_empty() {
+            // An older record does not say which variant each is about.
             verdict.reasons.iter().map(String::as_str).collect()
         } else {
             verdict.reasons_about(self.variant).collect()

@@ -32,6 +32,9 @@ const RAW_SILENCE_OTHERWISE: Duration = Duration::from_secs(1);
 
 const READ_BYTES: usize = 16 * 1024;
 
+/// Longest that a server may take to read a pong.
+const PONG_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Longest that a server may take to read what is written to it.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -153,7 +156,9 @@ impl Channel {
                 }
                 let mut into = ReadBuf::new(&mut buffer);
                 match Pin::new(&mut *stream).poll_read(cx, &mut into) {
-                    Poll::Ready(Ok(())) if !into.filled().is_empty() => came.extend_from_slice(into.filled()),
+                    Poll::Ready(Ok(())) if !into.filled().is_empty() && came.len() < MESSAGE_BYTES_MAX => {
+                        came.extend_from_slice(into.filled());
+                    }
                     // Its end is met again when the replies are read.
                     _ => return Poll::Pending,
                 }
@@ -202,6 +207,11 @@ impl Channel {
         if self.framing == Framing::Chunks {
             self.due = due.to_vec();
         }
+    }
+
+    /// Whether nothing more is read.
+    pub(super) fn has_ended(&self) -> bool {
+        self.over
     }
 
     /// Whether the connection has ended and all of it was looked at.
@@ -296,16 +306,22 @@ impl Channel {
     async fn decode(&mut self) {
         match self.framing {
             Framing::Lines => {
-                while let Some(end) = memchr::memchr(b'\n', &self.incoming) {
-                    let mut text: Vec<u8> = self.incoming.drain(..=end).collect();
-                    text.pop();
+                let mut from = 0;
+                while let Some(length) = memchr::memchr(b'\n', &self.incoming[from..]) {
+                    let text = self.incoming[from..from + length].to_vec();
+                    from += length + 1;
                     self.push_before_end(Event::Reply { text, binary: false });
                 }
+                self.incoming.drain(..from);
                 if self.incoming.len() > MESSAGE_BYTES_MAX {
                     self.break_off(Rule::Tcp1, "a line without an end");
                 }
             }
-            Framing::Chunks => {}
+            Framing::Chunks => {
+                if self.incoming.len() > MESSAGE_BYTES_MAX {
+                    self.break_off(Rule::Raw1, "a reply without an end");
+                }
+            }
             Framing::WebSocket => self.decode_frames().await,
         }
     }
@@ -344,7 +360,7 @@ impl Channel {
         match opcode {
             opcode::PING => {
                 // Best effort: a server that has gone needs no pong.
-                let _ = self.send_frame(opcode::PONG, &payload).await;
+                let _ = timeout(PONG_TIMEOUT, self.send_frame(opcode::PONG, &payload)).await;
             }
             opcode::PONG => match self.own_pings.iter().position(|own| *own == payload) {
                 Some(index) => {

@@ -1,13 +1,14 @@
 //! Runs many cases: which on which server, how many at once, in which other cuttings, again where only the time was wrong,
 //! and what becomes of a target that dies.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::watch;
+use twinwire_os::open_files;
 
 use super::case::Cases;
 use super::case::model::{Action, Case, ClientTransport, Expectation, Level, Step, Text};
@@ -20,7 +21,6 @@ use super::transcript::Entry;
 use super::verdict::{CaseResult, SuiteResult, Verdict};
 use crate::domain::{Framing, Role, Transport};
 use crate::oracle::texts;
-use crate::targets::TargetError;
 use crate::text::thousands;
 
 /// Cases that run at the same time, where a profile does not say otherwise.
@@ -94,7 +94,13 @@ struct Suite<'a> {
     sanity: Case,
     /// Set once nothing more is to be run, and why.
     stop: Cell<Option<Stop>>,
+    /// Cases beside which a server has died that none of them ended when it ran alone.
+    deaths: RefCell<Vec<String>>,
 }
+
+/// The target has gone, and cannot be started anew.
+#[derive(Debug, PartialEq, Eq)]
+struct Gone;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stop {
@@ -118,8 +124,11 @@ pub async fn run(
         profile: &servers[0].profile,
         sanity: Cases::parse("sanity", SANITY).expect("the built-in case is right").cases()[0].clone(),
         stop: Cell::new(None),
+        deaths: RefCell::default(),
     };
     let (due, mut results) = suite.plan(cases);
+    // Two or three clients in each run, and as many descriptors of everything else as before.
+    let _ = open_files::raise_limit(4 * u64::from(JOBS) * CUTTINGS_AT_ONCE as u64);
     let mut suite_result = SuiteResult {
         target: String::new(),
         profile: suite.profile.name.clone(),
@@ -128,6 +137,7 @@ pub async fn run(
         cases: Vec::new(),
         elapsed: Duration::ZERO,
         lost: None,
+        deaths: Vec::new(),
         interrupted: false,
     };
     let groups =
@@ -175,7 +185,11 @@ pub async fn run(
             Some(Stop::FailedFast) => (Verdict::Skipped, "a case before it failed"),
             Some(Stop::Lost) | None => (Verdict::Unknown, "the target was gone"),
         };
-        results.extend(waiting.map(|due| due.not_run(verdict, why)));
+        for due in waiting {
+            let result = due.not_run(verdict, why);
+            tell(Event::Done(&result));
+            results.push(result);
+        }
         suite_result.lost = match suite.stop.get() {
             Some(Stop::Lost) => Some(format!("the target died in or after case `{last_case}`")),
             None => suite.end().await.err(),
@@ -188,6 +202,7 @@ pub async fn run(
         server.running.write().await.target.stop().await;
     }
     suite_result.interrupted = suite.stop.get() == Some(Stop::Interrupted);
+    suite_result.deaths = suite.deaths.take();
     suite_result.cases = results;
     suite_result.elapsed = begun.elapsed();
     suite_result
@@ -309,8 +324,11 @@ impl<'a> Suite<'a> {
         } else {
             self.run_beside_others(due, &mut result).await
         };
-        if let Err(why) = ran {
-            (result.verdict, result.reason) = (Verdict::Unknown, why);
+        if ran == Err(Gone) {
+            // What a server that has gone does not answer says nothing about it.
+            result.failure = None;
+            (result.verdict, result.reason) =
+                (Verdict::Unknown, "the target died in it, or beside it".to_owned());
         }
         self.apply_known_failures(&mut result);
         result.elapsed = begun.elapsed();
@@ -331,62 +349,65 @@ impl<'a> Suite<'a> {
     }
 
     /// Runs a case with the others, and where that fails for its time, or the server has died, again alone.
-    async fn run_beside_others(&self, due: &Due<'_>, result: &mut CaseResult) -> Result<(), String> {
+    async fn run_beside_others(&self, due: &Due<'_>, result: &mut CaseResult) -> Result<(), Gone> {
         let restarts = {
             let running = due.server.running.read().await;
             self.run_all(due, &running, result).await;
             running.restarts
         };
-        let only_late = |result: &CaseResult| {
-            result.failure.as_ref().is_some_and(|failure| failure.kind != FailureKind::Wrong)
-        };
         if result.failure.is_none() {
             return Ok(());
         }
         let mut running = due.server.running.write().await;
-        let dead = running.restarts != restarts || !self.is_alive(due.server, &mut running).await;
-        if dead && running.restarts == restarts {
+        if self.stop.get() == Some(Stop::Lost) {
+            return Err(Gone);
+        }
+        let found_dead = running.restarts == restarts && !self.is_alive(due.server, &mut running).await;
+        if found_dead {
             self.revive(due.server, &mut running).await?;
         }
-        if !dead && !only_late(result) {
+        let dead = found_dead || running.restarts != restarts;
+        let only_late = result.failure.as_ref().is_some_and(|failure| failure.kind != FailureKind::Wrong);
+        if !dead && !only_late {
             return Ok(());
         }
-        let first = std::mem::replace(
-            result,
-            CaseResult {
-                runs: result.runs,
-                ..CaseResult::not_run(
-                    &due.case.case,
-                    &due.case.group,
-                    result.transport,
-                    Verdict::Passed,
-                    String::new(),
-                )
-            },
-        );
+        let SuiteCase { case, group } = due.case;
+        let again = CaseResult::not_run(case, group, result.transport, Verdict::Passed, String::new());
+        let first = std::mem::replace(result, CaseResult { runs: result.runs, ..again });
         self.run_all(due, &running, result).await;
         if result.failure.is_some() {
-            if !self.is_alive(due.server, &mut running).await {
-                result.server_died = true;
-                self.revive(due.server, &mut running).await?;
-            }
+            self.note_death(due.server, &mut running, result).await?;
+        } else if found_dead {
+            // Several cases ran: which of them ended it, and whether only together, is not known.
+            self.deaths.borrow_mut().push(result.id.clone());
         } else if !dead {
-            *result = CaseResult {
-                verdict: Verdict::Unstable,
-                reason: "it passed when it ran alone".to_owned(),
-                runs: result.runs,
-                ..first
-            };
+            let reason = "it passed when it ran alone".to_owned();
+            *result = CaseResult { verdict: Verdict::Unstable, reason, runs: result.runs, ..first };
         }
         Ok(())
     }
 
-    async fn run_alone(&self, due: &Due<'_>, result: &mut CaseResult) -> Result<(), String> {
+    async fn run_alone(&self, due: &Due<'_>, result: &mut CaseResult) -> Result<(), Gone> {
         let mut running = due.server.running.write().await;
+        if self.stop.get() == Some(Stop::Lost) {
+            return Err(Gone);
+        }
         self.run_all(due, &running, result).await;
-        if result.failure.is_some() && !self.is_alive(due.server, &mut running).await {
+        self.note_death(due.server, &mut running, result).await
+    }
+
+    /// Looks whether the server has died in a case that ran alone, and starts it anew then.
+    async fn note_death(
+        &self,
+        server: &Server,
+        running: &mut Running,
+        result: &mut CaseResult,
+    ) -> Result<(), Gone> {
+        let suspect = result.failure.is_some() || running.target.death().is_some();
+        if suspect && !self.is_alive(server, running).await {
             result.server_died = true;
-            self.revive(due.server, &mut running).await?;
+            result.verdict = Verdict::Failed;
+            self.revive(server, running).await?;
         }
         Ok(())
     }
@@ -395,17 +416,15 @@ impl<'a> Suite<'a> {
         running.target.death().is_none() && self.serves(server, running).await.is_ok()
     }
 
-    /// Starts a server anew that has died; one that is not the harness's to start is lost.
-    async fn revive(&self, server: &Server, running: &mut Running) -> Result<(), String> {
-        if !running.target.is_ours() {
-            self.stop.set(Some(Stop::Lost));
+    /// Starts a server anew that has died. One that does not start, or is not the harness's to start, is lost, and that
+    /// ends the run.
+    async fn revive(&self, server: &Server, running: &mut Running) -> Result<(), Gone> {
+        running.restarts += 1;
+        if running.target.is_ours() && server.start(running).await.is_ok() {
             return Ok(());
         }
-        running.restarts += 1;
-        server.start(running).await.map_err(|error: TargetError| {
-            self.stop.set(Some(Stop::Lost));
-            error.to_string()
-        })
+        self.stop.set(Some(Stop::Lost));
+        if running.target.is_ours() { Ok(()) } else { Err(Gone) }
     }
 
     /// Runs a case whole, then in each other cutting, until one fails.
@@ -424,6 +443,8 @@ impl<'a> Suite<'a> {
         for group in cutting::sweep(case, due.transport.framing()) {
             for chunk in group.chunks(cuttings_at_once(case, due.server)) {
                 if self.stop.get().is_some() {
+                    (result.verdict, result.reason) =
+                        (Verdict::Skipped, "the run ended amid its cuttings".to_owned());
                     return;
                 }
                 let runs = chunk.iter().map(|cutting| self.once(due, running, *cutting));
@@ -452,8 +473,11 @@ impl<'a> Suite<'a> {
 /// Takes the ending of one run into the result of its case.
 fn take(case: &Case, ending: Ending, cutting: Cutting, transcript: Vec<Entry>, result: &mut CaseResult) {
     match ending {
+        Ending::Passed | Ending::Late(_) if result.verdict != Verdict::Passed => {}
         Ending::Passed => {}
-        Ending::Late(what) => (result.verdict, result.reason) = (Verdict::Warned, what),
+        Ending::Late(what) => {
+            (result.verdict, result.reason) = (Verdict::Warned, what);
+        }
         Ending::Unknown(why) => (result.verdict, result.reason) = (Verdict::Unknown, why),
         Ending::Failed(failure) => {
             result.verdict = if case.is_should() { Verdict::Warned } else { Verdict::Failed };
@@ -488,7 +512,11 @@ fn lacks_for_clients(case: &Case, transport: Transport, server: &Server) -> Opti
 
 /// Whether a server takes too few connections for several cases at once.
 fn is_small(server: &Server) -> bool {
-    server.profile.limits.connections.is_some_and(|connections| (connections as usize) < 4 * CUTTINGS_AT_ONCE)
+    server
+        .profile
+        .limits
+        .connections
+        .is_some_and(|connections| (connections as usize) < 2 * JOBS as usize * CUTTINGS_AT_ONCE)
 }
 
 fn cuttings_at_once(case: &Case, server: &Server) -> usize {

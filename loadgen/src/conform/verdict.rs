@@ -179,6 +179,8 @@ pub struct SuiteResult {
     pub elapsed: Duration,
     /// Where the target was never there or died, what there is to say of it.
     pub lost: Option<String>,
+    /// Cases beside which the server died, and which did not end it when they ran alone.
+    pub deaths: Vec<String>,
     /// Whether it was interrupted.
     pub interrupted: bool,
 }
@@ -194,7 +196,8 @@ impl SuiteResult {
     #[must_use]
     pub fn outcome(&self, strict: bool) -> Outcome {
         let ran = self.cases.iter().any(|case| !matches!(case.verdict, Verdict::Skipped | Verdict::Unknown));
-        if self.cases.iter().any(|case| case.verdict.fails(strict)) || self.is_incomplete() {
+        let failed = self.cases.iter().any(|case| case.verdict.fails(strict));
+        if failed || self.is_incomplete() || !self.deaths.is_empty() {
             Outcome::Failed
         } else if self.lost.is_some() {
             Outcome::TargetLost

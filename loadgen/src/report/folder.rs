@@ -138,10 +138,24 @@ impl Folder {
         is_folder(&path, &metadata)?;
         let lock = lock(&path)?;
         let mut folder = Self { path, _lock: lock, made: Vec::new(), own: BTreeSet::new(), record: RECORD };
-        folder.read_own()?;
-        let record = RunRecord::read(&folder.path.join(RECORD))
+        let file = folder.record_file()?;
+        // Before its list of files: that a record is of another version says more than what it lacks.
+        let record = RunRecord::read(&file)
             .map_err(|error| FolderError::NotOurs { path: folder.path.clone(), why: error.to_string() })?;
+        folder.read_own()?;
         Ok((folder, record))
+    }
+
+    /// The record's file, which must be a file and no link.
+    fn record_file(&self) -> Result<PathBuf, FolderError> {
+        let not_ours = |why: String| FolderError::NotOurs { path: self.path.clone(), why };
+        let record = self.record;
+        let file = self.path.join(record);
+        match fs::symlink_metadata(&file) {
+            Ok(metadata) if metadata.is_file() => Ok(file),
+            Ok(_) => Err(not_ours(format!("its {record} is not a file"))),
+            Err(_) => Err(not_ours(format!("it has no {record}"))),
+        }
     }
 
     /// Reads what the run wrote from its record, of whatever schema. A record without these fields lists nothing that
@@ -157,12 +171,7 @@ impl Folder {
         }
         let not_ours = |why: String| FolderError::NotOurs { path: self.path.clone(), why };
         let record = self.record;
-        let file = self.path.join(record);
-        match fs::symlink_metadata(&file) {
-            Ok(metadata) if metadata.is_file() => {}
-            Ok(_) => return Err(not_ours(format!("its {record} is not a file"))),
-            Err(_) => return Err(not_ours(format!("it has no {record}"))),
-        }
+        let file = self.record_file()?;
         let text = fs::read(&file).map_err(failed("read", &file))?;
         let listing: Listing = serde_json::from_slice(&text)
             .map_err(|error| not_ours(format!("its {record} is not the record of a run: {error}")))?;

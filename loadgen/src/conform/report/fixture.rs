@@ -99,6 +99,7 @@ pub(super) fn result() -> SuiteResult {
         cases,
         elapsed: Duration::from_millis(1250),
         lost: None,
+        deaths: Vec::new(),
         interrupted: false,
     }
 }

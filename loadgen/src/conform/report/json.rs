@@ -35,6 +35,8 @@ struct Suite<'a> {
     elapsed_s: f64,
     exit_code: u8,
     lost: Option<&'a str>,
+    /// Cases beside which the server died, and that did not end it alone.
+    deaths: &'a [String],
     interrupted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     folder: Option<&'a str>,
@@ -248,6 +250,7 @@ fn suite(result: &SuiteResult, strict: bool) -> Suite<'_> {
         elapsed_s: (result.elapsed.as_secs_f64() * 1e3).round() / 1e3,
         exit_code: result.exit_code(strict),
         lost: result.lost.as_deref(),
+        deaths: &result.deaths,
         interrupted: result.interrupted,
         folder: None,
         cases: result.cases.iter().map(CaseObject::of).collect(),
@@ -280,7 +283,7 @@ mod tests {
         let suite = parsed(&super::json(&result, false, None).unwrap());
         let head = json!({
             "schema": 1, "complete": true, "target": "tcp 127.0.0.1:1601", "profile": "default", "seed": 7, "due": 9,
-            "elapsed_s": 1.25, "exit_code": 1, "lost": null, "interrupted": false,
+            "elapsed_s": 1.25, "exit_code": 1, "lost": null, "deaths": [], "interrupted": false,
         });
         for (key, value) in head.as_object().unwrap() {
             assert_eq!(suite[key], *value, "{key}");

@@ -72,6 +72,12 @@ pub(super) fn not_run(result: &SuiteResult) -> Vec<String> {
 /// What a suite comes to beyond its cases, where there is anything: a target that is gone, cases without a result.
 pub(super) fn troubles(result: &SuiteResult) -> Vec<String> {
     let mut troubles: Vec<String> = result.lost.iter().map(|lost| text::printable(lost)).collect();
+    if !result.deaths.is_empty() {
+        troubles.push(format!(
+            "the server died while several cases ran, and none of these ended it alone: {}",
+            text::backquoted(&result.deaths)
+        ));
+    }
     if result.is_incomplete() {
         troubles.push(format!(
             "{} cases were due and {} have a result: nothing passes by not being run",

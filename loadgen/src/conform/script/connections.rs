@@ -32,12 +32,11 @@ impl<'a> Script<'a> {
     }
 
     /// Connects a client that is to be connected and is not yet.
-    pub(super) async fn connected(&self, client: usize, at: At<'_>) -> Result<(), Stop> {
+    pub(super) async fn connected(&self, client: usize) -> Result<(), Stop> {
         let lacking = self.channels[client].lock().await.is_none();
         if !lacking || !self.case.clients[client].connect || self.case.clients[client].login {
             return Ok(());
         }
-        let _ = at;
         self.connect(client).await
     }
 
@@ -49,6 +48,7 @@ impl<'a> Script<'a> {
             let request = handshake::request(&handshake::right(), url, &key);
             let deadline = Instant::now() + self.against.timeout;
             let reply = channel.shake(&request, deadline).await;
+            let is_silent = reply.is_none() && !channel.has_ended();
             let fault = match reply {
                 Some(reply) if reply.status == 101 => reply.upgrade_fault(&handshake::right(), &key),
                 Some(reply) => Some(format!("HTTP {}", reply.status)),
@@ -57,7 +57,8 @@ impl<'a> Script<'a> {
             if let Some(fault) = fault {
                 let expected = Shown::Words("a WebSocket handshake".to_owned());
                 let seen = Shown::Words(fault);
-                return Err(self.failed(client, expected, seen, FailureKind::Wrong, Some(Rule::Ws2), SET_UP));
+                let kind = if is_silent { FailureKind::Late } else { FailureKind::Wrong };
+                return Err(self.failed(client, expected, seen, kind, Some(Rule::Ws2), SET_UP));
             }
         }
         *self.channels[client].lock().await = Some(channel);

@@ -17,7 +17,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use tokio::sync::{Barrier, Mutex};
 use tokio::time::Instant;
 
-use super::case::model::{Action, Case, Cut, Expectation, Need, OperatorAction, Step, Times};
+use super::case::model::{Action, Case, Cut, Expectation, Need, OperatorAction, Step, Text, Times};
 use super::channel::{self, Channel, Event};
 use super::cutting::{self, Cutting};
 use super::failure::{Failure, FailureKind, Shown};
@@ -28,6 +28,9 @@ use crate::oracle::texts;
 use crate::wire::Endpoint;
 use incoming::shown;
 use outgoing::{Segments, unique_name};
+
+/// How long a reply too many is waited for at a case's end.
+const UNASKED_WITHIN: Duration = Duration::from_millis(2);
 
 /// Between two tries of a step that is retried.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
@@ -198,7 +201,11 @@ impl<'a> Script<'a> {
             if channel.framing() == Framing::Chunks {
                 continue;
             }
-            let event = channel.next(Instant::now()).await;
+            let until = Instant::now() + UNASKED_WITHIN;
+            let mut event = channel.next(until).await;
+            while let Some(Event::Pong(_)) = event {
+                event = channel.next(until).await;
+            }
             let unasked = match &event {
                 Some(Event::Reply { .. }) => Some(Rule::Form3),
                 Some(Event::Broken { rule, .. }) => Some(*rule),
@@ -251,7 +258,7 @@ impl<'a> Script<'a> {
     /// Sends what several steps send in one write, then looks at their replies.
     async fn one_write(&self, steps: &[Step], at: At<'_>) -> Result<(), Stop> {
         let Some(client) = steps[0].client else { return Ok(()) };
-        self.connected(client, at).await?;
+        self.connected(client).await?;
         let mut bytes = Vec::new();
         let mut expected = Vec::new();
         for step in steps {
@@ -348,11 +355,20 @@ impl<'a> Script<'a> {
         let Some(retry) = step.retry.or(returns.then_some(NAME_FREE_WITHIN)) else {
             return self.act_once(client, step, at).await;
         };
+        // Of a login only the name's being taken is waited out.
+        let is_login = matches!(&step.expect, Some(Expectation::Replies(replies)) if *replies == [Text::literal(texts::SUCCESS)]);
+        let may_change = |seen: &Shown| match seen {
+            Shown::Text(text) => !is_login || text == texts::DUPLICATE_USER_NAME.as_bytes(),
+            _ => false,
+        };
+        let mut at = at;
         loop {
-            match self.act_once(client, step, at).await {
+            let tried = self.act_once(client, step, at).await;
+            at.barrier = None;
+            match tried {
                 Err(Stop::Failed(failure))
                     if failure.kind == FailureKind::Wrong
-                        && matches!(failure.seen, Shown::Text(_))
+                        && may_change(&failure.seen)
                         && begun.elapsed() < retry =>
                 {
                     tokio::time::sleep(RETRY_PAUSE).await;
@@ -369,7 +385,7 @@ impl<'a> Script<'a> {
 
     async fn act_once(&self, client: usize, step: &Step, at: At<'_>) -> Result<(), Stop> {
         if !matches!(step.action, Action::Connect | Action::Handshake(_) | Action::Operator(_)) {
-            self.connected(client, at).await?;
+            self.connected(client).await?;
         }
         let segments = self.segments(client, step, at);
         if let Some(barrier) = at.barrier {

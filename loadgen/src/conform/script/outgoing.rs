@@ -150,8 +150,12 @@ impl Script<'_> {
             if index > 0 && pause > Duration::ZERO {
                 tokio::time::sleep(pause).await;
             }
+            let mut channel = self.channels[client].lock().await;
+            let Some(channel) = channel.as_mut() else { return };
             // What cannot be written any more shows in what comes back.
-            self.with_channel(client, async |channel| drop(channel.write(segment).await)).await;
+            if channel.write(segment).await.is_err() {
+                return;
+            }
         }
     }
 

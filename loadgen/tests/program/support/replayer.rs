@@ -40,7 +40,7 @@ pub fn replay(case: &Case, address: SocketAddr) -> Verdict {
     let target = Target::External { endpoints, pid: None };
     let servers = [Server::target(target, vec![Transport::Tcp], Profile::default())];
     // The file shows one exchange; that its bytes may be cut in any way is the suite's business.
-    let case = Case { sweep: false, ..case.clone() };
+    let case = Case { sweep: false, transports: None, ..case.clone() };
     let options = Options {
         level: Level::Full,
         timeout: Duration::from_secs(20),
