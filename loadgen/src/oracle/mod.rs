@@ -61,7 +61,7 @@ pub fn write_key(out: &mut Vec<u8>, key: u32) {
     write_with_key(out, b"", key, b"");
 }
 
-/// Writes the name of missing key number `key`: one that is never put, except for [`ROLE_KEY`].
+/// Writes the name of missing key number `key`: one that is never put, except for the key `role`.
 pub fn write_missing_key(out: &mut Vec<u8>, key: u32) {
     if key == ROLE_KEY_NUMBER {
         out.extend_from_slice(ROLE_KEY.as_bytes());
