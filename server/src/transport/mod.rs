@@ -206,8 +206,22 @@ fn serve<S: Socket + 'static>(
     parts: ConnectionParts,
     opening_time: TimeBudget,
 ) -> TaskFuture {
+    // Without a fault the server under test has the very socket that every other build has.
     #[cfg(feature = "faults")]
-    let socket = faults::FaultySocket::new(socket, framing);
+    if crate::faults::Fault::active().is_some() {
+        let socket = faults::FaultySocket::new(socket, framing);
+        return serve_framing(framing, socket, session, parts, opening_time);
+    }
+    serve_framing(framing, socket, session, parts, opening_time)
+}
+
+fn serve_framing<S: Socket + 'static>(
+    framing: Framing,
+    socket: S,
+    session: Session,
+    parts: ConnectionParts,
+    opening_time: TimeBudget,
+) -> TaskFuture {
     match framing {
         Framing::Lines => Box::pin(stream::serve::<Lines, _>(socket, session, parts)),
         Framing::Chunks => Box::pin(stream::serve::<Chunks, _>(socket, session, parts)),

@@ -50,7 +50,7 @@ pub fn terminal(result: &SuiteResult, strict: bool, paint: Paint) -> String {
     }
     if failed.len() > FULL_MAX {
         let left = text::plural((failed.len() - FULL_MAX) as u64, "more failure");
-        let _ = writeln!(out, "… and {left}: --out DIR makes a report with all of them\n");
+        let _ = writeln!(out, "… and {left}: the report of --out DIR has all of them\n");
     }
     for case in others.iter().take(LINES_MAX) {
         show_in_short(case, paint, &mut out);
