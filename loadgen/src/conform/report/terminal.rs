@@ -175,7 +175,7 @@ mod tests {
             .collect();
         let text = terminal(&result_of(cases), false, PLAIN);
         assert_eq!(text.matches("  sent      ").count(), FULL_MAX);
-        assert!(text.contains("… and 14 more failures: --out DIR makes"), "{text}");
+        assert!(text.contains("… and 14 more failures: the report of --out DIR has"), "{text}");
         assert!(text.contains("conform: FAILED: of 34, 34 failed\n"), "{text}");
     }
 
