@@ -127,7 +127,7 @@ pub async fn run(
         deaths: RefCell::default(),
     };
     let (due, mut results) = suite.plan(cases);
-    // Two or three clients in each run, and as many descriptors of everything else as before.
+    // A run has two or three clients. Where the system allows fewer descriptors, a case that needs more is unknown.
     let _ = open_files::raise_limit(4 * u64::from(JOBS) * CUTTINGS_AT_ONCE as u64);
     let mut suite_result = SuiteResult {
         target: String::new(),

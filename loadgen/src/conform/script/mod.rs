@@ -362,7 +362,10 @@ impl<'a> Script<'a> {
             _ => false,
         };
         let mut at = at;
+        // When the last try that failed began: only that it was not so by then is proved.
+        let mut failed_at = begun;
         loop {
+            let tried_at = Instant::now();
             let tried = self.act_once(client, step, at).await;
             at.barrier = None;
             match tried {
@@ -371,10 +374,11 @@ impl<'a> Script<'a> {
                         && may_change(&failure.seen)
                         && begun.elapsed() < retry =>
                 {
+                    failed_at = tried_at;
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
-                Ok(()) if begun.elapsed() > LATE_AFTER => {
-                    let late = format!("{} was so only after {:.1?}", at, begun.elapsed());
+                Ok(()) if failed_at - begun > LATE_AFTER => {
+                    let late = format!("{at} was not so after {:.1?}", failed_at - begun);
                     self.late.replace(Some(late));
                     return Ok(());
                 }
